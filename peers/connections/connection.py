@@ -1,0 +1,71 @@
+"""The port that every connection offers: frames out, frames and changes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from peers.clock import Undo
+from peers.later import Later
+
+
+class Connection(Protocol):
+    """One channel to one other end, which may be opened, lost and opened again.
+
+    A frame is the JSON text of one message, as UTF-8 bytes. Events, in the order in which they may come:
+
+    - `connecting`: an attempt to open it has begun
+    - `connect`: it is open
+    - `activity`: some bytes came, perhaps less than a frame: a sign of life
+    - `message` (frame: bytes)
+    - `error` (exception): what the channel itself could not take; `disconnect` may follow
+    - `disconnect` (reason: str): it is closed, or the attempt to open it failed; says why in a few words
+
+    All events come on one thread (that of the loop). A connection never calls back from inside `connect` or `send`.
+    """
+
+    connected: bool
+    dialled: bool
+    """True if this end opened it (or will), False if it was accepted."""
+    address: str
+    """Where the other end is, for people: `192.168.1.7:44321`."""
+
+    def connect(self) -> None:
+        """Begin to open it. Raises RuntimeError if it is open or was accepted."""
+
+    def disconnect(self, reason: str = "") -> None:
+        """Close it, without waiting; `disconnect` is emitted once. Harmless when it is closed already."""
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame, in order. Raises RuntimeError when it is not open."""
+
+    def pause(self) -> None:
+        """Stop reading, so that the other end has to wait."""
+
+    def resume(self) -> None:
+        """Read on after `pause`."""
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
+        """Listen to one of the events above; returns the undo."""
+
+
+class Listening(Protocol):
+    """An open door."""
+
+    port: int
+
+    def close(self) -> Later[None]:
+        """Accept nothing more; connections that were accepted live on. Harmless when it is closed."""
+
+
+class Network(Protocol):
+    """Makes connections of one kind."""
+
+    def dial(self, address: str) -> Connection:
+        """A connection to `host:port` that is not open yet: `connect()` opens it. Raises ValueError for a bad address."""
+
+    def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
+        """Open a door; each accepted connection, already open, is handed to `on_connection`. Port 0 takes any free one.
+
+        Fails with OSError if the port is taken or the host is not ours.
+        """

@@ -1,0 +1,101 @@
+"""Two ends of one connection in one process: for tests, and for logs on the same machine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from peers.clock import Undo
+from peers.emitter import Emitter
+
+
+class LocalPair:
+    """`left` is the end that dials, `right` the one that accepts. Frames arrive at once, in order, never from inside `send`."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Callable[[], None]] = deque()
+        self._is_running = False
+        self.left = LocalConnection(self, dialled=True)
+        self.right = LocalConnection(self, dialled=False)
+        self.left.other, self.right.other = self.right, self.left
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Run `work` after what is going on now."""
+        self._queue.append(work)
+        if self._is_running:
+            return
+        self._is_running = True
+        try:
+            while self._queue:
+                self._queue.popleft()()
+        finally:
+            self._is_running = False
+
+
+class LocalConnection:
+    """One end of a LocalPair. See Connection."""
+
+    other: LocalConnection
+
+    def __init__(self, pair: LocalPair, *, dialled: bool) -> None:
+        self.connected = False
+        self.dialled = dialled
+        self.address = "local:left" if not dialled else "local:right"
+        self._pair = pair
+        self._emitter = Emitter()
+        self._is_paused = False
+        self._held: deque[bytes] = deque()
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
+        return self._emitter.on(event, listener)
+
+    def connect(self) -> None:
+        if self.connected:
+            raise RuntimeError("the connection is already established")
+        self._pair.soon(self._open)
+
+    def disconnect(self, reason: str = "") -> None:
+        if self.connected:
+            self._pair.soon(lambda: self._close(reason))
+
+    def send(self, frame: bytes) -> None:
+        if not self.connected:
+            raise RuntimeError("the connection must be started before sending")
+        self._pair.soon(lambda: self.other.take(frame))
+
+    def pause(self) -> None:
+        self._is_paused = True
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._pair.soon(self._read)
+
+    def take(self, frame: bytes) -> None:
+        """A frame from the other end."""
+        self._held.append(frame)
+        self._read()
+
+    def _read(self) -> None:
+        while self._held and self.connected and not self._is_paused:
+            frame = self._held.popleft()
+            self._emitter.emit("activity")
+            self._emitter.emit("message", frame)
+
+    def _open(self) -> None:
+        if self.connected:
+            return
+        for end in (self, self.other):
+            end._held.clear()
+            end._is_paused = False
+        self._emitter.emit("connecting")
+        self.connected = self.other.connected = True
+        self.other._emitter.emit("connect")
+        self._emitter.emit("connect")
+
+    def _close(self, reason: str) -> None:
+        if not self.connected:
+            return
+        self.connected = self.other.connected = False
+        self._emitter.emit("disconnect", reason)
+        self.other._emitter.emit("disconnect", reason)

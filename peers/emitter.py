@@ -1,0 +1,59 @@
+"""Listeners by event name; `on` returns its own undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from peers.clock import Undo
+
+Listener = Callable[..., Any]
+
+
+class Emitter:
+    """Calls listeners in the order in which they came; one that leaves during an emit is not called any more."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[Listener]] = {}
+
+    def on(self, event: str, listener: Listener) -> Undo:
+        """Call `listener` at each `event` until the returned undo is called; undoing twice is harmless."""
+
+        def call(*args: Any) -> Any:  # a wrapper of its own, so that one function may listen twice
+            return listener(*args)
+
+        listeners = self._listeners.setdefault(event, [])
+        listeners.append(call)
+
+        def undo() -> None:
+            if call in listeners:
+                listeners.remove(call)
+
+        return undo
+
+    def once(self, event: str, listener: Listener) -> Undo:
+        """Call `listener` at the next `event` only."""
+
+        def call(*args: Any) -> Any:
+            undo()
+            return listener(*args)
+
+        undo = self.on(event, call)
+        return undo
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Call everybody who listens to `event`; what one raises reaches the caller."""
+        listeners = self._listeners.get(event)
+        if not listeners:
+            return
+        for listener in tuple(listeners):
+            if listener in listeners:
+                listener(*args)
+
+    def has_listeners(self, event: str) -> bool:
+        return bool(self._listeners.get(event))
+
+    def clear(self) -> None:
+        """Forget all listeners; undos taken before stay harmless."""
+        for listeners in self._listeners.values():
+            listeners.clear()

@@ -1,0 +1,146 @@
+"""One event with its meta, as it is kept, sent and shown."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from peers.created import Created
+from peers.version_vector import Dot
+
+MAX_EVENT_BYTES = 256 * 1024
+MAX_EXTRA_BYTES = 16 * 1024
+MAX_NESTING = 32
+
+RESERVED_META = frozenset({"created", "time", "added", "dot"})
+"""Meta keys that the log gives; an application's own keys have other names."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An event and its meta. The JSON bytes are kept as first accepted; `event` and `meta` decode them for whoever looks."""
+
+    created: Created
+    time: int
+    """ms; fixed where the event was first accepted, the same on every node."""
+    body: bytes
+    """The event as JSON text."""
+    extra: bytes = b""
+    """The application's own meta keys as the JSON text of an object, or empty."""
+    dot: Dot | None = None
+    """None until the log that accepts it first gives one."""
+    added: int = 0
+    """This log's own counter; 0 while it is not stored here."""
+    position: int = 0
+    """The store's private number of the change that this entry was read as; 0 while it is not stored here."""
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The event, decoded anew at each call."""
+        event: dict[str, Any] = msgspec.json.decode(self.body)
+        return event
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The application's keys, then `created`, `time`, `added` and `dot`."""
+        meta: dict[str, Any] = msgspec.json.decode(self.extra) if self.extra else {}
+        meta.update(created=self.created, time=self.time, added=self.added, dot=self.dot)
+        return meta
+
+    @property
+    def rank(self) -> tuple[int, bytes]:
+        """Of two copies with one `created`, every node shows the one with the smaller rank."""
+        return self.time, self.digest
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the event's bytes."""
+        return sha256(self.body).digest()
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, roughly, in memory and on the wire."""
+        return len(self.body) + len(self.extra) + 100
+
+    def same_as(self, other: Entry) -> bool:
+        """Whether both are copies of one event: a different dot, added or position makes no difference."""
+        return self.created == other.created and self.time == other.time and self.body == other.body
+
+
+def encode_event(event: Any) -> bytes:
+    """The JSON text of `event`. Raises ValueError, with a sentence, for what is not an event or is too large."""
+    body = _encode(event, "event")
+    check_event(body)
+    return body
+
+
+def check_event(body: bytes) -> None:
+    """Raise ValueError, with a sentence, unless `body` is the JSON text of an object with a `type` string, within the limits."""
+    if len(body) > MAX_EVENT_BYTES:
+        raise ValueError(f"the event has {len(body)} bytes, and at most {MAX_EVENT_BYTES} are taken")
+    event = _decode(body, "event")
+    if not isinstance(event, dict):
+        raise ValueError(f"an event must be an object with a `type`, not {_kind(event)}")
+    if not isinstance(event.get("type"), str):
+        raise ValueError("an event needs a `type` that is a string")
+    _check_nesting(body, event)
+
+
+def encode_extra(extra: dict[str, Any]) -> bytes:
+    """The JSON text of an application's own meta keys, empty if there are none. Raises ValueError, with a sentence."""
+    reserved = sorted(RESERVED_META & extra.keys())
+    if reserved:
+        raise ValueError(f"the log itself gives the meta key {reserved[0]!r}: choose another name")
+    return check_extra(_encode(extra, "meta")) if extra else b""
+
+
+def check_extra(extra: bytes) -> bytes:
+    """`extra` itself. Raises ValueError, with a sentence, unless it is the JSON text of an object within the limits."""
+    if len(extra) > MAX_EXTRA_BYTES:
+        raise ValueError(f"the meta has {len(extra)} bytes, and at most {MAX_EXTRA_BYTES} are taken")
+    meta = _decode(extra, "meta")
+    if not isinstance(meta, dict):
+        raise ValueError(f"meta must be an object, not {_kind(meta)}")
+    if RESERVED_META & meta.keys():
+        raise ValueError(f"meta uses the reserved key {min(RESERVED_META & meta.keys())!r}")
+    _check_nesting(extra, meta)
+    return extra
+
+
+def _encode(value: Any, what: str) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except RecursionError:
+        raise ValueError(f"the {what} is nested deeper than {MAX_NESTING}") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"the {what} cannot be written as JSON: {error}") from None
+
+
+def _decode(text: bytes, what: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError(f"the {what} is nested deeper than {MAX_NESTING}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"the {what} is not JSON: {error}") from None
+
+
+def _check_nesting(text: bytes, value: Any) -> None:
+    if text.count(b"{") + text.count(b"[") <= MAX_NESTING:
+        return  # there are not even that many brackets
+    level = [value]
+    for _ in range(MAX_NESTING):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {MAX_NESTING}")
+
+
+def _children(value: Any) -> list[Any]:
+    items = value.values() if isinstance(value, dict) else value
+    return [item for item in items if isinstance(item, (dict, list))]
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")

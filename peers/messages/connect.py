@@ -1,0 +1,90 @@
+"""The greeting: who is there, what is spoken, and whether they are let in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peers.later import Later
+from peers.sync_core import MAX_QUEUED, SyncCore
+from peers.sync_error import SyncError
+from peers.wire.messages import Connect, Connected, Message, Options
+
+
+class ConnectMessages(SyncCore):
+    """`connect` and `connected`."""
+
+    def send_connect(self) -> None:
+        self.send(Connect(self.protocol, self.node_id, self.greeting_synced(), self.greeting_options()))
+        self.start_timeout()
+
+    def connect_message(self, protocol: int, node_id: str, _synced: int, options: Options) -> None:
+        came_at = self.clock.now_ms()
+        self._meet(protocol, node_id, options)
+        self.end_timeout()
+        self._judge(lambda: self.send_connected(came_at))
+
+    def send_connected(self, came_at: int) -> None:
+        """Answer a `connect` that came at `came_at`, in ms of our wall clock."""
+        answered_at = max(came_at, self.clock.now_ms())
+        self.dialect.base_time = answered_at
+        options = self.greeting_options()
+        self.send(Connected(self.protocol, self.node_id, (came_at, answered_at), options))
+
+    def connected_message(self, protocol: int, node_id: str, times: tuple[int, int], options: Options) -> None:
+        self._meet(protocol, node_id, options)
+        self.dialect.base_time = times[1]
+        self.end_timeout()
+        self._judge(lambda: None)
+
+    def greeting_synced(self) -> int:
+        """The cursor that `connect` states."""
+        return 0
+
+    def greeting_options(self) -> Options:
+        """The options of our `connect` or `connected`."""
+        return Options(subprotocol=self.subprotocol, token=self.credentials)
+
+    def on_authenticated(self) -> None:
+        """They are let in: a role starts to send here."""
+
+    def _meet(self, protocol: int, node_id: str, options: Options) -> None:
+        if self.authenticated or self._judging:
+            raise self.error("wrong-format", "a second greeting on one connection")
+        if protocol < self.protocol:
+            raise self.error("wrong-protocol", {"supported": self.protocol, "used": protocol})
+        self.other_node_id = self.dialect.other_node_id = node_id
+        self.other_protocol = protocol
+        self.other_options = options
+        self.emitter.emit("connect")
+
+    def _judge(self, welcome: Callable[[], None]) -> None:
+        self._judging = True
+
+        def judged(done: Later[object]) -> None:
+            self._judging = False
+            if isinstance(done.exception, SyncError):
+                self.fail(done.exception)
+            elif done.exception is not None:
+                self.fail(self.error("wrong-credentials"))
+                raise done.exception
+            elif done.result() is not True:
+                self.fail(self.error("wrong-credentials"))
+            else:
+                self._let_in(welcome)
+
+        self.react(self.auth(self.other_options.token, self.other_node_id or "") if self.auth else True, judged)
+
+    def _let_in(self, welcome: Callable[[], None]) -> None:
+        welcome()
+        self.authenticated = True
+        self.on_authenticated()
+        queued, self._queued = self._queued, []
+        for message in queued:
+            if self.authenticated:
+                self.dispatch(message)
+
+    def queue(self, message: Message) -> None:
+        """Keep a message that came while `auth` decides."""
+        if len(self._queued) >= MAX_QUEUED:
+            raise self.error("wrong-format", f"more than {MAX_QUEUED} messages before the answer to the greeting")
+        self._queued.append(message)

@@ -1,0 +1,45 @@
+"""Are you there? Sent when nothing else was for a while."""
+
+from __future__ import annotations
+
+from peers.sync_core import SyncCore
+from peers.wire.messages import Ping, Pong
+
+
+class PingMessages(SyncCore):
+    """`ping` and `pong`."""
+
+    _is_pinging = False
+
+    def on_connect(self) -> None:
+        super().on_connect()
+        self._is_pinging = False
+
+    def on_silence(self) -> None:
+        if self.authenticated and self.connected and not self._is_pinging:
+            self.send_ping()
+
+    def send_ping(self) -> None:
+        self._is_pinging = True
+        self.send(Ping(self.sent_up_to()))
+        self.start_timeout()
+
+    def ping_message(self, added: int) -> None:
+        self.send_pong()
+        self.on_other_sent(added)
+
+    def send_pong(self) -> None:
+        self.send(Pong(self.sent_up_to()))
+
+    def pong_message(self, added: int) -> None:
+        if self._is_pinging:
+            self._is_pinging = False
+            self.end_timeout()
+        self.on_other_sent(added)
+
+    def sent_up_to(self) -> int:
+        """The highest number up to which everything was sent on this link, or deliberately left out."""
+        return 0
+
+    def on_other_sent(self, added: int) -> None:
+        """The other end says that it has sent everything up to `added`."""

@@ -1,0 +1,142 @@
+"""Events on their way: a walk over the log with a window on one side, commit before acknowledgement on the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from peers.connections.connection import Connection
+from peers.entry import Entry
+from peers.later import Later
+from peers.log import SyncLog
+from peers.stores.store import Appended, Page
+from peers.sync_core import State, SyncCore
+from peers.version_vector import VersionVector
+from peers.wire.messages import Refusal, Sync, Synced
+
+WINDOW = 8
+"""Messages that may wait for their acknowledgement; a receiver stops reading a sender that has more under way."""
+
+
+class SyncMessages(SyncCore):
+    """`sync` and `synced`.
+
+    The numbers of both are positions of the sender's log. The walk goes over all changes after `walked`, in pages; live
+    events are its tail. No queue of events exists: a session holds a position, and at most WINDOW messages are under way.
+    """
+
+    def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
+        super().__init__(node_id, log, connection, **options)
+        self.synced = 0
+        """Up to here the other end confirmed everything, or did not need it."""
+        self.other_synced = 0
+        """Highest number of theirs that is committed here."""
+        self.walked = 0
+        self.lacking: VersionVector | None = None
+        """What the other end has: never sent."""
+        self._in_flight: deque[int] = deque()
+        self._taking = 0
+        self._is_paging = False
+        self._is_woken = False
+        self._undos.append(log.on("change", self._on_change))
+        self.set_state(self.state_offline())
+
+    def start_walk(self, after: int) -> None:
+        """Send everything after position `after` that the other end lacks, and go on as the log grows."""
+        self.walked = self.synced = after
+        self.walk()
+
+    def on_connect(self) -> None:
+        super().on_connect()
+        self._in_flight.clear()
+        self._taking = 0
+        self._is_paging = False
+        self.other_synced = 0
+
+    def walk(self) -> None:
+        """Ask for the next page, if there is one and the window is open."""
+        last = self.log.published.state.last_position
+        if self.authenticated and not self._is_paging and self.walked < last and len(self._in_flight) < WINDOW:
+            self._is_paging = True
+            self.react(self.log.page(self.walked, lacking=self.lacking), self._on_page)
+        self._show_state()
+
+    def send_sync(self, added: int, entries: tuple[Entry, ...]) -> None:
+        self._in_flight.append(added)
+        self.send(Sync(added, entries))
+        self.start_timeout()
+
+    def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
+        for refusal in refusals:
+            self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {refusal.why}")
+        self._taking += 1
+        if self._taking > WINDOW:
+            self.connection.pause()
+        self.on_entries(entries)
+        self.react(self.log.add_entries(entries), lambda done: self._on_taken(added, done))
+
+    def send_synced(self, added: int) -> None:
+        self.other_synced = max(self.other_synced, added)
+        self.send(Synced(added))
+        self.emitter.emit("synced")
+
+    def synced_message(self, added: int) -> None:
+        while self._in_flight and self._in_flight[0] <= added:
+            self.synced = self._in_flight.popleft()
+            self.end_timeout()
+        if not self._in_flight and not self._is_paging:
+            self.synced = max(self.synced, self.walked)
+        self.emitter.emit("synced")
+        self.walk()
+
+    def on_entries(self, entries: tuple[Entry, ...]) -> None:
+        """Entries came, and are not committed yet."""
+
+    def sent_up_to(self) -> int:
+        return self.walked
+
+    @property
+    def lag(self) -> int:
+        """Changes of ours that the other end has not confirmed yet, at most."""
+        return self.log.published.state.last_position - self.synced
+
+    def state_offline(self) -> State:
+        return "wait" if self.lag > 0 else "disconnected"
+
+    def _on_page(self, done: Later[Page]) -> None:
+        self._is_paging = False
+        page = done.result()
+        entries = page.entries
+        if self.lacking is not None:  # more may have come from them since the page was asked for
+            entries = tuple(entry for entry in entries if entry.dot is None or not self.lacking.covers(entry.dot))
+        self.walked = page.until
+        if entries:
+            self.send_sync(page.until, entries)
+        elif not self._in_flight:
+            self.synced = page.until
+        self.walk()
+
+    def _on_taken(self, added: int, done: Later[Appended]) -> None:
+        self._taking -= 1
+        if self._taking == WINDOW:
+            self.connection.resume()
+        done.result()
+        self.send_synced(added)
+
+    def _on_change(self) -> None:
+        if not self._is_woken:  # one wake-up for any number of commits
+            self._is_woken = True
+            self._turn(self._on_wake)()
+
+    def _on_wake(self) -> None:
+        self._is_woken = False
+        if not self.is_destroyed:
+            self.walk()
+
+    def _show_state(self) -> None:
+        if not self.connected:
+            self.set_state(self.state_offline())
+        if not self.authenticated:
+            return
+        is_behind = self._in_flight or self._is_paging or self.walked < self.log.published.state.last_position
+        self.set_state("sending" if is_behind else "synchronized")

@@ -1,0 +1,130 @@
+"""The port of every store: where a log keeps its entries, and what it promises about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from peers.created import Created
+from peers.entry import Entry
+from peers.version_vector import Epoch, VersionVector
+
+Order = Literal["created", "added"]
+
+PAGE_EVENTS = 500
+PAGE_BYTES = 512 * 1024
+PAGE_SCAN = 20_000
+"""Changes looked at for one page at most, so that a walk over what the other side has already keeps nobody waiting."""
+
+
+class StoreError(Exception):
+    """The store cannot be used, or could not do what was asked; the sentence says which, why, and what would fix it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """What a log keeps in memory of its store. Valid after a commit."""
+
+    last_added: int = 0
+    last_position: int = 0
+    events: int = 0
+    """Events that `each` shows."""
+    clock_ms: int = 0
+    """High-water mark of the timer."""
+    conflicts: int = 0
+    """Losing copies kept aside: of two that differ under one `created` or one dot."""
+    vector: VersionVector = field(default_factory=VersionVector)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What one `append` did."""
+
+    results: tuple[Entry | None, ...]
+    """For each entry offered, in order: as it was stored, or None if it was known already (then it may be a second dot)."""
+    changes: tuple[Entry, ...]
+    """Every change in the order of `position`, as `page` would give it: new events, and second dots with the event they are of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of the walk over all changes."""
+
+    entries: tuple[Entry, ...]
+    """In the order of `position`, each with the dot of its change. The same event comes once per dot."""
+    until: int
+    """The walk has looked at everything up to this position: go on from here."""
+
+
+class Store(Protocol):
+    """Keeps entries; knows nothing of time, threads or networks. One thread at a time may use one.
+
+    - An **event** is identified by `created`. A **change** is an event or a further dot of one; it has a `position`: 1, 2,
+      3 ... without gaps. `added` counts events only: 1, 2, 3 ...
+    - All writes happen inside `transaction()`, and are on disk when it ends without an exception; otherwise it is as if
+      none of them had been tried. Reads may happen inside or outside.
+    - Every method raises StoreError if the disk fails.
+    """
+
+    def open(self) -> StoreState:
+        """Open or create it. Raises StoreError for a damaged file, one of a newer version, or one that cannot be written."""
+
+    def close(self) -> None:
+        """Close it; harmless when it is closed."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing."""
+
+    @property
+    def state(self) -> StoreState:
+        """As of the last write, committed or not."""
+
+    def append(self, entries: Sequence[Entry], *, epoch: Epoch, clock_ms: int = 0) -> Appended:
+        """Take entries, in order, inside a transaction.
+
+        An entry without a dot is our own: it gets the next seq of `epoch` if its `created` is new, and is ignored if it is
+        known. An entry with a dot came from another node:
+
+        - the dot is known, for the same `created`: ignored, but the winner is kept (see below)
+        - `created` is new: stored as an event, with the next `added` and `position`
+        - `created` is known: a further dot of that event, with a `position` but no new `added`
+
+        **Two copies that differ** (`not Entry.same_as`) under one `created`: the one with the smaller `rank` is shown from
+        now on (in place: its `added` stays), the other is kept aside. **A dot that is known for another `created`**: the
+        event with the smaller (time, digest) keeps the dot and is shown; the other is kept aside, and is no longer shown
+        unless it has a dot of its own. Both are counted in `state.conflicts`; neither is an error.
+
+        `state.vector` covers every dot taken, `state.clock_ms` rises to `clock_ms`.
+        Raises ValueError if an entry without a dot differs from the known one of its `created`.
+        """
+
+    def renew_epoch(self, old: Epoch, new: Epoch) -> tuple[Entry, ...]:
+        """Give every event that has a dot of epoch `old` a further one in `new`, in order; returns these changes."""
+
+    def page(
+        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Page:
+        """Changes after position `after`, without those whose dot `lacking` covers.
+
+        At most `limit` entries and `max_bytes` (`Entry.size` summed; always at least one entry), after a look at no more
+        than PAGE_SCAN changes. An entry of a further dot is given whole: the event as shown, with that dot and position.
+        """
+
+    def first_lacked(self, vector: VersionVector) -> int:
+        """The lowest position whose dot `vector` does not cover; `last_position + 1` if it covers all."""
+
+    def find(self, created: Created) -> Entry | None:
+        """The event as shown, with its first dot, or None."""
+
+    def each(
+        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = PAGE_EVENTS
+    ) -> tuple[Entry, ...]:
+        """A page of the events shown, each once, with its first dot: by (time, created) or by `added`.
+
+        `after` is the last entry of the page before; `since` leaves out all with `added` up to it.
+        """
+
+    def aside(self) -> tuple[Entry, ...]:
+        """The losing copies, oldest first."""

@@ -1,0 +1,277 @@
+"""What every role stands on: one connection at a time, its frames, timeouts, states and listeners."""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any, Literal, Protocol, TypeVar
+
+from peers.clock import Clock, Undo
+from peers.connections.connection import Connection
+from peers.emitter import Emitter
+from peers.later import Later
+from peers.log import SyncLog
+from peers.sync_error import SyncError
+from peers.wire.messages import Error, Message, Options
+from peers.wire.protocol_5 import Protocol5
+
+T = TypeVar("T")
+State = Literal["disconnected", "wait", "connecting", "sending", "synchronized"]
+Turn = Callable[[Callable[..., None]], Callable[..., None]]
+
+HANDSHAKE_MS = 30_000
+"""Life signs stretch a timeout, but a stranger who only trickles bytes is cut after this."""
+MAX_QUEUED = 64
+"""Messages kept while `auth` decides."""
+
+
+class Spawn(Protocol):
+    """Runs a user's coroutine callback."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> Later[T]: ...
+
+
+def at_once(reaction: Callable[..., None]) -> Callable[..., None]:
+    """The plainest Turn: a role without an actor reacts where it is called."""
+    return reaction
+
+
+class SyncCore:
+    """The part of a role that knows no message. See BaseSync."""
+
+    protocol = Protocol5.number
+
+    def __init__(
+        self,
+        node_id: str,
+        log: SyncLog,
+        connection: Connection,
+        *,
+        clock: Clock,
+        random: Random,
+        spawn: Spawn | None = None,
+        turn: Turn = at_once,
+        timeout: int | None = None,
+        ping: int | None = None,
+        subprotocol: Any = 0,
+        credentials: Any = None,
+        auth: Callable[[Any, str], Any] | None = None,
+    ) -> None:
+        if ping is not None and timeout is None:
+            raise ValueError("set the timeout option too: a ping without one would wait for its answer for ever")
+        self.node_id = node_id
+        self.log = log
+        self.connection = connection
+        self.clock = clock
+        self.random = random
+        self.timeout = timeout
+        self.ping = ping
+        self.subprotocol = subprotocol
+        self.credentials = credentials
+        self.auth = auth
+        self.emitter = Emitter()
+        self.state: State = "disconnected"
+        self.authenticated = False
+        self.is_destroyed = False
+        self.other_node_id: str | None = None
+        self.other_protocol: int | None = None
+        self.other_options = Options()
+        self._spawn = spawn
+        self._turn = turn
+        self._link = 0
+        self._connected_at = 0.0
+        self._judging = False
+        self._queued: list[Message] = []
+        self._waiting: deque[float] = deque()
+        self._last_sign = 0.0
+        self._last_traffic = 0.0
+        self._undo_timeout: Undo | None = None
+        self._undo_silence: Undo | None = None
+        self._undos: list[Undo] = [
+            connection.on("connecting", turn(self.on_connecting)),
+            connection.on("connect", turn(self.on_connect)),
+            connection.on("activity", turn(self._on_activity)),
+            connection.on("message", turn(self._on_frame)),
+            connection.on("error", turn(self._on_connection_error)),
+            connection.on("disconnect", turn(self.on_disconnect)),
+        ]
+        self.dialect = Protocol5(node_id)
+
+    @property
+    def connected(self) -> bool:
+        return self.connection.connected
+
+    @property
+    def other_subprotocol(self) -> Any:
+        return self.other_options.subprotocol
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
+        """Listen to `state` (), `synced` (), `connect` (), `headers` (headers), `refused` (sentence); returns the undo."""
+        return self.emitter.on(event, listener)
+
+    def once(self, event: str, listener: Callable[..., Any]) -> Undo:
+        """As `on`, for the next one only."""
+        return self.emitter.once(event, listener)
+
+    def catch(self, listener: Callable[[SyncError], Any]) -> Undo:
+        """Give errors to `listener` instead of raising them; returns the undo."""
+        return self.emitter.on("error", listener)
+
+    def destroy(self, reason: str = "") -> None:
+        """Stop for good: no listener, timer or link is left. Harmless when it is destroyed."""
+        if self.is_destroyed:
+            return
+        self.is_destroyed = True
+        for undo in reversed(self._undos):
+            undo()
+        self._forget_link()
+        self.connection.disconnect(reason)
+        self.set_state("disconnected")
+        self.emitter.clear()
+
+    def send(self, message: Message) -> None:
+        """Send one message. Raises RuntimeError when there is no link, ValueError for what JSON cannot say."""
+        if not self.connected:
+            raise RuntimeError(f"{self.node_id} could not send {type(message).__name__} to a closed connection")
+        self.connection.send(self.dialect.encode(message))
+        self._last_traffic = self.clock.elapsed_ms()
+
+    def fail(self, error: SyncError) -> None:
+        """Tell the other end, close, and report: what it sent, or failed to send, cannot be lived with."""
+        if self.connected:
+            self.send(Error(error.type, error.options))
+            self.connection.disconnect(error.type if error.is_fatal or error.type == "timeout" else "error")
+        self.report(error)
+
+    def report(self, error: SyncError) -> None:
+        """Hand `error` to those who catch, or raise it."""
+        if not self.emitter.has_listeners("error"):
+            raise error
+        self.emitter.emit("error", error)
+
+    def error(self, type: str, options: Any = None, *, received: bool = False) -> SyncError:  # noqa: A002
+        """A SyncError that knows the other end."""
+        return SyncError(type, options, received=received, other_node_id=self.other_node_id)
+
+    def set_state(self, state: State) -> None:
+        if state != self.state:
+            self.state = state
+            self.emitter.emit("state")
+
+    def start_timeout(self) -> None:
+        """An answer is expected within `timeout`, or at least some byte."""
+        if self.timeout is None:
+            return
+        self._waiting.append(self.clock.elapsed_ms())
+        if self._undo_timeout is None:
+            self._watch(self.timeout)
+
+    def end_timeout(self) -> None:
+        """The oldest expected answer came."""
+        if self._waiting:
+            self._waiting.popleft()
+
+    def react(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
+        """Call `reaction` with the Later of `value`, in the role's turn, unless the link is another by then.
+
+        `value` may be a plain value, a Later or a coroutine. Raises TypeError for a coroutine if there is no `spawn`.
+        """
+        if inspect.iscoroutine(value):
+            if self._spawn is None:
+                value.close()
+                raise TypeError("a coroutine callback needs the `spawn` option")
+            value = self._spawn(value)
+        later: Later[Any] = value if isinstance(value, Later) else Later.done(value)
+        link = self._link
+
+        def on_result(done: Later[Any]) -> None:
+            if self._link == link and self.connected and not self.is_destroyed:
+                reaction(done)
+
+        later.then(self._turn(on_result))
+
+    def on_connecting(self) -> None:
+        self.set_state("connecting")
+
+    def on_connect(self) -> None:
+        """A link is open: everything about the last one is forgotten. A role that speaks first does so here."""
+        self._forget_link()
+        self.dialect = Protocol5(self.node_id)
+        self._last_sign = self._last_traffic = self._connected_at = self.clock.elapsed_ms()
+        self.set_state("connecting")
+        if self.ping is not None:
+            self._watch_silence(self._link, self.ping)
+
+    def on_disconnect(self, _reason: str) -> None:
+        """The link is gone."""
+        self._forget_link()
+        self.set_state(self.state_offline())
+
+    def state_offline(self) -> State:
+        """`wait` if something is left to send."""
+        return "disconnected"
+
+    def dispatch(self, message: Message) -> None:
+        """Take one message of the other end. BaseSync finds the method."""
+        raise NotImplementedError
+
+    def on_silence(self) -> None:
+        """Nothing was sent or received for `ping` ms."""
+
+    def _on_frame(self, frame: bytes) -> None:
+        if self.is_destroyed or not self.connected:
+            return
+        self._last_sign = self._last_traffic = self.clock.elapsed_ms()
+        try:
+            self.dispatch(self.dialect.decode(frame))
+        except SyncError as error:
+            if error.received:
+                raise
+            self.fail(error)
+
+    def _on_activity(self) -> None:
+        self._last_sign = self.clock.elapsed_ms()
+
+    def _on_connection_error(self, error: Exception) -> None:
+        self.report(self.error("wrong-format", str(error)))
+
+    def _forget_link(self) -> None:
+        self._link += 1
+        self.authenticated = False
+        self._judging = False
+        self._queued.clear()
+        self._waiting.clear()
+        for undo in (self._undo_timeout, self._undo_silence):
+            if undo is not None:
+                undo()
+        self._undo_timeout = self._undo_silence = None
+
+    def _watch(self, delay_ms: float) -> None:
+        self._undo_timeout = self.clock.call_later(delay_ms, self._turn(self._on_watch))
+
+    def _on_watch(self) -> None:
+        self._undo_timeout = None
+        if not self._waiting or not self.connected or self.timeout is None:
+            return
+        now = self.clock.elapsed_ms()
+        left = max(self._waiting[0], self._last_sign) + self.timeout - now
+        if not self.authenticated and now - self._connected_at >= HANDSHAKE_MS:
+            left = 0
+        if left > 0:
+            self._watch(left)
+        else:
+            self.fail(self.error("timeout", self.timeout))
+
+    def _watch_silence(self, link: int, delay_ms: float) -> None:
+        def check() -> None:
+            if self._link != link or self.is_destroyed or self.ping is None:
+                return
+            left = self._last_traffic + self.ping - self.clock.elapsed_ms()
+            if left <= 0:
+                self.on_silence()
+                left = self.ping
+            self._watch_silence(link, left)
+
+        self._undo_silence = self.clock.call_later(delay_ms, self._turn(check))

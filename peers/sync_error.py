@@ -1,0 +1,65 @@
+"""What goes wrong between two ends, by Logux's names, and which of it nobody should retry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FATAL = frozenset({"wrong-protocol", "wrong-subprotocol", "wrong-credentials"})
+"""Types that a new attempt cannot mend: Reconnect and the supervisor stop until something changes."""
+
+
+class SyncError(Exception):
+    """An error of the protocol: found here and told to the other end, or received from it.
+
+    `type` is one of Logux's names (`wrong-format`, `timeout` ...), `options` what travels with it, `other_node_id` the other
+    end, if it is known yet.
+    """
+
+    def __init__(
+        self, type: str, options: Any = None, *, received: bool = False, other_node_id: str | None = None  # noqa: A002
+    ) -> None:
+        self.type = type
+        self.options = options
+        self.received = received
+        self.other_node_id = other_node_id
+        self.description = describe(type, options)
+        super().__init__(self._sentence())
+
+    @property
+    def is_fatal(self) -> bool:
+        return self.type in FATAL
+
+    def _sentence(self) -> str:
+        detail = "" if self.description == self.type else f" ({self.description})"
+        if self.received:
+            return f"{self.other_node_id or 'the other end'} sent {self.type}{detail}"
+        if self.other_node_id:
+            return f"{self.other_node_id}: {self.type}{detail}"
+        return self.description
+
+
+def describe(type: str, options: Any = None) -> str:  # noqa: A002
+    """A sentence for an error of `type`; the type itself where nothing is known about it. Any `options` are survived."""
+    used = options.get("used") if isinstance(options, dict) else None
+    supported = options.get("supported") if isinstance(options, dict) else None
+    match type:
+        case "wrong-format":
+            return f"Wrong message format in {options}"
+        case "unknown-message":
+            return f"Unknown message `{options}` type"
+        case "missed-auth":
+            return f"Start authentication before sending message {options}"
+        case "timeout":
+            return f"A timeout was reached ({options}ms)"
+        case "wrong-protocol":
+            return f"Only {_versions(supported)} Logux protocols are supported, but you use {_versions(used)}"
+        case "wrong-subprotocol":
+            return f"Only {supported} application subprotocols are supported, but you use {used}"
+        case "wrong-credentials":
+            return "Wrong credentials"
+        case _:
+            return type
+
+
+def _versions(value: Any) -> str:
+    return ".".join(str(part) for part in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,144 @@
+"""What a node has, as ranges of sequence numbers by epoch."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+
+Epoch = str
+Dot = tuple[Epoch, int]
+"""(epoch, seq): the label of the node that first accepted an event."""
+Ranges = tuple[tuple[int, int], ...]
+"""Sorted, apart from each other, both ends included: ((1, 7), (9, 9))."""
+
+MAX_RANGES = 256
+"""Ranges kept for an epoch. Beyond it the highest are forgotten: to claim less than one has costs a repeat, never a loss."""
+MAX_SEQ = 2**53 - 1
+
+
+class VersionVector:
+    """An immutable set of dots. Sharing one between threads is safe."""
+
+    __slots__ = ("_ranges",)
+
+    def __init__(self, ranges: Mapping[Epoch, Iterable[tuple[int, int]]] | None = None) -> None:
+        """Raises ValueError unless each epoch's ranges are sorted, apart, and made of numbers from 1."""
+        self._ranges: dict[Epoch, Ranges] = {}
+        for epoch, pairs in (ranges or {}).items():
+            checked = tuple((first, last) for first, last in pairs)
+            _check_ranges(epoch, checked)
+            if checked:
+                self._ranges[epoch] = checked[:MAX_RANGES]
+
+    @property
+    def ranges(self) -> dict[Epoch, Ranges]:
+        """A copy as a plain dict."""
+        return dict(self._ranges)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VersionVector) and self._ranges == other._ranges
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._ranges.items()))
+
+    def __repr__(self) -> str:
+        return f"VersionVector({self._ranges})"
+
+    def __len__(self) -> int:
+        """How many dots it covers."""
+        return sum(last - first + 1 for ranges in self._ranges.values() for first, last in ranges)
+
+    def covers(self, dot: Dot) -> bool:
+        epoch, seq = dot
+        ranges = self._ranges.get(epoch)
+        if ranges is None:
+            return False
+        first, last = ranges[0]
+        if seq <= last:
+            return seq >= first
+        index = bisect_right(ranges, (seq, MAX_SEQ)) - 1
+        first, last = ranges[index]
+        return first <= seq <= last
+
+    def covers_all(self, other: VersionVector) -> bool:
+        return not any(True for _ in self.lacks(other))
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether an epoch is at MAX_RANGES, so that more may be held than it covers."""
+        return any(len(ranges) >= MAX_RANGES for ranges in self._ranges.values())
+
+    def highest(self, epoch: Epoch) -> int:
+        """The largest seq covered of `epoch`, 0 if none."""
+        ranges = self._ranges.get(epoch)
+        return ranges[-1][1] if ranges else 0
+
+    def adds(self, dots: Iterable[Dot]) -> VersionVector:
+        """A new vector that covers `dots` too."""
+        by_epoch: dict[Epoch, list[int]] = {}
+        for epoch, seq in dots:
+            by_epoch.setdefault(epoch, []).append(seq)
+        return self._with({epoch: _runs(sorted(seqs)) for epoch, seqs in by_epoch.items()})
+
+    def joins(self, other: VersionVector) -> VersionVector:
+        """A new vector that covers what either of the two covers."""
+        return self._with(other._ranges)
+
+    def lacks(self, other: VersionVector) -> Iterator[tuple[Epoch, int, int]]:
+        """What `other` covers and this does not, as (epoch, first, last)."""
+        for epoch, theirs in other._ranges.items():
+            ours = self._ranges.get(epoch, ())
+            for first, last in theirs:
+                for gap_first, gap_last in _gaps(ours, first, last):
+                    yield epoch, gap_first, gap_last
+
+    def _with(self, more: Mapping[Epoch, Ranges | list[tuple[int, int]]]) -> VersionVector:
+        result = VersionVector()
+        result._ranges = dict(self._ranges)
+        for epoch, runs in more.items():
+            result._ranges[epoch] = _joined(self._ranges.get(epoch, ()), runs)
+        return result
+
+
+def _check_ranges(epoch: Epoch, ranges: Ranges) -> None:
+    before = -1
+    for first, last in ranges:
+        if not 1 <= first <= last <= MAX_SEQ or first <= before + 1:
+            raise ValueError(f"epoch {epoch}: [{first}, {last}] is not a range from 1 that is apart from the one before")
+        before = last
+
+
+def _runs(seqs: list[int]) -> list[tuple[int, int]]:
+    runs: list[tuple[int, int]] = []
+    for seq in seqs:
+        if runs and seq <= runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], max(seq, runs[-1][1]))
+        else:
+            runs.append((seq, seq))
+    return runs
+
+
+def _joined(ours: Ranges, more: Ranges | list[tuple[int, int]]) -> Ranges:
+    if len(more) == 1 and ours and ours[-1][0] <= more[0][0] <= ours[-1][1] + 1:  # nearly always: the next ones in a row
+        return (*ours[:-1], (ours[-1][0], max(ours[-1][1], more[0][1])))
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted([*ours, *more]):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return tuple(merged[:MAX_RANGES])
+
+
+def _gaps(ours: Ranges, first: int, last: int) -> Iterator[tuple[int, int]]:
+    for our_first, our_last in ours:
+        if our_last < first:
+            continue
+        if our_first > last:
+            break
+        if our_first > first:
+            yield first, our_first - 1
+        first = our_last + 1
+        if first > last:
+            return
+    yield first, last

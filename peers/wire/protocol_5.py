@@ -1,0 +1,143 @@
+"""The dialect that Logux calls protocol 5, with the meta keys that PeerSync adds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from peers.created import MAX_MS, Created, check_created
+from peers.entry import Entry, check_event, check_extra
+from peers.sync_error import SyncError
+from peers.wire.messages import MAX_BATCH, MAX_SHOWN, PLAIN, Custom, Label, Message, Refusal, Seq, Sync
+
+_MESSAGE_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_/-]{0,63}$")
+_NO_RAW = msgspec.Raw(b"")
+
+
+class WireMeta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The meta of one event in a `sync`. `id` and `time` are relative to the connection's base time."""
+
+    id: int | Annotated[list[int | str], Meta(max_length=3)]
+    time: int
+    dot: tuple[Label, Seq] | None = None
+    app: msgspec.Raw = _NO_RAW
+    """The application's own keys, as their bytes came."""
+
+
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_string = msgspec.json.Decoder(str).decode
+_decode_number = msgspec.json.Decoder(Annotated[int, Meta(ge=0, le=MAX_MS)]).decode
+_decode_meta = msgspec.json.Decoder(WireMeta).decode
+_decode_plain = {name: msgspec.json.Decoder(kind).decode for name, kind in PLAIN.items()}
+_encode = msgspec.json.Encoder().encode
+
+
+class Protocol5:
+    """Turns messages into frames and back, for one connection: what is sent depends on who is at its two ends.
+
+    `base_time` is the second number of `connected`; both ends set it before the first `sync`.
+    """
+
+    number = 5
+
+    def __init__(self, node_id: str) -> None:
+        self.node_id = node_id
+        self.other_node_id: str | None = None
+        self.base_time = 0
+
+    def encode(self, message: Message) -> bytes:
+        """The frame of `message`. Raises ValueError if an own message holds what JSON cannot say."""
+        if isinstance(message, Sync):
+            return _encode(["sync", message.added, *self._encode_entries(message.entries)])
+        if isinstance(message, Custom):
+            try:
+                return _encode([message.name, *message.items])
+            except (TypeError, RecursionError) as error:
+                raise ValueError(f"message {message.name} cannot be written as JSON: {error}") from None
+        return _encode(message)
+
+    def decode(self, frame: bytes) -> Message:
+        """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of what was wrong."""
+        try:
+            items = _decode_items(frame)
+            name = _decode_string(items[0])
+            if name == "sync":
+                return self._decode_sync(items, frame)
+            if name in _decode_plain:
+                message: Message = _decode_plain[name](frame)
+                return message
+            if _MESSAGE_NAME.match(name):
+                return Custom(name, tuple(msgspec.json.decode(item) for item in items[1:]))
+        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError, ValueError):
+            raise wrong_format(frame) from None
+        raise wrong_format(frame)
+
+    def _encode_entries(self, entries: Sequence[Entry]) -> list[Any]:
+        items: list[Any] = []
+        for entry in entries:
+            meta = WireMeta(
+                id=self._encode_id(entry.created),
+                time=entry.time - self.base_time,
+                dot=entry.dot,
+                app=msgspec.Raw(entry.extra) if entry.extra else _NO_RAW,
+            )
+            items.append(msgspec.Raw(entry.body))
+            items.append(meta)
+        return items
+
+    def _decode_sync(self, items: list[msgspec.Raw], frame: bytes) -> Sync:
+        if len(items) < 2 or len(items) % 2 or len(items) > 2 + 2 * MAX_BATCH:
+            raise wrong_format(frame)
+        entries: list[Entry] = []
+        refusals: list[Refusal] = []
+        for index in range(2, len(items), 2):
+            meta = _decode_meta(items[index + 1])
+            created = self._decode_id(meta.id)
+            try:
+                entries.append(self._decode_entry(bytes(items[index]), meta, created))
+            except ValueError as error:
+                refusals.append(Refusal(f"event {list(created)}: {error}"))
+        return Sync(_decode_number(items[1]), tuple(entries), tuple(refusals))
+
+    def _decode_entry(self, body: bytes, meta: WireMeta, created: Created) -> Entry:
+        check_created(created)
+        check_event(body)
+        time = meta.time + self.base_time
+        if not 0 <= time <= MAX_MS:
+            raise ValueError(f"the time {time} is out of range")
+        extra = bytes(meta.app)
+        return Entry(created, time, body, check_extra(extra) if extra else b"", meta.dot)
+
+    def _encode_id(self, created: Created) -> int | list[int | str]:
+        ms, node_id, n = created
+        shift = ms - self.base_time
+        if node_id != self.node_id:
+            return [shift, node_id, n]
+        return [shift, n] if n else shift
+
+    def _decode_id(self, wire_id: int | list[int | str]) -> Created:
+        match wire_id:
+            case int(shift):
+                return shift + self.base_time, self._origin(), 0
+            case [int(shift), int(n)]:
+                return shift + self.base_time, self._origin(), n
+            case [int(shift), str(node_id), int(n)]:
+                return shift + self.base_time, node_id, n
+            case _:
+                raise ValueError(f"{wire_id} is no id")
+
+    def _origin(self) -> str:
+        if self.other_node_id is None:
+            raise ValueError("a short id before the other end said its name")
+        return self.other_node_id
+
+
+def wrong_format(frame: bytes) -> SyncError:
+    """The error for a frame that cannot be read; it shows no more of it than MAX_SHOWN characters."""
+    return SyncError("wrong-format", frame[: 4 * MAX_SHOWN].decode(errors="replace")[:MAX_SHOWN])
+
+
