@@ -59,8 +59,8 @@ class SyncLog(Protocol):
 class Log:
     """The live log over one store. Everything in it runs on one thread; only `Disk` works elsewhere.
 
-    Events: `event` (event, meta) for each new event in the order of `added`; `change` () after each commit that changed
-    anything; `ahead` (entry) for an event whose time is too far ahead of our clock to be followed.
+    Events: `event` (event, meta) for each new event in the order of `added`, and `entry` (entry) for the same undecoded;
+    `change` () after each commit that changed anything; `ahead` (entry) for an event whose time is too far ahead of our clock to be followed.
     """
 
     def __init__(
@@ -108,6 +108,30 @@ class Log:
         except ValueError as error:
             return Later.failed(error)
         return self.add_own([entry]).transform(_first_meta)
+
+    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | None | ValueError]]:
+        """Add (event, meta) pairs in one transaction, in order: for each its meta, None if it was known, or what is wrong.
+
+        A bad one loses no good one. Fails with BusyError or StoreError, then none of them is added.
+        """
+        outcomes: list[Meta | None | ValueError] = []
+        entries: list[Entry] = []
+        places: list[int] = []
+        for event, meta in items:
+            outcomes.append(None)
+            try:
+                entries.append(self.prepare(event, meta))
+            except ValueError as error:
+                outcomes[-1] = error
+            else:
+                places.append(len(outcomes) - 1)
+
+        def fill(appended: Appended) -> list[Meta | None | ValueError]:
+            for place, entry in zip(places, appended.results, strict=True):
+                outcomes[place] = None if entry is None else entry.meta
+            return outcomes
+
+        return self.add_own(entries).transform(fill)
 
     def add_own(self, entries: Sequence[Entry]) -> Later[Appended]:
         """Add prepared entries in one transaction. Fails as `add` does, then none of them is added."""
@@ -203,11 +227,12 @@ class Log:
         self._tail.add(changes)
         self.published = Published(state, self.published.epoch)
         self._emitter.emit("change")
-        if self._emitter.has_listeners("event"):
-            for entry in changes:
-                if entry.added > before:  # a further dot of an older event is no news
+        for entry in changes:
+            if entry.added > before:  # a further dot of an older event is no news
+                before = entry.added
+                self._emitter.emit("entry", entry)
+                if self._emitter.has_listeners("event"):
                     self._emitter.emit("event", entry.event, entry.meta)
-                    before = entry.added
 
     def _follow_times(self, entries: Sequence[Entry]) -> None:
         limit = self._clock.now_ms() + self._max_drift_ms

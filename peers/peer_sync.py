@@ -118,5 +118,4 @@ class PeerSync(BaseSync):
         self.react(self.log.first_lacked(self.lacking or VersionVector()), self._on_start)
 
     def _on_start(self, done: Later[int]) -> None:
-        self.emitter.emit("ready")
         self.start_walk(done.result() - 1)

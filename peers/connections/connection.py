@@ -24,11 +24,17 @@ class Connection(Protocol):
     All events come on one thread (that of the loop). A connection never calls back from inside `connect` or `send`.
     """
 
-    connected: bool
-    dialled: bool
-    """True if this end opened it (or will), False if it was accepted."""
-    address: str
-    """Where the other end is, for people: `192.168.1.7:44321`."""
+    @property
+    def connected(self) -> bool:
+        """Whether it is open."""
+
+    @property
+    def dialled(self) -> bool:
+        """True if this end opened it (or will), False if it was accepted."""
+
+    @property
+    def address(self) -> str:
+        """Where the other end is, for people: `192.168.1.7:44321`."""
 
     def connect(self) -> None:
         """Begin to open it. Raises RuntimeError if it is open or was accepted."""
@@ -52,7 +58,9 @@ class Connection(Protocol):
 class Listening(Protocol):
     """An open door."""
 
-    port: int
+    @property
+    def port(self) -> int:
+        """The port it got."""
 
     def close(self) -> Later[None]:
         """Accept nothing more; connections that were accepted live on. Harmless when it is closed."""
@@ -69,3 +77,6 @@ class Network(Protocol):
 
         Fails with OSError if the port is taken or the host is not ours.
         """
+
+    def close(self) -> Later[None]:
+        """Shut all doors and wait until every connection is closed; those that are still open are closed too."""

@@ -77,6 +77,7 @@ class ConnectMessages(SyncCore):
     def _let_in(self, welcome: Callable[[], None]) -> None:
         welcome()
         self.authenticated = True
+        self.emitter.emit("authenticated")
         self.on_authenticated()
         queued, self._queued = self._queued, []
         for message in queued:

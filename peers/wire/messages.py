@@ -16,7 +16,7 @@ MAX_FRAME = 1024 * 1024
 MAX_BATCH = 500
 """Events of one `sync`."""
 MAX_VECTOR_BYTES = 256 * 1024
-MAX_HELD = 64
+MAX_HELD = 512
 """Connections that a greeting names."""
 MAX_SHOWN = 200
 """Characters of a bad message that go into an error."""

@@ -1,0 +1,183 @@
+"""LogKeeper: the one owner of a node's log; and KeptLog, what everybody else sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+
+from mesh.actors.loop_actor import LoopActorRef
+from mesh.actors.mailbox import Runtime
+from mesh.actors.request import RequestActor
+from peers.clock import Clock, Undo
+from peers.disk import Disk
+from peers.emitter import Emitter
+from peers.entry import Entry
+from peers.later import Later
+from peers.log import Log, Meta, Published
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, Store
+from peers.version_vector import VersionVector
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LogRequest:
+    """One call of a method of the log."""
+
+    method: str
+    arguments: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+class LogKeeper(RequestActor):
+    """Opens the log, runs every request on it in its own turn, and publishes each commit. A failing request fails its asker."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        node_id: str,
+        open_disk: Callable[[], Disk],
+        kept: KeptLog,
+        *,
+        clock: Clock,
+        random: Random,
+        on_failed: Callable[[str], None],
+    ) -> None:
+        super().__init__(runtime)
+        self._node_id = node_id
+        self._open_disk = open_disk
+        self._kept = kept
+        self._clock = clock
+        self._random = random
+        self._on_failed = on_failed
+        self._log: Log | None = None
+        self._disk: Disk | None = None
+
+    def open(self) -> Later[None]:
+        """Open the disk and its log; until then nothing may be requested. Fails with StoreError."""
+        self._disk = InTurnDisk(self._open_disk(), self.into_mailbox)
+        opened = Log.open(self._disk, self._node_id, clock=self._clock, random=self._random)
+        return opened.transform(self._on_opened)
+
+    def close(self) -> Later[None]:
+        """Close the disk after all that waits; stop the actor after it."""
+        self._kept.withdraw()
+        if self._log is not None:
+            return self._log.close()
+        return self._disk.close() if self._disk is not None else Later.done(None)
+
+    def on_receive(self, message: Any) -> Any:
+        if not isinstance(message, LogRequest):
+            return super().on_receive(message)
+        if self._log is None:
+            raise RuntimeError("the log is not open")
+        return getattr(self._log, message.method)(*message.arguments, **dict(message.options))
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self._kept.withdraw()
+        if self._disk is not None:
+            self._disk.close()
+        self._on_failed(f"{exception_type.__name__}: {exception_value}")
+
+    def _on_opened(self, log: Log) -> None:
+        self._log = log
+        log.on("change", lambda: self._kept.publish(log.published))
+        log.on("entry", self._kept.announce)
+        log.on("ahead", self._kept.note_ahead)
+        self._kept.publish(log.published)
+
+
+class InTurnDisk:
+    """A Disk whose results arrive in the mailbox of an actor, so that reactions to them are supervised like messages."""
+
+    def __init__(self, disk: Disk, into_mailbox: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+        self._disk = disk
+        self._into_mailbox = into_mailbox
+
+    def run(self, work: Callable[[Store], T]) -> Later[T]:
+        result: Later[T] = Later()
+        self._disk.run(work).then(self._into_mailbox(result.follow))
+        return result
+
+    def close(self) -> Later[None]:
+        return self._disk.close()
+
+
+class KeptLog:
+    """The log as sessions and the node's facade see it: what was last published, and requests to the keeper.
+
+    Events: `change` () after each commit; `event` (event, meta) for each new event. To be used on the loop's thread, but for
+    the requests, which any thread may make.
+    """
+
+    def __init__(self) -> None:
+        self.published: Published
+        self.ahead = 0
+        """Events that came from further ahead than our clock follows."""
+        self._emitter = Emitter()
+        self._keeper: LoopActorRef[LogKeeper] | None = None
+
+    def kept_by(self, keeper: LoopActorRef[LogKeeper]) -> None:
+        """From now on requests go to `keeper`."""
+        self._keeper = keeper
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
+        return self._emitter.on(event, listener)
+
+    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
+        """As Log.add."""
+        return self._request("add", event, meta)
+
+    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | None | ValueError]]:
+        """As Log.add_batch."""
+        return self._request("add_batch", items)
+
+    def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]:
+        """As Log.add_entries."""
+        return self._request("add_entries", entries)
+
+    def page(
+        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Later[Page]:
+        """As Log.page."""
+        return self._request("page", after, lacking=lacking, limit=limit, max_bytes=max_bytes)
+
+    def first_lacked(self, vector: VersionVector) -> Later[int]:
+        """As Log.first_lacked."""
+        return self._request("first_lacked", vector)
+
+    def renew_epoch(self) -> Later[None]:
+        """As Log.renew_epoch."""
+        return self._request("renew_epoch")
+
+    def each(
+        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = PAGE_EVENTS
+    ) -> Later[tuple[Entry, ...]]:
+        """As Log.each."""
+        return self._request("each", order=order, after=after, since=since, limit=limit)
+
+    def publish(self, published: Published) -> None:
+        """Called by the keeper after each commit."""
+        self.published = published
+        self._emitter.emit("change")
+
+    def announce(self, entry: Entry) -> None:
+        """Called by the keeper for each new event; decoded only if somebody listens."""
+        if self._emitter.has_listeners("event"):
+            self._emitter.emit("event", entry.event, entry.meta)
+
+    def note_ahead(self, _entry: Entry) -> None:
+        """Called by the keeper for an event from too far ahead."""
+        self.ahead += 1
+
+    def withdraw(self) -> None:
+        """Called by the keeper when it ends; listeners stay for the next one."""
+        self._keeper = None
+
+    def _request(self, method: str, *arguments: Any, **options: Any) -> Later[Any]:
+        if self._keeper is None:
+            return Later.failed(RuntimeError("the log is not open"))
+        future: Later[Any] = self._keeper.ask(LogRequest(method, arguments, tuple(options.items())), block=False)
+        return future

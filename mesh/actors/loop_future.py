@@ -1,0 +1,188 @@
+"""The answer of a LoopActor: a Later that is a pykka.Future too."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
+
+from pykka import Future, Timeout
+
+from peers.later import Later, is_on_loop
+
+T = TypeVar("T")
+J = TypeVar("J")  # one item, where T is an iterable of them
+M = TypeVar("M")
+R = TypeVar("R")
+
+GetHook: TypeAlias = Callable[[float | None], T]
+ExceptionInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+class GetTimeout(Timeout, TimeoutError):
+    """No result in time: what Pykka raises and what Later raises, in one."""
+
+
+class LoopFuture(Later[T], Future[T]):
+    """One result: `get` blocks a plain thread, `await` never blocks the loop, `then` reacts in the resolving thread.
+
+    What `map`, `filter`, `join` and `reduce` return computes its value when somebody first asks for it: `get` in the
+    thread that gets; `await` and `then` where the last of its sources resolves. A hook given to `set_get_hook` may
+    block, so `await` and `then` run it in a thread of its own (the lab therefore has none).
+    """
+
+    _hook: GetHook[T] | None = None
+    _sources: tuple[Future[Any], ...] | None = None  # what the hook waits for; None: nobody knows
+    _is_started = False  # whether `then` has set the hook going
+    _is_kept = False  # whether the hook gave a result that stays
+    _woken: threading.Event | None = None
+    _traceback: TracebackType | None = None
+
+    def set_exception(self, exc_info: ExceptionInfo | None = None) -> None:
+        """Resolve with the exception of `exc_info`, or with the one that is being handled.
+
+        Raises RuntimeError if it is already resolved, ValueError if there is no exception.
+        """
+        kind, error, traceback = sys.exc_info() if exc_info is None else exc_info
+        if error is None:
+            if kind is None:
+                raise ValueError("set_exception() needs an exception: pass exc_info, or call it in an except block")
+            error = kind()
+        self.fail(error if error.__traceback__ is traceback else error.with_traceback(traceback))
+
+    def set_get_hook(self, func: GetHook[T]) -> None:
+        """Let `func(timeout)` produce the value at the first `get`. Raises RuntimeError if it is already resolved."""
+        with self._lock:
+            if self._is_done:
+                raise RuntimeError("resolved already: a get hook comes too late")
+            self._hook = func
+            self._sources = None
+            is_awaited = bool(self._reactions)
+        if is_awaited:
+            self._start()
+
+    def get(self, timeout: float | None = None) -> T:
+        """Wait in a plain thread, `timeout` in seconds.
+
+        Raises what it failed with, GetTimeout (a pykka.Timeout) when the time is up, and RuntimeError on a thread that
+        runs a loop, unless the value is there.
+        """
+        if not self._is_done:
+            if is_on_loop() and not self._is_ready():
+                raise RuntimeError("get() would block the event loop: await it instead")
+            if self._hook is not None:
+                value = self._hook(timeout)
+                self._keep(value, None)
+                return value
+            self._block(timeout)
+        return self.result()
+
+    def result(self) -> T:
+        if self._exception is not None:
+            raise self._exception.with_traceback(self._traceback)  # else it would grow with every reader
+        return super().result()
+
+    def then(self, reaction: Callable[[Later[T]], None]) -> None:
+        super().then(reaction)
+        if self._hook is not None and not self._is_done:
+            self._start()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return super().__await__()
+
+    __iter__ = __await__
+
+    def filter(self: LoopFuture[Iterable[J]], func: Callable[[J], bool]) -> LoopFuture[Iterable[J]]:
+        return derived(Future.filter(self, func), self)
+
+    def join(self: LoopFuture[Any], *futures: Future[Any]) -> LoopFuture[Iterable[Any]]:
+        return derived(Future.join(self, *futures), self, *futures)
+
+    def map(self, func: Callable[[T], M]) -> LoopFuture[M]:
+        return derived(Future.map(self, func), self)
+
+    def reduce(self: LoopFuture[Iterable[J]], func: Callable[[R, J], R], *args: R) -> LoopFuture[R]:
+        return derived(Future.reduce(self, func, *args), self)
+
+    def _resolve(self, value: Any, exception: BaseException | None) -> None:
+        if self._hook is not None:
+            raise RuntimeError("resolved twice: it has a get hook")
+        self._settle(value, exception)
+
+    def _settle(self, value: Any, exception: BaseException | None) -> None:
+        if exception is not None and not self._is_done:
+            self._traceback = exception.__traceback__
+        super()._resolve(value, exception)
+
+    def _block(self, timeout: float | None) -> None:
+        woken = self._woken
+        if woken is None:
+            woken = threading.Event()
+            self.then(lambda _: woken.set())
+            self._woken = woken  # kept, so that polling adds one reaction, not one a call
+        if not woken.wait(timeout):
+            raise GetTimeout(f"{timeout} seconds")
+
+    def _is_ready(self) -> bool:
+        """Whether `get` has nothing to wait for."""
+        if self._is_done:
+            return True
+        return self._sources is not None and all(map(is_ready, self._sources))
+
+    def _keep(self, value: Any, exception: BaseException | None) -> None:
+        """Resolve with what the hook gave; of two threads that ran it at once the first one's stays."""
+        with self._lock:
+            if self._is_kept:
+                return
+            self._is_kept = True
+        self._settle(value, exception)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._is_started:
+                return
+            self._is_started = True
+        sources = self._sources
+        if sources is not None and all(isinstance(source, Later) for source in sources):
+            self._advance(sources, 0)
+        else:
+            threading.Thread(target=self._evaluate, name="get-hook", daemon=True).start()
+
+    def _advance(self, sources: tuple[Any, ...], index: int) -> None:
+        """Evaluate once the sources are there, or one of them failed and all before it are there."""
+        while index < len(sources):
+            source = sources[index]
+            if not source.is_done:  # a loop for those that are done: no deeper for a thousand sources than for two
+                source.then(functools.partial(self._advance_past, sources, index))
+                return
+            if source.exception is not None:
+                break
+            index += 1
+        self._evaluate()
+
+    def _advance_past(self, sources: tuple[Any, ...], index: int, _: Later[Any]) -> None:
+        self._advance(sources, index)
+
+    def _evaluate(self) -> None:
+        if self._is_done or self._hook is None:
+            return
+        try:
+            value = self._hook(None)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
+            self._keep(None, error)
+        else:
+            self._keep(value, None)
+
+
+def derived(future: Future[T], *sources: Future[Any]) -> LoopFuture[T]:
+    """`future`, whose get hook Pykka wrote, told what that hook waits for."""
+    assert isinstance(future, LoopFuture)
+    future._sources = sources
+    return future
+
+
+def is_ready(future: Future[Any]) -> bool:
+    return isinstance(future, LoopFuture) and future._is_ready()

@@ -1,0 +1,87 @@
+"""What children tell their supervisor: frozen values, told up, never asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.discovery.discovery import Sighting
+from peers.connections.connection import Connection
+from peers.sync_core import State
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A session opened a connection and is about to greet on it."""
+
+    key: str
+    connection_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """Both greetings are done, as far as this end knows, and the other end is let in."""
+
+    key: str
+    other_node_id: str
+    boot: str
+    connection_id: str
+    held: tuple[str, ...]
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The role is in another state."""
+
+    key: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The connection is closed, or an attempt to open it failed. A dialled session goes on trying."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An error that a new attempt cannot mend."""
+
+    key: str
+    other_node_id: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that people should see."""
+
+    key: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The child's actor died of an exception."""
+
+    key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Somebody dialled us. The connection is open and paused; whoever gets this owns it."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """Discovery heard of a node."""
+
+    sighting: Sighting
+
+
+Report = Dialled | Greeted | StateChanged | Closed | Refused | Noted | Failed | Accepted | Sighted

@@ -1,0 +1,25 @@
+"""Requests by method name, for actors whose callers hold no proxy: making one costs more than the call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.actors.loop_actor import LoopActor
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a public method of the actor; ask it for the result, tell it for none."""
+
+    method: str
+    arguments: tuple[Any, ...] = ()
+
+
+class RequestActor(LoopActor):
+    """A LoopActor that takes Requests."""
+
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, Request):
+            return getattr(self, message.method)(*message.arguments)
+        return super().on_receive(message)

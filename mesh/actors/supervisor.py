@@ -1,0 +1,320 @@
+"""NodeSupervisor: starts, watches, restarts and stops everything that a node runs; it decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import pykka
+
+from mesh.actors.discoverer import Discoverer
+from mesh.actors.listener import Listener
+from mesh.actors.log_keeper import KeptLog, LogKeeper
+from mesh.actors.loop_actor import LoopActorRef
+from mesh.actors.mailbox import Runtime
+from mesh.actors.reports import (
+    Accepted,
+    Closed,
+    Dialled,
+    Failed,
+    Greeted,
+    Noted,
+    Refused,
+    Report,
+    Sighted,
+    StateChanged,
+)
+from mesh.actors.request import Request, RequestActor
+from mesh.actors.session import MakeRole, RoleOptions, SessionActor
+from mesh.config import Settings, mesh_mark
+from mesh.discovery.discovery import Announcement
+from mesh.edges import Edges
+from mesh.neighbourhood import GOODBYE, Action, Close, Dial, LookAgain, Neighbourhood, Notice, Redial, Requery
+from mesh.restart_policy import Pause, Record, on_failure, on_retry
+from mesh.status import Status, show_status
+from mesh.topology import Link
+from peers.peer_sync import PeerSync
+
+ANSWER_SECONDS = 2.0
+"""How long a child may take to answer; a busy one is then shown without."""
+GOODBYE_SECONDS = 3.0
+DISCOVERY_RETRY_SECONDS = 30.0
+
+
+class NodeSupervisor(RequestActor):
+    """Ask it to `begin`, ask it to `end`, then stop it. Children fail one for one; the log's keeper takes the sessions along.
+
+    It asks down with a timeout, children tell up, and what is to be done about a report is Neighbourhood's decision.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        edges: Edges,
+        settings: Settings,
+        kept: KeptLog,
+        *,
+        on_notice: Callable[[Notice], None],
+        make_role: MakeRole = PeerSync,
+    ) -> None:
+        super().__init__(runtime)
+        self._edges = edges
+        self._settings = settings
+        self._kept = kept
+        self._on_notice = on_notice
+        self._make_role = make_role
+        self._neighbourhood = Neighbourhood(settings.node_id, settings.instance, settings.peers)
+        self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, self._neighbourhood.held)
+        self._sessions: dict[str, LoopActorRef[SessionActor]] = {}
+        self._keeper: LoopActorRef[LogKeeper] | None = None
+        self._listener: LoopActorRef[Listener] | None = None
+        self._discoverer: LoopActorRef[Discoverer] | None = None
+        self._own_failures: dict[str, Record] = {}
+        self._port = settings.port
+        self._accepted = 0
+        self._is_ending = False
+
+    async def begin(self) -> int:
+        """Open the log and the door, then look for others; the port we listen on. Raises StoreError or OSError."""
+        await self._start_keeper()
+        await self._start_listener()
+        self._perform(self._neighbourhood.on_begin())
+        await self._start_discovery()
+        return self._port
+
+    async def end(self) -> None:
+        """Say goodbye and close everything, in the reverse order of `begin`; each step has its limit."""
+        self._is_ending = True
+        await self._close_child(self._discoverer)
+        await self._close_child(self._listener)
+        self._perform(self._neighbourhood.close_all(GOODBYE))
+        await self._wait_for(lambda: not self._sessions, GOODBYE_SECONDS)
+        await self._close_child(self._keeper)
+
+    async def status(self) -> Status:
+        """Everything that the CLI shows of this node."""
+        described = {}
+        for key, ref in tuple(self._sessions.items()):
+            described[key] = await self._ask(ref, "describe")
+        failures = {**self._own_failures, **self._neighbourhood.failures}
+        return show_status(self._settings, self._port, self._kept, self._neighbourhood, described, failures)
+
+    def retry(self) -> None:
+        """Start everything that was paused or refused again."""
+        for name, record in self._own_failures.items():
+            self._own_failures[name] = on_retry(record)
+            if record.is_paused:
+                self.defer(self._restart_own, name)
+        self._perform(self._neighbourhood.on_retry(self._now()))
+
+    def on_report(self, report: Report) -> None:
+        """Something happened to a child."""
+        neighbourhood = self._neighbourhood
+        match report:
+            case Sighted(sighting):
+                self._perform(neighbourhood.on_sighting(sighting, self._now()))
+            case Accepted():
+                self._on_accepted(report)
+            case Dialled(key, connection_id):
+                neighbourhood.on_dialled(key, connection_id)
+            case Greeted():
+                self._on_greeted(report)
+            case StateChanged(key, state):
+                self._perform(neighbourhood.on_state(key, state))
+            case Closed(key, reason):
+                self._perform(neighbourhood.on_closed(key, reason, self._now()))
+                if key not in neighbourhood.sessions:
+                    self._sessions.pop(key, None)
+            case Refused(key, other_node_id, why):
+                self._perform(neighbourhood.on_refused(key, other_node_id, why, self._now()))
+            case Noted(_, sentence):
+                self._on_notice(Notice("note", None, sentence))
+            case Failed(key, why):
+                self._on_failed(key, why)
+
+    def _on_accepted(self, report: Accepted) -> None:
+        connection = report.connection
+        if self._is_ending or self._keeper is None:
+            connection.disconnect("not ready")
+            return
+        self._accepted += 1
+        key = f"accepted:{self._accepted}"
+        self._neighbourhood.on_accepted(key, connection.address)
+        self._start_session(key, accepted=connection)
+
+    def _on_greeted(self, report: Greeted) -> None:
+        session = self._neighbourhood.sessions.get(report.key)
+        if session is None:
+            return
+        now = self._now()
+        link = Link(report.key, report.connection_id, session.dialled, report.boot, now)
+        self._perform(
+            self._neighbourhood.on_greeted(report.key, report.other_node_id, link, report.held, report.address, now)
+        )
+
+    def _on_failed(self, key: str, why: str) -> None:
+        if key in self._sessions:
+            del self._sessions[key]
+            share = self._edges.random.random()
+            self._perform(self._neighbourhood.on_failed(key, why, self._now(), share))
+        elif not self._is_ending:
+            self._on_own_failed(key, why)
+
+    def _on_own_failed(self, name: str, why: str) -> None:
+        """The keeper, the listener or the discoverer failed."""
+        if name == "log":
+            self._keeper = None
+            self._perform(self._neighbourhood.close_all("the log restarts"))
+        record, outcome = on_failure(
+            self._own_failures.get(name, Record()), self._now(), why, self._edges.random.random()
+        )
+        self._own_failures[name] = record
+        if isinstance(outcome, Pause):
+            text = f"paused the {name} after too many failures: {why}; `mesh retry` starts it again"
+            self._on_notice(Notice("paused", None, text))
+            return
+        self._on_notice(Notice("restarted", None, f"the {name} failed and restarts: {why}"))
+        self._later(outcome.delay_seconds, lambda: self._restart_own(name))
+
+    def _restart_own(self, name: str) -> None:
+        if self._is_ending:
+            return
+        starts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "log": self._start_keeper,
+            "listener": self._start_listener,
+            "discovery": self._start_discovery,
+        }
+
+        async def restart() -> None:
+            try:
+                await starts[name]()
+            except Exception as error:  # noqa: BLE001 - it counts as the child's next failure
+                self._on_own_failed(name, f"{type(error).__name__}: {error}")
+                return
+            if name == "log":
+                self._perform(self._neighbourhood.on_free())
+
+        self.actor_ref.tell(_Work(restart))
+
+    def on_receive(self, message: Any) -> Any:
+        return message.coroutine() if isinstance(message, _Work) else super().on_receive(message)
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        # Nobody above restarts this one: children must not outlive it unseen.
+        for ref in (*self._sessions.values(), self._discoverer, self._listener, self._keeper):
+            if ref is not None:
+                ref.stop(block=False)
+        self._on_notice(Notice("failed", None, f"the node failed: {exception_type.__name__}: {exception_value}"))
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Dial(key, addresses):
+                    if self._is_ending or self._keeper is None:
+                        self._neighbourhood.forget(key)
+                    else:
+                        self._start_session(key, addresses=addresses)
+                case Redial(key, addresses):
+                    _tell(self._sessions.get(key), "redial", addresses)
+                case Close(key, reason):
+                    _tell(self._sessions.get(key), "close", reason)
+                case LookAgain(subject, delay_seconds):
+                    self._later(delay_seconds, partial(self._look, subject))
+                case Requery():
+                    _tell(self._discoverer, "requery")
+                case Notice():
+                    self._on_notice(action)
+
+    def _look(self, subject: str) -> None:
+        if not self._is_ending:
+            self._perform(self._neighbourhood.on_look(subject, self._now()))
+
+    def _start_session(self, key: str, **how: Any) -> None:
+        self._sessions[key] = SessionActor.start(
+            self._edges.runtime, self._edges, key, self._make_role, self._kept, self._options, self.into_mailbox(self.on_report), **how
+        )
+
+    async def _start_keeper(self) -> None:
+        edges = self._edges
+        keeper = LogKeeper.start(
+            edges.runtime,
+            self._settings.node_id,
+            edges.open_disk,
+            self._kept,
+            clock=edges.clock,
+            random=edges.random,
+            on_failed=lambda why: self.defer(self.on_report, Failed("log", why)),
+        )
+        await self._open(keeper, "open")
+        self._keeper = keeper
+        self._kept.kept_by(keeper)
+
+    async def _start_listener(self) -> None:
+        listener = Listener.start(self._edges.runtime, self._edges.network, self.into_mailbox(self.on_report))
+        self._port = await self._open(listener, "open", self._settings.host, self._port)
+        self._listener = listener
+
+    async def _start_discovery(self) -> None:
+        discoverer = Discoverer.start(
+            self._edges.runtime, self._edges.discovery(), self.into_mailbox(self.on_report)
+        )
+        settings = self._settings
+        announcement = Announcement(settings.node_id, mesh_mark(settings.mesh), settings.instance, self._port)
+        try:
+            await self._open(discoverer, "open", announcement)
+        except (OSError, RuntimeError) as error:  # no network yet, or no multicast: static peers work all the same
+            self._on_notice(Notice("note", None, f"discovery does not work here, and is tried again: {error}"))
+            self._later(DISCOVERY_RETRY_SECONDS, lambda: self._restart_own("discovery"))
+        else:
+            self._discoverer = discoverer
+
+    async def _open(self, ref: LoopActorRef[Any], method: str, *arguments: Any) -> Any:
+        """Ask a new child to open; one that cannot is stopped again, whatever it had opened is closed."""
+        try:
+            return await ref.ask(Request(method, arguments), block=False)
+        except BaseException:
+            await self._close_child(ref)
+            raise
+
+    async def _close_child(self, ref: LoopActorRef[Any] | None) -> None:
+        if ref is None or not ref.is_alive():
+            return
+        await self._ask(ref, "close")
+        await ref.stop(block=False)
+
+    async def _ask(self, ref: LoopActorRef[Any], method: str) -> Any:
+        """The answer of a child, or None if it is dead or takes too long."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await ref.ask(Request(method), block=False)
+        except (TimeoutError, pykka.ActorDeadError):
+            return None
+
+    async def _wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Let reports come in until `condition` holds or the time is up."""
+        end = self._edges.clock.elapsed_ms() + seconds * 1000
+        while not condition() and self._edges.clock.elapsed_ms() < end:
+            await asyncio.sleep(0.005)
+
+    def _later(self, delay_seconds: float, work: Callable[[], None]) -> None:
+        self._edges.clock.call_later(delay_seconds * 1000, self.into_mailbox(work))
+
+    def _now(self) -> float:
+        return self._edges.clock.elapsed_ms() / 1000
+
+
+class _Work:
+    """A coroutine function that the supervisor tells itself to run."""
+
+    def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.coroutine = coroutine
+
+
+def _tell(ref: LoopActorRef[Any] | None, method: str, *arguments: Any) -> None:
+    """Tell a child, if there is one and it lives."""
+    if ref is not None and ref.is_alive():
+        ref.tell(Request(method, arguments))
+
+

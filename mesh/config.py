@@ -1,0 +1,51 @@
+"""What a node is told at its start, checked once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+
+from mesh.errors import MeshError
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+DEFAULT_MESH = "home"
+DEFAULT_HOST = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One node, as its supervisor runs it."""
+
+    node_id: str
+    mesh: str
+    instance: str
+    """Random id of this run: its boot id, and the instance that discovery announces."""
+    host: str = DEFAULT_HOST
+    port: int = 0
+    peers: tuple[str, ...] = ()
+    """Static addresses, `host:port`, dialled whatever discovery finds."""
+
+
+def check_name(name: str, what: str) -> str:
+    """`name` itself. Raises MeshError, with a sentence, unless it fits into a node id."""
+    if not NAME.fullmatch(name):
+        raise MeshError(f"{what} {name!r} cannot be used: take 1 to 64 letters, digits, dots, hyphens or underscores")
+    return name
+
+
+def mesh_mark(mesh: str) -> str:
+    """What an announcement says of the mesh: enough to leave others alone, not its name."""
+    return sha256(f"peermesh {mesh}".encode()).hexdigest()[:16]
+
+
+def parse_address(address: str, what: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[v6]:port`. Raises MeshError, with a sentence."""
+    host, _, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise MeshError(f"{what} {address!r}: write an IPv6 address in brackets, as in [fd00::7]:4000")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 <= int(port) <= 65535:
+        raise MeshError(f"{what} {address!r} cannot be used: write HOST:PORT, as in 192.168.1.7:4000")
+    return host, int(port)

@@ -1,0 +1,156 @@
+"""A node's home on disk: its key, its name and mesh, its port, and the lock that keeps a second run out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+from base64 import b32encode
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from msgspec import Meta
+from platformdirs import user_data_path
+
+from mesh.config import DEFAULT_MESH, check_name
+from mesh.errors import MeshError
+
+HASH_CHARACTERS = 8
+KEY_FILE = "node.key"
+FACTS_FILE = "node.json"
+LOG_FILE = "log.sqlite"
+LOCK_FILE = "lock"
+SOCKET_FILE = "control.sock"
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `node.json`, fixed with the home."""
+
+    version: Annotated[int, Meta(ge=1, le=1)] = 1
+    name: str
+    mesh: str
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """Chosen at the first start and kept; 0 until then."""
+
+
+def default_home() -> Path:
+    """The per-user data directory."""
+    return user_data_path("peermesh")
+
+
+def default_name() -> str:
+    """The host's name, as far as it fits into a node id."""
+    host = socket.gethostname().split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-")[:64] or "node"
+
+
+def make_node_id(name: str, key: Ed25519PrivateKey) -> str:
+    """`NAME~HASH`: the first characters of the public key's SHA-256, lower-case base32."""
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return f"{name}~{b32encode(sha256(public).digest()).decode().lower()[:HASH_CHARACTERS]}"
+
+
+class Home:
+    """One home directory, locked by this process until `close`."""
+
+    def __init__(self, path: Path, *, name: str | None = None, mesh: str | None = None) -> None:
+        """Open the home, or make it. Raises MeshError, with a sentence, if it is in use, damaged, or of another name."""
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(path)
+        except OSError as error:
+            raise MeshError(f"the home {path} cannot be used: {error.strerror or error}; choose another with --home") from None
+        try:
+            self._key = _load_key(path / KEY_FILE)
+            self.facts = _load_facts(path / FACTS_FILE, name, mesh)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def node_id(self) -> str:
+        return make_node_id(self.facts.name, self._key)
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / LOG_FILE
+
+    def keep_port(self, port: int) -> None:
+        """Listen there at later starts too."""
+        self.facts = msgspec.structs.replace(self.facts, port=port)
+        _write(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
+
+    def close(self) -> None:
+        """Let another process use it."""
+        self._lock.close()
+
+
+def _lock(home: Path) -> IO[bytes]:
+    lock = (home / LOCK_FILE).open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise MeshError(
+            f"a node runs in {home} already: stop it with `mesh --home {home} stop`, or choose another --home"
+        ) from None
+    return lock
+
+
+def _load_key(path: Path) -> Ed25519PrivateKey:
+    if not path.exists():
+        key = Ed25519PrivateKey.generate()
+        _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+        return key
+    try:
+        loaded = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        loaded = None
+    if not isinstance(loaded, Ed25519PrivateKey):
+        raise MeshError(f"{path} is not an Ed25519 key: put it back from a backup, or delete it to become a new node")
+    return loaded
+
+
+def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
+    if not path.exists():
+        facts = Facts(
+            name=check_name(name or default_name(), "the name"), mesh=check_name(mesh or DEFAULT_MESH, "the mesh's name")
+        )
+        _write(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
+        return facts
+    try:
+        facts = msgspec.json.decode(path.read_bytes(), type=Facts)
+        check_name(facts.name, "the name")
+        check_name(facts.mesh, "the mesh's name")
+    except (msgspec.DecodeError, MeshError) as error:
+        raise MeshError(f"{path} is damaged ({error}): put it back from a backup, or delete it and give --name anew") from None
+    for what, given, kept in (("name", name, facts.name), ("mesh", mesh, facts.mesh)):
+        if given is not None and given != kept:
+            raise MeshError(
+                f"this home's {what} is {kept} for good, not {given}: leave --{what} out, or start a new node in another --home"
+            )
+    return facts
+
+
+def _write(path: Path, content: bytes, *, mode: int) -> None:
+    """Write so that after a crash the file is either the old or the new one."""
+    temporary = path.with_name(path.name + ".new")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,402 @@
+"""Everything a node decides about its neighbours: reports in, actions out; it starts and stops nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from mesh import membership, restart_policy
+from mesh.discovery.discovery import Sighting
+from mesh.membership import LOST_SECONDS, Event, Member
+from mesh.restart_policy import Pause, Record
+from mesh.topology import Link, dial_delay_seconds, surplus_links
+
+GOODBYE = "goodbye"
+"""The reason with which a node that stops closes its sessions."""
+SURPLUS = "one connection is enough"
+PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Start a session that dials `addresses`, and dials again after each loss."""
+
+    key: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Redial:
+    """Let a session that waits for its next attempt try at once."""
+
+    key: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Stop a session for good."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Come back to `subject` after a while."""
+
+    subject: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Requery:
+    """Somebody is missing: let discovery ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A change that people are shown: `kind` is one of found, connected, synchronized, lost, left, restarted, paused, refused,
+    cloned and note."""
+
+    kind: str
+    node_id: str | None
+    sentence: str
+
+
+Action = Dial | Redial | Close | LookAgain | Requery | Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One session actor, as known here."""
+
+    key: str
+    dialled: bool
+    subject: str = ""
+    """The node id or the static address that it dials; empty if it was accepted."""
+    state: str = "connecting"
+    address: str = ""
+    other_node_id: str | None = None
+    connection_id: str = ""
+    link: Link | None = None
+    """Set while the greeting is done and the connection lives."""
+    was_synchronized: bool = False
+    """Since the greeting: later changes between sending and synchronized are no news."""
+    is_closing: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        return self.link is not None and not self.is_closing
+
+
+class Neighbourhood:
+    """Members, sessions and failures of one node. `now_seconds` is the monotonic clock's."""
+
+    def __init__(self, node_id: str, instance: str, static_addresses: Iterable[str] = ()) -> None:
+        self.node_id = node_id
+        self.instance = instance
+        self.members: dict[str, Member] = {}
+        self.sessions: dict[str, Session] = {}
+        self.failures: dict[str, Record] = {}
+        self.static: dict[str, str | None] = dict.fromkeys(static_addresses)
+        """Node id by static address, None until somebody answered there."""
+        self.refused_static: dict[str, str] = {}
+
+    def on_begin(self) -> list[Action]:
+        """Dial whatever was given by hand."""
+        return [action for address in self.static for action in self._consider(address)]
+
+    def on_sighting(self, sighting: Sighting, now_seconds: float) -> list[Action]:
+        if sighting.node_id == self.node_id:
+            return [] if sighting.instance == self.instance else [self._own_clone()]
+        if sighting.is_goodbye:
+            return []  # a hint withdrawn closes nothing, and may be forged
+        before = self.members.get(sighting.node_id)
+        member = membership.sighted(
+            before or Member(sighting.node_id, since_seconds=now_seconds), sighting.addresses, sighting.instance, now_seconds
+        )
+        self._keep(member)
+        actions: list[Action] = []
+        if before is None or (before.state != member.state and member.state == "found"):
+            where = f" at {member.addresses[0]}" if member.addresses else ""
+            actions.append(Notice("found", member.node_id, f"found {member.node_id}{where}"))
+        if before is not None and before.instance != member.instance:
+            self._forgive(member.node_id)
+        if not self._met(member.node_id):
+            dial = self.sessions.get(_dial_key(member.node_id))
+            if dial is not None and dial.link is None:
+                actions.append(Redial(dial.key, member.addresses))
+            else:
+                actions.append(LookAgain(member.node_id, dial_delay_seconds(self.node_id, member.node_id)))
+        return actions
+
+    def on_accepted(self, key: str, address: str) -> None:
+        self.sessions[key] = Session(key, dialled=False, address=address)
+
+    def on_dialled(self, key: str, connection_id: str) -> None:
+        self._change(key, connection_id=connection_id)
+
+    def on_state(self, key: str, state: str) -> list[Action]:
+        session = self.sessions.get(key)
+        if session is None or session.state == state:
+            return []
+        self._change(key, state=state)
+        if state == "synchronized" and session.is_met and not session.was_synchronized:
+            self._change(key, was_synchronized=True)
+            return [Notice("synchronized", session.other_node_id, f"synchronized with {session.other_node_id}")]
+        return []
+
+    def on_greeted(
+        self, key: str, other_node_id: str, link: Link, held: tuple[str, ...], address: str, now_seconds: float
+    ) -> list[Action]:
+        session = self.sessions.get(key)
+        if session is None or session.is_closing:
+            return []
+        self._change(
+            key, other_node_id=other_node_id, link=link, connection_id=link.connection_id, address=address
+        )
+        if session.subject in self.static:
+            self.static[session.subject] = other_node_id
+        elif session.subject not in {"", other_node_id}:
+            return self._on_stranger(session, other_node_id, address)
+        before = self.members.get(other_node_id) or Member(other_node_id, since_seconds=now_seconds)
+        if self._is_paused(other_node_id):
+            return self._close([key], PAUSED)
+        member = membership.greeted(before, link.boot)
+        if member.is_cloned:
+            self._keep(member)
+            return [*self._close(self._keys_of(other_node_id), "cloned"), self._clone_notice(other_node_id)]
+        was_met = self._met(other_node_id, but=key)
+        self._keep(membership.moved(member, "met", now_seconds))
+        links = [other.link for other in self._sessions_of(other_node_id) if other.link is not None]
+        actions = self._close(surplus_links(self.node_id, other_node_id, links, link, held), SURPLUS)
+        actions += self._close(self._idle_dials(other_node_id), SURPLUS)
+        if not was_met:
+            actions.append(Notice("connected", other_node_id, f"connected to {other_node_id} at {address}"))
+        return actions
+
+    def on_closed(self, key: str, reason: str, now_seconds: float) -> list[Action]:
+        session = self.sessions.get(key)
+        if session is None:
+            return []
+        node_id = session.other_node_id or (session.subject if session.subject not in self.static else None)
+        if session.dialled and not session.is_closing:
+            self._change(key, link=None, state="disconnected", was_synchronized=False)
+        else:
+            del self.sessions[key]
+        if node_id is None:
+            return []
+        if self._met(node_id):
+            return self._close(self._idle_dials(node_id), SURPLUS)
+        if reason == GOODBYE:
+            return self._on_goodbye(node_id, now_seconds)
+        if node_id not in self.members:
+            return []
+        return self._on_broken(node_id, reason, now_seconds, was_met=session.link is not None)
+
+    def on_refused(self, key: str, other_node_id: str | None, why: str, now_seconds: float) -> list[Action]:
+        session = self.sessions.get(key)
+        if session is None:
+            return []
+        node_id = other_node_id or session.other_node_id
+        if session.subject in self.static:
+            self.refused_static[session.subject] = why
+        elif session.subject:
+            node_id = session.subject
+        if node_id is not None and node_id in self.members:
+            self._move(node_id, "refused", now_seconds)
+        who = node_id or session.subject or session.address
+        return [*self._close([key], "refused"), Notice("refused", node_id, f"refused: {who}: {why}")]
+
+    def on_failed(self, key: str, why: str, now_seconds: float, share: float) -> list[Action]:
+        """A session's actor died. `share` from 0 to 1 is the jitter of its restart."""
+        session = self.sessions.pop(key, None)
+        if session is None:
+            return []
+        subject = session.other_node_id or session.subject
+        if not subject:
+            return [Notice("note", None, f"a session with {session.address} failed before it was known whose it was: {why}")]
+        record, outcome = restart_policy.on_failure(self.failures.get(subject, Record()), now_seconds, why, share)
+        self.failures[subject] = record
+        node_id = subject if subject in self.members else None
+        if isinstance(outcome, Pause):
+            text = f"paused the session with {subject} after too many failures: {why}; `mesh retry` starts it again"
+            return [*self._close(self._keys_of(subject), PAUSED), Notice("paused", node_id, text)]
+        if node_id is not None and not self._met(node_id):
+            self._move(node_id, "broken", now_seconds)
+        text = f"the session with {subject} failed and restarts: {why}"
+        looks: list[Action] = [LookAgain(subject, outcome.delay_seconds)]
+        if session.subject and session.subject != subject:
+            looks.append(LookAgain(session.subject, outcome.delay_seconds))
+        return [Notice("restarted", node_id, text), *looks]
+
+    def on_look(self, subject: str, now_seconds: float) -> list[Action]:
+        """Time passed: a broken node may be lost by now, a free one may be dialled."""
+        member = self.members.get(subject)
+        actions: list[Action] = []
+        if member is not None and member.state == "suspect" and now_seconds - member.since_seconds >= LOST_SECONDS:
+            self._move(subject, "expired", now_seconds)
+            seconds = int(now_seconds - member.since_seconds)
+            actions.append(Notice("lost", subject, f"lost {subject}: no answer for {seconds} s"))
+        return [*actions, *self._consider(subject)]
+
+    def on_retry(self, now_seconds: float) -> list[Action]:
+        """The operator wants everything that was paused or refused tried again."""
+        self.refused_static.clear()
+        for subject in sorted(self.failures):
+            self._forgive(subject)
+        for node_id, member in sorted(self.members.items()):
+            self.members[node_id] = replace(member, is_cloned=False, boots=member.boots[-1:])
+            if member.state == "refused":
+                self._move(node_id, "renewed", now_seconds)
+        return self.on_free()
+
+    def close_all(self, reason: str) -> list[Action]:
+        """End every session: the node stops, or its log failed."""
+        return self._close(tuple(self.sessions), reason)
+
+    def on_free(self) -> list[Action]:
+        """Dial whomever nothing speaks against."""
+        return [action for subject in sorted({*self.members, *self.static}) for action in self._consider(subject)]
+
+    def forget(self, key: str) -> None:
+        """A session that was asked for was not started."""
+        self.sessions.pop(key, None)
+
+    def held(self, node_id: str | None) -> tuple[str, ...]:
+        """Connections to name in a greeting to `node_id`, or to somebody unknown: those with it, and all dials under way."""
+        return tuple(
+            session.connection_id
+            for session in self.sessions.values()
+            if session.connection_id and not session.is_closing and _may_be_with(session, node_id)
+        )
+
+    def is_paused(self, subject: str) -> bool:
+        """Whether sessions with a node id or static address are paused."""
+        return self._is_paused(subject)
+
+    def _consider(self, subject: str) -> list[Action]:
+        """Dial `subject`, a node id or a static address, if nothing speaks against it."""
+        if subject in self.static:
+            node_id = self.static[subject]
+            key = f"static:{subject}"
+            addresses: tuple[str, ...] = (subject,)
+            if subject in self.refused_static:
+                return []
+        else:
+            member = self.members.get(subject)
+            if member is None or not member.may_be_dialled:
+                return []
+            node_id, key, addresses = subject, _dial_key(subject), member.addresses
+        if key in self.sessions or self._is_paused(subject):
+            return []
+        if node_id is not None and (self._met(node_id) or self._is_paused(node_id)):
+            return []
+        self.sessions[key] = Session(key, dialled=True, subject=subject, address=addresses[0])
+        return [Dial(key, addresses)]
+
+    def _on_goodbye(self, node_id: str, now_seconds: float) -> list[Action]:
+        if node_id not in self.members:
+            return []
+        self._move(node_id, "goodbye", now_seconds)
+        idle = [key for key in self._idle_dials(node_id) if self.sessions[key].subject not in self.static]
+        return [
+            *self._close(idle, "left"),
+            Notice("left", node_id, f"{node_id} said goodbye"),
+            *self._static_looks(node_id, 1.0),
+        ]
+
+    def _on_broken(self, node_id: str, reason: str, now_seconds: float, *, was_met: bool) -> list[Action]:
+        self._move(node_id, "broken", now_seconds)
+        actions: list[Action] = []
+        if was_met:
+            delay = dial_delay_seconds(self.node_id, node_id)
+            why = f": {reason}" if reason else ""
+            actions = [
+                Notice("broken", node_id, f"lost the connection to {node_id}{why}"),
+                Requery(),
+                LookAgain(node_id, delay),
+                LookAgain(node_id, LOST_SECONDS),
+                *self._static_looks(node_id, delay),
+            ]
+        elif self.members[node_id].state == "suspect":
+            actions = [LookAgain(node_id, LOST_SECONDS)]
+        return actions
+
+    def _on_stranger(self, session: Session, other_node_id: str, address: str) -> list[Action]:
+        """Another node answered where `session.subject` was expected: that address is out of date."""
+        member = self.members.get(session.subject)
+        if member is not None:
+            left = tuple(known for known in member.addresses if known != address)
+            self._keep(replace(member, addresses=left))
+        text = f"{other_node_id} answers at {address}, where {session.subject} was expected"
+        return [*self._close([session.key], "another node was expected here"), Notice("note", other_node_id, text), Requery()]
+
+    def _static_looks(self, node_id: str, delay: float) -> list[Action]:
+        return [LookAgain(address, delay) for address, known in self.static.items() if known == node_id]
+
+    def _close(self, keys: Iterable[str], reason: str) -> list[Action]:
+        closed: list[Action] = []
+        for key in keys:
+            if not self.sessions[key].is_closing:
+                self._change(key, is_closing=True)
+                closed.append(Close(key, reason))
+        return closed
+
+    def _change(self, key: str, **changes: object) -> None:
+        session = self.sessions.get(key)
+        if session is not None:
+            self.sessions[key] = replace(session, **changes)  # type: ignore[arg-type]
+
+    def _keep(self, member: Member) -> None:
+        self.members[member.node_id] = member
+        surplus = membership.surplus_member(self.members)
+        if surplus is not None:
+            del self.members[surplus]
+
+    def _move(self, node_id: str, event: Event, now_seconds: float) -> None:
+        self.members[node_id] = membership.moved(self.members[node_id], event, now_seconds)
+
+    def _met(self, node_id: str, *, but: str = "") -> bool:
+        return any(session.is_met and session.key != but for session in self._sessions_of(node_id))
+
+    def _sessions_of(self, node_id: str) -> list[Session]:
+        return [s for s in self.sessions.values() if s.other_node_id == node_id and not s.is_closing]
+
+    def _keys_of(self, subject: str) -> list[str]:
+        return [
+            s.key for s in self.sessions.values() if (s.other_node_id == subject or s.subject == subject) and not s.is_closing
+        ]
+
+    def _idle_dials(self, node_id: str) -> list[str]:
+        """Sessions that dial `node_id` and have no connection with it."""
+        addresses = {address for address, known in self.static.items() if known == node_id}
+        return [
+            s.key for s in self.sessions.values() if s.dialled and s.link is None and s.subject in {node_id, *addresses}
+        ]
+
+    def _is_paused(self, subject: str) -> bool:
+        record = self.failures.get(subject)
+        return record is not None and record.is_paused
+
+    def _forgive(self, subject: str) -> None:
+        if subject in self.failures:
+            self.failures[subject] = restart_policy.on_retry(self.failures[subject])
+
+    def _own_clone(self) -> Notice:
+        return self._clone_notice(self.node_id)
+
+    def _clone_notice(self, node_id: str) -> Notice:
+        text = f"two machines run as {node_id}: one home is a copy; delete `node.key` and `node.json` in one of them"
+        return Notice("cloned", node_id, text)
+
+
+def _dial_key(node_id: str) -> str:
+    return f"dial:{node_id}"
+
+
+def _may_be_with(session: Session, node_id: str | None) -> bool:
+    if node_id is None or session.other_node_id == node_id:
+        return True
+    return session.dialled and session.link is None

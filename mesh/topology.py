@@ -1,0 +1,55 @@
+"""Who dials whom, and which of several connections with one node stays: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SECOND_DIAL_SECONDS = 2.0
+"""The node with the larger id waits this long for the other to dial; then it dials too: reaching may work one way only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One connection with a node, its greeting done on both ends as far as this end knows."""
+
+    key: str
+    connection_id: str
+    dialled: bool
+    boot: str
+    met_seconds: float
+    """When the greeting was done."""
+
+
+def dial_delay_seconds(own_id: str, other_id: str) -> float:
+    """How long to wait before dialling a node that was sighted, or lost."""
+    return 0.0 if own_id < other_id else SECOND_DIAL_SECONDS
+
+
+def surplus_links(own_id: str, other_id: str, links: Sequence[Link], newest: Link, held: Sequence[str]) -> list[str]:
+    """Keys of the links with `other_id` to close now that the greeting of `newest` came, which named `held`.
+
+    - one of an earlier run of that node: its process is gone
+    - one that the other end does not hold any more: it broke there, and here nobody noticed yet
+    - of two that one side dialled: the older
+    - of two that crossed: the one that the node with the larger id dialled; the node with the smaller id closes it, and the
+      other end leaves both alone, so that never both are closed
+    """
+    gone = [link for link in links if link.key != newest.key and _is_gone(link, newest, held)]
+    rest = [link for link in links if link not in gone]
+    older = [link for link in rest if any(_is_replaced(link, other) for other in rest)]
+    rest = [link for link in rest if link not in older]
+    crossing = []
+    if own_id < other_id and any(link.dialled for link in rest):
+        crossing = [link for link in rest if not link.dialled]
+    return [link.key for link in (*gone, *older, *crossing)]
+
+
+def _is_gone(link: Link, newest: Link, held: Sequence[str]) -> bool:
+    return link.boot != newest.boot or link.connection_id not in held
+
+
+def _is_replaced(link: Link, other: Link) -> bool:
+    if link.dialled != other.dialled:
+        return False
+    return (other.met_seconds, other.key) > (link.met_seconds, link.key)

@@ -1,0 +1,170 @@
+"""A store's file: made, recognised, or refused with a sentence and left as it was."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from peers.stores.store import StoreError
+
+APPLICATION_ID = 0x706D6C67
+"""`pmlg` in SQLite's header: a file of ours."""
+VERSION = 1
+BUSY_MS = 5_000
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+"""What the write-ahead log is cut down to after a checkpoint."""
+PAGE_CACHE_KIB = 16 * 1024
+SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+
+_SCHEMA = """
+CREATE TABLE facts (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE epochs (
+    id INTEGER PRIMARY KEY,
+    epoch TEXT NOT NULL UNIQUE,
+    highest INTEGER NOT NULL,
+    is_cut INTEGER NOT NULL,
+    ranges TEXT NOT NULL
+);
+CREATE TABLE changes (
+    position INTEGER PRIMARY KEY,
+    epoch INTEGER,
+    seq INTEGER,
+    added INTEGER,
+    created BLOB NOT NULL,
+    time INTEGER,
+    body BLOB,
+    extra BLOB
+);
+CREATE UNIQUE INDEX changes_by_dot ON changes (epoch, seq);
+CREATE UNIQUE INDEX changes_by_created ON changes (created) WHERE added IS NOT NULL;
+CREATE INDEX changes_by_order ON changes (time, created) WHERE added IS NOT NULL;
+CREATE INDEX further_by_created ON changes (created) WHERE added IS NULL;
+CREATE TABLE aside (
+    number INTEGER PRIMARY KEY,
+    created BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    extra BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+);
+CREATE INDEX aside_by_created ON aside (created);
+"""
+
+_FIXES = {
+    "SQLITE_FULL": "free space on the disk, then try again",
+    "SQLITE_READONLY": "make the file and its directory writable for this user",
+    "SQLITE_PERM": "make the file and its directory writable for this user",
+    "SQLITE_AUTH": "make the file and its directory writable for this user",
+    "SQLITE_CANTOPEN": "check that its directory exists and is writable for this user",
+    "SQLITE_BUSY": "end the other process that uses it",
+    "SQLITE_LOCKED": "end the other process that uses it",
+    "SQLITE_CORRUPT": "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
+    "SQLITE_NOTADB": "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
+    "SQLITE_IOERR": "check the disk and the space on it, then start again",
+}
+
+
+def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
+    """Open the file, or make it if there is none or an empty one. Raises StoreError; then the file is as it was."""
+    if _is_there(path):
+        _check_header(path)
+        _check_contents(path)
+    connection = _open(path, "rwc")
+    try:
+        for pragma in (f"busy_timeout = {BUSY_MS}", f"synchronous = {synchronous}", f"cache_size = -{PAGE_CACHE_KIB}"):
+            connection.execute(f"PRAGMA {pragma}")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not tables:
+            _create(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+        connection.execute("BEGIN IMMEDIATE")  # a file that cannot be written shows it here
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    return connection
+
+
+def explain(path: Path, error: sqlite3.Error) -> StoreError:
+    """What SQLite said, as a sentence that names the file and what would fix it."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    fix = next((fix for code, fix in _FIXES.items() if name.startswith(code)), None)
+    return StoreError(f"the log file {path}: {error}" + (f"; {fix}" if fix else ""))
+
+
+def damaged(path: Path, what: str) -> StoreError:
+    return StoreError(f"the log file {path}: {what}; {_FIXES['SQLITE_CORRUPT']}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
+
+
+def _check_header(path: Path) -> None:
+    """Look before SQLite does: it would repair, and so change, a file that is not ours."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise StoreError(f"the log file {path}: it is not a log, or is damaged; move it away, or name another file")
+    _check_version(path, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
+
+
+def _check_version(path: Path, application_id: int, version: int) -> None:
+    if application_id != APPLICATION_ID:
+        raise StoreError(f"the log file {path}: it belongs to another program; move it away, or name another file")
+    if version > VERSION:
+        raise StoreError(
+            f"the log file {path}: it was written by a newer release (layout {version}, this one knows {VERSION}); "
+            "install that release again, or name another file"
+        )
+    if version < 1:
+        raise damaged(path, "its layout has no number")
+
+
+def _check_contents(path: Path) -> None:
+    """Read it through a connection that cannot write: closing any other one may write back what a crash left."""
+    if Path(f"{path}-journal").exists():
+        return  # its making was cut short: only a connection that may write can take that back
+    mode = "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
+    try:
+        with closing(_open(path, mode)) as connection:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            _check_version(path, application_id, version)
+            for table in ("facts", "epochs", "changes", "aside"):
+                connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """In one transaction, before the change to WAL: so the file's own first page says whose it is."""
+    connection.execute("BEGIN EXCLUSIVE")
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
