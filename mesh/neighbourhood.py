@@ -56,8 +56,8 @@ class Requery:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A change that people are shown: `kind` is one of found, connected, synchronized, lost, left, restarted, paused, refused,
-    cloned and note."""
+    """A change that people are shown: `kind` is one of found, connected, synchronized, disconnected, lost, left,
+    restarted, paused, refused, cloned, failed and note."""
 
     kind: str
     node_id: str | None
@@ -189,10 +189,13 @@ class Neighbourhood:
             return []
         if self._met(node_id):
             return self._close(self._idle_dials(node_id), SURPLUS)
-        if reason == GOODBYE:
-            return self._on_goodbye(node_id, now_seconds)
         if node_id not in self.members:
             return []
+        if session.is_closing:  # our own doing: the reason is ours, and no news
+            shown = self._on_broken(node_id, "", now_seconds, was_met=session.link is not None)
+            return [action for action in shown if not isinstance(action, Notice)]
+        if reason == GOODBYE:
+            return self._on_goodbye(node_id, now_seconds)
         return self._on_broken(node_id, reason, now_seconds, was_met=session.link is not None)
 
     def on_refused(self, key: str, other_node_id: str | None, why: str, now_seconds: float) -> list[Action]:
@@ -297,8 +300,6 @@ class Neighbourhood:
         return [Dial(key, addresses)]
 
     def _on_goodbye(self, node_id: str, now_seconds: float) -> list[Action]:
-        if node_id not in self.members:
-            return []
         self._move(node_id, "goodbye", now_seconds)
         idle = [key for key in self._idle_dials(node_id) if self.sessions[key].subject not in self.static]
         return [
@@ -314,7 +315,7 @@ class Neighbourhood:
             delay = dial_delay_seconds(self.node_id, node_id)
             why = f": {reason}" if reason else ""
             actions = [
-                Notice("broken", node_id, f"lost the connection to {node_id}{why}"),
+                Notice("disconnected", node_id, f"lost the connection to {node_id}{why}"),
                 Requery(),
                 LookAgain(node_id, delay),
                 LookAgain(node_id, LOST_SECONDS),

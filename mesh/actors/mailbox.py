@@ -108,6 +108,10 @@ class Mailbox:
         """Whether the loop was closed under the actor, which is then dead."""
         return self._runtime.loop.is_closed() and not self.abandon()
 
+    def runs_on(self, runtime: Runtime) -> bool:
+        """Whether the actor was started on `runtime`."""
+        return self._runtime is runtime
+
     def abandon(self) -> Literal[False]:
         """Let the actor be dead, because nobody will run it any more: its loop is closed."""
         actor = self._actor

@@ -113,7 +113,7 @@ class SqliteStore(Taking):
             if not lacked:
                 return self._numbers.last_position + 1
             for position, epoch, seq in self._execute(
-                "SELECT position, epoch, seq FROM changes WHERE epoch IS NOT NULL ORDER BY position LIMIT ?",
+                "SELECT position, epoch, seq FROM changes WHERE epoch NOT NULL ORDER BY position LIMIT ?",
                 (FIRST_LOOK,),
             ):
                 if not vector.covers((self._epochs[epoch - 1], seq)):

@@ -81,7 +81,7 @@ class Taking(ABC):
 
     @abstractmethod
     def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:
-        """Those that are shown, and, with None, those that are aside. The first try may leave out what `_insert` notices."""
+        """Those shown and, with None, those aside. The first try may leave out what `_insert` notices."""
 
     @abstractmethod
     def _insert(self, changes: list[tuple[Entry, bool]]) -> None:

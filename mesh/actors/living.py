@@ -1,0 +1,25 @@
+"""Which actors live on a runtime: for those who check that none is left, and for a crash in the lab."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pykka
+
+from mesh.actors.loop_actor import LoopActorRef
+from mesh.actors.mailbox import Runtime
+
+
+def living_actors(runtime: Runtime) -> list[LoopActorRef[Any]]:
+    """The actors that were started on `runtime` and have not stopped, in the order of their start."""
+    return [
+        ref
+        for ref in pykka.ActorRegistry.get_all()
+        if isinstance(ref, LoopActorRef) and ref.actor_inbox.runs_on(runtime)
+    ]
+
+
+def abandon_actors(runtime: Runtime) -> None:
+    """Let all actors of `runtime` be dead where they stand: no hook is called, no message handled, no answer given."""
+    for ref in living_actors(runtime):
+        ref.actor_inbox.abandon()

@@ -1,0 +1,152 @@
+"""The announcements heard so far: each is looked at, reported, looked at again, and forgotten when withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mesh.discovery.discovery import Sighting
+from peers.clock import Clock, Undo
+
+INSTANCE_LIMIT = 256
+"""How many announcements are kept; those that told nothing yet go first, then those not heard of for longest."""
+LOOK_PAUSE_MS = 250
+"""One announcement is looked at no more often, however often it changes."""
+SETTLE_MS = 1200
+"""A last look this long after a change: only then has an address that was replaced left the cache (RFC 6762, 10.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the records of one announcement say at this moment."""
+
+    sighting: Sighting | None
+    """None: it is not for us (another mesh, ourselves, garbage)."""
+    counter: int = 0
+    """The announcement's own count: a new one makes the same content news again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    name: str
+    reported: Reading | None = None
+    is_settled: bool = False
+    looked_ms: float | None = None
+    due_ms: float | None = None
+    undo_look: Undo | None = None
+    undo_ask: Undo | None = None
+
+
+class Instances:
+    """Turns names that were heard into sightings, within limits that nobody on the LAN can move."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        read: Callable[[str], Reading | None],
+        ask: Callable[[str], Undo],
+        on_sighting: Callable[[Sighting], None],
+    ) -> None:
+        """`read(name)` gives None while records are missing; then `ask(name)` has to get them and call `answered` or
+        `unanswered`, unless its undo is called first."""
+        self._clock = clock
+        self._read = read
+        self._ask = ask
+        self._on_sighting = on_sighting
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def heard(self, name: str) -> None:
+        """Something about it is new: look at it as soon as it may be looked at."""
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            self._make_room()
+            entry = _Entry(name)
+        self._entries[name] = entry
+        entry.is_settled = False
+        self._look_after(entry, 0)
+
+    def answered(self, name: str) -> None:
+        """What was asked for is there."""
+        if name in self._entries:
+            self.unanswered(name)
+            self.heard(name)
+
+    def unanswered(self, name: str) -> None:
+        """What was asked for did not come: it waits for `ask_again` or for news."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            entry.undo_ask = None
+
+    def ask_again(self) -> None:
+        """Give those that told nothing yet another chance."""
+        for entry in tuple(self._entries.values()):
+            if entry.reported is None and entry.undo_ask is None and entry.undo_look is None:
+                self._look_after(entry, 0)
+
+    def gone(self, name: str) -> None:
+        """It was withdrawn, or is not for us any more."""
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return
+        _free(entry)
+        if entry.reported is not None and entry.reported.sighting is not None:
+            self._on_sighting(replace(entry.reported.sighting, is_goodbye=True))
+
+    def clear(self) -> None:
+        """Forget all, report nothing."""
+        for entry in self._entries.values():
+            _free(entry)
+        self._entries.clear()
+
+    def _make_room(self) -> None:
+        if len(self._entries) < INSTANCE_LIMIT:
+            return
+        silent = (entry for entry in self._entries.values() if entry.reported is None)
+        victim = next(silent, None) or next(iter(self._entries.values()))
+        del self._entries[victim.name]
+        _free(victim)
+
+    def _look_after(self, entry: _Entry, pause_ms: float) -> None:
+        """Look then, or earlier if that was arranged before; never at once, and never too often."""
+        now = self._clock.elapsed_ms()
+        due = now + pause_ms
+        if entry.looked_ms is not None:
+            due = max(due, entry.looked_ms + LOOK_PAUSE_MS)
+        if entry.due_ms is not None and entry.due_ms <= due:
+            return
+        if entry.undo_look is not None:
+            entry.undo_look()
+        entry.due_ms = due
+        entry.undo_look = self._clock.call_later(due - now, lambda: self._look(entry))
+
+    def _look(self, entry: _Entry) -> None:
+        entry.due_ms = entry.undo_look = None
+        entry.looked_ms = self._clock.elapsed_ms()
+        reading = self._read(entry.name)
+        if reading is None:
+            if entry.undo_ask is None:
+                entry.undo_ask = self._ask(entry.name)
+            return
+        if entry.undo_ask is not None:
+            entry.undo_ask()
+            entry.undo_ask = None
+        if reading.sighting is None:
+            self.gone(entry.name)
+            return
+        if not entry.is_settled:
+            entry.is_settled = True
+            self._look_after(entry, SETTLE_MS)
+        if reading != entry.reported and reading.sighting.addresses:
+            entry.reported = reading
+            self._on_sighting(reading.sighting)
+
+
+def _free(entry: _Entry) -> None:
+    for undo in (entry.undo_look, entry.undo_ask):
+        if undo is not None:
+            undo()
+    entry.undo_look = entry.undo_ask = None

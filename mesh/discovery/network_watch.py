@@ -1,0 +1,104 @@
+"""Notices that the machine's network changed, or that the machine slept: nobody else tells."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from mesh.discovery.interfaces import Interface, Network, choose, scan
+from peers.clock import Clock, Undo
+
+WATCH_SECONDS = 5.0
+"""Pause between two looks."""
+SETTLE_SECONDS = 1.0
+"""A change is reported once a second look after this pause agrees with the first."""
+SETTLE_LIMIT = 5
+"""After so many looks that all differ the last one is reported nevertheless."""
+WAKE_SECONDS = 5.0
+"""When the wall clock gained this much on the monotonic one, the machine slept (or its time was set)."""
+
+LOG = logging.getLogger(__name__)
+
+
+class NetworkWatch:
+    """Looks at the interfaces every few seconds and reports a change of those that are used, once each."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        wanted: Sequence[str] | None,
+        *,
+        on_change: Callable[[Network], None],
+        on_wake: Callable[[], None],
+        on_quiet: Callable[[], None],
+        look: Callable[[], Sequence[Interface]] = scan,
+        watch_seconds: float = WATCH_SECONDS,
+    ) -> None:
+        """`on_quiet` is called at each look that found nothing new: the moment to repair what failed before."""
+        self._clock = clock
+        self._wanted = wanted
+        self._on_change = on_change
+        self._on_wake = on_wake
+        self._on_quiet = on_quiet
+        self._look = look
+        self._watch_seconds = watch_seconds
+        self._reported = Network()
+        self._seen = Network()
+        self._unsettled_looks = 0
+        self._offset_ms = 0.0
+        self._undo: Undo | None = None
+
+    def start(self) -> Network:
+        """Begin, and return what is there now. Raises OSError when the interfaces cannot be listed."""
+        self._reported = self._seen = choose(self._look(), self._wanted)
+        self._offset_ms = self._clock.now_ms() - self._clock.elapsed_ms()
+        self._wait(self._watch_seconds)
+        return self._reported
+
+    def stop(self) -> None:
+        """Look no more. Harmless when it never started."""
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def _wait(self, seconds: float) -> None:
+        self._undo = self._clock.call_later(seconds * 1000, self._on_time)
+
+    def _on_time(self) -> None:
+        """The next look is arranged first: nothing that follows can end the watch."""
+        try:
+            seen = choose(self._look(), self._wanted)
+        except OSError as error:
+            LOG.debug("network: %s", error)
+            seen = self._seen
+        is_settled = seen == self._seen or self._unsettled_looks >= SETTLE_LIMIT
+        self._seen = seen
+        self._unsettled_looks = 0 if is_settled else self._unsettled_looks + 1
+        self._wait(self._watch_seconds if is_settled else min(SETTLE_SECONDS, self._watch_seconds))
+        if self._has_slept():
+            self._on_wake()
+        if is_settled:
+            self._report(seen)
+
+    def _report(self, seen: Network) -> None:
+        before, self._reported = self._reported, seen
+        if is_news(before, seen):
+            self._on_change(seen)
+        else:
+            self._on_quiet()
+
+    def _has_slept(self) -> bool:
+        before = self._offset_ms
+        self._offset_ms = self._clock.now_ms() - self._clock.elapsed_ms()
+        return self._offset_ms - before >= WAKE_SECONDS * 1000
+
+
+def is_news(before: Network, after: Network) -> bool:
+    """Whether others should hear of it: an address came or went, or an interface is connected again."""
+    if before.addresses != after.addresses or before.places() != after.places():
+        return True
+    return any(name not in _running(before) for name in _running(after))
+
+
+def _running(network: Network) -> tuple[str, ...]:
+    return tuple(interface.name for interface in network.interfaces if interface.is_running)

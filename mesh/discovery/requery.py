@@ -1,0 +1,62 @@
+"""When to ask the LAN again: soon and several times at first, then steadily, for as long as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from peers.clock import Clock, Undo
+
+QUICK_SECONDS = (0.0, 1.0, 3.0, 9.0, 27.0)
+"""When the first questions are asked, counted from the reason to ask."""
+MIN_PAUSE_SECONDS = 1.0
+"""No two questions come closer, whatever happens (RFC 6762, 5.2)."""
+JITTER = 0.2
+"""How far a steady pause strays from its length, so that a mesh does not ask in chorus."""
+
+
+def requery_pauses(requery_seconds: float, random: Random) -> Iterator[float]:
+    """Seconds to wait before each question, without end; no step of the quick start exceeds `requery_seconds`."""
+    before = 0.0
+    for at in QUICK_SECONDS:
+        yield min(at - before, requery_seconds)
+        before = at
+    while True:
+        yield requery_seconds * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+class Requery:
+    """Calls `ask` by that schedule, from its beginning again after each `restart`."""
+
+    def __init__(self, clock: Clock, random: Random, ask: Callable[[], None], *, requery_seconds: float) -> None:
+        self._clock = clock
+        self._random = random
+        self._ask = ask
+        self._requery_seconds = requery_seconds
+        self._pauses: Iterator[float] = iter(())
+        self._asked_ms: float | None = None
+        self._undo: Undo | None = None
+
+    def restart(self) -> None:
+        """Ask now (a second after the last question if that is later), then soon, then steadily."""
+        self.stop()
+        self._pauses = requery_pauses(self._requery_seconds, self._random)
+        self._wait()
+
+    def stop(self) -> None:
+        """Ask no more until the next `restart`."""
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def _wait(self) -> None:
+        pause_ms = next(self._pauses) * 1000
+        if self._asked_ms is not None:
+            least = min(MIN_PAUSE_SECONDS, self._requery_seconds) * 1000
+            pause_ms = max(pause_ms, self._asked_ms + least - self._clock.elapsed_ms())
+        self._undo = self._clock.call_later(pause_ms, self._on_time)
+
+    def _on_time(self) -> None:
+        self._asked_ms = self._clock.elapsed_ms()
+        self._wait()
+        self._ask()

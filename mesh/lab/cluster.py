@@ -1,0 +1,247 @@
+"""Cluster: a house of rooms with a node in each, and the verbs that break and mend what is between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+from mesh.lab.checker import convergence_faults, duplicate_faults, durability_faults, leak_faults
+from mesh.lab.discovery import SimAir
+from mesh.lab.network import SimNetwork
+from mesh.lab.room import Room
+from mesh.lab.virtual_loop import VirtualLoop
+from mesh.neighbourhood import Notice
+from peers.later import Later
+
+SETTLE_SECONDS = 180.0
+"""Virtual seconds within which all who can talk must agree: two requery intervals and a dial at the cap."""
+STEP_SECONDS = 60.0
+"""Virtual seconds that starting or stopping a room may take."""
+TRACE_LINES = 200_000
+"""Lines of the trace that are kept to be shown; the hash covers all of them."""
+
+Links = Iterable[tuple[str, str]]
+
+
+class Violation(AssertionError):
+    """The checker found a broken promise."""
+
+
+class Cluster:
+    """Runs whole nodes in virtual time: only network, discovery, disks and clocks are simulated.
+
+    One seed gives one story, byte for byte. Verbs take rooms or their names. Use it as a context manager: leaving it stops
+    all rooms and lets the checker judge.
+    """
+
+    def __init__(self, seed: int = 0, *, on_line: Callable[[str], None] | None = None, traces: bool = True) -> None:
+        """`on_line` gets each beat as it is told; without `traces` the frames are left out of the trace."""
+        self.seed = seed
+        self.loop = VirtualLoop(seed)
+        self.trace: list[str] = []
+        self.rooms: dict[str, Room] = {}
+        self._digest = sha256()
+        self._on_line = on_line
+        self._network = SimNetwork(
+            self.loop, Random(f"{seed} network"), on_trace=self._trace if traces else None
+        )
+        self._air = SimAir(self.loop, Random(f"{seed} air"), self._network)
+        self._has_walls = False
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if kind is None:
+            try:
+                self.end()
+            except BaseException:
+                self._abandon()
+                raise
+        else:
+            self._abandon()
+
+    @property
+    def trace_hash(self) -> str:
+        """SHA-256 of the whole trace, in hex."""
+        return self._digest.hexdigest()
+
+    @property
+    def seconds(self) -> float:
+        """Virtual time since the beginning."""
+        return self.loop.time()
+
+    def start(self, *names: str, links: Links | None = None) -> tuple[Room, ...]:
+        """Start new rooms, or stopped ones again; returns them in order.
+
+        `links` are pairs of names that dial each other by address; None: everybody may find everybody.
+        """
+        pairs = None if links is None else [tuple(pair) for pair in links]
+        rooms = [self._room(name, pairs) for name in names]
+        self._wait_all([room.begin() for room in rooms], f"start {', '.join(names)}")
+        return tuple(rooms)
+
+    def stop(self, *rooms: Room | str) -> None:
+        """Stop nodes as their operator would: they say goodbye."""
+        stopped = [self._find(room) for room in rooms]
+        self._wait_all([room.end() for room in stopped], f"stop {', '.join(room.name for room in stopped)}")
+
+    def crash(self, *rooms: Room | str) -> None:
+        """Cut the power of nodes."""
+        for room in map(self._find, rooms):
+            self._say(f"crash {room.name}")
+            room.crash()
+
+    def restart(self, *rooms: Room | str) -> None:
+        """Start nodes again on what their disks hold; those that run are crashed first."""
+        found = [self._find(room) for room in rooms]
+        for room in found:
+            if room.is_running:
+                self.crash(room)
+        self._wait_all([room.begin() for room in found], f"restart {', '.join(room.name for room in found)}")
+
+    def wipe(self, *rooms: Room | str) -> None:
+        """Lose the whole home of nodes that do not run: they will return as new ones."""
+        for room in map(self._find, rooms):
+            room.wipe()
+
+    def partition(self, *groups: Sequence[Room | str]) -> None:
+        """Build a wall between groups of rooms; a room in none of them sees all sides."""
+        names = [[self._find(room).name for room in group] for group in groups]
+        self._has_walls = True
+        self._network.partition(names)
+        self._say(f"partition {' | '.join(' '.join(group) for group in names)}")
+
+    def heal(self) -> None:
+        """Tear all walls down."""
+        self._has_walls = False
+        self._network.heal()
+        self._say("heal")
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.loop.run_for(seconds)
+
+    def settle(self, sentence: str, *, limit_seconds: float = SETTLE_SECONDS) -> None:
+        """Run until all who can talk have met and hold the same, and tell the beat. Raises Violation after `limit_seconds`."""
+        agreed = self.loop.run_until(self._is_settled, limit_seconds)
+        counts = "  ".join(f"{room.name} {room.store.state.events}" for room in self.rooms.values())
+        if not agreed:
+            raise Violation(f"{sentence}: no agreement within {limit_seconds:.0f} s: {self._what_each_saw()}")
+        self._say(f"{sentence}  {counts}", is_beat=True)
+
+    def assert_converged(self, types: Sequence[str] | None = None) -> None:
+        """All running rooms show the same events in the same order; `types`, if given, is that order. Raises Violation."""
+        running = [room for room in self.rooms.values() if room.is_running]
+        self._judge(convergence_faults(running))
+        if types is not None and any(room.types != list(types) for room in running):
+            raise Violation(f"expected {list(types)}: {self._what_each_saw()}")
+
+    def status(self, room: Room | str) -> dict[str, Any]:
+        """What `mesh status` would show in a room."""
+        asked = self._find(room).ask_status()
+        self._wait_all([asked], "status")
+        return asked.result()
+
+    def end(self) -> None:
+        """Stop everything and let the checker judge. Raises Violation."""
+        rooms = tuple(self.rooms.values())
+        if not self._has_walls:
+            self.loop.run_until(self._is_settled, SETTLE_SECONDS)
+            self._judge(convergence_faults([room for room in rooms if room.is_running]))
+        self.stop(*[room for room in rooms if room.is_running])
+        self._judge(durability_faults(rooms) + duplicate_faults(rooms) + leak_faults(rooms))
+        left = self.loop.finish()
+        self.loop.close()
+        if left:
+            raise Violation(f"tasks were left behind: {', '.join(left)}")
+
+    def _abandon(self) -> None:
+        """The story failed: free everything without another word."""
+        for room in self.rooms.values():
+            if room.is_running:
+                room.crash()
+        self.loop.finish()
+        self.loop.close()
+
+    def _judge(self, faults: list[str]) -> None:
+        if faults:
+            raise Violation("; ".join(faults))
+
+    def _is_settled(self) -> bool:
+        running = [room for room in self.rooms.values() if room.is_running]
+        if any(room.waiting for room in running):
+            return False
+        return all(self._agree(group) for group in self._groups(running))
+
+    def _agree(self, group: list[Room]) -> bool:
+        first, *others = [room.store.state for room in group]
+        if any(state.vector != first.vector or state.events != first.events for state in others):
+            return False
+        return all(
+            other is room or not self._can_talk(room, other) or other.node_id in room.peers
+            for room in group
+            for other in group
+        )
+
+    def _groups(self, running: list[Room]) -> list[list[Room]]:
+        """Rooms that can talk, directly or through others."""
+        left = list(running)
+        groups: list[list[Room]] = []
+        while left:
+            group = [left.pop(0)]
+            for room in group:
+                near = [other for other in left if self._can_talk(room, other)]
+                group += near
+                left = [other for other in left if other not in near]
+            groups.append(group)
+        return groups
+
+    def _can_talk(self, one: Room, other: Room) -> bool:
+        if one.links is not None and other.links is not None and other.name not in one.links:
+            return False
+        return self._network.may_pass(one.name, other.name) and self._network.may_pass(other.name, one.name)
+
+    def _room(self, name: str, pairs: list[tuple[str, ...]] | None) -> Room:
+        room = self.rooms.get(name)
+        if room is None:
+            links = None
+            if pairs is not None:
+                links = tuple(b if a == name else a for a, b in pairs if name in (a, b))
+            room = Room(name, self.seed, self.loop, self._network, self._air, links=links, on_notice=self._on_notice)
+            self.rooms[name] = room
+        elif room.is_running:
+            raise ValueError(f"{name} runs already")
+        return room
+
+    def _find(self, room: Room | str) -> Room:
+        name = room if isinstance(room, str) else room.name
+        if name not in self.rooms:
+            raise ValueError(f"there is no room {name}: start it first")
+        return self.rooms[name]
+
+    def _wait_all(self, laters: Sequence[Later[Any]], what: str) -> None:
+        self._say(what)
+        if not self.loop.run_until(lambda: all(later.is_done for later in laters), STEP_SECONDS):
+            raise Violation(f"{what}: not done within {STEP_SECONDS:.0f} s")
+        for later in laters:
+            later.result()
+
+    def _what_each_saw(self) -> str:
+        return "; ".join(f"{room.name} saw {room.types}" for room in self.rooms.values())
+
+    def _on_notice(self, room: Room, notice: Notice) -> None:
+        room.note(notice)
+        self._trace(f"{self.seconds:.6f} {room.name}: {notice.kind}: {notice.sentence}")
+
+    def _say(self, text: str, *, is_beat: bool = False) -> None:
+        self._trace(f"{self.seconds:.6f} * {text}")
+        if is_beat and self._on_line is not None:
+            self._on_line(f"{self.seconds:.3f}s  {text}")
+
+    def _trace(self, line: str) -> None:
+        self._digest.update(line.encode() + b"\n")
+        if len(self.trace) < TRACE_LINES:
+            self.trace.append(line)

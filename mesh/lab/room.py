@@ -1,0 +1,234 @@
+"""One machine of the lab: what survives on its disk, and the node that runs in it, life after life."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from collections.abc import Callable
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+from mesh.actors.living import abandon_actors, living_actors
+from mesh.actors.log_keeper import KeptLog
+from mesh.actors.loop_actor import LoopActorRef
+from mesh.actors.mailbox import Runtime
+from mesh.actors.request import Request
+from mesh.actors.session import MakeRole
+from mesh.actors.supervisor import NodeSupervisor
+from mesh.config import DEFAULT_MESH, Settings
+from mesh.discovery.discovery import Discovery
+from mesh.discovery.fixed import FixedDiscovery
+from mesh.edges import Edges
+from mesh.lab.clock import RoomClock
+from mesh.lab.discovery import SimAir
+from mesh.lab.disk import SimDisk
+from mesh.lab.network import SimNetwork
+from mesh.lab.virtual_loop import VirtualLoop
+from mesh.neighbourhood import Notice
+from mesh.node import Spawner
+from peers.created import Created
+from peers.entry import Entry
+from peers.later import Later
+from peers.log import Meta
+from peers.peer_sync import PeerSync
+from peers.stores.memory_store import MemoryStore
+
+PORT = 4_000
+"""Every room listens here."""
+
+
+class Room:
+    """A node that can be started, stopped, crashed and started again on the same disk.
+
+    `log.add(event)` writes at any time while it runs; `events` and `types` are what its disk holds, in the order that all
+    nodes share.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        seed: int,
+        loop: VirtualLoop,
+        network: SimNetwork,
+        air: SimAir,
+        *,
+        links: tuple[str, ...] | None,
+        on_notice: Callable[[Room, Notice], None],
+    ) -> None:
+        """`links` are the rooms that it dials by address; None: it finds others by discovery."""
+        self.name = name
+        self.store = MemoryStore()
+        self.store.open()
+        self.links = links
+        self.role: MakeRole = PeerSync
+        self.acknowledged: dict[Created, Entry | None] = {}
+        """What `add` confirmed in this room, in order; the checker holds the mesh to it."""
+        self.log = RoomLog(self)
+        self.is_running = False
+        self.peers: dict[str, None] = {}
+        """Node ids that it has a session with."""
+        self._seed = seed
+        self._loop = loop
+        self._network = network
+        self._air = air
+        self._on_notice = on_notice
+        self._lives = 0
+        self._homes = 0
+        self._kept: KeptLog | None = None
+        self._supervisor: LoopActorRef[NodeSupervisor] | None = None
+        self._disk: SimDisk | None = None
+        self.clock = RoomClock(loop)
+        self.runtime = Runtime(loop)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def node_id(self) -> str:
+        """Another one after `wipe`."""
+        digest = sha256(f"{self.name} {self._homes}".encode()).digest()
+        return f"{self.name}~{b32encode(digest).decode().lower()[:8]}"
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the disk holds, by (time, created)."""
+        found: list[Entry] = []
+        while page := self.store.each(after=found[-1] if found else None):
+            found += page
+        return found
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [entry.event for entry in self.entries]
+
+    @property
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that its disk has not done yet."""
+        return self._disk.waiting if self._disk is not None else 0
+
+    @property
+    def actors(self) -> list[str]:
+        """Class names of the actors that live in it."""
+        return [ref.actor_class.__name__ for ref in living_actors(self.runtime)]
+
+    def begin(self) -> Later[int]:
+        """Start a node on what the disk holds."""
+        self._lives += 1
+        random = Random(f"{self._seed} {self.name} {self._lives}")
+        loop = self._loop
+        self.runtime = Runtime(loop, schedule=loop.schedule_drain, messages_per_turn=1)
+        self._disk = SimDisk(loop, random, self.store)
+        self._kept = KeptLog()
+        edges = Edges(
+            runtime=self.runtime,
+            clock=self.clock,
+            random=random,
+            network=self._network.door(self.name),
+            spawn=Spawner(loop),
+            open_disk=self._open_disk,
+            discovery=self._discovery,
+        )
+        settings = Settings(
+            node_id=self.node_id,
+            mesh=DEFAULT_MESH,
+            instance=f"{random.getrandbits(64):016x}",
+            port=PORT,
+            peers=tuple(f"{other}:{PORT}" for other in self.links or ()),
+        )
+        self._supervisor = NodeSupervisor.start(
+            self.runtime,
+            edges,
+            settings,
+            self._kept,
+            on_notice=lambda notice: self._on_notice(self, notice),
+            make_role=self.role,
+        )
+        self.is_running = True
+        return self._supervisor.ask(Request("begin"), block=False)
+
+    def end(self) -> Later[Any]:
+        """Stop the node as its operator would."""
+        self.is_running = False
+        self.peers.clear()
+        assert self._supervisor is not None
+        supervisor, stopped = self._supervisor, Later[Any]()
+
+        def on_ended(_: Later[Any]) -> None:
+            self._network.door(self.name).close()
+            self.store.open()  # for whoever looks at the disk of a room that is off
+            supervisor.stop(block=False).then(stopped.follow)
+
+        supervisor.ask(Request("end"), block=False).then(on_ended)
+        return stopped
+
+    def crash(self) -> None:
+        """Cut its power: no goodbye, and what was not committed is lost."""
+        self.is_running = False
+        self.peers.clear()
+        self._network.drop_room(self.name)
+        self._air.drop_room(self.name)
+        self.clock.stop()
+        if self._disk is not None:
+            self._disk.crash()
+        abandon_actors(self.runtime)
+        self.clock = RoomClock(self._loop)
+
+    def wipe(self) -> None:
+        """Lose the whole home, the key too: it will return as a new node."""
+        self._homes += 1
+        self.lose_log()
+
+    def lose_log(self) -> None:
+        """Lose the log and keep the key."""
+        self.store = MemoryStore()
+        self.store.open()
+        self.acknowledged.clear()
+
+    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
+        """See Room.log."""
+        if self._kept is None or not self.is_running:
+            raise RuntimeError(f"{self.name} does not run: start it before it can write")
+        result = self._kept.add(event, meta)
+        result.then(self._on_added)
+        return result
+
+    def note(self, notice: Notice) -> None:
+        """Keep account of who is met."""
+        if notice.node_id is None:
+            return
+        if notice.kind == "connected":
+            self.peers[notice.node_id] = None
+        elif notice.kind in {"disconnected", "left", "lost", "paused", "refused", "cloned"}:
+            self.peers.pop(notice.node_id, None)
+
+    def ask_status(self) -> Later[dict[str, Any]]:
+        """What `mesh status` would show."""
+        assert self._supervisor is not None
+        return self._supervisor.ask(Request("status"), block=False)
+
+    def _on_added(self, done: Later[Meta | None]) -> None:
+        if done.exception is None and (meta := done.result()) is not None:
+            created: Created = meta["created"]
+            self.acknowledged[created] = None
+
+    def _open_disk(self) -> SimDisk:
+        assert self._disk is not None
+        return self._disk
+
+    def _discovery(self) -> Discovery:
+        return FixedDiscovery() if self.links is not None else self._air.discovery(self.name)
+
+
+class RoomLog:
+    """`room.log`, so that a story reads like the library."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
+        """Write an event in this room; it is acknowledged once its disk has it."""
+        return self._room.add(event, meta)

@@ -1,0 +1,366 @@
+"""An asyncio loop in virtual time: one thread, no input or output, and every choice made by a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sys
+import threading
+import warnings
+from asyncio.events import _get_running_loop, _set_running_loop
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextvars import Context
+from random import Random
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
+from weakref import WeakValueDictionary
+
+TURNS_PER_INSTANT = 1_000_000
+"""Turns in which virtual time may stand still, before that is called a livelock."""
+INSTANT_SECONDS = 1e-6
+"""Timers that come closer together than this count as one instant."""
+FINISH_SECONDS = 60.0
+"""Virtual time that cancelled tasks get to end in."""
+_PURGE_FROM = 256
+"""Cancelled timers are swept out when there are this many and they outnumber the others."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Drain = Callable[[], None]
+
+
+class LabAlarm(BaseException):
+    """The lab itself found something wrong. Not an Exception, so that no `except` of the code under test takes it."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Runs asyncio code and the drains of actors; when nothing is ready, its time jumps to the next timer.
+
+    Callbacks of asyncio run first in, first out, as they do on a real loop. The seed picks the order of timers that are
+    due at one instant, which of the waiting drains runs next, and whether a drain or a callback does.
+
+    An exception that reaches the loop's exception handler is raised out of the run (`run_for`, `run_until`,
+    `run_until_complete`) before the next turn; the loop may be run on after it. Whoever makes a loop must `close` it.
+    """
+
+    def __init__(self, seed: int, *, turns_per_instant: int = TURNS_PER_INSTANT) -> None:
+        self._is_running = False
+        super().__init__()
+        self.turns = 0
+        """Callbacks and drains run so far."""
+        self._random = Random(seed)
+        self._turns_per_instant = turns_per_instant
+        self._thread = threading.get_ident()
+        self._now = 0.0
+        self._instant = 0.0
+        self._turns_before = 0
+        self._soon: deque[asyncio.Handle] = deque()
+        self._bag: list[Drain] = []
+        self._timers: list[tuple[float, float, int, asyncio.TimerHandle]] = []
+        self._timer_count = 0
+        self._cancelled_timers = 0
+        self._errors: deque[BaseException] = deque()
+        self._tasks: dict[asyncio.Future[Any], None] = {}
+        self._closing: dict[asyncio.Future[Any], None] = {}  # our own tasks, which close generators
+        self._generators: WeakValueDictionary[int, AsyncGenerator[Any, Any]] = WeakValueDictionary()
+        self._generator_count = 0
+        self._is_stopping = False
+        self._is_finishing = False
+        self._is_over = False
+        self._on_quiet: Callable[[], bool] | None = None
+        self._end = 0.0
+        self.set_task_factory(self._make_task)
+
+    # Time
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._now
+
+    def run_for(self, seconds: float) -> None:
+        """Let `seconds` of virtual time pass, and run everything that is due on the way and at the end of it."""
+        self._run_to(self._now + seconds, None)
+
+    def run_until(self, predicate: Callable[[], bool], limit_seconds: float) -> bool:
+        """Run until `predicate()` is true; False if it is not within `limit_seconds`.
+
+        It is looked at each time an instant has gone quiet, before time moves on.
+        """
+        return self._run_to(self._now + limit_seconds, predicate)
+
+    def _run_to(self, end: float, predicate: Callable[[], bool] | None) -> bool:
+        was_met = False
+
+        def on_quiet() -> bool:
+            nonlocal was_met
+            was_met = predicate is not None and predicate()
+            return was_met
+
+        self._end, self._on_quiet = end, on_quiet
+        try:
+            self.run_forever()
+        finally:
+            self._on_quiet = None
+        return was_met
+
+    # Turns
+
+    def run_forever(self) -> None:
+        """Run until `stop`. Raises LabAlarm if nothing is left that could ever happen."""
+        self._check_open()
+        if self._is_running or _get_running_loop() is not None:
+            raise RuntimeError("a loop is running in this thread already: run_* cannot be called from inside it")
+        hooks = sys.get_asyncgen_hooks()
+        self._is_running, self._is_stopping = True, False
+        try:
+            sys.set_asyncgen_hooks(firstiter=self._on_generator, finalizer=self._on_generator_lost)
+            _set_running_loop(self)
+            self._run_turns()
+        finally:
+            self._is_running = False
+            _set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def stop(self) -> None:
+        """End the run after this turn; what is ready stays so for the next run."""
+        self._is_stopping = True
+
+    def is_running(self) -> bool:
+        return self._is_running
+
+    def _run_turns(self) -> None:
+        soon, bag, timers, random = self._soon, self._bag, self._timers, self._random.random
+        while not self._is_stopping:
+            if self._errors:
+                self._raise_recorded()
+            if timers and timers[0][0] <= self._now:
+                self._take_due_timers()
+            if bag and (not soon or random() < 0.5):
+                index = int(random() * len(bag))
+                drain, bag[index] = bag[index], bag[-1]
+                bag.pop()
+                self._count_turn()
+                drain()
+                del drain
+            elif soon:
+                handle = soon.popleft()
+                if not handle.cancelled():
+                    self._count_turn()
+                    handle._run()
+                del handle  # the last hold on a failed task, perhaps, which then says so at once
+            else:
+                self._move_on()
+        self._raise_recorded()
+
+    def _raise_recorded(self) -> None:
+        if self._errors and not self._is_finishing:
+            raise self._errors.popleft()
+
+    def _count_turn(self) -> None:
+        self.turns += 1
+        if self.turns - self._turns_before > self._turns_per_instant:
+            self._turns_before = self.turns
+            raise LabAlarm(f"livelock: {self._turns_per_instant} turns at {self._now:.6f} s, and time does not move on")
+
+    def _take_due_timers(self) -> None:
+        timers, soon, now = self._timers, self._soon, self._now
+        while timers and timers[0][0] <= now:
+            handle = heapq.heappop(timers)[3]
+            handle._scheduled = False  # type: ignore[attr-defined]  # it left the heap: a cancel from now on is not counted
+            if handle.cancelled():
+                self._cancelled_timers -= 1
+            else:
+                soon.append(handle)
+
+    def _move_on(self) -> None:
+        """Nothing is ready: stop if the goal of the run is reached, otherwise jump to the next timer."""
+        if self._on_quiet is not None and self._on_quiet():
+            self.stop()
+            return
+        if self._soon or self._bag:
+            return  # the predicate woke somebody
+        while self._timers and self._timers[0][3].cancelled():
+            heapq.heappop(self._timers)
+            self._cancelled_timers -= 1
+        when = self._timers[0][0] if self._timers else None
+        if self._on_quiet is None:
+            if when is None:
+                raise LabAlarm(f"nothing is left that could happen after {self._now:.6f} s, and the run is not over")
+        elif when is None or when > self._end:
+            when = max(self._end, self._now)
+            self.stop()
+        self._now = max(when, self._now)
+        if self._now - self._instant >= INSTANT_SECONDS:
+            self._instant, self._turns_before = self._now, self.turns
+
+    # Scheduling
+
+    def schedule_drain(self, drain: Drain) -> None:
+        """Put `drain` into the bag from which the seed picks: it handles one message and schedules itself again."""
+        self._check_open()
+        self._bag.append(drain)
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        self._check_open()
+        handle = asyncio.Handle(callback, args, self, context)
+        self._soon.append(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As `call_soon`. Raises RuntimeError in any other thread: what comes from there cannot be replayed."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("the virtual loop was called from another thread: in the lab everything runs on one")
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        self._check_open()
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle._scheduled = True  # type: ignore[attr-defined]  # asyncio's own mark of a timer that waits
+        self._timer_count += 1
+        heapq.heappush(self._timers, (when, self._random.random(), self._timer_count, handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        if not handle._scheduled:  # type: ignore[attr-defined]
+            return
+        self._cancelled_timers += 1
+        if self._cancelled_timers >= _PURGE_FROM and self._cancelled_timers * 2 > len(self._timers):
+            # in place, because a running turn holds the list; this handle says "cancelled" only after this call
+            self._timers[:] = [timer for timer in self._timers if not timer[3].cancelled() and timer[3] is not handle]
+            heapq.heapify(self._timers)
+            self._cancelled_timers = 0
+            handle._scheduled = False  # type: ignore[attr-defined]
+
+    def _check_open(self) -> None:
+        if self._is_over:
+            raise RuntimeError("the virtual loop is closed")
+
+    # Errors
+
+    def record(self, error: BaseException) -> None:
+        """Raise `error` out of the run before the next turn, whatever the code under test does with its own copy."""
+        self._errors.append(error)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, BaseException):
+            error = RuntimeError(context.get("message") or "an unknown trouble reached the loop")
+        self.record(error)
+
+    # Tasks and generators, in the order in which they came: asyncio's own sets have none
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+        self._tasks[task] = None
+        task.add_done_callback(self._forget_task)
+        return task
+
+    def _forget_task(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.pop(task, None)
+
+    def _on_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._generator_count += 1
+        self._generators[self._generator_count] = generator
+
+    def _on_generator_lost(self, generator: AsyncGenerator[Any, Any]) -> None:
+        try:
+            if not self.is_closed():
+                self.call_soon_threadsafe(self._start_closing, [generator])
+        except BaseException as error:  # noqa: BLE001 - the interpreter would only print it
+            self.record(error)
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close the generators that are open, oldest first."""
+        await self._close_generators(list(self._generators.values()))
+
+    def _start_closing(self, generators: list[AsyncGenerator[Any, Any]]) -> None:
+        task = asyncio.Task(self._close_generators(generators), loop=self)
+        self._closing[task] = None
+        task.add_done_callback(self._forget_closing)
+
+    def _forget_closing(self, task: asyncio.Future[Any]) -> None:
+        del self._closing[task]
+
+    async def _close_generators(self, generators: list[AsyncGenerator[Any, Any]]) -> None:
+        for generator in generators:
+            try:
+                await generator.aclose()
+            except Exception as error:  # noqa: BLE001 - the others are to be closed as well
+                self.record(error)
+
+    # What a loop without input, output and threads refuses
+
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        raise RuntimeError("the virtual loop has no threads: blocking work belongs behind Disk.run")
+
+    async def getaddrinfo(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse()
+
+    async def create_connection(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse()
+
+    async def create_server(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse()
+
+    async def create_datagram_endpoint(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise RuntimeError("the virtual loop has no sockets: use the lab's network")
+
+    # End
+
+    def finish(self) -> tuple[str, ...]:
+        """Cancel the tasks that are left, let them end, close open generators; returns what the tasks were, in order.
+
+        Drains that wait are dropped; errors wait for the next run or `close`. Raises LabAlarm if a task does not end
+        within FINISH_SECONDS.
+        """
+        left = tuple(self._tasks)
+        self._bag.clear()
+        for task in left:
+            task.cancel()
+        if len(self._generators):
+            self._start_closing(list(self._generators.values()))
+        self._is_finishing = True
+        try:
+            if not self.run_until(lambda: not self._tasks and not self._closing, FINISH_SECONDS):
+                stuck = ", ".join(_work_of(task) for task in (*self._tasks, *self._closing))
+                raise LabAlarm(f"cancelled tasks go on after {FINISH_SECONDS:.0f} s: {stuck}")
+        finally:
+            self._is_finishing = False
+        return tuple(_work_of(task) for task in left)
+
+    def close(self) -> None:
+        """Finish and free everything; raises an error that is left; a ResourceWarning says which tasks were pending."""
+        if self._is_over:
+            return
+        left: tuple[str, ...] = ()
+        try:
+            left = self.finish()
+        finally:
+            self._is_over = True
+            self._soon.clear()
+            self._bag.clear()
+            self._timers.clear()
+            super().close()
+        self._raise_recorded()
+        if left:
+            what = f"the virtual loop was closed at {self._now:.6f} s with {len(left)} tasks pending: {', '.join(left)}"
+            warnings.warn(what, ResourceWarning, stacklevel=2)
+
+
+def _work_of(task: asyncio.Future[Any]) -> str:
+    work = task.get_coro() if isinstance(task, asyncio.Task) else None
+    return str(getattr(work, "__qualname__", "a future"))
