@@ -1,7 +1,26 @@
 """peermesh: one shared event log on every machine of a LAN."""
 
-from mesh.errors import MeshError
-from mesh.neighbourhood import Notice
-from mesh.node import Node, NodeLog
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mesh.errors import MeshError
+    from mesh.neighbourhood import Notice
+    from mesh.node import Node, NodeLog
 
 __all__ = ["MeshError", "Node", "NodeLog", "Notice"]
+
+_PLACES = {
+    "MeshError": "mesh.errors",
+    "Node": "mesh.node",
+    "NodeLog": "mesh.node",
+    "Notice": "mesh.neighbourhood",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # Imported when first used: a command that only talks to a running node needs none of a node's libraries.
+        if name not in _PLACES:
+            raise AttributeError(f"module 'mesh' has no attribute {name!r}")
+        return getattr(import_module(_PLACES[name]), name)

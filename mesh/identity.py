@@ -72,7 +72,9 @@ class Home:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(path)
         except OSError as error:
-            raise MeshError(f"the home {path} cannot be used: {error.strerror or error}; choose another with --home") from None
+            raise MeshError(
+                f"the home {path} cannot be used: {error.strerror or error}; choose another with --home"
+            ) from None
         try:
             self._key = _load_key(path / KEY_FILE)
             self.facts = _load_facts(path / FACTS_FILE, name, mesh)
@@ -127,7 +129,8 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
 def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
     if not path.exists():
         facts = Facts(
-            name=check_name(name or default_name(), "the name"), mesh=check_name(mesh or DEFAULT_MESH, "the mesh's name")
+            name=check_name(name or default_name(), "the name"),
+            mesh=check_name(mesh or DEFAULT_MESH, "the mesh's name"),
         )
         _write(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts
@@ -136,7 +139,9 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
         check_name(facts.name, "the name")
         check_name(facts.mesh, "the mesh's name")
     except (msgspec.DecodeError, MeshError) as error:
-        raise MeshError(f"{path} is damaged ({error}): put it back from a backup, or delete it and give --name anew") from None
+        raise MeshError(
+            f"{path} is damaged ({error}): put it back from a backup, or delete it and give --name anew"
+        ) from None
     for what, given, kept in (("name", name, facts.name), ("mesh", mesh, facts.mesh)):
         if given is not None and given != kept:
             raise MeshError(

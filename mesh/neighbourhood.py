@@ -114,7 +114,10 @@ class Neighbourhood:
             return []  # a hint withdrawn closes nothing, and may be forged
         before = self.members.get(sighting.node_id)
         member = membership.sighted(
-            before or Member(sighting.node_id, since_seconds=now_seconds), sighting.addresses, sighting.instance, now_seconds
+            before or Member(sighting.node_id, since_seconds=now_seconds),
+            sighting.addresses,
+            sighting.instance,
+            now_seconds,
         )
         self._keep(member)
         actions: list[Action] = []
@@ -153,9 +156,7 @@ class Neighbourhood:
         session = self.sessions.get(key)
         if session is None or session.is_closing:
             return []
-        self._change(
-            key, other_node_id=other_node_id, link=link, connection_id=link.connection_id, address=address
-        )
+        self._change(key, other_node_id=other_node_id, link=link, connection_id=link.connection_id, address=address)
         if session.subject in self.static:
             self.static[session.subject] = other_node_id
         elif session.subject not in {"", other_node_id}:
@@ -219,7 +220,9 @@ class Neighbourhood:
             return []
         subject = session.other_node_id or session.subject
         if not subject:
-            return [Notice("note", None, f"a session with {session.address} failed before it was known whose it was: {why}")]
+            return [
+                Notice("note", None, f"a session with {session.address} failed before it was known whose it was: {why}")
+            ]
         record, outcome = restart_policy.on_failure(self.failures.get(subject, Record()), now_seconds, why, share)
         self.failures[subject] = record
         node_id = subject if subject in self.members else None
@@ -332,7 +335,11 @@ class Neighbourhood:
             left = tuple(known for known in member.addresses if known != address)
             self._keep(replace(member, addresses=left))
         text = f"{other_node_id} answers at {address}, where {session.subject} was expected"
-        return [*self._close([session.key], "another node was expected here"), Notice("note", other_node_id, text), Requery()]
+        return [
+            *self._close([session.key], "another node was expected here"),
+            Notice("note", other_node_id, text),
+            Requery(),
+        ]
 
     def _static_looks(self, node_id: str, delay: float) -> list[Action]:
         return [LookAgain(address, delay) for address, known in self.static.items() if known == node_id]
@@ -367,7 +374,9 @@ class Neighbourhood:
 
     def _keys_of(self, subject: str) -> list[str]:
         return [
-            s.key for s in self.sessions.values() if (s.other_node_id == subject or s.subject == subject) and not s.is_closing
+            s.key
+            for s in self.sessions.values()
+            if (s.other_node_id == subject or s.subject == subject) and not s.is_closing
         ]
 
     def _idle_dials(self, node_id: str) -> list[str]:

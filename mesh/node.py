@@ -61,7 +61,7 @@ class NodeLog:
         """
         return self._kept.add(event, meta)
 
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | None | ValueError]]:
+    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
         """Add (event, meta) pairs in one transaction: for each its meta, None if known, or what is wrong with it."""
         return self._kept.add_batch(items)
 

@@ -48,9 +48,7 @@ def show_status(
     }
 
 
-def _sessions(
-    neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str, Any] | None]
-) -> list[dict[str, Any]]:
+def _sessions(neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
     rows = []
     for session in neighbourhood.sessions.values():
         shown = described.get(session.key) or {}

@@ -1,0 +1,43 @@
+"""What two ends of one connection say about a log, and what each remembers of it."""
+
+from peers.base_sync import BaseSync
+from peers.clock import Clock, LoopClock, ManualClock
+from peers.connections.connection import Connection, Listening, Network
+from peers.connections.local_pair import LocalPair
+from peers.connections.reconnect import Reconnect
+from peers.disk import Disk, InlineDisk
+from peers.entry import Entry
+from peers.later import Later
+from peers.log import BusyError, Log
+from peers.peer_sync import PeerSync
+from peers.stores.memory_store import MemoryStore
+from peers.stores.sqlite_store import SqliteStore
+from peers.stores.store import Store, StoreError
+from peers.sync_error import FATAL, SyncError
+from peers.version_vector import VersionVector
+
+__all__ = [
+    "FATAL",
+    "BaseSync",
+    "BusyError",
+    "Clock",
+    "Connection",
+    "Disk",
+    "Entry",
+    "InlineDisk",
+    "Later",
+    "Listening",
+    "LocalPair",
+    "Log",
+    "LoopClock",
+    "ManualClock",
+    "MemoryStore",
+    "Network",
+    "PeerSync",
+    "Reconnect",
+    "SqliteStore",
+    "Store",
+    "StoreError",
+    "SyncError",
+    "VersionVector",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -76,7 +77,7 @@ def encode_event(event: Any) -> bytes:
 
 
 def check_event(body: bytes) -> None:
-    """Raise ValueError, with a sentence, unless `body` is the JSON text of an object with a `type` string, within the limits."""
+    """Raise ValueError, with a sentence, unless `body` is JSON text of an object with a `type` string, within the limits."""
     if len(body) > MAX_EVENT_BYTES:
         raise ValueError(f"the event has {len(body)} bytes, and at most {MAX_EVENT_BYTES} are taken")
     event = _decode(body, "event")
@@ -110,7 +111,10 @@ def check_extra(extra: bytes) -> bytes:
 
 def _encode(value: Any, what: str) -> bytes:
     try:
-        return msgspec.json.encode(value)
+        text = msgspec.json.encode(value)
+        if b"null" in text:  # msgspec writes NaN and infinity so, which would change the event silently
+            _check_finite(value)
+        return text
     except RecursionError:
         raise ValueError(f"the {what} is nested deeper than {MAX_NESTING}") from None
     except (TypeError, ValueError, OverflowError) as error:
@@ -137,10 +141,23 @@ def _check_nesting(text: bytes, value: Any) -> None:
     raise ValueError(f"it is nested deeper than {MAX_NESTING}")
 
 
+def _check_finite(value: Any) -> None:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{value} is not a number of JSON")
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple, set, frozenset)):
+        return
+    for item in value:
+        _check_finite(item)
+
+
 def _children(value: Any) -> list[Any]:
     items = value.values() if isinstance(value, dict) else value
     return [item for item in items if isinstance(item, (dict, list))]
 
 
 def _kind(value: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+    return {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}.get(
+        type(value), "a number"
+    )

@@ -60,11 +60,19 @@ class Log:
     """The live log over one store. Everything in it runs on one thread; only `Disk` works elsewhere.
 
     Events: `event` (event, meta) for each new event in the order of `added`, and `entry` (entry) for the same undecoded;
-    `change` () after each commit that changed anything; `ahead` (entry) for an event whose time is too far ahead of our clock to be followed.
+    `change` () after each commit that changed anything; `ahead` (entry) for an event whose time is too far ahead of our
+    clock to be followed.
     """
 
     def __init__(
-        self, disk: Disk, state: StoreState, *, timer: Timer, clock: Clock, random: Random, max_drift_ms: int = MAX_DRIFT_MS
+        self,
+        disk: Disk,
+        state: StoreState,
+        *,
+        timer: Timer,
+        clock: Clock,
+        random: Random,
+        max_drift_ms: int = MAX_DRIFT_MS,
     ) -> None:
         """`state` is that of the disk's store; most callers use `Log.open` instead."""
         self._disk = disk
@@ -109,12 +117,12 @@ class Log:
             return Later.failed(error)
         return self.add_own([entry]).transform(_first_meta)
 
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | None | ValueError]]:
+    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
         """Add (event, meta) pairs in one transaction, in order: for each its meta, None if it was known, or what is wrong.
 
         A bad one loses no good one. Fails with BusyError or StoreError, then none of them is added.
         """
-        outcomes: list[Meta | None | ValueError] = []
+        outcomes: list[Meta | ValueError | None] = []
         entries: list[Entry] = []
         places: list[int] = []
         for event, meta in items:
@@ -126,7 +134,7 @@ class Log:
             else:
                 places.append(len(outcomes) - 1)
 
-        def fill(appended: Appended) -> list[Meta | None | ValueError]:
+        def fill(appended: Appended) -> list[Meta | ValueError | None]:
             for place, entry in zip(places, appended.results, strict=True):
                 outcomes[place] = None if entry is None else entry.meta
             return outcomes

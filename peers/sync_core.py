@@ -151,7 +151,7 @@ class SyncCore:
             raise error
         self.emitter.emit("error", error)
 
-    def error(self, type: str, options: Any = None, *, received: bool = False) -> SyncError:  # noqa: A002
+    def error(self, type: str, options: Any = None, *, received: bool = False) -> SyncError:
         """A SyncError that knows the other end."""
         return SyncError(type, options, received=received, other_node_id=self.other_node_id)
 

@@ -16,7 +16,12 @@ class SyncError(Exception):
     """
 
     def __init__(
-        self, type: str, options: Any = None, *, received: bool = False, other_node_id: str | None = None  # noqa: A002
+        self,
+        type: str,
+        options: Any = None,
+        *,
+        received: bool = False,
+        other_node_id: str | None = None,
     ) -> None:
         self.type = type
         self.options = options
@@ -38,7 +43,7 @@ class SyncError(Exception):
         return self.description
 
 
-def describe(type: str, options: Any = None) -> str:  # noqa: A002
+def describe(type: str, options: Any = None) -> str:
     """A sentence for an error of `type`; the type itself where nothing is known about it. Any `options` are survived."""
     used = options.get("used") if isinstance(options, dict) else None
     supported = options.get("supported") if isinstance(options, dict) else None

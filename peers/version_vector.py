@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -45,8 +46,12 @@ class VersionVector:
         return f"VersionVector({self._ranges})"
 
     def __len__(self) -> int:
-        """How many dots it covers."""
-        return sum(last - first + 1 for ranges in self._ranges.values() for first, last in ranges)
+        """How many dots it covers; at most what `len` can say, whatever another side claims."""
+        return min(sys.maxsize, sum(last - first + 1 for ranges in self._ranges.values() for first, last in ranges))
+
+    def __bool__(self) -> bool:
+        """Whether it covers any dot."""
+        return bool(self._ranges)
 
     def covers(self, dot: Dot) -> bool:
         epoch, seq = dot
@@ -104,7 +109,9 @@ def _check_ranges(epoch: Epoch, ranges: Ranges) -> None:
     before = -1
     for first, last in ranges:
         if not 1 <= first <= last <= MAX_SEQ or first <= before + 1:
-            raise ValueError(f"epoch {epoch}: [{first}, {last}] is not a range from 1 that is apart from the one before")
+            raise ValueError(
+                f"epoch {epoch}: [{first}, {last}] is not a range from 1 that is apart from the one before"
+            )
         before = last
 
 
@@ -119,7 +126,9 @@ def _runs(seqs: list[int]) -> list[tuple[int, int]]:
 
 
 def _joined(ours: Ranges, more: Ranges | list[tuple[int, int]]) -> Ranges:
-    if len(more) == 1 and ours and ours[-1][0] <= more[0][0] <= ours[-1][1] + 1:  # nearly always: the next ones in a row
+    if (
+        len(more) == 1 and ours and ours[-1][0] <= more[0][0] <= ours[-1][1] + 1
+    ):  # nearly always: the next ones in a row
         return (*ours[:-1], (ours[-1][0], max(ours[-1][1], more[0][1])))
     merged: list[tuple[int, int]] = []
     for first, last in sorted([*ours, *more]):

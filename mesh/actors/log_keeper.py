@@ -130,7 +130,7 @@ class KeptLog:
         """As Log.add."""
         return self._request("add", event, meta)
 
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | None | ValueError]]:
+    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
         """As Log.add_batch."""
         return self._request("add_batch", items)
 

@@ -159,9 +159,11 @@ class Mailbox:
                 envelope = waiting.popleft()
                 self._take(actor, envelope)
         except BaseException:
-            self._stop_everybody()
-            if envelope is not None:
-                self._refuse(envelope)
+            try:
+                self._stop_everybody()
+            finally:
+                if envelope is not None:
+                    self._refuse(envelope)
             raise
         finally:
             if is_stopped():
@@ -224,13 +226,14 @@ class Mailbox:
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         if reply is None or reply.is_done:
             return
-        if isinstance(envelope.message, Stop):
+        if isinstance(envelope.message, Stop):  # it has stopped: whoever asked for that is content
             self._answer(reply, None)
         else:
             self._fail_dead(reply)
 
     def _fail_dead(self, reply: LoopFuture[Any]) -> None:
-        self._fail(reply, pykka.ActorDeadError(f"{self._name} stopped before it answered"))
+        if not reply.is_done:
+            self._fail(reply, pykka.ActorDeadError(f"{self._name} stopped before it answered"))
 
     def _refuse_waiting(self) -> None:
         self._is_scheduled = False  # first: a put that comes after this sweeps for itself

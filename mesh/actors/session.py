@@ -123,7 +123,9 @@ class SessionActor(RequestActor):
         role.on("authenticated", self._on_authenticated)
         role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
         role.on("refused", lambda sentence: self._tell(Noted(self._key, sentence)))
-        role.on("rolled-back", lambda: self._tell(Noted(self._key, "this node's disk was rolled back: a new epoch starts")))
+        role.on(
+            "rolled-back", lambda: self._tell(Noted(self._key, "this node's disk was rolled back: a new epoch starts"))
+        )
         connection.on("disconnect", self.into_mailbox(self._on_disconnect))
         if self._accepted is None:
             connection.connect()

@@ -35,6 +35,7 @@ from mesh.neighbourhood import GOODBYE, Action, Close, Dial, LookAgain, Neighbou
 from mesh.restart_policy import Pause, Record, on_failure, on_retry
 from mesh.status import Status, show_status
 from mesh.topology import Link
+from peers.later import Later
 from peers.peer_sync import PeerSync
 
 ANSWER_SECONDS = 2.0
@@ -75,6 +76,7 @@ class NodeSupervisor(RequestActor):
         self._port = settings.port
         self._accepted = 0
         self._is_ending = False
+        self._all_closed: Later[None] = Later()
 
     async def begin(self) -> int:
         """Open the log and the door, then look for others; the port we listen on. Raises StoreError or OSError."""
@@ -90,7 +92,8 @@ class NodeSupervisor(RequestActor):
         await self._close_child(self._discoverer)
         await self._close_child(self._listener)
         self._perform(self._neighbourhood.close_all(GOODBYE))
-        await self._wait_for(lambda: not self._sessions, GOODBYE_SECONDS)
+        if self._sessions:
+            await self._until(self._all_closed, GOODBYE_SECONDS)
         await self._close_child(self._keeper)
 
     async def status(self) -> Status:
@@ -126,7 +129,7 @@ class NodeSupervisor(RequestActor):
             case Closed(key, reason):
                 self._perform(neighbourhood.on_closed(key, reason, self._now()))
                 if key not in neighbourhood.sessions:
-                    self._sessions.pop(key, None)
+                    self._forget(key)
             case Refused(key, other_node_id, why):
                 self._perform(neighbourhood.on_refused(key, other_node_id, why, self._now()))
             case Noted(_, sentence):
@@ -156,7 +159,7 @@ class NodeSupervisor(RequestActor):
 
     def _on_failed(self, key: str, why: str) -> None:
         if key in self._sessions:
-            del self._sessions[key]
+            self._forget(key)
             share = self._edges.random.random()
             self._perform(self._neighbourhood.on_failed(key, why, self._now(), share))
         elif not self._is_ending:
@@ -227,13 +230,25 @@ class NodeSupervisor(RequestActor):
                 case Notice():
                     self._on_notice(action)
 
+    def _forget(self, key: str) -> None:
+        self._sessions.pop(key, None)
+        if self._is_ending and not self._sessions and not self._all_closed.is_done:
+            self._all_closed.set(None)
+
     def _look(self, subject: str) -> None:
         if not self._is_ending:
             self._perform(self._neighbourhood.on_look(subject, self._now()))
 
     def _start_session(self, key: str, **how: Any) -> None:
         self._sessions[key] = SessionActor.start(
-            self._edges.runtime, self._edges, key, self._make_role, self._kept, self._options, self.into_mailbox(self.on_report), **how
+            self._edges.runtime,
+            self._edges,
+            key,
+            self._make_role,
+            self._kept,
+            self._options,
+            self.into_mailbox(self.on_report),
+            **how,
         )
 
     async def _start_keeper(self) -> None:
@@ -257,9 +272,7 @@ class NodeSupervisor(RequestActor):
         self._listener = listener
 
     async def _start_discovery(self) -> None:
-        discoverer = Discoverer.start(
-            self._edges.runtime, self._edges.discovery(), self.into_mailbox(self.on_report)
-        )
+        discoverer = Discoverer.start(self._edges.runtime, self._edges.discovery(), self.into_mailbox(self.on_report))
         settings = self._settings
         announcement = Announcement(settings.node_id, mesh_mark(settings.mesh), settings.instance, self._port)
         try:
@@ -292,11 +305,13 @@ class NodeSupervisor(RequestActor):
         except (TimeoutError, pykka.ActorDeadError):
             return None
 
-    async def _wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Let reports come in until `condition` holds or the time is up."""
-        end = self._edges.clock.elapsed_ms() + seconds * 1000
-        while not condition() and self._edges.clock.elapsed_ms() < end:
-            await asyncio.sleep(0.005)
+    async def _until(self, later: Later[None], seconds: float) -> None:
+        """Let reports come in until `later` is resolved or the time is up."""
+        try:
+            async with asyncio.timeout(seconds):
+                await later
+        except TimeoutError:
+            self._on_notice(Notice("note", None, f"some sessions did not close within {seconds:.0f} s"))
 
     def _later(self, delay_seconds: float, work: Callable[[], None]) -> None:
         self._edges.clock.call_later(delay_seconds * 1000, self.into_mailbox(work))
@@ -316,5 +331,3 @@ def _tell(ref: LoopActorRef[Any] | None, method: str, *arguments: Any) -> None:
     """Tell a child, if there is one and it lives."""
     if ref is not None and ref.is_alive():
         ref.tell(Request(method, arguments))
-
-

@@ -126,10 +126,12 @@ class MdnsDiscovery:
         return self._started
 
     def requery(self) -> None:
+        """Ask at 0, 1, 3, 9 and 27 s from now, then steadily; nothing while it is not running."""
         if self._browser is not None:
             self._requery.restart()
 
     def stop(self) -> Later[None]:
+        """Say goodbye (0.3 s), close the sockets, cancel all tasks. No sighting comes after the call; a start may."""
         if self._announcement is None:
             return Later.done(None)
         if self._stopped is None:
@@ -161,10 +163,13 @@ class MdnsDiscovery:
         logger = logging.getLogger("zeroconf")
         if logger.level in (logging.NOTSET, logging.WARNING):
             logger.setLevel(LOG_LEVEL)
+        reason = ""
         try:
             self._zeroconf = AsyncZeroconf(interfaces=sockets)
         except (OSError, RuntimeError) as error:
-            raise OSError(_why_not(sockets, error)) from None  # its frames would keep half-open sockets
+            reason = _why_not(sockets, error)
+        if self._zeroconf is None:  # raised out here: the frames of the other error keep half-open sockets
+            raise OSError(reason)
         await self._zeroconf.zeroconf.async_wait_for_start()
         await self._sockets.wait(self._network)
         self._own_names = (f"{self._label()}.{self._type}".lower(),)

@@ -44,9 +44,7 @@ class Cluster:
         self.rooms: dict[str, Room] = {}
         self._digest = sha256()
         self._on_line = on_line
-        self._network = SimNetwork(
-            self.loop, Random(f"{seed} network"), on_trace=self._trace if traces else None
-        )
+        self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=self._trace if traces else None)
         self._air = SimAir(self.loop, Random(f"{seed} air"), self._network)
         self._has_walls = False
 
@@ -108,8 +106,8 @@ class Cluster:
             room.wipe()
 
     def partition(self, *groups: Sequence[Room | str]) -> None:
-        """Build a wall between groups of rooms; a room in none of them sees all sides."""
-        names = [[self._find(room).name for room in group] for group in groups]
+        """Build a wall between groups of rooms, or names of rooms that start later; a room in none sees all sides."""
+        names = [[room if isinstance(room, str) else room.name for room in group] for group in groups]
         self._has_walls = True
         self._network.partition(names)
         self._say(f"partition {' | '.join(' '.join(group) for group in names)}")

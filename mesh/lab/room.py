@@ -61,7 +61,7 @@ class Room:
         self.store.open()
         self.links = links
         self.role: MakeRole = PeerSync
-        self.acknowledged: dict[Created, Entry | None] = {}
+        self.acknowledged: dict[Created, None] = {}
         """What `add` confirmed in this room, in order; the checker holds the mesh to it."""
         self.log = RoomLog(self)
         self.is_running = False

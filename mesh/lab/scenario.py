@@ -57,7 +57,9 @@ class Scenario:
         self,
         seed: Annotated[int, typer.Option(help="Which of all possible runs to play.")] = 0,
         seeds: Annotated[int, typer.Option(help="Play this many, from --seed on, and sum up.")] = 1,
-        trace: Annotated[bool, typer.Option("--trace", help="Print every frame and notice, and the trace's hash.")] = False,
+        trace: Annotated[
+            bool, typer.Option("--trace", help="Print every frame and notice, and the trace's hash.")
+        ] = False,
     ) -> None:
         failures = 0
         for number in range(seed, seed + seeds):

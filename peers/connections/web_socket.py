@@ -120,7 +120,7 @@ class _Wire(LibraryConnection):
 
     def eof_received(self) -> None:
         super().eof_received()
-        self._watch_end()
+        self._end_within(CLOSE_SECONDS)  # else asyncio waits until the other end has read what is still to be written
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -151,9 +151,13 @@ class _Wire(LibraryConnection):
 
     def _watch_end(self) -> None:
         # The library bounds a close that we begin, not one that the other end, or a fault in what it sent, begins.
-        if self._deadline is None and self.protocol.close_expected():
-            opening = self.protocol.state is State.CONNECTING and isinstance(self, ClientConnection)
-            self._deadline = self.loop.call_later(0 if opening else CLOSE_SECONDS, self.transport.abort)
+        if self.protocol.close_expected():
+            is_no_answer = self.protocol.state is State.CONNECTING and isinstance(self, ClientConnection)
+            self._end_within(0 if is_no_answer else CLOSE_SECONDS)
+
+    def _end_within(self, seconds: float) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
 
 class _DialledWire(_Wire, ClientConnection):

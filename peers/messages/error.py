@@ -11,13 +11,13 @@ from peers.wire.messages import Error
 class ErrorMessages(SyncCore):
     """`error` and `debug`."""
 
-    def send_error(self, type: str, options: Any = None) -> None:  # noqa: A002
+    def send_error(self, type: str, options: Any = None) -> None:
         self.send(Error(type, options))
 
-    def error_message(self, type: str, options: Any) -> None:  # noqa: A002
+    def error_message(self, type: str, options: Any) -> None:
         error = self.error(type, options, received=True)
         self.connection.disconnect(type if error.is_fatal else "error")
         self.report(error)
 
-    def debug_message(self, type: str, text: Any) -> None:  # noqa: A002
+    def debug_message(self, type: str, text: Any) -> None:
         self.emitter.emit("debug", type, text)

@@ -38,8 +38,8 @@ _Row = tuple[Any, ...]
 class SqliteStore(Taking):
     """Keeps everything in the file at `path`, in SQLite's WAL mode.
 
-    `synchronous` is SQLite's: FULL survives a power cut; NORMAL and OFF survive a crash of the process only. It may be made
-    on one thread and used on another, but by one at a time.
+    `synchronous` is SQLite's: FULL survives a power cut; NORMAL and OFF survive a crash of the process only. It may be
+    made on one thread and used on another, but by one at a time.
     """
 
     def __init__(self, path: str | Path, *, synchronous: str = "FULL") -> None:
@@ -177,7 +177,8 @@ class SqliteStore(Taking):
                 )
             else:
                 rows = self._execute(
-                    f"SELECT {_COLUMNS} FROM changes WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position",
+                    f"SELECT {_COLUMNS} FROM changes WHERE position IN (SELECT value FROM json_each(?))"
+                    " ORDER BY position",
                     (json.dumps(piece),),
                 )
             yield from map(self._entry, rows)

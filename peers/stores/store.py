@@ -45,7 +45,7 @@ class Appended:
     results: tuple[Entry | None, ...]
     """For each entry offered, in order: as it was stored, or None if it was known already (then it may be a second dot)."""
     changes: tuple[Entry, ...]
-    """Every change in the order of `position`, as `page` would give it: new events, and second dots with the event they are of."""
+    """Every change in the order of `position`, as `page` would give it: new events, and second dots with their events."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,7 +309,6 @@ class Taking(ABC):
         if left is not None and left.dot is None:
             self._hide(rival.created)
             self._numbers.events -= 1
-        self._tidy(rival.created)
 
     def _put_aside(self, copy: Entry, batch: _Batch) -> None:
         claim = Entry(copy.created, copy.time, copy.body, copy.extra, copy.dot)

@@ -139,5 +139,3 @@ class Protocol5:
 def wrong_format(frame: bytes) -> SyncError:
     """The error for a frame that cannot be read; it shows no more of it than MAX_SHOWN characters."""
     return SyncError("wrong-format", frame[: 4 * MAX_SHOWN].decode(errors="replace")[:MAX_SHOWN])
-
-

@@ -1,0 +1,92 @@
+"""How fast an empty node gets a long log: `python -m mesh.bench.catch_up [--events N]`, two processes, SQLite at both ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mesh.node import Node
+
+BATCH = 500
+LIMIT_SECONDS = 300.0
+
+
+async def _write(home: str, count: int) -> None:
+    """Child one: fill a log, then serve it until standard input ends."""
+    async with Node("writer", home=home, listen="127.0.0.1:0", mdns=False) as node:
+        began = time.monotonic()
+        for first in range(0, count, BATCH):
+            numbers = range(first, min(first + BATCH, count))
+            await node.log.add_batch([({"type": "reading", "n": n, "text": "x" * 100}, None) for n in numbers])
+        took = time.monotonic() - began
+        print(json.dumps({"port": node.port, "seconds": took}), flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+async def _fetch(home: str, count: int, peer: str) -> None:
+    """Child two: start empty and wait for everything."""
+    began = 0.0
+
+    def on_change(_: object) -> None:
+        nonlocal began
+        began = began or time.monotonic()
+
+    node = Node("reader", home=home, listen="127.0.0.1:0", mdns=False, peers=[peer])
+    node.on("change", on_change)  # the first change is the connection
+    async with node, asyncio.timeout(LIMIT_SECONDS):
+        while node.log.last_added < count:
+            await asyncio.sleep(0.005)  # noqa: ASYNC110 - a listener on every event would be part of what is measured
+        print(json.dumps({"seconds": time.monotonic() - began}), flush=True)
+
+
+def _measure(events: int) -> None:
+    command = [sys.executable, "-m", "mesh.bench.catch_up", "--events", str(events)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [*command, "--child", "write", "--home", str(Path(folder, "a"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as writer,
+    ):
+        assert writer.stdout is not None
+        written = json.loads(writer.stdout.readline())
+        print(f"written: {events} events in {written['seconds']:.2f} s, {events / written['seconds']:,.0f} events/s")
+        peer = f"127.0.0.1:{written['port']}"
+        fetched = subprocess.run(
+            [*command, "--child", "fetch", "--home", str(Path(folder, "b")), "--peer", peer],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        seconds = json.loads(fetched.stdout)["seconds"]
+        print(f"caught up: {events} events in {seconds:.2f} s, {events / seconds:,.0f} events/s")
+        writer.communicate()
+
+
+def main(
+    events: Annotated[int, typer.Option(help="How many events of about 150 bytes.")] = 100_000,
+    child: Annotated[str, typer.Option(hidden=True)] = "",
+    home: Annotated[str, typer.Option(hidden=True)] = "",
+    peer: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Fill one node's log, start an empty one beside it, and print how long it takes to get everything."""
+    if child == "write":
+        asyncio.run(_write(home, events))
+    elif child == "fetch":
+        asyncio.run(_fetch(home, events, peer))
+    else:
+        _measure(events)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,263 @@
+"""ControlServer: answers the commands of this machine's user on a unix socket in the node's home."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw
+
+from mesh import control_messages as messages
+from mesh.control_messages import Answer, Confirmed, Failure, Rejected, Request
+from mesh.control_socket import SOCKET_FILE, listen_in
+from mesh.errors import MeshError
+from peers.entry import Entry
+from peers.log import BusyError, Meta
+from peers.stores.store import StoreError
+
+if TYPE_CHECKING:
+    from mesh.node import Node
+
+MAX_CLIENTS = 64
+WAITING_REQUESTS = 2
+"""Requests read ahead of the one that is being answered."""
+PAGE_EVENTS = 100
+"""Events read from the log at once for one client."""
+WRITE_BUFFER_BYTES = 64 * 1024
+BUSY_SECONDS = 0.05
+BUSY_ATTEMPTS = 200
+CLOSE_SECONDS = 2.0
+"""How long answers under way may take when the node stops."""
+
+
+class ControlServer:
+    """`start` it once the node runs, `close` it before the node ends. All of it runs on the node's loop."""
+
+    def __init__(self, node: Node, *, on_stop: Callable[[], bool]) -> None:
+        """`on_stop` is called for `mesh stop`; it returns whether anybody will stop the node."""
+        self.node = node
+        self.on_stop = on_stop
+        self._clients: dict[_Client, None] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises MeshError, with a sentence."""
+        try:
+            listening = listen_in(self.node.home)
+        except OSError as error:
+            path = self.node.home / SOCKET_FILE
+            raise MeshError(f"cannot make the socket {path}: {error.strerror or error}; choose another --home") from None
+        self._server = await asyncio.start_unix_server(self._on_client, sock=listening, limit=messages.MAX_LINE_BYTES)
+
+    async def close(self) -> None:
+        """Take no more requests, finish those under way, and remove the socket. Harmless when it is closed."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        with contextlib.suppress(FileNotFoundError):
+            (self.node.home / SOCKET_FILE).unlink()
+        clients = tuple(self._clients)
+        for client in clients:
+            client.finish()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for client in clients:
+                    await client.ended.wait()
+        for client in clients:
+            await client.abort()
+
+    def forget(self, client: _Client) -> None:
+        """A client is gone."""
+        self._clients.pop(client, None)
+
+    def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None or len(self._clients) >= MAX_CLIENTS:
+            writer.write(messages.encode(Failure(f"{len(self._clients)} commands talk to this node already: end some of them")))
+            writer.close()
+            return
+        self._clients[_Client(self, reader, writer)] = None
+
+
+class _Client:
+    """One connection: a task that reads requests, another that answers them in order."""
+
+    def __init__(self, server: ControlServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.ended = asyncio.Event()
+        self._server = server
+        self._node = server.node
+        self._reader = reader
+        self._writer = writer
+        writer.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._waiting: deque[Request | Failure] = deque()
+        self._wake = asyncio.Event()
+        """Set when the answering task should look around: a request, a commit, the end."""
+        self._room = asyncio.Event()
+        self._is_gone = False
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+        self._answering = asyncio.get_running_loop().create_task(self._serve())
+
+    def finish(self) -> None:
+        """Read no more; end after what was read."""
+        self._reading.cancel()
+        self._is_gone = True  # a task cancelled before its first step runs no `finally`
+        self._wake.set()
+
+    async def abort(self) -> None:
+        """End now."""
+        self._writer.transport.abort()
+        for task in (self._reading, self._answering):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._waiting.append(_decode(await self._reader.readuntil(b"\n")))
+                self._wake.set()
+                while len(self._waiting) >= WAITING_REQUESTS:
+                    self._room.clear()
+                    await self._room.wait()
+        except asyncio.LimitOverrunError:
+            self._waiting.append(Failure(f"a request may have {messages.MAX_LINE_BYTES} bytes at most"))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client has gone, or has said all
+        finally:
+            self._is_gone = True
+            self._wake.set()
+
+    async def _serve(self) -> None:
+        try:
+            while (request := await self._next()) is not None:
+                try:
+                    await self._answer(request)
+                except ConnectionError:
+                    break
+                except Exception as error:  # noqa: BLE001 - whatever a request runs into is its answer, and nobody else's
+                    await self._send(Failure(_sentence(error)))
+        except ConnectionError:
+            pass  # nobody waits for the answer
+        finally:
+            self._reading.cancel()
+            self._writer.close()
+            self._server.forget(self)
+            self.ended.set()
+
+    async def _next(self) -> Request | Failure | None:
+        while not self._waiting:
+            if self._is_gone:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        self._room.set()
+        return self._waiting.popleft()
+
+    async def _answer(self, request: Request | Failure) -> None:
+        match request:
+            case messages.Add(events):
+                await self._send(await self._add(events))
+            case messages.Read():
+                await self._page(request)
+            case messages.Show():
+                await self._send(messages.Shown(await self._node.status()))
+            case messages.Retry():
+                await self._node.retry()
+                await self._send(messages.Done())
+            case messages.Stop():
+                await self._stop()
+            case Failure():
+                await self._send(request)
+
+    async def _add(self, events: list[Raw]) -> messages.Added:
+        # A Raw is encoded as the very bytes that it holds: the event is kept as it was typed.
+        items: list[tuple[Any, Meta | None]] = [(event, None) for event in events]
+        for _ in range(BUSY_ATTEMPTS):
+            try:
+                outcomes = await self._node.log.add_batch(items)
+            except BusyError:
+                await asyncio.sleep(BUSY_SECONDS)
+            else:
+                return messages.Added([_outcome(outcome) for outcome in outcomes])
+        raise MeshError("the disk has been too busy for more events: try again later")
+
+    async def _page(self, request: messages.Read) -> None:
+        """Send what was asked for, a page at a time, each once the client has taken the one before."""
+        undo = self._node.log.on("change", self._wake.set) if request.follow else None
+        last: Entry | None = None
+        try:
+            while True:
+                self._wake.clear()
+                if self._is_gone and (request.follow or self._writer.is_closing()):
+                    return
+                page = await self._node.log.page(order=request.order, after=last, since=request.since, limit=PAGE_EVENTS)
+                if page:
+                    last = page[-1]
+                    await self._send_entries(page, request.type)
+                elif request.follow:
+                    await self._wake.wait()
+                else:
+                    break
+        finally:
+            if undo is not None:
+                undo()
+        await self._send(messages.Done())
+
+    async def _send_entries(self, page: tuple[Entry, ...], wanted: str | None) -> None:
+        items: list[Raw] = []
+        size = 0
+        for entry in page:
+            if wanted is not None and _TYPE.decode(entry.body).type != wanted:
+                continue
+            items.append(_item(entry))
+            size += entry.size
+            if size > messages.LINE_ITEMS_BYTES:
+                await self._send(messages.Events(items))
+                items, size = [], 0
+        if items:
+            await self._send(messages.Events(items))
+
+    async def _stop(self) -> None:
+        if not self._server.on_stop():
+            raise MeshError("this node runs inside another program: stop that program")
+        await self._send(messages.Done())
+
+    async def _send(self, answer: Answer) -> None:
+        self._writer.write(messages.encode(answer))
+        await self._writer.drain()
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_TYPE = msgspec.json.Decoder(_Typed)
+
+
+def _decode(line: bytes) -> Request | Failure:
+    try:
+        return messages.decode_request(line)
+    except ValueError as error:
+        return Failure(str(error))
+
+
+def _outcome(outcome: Meta | None | ValueError) -> Confirmed | Rejected:
+    if isinstance(outcome, dict):
+        return Confirmed(outcome["created"], outcome["added"])
+    return Rejected(str(outcome or "it is in the log already"))
+
+
+def _item(entry: Entry) -> Raw:
+    """`{"event": ..., "meta": ...}` on one line: the bytes of an event may hold line breaks between its parts."""
+    text = msgspec.json.encode({"event": Raw(entry.body), "meta": entry.meta})
+    return Raw(text.replace(b"\r", b" ").replace(b"\n", b" "))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, (MeshError, StoreError, ValueError)):
+        return str(error)
+    return f"the node could not do it ({type(error).__name__}: {error}): look at `mesh status`, then try again"

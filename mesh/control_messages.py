@@ -1,0 +1,120 @@
+"""What commands and a running node say to each other: one JSON object per line, a request or an answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from peers.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES
+
+MAX_LINE_BYTES = 1024 * 1024
+"""Of a request or an answer; an event has up to 256 KiB."""
+BATCH_EVENTS = 500
+BATCH_BYTES = 256 * 1024
+"""Events of one Add: as many bytes of JSON, or a single larger event."""
+LINE_ITEMS_BYTES = MAX_LINE_BYTES - 2 * (MAX_EVENT_BYTES + MAX_EXTRA_BYTES)
+"""Events of one answer are sent once they have this many bytes, so that the last one fits into the line too."""
+
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
+class Add(Struct, tag_field="do", tag="add", forbid_unknown_fields=True):
+    """Add events, given as JSON text without line breaks. Answer: Added. Several may be sent ahead; they are done in order."""
+
+    events: Annotated[list[Raw], Meta(min_length=1, max_length=BATCH_EVENTS)]
+
+
+class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True):
+    """Read the log. Answers: Events as often as needed, then Done; with `follow`, Events for as long as both ends live."""
+
+    order: Literal["created", "added"] = "created"
+    since: Count = 0
+    """Leave out what has an `added` up to this."""
+    type: str | None = None
+    follow: bool = False
+
+
+class Show(Struct, tag_field="do", tag="show", forbid_unknown_fields=True):
+    """What is the node's status? Answer: Shown."""
+
+
+class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
+    """Start what is paused or refused again. Answer: Done."""
+
+
+class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
+    """Stop the node. Answer: Done, before it has stopped."""
+
+
+class Confirmed(Struct, tag_field="is", tag="confirmed"):
+    """An event that is on disk."""
+
+    created: tuple[int, str, int]
+    added: int
+
+
+class Rejected(Struct, tag_field="is", tag="rejected"):
+    """An event that was not added, and a sentence why."""
+
+    why: str
+
+
+class Added(Struct, tag_field="is", tag="added"):
+    """What became of each event of an Add, in order."""
+
+    outcomes: list[Confirmed | Rejected]
+
+
+class Events(Struct, tag_field="is", tag="events"):
+    """Some events, in order, each `{"event": ..., "meta": ...}`."""
+
+    items: list[Raw]
+
+
+class Shown(Struct, tag_field="is", tag="shown"):
+    """See mesh.status."""
+
+    status: dict[str, Any]
+
+
+class Done(Struct, tag_field="is", tag="done"):
+    """It is done."""
+
+
+class Failure(Struct, tag_field="is", tag="failure"):
+    """It could not be done, and a sentence why."""
+
+    why: str
+
+
+Request = Add | Read | Show | Retry | Stop
+Answer = Added | Events | Shown | Done | Failure
+
+_REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
+
+
+def encode(message: Request | Answer) -> bytes:
+    """One line, with its end."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """Raises ValueError, with a sentence."""
+    return _decode(_REQUEST, line, "request")
+
+
+def decode_answer(line: bytes) -> Answer:
+    """Raises ValueError, with a sentence."""
+    return _decode(_ANSWER, line, "answer")
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], line: bytes, what: str) -> Any:
+    try:
+        return decoder.decode(line)
+    except RecursionError:
+        raise ValueError(f"the {what} is nested too deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"the {what} cannot be understood: {error}") from None

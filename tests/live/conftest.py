@@ -1,0 +1,37 @@
+"""The fixture of all live tests: a lab of hosts in network namespaces."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+from netlab import NetLab, find_flags
+
+
+@pytest.fixture(scope="session")
+def netlab_flags() -> tuple[str, ...]:
+    """How to make namespaces here; skips with the reason where it cannot be done (NETLAB=require: fails instead)."""
+    flags, reason = find_flags()
+    if flags is not None:
+        return flags
+    if os.environ.get("NETLAB") == "require":
+        pytest.fail(f"netlab: {reason}", pytrace=False)
+    pytest.skip(f"netlab: {reason}")
+
+
+@pytest.fixture
+def netlab(netlab_flags: tuple[str, ...]) -> Iterator[NetLab]:
+    """An empty lab; `netlab.hosts(n)` fills it. What its processes wrote to stderr is part of a failure's report."""
+    lab = NetLab(netlab_flags)
+    yield lab
+    lab.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    lab = getattr(item, "funcargs", {}).get("netlab")
+    if report.when == "call" and report.failed and isinstance(lab, NetLab):
+        report.sections.append(("stderr of the lab's processes", lab.stderr_report()))
+    return report

@@ -1,0 +1,113 @@
+"""The lab itself: hosts reach each other, and what is cut is cut."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from netlab import Host, NetLab, NetLabError
+
+pytestmark = pytest.mark.netlab
+
+
+TOUCH = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 9), 0.4)
+except ConnectionRefusedError:
+    print("refused: somebody is there")
+"""
+
+
+def can_reach(source: Host, target: Host) -> bool:
+    return "refused" in source.run([sys.executable, "-c", TOUCH, target.ip]).stdout
+
+
+def test_hosts_reach_each_other_until_they_are_partitioned(netlab: NetLab) -> None:
+    one, two, three = netlab.hosts(3)
+    assert can_reach(one, two)
+
+    netlab.partition([1, 2], [3])
+
+    assert not can_reach(one, three)
+    assert not can_reach(three, two)
+    netlab.heal()
+    assert can_reach(one, three)
+
+
+def test_a_pulled_cable_comes_back(netlab: NetLab) -> None:
+    one, two = netlab.hosts(2)
+
+    netlab.link_down(two)
+
+    assert not can_reach(one, two)
+    assert "NO-CARRIER" in two.run(["ip", "link", "show", "eth0"]).stdout
+    netlab.link_up(two)
+    wait_until(lambda: can_reach(one, two))
+
+
+def test_a_signal_reaches_the_spawned_process_itself(netlab: NetLab) -> None:
+    (host,) = netlab.hosts(1)
+    process = host.spawn(["sleep", "100"])
+    wait_until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"sleep"))
+
+    process.terminate()
+
+    assert process.wait(2) == -signal.SIGTERM
+
+
+def test_pipes_env_and_stderr_of_a_process_are_at_hand(netlab: NetLab) -> None:
+    (host,) = netlab.hosts(1)
+
+    process = host.spawn(["sh", "-c", 'echo "$WORD"; echo oops >&2'], env={"WORD": "milk"}, stdout=subprocess.PIPE)
+
+    assert process.communicate(timeout=2)[0] == "milk\n"
+    assert process.stderr_text() == "oops\n"
+    assert "h1 pid" in netlab.stderr_report()
+
+
+def test_closing_names_a_process_that_was_left_behind(netlab_flags: tuple[str, ...]) -> None:
+    lab = NetLab(netlab_flags)
+    (host,) = lab.hosts(1)
+    host.run(["sh", "-c", "sleep 100 >/dev/null 2>&1 &"])
+
+    with pytest.raises(NetLabError, match="left behind"):
+        lab.close()
+
+
+def test_nothing_is_left_after_its_owner_is_killed(netlab_flags: tuple[str, ...]) -> None:
+    script = f"""
+import sys
+from netlab import NetLab
+lab = NetLab({netlab_flags!r})
+(host,) = lab.hosts(1)
+print(host.spawn(["sh", "-c", "echo up >&2; exec sleep 100"]).pid, lab.holder_pid, flush=True)
+sys.stdin.read()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent, text=True, **pipes) as owner:
+        sleeper, holder = (int(pid) for pid in owner.stdout.readline().split())
+        wait_until(lambda: Path(f"/proc/{sleeper}/cmdline").read_bytes().startswith(b"sleep"))
+
+        owner.kill()
+
+    wait_until(lambda: is_gone(sleeper) and is_gone(holder))
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float = 3) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        time.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except (FileNotFoundError, ProcessLookupError):
+        return True

@@ -1,0 +1,88 @@
+"""Scenarios: stories that run by themselves, and again from their seed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mesh.lab import Cluster, scenario
+from scenarios.partition import partition
+
+ROOT = Path(__file__).parents[2]
+
+
+def play(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "scenarios/partition.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_the_partition_story_passes_with_every_seed(first: int) -> None:
+    outcomes = [partition.run(seed) for seed in range(first, first + 50)]
+
+    assert [outcome.seed for outcome in outcomes if outcome.failure is not None] == []
+    assert len({outcome.trace_hash for outcome in outcomes}) == 50  # each is another run
+
+
+def test_a_script_tells_one_line_per_beat() -> None:
+    played = play()
+
+    lines = played.stdout.splitlines()
+    assert played.returncode == 0
+    assert [line.split("s  ")[1].split("  ")[0] for line in lines] == [
+        "the three have met",
+        "each side agrees with itself",
+        "the wall is down",
+    ]
+    assert lines[1].endswith("kitchen 1  study 1  attic 1")
+
+
+def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
+    one = play("--seed", "7", "--trace", hash_seed="1")
+    other = play("--seed", "7", "--trace", hash_seed="77")
+
+    assert len(one.stdout.splitlines()) > 50
+    assert one.stdout == other.stdout
+
+
+def test_many_seeds_are_summed_up() -> None:
+    assert play("--seed", "3", "--seeds", "5").stdout == "partition: 5 of 5 seeds passed\n"
+
+
+@scenario
+def hopeless(house: Cluster) -> None:
+    kitchen, _study = house.start("kitchen", "study")
+    house.settle("met")
+    kitchen.log.add({"type": "milk"})
+    house.settle("agreed")
+    house.assert_converged(["bread"])
+
+
+def test_a_story_that_fails_says_what_each_room_saw() -> None:
+    outcome = hopeless.run(5)
+
+    assert outcome.failure == "expected ['bread']: kitchen saw ['milk']; study saw ['milk']"
+    assert any("agreed" in line for line in outcome.trace)
+
+
+def test_a_failing_script_names_the_seed_and_how_to_replay_it(tmp_path: Path) -> None:
+    script = tmp_path / "hopeless.py"
+    script.write_text(
+        "from mesh.lab import Cluster, scenario\n\n\n"
+        "@scenario\ndef hopeless(house: Cluster) -> None:\n"
+        "    (kitchen,) = house.start('kitchen')\n    assert kitchen.types == ['milk']\n\n\n"
+        "hopeless.main()\n"
+    )
+
+    command = [sys.executable, str(script), "--seed", "9"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    failed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert failed.returncode == 1
+    assert "hopeless failed with seed 9: an assertion of the story failed" in failed.stderr
+    assert f"replay: python {script} --seed 9 --trace" in failed.stderr

@@ -1,0 +1,226 @@
+"""Whatever is done to them, and in whatever order entries come, stores agree."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from peers.created import Created
+from peers.entry import Entry
+from peers.stores.memory_store import MemoryStore
+from peers.stores.sqlite_store import SqliteStore
+from peers.stores.store import Order, Store
+from peers.version_vector import Dot, VersionVector
+
+BODIES = [b'{"type":"a"}', b'{"type":"b"}', b'{"type":"c"}']
+EXTRAS = [b"", b'{"k":1}']
+
+createds = st.tuples(st.integers(1, 4), st.sampled_from(["a", "b"]), st.just(0))
+dots = st.tuples(st.sampled_from(["e1", "e2", "own"]), st.integers(1, 6))
+foreign = st.builds(Entry, createds, st.integers(1, 2), st.sampled_from(BODIES), st.sampled_from(EXTRAS), dots)
+own = st.builds(Entry, createds, st.integers(1, 2), st.sampled_from(BODIES))
+vectors = st.builds(VersionVector().adds, st.lists(dots, max_size=12))
+
+Copy = tuple[int, bytes, bytes]
+
+
+def shown_by_rule(claims: list[Entry]) -> list[tuple[Created, Copy]]:
+    """What must be shown of these claims, straight from the rule: no order in it."""
+    best: dict[Created, Copy] = {}
+    for claim in claims:
+        copy = (claim.time, sha256(claim.body).digest(), claim.extra)
+        best[claim.created] = min(copy, best.get(claim.created, copy))
+    owners: dict[Dot, Created] = {}
+    for claim in claims:
+        assert claim.dot is not None
+        rivals = [claim.created, owners.get(claim.dot, claim.created)]
+        owners[claim.dot] = min(rivals, key=lambda created: (best[created][:2], created))
+    return sorted(((each, best[each]) for each in set(owners.values())), key=lambda item: (item[1][0], item[0]))
+
+
+def shown(store: Store) -> list[tuple[Created, Copy]]:
+    return [(each.created, (each.time, each.digest, each.extra)) for each in store.each()]
+
+
+@contextmanager
+def stores() -> Iterator[tuple[Store, Store]]:
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        both = (MemoryStore(), SqliteStore(Path(directory) / "log.db", synchronous="OFF"))
+        for store in both:
+            store.open()
+            stack.callback(store.close)
+        yield both
+
+
+@given(claims=st.lists(foreign, max_size=14), random=st.randoms(use_true_random=False), size=st.integers(1, 5))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_order_of_arrival_ends_in_the_same_events(claims: list[Entry], random: object, size: int) -> None:
+    other = [*claims, *claims[: len(claims) // 2]]
+    random.shuffle(other)  # type: ignore[attr-defined]
+    expected = shown_by_rule(claims)
+
+    with stores() as (memory, sqlite):
+        for store, entries in ((memory, claims), (sqlite, other)):
+            for start in range(0, len(entries), size):
+                with store.transaction():
+                    store.append(entries[start : start + size], epoch="mine")
+
+        assert shown(memory) == shown(sqlite) == expected
+        losers = [{(each.created, each.time, each.body) for each in store.aside()} for store in (memory, sqlite)]
+        visible = {(each.created, each.time, each.body) for each in memory.each()}
+        offered = {(each.created, each.time, each.body) for each in claims}
+        assert offered - visible <= losers[0]
+        assert losers[0] - visible == losers[1] - visible
+        assert memory.state.vector == sqlite.state.vector
+
+
+@given(groups=st.lists(st.lists(foreign, max_size=5), min_size=2, max_size=3))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_stores_that_tell_each_other_what_they_lack_agree(groups: list[list[Entry]]) -> None:
+    """A fork, two events or copies under one dot, is seen by those only who are offered both: here each dot is one store's."""
+    nodes = [MemoryStore() for _ in groups]
+    for number, (node, group) in enumerate(zip(nodes, groups, strict=True)):
+        node.open()
+        for entry in group:
+            assert entry.dot is not None
+            known = node.find(entry.created)
+            epoch = f"{entry.dot[0]}-{number}"
+            if (known is None or known.same_as(entry)) and not node.state.vector.covers((epoch, entry.dot[1])):
+                take(node, [Entry(entry.created, entry.time, entry.body, entry.extra, (epoch, entry.dot[1]))])
+
+    for _ in nodes:
+        for sender in nodes:
+            for receiver in nodes:
+                take(receiver, list(sender.page(0, lacking=receiver.state.vector).entries))
+
+    assert all(shown(node) == shown(nodes[0]) for node in nodes)
+    assert all(node.state.vector == nodes[0].state.vector for node in nodes)
+
+
+def take(store: Store, entries: list[Entry]) -> None:
+    with store.transaction():
+        store.append(entries, epoch="mine")
+
+
+class BothStores(RuleBasedStateMachine):
+    """Does the same to both stores and compares all that they show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.memory = MemoryStore()
+        self.sqlite = SqliteStore(Path(self.directory.name) / "log.db", synchronous="OFF")
+        self.stores: tuple[Store, Store] = (self.memory, self.sqlite)
+        for store in self.stores:
+            store.open()
+
+    def teardown(self) -> None:
+        self.sqlite.close()
+        self.directory.cleanup()
+
+    @rule(
+        batches=st.lists(st.lists(st.one_of(foreign, foreign, own), max_size=6), max_size=3), clock=st.integers(0, 50)
+    )
+    def append(self, batches: list[list[Entry]], clock: int) -> None:
+        self.compare(*[self.outcome(store, batches, clock) for store in self.stores])
+
+    def outcome(self, store: Store, batches: list[list[Entry]], clock: int) -> object:
+        results: list[object] = []
+        with store.transaction():
+            for batch in batches:
+                try:
+                    results.append(store.append(batch, epoch="own", clock_ms=clock))
+                except ValueError as error:
+                    results.append(str(error))
+        return results
+
+    @rule(batch=st.lists(st.one_of(foreign, own), max_size=6))
+    def take_back(self, batch: list[Entry]) -> None:
+        for store in self.stores:
+            before = self.visible(store)
+            try:
+                with store.transaction():
+                    store.append(batch, epoch="own")
+                    store.renew_epoch("own", "own2")
+                    raise KeyError
+            except (KeyError, ValueError):
+                pass
+            assert self.visible(store) == before
+
+    @rule(epochs=st.permutations(["own", "own2", "e1", "e3"]))
+    def renew(self, epochs: list[str]) -> None:
+        renewed: list[object] = []
+        for store in self.stores:
+            with store.transaction():
+                renewed.append(store.renew_epoch(epochs[0], epochs[1]))
+        self.compare(*renewed)
+
+    @rule()
+    def reopen(self) -> None:
+        for store in self.stores:
+            store.close()
+        self.compare(*[store.open() for store in self.stores])
+
+    @rule(after=st.integers(0, 30), lacking=vectors, limit=st.integers(1, 4), max_bytes=st.integers(1, 400))
+    def page(self, after: int, lacking: VersionVector, limit: int, max_bytes: int) -> None:
+        self.compare(*[store.page(after, lacking=lacking, limit=limit, max_bytes=max_bytes) for store in self.stores])
+        self.compare(*[store.page(after, limit=limit) for store in self.stores])
+
+    @rule(vector=vectors)
+    def first_lacked(self, vector: VersionVector) -> None:
+        first = [store.first_lacked(vector) for store in self.stores]
+        lacked = self.memory.page(0, lacking=vector).entries
+        expected = lacked[0].position if lacked else self.memory.state.last_position + 1
+        assert first == [expected, expected]
+
+    @rule(order=st.sampled_from(["created", "added"]), since=st.integers(0, 12), limit=st.integers(1, 3))
+    def each(self, order: Order, since: int, limit: int) -> None:
+        pages: list[object] = []
+        for store in self.stores:
+            entries, after = [], None
+            while page := store.each(order=order, after=after, since=since, limit=limit):
+                entries += page
+                after = page[-1]
+            pages.append(entries)
+            assert entries == [each for each in store.each(order=order) if each.added > since]
+        self.compare(*pages)
+
+    @invariant()
+    def agree(self) -> None:
+        self.compare(self.visible(self.memory), self.visible(self.sqlite))
+
+    @invariant()
+    def add_up(self) -> None:
+        state, entries = self.memory.state, self.memory.each()
+        assert state.events == len(entries) == len({each.created for each in entries})
+        assert state.conflicts == len(self.memory.aside())
+        changes = self.memory.page(0).entries
+        assert len({each.dot for each in changes}) == len(changes)
+        assert all(each.dot is not None and state.vector.covers(each.dot) for each in changes)
+        assert {each.created for each in changes} == {each.created for each in entries}
+
+    def visible(self, store: Store) -> object:
+        keys = [(ms, node, 0) for ms in range(1, 5) for node in "ab"]
+        return (
+            store.state,
+            store.page(0),
+            store.each(),
+            store.each(order="added"),
+            store.aside(),
+            [store.find(created) for created in keys],
+        )
+
+    def compare(self, memory: object, sqlite: object) -> None:
+        assert memory == sqlite
+
+
+TestBothStores = BothStores.TestCase
+TestBothStores.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
