@@ -192,7 +192,7 @@ class _Client:
         try:
             while True:
                 self._wake.clear()
-                if self._is_gone and (request.follow or self._writer.is_closing()):
+                if self._is_gone:
                     return
                 page = await self._node.log.page(order=request.order, after=last, since=request.since, limit=PAGE_EVENTS)
                 if page:

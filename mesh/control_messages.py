@@ -27,7 +27,10 @@ class Add(Struct, tag_field="do", tag="add", forbid_unknown_fields=True):
 
 
 class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True):
-    """Read the log. Answers: Events as often as needed, then Done; with `follow`, Events for as long as both ends live."""
+    """Read the log. Answers: Events as often as needed, then Done; with `follow`, Events for as long as both ends live.
+
+    It ends when the client closes its sending side, so nothing is read for a client that has gone.
+    """
 
     order: Literal["created", "added"] = "created"
     since: Count = 0

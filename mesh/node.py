@@ -18,6 +18,7 @@ from mesh.actors.request import Request
 from mesh.actors.session import MakeRole
 from mesh.actors.supervisor import NodeSupervisor
 from mesh.config import DEFAULT_HOST, Settings, parse_address
+from mesh.control import ControlServer
 from mesh.discovery.discovery import Discovery
 from mesh.discovery.fixed import FixedDiscovery
 from mesh.discovery.mdns import MdnsDiscovery
@@ -142,6 +143,7 @@ class Node:
         self._home: Home | None = None
         self._network: WebSocketNetwork | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
+        self._control: ControlServer | None = None
         self._thread: _LoopThread | None = None
         self.log = NodeLog(self._kept)
         self.port = 0
@@ -160,7 +162,10 @@ class Node:
         return self._path
 
     def on(self, event: str, listener: Callable[[Notice], Any]) -> Undo:
-        """Call `listener(notice)` on the loop at each `change` (a peer found, connected, lost ...); returns the undo."""
+        """Call `listener(notice)` on the loop at each `change` (a peer found, connected, lost ...); returns the undo.
+
+        Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
+        """
         return self._emitter.on(event, listener)
 
     def status(self) -> Later[Status]:
@@ -220,9 +225,12 @@ class Node:
 
     async def end(self) -> None:
         """Stop what `begin` started."""
+        control, self._control = self._control, None
         supervisor, self._supervisor = self._supervisor, None
         network, self._network = self._network, None
         home, self._home = self._home, None
+        if control is not None:
+            await control.close()
         if supervisor is not None and supervisor.is_alive():
             await supervisor.ask(Request("end"), block=False)
             await supervisor.stop(block=False)
@@ -254,6 +262,8 @@ class Node:
             raise MeshError(_why_not_listening(host, port, error)) from None
         if not home.facts.port:
             home.keep_port(self.port)
+        self._control = ControlServer(self, on_stop=self._on_stop_asked)
+        await self._control.start()
 
     def _edges(self, loop: asyncio.AbstractEventLoop, random: Random, home: Home, network: WebSocketNetwork) -> Edges:
         clock = LoopClock(loop)
@@ -277,6 +287,11 @@ class Node:
 
     def _on_notice(self, notice: Notice) -> None:
         self._emitter.emit("change", notice)
+
+    def _on_stop_asked(self) -> bool:
+        is_heard = self._emitter.has_listeners("stop")
+        self._emitter.emit("stop", Notice("stop", None, "asked to stop"))
+        return is_heard
 
     def _ask(self, method: str) -> Later[Any]:
         if self._supervisor is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -44,6 +45,10 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
         if method is None:
             raise self.error("unknown-message", name)
         if isinstance(message, Custom):
+            try:
+                inspect.signature(method).bind(*message.items)
+            except TypeError as error:
+                raise self.error("wrong-format", f"{name}: {error}") from None
             method(*message.items)
         else:
             method(*msgspec.structs.astuple(message))

@@ -59,7 +59,7 @@ class ManualClock:
     def call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
         self._count += 1
         number = self._count
-        heapq.heappush(self._due, (self._elapsed_ms + delay_ms, number, reaction))
+        heapq.heappush(self._due, (self._elapsed_ms + max(0, delay_ms), number, reaction))
         return lambda: self._cancelled.add(number)
 
     @property

@@ -42,13 +42,19 @@ class Emitter:
         return undo
 
     def emit(self, event: str, *args: Any) -> None:
-        """Call everybody who listens to `event`; what one raises reaches the caller."""
+        """Call everybody who listens to `event`; the first error that one raises reaches the caller after all were called."""
         listeners = self._listeners.get(event)
         if not listeners:
             return
+        first_error: Exception | None = None
         for listener in tuple(listeners):
             if listener in listeners:
-                listener(*args)
+                try:
+                    listener(*args)
+                except Exception as error:  # noqa: BLE001 - the others still hear of it; it is raised below
+                    first_error = first_error or error
+        if first_error is not None:
+            raise first_error
 
     def has_listeners(self, event: str) -> bool:
         return bool(self._listeners.get(event))

@@ -25,6 +25,7 @@ class Later(Generic[T]):
         self._value: Any = None
         self._exception: BaseException | None = None
         self._reactions: list[Callable[[Later[T]], None]] = []
+        self._resolved: threading.Event | None = None  # made for the first thread that waits
 
     @classmethod
     def done(cls, value: T) -> Later[T]:
@@ -128,8 +129,12 @@ class Later(Generic[T]):
     def _block(self, timeout: float | None) -> None:
         if is_on_loop():
             raise RuntimeError("get() would block the event loop that has to resolve this: await it instead")
-        resolved = threading.Event()
-        self.then(lambda _: resolved.set())
+        with self._lock:
+            if self._resolved is None:
+                self._resolved = threading.Event()
+            resolved = self._resolved
+            if self._is_done:
+                return
         if not resolved.wait(timeout):
             raise TimeoutError(f"no result within {timeout} s")
 
@@ -141,6 +146,8 @@ class Later(Generic[T]):
             self._exception = exception
             self._is_done = True
             reactions, self._reactions = self._reactions, []
+            if self._resolved is not None:
+                self._resolved.set()
         first_error: Exception | None = None
         for reaction in reactions:
             try:

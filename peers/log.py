@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -83,6 +84,9 @@ class Log:
         self._tail = Tail(state.last_position)
         self._emitter = Emitter()
         self._waiting = 0
+        self._news: deque[Entry | None] = deque()
+        """What listeners were not told yet: an entry, or None for a change. Empty between two commits."""
+        self._is_announcing = False
         self.published = Published(state, self._new_epoch())
 
     @classmethod
@@ -181,8 +185,10 @@ class Log:
                 result.fail(done.exception)
                 return
             appended, state = done.result()
-            self._publish(state, appended.changes)
-            result.set(appended)
+            try:
+                self._publish(state, appended.changes)
+            finally:  # a listener that fails does not undo the commit
+                result.set(appended)
 
         self._disk.run(work).then(committed)
         return result
@@ -232,15 +238,37 @@ class Log:
         before = self.published.state.last_added
         if not changes and state == self.published.state:
             return
-        self._tail.add(changes)
+        self._tail.add(changes, state.last_position)
         self.published = Published(state, self.published.epoch)
-        self._emitter.emit("change")
+        self._news.append(None)
         for entry in changes:
             if entry.added > before:  # a further dot of an older event is no news
                 before = entry.added
-                self._emitter.emit("entry", entry)
-                if self._emitter.has_listeners("event"):
-                    self._emitter.emit("event", entry.event, entry.meta)
+                self._news.append(entry)
+        if not self._is_announcing:  # else a listener added something: it comes after what is being announced
+            self._announce()
+
+    def _announce(self) -> None:
+        first_error: Exception | None = None
+        self._is_announcing = True
+        try:
+            while self._news:
+                try:
+                    self._announce_one(self._news.popleft())
+                except Exception as error:  # noqa: BLE001 - the rest is announced all the same; it is raised below
+                    first_error = first_error or error
+        finally:
+            self._is_announcing = False
+        if first_error is not None:
+            raise first_error
+
+    def _announce_one(self, entry: Entry | None) -> None:
+        if entry is None:
+            self._emitter.emit("change")
+            return
+        self._emitter.emit("entry", entry)
+        if self._emitter.has_listeners("event"):
+            self._emitter.emit("event", entry.event, entry.meta)
 
     def _follow_times(self, entries: Sequence[Entry]) -> None:
         limit = self._clock.now_ms() + self._max_drift_ms

@@ -82,6 +82,7 @@ class PeerSync(BaseSync):
         return Options(subprotocol=self.subprotocol, token=self.credentials, peer=hello)
 
     def _meet(self, protocol: int, node_id: str, options: Options) -> None:
+        self._check_greeting(protocol, node_id)
         if options.peer is None:
             raise self.error("wrong-format", "a greeting without the option `peer`: only nodes are served here")
         try:

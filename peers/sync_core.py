@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import Random
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -22,7 +23,7 @@ State = Literal["disconnected", "wait", "connecting", "sending", "synchronized"]
 Turn = Callable[[Callable[..., None]], Callable[..., None]]
 
 HANDSHAKE_MS = 30_000
-"""Life signs stretch a timeout, but a stranger who only trickles bytes is cut after this."""
+"""Life signs stretch a timeout, but whoever is not let in after this is cut: a stranger who trickles bytes, a stuck `auth`."""
 MAX_QUEUED = 64
 """Messages kept while `auth` decides."""
 
@@ -81,17 +82,18 @@ class SyncCore:
         self._spawn = spawn
         self._turn = turn
         self._link = 0
-        self._connected_at = 0.0
         self._judging = False
+        self._is_closing = False
         self._queued: list[Message] = []
         self._waiting: deque[float] = deque()
         self._last_sign = 0.0
         self._last_traffic = 0.0
         self._undo_timeout: Undo | None = None
         self._undo_silence: Undo | None = None
+        self._undo_handshake: Undo | None = None
         self._undos: list[Undo] = [
             connection.on("connecting", turn(self.on_connecting)),
-            connection.on("connect", turn(self.on_connect)),
+            connection.on("connect", turn(self._on_open)),
             connection.on("activity", turn(self._on_activity)),
             connection.on("message", turn(self._on_frame)),
             connection.on("error", turn(self._on_connection_error)),
@@ -140,10 +142,24 @@ class SyncCore:
 
     def fail(self, error: SyncError) -> None:
         """Tell the other end, close, and report: what it sent, or failed to send, cannot be lived with."""
-        if self.connected:
-            self.send(Error(error.type, error.options))
-            self.connection.disconnect(error.type if error.is_fatal or error.type == "timeout" else "error")
+        self.turn_away(error)
         self.report(error)
+
+    def turn_away(self, error: SyncError) -> None:
+        """Tell the other end and close. Harmless when that was done already."""
+        if not self.connected or self._is_closing:
+            return
+        try:
+            self.send(Error(error.type, error.options))
+        except ValueError:  # JSON cannot say its options
+            self.send(Error(error.type))
+        self.hang_up(error.type if error.is_fatal or error.type == "timeout" else "error")
+
+    def hang_up(self, reason: str) -> None:
+        """Close the link, and take nothing more that came over it."""
+        self._is_closing = True
+        self._forget_link()
+        self.connection.disconnect(reason)
 
     def report(self, error: SyncError) -> None:
         """Hand `error` to those who catch, or raise it."""
@@ -173,6 +189,12 @@ class SyncCore:
         if self._waiting:
             self._waiting.popleft()
 
+    def end_handshake(self) -> None:
+        """They are let in."""
+        if self._undo_handshake is not None:
+            self._undo_handshake()
+            self._undo_handshake = None
+
     def react(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
         """Call `reaction` with the Later of `value`, in the role's turn, unless the link is another by then.
 
@@ -188,7 +210,7 @@ class SyncCore:
 
         def on_result(done: Later[Any]) -> None:
             if self._link == link and self.connected and not self.is_destroyed:
-                reaction(done)
+                self._guard(lambda: reaction(done))
 
         later.then(self._turn(on_result))
 
@@ -198,15 +220,19 @@ class SyncCore:
     def on_connect(self) -> None:
         """A link is open: everything about the last one is forgotten. A role that speaks first does so here."""
         self._forget_link()
+        self._is_closing = False
         self.dialect = Protocol5(self.node_id)
-        self._last_sign = self._last_traffic = self._connected_at = self.clock.elapsed_ms()
+        self._last_sign = self._last_traffic = self.clock.elapsed_ms()
         self.set_state("connecting")
+        if self.timeout is not None:
+            self._undo_handshake = self.clock.call_later(HANDSHAKE_MS, self._turn(partial(self._on_late, self._link)))
         if self.ping is not None:
             self._watch_silence(self._link, self.ping)
 
     def on_disconnect(self, _reason: str) -> None:
         """The link is gone."""
         self._forget_link()
+        self._is_closing = False
         self.set_state(self.state_offline())
 
     def state_offline(self) -> State:
@@ -220,16 +246,28 @@ class SyncCore:
     def on_silence(self) -> None:
         """Nothing was sent or received for `ping` ms."""
 
+    def _on_open(self) -> None:
+        if self.connected and not self.is_destroyed:  # it may be over again before its turn comes
+            self.on_connect()
+
     def _on_frame(self, frame: bytes) -> None:
-        if self.is_destroyed or not self.connected:
+        if self.is_destroyed or self._is_closing or not self.connected:
             return
         self._last_sign = self._last_traffic = self.clock.elapsed_ms()
+        self._guard(lambda: self.dispatch(self.dialect.decode(frame)))
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        """Take one step of the conversation. Whatever error comes of it ends the link: what was being done is half done."""
         try:
-            self.dispatch(self.dialect.decode(frame))
+            step()
         except SyncError as error:
             if error.received:
                 raise
             self.fail(error)
+        except Exception:
+            if self.connected and not self._is_closing:
+                self.hang_up("error")
+            raise
 
     def _on_activity(self) -> None:
         self._last_sign = self.clock.elapsed_ms()
@@ -243,22 +281,26 @@ class SyncCore:
         self._judging = False
         self._queued.clear()
         self._waiting.clear()
-        for undo in (self._undo_timeout, self._undo_silence):
+        for undo in (self._undo_timeout, self._undo_silence, self._undo_handshake):
             if undo is not None:
                 undo()
-        self._undo_timeout = self._undo_silence = None
+        self._undo_timeout = self._undo_silence = self._undo_handshake = None
+
+    def _on_late(self, link: int) -> None:
+        if self._link == link and self.connected and not self.authenticated:
+            self.fail(self.error("timeout", HANDSHAKE_MS))
 
     def _watch(self, delay_ms: float) -> None:
-        self._undo_timeout = self.clock.call_later(delay_ms, self._turn(self._on_watch))
+        self._undo_timeout = self.clock.call_later(delay_ms, self._turn(partial(self._on_watch, self._link)))
 
-    def _on_watch(self) -> None:
+    def _on_watch(self, link: int) -> None:
+        if self._link != link:
+            return
         self._undo_timeout = None
         if not self._waiting or not self.connected or self.timeout is None:
             return
         now = self.clock.elapsed_ms()
         left = max(self._waiting[0], self._last_sign) + self.timeout - now
-        if not self.authenticated and now - self._connected_at >= HANDSHAKE_MS:
-            left = 0
         if left > 0:
             self._watch(left)
         else:
@@ -272,6 +314,8 @@ class SyncCore:
             if left <= 0:
                 self.on_silence()
                 left = self.ping
+            if self._link != link:
+                return
             self._watch_silence(link, left)
 
         self._undo_silence = self.clock.call_later(delay_ms, self._turn(check))

@@ -8,6 +8,10 @@ FATAL = frozenset({"wrong-protocol", "wrong-subprotocol", "wrong-credentials"})
 """Types that a new attempt cannot mend: Reconnect and the supervisor stop until something changes."""
 
 
+MAX_SHOWN = 200
+"""Characters of what the other end sent that go into a sentence."""
+
+
 class SyncError(Exception):
     """An error of the protocol: found here and told to the other end, or received from it.
 
@@ -35,9 +39,9 @@ class SyncError(Exception):
         return self.type in FATAL
 
     def _sentence(self) -> str:
-        detail = "" if self.description == self.type else f" ({self.description})"
+        detail = "" if self.description == _shown(self.type) else f" ({self.description})"
         if self.received:
-            return f"{self.other_node_id or 'the other end'} sent {self.type}{detail}"
+            return f"{self.other_node_id or 'the other end'} sent {_shown(self.type)}{detail}"
         if self.other_node_id:
             return f"{self.other_node_id}: {self.type}{detail}"
         return self.description
@@ -49,22 +53,33 @@ def describe(type: str, options: Any = None) -> str:
     supported = options.get("supported") if isinstance(options, dict) else None
     match type:
         case "wrong-format":
-            return f"Wrong message format in {options}"
+            return f"Wrong message format in {_shown(options)}"
         case "unknown-message":
-            return f"Unknown message `{options}` type"
+            return f"Unknown message `{_shown(options)}` type"
         case "missed-auth":
-            return f"Start authentication before sending message {options}"
+            return f"Start authentication before sending message {_shown(options)}"
         case "timeout":
-            return f"A timeout was reached ({options}ms)"
+            return f"A timeout was reached ({_shown(options)}ms)"
         case "wrong-protocol":
             return f"Only {_versions(supported)} Logux protocols are supported, but you use {_versions(used)}"
         case "wrong-subprotocol":
-            return f"Only {supported} application subprotocols are supported, but you use {used}"
+            return f"Only {_shown(supported)} application subprotocols are supported, but you use {_shown(used)}"
         case "wrong-credentials":
             return "Wrong credentials"
         case _:
-            return type
+            return _shown(type)
 
 
 def _versions(value: Any) -> str:
-    return ".".join(str(part) for part in value) if isinstance(value, list) else str(value)
+    return ".".join(_shown(part) for part in value[:MAX_SHOWN]) if isinstance(value, list) else _shown(value)
+
+
+def _shown(value: Any) -> str:
+    """What the other end sent, made fit for a terminal and a log: short, and nothing in it that steers a screen."""
+    try:
+        text = str(value)
+    except RecursionError:
+        text = "something nested too deeply"
+    if len(text) > MAX_SHOWN:
+        text = text[:MAX_SHOWN] + "..."
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

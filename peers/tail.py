@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 
 from peers.entry import Entry
@@ -13,21 +14,28 @@ TAIL_BYTES = 8 * 1024 * 1024
 
 
 class Tail:
-    """Committed changes with positions that follow each other, the oldest dropped beyond the limits."""
+    """Committed changes in the order of their positions, the oldest dropped beyond the limits."""
 
     def __init__(self, last_position: int) -> None:
         self._entries: list[Entry] = []
-        self._next_position = last_position + 1
+        self._first_position = last_position + 1
+        """From here on nothing is missing."""
+        self._last_position = last_position
         self._bytes = 0
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Take committed changes, in order."""
+    def add(self, entries: Iterable[Entry], last_position: int) -> None:
+        """Take every change of one commit, in order; `last_position` is the store's after it.
+
+        A position is left out where a change lost its dot again within the commit. Raises ValueError for one that is not
+        new or that the store has not reached: a session would miss or repeat it.
+        """
         for entry in entries:
-            if entry.position != self._next_position:  # a gap would hide a change from every session
-                raise ValueError(f"position {entry.position} came where {self._next_position} was due")
-            self._next_position += 1
+            if not self._last_position < entry.position <= last_position:
+                raise ValueError(f"position {entry.position} is not from {self._last_position + 1} to {last_position}")
+            self._last_position = entry.position
             self._bytes += entry.size
             self._entries.append(entry)
+        self._last_position = last_position
         if len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
             self._trim()
 
@@ -35,24 +43,28 @@ class Tail:
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Page | None:
         """As Store.page, or None if the walk is further back than the tail reaches."""
-        start = after + 1 - (self._next_position - len(self._entries))
-        if start < 0:
+        if after + 1 < self._first_position:
             return None
         found: list[Entry] = []
         size = 0
         until = after
-        for index in range(start, len(self._entries)):
+        for index in range(bisect_right(self._entries, after, key=_position), len(self._entries)):
             entry = self._entries[index]
             if lacking is None or entry.dot is None or not lacking.covers(entry.dot):
                 size += entry.size
                 if found and (size > max_bytes or len(found) >= limit):
-                    break
+                    return Page(tuple(found), until)
                 found.append(entry)
             until = entry.position
-        return Page(tuple(found), until)
+        return Page(tuple(found), max(after, self._last_position))
 
     def _trim(self) -> None:
         """Drop the older half at once: one copy now and then instead of one per change."""
         half = len(self._entries) // 2 + 1
         self._bytes -= sum(entry.size for entry in self._entries[:half])
+        self._first_position = self._entries[half - 1].position + 1
         del self._entries[:half]
+
+
+def _position(entry: Entry) -> int:
+    return entry.position

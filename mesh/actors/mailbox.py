@@ -182,10 +182,8 @@ class Mailbox:
     def _take(self, actor: pykka.Actor, envelope: Envelope[Any]) -> None:
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         try:
-            if type(envelope) is Call:
-                answer = envelope.message(*envelope.args)
-            else:
-                answer = actor._handle_receive(envelope.message)
+            message = envelope.message
+            answer = message(*envelope.args) if type(envelope) is Call else actor._handle_receive(message)
             if answer is not None and is_deferred(answer):
                 self._adopt(answer, reply)
                 return

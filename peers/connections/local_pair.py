@@ -11,7 +11,11 @@ from peers.emitter import Emitter
 
 
 class LocalPair:
-    """`left` is the end that dials, `right` the one that accepts. Frames arrive at once, in order, never from inside `send`."""
+    """`left` is the end that dials, `right` the one that accepts. Frames arrive at once and in order.
+
+    Unlike what the port says, what is begun from outside happens inside that call: `send` returns when all answers, and the
+    answers to these, were given. From inside a reaction it happens after it.
+    """
 
     def __init__(self) -> None:
         self._queue: deque[Callable[[], None]] = deque()
@@ -25,12 +29,18 @@ class LocalPair:
         self._queue.append(work)
         if self._is_running:
             return
+        first_error: Exception | None = None
         self._is_running = True
         try:
             while self._queue:
-                self._queue.popleft()()
+                try:
+                    self._queue.popleft()()
+                except Exception as error:  # noqa: BLE001 - what was begun is ended first; it is raised below
+                    first_error = first_error or error
         finally:
             self._is_running = False
+        if first_error is not None:
+            raise first_error
 
 
 class LocalConnection:
@@ -44,6 +54,7 @@ class LocalConnection:
         self.address = "local:left" if not dialled else "local:right"
         self._pair = pair
         self._emitter = Emitter()
+        self._is_opening = False
         self._is_paused = False
         self._held: deque[bytes] = deque()
 
@@ -51,12 +62,16 @@ class LocalConnection:
         return self._emitter.on(event, listener)
 
     def connect(self) -> None:
+        if not self.dialled:
+            raise RuntimeError("this end was accepted: only the end that dialled can open the connection")
         if self.connected:
             raise RuntimeError("the connection is already established")
+        self._is_opening = True
         self._pair.soon(self._open)
 
     def disconnect(self, reason: str = "") -> None:
-        if self.connected:
+        if self.connected or self._is_opening:
+            self._is_opening = False
             self._pair.soon(lambda: self._close(reason))
 
     def send(self, frame: bytes) -> None:
@@ -83,8 +98,9 @@ class LocalConnection:
             self._emitter.emit("message", frame)
 
     def _open(self) -> None:
-        if self.connected:
+        if self.connected or not self._is_opening:
             return
+        self._is_opening = False
         for end in (self, self.other):
             end._held.clear()
             end._is_paused = False

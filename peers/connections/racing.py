@@ -48,7 +48,7 @@ class RacingConnection:
             raise RuntimeError("the connection is already established")
         self._is_opening = True
         self._reason = "no address is known"
-        self._left = list(self._candidates())[:MAX_CANDIDATES]
+        self._left = list(dict.fromkeys(self._candidates()))[:MAX_CANDIDATES]
         self._undo_timer = self._clock.call_later(0, self._begin)
 
     def disconnect(self, reason: str = "") -> None:
@@ -100,7 +100,10 @@ class RacingConnection:
             ],
         )
         self._undo_timer = self._clock.call_later(STAGGER_MS, self._next)
-        connection.connect()
+        try:
+            connection.connect()
+        except RuntimeError as error:  # the network was closed
+            self._on_failed(address, str(error))
 
     def _on_failed(self, address: str, reason: str) -> None:
         self._reason = f"{address}: {reason}"

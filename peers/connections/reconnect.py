@@ -53,6 +53,8 @@ class Reconnect:
         self._attempts = attempts
         self._resets_on_connect = resets_on_connect
         self._is_opening = False
+        self._connects = 0
+        """Since the last success."""
         self._undo_timer: Undo | None = None
         self._undos = [
             connection.on("connect", self._on_connect),
@@ -85,6 +87,7 @@ class Reconnect:
         self._cancel()
         if not self.inner.connected and not self._is_opening:
             self._is_opening = True
+            self._connects += 1
             self.inner.connect()
 
     def disconnect(self, reason: str = "") -> None:
@@ -96,7 +99,7 @@ class Reconnect:
 
     def reset(self) -> None:
         """The link proved good: the next loss is answered after the shortest delay."""
-        self.failures = 0
+        self.failures = self._connects = 0
 
     def destroy(self) -> None:
         """Close it and leave nothing behind."""
@@ -114,10 +117,11 @@ class Reconnect:
         if not self.reconnecting:
             return
         self.failures += 1
-        if self._attempts is not None and self.failures >= self._attempts:
+        if self._attempts is not None and self._connects >= self._attempts:
             self.reconnecting = False
-            self.failures = 0
+            self.reset()
             return
+        self._cancel()
         delay = retry_delay(
             self.failures - 1, min_delay=self._min_delay, max_delay=self._max_delay, random=self._random
         )

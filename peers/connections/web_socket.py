@@ -270,7 +270,8 @@ class _Channel:
             while True:
                 for _ in range(READ_TURN):
                     frame = await wire.recv(decode=False)
-                    await self._flowing.wait()
+                    while not self._flowing.is_set():
+                        await self._flowing.wait()
                     if not self._is_deaf:
                         self._tell("message", frame)
                 await asyncio.sleep(0)
@@ -340,7 +341,8 @@ class _Channel:
                 await wire.close(code, reason.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore"))
         except TimeoutError:
             log.debug("connection %s: cut, it did not close within %g s", self._connection.address, CLOSE_SECONDS)
-        wire.transport.abort()
+        finally:
+            wire.transport.abort()
         await wire.wait_closed()
 
 

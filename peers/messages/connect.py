@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from peers.later import Later
 from peers.sync_core import MAX_QUEUED, SyncCore
@@ -14,8 +15,8 @@ class ConnectMessages(SyncCore):
     """`connect` and `connected`."""
 
     def send_connect(self) -> None:
-        self.send(Connect(self.protocol, self.node_id, self.greeting_synced(), self.greeting_options()))
         self.start_timeout()
+        self.send(Connect(self.protocol, self.node_id, self.greeting_synced(), self.greeting_options()))
 
     def connect_message(self, protocol: int, node_id: str, _synced: int, options: Options) -> None:
         came_at = self.clock.now_ms()
@@ -26,13 +27,10 @@ class ConnectMessages(SyncCore):
     def send_connected(self, came_at: int) -> None:
         """Answer a `connect` that came at `came_at`, in ms of our wall clock."""
         answered_at = max(came_at, self.clock.now_ms())
-        self.dialect.base_time = answered_at
-        options = self.greeting_options()
-        self.send(Connected(self.protocol, self.node_id, (came_at, answered_at), options))
+        self.send(Connected(self.protocol, self.node_id, (came_at, answered_at), self.greeting_options()))
 
     def connected_message(self, protocol: int, node_id: str, times: tuple[int, int], options: Options) -> None:
         self._meet(protocol, node_id, options)
-        self.dialect.base_time = times[1]
         self.end_timeout()
         self._judge(lambda: None)
 
@@ -47,11 +45,16 @@ class ConnectMessages(SyncCore):
     def on_authenticated(self) -> None:
         """They are let in: a role starts to send here."""
 
-    def _meet(self, protocol: int, node_id: str, options: Options) -> None:
+    def _check_greeting(self, protocol: int, node_id: str) -> None:
         if self.authenticated or self._judging:
             raise self.error("wrong-format", "a second greeting on one connection")
         if protocol < self.protocol:
             raise self.error("wrong-protocol", {"supported": self.protocol, "used": protocol})
+        if not node_id.isprintable():
+            raise self.error("wrong-format", "a greeting with a node id that cannot be printed")
+
+    def _meet(self, protocol: int, node_id: str, options: Options) -> None:
+        self._check_greeting(protocol, node_id)
         self.other_node_id = self.dialect.other_node_id = node_id
         self.other_protocol = protocol
         self.other_options = options
@@ -65,19 +68,30 @@ class ConnectMessages(SyncCore):
             if isinstance(done.exception, SyncError):
                 self.fail(done.exception)
             elif done.exception is not None:
-                self.fail(self.error("wrong-credentials"))
+                self.turn_away(self.error("wrong-credentials"))
                 raise done.exception
             elif done.result() is not True:
                 self.fail(self.error("wrong-credentials"))
             else:
                 self._let_in(welcome)
 
-        self.react(self.auth(self.other_options.token, self.other_node_id or "") if self.auth else True, judged)
+        self.react(self._verdict(), judged)
+
+    def _verdict(self) -> Any:
+        if self.auth is None:
+            return True
+        try:
+            return self.auth(self.other_options.token, self.other_node_id or "")
+        except Exception as error:  # noqa: BLE001 - they are turned away, and then it is raised
+            return Later.failed(error)
 
     def _let_in(self, welcome: Callable[[], None]) -> None:
         welcome()
         self.authenticated = True
+        self.end_handshake()
         self.emitter.emit("authenticated")
+        if not self.authenticated:  # a listener closed the link
+            return
         self.on_authenticated()
         queued, self._queued = self._queued, []
         for message in queued:

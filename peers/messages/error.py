@@ -16,7 +16,7 @@ class ErrorMessages(SyncCore):
 
     def error_message(self, type: str, options: Any) -> None:
         error = self.error(type, options, received=True)
-        self.connection.disconnect(type if error.is_fatal else "error")
+        self.hang_up(type if error.is_fatal else "error")
         self.report(error)
 
     def debug_message(self, type: str, text: Any) -> None:

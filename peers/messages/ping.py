@@ -21,8 +21,8 @@ class PingMessages(SyncCore):
 
     def send_ping(self) -> None:
         self._is_pinging = True
-        self.send(Ping(self.sent_up_to()))
         self.start_timeout()
+        self.send(Ping(self.sent_up_to()))
 
     def ping_message(self, added: int) -> None:
         self.send_pong()

@@ -36,6 +36,7 @@ class SyncMessages(SyncCore):
         """What the other end has: never sent."""
         self._in_flight: deque[int] = deque()
         self._taking = 0
+        self._is_walking = False
         self._is_paging = False
         self._is_woken = False
         self._undos.append(log.on("change", self._on_change))
@@ -44,27 +45,31 @@ class SyncMessages(SyncCore):
     def start_walk(self, after: int) -> None:
         """Send everything after position `after` that the other end lacks, and go on as the log grows."""
         self.walked = self.synced = after
+        self._is_walking = True
         self.walk()
 
     def on_connect(self) -> None:
         super().on_connect()
         self._in_flight.clear()
         self._taking = 0
+        self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
+        self.walked = 0
         self.other_synced = 0
 
     def walk(self) -> None:
         """Ask for the next page, if there is one and the window is open."""
         last = self.log.published.state.last_position
-        if self.authenticated and not self._is_paging and self.walked < last and len(self._in_flight) < WINDOW:
+        is_open = self.authenticated and self._is_walking and len(self._in_flight) < WINDOW
+        if is_open and not self._is_paging and self.walked < last:
             self._is_paging = True
             self.react(self.log.page(self.walked, lacking=self.lacking), self._on_page)
         self._show_state()
 
     def send_sync(self, added: int, entries: tuple[Entry, ...]) -> None:
-        self._in_flight.append(added)
-        self.send(Sync(added, entries))
+        self._in_flight.append(added)  # before it is sent, because some connections answer at once
         self.start_timeout()
+        self.send(Sync(added, entries))
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
         for refusal in refusals:
@@ -134,7 +139,7 @@ class SyncMessages(SyncCore):
             self.walk()
 
     def _show_state(self) -> None:
-        if not self.connected:
+        if not self.connected and self.state != "connecting":
             self.set_state(self.state_offline())
         if not self.authenticated:
             return

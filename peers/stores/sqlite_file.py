@@ -147,6 +147,10 @@ def _check_contents(path: Path) -> None:
             _check_version(path, application_id, version)
             for table in ("facts", "epochs", "changes", "aside"):
                 connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname == "SQLITE_ERROR":
+            raise damaged(path, str(error)) from error
+        raise explain(path, error) from error
     except sqlite3.Error as error:
         raise explain(path, error) from error
 

@@ -18,13 +18,11 @@ MAX_BATCH = 500
 MAX_VECTOR_BYTES = 256 * 1024
 MAX_HELD = 512
 """Connections that a greeting names."""
-MAX_SHOWN = 200
-"""Characters of a bad message that go into an error."""
 
 Count = Annotated[int, Meta(ge=0, le=MAX_MS)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+$")]
+Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+\Z")]
 WireRanges = Annotated[list[tuple[Seq, Seq]], Meta(max_length=MAX_RANGES)]
 
 
@@ -51,14 +49,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Connect(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connect"):
-    protocol: int
+    protocol: Count
     node_id: Name
     synced: Count
     options: Options = Options()
 
 
 class Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connected"):
-    protocol: int
+    protocol: Count
     node_id: Name
     times: tuple[Count, Count]
     """When `connect` came and when it was answered, by the answering end's clock, in ms."""

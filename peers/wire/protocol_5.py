@@ -11,10 +11,10 @@ from msgspec import Meta
 
 from peers.created import MAX_MS, Created, check_created
 from peers.entry import Entry, check_event, check_extra
-from peers.sync_error import SyncError
-from peers.wire.messages import MAX_BATCH, MAX_SHOWN, PLAIN, Custom, Label, Message, Refusal, Seq, Sync
+from peers.sync_error import MAX_SHOWN, SyncError
+from peers.wire.messages import MAX_BATCH, PLAIN, Connected, Custom, Label, Message, Refusal, Seq, Sync, name_of
 
-_MESSAGE_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_/-]{0,63}$")
+_MESSAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/-]{0,63}")
 _NO_RAW = msgspec.Raw(b"")
 
 
@@ -39,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 class Protocol5:
     """Turns messages into frames and back, for one connection: what is sent depends on who is at its two ends.
 
-    `base_time` is the second number of `connected`; both ends set it before the first `sync`.
+    Times are relative to the second number of `connected`. Where both ends said one, each counts from its own.
     """
 
     number = 5
@@ -47,18 +47,29 @@ class Protocol5:
     def __init__(self, node_id: str) -> None:
         self.node_id = node_id
         self.other_node_id: str | None = None
-        self.base_time = 0
+        self._said_time: int | None = None
+        self._heard_time: int | None = None
+
+    @property
+    def sending_base(self) -> int:
+        """What the times that we send count from, in ms."""
+        return self._said_time if self._said_time is not None else self._heard_time or 0
+
+    @property
+    def taking_base(self) -> int:
+        """What the times that we are sent count from, in ms."""
+        return self._heard_time if self._heard_time is not None else self._said_time or 0
 
     def encode(self, message: Message) -> bytes:
-        """The frame of `message`. Raises ValueError if an own message holds what JSON cannot say."""
+        """The frame of `message`. Raises ValueError if it holds what JSON cannot say."""
         if isinstance(message, Sync):
             return _encode(["sync", message.added, *self._encode_entries(message.entries)])
-        if isinstance(message, Custom):
-            try:
-                return _encode([message.name, *message.items])
-            except (TypeError, RecursionError) as error:
-                raise ValueError(f"message {message.name} cannot be written as JSON: {error}") from None
-        return _encode(message)
+        if isinstance(message, Connected):
+            self._said_time = message.times[1]
+        try:
+            return _encode([message.name, *message.items] if isinstance(message, Custom) else message)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise ValueError(f"message {name_of(message)} cannot be written as JSON: {error}") from None
 
     def decode(self, frame: bytes) -> Message:
         """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of what was wrong."""
@@ -69,8 +80,10 @@ class Protocol5:
                 return self._decode_sync(items, frame)
             if name in _decode_plain:
                 message: Message = _decode_plain[name](frame)
+                if isinstance(message, Connected):
+                    self._heard_time = message.times[1]
                 return message
-            if _MESSAGE_NAME.match(name):
+            if _MESSAGE_NAME.fullmatch(name):
                 return Custom(name, tuple(msgspec.json.decode(item) for item in items[1:]))
         except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError, ValueError):
             raise wrong_format(frame) from None
@@ -81,7 +94,7 @@ class Protocol5:
         for entry in entries:
             meta = WireMeta(
                 id=self._encode_id(entry.created),
-                time=entry.time - self.base_time,
+                time=entry.time - self.sending_base,
                 dot=entry.dot,
                 app=msgspec.Raw(entry.extra) if entry.extra else _NO_RAW,
             )
@@ -100,13 +113,13 @@ class Protocol5:
             try:
                 entries.append(self._decode_entry(bytes(items[index]), meta, created))
             except ValueError as error:
-                refusals.append(Refusal(f"event {list(created)}: {error}"))
+                refusals.append(Refusal(f"event {list(created)}: {error}"[:MAX_SHOWN]))
         return Sync(_decode_number(items[1]), tuple(entries), tuple(refusals))
 
     def _decode_entry(self, body: bytes, meta: WireMeta, created: Created) -> Entry:
         check_created(created)
         check_event(body)
-        time = meta.time + self.base_time
+        time = meta.time + self.taking_base
         if not 0 <= time <= MAX_MS:
             raise ValueError(f"the time {time} is out of range")
         extra = bytes(meta.app)
@@ -114,21 +127,22 @@ class Protocol5:
 
     def _encode_id(self, created: Created) -> int | list[int | str]:
         ms, node_id, n = created
-        shift = ms - self.base_time
+        shift = ms - self.sending_base
         if node_id != self.node_id:
             return [shift, node_id, n]
         return [shift, n] if n else shift
 
     def _decode_id(self, wire_id: int | list[int | str]) -> Created:
-        match wire_id:
-            case int(shift):
-                return shift + self.base_time, self._origin(), 0
-            case [int(shift), int(n)]:
-                return shift + self.base_time, self._origin(), n
-            case [int(shift), str(node_id), int(n)]:
-                return shift + self.base_time, node_id, n
-            case _:
-                raise ValueError(f"{wire_id} is no id")
+        if isinstance(wire_id, int):
+            return wire_id + self.taking_base, self._origin(), 0
+        shift = wire_id[0] if wire_id else None
+        if len(wire_id) == 2 and isinstance(shift, int) and isinstance(n := wire_id[1], int):
+            return shift + self.taking_base, self._origin(), n
+        if len(wire_id) == 3 and isinstance(shift, int):
+            _, node_id, n = wire_id
+            if isinstance(node_id, str) and isinstance(n, int):
+                return shift + self.taking_base, node_id, n
+        raise ValueError(f"{wire_id} is no id")
 
     def _origin(self) -> str:
         if self.other_node_id is None:

@@ -225,38 +225,38 @@ def test_every_ask_that_races_with_stop_is_answered(house: House) -> None:
 
 
 class Interleaved(deque[Any]):
-    """A queue that lets another thread in where it hurts: once, just before an append or after it was seen empty."""
+    """A queue that lets another thread in where it hurts, once: before an append, or after it was seen empty."""
 
-    meanwhile: Callable[[], None] | None = None
-
-    def _let_in(self) -> None:
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
-            meanwhile()
+    before_append: Callable[[], None] | None = None
+    when_empty: Callable[[], None] | None = None
 
     def append(self, envelope: Any) -> None:
-        self._let_in()
+        meanwhile, self.before_append = self.before_append, None
+        if meanwhile is not None:
+            meanwhile()
         super().append(envelope)
 
     def __len__(self) -> int:
         seen = super().__len__()
-        if seen == 0:
-            self._let_in()
+        if seen == 0 and self.when_empty is not None:
+            meanwhile, self.when_empty = self.when_empty, None
+            meanwhile()
         return seen
 
 
 def test_a_message_that_comes_while_the_mailbox_looks_empty_is_taken(house: House) -> None:
     record: list[Any] = []
-    ref = Recorder.start(house.runtime, record)
-    waiting = ref.actor_inbox._waiting = Interleaved()
+    ref = Recorder.start(Runtime(house.loop, messages_per_turn=1), record)
+    ref.ask("ping", timeout=DEADLINE_SECONDS)
 
-    def arm() -> None:
-        waiting.meanwhile = lambda: ref.tell("in between")
+    def tell() -> None:
+        waiting = ref.actor_inbox._waiting = Interleaved()
         ref.tell("first")
+        waiting.when_empty = lambda: ref.tell("in between")
 
-    house.run(arm)
+    house.run(tell)
 
-    wait_until(lambda: record[1:] == ["first", "in between"])
+    wait_until(lambda: record[2:] == ["first", "in between"])
     ref.stop()
 
 
@@ -270,7 +270,7 @@ def test_a_message_that_comes_while_a_turn_ends_is_taken(house: House) -> None:
     def tell() -> None:
         waiting = mailbox._waiting = Interleaved()
         mailbox._is_scheduled = True  # a turn is on its way to its end
-        waiting.meanwhile = mailbox._rest
+        waiting.before_append = mailbox._rest
         ref.tell("at the end")
 
     house.run(tell)

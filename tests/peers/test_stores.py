@@ -202,7 +202,7 @@ def test_a_closed_store_says_so(store: Store) -> None:
 
     for use in (
         lambda: store.page(0),
-        lambda: store.each(),
+        store.each,
         lambda: store.find((1, "a", 0)),
         lambda: put(store, entry(1)),
     ):

@@ -1,0 +1,373 @@
+"""The commands of `mesh`, with their options and help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mesh import output
+from mesh.config import check_name, parse_address
+from mesh.errors import MeshError
+
+REQUERY_SECONDS = 45.0
+MIN_REQUERY_SECONDS = 0.5
+MAX_REQUERY_SECONDS = 86_400.0
+
+
+class QuietGroup(TyperGroup):
+    """Turns whatever a command runs into a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except output.OutputClosed:
+            raise typer.Exit(0) from None  # whoever read our output has seen enough
+        except MeshError as error:
+            self._fail(str(error))
+        except OSError as error:
+            self._fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+
+    def _fail(self, sentence: str) -> None:
+        output.complain(sentence)
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=QuietGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+class Order(str, Enum):
+    """How `mesh log` sorts."""
+
+    created = "created"
+    added = "added"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _checked(check: Callable[[str, str], object], what: str) -> Callable[[Any], Any]:
+    """A callback that makes a usage error of what `check` says against an option."""
+
+    def callback(given: Any) -> Any:
+        try:
+            for value in given if isinstance(given, (list, tuple)) else [given]:
+                if value is not None:
+                    check(value, what)
+        except MeshError as error:
+            raise typer.BadParameter(str(error)) from None
+        return given
+
+    return callback
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home",
+            envvar="MESH_HOME",
+            metavar="DIR",
+            show_default=False,
+            help="Where the node keeps its key and its log. Default: a folder of this user's data.",
+        ),
+    ] = None,
+) -> None:
+    """One shared event log on every machine of a LAN: write anywhere, offline too; no server, nothing to configure.
+
+    \b
+    mesh up                          start this machine's node, and leave it running
+    mesh add '{"type": "milk"}'      add an event, in another terminal
+    mesh log --follow                see what all machines add
+    """
+    context.obj = home
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            callback=_checked(check_name, "the name"),
+            help="This node's name, fixed at the first start. Default: the host's name.",
+        ),
+    ] = None,
+    mesh: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            callback=_checked(check_name, "the mesh's name"),
+            help="The mesh to belong to, fixed at the first start. Default: home.",
+        ),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            callback=_checked(parse_address, "the address to listen on"),
+            help="Where others reach this node. Default: all addresses, and a port that is chosen once and kept.",
+        ),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            callback=_checked(parse_address, "the peer"),
+            help="Another node to connect to, found or not. May be repeated.",
+        ),
+    ] = None,
+    no_mdns: Annotated[bool, typer.Option("--no-mdns", help="Neither announce this node nor look for others.")] = False,
+    interface: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS_OR_NAME", help="Look for others only here, as in eth0. May be repeated. Default: all LANs."),
+    ] = None,
+    requery: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=MIN_REQUERY_SECONDS,
+            max=MAX_REQUERY_SECONDS,
+            help="How often the LAN is asked for nodes that are missing.",
+        ),
+    ] = REQUERY_SECONDS,
+    as_json: AsJson = False,
+) -> None:
+    """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
+
+    \b
+    mesh up
+    mesh up --name kitchen --peer 192.168.1.7:4000
+    mesh --home /tmp/second up --name second --no-mdns --listen 127.0.0.1:0
+    """
+    home = _home(context)
+    # The whole node is loaded here, and by no other command.
+    from mesh.node import Node
+    from mesh.up import run_up
+    from peers.stores.store import StoreError
+
+    def make_node() -> Node:
+        return Node(
+            name,
+            home=home,
+            mesh=mesh,
+            listen=listen,
+            peers=peer or (),
+            mdns=not no_mdns,
+            interfaces=interface or None,
+            requery_seconds=requery,
+        )
+
+    try:
+        code = run_up(make_node, as_json=as_json)
+    except StoreError as error:
+        raise MeshError(str(error)) from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    raise typer.Exit(code)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    events: Annotated[
+        list[str], typer.Argument(metavar="JSON...", show_default=False, help="Events, or - for one per line of standard input.")
+    ],
+) -> None:
+    """Add events: JSON objects with a `type`. Each prints a line once it is on disk.
+
+    \b
+    mesh add '{"type": "milk", "litres": 2}'
+    mesh add - < events.jsonl
+    """
+    if "-" in events and len(events) > 1:
+        raise typer.BadParameter("- stands alone: give events as arguments, or on standard input")
+    raise typer.Exit(_add(_home(context), events))
+
+
+def _add(home: Path, events: list[str]) -> int:
+    import msgspec
+
+    from mesh.adder import Adder
+    from mesh.control_client import ControlClient
+    from mesh.control_messages import Confirmed
+
+    is_input = events == ["-"]
+    refused: list[int] = []
+
+    def on_confirmed(confirmed: list[Confirmed]) -> None:
+        lines = [msgspec.json.encode({"created": one.created, "added": one.added}) for one in confirmed]
+        output.write(b"\n".join([*lines, b""]))
+
+    def on_refused(number: int, why: str) -> None:
+        refused[:] = [number]
+        output.complain(f"{'line' if is_input else 'event'} {number} is not added: {why}")
+
+    with ControlClient(home) as client:
+        adder = Adder(client, on_confirmed=on_confirmed, on_refused=on_refused)
+        try:
+            if is_input:
+                adder.run(source=_standard_input())
+            else:
+                adder.run([event.encode(errors="surrogateescape") for event in events])
+        except MeshError as error:
+            raise MeshError(f"{error}; {_count(adder.confirmed)} confirmed, and any other may be missing") from None
+        except output.OutputClosed:
+            return 1
+    return 1 if refused else 0
+
+
+def _standard_input() -> int:
+    if sys.stdin is None:
+        raise MeshError("standard input is closed: give events as arguments")
+    return sys.stdin.fileno()
+
+
+def _count(events: int) -> str:
+    return {0: "no event was", 1: "1 event was"}.get(events, f"{events} events were")
+
+
+@app.command()
+def log(
+    context: typer.Context,
+    as_json: AsJson = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with each new event, in the order they come in.")] = False,
+    order: Annotated[
+        Order | None,
+        typer.Option(
+            show_default=False,
+            help="By time, which is the same on every node (the default), or as they came to this one.",
+        ),
+    ] = None,
+    since: Annotated[
+        int, typer.Option(metavar="ADDED", min=0, max=2**53 - 1, help="Only events with a higher `added` than this.")
+    ] = 0,
+    event_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only events of this type.")] = None,
+) -> None:
+    """Print the log.
+
+    \b
+    mesh log
+    mesh log --follow --type milk
+    mesh log --json --order added --since 100
+    """
+    if follow and order is Order.created:
+        raise typer.BadParameter("--follow prints events as they come in: leave --order created out")
+    from mesh.control_client import ControlClient
+    from mesh.control_messages import Read
+
+    with ControlClient(_home(context)) as client:
+        show = _plain if as_json else _readable(client.status())
+        chosen = "added" if follow or order is Order.added else "created"
+        for items in client.read(Read(order=chosen, since=since, type=event_type, follow=follow)):
+            output.write(b"".join(show(bytes(item)) + b"\n" for item in items))
+
+
+def _plain(item: bytes) -> bytes:
+    return item
+
+
+def _readable(status: dict[str, Any]) -> Callable[[bytes], bytes]:
+    from mesh.show import Names, show_event
+
+    names = Names([status["node_id"], *(peer["node_id"] for peer in status["peers"])])
+    return lambda item: show_event(item, names).encode(errors="replace")
+
+
+@app.command()
+def peers(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the other nodes of the mesh.
+
+    \b
+    mesh peers
+    mesh peers --json
+    """
+    rows = _status(context)["peers"]
+    if as_json:
+        _print_json(rows)
+        return
+    from mesh.show import show_peers
+
+    output.write(show_peers(rows))
+
+
+@app.command()
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show how this machine's node is doing.
+
+    \b
+    mesh status
+    mesh status --json
+    """
+    shown = _status(context)
+    if as_json:
+        _print_json({key: value for key, value in shown.items() if key != "peers"})
+        return
+    from mesh.show import show_status
+
+    output.write(show_status(shown))
+
+
+@app.command()
+def stop(context: typer.Context) -> None:
+    """Stop this machine's node; it has stopped when this returns.
+
+    \b
+    mesh stop
+    """
+    from mesh.control_client import ControlClient
+
+    with ControlClient(_home(context)) as client:
+        client.stop()
+
+
+@app.command()
+def retry(context: typer.Context) -> None:
+    """Start again what the node has paused or what was refused.
+
+    \b
+    mesh retry
+    """
+    from mesh.control_client import ControlClient
+
+    with ControlClient(_home(context)) as client:
+        client.retry()
+
+
+def _status(context: typer.Context) -> dict[str, Any]:
+    from mesh.control_client import ControlClient
+
+    with ControlClient(_home(context)) as client:
+        return client.status()
+
+
+def _print_json(value: Any) -> None:
+    import msgspec
+
+    output.write(msgspec.json.encode(value) + b"\n")
+
+
+def _home(context: typer.Context) -> Path:
+    given: Path | None = context.obj
+    if given is None:
+        from platformdirs import user_data_path
+
+        return user_data_path("peermesh")  # mesh.identity.default_home, without its libraries
+    return given.expanduser().absolute()

@@ -1,0 +1,135 @@
+"""ControlClient: one blocking connection of a command to the node that runs in a home."""
+
+from __future__ import annotations
+
+import select
+import shlex
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from msgspec import Raw
+
+from mesh import control_messages as messages
+from mesh.control_messages import Answer, Request
+from mesh.control_socket import connect_in, is_locked
+from mesh.errors import MeshError
+from mesh.lines import Lines
+
+A = TypeVar("A", bound=Answer)
+
+ANSWER_SECONDS = 10.0
+POLL_SECONDS = 0.02
+STOP_POLLS = 500
+RECEIVE_BYTES = 64 * 1024
+
+
+class ControlClient:
+    """Use it in a `with`. Everything raises MeshError, with a sentence, if there is no node or it does not do it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._lines = Lines(messages.MAX_LINE_BYTES)
+        self._received: deque[bytes | None] = deque()
+        try:
+            self.connection = connect_in(home)
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            raise MeshError(_why_nobody(home)) from None
+        except OSError as error:
+            raise MeshError(f"cannot talk to the node in {home}: {error.strerror or error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.connection.close()
+
+    def status(self) -> dict[str, Any]:
+        """See mesh.status."""
+        return self._ask(messages.Show(), messages.Shown).status
+
+    def retry(self) -> None:
+        """Start what is paused or refused again."""
+        self._ask(messages.Retry(), messages.Done)
+
+    def stop(self) -> None:
+        """Stop the node; it has stopped when this returns."""
+        self._ask(messages.Stop(), messages.Done)
+        for _ in range(STOP_POLLS):
+            if not is_locked(self.home):
+                return
+            select.select([], [], [], POLL_SECONDS)
+        raise MeshError(f"the node in {self.home} has not stopped within {STOP_POLLS * POLL_SECONDS:.0f} s: end its process")
+
+    def read(self, request: messages.Read) -> Iterator[list[Raw]]:
+        """The events asked for, some at a time, each `{"event": ..., "meta": ...}`; without end if the request follows."""
+        self._send(request)
+        while isinstance(answer := self._next_answer(messages.Events | messages.Done), messages.Events):
+            yield answer.items
+
+    def receive(self) -> list[Answer]:
+        """Read once, and give what answers that completes."""
+        self._receive_bytes()
+        return [self._take() for _ in range(len(self._received))]
+
+    def lost(self) -> MeshError:
+        """What to raise when the connection breaks."""
+        return MeshError(f"the node in {self.home} stopped")
+
+    def _ask(self, request: Request, kind: type[A]) -> A:
+        self.connection.settimeout(ANSWER_SECONDS)
+        self._send(request)
+        answer: A = self._next_answer(kind)
+        self.connection.settimeout(None)
+        return answer
+
+    def _send(self, request: Request) -> None:
+        try:
+            self.connection.sendall(messages.encode(request))
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError:
+            raise self.lost() from None
+
+    def _next_answer(self, kind: Any) -> Any:
+        while not self._received:
+            self._receive_bytes()
+        answer = self._take()
+        if isinstance(answer, messages.Failure):
+            raise MeshError(answer.why)
+        if not isinstance(answer, kind):
+            raise MeshError(f"the node in {self.home} gave an answer to another question: is it of another version?")
+        return answer
+
+    def _receive_bytes(self) -> None:
+        try:
+            received = self.connection.recv(RECEIVE_BYTES)
+        except TimeoutError:
+            raise self._silent() from None
+        except ConnectionError:
+            raise self.lost() from None
+        if not received:
+            raise self.lost()
+        self._received.extend(self._lines.feed(received))
+
+    def _take(self) -> Answer:
+        line = self._received.popleft()
+        if line is None:
+            raise MeshError(f"the node in {self.home} answered with more than {messages.MAX_LINE_BYTES} bytes in a line")
+        try:
+            return messages.decode_answer(line)
+        except ValueError as error:
+            raise MeshError(f"the node in {self.home} may be of another version: {error}") from None
+
+    def _silent(self) -> MeshError:
+        return MeshError(f"the node in {self.home} has not answered within {ANSWER_SECONDS:.0f} s: try again, or restart it")
+
+
+def _why_nobody(home: Path) -> str:
+    if is_locked(home):
+        return f"the node in {home} is just starting or stopping: try again in a moment"
+    return f"no node runs in {home}: start one with `mesh --home {shlex.quote(str(home))} up`"

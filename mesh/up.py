@@ -1,0 +1,170 @@
+"""`mesh up`: runs a node in the foreground until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from mesh.neighbourhood import Notice
+from mesh.node import Node
+from mesh.output import complain, printable
+
+OPEN_LINK = (
+    "warning: the links between nodes are neither encrypted nor authenticated yet: "
+    "anybody on this network can read and write this log"
+)
+PRINTER_LINES = 1_000
+"""Lines that wait for a slow reader of our standard output; what comes beyond them is left out."""
+FLUSH_SECONDS = 1.0
+
+
+def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
+    """Run the node until SIGTERM, SIGINT or `mesh stop`; the exit code. Raises MeshError, StoreError or ValueError."""
+    logging.basicConfig(level=logging.WARNING, handlers=[_one_line_log()])
+    printer = Printer()
+    try:
+        return asyncio.run(_Up(make_node(), _JsonTeller(printer) if as_json else _LineTeller(printer)).run())
+    finally:
+        printer.close()
+
+
+class _Up:
+    """One run of a node in the foreground."""
+
+    def __init__(self, node: Node, teller: _LineTeller | _JsonTeller) -> None:
+        self._node = node
+        self._teller = teller
+        self._stop = asyncio.Event()
+        self._early: list[Notice] | None = []
+        """Changes that come before the node is up, to be told after it."""
+        self._has_failed = False
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        node = self._node
+        node.on("change", self._on_notice)
+        node.on("stop", lambda _: self._stop.set())
+        async with node:
+            self._teller.up(node)
+            early, self._early = self._early or [], None
+            for notice in early:
+                self._teller.notice(notice)
+            await self._stop.wait()
+            node_id = node.node_id
+        self._teller.stopped(node_id)
+        return 1 if self._has_failed else 0
+
+    def _on_signal(self) -> None:
+        self._stop.set()
+        # A second Ctrl-C ends the process at once, whatever it waits for.
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def _on_notice(self, notice: Notice) -> None:
+        if self._early is not None and len(self._early) < PRINTER_LINES:
+            self._early.append(notice)
+        else:
+            self._teller.notice(notice)
+        if notice.kind == "failed":
+            self._has_failed = True
+            self._stop.set()
+
+
+class _LineTeller:
+    """Readable lines."""
+
+    def __init__(self, printer: Printer, *, now: Callable[[], datetime] = datetime.now) -> None:
+        self._printer = printer
+        self._now = now
+
+    def up(self, node: Node) -> None:
+        self._tell(f"{node.node_id} is up in mesh {node.mesh}: it listens on port {node.port}, its home is {node.home}")
+        self._printer.print(OPEN_LINK)
+
+    def notice(self, notice: Notice) -> None:
+        self._tell(notice.sentence)
+
+    def stopped(self, node_id: str) -> None:
+        self._tell(f"{node_id} stopped")
+
+    def _tell(self, sentence: str) -> None:
+        self._printer.print(f"{self._now():%H:%M:%S}  {printable(sentence)}")
+
+
+class _JsonTeller:
+    """JSON lines."""
+
+    def __init__(self, printer: Printer) -> None:
+        self._printer = printer
+
+    def up(self, node: Node) -> None:
+        self._tell(event="up", node_id=node.node_id, mesh=node.mesh, port=node.port, home=str(node.home))
+        complain(OPEN_LINK)
+
+    def notice(self, notice: Notice) -> None:
+        self._tell(event=notice.kind, node_id=notice.node_id, text=notice.sentence)
+
+    def stopped(self, node_id: str) -> None:
+        self._tell(event="stopped", node_id=node_id, text=f"{node_id} stopped")
+
+    def _tell(self, **event: object) -> None:
+        self._printer.print(msgspec.json.encode(event).decode())
+
+
+class Printer:
+    """Prints lines from a thread of its own: a reader that does not read must not hold up the node."""
+
+    def __init__(self, output: int = 1) -> None:
+        self._output = output
+        self._lines: queue.Queue[str | None] = queue.Queue(PRINTER_LINES)
+        self._thread = threading.Thread(target=self._work, name="peermesh-printer", daemon=True)
+        self._thread.start()
+
+    def print(self, line: str) -> None:
+        """Print a line soon, or never if too many wait."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            pass  # nobody has read the last thousand either
+
+    def close(self) -> None:
+        """Give what waits a moment to be printed."""
+        try:
+            self._lines.put(None, timeout=FLUSH_SECONDS)
+        except queue.Full:
+            return
+        self._thread.join(FLUSH_SECONDS)
+
+    def _work(self) -> None:
+        is_open = True
+        while (line := self._lines.get()) is not None:
+            text = f"{line}\n".encode(errors="replace")
+            while text and is_open:
+                try:
+                    text = text[os.write(self._output, text) :]
+                except OSError:
+                    is_open = False  # nobody reads any more; the node goes on all the same
+
+
+def _one_line_log() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    return handler
+
+
+class _OneLine(logging.Formatter):
+    """What libraries have to say, without tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.exc_info, record.exc_text, record.stack_info = None, None, None
+        return printable(super().format(record))
