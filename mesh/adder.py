@@ -7,6 +7,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Iterable
 
+import msgspec
 from msgspec import Raw
 
 from mesh import control_messages as messages
@@ -14,10 +15,12 @@ from mesh.control_client import ControlClient
 from mesh.control_messages import BATCH_BYTES, BATCH_EVENTS, MAX_LINE_BYTES, Added, Answer, Confirmed, Failure
 from mesh.errors import MeshError
 from mesh.lines import Lines
-from peers.entry import check_event
 
 AHEAD_BATCHES = 2
 """Batches sent without an answer: while one is written to disk, the next is already there."""
+MAX_GIVEN_BYTES = MAX_LINE_BYTES - 1024
+"""Of one event as it is given, so that its request is not too long."""
+DEPTH = 64
 READ_BYTES = 64 * 1024
 
 
@@ -52,7 +55,7 @@ class Adder:
         """Add `given`, then all lines of `source`. Raises MeshError if the node stops or fails; what was confirmed stays so."""
         self._gather(given)
         self._client.connection.setblocking(False)
-        lines = Lines(MAX_LINE_BYTES)
+        lines = Lines(MAX_GIVEN_BYTES)
         while True:
             wants_more = source is not None and not self._has_batch()
             if wants_more and _is_ready(source):
@@ -66,14 +69,14 @@ class Adder:
     def _gather(self, lines: Iterable[bytes | None]) -> None:
         for line in lines:
             self._number += 1
-            if line is None:
-                self._on_refused(self._number, f"it has more than {MAX_LINE_BYTES} bytes")
+            if line is None or len(line) > MAX_GIVEN_BYTES:
+                self._on_refused(self._number, f"it has more than {MAX_GIVEN_BYTES} bytes")
                 continue
             body = line.strip().replace(b"\n", b" ").replace(b"\r", b" ")
             if not body:
                 continue
             try:
-                check_event(body)
+                _check_json(body)
             except ValueError as error:
                 self._on_refused(self._number, str(error))
             else:
@@ -150,6 +153,18 @@ class Adder:
         self.confirmed += len(confirmed)
         if confirmed:
             self._on_confirmed(confirmed)
+
+
+def _check_json(body: bytes) -> None:
+    """Raise ValueError, with a sentence, for what would break a request; what is an event is for the node to say."""
+    try:
+        msgspec.json.decode(body, type=Raw)
+        if body.count(b"{") + body.count(b"[") > DEPTH:
+            msgspec.json.decode(b"[" * DEPTH + body + b"]" * DEPTH, type=Raw)  # the node reads it from further down
+    except msgspec.DecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _is_ready(source: int | None) -> bool:

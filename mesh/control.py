@@ -213,9 +213,9 @@ class _Client:
         for entry in page:
             if wanted is not None and _TYPE.decode(entry.body).type != wanted:
                 continue
-            items.append(_item(entry))
-            size += entry.size
-            if size > messages.LINE_ITEMS_BYTES:
+            items.append(Raw(_item(entry)))
+            size += len(items[-1])
+            if size > messages.ITEMS_BYTES:
                 await self._send(messages.Events(items))
                 items, size = [], 0
         if items:
@@ -251,10 +251,10 @@ def _outcome(outcome: Meta | None | ValueError) -> Confirmed | Rejected:
     return Rejected(str(outcome or "it is in the log already"))
 
 
-def _item(entry: Entry) -> Raw:
+def _item(entry: Entry) -> bytes:
     """`{"event": ..., "meta": ...}` on one line: the bytes of an event may hold line breaks between its parts."""
     text = msgspec.json.encode({"event": Raw(entry.body), "meta": entry.meta})
-    return Raw(text.replace(b"\r", b" ").replace(b"\n", b" "))
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def _sentence(error: Exception) -> str:

@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from peers.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES
-
 MAX_LINE_BYTES = 1024 * 1024
-"""Of a request or an answer; an event has up to 256 KiB."""
+"""Of a request or an answer."""
+MAX_ITEM_BYTES = 288 * 1024
+"""Of an event with its meta, as `mesh log --json` prints it; peers.entry has the limits of the parts."""
 BATCH_EVENTS = 500
 BATCH_BYTES = 256 * 1024
 """Events of one Add: as many bytes of JSON, or a single larger event."""
-LINE_ITEMS_BYTES = MAX_LINE_BYTES - 2 * (MAX_EVENT_BYTES + MAX_EXTRA_BYTES)
-"""Events of one answer are sent once they have this many bytes, so that the last one fits into the line too."""
+ITEMS_BYTES = 512 * 1024
+"""Events of one answer are sent once they have this many bytes: the last one, too, then fits into the line."""
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 

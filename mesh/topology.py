@@ -29,20 +29,22 @@ def dial_delay_seconds(own_id: str, other_id: str) -> float:
 def surplus_links(own_id: str, other_id: str, links: Sequence[Link], newest: Link, held: Sequence[str]) -> list[str]:
     """Keys of the links with `other_id` to close now that the greeting of `newest` came, which named `held`.
 
-    - one of an earlier run of that node: its process is gone
+    Either end closes one of an earlier run of the other node: its process is gone. All else is up to the node with the smaller
+    id, because greetings on different connections overtake each other: two ends that both choose could each close the one
+    that the other keeps. It closes
+
     - one that the other end does not hold any more: it broke there, and here nobody noticed yet
     - of two that one side dialled: the older
-    - of two that crossed: the one that the node with the larger id dialled; the node with the smaller id closes it, and the
-      other end leaves both alone, so that never both are closed
+    - of two that crossed: the one that the other end dialled
+
+    and always keeps one, which the other end does not close.
     """
-    gone = [link for link in links if link.key != newest.key and _is_gone(link, newest, held)]
-    rest = [link for link in links if link not in gone]
-    older = [link for link in rest if any(_is_replaced(link, other) for other in rest)]
-    rest = [link for link in rest if link not in older]
-    crossing = []
-    if own_id < other_id and any(link.dialled for link in rest):
-        crossing = [link for link in rest if not link.dialled]
-    return [link.key for link in (*gone, *older, *crossing)]
+    if own_id > other_id:
+        return [link.key for link in links if link.boot != newest.boot]
+    rest = [link for link in links if link.key == newest.key or not _is_gone(link, newest, held)]
+    rest = [link for link in rest if not any(_is_replaced(link, other) for other in rest)]
+    kept = next((link for link in rest if link.dialled), rest[0])
+    return [link.key for link in links if link.key != kept.key]
 
 
 def _is_gone(link: Link, newest: Link, held: Sequence[str]) -> bool:

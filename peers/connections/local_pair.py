@@ -70,8 +70,10 @@ class LocalConnection:
         self._pair.soon(self._open)
 
     def disconnect(self, reason: str = "") -> None:
-        if self.connected or self._is_opening:
+        if self._is_opening:
             self._is_opening = False
+            self._pair.soon(lambda: self._emitter.emit("disconnect", reason))
+        elif self.connected:
             self._pair.soon(lambda: self._close(reason))
 
     def send(self, frame: bytes) -> None:

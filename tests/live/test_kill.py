@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -29,12 +30,11 @@ def nodes(tmp_path: Path) -> Iterator[tuple[MeshNode, MeshNode]]:
 def feed(adder: subprocess.Popen[str], number: int) -> None:
     """Write events until nobody reads them any more."""
     assert adder.stdin is not None
-    try:
+    with suppress(BrokenPipeError):
         for n in range(100_000):
             adder.stdin.write(json.dumps({"type": "sale", "round": number, "n": n}) + "\n")
+    with suppress(BrokenPipeError):
         adder.stdin.close()
-    except (BrokenPipeError, ValueError):
-        pass
 
 
 def add_until_killed(till: MeshNode, number: int, seconds: float) -> set[tuple[int, str, int]]:
