@@ -123,11 +123,11 @@ class Adder:
     def _wait(self, source: int | None) -> None:
         """Until there is something to read, to write or to take."""
         connection = self._client.connection
-        inputs = [connection] if source is None else [connection, source]
-        readable, writable, _ = select.select(inputs, [connection] if self._outgoing else [], [])
+        inputs: list[int] = [connection.fileno()] if source is None else [connection.fileno(), source]
+        readable, writable, _ = select.select(inputs, [connection.fileno()] if self._outgoing else [], [])
         if writable:
             self._write()
-        if connection in readable:
+        if connection.fileno() in readable:
             for answer in self._client.receive():
                 self._on_answer(answer)
 

@@ -1,23 +1,18 @@
-"""The commands of `mesh`, with their options and help."""
+"""The commands of `mesh`, with their help."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
-from mesh import output
-from mesh.config import check_name, parse_address
+from mesh import options, output
+from mesh.cli import INTERRUPTED
 from mesh.errors import MeshError
-
-REQUERY_SECONDS = 45.0
-MIN_REQUERY_SECONDS = 0.5
-MAX_REQUERY_SECONDS = 86_400.0
 
 
 class QuietGroup(TyperGroup):
@@ -27,7 +22,7 @@ class QuietGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         except output.OutputClosed:
             raise typer.Exit(0) from None  # whoever read our output has seen enough
         except MeshError as error:
@@ -50,45 +45,8 @@ app = typer.Typer(
 )
 
 
-class Order(str, Enum):
-    """How `mesh log` sorts."""
-
-    created = "created"
-    added = "added"
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-
-def _checked(check: Callable[[str, str], object], what: str) -> Callable[[Any], Any]:
-    """A callback that makes a usage error of what `check` says against an option."""
-
-    def callback(given: Any) -> Any:
-        try:
-            for value in given if isinstance(given, (list, tuple)) else [given]:
-                if value is not None:
-                    check(value, what)
-        except MeshError as error:
-            raise typer.BadParameter(str(error)) from None
-        return given
-
-    return callback
-
-
 @app.callback()
-def start(
-    context: typer.Context,
-    home: Annotated[
-        Path | None,
-        typer.Option(
-            "--home",
-            envvar="MESH_HOME",
-            metavar="DIR",
-            show_default=False,
-            help="Where the node keeps its key and its log. Default: a folder of this user's data.",
-        ),
-    ] = None,
-) -> None:
+def start(context: typer.Context, home: options.Home = None) -> None:
     """One shared event log on every machine of a LAN: write anywhere, offline too; no server, nothing to configure.
 
     \b
@@ -102,53 +60,14 @@ def start(
 @app.command()
 def up(
     context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            callback=_checked(check_name, "the name"),
-            help="This node's name, fixed at the first start. Default: the host's name.",
-        ),
-    ] = None,
-    mesh: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            callback=_checked(check_name, "the mesh's name"),
-            help="The mesh to belong to, fixed at the first start. Default: home.",
-        ),
-    ] = None,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            callback=_checked(parse_address, "the address to listen on"),
-            help="Where others reach this node. Default: all addresses, and a port that is chosen once and kept.",
-        ),
-    ] = None,
-    peer: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            callback=_checked(parse_address, "the peer"),
-            help="Another node to connect to, found or not. May be repeated.",
-        ),
-    ] = None,
-    no_mdns: Annotated[bool, typer.Option("--no-mdns", help="Neither announce this node nor look for others.")] = False,
-    interface: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ADDRESS_OR_NAME", help="Look for others only here, as in eth0. May be repeated. Default: all LANs."),
-    ] = None,
-    requery: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS",
-            min=MIN_REQUERY_SECONDS,
-            max=MAX_REQUERY_SECONDS,
-            help="How often the LAN is asked for nodes that are missing.",
-        ),
-    ] = REQUERY_SECONDS,
-    as_json: AsJson = False,
+    name: options.Name = None,
+    mesh: options.Mesh = None,
+    listen: options.Listen = None,
+    peers: options.Peers = None,
+    no_mdns: options.NoMdns = False,
+    interfaces: options.Interfaces = None,
+    requery_seconds: options.Requery = options.REQUERY_SECONDS,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
 
@@ -169,10 +88,10 @@ def up(
             home=home,
             mesh=mesh,
             listen=listen,
-            peers=peer or (),
+            peers=peers or (),
             mdns=not no_mdns,
-            interfaces=interface or None,
-            requery_seconds=requery,
+            interfaces=interfaces or None,
+            requery_seconds=requery_seconds,
         )
 
     try:
@@ -185,12 +104,7 @@ def up(
 
 
 @app.command()
-def add(
-    context: typer.Context,
-    events: Annotated[
-        list[str], typer.Argument(metavar="JSON...", show_default=False, help="Events, or - for one per line of standard input.")
-    ],
-) -> None:
+def add(context: typer.Context, events: options.GivenEvents) -> None:
     """Add events: JSON objects with a `type`. Each prints a line once it is on disk.
 
     \b
@@ -247,19 +161,11 @@ def _count(events: int) -> str:
 @app.command()
 def log(
     context: typer.Context,
-    as_json: AsJson = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with each new event, in the order they come in.")] = False,
-    order: Annotated[
-        Order | None,
-        typer.Option(
-            show_default=False,
-            help="By time, which is the same on every node (the default), or as they came to this one.",
-        ),
-    ] = None,
-    since: Annotated[
-        int, typer.Option(metavar="ADDED", min=0, max=2**53 - 1, help="Only events with a higher `added` than this.")
-    ] = 0,
-    event_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only events of this type.")] = None,
+    as_json: options.AsJson = False,
+    follow: options.Follow = False,
+    order: options.OrderBy = None,
+    since: options.Since = 0,
+    event_type: options.OfType = None,
 ) -> None:
     """Print the log.
 
@@ -268,14 +174,14 @@ def log(
     mesh log --follow --type milk
     mesh log --json --order added --since 100
     """
-    if follow and order is Order.created:
+    if follow and order is options.Order.created:
         raise typer.BadParameter("--follow prints events as they come in: leave --order created out")
     from mesh.control_client import ControlClient
     from mesh.control_messages import Read
 
     with ControlClient(_home(context)) as client:
         show = _plain if as_json else _readable(client.status())
-        chosen = "added" if follow or order is Order.added else "created"
+        chosen: Literal["created", "added"] = "added" if follow or order is options.Order.added else "created"
         for items in client.read(Read(order=chosen, since=since, type=event_type, follow=follow)):
             output.write(b"".join(show(bytes(item)) + b"\n" for item in items))
 
@@ -292,7 +198,7 @@ def _readable(status: dict[str, Any]) -> Callable[[bytes], bytes]:
 
 
 @app.command()
-def peers(context: typer.Context, as_json: AsJson = False) -> None:
+def peers(context: typer.Context, as_json: options.AsJson = False) -> None:
     """List the other nodes of the mesh.
 
     \b
@@ -309,7 +215,7 @@ def peers(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def status(context: typer.Context, as_json: AsJson = False) -> None:
+def status(context: typer.Context, as_json: options.AsJson = False) -> None:
     """Show how this machine's node is doing.
 
     \b

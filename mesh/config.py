@@ -39,13 +39,16 @@ def mesh_mark(mesh: str) -> str:
     return sha256(f"peermesh {mesh}".encode()).hexdigest()[:16]
 
 
-def parse_address(address: str, what: str) -> tuple[str, int]:
-    """Host and port of `host:port` or `[v6]:port`. Raises MeshError, with a sentence."""
-    host, _, port = address.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise MeshError(f"{what} {address!r}: write an IPv6 address in brackets, as in [fd00::7]:4000")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 <= int(port) <= 65535:
-        raise MeshError(f"{what} {address!r} cannot be used: write HOST:PORT, as in 192.168.1.7:4000")
-    return host, int(port)
+def parse_address(address: str, what: str, *, is_dialled: bool = False) -> tuple[str, int]:
+    """Host and port of `host:port` or `[v6]:port`. Raises MeshError, with a sentence.
+
+    Port 0 is for listening; with `is_dialled` it is refused too.
+    """
+    # Imported here, since `peers` takes longer to load than most commands take to run.
+    from peers.connections.address import parse_address as parse_target
+
+    try:
+        target = parse_target(address, is_dialled=is_dialled)
+    except ValueError as error:
+        raise MeshError(f"{what} {error}") from None
+    return target.host, target.port

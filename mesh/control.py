@@ -50,7 +50,9 @@ class ControlServer:
             listening = listen_in(self.node.home)
         except OSError as error:
             path = self.node.home / SOCKET_FILE
-            raise MeshError(f"cannot make the socket {path}: {error.strerror or error}; choose another --home") from None
+            raise MeshError(
+                f"cannot make the socket {path}: {error.strerror or error}; choose another --home"
+            ) from None
         self._server = await asyncio.start_unix_server(self._on_client, sock=listening, limit=messages.MAX_LINE_BYTES)
 
     async def close(self) -> None:
@@ -77,7 +79,9 @@ class ControlServer:
 
     def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._server is None or len(self._clients) >= MAX_CLIENTS:
-            writer.write(messages.encode(Failure(f"{len(self._clients)} commands talk to this node already: end some of them")))
+            writer.write(
+                messages.encode(Failure(f"{len(self._clients)} commands talk to this node already: end some of them"))
+            )
             writer.close()
             return
         self._clients[_Client(self, reader, writer)] = None
@@ -194,7 +198,9 @@ class _Client:
                 self._wake.clear()
                 if self._is_gone:
                     return
-                page = await self._node.log.page(order=request.order, after=last, since=request.since, limit=PAGE_EVENTS)
+                page = await self._node.log.page(
+                    order=request.order, after=last, since=request.since, limit=PAGE_EVENTS
+                )
                 if page:
                     last = page[-1]
                     await self._send_entries(page, request.type)
@@ -245,7 +251,7 @@ def _decode(line: bytes) -> Request | Failure:
         return Failure(str(error))
 
 
-def _outcome(outcome: Meta | None | ValueError) -> Confirmed | Rejected:
+def _outcome(outcome: Meta | ValueError | None) -> Confirmed | Rejected:
     if isinstance(outcome, dict):
         return Confirmed(outcome["created"], outcome["added"])
     return Rejected(str(outcome or "it is in the log already"))

@@ -63,7 +63,9 @@ class ControlClient:
             if not is_locked(self.home):
                 return
             select.select([], [], [], POLL_SECONDS)
-        raise MeshError(f"the node in {self.home} has not stopped within {STOP_POLLS * POLL_SECONDS:.0f} s: end its process")
+        raise MeshError(
+            f"the node in {self.home} has not stopped within {STOP_POLLS * POLL_SECONDS:.0f} s: end its process"
+        )
 
     def read(self, request: messages.Read) -> Iterator[list[Raw]]:
         """The events asked for, some at a time, each `{"event": ..., "meta": ...}`; without end if the request follows."""
@@ -110,6 +112,8 @@ class ControlClient:
             received = self.connection.recv(RECEIVE_BYTES)
         except TimeoutError:
             raise self._silent() from None
+        except BlockingIOError:
+            return
         except ConnectionError:
             raise self.lost() from None
         if not received:
@@ -119,14 +123,18 @@ class ControlClient:
     def _take(self) -> Answer:
         line = self._received.popleft()
         if line is None:
-            raise MeshError(f"the node in {self.home} answered with more than {messages.MAX_LINE_BYTES} bytes in a line")
+            raise MeshError(
+                f"the node in {self.home} answered with more than {messages.MAX_LINE_BYTES} bytes in a line"
+            )
         try:
             return messages.decode_answer(line)
         except ValueError as error:
             raise MeshError(f"the node in {self.home} may be of another version: {error}") from None
 
     def _silent(self) -> MeshError:
-        return MeshError(f"the node in {self.home} has not answered within {ANSWER_SECONDS:.0f} s: try again, or restart it")
+        return MeshError(
+            f"the node in {self.home} has not answered within {ANSWER_SECONDS:.0f} s: try again, or restart it"
+        )
 
 
 def _why_nobody(home: Path) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+
+T = TypeVar("T")
 
 MAX_LINE_BYTES = 1024 * 1024
 """Of a request or an answer."""
@@ -114,7 +116,7 @@ def decode_answer(line: bytes) -> Answer:
     return _decode(_ANSWER, line, "answer")
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], line: bytes, what: str) -> Any:
+def _decode(decoder: msgspec.json.Decoder[T], line: bytes, what: str) -> T:
     try:
         return decoder.decode(line)
     except RecursionError:

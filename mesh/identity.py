@@ -72,12 +72,13 @@ class Home:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(path)
         except OSError as error:
-            raise MeshError(
-                f"the home {path} cannot be used: {error.strerror or error}; choose another with --home"
-            ) from None
+            raise _unusable(path, error) from None
         try:
             self._key = _load_key(path / KEY_FILE)
             self.facts = _load_facts(path / FACTS_FILE, name, mesh)
+        except OSError as error:
+            self.close()
+            raise _unusable(path, error) from None
         except BaseException:
             self.close()
             raise
@@ -91,13 +92,21 @@ class Home:
         return self.path / LOG_FILE
 
     def keep_port(self, port: int) -> None:
-        """Listen there at later starts too."""
+        """Listen there at later starts too. Raises MeshError if the home cannot be written."""
         self.facts = msgspec.structs.replace(self.facts, port=port)
-        _write(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
+        try:
+            _write(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
+        except OSError as error:
+            raise _unusable(self.path, error) from None
 
     def close(self) -> None:
         """Let another process use it."""
         self._lock.close()
+
+
+def _unusable(home: Path, error: OSError) -> MeshError:
+    where = f" ({error.filename})" if error.filename else ""
+    return MeshError(f"the home {home} cannot be used: {error.strerror or error}{where}; choose another with --home")
 
 
 def _lock(home: Path) -> IO[bytes]:
@@ -129,8 +138,8 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
 def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
     if not path.exists():
         facts = Facts(
-            name=check_name(name or default_name(), "the name"),
-            mesh=check_name(mesh or DEFAULT_MESH, "the mesh's name"),
+            name=check_name(default_name() if name is None else name, "the name"),
+            mesh=check_name(DEFAULT_MESH if mesh is None else mesh, "the mesh's name"),
         )
         _write(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts
@@ -138,7 +147,7 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
         facts = msgspec.json.decode(path.read_bytes(), type=Facts)
         check_name(facts.name, "the name")
         check_name(facts.mesh, "the mesh's name")
-    except (msgspec.DecodeError, MeshError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, MeshError) as error:
         raise MeshError(
             f"{path} is damaged ({error}): put it back from a backup, or delete it and give --name anew"
         ) from None

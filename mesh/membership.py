@@ -8,7 +8,7 @@ from typing import Literal
 LOST_SECONDS = 60.0
 """A node that was broken off is lost after this long without a session."""
 MAX_MEMBERS = 256
-"""Rows kept; beyond it nodes without a session make room, those longest unheard of first."""
+"""Rows kept; beyond it nodes without a session make room: first those nobody misses, the oldest news first."""
 MAX_ADDRESSES = 6
 
 State = Literal["found", "alive", "suspect", "lost", "left", "refused"]
@@ -72,6 +72,7 @@ class Member:
     addresses: tuple[str, ...] = ()
     """Where it may be dialled, best first."""
     instance: str = ""
+    """The run that was sighted or greeted last: its boot id."""
     boots: tuple[str, ...] = ()
     """Boot ids that its greetings showed, newest last."""
     is_cloned: bool = False
@@ -102,14 +103,15 @@ def greeted(member: Member, boot: str) -> Member:
     """`member` after a greeting. A boot id that an other one had replaced comes back only if there are two of that node."""
     if boot in member.boots[:-1]:
         return replace(member, is_cloned=True)
-    if member.boots[-1:] == (boot,):
-        return member
-    return replace(member, boots=(*member.boots, boot)[-MAX_BOOTS:])
+    if member.boots[-1:] != (boot,):
+        member = replace(member, boots=(*member.boots, boot)[-MAX_BOOTS:])
+    return replace(member, instance=boot)
 
 
 def surplus_member(members: dict[str, Member]) -> str | None:
     """The node id to forget when there are too many, or None."""
     if len(members) <= MAX_MEMBERS:
         return None
-    idle = [member for member in members.values() if member.state not in {"alive", "suspect"}]
-    return min(idle, key=lambda member: (member.since_seconds, member.node_id)).node_id if idle else None
+    idle = [member for member in members.values() if member.state != "alive"]
+    idle.sort(key=lambda member: (member.state == "suspect", member.since_seconds, member.node_id))
+    return idle[0].node_id if idle else None

@@ -9,10 +9,12 @@ from mesh import membership, restart_policy
 from mesh.discovery.discovery import Sighting
 from mesh.membership import LOST_SECONDS, Event, Member
 from mesh.restart_policy import Pause, Record
-from mesh.topology import Link, dial_delay_seconds, surplus_links
+from mesh.topology import SECOND_DIAL_SECONDS, Link, dial_delay_seconds, surplus_links
 
 GOODBYE = "goodbye"
 """The reason with which a node that stops closes its sessions."""
+GOODBYE_LOOK_SECONDS = 1.0
+"""When to see whether a static address answers again."""
 SURPLUS = "one connection is enough"
 PAUSED = "paused"
 
@@ -119,8 +121,7 @@ class Neighbourhood:
             sighting.instance,
             now_seconds,
         )
-        self._keep(member)
-        actions: list[Action] = []
+        actions = self._keep(member)
         if before is None or (before.state != member.state and member.state == "found"):
             where = f" at {member.addresses[0]}" if member.addresses else ""
             actions.append(Notice("found", member.node_id, f"found {member.node_id}{where}"))
@@ -128,7 +129,7 @@ class Neighbourhood:
             self._forgive(member.node_id)
         if not self._met(member.node_id):
             dial = self.sessions.get(_dial_key(member.node_id))
-            if dial is not None and dial.link is None:
+            if dial is not None and not dial.is_closing:
                 actions.append(Redial(dial.key, member.addresses))
             else:
                 actions.append(LookAgain(member.node_id, dial_delay_seconds(self.node_id, member.node_id)))
@@ -146,8 +147,13 @@ class Neighbourhood:
             return []
         self._change(key, state=state)
         if state == "synchronized" and session.is_met and not session.was_synchronized:
+            is_news = not any(other.was_synchronized for other in self._sessions_of(session.other_node_id or ""))
             self._change(key, was_synchronized=True)
-            return [Notice("synchronized", session.other_node_id, f"synchronized with {session.other_node_id}")]
+            return (
+                []
+                if not is_news
+                else [Notice("synchronized", session.other_node_id, f"synchronized with {session.other_node_id}")]
+            )
         return []
 
     def on_greeted(
@@ -156,23 +162,24 @@ class Neighbourhood:
         session = self.sessions.get(key)
         if session is None or session.is_closing:
             return []
+        if session.subject not in {"", other_node_id, *self.static}:
+            return self._on_stranger(session, other_node_id, address)
         self._change(key, other_node_id=other_node_id, link=link, connection_id=link.connection_id, address=address)
         if session.subject in self.static:
             self.static[session.subject] = other_node_id
-        elif session.subject not in {"", other_node_id}:
-            return self._on_stranger(session, other_node_id, address)
         before = self.members.get(other_node_id) or Member(other_node_id, since_seconds=now_seconds)
-        if self._is_paused(other_node_id):
+        if self.is_paused(other_node_id, link.boot):
             return self._close([key], PAUSED)
+        self._forgive(other_node_id, only_paused=True)
         member = membership.greeted(before, link.boot)
         if member.is_cloned:
-            self._keep(member)
-            return [*self._close(self._keys_of(other_node_id), "cloned"), self._clone_notice(other_node_id)]
+            news = [] if before.is_cloned else [self._clone_notice(other_node_id)]
+            return [*self._keep(member), *self._close(self._keys_of(other_node_id), "cloned"), *news]
         was_met = self._met(other_node_id, but=key)
-        self._keep(membership.moved(member, "met", now_seconds))
+        actions = self._keep(membership.moved(member, "met", now_seconds))
         links = [other.link for other in self._sessions_of(other_node_id) if other.link is not None]
-        actions = self._close(surplus_links(self.node_id, other_node_id, links, link, held), SURPLUS)
-        actions += self._close(self._idle_dials(other_node_id), SURPLUS)
+        actions += self._close(surplus_links(self.node_id, other_node_id, links, link, held), SURPLUS)
+        actions += self._close(self._needless_dials(other_node_id), SURPLUS)
         if not was_met:
             actions.append(Notice("connected", other_node_id, f"connected to {other_node_id} at {address}"))
         return actions
@@ -183,19 +190,17 @@ class Neighbourhood:
             return []
         node_id = session.other_node_id or (session.subject if session.subject not in self.static else None)
         if session.dialled and not session.is_closing:
-            self._change(key, link=None, state="disconnected", was_synchronized=False)
+            self._change(key, link=None, connection_id="", state="disconnected", was_synchronized=False)
         else:
             del self.sessions[key]
-        if node_id is None:
+        if node_id is not None and self._met(node_id):
+            return self._close(self._needless_dials(node_id, ended=key), SURPLUS)
+        if session.is_closing:  # our own doing is no news, but what it stood in the way of may be dialled now
+            return [*self._break(node_id, now_seconds), *self._looks({node_id, session.subject}, SECOND_DIAL_SECONDS)]
+        if node_id is None or node_id not in self.members:
             return []
-        if self._met(node_id):
-            return self._close(self._idle_dials(node_id), SURPLUS)
-        if node_id not in self.members:
-            return []
-        if session.is_closing:  # our own doing: the reason is ours, and no news
-            shown = self._on_broken(node_id, "", now_seconds, was_met=session.link is not None)
-            return [action for action in shown if not isinstance(action, Notice)]
-        if reason == GOODBYE:
+        is_last_run = session.link is not None and session.link.boot == self.members[node_id].instance
+        if reason == GOODBYE and is_last_run:  # its next run may have been sighted before this one ended
             return self._on_goodbye(node_id, now_seconds)
         return self._on_broken(node_id, reason, now_seconds, was_met=session.link is not None)
 
@@ -208,16 +213,19 @@ class Neighbourhood:
             self.refused_static[session.subject] = why
         elif session.subject:
             node_id = session.subject
-        if node_id is not None and node_id in self.members:
-            self._move(node_id, "refused", now_seconds)
+        if session.dialled and node_id in self.members and not self._met(node_id, but=key):
+            self._move(node_id, "refused", now_seconds)  # who dialled us may be anybody
         who = node_id or session.subject or session.address
         return [*self._close([key], "refused"), Notice("refused", node_id, f"refused: {who}: {why}")]
 
     def on_failed(self, key: str, why: str, now_seconds: float, share: float) -> list[Action]:
         """A session's actor died. `share` from 0 to 1 is the jitter of its restart."""
-        session = self.sessions.pop(key, None)
+        session = self.sessions.get(key)
         if session is None:
             return []
+        if session.is_closing:
+            return self.on_closed(key, why, now_seconds)
+        del self.sessions[key]
         subject = session.other_node_id or session.subject
         if not subject:
             return [
@@ -226,22 +234,25 @@ class Neighbourhood:
         record, outcome = restart_policy.on_failure(self.failures.get(subject, Record()), now_seconds, why, share)
         self.failures[subject] = record
         node_id = subject if subject in self.members else None
+        is_paused = isinstance(outcome, Pause)
+        actions = self._close(self._keys_of(subject), PAUSED) if is_paused else []
+        if node_id is not None and not self._met(node_id):
+            actions += self._break(node_id, now_seconds)
         if isinstance(outcome, Pause):
             text = f"paused the session with {subject} after too many failures: {why}; `mesh retry` starts it again"
-            return [*self._close(self._keys_of(subject), PAUSED), Notice("paused", node_id, text)]
-        if node_id is not None and not self._met(node_id):
-            self._move(node_id, "broken", now_seconds)
+            return [*actions, Notice("paused", node_id, text)]
         text = f"the session with {subject} failed and restarts: {why}"
-        looks: list[Action] = [LookAgain(subject, outcome.delay_seconds)]
-        if session.subject and session.subject != subject:
-            looks.append(LookAgain(session.subject, outcome.delay_seconds))
-        return [Notice("restarted", node_id, text), *looks]
+        looks = self._looks({subject, session.subject}, outcome.delay_seconds)
+        return [*actions, Notice("restarted", node_id, text), *looks]
 
     def on_look(self, subject: str, now_seconds: float) -> list[Action]:
         """Time passed: a broken node may be lost by now, a free one may be dialled."""
         member = self.members.get(subject)
         actions: list[Action] = []
-        if member is not None and member.state == "suspect" and now_seconds - member.since_seconds >= LOST_SECONDS:
+        is_missed = (
+            member is not None and member.state == "suspect" and not member.is_cloned and not self._is_paused(subject)
+        )
+        if member is not None and is_missed and now_seconds - member.since_seconds >= LOST_SECONDS:
             self._move(subject, "expired", now_seconds)
             seconds = int(now_seconds - member.since_seconds)
             actions.append(Notice("lost", subject, f"lost {subject}: no answer for {seconds} s"))
@@ -278,9 +289,10 @@ class Neighbourhood:
             if session.connection_id and not session.is_closing and _may_be_with(session, node_id)
         )
 
-    def is_paused(self, subject: str) -> bool:
-        """Whether sessions with a node id or static address are paused."""
-        return self._is_paused(subject)
+    def is_paused(self, node_id: str, boot: str) -> bool:
+        """Whether a session with this run of a node is paused; another run than those that failed gets a new chance."""
+        member = self.members.get(node_id)
+        return self._is_paused(node_id) and (member is None or not member.boots or boot in member.boots)
 
     def _consider(self, subject: str) -> list[Action]:
         """Dial `subject`, a node id or a static address, if nothing speaks against it."""
@@ -288,7 +300,8 @@ class Neighbourhood:
             node_id = self.static[subject]
             key = f"static:{subject}"
             addresses: tuple[str, ...] = (subject,)
-            if subject in self.refused_static:
+            member = self.members.get(node_id or "")
+            if subject in self.refused_static or (member is not None and member.is_cloned):
                 return []
         else:
             member = self.members.get(subject)
@@ -308,32 +321,32 @@ class Neighbourhood:
         return [
             *self._close(idle, "left"),
             Notice("left", node_id, f"{node_id} said goodbye"),
-            *self._static_looks(node_id, 1.0),
+            *self._looks({node_id}, GOODBYE_LOOK_SECONDS),
         ]
 
     def _on_broken(self, node_id: str, reason: str, now_seconds: float, *, was_met: bool) -> list[Action]:
-        self._move(node_id, "broken", now_seconds)
-        actions: list[Action] = []
+        actions = self._break(node_id, now_seconds)
         if was_met:
-            delay = dial_delay_seconds(self.node_id, node_id)
             why = f": {reason}" if reason else ""
-            actions = [
-                Notice("disconnected", node_id, f"lost the connection to {node_id}{why}"),
-                Requery(),
-                LookAgain(node_id, delay),
-                LookAgain(node_id, LOST_SECONDS),
-                *self._static_looks(node_id, delay),
-            ]
-        elif self.members[node_id].state == "suspect":
-            actions = [LookAgain(node_id, LOST_SECONDS)]
+            text = f"lost the connection to {node_id}{why}"
+            actions = [Notice("disconnected", node_id, text), Requery(), *actions, *self._looks({node_id})]
         return actions
 
+    def _break(self, node_id: str | None, now_seconds: float) -> list[Action]:
+        """There is no session any more with a node, if we know it: after a while it is lost."""
+        before = self.members.get(node_id or "")
+        if before is None:
+            return []
+        self._move(before.node_id, "broken", now_seconds)
+        is_new = before.state != "suspect" and self.members[before.node_id].state == "suspect"
+        return [LookAgain(before.node_id, LOST_SECONDS)] if is_new else []
+
     def _on_stranger(self, session: Session, other_node_id: str, address: str) -> list[Action]:
-        """Another node answered where `session.subject` was expected: that address is out of date."""
+        """Another node answered where `session.subject` was expected: that address is out of date, another may not be."""
         member = self.members.get(session.subject)
         if member is not None:
             left = tuple(known for known in member.addresses if known != address)
-            self._keep(replace(member, addresses=left))
+            self.members[session.subject] = replace(member, addresses=left)
         text = f"{other_node_id} answers at {address}, where {session.subject} was expected"
         return [
             *self._close([session.key], "another node was expected here"),
@@ -341,8 +354,14 @@ class Neighbourhood:
             Requery(),
         ]
 
-    def _static_looks(self, node_id: str, delay: float) -> list[Action]:
-        return [LookAgain(address, delay) for address, known in self.static.items() if known == node_id]
+    def _looks(self, subjects: set[str | None], delay: float | None = None) -> list[Action]:
+        """Come back to nodes and static addresses, and to the static addresses of the nodes."""
+        addresses = {address for address, node_id in self.static.items() if node_id in subjects and node_id}
+        looks: list[Action] = []
+        for subject in sorted({subject for subject in subjects if subject} | addresses):
+            node_id = self.static.get(subject, subject) or self.node_id
+            looks.append(LookAgain(subject, dial_delay_seconds(self.node_id, node_id) if delay is None else delay))
+        return looks
 
     def _close(self, keys: Iterable[str], reason: str) -> list[Action]:
         closed: list[Action] = []
@@ -357,11 +376,15 @@ class Neighbourhood:
         if session is not None:
             self.sessions[key] = replace(session, **changes)  # type: ignore[arg-type]
 
-    def _keep(self, member: Member) -> None:
+    def _keep(self, member: Member) -> list[Action]:
+        """Note a member; if there are too many now, forget one, with its dial."""
         self.members[member.node_id] = member
         surplus = membership.surplus_member(self.members)
-        if surplus is not None:
-            del self.members[surplus]
+        if surplus is None:
+            return []
+        del self.members[surplus]
+        self.failures.pop(surplus, None)
+        return self._close([s.key for s in self.sessions.values() if s.subject == surplus], "too many nodes")
 
     def _move(self, node_id: str, event: Event, now_seconds: float) -> None:
         self.members[node_id] = membership.moved(self.members[node_id], event, now_seconds)
@@ -386,12 +409,21 @@ class Neighbourhood:
             s.key for s in self.sessions.values() if s.dialled and s.link is None and s.subject in {node_id, *addresses}
         ]
 
+    def _needless_dials(self, node_id: str, *, ended: str = "") -> list[str]:
+        """Idle dials that may end now that `node_id` is met.
+
+        As in surplus_links the node with the larger id does not choose: a greeting of ours may be under way, and the other end
+        decide for it. It ends a dial only when an attempt of it has just `ended`.
+        """
+        idle = self._idle_dials(node_id)
+        return idle if self.node_id < node_id else [key for key in idle if key == ended]
+
     def _is_paused(self, subject: str) -> bool:
         record = self.failures.get(subject)
         return record is not None and record.is_paused
 
-    def _forgive(self, subject: str) -> None:
-        if subject in self.failures:
+    def _forgive(self, subject: str, *, only_paused: bool = False) -> None:
+        if subject in self.failures and (self._is_paused(subject) or not only_paused):
             self.failures[subject] = restart_policy.on_retry(self.failures[subject])
 
     def _own_clone(self) -> Notice:

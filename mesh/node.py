@@ -131,7 +131,7 @@ class Node:
         role: MakeRole = PeerSync,
     ) -> None:
         for address in peers:
-            parse_address(address, "the peer")
+            parse_address(address, "the peer", is_dialled=True)
         self._listen = parse_address(listen, "the address to listen on") if listen is not None else None
         self._path = Path(home) if home is not None else default_home()
         self._name, self._mesh = name, mesh

@@ -79,7 +79,13 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
     if not peers:
         return "no other node is known yet\n"
     rows = [
-        (peer["node_id"], peer["state"], peer["session"] or "-", str(peer["restarts"]), ", ".join(peer["addresses"]) or "-")
+        (
+            peer["node_id"],
+            peer["state"],
+            peer["session"] or "-",
+            str(peer["restarts"]),
+            ", ".join(peer["addresses"]) or "-",
+        )
         for peer in peers
     ]
     return _tables([_table(("node", "state", "session", "restarts", "addresses"), rows)])

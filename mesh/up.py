@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import queue
@@ -50,7 +51,8 @@ class _Up:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._on_signal)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup mesh up`
+                loop.add_signal_handler(number, self._on_signal)
         node = self._node
         node.on("change", self._on_notice)
         node.on("stop", lambda _: self._stop.set())
@@ -71,10 +73,10 @@ class _Up:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def _on_notice(self, notice: Notice) -> None:
-        if self._early is not None and len(self._early) < PRINTER_LINES:
-            self._early.append(notice)
-        else:
+        if self._early is None:
             self._teller.notice(notice)
+        elif len(self._early) < PRINTER_LINES:
+            self._early.append(notice)
         if notice.kind == "failed":
             self._has_failed = True
             self._stop.set()
@@ -132,10 +134,8 @@ class Printer:
 
     def print(self, line: str) -> None:
         """Print a line soon, or never if too many wait."""
-        try:
+        with contextlib.suppress(queue.Full):  # then nobody has read the last thousand either
             self._lines.put_nowait(line)
-        except queue.Full:
-            pass  # nobody has read the last thousand either
 
     def close(self) -> None:
         """Give what waits a moment to be printed."""

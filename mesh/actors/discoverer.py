@@ -31,6 +31,9 @@ class Discoverer(RequestActor):
         """Say goodbye to the LAN."""
         return self._discovery.stop()
 
+    def on_stop(self) -> None:
+        self._discovery.stop()
+
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self._discovery.stop()
         self._tell(Failed("discovery", f"{exception_type.__name__}: {exception_value}"))

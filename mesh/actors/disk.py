@@ -62,8 +62,12 @@ class ThreadDisk:
             if not group:
                 break
             self._resolve(self._run_group(group))
-        self._store.close()
-        self._wake(self._finish)
+        error: Exception | None = None
+        try:
+            self._store.close()
+        except Exception as failure:  # noqa: BLE001 - it belongs to whoever waits for the end
+            error = failure
+        self._wake(lambda: self._finish(error))
 
     def _run_group(self, group: list[Piece]) -> list[tuple[Later[Any], Any, Exception | None]]:
         try:
@@ -80,10 +84,14 @@ class ThreadDisk:
     def _resolve(self, results: list[tuple[Later[Any], Any, Exception | None]]) -> None:
         def resolve() -> None:
             for later, value, error in results:
-                if error is None:
-                    later.set(value)
-                else:
-                    later.fail(error)
+                try:
+                    if error is None:
+                        later.set(value)
+                    else:
+                        later.fail(error)
+                except Exception as failure:  # noqa: BLE001 - of a reaction; the other pieces still get their results
+                    context = {"message": "a reaction to a result of the disk failed", "exception": failure}
+                    self._loop.call_exception_handler(context)
 
         self._wake(resolve)
 
@@ -91,6 +99,9 @@ class ThreadDisk:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(reaction)
 
-    def _finish(self) -> None:
+    def _finish(self, error: Exception | None) -> None:
         self._thread.join()  # it ends right after it asked for this
-        self._closed.set(None)
+        if error is None:
+            self._closed.set(None)
+        else:
+            self._closed.fail(error)

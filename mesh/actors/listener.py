@@ -29,6 +29,9 @@ class Listener(RequestActor):
         """Shut the door; who came in stays."""
         return self._listening.close() if self._listening is not None else Later.done(None)
 
+    def on_stop(self) -> None:
+        self.close()
+
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.close()
         self._tell(Failed("listener", f"{exception_type.__name__}: {exception_value}"))

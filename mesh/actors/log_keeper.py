@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
+
+import pykka
 
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
@@ -16,10 +19,13 @@ from peers.emitter import Emitter
 from peers.entry import Entry
 from peers.later import Later
 from peers.log import Log, Meta, Published
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, Store
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, Store, StoreError
 from peers.version_vector import VersionVector
 
 T = TypeVar("T")
+
+LOG = logging.getLogger(__name__)
+NOT_OPEN = "the log is not open: the node is not running, or just opens it again after a failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +61,11 @@ class LogKeeper(RequestActor):
         self._log: Log | None = None
         self._disk: Disk | None = None
 
-    def open(self) -> Later[None]:
-        """Open the disk and its log; until then nothing may be requested. Fails with StoreError."""
+    async def open(self) -> None:
+        """Open the disk and its log; until then nothing may be requested. Raises StoreError."""
+        await self._kept.free  # two disks at work on one store would give the same numbers twice
         self._disk = InTurnDisk(self._open_disk(), self.into_mailbox)
-        opened = Log.open(self._disk, self._node_id, clock=self._clock, random=self._random)
-        return opened.transform(self._on_opened)
+        self._on_opened(await Log.open(self._disk, self._node_id, clock=self._clock, random=self._random))
 
     def close(self) -> Later[None]:
         """Close the disk after all that waits; stop the actor after it."""
@@ -72,13 +78,16 @@ class LogKeeper(RequestActor):
         if not isinstance(message, LogRequest):
             return super().on_receive(message)
         if self._log is None:
-            raise RuntimeError("the log is not open")
+            raise StoreError(NOT_OPEN)
         return getattr(self._log, message.method)(*message.arguments, **dict(message.options))
 
-    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+    def on_stop(self) -> None:
         self._kept.withdraw()
         if self._disk is not None:
-            self._disk.close()
+            self._kept.free = self._disk.close()
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self.on_stop()
         self._on_failed(f"{exception_type.__name__}: {exception_value}")
 
     def _on_opened(self, log: Log) -> None:
@@ -114,6 +123,8 @@ class KeptLog:
 
     def __init__(self) -> None:
         self.published: Published
+        self.free: Later[None] = Later.done(None)
+        """Resolved once the disk of the keeper before is closed."""
         self.ahead = 0
         """Events that came from further ahead than our clock follows."""
         self._emitter = Emitter()
@@ -124,7 +135,15 @@ class KeptLog:
         self._keeper = keeper
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        return self._emitter.on(event, listener)
+        """Listen to one of the events above; returns the undo. What a listener raises is logged, and stops nothing."""
+
+        def call(*args: Any) -> None:
+            try:
+                listener(*args)
+            except Exception:  # a bug of the application must not take the log down with it
+                LOG.exception("a listener of the log's %s failed", event)
+
+        return self._emitter.on(event, call)
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
         """As Log.add."""
@@ -178,6 +197,14 @@ class KeptLog:
 
     def _request(self, method: str, *arguments: Any, **options: Any) -> Later[Any]:
         if self._keeper is None:
-            return Later.failed(RuntimeError("the log is not open"))
-        future: Later[Any] = self._keeper.ask(LogRequest(method, arguments, tuple(options.items())), block=False)
-        return future
+            return Later.failed(StoreError(NOT_OPEN))
+        result: Later[Any] = Later()
+
+        def answer(done: Later[Any]) -> None:
+            if isinstance(done.exception, pykka.ActorDeadError):
+                result.fail(StoreError("the log was closed before it answered: what was added may be in it or not"))
+            else:
+                result.follow(done)
+
+        self._keeper.ask(LogRequest(method, arguments, tuple(options.items())), block=False).then(answer)
+        return result

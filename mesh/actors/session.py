@@ -21,6 +21,8 @@ MIN_REDIAL_MS = 500
 MAX_REDIAL_MS = 30_000
 OURSELVES = "ourselves"
 """The error for a connection whose two ends are one node."""
+PAUSED = "paused"
+"""The error for a node whose sessions failed here too often."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class RoleOptions:
     mesh: str
     boot: str
     held: Callable[[str | None], Sequence[str]]
+    is_paused: Callable[[str, str], bool]
+    """Whether no session may be with this node id and boot id; reads, as `held`, what the supervisor knows by then."""
 
 
 MakeRole = Callable[..., PeerSync]
@@ -68,7 +72,7 @@ class SessionActor(RequestActor):
         self._accepted = accepted
         self._role: PeerSync | None = None
         self._farewell = ""
-        self._refusal: SyncError | None = None
+        self._noted = ""
 
     def on_start(self) -> None:
         # In a turn of its own, because what is raised in on_start itself reaches no hook of Pykka.
@@ -113,7 +117,7 @@ class SessionActor(RequestActor):
             spawn=self._edges.spawn,
             turn=self.into_mailbox,
             credentials=options.mesh,
-            auth=lambda credentials, _node_id: credentials == options.mesh,
+            auth=self._judge,
             boot=options.boot,
             held=options.held,
         )
@@ -153,7 +157,15 @@ class SessionActor(RequestActor):
         if role.other_node_id == self._options.node_id:
             raise SyncError(OURSELVES, None, other_node_id=role.other_node_id)
 
+    def _judge(self, credentials: Any, node_id: str) -> bool:
+        """Whether they are let in. Raises SyncError for a paused one, so that it waits longer before each further attempt."""
+        hello = self._role.other_hello if self._role is not None else None
+        if hello is not None and self._options.is_paused(node_id, hello.boot):
+            raise SyncError(PAUSED, None, other_node_id=node_id)
+        return bool(credentials == self._options.mesh)
+
     def _on_authenticated(self) -> None:
+        self._noted = ""
         role = self._role
         assert role is not None and role.other_node_id is not None and role.other_hello is not None
         if self._reconnect is not None:
@@ -175,7 +187,12 @@ class SessionActor(RequestActor):
             self._tell(Refused(self._key, error.other_node_id, str(error)))
         else:
             self._farewell = error.description
-            self._tell(Noted(self._key, str(error)))
+            sentence = str(error)
+            if sentence != self._noted and (
+                error.type != PAUSED or error.received
+            ):  # once is enough until it works again
+                self._noted = sentence
+                self._tell(Noted(self._key, sentence))
 
     def _on_disconnect(self, reason: str) -> None:
         if self._reconnect is None:

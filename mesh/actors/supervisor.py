@@ -67,7 +67,8 @@ class NodeSupervisor(RequestActor):
         self._on_notice = on_notice
         self._make_role = make_role
         self._neighbourhood = Neighbourhood(settings.node_id, settings.instance, settings.peers)
-        self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, self._neighbourhood.held)
+        around = self._neighbourhood
+        self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, around.held, around.is_paused)
         self._sessions: dict[str, LoopActorRef[SessionActor]] = {}
         self._keeper: LoopActorRef[LogKeeper] | None = None
         self._listener: LoopActorRef[Listener] | None = None

@@ -1,17 +1,14 @@
-"""Connections over WebSocket: dialled, accepted, and the door that accepts them."""
+"""The network of WebSocket connections: wires that are dialled or accepted, and the doors that accept them."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import http
-import ipaddress
 import logging
 import re
 import socket
-from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,27 +19,26 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import Event, State
 
-from peers.clock import Undo
+from peers.connections.address import Target, parse_address, show_address
 from peers.connections.connection import Connection, Listening
-from peers.emitter import Emitter
+from peers.connections.web_socket_connection import CLOSE_SECONDS, Channel, WebSocketConnection, WireError
 from peers.later import Later
+
+__all__ = [
+    "MAX_FRAME",
+    "WebSocketConnection",
+    "WebSocketListening",
+    "WebSocketNetwork",
+    "parse_address",
+]
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the connection."""
-SEND_BYTES = 16 * 1024 * 1024
-"""Bytes that `send` may queue for an end that does not read; above it the connection is closed as too slow."""
-WRITE_BATCH = 64 * 1024
-"""Bytes after which queued frames are handed to the socket in one write."""
-READ_TURN = 64
-"""Frames delivered before the rest of the loop gets its turn."""
 MAX_ACCEPTED = 512
 """Open connections that one door keeps."""
 MAX_OPENING = 128
 """Connections at one door that have not finished, or not begun, their opening handshake."""
 ACCEPT_SECONDS = 5.0
-CLOSE_SECONDS = 1.0
-ACTIVITY_SECONDS = 0.1
-REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries at most 125 bytes, two of them the code
 
 NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
 RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
@@ -51,64 +47,10 @@ log = logging.getLogger(__name__)
 _QUIET = logging.Logger("websockets", level=logging.CRITICAL + 1)  # the library logs tracebacks of peers that vanish
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where to dial: the host may carry an IPv6 scope, which the URI must not (RFC 6874)."""
-
-    host: str
-    port: int
-    uri: str
-
-
-def parse_address(address: str) -> Target:
-    """Read `host:port`, `[v6]:port` or `[v6%scope]:port`. Raises ValueError with a sentence."""
-    found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):([0-9]{1,5})", address)
-    if found is None:
-        raise ValueError(f"{address!r} is not an address: write host:port, or [address]:port for IPv6")
-    bracketed, plain, port = found[1], found[2], int(found[3])
-    if not 1 <= port <= 65535:
-        raise ValueError(f"{address!r} has no port that can be dialled: take one from 1 to 65535")
-    if bracketed is None:
-        _check_plain_host(plain, address)
-        return Target(plain, port, f"ws://{plain}:{port}/")
-    try:
-        v6 = ipaddress.IPv6Address(bracketed)
-    except ValueError as error:
-        raise ValueError(f"{address!r} has no IPv6 address between its brackets: {error}") from None
-    if v6.is_link_local and v6.scope_id is None:
-        raise ValueError(f"{address!r} is link-local: name the interface too, as in [{v6}%eth0]:{port}")
-    return Target(bracketed, port, f"ws://[{bracketed.partition('%')[0]}]:{port}/")
-
-
-def _check_plain_host(host: str, address: str) -> None:
-    if re.fullmatch(r"[0-9.]+", host):
-        try:
-            ipaddress.IPv4Address(host)
-        except ValueError as error:
-            raise ValueError(f"{address!r} has no IPv4 address: {error}") from None
-    elif len(host) > 253 or not re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", host):
-        raise ValueError(
-            f"{address!r} has no host name: letters, digits, '-', '_' and '.' make one, or use its address"
-        )
-
-
-def _show_address(name: Any) -> str:
-    if not isinstance(name, tuple) or len(name) < 2:
-        return "unknown"  # the socket was gone before it could be asked
-    host, port = str(name[0]), name[1]
-    if host.startswith("::ffff:") and "." in host:
-        return f"{host.removeprefix('::ffff:')}:{port}"
-    if ":" not in host:
-        return f"{host}:{port}"
-    if "%" not in host and len(name) == 4 and name[3]:
-        host = f"{host}%{name[3]}"
-    return f"[{host}]:{port}"
-
-
 class _Wire(LibraryConnection):
     """What is added to a connection of the library: signs of life, no binary frames, a bound on how long it ends."""
 
-    channel: _Channel | None = None
+    channel: Channel | None = None
     refusal: Exception | None = None
     _deadline: asyncio.TimerHandle | None = None
 
@@ -140,6 +82,16 @@ class _Wire(LibraryConnection):
             self.protocol.fail(CloseCode.POLICY_VIOLATION, "frames here are text")
             self.send_data()
 
+    @property
+    def is_lost(self) -> bool:
+        return self.protocol.state is State.CLOSED
+
+    async def recv_frame(self) -> bytes:
+        try:
+            return await self.recv(decode=False)
+        except ConnectionClosed as closed:
+            raise WireError(*explain_end(closed, self.refusal)) from closed
+
     def write_frames(self, frames: list[bytes]) -> None:
         """Write text frames in one go; `drain` then waits until the socket has taken them."""
         if self.protocol.state is not State.OPEN:
@@ -148,6 +100,9 @@ class _Wire(LibraryConnection):
             self.protocol.send_text(frame)
         # Not writelines: before Python 3.12.9 and 3.13.2 it ignores the high-water mark (CVE-2024-12254).
         self.transport.write(b"".join(self.protocol.data_to_send()))
+
+    def abort(self) -> None:
+        self.transport.abort()
 
     def _watch_end(self) -> None:
         # The library bounds a close that we begin, not one that the other end, or a fault in what it sent, begins.
@@ -174,240 +129,6 @@ class _AcceptedWire(_Wire, ServerConnection):
 class _Dial(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc  # whoever answers decides about itself, not about where we go
-
-
-class _Channel:
-    """One attempt to open, the opening that may follow, and its end; dialling again makes a new one."""
-
-    def __init__(self, connection: WebSocketConnection, network: WebSocketNetwork) -> None:
-        self.is_over = False
-        self._connection = connection
-        self._network = network
-        self._opening: asyncio.Task[None] | None = None
-        self._writer: asyncio.Task[None] | None = None
-        self._wire: _Wire | None = None
-        self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
-        self._wake = asyncio.Event()
-        self._flowing = asyncio.Event()
-        self._is_paused = False
-        self._is_deaf = False
-        self._grace: asyncio.TimerHandle | None = None
-        self._next_activity = 0.0
-        network.channels[self] = None
-
-    def dial(self, target: Target) -> None:
-        self._opening = self._network.spawn(self._open(target))
-
-    async def _open(self, target: Target) -> None:
-        if self.is_over:
-            return
-        try:
-            self._tell("connecting")
-            wire = await self._network.reach(target)
-        except Exception as error:  # noqa: BLE001 - however an attempt fails, it ends in exactly one disconnect
-            reason = explain_failure(error, target, self._network.connect_seconds)
-            refused = isinstance(error, InvalidHandshake) and not _is_passing(error)
-            self.finish(reason, error=error if refused else None)
-            return
-        if self.is_over:
-            wire.transport.abort()
-            await wire.wait_closed()
-            return
-        self.start(wire)
-        self._tell("connect")
-
-    def start(self, wire: _Wire) -> None:
-        """Read and write from here on."""
-        self._wire = wire
-        wire.channel = self
-        self._connection.connected = True
-        self.regulate()
-        self._writer = self._network.spawn(self._write(wire))
-        self._network.spawn(self._read(wire))
-        if wire.protocol.state is State.CLOSED:
-            self.on_lost()
-
-    def send(self, frame: bytes) -> None:
-        if self.is_over:
-            return  # `disconnect` is on its way
-        self._queued_bytes += len(frame)
-        if self._queued_bytes > SEND_BYTES:
-            self._queue.clear()
-            self.finish("too slow", code=CloseCode.POLICY_VIOLATION)
-            return
-        self._queue.append(frame)
-        self._wake.set()
-
-    async def _write(self, wire: _Wire) -> None:
-        while True:
-            while self._queue:
-                frames, size = self._take_batch()
-                try:
-                    wire.write_frames(frames)
-                    await wire.drain()
-                except OSError:
-                    return  # the reader learns why, and says so
-                self._queued_bytes -= size
-                if self._queue:
-                    await asyncio.sleep(0)
-            if self.is_over:
-                return
-            self._wake.clear()
-            await self._wake.wait()
-
-    def _take_batch(self) -> tuple[list[bytes], int]:
-        frames = []
-        size = 0
-        while self._queue and size < WRITE_BATCH:
-            frame = self._queue.popleft()
-            frames.append(frame)
-            size += len(frame)
-        return frames, size
-
-    async def _read(self, wire: _Wire) -> None:
-        try:
-            while True:
-                for _ in range(READ_TURN):
-                    frame = await wire.recv(decode=False)
-                    while not self._flowing.is_set():
-                        await self._flowing.wait()
-                    if not self._is_deaf:
-                        self._tell("message", frame)
-                await asyncio.sleep(0)
-        except ConnectionClosed as closed:
-            reason, error = explain_end(closed, wire.refusal)
-            self.finish(reason, error=error)
-
-    def _tell(self, event: str, *args: Any) -> None:
-        """Emit one event; a listener that fails ends the connection, since it may have lost what it was told."""
-        try:
-            self._connection.emitter.emit(event, *args)
-        except Exception as failure:
-            log.exception("connection %s: a listener of %s failed", self._connection.address, event)
-            self.finish(f"internal error: {type(failure).__name__}", code=CloseCode.INTERNAL_ERROR)
-
-    def pause(self, is_paused: bool) -> None:
-        self._is_paused = is_paused
-        self.regulate()
-
-    def regulate(self) -> None:
-        """Let frames through, or hold them: while it is paused, and until somebody listens to them."""
-        if self._is_deaf or (not self._is_paused and self._connection.emitter.has_listeners("message")):
-            self._flowing.set()
-        else:
-            self._flowing.clear()
-
-    def on_bytes(self) -> None:
-        now = self._network.loop.time()
-        if now >= self._next_activity and not self.is_over:
-            self._next_activity = now + ACTIVITY_SECONDS
-            self._tell("activity")
-
-    def on_lost(self) -> None:
-        if not self._flowing.is_set():  # what came before the end is still delivered if it is resumed soon
-            self._grace = self._network.loop.call_later(CLOSE_SECONDS, self._turn_deaf)
-
-    def _turn_deaf(self) -> None:
-        self._is_deaf = True
-        self.regulate()
-
-    def finish(self, reason: str, *, code: int = CloseCode.NORMAL_CLOSURE, error: Exception | None = None) -> None:
-        """Deliver nothing more, say so on the next turn of the loop, close in the background. Harmless when over."""
-        if self.is_over:
-            return
-        self.is_over = True
-        if self._grace is not None:
-            self._grace.cancel()
-        self._turn_deaf()  # frames that still come are read and dropped, so that the other end's close gets through
-        self._wake.set()
-        log.debug("connection %s: %s", self._connection.address, reason)
-        self._network.loop.call_soon(self._connection.on_end, reason, error)
-        self._network.spawn(self._end(code, reason))
-
-    async def _end(self, code: int, reason: str) -> None:
-        try:
-            if self._opening is not None and self._wire is None:
-                self._opening.cancel()
-            if self._wire is not None and self._writer is not None:
-                await self._close_wire(self._wire, self._writer, code, reason)
-        finally:
-            del self._network.channels[self]
-
-    async def _close_wire(self, wire: _Wire, writer: asyncio.Task[None], code: int, reason: str) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):  # the library's own timeout does not cover a full send buffer
-                await writer
-                await wire.close(code, reason.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore"))
-        except TimeoutError:
-            log.debug("connection %s: cut, it did not close within %g s", self._connection.address, CLOSE_SECONDS)
-        finally:
-            wire.transport.abort()
-        await wire.wait_closed()
-
-
-class WebSocketConnection:
-    """A `Connection` over one WebSocket after another.
-
-    Frames that come before somebody listens to `message` are held, so that an accepted connection can be handed on.
-    Between `disconnect()` and the event, one turn of the loop later, `send` drops what it is given.
-    """
-
-    def __init__(self, network: WebSocketNetwork, address: str, target: Target | None = None) -> None:
-        self.connected = False
-        self.dialled = target is not None
-        self.address = address
-        self._network = network
-        self._target = target
-        self.emitter = Emitter()
-        self._channel: _Channel | None = None
-
-    def connect(self) -> None:
-        if self._target is None:
-            raise RuntimeError(f"{self.address} was accepted: only the end that dialled can open it again")
-        if self._network.is_closed:
-            raise RuntimeError(f"{self.address} cannot be dialled: this network is closed")
-        if self._channel is not None:
-            raise RuntimeError(f"{self.address} is open or being opened: it can be dialled again after `disconnect`")
-        self._channel = _Channel(self, self._network)
-        self._channel.dial(self._target)
-
-    def disconnect(self, reason: str = "") -> None:
-        if self._channel is not None:
-            self._channel.finish(reason or "closed by this end")
-
-    def send(self, frame: bytes) -> None:
-        if self._channel is None or not self.connected:
-            raise RuntimeError(f"{self.address} is not open: frames can be sent after `connect`")
-        self._channel.send(frame)
-
-    def pause(self) -> None:
-        if self._channel is not None:
-            self._channel.pause(True)
-
-    def resume(self) -> None:
-        if self._channel is not None:
-            self._channel.pause(False)
-
-    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        undo = self.emitter.on(event, listener)
-        if self._channel is not None:
-            self._channel.regulate()
-        return undo
-
-    def adopt(self, wire: _Wire) -> None:
-        """Begin with a channel that the other end opened."""
-        self._channel = _Channel(self, self._network)
-        self._channel.start(wire)
-
-    def on_end(self, reason: str, error: Exception | None) -> None:
-        self._channel = None
-        self.connected = False
-        try:
-            if error is not None:
-                self.emitter.emit("error", error)
-        finally:
-            self.emitter.emit("disconnect", reason)
 
 
 class WebSocketListening:
@@ -446,7 +167,7 @@ class WebSocketNetwork:
         self.loop = loop
         self.connect_seconds = connect_seconds
         self.is_closed = False
-        self.channels: dict[_Channel, None] = {}
+        self.channels: dict[Channel, None] = {}
         self._purpose = purpose
         self._listenings: list[WebSocketListening] = []
         self._tasks: dict[asyncio.Task[Any], None] = {}
@@ -494,17 +215,23 @@ class WebSocketNetwork:
             listening.close()
 
     async def reach(self, target: Target) -> _Wire:
-        wire = await _Dial(
-            target.uri,
-            host=target.host,
-            port=target.port,
-            proxy=None,
-            user_agent_header=None,
-            open_timeout=self.connect_seconds,
-            create_connection=_DialledWire,
-            **self._options,
-        )
-        assert isinstance(wire, _Wire)
+        """Dial. Raises WireError, and nothing else, however it fails."""
+        try:
+            wire = await _Dial(
+                target.uri,
+                host=target.host,
+                port=target.port,
+                proxy=None,
+                user_agent_header=None,
+                open_timeout=self.connect_seconds,
+                create_connection=_DialledWire,
+                **self._options,
+            )
+            assert isinstance(wire, _Wire)
+        except Exception as error:  # whatever it was, the attempt ends in exactly one disconnect
+            is_refusal = isinstance(error, InvalidHandshake) and not _is_passing(error)
+            reason = explain_failure(error, target, self.connect_seconds)
+            raise WireError(reason, error if is_refusal else None) from error
         return wire
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -547,7 +274,7 @@ class WebSocketNetwork:
         later.set(listening)
 
     def _accept(self, wire: _Wire, on_connection: Callable[[Connection], None]) -> None:
-        connection = WebSocketConnection(self, _show_address(wire.remote_address))
+        connection = WebSocketConnection(self, show_address(wire.remote_address))
         connection.adopt(wire)
         try:
             on_connection(connection)

@@ -8,7 +8,7 @@ from typing import Any
 from peers.later import Later
 from peers.sync_core import MAX_QUEUED, SyncCore
 from peers.sync_error import SyncError
-from peers.wire.messages import Connect, Connected, Message, Options
+from peers.wire.messages import Connect, Connected, Message, Options, Sync
 
 
 class ConnectMessages(SyncCore):
@@ -100,6 +100,8 @@ class ConnectMessages(SyncCore):
 
     def queue(self, message: Message) -> None:
         """Keep a message that came while `auth` decides."""
+        if isinstance(message, Sync) and not self.dialect.knows_base:
+            raise self.error("wrong-format", "`sync` before `connected` has said what its times count from")
         if len(self._queued) >= MAX_QUEUED:
             raise self.error("wrong-format", f"more than {MAX_QUEUED} messages before the answer to the greeting")
         self._queued.append(message)

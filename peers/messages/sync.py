@@ -69,6 +69,7 @@ class SyncMessages(SyncCore):
     def send_sync(self, added: int, entries: tuple[Entry, ...]) -> None:
         self._in_flight.append(added)  # before it is sent, because some connections answer at once
         self.start_timeout()
+        self._show_state()
         self.send(Sync(added, entries))
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:

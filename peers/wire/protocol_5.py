@@ -51,6 +51,11 @@ class Protocol5:
         self._heard_time: int | None = None
 
     @property
+    def knows_base(self) -> bool:
+        """Whether a `connected` was said or heard: before it no event can be read."""
+        return self._said_time is not None or self._heard_time is not None
+
+    @property
     def sending_base(self) -> int:
         """What the times that we send count from, in ms."""
         return self._said_time if self._said_time is not None else self._heard_time or 0

@@ -115,6 +115,18 @@ class End:
                 wire.send(talk, "close", command.reason)
             self.tell_closed(talk, command.reason)
 
+    def fail(self, talk: Talk) -> None:
+        """The session's actor dies of a bug."""
+        wire, talk.wire, talk.is_over = talk.wire, None, True
+        if wire is not None:
+            wire.send(talk, "close", "failed")
+
+        def failed() -> list[Action]:
+            self.talks.pop(talk.key, None)
+            return self.neighbourhood.on_failed(talk.key, "a bug", self.world.now, 1.0)
+
+        self.reports.append(failed)
+
     def take_frame(self, wire: Wire, talk: Talk, other: End, frame: tuple[Any, ...]) -> None:
         if talk.wire is not wire:
             return
@@ -247,6 +259,8 @@ class TwoEnds:
                 for when, subject in looks:
                     if when > self.now:
                         end.looks.append((when, subject))
+                    elif not subject:
+                        end.perform(end.neighbourhood.on_free())
                     else:
                         end.perform(end.neighbourhood.on_look(subject, self.now))
         self.now = end_seconds

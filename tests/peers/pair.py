@@ -19,7 +19,8 @@ from peers.later import Later
 from peers.log import Log
 from peers.peer_sync import PeerSync
 from peers.stores.memory_store import MemoryStore
-from peers.stores.store import Store
+from peers.stores.store import Page, Store
+from peers.version_vector import VersionVector
 
 T = TypeVar("T")
 Side = Literal["left", "right"]
@@ -41,6 +42,33 @@ class PairLog(Log):
     @property
     def entries(self) -> tuple[Entry, ...]:
         return self.store.each(limit=1_000_000)
+
+
+class AskedLog(PairLog):
+    """A log that answers later, as one in another mailbox does: when `answer` is called."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._asked: deque[Callable[[], None]] = deque()
+
+    def page(self, after: int, **options: Any) -> Later[Page]:
+        asked = super().page
+        return self._later(lambda: asked(after, **options))
+
+    def first_lacked(self, vector: VersionVector) -> Later[int]:
+        asked = super().first_lacked
+        return self._later(lambda: asked(vector))
+
+    def answer(self, count: int = 1_000_000) -> None:
+        """Answer what was asked by now and what is asked meanwhile, or the first few."""
+        while self._asked and count:
+            count -= 1
+            self._asked.popleft()()
+
+    def _later(self, ask: Callable[[], Later[T]]) -> Later[T]:
+        later: Later[T] = Later()
+        self._asked.append(lambda: ask().then(later.follow))
+        return later
 
 
 class HeldDisk:
@@ -73,13 +101,19 @@ class HeldDisk:
 
 
 def open_log(
-    node_id: str, clock: ManualClock, *, store: Store | None = None, disk: Disk | None = None, seed: int = 0
+    node_id: str,
+    clock: ManualClock,
+    *,
+    store: Store | None = None,
+    disk: Disk | None = None,
+    seed: int = 0,
+    kind: type[PairLog] = PairLog,
 ) -> PairLog:
     """A real log, in memory unless there is a store; its random numbers follow from the node's name and `seed`."""
     store = store or MemoryStore()
     state = store.open()
     timer = HybridTimer(node_id, clock.now_ms, after_ms=state.clock_ms)
-    log = PairLog(disk or InlineDisk(store), state, timer=timer, clock=clock, random=Random(f"{node_id} {seed}"))
+    log = kind(disk or InlineDisk(store), state, timer=timer, clock=clock, random=Random(f"{node_id} {seed}"))
     log.store = store
     return log
 
@@ -223,7 +257,13 @@ class Stranger:
     """Somebody who says what a test makes them say, to a real role that accepted (or dialled) them."""
 
     def __init__(
-        self, role: type[BaseSync] = PeerSync, *, dials: bool = True, connects: bool = True, catches: bool = True, **options: Any
+        self,
+        role: type[BaseSync] = PeerSync,
+        *,
+        dials: bool = True,
+        connects: bool = True,
+        catches: bool = True,
+        **options: Any,
     ) -> None:
         self.clock = ManualClock(NOW_MS)
         local = LocalPair()
@@ -282,7 +322,9 @@ def event_of(meta_or_type: str, **more: Any) -> dict[str, Any]:
     return {"type": meta_or_type, **more}
 
 
-def wire_event(seq: int, type_: str = "a", *, epoch: str = "e", ms: int = 0, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def wire_event(
+    seq: int, type_: str = "a", *, epoch: str = "e", ms: int = 0, **more: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """An event and its meta as a node sends them in `sync`."""
     return {"type": type_, **more}, {"id": [ms, seq], "time": ms, "dot": [epoch, seq]}
 

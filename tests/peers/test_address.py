@@ -1,0 +1,84 @@
+"""How an address is read, refused and shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from peers.connections.address import Target, parse_address, show_address
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "uri"),
+    [
+        ("192.168.1.7:44321", "192.168.1.7", "ws://192.168.1.7:44321/"),
+        ("kitchen.local:80", "kitchen.local", "ws://kitchen.local:80/"),
+        ("[::1]:80", "::1", "ws://[::1]:80/"),
+        ("[fe80::1%2]:80", "fe80::1%2", "ws://[fe80::1]:80/"),
+        ("[fe80::1%eth0]:80", "fe80::1%eth0", "ws://[fe80::1]:80/"),
+    ],
+)
+def test_reads_an_address(address: str, host: str, uri: str) -> None:
+    target = parse_address(address)
+
+    assert (target.host, target.uri) == (host, uri)
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("", "is not an address"),
+        ("kitchen", "is not an address"),
+        ("kitchen:", "is not an address"),
+        (":80", "is not an address"),
+        ("ws://kitchen:80", "is not an address"),
+        ("::1:80", "IPv6"),
+        ("kitchen:0", "from 1 to 65535"),
+        ("kitchen:65536", "from 1 to 65535"),
+        ("kitchen:80\n", "is not an address"),
+        ("kitchen:٨٠", "is not an address"),
+        ("192.168.1:80", "no IPv4 address"),
+        ("a b:80", "no host name"),
+        ("user@kitchen:80", "no host name"),
+        ("a..b:80", "no host name"),
+        ("a" * 64 + ":80", "no host name"),
+        ("[kitchen]:80", "no IPv6 address"),
+        ("[fe80::1]:80", "name the interface"),
+    ],
+)
+def test_refuses_a_bad_address_with_a_sentence(address: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        parse_address(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "host"), [("0.0.0.0:0", "0.0.0.0"), ("[::]:0", "::"), ("localhost:0", "localhost")]
+)
+def test_takes_port_0_where_it_listens(address: str, host: str) -> None:
+    assert parse_address(address, is_dialled=False) == Target(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [("kitchen:65536", "or 0 for any free one"), ("a b:0", "no host name"), ("[fe80::1]:0", "name the interface")],
+)
+def test_refuses_a_bad_address_to_listen_on_too(address: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        parse_address(address, is_dialled=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (("192.168.1.7", 80), "192.168.1.7:80"),
+        (("::ffff:192.168.1.7", 80, 0, 0), "192.168.1.7:80"),
+        (("::1", 80, 0, 0), "[::1]:80"),
+        (("fe80::1", 80, 0, 2), "[fe80::1%2]:80"),
+        (("fe80::1%eth0", 80, 0, 2), "[fe80::1%eth0]:80"),
+        (None, "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_shows_an_address_as_people_write_it(name: Any, shown: str) -> None:
+    assert show_address(name) == shown

@@ -1,0 +1,136 @@
+"""Listeners by event name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from peers.emitter import Emitter
+
+
+@pytest.fixture
+def emitter() -> Emitter:
+    return Emitter()
+
+
+def test_calls_listeners_in_the_order_in_which_they_came(emitter: Emitter) -> None:
+    seen: list[Any] = []
+    emitter.on("a", lambda *args: seen.append(("first", args)))
+    emitter.on("a", lambda *args: seen.append(("second", args)))
+
+    emitter.emit("a", 1, 2)
+    emitter.emit("b", 3)
+
+    assert seen == [("first", (1, 2)), ("second", (1, 2))]
+
+
+def test_one_function_may_listen_twice(emitter: Emitter) -> None:
+    seen: list[int] = []
+    undo = emitter.on("a", seen.append)
+    emitter.on("a", seen.append)
+
+    emitter.emit("a", 1)
+    undo()
+    undo()
+    emitter.emit("a", 2)
+
+    assert seen == [1, 1, 2]
+
+
+def test_once_is_once(emitter: Emitter) -> None:
+    seen: list[int] = []
+    emitter.once("a", seen.append)
+
+    emitter.emit("a", 1)
+    emitter.emit("a", 2)
+
+    assert seen == [1]
+    assert not emitter.has_listeners("a")
+
+
+def test_once_is_once_even_if_it_emits_itself(emitter: Emitter) -> None:
+    seen: list[int] = []
+
+    def again(number: int) -> None:
+        seen.append(number)
+        emitter.emit("a", number + 1)
+
+    emitter.once("a", again)
+    emitter.emit("a", 1)
+
+    assert seen == [1]
+
+
+def test_once_can_be_undone(emitter: Emitter) -> None:
+    seen: list[int] = []
+
+    emitter.once("a", seen.append)()
+    emitter.emit("a", 1)
+
+    assert seen == []
+
+
+def test_one_that_leaves_during_an_emit_is_not_called_any_more(emitter: Emitter) -> None:
+    seen: list[str] = []
+    emitter.on("a", lambda: undo())
+    undo = emitter.on("a", lambda: seen.append("late"))
+
+    emitter.emit("a")
+
+    assert seen == []
+
+
+def test_one_that_comes_during_an_emit_waits_for_the_next(emitter: Emitter) -> None:
+    seen: list[str] = []
+    emitter.once("a", lambda: emitter.on("a", lambda: seen.append("new")))
+
+    emitter.emit("a")
+    assert seen == []
+    emitter.emit("a")
+
+    assert seen == ["new"]
+
+
+def test_one_that_fails_does_not_stop_the_others(emitter: Emitter) -> None:
+    seen: list[int] = []
+
+    def fail(_: int) -> None:
+        raise KeyError("mine")
+
+    emitter.on("a", fail)
+    emitter.on("a", seen.append)
+
+    with pytest.raises(KeyError, match="mine"):
+        emitter.emit("a", 1)
+    assert seen == [1]
+
+
+def test_clear_forgets_everybody(emitter: Emitter) -> None:
+    seen: list[int] = []
+    undo = emitter.on("a", seen.append)
+
+    emitter.clear()
+    undo()
+    emitter.emit("a", 1)
+
+    assert seen == []
+    assert not emitter.has_listeners("a")
+
+
+def test_clear_during_an_emit_stops_it(emitter: Emitter) -> None:
+    seen: list[str] = []
+    emitter.on("a", emitter.clear)
+    emitter.on("a", lambda: seen.append("late"))
+
+    emitter.emit("a")
+
+    assert seen == []
+
+
+def test_knows_who_listens(emitter: Emitter) -> None:
+    assert not emitter.has_listeners("a")
+    undo = emitter.on("a", print)
+    assert emitter.has_listeners("a")
+    undo()
+    assert not emitter.has_listeners("a")
