@@ -75,6 +75,8 @@ class Member:
     """The run that was sighted or greeted last: its boot id."""
     boots: tuple[str, ...] = ()
     """Boot ids that its greetings showed, newest last."""
+    returns: int = 0
+    """How often a boot id came back that another one had replaced."""
     is_cloned: bool = False
     """Two machines answer under this node's key."""
 
@@ -97,15 +99,16 @@ def sighted(member: Member, addresses: tuple[str, ...], instance: str, now_secon
 
 
 MAX_BOOTS = 4
+CLONE_RETURNS = 3
+"""A late greeting of a run that has ended makes two: it comes back, and then the living one does."""
 
 
 def greeted(member: Member, boot: str) -> Member:
-    """`member` after a greeting. A boot id that an other one had replaced comes back only if there are two of that node."""
-    if boot in member.boots[:-1]:
-        return replace(member, is_cloned=True)
-    if member.boots[-1:] != (boot,):
-        member = replace(member, boots=(*member.boots, boot)[-MAX_BOOTS:])
-    return replace(member, instance=boot)
+    """`member` after a greeting. Boot ids that replace each other again and again are two machines under one key."""
+    returns = member.returns + (boot in member.boots[:-1])
+    boots = (*(known for known in member.boots if known != boot), boot)[-MAX_BOOTS:]
+    is_cloned = member.is_cloned or returns >= CLONE_RETURNS
+    return replace(member, boots=boots, returns=returns, is_cloned=is_cloned, instance=boot)
 
 
 def surplus_member(members: dict[str, Member]) -> str | None:

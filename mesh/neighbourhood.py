@@ -173,8 +173,8 @@ class Neighbourhood:
         self._forgive(other_node_id, only_paused=True)
         member = membership.greeted(before, link.boot)
         if member.is_cloned:
-            news = [] if before.is_cloned else [self._clone_notice(other_node_id)]
-            return [*self._keep(member), *self._close(self._keys_of(other_node_id), "cloned"), *news]
+            closed = self._close(self._keys_of(other_node_id), "cloned")
+            return [*self._keep(member), *closed, self._clone_notice(other_node_id)]
         was_met = self._met(other_node_id, but=key)
         actions = self._keep(membership.moved(member, "met", now_seconds))
         links = [other.link for other in self._sessions_of(other_node_id) if other.link is not None]
@@ -264,7 +264,7 @@ class Neighbourhood:
         for subject in sorted(self.failures):
             self._forgive(subject)
         for node_id, member in sorted(self.members.items()):
-            self.members[node_id] = replace(member, is_cloned=False, boots=member.boots[-1:])
+            self.members[node_id] = replace(member, is_cloned=False, returns=0, boots=member.boots[-1:])
             if member.state == "refused":
                 self._move(node_id, "renewed", now_seconds)
         return self.on_free()
@@ -290,8 +290,10 @@ class Neighbourhood:
         )
 
     def is_paused(self, node_id: str, boot: str) -> bool:
-        """Whether a session with this run of a node is paused; another run than those that failed gets a new chance."""
+        """Whether no session may be with this run of a node; another run than those that failed gets a new chance."""
         member = self.members.get(node_id)
+        if member is not None and member.is_cloned:
+            return True
         return self._is_paused(node_id) and (member is None or not member.boots or boot in member.boots)
 
     def _consider(self, subject: str) -> list[Action]:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mesh.actors.disk import ThreadDisk
-from mesh.actors.log_keeper import KeptLog
+from mesh.actors.log_keeper import KeptLog, safely
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
 from mesh.actors.request import Request
@@ -166,7 +166,7 @@ class Node:
 
         Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
         """
-        return self._emitter.on(event, listener)
+        return self._emitter.on(event, safely(listener, event))
 
     def status(self) -> Later[Status]:
         """What `mesh status --json` prints."""

@@ -59,7 +59,9 @@ class Later(Generic[T]):
         self._resolve(None, exception)
 
     def follow(self, other: Later[T]) -> None:
-        """Resolve as `other` was; fits `other.then(later.follow)`."""
+        """Resolve as `other` was; fits `other.then(later.follow)`. Raises RuntimeError if `other` is open."""
+        if not other._is_done:
+            raise RuntimeError("not resolved yet")
         self._resolve(other._value, other._exception)
 
     def then(self, reaction: Callable[[Later[T]], None]) -> None:

@@ -43,7 +43,7 @@ class SyncError(Exception):
         if self.received:
             return f"{self.other_node_id or 'the other end'} sent {_shown(self.type)}{detail}"
         if self.other_node_id:
-            return f"{self.other_node_id}: {self.type}{detail}"
+            return f"{self.other_node_id}: {_shown(self.type)}{detail}"
         return self.description
 
 
@@ -78,8 +78,8 @@ def _shown(value: Any) -> str:
     """What the other end sent, made fit for a terminal and a log: short, and nothing in it that steers a screen."""
     try:
         text = str(value)
-    except RecursionError:
-        text = "something nested too deeply"
+    except (RecursionError, ValueError):  # a number may have too many digits
+        text = "something too deep or too long to show"
     if len(text) > MAX_SHOWN:
         text = text[:MAX_SHOWN] + "..."
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -114,6 +114,18 @@ class InTurnDisk:
         return self._disk.close()
 
 
+def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
+    """`listener`, but what it raises is logged: a bug of the application must not take an actor of ours down."""
+
+    def call(*args: Any) -> None:
+        try:
+            listener(*args)
+        except Exception:
+            LOG.exception("a listener of %r failed", event)
+
+    return call
+
+
 class KeptLog:
     """The log as sessions and the node's facade see it: what was last published, and requests to the keeper.
 
@@ -136,14 +148,7 @@ class KeptLog:
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         """Listen to one of the events above; returns the undo. What a listener raises is logged, and stops nothing."""
-
-        def call(*args: Any) -> None:
-            try:
-                listener(*args)
-            except Exception:  # a bug of the application must not take the log down with it
-                LOG.exception("a listener of the log's %s failed", event)
-
-        return self._emitter.on(event, call)
+        return self._emitter.on(event, safely(listener, event))
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
         """As Log.add."""

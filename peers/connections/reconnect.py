@@ -52,6 +52,7 @@ class Reconnect:
         self._max_delay = max_delay
         self._attempts = attempts
         self._resets_on_connect = resets_on_connect
+        self._is_open = connection.connected
         self._is_opening = False
         self._connects = 0
         """Since the last success."""
@@ -85,7 +86,7 @@ class Reconnect:
         """Open it now, and again after every loss. While it waits for its next attempt, that attempt begins at once."""
         self.reconnecting = True
         self._cancel()
-        if not self.inner.connected and not self._is_opening:
+        if not self._is_open and not self._is_opening:  # one that is closing is opened again once it has closed
             self._is_opening = True
             self._connects += 1
             self.inner.connect()
@@ -108,12 +109,12 @@ class Reconnect:
             undo()
 
     def _on_connect(self) -> None:
-        self._is_opening = False
+        self._is_open, self._is_opening = True, False
         if self._resets_on_connect:
             self.reset()
 
     def _on_disconnect(self, _reason: str) -> None:
-        self._is_opening = False
+        self._is_open = self._is_opening = False
         if not self.reconnecting:
             return
         self.failures += 1

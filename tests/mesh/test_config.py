@@ -58,7 +58,7 @@ def test_a_name_that_fits_is_taken_as_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a~b", "a:b", "a\n", "x" * 65, "é"])
 def test_a_name_that_does_not_fit_is_a_sentence(name: str) -> None:
-    with pytest.raises(MeshError, match="the name .* cannot be used: take 1 to 64 letters, digits"):
+    with pytest.raises(MeshError, match=r"the name .* cannot be used: take 1 to 64 letters, digits"):
         check_name(name, "the name")
 
 

@@ -77,7 +77,14 @@ def test_without_a_name_the_host_lends_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("host", "name"),
-    [("kitchen", "kitchen"), ("kitchen.lan", "kitchen"), ("küche 7", "k-che-7"), ("", "node"), ("漢字", "node"), ("x" * 99, "x" * 64)],
+    [
+        ("kitchen", "kitchen"),
+        ("kitchen.lan", "kitchen"),
+        ("küche 7", "k-che-7"),
+        ("", "node"),
+        ("漢字", "node"),
+        ("x" * 99, "x" * 64),
+    ],
 )
 def test_a_hosts_name_is_made_to_fit(monkeypatch: pytest.MonkeyPatch, host: str, name: str) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: host)
@@ -85,7 +92,9 @@ def test_a_hosts_name_is_made_to_fit(monkeypatch: pytest.MonkeyPatch, host: str,
     assert default_name() == name
 
 
-@pytest.mark.parametrize(("what", "sentence"), [("name", "this home's name is a for good"), ("mesh", "this home's mesh is a for good")])
+@pytest.mark.parametrize(
+    ("what", "sentence"), [("name", "this home's name is a for good"), ("mesh", "this home's mesh is a for good")]
+)
 def test_another_name_or_mesh_for_the_same_home_is_an_error(tmp_path: Path, what: str, sentence: str) -> None:
     open_home(tmp_path, name="a", mesh="a")
 
@@ -148,7 +157,7 @@ def test_damaged_facts_are_never_replaced(tmp_path: Path, content: bytes) -> Non
 def test_a_home_runs_once(tmp_path: Path) -> None:
     home = Home(tmp_path)
 
-    with pytest.raises(MeshError, match="a node runs in .* already: stop it with"):
+    with pytest.raises(MeshError, match=r"a node runs in .* already: stop it with"):
         Home(tmp_path)
     home.close()
     home.close()
@@ -159,14 +168,14 @@ def test_a_home_runs_once(tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_read_is_a_sentence(tmp_path: Path, which: str) -> None:
     (tmp_path / which).mkdir()
 
-    with pytest.raises(MeshError, match="the home .* cannot be used: Is a directory"):
+    with pytest.raises(MeshError, match=r"the home .* cannot be used: Is a directory"):
         Home(tmp_path)
 
 
 def test_a_file_is_no_home(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(MeshError, match="the home .* cannot be used"):
+    with pytest.raises(MeshError, match=r"the home .* cannot be used"):
         Home(tmp_path / "file")
 
 
@@ -184,4 +193,4 @@ def test_a_crash_while_facts_are_written_leaves_the_old_ones(tmp_path: Path) -> 
 def test_the_id_comes_from_the_public_key() -> None:
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
-    assert make_node_id("kitchen", key) == "kitchen~cpu6xnr2"
+    assert make_node_id("kitchen", key) == "kitchen~copdsqhg"

@@ -91,10 +91,12 @@ def test_only_so_many_addresses_are_kept() -> None:
         (["run1", "run1"], False),
         (["run1", "run2", "run3", "run4", "run5", "run6"], False),
         (["run1", "run2", "run2"], False),
-        (["run1", "run2", "run1"], True),
+        (["run1", "run2", "run1", "run2"], False),
+        (["run1", "run2", "run1", "run2", "run1"], True),
+        (["run1", "run2", "run1", "run3", "run2", "run1"], True),
     ],
 )
-def test_two_runs_that_take_turns_are_a_cloned_home(boots: list[str], is_cloned: bool) -> None:
+def test_runs_that_take_turns_are_a_cloned_home_and_one_late_greeting_is_not(boots: list[str], is_cloned: bool) -> None:
     member = FOUND
     for boot in boots:
         member = greeted(member, boot)

@@ -110,7 +110,7 @@ def test_status_says_who_is_paused_and_why() -> None:
 
 def test_status_says_who_is_cloned() -> None:
     around = met()
-    for number, boot in enumerate(("run2", "run1"), 2):
+    for number, boot in enumerate(("run2", "run1", "run2", "run1"), 2):
         key = f"accepted:{number}"
         around.on_accepted(key, "x:1")
         around.on_greeted(key, "a", Link(key, key, False, boot, 0.0), (), "x:1", 0.0)

@@ -36,7 +36,14 @@ def test_the_smaller_id_dials_first(own: str, other: str, seconds: float) -> Non
 BOTH = ("c-ours", "c-theirs", "c-ours-again", "c-theirs-again")
 CASES = [
     ("a single connection stays", "a", [OURS], OURS, (), []),
-    ("of two that crossed the smaller id closes the one that it did not dial", "a", [OURS, THEIRS], THEIRS, BOTH, ["theirs"]),
+    (
+        "of two that crossed the smaller id closes the one that it did not dial",
+        "a",
+        [OURS, THEIRS],
+        THEIRS,
+        BOTH,
+        ["theirs"],
+    ),
     ("whichever of them greeted last", "a", [OURS, THEIRS], OURS, BOTH, ["theirs"]),
     ("and the larger id leaves both alone", "z", [OURS, THEIRS], THEIRS, BOTH, []),
     ("of two that we dialled the newer stays", "a", [OURS, again(OURS)], again(OURS), BOTH, ["ours"]),
@@ -50,7 +57,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("own", "links", "newest", "held", "closed"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("own", "links", "newest", "held", "closed"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
 def test_of_several_connections_one_stays(
     own: str, links: list[Link], newest: Link, held: tuple[str, ...], closed: list[str]
 ) -> None:

@@ -54,6 +54,7 @@ class End:
     def __init__(self, world: TwoEnds, node_id: str, run: int, static: tuple[str, ...]) -> None:
         self.world = world
         self.node_id = node_id
+        self.run = run
         self.neighbourhood = Neighbourhood(node_id, f"{node_id}{run}", static)
         self.talks: dict[str, Talk] = {}
         self.reports: deque[Callable[[], list[Action] | None]] = deque()
@@ -178,9 +179,18 @@ class TwoEnds:
                     found.append(partial(self.dial, end, talk))
         for wire in self.wires:
             for to, frames in enumerate(wire.frames):
-                if frames:
+                if frames and not self._must_wait(wire, to):
                     found.append(partial(self._deliver, wire, to))
         return found
+
+    def _must_wait(self, wire: Wire, to: int) -> bool:
+        """What an earlier run of a node sent comes before what the next one sends; sightings may overtake it."""
+        receiver, sender = wire.ends[to][0], wire.ends[1 - to][0]
+        return any(
+            frames and other.ends[side][0] is receiver and other.ends[1 - side][0].run < sender.run
+            for other in self.wires
+            for side, frames in enumerate(other.frames)
+        )
 
     def _may_dial(self, end: End, talk: Talk, with_redials: bool) -> bool:
         if talk.is_first:

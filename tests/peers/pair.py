@@ -14,7 +14,7 @@ from peers.connections.connection import Connection
 from peers.connections.local_pair import LocalPair
 from peers.created import HybridTimer
 from peers.disk import Disk, InlineDisk
-from peers.entry import Entry
+from peers.entry import Entry, encode_event
 from peers.later import Later
 from peers.log import Log
 from peers.peer_sync import PeerSync
@@ -58,6 +58,11 @@ class AskedLog(PairLog):
     def first_lacked(self, vector: VersionVector) -> Later[int]:
         asked = super().first_lacked
         return self._later(lambda: asked(vector))
+
+    @property
+    def asked(self) -> int:
+        """How many questions wait for their answer."""
+        return len(self._asked)
 
     def answer(self, count: int = 1_000_000) -> None:
         """Answer what was asked by now and what is asked meanwhile, or the first few."""
@@ -318,10 +323,6 @@ def hello(vector: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     return {"boot": "b1", "connection": "c1", "held": [], "vector": vector or {}, **more}
 
 
-def event_of(meta_or_type: str, **more: Any) -> dict[str, Any]:
-    return {"type": meta_or_type, **more}
-
-
 def wire_event(
     seq: int, type_: str = "a", *, epoch: str = "e", ms: int = 0, **more: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -331,3 +332,18 @@ def wire_event(
 
 def sentences(errors: Sequence[Any]) -> list[str]:
     return [str(error) for error in errors]
+
+
+def fill(log: PairLog, count: int, prefix: str = "e") -> list[str]:
+    names = [f"{prefix}{number:05}" for number in range(count)]
+    log.add_batch([({"type": name}, None) for name in names])
+    return names
+
+
+def syncs(sent: list[Any]) -> list[Any]:
+    return [message for message in sent if message[0] == "sync"]
+
+
+def received(seq: int, type_: str = "r", *, epoch: str = "e", ms: int = 0, time: int = 0) -> Entry:
+    ms = ms or seq
+    return Entry((ms, "attic", 0), time or ms, encode_event({"type": type_}), b"", (epoch, seq))

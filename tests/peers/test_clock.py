@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from peers.clock import LoopClock, ManualClock
 
@@ -19,8 +20,12 @@ def test_stands_still_until_it_is_turned() -> None:
 def test_calls_what_is_due_in_order_and_at_its_time() -> None:
     clock = ManualClock(0)
     seen: list[tuple[str, int]] = []
+
+    def note(name: str) -> None:
+        seen.append((name, clock.now_ms()))
+
     for name, delay in (("c", 30), ("a", 10), ("b", 10), ("d", 31)):
-        clock.call_later(delay, lambda name=name: seen.append((name, clock.now_ms())))
+        clock.call_later(delay, partial(note, name))
 
     clock.advance(30)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from peers.clock import Undo
 from peers.emitter import Emitter
 
 
@@ -73,8 +74,9 @@ def test_once_can_be_undone(emitter: Emitter) -> None:
 
 def test_one_that_leaves_during_an_emit_is_not_called_any_more(emitter: Emitter) -> None:
     seen: list[str] = []
-    emitter.on("a", lambda: undo())
-    undo = emitter.on("a", lambda: seen.append("late"))
+    undos: list[Undo] = []
+    emitter.on("a", lambda: [undo() for undo in undos])
+    undos.append(emitter.on("a", lambda: seen.append("late")))
 
     emitter.emit("a")
 

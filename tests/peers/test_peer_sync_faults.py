@@ -248,7 +248,7 @@ def test_a_received_error_may_be_nested_deeply() -> None:
 
 def test_nothing_is_taken_after_a_fault() -> None:
     stranger = Stranger(connects=False)
-    said = [
+    said: list[list[Any]] = [
         ["connect", 5, "left", 0, GOOD],
         ["sync", 1, *wire_event(1, "before")],
         ["dance"],
@@ -267,7 +267,7 @@ def test_nothing_is_taken_after_a_fault() -> None:
 
 def test_nothing_is_taken_after_a_received_error() -> None:
     stranger = Stranger(connects=False)
-    said = [["connect", 5, "left", 0, GOOD], ["error", "own"], ["sync", 1, *wire_event(1)]]
+    said: list[list[Any]] = [["connect", 5, "left", 0, GOOD], ["error", "own"], ["sync", 1, *wire_event(1)]]
     stranger._theirs.on("connect", lambda: [stranger.say(*message) for message in said])
 
     stranger.dialler.connect()

@@ -158,7 +158,7 @@ def test_a_short_id_before_the_other_end_said_its_name_is_of_the_wrong_format() 
         Protocol5("right").decode(b'["sync",1,{"type":"a"},{"id":0,"time":0}]')
 
 
-@pytest.mark.parametrize("value", [object(), {1j: 2}, "\ud800"], ids=repr)
+@pytest.mark.parametrize("value", [object(), {1j: 2}, "\ud800"], ids=["object", "key", "surrogate"])
 def test_what_json_cannot_say_is_a_value_error(value: Any) -> None:
     for message in (Custom("own", (value,)), Error("own", value), Headers({"a": value})):
         with pytest.raises(ValueError, match="cannot be written as JSON"):

@@ -87,7 +87,7 @@ def test_options_nested_too_deeply_are_survived() -> None:
     for _ in range(100_000):
         nested = [nested]
 
-    assert "nested too deeply" in describe("wrong-format", nested)
+    assert "too deep" in describe("wrong-format", nested)
     while nested:  # taken apart bit by bit, so that it is not freed in one deep recursion
         nested = nested[0]
 

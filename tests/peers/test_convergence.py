@@ -1,0 +1,245 @@
+"""Whatever happens to logs and links: in the end everybody has the same, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pair import NOW_MS, AskedLog, HeldDisk, open_log
+
+from peers.clock import ManualClock
+from peers.connections.local_pair import LocalPair
+from peers.created import Created
+from peers.later import Later
+from peers.peer_sync import PeerSync
+from peers.stores.memory_store import MemoryStore
+
+NAMES = "abcde"
+QUIET_ROUNDS = 1_000
+
+
+class SlowPair(LocalPair):
+    """A link on which everything waits until it is pumped, and is lost when the link is cut."""
+
+    def soon(self, work: Callable[[], None]) -> None:
+        self._queue.append(work)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def pump(self, count: int) -> None:
+        for _ in range(min(count, len(self._queue))):
+            self._queue.popleft()()
+
+    def cut(self) -> None:
+        self._queue.clear()
+        self.left._is_opening = False
+        self.left._close("cut")
+
+
+class Room:
+    """One node: a log, a disk that holds its work, and roles on its links."""
+
+    def __init__(self, name: str, skew_ms: int) -> None:
+        self.name = name
+        self.clock = ManualClock(NOW_MS + skew_ms)
+        self.lives = 0
+        self.store = MemoryStore()
+        self.snapshot = deepcopy(self.store)
+        self.roles: dict[str, PeerSync] = {}
+        self.begin(self.store)
+
+    def begin(self, store: MemoryStore) -> None:
+        """Another life, on this store; what waited for the disk in the last one is lost."""
+        self.lives += 1
+        self.store = store
+        self.disk = HeldDisk(store)
+        log = open_log(self.name, self.clock, store=store, disk=self.disk, seed=self.lives, kind=AskedLog)
+        assert isinstance(log, AskedLog)
+        self.log = log
+
+    @property
+    def known(self) -> dict[Created, bytes]:
+        return {entry.created: entry.body for entry in self.store.each(limit=10**6)}
+
+
+class House:
+    """Rooms with links, some open, and a list of what was acknowledged."""
+
+    def __init__(self, skews_ms: list[int]) -> None:
+        self.rooms = {name: Room(name, skew) for name, skew in zip(NAMES, skews_ms, strict=False)}
+        self.names = list(self.rooms)
+        self.links: dict[tuple[str, str], SlowPair] = {}
+        self.added: list[Later[Any]] = []
+        self.gone: set[Created] = set()
+        self.count = 0
+
+    # What may happen
+
+    def add(self, place: int, kind: int) -> None:
+        self.count += 1
+        meta: dict[str, Any] | None = None
+        name = f"e{self.count}"
+        if kind % 4 == 0:  # a client that offers the same event here and there
+            meta, name = {"created": (NOW_MS, "client", kind)}, f"same{kind}"
+        if kind % 7 == 0:  # two clients under one id, with different events
+            meta = {"created": (NOW_MS, "twins", kind), "time": NOW_MS}
+        self.added.append(self._room(place).log.add({"type": name}, meta))
+
+    def work(self, place: int, count: int) -> None:
+        self._room(place).disk.release(count)
+
+    def answer(self, place: int, count: int) -> None:
+        self._room(place).log.answer(count)
+
+    def connect(self, one: int, other: int) -> None:
+        first, second = self._room(one).name, self._room(other).name
+        if first == second or (second, first) in self.links:
+            return
+        if (first, second) not in self.links:
+            self.links[first, second] = SlowPair()
+            self._furnish((first, second))
+        link = self.links[first, second]
+        if not link.left.connected and not link.left._is_opening:
+            link.left.connect()
+
+    def cut(self, place: int, _: int) -> None:
+        if self.links:
+            self._link(place).cut()
+
+    def deliver(self, place: int, count: int) -> None:
+        if self.links:
+            self._link(place).pump(count)
+
+    def crash(self, place: int, _: int) -> None:
+        self._restart(self._room(place), self._room(place).store)
+
+    def wipe(self, place: int, _: int) -> None:
+        self._restart(self._room(place), MemoryStore())
+
+    def keep(self, place: int, _: int) -> None:
+        room = self._room(place)
+        room.snapshot = deepcopy(room.store)
+
+    def restore(self, place: int, _: int) -> None:
+        room = self._room(place)
+        self._restart(room, deepcopy(room.snapshot))
+
+    def wait(self, place: int, ms: int) -> None:
+        self._room(place).clock.advance(ms)
+
+    # The end
+
+    def settle(self) -> None:
+        """Connect all in a ring, and let everything happen that can."""
+        for index in range(len(self.names)):
+            self.connect(index, (index + 1) % len(self.names))
+        for link in self.links.values():
+            if not link.left.connected and not link.left._is_opening:
+                link.left.connect()
+        for _ in range(QUIET_ROUNDS):
+            if not any(link.waiting for link in self.links.values()) and not any(
+                room.disk.waiting or room.log.asked for room in self.rooms.values()
+            ):
+                return
+            for link in self.links.values():
+                link.pump(1_000)
+            for room in self.rooms.values():
+                room.disk.release()
+                room.log.answer()
+        raise AssertionError("it does not go quiet")
+
+    def check(self) -> None:
+        shown = {room.name: room.store.each(limit=10**6) for room in self.rooms.values()}
+        first = [(entry.created, entry.time, entry.body) for entry in shown["a"]]
+        for entries in shown.values():
+            assert [(entry.created, entry.time, entry.body) for entry in entries] == first
+            assert len({entry.created for entry in entries}) == len(entries)
+        assert first == sorted(first, key=lambda item: (item[1], item[0]))
+        known = {created for created, _, _ in first}
+        for later in self.added:
+            if later.is_done and later.exception is None and later.result() is not None:
+                created = later.result()["created"]
+                assert created in known or created in self.gone
+        vectors = [room.log.published.state.vector for room in self.rooms.values()]
+        assert all(vector == vectors[0] for vector in vectors)
+        for room in self.rooms.values():
+            for role in room.roles.values():
+                assert role.state == "synchronized" and role.lag == 0
+
+    def _room(self, place: int) -> Room:
+        return self.rooms[self.names[place % len(self.names)]]
+
+    def _link(self, place: int) -> SlowPair:
+        return list(self.links.values())[place % len(self.links)]
+
+    def _restart(self, room: Room, store: MemoryStore) -> None:
+        mine = [key for key in self.links if room.name in key]
+        for key in mine:
+            self.links[key].cut()
+            for name in key:
+                self.rooms[name].roles.pop("".join(key)).destroy()
+            self.links[key]._queue.clear()
+        elsewhere = {created for other in self.rooms.values() if other is not room for created in other.known}
+        store.open()
+        left = {entry.created for entry in store.each(limit=10**6)}
+        self.gone |= room.known.keys() - elsewhere - left
+        room.begin(store)
+        for key in mine:
+            self.links[key] = SlowPair()
+            self._furnish(key)
+
+    def _furnish(self, key: tuple[str, str]) -> None:
+        link = self.links[key]
+        for name, connection in zip(key, (link.left, link.right), strict=True):
+            room = self.rooms[name]
+            random = Random(f"{name} {key} {room.lives}")
+            role = PeerSync(name, room.log, connection, clock=room.clock, random=random, timeout=None, ping=None)
+            room.roles["".join(key)] = role
+
+
+COMMON = ["add", "add", "work", "answer", "deliver", "deliver", "connect"]
+RARE = ["cut", "crash", "wipe", "keep", "restore", "wait"]
+COUNTS = [0, 1, 2, 3, 4, 7, 100]
+
+places = st.integers(0, 4)
+common = st.tuples(st.sampled_from(COMMON), places, st.sampled_from(COUNTS))
+rare = st.tuples(st.sampled_from(RARE), places, places)
+steps = st.lists(common | common | rare, max_size=80)
+
+
+@given(st.lists(st.integers(-5_000, 5_000), min_size=2, max_size=5), steps)
+@settings(max_examples=100, deadline=None)
+def test_everybody_has_the_same_in_the_end_and_nothing_acknowledged_is_lost(
+    skews_ms: list[int], steps: list[tuple[str, int, int]]
+) -> None:
+    house = House(skews_ms)
+
+    for step, place, count in steps:
+        getattr(house, step)(place, count)
+    house.settle()
+
+    house.check()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_everybody_has_the_same_after_a_long_life_too(seed: int) -> None:
+    random = Random(seed)
+    house = House([random.randint(-5_000, 5_000) for _ in range(2 + seed % 4)])
+    losses = RARE if seed % 2 else ["cut", "wait"]
+
+    for _ in range(300):
+        step = random.choice(losses if random.random() < 0.15 else COMMON)
+        getattr(house, step)(random.randrange(5), random.choice(COUNTS))
+        if random.random() < 0.02:
+            house.settle()
+    house.settle()
+
+    house.check()
+    assert len(house.rooms["a"].known) > 0
