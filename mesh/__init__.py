@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mesh.actions import Notice
     from mesh.errors import MeshError
-    from mesh.neighbourhood import Notice
     from mesh.node import Node, NodeLog
 
 __all__ = ["MeshError", "Node", "NodeLog", "Notice"]
@@ -14,7 +14,7 @@ _PLACES = {
     "MeshError": "mesh.errors",
     "Node": "mesh.node",
     "NodeLog": "mesh.node",
-    "Notice": "mesh.neighbourhood",
+    "Notice": "mesh.actions",
 }
 
 if not TYPE_CHECKING:

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import typer
-from typer.core import TyperGroup
+import click
+from click.exceptions import Exit
 
 from mesh import options, output
 from mesh.cli import INTERRUPTED
 from mesh.errors import MeshError
+from mesh.paths import default_home
+
+WRONG_USAGE = 2
 
 
-class QuietGroup(TyperGroup):
+class QuietGroup(click.Group):
     """Turns whatever a command runs into a sentence and an exit code."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # as they stand in this file, not by the alphabet
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            # Said here, since Click 8.1 makes a success of it.
+            click.echo(ctx.get_help(), err=True)
+            raise Exit(WRONG_USAGE)
+        try:
+            return super().parse_args(ctx, args)
+        except KeyboardInterrupt:
+            raise Exit(INTERRUPTED) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
+            raise Exit(INTERRUPTED) from None
         except output.OutputClosed:
-            raise typer.Exit(0) from None  # whoever read our output has seen enough
+            raise Exit(0) from None  # whoever read our output has seen enough
         except MeshError as error:
             self._fail(str(error))
         except OSError as error:
@@ -32,21 +48,13 @@ class QuietGroup(TyperGroup):
 
     def _fail(self, sentence: str) -> None:
         output.complain(sentence)
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
-app = typer.Typer(
-    cls=QuietGroup,
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-
-
-@app.callback()
-def start(context: typer.Context, home: options.Home = None) -> None:
+@click.group("mesh", cls=QuietGroup, context_settings={"help_option_names": ["--help", "-h"]})
+@options.home
+@click.pass_context
+def app(context: click.Context, home: Path | None) -> None:
     """One shared event log on every machine of a LAN: write anywhere, offline too; no server, nothing to configure.
 
     \b
@@ -58,16 +66,26 @@ def start(context: typer.Context, home: options.Home = None) -> None:
 
 
 @app.command()
+@options.name
+@options.mesh
+@options.listen
+@options.peers
+@options.no_mdns
+@options.interfaces
+@options.requery
+@options.as_json
+@click.pass_context
 def up(
-    context: typer.Context,
-    name: options.Name = None,
-    mesh: options.Mesh = None,
-    listen: options.Listen = None,
-    peers: options.Peers = None,
-    no_mdns: options.NoMdns = False,
-    interfaces: options.Interfaces = None,
-    requery_seconds: options.Requery = options.REQUERY_SECONDS,
-    as_json: options.AsJson = False,
+    context: click.Context,
+    *,
+    name: str | None,
+    mesh: str | None,
+    listen: str | None,
+    peers: tuple[str, ...],
+    no_mdns: bool,
+    interfaces: tuple[str, ...],
+    requery_seconds: float,
+    as_json: bool,
 ) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
 
@@ -88,7 +106,7 @@ def up(
             home=home,
             mesh=mesh,
             listen=listen,
-            peers=peers or (),
+            peers=peers,
             mdns=not no_mdns,
             interfaces=interfaces or None,
             requery_seconds=requery_seconds,
@@ -99,31 +117,36 @@ def up(
     except StoreError as error:
         raise MeshError(str(error)) from None
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    raise typer.Exit(code)
+        raise click.BadParameter(str(error)) from None
+    raise Exit(code)
 
 
 @app.command()
-def add(context: typer.Context, events: options.GivenEvents) -> None:
+@options.events
+@click.pass_context
+def add(context: click.Context, events: tuple[str, ...]) -> None:
     """Add events: JSON objects with a `type`. Each prints a line once it is on disk.
+
+    \b
+    JSON...  Events, or - for one per line of standard input.
 
     \b
     mesh add '{"type": "milk", "litres": 2}'
     mesh add - < events.jsonl
     """
     if "-" in events and len(events) > 1:
-        raise typer.BadParameter("- stands alone: give events as arguments, or on standard input")
-    raise typer.Exit(_add(_home(context), events))
+        raise click.BadParameter("- stands alone: give events as arguments, or on standard input")
+    raise Exit(_add(_home(context), events))
 
 
-def _add(home: Path, events: list[str]) -> int:
+def _add(home: Path, events: Sequence[str]) -> int:
     import msgspec
 
     from mesh.adder import Adder
     from mesh.control_client import ControlClient
     from mesh.control_messages import Confirmed
 
-    is_input = events == ["-"]
+    is_input = list(events) == ["-"]
     refused: list[int] = []
 
     def on_confirmed(confirmed: list[Confirmed]) -> None:
@@ -159,13 +182,20 @@ def _count(events: int) -> str:
 
 
 @app.command()
+@options.as_json
+@options.follow
+@options.order
+@options.since
+@options.event_type
+@click.pass_context
 def log(
-    context: typer.Context,
-    as_json: options.AsJson = False,
-    follow: options.Follow = False,
-    order: options.OrderBy = None,
-    since: options.Since = 0,
-    event_type: options.OfType = None,
+    context: click.Context,
+    *,
+    as_json: bool,
+    follow: bool,
+    order: Literal["created", "added"] | None,
+    since: int,
+    event_type: str | None,
 ) -> None:
     """Print the log.
 
@@ -174,14 +204,14 @@ def log(
     mesh log --follow --type milk
     mesh log --json --order added --since 100
     """
-    if follow and order is options.Order.created:
-        raise typer.BadParameter("--follow prints events as they come in: leave --order created out")
+    if follow and order == "created":
+        raise click.BadParameter("--follow prints events as they come in: leave --order created out")
     from mesh.control_client import ControlClient
     from mesh.control_messages import Read
 
     with ControlClient(_home(context)) as client:
         show = _plain if as_json else _readable(client.status())
-        chosen: Literal["created", "added"] = "added" if follow or order is options.Order.added else "created"
+        chosen: Literal["created", "added"] = "added" if follow or order == "added" else "created"
         for items in client.read(Read(order=chosen, since=since, type=event_type, follow=follow)):
             output.write(b"".join(show(bytes(item)) + b"\n" for item in items))
 
@@ -198,7 +228,9 @@ def _readable(status: dict[str, Any]) -> Callable[[bytes], bytes]:
 
 
 @app.command()
-def peers(context: typer.Context, as_json: options.AsJson = False) -> None:
+@options.as_json
+@click.pass_context
+def peers(context: click.Context, *, as_json: bool) -> None:
     """List the other nodes of the mesh.
 
     \b
@@ -215,7 +247,9 @@ def peers(context: typer.Context, as_json: options.AsJson = False) -> None:
 
 
 @app.command()
-def status(context: typer.Context, as_json: options.AsJson = False) -> None:
+@options.as_json
+@click.pass_context
+def status(context: click.Context, *, as_json: bool) -> None:
     """Show how this machine's node is doing.
 
     \b
@@ -232,7 +266,8 @@ def status(context: typer.Context, as_json: options.AsJson = False) -> None:
 
 
 @app.command()
-def stop(context: typer.Context) -> None:
+@click.pass_context
+def stop(context: click.Context) -> None:
     """Stop this machine's node; it has stopped when this returns.
 
     \b
@@ -245,7 +280,8 @@ def stop(context: typer.Context) -> None:
 
 
 @app.command()
-def retry(context: typer.Context) -> None:
+@click.pass_context
+def retry(context: click.Context) -> None:
     """Start again what the node has paused or what was refused.
 
     \b
@@ -257,7 +293,7 @@ def retry(context: typer.Context) -> None:
         client.retry()
 
 
-def _status(context: typer.Context) -> dict[str, Any]:
+def _status(context: click.Context) -> dict[str, Any]:
     from mesh.control_client import ControlClient
 
     with ControlClient(_home(context)) as client:
@@ -270,10 +306,6 @@ def _print_json(value: Any) -> None:
     output.write(msgspec.json.encode(value) + b"\n")
 
 
-def _home(context: typer.Context) -> Path:
+def _home(context: click.Context) -> Path:
     given: Path | None = context.obj
-    if given is None:
-        from platformdirs import user_data_path
-
-        return user_data_path("peermesh")  # mesh.identity.default_home, without its libraries
-    return given.expanduser().absolute()
+    return default_home() if given is None else given.expanduser().absolute()

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mesh.errors import MeshError
+from mesh.paths import LOCK_FILE as LOCK_FILE
+from mesh.paths import SOCKET_FILE as SOCKET_FILE
 
-SOCKET_FILE = "control.sock"
-LOCK_FILE = "lock"
 MAX_ADDRESS_BYTES = 103
 """Of a unix socket's path: 107 on Linux, 103 on others."""
 BACKLOG = 64

@@ -22,17 +22,17 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from msgspec import Meta
-from platformdirs import user_data_path
 
 from mesh.config import DEFAULT_MESH, check_name
 from mesh.errors import MeshError
+from mesh.paths import LOCK_FILE as LOCK_FILE
+from mesh.paths import SOCKET_FILE as SOCKET_FILE
+from mesh.paths import default_home as default_home
 
 HASH_CHARACTERS = 8
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
 LOG_FILE = "log.sqlite"
-LOCK_FILE = "lock"
-SOCKET_FILE = "control.sock"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,11 +43,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mesh: str
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Chosen at the first start and kept; 0 until then."""
-
-
-def default_home() -> Path:
-    """The per-user data directory."""
-    return user_data_path("peermesh")
 
 
 def default_name() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from mesh import membership, restart_policy
+from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.discovery.discovery import Sighting
 from mesh.membership import LOST_SECONDS, Event, Member
 from mesh.restart_policy import Pause, Record
@@ -17,56 +18,6 @@ GOODBYE_LOOK_SECONDS = 1.0
 """When to see whether a static address answers again."""
 SURPLUS = "one connection is enough"
 PAUSED = "paused"
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """Start a session that dials `addresses`, and dials again after each loss."""
-
-    key: str
-    addresses: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Redial:
-    """Let a session that waits for its next attempt try at once."""
-
-    key: str
-    addresses: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Stop a session for good."""
-
-    key: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class LookAgain:
-    """Come back to `subject` after a while."""
-
-    subject: str
-    delay_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Requery:
-    """Somebody is missing: let discovery ask again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A change that people are shown: `kind` is one of found, connected, synchronized, disconnected, lost, left,
-    restarted, paused, refused, cloned, failed and note."""
-
-    kind: str
-    node_id: str | None
-    sentence: str
-
-
-Action = Dial | Redial | Close | LookAgain | Requery | Notice
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from mesh.actions import Notice
 from mesh.actors.disk import ThreadDisk
 from mesh.actors.log_keeper import KeptLog, safely
 from mesh.actors.loop_actor import LoopActorRef
@@ -21,11 +22,10 @@ from mesh.config import DEFAULT_HOST, Settings, parse_address
 from mesh.control import ControlServer
 from mesh.discovery.discovery import Discovery
 from mesh.discovery.fixed import FixedDiscovery
-from mesh.discovery.mdns import MdnsDiscovery
+from mesh.discovery.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
 from mesh.edges import Edges
 from mesh.errors import MeshError
 from mesh.identity import Home, default_home
-from mesh.neighbourhood import Notice
 from mesh.status import Status
 from peers.clock import LoopClock, Undo
 from peers.connections.web_socket import WebSocketNetwork
@@ -132,6 +132,8 @@ class Node:
     ) -> None:
         for address in peers:
             parse_address(address, "the peer", is_dialled=True)
+        if requery_seconds < MIN_REQUERY_SECONDS:
+            raise MeshError(f"the requery interval is {requery_seconds} s: take {MIN_REQUERY_SECONDS} s or more")
         self._listen = parse_address(listen, "the address to listen on") if listen is not None else None
         self._path = Path(home) if home is not None else default_home()
         self._name, self._mesh = name, mesh
@@ -178,12 +180,13 @@ class Node:
 
     def start(self) -> Self:
         """Start on a thread and loop of its own."""
-        self._thread = _LoopThread()
+        thread = _LoopThread()
         try:
-            self._thread.run(self.begin())
+            thread.run(self.begin())
         except BaseException:
-            self._thread.close()
+            thread.close()
             raise
+        self._thread = thread
         return self
 
     def stop(self) -> None:
@@ -231,13 +234,17 @@ class Node:
         home, self._home = self._home, None
         if control is not None:
             await control.close()
-        if supervisor is not None and supervisor.is_alive():
-            await supervisor.ask(Request("end"), block=False)
-            await supervisor.stop(block=False)
-        if network is not None:
-            await network.close()
-        if home is not None:
-            home.close()
+        try:
+            if supervisor is not None and supervisor.is_alive():
+                await supervisor.ask(Request("end"), block=False)
+                await supervisor.stop(block=False)
+        finally:
+            try:
+                if network is not None:
+                    await network.close()
+            finally:
+                if home is not None:
+                    home.close()
 
     async def _start(self, home: Home) -> None:
         loop = asyncio.get_running_loop()

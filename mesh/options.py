@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from mesh.config import check_name, parse_address
 from mesh.errors import MeshError
@@ -19,122 +19,117 @@ MAX_REQUERY_SECONDS = 86_400.0
 MAX_ADDED = 2**53 - 1
 
 
-class Order(StrEnum):
-    """How `mesh log` sorts."""
-
-    created = "created"
-    added = "added"
-
-
-def _checked(check: Callable[[str, str], object], what: str) -> Callable[[Any], Any]:
+def _checked(check: Callable[[str, str], object], what: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A callback that makes a usage error of what `check` says against an option."""
 
-    def callback(given: Any) -> Any:
+    def callback(_context: click.Context, _option: click.Parameter, given: Any) -> Any:
         try:
             for value in given if isinstance(given, (list, tuple)) else [given]:
                 if value is not None:
                     check(value, what)
         except MeshError as error:
-            raise typer.BadParameter(str(error)) from None
+            raise click.BadParameter(str(error)) from None
         return given
 
     return callback
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+class WholeNumber(click.IntRange):
+    """A range whose complaints are about a number, not about a range."""
 
-Home = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        envvar="MESH_HOME",
-        metavar="DIR",
-        show_default=False,
-        help="Where the node keeps its key and its log. Default: a folder of this user's data.",
-    ),
-]
+    name = "whole number"
 
-Name = Annotated[
-    str | None,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        callback=_checked(check_name, "the name"),
-        help="This node's name, fixed at the first start. Default: the host's name.",
-    ),
-]
 
-Mesh = Annotated[
-    str | None,
-    typer.Option(
-        "--mesh",
-        metavar="NAME",
-        callback=_checked(check_name, "the mesh's name"),
-        help="The mesh to belong to, fixed at the first start. Default: home.",
-    ),
-]
+class Number(click.FloatRange):
+    """The same for fractions; without `nan`, which passes through every range."""
 
-Listen = Annotated[
-    str | None,
-    typer.Option(
-        "--listen",
-        metavar="HOST:PORT",
-        callback=_checked(parse_address, "the address to listen on"),
-        help="Where others reach this node. Default: all addresses, and a port that is chosen once and kept.",
-    ),
-]
+    name = "number"
 
-Peers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--peer",
-        metavar="HOST:PORT",
-        callback=_checked(partial(parse_address, is_dialled=True), "the peer"),
-        help="Another node to connect to, found or not. May be repeated.",
-    ),
-]
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return number
 
-NoMdns = Annotated[bool, typer.Option("--no-mdns", help="Neither announce this node nor look for others.")]
 
-Interfaces = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--interface",
-        metavar="ADDRESS_OR_NAME",
-        help="Look for others only here, as in eth0. May be repeated. Default: all LANs.",
-    ),
-]
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
-Requery = Annotated[
-    float,
-    typer.Option(
-        "--requery",
-        metavar="SECONDS",
-        min=MIN_REQUERY_SECONDS,
-        max=MAX_REQUERY_SECONDS,
-        help="How often the LAN is asked for nodes that are missing.",
-    ),
-]
+home = click.option(
+    "--home",
+    envvar="MESH_HOME",
+    show_envvar=True,
+    type=Path,
+    metavar="DIR",
+    help="Where the node keeps its key and its log. Default: a folder of this user's data.",
+)
 
-GivenEvents = Annotated[
-    list[str],
-    typer.Argument(metavar="JSON...", show_default=False, help="Events, or - for one per line of standard input."),
-]
+name = click.option(
+    "--name",
+    metavar="NAME",
+    callback=_checked(check_name, "the name"),
+    help="This node's name, fixed at the first start. Default: the host's name.",
+)
 
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with each new event, in the order they come in.")]
+mesh = click.option(
+    "--mesh",
+    metavar="NAME",
+    callback=_checked(check_name, "the mesh's name"),
+    help="The mesh to belong to, fixed at the first start. Default: home.",
+)
 
-OrderBy = Annotated[
-    Order | None,
-    typer.Option(
-        "--order",
-        show_default=False,
-        help="By time, which is the same on every node (the default), or as they came to this one.",
-    ),
-]
+listen = click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    callback=_checked(parse_address, "the address to listen on"),
+    help="Where others reach this node. Default: all addresses, and a port that is chosen once and kept.",
+)
 
-Since = Annotated[
-    int,
-    typer.Option("--since", metavar="ADDED", min=0, max=MAX_ADDED, help="Only events with a higher `added` than this."),
-]
+peers = click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="HOST:PORT",
+    callback=_checked(partial(parse_address, is_dialled=True), "the peer"),
+    help="Another node to connect to, found or not. May be repeated.",
+)
 
-OfType = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only events of this type.")]
+no_mdns = click.option("--no-mdns", is_flag=True, help="Neither announce this node nor look for others.")
+
+interfaces = click.option(
+    "--interface",
+    "interfaces",
+    multiple=True,
+    metavar="ADDRESS_OR_NAME",
+    help="Look for others only here, as in eth0. May be repeated. Default: all LANs.",
+)
+
+requery = click.option(
+    "--requery",
+    "requery_seconds",
+    type=Number(MIN_REQUERY_SECONDS, MAX_REQUERY_SECONDS),
+    default=REQUERY_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the LAN is asked for nodes that are missing.",
+)
+
+events = click.argument("events", nargs=-1, required=True, metavar="JSON...")
+
+follow = click.option("--follow", "-f", is_flag=True, help="Go on with each new event, in the order they come in.")
+
+order = click.option(
+    "--order",
+    type=click.Choice(["created", "added"]),
+    help="By time, which is the same on every node (the default), or as they came to this one.",
+)
+
+since = click.option(
+    "--since",
+    type=WholeNumber(0, MAX_ADDED),
+    default=0,
+    show_default=True,
+    metavar="ADDED",
+    help="Only events with a higher `added` than this.",
+)
+
+event_type = click.option("--type", "event_type", metavar="TYPE", help="Only events of this type.")

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import msgspec
 
-from mesh.neighbourhood import Notice
+from mesh.actions import Notice
 from mesh.node import Node
 from mesh.output import complain, printable
 

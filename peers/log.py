@@ -20,7 +20,7 @@ from peers.version_vector import Epoch, VersionVector
 
 EPOCH_BITS = 80
 MAX_WAITING = 50_000
-"""Events that may wait for the disk; beyond it `add` fails with BusyError, and whoever adds should wait for earlier ones."""
+"""Own events that may wait for the disk; beyond it `add` fails with BusyError, and whoever adds should wait for earlier ones."""
 
 Meta = dict[str, Any]
 
@@ -61,7 +61,7 @@ class Log:
     """The live log over one store. Everything in it runs on one thread; only `Disk` works elsewhere.
 
     Events: `event` (event, meta) for each new event in the order of `added`, and `entry` (entry) for the same undecoded;
-    `change` () after each commit that changed anything; `ahead` (entry) for an event whose time is too far ahead of our
+    `fresh` (vector) with the dots of each commit, then `change` (); `ahead` (entry) for an event whose time is too far ahead of our
     clock to be followed.
     """
 
@@ -84,8 +84,8 @@ class Log:
         self._tail = Tail(state.last_position)
         self._emitter = Emitter()
         self._waiting = 0
-        self._news: deque[Entry | None] = deque()
-        """What listeners were not told yet: an entry, or None for a change. Empty between two commits."""
+        self._news: deque[Entry | VersionVector] = deque()
+        """What listeners were not told yet: an entry, or the dots of a commit. Empty between two commits."""
         self._is_announcing = False
         self.published = Published(state, self._new_epoch())
 
@@ -149,7 +149,10 @@ class Log:
         """Add prepared entries in one transaction. Fails as `add` does, then none of them is added."""
         if self._waiting and self._waiting + len(entries) > MAX_WAITING:
             return Later.failed(BusyError(f"{self._waiting} events wait for the disk: wait for them, then try again"))
-        return self.add_entries(entries)
+        self._waiting += len(entries)
+        added = self.add_entries(entries)
+        added.then(lambda _: self._on_own_added(len(entries)))
+        return added
 
     def prepare(self, event: dict[str, Any], meta: Meta | None = None) -> Entry:
         """The entry that `add` would offer to the store. Raises ValueError, with a sentence."""
@@ -172,7 +175,6 @@ class Log:
         offered = tuple(entries)
         self._follow_times(offered)
         epoch, clock_ms = self.published.epoch, self._timer.ms
-        self._waiting += len(offered)
 
         def work(store: Any) -> tuple[Appended, StoreState]:
             return store.append(offered, epoch=epoch, clock_ms=clock_ms), store.state
@@ -180,7 +182,6 @@ class Log:
         result: Later[Appended] = Later()
 
         def committed(done: Later[tuple[Appended, StoreState]]) -> None:
-            self._waiting -= len(offered)
             if done.exception is not None:
                 result.fail(done.exception)
                 return
@@ -204,8 +205,6 @@ class Log:
 
     def first_lacked(self, vector: VersionVector) -> Later[int]:
         """The lowest position that `vector` does not cover, as Store.first_lacked."""
-        if vector.covers_all(self.published.state.vector) and not self._is_capped():
-            return Later.done(self.published.state.last_position + 1)
         return self._disk.run(lambda store: store.first_lacked(vector))
 
     def renew_epoch(self) -> Later[None]:
@@ -234,13 +233,19 @@ class Log:
         self._emitter.clear()
         return self._disk.close()
 
+    def _on_own_added(self, count: int) -> None:
+        self._waiting -= count
+
     def _publish(self, state: StoreState, changes: Sequence[Entry]) -> None:
         before = self.published.state.last_added
         if not changes and state == self.published.state:
             return
-        self._tail.add(changes, state.last_position)
+        if state.conflicts == self.published.state.conflicts:
+            self._tail.add(changes, state.last_position)
+        else:
+            self._tail = Tail(state.last_position)  # it may hold copies that lost: the store knows which are shown
         self.published = Published(state, self.published.epoch)
-        self._news.append(None)
+        self._news.append(VersionVector().adds(change.dot for change in changes if change.dot is not None))
         for entry in changes:
             if entry.added > before:  # a further dot of an older event is no news
                 before = entry.added
@@ -262,8 +267,9 @@ class Log:
         if first_error is not None:
             raise first_error
 
-    def _announce_one(self, entry: Entry | None) -> None:
-        if entry is None:
+    def _announce_one(self, entry: Entry | VersionVector) -> None:
+        if isinstance(entry, VersionVector):
+            self._emitter.emit("fresh", entry)
             self._emitter.emit("change")
             return
         self._emitter.emit("entry", entry)
@@ -286,9 +292,6 @@ class Log:
 
     def _bounded(self, time: int) -> int:
         return min(time, self._clock.now_ms() + self._max_drift_ms)
-
-    def _is_capped(self) -> bool:
-        return self.published.state.vector.is_capped
 
     def _new_epoch(self) -> Epoch:
         return f"{self._random.getrandbits(EPOCH_BITS):020x}"

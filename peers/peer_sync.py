@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from peers.base_sync import BaseSync
+from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.entry import Entry
 from peers.later import Later
 from peers.log import SyncLog
+from peers.relays import Relays
+from peers.stores.store import PAGE_EVENTS, Page
 from peers.version_vector import VersionVector
-from peers.wire.messages import MAX_HELD, Hello, Options
+from peers.wire.messages import MAX_HELD, Have, Hello, Options
 from peers.wire.vectors import read_vector, write_vector
 
 PING_MS = 4_000
 TIMEOUT_MS = 5_000
+RELAY_MS = 20.0
+"""How long events of others wait before they are passed on: time enough to hear who has them already."""
+MAX_EPOCHS = 16_384
+"""Epochs that are known of the other end; beyond it what it says it has is not noted, and costs a repeat."""
 
 
 def nothing_held(_node_id: str | None) -> Sequence[str]:
@@ -28,6 +35,9 @@ class PeerSync(BaseSync):
 
     The receiver's version vector, exchanged in the greeting, is all that says where to go on: whatever it lacks is sent, in
     the order of the sender's log, and nothing that came over this link goes back over it.
+
+    In a mesh of many, everybody hears of an event from its origin and could pass it on to everybody. So each tells the
+    others at once what it got (`have`), and passes on only after RELAY_MS what nobody has named by then.
     """
 
     def __init__(
@@ -47,6 +57,16 @@ class PeerSync(BaseSync):
         self.boot = boot or f"{self.random.getrandbits(64):016x}"
         self.connection_id = ""
         self._held = held
+        self._untold = VersionVector()
+        """What was committed since the other end was last told."""
+        self._came = VersionVector()
+        """What came over this link, and need not be named on it."""
+        self._relays = Relays()
+        self._has_own = False
+        """Own events may be waiting behind others' ones."""
+        self._sent_own = 0
+        self._undo_wait: Undo | None = None
+        self._undos.append(log.on("fresh", self._on_fresh))
 
     @property
     def other_hello(self) -> Hello | None:
@@ -55,6 +75,11 @@ class PeerSync(BaseSync):
 
     def on_connect(self) -> None:
         super().on_connect()
+        self._untold = VersionVector()
+        self._came = VersionVector()
+        self._relays = Relays()
+        self._has_own = False
+        self._sent_own = 0
         if self.connection.dialled:
             self.connection_id = f"{self.random.getrandbits(64):016x}"
             self.emitter.emit("dialled")
@@ -102,14 +127,93 @@ class PeerSync(BaseSync):
         else:
             self._find_start()
 
+    def walk(self) -> None:
+        """Own events go at once; what came from others is told now, and passed on a little later."""
+        if self._untold and self._is_walking:
+            self._tell()
+        super().walk()
+        if self._has_own and self._relays.is_waiting and self.may_page():
+            self._is_paging = True
+            after = max(self.walked, self._sent_own)
+            self.react(self.log.page(after, lacking=self.lacking), self._on_own_page)
+
+    def walk_limit(self) -> int:
+        return self._relays.limit(super().walk_limit())
+
+    def send_have(self, vector: VersionVector) -> None:
+        self.send(Have(write_vector(vector)))
+
+    def have_message(self, vector: Mapping[str, Sequence[tuple[int, int]]]) -> None:
+        assert self.lacking is not None
+        try:
+            told = read_vector(vector)
+        except ValueError as error:
+            raise self.error("wrong-format", str(error)) from None
+        if self.lacking.epochs + told.epochs <= MAX_EPOCHS:
+            self.lacking = self.lacking.joins(told)
+
     def on_entries(self, entries: tuple[Entry, ...]) -> None:
         assert self.lacking is not None
-        self.lacking = self.lacking.adds(entry.dot for entry in entries if entry.dot is not None)
+        came = VersionVector().adds(entry.dot for entry in entries if entry.dot is not None)
+        self.lacking = self.lacking.joins(came)
+        self._came = self._came.joins(came)
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: Any) -> None:
         if any(entry.dot is None for entry in entries):
             raise self.error("wrong-format", "an event without a dot")
         super().sync_message(added, entries, refusals)
+
+    def _tell(self) -> None:
+        """Name what was committed lately and came from others, and let it wait if they may lack it."""
+        assert self.lacking is not None
+        own = self.log.published.epoch
+        untold, self._untold = self._untold, VersionVector()
+        relayed: dict[str, list[tuple[int, int]]] = {}
+        for epoch, first, last in self._came.lacks(untold):
+            if epoch == own:
+                self._has_own = True
+            else:
+                relayed.setdefault(epoch, []).append((first, last))
+        relays = VersionVector(relayed)
+        if relays:
+            self.send_have(relays)
+        is_news = not self.lacking.covers_all(relays) and self.lag <= PAGE_EVENTS  # far behind, waiting only delays
+        if self._relays.note(self.log.published.state.last_position, is_relay=is_news):
+            self._wait()
+
+    def _on_own_page(self, done: Later[Page]) -> None:
+        """Send our own of a page ahead of the others, and let the walk leave them out when it comes there."""
+        assert self.lacking is not None
+        self._is_paging = False
+        page = done.result()
+        own = self.log.published.epoch
+        entries = tuple(e for e in page.entries if e.dot is not None and e.dot[0] == own and self._is_lacked(e))
+        self._sent_own = page.until
+        self._has_own = page.until < self.log.published.state.last_position
+        if entries:
+            self.lacking = self.lacking.adds(entry.dot for entry in entries if entry.dot is not None)
+            self.send_sync(page.until, entries, confirms=self.synced)
+        self.walk()
+
+    def _on_fresh(self, fresh: VersionVector) -> None:
+        if self.authenticated:
+            self._untold = self._untold.joins(fresh)
+
+    def _wait(self) -> None:
+        self._undo_wait = self.clock.call_later(RELAY_MS, self._turn(self._on_waited))
+
+    def _on_waited(self) -> None:
+        self._undo_wait = None
+        if self.authenticated and not self.is_destroyed:
+            if self._relays.ripen():
+                self._wait()
+            self.walk()
+
+    def _forget_link(self) -> None:
+        super()._forget_link()
+        if self._undo_wait is not None:
+            self._undo_wait()
+            self._undo_wait = None
 
     def _on_renewed(self, done: Later[None]) -> None:
         done.result()
@@ -119,4 +223,5 @@ class PeerSync(BaseSync):
         self.react(self.log.first_lacked(self.lacking or VersionVector()), self._on_start)
 
     def _on_start(self, done: Later[int]) -> None:
+        self._relays = Relays(self.log.published.state.last_position)
         self.start_walk(done.result() - 1)

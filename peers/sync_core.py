@@ -24,7 +24,7 @@ Turn = Callable[[Callable[..., None]], Callable[..., None]]
 
 HANDSHAKE_MS = 30_000
 """Life signs stretch a timeout, but whoever is not let in after this is cut: a stranger who trickles bytes, a stuck `auth`."""
-MAX_QUEUED = 64
+MAX_QUEUED = 16
 """Messages kept while `auth` decides."""
 
 

@@ -69,6 +69,11 @@ class VersionVector:
         return not any(True for _ in self.lacks(other))
 
     @property
+    def epochs(self) -> int:
+        """Of how many epochs it covers something."""
+        return len(self._ranges)
+
+    @property
     def is_capped(self) -> bool:
         """Whether an epoch is at MAX_RANGES, so that more may be held than it covers."""
         return any(len(ranges) >= MAX_RANGES for ranges in self._ranges.values())

@@ -92,10 +92,10 @@ class LogKeeper(RequestActor):
 
     def _on_opened(self, log: Log) -> None:
         self._log = log
-        log.on("change", lambda: self._kept.publish(log.published))
+        log.on("fresh", lambda fresh: self._kept.publish(log.published, fresh))
         log.on("entry", self._kept.announce)
         log.on("ahead", self._kept.note_ahead)
-        self._kept.publish(log.published)
+        self._kept.publish(log.published, VersionVector())
 
 
 class InTurnDisk:
@@ -129,8 +129,8 @@ def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
 class KeptLog:
     """The log as sessions and the node's facade see it: what was last published, and requests to the keeper.
 
-    Events: `change` () after each commit; `event` (event, meta) for each new event. To be used on the loop's thread, but for
-    the requests, which any thread may make.
+    Events: `fresh` (vector) with the dots of each commit, then `change` (); `event` (event, meta) for each new event. To be
+    used on the loop's thread, but for the requests, which any thread may make.
     """
 
     def __init__(self) -> None:
@@ -182,9 +182,10 @@ class KeptLog:
         """As Log.each."""
         return self._request("each", order=order, after=after, since=since, limit=limit)
 
-    def publish(self, published: Published) -> None:
-        """Called by the keeper after each commit."""
+    def publish(self, published: Published, fresh: VersionVector) -> None:
+        """Called by the keeper after each commit, with its dots."""
         self.published = published
+        self._emitter.emit("fresh", fresh)
         self._emitter.emit("change")
 
     def announce(self, entry: Entry) -> None:

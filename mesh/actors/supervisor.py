@@ -9,6 +9,7 @@ from typing import Any
 
 import pykka
 
+from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.actors.discoverer import Discoverer
 from mesh.actors.listener import Listener
 from mesh.actors.log_keeper import KeptLog, LogKeeper
@@ -31,10 +32,11 @@ from mesh.actors.session import MakeRole, RoleOptions, SessionActor
 from mesh.config import Settings, mesh_mark
 from mesh.discovery.discovery import Announcement
 from mesh.edges import Edges
-from mesh.neighbourhood import GOODBYE, Action, Close, Dial, LookAgain, Neighbourhood, Notice, Redial, Requery
+from mesh.neighbourhood import GOODBYE, Neighbourhood
 from mesh.restart_policy import Pause, Record, on_failure, on_retry
 from mesh.status import Status, show_status
 from mesh.topology import Link
+from peers.clock import Undo
 from peers.later import Later
 from peers.peer_sync import PeerSync
 
@@ -77,6 +79,7 @@ class NodeSupervisor(RequestActor):
         self._port = settings.port
         self._accepted = 0
         self._is_ending = False
+        self._timers: dict[Callable[[], None], Undo] = {}
         self._all_closed: Later[None] = Later()
 
     async def begin(self) -> int:
@@ -99,9 +102,10 @@ class NodeSupervisor(RequestActor):
 
     async def status(self) -> Status:
         """Everything that the CLI shows of this node."""
+        asked = {key: self._start_asking(ref, "describe") for key, ref in self._sessions.items()}
         described = {}
-        for key, ref in tuple(self._sessions.items()):
-            described[key] = await self._ask(ref, "describe")
+        for key, answer in asked.items():  # all were asked before the first is waited for
+            described[key] = await self._answer(answer)
         failures = {**self._own_failures, **self._neighbourhood.failures}
         return show_status(self._settings, self._port, self._kept, self._neighbourhood, described, failures)
 
@@ -205,7 +209,13 @@ class NodeSupervisor(RequestActor):
     def on_receive(self, message: Any) -> Any:
         return message.coroutine() if isinstance(message, _Work) else super().on_receive(message)
 
+    def on_stop(self) -> None:
+        for undo in self._timers.values():
+            undo()
+        self._timers.clear()
+
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self.on_stop()
         # Nobody above restarts this one: children must not outlive it unseen.
         for ref in (*self._sessions.values(), self._discoverer, self._listener, self._keeper):
             if ref is not None:
@@ -300,9 +310,15 @@ class NodeSupervisor(RequestActor):
 
     async def _ask(self, ref: LoopActorRef[Any], method: str) -> Any:
         """The answer of a child, or None if it is dead or takes too long."""
+        return await self._answer(self._start_asking(ref, method))
+
+    def _start_asking(self, ref: LoopActorRef[Any], method: str) -> Later[Any]:
+        return ref.ask(Request(method), block=False)
+
+    async def _answer(self, asked: Later[Any]) -> Any:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await ref.ask(Request(method), block=False)
+                return await asked
         except (TimeoutError, pykka.ActorDeadError):
             return None
 
@@ -315,7 +331,11 @@ class NodeSupervisor(RequestActor):
             self._on_notice(Notice("note", None, f"some sessions did not close within {seconds:.0f} s"))
 
     def _later(self, delay_seconds: float, work: Callable[[], None]) -> None:
-        self._edges.clock.call_later(delay_seconds * 1000, self.into_mailbox(work))
+        def due() -> None:
+            del self._timers[due]
+            self.defer(work)
+
+        self._timers[due] = self._edges.clock.call_later(delay_seconds * 1000, due)
 
     def _now(self) -> float:
         return self._edges.clock.elapsed_ms() / 1000

@@ -9,10 +9,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
+from mesh.cli import INTERRUPTED
 from mesh.node import Node
 
 BATCH = 500
@@ -42,8 +43,11 @@ async def _fetch(home: str, count: int, peer: str) -> None:
     node = Node("reader", home=home, listen="127.0.0.1:0", mdns=False, peers=[peer])
     node.on("change", on_change)  # the first change is the connection
     async with node, asyncio.timeout(LIMIT_SECONDS):
+        committed = asyncio.Event()
+        node.log.on("change", committed.set)
         while node.log.last_added < count:
-            await asyncio.sleep(0.005)
+            committed.clear()
+            await committed.wait()
         print(json.dumps({"seconds": time.monotonic() - began}), flush=True)
 
 
@@ -73,20 +77,23 @@ def _measure(events: int) -> None:
         writer.communicate()
 
 
-def main(
-    events: Annotated[int, typer.Option(help="How many events of about 150 bytes.")] = 100_000,
-    child: Annotated[str, typer.Option(hidden=True)] = "",
-    home: Annotated[str, typer.Option(hidden=True)] = "",
-    peer: Annotated[str, typer.Option(hidden=True)] = "",
-) -> None:
+@click.command()
+@click.option("--events", default=100_000, show_default=True, help="How many events of about 150 bytes.")
+@click.option("--child", default="", hidden=True)
+@click.option("--home", default="", hidden=True)
+@click.option("--peer", default="", hidden=True)
+def main(*, events: int, child: str, home: str, peer: str) -> None:
     """Fill one node's log, start an empty one beside it, and print how long it takes to get everything."""
-    if child == "write":
-        asyncio.run(_write(home, events))
-    elif child == "fetch":
-        asyncio.run(_fetch(home, events, peer))
-    else:
-        _measure(events)
+    try:
+        if child == "write":
+            asyncio.run(_write(home, events))
+        elif child == "fetch":
+            asyncio.run(_fetch(home, events, peer))
+        else:
+            _measure(events)
+    except KeyboardInterrupt:
+        raise Exit(INTERRUPTED) from None
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

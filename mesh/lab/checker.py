@@ -8,6 +8,8 @@ from mesh.lab.room import Room
 from peers.entry import Entry
 from peers.version_vector import VersionVector
 
+SHOWN_TYPES = 12
+
 
 def durability_faults(rooms: Sequence[Room]) -> list[str]:
     """Acknowledged events that the disk of their room does not hold; and claims of a vector that no entry stands for."""
@@ -46,7 +48,7 @@ def convergence_faults(rooms: Sequence[Room]) -> list[str]:
     shown = _shown(first.entries)
     for room in others:
         if _shown(room.entries) != shown:
-            faults.append(f"{room.name} shows {room.types} where {first.name} shows {first.types}")
+            faults.append(f"{room.name} shows {show_types(room.types)}, {first.name} {show_types(first.types)}")
     everything = {created for room in rooms for created in room.acknowledged}
     for room in rooms:
         missing = everything - {entry.created for entry in room.entries}
@@ -58,6 +60,13 @@ def convergence_faults(rooms: Sequence[Room]) -> list[str]:
 def leak_faults(rooms: Sequence[Room]) -> list[str]:
     """Actors that live in rooms where no node runs."""
     return [f"{room.name} left actors behind: {room.actors}" for room in rooms if room.actors and not room.is_running]
+
+
+def show_types(types: Sequence[str]) -> str:
+    """A list for people: beyond SHOWN_TYPES only the last ones and how many."""
+    if len(types) <= SHOWN_TYPES:
+        return str(list(types))
+    return f"{len(types)} events, the last {list(types[-SHOWN_TYPES:])}"
 
 
 def _shown(entries: Sequence[Entry]) -> list[tuple[object, ...]]:

@@ -7,12 +7,12 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from mesh.lab.checker import convergence_faults, duplicate_faults, durability_faults, leak_faults
+from mesh.actions import Notice
+from mesh.lab.checker import convergence_faults, duplicate_faults, durability_faults, leak_faults, show_types
 from mesh.lab.discovery import SimAir
 from mesh.lab.network import SimNetwork
 from mesh.lab.room import Room
 from mesh.lab.virtual_loop import VirtualLoop
-from mesh.neighbourhood import Notice
 from peers.later import Later
 
 SETTLE_SECONDS = 180.0
@@ -228,7 +228,7 @@ class Cluster:
             later.result()
 
     def _what_each_saw(self) -> str:
-        return "; ".join(f"{room.name} saw {room.types}" for room in self.rooms.values())
+        return "; ".join(f"{room.name} saw {show_types(room.types)}" for room in self.rooms.values())
 
     def _on_notice(self, room: Room, notice: Notice) -> None:
         room.note(notice)

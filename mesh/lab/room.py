@@ -8,6 +8,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+from mesh.actions import Notice
 from mesh.actors.living import abandon_actors, living_actors
 from mesh.actors.log_keeper import KeptLog
 from mesh.actors.loop_actor import LoopActorRef
@@ -24,7 +25,6 @@ from mesh.lab.discovery import SimAir
 from mesh.lab.disk import SimDisk
 from mesh.lab.network import SimNetwork
 from mesh.lab.virtual_loop import VirtualLoop
-from mesh.neighbourhood import Notice
 from mesh.node import Spawner
 from peers.created import Created
 from peers.entry import Entry

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
+from mesh.cli import INTERRUPTED
 from mesh.lab.cluster import Cluster
 
 SHOWN_LINES = 30
@@ -51,16 +52,19 @@ class Scenario:
 
     def main(self) -> None:
         """The command line of a scenario script."""
-        typer.run(self._play)
+        click.Command(self.name, callback=self._play, params=_options())()
 
-    def _play(
-        self,
-        seed: Annotated[int, typer.Option(help="Which of all possible runs to play.")] = 0,
-        seeds: Annotated[int, typer.Option(help="Play this many, from --seed on, and sum up.")] = 1,
-        trace: Annotated[
-            bool, typer.Option("--trace", help="Print every frame and notice, and the trace's hash.")
-        ] = False,
-    ) -> None:
+    def _play(self, *, seed: int, seeds: int, trace: bool) -> None:
+        try:
+            failures = self._count_failures(seed, seeds, trace=trace)
+        except KeyboardInterrupt:
+            raise Exit(INTERRUPTED) from None
+        if seeds > 1:
+            print(f"{self.name}: {seeds - failures} of {seeds} seeds passed")
+        if failures:
+            raise Exit(1)
+
+    def _count_failures(self, seed: int, seeds: int, *, trace: bool) -> int:
         failures = 0
         for number in range(seed, seed + seeds):
             outcome = self.run(number, on_line=print if seeds == 1 and not trace else None)
@@ -70,15 +74,20 @@ class Scenario:
             if outcome.failure is not None:
                 failures += 1
                 self._show_failure(outcome)
-        if seeds > 1:
-            print(f"{self.name}: {seeds - failures} of {seeds} seeds passed")
-        if failures:
-            raise typer.Exit(1)
+        return failures
 
     def _show_failure(self, outcome: Outcome) -> None:
         print(*outcome.trace[-SHOWN_LINES:], sep="\n", file=sys.stderr)
         print(f"{self.name} failed with seed {outcome.seed}: {outcome.failure}", file=sys.stderr)
         print(f"replay: python {sys.argv[0]} --seed {outcome.seed} --trace", file=sys.stderr)
+
+
+def _options() -> list[click.Parameter]:
+    return [
+        click.Option(["--seed"], default=0, show_default=True, help="Which of all possible runs to play."),
+        click.Option(["--seeds"], default=1, show_default=True, help="Play this many, from --seed on, and sum up."),
+        click.Option(["--trace"], is_flag=True, help="Print every frame and notice, and the trace's hash."),
+    ]
 
 
 def scenario(story: Callable[[Cluster], None]) -> Scenario:

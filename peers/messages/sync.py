@@ -34,7 +34,8 @@ class SyncMessages(SyncCore):
         self.walked = 0
         self.lacking: VersionVector | None = None
         """What the other end has: never sent."""
-        self._in_flight: deque[int] = deque()
+        self._in_flight: deque[tuple[int, int]] = deque()
+        """Number of each message that is not acknowledged, and up to where it confirms the walk."""
         self._taking = 0
         self._is_walking = False
         self._is_paging = False
@@ -59,15 +60,24 @@ class SyncMessages(SyncCore):
 
     def walk(self) -> None:
         """Ask for the next page, if there is one and the window is open."""
-        last = self.log.published.state.last_position
-        is_open = self.authenticated and self._is_walking and len(self._in_flight) < WINDOW
-        if is_open and not self._is_paging and self.walked < last:
+        limit = self.walk_limit()
+        if self.may_page() and self.walked < limit:
             self._is_paging = True
-            self.react(self.log.page(self.walked, lacking=self.lacking), self._on_page)
+            page = self.log.page(self.walked, lacking=self.lacking)
+            self.react(page, lambda done: self._on_page(done, limit))
         self._show_state()
 
-    def send_sync(self, added: int, entries: tuple[Entry, ...]) -> None:
-        self._in_flight.append(added)  # before it is sent, because some connections answer at once
+    def may_page(self) -> bool:
+        """Whether the window is open and no page is under way."""
+        return self.authenticated and self._is_walking and not self._is_paging and len(self._in_flight) < WINDOW
+
+    def walk_limit(self) -> int:
+        """The position up to which the walk may go now."""
+        return self.log.published.state.last_position
+
+    def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
+        """Send entries; once they are acknowledged all up to `confirms` is (None: all up to `added`)."""
+        self._in_flight.append((added, added if confirms is None else confirms))  # some connections answer at once
         self.start_timeout()
         self._show_state()
         self.send(Sync(added, entries))
@@ -87,9 +97,12 @@ class SyncMessages(SyncCore):
         self.emitter.emit("synced")
 
     def synced_message(self, added: int) -> None:
-        while self._in_flight and self._in_flight[0] <= added:
-            self.synced = self._in_flight.popleft()
-            self.end_timeout()
+        if any(number == added for number, _ in self._in_flight):
+            number = -1
+            while number != added:  # cumulative: all that was sent before is acknowledged too
+                number, confirmed = self._in_flight.popleft()
+                self.synced = max(self.synced, confirmed)
+                self.end_timeout()
         if not self._in_flight and not self._is_paging:
             self.synced = max(self.synced, self.walked)
         self.emitter.emit("synced")
@@ -109,18 +122,20 @@ class SyncMessages(SyncCore):
     def state_offline(self) -> State:
         return "wait" if self.lag > 0 else "disconnected"
 
-    def _on_page(self, done: Later[Page]) -> None:
+    def _on_page(self, done: Later[Page], limit: int) -> None:
         self._is_paging = False
         page = done.result()
-        entries = page.entries
-        if self.lacking is not None:  # more may have come from them since the page was asked for
-            entries = tuple(entry for entry in entries if entry.dot is None or not self.lacking.covers(entry.dot))
-        self.walked = page.until
+        # It may hold more than was there when it was asked for, and the other end may have told of some since.
+        entries = tuple(entry for entry in page.entries if entry.position <= limit and self._is_lacked(entry))
+        self.walked = min(page.until, limit)
         if entries:
-            self.send_sync(page.until, entries)
+            self.send_sync(self.walked, entries)
         elif not self._in_flight:
-            self.synced = page.until
+            self.synced = self.walked
         self.walk()
+
+    def _is_lacked(self, entry: Entry) -> bool:
+        return self.lacking is None or entry.dot is None or not self.lacking.covers(entry.dot)
 
     def _on_taken(self, added: int, done: Later[Appended]) -> None:
         self._taking -= 1

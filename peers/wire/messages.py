@@ -63,6 +63,12 @@ class Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message
     options: Options = Options()
 
 
+class Have(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="have"):
+    """PeerSync only: what the sender got from others meanwhile, so that it need not be sent."""
+
+    vector: dict[Label, WireRanges]
+
+
 class Synced(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="synced"):
     added: Count
 
@@ -110,11 +116,12 @@ class Custom(msgspec.Struct, frozen=True):
     items: tuple[Any, ...]
 
 
-Message = Connect | Connected | Synced | Ping | Pong | Error | Headers | Debug | Sync | Custom
+Message = Connect | Connected | Have | Synced | Ping | Pong | Error | Headers | Debug | Sync | Custom
 
 PLAIN: dict[str, type[Any]] = {
     "connect": Connect,
     "connected": Connected,
+    "have": Have,
     "synced": Synced,
     "ping": Ping,
     "pong": Pong,

@@ -36,16 +36,18 @@ def lines(first: int, count: int = EVENTS) -> str:
     return "".join(json.dumps({"type": "reading", "host": first, "n": n}) + "\n" for n in range(count))
 
 
-def test_two_machines_find_each_other_and_share_an_event(
-    netlab: NetLab, tmp_path: Path, homes: list[MeshNode]
-) -> None:
+def test_two_machines_find_each_other_and_share_an_event(netlab: NetLab, tmp_path: Path, homes: list[MeshNode]) -> None:
     one, two = (node_on(host, tmp_path, homes) for host in netlab.hosts(2))
     one_id = one.up("--name", "kitchen")["node_id"]
     two_id = two.up("--name", "study")["node_id"]
     started = time.monotonic()
 
-    wait_until(lambda: one_id in [row["node_id"] for row in two.peers()], 3 - (time.monotonic() - started), "two lists one")
-    wait_until(lambda: two_id in [row["node_id"] for row in one.peers()], 3 - (time.monotonic() - started), "one lists two")
+    wait_until(
+        lambda: one_id in [row["node_id"] for row in two.peers()], 3 - (time.monotonic() - started), "two lists one"
+    )
+    wait_until(
+        lambda: two_id in [row["node_id"] for row in one.peers()], 3 - (time.monotonic() - started), "one lists two"
+    )
     follower = two.spawn("log", "--json", "--follow")
     assert follower.stdout is not None
     one.ask("add", '{"type": "warm-up"}')

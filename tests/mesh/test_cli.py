@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import mesh.commands
 from mesh import Node
@@ -504,6 +505,33 @@ def test_ctrl_c_is_quiet(node: Node) -> None:
         assert interrupt(adding) == (130, b"")
 
 
+def test_ctrl_c_is_quiet_while_the_options_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupt_here(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Group, "parse_args", interrupt_here)
+
+    done = CliRunner().invoke(mesh.commands.app, ["--home", str(tmp_path), "status"])
+
+    assert (done.exit_code, done.output) == (130, "")
+
+
+def test_without_a_command_it_shows_the_help_as_an_error() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mesh"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        env=environment(),
+        check=False,
+    )
+
+    listed = re.findall(r"^  (\w+)  +\w", done.stderr.partition("Commands:")[2], re.MULTILINE)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert tuple(listed) == COMMANDS
+    assert "[env var: MESH_HOME]" in done.stderr
+
+
 @pytest.mark.parametrize(
     "args",
     [
@@ -519,7 +547,9 @@ def test_ctrl_c_is_quiet(node: Node) -> None:
         ["up", "--listen", "nowhere"],
         ["up", "--peer", "127.0.0.1:0"],
         ["up", "--peer", "127.0.0.1:1", "--peer", "fd00::7:4000"],
+        ["up", "--peer", "kitchen:0"],
         ["up", "--requery", "0.1"],
+        ["up", "--requery", "nan"],
     ],
 )
 def test_a_usage_error_is_explained_with_exit_code_2(tmp_path: Path, args: list[str]) -> None:
@@ -555,7 +585,8 @@ def test_a_failure_of_its_own_is_a_sentence_too(
 
 def test_commands_load_nothing_that_only_a_node_needs() -> None:
     modules = "mesh.cli, mesh.commands, mesh.adder, mesh.show"
-    heavy = {"asyncio", "cryptography", "ifaddr", "peers", "pykka", "rich.table", "sqlite3", "websockets", "zeroconf"}
+    node_only = {"asyncio", "cryptography", "ifaddr", "peers", "pykka", "sqlite3", "websockets", "zeroconf"}
+    slow = {"pydantic", "rich.table", "typer"}
 
     done = subprocess.run(
         [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"],
@@ -566,4 +597,4 @@ def test_commands_load_nothing_that_only_a_node_needs() -> None:
         check=True,
     )
 
-    assert heavy & set(done.stdout.split()) == set()
+    assert (node_only | slow) & set(done.stdout.split()) == set()

@@ -6,21 +6,10 @@ from typing import Any
 
 import pytest
 
+from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.discovery.discovery import Sighting
 from mesh.membership import LOST_SECONDS, MAX_ADDRESSES, MAX_MEMBERS
-from mesh.neighbourhood import (
-    GOODBYE,
-    PAUSED,
-    SURPLUS,
-    Action,
-    Close,
-    Dial,
-    LookAgain,
-    Neighbourhood,
-    Notice,
-    Redial,
-    Requery,
-)
+from mesh.neighbourhood import GOODBYE, PAUSED, SURPLUS, Neighbourhood
 from mesh.topology import Link
 
 AT = "10.0.0.1:4000"

@@ -14,11 +14,11 @@ from typing import Any
 import pykka
 import pytest
 
+from mesh.actions import Notice
 from mesh.actors.log_keeper import LogKeeper
 from mesh.actors.request import Request
 from mesh.actors.supervisor import NodeSupervisor
 from mesh.errors import MeshError
-from mesh.neighbourhood import Notice
 from mesh.node import Node
 from peers.peer_sync import PeerSync
 from peers.stores.store import StoreError
@@ -153,7 +153,6 @@ class CountingLoop(asyncio.SelectorEventLoop):
         ]
 
 
-@pytest.mark.xfail(strict=True, reason="timers of the supervisor outlive it, for up to a minute")
 def test_ending_on_a_loop_leaves_no_timer(tmp_path: Path) -> None:
     async def main() -> None:
         async with Node("kitchen", home=tmp_path / "1", listen="127.0.0.1:0", mdns=False) as kitchen:
@@ -213,9 +212,6 @@ def test_a_home_runs_in_one_node_at_a_time(street: Street) -> None:
         street.make("again", home=street.path / "kitchen").start()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the second start() forgets the thread of the first, which then cannot be stopped"
-)
 def test_a_second_start_does_the_running_node_no_harm(street: Street) -> None:
     node = street.start("kitchen")
     thread = node._thread

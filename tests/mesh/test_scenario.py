@@ -86,3 +86,17 @@ def test_a_failing_script_names_the_seed_and_how_to_replay_it(tmp_path: Path) ->
     assert failed.returncode == 1
     assert "hopeless failed with seed 9: an assertion of the story failed" in failed.stderr
     assert f"replay: python {script} --seed 9 --trace" in failed.stderr
+
+
+def test_an_interrupted_script_says_so_by_its_exit_code_alone(tmp_path: Path) -> None:
+    script = tmp_path / "impatient.py"
+    script.write_text(
+        "from mesh.lab import Cluster, scenario\n\n\n"
+        "@scenario\ndef impatient(house: Cluster) -> None:\n    raise KeyboardInterrupt\n\n\nimpatient.main()\n"
+    )
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stderr) == (130, "")

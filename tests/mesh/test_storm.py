@@ -10,7 +10,16 @@ import pytest
 from mesh.lab import Cluster, Room
 
 STEPS = 30
-WRITE, WALL, HEAL, WAIT, CRASH, RESTART, STOP, LOSE = ["write", "wall", "heal", "wait", "crash", "restart", "stop", "lose"]
+WRITE, WALL, HEAL, WAIT, CRASH, RESTART, STOP, LOSE = [
+    "write",
+    "wall",
+    "heal",
+    "wait",
+    "crash",
+    "restart",
+    "stop",
+    "lose",
+]
 DECK = [WRITE] * 6 + [WALL, HEAL, WAIT, CRASH, RESTART, RESTART, STOP, LOSE]
 
 

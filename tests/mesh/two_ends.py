@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.discovery.discovery import Sighting
-from mesh.neighbourhood import GOODBYE, Action, Close, Dial, LookAgain, Neighbourhood, Notice, Redial, Requery
+from mesh.neighbourhood import GOODBYE, Neighbourhood
 from mesh.topology import Link
 
 REDIAL_SECONDS = 0.5
