@@ -13,8 +13,9 @@ from msgspec import Raw
 
 from mesh import control_messages as messages
 from mesh.control_messages import Answer, Confirmed, Failure, Rejected, Request
-from mesh.control_socket import SOCKET_FILE, listen_in
+from mesh.control_socket import listen_in
 from mesh.errors import MeshError
+from mesh.paths import SOCKET_FILE
 from peers.entry import Entry
 from peers.log import BusyError, Meta
 from peers.stores.store import StoreError

@@ -10,8 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mesh.errors import MeshError
-from mesh.paths import LOCK_FILE as LOCK_FILE
-from mesh.paths import SOCKET_FILE as SOCKET_FILE
+from mesh.paths import LOCK_FILE, SOCKET_FILE
 
 MAX_ADDRESS_BYTES = 103
 """Of a unix socket's path: 107 on Linux, 103 on others."""

@@ -25,9 +25,7 @@ from msgspec import Meta
 
 from mesh.config import DEFAULT_MESH, check_name
 from mesh.errors import MeshError
-from mesh.paths import LOCK_FILE as LOCK_FILE
-from mesh.paths import SOCKET_FILE as SOCKET_FILE
-from mesh.paths import default_home as default_home
+from mesh.paths import LOCK_FILE
 
 HASH_CHARACTERS = 8
 KEY_FILE = "node.key"

@@ -25,7 +25,8 @@ from mesh.discovery.fixed import FixedDiscovery
 from mesh.discovery.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
 from mesh.edges import Edges
 from mesh.errors import MeshError
-from mesh.identity import Home, default_home
+from mesh.identity import Home
+from mesh.paths import default_home
 from mesh.status import Status
 from peers.clock import LoopClock, Undo
 from peers.connections.web_socket import WebSocketNetwork

@@ -20,7 +20,7 @@ from peers.version_vector import Epoch, VersionVector
 
 EPOCH_BITS = 80
 MAX_WAITING = 50_000
-"""Own events that may wait for the disk; beyond it `add` fails with BusyError, and whoever adds should wait for earlier ones."""
+"""Own events that may wait for the disk; beyond it `add` fails with BusyError: whoever adds should wait for earlier ones."""
 
 Meta = dict[str, Any]
 
@@ -61,8 +61,8 @@ class Log:
     """The live log over one store. Everything in it runs on one thread; only `Disk` works elsewhere.
 
     Events: `event` (event, meta) for each new event in the order of `added`, and `entry` (entry) for the same undecoded;
-    `fresh` (vector) with the dots of each commit, then `change` (); `ahead` (entry) for an event whose time is too far ahead of our
-    clock to be followed.
+    `fresh` (vector) with the dots of each commit, then `change` (); `ahead` (entry) for an event whose time is too far ahead
+    of our clock to be followed.
     """
 
     def __init__(

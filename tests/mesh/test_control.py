@@ -18,8 +18,9 @@ from mesh import MeshError, Node, identity
 from mesh import control_messages as messages
 from mesh.control import MAX_CLIENTS, PAGE_EVENTS
 from mesh.control_client import ControlClient
-from mesh.control_socket import LOCK_FILE, SOCKET_FILE, connect_in
+from mesh.control_socket import connect_in
 from mesh.lines import Lines
+from mesh.paths import SOCKET_FILE
 from peers.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES
 
 DEADLINE_SECONDS = 10.0
@@ -119,10 +120,6 @@ def test_says_why_it_cannot_make_its_socket(tmp_path: Path) -> None:
 
     with pytest.raises(MeshError, match="cannot make the socket"):
         run_node(tmp_path).start()
-
-
-def test_agrees_with_the_home_about_its_files() -> None:
-    assert (SOCKET_FILE, LOCK_FILE) == (identity.SOCKET_FILE, identity.LOCK_FILE)
 
 
 def test_says_how_to_start_a_node_where_none_runs(tmp_path: Path) -> None:
