@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from peers.base_sync import BaseSync
@@ -129,7 +130,7 @@ class PeerSync(BaseSync):
 
     def walk(self) -> None:
         """Own events go at once; what came from others is told now, and passed on a little later."""
-        if self._untold and self._is_walking:
+        if self._untold and self._is_walking and self.authenticated and self.connected:
             self._tell()
         super().walk()
         if self._has_own and self._relays.is_waiting and self.may_page():
@@ -175,11 +176,12 @@ class PeerSync(BaseSync):
             else:
                 relayed.setdefault(epoch, []).append((first, last))
         relays = VersionVector(relayed)
-        if relays:
-            self.send_have(relays)
         is_news = not self.lacking.covers_all(relays) and self.lag <= PAGE_EVENTS  # far behind, waiting only delays
         if self._relays.note(self.log.published.state.last_position, is_relay=is_news):
             self._wait()
+        self._has_own = self._has_own and self._relays.is_waiting  # else the walk is free to bring them
+        if relays:
+            self.send_have(relays)  # last, because an answer may come at once
 
     def _on_own_page(self, done: Later[Page]) -> None:
         """Send our own of a page ahead of the others, and let the walk leave them out when it comes there."""
@@ -200,14 +202,15 @@ class PeerSync(BaseSync):
             self._untold = self._untold.joins(fresh)
 
     def _wait(self) -> None:
-        self._undo_wait = self.clock.call_later(RELAY_MS, self._turn(self._on_waited))
+        self._undo_wait = self.clock.call_later(RELAY_MS, self._turn(partial(self._on_waited, self._link)))
 
-    def _on_waited(self) -> None:
+    def _on_waited(self, link: int) -> None:
+        if self._link != link:
+            return
         self._undo_wait = None
-        if self.authenticated and not self.is_destroyed:
-            if self._relays.ripen():
-                self._wait()
-            self.walk()
+        if self._relays.ripen():
+            self._wait()
+        self.walk()
 
     def _forget_link(self) -> None:
         super()._forget_link()

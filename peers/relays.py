@@ -14,6 +14,8 @@ class Relays:
         self._seen = seen
         self._ripe = seen
         self._next = seen
+        self._is_gathering = False
+        """Whether something of others came since the wait began."""
         self.is_waiting = False
 
     def note(self, last_position: int, *, is_relay: bool) -> bool:
@@ -23,13 +25,15 @@ class Relays:
             self.is_waiting = True
             self._ripe = self._seen
             self._next = last_position
+        elif is_relay:
+            self._is_gathering = True
         self._seen = last_position
         return begins
 
     def ripen(self) -> bool:
-        """The waiting time is over. True if another begins, for what came meanwhile."""
+        """The waiting time is over. True if another begins, for what came of others meanwhile."""
         self._ripe, self._next = self._next, self._seen
-        self.is_waiting = self._next > self._ripe
+        self.is_waiting, self._is_gathering = self._is_gathering, False
         return self.is_waiting
 
     def limit(self, last_position: int) -> int:

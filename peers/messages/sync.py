@@ -103,7 +103,7 @@ class SyncMessages(SyncCore):
                 number, confirmed = self._in_flight.popleft()
                 self.synced = max(self.synced, confirmed)
                 self.end_timeout()
-        if not self._in_flight and not self._is_paging:
+        if not self._in_flight:
             self.synced = max(self.synced, self.walked)
         self.emitter.emit("synced")
         self.walk()

@@ -89,7 +89,9 @@ class Host:
 
         Pipes carry text. Stderr goes to a file of the lab unless it is given. It dies with pytest at the latest.
         """
-        return self._lab._spawn(self, args, env=env, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd)
+        if cwd is not None:
+            args = ["env", "-C", cwd, *args]  # nsenter goes to the root folder of the namespace it enters
+        return self._lab._spawn(self, args, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def run(
         self, args: Sequence[str | Path], *, check: bool = False, timeout: float = COMMAND_SECONDS, **options: Any

@@ -1,0 +1,87 @@
+"""The README is true: its Python runs as it stands, on hosts of their own, and its commands are those that exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mesh_process import MESH, ROOT
+from netlab import Host, NetLab
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def lan(netlab: NetLab) -> list[Host]:
+    return netlab.hosts(2)
+
+
+def start(host: Host, code: str, folder: Path) -> subprocess.Popen[str]:
+    folder.mkdir()
+    (folder / "example.py").write_text(code)
+    return host.spawn(
+        [sys.executable, "-u", "example.py"],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+@pytest.mark.netlab
+def test_the_ten_lines_of_python_run(lan: list[Host], tmp_path: Path) -> None:
+    example = blocks("python")[0]
+
+    shown, _ = start(lan[0], example, tmp_path / "till").communicate(timeout=20)
+
+    assert len([line for line in example.splitlines() if line.strip()]) <= 10
+    assert "new: sale" in shown
+    assert "stored as (" in shown
+    assert "1 {'type': 'sale', 'cents': 1250}" in shown
+
+
+@pytest.mark.netlab
+def test_the_role_of_your_own_waves(lan: list[Host], tmp_path: Path) -> None:
+    example = blocks("python")[1]
+    kitchen = start(lan[0], example, tmp_path / "kitchen")
+    study = start(lan[1], example.replace("kitchen", "study"), tmp_path / "study")
+    assert kitchen.stdout is not None and study.stdout is not None
+
+    kitchen.stdout.readline()  # the prompt
+    study.stdout.readline()
+    heard = [kitchen.stdout.readline(), study.stdout.readline()]
+
+    assert [line.split("~")[0] for line in heard] == ["study", "kitchen"]
+    assert all(line.endswith(" waves\n") for line in heard)
+    for process in (kitchen, study):
+        process.communicate("\n", timeout=20)
+        assert process.returncode == 0
+
+
+def test_the_story_is_the_one_in_the_gallery() -> None:
+    script = (ROOT / "scenarios/partition.py").read_text().splitlines()
+
+    assert [line for line in blocks("python")[2].splitlines() if line not in script] == []
+
+
+def test_every_command_it_names_exists() -> None:
+    named = set(re.findall(r"`(?:\$ )?mesh (?:--home \S+ )?([a-z]+)", README)) | {"add", "log", "peers"}
+    known = subprocess.run([*MESH, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True).stdout
+
+    assert {"up", "status", "stop", "retry"} <= named
+    assert [name for name in sorted(named) if not re.search(rf"^  {name} ", known, re.MULTILINE)] == []
+
+
+def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:
+    commands = blocks("sh")[0]
+    ci = (ROOT / ".ci/run").read_text()
+
+    assert "pip install -e '.[test]'" in commands and "pytest" in commands
+    assert "-e '.[test]'" in ci and "-m pytest" in ci
