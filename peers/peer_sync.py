@@ -13,17 +13,17 @@ from peers.entry import Entry
 from peers.later import Later
 from peers.log import SyncLog
 from peers.relays import Relays
-from peers.stores.store import PAGE_EVENTS, Page
+from peers.stores.store import Page
 from peers.version_vector import VersionVector
-from peers.wire.messages import MAX_HELD, Have, Hello, Options
+from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options
 from peers.wire.vectors import read_vector, write_vector
 
 PING_MS = 4_000
 TIMEOUT_MS = 5_000
 RELAY_MS = 20.0
 """How long events of others wait before they are passed on: time enough to hear who has them already."""
-MAX_EPOCHS = 16_384
-"""Epochs that are known of the other end; beyond it what it says it has is not noted, and costs a repeat."""
+MAX_KNOWN = 16_384
+"""Ranges that are kept of what the other end has, about 2 MB; what it says beyond it is not noted, and costs a repeat."""
 
 
 def nothing_held(_node_id: str | None) -> Sequence[str]:
@@ -150,8 +150,15 @@ class PeerSync(BaseSync):
             told = read_vector(vector)
         except ValueError as error:
             raise self.error("wrong-format", str(error)) from None
-        if self.lacking.epochs + told.epochs <= MAX_EPOCHS:
-            self.lacking = self.lacking.joins(told)
+        known = self.lacking.joins(told)
+        if sum(map(len, known.ranges.values())) <= MAX_KNOWN:
+            self.lacking = known
+
+    def queue(self, message: Message) -> None:
+        if isinstance(message, Have):
+            self.have_message(message.vector)  # not kept: while `auth` decides any number of them may come
+        else:
+            super().queue(message)
 
     def on_entries(self, entries: tuple[Entry, ...]) -> None:
         assert self.lacking is not None
@@ -176,7 +183,8 @@ class PeerSync(BaseSync):
             else:
                 relayed.setdefault(epoch, []).append((first, last))
         relays = VersionVector(relayed)
-        is_news = not self.lacking.covers_all(relays) and self.lag <= PAGE_EVENTS  # far behind, waiting only delays
+        # Far behind too: in a burst everybody is, and a wait costs no throughput, since a group goes as a whole.
+        is_news = not self.lacking.covers_all(relays)
         if self._relays.note(self.log.published.state.last_position, is_relay=is_news):
             self._wait()
         self._has_own = self._has_own and self._relays.is_waiting  # else the walk is free to bring them

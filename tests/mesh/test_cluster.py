@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -143,6 +145,79 @@ def test_one_connection_is_left_between_two_that_dial_each_other() -> None:
             assert [session["state"] for session in sessions] == ["synchronized"]
 
 
+MAX_REPEATS = 0.02
+"""Of what is sent in a full mesh, the share that may have been sent by more than one."""
+
+
+def counting_role(taken: Counter[tuple[str, Any]]) -> type[PeerSync]:
+    """A role that counts how often each event comes to each node."""
+
+    class Counting(PeerSync):
+        def sync_message(self, added: int, entries: Any, refusals: Any) -> None:
+            taken.update((self.node_id, entry.dot) for entry in entries)
+            super().sync_message(added, entries, refusals)
+
+    return Counting
+
+
+def start_counted(house: Cluster, count: int) -> tuple[tuple[Room, ...], Counter[tuple[str, Any]]]:
+    """A full mesh of rooms that have met, and how often which of them gets what from now on."""
+    taken: Counter[tuple[str, Any]] = Counter()
+    names = [f"room{number}" for number in range(count)]
+    rooms = house.start(*names)
+    house.stop(*rooms)
+    for room in rooms:
+        room.role = counting_role(taken)
+    house.start(*names)
+    house.settle("met")
+    return rooms, taken
+
+
+def one_after_another(house: Cluster, rooms: tuple[Room, ...]) -> None:
+    for number in range(30):
+        for room in rooms:
+            write(room, f"{room.name}.{number}")
+            house.run(0.003)
+
+
+def all_at_once(_: Cluster, rooms: tuple[Room, ...]) -> None:
+    for room in rooms:
+        write(room, *(f"{room.name}.{number}" for number in range(500)))
+
+
+@pytest.mark.parametrize("write_all", [one_after_another, all_at_once])
+def test_in_a_full_mesh_each_event_is_sent_to_each_room_once(
+    write_all: Callable[[Cluster, tuple[Room, ...]], None],
+) -> None:
+    with Cluster(11, traces=False) as house:
+        rooms, taken = start_counted(house, 6)
+
+        write_all(house, rooms)
+        house.settle("all have all")
+        house.run(1)
+
+        house.assert_converged()
+        events = len(rooms[0].types)
+        assert len(taken) == events * 5
+        assert taken.total() <= events * 5 * (1 + MAX_REPEATS)
+
+
+def test_rooms_that_came_back_are_told_once_too() -> None:
+    with Cluster(12, traces=False) as house:
+        rooms, taken = start_counted(house, 6)
+        house.partition(rooms[:3], rooms[3:])
+        house.run(30)
+        write(rooms[0], "milk")
+        house.settle("on this side of the wall")
+        assert taken.total() == 2
+
+        house.heal()
+        house.settle("on both")
+
+        assert len(taken) == 5
+        assert taken.total() <= 2 + 3 * 3  # each of the three that have it greets each of the three that lack it
+
+
 class BreaksTwice(PeerSync):
     """Raises at the first two events that it gets."""
 
@@ -231,7 +306,7 @@ def test_a_clock_far_ahead_does_not_pull_the_others_along() -> None:
 
 def test_settle_fails_with_what_each_room_saw() -> None:
     class Deaf(PeerSync):
-        def send_sync(self, added: int, entries: Any) -> None:
+        def send_sync(self, added: int, entries: Any, *, confirms: int | None = None) -> None:
             self.synced = added
 
     with (

@@ -76,6 +76,22 @@ class AskedLog(PairLog):
         return later
 
 
+class Mailbox:
+    """Where the reactions of one role wait for their turn, as those of an actor do: its `turn` is the role's option."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callable[[], None]] = deque()
+
+    def turn(self, reaction: Callable[..., None]) -> Callable[..., None]:
+        return lambda *args: self.waiting.append(lambda: reaction(*args))
+
+    def work(self, count: int = 1_000_000) -> None:
+        """Let what waits, and what comes meanwhile, have its turn, or the first few."""
+        while self.waiting and count:
+            count -= 1
+            self.waiting.popleft()()
+
+
 class HeldDisk:
     """A disk that keeps its work until it is released, as a slow one would."""
 
@@ -342,6 +358,20 @@ def fill(log: PairLog, count: int, prefix: str = "e") -> list[str]:
 
 def syncs(sent: list[Any]) -> list[Any]:
     return [message for message in sent if message[0] == "sync"]
+
+
+def sent_types(sent: list[Any]) -> list[list[str]]:
+    """The types of the events of each `sync`."""
+    return [[event["type"] for event in message[2::2]] for message in syncs(sent)]
+
+
+def asked_stranger() -> tuple[Stranger, AskedLog]:
+    """Somebody who has greeted a role whose log answers when it is told to."""
+    log = open_log("home", ManualClock(NOW_MS), kind=AskedLog)
+    assert isinstance(log, AskedLog)
+    stranger = Stranger(log=log).greet()
+    log.answer()
+    return stranger, log
 
 
 def received(seq: int, type_: str = "r", *, epoch: str = "e", ms: int = 0, time: int = 0) -> Entry:

@@ -8,7 +8,7 @@ from pair import NOW_MS, AskedLog, HeldDisk, Pair, Stranger, fill, hello, open_l
 from peers.clock import ManualClock
 from peers.entry import Entry, encode_event
 from peers.messages.sync import WINDOW
-from peers.peer_sync import PeerSync
+from peers.peer_sync import RELAY_MS, PeerSync
 from peers.stores.memory_store import MemoryStore
 
 
@@ -129,15 +129,21 @@ def test_sends_nothing_that_the_other_has() -> None:
     assert syncs(pair.right_sent) == []
 
 
-def test_what_came_over_another_link_meanwhile_is_sent_but_not_stored_twice() -> None:
+def test_what_came_over_another_link_while_it_was_sent_is_not_stored_twice() -> None:
     pair = Pair().meet()
     body = encode_event({"type": "a"})
     entry = Entry((1, "attic", 0), 1, body, b"", ("f", 1))
-
+    pair.mute("right")  # what it says that it has is late
     pair.left.log.add_entries([entry])
     pair.right.log.add_entries([entry])
 
+    pair.clock.advance(RELAY_MS)
+    pair.unmute("right")
+    pair.say("right", "synced", 1)
+
+    assert [message[2] for message in syncs(pair.left_sent)] == [{"type": "a"}]
     assert pair.right.log.types == pair.left.log.types == ["a"]
+    assert pair.right.log.last_added == 1
     assert pair.left.state == pair.right.state == "synchronized"
 
 
