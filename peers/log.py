@@ -14,11 +14,13 @@ from peers.disk import Disk
 from peers.emitter import Emitter
 from peers.entry import Entry, encode_event, encode_extra
 from peers.later import Later
+from peers.stores.lineage import successor
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, StoreState
 from peers.tail import Tail
 from peers.version_vector import Epoch, VersionVector
 
 EPOCH_BITS = 80
+MARK_BITS = 40
 MAX_WAITING = 50_000
 """Own events that may wait for the disk; beyond it `add` fails with BusyError: whoever adds should wait for earlier ones."""
 
@@ -87,6 +89,7 @@ class Log:
         self._news: deque[Entry | VersionVector] = deque()
         """What listeners were not told yet: an entry, or the dots of a commit. Empty between two commits."""
         self._is_announcing = False
+        self._renewal: Later[None] = Later.done(None)
         self.published = Published(state, self._new_epoch())
 
     @classmethod
@@ -187,8 +190,10 @@ class Log:
                 return
             appended, state = done.result()
             try:
-                self._publish(state, appended.changes)
+                self._publish(state, appended.changes, is_revised=appended.is_revised)
             finally:  # a listener that fails does not undo the commit
+                if appended.is_forked and epoch == self.published.epoch:
+                    self.renew_epoch()
                 result.set(appended)
 
         self._disk.run(work).then(committed)
@@ -210,13 +215,16 @@ class Log:
     def renew_epoch(self) -> Later[None]:
         """Start another epoch: somebody has seen more of ours than we wrote, so this disk was rolled back.
 
-        What we wrote in the old one gets further dots in the new, because others may know other events under the old dots.
+        What we wrote in the old one gets dots of the new, because others may know other events under the old dots; and
+        what others hold under the old ones is asked for at the next handshakes. See Store.renew_epoch.
         """
-        old, new = self.published.epoch, self._new_epoch()
-        self.published = Published(self.published.state, new)
-        return self._disk.run(lambda store: (store.renew_epoch(old, new), store.state)).transform(
-            lambda done: self._publish(done[1], done[0])
-        )
+        if self._renewal.is_done:  # else the new one is not known to anybody yet
+            old, new = self.published.epoch, successor(self.published.epoch, self._new_mark())
+            self.published = Published(self.published.state, new)
+            self._renewal = self._disk.run(lambda store: (store.renew_epoch(old, new), store.state)).transform(
+                lambda done: self._publish(done[1], done[0].changes, is_revised=True)
+            )
+        return self._renewal
 
     def each(
         self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = PAGE_EVENTS
@@ -236,14 +244,14 @@ class Log:
     def _on_own_added(self, count: int) -> None:
         self._waiting -= count
 
-    def _publish(self, state: StoreState, changes: Sequence[Entry]) -> None:
+    def _publish(self, state: StoreState, changes: Sequence[Entry], *, is_revised: bool) -> None:
         before = self.published.state.last_added
-        if not changes and state == self.published.state:
+        if not changes and not is_revised and state == self.published.state:
             return
-        if state.conflicts == self.published.state.conflicts:
-            self._tail.add(changes, state.last_position)
-        else:
+        if is_revised:
             self._tail = Tail(state.last_position)  # it may hold copies that lost: the store knows which are shown
+        else:
+            self._tail.add(changes, state.last_position)
         self.published = Published(state, self.published.epoch)
         self._news.append(VersionVector().adds(change.dot for change in changes if change.dot is not None))
         for entry in changes:
@@ -292,6 +300,10 @@ class Log:
 
     def _bounded(self, time: int) -> int:
         return min(time, self._clock.now_ms() + self._max_drift_ms)
+
+    def _new_mark(self) -> str:
+        """The time too: a machine that is rolled back twice to one moment draws the same random numbers twice."""
+        return f"{self._clock.now_ms():x}-{self._random.getrandbits(MARK_BITS):010x}"
 
     def _new_epoch(self) -> Epoch:
         return f"{self._random.getrandbits(EPOCH_BITS):020x}"

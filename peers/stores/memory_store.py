@@ -45,7 +45,9 @@ class MemoryStore(Taking):
         self._claim_count = 0
 
     def open(self) -> StoreState:
-        self._is_open = True
+        if not self._is_open:
+            self._is_open = True
+            self._numbers.heed_known()
         return self.state
 
     def close(self) -> None:
@@ -200,6 +202,14 @@ class MemoryStore(Taking):
 
     def _events_in(self, epoch: Epoch) -> list[Entry]:
         return [self._events[row[1]] for row in self._rows if row and row[0] and row[0][0] == epoch]
+
+    def _dots_of(self, created: Created) -> list[Dot]:
+        rows = [self._rows[position - 1] for position in self._places.get(created, ())]
+        return [row[0] for row in rows if row is not None and row[0] is not None]
+
+    def _doubled(self, epoch: Epoch) -> list[Created]:
+        events = dict.fromkeys(event.created for event in self._events_in(epoch))
+        return [created for created in events if any(other != epoch for other, _ in self._dots_of(created))]
 
     def _aside_of(self, created: Created) -> list[Entry]:
         return [claim for _, claim in self._claims.get(created, ())]

@@ -12,25 +12,27 @@ from typing import Any
 
 from peers.created import Created, created_from_key, created_key
 from peers.entry import Entry
+from peers.stores.rows import AlreadyKnown, Numbers
 from peers.stores.sqlite_file import SYNCHRONOUS, connect, damaged, explain
+from peers.stores.sqlite_numbers import load_numbers, save_numbers
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Order, Page, StoreError, StoreState
-from peers.stores.taking import AlreadyKnown, Numbers, Taking
-from peers.version_vector import Dot, Epoch, VersionVector
+from peers.stores.taking import Taking
+from peers.version_vector import Dot, Epoch, Ranges, VersionVector
 
 LOOKUP = 500
 """Keys asked for in one statement."""
 FIRST_LOOK = 1_000
 """Changes looked at one by one for the first lacked, before the index by dot is asked."""
 
-_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts")
 _COLUMNS = "position, epoch, seq, added, created, time, body, extra"
 _INSERT = f"INSERT INTO changes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _EVENT = f"SELECT {_COLUMNS} FROM changes WHERE created = ? AND added IS NOT NULL"
-_SAVE_EPOCH = """
-    INSERT INTO epochs (id, epoch, highest, is_cut, ranges) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET highest = excluded.highest, is_cut = excluded.is_cut, ranges = excluded.ranges
+_DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
+_OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
+_DOUBLED = f"""
+    SELECT created FROM changes WHERE epoch = ?
+    AND (EXISTS ({_OTHER} AND other.added IS NULL) OR EXISTS ({_OTHER} AND other.added IS NOT NULL)) ORDER BY position
 """
-_SAVE_FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 _Row = tuple[Any, ...]
 
@@ -214,9 +216,11 @@ class SqliteStore(Taking):
 
     def _held(self) -> VersionVector:
         """The vector, and of cut epochs everything up to the highest: rows decide what of that is held."""
-        return VersionVector(
-            self._numbers.vector.ranges | {epoch: ((1, self._numbers.highest[epoch]),) for epoch in self._numbers.cut}
-        )
+        highest = self._numbers.highest
+        cut: dict[Epoch, Ranges] = {
+            epoch: ((1, highest[epoch]),) for epoch in sorted(self._numbers.cut) if highest[epoch]
+        }
+        return VersionVector(self._numbers.vector.ranges | cut)
 
     def _first_of(self, lacked: Iterable[tuple[Epoch, int, int]]) -> Iterator[int]:
         for epoch, first, last in lacked:
@@ -299,6 +303,17 @@ class SqliteStore(Taking):
         )
         return [self._entry(row) for row in rows]
 
+    def _dots_of(self, created: Created) -> list[Dot]:
+        rows = self._execute(
+            f"{_DOTS} AND added IS NOT NULL UNION ALL {_DOTS} AND added IS NULL ORDER BY position",
+            [created_key(created)] * 2,
+        )
+        return [(self._epochs[epoch - 1], seq) for _, epoch, seq in rows]
+
+    def _doubled(self, epoch: Epoch) -> list[Created]:
+        rows = self._execute(_DOUBLED, (self._epoch_ids.get(epoch),))
+        return list(dict.fromkeys([created_from_key(key) for (key,) in rows]))
+
     def _aside_of(self, created: Created) -> list[Entry]:
         rows = self._execute("SELECT * FROM aside WHERE created = ? ORDER BY number", (created_key(created),))
         return [self._claim_of(row) for row in rows]
@@ -359,39 +374,13 @@ class SqliteStore(Taking):
 
     def _load(self, connection: sqlite3.Connection) -> None:
         """Fill the memory from a file that was just opened."""
-        try:
-            facts = dict(connection.execute("SELECT key, value FROM facts").fetchall())
-            rows = connection.execute("SELECT epoch, highest, is_cut, ranges, id FROM epochs ORDER BY id").fetchall()
-            vector = VersionVector({epoch: json.loads(ranges) for epoch, _, _, ranges, _ in rows})
-            if [row[-1] for row in rows] != list(range(1, len(rows) + 1)):
-                raise ValueError("an epoch is missing")
-        except sqlite3.Error as error:
-            raise explain(self._path, error) from error
-        except (ValueError, TypeError) as error:
-            raise damaged(self._path, f"what it holds of each epoch is unreadable ({error})") from error
-        self._numbers = Numbers(
-            **{key: facts.get(key, 0) for key in _FACTS},
-            vector=vector,
-            highest={epoch: highest for epoch, highest, _, _, _ in rows},
-            cut=frozenset(epoch for epoch, _, is_cut, _, _ in rows if is_cut),
-        )
-        self._epochs = [epoch for epoch, *_ in rows]
+        self._numbers, self._epochs = load_numbers(connection, self._path)
         self._epoch_ids = {epoch: number for number, epoch in enumerate(self._epochs, 1)}
 
     def _save(self, before: Numbers) -> None:
         """Write what changed of the numbers, in the same transaction as the rows."""
-        now = self._numbers
-        facts = [(key, getattr(now, key)) for key in _FACTS if getattr(now, key) != getattr(before, key)]
-        if facts:
-            self._opened().executemany(_SAVE_FACT, facts)
-        ranges = now.vector.ranges
-        epochs = [
-            (self._epoch_ids[epoch], epoch, now.highest[epoch], epoch in now.cut, json.dumps(ranges[epoch]))
-            for epoch in sorted(self._touched)
-            if epoch in now.highest  # what was touched may have been taken back
-        ]
-        if epochs:
-            self._opened().executemany(_SAVE_EPOCH, epochs)
+        touched = [(self._epoch_id(epoch), epoch) for epoch in sorted(self._touched) if epoch in self._numbers.highest]
+        save_numbers(self._opened(), before, self._numbers, touched)
 
     def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._opened().execute(statement, values)

@@ -46,6 +46,10 @@ class Appended:
     """For each entry offered, in order: as it was stored, or None if it was known already (then it may be a second dot)."""
     changes: tuple[Entry, ...]
     """Every change in the order of `position`, as `page` would give it: new events, and second dots with their events."""
+    is_revised: bool = False
+    """Something that was read before is otherwise now: another copy is shown, or a dot is lost."""
+    is_forked: bool = False
+    """Others hold events under `epoch` that were not written here: our disk was rolled back. Go on in a renewed epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,28 @@ class Store(Protocol):
         event with the smaller (time, digest) keeps the dot and is shown; the other is kept aside, and is no longer shown
         unless it has a dot of its own. Both are counted in `state.conflicts`; neither is an error.
 
-        `state.vector` covers every dot taken, `state.clock_ms` rises to `clock_ms`.
+        An event that comes with a dot of a **renewed epoch** (see `renew_epoch`) is taken without it: it gets the next
+        dot of `epoch`, unless it has one already that is not of a renewed epoch. (If `epoch` stands in for it and has no
+        dot yet it gets one all the same: by that the others hear of the renewal.)
+
+        `state.vector` covers every dot taken, but for those of renewed epochs; `state.clock_ms` rises to `clock_ms`.
         Raises ValueError if an entry without a dot differs from the known one of its `created`.
         """
 
-    def renew_epoch(self, old: Epoch, new: Epoch) -> tuple[Entry, ...]:
-        """Give every event that has a dot of epoch `old` a further one in `new`, in order; returns these changes."""
+    def renew_epoch(self, old: Epoch, new: Epoch) -> Appended:
+        """Stop to use epoch `old`: others know other events under its dots. Every event that has one gets one of `new`.
+
+        `new` stands in for `old` by its name (see `successor`), so that every store that takes a dot of `new` learns
+        that `old` is renewed. From then on, in each of these stores, for good:
+
+        - `state.vector` covers no dot of `old`: what others hold under it is offered again, whatever was there before
+        - an event that has a dot of another epoch loses its dots of `old`
+        - an event that was kept aside because of a dot of `old` gets a dot of the store's own epoch, and is shown
+
+        So both events of a dot reach everybody, and no dot of `old` is left once they have. A renewal is forgotten when
+        the store is closed before any dot of `new` was given. Appended.results is empty.
+        Raises ValueError if `new` does not stand in for `old`.
+        """
 
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from peers.created import Created
 from peers.entry import Entry
-from peers.stores.store import Appended, StoreError, StoreState
+from peers.stores.lineage import stands_in
+from peers.stores.rows import AlreadyKnown, Rows
+from peers.stores.store import Appended
 from peers.version_vector import MAX_RANGES, Dot, Epoch, VersionVector
-
-
-class AlreadyKnown(StoreError):
-    """An event that was taken for new is not: `append` begins again and looks first. At the second try it is damage."""
-
-    def __init__(self) -> None:
-        super().__init__("the store found an event twice: it is damaged; put a copy in its place, or move it away")
-
-
-@dataclass(slots=True)
-class Numbers:
-    """What a store keeps in memory. The collections in it are never changed in place, so a shallow copy is enough."""
-
-    last_added: int = 0
-    last_position: int = 0
-    events: int = 0
-    clock_ms: int = 0
-    conflicts: int = 0
-    vector: VersionVector = field(default_factory=VersionVector)
-    highest: dict[Epoch, int] = field(default_factory=dict)
-    """The largest seq ever stored of each epoch; the vector may claim less."""
-    cut: frozenset[Epoch] = frozenset()
-    """Epochs that had MAX_RANGES once: dots of theirs may be stored that the vector does not cover."""
 
 
 @dataclass(slots=True)
@@ -46,11 +23,14 @@ class _Batch:
     """Changes that have their numbers but are not among the rows yet, and whether each is a new event."""
     dots: set[Dot] = field(default_factory=set)
     changes: list[Entry] = field(default_factory=list)
-    has_conflict: bool = False
-    """Then `changes` may show what was replaced since."""
+    relabelled: list[Created] = field(default_factory=list)
+    """Events that have a further dot now, while there are renewed epochs."""
+    is_revised: bool = False
+    """Then `changes`, and what was read before, may show what was replaced since."""
+    is_forked: bool = False
 
 
-class Taking(ABC):
+class Taking(Rows):
     """Decides what becomes of each entry; a subclass keeps the rows, and the numbers over a restart.
 
     What is shown depends on the set of copies and dots that came, not on their order. Of all copies of one `created`
@@ -58,86 +38,12 @@ class Taking(ABC):
     digest, created) has it. An event is shown if it has a dot. Every other claim is kept aside with its dot, because a
     better copy that comes later may win the dot back. Copies that differ in nothing but `extra` are no conflict: the
     smaller `extra` is kept, so that nodes agree on that too.
+
+    **Renewed epochs.** After a rollback two events may have one dot on two nodes that both claim it, and so never hear
+    of each other's. The epoch that stands in for such a one is known by its name, and whoever hears of it stops to claim
+    the old dots, gives an own one to what comes under an old dot only, and forgets the old dot of what has another. So
+    every event ends with a dot that means nothing else, and the renewed epoch dies out.
     """
-
-    def __init__(self) -> None:
-        self._numbers = Numbers()
-        self._touched: set[Epoch] = set()
-        """Epochs whose part of the vector changed in this transaction."""
-
-    @property
-    def state(self) -> StoreState:
-        numbers = self._numbers
-        return StoreState(
-            last_added=numbers.last_added,
-            last_position=numbers.last_position,
-            events=numbers.events,
-            clock_ms=numbers.clock_ms,
-            conflicts=numbers.conflicts,
-            vector=numbers.vector,
-        )
-
-    # What a subclass has for rows. A row is a change; the event's own is the one that it came with.
-
-    @abstractmethod
-    def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:
-        """Those shown and, with None, those aside. The first try may leave out what `_insert` notices."""
-
-    @abstractmethod
-    def _insert(self, changes: list[tuple[Entry, bool]]) -> None:
-        """Add rows, in order: of new events (True), or of further dots of events that have a row of their own (False).
-
-        Raises AlreadyKnown if a new event is not; then `append` undoes all that it did.
-        """
-
-    @abstractmethod
-    def _at(self, dot: Dot) -> Entry | None:
-        """The event that has this dot, read as the change that gave it."""
-
-    @abstractmethod
-    def _shown(self, created: Created) -> Entry | None:
-        """The event with its first dot; its position is that of its own row. The dot is None if it has lost all."""
-
-    @abstractmethod
-    def _replace(self, copy: Entry) -> None:
-        """Show this copy of its `created` instead, with the same added, position and dots."""
-
-    @abstractmethod
-    def _drop_dot(self, dot: Dot) -> None:
-        """Take the dot from its event. The event's own row stays, without a dot; that of a further dot goes."""
-
-    @abstractmethod
-    def _hide(self, created: Created) -> None:
-        """Remove the row of an event that has no dot left."""
-
-    @abstractmethod
-    def _change(self, position: int) -> Entry | None:
-        """The change at this position as `page` gives it, None if there is none any more."""
-
-    @abstractmethod
-    def _events_in(self, epoch: Epoch) -> list[Entry]:
-        """The events that have a dot of this epoch, in the order of these dots' positions."""
-
-    @abstractmethod
-    def _aside_of(self, created: Created) -> list[Entry]:
-        """The claims kept aside of this event, oldest first, each with the dot that it claimed."""
-
-    @abstractmethod
-    def _insert_aside(self, claim: Entry) -> None:
-        """Keep a claim aside."""
-
-    @abstractmethod
-    def _remove_aside(self, claim: Entry) -> None:
-        """Forget a claim, which equals one that `_aside_of` gave."""
-
-    @abstractmethod
-    def _piece(self) -> AbstractContextManager[None]:
-        """All or nothing, numbers too, inside the transaction. Raises RuntimeError outside of one."""
-
-    def _owner(self, dot: Dot) -> Created | None:
-        """The event that has this dot."""
-        event = self._at(dot)
-        return event.created if event else None
 
     # Appending
 
@@ -156,13 +62,21 @@ class Taking(ABC):
             self._take_new(entry, batch) if self._is_new(entry, batch) else self._take_known(entry, batch)
             for entry in entries
         ]
-        self._flush(batch)
-        self._cover(batch.dots)
         self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
-        if batch.has_conflict:
-            now = [self._change(change.position) for change in batch.changes]
-            return Appended(tuple(results), tuple(change for change in now if change is not None))
-        return Appended(tuple(results), tuple(batch.changes))
+        return self._finish(batch, results)
+
+    def _finish(self, batch: _Batch, results: Iterable[Entry | None] = ()) -> Appended:
+        self._flush(batch)
+        unheard = self._cover(batch.dots)
+        if unheard:
+            self._heed(unheard, batch)
+        if batch.relabelled:
+            self._shed(batch)
+        is_forked = batch.is_forked or self._numbers.is_renewed(batch.epoch)
+        changes = batch.changes
+        if batch.is_revised:
+            changes = [now for now in [self._change(change.position) for change in changes] if now is not None]
+        return Appended(tuple(results), tuple(changes), is_revised=batch.is_revised, is_forked=is_forked)
 
     def _is_new(self, entry: Entry, batch: _Batch) -> bool:
         """Whether neither its `created` nor its dot can be known, as of nearly all that is offered."""
@@ -171,7 +85,7 @@ class Taking(ABC):
         dot = entry.dot
         if dot is None:
             return True
-        if dot in batch.dots or self._numbers.vector.covers(dot):
+        if dot in batch.dots or self._numbers.vector.covers(dot) or self._numbers.is_renewed(dot[0]):
             return False
         return dot[0] not in self._numbers.cut or self._owner(dot) is None
 
@@ -191,7 +105,8 @@ class Taking(ABC):
         if dot is None:
             batch.seq += 1
             dot = (batch.epoch, batch.seq)
-        elif dot[0] == batch.epoch:
+        elif dot[0] == batch.epoch and dot not in batch.dots:
+            batch.is_forked = True
             batch.seq = max(batch.seq, dot[1])
         batch.dots.add(dot)
         return dot
@@ -200,6 +115,8 @@ class Taking(ABC):
         dot = entry.dot
         if dot is None:
             return self._take_own_known(entry, batch)
+        if self._numbers.is_renewed(dot[0]):
+            return self._take_under_renewed(entry, batch)
         shown = batch.known.get(entry.created)
         if dot in batch.dots:
             self._flush(batch)  # so that it is found
@@ -218,6 +135,8 @@ class Taking(ABC):
     def _take_further_dot(self, event: Entry, dot: Dot, batch: _Batch) -> None:
         self._numbers.last_position += 1
         batch.run.append((as_change(event, self._take_dot(dot, batch), self._numbers.last_position), False))
+        if self._numbers.generations:
+            batch.relabelled.append(event.created)
 
     def _take_own_known(self, entry: Entry, batch: _Batch) -> Entry | None:
         self._flush(batch)
@@ -238,22 +157,25 @@ class Taking(ABC):
             batch.changes += [change for change, _ in batch.run]
             batch.run = []
 
-    def _cover(self, dots: Iterable[Dot]) -> None:
+    def _cover(self, dots: Iterable[Dot]) -> list[Epoch]:
+        """Claim these dots. Returns the epochs that were not known before."""
         numbers = self._numbers
         highest: dict[Epoch, int] = {}
         for epoch, seq in dots:
             if seq > highest.get(epoch, 0):
                 highest[epoch] = seq
         if not highest:
-            return
-        numbers.vector = numbers.vector.adds(dots)
+            return []
+        renewed = {epoch for epoch in highest if numbers.is_renewed(epoch)}
+        numbers.vector = numbers.vector.adds([dot for dot in dots if dot[0] not in renewed] if renewed else dots)
         before = numbers.highest
         numbers.highest = before | {epoch: max(seq, before.get(epoch, 0)) for epoch, seq in highest.items()}
         self._touched.update(highest)
         ranges = numbers.vector.ranges
-        cut = [epoch for epoch in highest if len(ranges[epoch]) >= MAX_RANGES]
+        cut = [epoch for epoch in highest if epoch in renewed or len(ranges[epoch]) >= MAX_RANGES]
         if cut:
             numbers.cut = numbers.cut.union(cut)
+        return [epoch for epoch in highest if epoch not in before]
 
     # Two copies of one event, two events under one dot
 
@@ -266,11 +188,12 @@ class Taking(ABC):
         aside = self._aside_of(created) if self._numbers.conflicts else []
         best = min([*([shown] if shown else []), *aside, entry], key=_preference)
         if shown is not None and best is not shown:
-            batch.has_conflict = True
+            batch.is_revised = True
             self._replace(best)
             if not best.same_as(shown):
                 self._put_aside(shown, batch)
-        claimed = dict.fromkeys([*(claim.dot for claim in aside if claim.dot), dot])
+        lost = [claim.dot for claim in aside if claim.dot and not self._numbers.is_renewed(claim.dot[0])]
+        claimed = dict.fromkeys([*lost, dot])
         for each in claimed:
             self._claim(each, best, batch)
         if self._owner(dot) != created or not entry.same_as(best):
@@ -284,6 +207,7 @@ class Taking(ABC):
         if owner == best.created:
             return
         if owner is not None:
+            batch.is_forked |= dot[0] == batch.epoch
             rival = self._shown(owner)
             assert rival is not None, "an event that has a dot is shown"
             if (*rival.rank, owner) < (*best.rank, best.created):
@@ -301,7 +225,7 @@ class Taking(ABC):
         self._flush(batch)
 
     def _lose(self, dot: Dot, rival: Entry, batch: _Batch) -> None:
-        batch.has_conflict = True
+        batch.is_revised = True
         batch.known[rival.created] = None
         self._put_aside(as_change(rival, dot, 0), batch)
         self._drop_dot(dot)
@@ -321,7 +245,7 @@ class Taking(ABC):
         """Forget claims that say nothing: a copy is kept once, and the shown one only with a dot that it has lost."""
         shown = self._shown(created)
         claims = self._aside_of(created)
-        lost = [claim for claim in claims if claim.dot is None or self._owner(claim.dot) != created]
+        lost = [claim for claim in claims if claim.dot and self._is_lost(claim.dot, created)]
         kept = [shown, *lost] if shown else lost
         for claim in claims:
             if claim in lost:
@@ -332,23 +256,75 @@ class Taking(ABC):
             else:
                 kept.append(claim)
 
-    # A new epoch for what was written in another
+    def _is_lost(self, dot: Dot, created: Created) -> bool:
+        """Whether another event has the dot that this one claims, and a better copy could win it back."""
+        return not self._numbers.is_renewed(dot[0]) and self._owner(dot) != created
 
-    def renew_epoch(self, old: Epoch, new: Epoch) -> tuple[Entry, ...]:
+    # Epochs that others stand in for
+
+    def renew_epoch(self, old: Epoch, new: Epoch) -> Appended:
         """As in the port. Events that have a dot of `new` already get no other."""
-        if old == new:
-            raise ValueError(f"epoch {old} cannot be renewed by itself")
+        if not stands_in(new, old):
+            raise ValueError(f"epoch {new} does not stand in for {old}: its name must say so")
         with self._piece():
-            batch = _Batch(new, self._numbers.highest.get(new, 0), {})
+            numbers = self._numbers
+            batch = _Batch(new, numbers.highest.get(new, 0), {}, is_revised=True)
+            numbers.highest = {**numbers.highest, new: batch.seq}
+            self._touched.add(new)
+            self._heed([new], batch)
             has_one = {event.created for event in self._events_in(new)}
-            for event in self._events_in(old):
-                if event.created not in has_one:
-                    has_one.add(event.created)
-                    batch.seq += 1
-                    self._take_further_dot(event, (new, batch.seq), batch)
-            self._flush(batch)
-            self._cover(batch.dots)
-            return tuple(batch.changes)
+            for each in sorted(epoch for epoch in numbers.highest if stands_in(new, epoch)):
+                for event in self._events_in(each):
+                    if event.created not in has_one:
+                        has_one.add(event.created)
+                        self._take_further_dot(event, self._take_dot(None, batch), batch)
+            return self._finish(batch)
+
+    def _take_under_renewed(self, entry: Entry, batch: _Batch) -> Entry | None:
+        """Take one whose dot says nothing for sure: it gets one of ours, unless it has one that does."""
+        self._flush(batch)
+        shown = self._shown(entry.created)
+        sound = self._sound_dots(entry.created) if shown else []
+        is_unheard = not batch.seq and entry.dot is not None and stands_in(batch.epoch, entry.dot[0])
+        if shown is None or not sound or is_unheard:  # others hear of our renewal by the first dot
+            return self._settle(entry, self._take_dot(None, batch), batch)
+        if not _is_repeat(entry, shown):
+            self._settle(entry, sound[0], batch)
+        return None
+
+    def _heed(self, unheard: list[Epoch], batch: _Batch) -> None:
+        """Stop to claim what these epochs stand in for, and show what was hidden for the sake of such a dot."""
+        numbers = self._numbers
+        numbers.heed(unheard)
+        if not numbers.generations:
+            return
+        renewed = sorted(epoch for epoch in numbers.highest if numbers.is_renewed(epoch))
+        ranges = numbers.vector.ranges
+        fallen = [epoch for epoch in renewed if epoch in ranges]
+        numbers.vector = VersionVector({epoch: held for epoch, held in ranges.items() if epoch not in fallen})
+        numbers.cut = numbers.cut.union(renewed)
+        self._touched.update(fallen)
+        batch.is_revised |= bool(fallen)
+        for claim in self.aside() if numbers.conflicts else ():
+            if claim.dot is not None and numbers.is_renewed(claim.dot[0]):
+                if self._shown(claim.created) is None:
+                    self._settle(claim, self._take_dot(None, batch), batch)
+                self._tidy(claim.created)
+        for epoch in fallen:
+            batch.relabelled += self._doubled(epoch)
+        self._cover(batch.dots)
+
+    def _shed(self, batch: _Batch) -> None:
+        """Take the dots of renewed epochs from the events that have others."""
+        for created in dict.fromkeys(batch.relabelled):
+            if self._sound_dots(created):
+                for dot in self._dots_of(created):
+                    if self._numbers.is_renewed(dot[0]):
+                        self._drop_dot(dot)
+                        batch.is_revised = True
+
+    def _sound_dots(self, created: Created) -> list[Dot]:
+        return [dot for dot in self._dots_of(created) if not self._numbers.is_renewed(dot[0])]
 
 
 def as_change(event: Entry, dot: Dot, position: int) -> Entry:

@@ -152,7 +152,7 @@ def test_writes_only_inside_a_transaction(store: Store) -> None:
     with pytest.raises(RuntimeError, match="inside a transaction"):
         store.append([entry(1)], epoch="own")
     with pytest.raises(RuntimeError, match="inside a transaction"):
-        store.renew_epoch("own", "new")
+        store.renew_epoch("own", "own.1.x")
     with store.transaction(), pytest.raises(RuntimeError, match="do not nest"), store.transaction():
         pass
 
@@ -164,7 +164,7 @@ def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
 
     with pytest.raises(KeyError), store.transaction():
         store.append([entry(2), dotted(winner, "near", 1), entry(9, dot=("far", 1))], epoch="own", clock_ms=99)
-        store.renew_epoch("far", "new")
+        store.renew_epoch("far", "far.1.x")
         raise KeyError
 
     assert seen(store) == before
@@ -257,7 +257,7 @@ def test_a_better_copy_under_a_known_dot_is_shown_in_place(store: Store) -> None
 
     appended = put(store, dotted(winner, "far", 1))
 
-    assert appended == Appended((None,), ())
+    assert appended == Appended((None,), (), is_revised=True)
     assert [(each.body, each.added, each.position) for each in store.page(0, limit=1).entries] == [(winner.body, 1, 1)]
 
 
@@ -495,35 +495,175 @@ def test_finds_nothing_where_there_is_nothing(store: Store) -> None:
     assert store.first_lacked(VersionVector()) == 1
 
 
-# A new epoch
+# Renewed epochs
 
 
-def test_a_new_epoch_gives_every_event_of_the_old_one_a_second_dot(store: Store) -> None:
-    put(store, entry(1), entry(2, dot=("far", 1)), entry(3))
-    put(store, entry(9), epoch="new")
-
+def renew(store: Store, old: str, new: str) -> Appended:
     with store.transaction():
-        changes = store.renew_epoch("own", "new")
+        return store.renew_epoch(old, new)
 
-    assert [(each.created[0], each.dot, each.position, each.added) for each in changes] == [
-        (1, ("new", 2), 5, 1),
-        (3, ("new", 3), 6, 3),
+
+def test_a_new_epoch_replaces_the_dots_of_the_old_one(store: Store) -> None:
+    put(store, entry(1), entry(2, dot=("far", 1)), entry(3))
+    put(store, entry(9), epoch="own.1.x")
+
+    appended = renew(store, "own", "own.1.x")
+
+    assert [(each.created[0], each.dot, each.position, each.added) for each in appended.changes] == [
+        (1, ("own.1.x", 2), 5, 1),
+        (3, ("own.1.x", 3), 6, 3),
     ]
-    assert store.page(4).entries == changes
-    assert store.state.vector.covers(("new", 3))
-    assert store.state.events == 4
+    assert appended.is_revised
+    assert [each.position for each in store.page(0).entries] == [2, 4, 5, 6]
+    assert store.page(4).entries == appended.changes
+    assert store.state.vector == VersionVector({"far": [(1, 1)], "own.1.x": [(1, 3)]})
+    assert [each.added for each in store.each()] == [1, 2, 3, 4]
 
 
 def test_an_epoch_is_renewed_once(store: Store) -> None:
     put(store, entry(1))
 
-    with store.transaction():
-        store.renew_epoch("own", "new")
-        again = store.renew_epoch("own", "new")
+    renew(store, "own", "own.1.x")
 
-    assert again == ()
-    with store.transaction(), pytest.raises(ValueError, match="by itself"):
-        store.renew_epoch("own", "own")
+    assert renew(store, "own", "own.1.x").changes == ()
+    for new in ("own", "far.1.x", "new"):
+        with pytest.raises(ValueError, match="does not stand in"):
+            renew(store, "own", new)
+    with pytest.raises(ValueError, match="does not stand in"):
+        renew(store, "own.1.x", "own.1.y")
+
+
+def test_an_epoch_is_renewed_though_nothing_was_written_in_it(store: Store) -> None:
+    put(store, entry(1, dot=("far", 1)))
+    renew(store, "own", "own.1.x")
+
+    offered = [entry(1, dot=("own", 1)), entry(1, dot=("own", 1)), entry(2, dot=("own", 2))]
+    appended = put(store, *offered, epoch="own.1.x")
+
+    assert [(each.created[0], each.dot) for each in appended.changes] == [(1, ("own.1.x", 1)), (2, ("own.1.x", 2))]
+
+
+def test_a_renewal_that_nobody_heard_of_is_forgotten_with_its_run(store: Store) -> None:
+    renew(store, "own", "own.1.x")
+
+    store.close()
+    store.open()
+    put(store, entry(1, dot=("own", 1)), epoch="next")
+
+    assert store.state.vector == VersionVector({"own": [(1, 1)]})
+
+
+def test_what_comes_under_a_renewed_epoch_gets_a_dot_of_ours_and_is_not_claimed(store: Store) -> None:
+    put(store, entry(1), entry(2, "since"))
+    renew(store, "own", "own.1.x")
+
+    lost = [entry(1, dot=("own", 1)), entry(3, "lost", dot=("own", 2)), entry(4, "lost too", dot=("own", 3))]
+    appended = put(store, *lost, epoch="own.1.x")
+    again = put(store, *lost, epoch="own.1.x")
+
+    assert [each.dot for each in appended.changes] == [("own.1.x", 3), ("own.1.x", 4)]
+    assert again.changes == ()
+    assert types(store.each()) == ["a", "since", "lost", "lost too"]
+    assert store.state.vector == VersionVector({"own.1.x": [(1, 4)]})
+    assert store.state.conflicts == 0
+
+
+def test_whoever_hears_of_a_renewal_claims_the_old_dots_no_more(store: Store) -> None:
+    put(store, entry(1, dot=("far", 1)), entry(2, dot=("far", 2)), entry(3, dot=("near", 1)), epoch="own")
+
+    appended = put(store, entry(1, dot=("far.1.x", 1)))
+
+    assert appended.is_revised
+    assert store.state.vector == VersionVector({"near": [(1, 1)], "far.1.x": [(1, 1)]})
+    assert [each.dot for each in store.page(0).entries] == [("far", 2), ("near", 1), ("far.1.x", 1)]
+    assert store.first_lacked(store.state.vector) == 2
+    found = store.find((1, "kitchen", 0))
+    assert found is not None and found.dot == ("far.1.x", 1)
+
+
+def test_remembers_a_renewal_after_closing_and_opening(store: Store) -> None:
+    put(store, entry(1, dot=("far", 1)), entry(2, dot=("far.1.x", 1)))
+
+    store.close()
+    store.open()
+    appended = put(store, entry(3, "x", dot=("far", 1)))
+
+    assert [each.dot for each in appended.changes] == [("own", 1)]
+    assert store.first_lacked(store.state.vector) == 1
+    assert store.state.conflicts == 0
+
+
+def test_a_renewal_shows_what_was_hidden_for_the_sake_of_an_old_dot(store: Store) -> None:
+    put(store, entry(1, "small", dot=("far", 1)), entry(2, "large", dot=("far", 1)))
+    assert store.state.conflicts == 1
+
+    appended = put(store, entry(5, dot=("far.1.x", 1)))
+
+    assert types(store.each()) == ["small", "large", "a"]
+    assert [each.dot for each in appended.changes] == [("far.1.x", 1), ("own", 1)]
+    assert store.state.conflicts == len(store.aside()) == 0
+
+
+def test_a_renewal_forgets_old_dots_that_were_lost_by_what_has_others(store: Store) -> None:
+    put(store, entry(1, "small", dot=("far", 1)), entry(2, "large", dot=("far", 1)), entry(2, "large", dot=("e", 1)))
+    assert store.state.conflicts == 1
+
+    put(store, entry(5, dot=("far.1.x", 1)))
+
+    assert types(store.each()) == ["small", "large", "a"]
+    assert store.state.conflicts == 0
+
+
+def test_two_copies_that_differ_stay_a_conflict_through_a_renewal(store: Store) -> None:
+    winner, loser = two_that_differ()
+    put(store, dotted(winner, "far", 1), dotted(loser, "far", 2))
+
+    put(store, dotted(winner, "far.1.x", 1))
+    put(store, dotted(loser, "far", 2))
+    put(store, dotted(loser, "far", 2))
+
+    (shown,) = store.each()
+    assert shown.same_as(winner)
+    assert [each.body for each in store.aside()] == [loser.body]
+    assert store.state.conflicts == 1
+
+
+def test_a_better_copy_under_a_renewed_epoch_is_shown(store: Store) -> None:
+    winner, loser = two_that_differ()
+    put(store, dotted(loser, "far.1.x", 1))
+
+    put(store, dotted(winner, "far", 1))
+
+    (shown,) = store.each()
+    assert shown.same_as(winner)
+    assert store.page(0).entries[0].dot == ("far.1.x", 1)
+    assert store.state.conflicts == 1
+
+
+def test_an_event_with_a_dot_of_another_epoch_loses_the_old_one_at_once(store: Store) -> None:
+    put(store, entry(1, dot=("far", 1)), entry(1, dot=("near", 1)))
+
+    put(store, entry(2, dot=("far.1.x", 1)))
+
+    assert [each.dot for each in store.page(0).entries] == [("near", 1), ("far.1.x", 1)]
+
+
+@pytest.mark.parametrize(
+    ("offered", "is_forked"),
+    [
+        (entry(1, dot=("own", 1)), False),
+        (entry(2, "x", dot=("own", 1)), True),
+        (entry(2, "x", dot=("own", 2)), True),
+        (entry(1, dot=("own", 2)), True),
+        (entry(1, dot=("far", 1)), False),
+        (entry(2), False),
+        (entry(2, dot=("own.1.x", 1)), True),
+    ],
+)
+def test_says_that_others_hold_what_was_not_written_here(store: Store, offered: Entry, is_forked: bool) -> None:
+    put(store, entry(1))
+
+    assert put(store, offered).is_forked == is_forked
 
 
 def seen(store: Store) -> tuple[object, ...]:

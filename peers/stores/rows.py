@@ -1,0 +1,151 @@
+"""What every store has for rows: the parts that Taking is built on, and the numbers beside them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from peers.created import Created
+from peers.entry import Entry
+from peers.stores.lineage import lineage
+from peers.stores.store import StoreError, StoreState
+from peers.version_vector import Dot, Epoch, VersionVector
+
+
+class AlreadyKnown(StoreError):
+    """An event that was taken for new is not: `append` begins again and looks first. At the second try it is damage."""
+
+    def __init__(self) -> None:
+        super().__init__("the store found an event twice: it is damaged; put a copy in its place, or move it away")
+
+
+@dataclass(slots=True)
+class Numbers:
+    """What a store keeps in memory. The collections in it are never changed in place, so a shallow copy is enough."""
+
+    last_added: int = 0
+    last_position: int = 0
+    events: int = 0
+    clock_ms: int = 0
+    conflicts: int = 0
+    vector: VersionVector = field(default_factory=VersionVector)
+    highest: dict[Epoch, int] = field(default_factory=dict)
+    """The largest seq ever stored of each epoch; the vector may claim less."""
+    cut: frozenset[Epoch] = frozenset()
+    """Epochs that had MAX_RANGES once, or are renewed: dots of theirs may be stored that the vector does not cover."""
+    generations: dict[str, int] = field(default_factory=dict)
+    """The highest generation known of each root of epochs that were renewed."""
+
+    def is_renewed(self, epoch: Epoch) -> bool:
+        """Whether an epoch is known that stands in for this one: then a dot of this one says nothing for sure."""
+        if not self.generations:
+            return False
+        root, generation = lineage(epoch)
+        return generation < self.generations.get(root, 0)
+
+    def heed(self, epochs: Iterable[Epoch]) -> None:
+        """Note what these epochs stand in for."""
+        for epoch in epochs:
+            root, generation = lineage(epoch)
+            if generation > self.generations.get(root, 0):
+                self.generations = {**self.generations, root: generation}
+
+    def heed_known(self) -> None:
+        """Note it of all epochs in use, when a store is opened: one that was never used is not known to others either."""
+        self.generations = {}
+        self.heed(epoch for epoch, seq in self.highest.items() if seq)
+
+
+class Rows(ABC):
+    """Keeps rows and numbers, and decides nothing. A row is a change; the event's own is the one that it came with."""
+
+    def __init__(self) -> None:
+        self._numbers = Numbers()
+        self._touched: set[Epoch] = set()
+        """Epochs whose part of the vector changed in this transaction."""
+
+    @property
+    def state(self) -> StoreState:
+        numbers = self._numbers
+        return StoreState(
+            last_added=numbers.last_added,
+            last_position=numbers.last_position,
+            events=numbers.events,
+            clock_ms=numbers.clock_ms,
+            conflicts=numbers.conflicts,
+            vector=numbers.vector,
+        )
+
+    @abstractmethod
+    def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:
+        """Those shown and, with None, those aside. The first try may leave out what `_insert` notices."""
+
+    @abstractmethod
+    def _insert(self, changes: list[tuple[Entry, bool]]) -> None:
+        """Add rows, in order: of new events (True), or of further dots of events that have a row of their own (False).
+
+        Raises AlreadyKnown if a new event is not; then `append` undoes all that it did.
+        """
+
+    @abstractmethod
+    def _at(self, dot: Dot) -> Entry | None:
+        """The event that has this dot, read as the change that gave it."""
+
+    @abstractmethod
+    def _shown(self, created: Created) -> Entry | None:
+        """The event with its first dot; its position is that of its own row. The dot is None if it has lost all."""
+
+    @abstractmethod
+    def _replace(self, copy: Entry) -> None:
+        """Show this copy of its `created` instead, with the same added, position and dots."""
+
+    @abstractmethod
+    def _drop_dot(self, dot: Dot) -> None:
+        """Take the dot from its event. The event's own row stays, without a dot; that of a further dot goes."""
+
+    @abstractmethod
+    def _hide(self, created: Created) -> None:
+        """Remove the row of an event that has no dot left."""
+
+    @abstractmethod
+    def _change(self, position: int) -> Entry | None:
+        """The change at this position as `page` gives it, None if there is none any more."""
+
+    @abstractmethod
+    def _events_in(self, epoch: Epoch) -> list[Entry]:
+        """The events that have a dot of this epoch, in the order of these dots' positions."""
+
+    @abstractmethod
+    def _dots_of(self, created: Created) -> list[Dot]:
+        """The dots of an event that is shown, in the order of their positions."""
+
+    @abstractmethod
+    def _doubled(self, epoch: Epoch) -> list[Created]:
+        """The events that have a dot of this epoch and one of another."""
+
+    @abstractmethod
+    def aside(self) -> tuple[Entry, ...]:
+        """As Store.aside."""
+
+    @abstractmethod
+    def _aside_of(self, created: Created) -> list[Entry]:
+        """The claims kept aside of this event, oldest first, each with the dot that it claimed."""
+
+    @abstractmethod
+    def _insert_aside(self, claim: Entry) -> None:
+        """Keep a claim aside."""
+
+    @abstractmethod
+    def _remove_aside(self, claim: Entry) -> None:
+        """Forget a claim, which equals one that `_aside_of` gave."""
+
+    @abstractmethod
+    def _piece(self) -> AbstractContextManager[None]:
+        """All or nothing, numbers too, inside the transaction. Raises RuntimeError outside of one."""
+
+    def _owner(self, dot: Dot) -> Created | None:
+        """The event that has this dot."""
+        event = self._at(dot)
+        return event.created if event else None
