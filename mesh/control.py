@@ -16,8 +16,9 @@ from mesh.control_messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control_socket import listen_in
 from mesh.errors import MeshError
 from mesh.paths import SOCKET_FILE
+from peers.draft import BusyError
 from peers.entry import Entry
-from peers.log import BusyError, Meta
+from peers.log import Meta
 from peers.stores.store import StoreError
 
 if TYPE_CHECKING:

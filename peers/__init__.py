@@ -6,9 +6,10 @@ from peers.connections.connection import Connection, Listening, Network
 from peers.connections.local_pair import LocalPair
 from peers.connections.reconnect import Reconnect
 from peers.disk import Disk, InlineDisk
+from peers.draft import BusyError
 from peers.entry import Entry
 from peers.later import Later
-from peers.log import BusyError, Log
+from peers.log import Log
 from peers.peer_sync import PeerSync
 from peers.stores.memory_store import MemoryStore
 from peers.stores.sqlite_store import SqliteStore

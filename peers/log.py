@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
 
 from peers.clock import Clock, Undo
-from peers.created import MAX_DRIFT_MS, Created, HybridTimer, Timer, check_created
+from peers.created import MAX_DRIFT_MS, HybridTimer, Timer
 from peers.disk import Disk
+from peers.draft import BusyError, Draft, Waiting, make_draft
 from peers.emitter import Emitter
-from peers.entry import Entry, encode_event, encode_extra
+from peers.entry import Entry
 from peers.later import Later
 from peers.stores.lineage import successor
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, StoreState
@@ -21,14 +22,10 @@ from peers.version_vector import Epoch, VersionVector
 
 EPOCH_BITS = 80
 MARK_BITS = 40
-MAX_WAITING = 50_000
-"""Own events that may wait for the disk; beyond it `add` fails with BusyError: whoever adds should wait for earlier ones."""
+MAX_RENEWALS = 8
+"""Epochs that others may make us start in one opening; whoever claims more of ours than we wrote is not followed then."""
 
 Meta = dict[str, Any]
-
-
-class BusyError(Exception):
-    """More events wait for the disk than the log takes: wait for the earlier results, then try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,13 @@ class Published:
     state: StoreState
     epoch: Epoch
     """Where the log's own writes get their dots."""
+    renewals: int = 0
+    """How often somebody made us start another epoch since the log was opened."""
+
+    @property
+    def may_renew(self) -> bool:
+        """Whether another claim is followed: MAX_RENEWALS times in one opening."""
+        return self.renewals < MAX_RENEWALS
 
 
 class SyncLog(Protocol):
@@ -85,7 +89,7 @@ class Log:
         self._max_drift_ms = max_drift_ms
         self._tail = Tail(state.last_position)
         self._emitter = Emitter()
-        self._waiting = 0
+        self._waiting = Waiting()
         self._news: deque[Entry | VersionVector] = deque()
         """What listeners were not told yet: an entry, or the dots of a commit. Empty between two commits."""
         self._is_announcing = False
@@ -119,63 +123,40 @@ class Log:
         known `created` with another event), BusyError or StoreError.
         """
         try:
-            entry = self.prepare(event, meta)
+            draft = make_draft(event, meta)
         except ValueError as error:
             return Later.failed(error)
-        return self.add_own([entry]).transform(_first_meta)
+        return self.add_drafts([draft]).transform(lambda metas: metas[0])
 
     def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
         """Add (event, meta) pairs in one transaction, in order: for each its meta, None if it was known, or what is wrong.
 
         A bad one loses no good one. Fails with BusyError or StoreError, then none of them is added.
         """
-        outcomes: list[Meta | ValueError | None] = []
-        entries: list[Entry] = []
-        places: list[int] = []
-        for event, meta in items:
-            outcomes.append(None)
-            try:
-                entries.append(self.prepare(event, meta))
-            except ValueError as error:
-                outcomes[-1] = error
-            else:
-                places.append(len(outcomes) - 1)
+        return add_batch(items, self.add_drafts)
 
-        def fill(appended: Appended) -> list[Meta | ValueError | None]:
-            for place, entry in zip(places, appended.results, strict=True):
-                outcomes[place] = None if entry is None else entry.meta
-            return outcomes
+    def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
+        """Add drafts in one transaction. Fails as `add` does, then none of them is added."""
+        count, size = len(drafts), sum(draft.size for draft in drafts)
+        try:
+            self._waiting.take(count, size)
+        except BusyError as error:
+            return Later.failed(error)
+        added = self.add_entries([self.prepare(draft) for draft in drafts])
+        added.then(lambda _: self._waiting.give_back(count, size))
+        return added.transform(_metas)
 
-        return self.add_own(entries).transform(fill)
-
-    def add_own(self, entries: Sequence[Entry]) -> Later[Appended]:
-        """Add prepared entries in one transaction. Fails as `add` does, then none of them is added."""
-        if self._waiting and self._waiting + len(entries) > MAX_WAITING:
-            return Later.failed(BusyError(f"{self._waiting} events wait for the disk: wait for them, then try again"))
-        self._waiting += len(entries)
-        added = self.add_entries(entries)
-        added.then(lambda _: self._on_own_added(len(entries)))
-        return added
-
-    def prepare(self, event: dict[str, Any], meta: Meta | None = None) -> Entry:
-        """The entry that `add` would offer to the store. Raises ValueError, with a sentence."""
-        body = encode_event(event)
-        if not meta:
-            created = self._timer.next()
-            return Entry(created, self._bounded(created[0]), body)
-        extra = {key: value for key, value in meta.items() if key not in {"created", "time"}}
-        given = meta.get("created")
-        created = self._timer.next() if given is None else _read_created(given)
-        if given is not None:
-            self._timer.see(created[0])
-        time = meta.get("time", created[0])
-        if not isinstance(time, int) or isinstance(time, bool) or time < 0:
-            raise ValueError(f"time must be a number of ms, not {time!r}")
-        return Entry(created, self._bounded(time), body, encode_extra(extra))
+    def prepare(self, draft: Draft) -> Entry:
+        """The entry that is offered to the store for a draft."""
+        if draft.created is not None:
+            self._timer.see(draft.created[0])
+        created = draft.created or self._timer.next()
+        time = created[0] if draft.time is None else draft.time
+        return Entry(created, self._bounded(time), draft.body, draft.extra)
 
     def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]:
         """Take received entries in one transaction; who sends them bounds their number. Fails with ValueError or StoreError."""
-        offered = tuple(entries)
+        offered = tuple(entries) if self.published.may_renew else self._without_forks(entries)
         self._follow_times(offered)
         epoch, clock_ms = self.published.epoch, self._timer.ms
 
@@ -218,9 +199,11 @@ class Log:
         What we wrote in the old one gets dots of the new, because others may know other events under the old dots; and
         what others hold under the old ones is asked for at the next handshakes. See Store.renew_epoch.
         """
+        if not self.published.may_renew:
+            return Later.done(None)
         if self._renewal.is_done:  # else the new one is not known to anybody yet
             old, new = self.published.epoch, successor(self.published.epoch, self._new_mark())
-            self.published = Published(self.published.state, new)
+            self.published = Published(self.published.state, new, self.published.renewals + 1)
             self._renewal = self._disk.run(lambda store: (store.renew_epoch(old, new), store.state)).transform(
                 lambda done: self._publish(done[1], done[0].changes, is_revised=True)
             )
@@ -241,8 +224,10 @@ class Log:
         self._emitter.clear()
         return self._disk.close()
 
-    def _on_own_added(self, count: int) -> None:
-        self._waiting -= count
+    def _without_forks(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """Leave out what claims to be ours and is not: somebody plays with our epoch, and was given way often enough."""
+        epoch, vector = self.published.epoch, self.published.state.vector
+        return tuple(e for e in entries if e.dot is None or e.dot[0] != epoch or vector.covers(e.dot))
 
     def _publish(self, state: StoreState, changes: Sequence[Entry], *, is_revised: bool) -> None:
         before = self.published.state.last_added
@@ -252,7 +237,7 @@ class Log:
             self._tail = Tail(state.last_position)  # it may hold copies that lost: the store knows which are shown
         else:
             self._tail.add(changes, state.last_position)
-        self.published = Published(state, self.published.epoch)
+        self.published = replace(self.published, state=state)
         self._news.append(VersionVector().adds(change.dot for change in changes if change.dot is not None))
         for entry in changes:
             if entry.added > before:  # a further dot of an older event is no news
@@ -309,16 +294,29 @@ class Log:
         return f"{self._random.getrandbits(EPOCH_BITS):020x}"
 
 
-def _first_meta(appended: Appended) -> Meta | None:
-    entry = appended.results[0]
-    return None if entry is None else entry.meta
+def _metas(appended: Appended) -> list[Meta | None]:
+    return [None if entry is None else entry.meta for entry in appended.results]
 
 
-def _read_created(value: Any) -> Created:
-    match value:
-        case (int(ms), str(node_id), int(n)) if not isinstance(ms, bool) and not isinstance(n, bool):
-            created = (ms, node_id, n)
-            check_created(created)
-            return created
-        case _:
-            raise ValueError(f"created must be [ms, node_id, n], not {value!r}")
+def add_batch(
+    items: Sequence[tuple[Any, Meta | None]], add_drafts: Callable[[Sequence[Draft]], Later[list[Meta | None]]]
+) -> Later[list[Meta | ValueError | None]]:
+    """What Log.add_batch promises, over a way to add drafts."""
+    outcomes: list[Meta | ValueError | None] = []
+    drafts: list[Draft] = []
+    places: list[int] = []
+    for event, meta in items:
+        outcomes.append(None)
+        try:
+            drafts.append(make_draft(event, meta))
+        except ValueError as error:
+            outcomes[-1] = error
+        else:
+            places.append(len(outcomes) - 1)
+
+    def fill(metas: list[Meta | None]) -> list[Meta | ValueError | None]:
+        for place, added in zip(places, metas, strict=True):
+            outcomes[place] = added
+        return outcomes
+
+    return add_drafts(drafts).transform(fill)

@@ -122,7 +122,9 @@ class PeerSync(BaseSync):
     def on_authenticated(self) -> None:
         assert self.lacking is not None
         published = self.log.published
-        if self.lacking.highest(published.epoch) > published.state.vector.highest(published.epoch):
+        if published.may_renew and self.lacking.highest(published.epoch) > published.state.vector.highest(
+            published.epoch
+        ):
             self.emitter.emit("rolled-back")
             self.react(self.log.renew_epoch(), self._on_renewed)
         else:
@@ -228,7 +230,7 @@ class PeerSync(BaseSync):
 
     def _on_renewed(self, done: Later[None]) -> None:
         done.result()
-        self._find_start()
+        self.hang_up("error")  # what is asked for now was not in our greeting: a new one says it
 
     def _find_start(self) -> None:
         self.react(self.log.first_lacked(self.lacking or VersionVector()), self._on_start)

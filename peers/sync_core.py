@@ -14,6 +14,7 @@ from peers.connections.connection import Connection
 from peers.emitter import Emitter
 from peers.later import Later
 from peers.log import SyncLog
+from peers.stores.store import StoreError
 from peers.sync_error import SyncError
 from peers.wire.messages import Error, Message, Options
 from peers.wire.protocol_5 import Protocol5
@@ -209,7 +210,12 @@ class SyncCore:
         link = self._link
 
         def on_result(done: Later[Any]) -> None:
-            if self._link == link and self.connected and not self.is_destroyed:
+            if self._link != link or not self.connected or self.is_destroyed:
+                return
+            if isinstance(done.exception, StoreError):  # of this machine, not of this session: it may work again later
+                self.turn_away(self.error("store"))
+                self.report(self.error("store", str(done.exception)))
+            else:
                 self._guard(lambda: reaction(done))
 
         later.then(self._turn(on_result))

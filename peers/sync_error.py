@@ -66,6 +66,8 @@ def describe(type: str, options: Any = None) -> str:
             return f"Only {_shown(supported)} application subprotocols are supported, but you use {_shown(used)}"
         case "wrong-credentials":
             return "Wrong credentials"
+        case "store":
+            return f"{options}" if options else "its disk takes nothing now"
         case _:
             return _shown(type)
 

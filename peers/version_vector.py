@@ -15,6 +15,8 @@ Ranges = tuple[tuple[int, int], ...]
 MAX_RANGES = 256
 """Ranges kept for an epoch. Beyond it the highest are forgotten: to claim less than one has costs a repeat, never a loss."""
 MAX_SEQ = 2**53 - 1
+MAX_FOREIGN_SEQ = 2**52
+"""The largest seq that is taken from others: whatever they claim of our epochs, we can count on from there."""
 
 
 class VersionVector:

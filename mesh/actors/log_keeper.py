@@ -15,10 +15,11 @@ from mesh.actors.mailbox import Runtime
 from mesh.actors.request import RequestActor
 from peers.clock import Clock, Undo
 from peers.disk import Disk
+from peers.draft import BusyError, Draft, Waiting, make_draft
 from peers.emitter import Emitter
 from peers.entry import Entry
 from peers.later import Later
-from peers.log import Log, Meta, Published
+from peers.log import Log, Meta, Published, add_batch
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, Store, StoreError
 from peers.version_vector import VersionVector
 
@@ -140,6 +141,7 @@ class KeptLog:
         self.ahead = 0
         """Events that came from further ahead than our clock follows."""
         self._emitter = Emitter()
+        self._waiting = Waiting()
         self._keeper: LoopActorRef[LogKeeper] | None = None
 
     def kept_by(self, keeper: LoopActorRef[LogKeeper]) -> None:
@@ -151,12 +153,27 @@ class KeptLog:
         return self._emitter.on(event, safely(listener, event))
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """As Log.add."""
-        return self._request("add", event, meta)
+        """As Log.add; the event is encoded before this returns."""
+        try:
+            draft = make_draft(event, meta)
+        except ValueError as error:
+            return Later.failed(error)
+        return self.add_drafts([draft]).transform(lambda metas: metas[0])
 
     def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
-        """As Log.add_batch."""
-        return self._request("add_batch", items)
+        """As Log.add_batch; the events are encoded before this returns."""
+        return add_batch(items, self.add_drafts)
+
+    def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
+        """As Log.add_drafts; what is too much does not even reach the mailbox."""
+        count, size = len(drafts), sum(draft.size for draft in drafts)
+        try:
+            self._waiting.take(count, size)
+        except BusyError as error:
+            return Later.failed(error)
+        added = self._request("add_drafts", drafts)
+        added.then(lambda _: self._waiting.give_back(count, size))
+        return added
 
     def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]:
         """As Log.add_entries."""

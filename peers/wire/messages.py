@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from peers.created import MAX_MS
 from peers.entry import Entry
-from peers.version_vector import MAX_RANGES, MAX_SEQ
+from peers.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one message between nodes."""
@@ -20,7 +20,7 @@ MAX_HELD = 512
 """Connections that a greeting names."""
 
 Count = Annotated[int, Meta(ge=0, le=MAX_MS)]
-Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
+Seq = Annotated[int, Meta(ge=1, le=MAX_FOREIGN_SEQ)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+\Z")]
 WireRanges = Annotated[list[tuple[Seq, Seq]], Meta(max_length=MAX_RANGES)]

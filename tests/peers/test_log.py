@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pair import NOW_MS, HeldDisk, PairLog, open_log, received
 
-from peers import log as log_module
+from peers import draft as draft_module
 from peers.clock import ManualClock
+from peers.draft import BusyError
 from peers.entry import MAX_EVENT_BYTES, Entry
-from peers.log import BusyError
 from peers.stores.memory_store import MemoryStore
 from peers.stores.store import StoreError
 
@@ -149,7 +149,7 @@ def test_acknowledges_after_the_commit_only(clock: ManualClock) -> None:
 
 
 def test_says_when_too_many_wait_for_the_disk(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_module, "MAX_WAITING", 3)
+    monkeypatch.setattr(draft_module, "MAX_WAITING", 3)
     store = MemoryStore()
     disk = HeldDisk(store)
     log = open_log("home", clock, store=store, disk=disk)
