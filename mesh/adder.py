@@ -21,7 +21,11 @@ AHEAD_BATCHES = 2
 MAX_GIVEN_BYTES = MAX_LINE_BYTES - 1024
 """Of one event as it is given, so that its request is not too long."""
 DEPTH = 64
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Some programs begin a UTF-8 file with it; it is no part of the first line."""
 READ_BYTES = 64 * 1024
+
+_SPACES_FOR_CONTROLS = bytes(max(byte, ord(" ")) for byte in range(256))
 
 
 class Adder:
@@ -53,7 +57,7 @@ class Adder:
 
     def run(self, given: Iterable[bytes] = (), source: int | None = None) -> None:
         """Add `given`, then all lines of `source`. Raises MeshError if the node stops or fails; what was confirmed stays so."""
-        self._gather(given)
+        self._gather_given(given)
         self._client.connection.setblocking(False)
         lines = Lines(MAX_GIVEN_BYTES)
         while True:
@@ -66,22 +70,37 @@ class Adder:
                 return
             self._wait(source if not self._has_batch() else None)
 
-    def _gather(self, lines: Iterable[bytes | None]) -> None:
+    def _gather_given(self, given: Iterable[bytes]) -> None:
+        for event in given:
+            self._number += 1
+            self._take(event.strip())
+
+    def _gather_lines(self, lines: Iterable[bytes | None]) -> None:
         for line in lines:
             self._number += 1
-            if line is None or len(line) > MAX_GIVEN_BYTES:
-                self._on_refused(self._number, f"it has more than {MAX_GIVEN_BYTES} bytes")
+            if line is None:
+                self._refuse_long()
                 continue
-            body = line.strip().replace(b"\n", b" ").replace(b"\r", b" ")
-            if not body:
-                continue
-            try:
-                _check_json(body)
-            except ValueError as error:
-                self._on_refused(self._number, str(error))
-            else:
-                self._gathered.append((self._number, body))
-                self._gathered_bytes += len(body)
+            body = (line.removeprefix(BYTE_ORDER_MARK) if self._number == 1 else line).strip()
+            if body:
+                self._take(body)
+
+    def _take(self, body: bytes) -> None:
+        if len(body) > MAX_GIVEN_BYTES:
+            self._refuse_long()
+            return
+        try:
+            _check_json(body)
+        except ValueError as error:
+            self._on_refused(self._number, str(error))
+            return
+        # Only now: in a string a line break is a fault, not a space.
+        body = body.replace(b"\n", b" ").replace(b"\r", b" ")
+        self._gathered.append((self._number, body))
+        self._gathered_bytes += len(body)
+
+    def _refuse_long(self) -> None:
+        self._on_refused(self._number, f"it has more than {MAX_GIVEN_BYTES} bytes")
 
     def _has_batch(self) -> bool:
         return len(self._gathered) >= BATCH_EVENTS or self._gathered_bytes >= BATCH_BYTES
@@ -96,9 +115,9 @@ class Adder:
         except OSError as error:
             raise MeshError(f"cannot read standard input: {error.strerror or error}") from None
         if not received:
-            self._gather(lines.end())
+            self._gather_lines(lines.end())
             return None
-        self._gather(lines.feed(received))
+        self._gather_lines(lines.feed(received))
         return source
 
     def _send_batch(self) -> None:
@@ -157,14 +176,26 @@ class Adder:
 
 def _check_json(body: bytes) -> None:
     """Raise ValueError, with a sentence, for what would break a request; what is an event is for the node to say."""
+    if not body:
+        raise ValueError("it is empty: an event is an object with a `type`")
     try:
         msgspec.json.decode(body, type=Raw)
         if body.count(b"{") + body.count(b"[") > DEPTH:
             msgspec.json.decode(b"[" * DEPTH + body + b"]" * DEPTH, type=Raw)  # the node reads it from further down
     except msgspec.DecodeError as error:
+        if _is_json(body.translate(_SPACES_FOR_CONTROLS)):
+            raise ValueError("it has a raw control character: in a string, write a line break as \\n") from None
         raise ValueError(f"it is not JSON: {error}") from None
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _is_ready(source: int | None) -> bool:

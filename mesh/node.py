@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -53,7 +54,9 @@ class NodeLog:
 
     @property
     def last_added(self) -> int:
-        """This log's counter of events."""
+        """This log's counter of events. Raises MeshError before the start."""
+        if not self._kept.is_open:
+            raise MeshError("this node is not running")
         return self._kept.published.state.last_added
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
@@ -82,7 +85,7 @@ class NodeLog:
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         """Call `listener(event, meta)` on the loop for each new `event`; returns the undo."""
-        return self._kept.on(event, listener)
+        return self._kept.on(_checked(event, {"event", "change"}, listener), listener)
 
 
 class EventWalk:
@@ -169,7 +172,7 @@ class Node:
 
         Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
         """
-        return self._emitter.on(event, safely(listener, event))
+        return self._emitter.on(_checked(event, {"change", "stop"}, listener), safely(listener, event))
 
     def status(self) -> Later[Status]:
         """What `mesh status --json` prints."""
@@ -353,6 +356,14 @@ class _LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _checked(event: str, known: set[str], listener: Callable[..., Any]) -> str:
+    if event not in known:
+        raise ValueError(f"there is no event {event!r} here: take one of {', '.join(sorted(known))}")
+    if inspect.iscoroutinefunction(listener):
+        raise TypeError("a listener must be a plain function, called on the loop: let it start a task of yours")
+    return event
 
 
 def _why_not_listening(host: str, port: int, error: OSError) -> str:

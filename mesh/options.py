@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ REQUERY_SECONDS = 45.0
 MIN_REQUERY_SECONDS = 0.5
 MAX_REQUERY_SECONDS = 86_400.0
 MAX_ADDED = 2**53 - 1
+HOME_VARIABLE = "MESH_HOME"
 
 
 def _checked(check: Callable[[str, str], object], what: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -52,14 +54,23 @@ class Number(click.FloatRange):
         return number
 
 
+def _home(_context: click.Context, _option: click.Parameter, given: str | None) -> Path | None:
+    """Refuse an empty directory, which is what an unset shell variable gives: as a path it is the current one."""
+    if given is None:
+        given = os.environ.get(HOME_VARIABLE)  # Click takes an empty one for none
+    if given == "":
+        raise click.BadParameter(f"it is empty: give a directory, or leave out --home and unset {HOME_VARIABLE}")
+    return None if given is None else Path(given)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 home = click.option(
     "--home",
-    envvar="MESH_HOME",
+    envvar=HOME_VARIABLE,
     show_envvar=True,
-    type=Path,
     metavar="DIR",
+    callback=_home,
     help="Where the node keeps its key and its log. Default: a folder of this user's data.",
 )
 

@@ -144,6 +144,11 @@ class KeptLog:
         self._waiting = Waiting()
         self._keeper: LoopActorRef[LogKeeper] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a keeper has published anything yet."""
+        return hasattr(self, "published")
+
     def kept_by(self, keeper: LoopActorRef[LogKeeper]) -> None:
         """From now on requests go to `keeper`."""
         self._keeper = keeper

@@ -83,7 +83,9 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
             _create(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        connection.execute("BEGIN IMMEDIATE")  # a file that cannot be written shows it here
+        # A file that cannot be written is opened without a word, and BEGIN alone only reads it: this would have to write.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM facts WHERE FALSE")
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         connection.close()

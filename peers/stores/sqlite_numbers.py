@@ -25,12 +25,15 @@ def load_numbers(connection: sqlite3.Connection, path: Path) -> tuple[Numbers, l
         facts = dict(connection.execute("SELECT key, value FROM facts").fetchall())
         rows = connection.execute("SELECT epoch, highest, is_cut, ranges, id FROM epochs ORDER BY id").fetchall()
         vector = VersionVector({epoch: json.loads(ranges) for epoch, _, _, ranges, _ in rows})
+        odd = [key for key, value in facts.items() if not isinstance(value, int) or value < 0]
+        if odd:
+            raise ValueError(f"the fact {odd[0]} is no number")
         if [row[-1] for row in rows] != list(range(1, len(rows) + 1)):
             raise ValueError("an epoch is missing")
     except sqlite3.Error as error:
         raise explain(path, error) from error
     except (ValueError, TypeError) as error:
-        raise damaged(path, f"what it holds of each epoch is unreadable ({error})") from error
+        raise damaged(path, f"its numbers are unreadable ({error})") from error
     numbers = Numbers(
         **{key: facts.get(key, 0) for key in _FACTS},
         vector=vector,

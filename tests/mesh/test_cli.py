@@ -196,6 +196,47 @@ def test_takes_an_event_of_several_lines_as_an_argument(node: Node) -> None:
     assert types(node) == ["milk"]
 
 
+@pytest.mark.parametrize("empty", ["", "   ", "\n"])
+def test_says_that_an_argument_is_empty(node: Node, empty: str) -> None:
+    done = run(node.home, "add", empty)
+
+    assert done.stderr == b"event 1 is not added: it is empty: an event is an object with a `type`\n"
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+RAW_CONTROL = "it has a raw control character: in a string, write a line break as \\n"
+
+
+@pytest.mark.parametrize("raw", ["\n", "\r", "\t", "\x1f"])
+def test_refuses_a_raw_control_character_in_a_string(node: Node, raw: str) -> None:
+    done = run(node.home, "add", f'{{"type":"a{raw}b"}}', '{\r\n"type": "milk"}')
+
+    assert done.stderr.decode() == f"event 1 is not added: {RAW_CONTROL}\n"
+    assert done.returncode == 1
+    assert types(node) == ["milk"]
+
+
+def test_refuses_a_raw_carriage_return_in_a_string_of_a_line(node: Node) -> None:
+    done = run(node.home, "add", "-", given=b'{"type":"a\rb"}\n{"type":\r"bread"}\r\n')
+
+    assert done.stderr.decode() == f"line 1 is not added: {RAW_CONTROL}\n"
+    assert done.returncode == 1
+    assert types(node) == ["bread"]
+
+
+def test_does_not_take_a_byte_order_mark_for_a_part_of_the_first_line(node: Node) -> None:
+    done = run(node.home, "add", "-", given=b'\xef\xbb\xbf{"type":"a"}\n\xef\xbb\xbf{"type":"b"}\n{"type":"c"}\n')
+
+    assert done.stderr.startswith(b"line 2 is not added: it is not JSON: ")
+    assert types(node) == ["a", "c"]
+
+
+def test_a_byte_order_mark_alone_is_an_empty_line(node: Node) -> None:
+    done = run(node.home, "add", "-", given=b"\xef\xbb\xbf\n")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_adds_nothing_from_an_empty_input(node: Node) -> None:
     done = run(node.home, "add", "-", given=b"\n  \n")
 
@@ -558,6 +599,28 @@ def test_a_usage_error_is_explained_with_exit_code_2(tmp_path: Path, args: list[
     assert done.exit_code == 2
     assert "Error: " in done.stderr
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("option", "variable"), [(["--home", ""], None), ([], "")])
+def test_an_empty_home_is_not_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str], variable: str | None, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(mesh.commands.app, [*option, command], env={"MESH_HOME": variable})
+
+    assert done.exit_code == 2
+    assert "--home" in done.stderr and "it is empty: give a directory" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_is_named_outranks_an_empty_variable(node: Node) -> None:
+    args = ["--home", str(node.home), "status", "--json"]
+
+    done = CliRunner().invoke(mesh.commands.app, args, env={"MESH_HOME": ""})
+
+    assert done.exit_code == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)

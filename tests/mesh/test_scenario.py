@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,16 @@ def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
 
     assert len(one.stdout.splitlines()) > 50
     assert one.stdout == other.stdout
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_wall_stands_until_every_connection_through_it_has_broken(seed: int) -> None:
+    story = "\n".join(partition.run(seed).trace)
+
+    behind_the_wall = story.partition(" * partition ")[2].partition(" * heal")[0]
+
+    broken = re.findall(r" (\w+): disconnected: lost the connection to (\w+)~", behind_the_wall)
+    assert {*broken} == {("kitchen", "study"), ("kitchen", "attic"), ("study", "kitchen"), ("attic", "kitchen")}
 
 
 def test_many_seeds_are_summed_up() -> None:

@@ -9,9 +9,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from peers.stores.sqlite_file import APPLICATION_ID, VERSION, WAL_LIMIT_BYTES
 from peers.stores.sqlite_store import SqliteStore
 from peers.stores.store import Page, StoreError
 
+NOBODY = 65534
 BODY = b'{"type":"a","text":"' + b"x" * 1000 + b'"}'
 
 
@@ -264,13 +266,28 @@ def test_a_failed_commit_is_taken_back(tmp_path: Path) -> None:
     assert opened_and_closed(tmp_path / "log.db") == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
-def test_says_that_a_file_cannot_be_written(tmp_path: Path) -> None:
-    opened(tmp_path / "log.db").close()
-    (tmp_path / "log.db").chmod(0o400)
+@contextmanager
+def as_an_ordinary_user(*owned: Path) -> Iterator[None]:
+    """Nothing is read-only for root: if we are root, be a user who owns these instead."""
+    before = os.geteuid()
+    if before == 0:
+        for path in owned:
+            os.chown(path, NOBODY, -1)
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
-    with pytest.raises(StoreError, match="writable"):
-        opened(tmp_path / "log.db")
+
+def test_says_that_a_file_cannot_be_written() -> None:
+    with tempfile.TemporaryDirectory() as name:  # tmp_path is inside folders that only root may enter
+        path = Path(name) / "log.db"
+        opened(path).close()
+        path.chmod(0o400)
+
+        with as_an_ordinary_user(path.parent, path), pytest.raises(StoreError, match=r"make the file .* writable"):
+            opened(path)
 
 
 def test_says_that_another_process_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,3 +378,15 @@ def test_syncs_every_commit_unless_told_otherwise(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(ValueError, match="OFF, NORMAL, FULL, EXTRA"):
         SqliteStore(tmp_path / "log.db", synchronous="SOMETIMES")
+
+
+def test_says_that_a_number_is_damaged(tmp_path: Path) -> None:
+    store = opened(tmp_path / "log.db")
+    put(store, entry(1))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as file:
+        file.execute("UPDATE facts SET value = 'many' WHERE key = 'events'")
+        file.commit()
+
+    with pytest.raises(StoreError, match="the fact events is no number"):
+        opened(tmp_path / "log.db")
