@@ -9,7 +9,7 @@ import socket
 from base64 import b32encode
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,6 +28,8 @@ from mesh.errors import MeshError
 from mesh.paths import LOCK_FILE
 
 HASH_CHARACTERS = 8
+VERSION = 1
+"""Of the content of `node.json`."""
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
 LOG_FILE = "log.sqlite"
@@ -36,7 +38,7 @@ LOG_FILE = "log.sqlite"
 class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of `node.json`, fixed with the home."""
 
-    version: Annotated[int, Meta(ge=1, le=1)] = 1
+    version: Annotated[int, Meta(ge=1, le=VERSION)] = VERSION
     name: str
     mesh: str
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
@@ -136,8 +138,11 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
         )
         _write(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts
+    content = path.read_bytes()
+    if _is_newer(content):
+        raise MeshError(f"{path} was written by a newer release of peermesh: use that one, or choose another --home")
     try:
-        facts = msgspec.json.decode(path.read_bytes(), type=Facts)
+        facts = msgspec.json.decode(content, type=Facts)
         check_name(facts.name, "the name")
         check_name(facts.mesh, "the mesh's name")
     except (msgspec.DecodeError, UnicodeDecodeError, MeshError) as error:
@@ -150,6 +155,16 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
                 f"this home's {what} is {kept} for good, not {given}: leave --{what} out, or start a new node in another --home"
             )
     return facts
+
+
+def _is_newer(content: bytes) -> bool:
+    """Whether facts have a version or a field that only a later release can know."""
+    try:
+        facts = msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    version = facts.get("version", VERSION)
+    return (isinstance(version, int) and version > VERSION) or not facts.keys() <= set(Facts.__struct_fields__)
 
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mesh import membership, restart_policy
 from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.discovery.discovery import Sighting
+from mesh.known_session import Session
 from mesh.membership import LOST_SECONDS, Event, Member
+from mesh.refusals import CLONED, MAX_OWN_CLONES, THIS_NODE, clone_notice, refusal_sentence, unreachable_sentence
 from mesh.restart_policy import Pause, Record
 from mesh.topology import SECOND_DIAL_SECONDS, Link, dial_delay_seconds, surplus_links
 
@@ -18,29 +20,6 @@ GOODBYE_LOOK_SECONDS = 1.0
 """When to see whether a static address answers again."""
 SURPLUS = "one connection is enough"
 PAUSED = "paused"
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One session actor, as known here."""
-
-    key: str
-    dialled: bool
-    subject: str = ""
-    """The node id or the static address that it dials; empty if it was accepted."""
-    state: str = "connecting"
-    address: str = ""
-    other_node_id: str | None = None
-    connection_id: str = ""
-    link: Link | None = None
-    """Set while the greeting is done and the connection lives."""
-    was_synchronized: bool = False
-    """Since the greeting: later changes between sending and synchronized are no news."""
-    is_closing: bool = False
-
-    @property
-    def is_met(self) -> bool:
-        return self.link is not None and not self.is_closing
 
 
 class Neighbourhood:
@@ -55,6 +34,9 @@ class Neighbourhood:
         self.static: dict[str, str | None] = dict.fromkeys(static_addresses)
         """Node id by static address, None until somebody answered there."""
         self.refused_static: dict[str, str] = {}
+        self._unreachable: set[str] = set()
+        """Static addresses that did not answer since they last worked; people were told."""
+        self._own_clones: set[str] = set()
 
     def on_begin(self) -> list[Action]:
         """Dial whatever was given by hand."""
@@ -62,7 +44,7 @@ class Neighbourhood:
 
     def on_sighting(self, sighting: Sighting, now_seconds: float) -> list[Action]:
         if sighting.node_id == self.node_id:
-            return [] if sighting.instance == self.instance else [self._own_clone()]
+            return [] if sighting.is_goodbye else self._own_clone(sighting.instance)
         if sighting.is_goodbye:
             return []  # a hint withdrawn closes nothing, and may be forged
         before = self.members.get(sighting.node_id)
@@ -118,6 +100,7 @@ class Neighbourhood:
         self._change(key, other_node_id=other_node_id, link=link, connection_id=link.connection_id, address=address)
         if session.subject in self.static:
             self.static[session.subject] = other_node_id
+            self._unreachable.discard(session.subject)
         before = self.members.get(other_node_id) or Member(other_node_id, since_seconds=now_seconds)
         if self.is_paused(other_node_id, link.boot):
             return self._close([key], PAUSED)
@@ -125,7 +108,7 @@ class Neighbourhood:
         member = membership.greeted(before, link.boot)
         if member.is_cloned:
             closed = self._close(self._keys_of(other_node_id), "cloned")
-            return [*self._keep(member), *closed, self._clone_notice(other_node_id)]
+            return [*self._keep(member), *closed, clone_notice(other_node_id)]
         was_met = self._met(other_node_id, but=key)
         actions = self._keep(membership.moved(member, "met", now_seconds))
         links = [other.link for other in self._sessions_of(other_node_id) if other.link is not None]
@@ -148,12 +131,13 @@ class Neighbourhood:
             return self._close(self._needless_dials(node_id, ended=key), SURPLUS)
         if session.is_closing:  # our own doing is no news, but what it stood in the way of may be dialled now
             return [*self._break(node_id, now_seconds), *self._looks({node_id, session.subject}, SECOND_DIAL_SECONDS)]
+        notes = self._note_unreachable(session, reason)
         if node_id is None or node_id not in self.members:
-            return []
+            return notes
         is_last_run = session.link is not None and session.link.boot == self.members[node_id].instance
         if reason == GOODBYE and is_last_run:  # its next run may have been sighted before this one ended
             return self._on_goodbye(node_id, now_seconds)
-        return self._on_broken(node_id, reason, now_seconds, was_met=session.link is not None)
+        return [*notes, *self._on_broken(node_id, reason, now_seconds, was_met=session.link is not None)]
 
     def on_refused(self, key: str, other_node_id: str | None, why: str, now_seconds: float) -> list[Action]:
         session = self.sessions.get(key)
@@ -166,8 +150,14 @@ class Neighbourhood:
             node_id = session.subject
         if session.dialled and node_id in self.members and not self._met(node_id, but=key):
             self._move(node_id, "refused", now_seconds)  # who dialled us may be anybody
-        who = node_id or session.subject or session.address
-        return [*self._close([key], "refused"), Notice("refused", node_id, f"refused: {who}: {why}")]
+            self.members[node_id] = replace(self.members[node_id], why_refused=why)
+        closed = self._close([key], "refused")
+        if why == CLONED:
+            return [*closed, clone_notice(self.node_id)]
+        if why == THIS_NODE and session.subject not in self.static:
+            return closed  # the session of ours that dialled tells which address it was; a hint needs no action
+        who = session.subject if why == THIS_NODE else node_id or session.subject or session.address
+        return [*closed, Notice("refused", node_id, refusal_sentence(who, why))]
 
     def on_failed(self, key: str, why: str, now_seconds: float, share: float) -> list[Action]:
         """A session's actor died. `share` from 0 to 1 is the jitter of its restart."""
@@ -212,13 +202,14 @@ class Neighbourhood:
     def on_retry(self, now_seconds: float) -> list[Action]:
         """The operator wants everything that was paused or refused tried again."""
         self.refused_static.clear()
+        self._own_clones.clear()
         for subject in sorted(self.failures):
             self._forgive(subject)
         for node_id, member in sorted(self.members.items()):
             self.members[node_id] = replace(member, is_cloned=False, returns=0, boots=member.boots[-1:])
             if member.state == "refused":
                 self._move(node_id, "renewed", now_seconds)
-        return self.on_free()
+        return [*self._redials(), *self.on_free()]
 
     def close_all(self, reason: str) -> list[Action]:
         """End every session: the node stops, or its log failed."""
@@ -237,7 +228,7 @@ class Neighbourhood:
         return tuple(
             session.connection_id
             for session in self.sessions.values()
-            if session.connection_id and not session.is_closing and _may_be_with(session, node_id)
+            if session.connection_id and not session.is_closing and session.may_be_with(node_id)
         )
 
     def is_paused(self, node_id: str, boot: str) -> bool:
@@ -379,19 +370,31 @@ class Neighbourhood:
         if subject in self.failures and (self._is_paused(subject) or not only_paused):
             self.failures[subject] = restart_policy.on_retry(self.failures[subject])
 
-    def _own_clone(self) -> Notice:
-        return self._clone_notice(self.node_id)
+    def _redials(self) -> list[Action]:
+        """Let every dial that waits for its next attempt try at once."""
+        redials: list[Action] = []
+        for session in self.sessions.values():
+            member = self.members.get(session.subject)
+            addresses = member.addresses if member is not None else (session.subject,)
+            if session.dialled and session.link is None and not session.is_closing and addresses:
+                redials.append(Redial(session.key, addresses))
+        return redials
 
-    def _clone_notice(self, node_id: str) -> Notice:
-        text = f"two machines run as {node_id}: one home is a copy; delete `node.key` and `node.json` in one of them"
-        return Notice("cloned", node_id, text)
+    def _note_unreachable(self, session: Session, reason: str) -> list[Action]:
+        """Tell once of a static address that cannot be dialled; what goes wrong on an open link is told by its session."""
+        address = session.subject
+        if address not in self.static or address in self._unreachable or session.connection_id:
+            return []
+        self._unreachable.add(address)
+        return [Notice("note", self.static[address], unreachable_sentence(address, reason))]
+
+    def _own_clone(self, instance: str) -> list[Action]:
+        is_known = instance == self.instance or instance in self._own_clones
+        if is_known or len(self._own_clones) >= MAX_OWN_CLONES:
+            return []
+        self._own_clones.add(instance)
+        return [clone_notice(self.node_id)]
 
 
 def _dial_key(node_id: str) -> str:
     return f"dial:{node_id}"
-
-
-def _may_be_with(session: Session, node_id: str | None) -> bool:
-    if node_id is None or session.other_node_id == node_id:
-        return True
-    return session.dialled and session.link is None

@@ -100,6 +100,9 @@ def show_status(status: dict[str, Any]) -> str:
     if status["paused"]:
         paused = [(row["what"], str(row["restarts"]), row["why"]) for row in status["paused"]]
         tables.append(_table(("paused", "restarts", "why (`mesh retry` starts it again)"), paused))
+    if status.get("refused"):  # a node of an older release says nothing of it
+        refused = [(row["what"], row["why"]) for row in status["refused"]]
+        tables.append(_table(("refused", "why (`mesh retry` tries it again)"), refused))
     return _tables(tables)
 
 

@@ -44,6 +44,7 @@ def show_status(
             for subject, record in sorted(failures.items())
             if record.is_paused
         ],
+        "refused": _refused(neighbourhood),
         "peers": _peers(neighbourhood),
     }
 
@@ -65,6 +66,14 @@ def _sessions(neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str,
             }
         )
     return rows
+
+
+def _refused(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
+    why = dict(neighbourhood.refused_static)
+    for node_id, member in neighbourhood.members.items():
+        if member.state == "refused":
+            why[node_id] = member.why_refused
+    return [{"what": what, "why": why[what]} for what in sorted(why)]
 
 
 def _peers(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mesh.actors.log_keeper import KeptLog
@@ -11,6 +12,8 @@ from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import Closed, Dialled, Failed, Greeted, Noted, Refused, Report, StateChanged
 from mesh.actors.request import RequestActor
 from mesh.edges import Edges
+from mesh.refusals import ANOTHER_MESH, CLONED, THIS_NODE
+from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.connections.racing import RacingConnection
 from peers.connections.reconnect import Reconnect
@@ -19,8 +22,12 @@ from peers.sync_error import SyncError
 
 MIN_REDIAL_MS = 500
 MAX_REDIAL_MS = 30_000
+STABLE_MS = 5_000
+"""After an error, a link has to live this long before the next loss is answered soon again."""
 OURSELVES = "ourselves"
 """The error for a connection whose two ends are one node."""
+CLONE = "cloned"
+"""The error for another run of our own node id: one of the two homes is a copy."""
 PAUSED = "paused"
 """The error for a node whose sessions failed here too often."""
 
@@ -73,6 +80,8 @@ class SessionActor(RequestActor):
         self._role: PeerSync | None = None
         self._farewell = ""
         self._noted = ""
+        self._undo_stable: Undo | None = None
+        self._is_troubled = False
 
     def on_start(self) -> None:
         # In a turn of its own, because what is raised in on_start itself reaches no hook of Pykka.
@@ -155,7 +164,8 @@ class SessionActor(RequestActor):
         role = self._role
         assert role is not None and role.other_hello is not None
         if role.other_node_id == self._options.node_id:
-            raise SyncError(OURSELVES, None, other_node_id=role.other_node_id)
+            is_this_run = role.other_hello.boot == self._options.boot
+            raise SyncError(OURSELVES if is_this_run else CLONE, None, other_node_id=role.other_node_id)
 
     def _judge(self, credentials: Any, node_id: str) -> bool:
         """Whether they are let in. Raises SyncError for a paused one, so that it waits longer before each further attempt."""
@@ -165,11 +175,13 @@ class SessionActor(RequestActor):
         return bool(credentials == self._options.mesh)
 
     def _on_authenticated(self) -> None:
-        self._noted = ""
         role = self._role
         assert role is not None and role.other_node_id is not None and role.other_hello is not None
-        if self._reconnect is not None:
+        self._cancel_stable()
+        if self._reconnect is not None and not self._is_troubled:
             self._reconnect.reset()
+        on_stable = self.into_mailbox(self._on_stable)
+        self._undo_stable = self._edges.clock.call_later(STABLE_MS, partial(on_stable, role.connection_id))
         hello = role.other_hello
         self._tell(
             Greeted(
@@ -182,19 +194,38 @@ class SessionActor(RequestActor):
             )
         )
 
+    def _on_stable(self, connection_id: str) -> None:
+        role = self._role
+        if role is None or not role.authenticated or role.connection_id != connection_id:
+            return  # it was lost while this waited in the mailbox
+        self._noted = ""
+        self._is_troubled = False
+        if self._reconnect is not None:
+            self._reconnect.reset()
+
+    def _cancel_stable(self) -> None:
+        if self._undo_stable is not None:
+            self._undo_stable()
+            self._undo_stable = None
+
     def _on_error(self, error: SyncError) -> None:
-        if error.is_fatal or error.type == OURSELVES:
-            self._tell(Refused(self._key, error.other_node_id, str(error)))
-        else:
-            self._farewell = error.description
-            sentence = str(error)
-            if sentence != self._noted and (
-                error.type != PAUSED or error.received
-            ):  # once is enough until it works again
-                self._noted = sentence
-                self._tell(Noted(self._key, sentence))
+        # Only a dialler is told that it is a clone; whoever dials us is judged here.
+        is_clone = error.type == CLONE and (self._accepted is None or not error.received)
+        if error.is_fatal or error.type == OURSELVES or is_clone:
+            self._tell(Refused(self._key, error.other_node_id, _why_refused(error)))
+            return
+        self._is_troubled = True
+        self._farewell = error.description
+        sentence = str(error)
+        if error.other_node_id is None and self._role is not None and self._role.connection.address:
+            sentence = f"{self._role.connection.address}: {sentence}"
+        # Once is enough until it works again.
+        if sentence != self._noted and (error.type != PAUSED or error.received):
+            self._noted = sentence
+            self._tell(Noted(self._key, sentence))
 
     def _on_disconnect(self, reason: str) -> None:
+        self._cancel_stable()
         if self._reconnect is None:
             self._farewell = reason or self._farewell
             self.stop()
@@ -202,9 +233,16 @@ class SessionActor(RequestActor):
             self._tell(Closed(self._key, reason))
 
     def _end(self, reason: str) -> None:
+        self._cancel_stable()
         if self._role is not None:
             self._role.destroy(reason)
         elif self._accepted is not None:
             self._accepted.disconnect(reason)
         if self._reconnect is not None:
             self._reconnect.destroy()
+
+
+def _why_refused(error: SyncError) -> str:
+    """Without its subject: Neighbourhood knows best who that is."""
+    why = {"wrong-credentials": ANOTHER_MESH, OURSELVES: THIS_NODE, CLONE: CLONED}.get(error.type)
+    return why or (f"it sent {error.type}: {error.description}" if error.received else error.description)

@@ -235,7 +235,9 @@ class MdnsDiscovery:
             )
             # A host name of its own too, or each of the two would withdraw the other's addresses.
             info = self._make_info(f"{self._label()}-{_digest(self._announcement.instance)[:8]}")
-            self._own_names += (info.name.lower(),)
+            taken, self._own_names = self._own_names, (info.name.lower(),)
+            for name in taken:  # it is another one's, and was passed over while it might have been ours
+                self._instances.heard(name)
             async with asyncio.timeout(ANNOUNCE_TIMEOUT_SECONDS):
                 broadcast = await self._zeroconf.async_register_service(info, allow_name_change=True)
         self._tasks.adopt(asyncio.ensure_future(broadcast), "mdns: announcing")
@@ -343,7 +345,9 @@ class MdnsDiscovery:
     def _judge(self, info: AsyncServiceInfo) -> Reading:
         own = self._announcement
         text = txt.decode(info.text or b"")
-        if own is None or text is None or text.mesh != own.mesh or text.node_id == own.node_id:
+        if own is None or text is None or text.mesh != own.mesh:
+            return _NOT_FOR_US
+        if text.node_id == own.node_id and text.instance == own.instance:
             return _NOT_FOR_US
         addresses = candidates(
             info.parsed_scoped_addresses(), info.port or 0, own=self._network.addresses, own_port=own.port

@@ -277,6 +277,30 @@ def test_a_session_that_fails_on_and_on_is_paused_until_the_operator_says_so() -
         assert kitchen.types == ["ink"]
 
 
+class DiskFull(PeerSync):
+    """Lets the other end in, and then cannot go on."""
+
+    links = 0
+
+    def on_authenticated(self) -> None:
+        DiskFull.links += 1
+        raise self.error("store")
+
+
+def test_a_link_that_always_ends_soon_after_the_greeting_is_dialled_ever_more_seldom() -> None:
+    DiskFull.links = 0
+    with Cluster(11, traces=False) as house:
+        (kitchen,) = house.start("kitchen", links=[("study", "kitchen")])
+        house.stop(kitchen)
+        kitchen.role = DiskFull
+        house.start("kitchen", "study", links=[("study", "kitchen")])
+
+        house.run(120)
+
+        assert 3 < DiskFull.links < 120  # 431 if each greeting counted as success
+        assert house.status("kitchen")["paused"] == []
+
+
 def test_a_clock_that_steps_back_does_not_repeat_or_reorder() -> None:
     with Cluster(8) as house:
         kitchen, _ = house.start("kitchen", "study")

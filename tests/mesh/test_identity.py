@@ -140,9 +140,8 @@ def test_a_damaged_key_is_never_replaced(tmp_path: Path, content: bytes) -> None
         b'{"name":"a","mesh":""}',
         b'{"name":"a"}',
         b'{"name":7,"mesh":"home"}',
-        b'{"version":2,"name":"a","mesh":"home"}',
+        b'{"version":0,"name":"a","mesh":"home"}',
         b'{"name":"a","mesh":"home","port":70000}',
-        b'{"name":"a","mesh":"home","colour":"red"}',
     ],
 )
 def test_damaged_facts_are_never_replaced(tmp_path: Path, content: bytes) -> None:
@@ -150,6 +149,23 @@ def test_damaged_facts_are_never_replaced(tmp_path: Path, content: bytes) -> Non
     (tmp_path / "node.json").write_bytes(content)
 
     with pytest.raises(MeshError, match=r"node\.json is damaged \(.+\): put it back from a backup"):
+        Home(tmp_path)
+    assert (tmp_path / "node.json").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"version":2,"name":"a","mesh":"home"}',
+        b'{"version":2,"names":["a"]}',
+        b'{"name":"a","mesh":"home","colour":"red"}',
+    ],
+)
+def test_facts_of_a_newer_release_are_not_called_damaged(tmp_path: Path, content: bytes) -> None:
+    open_home(tmp_path)
+    (tmp_path / "node.json").write_bytes(content)
+
+    with pytest.raises(MeshError, match=r"node\.json was written by a newer release of peermesh: use that one"):
         Home(tmp_path)
     assert (tmp_path / "node.json").read_bytes() == content
 

@@ -10,6 +10,7 @@ from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.discovery.discovery import Sighting
 from mesh.membership import LOST_SECONDS, MAX_ADDRESSES, MAX_MEMBERS
 from mesh.neighbourhood import GOODBYE, PAUSED, SURPLUS, Neighbourhood
+from mesh.refusals import ANOTHER_MESH, CLONED, MAX_OWN_CLONES, THIS_NODE
 from mesh.topology import Link
 
 AT = "10.0.0.1:4000"
@@ -138,8 +139,25 @@ def test_our_own_announcement_is_nobody() -> None:
     house = House()
 
     assert house.sight("m", instance="m-run") == []
-    assert kinds(house.sight("m", instance="another")) == ["cloned"]
     assert house.inside.members == {}
+
+
+def test_a_copy_of_our_own_home_is_reported_once_for_each_of_its_runs() -> None:
+    house = House()
+
+    assert kinds(house.sight("m", instance="another")) == ["cloned"]
+    assert house.sight("m", "10.0.0.2:4000", instance="another") == []
+    assert house.sight("m", instance="a third", is_goodbye=True) == []
+    assert kinds(house.sight("m", instance="a third")) == ["cloned"]
+    assert house.inside.members == {}
+
+
+def test_forged_copies_of_our_own_home_are_not_reported_without_end() -> None:
+    house = House()
+
+    told = [notice for number in range(100) for notice in house.sight("m", instance=f"forged-{number}")]
+
+    assert len(told) == MAX_OWN_CLONES
 
 
 def test_forged_sightings_fill_neither_memory_nor_the_network() -> None:
@@ -378,6 +396,65 @@ def test_a_static_peer_that_refuses_is_left_alone_until_a_retry(why: str) -> Non
     assert notices(actions) == [("refused", f"refused: {STATIC}: {why}")]
     assert house.look(STATIC, after=1000) == []
     assert house.inside.on_retry(house.now) == [Dial(key, (STATIC,))]
+
+
+@pytest.mark.parametrize(
+    ("why", "notice"),
+    [
+        (ANOTHER_MESH, ("refused", f"{STATIC} {ANOTHER_MESH}")),
+        (THIS_NODE, ("refused", f"{STATIC} is this node itself: leave it out of --peer")),
+    ],
+)
+def test_a_refusal_says_what_to_do(why: str, notice: tuple[str, str]) -> None:
+    house = House(STATIC)
+    house.inside.on_begin()
+
+    assert notices(house.inside.on_refused(f"static:{STATIC}", None, why, 0.0)) == [notice]
+
+
+def test_a_static_address_where_a_copy_of_our_own_home_answers_is_left_alone() -> None:
+    house = House(STATIC)
+    house.inside.on_begin()
+    key = f"static:{STATIC}"
+
+    actions = house.inside.on_refused(key, "m", CLONED, 0.0)
+    house.close(key, "refused")
+
+    assert kinds(actions) == ["cloned"]
+    assert notices(actions)[0][1].endswith("then `mesh retry`")
+    assert house.look(STATIC, after=1000) == []
+
+
+def test_a_static_address_that_cannot_be_reached_is_told_once_until_it_worked() -> None:
+    house = House(STATIC)
+    house.inside.on_begin()
+    key = f"static:{STATIC}"
+
+    told = [notices(house.close(key, f"{STATIC}: refused")) for _ in range(3)]
+    house.greet(key)
+    house.close(key)
+
+    assert told == [[("note", f"cannot reach {STATIC} yet: refused; it is tried again and again")], [], []]
+    assert kinds(house.close(key, f"{STATIC}: no route")) == ["note"]
+
+
+def test_a_link_that_ends_before_the_greeting_is_not_called_unreachable() -> None:
+    house = House(STATIC)
+    house.inside.on_begin()
+    house.inside.on_dialled(f"static:{STATIC}", "c1")
+
+    assert house.close(f"static:{STATIC}", "error") == []
+
+
+def test_a_retry_hurries_every_dial_that_waits() -> None:
+    house = House(STATIC)
+    house.inside.on_begin()
+    house.meet("b")
+    house.dial("a")
+
+    actions = house.inside.on_retry(house.now)
+
+    assert actions == [Redial(f"static:{STATIC}", (STATIC,)), Redial("dial:a", (AT,))]
 
 
 def test_a_static_address_may_change_hands() -> None:

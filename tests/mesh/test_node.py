@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import socket
 import threading
 import time
@@ -311,7 +312,11 @@ def test_a_node_of_another_mesh_is_refused_and_shown(street: Street) -> None:
 
     wait_until(lambda: "refused" in street.kinds("study") and "refused" in street.kinds("kitchen"), "refusals")
 
-    assert any("Wrong credentials" in n.sentence or "wrong-credentials" in n.sentence for n in street.notices["study"])
+    assert all(
+        any("belongs to another mesh: start this node with --mesh" in notice.sentence for notice in notices)
+        for notices in street.notices.values()
+    )
+    assert [row["why"].split(":")[0] for row in study.status().get(SECONDS)["refused"]] == ["belongs to another mesh"]
     wait_until(lambda: sessions(study) == sessions(kitchen) == [], "no sessions")
     assert types(kitchen) == []
 
@@ -322,9 +327,26 @@ def test_a_node_that_has_itself_as_a_peer_notices(street: Street) -> None:
 
     wait_until(lambda: "refused" in street.kinds("kitchen"), "it notices")
 
-    assert "ourselves" in street.notices["kitchen"][0].sentence
+    address = f"127.0.0.1:{port}"
+    assert [n.sentence for n in street.notices["kitchen"]] == [f"{address} is this node itself: leave it out of --peer"]
     wait_until(lambda: sessions(node) == [], "it drops it")
     assert peers(node) == {}
+
+
+def test_a_node_that_dials_a_copy_of_its_own_home_says_so(street: Street) -> None:
+    kitchen = street.start("kitchen")
+    copy = street.path / "copy"
+    copy.mkdir()
+    for name in ("node.key", "node.json"):
+        copy.joinpath(name).write_bytes((street.path / "kitchen" / name).read_bytes())
+    facts = json.loads((copy / "node.json").read_text())
+    (copy / "node.json").write_text(json.dumps({**facts, "port": 0}))
+
+    other = street.start("kitchen", home=copy, peers=[at(kitchen)])
+
+    wait_until(lambda: street.kinds("kitchen").count("cloned") >= 1, "the dialler notices")
+    assert "then `mesh retry`" in street.notices["kitchen"][0].sentence
+    assert [row["what"] for row in other.status().get(SECONDS)["refused"]] == [at(kitchen)]
 
 
 def test_a_goodbye_is_seen_and_the_other_comes_back(street: Street) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from mesh.config import Settings
 from mesh.discovery.discovery import Sighting
 from mesh.neighbourhood import Neighbourhood
+from mesh.refusals import ANOTHER_MESH
 from mesh.restart_policy import Record
+from mesh.show import show_status as tables
 from mesh.status import Status, show_status
 from mesh.topology import Link
 from peers.log import Published
@@ -53,6 +55,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "ahead": 2,
         "sessions": [],
         "paused": [],
+        "refused": [],
         "peers": [],
     }
 
@@ -106,6 +109,20 @@ def test_status_says_who_is_paused_and_why() -> None:
 
     assert status["paused"] == [{"what": "a", "why": "a bug", "restarts": 5}]
     assert (status["peers"][0]["state"], status["peers"][0]["restarts"]) == ("paused", 5)
+
+
+def test_status_says_who_is_refused_and_why() -> None:
+    around = met()
+    around.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 0.0)
+    around.on_look("b", 2.0)
+    around.on_refused("dial:b", "b", ANOTHER_MESH, 2.0)
+    around.on_refused("static:hall:1", None, "no nodes here", 2.0)
+
+    status = show(around)
+
+    assert status["refused"] == [{"what": "b", "why": ANOTHER_MESH}, {"what": "hall:1", "why": "no nodes here"}]
+    assert "hall:1   no nodes here\n" in tables(status)
+    assert "refused" not in tables({**status, "refused": []}).replace("  refused ", "")
 
 
 def test_status_says_who_is_cloned() -> None:

@@ -1,0 +1,34 @@
+"""Why a node or an address is left alone until something changes, as sentences."""
+
+from __future__ import annotations
+
+from mesh.actions import Notice
+
+ANOTHER_MESH = (
+    "belongs to another mesh: start this node with --mesh of that mesh in a home of its own, or leave that address out"
+)
+THIS_NODE = "is this node itself: leave it out of --peer"
+CLONED = "runs under this node's id"
+"""Another machine greeted us with our own node id."""
+MAX_OWN_CLONES = 8
+"""Runs of a copy of our home that are reported; whoever forges more of them is not listened to."""
+
+
+def refusal_sentence(who: str, why: str) -> str:
+    """What people are shown when `who`, a node id or an address, is refused."""
+    return f"{who} {why}" if why in {ANOTHER_MESH, THIS_NODE, CLONED} else f"refused: {who}: {why}"
+
+
+def clone_notice(node_id: str) -> Notice:
+    """Two machines use one key, and what to do about it."""
+    text = (
+        f"two machines run as {node_id}: one home is a copy; delete `node.key` and `node.json` in one of them, "
+        "then `mesh retry`"
+    )
+    return Notice("cloned", node_id, text)
+
+
+def unreachable_sentence(address: str, reason: str) -> str:
+    """A static address whose dial failed with `reason`."""
+    why = reason.removeprefix(f"{address}: ") or "no answer"
+    return f"cannot reach {address} yet: {why}; it is tried again and again"
