@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from peers.created import MAX_MS
 from peers.entry import Entry, encode_event, encode_extra
 from peers.sync_error import SyncError
-from peers.version_vector import VersionVector
+from peers.version_vector import MAX_FOREIGN_SEQ, VersionVector
 from peers.wire.messages import (
     MAX_VECTOR_BYTES,
     Connect,
@@ -214,7 +214,7 @@ entries = st.builds(
     counts,
     st.dictionaries(st.text("abc", max_size=3), json_values, max_size=3),
     st.dictionaries(st.text("xyz", min_size=1, max_size=3), json_values, max_size=3),
-    st.none() | st.tuples(labels, st.integers(1, MAX_MS)),
+    st.none() | st.tuples(labels, st.integers(1, MAX_FOREIGN_SEQ)),
 )
 messages = st.one_of(
     st.builds(Connect, protocol=counts, node_id=names, synced=counts, options=options),
