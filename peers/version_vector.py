@@ -70,16 +70,6 @@ class VersionVector:
     def covers_all(self, other: VersionVector) -> bool:
         return not any(True for _ in self.lacks(other))
 
-    @property
-    def epochs(self) -> int:
-        """Of how many epochs it covers something."""
-        return len(self._ranges)
-
-    @property
-    def is_capped(self) -> bool:
-        """Whether an epoch is at MAX_RANGES, so that more may be held than it covers."""
-        return any(len(ranges) >= MAX_RANGES for ranges in self._ranges.values())
-
     def highest(self, epoch: Epoch) -> int:
         """The largest seq covered of `epoch`, 0 if none."""
         ranges = self._ranges.get(epoch)
