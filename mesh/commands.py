@@ -13,7 +13,7 @@ from click.exceptions import Exit
 from mesh import options, output
 from mesh.cli import INTERRUPTED
 from mesh.errors import MeshError
-from mesh.paths import default_home
+from mesh.token_commands import token
 
 WRONG_USAGE = 2
 
@@ -73,10 +73,13 @@ def app(context: click.Context, home: Path | None) -> None:
 @options.no_mdns
 @options.interfaces
 @options.requery
+@options.clients_door
+@options.upstream_link
 @options.as_json
 @click.pass_context
 def up(
     context: click.Context,
+    /,
     *,
     name: str | None,
     mesh: str | None,
@@ -86,6 +89,7 @@ def up(
     interfaces: tuple[str, ...],
     requery_seconds: float,
     as_json: bool,
+    **doors: Any,
 ) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
 
@@ -93,8 +97,14 @@ def up(
     mesh up
     mesh up --name kitchen --peer 192.168.1.7:4000
     mesh --home /tmp/second up --name second --no-mdns --listen 127.0.0.1:0
+
+    \b
+    mesh up --clients 127.0.0.1:31337
+    mesh up --clients 0.0.0.0:31337 --clients-cert cert.pem --clients-key key.pem
+    mesh up --upstream wss://logux.example --upstream-user kitchen
     """
-    home = _home(context)
+    given = options.given_doors(context, doors)
+    home = options.home_of(context)
     # The whole node is loaded here, and by no other command.
     from mesh.node import Node
     from mesh.up import run_up
@@ -110,6 +120,7 @@ def up(
             mdns=not no_mdns,
             interfaces=interfaces or None,
             requery_seconds=requery_seconds,
+            **given,
         )
 
     try:
@@ -136,7 +147,7 @@ def add(context: click.Context, events: tuple[str, ...]) -> None:
     """
     if "-" in events and len(events) > 1:
         raise click.BadParameter("- stands alone: give events as arguments, or on standard input")
-    raise Exit(_add(_home(context), events))
+    raise Exit(_add(options.home_of(context), events))
 
 
 def _add(home: Path, events: Sequence[str]) -> int:
@@ -209,7 +220,7 @@ def log(
     from mesh.control_client import ControlClient
     from mesh.control_messages import Read
 
-    with ControlClient(_home(context)) as client:
+    with ControlClient(options.home_of(context)) as client:
         show = _plain if as_json else _readable(client.status())
         chosen: Literal["created", "added"] = "added" if follow or order == "added" else "created"
         for items in client.read(Read(order=chosen, since=since, type=event_type, follow=follow)):
@@ -275,7 +286,7 @@ def stop(context: click.Context) -> None:
     """
     from mesh.control_client import ControlClient
 
-    with ControlClient(_home(context)) as client:
+    with ControlClient(options.home_of(context)) as client:
         client.stop()
 
 
@@ -289,14 +300,14 @@ def retry(context: click.Context) -> None:
     """
     from mesh.control_client import ControlClient
 
-    with ControlClient(_home(context)) as client:
+    with ControlClient(options.home_of(context)) as client:
         client.retry()
 
 
 def _status(context: click.Context) -> dict[str, Any]:
     from mesh.control_client import ControlClient
 
-    with ControlClient(_home(context)) as client:
+    with ControlClient(options.home_of(context)) as client:
         return client.status()
 
 
@@ -306,6 +317,4 @@ def _print_json(value: Any) -> None:
     output.write(msgspec.json.encode(value) + b"\n")
 
 
-def _home(context: click.Context) -> Path:
-    given: Path | None = context.obj
-    return default_home() if given is None else given.expanduser().absolute()
+app.add_command(token)

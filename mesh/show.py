@@ -88,22 +88,22 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
         )
         for peer in peers
     ]
-    return _tables([_table(("node", "state", "session", "restarts", "addresses"), rows)])
+    return tables([table(("node", "state", "session", "restarts", "addresses"), rows)])
 
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    facts = _table((), [(label, str(status[key])) for label, key in _FACTS])
-    tables = [facts]
+    facts = table((), [(label, str(status[key])) for label, key in _FACTS])
+    shown = [facts]
     if status["sessions"]:
-        tables.append(_table(("session with", "state", "address", "lag", "restarts", "dialled by"), _sessions(status)))
+        shown.append(table(("session with", "state", "address", "lag", "restarts", "dialled by"), _sessions(status)))
     if status["paused"]:
         paused = [(row["what"], str(row["restarts"]), row["why"]) for row in status["paused"]]
-        tables.append(_table(("paused", "restarts", "why (`mesh retry` starts it again)"), paused))
+        shown.append(table(("paused", "restarts", "why (`mesh retry` starts it again)"), paused))
     if status.get("refused"):  # a node of an older release says nothing of it
         refused = [(row["what"], row["why"]) for row in status["refused"]]
-        tables.append(_table(("refused", "why (`mesh retry` tries it again)"), refused))
-    return _tables(tables)
+        shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
+    return tables(shown)
 
 
 _FACTS = (
@@ -131,7 +131,7 @@ def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -143,7 +143,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def _tables(tables: Iterable[Table]) -> str:
+def tables(tables: Iterable[Table]) -> str:
     """As text, a blank line between tables; in colour only on a terminal."""
     from rich.console import Console
 

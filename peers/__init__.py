@@ -1,6 +1,7 @@
 """What two ends of one connection say about a log, and what each remembers of it."""
 
 from peers.base_sync import BaseSync
+from peers.client_sync import ClientSync
 from peers.clock import Clock, LoopClock, ManualClock
 from peers.connections.connection import Connection, Listening, Network
 from peers.connections.local_pair import LocalPair
@@ -11,6 +12,7 @@ from peers.entry import Entry
 from peers.later import Later
 from peers.log import Log
 from peers.peer_sync import PeerSync
+from peers.server_sync import ServerSync
 from peers.stores.memory_store import MemoryStore
 from peers.stores.sqlite_store import SqliteStore
 from peers.stores.store import Store, StoreError
@@ -21,6 +23,7 @@ __all__ = [
     "FATAL",
     "BaseSync",
     "BusyError",
+    "ClientSync",
     "Clock",
     "Connection",
     "Disk",
@@ -36,6 +39,7 @@ __all__ = [
     "Network",
     "PeerSync",
     "Reconnect",
+    "ServerSync",
     "SqliteStore",
     "Store",
     "StoreError",

@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from peers.connections.connection import Connection
+from peers.log import SyncLog
 from peers.messages.connect import ConnectMessages
 from peers.messages.error import ErrorMessages
 from peers.messages.headers import HeadersMessages
 from peers.messages.ping import PingMessages
 from peers.messages.sync import SyncMessages
-from peers.wire.messages import Custom, Message, name_of
+from peers.sync_error import MAX_SHOWN
+from peers.wire.dialect import Dialect
+from peers.wire.dialects import dialect_of
+from peers.wire.messages import Custom, Message, Version, name_of
 
-BEFORE_AUTHENTICATION = frozenset({"connect", "connected", "error", "headers", "debug"})
+BEFORE_AUTHENTICATION = frozenset({"connect", "connected", "error", "headers", "debug", "duilian"})
+BUILT_IN = frozenset({*BEFORE_AUTHENTICATION, "sync", "synced", "ready", "ping", "pong", "have"})
+"""Names that are not free for messages of one's own: where a dialect does not know one, neither does the role."""
 
 
 class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, HeadersMessages):
     """One role object on one connection, until `destroy`. It reacts; it owns no thread and no loop.
 
     A message `x` that arrives calls the method `x_message` with its items, so a role of your own adds a message by adding a
-    method, and sends one with `send_own("x", ...)`. What a role must decide is who speaks first (`on_connect`) and what it
-    sends once the other end is let in (`on_authenticated`).
+    method, and sends one with `send_own("x", ...)`. What a role must decide is who speaks first (`on_connect`).
 
-    Options: `clock`, `random`, `spawn` (runs coroutine callbacks; without it one is a TypeError), `turn` (wraps every
-    reaction; an actor passes its mailbox), `timeout` and `ping` in ms, `subprotocol`, `credentials` (what we show), `auth`
-    (credentials, node_id -> bool, or a Later or coroutine of one).
+    Options, keyword-only: `clock`, `random`, `spawn` (runs coroutine callbacks; without it one is a TypeError), `turn`
+    (wraps every reaction; an actor passes its mailbox); `protocol` ((0, 1), 5 or 7: the dialect); `timeout` and `ping` in
+    ms; `subprotocol` and `credentials` (what we show: any JSON, or a function that gives it at each greeting), `auth`
+    (credentials, node_id -> bool); `in_filter` and `out_filter` (event, meta -> bool: keep it, or drop it for good),
+    `in_map` and `out_map` (event, meta -> (event, meta)); `synced` and `other_synced` (where to go on); `fix_time` (take
+    times by the other end's clock; in protocol (0, 1) that changes who an event is, so it is for a single client and
+    server only, never for a mesh). Callbacks may be plain or coroutine functions, or give a Later.
+
+    Events: `state` (), `synced` (when `synced` or `other_synced` was told of), `connect` (both ends know of each other; raise
+    SyncError to turn them away), `authenticated` (), `client_error` (error that we sent), `headers` (headers), `debug`
+    (type, text), `refused` (sentence, for an event that was not taken or could not be sent).
 
     States: `disconnected` (no link, nothing to send), `wait` (no link, something to send), `connecting` (until both
     greetings are done), `sending` (something is under way), `synchronized`.
@@ -34,17 +49,36 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
     Errors of the protocol are given to `catch` listeners; without one they are raised where they are found.
     """
 
+    def __init__(
+        self, node_id: str, log: SyncLog, connection: Connection, *, protocol: int | Sequence[int] = 5, **options: Any
+    ) -> None:
+        self._protocol: Version = protocol if isinstance(protocol, int) else list(protocol)
+        super().__init__(node_id, log, connection, **options)
+
+    def make_dialect(self) -> Dialect:
+        return dialect_of(self._protocol, self.node_id)
+
+    def greeting_synced(self) -> int:
+        return self.other_synced
+
+    def on_authenticated(self) -> None:
+        """Send what they lack: from the mark that they stated in their `connect`, else from what they confirmed."""
+        self.start_walk(self.synced if self.stated is None else self.stated)
+
     def dispatch(self, message: Message) -> None:
         name = name_of(message)
-        if not self.authenticated and name not in BEFORE_AUTHENTICATION:
-            if self._judging:
-                self.queue(message)
-                return
-            raise self.error("missed-auth", name)
         method = getattr(self, f"{name}_message", None)
-        if method is None:
+        if isinstance(message, Custom) and name in BUILT_IN:
+            method = None
+        is_early = not self.authenticated and name not in BEFORE_AUTHENTICATION
+        if is_early and (method is not None or self.dialect.breaks_early):
+            if self._judging or self.dialect.keeps_early:
+                self.queue(message)
+            else:
+                self.on_early(name)
+        elif method is None:
             raise self.error("unknown-message", name)
-        if isinstance(message, Custom):
+        elif isinstance(message, Custom):
             try:
                 inspect.signature(method).bind(*message.items)
             except TypeError as error:
@@ -52,6 +86,12 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
             method(*message.items)
         else:
             method(*msgspec.structs.astuple(message))
+
+    def on_early(self, name: str) -> None:
+        """A message came before any greeting."""
+        if self.dialect.breaks_early:
+            raise self.error("missed-auth", name)
+        self.send_error("missed-auth", self.frame[: 4 * MAX_SHOWN].decode(errors="replace")[:MAX_SHOWN])
 
     def send_own(self, name: str, *items: Any) -> None:
         """Send a message of your own; the other end's role needs a method `<name>_message`."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from peers.created import MAX_MS, Created, check_created
 from peers.entry import encode_event, encode_extra
+from peers.later import Later
+
+Meta = dict[str, Any]
 
 MAX_WAITING = 50_000
 """Own events that may wait for the disk; beyond it `add` fails with BusyError: whoever adds should wait for earlier ones."""
@@ -44,10 +48,11 @@ def make_draft(event: Any, meta: Any = None) -> Draft:
     if time is not None and (not isinstance(time, int) or isinstance(time, bool) or not 0 <= time <= MAX_MS):
         raise ValueError(f"time must be a number of ms, not {time!r}")
     extra = {key: value for key, value in meta.items() if key not in {"created", "time"}}
-    return Draft(body, encode_extra(extra), None if created is None else _read_created(created), time)
+    return Draft(body, encode_extra(extra), None if created is None else read_created(created), time)
 
 
-def _read_created(value: Any) -> Created:
+def read_created(value: Any) -> Created:
+    """The triple, from a list too. Raises ValueError, with a sentence."""
     match value:
         case (int(ms), str(node_id), int(n)) if not isinstance(ms, bool) and not isinstance(n, bool):
             created = (ms, node_id, n)
@@ -79,3 +84,27 @@ class Waiting:
         with self._lock:
             self._events -= events
             self._bytes -= size
+
+
+def add_batch(
+    items: Sequence[tuple[Any, Meta | None]], add_drafts: Callable[[Sequence[Draft]], Later[list[Meta | None]]]
+) -> Later[list[Meta | ValueError | None]]:
+    """What Log.add_batch promises, over a way to add drafts."""
+    outcomes: list[Meta | ValueError | None] = []
+    drafts: list[Draft] = []
+    places: list[int] = []
+    for event, meta in items:
+        outcomes.append(None)
+        try:
+            drafts.append(make_draft(event, meta))
+        except ValueError as error:
+            outcomes[-1] = error
+        else:
+            places.append(len(outcomes) - 1)
+
+    def fill(metas: list[Meta | None]) -> list[Meta | ValueError | None]:
+        for place, added in zip(places, metas, strict=True):
+            outcomes[place] = added
+        return outcomes
+
+    return add_drafts(drafts).transform(fill)

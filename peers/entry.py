@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from peers.created import Created
+from peers.reasons import Label, check_labels, labels, may_have_labels, with_kept
 from peers.version_vector import Dot
 
 MAX_EVENT_BYTES = 256 * 1024
@@ -17,6 +18,8 @@ MAX_NESTING = 32
 
 RESERVED_META = frozenset({"created", "time", "added", "dot"})
 """Meta keys that the log gives; an application's own keys have other names."""
+READ_ONLY_META = RESERVED_META | {"indexes", "subprotocol"}
+"""What `change_meta` cannot change; the last is read-only in Logux too."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -35,6 +38,10 @@ class Entry(msgspec.Struct, frozen=True):
     """This log's own counter; 0 while it is not stored here."""
     position: int = 0
     """The store's private number of the change that this entry was read as; 0 while it is not stored here."""
+    local: bytes = b""
+    """What this log alone changed of the meta, as the JSON text of an object, or empty. It is never sent."""
+    tombstone: bytes = b""
+    """The digest of an event that was cleaned: then `body` and `extra` are gone. Empty while it lives."""
 
     @property
     def event(self) -> dict[str, Any]:
@@ -44,10 +51,41 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The application's keys, then `created`, `time`, `added` and `dot`."""
-        meta: dict[str, Any] = msgspec.json.decode(self.extra) if self.extra else {}
+        """The application's keys, as this log has changed them, then `created`, `time`, `added` and `dot`.
+
+        `reasons` is there only if somebody gave or changed them: an event without has the reason `log`.
+        """
+        meta = with_kept(msgspec.json.decode(self.extra)) if self.extra else {}
+        if self.local:
+            meta.update(msgspec.json.decode(self.local))
         meta.update(created=self.created, time=self.time, added=self.added, dot=self.dot)
         return meta
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons that it names, those of `keep_last` too; none if it has only the reason `log` without naming it."""
+        return labels(self.meta, "reasons") if self._may_have_labels else []
+
+    @property
+    def labels(self) -> list[Label]:
+        """Its reasons and indexes, each with its kind."""
+        if not self._may_have_labels:
+            return []
+        meta = self.meta
+        return [
+            *[("reason", name) for name in labels(meta, "reasons")],
+            *[("index", name) for name in labels(meta, "indexes")],
+        ]
+
+    @property
+    def keep_last(self) -> str | None:
+        """The reason that older events lose for the sake of this one."""
+        name = msgspec.json.decode(self.extra).get("keep_last") if may_have_labels(self.extra) else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def _may_have_labels(self) -> bool:
+        return bool(self.local) or (bool(self.extra) and may_have_labels(self.extra))
 
     @property
     def rank(self) -> tuple[int, bytes]:
@@ -57,7 +95,12 @@ class Entry(msgspec.Struct, frozen=True):
     @property
     def digest(self) -> bytes:
         """SHA-256 of the event's bytes."""
-        return sha256(self.body).digest()
+        return self.tombstone or sha256(self.body).digest()
+
+    @property
+    def buried(self) -> Entry:
+        """The same, cleaned: without its body and its meta, but with its rank."""
+        return Entry(self.created, self.time, b"", b"", self.dot, self.added, self.position, b"", self.digest)
 
     @property
     def size(self) -> int:
@@ -66,7 +109,9 @@ class Entry(msgspec.Struct, frozen=True):
 
     def same_as(self, other: Entry) -> bool:
         """Whether both are copies of one event: a different dot, added or position makes no difference."""
-        return self.created == other.created and self.time == other.time and self.body == other.body
+        if self.created != other.created or self.time != other.time:
+            return False
+        return self.digest == other.digest if self.tombstone or other.tombstone else self.body == other.body
 
 
 def encode_event(event: Any) -> bytes:
@@ -105,8 +150,24 @@ def check_extra(extra: bytes) -> bytes:
         raise ValueError(f"meta must be an object, not {_kind(meta)}")
     if RESERVED_META & meta.keys():
         raise ValueError(f"meta uses the reserved key {min(RESERVED_META & meta.keys())!r}")
+    check_labels(meta)
     _check_nesting(extra, meta)
     return extra
+
+
+def encode_diff(diff: Any) -> bytes:
+    """The JSON text of changes of a meta. Raises ValueError, with a sentence."""
+    if not isinstance(diff, dict):
+        raise ValueError(f"changes of meta must be a dict, not {diff!r}")
+    fixed = sorted(READ_ONLY_META & diff.keys())
+    if fixed:
+        raise ValueError(f"the meta key {fixed[0]!r} is read-only: it cannot be changed once the event is in the log")
+    return check_extra(_encode(diff, "meta"))
+
+
+def changed(local: bytes, diff: dict[str, Any]) -> bytes:
+    """The local changes of a meta, with more of them."""
+    return msgspec.json.encode((msgspec.json.decode(local) if local else {}) | diff)
 
 
 def _encode(value: Any, what: str) -> bytes:

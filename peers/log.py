@@ -4,69 +4,45 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from peers.clock import Clock, Undo
-from peers.created import MAX_DRIFT_MS, HybridTimer, Timer
+from peers.created import MAX_DRIFT_MS, Created, HybridTimer, Timer
 from peers.disk import Disk
-from peers.draft import BusyError, Draft, Waiting, make_draft
+from peers.draft import BusyError, Draft, Waiting, add_batch, make_draft, read_created
+from peers.draft import Meta as Meta
 from peers.emitter import Emitter
-from peers.entry import Entry
+from peers.entry import Entry, encode_diff
 from peers.later import Later
+from peers.log_life import Cleaned, Keeper, LogLife, make_criteria
 from peers.stores.lineage import successor
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, StoreState
+from peers.stores.store import (
+    NOTHING_CLEANED,
+    PAGE_BYTES,
+    PAGE_EVENTS,
+    Appended,
+    Cleaning,
+    Order,
+    Page,
+    Store,
+    StoreState,
+)
+from peers.sync_log import Published as Published
+from peers.sync_log import SyncLog as SyncLog
 from peers.tail import Tail
 from peers.version_vector import Epoch, VersionVector
 
 EPOCH_BITS = 80
 MARK_BITS = 40
-MAX_RENEWALS = 8
-"""Epochs that others may make us start in one opening; whoever claims more of ours than we wrote is not followed then."""
-
-Meta = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What anybody may know of a log, as of its last commit."""
-
-    state: StoreState
-    epoch: Epoch
-    """Where the log's own writes get their dots."""
-    renewals: int = 0
-    """How often somebody made us start another epoch since the log was opened."""
-
-    @property
-    def may_renew(self) -> bool:
-        """Whether another claim is followed: MAX_RENEWALS times in one opening."""
-        return self.renewals < MAX_RENEWALS
-
-
-class SyncLog(Protocol):
-    """What a role needs of a log. A Log is one; an actor's view of it is another."""
-
-    @property
-    def published(self) -> Published: ...
-
-    def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]: ...
-
-    def page(
-        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
-    ) -> Later[Page]: ...
-
-    def first_lacked(self, vector: VersionVector) -> Later[int]: ...
-
-    def renew_epoch(self) -> Later[None]: ...
-
-    def on(self, event: str, listener: Callable[..., Any]) -> Undo: ...
 
 
 class Log:
     """The live log over one store. Everything in it runs on one thread; only `Disk` works elsewhere.
 
     Events: `event` (event, meta) for each new event in the order of `added`, and `entry` (entry) for the same undecoded;
+    `clean` (event, meta) and `cleaned` (entry) for each that was cleaned, as it was before;
     `fresh` (vector) with the dots of each commit, then `change` (); `ahead` (entry) for an event whose time is too far ahead
     of our clock to be followed.
     """
@@ -90,11 +66,12 @@ class Log:
         self._tail = Tail(state.last_position)
         self._emitter = Emitter()
         self._waiting = Waiting()
-        self._news: deque[Entry | VersionVector] = deque()
+        self._news: deque[Entry | Cleaned | VersionVector] = deque()
         """What listeners were not told yet: an entry, or the dots of a commit. Empty between two commits."""
         self._is_announcing = False
         self._renewal: Later[None] = Later.done(None)
         self.published = Published(state, self._new_epoch())
+        self._life = LogLife(disk, self._publish_cleaning, lambda: self.last_added)
 
     @classmethod
     def open(
@@ -146,6 +123,15 @@ class Log:
         added.then(lambda _: self._waiting.give_back(count, size))
         return added.transform(_metas)
 
+    def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
+        """Take what a Logux client or server sent in one transaction; who sends it bounds its number.
+
+        For each draft, in order: the entry as stored, None if it was known already, or the ValueError of a known `created`
+        with another event, which keeps no other one out. Fails with StoreError, then none of them is taken.
+        """
+        offered = self._append(tuple([self.prepare(draft) for draft in drafts]), is_each_alone=True)
+        return offered.transform(lambda appended: list(appended.results))
+
     def prepare(self, draft: Draft) -> Entry:
         """The entry that is offered to the store for a draft."""
         if draft.created is not None:
@@ -158,10 +144,14 @@ class Log:
         """Take received entries in one transaction; who sends them bounds their number. Fails with ValueError or StoreError."""
         offered = tuple(entries) if self.published.may_renew else self._without_forks(entries)
         self._follow_times(offered)
+        return self._append(offered)
+
+    def _append(self, entries: tuple[Entry, ...], *, is_each_alone: bool = False) -> Later[Appended]:
         epoch, clock_ms = self.published.epoch, self._timer.ms
 
-        def work(store: Any) -> tuple[Appended, StoreState]:
-            return store.append(offered, epoch=epoch, clock_ms=clock_ms), store.state
+        def work(store: Store) -> tuple[Appended, StoreState]:
+            appended = store.append(entries, epoch=epoch, clock_ms=clock_ms, is_each_alone=is_each_alone)
+            return appended, store.state
 
         result: Later[Appended] = Later()
 
@@ -171,7 +161,7 @@ class Log:
                 return
             appended, state = done.result()
             try:
-                self._publish(state, appended.changes, is_revised=appended.is_revised)
+                self._publish(state, appended.changes, appended.cleaning, is_revised=appended.is_revised)
             finally:  # a listener that fails does not undo the commit
                 if appended.is_forked and epoch == self.published.epoch:
                     self.renew_epoch()
@@ -209,15 +199,77 @@ class Log:
             )
         return self._renewal
 
+    def cursors(self, other_node_id: str) -> Later[tuple[int, int]]:
+        """(synced, other_synced) as kept for a Logux client or server, (0, 0) if nothing is."""
+        return self._disk.run(lambda store: store.cursors(other_node_id))
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]:
+        """Keep both, over a restart too, until MAX_CURSORS others were kept later."""
+        return self._disk.run(lambda store: store.keep_cursors(other_node_id, synced, other_synced))
+
     def each(
-        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = PAGE_EVENTS
+        self,
+        *,
+        order: Order = "created",
+        after: Entry | None = None,
+        since: int = 0,
+        limit: int = PAGE_EVENTS,
+        index: str | None = None,
     ) -> Later[tuple[Entry, ...]]:
         """A page of the events, as Store.each."""
-        return self._disk.run(lambda store: store.each(order=order, after=after, since=since, limit=limit))
+        return self._disk.run(lambda store: store.each(order=order, after=after, since=since, limit=limit, index=index))
+
+    def find(self, created: Any) -> Later[Entry | None]:
+        """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""
+        return self._life.find(created)
 
     def aside(self) -> Later[tuple[Entry, ...]]:
-        """Losing copies of conflicting events, as Store.aside."""
-        return self._disk.run(lambda store: store.aside())
+        """Losing copies of conflicting events, oldest first, as far as their bodies are kept."""
+        return self._disk.run(lambda store: tuple([copy for copy in store.aside() if not copy.tombstone]))
+
+    def remove_reason(
+        self,
+        reason: str,
+        *,
+        min_added: int | None = None,
+        max_added: int | None = None,
+        older_than: Entry | Meta | None = None,
+        younger_than: Entry | Meta | None = None,
+        created: Any = None,
+    ) -> Later[int]:
+        """Take a reason from the events that have it and fit all that is given; the result says how many were cleaned.
+
+        An event without a reason left is cleaned. The bounds of `added` are inclusive; those of age are by (time, created)
+        and exclusive. Only this log forgets: nothing of it replicates. Fails with ValueError or StoreError.
+        """
+        criteria = make_criteria(min_added, max_added, older_than, younger_than, created)
+        return self._life.remove_reason(reason, criteria)
+
+    def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
+        """Change keys of an event's meta in this log alone; False if it is not known. An empty `reasons` cleans it.
+
+        `created`, `time`, `added`, `dot`, `indexes` and `subprotocol` are read-only. Fails with ValueError or StoreError.
+        """
+        try:
+            return self.apply_diff(read_created(created), encode_diff(diff))
+        except ValueError as error:
+            return Later.failed(error)
+
+    def apply_diff(self, created: Created, diff: bytes) -> Later[bool]:
+        """As `change_meta`, with what `encode_diff` made."""
+        return self._life.apply_diff(created, diff)
+
+    def keep(self, keeper: Keeper) -> Undo:
+        """Keep the events for which `keeper(event, meta)` is true from `clean`; returns the undo. It runs on this thread."""
+        return self._life.keepers.add(keeper)
+
+    def clean(self) -> Later[int]:
+        """Clean the events that no keeper keeps and that have no reason but the default one; says how many.
+
+        Step by step, so that others have their turn. An event of which a keeper fails is kept, and the first such error
+        is raised after the rest is done. Fails with StoreError.
+        """
+        return self._life.clean()
 
     def close(self) -> Later[None]:
         """Close the store after what waits; no more events come."""
@@ -229,20 +281,30 @@ class Log:
         epoch, vector = self.published.epoch, self.published.state.vector
         return tuple(e for e in entries if e.dot is None or e.dot[0] != epoch or vector.covers(e.dot))
 
-    def _publish(self, state: StoreState, changes: Sequence[Entry], *, is_revised: bool) -> None:
+    def _publish_cleaning(self, state: StoreState, cleaning: Cleaning) -> None:
+        self._publish(state, (), cleaning)
+
+    def _publish(
+        self,
+        state: StoreState,
+        changes: Sequence[Entry],
+        cleaning: Cleaning = NOTHING_CLEANED,
+        *,
+        is_revised: bool = False,
+    ) -> None:
         before = self.published.state.last_added
-        if not changes and not is_revised and state == self.published.state:
+        is_same = not changes and not is_revised and not cleaning.altered and state == self.published.state
+        if is_same:
             return
         if is_revised:
             self._tail = Tail(state.last_position)  # it may hold copies that lost: the store knows which are shown
         else:
+            self._tail.revise(cleaning.altered, cleaning.dropped)
             self._tail.add(changes, state.last_position)
         self.published = replace(self.published, state=state)
         self._news.append(VersionVector().adds(change.dot for change in changes if change.dot is not None))
-        for entry in changes:
-            if entry.added > before:  # a further dot of an older event is no news
-                before = entry.added
-                self._news.append(entry)
+        self._news += _new_among(changes, cleaning.cleaned, before)
+        self._news += [Cleaned(entry) for entry in cleaning.cleaned]
         if not self._is_announcing:  # else a listener added something: it comes after what is being announced
             self._announce()
 
@@ -260,14 +322,17 @@ class Log:
         if first_error is not None:
             raise first_error
 
-    def _announce_one(self, entry: Entry | VersionVector) -> None:
-        if isinstance(entry, VersionVector):
-            self._emitter.emit("fresh", entry)
+    def _announce_one(self, news: Entry | Cleaned | VersionVector) -> None:
+        if isinstance(news, VersionVector):
+            self._emitter.emit("fresh", news)
             self._emitter.emit("change")
             return
-        self._emitter.emit("entry", entry)
-        if self._emitter.has_listeners("event"):
-            self._emitter.emit("event", entry.event, entry.meta)
+        entry, of_entry, of_event = (
+            (news.entry, "cleaned", "clean") if isinstance(news, Cleaned) else (news, "entry", "event")
+        )
+        self._emitter.emit(of_entry, entry)
+        if self._emitter.has_listeners(of_event):
+            self._emitter.emit(of_event, entry.event, entry.meta)
 
     def _follow_times(self, entries: Sequence[Entry]) -> None:
         limit = self._clock.now_ms() + self._max_drift_ms
@@ -294,29 +359,17 @@ class Log:
         return f"{self._random.getrandbits(EPOCH_BITS):020x}"
 
 
+def _new_among(changes: Sequence[Entry], cleaned: Sequence[Entry], before: int) -> list[Entry]:
+    """The events among them that are new, in the order of `added`; some were superseded, and so cleaned, at once."""
+    if cleaned:
+        changes = sorted([*changes, *cleaned], key=lambda entry: entry.added)
+    new: list[Entry] = []
+    for entry in changes:
+        if entry.added > before:  # a further dot of an older event is no news
+            before = entry.added
+            new.append(entry)
+    return new
+
+
 def _metas(appended: Appended) -> list[Meta | None]:
-    return [None if entry is None else entry.meta for entry in appended.results]
-
-
-def add_batch(
-    items: Sequence[tuple[Any, Meta | None]], add_drafts: Callable[[Sequence[Draft]], Later[list[Meta | None]]]
-) -> Later[list[Meta | ValueError | None]]:
-    """What Log.add_batch promises, over a way to add drafts."""
-    outcomes: list[Meta | ValueError | None] = []
-    drafts: list[Draft] = []
-    places: list[int] = []
-    for event, meta in items:
-        outcomes.append(None)
-        try:
-            drafts.append(make_draft(event, meta))
-        except ValueError as error:
-            outcomes[-1] = error
-        else:
-            places.append(len(outcomes) - 1)
-
-    def fill(metas: list[Meta | None]) -> list[Meta | ValueError | None]:
-        for place, added in zip(places, metas, strict=True):
-            outcomes[place] = added
-        return outcomes
-
-    return add_drafts(drafts).transform(fill)
+    return [entry.meta if isinstance(entry, Entry) else None for entry in appended.results]

@@ -12,10 +12,12 @@ from peers.connections.connection import Connection
 from peers.entry import Entry
 from peers.later import Later
 from peers.log import SyncLog
+from peers.messages.sync import WINDOW
 from peers.relays import Relays
-from peers.stores.store import Page
+from peers.stores.store import Page, StoreState
 from peers.version_vector import VersionVector
-from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options
+from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Version
+from peers.wire.peer_protocol import PeerProtocol
 from peers.wire.vectors import read_vector, write_vector
 
 PING_MS = 4_000
@@ -39,7 +41,11 @@ class PeerSync(BaseSync):
 
     In a mesh of many, everybody hears of an event from its origin and could pass it on to everybody. So each tells the
     others at once what it got (`have`), and passes on only after RELAY_MS what nobody has named by then.
+
+    The marks of its messages are positions of the sender's log.
     """
+
+    max_taking = WINDOW
 
     def __init__(
         self,
@@ -54,6 +60,11 @@ class PeerSync(BaseSync):
         **options: Any,
     ) -> None:
         """`boot` is the random id of this run (made here if empty); `held` names the connections held with a node."""
+        for name in ("in_filter", "out_filter", "in_map", "out_map", "fix_time", "synced", "other_synced", "protocol"):
+            if options.get(name):
+                raise ValueError(
+                    f"{name} is for clients and servers: nodes keep the same events, and say what they have"
+                )
         super().__init__(node_id, log, connection, timeout=timeout, ping=ping, **options)
         self.boot = boot or f"{self.random.getrandbits(64):016x}"
         self.connection_id = ""
@@ -74,8 +85,12 @@ class PeerSync(BaseSync):
         """What the other end's greeting said of it; None until then."""
         return self.other_options.peer
 
+    def make_dialect(self) -> PeerProtocol:
+        return PeerProtocol(self.node_id)
+
     def on_connect(self) -> None:
         super().on_connect()
+        self.other_synced = 0
         self._untold = VersionVector()
         self._came = VersionVector()
         self._relays = Relays()
@@ -88,12 +103,12 @@ class PeerSync(BaseSync):
         else:
             self.start_timeout()
 
-    def connect_message(self, protocol: int, node_id: str, _synced: int, options: Options) -> None:
+    def connect_message(self, protocol: Version, node_id: str, _synced: int, options: Options) -> None:
         if self.connection.dialled:
             raise self.error("wrong-format", "`connect` from the end that was dialled")
         super().connect_message(protocol, node_id, _synced, options)
 
-    def connected_message(self, protocol: int, node_id: str, times: tuple[int, int], options: Options) -> None:
+    def connected_message(self, protocol: Version, node_id: str, times: tuple[int, int], options: Options) -> None:
         if not self.connection.dialled:
             raise self.error("wrong-format", "`connected` from the end that dialled")
         super().connected_message(protocol, node_id, times, options)
@@ -105,9 +120,12 @@ class PeerSync(BaseSync):
             held=list(self._held(self.other_node_id))[:MAX_HELD],
             vector=write_vector(self.log.published.state.vector),
         )
-        return Options(subprotocol=self.subprotocol, token=self.credentials, peer=hello)
+        return Options(subprotocol=self.subprotocol, token=self._shown, peer=hello)
 
-    def _meet(self, protocol: int, node_id: str, options: Options) -> None:
+    def greeting_synced(self) -> int:
+        return 0  # the vector says it
+
+    def _meet(self, protocol: Version, node_id: str, options: Options) -> None:
         self._check_greeting(protocol, node_id)
         if options.peer is None:
             raise self.error("wrong-format", "a greeting without the option `peer`: only nodes are served here")
@@ -137,7 +155,7 @@ class PeerSync(BaseSync):
         super().walk()
         if self._has_own and self._relays.is_waiting and self.may_page():
             self._is_paging = True
-            after = max(self.walked, self._sent_own)
+            after = max(self._position, self._sent_own)
             self.react(self.log.page(after, lacking=self.lacking), self._on_own_page)
 
     def walk_limit(self) -> int:
@@ -162,11 +180,44 @@ class PeerSync(BaseSync):
         else:
             super().queue(message)
 
-    def on_entries(self, entries: tuple[Entry, ...]) -> None:
+    def synced_message(self, added: int) -> None:
+        """Acknowledgements are cumulative between nodes: one covers all that was sent before."""
+        if any(sent.number == added for sent in self._in_flight):
+            number = -1
+            while number != added:
+                sent = self._in_flight.pop(0)
+                number = sent.number
+                self.synced = max(self.synced, sent.confirms)
+                self.end_timeout()
+        if not self._in_flight:
+            self.synced = max(self.synced, self.walked)
+        self.emitter.emit("synced")
+        self.walk()
+
+    def mark(self, entry: Entry) -> int:
+        return entry.position
+
+    def last_mark(self, state: StoreState) -> int:
+        return state.last_position
+
+    def is_due(self, entry: Entry) -> bool:
+        # The page may hold more than was asked for, and the other end may have told of some since.
+        return self.lacking is None or entry.dot is None or not self.lacking.covers(entry.dot)
+
+    def take(self, added: int, entries: Sequence[Entry]) -> None:
         assert self.lacking is not None
         came = VersionVector().adds(entry.dot for entry in entries if entry.dot is not None)
         self.lacking = self.lacking.joins(came)
         self._came = self._came.joins(came)
+
+        def taken(done: Later[Any]) -> None:
+            done.result()
+            self._on_taken(added)
+
+        self.react(self.log.add_entries(entries), taken)
+
+    def on_other_sent(self, added: int) -> None:
+        """Nothing follows from it between nodes."""
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: Any) -> None:
         if any(entry.dot is None for entry in entries):
@@ -199,7 +250,7 @@ class PeerSync(BaseSync):
         self._is_paging = False
         page = done.result()
         own = self.log.published.epoch
-        entries = tuple(e for e in page.entries if e.dot is not None and e.dot[0] == own and self._is_lacked(e))
+        entries = tuple(e for e in page.entries if e.dot is not None and e.dot[0] == own and self.is_due(e))
         self._sent_own = page.until
         self._has_own = page.until < self.log.published.state.last_position
         if entries:
@@ -234,6 +285,15 @@ class PeerSync(BaseSync):
 
     def _find_start(self) -> None:
         self.react(self.log.first_lacked(self.lacking or VersionVector()), self._on_start)
+
+    def _show_state(self) -> None:
+        super()._show_state()
+        if self.authenticated and self._is_behind():
+            self.set_state("sending")
+
+    def _is_behind(self) -> bool:
+        last = self.log.published.state.last_position
+        return bool(self._in_flight) or self._is_paging or self._position < last
 
     def _on_start(self, done: Later[int]) -> None:
         self._relays = Relays(self.log.published.state.last_position)

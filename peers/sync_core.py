@@ -16,8 +16,8 @@ from peers.later import Later
 from peers.log import SyncLog
 from peers.stores.store import StoreError
 from peers.sync_error import SyncError
-from peers.wire.messages import Error, Message, Options
-from peers.wire.protocol_5 import Protocol5
+from peers.wire.dialect import Dialect
+from peers.wire.messages import Error, Message, Options, Version
 
 T = TypeVar("T")
 State = Literal["disconnected", "wait", "connecting", "sending", "synchronized"]
@@ -25,8 +25,10 @@ Turn = Callable[[Callable[..., None]], Callable[..., None]]
 
 HANDSHAKE_MS = 30_000
 """Life signs stretch a timeout, but whoever is not let in after this is cut: a stranger who trickles bytes, a stuck `auth`."""
-MAX_QUEUED = 16
-"""Messages kept while `auth` decides."""
+QUEUED_BEFORE_PAUSE = 16
+"""Messages kept while `auth` decides, after which no more are read."""
+MAX_QUEUED = 1_000
+"""Messages that may have been read already by then."""
 
 
 class Spawn(Protocol):
@@ -40,10 +42,17 @@ def at_once(reaction: Callable[..., None]) -> Callable[..., None]:
     return reaction
 
 
-class SyncCore:
-    """The part of a role that knows no message. See BaseSync."""
+class _Role(type):
+    """Starts a role on a connection that is open already, once all of it is made."""
 
-    protocol = Protocol5.number
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        role = super().__call__(*args, **options)
+        role.begin()
+        return role
+
+
+class SyncCore(metaclass=_Role):
+    """The part of a role that knows no message. See BaseSync."""
 
     def __init__(
         self,
@@ -60,6 +69,7 @@ class SyncCore:
         subprotocol: Any = 0,
         credentials: Any = None,
         auth: Callable[[Any, str], Any] | None = None,
+        fix_time: bool = False,
     ) -> None:
         if ping is not None and timeout is None:
             raise ValueError("set the timeout option too: a ping without one would wait for its answer for ever")
@@ -73,13 +83,17 @@ class SyncCore:
         self.subprotocol = subprotocol
         self.credentials = credentials
         self.auth = auth
+        self.fix_time = fix_time
         self.emitter = Emitter()
         self.state: State = "disconnected"
         self.authenticated = False
         self.is_destroyed = False
         self.other_node_id: str | None = None
-        self.other_protocol: int | None = None
+        self.other_protocol: Version | None = None
         self.other_options = Options()
+        self.other_headers: dict[str, Any] = {}
+        self.frame = b""
+        """The newest one that came."""
         self._spawn = spawn
         self._turn = turn
         self._link = 0
@@ -100,7 +114,20 @@ class SyncCore:
             connection.on("error", turn(self._on_connection_error)),
             connection.on("disconnect", turn(self.on_disconnect)),
         ]
-        self.dialect = Protocol5(node_id)
+        self.dialect: Dialect = self.make_dialect()
+
+    def begin(self) -> None:
+        """Called once after the constructor."""
+        if self.connection.connected:
+            self._turn(self._on_open)()
+
+    def make_dialect(self) -> Dialect:
+        """What is spoken on a new link."""
+        raise NotImplementedError
+
+    @property
+    def protocol(self) -> Version:
+        return self.dialect.protocol
 
     @property
     def connected(self) -> bool:
@@ -108,10 +135,11 @@ class SyncCore:
 
     @property
     def other_subprotocol(self) -> Any:
-        return self.other_options.subprotocol
+        """None until the other end has greeted."""
+        return None if self.other_node_id is None else self.other_options.subprotocol
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        """Listen to `state` (), `synced` (), `connect` (), `headers` (headers), `refused` (sentence); returns the undo."""
+        """Listen to an event, see BaseSync; returns the undo."""
         return self.emitter.on(event, listener)
 
     def once(self, event: str, listener: Callable[..., Any]) -> Undo:
@@ -130,9 +158,12 @@ class SyncCore:
         for undo in reversed(self._undos):
             undo()
         self._forget_link()
-        self.connection.disconnect(reason)
+        destroy = getattr(self.connection, "destroy", None)
+        if destroy is not None:
+            destroy(reason)
+        else:
+            self.connection.disconnect(reason)
         self.set_state("disconnected")
-        self.emitter.clear()
 
     def send(self, message: Message) -> None:
         """Send one message. Raises RuntimeError when there is no link, ValueError for what JSON cannot say."""
@@ -154,6 +185,7 @@ class SyncCore:
             self.send(Error(error.type, error.options))
         except ValueError:  # JSON cannot say its options
             self.send(Error(error.type))
+        self.emitter.emit("client_error", error)
         self.hang_up(error.type if error.is_fatal or error.type == "timeout" else "error")
 
     def hang_up(self, reason: str) -> None:
@@ -227,7 +259,7 @@ class SyncCore:
         """A link is open: everything about the last one is forgotten. A role that speaks first does so here."""
         self._forget_link()
         self._is_closing = False
-        self.dialect = Protocol5(self.node_id)
+        self.dialect = self.make_dialect()
         self._last_sign = self._last_traffic = self.clock.elapsed_ms()
         self.set_state("connecting")
         if self.timeout is not None:
@@ -260,7 +292,12 @@ class SyncCore:
         if self.is_destroyed or self._is_closing or not self.connected:
             return
         self._last_sign = self._last_traffic = self.clock.elapsed_ms()
-        self._guard(lambda: self.dispatch(self.dialect.decode(frame)))
+        self.frame = frame
+        self._guard(lambda: self.dispatch(self.decode(frame)))
+
+    def decode(self, frame: bytes) -> Message:
+        """The message of a frame. Raises SyncError."""
+        return self.dialect.decode(frame)
 
     def _guard(self, step: Callable[[], None]) -> None:
         """Take one step of the conversation. Whatever error comes of it ends the link: what was being done is half done."""

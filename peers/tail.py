@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from peers.entry import Entry
@@ -39,6 +39,18 @@ class Tail:
         if len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
             self._trim()
 
+    def revise(self, altered: Iterable[Entry], dropped: Iterable[int]) -> None:
+        """Put changes in the place of those at the same positions, and drop those at `dropped`, as far as they are here."""
+        for entry in altered:
+            index = self._find(entry.position)
+            if index is not None:
+                self._entries[index] = entry
+        for position in dropped:
+            index = self._find(position)
+            if index is not None:
+                self._bytes -= self._entries[index].size
+                del self._entries[index]
+
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Page | None:
@@ -57,6 +69,11 @@ class Tail:
                 found.append(entry)
             until = entry.position
         return Page(tuple(found), max(after, self._last_position))
+
+    def _find(self, position: int) -> int | None:
+        index = bisect_left(self._entries, position, key=_position)
+        is_here = index < len(self._entries) and self._entries[index].position == position
+        return index if is_here else None
 
     def _trim(self) -> None:
         """Drop the older half at once: one copy now and then instead of one per change."""

@@ -15,11 +15,12 @@ from mesh.actors.mailbox import Runtime
 from mesh.actors.request import RequestActor
 from peers.clock import Clock, Undo
 from peers.disk import Disk
-from peers.draft import BusyError, Draft, Waiting, make_draft
+from peers.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
 from peers.emitter import Emitter
-from peers.entry import Entry
+from peers.entry import Entry, encode_diff
 from peers.later import Later
-from peers.log import Log, Meta, Published, add_batch
+from peers.log import Log, Published
+from peers.log_life import Keeper, Keepers
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, Store, StoreError
 from peers.version_vector import VersionVector
 
@@ -95,7 +96,9 @@ class LogKeeper(RequestActor):
         self._log = log
         log.on("fresh", lambda fresh: self._kept.publish(log.published, fresh))
         log.on("entry", self._kept.announce)
+        log.on("cleaned", self._kept.announce_cleaned)
         log.on("ahead", self._kept.note_ahead)
+        log.keep(self._kept.keeps)
         self._kept.publish(log.published, VersionVector())
 
 
@@ -130,8 +133,9 @@ def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
 class KeptLog:
     """The log as sessions and the node's facade see it: what was last published, and requests to the keeper.
 
-    Events: `fresh` (vector) with the dots of each commit, then `change` (); `event` (event, meta) for each new event. To be
-    used on the loop's thread, but for the requests, which any thread may make.
+    Events: `fresh` (vector) with the dots of each commit, then `change` (); `event` (event, meta) for each new event, and
+    `clean` (event, meta) for each that was cleaned, as it was before. To be used on the loop's thread, but for the requests,
+    which any thread may make.
     """
 
     def __init__(self) -> None:
@@ -142,6 +146,7 @@ class KeptLog:
         """Events that came from further ahead than our clock follows."""
         self._emitter = Emitter()
         self._waiting = Waiting()
+        self._keepers = Keepers()
         self._keeper: LoopActorRef[LogKeeper] | None = None
 
     @property
@@ -184,6 +189,10 @@ class KeptLog:
         """As Log.add_entries."""
         return self._request("add_entries", entries)
 
+    def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
+        """As Log.offer."""
+        return self._request("offer", drafts)
+
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Later[Page]:
@@ -198,11 +207,67 @@ class KeptLog:
         """As Log.renew_epoch."""
         return self._request("renew_epoch")
 
+    def cursors(self, other_node_id: str) -> Later[tuple[int, int]]:
+        """As Log.cursors."""
+        return self._request("cursors", other_node_id)
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]:
+        """As Log.keep_cursors."""
+        return self._request("keep_cursors", other_node_id, synced, other_synced)
+
     def each(
-        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = PAGE_EVENTS
+        self,
+        *,
+        order: Order = "created",
+        after: Entry | None = None,
+        since: int = 0,
+        limit: int = PAGE_EVENTS,
+        index: str | None = None,
     ) -> Later[tuple[Entry, ...]]:
         """As Log.each."""
-        return self._request("each", order=order, after=after, since=since, limit=limit)
+        return self._request("each", order=order, after=after, since=since, limit=limit, index=index)
+
+    def find(self, created: Any) -> Later[Entry | None]:
+        """As Log.find."""
+        return self._request("find", created)
+
+    def remove_reason(
+        self,
+        reason: str,
+        *,
+        min_added: int | None = None,
+        max_added: int | None = None,
+        older_than: Entry | Meta | None = None,
+        younger_than: Entry | Meta | None = None,
+        created: Any = None,
+    ) -> Later[int]:
+        """As Log.remove_reason."""
+        bounds = {
+            "min_added": min_added,
+            "max_added": max_added,
+            "older_than": older_than,
+            "younger_than": younger_than,
+        }
+        return self._request("remove_reason", reason, **bounds, created=created)
+
+    def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
+        """As Log.change_meta; the changes are encoded before this returns."""
+        try:
+            return self._request("apply_diff", read_created(created), encode_diff(diff))
+        except ValueError as error:
+            return Later.failed(error)
+
+    def keep(self, keeper: Keeper) -> Undo:
+        """As Log.keep, for this keeper of the log and those that come after it; `keeper` runs on the loop's thread."""
+        return self._keepers.add(keeper)
+
+    def keeps(self, event: dict[str, Any], meta: Meta) -> bool:
+        """Called for each event that may be cleaned."""
+        return self._keepers.keep(event, meta)
+
+    def clean(self) -> Later[int]:
+        """As Log.clean."""
+        return self._request("clean")
 
     def publish(self, published: Published, fresh: VersionVector) -> None:
         """Called by the keeper after each commit, with its dots."""
@@ -214,6 +279,11 @@ class KeptLog:
         """Called by the keeper for each new event; decoded only if somebody listens."""
         if self._emitter.has_listeners("event"):
             self._emitter.emit("event", entry.event, entry.meta)
+
+    def announce_cleaned(self, entry: Entry) -> None:
+        """Called by the keeper for each event that was cleaned."""
+        if self._emitter.has_listeners("clean"):
+            self._emitter.emit("clean", entry.event, entry.meta)
 
     def note_ahead(self, _entry: Entry) -> None:
         """Called by the keeper for an event from too far ahead."""

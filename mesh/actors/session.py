@@ -143,7 +143,6 @@ class SessionActor(RequestActor):
         if self._accepted is None:
             connection.connect()
         elif connection.connected:
-            role.on_connect()
             connection.resume()
         else:
             self.stop()

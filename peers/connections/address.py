@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MAX_HOST_CHARACTERS = 253
 MAX_PORT = 65535
+MAX_URL_CHARACTERS = 2048
 ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):([0-9]{1,5})")
+URL = re.compile(r"(wss?)://([^/?#@]*)((?:[/?][^#]*)?)")
+URL_REST = re.compile(r"[!-~]*")
 HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to dial, or to listen; the host has no brackets, and may carry an IPv6 scope."""
+    """Where to dial, or to listen; the host has no brackets, and may carry an IPv6 scope. Secure: over TLS."""
 
     host: str
     port: int
+    path: str = "/"
+    """With the query, if there is one."""
+    is_secure: bool = False
 
     @property
     def uri(self) -> str:
         """For the opening request; without the scope, which means nothing to the other end (RFC 6874)."""
         host = self.host.partition("%")[0]
-        return f"ws://[{host}]:{self.port}/" if ":" in host else f"ws://{host}:{self.port}/"
+        scheme = "wss" if self.is_secure else "ws"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}{self.path}"
 
 
 def parse_address(address: str, *, is_dialled: bool = True) -> Target:
@@ -42,6 +49,32 @@ def parse_address(address: str, *, is_dialled: bool = True) -> Target:
         return Target(plain, port)
     _check_v6(bracketed, port, address)
     return Target(bracketed, port)
+
+
+def parse_url(url: str) -> Target:
+    """Read `ws://host:port/path?query` or `wss://...`; the port may be left out. Raises ValueError with a sentence.
+
+    The host is written as in `parse_address`; an IPv6 scope may also follow `%25` (RFC 6874).
+    """
+    found = URL.fullmatch(url)
+    if found is None:
+        raise ValueError(
+            f"{_shortened(url)!r} is not a URL that can be dialled: write ws://host:port/path or wss://host:port/path, "
+            "without a user and without a #fragment"
+        )
+    scheme, where, rest = found.groups()
+    if len(url) > MAX_URL_CHARACTERS:
+        raise ValueError(f"{_shortened(url)!r} has {len(url)} characters: a URL has at most {MAX_URL_CHARACTERS}")
+    if not URL_REST.fullmatch(rest):
+        raise ValueError(f"{url!r} has a path that is no ASCII text without spaces: write %20 and the like")
+    if not re.search(r":[0-9]+\Z", where):
+        where = f"{where}:{443 if scheme == 'wss' else 80}"
+    target = parse_address(where.replace("%25", "%", 1))
+    return replace(target, path=rest if rest.startswith("/") else f"/{rest}", is_secure=scheme == "wss")
+
+
+def _shortened(url: str) -> str:
+    return url if len(url) <= MAX_HOST_CHARACTERS else f"{url[:MAX_HOST_CHARACTERS]}..."
 
 
 def _check_port(port: int, address: str, is_dialled: bool) -> None:

@@ -13,6 +13,8 @@ from peers.emitter import Emitter
 class LocalPair:
     """`left` is the end that dials, `right` the one that accepts. Frames arrive at once and in order.
 
+    Each end knows the `other`. At `connect` the other end hears of it first, at `disconnect` the own end.
+
     Unlike what the port says, what is begun from outside happens inside that call: `send` returns when all answers, and the
     answers to these, were given. From inside a reaction it happens after it.
     """
@@ -70,6 +72,7 @@ class LocalConnection:
         self._pair.soon(self._open)
 
     def disconnect(self, reason: str = "") -> None:
+        # Unlike Logux 0.1, which raises "already finished", it is harmless when it is closed: as with every connection.
         if self._is_opening:
             self._is_opening = False
             self._pair.soon(lambda: self._emitter.emit("disconnect", reason))
@@ -106,7 +109,7 @@ class LocalConnection:
         for end in (self, self.other):
             end._held.clear()
             end._is_paused = False
-        self._emitter.emit("connecting")
+        self._emitter.emit("connecting")  # Unlike Logux 0.1: only a socket said so there
         self.connected = self.other.connected = True
         self.other._emitter.emit("connect")
         self._emitter.emit("connect")

@@ -9,7 +9,7 @@ from typing import Any
 from peers.clock import Clock, Undo
 from peers.connections.connection import Connection
 
-KEEPS_TRYING = frozenset({"timeout", "error"})
+KEEPS_TRYING = frozenset({"timeout", "error", "freeze"})
 """Reasons of our own to disconnect that leave Reconnect at work; any other one stops it."""
 
 
@@ -26,6 +26,9 @@ def retry_delay(attempt: int, *, min_delay: float, max_delay: float, random: Ran
 
 class Reconnect:
     """Wraps a dialled connection and is one itself. `connect()` starts it, `disconnect()` stops it for good.
+
+    `reconnecting`: whether a loss will be answered. `connecting`: whether an attempt is under way. Unlike Logux 0.1, frames
+    are not read here: a role that receives a fatal error disconnects with its type as the reason, which stops this too.
 
     `attempts` limits connects in a row without success (None: no limit). With `resets_on_connect=False` only `reset()`
     counts as success: for a role whose greeting may be refused again and again on a link that opens.
@@ -45,6 +48,7 @@ class Reconnect:
         self.inner = connection
         self.dialled = True
         self.reconnecting = connection.connected
+        self.connecting = False
         self.failures = 0
         self._clock = clock
         self._random = random
@@ -58,6 +62,7 @@ class Reconnect:
         """Since the last success."""
         self._undo_timer: Undo | None = None
         self._undos = [
+            connection.on("connecting", self._on_connecting),
             connection.on("connect", self._on_connect),
             connection.on("disconnect", self._on_disconnect),
         ]
@@ -102,19 +107,29 @@ class Reconnect:
         """The link proved good: the next loss is answered after the shortest delay."""
         self.failures = self._connects = 0
 
-    def destroy(self) -> None:
-        """Close it and leave nothing behind."""
-        self.disconnect()
+    def destroy(self, reason: str = "") -> None:
+        """Close it for good, whatever the reason, and leave nothing behind. Harmless when it is closed or destroyed.
+
+        Unlike Logux 0.1, which raises "already finished" over a LocalPair that is not open.
+        """
+        self.reconnecting = False
+        self._cancel()
+        self.inner.disconnect(reason)
         for undo in self._undos:
             undo()
+        self._undos.clear()
+        self.connecting = self._is_open = self._is_opening = False
+
+    def _on_connecting(self) -> None:
+        self.connecting = True
 
     def _on_connect(self) -> None:
-        self._is_open, self._is_opening = True, False
+        self._is_open, self._is_opening, self.connecting = True, False, False
         if self._resets_on_connect:
             self.reset()
 
     def _on_disconnect(self, _reason: str) -> None:
-        self._is_open = self._is_opening = False
+        self._is_open = self._is_opening = self.connecting = False
         if not self.reconnecting:
             return
         self.failures += 1

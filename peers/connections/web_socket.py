@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import http
 import logging
-import re
 import socket
-from collections.abc import Callable, Coroutine
-from typing import Any
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection as LibraryConnection
@@ -19,29 +19,23 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import Event, State
 
-from peers.connections.address import Target, parse_address, show_address
+from peers.connections.address import Target, parse_address, parse_url, show_address
+from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
-from peers.connections.web_socket_connection import CLOSE_SECONDS, Channel, WebSocketConnection, WireError
+from peers.connections.http_door import HttpAnswer, HttpRequest
+from peers.connections.sockets import check_port, every_address, explain_os_error
+from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
-
-__all__ = [
-    "MAX_FRAME",
-    "WebSocketConnection",
-    "WebSocketListening",
-    "WebSocketNetwork",
-    "parse_address",
-]
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the connection."""
+MAX_CLIENT_FRAME = 32 * 1024 * 1024
+"""The same at a door for Logux clients: JavaScript ones send a backlog of 50 000 events in one frame."""
 MAX_ACCEPTED = 512
 """Open connections that one door keeps."""
 MAX_OPENING = 128
 """Connections at one door that have not finished, or not begun, their opening handshake."""
 ACCEPT_SECONDS = 5.0
-
-NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
-RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
 log = logging.getLogger(__name__)
 _QUIET = logging.Logger("websockets", level=logging.CRITICAL + 1)  # the library logs tracebacks of peers that vanish
@@ -52,7 +46,12 @@ class _Wire(LibraryConnection):
 
     channel: Channel | None = None
     refusal: Exception | None = None
+    _is_in_binary = False
     _deadline: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, ignores_binary: bool, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -74,13 +73,26 @@ class _Wire(LibraryConnection):
     def process_event(self, event: Event) -> None:
         if self.refusal is not None:
             return  # nothing counts after what was refused
-        if not isinstance(event, Frame) or event.opcode is not Opcode.BINARY:
+        if not self._is_binary(event):
             super().process_event(event)
+            return
+        if self._ignores_binary:
             return
         self.refusal = ValueError("it sent a binary frame, and frames here are text")
         if self.protocol.state is State.OPEN:
             self.protocol.fail(CloseCode.POLICY_VIOLATION, "frames here are text")
             self.send_data()
+
+    def _is_binary(self, event: Event) -> bool:
+        if not isinstance(event, Frame):
+            return False
+        if event.opcode is Opcode.BINARY:
+            self._is_in_binary = not event.fin
+            return True
+        if event.opcode is Opcode.CONT and self._is_in_binary:
+            self._is_in_binary = not event.fin
+            return True
+        return False
 
     @property
     def is_lost(self) -> bool:
@@ -147,12 +159,18 @@ class WebSocketListening:
             self._loop.call_soon(self._closed.set)
         return self._closed
 
+    async def wait_closed(self) -> None:
+        await self.server.wait_closed()
 
-class WebSocketNetwork:
+
+class WebSocketNetwork(WiredNetwork):
     """A `Network` of WebSocket connections, all on one loop.
 
-    `max_frame` is in bytes; `connect_seconds` bounds an attempt with its handshake; `purpose` is what a door
-    answers to a browser that opens it by mistake. `tls` is not built yet: everything is in the clear.
+    `max_frame` is in bytes; `connect_seconds` bounds an attempt with its handshake; `purpose` is what a door answers to a
+    browser that opens it by mistake. A door with `tls` takes nothing in the clear. Dialling `wss://` goes by `dial_tls`, or
+    trusts whom this machine trusts. Binary frames end a connection, or mean nothing (`binary="ignore"`: what a Logux 7
+    server sends before it has heard text). `compress` offers and accepts permessage-deflate. `on_request` judges every HTTP
+    request at a door, the upgrades too, and is called on the loop: None lets it go on.
     """
 
     def __init__(
@@ -161,18 +179,22 @@ class WebSocketNetwork:
         *,
         max_frame: int = MAX_FRAME,
         connect_seconds: float = 3.0,
-        tls: None = None,
+        tls: ssl.SSLContext | None = None,
+        dial_tls: ssl.SSLContext | None = None,
+        binary: Literal["refuse", "ignore"] = "refuse",
+        compress: bool = False,
+        on_request: Callable[[HttpRequest], HttpAnswer | None] | None = None,
         purpose: str = "This door is for WebSocket connections between the nodes of a mesh; there is no page here.",
     ) -> None:
-        self.loop = loop
+        super().__init__(loop)
         self.connect_seconds = connect_seconds
-        self.is_closed = False
-        self.channels: dict[Channel, None] = {}
+        self._tls = tls
+        self._dial_tls = dial_tls
+        self._ignores_binary = binary == "ignore"
+        self._on_request = on_request
         self._purpose = purpose
-        self._listenings: list[WebSocketListening] = []
-        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._options: dict[str, Any] = {
-            "compression": None,
+            "compression": "deflate" if compress else None,
             "ping_interval": None,
             "close_timeout": CLOSE_SECONDS,
             "max_size": max_frame,
@@ -180,43 +202,24 @@ class WebSocketNetwork:
             "logger": _QUIET,
         }
 
-    def dial(self, address: str) -> WebSocketConnection:
-        return WebSocketConnection(self, address, parse_address(address))
+    def dial(self, address: str) -> WiredConnection:
+        """As the port says; `ws://host:port/path` and `wss://host:port/path` are addresses too."""
+        target = parse_url(address) if "://" in address else parse_address(address)
+        return WiredConnection(self, address, partial(self.reach, target))
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
         """As the port says; an empty host is every address of this machine, IPv4 and IPv6."""
-        if not 0 <= port <= 65535:
-            raise ValueError(f"{port} is not a port: take one from 1 to 65535, or 0 for any free one")
+        check_port(port)
         later: Later[Listening] = Later()
         self.spawn(self._listen(later, host, port, on_connection))
         return later
 
-    def close(self) -> Later[None]:
-        """Close every door and connection; resolved when no socket and no task of this network is left."""
-        later: Later[None] = Later()
-        self.is_closed = True
-        self._shut_doors()
-        for channel in tuple(self.channels):
-            channel.finish("this end is closing", code=CloseCode.GOING_AWAY)
-        tasks = tuple(self._tasks)
-
-        async def wait() -> None:
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._shut_doors()  # one may have opened meanwhile
-            for listening in self._listenings:
-                await listening.server.wait_closed()
-            later.set()
-
-        self.spawn(wait())
-        return later
-
-    def _shut_doors(self) -> None:
-        for listening in self._listenings:
-            listening.close()
-
     async def reach(self, target: Target) -> _Wire:
         """Dial. Raises WireError, and nothing else, however it fails."""
         try:
+            secure: dict[str, Any] = {}
+            if target.is_secure:
+                secure = {"ssl": await self._trusted(), "ssl_shutdown_timeout": CLOSE_SECONDS}
             wire = await _Dial(
                 target.uri,
                 host=target.host,
@@ -224,45 +227,42 @@ class WebSocketNetwork:
                 proxy=None,
                 user_agent_header=None,
                 open_timeout=self.connect_seconds,
-                create_connection=_DialledWire,
+                create_connection=self._made_of(_DialledWire),
+                **secure,
                 **self._options,
             )
             assert isinstance(wire, _Wire)
         except Exception as error:  # whatever it was, the attempt ends in exactly one disconnect
-            is_refusal = isinstance(error, InvalidHandshake) and not _is_passing(error)
+            is_refusal = isinstance(error, (InvalidHandshake, ssl.SSLError)) and not _is_passing(error)
             reason = explain_failure(error, target, self.connect_seconds)
             raise WireError(reason, error if is_refusal else None) from error
         return wire
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self.loop.create_task(work)
-        self._tasks[task] = None
-        task.add_done_callback(self._forget)
-        return task
+    def _made_of(self, kind: type[_Wire]) -> Any:
+        return partial(kind, ignores_binary=self._ignores_binary)
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
-        if not task.cancelled() and task.exception() is not None:
-            self.loop.call_exception_handler(
-                {"message": "a listener failed", "exception": task.exception(), "task": task}
-            )
+    async def _trusted(self) -> ssl.SSLContext:
+        if self._dial_tls is None:  # reading the machine's certificates takes some ms of a disk
+            self._dial_tls = await asyncio.to_thread(ssl.create_default_context)
+        return self._dial_tls
 
     async def _listen(
         self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
     ) -> None:
         async def accept(wire: ServerConnection) -> None:
             assert isinstance(wire, _Wire)
-            self._accept(wire, on_connection)
+            self.accept(WiredConnection(self, show_address(wire.remote_address)), wire, on_connection)
             await wire.wait_closed()
 
         try:
-            where = {"host": host, "port": port} if host else {"sock": _every_address(port)}
+            where = {"host": host, "port": port} if host else {"sock": every_address(port)}
             server = await serve(
                 accept,
                 process_request=self._answer,
                 server_header=None,
                 open_timeout=ACCEPT_SECONDS,
-                create_connection=_AcceptedWire,
+                create_connection=self._made_of(_AcceptedWire),
+                ssl=self._tls,
                 **where,
                 **self._options,
             )
@@ -270,42 +270,46 @@ class WebSocketNetwork:
             later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
             return
         listening = WebSocketListening(server, self.loop)
-        self._listenings.append(listening)
+        self.doors.append(listening)
         later.set(listening)
 
-    def _accept(self, wire: _Wire, on_connection: Callable[[Connection], None]) -> None:
-        connection = WebSocketConnection(self, show_address(wire.remote_address))
-        connection.adopt(wire)
-        try:
-            on_connection(connection)
-        except Exception:  # one caller must not close the door for the others
-            log.exception("connection %s: nobody could take it", connection.address)
-            connection.disconnect("internal error")
-
     def _answer(self, wire: ServerConnection, request: Request) -> Response | None:
-        upgrades = ",".join(request.headers.get_all("Upgrade")).lower()
-        if "websocket" not in upgrades:
-            response = wire.respond(http.HTTPStatus.UPGRADE_REQUIRED, self._purpose + "\n")
-            response.headers["Upgrade"] = "websocket"
-            if request.method == "HEAD":
-                response.body = b""
-            return response
+        is_upgrade = "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
+        answer = self._judge(wire, request, is_upgrade)
+        if answer is not None:
+            return _respond(wire, request.method, answer)
+        if not is_upgrade:
+            body = f"{self._purpose}\n".encode()
+            return _respond(wire, request.method, HttpAnswer(426, {"Upgrade": "websocket"}, body))
         if len(wire.server.all_connections) >= MAX_ACCEPTED:
             return wire.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "All places here are taken; try again later.\n")
         return None
 
-
-def _every_address(port: int) -> socket.socket:
-    if socket.has_dualstack_ipv6():
+    def _judge(self, wire: ServerConnection, request: Request, is_upgrade: bool) -> HttpAnswer | None:
+        if self._on_request is None:
+            return None
+        headers: dict[str, str] = {}
+        for name, value in request.headers.raw_items():
+            headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
+        address = show_address(wire.remote_address)
         try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        except OSError as error:
-            if error.errno not in NO_ROUTE:
-                raise  # the port is taken; otherwise IPv6 is built in but switched off
-    return socket.create_server(("", port))
+            return self._on_request(HttpRequest(request.method, request.path, headers, address, is_upgrade))
+        except Exception:  # one request must not close the door for the others
+            log.exception("request of %s: it could not be answered", address)
+            return HttpAnswer(500, body=b"This request could not be answered; the log of this machine says why.\n")
 
 
-def _is_passing(error: InvalidHandshake) -> bool:
+def _respond(wire: ServerConnection, method: str, answer: HttpAnswer) -> Response:
+    response = wire.respond(answer.status, "")
+    response.body = b"" if method == "HEAD" else answer.body
+    for name, value in {**answer.headers, "Content-Length": str(len(answer.body)), "Connection": "close"}.items():
+        if name in response.headers:
+            del response.headers[name]
+        response.headers[name] = value
+    return response
+
+
+def _is_passing(error: Exception) -> bool:
     """Whether it was no answer at all, or one that asks to come back later."""
     if isinstance(error, InvalidStatus):
         return error.response.status_code == http.HTTPStatus.SERVICE_UNAVAILABLE
@@ -325,23 +329,13 @@ def explain_failure(error: Exception, target: Target, seconds: float) -> str:
         return "closed during the handshake" if _is_passing(error) else f"not a WebSocket: {error}"
     if isinstance(error, ConnectionClosed):
         return "closed during the handshake"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS that both ends speak: {error.reason or error}"
     if isinstance(error, OSError):
-        return _explain_os_error(error)
+        return explain_os_error(error)
     return f"failed: {error!r}"
-
-
-def _explain_os_error(error: OSError) -> str:
-    number = error.errno
-    if number is None:  # asyncio tried several addresses and joined the sentences
-        found = re.search(r"\[Errno (\d+)\]", str(error))
-        number = int(found[1]) if found else 0
-    if number == errno.ECONNREFUSED:
-        return "refused"
-    if number in NO_ROUTE:
-        return "no route"
-    if number in RESET:
-        return "reset"
-    return error.strerror or str(error)
 
 
 def explain_end(closed: ConnectionClosed, refusal: Exception | None) -> tuple[str, Exception | None]:
@@ -354,5 +348,5 @@ def explain_end(closed: ConnectionClosed, refusal: Exception | None) -> tuple[st
     if isinstance(fault, TimeoutError):
         return "lost: timed out", None
     if isinstance(fault, OSError):
-        return f"lost: {_explain_os_error(fault)}", None
+        return f"lost: {explain_os_error(fault)}", None
     return "lost", None

@@ -6,33 +6,47 @@ from collections.abc import Callable
 from typing import Any
 
 from peers.later import Later
-from peers.sync_core import MAX_QUEUED, SyncCore
+from peers.sync_core import MAX_QUEUED, QUEUED_BEFORE_PAUSE, SyncCore
 from peers.sync_error import SyncError
-from peers.wire.messages import Connect, Connected, Message, Options, Sync
+from peers.wire.messages import Connect, Connected, Message, Options, Sync, Version
 
 
 class ConnectMessages(SyncCore):
     """`connect` and `connected`."""
 
-    def send_connect(self) -> None:
-        self.start_timeout()
-        self.send(Connect(self.protocol, self.node_id, self.greeting_synced(), self.greeting_options()))
+    _shown: Any = None
+    """The credentials that go into our next greeting."""
+    connect_sent_at = 0
+    """By our wall clock, in ms."""
+    stated: int | None = None
+    """The mark in our log from which on they want events, if they said one."""
 
-    def connect_message(self, protocol: int, node_id: str, _synced: int, options: Options) -> None:
+    def send_connect(self) -> None:
+        self._show_credentials(self._send_connect)
+
+    def connect_message(self, protocol: Version, node_id: str, synced: int, options: Options) -> None:
         came_at = self.clock.now_ms()
         self._meet(protocol, node_id, options)
+        self.stated = synced
         self.end_timeout()
-        self._judge(lambda: self.send_connected(came_at))
+        self._judge(lambda: self._show_credentials(lambda: self._let_in(came_at)))
 
     def send_connected(self, came_at: int) -> None:
         """Answer a `connect` that came at `came_at`, in ms of our wall clock."""
         answered_at = max(came_at, self.clock.now_ms())
         self.send(Connected(self.protocol, self.node_id, (came_at, answered_at), self.greeting_options()))
 
-    def connected_message(self, protocol: int, node_id: str, times: tuple[int, int], options: Options) -> None:
+    def connected_message(self, protocol: Version, node_id: str, times: tuple[int, int], options: Options) -> None:
         self._meet(protocol, node_id, options)
+        if self.fix_time:
+            self.dialect.time_fix = self._time_fix(*times)
         self.end_timeout()
-        self._judge(lambda: None)
+        self._judge(self._let_in)
+
+    def _time_fix(self, came_at: int, answered_at: int) -> int:
+        """How far our clock is ahead, if both ways took equally long."""
+        round_trip = self.clock.now_ms() - self.connect_sent_at - (answered_at - came_at)
+        return (2 * (self.connect_sent_at - came_at) + round_trip) // 2
 
     def greeting_synced(self) -> int:
         """The cursor that `connect` states."""
@@ -40,20 +54,39 @@ class ConnectMessages(SyncCore):
 
     def greeting_options(self) -> Options:
         """The options of our `connect` or `connected`."""
-        return Options(subprotocol=self.subprotocol, token=self.credentials)
+        return Options(subprotocol=self.subprotocol, token=self._shown)
+
+    def on_connect(self) -> None:
+        super().on_connect()
+        self.stated = None
 
     def on_authenticated(self) -> None:
         """They are let in: a role starts to send here."""
 
-    def _check_greeting(self, protocol: int, node_id: str) -> None:
+    def _send_connect(self) -> None:
+        self.connect_sent_at = self.clock.now_ms()
+        self.start_timeout()
+        self.send(Connect(self.protocol, self.node_id, self.greeting_synced(), self.greeting_options()))
+
+    def _show_credentials(self, greet: Callable[[], None]) -> None:
+        """Greet, with the credentials of this time: the option may be a function, or a coroutine function."""
+
+        def shown(done: Later[Any]) -> None:
+            self._shown = done.result()
+            greet()
+
+        self.react(self.credentials() if callable(self.credentials) else self.credentials, shown)
+
+    def _check_greeting(self, protocol: Version, node_id: str) -> None:
         if self.authenticated or self._judging:
             raise self.error("wrong-format", "a second greeting on one connection")
-        if protocol < self.protocol:
-            raise self.error("wrong-protocol", {"supported": self.protocol, "used": protocol})
+        why_not = self.dialect.why_not(protocol)
+        if why_not is not None:
+            raise self.error("wrong-protocol", why_not)
         if not node_id.isprintable():
             raise self.error("wrong-format", "a greeting with a node id that cannot be printed")
 
-    def _meet(self, protocol: int, node_id: str, options: Options) -> None:
+    def _meet(self, protocol: Version, node_id: str, options: Options) -> None:
         self._check_greeting(protocol, node_id)
         self.other_node_id = self.dialect.other_node_id = node_id
         self.other_protocol = protocol
@@ -64,7 +97,6 @@ class ConnectMessages(SyncCore):
         self._judging = True
 
         def judged(done: Later[object]) -> None:
-            self._judging = False
             if isinstance(done.exception, SyncError):
                 self.fail(done.exception)
             elif done.exception is not None:
@@ -73,7 +105,7 @@ class ConnectMessages(SyncCore):
             elif done.result() is not True:
                 self.fail(self.error("wrong-credentials"))
             else:
-                self._let_in(welcome)
+                welcome()
 
         self.react(self._verdict(), judged)
 
@@ -85,8 +117,10 @@ class ConnectMessages(SyncCore):
         except Exception as error:  # noqa: BLE001 - they are turned away, and then it is raised
             return Later.failed(error)
 
-    def _let_in(self, welcome: Callable[[], None]) -> None:
-        welcome()
+    def _let_in(self, came_at: int | None = None) -> None:
+        if came_at is not None:
+            self.send_connected(came_at)
+        self._judging = False
         self.authenticated = True
         self.end_handshake()
         self.emitter.emit("authenticated")
@@ -94,14 +128,18 @@ class ConnectMessages(SyncCore):
             return
         self.on_authenticated()
         queued, self._queued = self._queued, []
+        if len(queued) >= QUEUED_BEFORE_PAUSE:
+            self.connection.resume()
         for message in queued:
             if self.authenticated:
                 self.dispatch(message)
 
     def queue(self, message: Message) -> None:
-        """Keep a message that came while `auth` decides."""
+        """Keep a message that came while `auth` decides, or before."""
         if isinstance(message, Sync) and not self.dialect.knows_base:
             raise self.error("wrong-format", "`sync` before `connected` has said what its times count from")
         if len(self._queued) >= MAX_QUEUED:
             raise self.error("wrong-format", f"more than {MAX_QUEUED} messages before the answer to the greeting")
         self._queued.append(message)
+        if len(self._queued) == QUEUED_BEFORE_PAUSE:
+            self.connection.pause()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from peers.sync_core import SyncCore
-from peers.wire.messages import Error
+from peers.wire.messages import Debug, Error
 
 
 class ErrorMessages(SyncCore):
@@ -13,11 +13,15 @@ class ErrorMessages(SyncCore):
 
     def send_error(self, type: str, options: Any = None) -> None:
         self.send(Error(type, options))
+        self.emitter.emit("client_error", self.error(type, options))
 
     def error_message(self, type: str, options: Any) -> None:
         error = self.error(type, options, received=True)
         self.hang_up(type if error.is_fatal else "error")
         self.report(error)
+
+    def send_debug(self, type: str, text: str) -> None:
+        self.send(Debug(type, text))
 
     def debug_message(self, type: str, text: Any) -> None:
         self.emitter.emit("debug", type, text)

@@ -1,70 +1,129 @@
-"""Events on their way: a walk over the log with a window on one side, commit before acknowledgement on the other."""
+"""Events on their way: a walk over the log on one side, commit before acknowledgement on the other."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from peers.clock import Undo
 from peers.connections.connection import Connection
+from peers.created import Created
+from peers.draft import Draft
 from peers.entry import Entry
 from peers.later import Later
 from peers.log import SyncLog
-from peers.stores.store import Appended, Page
+from peers.sieve import Filter, Map, Sieve
+from peers.stores.store import Page, StoreState
 from peers.sync_core import State, SyncCore
 from peers.version_vector import VersionVector
-from peers.wire.messages import Refusal, Sync, Synced
+from peers.wire.messages import Ready, Refusal, Sync, Synced
 
 WINDOW = 8
-"""Messages that may wait for their acknowledgement; a receiver stops reading a sender that has more under way."""
+"""Messages that may wait for their acknowledgement before the next page is read; a page may be several messages."""
+MAX_TAKING = 256
+"""Messages that may wait for their commit; beyond it nothing is read. JavaScript peers send one for each new event."""
+MAX_RECEIVED = 100_000
+"""Events that are remembered as received, until the walk has passed them; one beyond may be sent back, and is ignored there."""
+OFFER_EVENTS = 1_000
+"""Events that are taken in one transaction."""
+CALLBACK_MS = 30_000
+"""After this a filter or map that does not answer ends the link, if the role has a timeout."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """A `sync` under way."""
+
+    number: int
+    confirms: int
+    """Up to here the walk is confirmed once this and all before it are acknowledged."""
+    is_acknowledged: bool = False
 
 
 class SyncMessages(SyncCore):
-    """`sync` and `synced`.
+    """`sync`, `synced` and `ready`.
 
-    The numbers of both are positions of the sender's log. The walk goes over all changes after `walked`, in pages; live
-    events are its tail. No queue of events exists: a session holds a position, and at most WINDOW messages are under way.
+    The numbers of the messages are marks in the sender's log: its counter `added`. The walk goes over all changes after
+    `walked`, in pages; live events are its tail. No queue of events exists: a session holds its place in the log, and what
+    waits for an acknowledgement is one page at most beyond WINDOW messages.
     """
 
-    def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
+    max_taking = MAX_TAKING
+
+    def __init__(
+        self,
+        node_id: str,
+        log: SyncLog,
+        connection: Connection,
+        *,
+        synced: int = 0,
+        other_synced: int = 0,
+        in_filter: Filter | None = None,
+        in_map: Map | None = None,
+        out_filter: Filter | None = None,
+        out_map: Map | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(node_id, log, connection, **options)
-        self.synced = 0
+        self.synced = synced
         """Up to here the other end confirmed everything, or did not need it."""
-        self.other_synced = 0
-        """Highest number of theirs that is committed here."""
-        self.walked = 0
+        self.other_synced = other_synced
+        """Highest mark of theirs up to which everything is committed here."""
+        self.walked = synced
+        """Up to here everything was sent on this link, or deliberately left out."""
         self.lacking: VersionVector | None = None
-        """What the other end has: never sent."""
-        self._in_flight: deque[tuple[int, int]] = deque()
-        """Number of each message that is not acknowledged, and up to where it confirms the walk."""
+        """What the other end has, where that is known: never sent."""
+        self.received: dict[Created, None] = {}
+        """What came over this link and was not passed by the walk yet: not sent back."""
+        self._in_filter, self._in_map = in_filter, in_map
+        self._out_filter, self._out_map = out_filter, out_map
+        self._in_sieve, self._out_sieve = self._sieves()
+        self._in_flight: list[Sent] = []
+        self._position = 0
         self._taking = 0
+        self._heard = 0
+        """The highest mark that counts once everything that came before it is committed."""
         self._is_walking = False
         self._is_paging = False
         self._is_woken = False
+        self._said_ready = False
+        self._heard_ready = False
+        self._undo_callback: Undo | None = None
         self._undos.append(log.on("change", self._on_change))
-        self.set_state(self.state_offline())
+        self.state = self.state_offline()
 
     def start_walk(self, after: int) -> None:
-        """Send everything after position `after` that the other end lacks, and go on as the log grows."""
+        """Send everything after the mark `after` that the other end lacks, and go on as the log grows."""
         self.walked = self.synced = after
+        self._position = after  # the place of a mark is never before it
         self._is_walking = True
         self.walk()
 
     def on_connect(self) -> None:
         super().on_connect()
         self._in_flight.clear()
+        self.received.clear()
+        self._in_sieve, self._out_sieve = self._sieves()
         self._taking = 0
+        self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
+        self._said_ready = self._heard_ready = False
         self.walked = 0
-        self.other_synced = 0
 
     def walk(self) -> None:
         """Ask for the next page, if there is one and the window is open."""
         limit = self.walk_limit()
-        if self.may_page() and self.walked < limit:
+        if self.may_page() and self._position < limit:
             self._is_paging = True
-            page = self.log.page(self.walked, lacking=self.lacking)
-            self.react(page, lambda done: self._on_page(done, limit))
+            state = self.log.published.state
+            mark = self.last_mark(state) if limit == state.last_position else None
+            page = self.log.page(self._position, lacking=self.lacking)
+            self.react(page, lambda done: self._on_page(done.result(), limit, mark))
+        elif self._is_walking and not self._is_paging and self._position >= limit:
+            self._on_all_sent()
         self._show_state()
 
     def may_page(self) -> bool:
@@ -75,10 +134,31 @@ class SyncMessages(SyncCore):
         """The position up to which the walk may go now."""
         return self.log.published.state.last_position
 
+    def last_mark(self, state: StoreState) -> int:
+        """The highest mark of our log."""
+        return state.last_added
+
+    def mark(self, entry: Entry) -> int:
+        """The mark of an entry of our log."""
+        return entry.added
+
+    def is_due(self, entry: Entry) -> bool:
+        """Whether the walk sends this one. Called once for each."""
+        if entry.created in self.received:
+            del self.received[entry.created]
+            return False
+        if entry.added <= self.walked:
+            return False  # a further dot of an event that was passed
+        why_not = self.dialect.why_not_sent(entry)
+        if why_not is not None:
+            self.emitter.emit("refused", why_not)
+        return why_not is None
+
     def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
         """Send entries; once they are acknowledged all up to `confirms` is (None: all up to `added`)."""
-        self._in_flight.append((added, added if confirms is None else confirms))  # some connections answer at once
-        self.start_timeout()
+        self._in_flight.append(Sent(added, added if confirms is None else confirms))  # some connections answer at once
+        if self.dialect.times_sync:
+            self.start_timeout()
         self._show_state()
         self.send(Sync(added, entries))
 
@@ -86,10 +166,9 @@ class SyncMessages(SyncCore):
         for refusal in refusals:
             self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {refusal.why}")
         self._taking += 1
-        if self._taking > WINDOW:
+        if self._taking > self.max_taking:
             self.connection.pause()
-        self.on_entries(entries)
-        self.react(self.log.add_entries(entries), lambda done: self._on_taken(added, done))
+        self.take(added, entries)
 
     def send_synced(self, added: int) -> None:
         self.other_synced = max(self.other_synced, added)
@@ -97,52 +176,159 @@ class SyncMessages(SyncCore):
         self.emitter.emit("synced")
 
     def synced_message(self, added: int) -> None:
-        if any(number == added for number, _ in self._in_flight):
-            number = -1
-            while number != added:  # cumulative: all that was sent before is acknowledged too
-                number, confirmed = self._in_flight.popleft()
-                self.synced = max(self.synced, confirmed)
+        sent = next((sent for sent in self._in_flight if sent.number == added and not sent.is_acknowledged), None)
+        if sent is not None:
+            sent.is_acknowledged = True
+            if self.dialect.times_sync:
                 self.end_timeout()
+        while self._in_flight and self._in_flight[0].is_acknowledged:
+            self.synced = max(self.synced, self._in_flight.pop(0).confirms)
         if not self._in_flight:
             self.synced = max(self.synced, self.walked)
         self.emitter.emit("synced")
         self.walk()
 
-    def on_entries(self, entries: tuple[Entry, ...]) -> None:
-        """Entries came, and are not committed yet."""
+    def send_ready(self) -> None:
+        self._said_ready = True
+        self.send(Ready(self.sent_up_to()))
+
+    def ready_message(self, added: int) -> None:
+        self._heard_ready = True
+        self.on_other_sent(added)
+        self._show_state()
+
+    def take(self, added: int, entries: Sequence[Entry]) -> None:
+        """Commit the entries of a message, then confirm it."""
+        self._in_sieve.sift(entries, lambda passed: self._offer(added, passed))
+        self._watch_callback()
+
+    def on_other_sent(self, added: int) -> None:
+        self._heard = max(self._heard, added)
+        self._count_heard()
 
     def sent_up_to(self) -> int:
         return self.walked
 
     @property
     def lag(self) -> int:
-        """Changes of ours that the other end has not confirmed yet, at most."""
-        return self.log.published.state.last_position - self.synced
+        """Events of ours that the other end has not confirmed yet, at most."""
+        return self.last_mark(self.log.published.state) - self.synced
 
     def state_offline(self) -> State:
         return "wait" if self.lag > 0 else "disconnected"
 
-    def _on_page(self, done: Later[Page], limit: int) -> None:
+    # Sending
+
+    def _on_page(self, page: Page, limit: int, mark: int | None) -> None:
+        entries = [entry for entry in page.entries if entry.position <= limit]
+        due = [entry for entry in entries if self.is_due(entry)]
+        self._position = min(page.until, limit)
+        walked = max([self.walked, *map(self.mark, entries)])
+        if mark is not None and self._position == limit:
+            walked = max(walked, mark)
+        self._out_sieve.sift(due, lambda passed: self._on_sifted(passed, walked))
+        self._watch_callback()
+
+    def _on_sifted(self, entries: list[Entry], walked: int) -> None:
         self._is_paging = False
-        page = done.result()
-        # It may hold more than was there when it was asked for, and the other end may have told of some since.
-        entries = tuple(entry for entry in page.entries if entry.position <= limit and self._is_lacked(entry))
-        self.walked = min(page.until, limit)
-        if entries:
-            self.send_sync(self.walked, entries)
-        elif not self._in_flight:
-            self.synced = self.walked
+        self.walked = walked
+        size = self.dialect.batch
+        for start in range(0, len(entries), size):
+            batch = tuple(entries[start : start + size])
+            self.send_sync(walked if start + size >= len(entries) else self.mark(batch[-1]), batch)
+        if not self._in_flight and self.synced != walked:
+            self.synced = walked
+            self.emitter.emit("synced")
         self.walk()
 
-    def _is_lacked(self, entry: Entry) -> bool:
-        return self.lacking is None or entry.dot is None or not self.lacking.covers(entry.dot)
+    def _on_all_sent(self) -> None:
+        if self.dialect.has_ready and not self._said_ready:
+            self.send_ready()
 
-    def _on_taken(self, added: int, done: Later[Appended]) -> None:
+    # Taking
+
+    def _offer(self, added: int, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.received[entry.created] = None
+        while len(self.received) > MAX_RECEIVED:
+            del self.received[next(iter(self.received))]
+        pieces = [entries[start : start + OFFER_EVENTS] for start in range(0, len(entries), OFFER_EVENTS)] or [[]]
+        for piece in pieces[:-1]:
+            self.react(self._offered(piece), partial(self._on_offered, piece))
+        last = pieces[-1]
+
+        def taken(done: Later[Any]) -> None:
+            self._on_offered(last, done)
+            self._on_taken(added)
+
+        self.react(self._offered(last) if last else [], taken)
+
+    def _offered(self, entries: Sequence[Entry]) -> Later[list[Entry | ValueError | None]]:
+        return self.log.offer([Draft(entry.body, entry.extra, entry.created, entry.time) for entry in entries])
+
+    def _on_offered(self, entries: Sequence[Entry], done: Later[list[Entry | ValueError | None]]) -> None:
+        is_walked = self._position >= self.log.published.state.last_position
+        for entry, outcome in zip(entries, done.result(), strict=True):
+            if isinstance(outcome, ValueError):
+                self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {outcome}")
+            if not isinstance(outcome, Entry) and is_walked:
+                self.received.pop(entry.created, None)  # the walk has passed the one that we have
+
+    def _on_taken(self, added: int) -> None:
         self._taking -= 1
-        if self._taking == WINDOW:
+        if self._taking == self.max_taking:
             self.connection.resume()
-        done.result()
         self.send_synced(added)
+        self._count_heard()
+
+    def _count_heard(self) -> None:
+        if not self._taking and self._heard > self.other_synced:
+            self.other_synced = self._heard
+            self.emitter.emit("synced")
+
+    # Both
+
+    def _sieves(self) -> tuple[Sieve, Sieve]:
+        """New ones for each link: what an old one still waits for is not its business any more."""
+        return (
+            Sieve(self.react, self._in_filter, self._in_map, between=self._fixed),
+            Sieve(self.react, self._out_filter, self._out_map),
+        )
+
+    def _fixed(self, entry: Entry) -> Entry:
+        return self.dialect.fixed(entry)  # it may be another by now
+
+    def _watch_callback(self) -> None:
+        """Bound the time that a callback takes."""
+        is_busy = self._in_sieve.is_busy or self._out_sieve.is_busy
+        if self._undo_callback is not None and not is_busy:
+            self._undo_callback()
+            self._undo_callback = None
+        elif self._undo_callback is None and is_busy and self.timeout is not None:
+            check = partial(self._check_callback, self._link, self._answers())
+            self._undo_callback = self.clock.call_later(CALLBACK_MS, self._turn(check))
+
+    def _answers(self) -> tuple[int, int]:
+        return self._in_sieve.answers, self._out_sieve.answers
+
+    def _check_callback(self, link: int, answers: tuple[int, int]) -> None:
+        if self._link != link:
+            return
+        self._undo_callback = None
+        now = self._answers()
+        is_stuck = (self._in_sieve.is_busy and now[0] == answers[0]) or (
+            self._out_sieve.is_busy and now[1] == answers[1]
+        )
+        if is_stuck:
+            self.fail(self.error("timeout", CALLBACK_MS))
+        else:
+            self._watch_callback()
+
+    def _forget_link(self) -> None:
+        super()._forget_link()
+        if self._undo_callback is not None:
+            self._undo_callback()
+            self._undo_callback = None
 
     def _on_change(self) -> None:
         if not self._is_woken:  # one wake-up for any number of commits
@@ -159,5 +345,8 @@ class SyncMessages(SyncCore):
             self.set_state(self.state_offline())
         if not self.authenticated:
             return
-        is_behind = self._in_flight or self._is_paging or self.walked < self.log.published.state.last_position
-        self.set_state("sending" if is_behind else "synchronized")
+        if self._in_flight:
+            self.set_state("sending")
+        elif not self._is_paging and self._position >= self.log.published.state.last_position:
+            is_ready = self._heard_ready or not self.dialect.has_ready
+            self.set_state("synchronized" if is_ready else self.state)

@@ -14,7 +14,18 @@ from msgspec import structs
 
 from peers.created import Created
 from peers.entry import Entry
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Order, Page, StoreError, StoreState
+from peers.reasons import Label
+from peers.stores.store import (
+    MAX_CURSORS,
+    PAGE_BYTES,
+    PAGE_EVENTS,
+    PAGE_SCAN,
+    Order,
+    Page,
+    Place,
+    StoreError,
+    StoreState,
+)
 from peers.stores.taking import Taking, as_change
 from peers.version_vector import Dot, Epoch, VersionVector
 
@@ -43,6 +54,11 @@ class MemoryStore(Taking):
         self._claims: dict[Created, list[tuple[int, Entry]]] = {}
         """Claims kept aside, numbered in the order of their coming."""
         self._claim_count = 0
+        self._by_label: dict[Label, dict[Created, None]] = {}
+        """Events that have a reason or an index."""
+        self._kept_last: dict[str, Place] = {}
+        self._cursors: dict[str, tuple[int, int]] = {}
+        """Those that were kept longest ago come first."""
 
     def open(self) -> StoreState:
         if not self._is_open:
@@ -87,6 +103,8 @@ class MemoryStore(Taking):
             if row is None or row[0] is None or (lacking is not None and lacking.covers(row[0])):
                 continue
             event = self._events[row[1]]
+            if event.tombstone:
+                continue
             size += event.size
             if entries and size > max_bytes:
                 return Page(tuple(entries), entries[-1].position)
@@ -99,35 +117,63 @@ class MemoryStore(Taking):
         self._require_open()
         if self._numbers.cut or not vector.covers_all(self._numbers.vector):
             for position, row in enumerate(self._rows, 1):
-                if row is not None and row[0] is not None and not vector.covers(row[0]):
+                if row is None or row[0] is None or vector.covers(row[0]):
+                    continue
+                if not self._events[row[1]].tombstone:
                     return position
         return self._numbers.last_position + 1
 
     def find(self, created: Created) -> Entry | None:
         self._require_open()
-        return self._shown(created)
+        event = self._events.get(created)
+        return None if event is None or event.tombstone else event
 
     def each(
-        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = PAGE_EVENTS
+        self,
+        *,
+        order: Order = "created",
+        after: Entry | None = None,
+        since: int = 0,
+        limit: int = PAGE_EVENTS,
+        index: str | None = None,
     ) -> tuple[Entry, ...]:
         self._require_open()
+        if index is not None:
+            return self._each_of(index, order, after, since)[:limit]
         if order == "added":
             added = max(since, after.added if after else 0)
             start = bisect_right(self._by_added, added, key=lambda item: item[0])
             return tuple(self._events[created] for _, created in self._by_added[start : start + limit])
         start = bisect_right(self._by_created, (after.time, after.created)) if after else 0
         entries: list[Entry] = []
-        for index in range(start, len(self._by_created)):
+        for number in range(start, len(self._by_created)):
             if len(entries) >= limit:
                 break
-            entry = self._events[self._by_created[index][1]]
+            entry = self._events[self._by_created[number][1]]
             if entry.added > since:
                 entries.append(entry)
         return tuple(entries)
 
+    def _each_of(self, index: str, order: Order, after: Entry | None, since: int) -> tuple[Entry, ...]:
+        events = [event for event in self._labelled(("index", index)) if event.added > since]
+        if order == "added":
+            return tuple(sorted([each for each in events if after is None or each.added > after.added], key=_added))
+        return tuple(sorted([each for each in events if after is None or _place(each) > _place(after)], key=_place))
+
     def aside(self) -> tuple[Entry, ...]:
         self._require_open()
         return tuple(claim for _, claim in sorted(chain(*self._claims.values()), key=lambda item: item[0]))
+
+    def cursors(self, other_node_id: str) -> tuple[int, int]:
+        self._require_open()
+        return self._cursors.get(other_node_id, (0, 0))
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
+        with self._piece():
+            self._on_undo(partial(setattr, self, "_cursors", self._cursors))
+            others = [item for item in self._cursors.items() if item[0] != other_node_id]
+            others.append((other_node_id, (synced, other_synced)))
+            self._cursors = dict(others[-MAX_CURSORS:])
 
     # The rows
 
@@ -165,7 +211,8 @@ class MemoryStore(Taking):
 
     def _at(self, dot: Dot) -> Entry | None:
         position = self._dots.get(dot)
-        return self._change(position) if position else None
+        row = self._rows[position - 1] if position else None
+        return as_change(self._events[row[1]], dot, position) if position and row else None
 
     def _shown(self, created: Created) -> Entry | None:
         return self._events.get(created)
@@ -173,7 +220,9 @@ class MemoryStore(Taking):
     def _replace(self, copy: Entry) -> None:
         event = self._events[copy.created]
         self._remove_event(event)
-        self._add_event(Entry(copy.created, copy.time, copy.body, copy.extra, event.dot, event.added, event.position))
+        self._add_event(
+            structs.replace(copy, dot=event.dot, added=event.added, position=event.position, local=event.local)
+        )
 
     def _drop_dot(self, dot: Dot) -> None:
         position = self._dots[dot]
@@ -196,7 +245,7 @@ class MemoryStore(Taking):
 
     def _change(self, position: int) -> Entry | None:
         row = self._rows[position - 1]
-        if row is None or row[0] is None:
+        if row is None or row[0] is None or self._events[row[1]].tombstone:
             return None
         return as_change(self._events[row[1]], row[0], position)
 
@@ -206,6 +255,11 @@ class MemoryStore(Taking):
     def _dots_of(self, created: Created) -> list[Dot]:
         rows = [self._rows[position - 1] for position in self._places.get(created, ())]
         return [row[0] for row in rows if row is not None and row[0] is not None]
+
+    def _places_of(self, created: Created) -> list[int]:
+        rows = self._rows
+        places = self._places.get(created, ())
+        return [position for position in places if (row := rows[position - 1]) is not None and row[0] is not None]
 
     def _doubled(self, epoch: Epoch) -> list[Created]:
         events = dict.fromkeys(event.created for event in self._events_in(epoch))
@@ -221,6 +275,32 @@ class MemoryStore(Taking):
     def _remove_aside(self, claim: Entry) -> None:
         left = [(number, other) for number, other in self._claims[claim.created] if other != claim]
         self._set(self._claims, claim.created, left or None)
+
+    def _set_local(self, event: Entry, local: bytes) -> None:
+        self._exchange(event.created, structs.replace(self._events[event.created], local=local))
+
+    def _bury(self, event: Entry) -> None:
+        self._exchange(event.created, self._events[event.created].buried)
+
+    def _living(self, after: int, limit: int) -> list[Entry]:
+        start = bisect_right(self._by_added, after, key=lambda item: self._events[item[1]].position)
+        return [self._events[created] for _, created in self._by_added[start : start + limit]]
+
+    def _with_reason(self, reason: str, after: int, limit: int) -> list[Entry]:
+        events = sorted(self._labelled(("reason", reason)), key=_position)
+        return [event for event in events if event.position > after][:limit]
+
+    def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
+        return sorted((event for event in self._labelled(("reason", reason)) if _place(event) < place), key=_place)
+
+    def _last_kept(self, reason: str) -> Place | None:
+        return self._kept_last.get(reason)
+
+    def _set_last_kept(self, reason: str, place: Place) -> None:
+        self._set(self._kept_last, reason, place)
+
+    def _labelled(self, label: Label) -> list[Entry]:
+        return [self._events[created] for created in self._by_label.get(label, ())]
 
     # One step each, with the way back
 
@@ -265,13 +345,27 @@ class MemoryStore(Taking):
         self._unlink(event)
         self._on_undo(partial(self._link, event))
 
+    def _exchange(self, created: Created, event: Entry) -> None:
+        self._remove_event(self._events[created])
+        self._add_event(event)
+
     def _link(self, event: Entry) -> None:
         self._events[event.created] = event
+        if event.tombstone:
+            return
+        for label in event.labels:
+            self._by_label.setdefault(label, {})[event.created] = None
         insort(self._by_created, (event.time, event.created))
         insort(self._by_added, (event.added, event.created))
 
     def _unlink(self, event: Entry) -> None:
         del self._events[event.created]
+        if event.tombstone:
+            return
+        for label in event.labels:
+            del self._by_label[label][event.created]
+            if not self._by_label[label]:
+                del self._by_label[label]
         del self._by_created[bisect_left(self._by_created, (event.time, event.created))]
         del self._by_added[bisect_left(self._by_added, (event.added, event.created))]
 
@@ -285,3 +379,15 @@ def _put(table: dict[K, V], key: K, value: V | None) -> None:
         table.pop(key, None)
     else:
         table[key] = value
+
+
+def _place(event: Entry) -> Place:
+    return event.time, event.created
+
+
+def _added(event: Entry) -> int:
+    return event.added
+
+
+def _position(event: Entry) -> int:
+    return event.position

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from peers.created import Created
 from peers.entry import Entry
 from peers.stores.lineage import lineage
-from peers.stores.store import StoreError, StoreState
+from peers.stores.store import Place, StoreError, StoreState
 from peers.version_vector import Dot, Epoch, VersionVector
 
 
@@ -59,7 +59,10 @@ class Numbers:
 
 
 class Rows(ABC):
-    """Keeps rows and numbers, and decides nothing. A row is a change; the event's own is the one that it came with."""
+    """Keeps rows and numbers, and decides nothing. A row is a change; the event's own is the one that it came with.
+
+    Tombstones are rows like all others, where nothing else is said.
+    """
 
     def __init__(self) -> None:
         self._numbers = Numbers()
@@ -111,7 +114,7 @@ class Rows(ABC):
 
     @abstractmethod
     def _change(self, position: int) -> Entry | None:
-        """The change at this position as `page` gives it, None if there is none any more."""
+        """The change at this position as `page` gives it, None if there is none any more or its event is cleaned."""
 
     @abstractmethod
     def _events_in(self, epoch: Epoch) -> list[Entry]:
@@ -120,6 +123,10 @@ class Rows(ABC):
     @abstractmethod
     def _dots_of(self, created: Created) -> list[Dot]:
         """The dots of an event that is shown, in the order of their positions."""
+
+    @abstractmethod
+    def _places_of(self, created: Created) -> list[int]:
+        """The positions of these dots, in order."""
 
     @abstractmethod
     def _doubled(self, epoch: Epoch) -> list[Created]:
@@ -140,6 +147,34 @@ class Rows(ABC):
     @abstractmethod
     def _remove_aside(self, claim: Entry) -> None:
         """Forget a claim, which equals one that `_aside_of` gave."""
+
+    @abstractmethod
+    def _set_local(self, event: Entry, local: bytes) -> None:
+        """Give an event that is shown these local changes of its meta. Its labels follow, as they do in all of these."""
+
+    @abstractmethod
+    def _bury(self, event: Entry) -> None:
+        """Make a tombstone of an event that is shown."""
+
+    @abstractmethod
+    def _living(self, after: int, limit: int) -> list[Entry]:
+        """Events shown whose own row is after this position, in the order of these."""
+
+    @abstractmethod
+    def _with_reason(self, reason: str, after: int, limit: int) -> list[Entry]:
+        """As `_living`, of those that name this reason."""
+
+    @abstractmethod
+    def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
+        """Those that name this reason and come before `place`, in the order of (time, created)."""
+
+    @abstractmethod
+    def _last_kept(self, reason: str) -> Place | None:
+        """The place of the newest copy that came with this `keep_last`."""
+
+    @abstractmethod
+    def _set_last_kept(self, reason: str, place: Place) -> None:
+        """Note the place of one that is newer."""
 
     @abstractmethod
     def _piece(self) -> AbstractContextManager[None]:

@@ -10,13 +10,15 @@ from peers.stores.store import StoreError
 
 APPLICATION_ID = 0x706D6C67
 """`pmlg` in SQLite's header: a file of ours."""
-VERSION = 1
+VERSION = 2
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """What the write-ahead log is cut down to after a checkpoint."""
 PAGE_CACHE_KIB = 16 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
+_TABLES_OF_1 = ("facts", "epochs", "changes", "aside")
+_TABLES = (*_TABLES_OF_1, "labels", "last_kept", "cursors")
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 
@@ -37,11 +39,13 @@ CREATE TABLE changes (
     created BLOB NOT NULL,
     time INTEGER,
     body BLOB,
-    extra BLOB
+    extra BLOB,
+    local BLOB,
+    tombstone BLOB
 );
 CREATE UNIQUE INDEX changes_by_dot ON changes (epoch, seq);
 CREATE UNIQUE INDEX changes_by_created ON changes (created) WHERE added IS NOT NULL;
-CREATE INDEX changes_by_order ON changes (time, created) WHERE added IS NOT NULL;
+CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
 CREATE INDEX further_by_created ON changes (created) WHERE added IS NULL;
 CREATE TABLE aside (
     number INTEGER PRIMARY KEY,
@@ -50,9 +54,43 @@ CREATE TABLE aside (
     body BLOB NOT NULL,
     extra BLOB NOT NULL,
     epoch INTEGER NOT NULL,
-    seq INTEGER NOT NULL
+    seq INTEGER NOT NULL,
+    tombstone BLOB
 );
 CREATE INDEX aside_by_created ON aside (created);
+"""
+
+_SINCE_2 = f"""
+CREATE TABLE labels (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    created BLOB NOT NULL,
+    PRIMARY KEY (kind, name, position)
+) WITHOUT ROWID;
+CREATE INDEX labels_by_order ON labels (kind, name, time, created);
+CREATE TABLE last_kept (
+    reason TEXT PRIMARY KEY,
+    time INTEGER NOT NULL,
+    created BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE cursors (
+    number INTEGER PRIMARY KEY,
+    other_node_id TEXT NOT NULL UNIQUE,
+    synced INTEGER NOT NULL,
+    other_synced INTEGER NOT NULL
+);
+PRAGMA user_version = {VERSION};
+"""
+
+_UPGRADE_FROM_1 = f"""
+ALTER TABLE changes ADD COLUMN local BLOB;
+ALTER TABLE changes ADD COLUMN tombstone BLOB;
+ALTER TABLE aside ADD COLUMN tombstone BLOB;
+DROP INDEX changes_by_order;
+CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
+{_SINCE_2}
 """
 
 _FIXES = {
@@ -81,6 +119,7 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if not tables:
             _create(connection)
+        _upgrade(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         # A file that cannot be written is opened without a word, and BEGIN alone only reads it: this would have to write.
@@ -147,7 +186,7 @@ def _check_contents(path: Path) -> None:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             _check_version(path, application_id, version)
-            for table in ("facts", "epochs", "changes", "aside"):
+            for table in _TABLES if version == VERSION else _TABLES_OF_1:
                 connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname == "SQLITE_ERROR":
@@ -168,9 +207,18 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 
 def _create(connection: sqlite3.Connection) -> None:
     """In one transaction, before the change to WAL: so the file's own first page says whose it is."""
+    _run(connection, f"{_SCHEMA}{_SINCE_2}PRAGMA application_id = {APPLICATION_ID};")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of layout 1 up to date, in one transaction."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < VERSION:
+        _run(connection, _UPGRADE_FROM_1)
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
     connection.execute("BEGIN EXCLUSIVE")
-    for statement in _SCHEMA.split(";"):
+    for statement in statements.split(";"):
         connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peers.created import Created, created_from_key, created_key
+from peers.created import Created, created_key
 from peers.entry import Entry
-from peers.stores.rows import AlreadyKnown, Numbers
-from peers.stores.sqlite_file import SYNCHRONOUS, connect, damaged, explain
+from peers.stores.rows import Numbers
+from peers.stores.sqlite_file import SYNCHRONOUS, connect
 from peers.stores.sqlite_numbers import load_numbers, save_numbers
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Order, Page, StoreError, StoreState
-from peers.stores.taking import Taking
-from peers.version_vector import Dot, Epoch, Ranges, VersionVector
+from peers.stores.sqlite_rows import CLAIM, COLUMNS, OF_LABEL, SqliteRows
+from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Order, Page, StoreState
+from peers.version_vector import Epoch, Ranges, VersionVector
 
-LOOKUP = 500
-"""Keys asked for in one statement."""
 FIRST_LOOK = 1_000
 """Changes looked at one by one for the first lacked, before the index by dot is asked."""
 
-_COLUMNS = "position, epoch, seq, added, created, time, body, extra"
-_INSERT = f"INSERT INTO changes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_EVENT = f"SELECT {_COLUMNS} FROM changes WHERE created = ? AND added IS NOT NULL"
-_DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
-_OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
-_DOUBLED = f"""
-    SELECT created FROM changes WHERE epoch = ?
-    AND (EXISTS ({_OTHER} AND other.added IS NULL) OR EXISTS ({_OTHER} AND other.added IS NOT NULL)) ORDER BY position
+_EVENTS = f"SELECT {COLUMNS} FROM changes AS c WHERE c.body IS NOT NULL"
+_INDEXED = f"{OF_LABEL} ON c.position = l.position WHERE l.kind = 'index' AND l.name = ?"
+_WALK = """
+    SELECT position, iif(tombstone IS NULL, epoch, NULL), seq FROM changes WHERE position > ? ORDER BY position LIMIT ?
 """
+_CURSORS = "SELECT synced, other_synced FROM cursors WHERE other_node_id = ?"
+_KEEP_CURSORS = "INSERT INTO cursors (other_node_id, synced, other_synced) VALUES (?, ?, ?)"
+_FORGET_CURSORS = (
+    "DELETE FROM cursors WHERE number IN (SELECT number FROM cursors ORDER BY number DESC LIMIT -1 OFFSET ?)"
+)
 
-_Row = tuple[Any, ...]
 
-
-class SqliteStore(Taking):
+class SqliteStore(SqliteRows):
     """Keeps everything in the file at `path`, in SQLite's WAL mode.
 
     `synchronous` is SQLite's: FULL survives a power cut; NORMAL and OFF survive a crash of the process only. It may be
@@ -45,15 +41,10 @@ class SqliteStore(Taking):
     """
 
     def __init__(self, path: str | Path, *, synchronous: str = "FULL") -> None:
-        super().__init__()
+        super().__init__(Path(path))
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
-        self._path = Path(path)
         self._synchronous = synchronous
-        self._connection: sqlite3.Connection | None = None
-        self._epochs: list[Epoch] = []
-        """The epoch whose id is i + 1."""
-        self._epoch_ids: dict[Epoch, int] = {}
 
     def open(self) -> StoreState:
         if self._connection is None:
@@ -115,7 +106,7 @@ class SqliteStore(Taking):
             if not lacked:
                 return self._numbers.last_position + 1
             for position, epoch, seq in self._execute(
-                "SELECT position, epoch, seq FROM changes WHERE epoch NOT NULL ORDER BY position LIMIT ?",
+                "SELECT position, epoch, seq FROM changes WHERE epoch NOT NULL AND tombstone IS NULL ORDER BY position LIMIT ?",
                 (FIRST_LOOK,),
             ):
                 if not vector.covers((self._epochs[epoch - 1], seq)):
@@ -124,29 +115,44 @@ class SqliteStore(Taking):
 
     def find(self, created: Created) -> Entry | None:
         with self._explained():
-            return self._shown(created)
+            event = self._shown(created)
+            return None if event is None or event.tombstone else event
 
     def each(
-        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = PAGE_EVENTS
+        self,
+        *,
+        order: Order = "created",
+        after: Entry | None = None,
+        since: int = 0,
+        limit: int = PAGE_EVENTS,
+        index: str | None = None,
     ) -> tuple[Entry, ...]:
         with self._explained():
+            values: list[Any]
+            source, of, values = (_EVENTS, "c", []) if index is None else (_INDEXED, "l", [index])
             if order == "added":
-                rows = self._execute(
-                    f"SELECT {_COLUMNS} FROM changes WHERE position > ? AND added > ? ORDER BY position LIMIT ?",
-                    (*self._place_after(since, after), limit),
-                )
+                where, by = f"{of}.position > ? AND c.added > ?", f"{of}.position"
+                values += self._place_after(since, after)
             else:
-                time, key = (after.time, created_key(after.created)) if after else (-1, b"")
-                rows = self._execute(
-                    f"SELECT {_COLUMNS} FROM changes WHERE added IS NOT NULL AND (time, created) > (?, ?) AND added > ?"
-                    " ORDER BY time, created LIMIT ?",
-                    (time, key, since, limit),
-                )
+                where, by = f"({of}.time, {of}.created) > (?, ?) AND c.added > ?", f"{of}.time, {of}.created"
+                values += [after.time, created_key(after.created), since] if after else [-1, b"", since]
+            rows = self._execute(f"{source} AND {where} ORDER BY {by} LIMIT ?", [*values, limit])
             return tuple([self._event(row) for row in rows])
 
     def aside(self) -> tuple[Entry, ...]:
         with self._explained():
-            return tuple([self._claim_of(row) for row in self._execute("SELECT * FROM aside ORDER BY number")])
+            return tuple([self._claim_of(row) for row in self._execute(f"SELECT {CLAIM} FROM aside ORDER BY number")])
+
+    def cursors(self, other_node_id: str) -> tuple[int, int]:
+        with self._explained():
+            row = self._execute(_CURSORS, (other_node_id,)).fetchone()
+            return (row[0], row[1]) if row else (0, 0)
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
+        with self._piece():
+            self._execute("DELETE FROM cursors WHERE other_node_id = ?", (other_node_id,))
+            self._execute(_KEEP_CURSORS, (other_node_id, synced, other_synced))
+            self._execute(_FORGET_CURSORS, (MAX_CURSORS,))
 
     # Reading
 
@@ -155,9 +161,7 @@ class SqliteStore(Taking):
         epochs = self._epochs
         positions: list[int] = []
         looked = 0
-        rows = self._execute(
-            "SELECT position, epoch, seq FROM changes WHERE position > ? ORDER BY position LIMIT ?", (after, PAGE_SCAN)
-        )
+        rows = self._execute(_WALK, (after, PAGE_SCAN))
         position = after
         for position, epoch, seq in rows:
             looked += 1
@@ -167,44 +171,6 @@ class SqliteStore(Taking):
                     rows.close()
                     return positions, position
         return positions, position if looked == PAGE_SCAN else max(after, self._numbers.last_position)
-
-    def _read(self, positions: Sequence[int]) -> Iterator[Entry]:
-        """The changes at these positions, in order."""
-        for start in range(0, len(positions), LOOKUP):
-            piece = positions[start : start + LOOKUP]
-            first, last = piece[0], piece[-1]
-            if last - first + 1 == len(piece):
-                rows = self._execute(
-                    f"SELECT {_COLUMNS} FROM changes WHERE position BETWEEN ? AND ? ORDER BY position", (first, last)
-                )
-            else:
-                rows = self._execute(
-                    f"SELECT {_COLUMNS} FROM changes WHERE position IN (SELECT value FROM json_each(?))"
-                    " ORDER BY position",
-                    (json.dumps(piece),),
-                )
-            yield from map(self._entry, rows)
-
-    def _entry(self, row: _Row) -> Entry:
-        """A row with a dot, as the change that it is."""
-        position, epoch, seq, added, key, time, body, extra = row
-        dot = (self._epochs[epoch - 1], seq)
-        if added is None:
-            event = self._execute(_EVENT, (key,)).fetchone()
-            if event is None:
-                raise damaged(self._path, f"the change {position} belongs to an event that is missing")
-            _, _, _, added, _, time, body, extra = event
-        return Entry(created_from_key(key), time, body, extra, dot, added, position)
-
-    def _event(self, row: _Row) -> Entry:
-        """An event's own row, with its first dot."""
-        position, epoch, seq, added, key, time, body, extra = row
-        if epoch is None:
-            epoch, seq = self._execute(
-                "SELECT epoch, seq FROM changes WHERE created = ? AND added IS NULL ORDER BY position", (key,)
-            ).fetchone() or (None, None)
-        dot = (self._epochs[epoch - 1], seq) if epoch is not None else None
-        return Entry(created_from_key(key), time, body, extra, dot, added, position)
 
     def _place_after(self, since: int, after: Entry | None) -> tuple[int, int]:
         """A position and an `added` that the next events are beyond: the position never falls behind the `added`."""
@@ -225,118 +191,11 @@ class SqliteStore(Taking):
     def _first_of(self, lacked: Iterable[tuple[Epoch, int, int]]) -> Iterator[int]:
         for epoch, first, last in lacked:
             (position,) = self._execute(
-                "SELECT min(position) FROM changes WHERE epoch = ? AND seq BETWEEN ? AND ?",
+                "SELECT min(position) FROM changes WHERE epoch = ? AND seq BETWEEN ? AND ? AND tombstone IS NULL",
                 (self._epoch_ids[epoch], first, last),
             ).fetchone()
             if position is not None:
                 yield position
-
-    # The rows
-
-    def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:
-        known: dict[Created, Entry | None] = {}
-        if not is_second_try and not self._numbers.conflicts:
-            return known
-        keys = [created_key(entry.created) for entry in entries]
-        for start in range(0, len(keys), LOOKUP):
-            piece = keys[start : start + LOOKUP]
-            marks = ", ".join("?" * len(piece))
-            if is_second_try:
-                rows = self._execute(
-                    f"SELECT {_COLUMNS} FROM changes WHERE added IS NOT NULL AND created IN ({marks})", piece
-                )
-                known |= {event.created: event for event in map(self._event, rows)}
-            if self._numbers.conflicts:
-                claims = self._execute(f"SELECT created FROM aside WHERE created IN ({marks})", piece)
-                known |= dict.fromkeys([created_from_key(key) for (key,) in claims])
-        return known
-
-    def _insert(self, changes: list[tuple[Entry, bool]]) -> None:
-        rows: list[_Row] = []
-        last_epoch, number = "", 0
-        for change, is_event in changes:
-            assert change.dot is not None
-            epoch, seq = change.dot
-            if epoch != last_epoch:
-                last_epoch, number = epoch, self._epoch_id(epoch)
-            key = created_key(change.created)
-            if is_event:
-                rows.append((change.position, number, seq, change.added, key, change.time, change.body, change.extra))
-            else:
-                rows.append((change.position, number, seq, None, key, None, None, None))
-        try:
-            self._opened().executemany(_INSERT, rows)
-        except sqlite3.IntegrityError as error:
-            raise AlreadyKnown from error
-
-    def _at(self, dot: Dot) -> Entry | None:
-        row = self._execute(
-            f"SELECT {_COLUMNS} FROM changes WHERE epoch = ? AND seq = ?", (self._epoch_ids.get(dot[0]), dot[1])
-        ).fetchone()
-        return self._entry(row) if row else None
-
-    def _shown(self, created: Created) -> Entry | None:
-        row = self._execute(_EVENT, (created_key(created),)).fetchone()
-        return self._event(row) if row else None
-
-    def _replace(self, copy: Entry) -> None:
-        self._execute(
-            "UPDATE changes SET time = ?, body = ?, extra = ? WHERE created = ? AND added IS NOT NULL",
-            (copy.time, copy.body, copy.extra, created_key(copy.created)),
-        )
-
-    def _drop_dot(self, dot: Dot) -> None:
-        place = self._epoch_ids[dot[0]], dot[1]
-        self._execute("DELETE FROM changes WHERE epoch = ? AND seq = ? AND added IS NULL", place)
-        self._execute("UPDATE changes SET epoch = NULL, seq = NULL WHERE epoch = ? AND seq = ?", place)
-
-    def _hide(self, created: Created) -> None:
-        self._execute("DELETE FROM changes WHERE created = ?", (created_key(created),))
-
-    def _change(self, position: int) -> Entry | None:
-        row = self._execute(f"SELECT {_COLUMNS} FROM changes WHERE position = ?", (position,)).fetchone()
-        return self._entry(row) if row and row[1] is not None else None
-
-    def _events_in(self, epoch: Epoch) -> list[Entry]:
-        rows = self._execute(
-            f"SELECT {_COLUMNS} FROM changes WHERE epoch = ? ORDER BY position", (self._epoch_ids.get(epoch),)
-        )
-        return [self._entry(row) for row in rows]
-
-    def _dots_of(self, created: Created) -> list[Dot]:
-        rows = self._execute(
-            f"{_DOTS} AND added IS NOT NULL UNION ALL {_DOTS} AND added IS NULL ORDER BY position",
-            [created_key(created)] * 2,
-        )
-        return [(self._epochs[epoch - 1], seq) for _, epoch, seq in rows]
-
-    def _doubled(self, epoch: Epoch) -> list[Created]:
-        rows = self._execute(_DOUBLED, (self._epoch_ids.get(epoch),))
-        return list(dict.fromkeys([created_from_key(key) for (key,) in rows]))
-
-    def _aside_of(self, created: Created) -> list[Entry]:
-        rows = self._execute("SELECT * FROM aside WHERE created = ? ORDER BY number", (created_key(created),))
-        return [self._claim_of(row) for row in rows]
-
-    def _insert_aside(self, claim: Entry) -> None:
-        assert claim.dot is not None
-        epoch, seq = claim.dot
-        self._execute(
-            "INSERT INTO aside (created, time, body, extra, epoch, seq) VALUES (?, ?, ?, ?, ?, ?)",
-            (created_key(claim.created), claim.time, claim.body, claim.extra, self._epoch_id(epoch), seq),
-        )
-
-    def _remove_aside(self, claim: Entry) -> None:
-        assert claim.dot is not None
-        epoch, seq = claim.dot
-        self._execute(
-            "DELETE FROM aside WHERE created = ? AND time = ? AND body = ? AND extra = ? AND epoch = ? AND seq = ?",
-            (created_key(claim.created), claim.time, claim.body, claim.extra, self._epoch_ids[epoch], seq),
-        )
-
-    def _claim_of(self, row: _Row) -> Entry:
-        _, key, time, body, extra, epoch, seq = row
-        return Entry(created_from_key(key), time, body, extra, (self._epochs[epoch - 1], seq))
 
     # The file
 
@@ -364,14 +223,6 @@ class SqliteStore(Taking):
             del self._epoch_ids[epoch]
         del self._epochs[epochs:]
 
-    def _epoch_id(self, epoch: Epoch) -> int:
-        """Its number; a new one gets one, and is saved when the transaction ends."""
-        number = self._epoch_ids.get(epoch)
-        if number is None:
-            self._epochs.append(epoch)
-            number = self._epoch_ids[epoch] = len(self._epochs)
-        return number
-
     def _load(self, connection: sqlite3.Connection) -> None:
         """Fill the memory from a file that was just opened."""
         self._numbers, self._epochs = load_numbers(connection, self._path)
@@ -381,18 +232,3 @@ class SqliteStore(Taking):
         """Write what changed of the numbers, in the same transaction as the rows."""
         touched = [(self._epoch_id(epoch), epoch) for epoch in sorted(self._touched) if epoch in self._numbers.highest]
         save_numbers(self._opened(), before, self._numbers, touched)
-
-    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._opened().execute(statement, values)
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreError(f"the log file {self._path} is closed: open the store first")
-        return self._connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise explain(self._path, error) from error

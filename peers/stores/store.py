@@ -13,10 +13,19 @@ from peers.version_vector import Epoch, VersionVector
 
 Order = Literal["created", "added"]
 
+Place = tuple[int, Created]
+"""(time, created): where an event is in the order that is the same on every node."""
+
+CLEAN_EVENTS = 200
+"""Events that one step of a removal or a cleaning looks at, so that it keeps nobody waiting."""
 PAGE_EVENTS = 500
 PAGE_BYTES = 512 * 1024
 PAGE_SCAN = 20_000
 """Changes looked at for one page at most, so that a walk over what the other side has already keeps nobody waiting."""
+
+
+MAX_CURSORS = 10_000
+"""Logux clients and servers whose cursors are kept; beyond it the one whose cursors were not kept for longest is forgotten."""
 
 
 class StoreError(Exception):
@@ -39,15 +48,59 @@ class StoreState:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What became of events that lost a reason, or whose meta was changed."""
+
+    cleaned: tuple[Entry, ...] = ()
+    """Those that are cleaned now, as they were before."""
+    altered: tuple[Entry, ...] = ()
+    """Every change whose event has another meta now, as `page` gives it."""
+    dropped: tuple[int, ...] = ()
+    """Positions of the changes of cleaned events: `page` does not give them any more."""
+    until: int | None = None
+    """Where to go on, if not all was looked at: the `after` of the next call."""
+
+
+NOTHING_CLEANED = Cleaning()
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which events are meant: those that fit all that is given."""
+
+    min_added: int | None = None
+    max_added: int | None = None
+    older_than: Place | None = None
+    younger_than: Place | None = None
+    created: Created | None = None
+
+    def fit(self, entry: Entry) -> bool:
+        """Whether this one is meant."""
+        place = (entry.time, entry.created)
+        return (
+            (self.min_added is None or entry.added >= self.min_added)
+            and (self.max_added is None or entry.added <= self.max_added)
+            and (self.older_than is None or place < self.older_than)
+            and (self.younger_than is None or place > self.younger_than)
+            and (self.created is None or entry.created == self.created)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Appended:
     """What one `append` did."""
 
-    results: tuple[Entry | None, ...]
-    """For each entry offered, in order: as it was stored, or None if it was known already (then it may be a second dot)."""
+    results: tuple[Entry | ValueError | None, ...]
+    """For each entry offered, in order: as it was stored, or None if it was known already (then it may be a second dot).
+
+    A ValueError, which says what is wrong with it, only where the caller asked for that.
+    """
     changes: tuple[Entry, ...]
     """Every change in the order of `position`, as `page` would give it: new events, and second dots with their events."""
     is_revised: bool = False
     """Something that was read before is otherwise now: another copy is shown, or a dot is lost."""
+    cleaning: Cleaning = NOTHING_CLEANED
+    """What `keep_last` of these entries did to older ones, and to themselves if a newer one was there."""
     is_forked: bool = False
     """Others hold events under `epoch` that were not written here: our disk was rolled back. Go on in a renewed epoch."""
 
@@ -69,6 +122,10 @@ class Store(Protocol):
       3 ... without gaps. `added` counts events only: 1, 2, 3 ...
     - All writes happen inside `transaction()`, and are on disk when it ends without an exception; otherwise it is as if
       none of them had been tried. Reads may happen inside or outside.
+    - An event that was **cleaned** keeps its dots, created, time and digest (`Entry.tombstone`): so that it does not return,
+      under whatever dot. It is not shown, found or given by `page`, and is not counted in `state.events`; no number changes.
+      A better copy of it is cleaned at once; its rank counts from then on.
+    - `Entry.local`, and what is cleaned, are this store's own and do not replicate.
     - Every method raises StoreError if the disk fails.
     """
 
@@ -85,7 +142,9 @@ class Store(Protocol):
     def state(self) -> StoreState:
         """As of the last write, committed or not."""
 
-    def append(self, entries: Sequence[Entry], *, epoch: Epoch, clock_ms: int = 0) -> Appended:
+    def append(
+        self, entries: Sequence[Entry], *, epoch: Epoch, clock_ms: int = 0, is_each_alone: bool = False
+    ) -> Appended:
         """Take entries, in order, inside a transaction.
 
         An entry without a dot is our own: it gets the next seq of `epoch` if its `created` is new, and is ignored if it is
@@ -105,7 +164,8 @@ class Store(Protocol):
         dot yet it gets one all the same: by that the others hear of the renewal.)
 
         `state.vector` covers every dot taken, but for those of renewed epochs; `state.clock_ms` rises to `clock_ms`.
-        Raises ValueError if an entry without a dot differs from the known one of its `created`.
+        Raises ValueError if an entry without a dot differs from the known one of its `created`, and takes none of them; or,
+        where `is_each_alone`, takes the others, and that error stands among the results.
         """
 
     def renew_epoch(self, old: Epoch, new: Epoch) -> Appended:
@@ -133,18 +193,53 @@ class Store(Protocol):
         """
 
     def first_lacked(self, vector: VersionVector) -> int:
-        """The lowest position whose dot `vector` does not cover; `last_position + 1` if it covers all."""
+        """The lowest position whose dot `vector` does not cover; `last_position + 1` if it covers all.
+
+        What was cleaned does not count.
+        """
 
     def find(self, created: Created) -> Entry | None:
         """The event as shown, with its first dot, or None."""
 
     def each(
-        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = PAGE_EVENTS
+        self,
+        *,
+        order: Order = "created",
+        after: Entry | None = None,
+        since: int = 0,
+        limit: int = PAGE_EVENTS,
+        index: str | None = None,
     ) -> tuple[Entry, ...]:
         """A page of the events shown, each once, with its first dot: by (time, created) or by `added`.
 
-        `after` is the last entry of the page before; `since` leaves out all with `added` up to it.
+        `after` is the last entry of the page before; `since` leaves out all with `added` up to it; with `index`, only those
+        that have it among their `indexes`.
         """
 
     def aside(self) -> tuple[Entry, ...]:
-        """The losing copies, oldest first."""
+        """The losing copies, oldest first. Those of cleaned events may be tombstones."""
+
+    # How long events live
+
+    def remove_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning:
+        """Take the reason from the events that have it and fit; those without a reason left are cleaned.
+
+        Looks at no more than `limit` events after position `after`. An event that names no reason has DEFAULT_REASON.
+        """
+
+    def change_meta(self, created: Created, diff: bytes) -> Cleaning | None:
+        """Change keys of an event's meta in this store alone; None if it is not shown. An empty `reasons` cleans it.
+
+        `diff` is what `encode_diff` made. Raises ValueError if the changes of one event get too large.
+        """
+
+    def clean(self, createds: Sequence[Created]) -> Cleaning:
+        """Clean those of these events that have no reason but DEFAULT_REASON, or none."""
+
+    # Logux clients and servers
+
+    def cursors(self, other_node_id: str) -> tuple[int, int]:
+        """What `keep_cursors` kept for that node: (synced, other_synced), or (0, 0)."""
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
+        """Keep the cursors of a Logux client or server; beyond MAX_CURSORS, forget those that were kept longest ago."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from peers.created import Created
 from peers.entry import Entry
+from peers.stores.life import Effects, Life
 from peers.stores.lineage import stands_in
-from peers.stores.rows import AlreadyKnown, Rows
+from peers.stores.rows import AlreadyKnown
 from peers.stores.store import Appended
 from peers.version_vector import MAX_RANGES, Dot, Epoch, VersionVector
 
@@ -28,9 +31,12 @@ class _Batch:
     is_revised: bool = False
     """Then `changes`, and what was read before, may show what was replaced since."""
     is_forked: bool = False
+    has_tombstones: bool = False
+    """Whether there may be some among `changes`."""
+    effects: Effects = field(default_factory=Effects)
 
 
-class Taking(Rows):
+class Taking(Life):
     """Decides what becomes of each entry; a subclass keeps the rows, and the numbers over a restart.
 
     What is shown depends on the set of copies and dots that came, not on their order. Of all copies of one `created`
@@ -47,36 +53,52 @@ class Taking(Rows):
 
     # Appending
 
-    def append(self, entries: Sequence[Entry], *, epoch: Epoch, clock_ms: int = 0) -> Appended:
+    def append(
+        self, entries: Sequence[Entry], *, epoch: Epoch, clock_ms: int = 0, is_each_alone: bool = False
+    ) -> Appended:
         try:
-            with self._piece():
-                return self._take_all(entries, epoch, clock_ms, is_second_try=False)
+            return self._append(entries, epoch, clock_ms, is_each_alone, is_second_try=False)
         except AlreadyKnown:
-            with self._piece():
-                return self._take_all(entries, epoch, clock_ms, is_second_try=True)
+            return self._append(entries, epoch, clock_ms, is_each_alone, is_second_try=True)
 
-    def _take_all(self, entries: Sequence[Entry], epoch: Epoch, clock_ms: int, *, is_second_try: bool) -> Appended:
-        known = self._known_among(entries, is_second_try=is_second_try)
-        batch = _Batch(epoch, self._numbers.highest.get(epoch, 0), known)
-        results = [
-            self._take_new(entry, batch) if self._is_new(entry, batch) else self._take_known(entry, batch)
-            for entry in entries
-        ]
-        self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
-        return self._finish(batch, results)
+    def _append(
+        self, entries: Sequence[Entry], epoch: Epoch, clock_ms: int, is_each_alone: bool, *, is_second_try: bool
+    ) -> Appended:
+        with self._piece():
+            known = self._known_among(entries, is_second_try=is_second_try)
+            batch = _Batch(epoch, self._numbers.highest.get(epoch, 0), known)
+            take = self._take_alone if is_each_alone else self._take_known
+            results = [
+                self._take_new(entry, batch) if self._is_new(entry, batch) else take(entry, batch) for entry in entries
+            ]
+            for entry, result in zip(entries, results, strict=True):
+                if entry.extra and not isinstance(result, ValueError):
+                    batch.effects.heed(entry)
+            self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
+            return self._finish(batch, results)
 
-    def _finish(self, batch: _Batch, results: Iterable[Entry | None] = ()) -> Appended:
+    def _take_alone(self, entry: Entry, batch: _Batch) -> Entry | ValueError | None:
+        try:
+            return self._take_known(entry, batch)
+        except ValueError as error:  # it was only looked at: nothing is half done
+            return error.with_traceback(None)
+
+    def _finish(self, batch: _Batch, results: Iterable[Entry | ValueError | None] = ()) -> Appended:
         self._flush(batch)
         unheard = self._cover(batch.dots)
         if unheard:
             self._heed(unheard, batch)
         if batch.relabelled:
             self._shed(batch)
+        self._apply(batch.effects)
         is_forked = batch.is_forked or self._numbers.is_renewed(batch.epoch)
         changes = batch.changes
-        if batch.is_revised:
+        if batch.is_revised or batch.has_tombstones or batch.effects.are_any:
             changes = [now for now in [self._change(change.position) for change in changes] if now is not None]
-        return Appended(tuple(results), tuple(changes), is_revised=batch.is_revised, is_forked=is_forked)
+        cleaning = self._cleaning(batch.effects)
+        return Appended(
+            tuple(results), tuple(changes), is_revised=batch.is_revised, is_forked=is_forked, cleaning=cleaning
+        )
 
     def _is_new(self, entry: Entry, batch: _Batch) -> bool:
         """Whether neither its `created` nor its dot can be known, as of nearly all that is offered."""
@@ -96,7 +118,7 @@ class Taking(Rows):
         numbers.last_added += 1
         numbers.last_position += 1
         added, position = numbers.last_added, numbers.last_position
-        stored = Entry(entry.created, entry.time, entry.body, entry.extra, dot, added, position)
+        stored = Entry(entry.created, entry.time, entry.body, entry.extra, dot, added, position, b"", entry.tombstone)
         batch.run.append((stored, True))
         batch.known[entry.created] = stored
         return stored
@@ -134,6 +156,7 @@ class Taking(Rows):
 
     def _take_further_dot(self, event: Entry, dot: Dot, batch: _Batch) -> None:
         self._numbers.last_position += 1
+        batch.has_tombstones |= bool(event.tombstone)
         batch.run.append((as_change(event, self._take_dot(dot, batch), self._numbers.last_position), False))
         if self._numbers.generations:
             batch.relabelled.append(event.created)
@@ -183,14 +206,19 @@ class Taking(Rows):
         """Take one that is known in part, after all before it are among the rows. Returns it if it is newly shown."""
         created = entry.created
         batch.known[created] = None
-        entry = Entry(created, entry.time, entry.body, entry.extra, dot)
+        batch.effects.created[created] = None
+        entry = structs.replace(entry, dot=dot, added=0, position=0)
         shown = self._shown(created)
         aside = self._aside_of(created) if self._numbers.conflicts else []
-        best = min([*([shown] if shown else []), *aside, entry], key=_preference)
-        if shown is not None and best is not shown:
+        copies = [*([shown] if shown else []), *aside, entry]
+        best = min(copies, key=_preference)
+        is_better = best is not shown
+        if any(copy.tombstone for copy in copies):
+            entry, best = entry.buried if entry.same_as(best) else entry, best.buried
+        if shown is not None and is_better:
             batch.is_revised = True
             self._replace(best)
-            if not best.same_as(shown):
+            if not shown.tombstone and not best.same_as(shown):
                 self._put_aside(shown, batch)
         lost = [claim.dot for claim in aside if claim.dot and not self._numbers.is_renewed(claim.dot[0])]
         claimed = dict.fromkeys([*lost, dot])
@@ -199,7 +227,7 @@ class Taking(Rows):
         if self._owner(dot) != created or not entry.same_as(best):
             self._put_aside(entry, batch)
         self._tidy(created)
-        return self._shown(created) if shown is None else None
+        return self._shown(created) if shown is None and not best.tombstone else None
 
     def _claim(self, dot: Dot, best: Entry, batch: _Batch) -> None:
         """Give the event of `best` this dot, unless a better one has it."""
@@ -222,6 +250,9 @@ class Taking(Rows):
         else:
             self._take_new(as_change(best, dot, 0), batch)
             batch.known[best.created] = None
+            if best.tombstone:
+                self._numbers.events -= 1
+                batch.has_tombstones = True
         self._flush(batch)
 
     def _lose(self, dot: Dot, rival: Entry, batch: _Batch) -> None:
@@ -232,10 +263,11 @@ class Taking(Rows):
         left = self._shown(rival.created)
         if left is not None and left.dot is None:
             self._hide(rival.created)
-            self._numbers.events -= 1
+            if not rival.tombstone:
+                self._numbers.events -= 1
 
     def _put_aside(self, copy: Entry, batch: _Batch) -> None:
-        claim = Entry(copy.created, copy.time, copy.body, copy.extra, copy.dot)
+        claim = structs.replace(copy, added=0, position=0, local=b"")
         if claim not in self._aside_of(copy.created):
             self._insert_aside(claim)
             self._numbers.conflicts += 1
@@ -250,7 +282,7 @@ class Taking(Rows):
         for claim in claims:
             if claim in lost:
                 continue
-            if any(claim.same_as(other) for other in kept):
+            if any(_says_it_too(other, claim) for other in kept):
                 self._remove_aside(claim)
                 self._numbers.conflicts -= 1
             else:
@@ -275,7 +307,7 @@ class Taking(Rows):
             has_one = {event.created for event in self._events_in(new)}
             for each in sorted(epoch for epoch in numbers.highest if stands_in(new, epoch)):
                 for event in self._events_in(each):
-                    if event.created not in has_one:
+                    if event.created not in has_one and not event.tombstone:
                         has_one.add(event.created)
                         self._take_further_dot(event, self._take_dot(None, batch), batch)
             return self._finish(batch)
@@ -285,6 +317,11 @@ class Taking(Rows):
         self._flush(batch)
         shown = self._shown(entry.created)
         sound = self._sound_dots(entry.created) if shown else []
+        if shown is not None and shown.tombstone and not sound:  # a dot would be for something that is not sent
+            if entry.rank < shown.rank:
+                self._replace(entry.buried)
+                batch.known[entry.created] = None
+            return None
         is_unheard = not batch.seq and entry.dot is not None and stands_in(batch.epoch, entry.dot[0])
         if shown is None or not sound or is_unheard:  # others hear of our renewal by the first dot
             return self._settle(entry, self._take_dot(None, batch), batch)
@@ -329,11 +366,20 @@ class Taking(Rows):
 
 def as_change(event: Entry, dot: Dot, position: int) -> Entry:
     """The same event, read as the change at `position`."""
-    return Entry(event.created, event.time, event.body, event.extra, dot, event.added, position)
+    return Entry(
+        event.created, event.time, event.body, event.extra, dot, event.added, position, event.local, event.tombstone
+    )
 
 
 def _preference(copy: Entry) -> tuple[int, bytes, bytes]:
     return *copy.rank, copy.extra
+
+
+def _says_it_too(other: Entry, claim: Entry) -> bool:
+    """Whether a claim is not needed beside the other: that the event was cleaned must stay known too."""
+    if claim.tombstone:
+        return bool(other.tombstone) and other.rank <= claim.rank
+    return claim.same_as(other)
 
 
 def _is_repeat(entry: Entry, known: Entry) -> bool:

@@ -20,6 +20,10 @@ MAX_HELD = 512
 """Connections that a greeting names."""
 
 Count = Annotated[int, Meta(ge=0, le=MAX_MS)]
+Version = int | list[int]
+"""Logux 0.1 counts its protocol in two numbers, all later ones in one."""
+# Not a tuple: msgspec 0.22 crashes when the garbage collector meets a union of a bounded number and a tuple of such.
+WireVersion = Count | Annotated[list[Count], Meta(min_length=2, max_length=2)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_FOREIGN_SEQ)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+\Z")]
@@ -49,14 +53,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Connect(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connect"):
-    protocol: Count
+    protocol: WireVersion
     node_id: Name
     synced: Count
     options: Options = Options()
 
 
 class Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connected"):
-    protocol: Count
+    protocol: WireVersion
     node_id: Name
     times: tuple[Count, Count]
     """When `connect` came and when it was answered, by the answering end's clock, in ms."""
@@ -95,6 +99,18 @@ class Debug(msgspec.Struct, frozen=True, array_like=True, tag_field="message", t
     text: Any = None
 
 
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="ready"):
+    """Protocol 7 only: the first `sync` messages, if there were any, are out."""
+
+    added: Count
+
+
+class Duilian(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="duilian"):
+    """The first line of a Chinese couplet; whoever knows the second one says it."""
+
+    line: str
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """An event that this end does not take. It is acknowledged, stays a hole, and blocks nothing behind it."""
 
@@ -116,9 +132,9 @@ class Custom(msgspec.Struct, frozen=True):
     items: tuple[Any, ...]
 
 
-Message = Connect | Connected | Have | Synced | Ping | Pong | Error | Headers | Debug | Sync | Custom
+Message = Connect | Connected | Have | Synced | Ping | Pong | Error | Headers | Debug | Ready | Duilian | Sync | Custom
 
-PLAIN: dict[str, type[Any]] = {
+PEER_MESSAGES: dict[str, type[Any]] = {
     "connect": Connect,
     "connected": Connected,
     "have": Have,
@@ -129,7 +145,7 @@ PLAIN: dict[str, type[Any]] = {
     "headers": Headers,
     "debug": Debug,
 }
-"""Messages whose items are the fields of a struct; `sync` and own messages are read otherwise."""
+"""Messages between nodes whose items are the fields of a struct; `sync` and own messages are read otherwise."""
 
 
 def name_of(message: Message) -> str:

@@ -1,160 +1,102 @@
-"""The dialect that Logux calls protocol 5, with the meta keys that PeerSync adds."""
+"""The dialect of @logux/core 0.10, which @logux/server and @logux/client use: protocol 5."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from peers.created import MAX_MS, Created, check_created
-from peers.entry import Entry, check_event, check_extra
-from peers.sync_error import MAX_SHOWN, SyncError
-from peers.wire.messages import MAX_BATCH, PLAIN, Connected, Custom, Label, Message, Refusal, Seq, Sync, name_of
+from peers.entry import Entry
+from peers.wire.dialect import RelativeDialect
+from peers.wire.logux_dialect import LoguxDialect, extra_from_logux, meta_for_logux, read_meta
 
-_MESSAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/-]{0,63}")
-_NO_RAW = msgspec.Raw(b"")
-
-
-class WireMeta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The meta of one event in a `sync`. `id` and `time` are relative to the connection's base time."""
-
-    id: int | Annotated[list[int | str], Meta(max_length=3)]
-    time: int
-    dot: tuple[Label, Seq] | None = None
-    app: msgspec.Raw = _NO_RAW
-    """The application's own keys, as their bytes came."""
+_read_time = msgspec.json.Decoder(float).decode
 
 
-_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_string = msgspec.json.Decoder(str).decode
-_decode_number = msgspec.json.Decoder(Annotated[int, Meta(ge=0, le=MAX_MS)]).decode
-_decode_meta = msgspec.json.Decoder(WireMeta).decode
-_decode_plain = {name: msgspec.json.Decoder(kind).decode for name, kind in PLAIN.items()}
-_encode = msgspec.json.Encoder().encode
+class TimedDialect(RelativeDialect, LoguxDialect):
+    """What protocols 5 and 7 share: meta travels, its `time` relative and fixed, and an id stays what it is."""
 
+    keeps_early = True
+    breaks_early = False
 
-class Protocol5:
-    """Turns messages into frames and back, for one connection: what is sent depends on who is at its two ends.
+    def fixed(self, entry: Entry) -> Entry:
+        if not self.time_fix:
+            return entry
+        time = _checked_time(entry.time + self.time_fix)
+        return Entry(entry.created, time, entry.body, entry.extra)
 
-    Times are relative to the second number of `connected`. Where both ends said one, each counts from its own.
-    """
+    def why_not_sent(self, entry: Entry) -> str | None:
+        """An object with a number under `length` is a list to a Logux server, and no event."""
+        for text in (entry.body, entry.extra):
+            if b'"length"' in text:
+                length = msgspec.json.decode(text).get("length")
+                if isinstance(length, (int, float)) and not isinstance(length, bool):
+                    return f"event {list(entry.created)} has a number under `length`, which Logux servers do not take"
+        return None
 
-    number = 5
-
-    def __init__(self, node_id: str) -> None:
-        self.node_id = node_id
-        self.other_node_id: str | None = None
-        self._said_time: int | None = None
-        self._heard_time: int | None = None
-
-    @property
-    def knows_base(self) -> bool:
-        """Whether a `connected` was said or heard: before it no event can be read."""
-        return self._said_time is not None or self._heard_time is not None
-
-    @property
-    def sending_base(self) -> int:
-        """What the times that we send count from, in ms."""
-        return self._said_time if self._said_time is not None else self._heard_time or 0
-
-    @property
-    def taking_base(self) -> int:
-        """What the times that we are sent count from, in ms."""
-        return self._heard_time if self._heard_time is not None else self._said_time or 0
-
-    def encode(self, message: Message) -> bytes:
-        """The frame of `message`. Raises ValueError if it holds what JSON cannot say."""
-        if isinstance(message, Sync):
-            return _encode(["sync", message.added, *self._encode_entries(message.entries)])
-        if isinstance(message, Connected):
-            self._said_time = message.times[1]
-        try:
-            return _encode([message.name, *message.items] if isinstance(message, Custom) else message)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise ValueError(f"message {name_of(message)} cannot be written as JSON: {error}") from None
-
-    def decode(self, frame: bytes) -> Message:
-        """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of what was wrong."""
-        try:
-            items = _decode_items(frame)
-            name = _decode_string(items[0])
-            if name == "sync":
-                return self._decode_sync(items, frame)
-            if name in _decode_plain:
-                message: Message = _decode_plain[name](frame)
-                if isinstance(message, Connected):
-                    self._heard_time = message.times[1]
-                return message
-            if _MESSAGE_NAME.fullmatch(name):
-                return Custom(name, tuple(msgspec.json.decode(item) for item in items[1:]))
-        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError, ValueError):
-            raise wrong_format(frame) from None
-        raise wrong_format(frame)
-
-    def _encode_entries(self, entries: Sequence[Entry]) -> list[Any]:
+    def pairs(self, entries: Sequence[Entry]) -> list[Any]:
         items: list[Any] = []
+        shift = self.sending_base + self.time_fix
         for entry in entries:
-            meta = WireMeta(
-                id=self._encode_id(entry.created),
-                time=entry.time - self.sending_base,
-                dot=entry.dot,
-                app=msgspec.Raw(entry.extra) if entry.extra else _NO_RAW,
-            )
             items.append(msgspec.Raw(entry.body))
-            items.append(meta)
+            items.append(meta_for_logux(entry, self.write_id(entry.created), entry.time - shift))
         return items
 
-    def _decode_sync(self, items: list[msgspec.Raw], frame: bytes) -> Sync:
-        if len(items) < 2 or len(items) % 2 or len(items) > 2 + 2 * MAX_BATCH:
-            raise wrong_format(frame)
-        entries: list[Entry] = []
-        refusals: list[Refusal] = []
-        for index in range(2, len(items), 2):
-            meta = _decode_meta(items[index + 1])
-            created = self._decode_id(meta.id)
-            try:
-                entries.append(self._decode_entry(bytes(items[index]), meta, created))
-            except ValueError as error:
-                refusals.append(Refusal(f"event {list(created)}: {error}"[:MAX_SHOWN]))
-        return Sync(_decode_number(items[1]), tuple(entries), tuple(refusals))
-
-    def _decode_entry(self, body: bytes, meta: WireMeta, created: Created) -> Entry:
+    def read_pair(self, body: bytes, second: bytes) -> Entry:
+        keys, (wire_id, time) = read_meta(second, {"id": self.id_decoder, "time": _read_time})
+        created = self.read_id(wire_id)
         check_created(created)
-        check_event(body)
-        time = meta.time + self.taking_base
-        if not 0 <= time <= MAX_MS:
-            raise ValueError(f"the time {time} is out of range")
-        extra = bytes(meta.app)
-        return Entry(created, time, body, check_extra(extra) if extra else b"", meta.dot)
+        return Entry(created, _checked_time(int(time // 1) + self.taking_base), body, extra_from_logux(keys))
 
-    def _encode_id(self, created: Created) -> int | list[int | str]:
+    def id_decoder(self, text: msgspec.Raw) -> Any:
+        """The value of an id on the wire. Raises msgspec.DecodeError."""
+        raise NotImplementedError
+
+    def write_id(self, created: Created) -> Any:
+        """What stands for a `created` on the wire."""
+        raise NotImplementedError
+
+    def read_id(self, wire_id: Any) -> Created:
+        """The `created` of an id. Raises ValueError."""
+        raise NotImplementedError
+
+
+_read_number_or_list = msgspec.json.Decoder(int | list[int | str]).decode
+
+
+class Protocol5(TimedDialect):
+    """An id on the wire is relative: a number, or [ms, n], if the sender made the event, else [ms, node id, n]."""
+
+    protocol = 5
+
+    def id_decoder(self, text: msgspec.Raw) -> Any:
+        wire_id = _read_number_or_list(text)
+        match wire_id:
+            case int() | [int(), int()] | [int(), str(), int()]:
+                return wire_id
+        raise msgspec.ValidationError("an id is ms, [ms, n] or [ms, node id, n]")
+
+    def write_id(self, created: Created) -> Any:
         ms, node_id, n = created
         shift = ms - self.sending_base
         if node_id != self.node_id:
-            return [shift, node_id, n]
-        return [shift, n] if n else shift
+            return shift, node_id, n
+        return (shift, n) if n else shift
 
-    def _decode_id(self, wire_id: int | list[int | str]) -> Created:
-        if isinstance(wire_id, int):
-            return wire_id + self.taking_base, self._origin(), 0
-        shift = wire_id[0] if wire_id else None
-        if len(wire_id) == 2 and isinstance(shift, int) and isinstance(n := wire_id[1], int):
-            return shift + self.taking_base, self._origin(), n
-        if len(wire_id) == 3 and isinstance(shift, int):
-            _, node_id, n = wire_id
-            if isinstance(node_id, str) and isinstance(n, int):
+    def read_id(self, wire_id: Any) -> Created:
+        match wire_id:
+            case int(shift):
+                return shift + self.taking_base, self.other_node_id or "", 0
+            case [shift, n]:
+                return shift + self.taking_base, self.other_node_id or "", n
+            case [shift, node_id, n]:
                 return shift + self.taking_base, node_id, n
         raise ValueError(f"{wire_id} is no id")
 
-    def _origin(self) -> str:
-        if self.other_node_id is None:
-            raise ValueError("a short id before the other end said its name")
-        return self.other_node_id
 
-
-def wrong_format(frame: bytes) -> SyncError:
-    """The error for a frame that cannot be read; it shows no more of it than MAX_SHOWN characters."""
-    return SyncError("wrong-format", frame[: 4 * MAX_SHOWN].decode(errors="replace")[:MAX_SHOWN])
+def _checked_time(time: int) -> int:
+    if not 0 <= time <= MAX_MS:
+        raise ValueError(f"the time {time} is out of range")
+    return time

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from peers.connections.address import Target, parse_address, show_address
+from peers.connections.address import Target, parse_address, parse_url, show_address
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,54 @@ def test_takes_port_0_where_it_listens(address: str, host: str) -> None:
 def test_refuses_a_bad_address_to_listen_on_too(address: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         parse_address(address, is_dialled=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "uri"),
+    [
+        ("ws://kitchen:80", "ws://kitchen:80/"),
+        ("ws://kitchen:1234/logux?a=1&b=%20", "ws://kitchen:1234/logux?a=1&b=%20"),
+        ("wss://logux.example.com/", "wss://logux.example.com:443/"),
+        ("ws://kitchen?a", "ws://kitchen:80/?a"),
+        ("wss://[::1]/x", "wss://[::1]:443/x"),
+        ("ws://[::1]:8080/x", "ws://[::1]:8080/x"),
+        ("ws://[fe80::1%25eth0]:80/", "ws://[fe80::1]:80/"),
+    ],
+)
+def test_reads_a_url(url: str, uri: str) -> None:
+    target = parse_url(url)
+
+    assert target.uri == uri
+    assert target.is_secure == uri.startswith("wss:")
+
+
+def test_a_url_keeps_the_scope_of_its_host() -> None:
+    assert parse_url("ws://[fe80::1%25eth0]:80/") == parse_url("ws://[fe80::1%eth0]:80/")
+    assert parse_url("ws://[fe80::1%25eth0]:80/").host == "fe80::1%eth0"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://kitchen:80/", "not a URL that can be dialled"),
+        ("WS://kitchen", "not a URL that can be dialled"),
+        ("ws://user:secret@kitchen/", "without a user"),
+        ("ws://kitchen/#there", "without a #fragment"),
+        ("ws://", "is not an address"),
+        ("ws:///path", "is not an address"),
+        ("ws://kitchen:/", "is not an address"),
+        ("ws://kitchen:0/", "from 1 to 65535"),
+        ("ws://::1/", "IPv6"),
+        ("ws://a b/", "no host name"),
+        ("ws://kitchen/a b", "without spaces"),
+        ("ws://kitchen/\r\nX: y", "without spaces"),
+        ("ws://kitchen/ä", "without spaces"),
+        ("ws://kitchen/" + "a" * 3000, "at most 2048"),
+    ],
+)
+def test_refuses_a_bad_url_with_a_sentence(url: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        parse_url(url)
 
 
 @pytest.mark.parametrize(

@@ -39,15 +39,48 @@ def test_opens_at_both_ends(pair: LocalPair, seen: list[Any]) -> None:
     assert seen == [("left", "connecting"), ("right", "connect"), ("left", "connect")]
 
 
-def test_closes_at_both_ends_and_says_why(pair: LocalPair, seen: list[Any]) -> None:
+@pytest.mark.parametrize(("own", "other"), [("left", "right"), ("right", "left")])
+def test_closes_at_both_ends_and_says_why(pair: LocalPair, seen: list[Any], own: str, other: str) -> None:
     pair.left.connect()
     seen.clear()
 
-    pair.right.disconnect("tired")
-    pair.right.disconnect("again")
+    getattr(pair, own).disconnect("tired")
+    getattr(pair, own).disconnect("again")
 
     assert not pair.left.connected and not pair.right.connected
-    assert seen == [("right", "disconnect", "tired"), ("left", "disconnect", "tired")]
+    assert seen == [(own, "disconnect", "tired"), (other, "disconnect", "tired")]
+
+
+def test_each_end_knows_the_other(pair: LocalPair) -> None:
+    assert pair.left.other is pair.right and pair.right.other is pair.left
+
+
+def test_closing_what_is_closed_is_harmless(pair: LocalPair, seen: list[Any]) -> None:
+    pair.left.disconnect("never opened")
+    pair.right.disconnect("never opened")
+
+    assert seen == []
+
+
+def test_a_frame_has_arrived_when_send_returns_and_is_not_copied(pair: LocalPair, seen: list[Any]) -> None:
+    frame = bytes(bytearray(b"[1]"))
+    pair.left.connect()
+
+    pair.left.send(frame)
+
+    assert seen[-1][2] is frame
+
+
+def test_both_ends_are_open_when_the_first_hears_of_it(pair: LocalPair) -> None:
+    states: list[tuple[bool, bool]] = []
+    for end in (pair.left, pair.right):
+        end.on("connect", lambda: states.append((pair.left.connected, pair.right.connected)))
+        end.on("disconnect", lambda _: states.append((pair.left.connected, pair.right.connected)))
+
+    pair.left.connect()
+    pair.right.disconnect()
+
+    assert states == [(True, True), (True, True), (False, False), (False, False)]
 
 
 def test_frames_arrive_in_order(pair: LocalPair, seen: list[Any]) -> None:
@@ -100,10 +133,12 @@ def test_mistakes_are_told(pair: LocalPair) -> None:
         pair.left.send(b"1")
     with pytest.raises(RuntimeError, match="only the end that dialled"):
         pair.right.connect()
-    pair.left.disconnect()
     pair.left.connect()
     with pytest.raises(RuntimeError, match="already established"):
         pair.left.connect()
+    pair.left.disconnect()
+    with pytest.raises(RuntimeError, match="started before sending"):
+        pair.right.send(b"1")
 
 
 def test_a_paused_end_reads_when_it_is_resumed(pair: LocalPair, seen: list[Any]) -> None:

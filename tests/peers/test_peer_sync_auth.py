@@ -10,7 +10,7 @@ import pytest
 from pair import NOW_MS, Pair, Stranger, hello, sentences, wire_event
 
 from peers.later import Later
-from peers.sync_core import HANDSHAKE_MS, MAX_QUEUED
+from peers.sync_core import HANDSHAKE_MS, MAX_QUEUED, QUEUED_BEFORE_PAUSE
 from peers.sync_error import SyncError
 
 
@@ -55,7 +55,7 @@ def test_shows_the_credentials_and_asks_auth() -> None:
 def test_turns_away_whom_auth_refuses() -> None:
     pair = Pair(right={"auth": lambda _credentials, _node_id: False}).catch().connect()
 
-    assert pair.right_sent == [["error", "wrong-credentials", None]]
+    assert pair.right_sent == [["error", "wrong-credentials"]]
     assert pair.right_errors == ["left: wrong-credentials (Wrong credentials)"]
     assert pair.left_errors == ["the other end sent wrong-credentials (Wrong credentials)"]
     assert not pair.left.connected and not pair.right.authenticated
@@ -66,7 +66,7 @@ def test_the_end_that_dialled_may_refuse_the_other() -> None:
     pair.right.log.add({"type": "secret"})
     pair.connect()
 
-    assert pair.left_sent[1:] == [["error", "wrong-credentials", None]]
+    assert pair.left_sent[1:] == [["error", "wrong-credentials"]]
     assert pair.left.log.types == []
     assert not pair.right.connected
 
@@ -149,7 +149,7 @@ def test_an_auth_that_raises_lets_nobody_in(kind: str) -> None:
     with pytest.raises(ValueError, match="no password file"):
         stranger.say("connect", 5, "left", 0, {"peer": hello()})
 
-    assert stranger.heard == [["error", "wrong-credentials", None]]
+    assert stranger.heard == [["error", "wrong-credentials"]]
     assert not stranger.connected
 
 
@@ -159,7 +159,7 @@ def test_auth_may_refuse_with_an_error_of_its_own() -> None:
 
     stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()})
 
-    assert stranger.heard == [["error", "bruteforce", None]]
+    assert stranger.heard == [["error", "bruteforce"]]
     assert not stranger.connected
 
 
@@ -204,12 +204,26 @@ def test_nothing_that_waited_is_taken_from_whom_auth_refuses() -> None:
 
     auth.verdict.set(False)
 
-    assert stranger.heard == [["error", "wrong-credentials", None]]
+    assert stranger.heard == [["error", "wrong-credentials"]]
     assert stranger.log.types == []
 
 
-def test_only_so_many_messages_wait() -> None:
+def test_reads_no_more_messages_than_may_wait() -> None:
+    auth = Kept()
+    stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()})
+
+    for _ in range(2 * QUEUED_BEFORE_PAUSE):
+        stranger.say("ping", 1)
+    waiting = len(stranger.role._queued)
+    auth.verdict.set(True)
+
+    assert waiting == QUEUED_BEFORE_PAUSE
+    assert stranger.heard.count(["pong", 0]) == 2 * QUEUED_BEFORE_PAUSE
+
+
+def test_only_so_many_messages_wait_from_a_connection_that_does_not_pause() -> None:
     stranger = Stranger(auth=Kept()).say("connect", 5, "left", 0, {"peer": hello()})
+    stranger.role.connection.pause = lambda: None  # type: ignore[method-assign]
 
     for _ in range(MAX_QUEUED):
         stranger.say("ping", 1)

@@ -50,7 +50,7 @@ GOOD = {"peer": hello()}
         b'["headers",[]]',
         b'["debug"]',
         b'["connect"]',
-        b'["connect",[0,1],"left",0]',
+        b'["connect",[0],"left",0]',
         b'["connect","5","left",0]',
         b'["connect",-99999999999999999999999,"left",0]',
         b'["connect",5,null,0]',

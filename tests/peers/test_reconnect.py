@@ -6,11 +6,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from pair import RecordedConnection
+from pair import RecordedConnection, Stranger
 
 from peers.clock import ManualClock
 from peers.connections.local_pair import LocalPair
 from peers.connections.reconnect import Reconnect, retry_delay
+from peers.peer_sync import PeerSync
+from peers.sync_error import FATAL
 
 
 class Door(RecordedConnection):
@@ -53,8 +55,11 @@ def test_passes_everything_through() -> None:
     door = Door()
     reconnect = door.wrap()
     seen: list[Any] = []
-    reconnect.on("message", seen.append)
+    undo = reconnect.on("message", seen.append)
+    reconnect.on("disconnect", seen.append)
+    assert not reconnect.connected
     reconnect.connect()
+    assert reconnect.connected and door.connected
     reconnect.pause()
     door.local.right.send(b"1")
     assert seen == []
@@ -62,8 +67,13 @@ def test_passes_everything_through() -> None:
     reconnect.resume()
     reconnect.send(b"2")
 
-    assert seen == [b"1"]
+    undo()
+    door.local.right.send(b"3")
+    reconnect.disconnect("enough")
+
+    assert seen == [b"1", "enough"]
     assert door.sent == [2]
+    assert not reconnect.connected and not door.connected
     assert reconnect.address == door.address
     assert reconnect.dialled
 
@@ -91,6 +101,20 @@ def test_waits_longer_after_each_failure_up_to_a_limit() -> None:
     assert 1_000 <= pauses[1] <= 2_000
     assert 2_000 <= pauses[2] <= 4_000
     assert all(2_500 <= pause <= 5_000 for pause in pauses[3:])
+
+
+def test_waits_from_1_to_5_seconds_and_never_gives_up_unless_told_otherwise() -> None:
+    door = Door(is_open=False)
+    reconnect = door.wrap()
+    reconnect.connect()
+
+    door.clock.advance(600_000)
+
+    pauses = [later - earlier for earlier, later in zip(door.times, door.times[1:], strict=False)]
+    assert 500 <= pauses[0] <= 1_000
+    assert all(2_500 <= pause <= 5_000 for pause in pauses[3:])
+    assert max(pauses) > 4_500
+    assert len(pauses) >= 120 and reconnect.reconnecting
 
 
 def test_waits_shortly_again_after_a_success() -> None:
@@ -131,7 +155,8 @@ def test_gives_up_after_so_many_attempts(attempts: int) -> None:
     door.clock.advance(60_000)
 
     assert door.connects == attempts
-    assert not reconnect.reconnecting
+    assert not reconnect.reconnecting and not reconnect.connecting
+    assert reconnect.failures == 0
     assert door.clock.waiting == 0
 
 
@@ -146,6 +171,22 @@ def test_makes_as_many_attempts_after_a_loss(attempts: int) -> None:
     door.clock.advance(60_000)
 
     assert door.connects == 1 + attempts
+
+
+def test_a_success_gives_all_attempts_back() -> None:
+    door = Door(is_open=False)
+    reconnect = door.wrap(attempts=3)
+    reconnect.connect()
+    door.clock.advance(1_000)
+    door.is_open = True
+    door.clock.advance(5_000)
+    assert reconnect.connected and door.connects == 3
+    door.is_open = False
+
+    door.local.right.disconnect()
+    door.clock.advance(60_000)
+
+    assert door.connects == 3 + 3
 
 
 def test_may_be_started_again_after_giving_up() -> None:
@@ -184,7 +225,43 @@ def test_stays_closed_when_it_was_closed_while_it_waited() -> None:
     assert door.clock.waiting == 0
 
 
-@pytest.mark.parametrize("reason", ["timeout", "error"])
+def test_is_reconnecting_from_connect_to_disconnect() -> None:
+    reconnect = Door().wrap()
+
+    seen = [reconnect.reconnecting]
+    reconnect.connect()
+    seen.append(reconnect.reconnecting)
+    reconnect.disconnect()
+    seen.append(reconnect.reconnecting)
+
+    assert seen == [False, True, False]
+
+
+def test_is_connecting_until_it_is_open() -> None:
+    door = Door()
+    reconnect = door.wrap()
+    seen = [reconnect.connecting]
+    door.on("connecting", lambda: seen.append(reconnect.connecting))
+    reconnect.on("connect", lambda: seen.append(reconnect.connecting))
+
+    reconnect.connect()
+
+    assert seen == [False, True, False]
+
+
+def test_is_connecting_until_the_attempt_has_failed() -> None:
+    door = Door(is_open=False)
+    reconnect = door.wrap()
+    reconnect.connect()
+
+    door.local.left._emitter.emit("connecting")
+    began = reconnect.connecting
+    door.local.left._emitter.emit("disconnect", "refused")
+
+    assert began and not reconnect.connecting
+
+
+@pytest.mark.parametrize("reason", ["timeout", "error", "freeze"])
 def test_keeps_trying_after_a_passing_trouble(reason: str) -> None:
     door = Door()
     reconnect = door.wrap()
@@ -280,6 +357,74 @@ def test_destroy_leaves_nothing() -> None:
     assert door.connects == 1
     assert door.listeners == 0
     assert door.clock.waiting == 0
+
+
+def test_destroy_tells_the_other_end_why_and_stops_whatever_the_reason() -> None:
+    door = Door()
+    reasons: list[str] = []
+    door.local.right.on("disconnect", reasons.append)
+    reconnect = door.wrap()
+    reconnect.connect()
+
+    reconnect.destroy("timeout")
+    reconnect.destroy("again")
+    door.clock.advance(60_000)
+
+    assert reasons == ["timeout"]
+    assert door.connects == 1 and not reconnect.reconnecting
+    assert door.clock.waiting == door.listeners == 0
+
+
+def test_destroy_of_what_was_never_open_is_harmless() -> None:
+    door = Door()
+
+    door.wrap().destroy()
+
+    assert door.listeners == 0
+
+
+def test_destroy_during_an_attempt_ends_it() -> None:
+    door = Door(is_open=False)
+    reconnect = door.wrap()
+    reconnect.connect()
+    door.local.left._emitter.emit("connecting")
+
+    reconnect.destroy()
+    door.clock.advance(60_000)
+
+    assert door.connects == 1 and not reconnect.connecting
+
+
+@pytest.mark.parametrize("error", sorted(FATAL))
+def test_a_role_that_receives_a_fatal_error_stops_it(error: str) -> None:
+    stranger, reconnect = dialled_role()
+
+    stranger.say_raw(b'["error","%s"]' % error.encode())
+    stranger.clock.advance(60_000)
+
+    assert not reconnect.reconnecting and not reconnect.connected
+
+
+@pytest.mark.parametrize("error", ["timeout", "wrong-format", "bruteforce"])
+def test_a_role_that_receives_another_error_leaves_it_at_work(error: str) -> None:
+    stranger, reconnect = dialled_role()
+
+    stranger.say_raw(b'["error","%s"]' % error.encode())
+    assert not reconnect.connected
+    stranger.clock.advance(1_000)
+
+    assert reconnect.reconnecting and reconnect.connected
+
+
+def dialled_role() -> tuple[Stranger, Reconnect]:
+    """A role over a Reconnect that has dialled a stranger."""
+    stranger = Stranger(dials=False, connects=False)
+    stranger.role.destroy()
+    reconnect = Reconnect(stranger.connection, clock=stranger.clock, random=Random(1))
+    stranger.role = PeerSync("home", stranger.log, reconnect, clock=stranger.clock, random=Random(2))
+    stranger.role.catch(stranger.errors.append)
+    reconnect.connect()
+    return stranger, reconnect
 
 
 def test_delays_are_spread_over_half_their_length() -> None:

@@ -115,8 +115,8 @@ def make_wrong_ranges(path: Path) -> None:
         (lambda path: path.write_text("dear diary" * 100), "not a log, or is damaged; move it away"),
         (lambda path: path.write_bytes(b"SQLite format 3\0"), "not a log, or is damaged; move it away"),
         (make_foreign, "belongs to another program; move it away"),
-        (make_newer, "newer release .layout 2, this one knows 1.; install that release"),
-        (make_newer_in_the_wal, "newer release .layout 2, this one knows 1.; install that release"),
+        (make_newer, "newer release .layout 3, this one knows 2.; install that release"),
+        (make_newer_in_the_wal, "newer release .layout 3, this one knows 2.; install that release"),
         (make_without_a_table, "no such table.*it is damaged: put a copy"),
         (make_truncated, "malformed; it is damaged: put a copy"),
         (make_scribbled, "it is damaged: put a copy"),
@@ -349,7 +349,7 @@ def test_the_numbers_do_not_come_from_the_rows(tmp_path: Path) -> None:
         ("SELECT epoch FROM changes WHERE created = ? AND added IS NULL", "further_by_created (created=?)"),
         ("SELECT min(position) FROM changes WHERE epoch = ? AND seq BETWEEN ? AND ?", "COVERING INDEX changes_by_dot"),
         (
-            "SELECT * FROM changes WHERE added IS NOT NULL AND (time, created) > (?, ?) AND added > ?"
+            "SELECT * FROM changes WHERE body IS NOT NULL AND (time, created) > (?, ?) AND added > ?"
             " ORDER BY time, created LIMIT ?",
             "changes_by_order ((time,created)>(?,?))",
         ),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from web_socket_room import Record, Room, as_coroutine, channel_of, raw_wire, settled
 
-from peers.connections import web_socket_connection
+from peers.connections import channel as channel_module
 from peers.connections.connection import Connection
 from peers.connections.web_socket import MAX_FRAME, WebSocketNetwork
 
@@ -243,7 +243,7 @@ def test_disconnecting_from_an_end_that_does_not_read_takes_a_second(room: Room)
     room.run(wire.wait_closed())
 
     assert told < 0.5
-    assert time.monotonic() - begin < 2 * web_socket_connection.CLOSE_SECONDS
+    assert time.monotonic() - begin < 2 * channel_module.CLOSE_SECONDS
 
 
 def test_a_killed_peer_is_one_event_and_no_noise(
@@ -259,10 +259,10 @@ def test_a_killed_peer_is_one_event_and_no_noise(
 
     assert left.events in ([("disconnect", "lost: reset")], [("disconnect", "lost")])
     assert right.reasons == ["lost"]
-    assert [record.levelno for record in caplog.records if record.name == web_socket_connection.__name__] == [
+    assert [record.levelno for record in caplog.records if record.name == channel_module.__name__] == [
         logging.DEBUG
     ] * 2
-    assert {record.name for record in caplog.records} <= {web_socket_connection.__name__, "asyncio"}
+    assert {record.name for record in caplog.records} <= {channel_module.__name__, "asyncio"}
     assert capfd.readouterr().err == ""
 
 

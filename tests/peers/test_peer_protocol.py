@@ -31,15 +31,15 @@ from peers.wire.messages import (
     Synced,
     name_of,
 )
-from peers.wire.protocol_5 import Protocol5
+from peers.wire.peer_protocol import PeerProtocol
 from peers.wire.vectors import read_vector, write_vector
 
 BASE_MS = 1_000_000
 
 
-def two_ends(base_ms: int = BASE_MS) -> tuple[Protocol5, Protocol5]:
+def two_ends(base_ms: int = BASE_MS) -> tuple[PeerProtocol, PeerProtocol]:
     """The dialects of `left` and of `right`, which answered at `base_ms`."""
-    left, right = Protocol5("left"), Protocol5("right")
+    left, right = PeerProtocol("left"), PeerProtocol("right")
     left.other_node_id, right.other_node_id = "right", "left"
     left.decode(right.encode(Connected(5, "right", (base_ms, base_ms))))
     return left, right
@@ -79,7 +79,7 @@ def entry(ms: int, node_id: str = "left", n: int = 0, **more: Any) -> Entry:
         (Ping(1), ["ping", 1]),
         (Pong(0), ["pong", 0]),
         (Error("timeout", 5_000), ["error", "timeout", 5_000]),
-        (Error("wrong-credentials"), ["error", "wrong-credentials", None]),
+        (Error("wrong-credentials"), ["error", "wrong-credentials"]),
         (Headers({"env": "development"}), ["headers", {"env": "development"}]),
         (Debug("error", "a trace"), ["debug", "error", "a trace"]),
         (Custom("wave", ("left", 2)), ["wave", "left", 2]),
@@ -119,7 +119,7 @@ def test_an_event_and_its_meta(sent: Entry, meta: dict[str, Any]) -> None:
 
 
 def test_items_at_the_end_that_nobody_knows_are_ignored() -> None:
-    assert Protocol5("left").decode(b'["ping",1,"later versions"]') == Ping(1)
+    assert PeerProtocol("left").decode(b'["ping",1,"later versions"]') == Ping(1)
 
 
 def test_meta_keys_that_nobody_knows_are_ignored() -> None:
@@ -131,7 +131,7 @@ def test_meta_keys_that_nobody_knows_are_ignored() -> None:
 
 
 def test_without_a_connected_times_are_absolute() -> None:
-    left, right = Protocol5("left"), Protocol5("right")
+    left, right = PeerProtocol("left"), PeerProtocol("right")
     right.other_node_id = "left"
 
     frame = left.encode(Sync(1, (entry(7),)))
@@ -141,7 +141,7 @@ def test_without_a_connected_times_are_absolute() -> None:
 
 
 def test_where_both_ends_said_connected_each_counts_from_its_own() -> None:
-    left, right = Protocol5("left"), Protocol5("right")
+    left, right = PeerProtocol("left"), PeerProtocol("right")
     left.other_node_id, right.other_node_id = "right", "left"
     right.decode(left.encode(Connected(5, "left", (100, 100))))
     left.decode(right.encode(Connected(5, "right", (900, 900))))
@@ -155,14 +155,14 @@ def test_where_both_ends_said_connected_each_counts_from_its_own() -> None:
 
 def test_a_short_id_before_the_other_end_said_its_name_is_of_the_wrong_format() -> None:
     with pytest.raises(SyncError, match="Wrong message format"):
-        Protocol5("right").decode(b'["sync",1,{"type":"a"},{"id":0,"time":0}]')
+        PeerProtocol("right").decode(b'["sync",1,{"type":"a"},{"id":0,"time":0}]')
 
 
 @pytest.mark.parametrize("value", [object(), {1j: 2}, "\ud800"], ids=["object", "key", "surrogate"])
 def test_what_json_cannot_say_is_a_value_error(value: Any) -> None:
     for message in (Custom("own", (value,)), Error("own", value), Headers({"a": value})):
         with pytest.raises(ValueError, match="cannot be written as JSON"):
-            Protocol5("left").encode(message)
+            PeerProtocol("left").encode(message)
 
 
 def test_a_vector_over_the_limit_claims_less_and_the_newest_first() -> None:
@@ -255,7 +255,7 @@ def test_every_vector_comes_back_as_it_was_sent(first: list[tuple[int, int]], se
 
 def take(frame: bytes) -> None:
     """It is a message that can be named, or of the wrong format and can be told so."""
-    for dialect in (*two_ends(), Protocol5("home")):
+    for dialect in (*two_ends(), PeerProtocol("home")):
         try:
             message = dialect.decode(frame)
         except SyncError as error:
@@ -305,7 +305,7 @@ def test_any_json_is_a_message_or_of_the_wrong_format(message: tuple[str, list[A
 def test_any_damaged_message_is_a_message_or_of_the_wrong_format(
     message: Message, place: int, other: bytes, lost: int
 ) -> None:
-    frame = Protocol5("left").encode(message)
+    frame = PeerProtocol("left").encode(message)
     place %= len(frame) + 1
 
     take(frame[:place] + other + frame[place + lost :])

@@ -1,4 +1,4 @@
-"""A connection over one WebSocket after another: its states, its queues and their limits."""
+"""A connection over one wire after another: its states, its queues and their limits, whatever its bytes look like."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from peers.clock import Undo
-from peers.connections.address import Target
 from peers.emitter import Emitter
 
 SEND_BYTES = 16 * 1024 * 1024
@@ -24,6 +23,7 @@ REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries at most 125 bytes, 
 
 # Close codes of RFC 6455, 7.4.1
 NORMAL_CLOSURE = 1000
+GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 
@@ -40,7 +40,7 @@ class WireError(Exception):
 
 
 class Wire(Protocol):
-    """An open WebSocket, as its channel needs it. It calls the channel's `on_bytes` and `on_lost`."""
+    """An open socket that carries frames, as its channel needs it. It calls the channel's `on_bytes` and `on_lost`."""
 
     channel: Channel | None
 
@@ -52,13 +52,13 @@ class Wire(Protocol):
         """The next frame. Raises WireError when there will be none."""
 
     def write_frames(self, frames: list[bytes]) -> None:
-        """Write text frames in one go; dropped once it is closing."""
+        """Write frames in one go; dropped once it is closing."""
 
     async def drain(self) -> None:
         """Wait until the socket has taken what was written. Raises OSError if it is lost."""
 
     async def close(self, code: int, reason: str) -> None:
-        """Say goodbye, and wait for the answer. `reason` has at most REASON_BYTES."""
+        """Say goodbye, and wait for the answer. `reason` has at most REASON_BYTES, for wires that can carry one."""
 
     def abort(self) -> None:
         """Drop it at once, with all that is still to be written. Harmless when it is lost."""
@@ -67,15 +67,16 @@ class Wire(Protocol):
         """Wait until its socket is gone."""
 
 
+Reach = Callable[[], Coroutine[Any, Any, Wire]]
+"""Dials. Raises WireError, and nothing else, however it fails."""
+
+
 class Wiring(Protocol):
-    """What a connection asks of its network: the loop, a wire, and somebody who waits for its tasks."""
+    """What a connection asks of its network: the loop, and somebody who waits for its tasks."""
 
     loop: asyncio.AbstractEventLoop
     is_closed: bool
     channels: dict[Channel, None]
-
-    async def reach(self, target: Target) -> Wire:
-        """Dial. Raises WireError, and nothing else, however it fails."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run it as a task, which `close` of the network waits for."""
@@ -84,7 +85,7 @@ class Wiring(Protocol):
 class Channel:
     """One attempt to open, the opening that may follow, and its end; dialling again makes a new one."""
 
-    def __init__(self, connection: WebSocketConnection, network: Wiring) -> None:
+    def __init__(self, connection: WiredConnection, network: Wiring) -> None:
         self.is_over = False
         self._connection = connection
         self._network = network
@@ -101,15 +102,15 @@ class Channel:
         self._next_activity = 0.0
         network.channels[self] = None
 
-    def dial(self, target: Target) -> None:
-        self._opening = self._network.spawn(self._open(target))
+    def dial(self, reach: Reach) -> None:
+        self._opening = self._network.spawn(self._open(reach))
 
-    async def _open(self, target: Target) -> None:
+    async def _open(self, reach: Reach) -> None:
         if self.is_over:
             return
         try:
             self._tell("connecting")
-            wire = await self._network.reach(target)
+            wire = await reach()
         except WireError as failure:
             self.finish(failure.reason, error=failure.fault)
             return
@@ -248,31 +249,31 @@ class Channel:
         await wire.wait_closed()
 
 
-class WebSocketConnection:
-    """A `Connection` over one WebSocket after another.
+class WiredConnection:
+    """A `Connection` over one wire after another: `reach` makes the next one; without it, it was accepted.
 
     Frames that come before somebody listens to `message` are held, so that an accepted connection can be handed on.
     Between `disconnect()` and the event, one turn of the loop later, `send` drops what it is given.
     """
 
-    def __init__(self, network: Wiring, address: str, target: Target | None = None) -> None:
+    def __init__(self, network: Wiring, address: str, reach: Reach | None = None) -> None:
         self.connected = False
-        self.dialled = target is not None
+        self.dialled = reach is not None
         self.address = address
         self._network = network
-        self._target = target
+        self._reach = reach
         self.emitter = Emitter()
         self._channel: Channel | None = None
 
     def connect(self) -> None:
-        if self._target is None:
+        if self._reach is None:
             raise RuntimeError(f"{self.address} was accepted: only the end that dialled can open it again")
         if self._network.is_closed:
             raise RuntimeError(f"{self.address} cannot be dialled: this network is closed")
         if self._channel is not None:
             raise RuntimeError(f"{self.address} is open or being opened: it can be dialled again after `disconnect`")
         self._channel = Channel(self, self._network)
-        self._channel.dial(self._target)
+        self._channel.dial(self._reach)
 
     def disconnect(self, reason: str = "") -> None:
         if self._channel is not None:

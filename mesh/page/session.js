@@ -1,0 +1,334 @@
+/** One user's conversation with the node, in protocol 5 of Logux, over as many connections as it takes. */
+
+import { readJson } from "/text.js";
+
+const PROTOCOL = 5;
+const CONNECT_MS = 20_000;
+const PING_AFTER_MS = 10_000;
+const CUT_AFTER_MS = 20_000;
+const STATUS_MS = 8_000;
+const FIRST_DELAY_MS = 1_000;
+const MAX_DELAY_MS = 30_000;
+/** A connection that lasted so long ends the back-off: one that is cut at once, again and again, does not. */
+const STEADY_MS = 10_000;
+const MAX_DRIFT_MS = 60_000;
+/** Events that wait for the node's answer; more are not taken. */
+export const WAITING_LIMIT = 1_000;
+/** How far back into the node's log the first connection goes. */
+const CATCH_UP = 20_000;
+
+const BEFORE_CONNECTED = ["connected", "error", "debug"];
+const REFUSALS = {
+  "wrong-credentials": "The node refused this user or token. Check both for typing errors.",
+  bruteforce: "The node refused this user: too many wrong tokens. Wait a minute, then try again.",
+  "wrong-protocol": "The node speaks another protocol than this page. Reload the page.",
+  "wrong-subprotocol": "The node speaks another protocol than this page. Reload the page.",
+};
+
+/** The node does not let this user in; the message says so to the person. */
+class RefusedError extends Error {}
+
+/**
+ * Reactions, given at the start: `state(state)`, `node(nodeId)` at each handshake, `status(status)`, `events(entries)`,
+ * `confirmed(entries)`, `skipped(count)`, `trouble(sentence)`, `refused(sentence)`.
+ *
+ * An entry is {id, ms, origin, n, time, event}; own ones have `text` and `added` as well.
+ */
+export class Session {
+  state = "offline";
+  waiting = [];
+  #reactions;
+  #user;
+  #token;
+  #origin;
+  #turn = 0; // counts connections, so that what an earlier one still says is not heard
+  #socket = null;
+  #isMet = false;
+  #nodeId = null;
+  #received = 0;
+  #added = 0;
+  #lastMs = 0;
+  #lastN = 0;
+  #baseTime = 0;
+  #timeFix = 0;
+  #connectAt = 0;
+  #heardAt = 0;
+  #pingedAt = 0;
+  #metAt = 0;
+  #isPolling = false;
+  #failures = 0;
+  #retry = 0;
+  #beat = 0;
+
+  constructor(user, token, reactions) {
+    this.#user = user;
+    this.#token = token;
+    this.#origin = `${user}:${randomName()}`;
+    this.#reactions = reactions;
+  }
+
+  get user() {
+    return this.#user;
+  }
+
+  /** Go on as the same user with another token. */
+  renew(token) {
+    this.#token = token;
+    this.connect();
+  }
+
+  /** Stop for good, until `connect` or `renew`. */
+  close() {
+    this.#hangUp();
+    clearTimeout(this.#retry);
+  }
+
+  /** Ask the node for its status, then open a connection. What was open before is given up. */
+  async connect() {
+    this.close();
+    const turn = this.#turn;
+    this.#setState("connecting");
+    let status;
+    try {
+      status = await this.#readStatus();
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      if (error instanceof RefusedError) this.#refuse(error.message);
+      else this.#lose();
+      return;
+    }
+    if (turn !== this.#turn) return;
+    this.#chooseStart(status);
+    this.#open();
+    this.#reactions.status(status);
+  }
+
+  /** Read the node's status once more; nothing happens if it cannot be had. */
+  async poll() {
+    if (!this.#isMet || this.#isPolling) return;
+    const turn = this.#turn;
+    this.#isPolling = true;
+    try {
+      const status = await this.#readStatus();
+      if (turn === this.#turn) this.#reactions.status(status);
+    } catch (error) {
+      if (turn === this.#turn && error instanceof RefusedError) this.#refuse(error.message);
+    } finally {
+      this.#isPolling = false;
+    }
+  }
+
+  /** Take an own event, given as value and as JSON text; it is sent now, or waits. Null if too many wait already. */
+  add(event, text) {
+    if (this.waiting.length >= WAITING_LIMIT) return null;
+    const [ms, n] = this.#nextStamp();
+    const id = `${ms} ${this.#origin} ${n}`;
+    const entry = { id, ms, origin: this.#origin, n, time: ms, event, text, added: ++this.#added };
+    this.waiting.push(entry);
+    if (this.#isMet) {
+      this.#sendSync(entry);
+      this.#setState("sending");
+    }
+    return entry;
+  }
+
+  #nextStamp() {
+    const now = Math.floor(Date.now() - this.#timeFix);
+    if (now > this.#lastMs) [this.#lastMs, this.#lastN] = [now, 0];
+    else this.#lastN += 1;
+    return [this.#lastMs, this.#lastN];
+  }
+
+  /** What we write next sorts after what we saw, unless that is far ahead of every clock. */
+  #see(ms) {
+    if (ms < this.#lastMs || ms > Date.now() - this.#timeFix + MAX_DRIFT_MS) return;
+    [this.#lastMs, this.#lastN] = [ms + 1, -1];
+  }
+
+  async #readStatus() {
+    const answer = await fetch("/status", {
+      headers: { Authorization: `Bearer ${this.#user}:${this.#token}` },
+      cache: "no-store",
+      signal: AbortSignal.timeout(STATUS_MS),
+    });
+    if (answer.status === 401 || answer.status === 403) throw new RefusedError(REFUSALS["wrong-credentials"]);
+    if (answer.status === 429) throw new RefusedError(REFUSALS.bruteforce);
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    return answer.json();
+  }
+
+  /** Another node, or one whose log begins anew: what we received before counts for nothing. */
+  #chooseStart({ node_id: nodeId, last_added: lastAdded }) {
+    if (nodeId === this.#nodeId && lastAdded >= this.#received) return;
+    const isAnother = nodeId !== this.#nodeId;
+    this.#nodeId = nodeId;
+    this.#received = Math.max(0, lastAdded - CATCH_UP);
+    if (isAnother) this.#reactions.node(nodeId);
+    this.#reactions.skipped(this.#received);
+  }
+
+  #open() {
+    const turn = this.#turn;
+    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/`);
+    const ifCurrent = (reaction) => (event) => turn === this.#turn && reaction(event);
+    socket.onopen = ifCurrent(() => this.#sendConnect());
+    socket.onmessage = ifCurrent((event) => this.#take(event.data));
+    socket.onclose = ifCurrent(() => this.#lose());
+    this.#socket = socket;
+    this.#heardAt = performance.now();
+    this.#pingedAt = 0;
+    this.#beat = setInterval(() => this.#watch(), 1_000);
+  }
+
+  #watch() {
+    const now = performance.now();
+    if (!this.#isMet) {
+      if (now - this.#heardAt > CONNECT_MS) this.#lose();
+    } else if (this.#pingedAt) {
+      if (now - this.#pingedAt > CUT_AFTER_MS) this.#lose();
+    } else if (now - this.#heardAt > PING_AFTER_MS) {
+      this.#pingedAt = now;
+      this.#send(["ping", this.#added]);
+    }
+  }
+
+  #hangUp() {
+    this.#turn += 1;
+    this.#isMet = false;
+    clearInterval(this.#beat);
+    this.#socket?.close();
+    this.#socket = null;
+  }
+
+  #lose() {
+    if (this.#isMet && performance.now() - this.#metAt > STEADY_MS) this.#failures = 0;
+    this.close();
+    const most = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures + 1));
+    this.#failures += 1;
+    this.#retry = setTimeout(() => this.connect(), FIRST_DELAY_MS + Math.random() * (most - FIRST_DELAY_MS));
+    this.#setState("offline");
+  }
+
+  #refuse(sentence) {
+    this.close();
+    this.#setState("refused");
+    this.#reactions.refused(sentence);
+  }
+
+  #setState(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.#reactions.state(state);
+  }
+
+  #send(message) {
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  #take(frame) {
+    this.#heardAt = performance.now();
+    this.#pingedAt = 0;
+    let message;
+    try {
+      message = readJson(frame);
+    } catch {
+      message = null;
+    }
+    if (!Array.isArray(message)) {
+      this.#reactions.trouble("The node sent something that is no message; connecting again.");
+      this.#lose();
+      return;
+    }
+    const [name, ...items] = message;
+    const isAllowed = this.#isMet || BEFORE_CONNECTED.includes(name);
+    if (isAllowed && Object.hasOwn(this.#MESSAGES, name)) this.#MESSAGES[name](...items);
+  }
+
+  // Names that are not in the table are ignored: newer nodes may say more.
+  #MESSAGES = {
+    connected: (...items) => this.#connectedMessage(...items),
+    sync: (...items) => this.#syncMessage(...items),
+    synced: (added) => this.#syncedMessage(added),
+    ping: (added) => this.#pingMessage(added),
+    pong: (added) => this.#raiseReceived(added),
+    error: (type, options) => this.#errorMessage(type, options),
+    debug: (type, text) => this.#reactions.trouble(`The node says: ${text}`),
+  };
+
+  #sendConnect() {
+    this.#connectAt = Date.now();
+    this.#send(["connect", PROTOCOL, this.#origin, this.#received, { token: this.#token }]);
+  }
+
+  #connectedMessage(protocol, nodeId, [start, end]) {
+    const roundTrip = Date.now() - this.#connectAt - (end - start);
+    this.#timeFix = Math.floor(this.#connectAt - start + roundTrip / 2);
+    this.#baseTime = end;
+    this.#isMet = true;
+    this.#metAt = performance.now();
+    this.#nodeId = nodeId;
+    for (const entry of this.waiting) this.#sendSync(entry);
+    this.#setState(this.waiting.length ? "sending" : "synchronized");
+  }
+
+  /** The text goes as it was written: a number may be longer than JavaScript holds. */
+  #sendSync({ added, text, ms, n, time }) {
+    const shift = ms - this.#baseTime;
+    const meta = { id: n ? [shift, n] : shift, time: time - this.#baseTime };
+    this.#socket.send(`["sync",${added},${text},${JSON.stringify(meta)}]`);
+  }
+
+  #syncMessage(added, ...items) {
+    const entries = [];
+    for (let index = 0; index + 1 < items.length; index += 2) {
+      const entry = this.#readEntry(items[index], items[index + 1]);
+      if (entry) entries.push(entry);
+    }
+    if (entries.length) this.#reactions.events(entries);
+    this.#raiseReceived(added);
+    this.#send(["synced", added]);
+  }
+
+  #readEntry(event, meta) {
+    if (typeof event?.type !== "string" || !Number.isInteger(meta?.time)) return null;
+    const parts = Array.isArray(meta.id) ? meta.id : [meta.id];
+    const [shift, origin, n] = parts.length === 3 ? parts : [parts[0], this.#nodeId, parts[1] ?? 0];
+    if (!Number.isInteger(shift) || typeof origin !== "string" || !Number.isInteger(n)) return null;
+    const ms = shift + this.#baseTime;
+    this.#see(ms);
+    return { id: `${ms} ${origin} ${n}`, ms, origin, n, time: meta.time + this.#baseTime, event };
+  }
+
+  #syncedMessage(added) {
+    const confirmed = this.waiting.filter((entry) => entry.added <= added);
+    if (!confirmed.length) return;
+    this.waiting = this.waiting.filter((entry) => entry.added > added);
+    this.#reactions.confirmed(confirmed);
+    if (!this.waiting.length) this.#setState("synchronized");
+  }
+
+  #pingMessage(added) {
+    this.#raiseReceived(added);
+    this.#send(["pong", this.#added]);
+  }
+
+  #raiseReceived(added) {
+    if (Number.isInteger(added)) this.#received = Math.max(this.#received, added);
+  }
+
+  #errorMessage(type, options) {
+    if (Object.hasOwn(REFUSALS, type)) {
+      this.#refuse(REFUSALS[type]);
+      return;
+    }
+    const shown = options === undefined ? "" : ` (${JSON.stringify(options)})`;
+    this.#reactions.trouble(`The node reported ${type}${shown}; connecting again.`);
+    this.#lose();
+  }
+}
+
+/** Not crypto.randomUUID: that is missing on pages served without TLS. */
+function randomName() {
+  const bytes = crypto.getRandomValues(new Uint8Array(6));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,122 @@
+"""ClientSync: the role of whoever dials a Logux server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from peers.base_sync import BaseSync
+from peers.connections.connection import Connection
+from peers.entry import Entry
+from peers.log import SyncLog
+from peers.wire.dialects import dialect_of
+from peers.wire.messages import Options, Refusal, Version
+from peers.wire.protocol_5 import Protocol5
+
+TIMEOUT_MS = 20_000
+PING_MS = 5_000
+PROBES: tuple[Version, ...] = ([0, 1], 7)
+"""In this order an unknown server is tried: the first does no harm anywhere, the second finds out the rest."""
+
+
+class ClientSync(BaseSync):
+    """Says `connect` once the connection is open, and goes on where it stopped when it opens again.
+
+    `protocol` is (0, 1), 5 or 7; None finds out what the server speaks, which may take a second connection: the role then
+    opens the connection again by itself. Where to go on belongs to the server that was met: with another one, or with one
+    whose numbers have fallen because it lost its log, everything is exchanged anew. With `resends=False` that does not hold
+    for what we sent: for servers that carry events out and do not keep them.
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        log: SyncLog,
+        connection: Connection,
+        *,
+        protocol: int | Sequence[int] | None = None,
+        timeout: int | None = TIMEOUT_MS,
+        ping: int | None = PING_MS,
+        resends: bool = True,
+        **options: Any,
+    ) -> None:
+        self.resends = resends
+        self._probes = list(PROBES) if protocol is None else []
+        """What may still be tried; empty once it is known what the server speaks."""
+        self._redials = False
+        self._stated_other = 0
+        self._cursors_of: str | None = None
+        """Whose numbers `synced` and `other_synced` are; None: not known, as they were given."""
+        known = PROBES[0] if protocol is None else protocol
+        super().__init__(node_id, log, connection, protocol=known, timeout=timeout, ping=ping, **options)
+
+    def on_connect(self) -> None:
+        super().on_connect()
+        self._stated_other = self.other_synced
+        self.send_connect()
+        if self.lag > 0 and self.connected:
+            self.set_state("sending")
+
+    def connect_message(self, protocol: Version, node_id: str, synced: int, options: Options) -> None:
+        raise self.error("wrong-format", "`connect` from the end that was dialled")
+
+    def connected_message(self, protocol: Version, node_id: str, times: tuple[int, int], options: Options) -> None:
+        if self._probes and isinstance(protocol, int) and isinstance(self.protocol, int):
+            # An older server answers a newer greeting with its own version.
+            self._protocol = max(protocol, Protocol5.protocol)
+            self.dialect = dialect_of(self._protocol, self.node_id)
+            self.dialect.on_times(times, is_ours=False)
+        super().connected_message(protocol, node_id, times, options)
+
+    def error_message(self, type: str, options: Any) -> None:
+        if type == "wrong-format" and len(self._probes) > 1 and not self.authenticated:
+            del self._probes[0]  # it does not speak this
+            self._protocol = self._probes[0]
+            self._redial()
+        else:
+            super().error_message(type, options)
+
+    def on_disconnect(self, reason: str) -> None:
+        super().on_disconnect(reason)
+        if self._redials:
+            self._redials = False
+            self.connection.connect()
+
+    def on_authenticated(self) -> None:
+        self._probes = []
+        before, self._cursors_of = self._cursors_of, self.other_node_id
+        if before not in (None, self.other_node_id):
+            self._start_anew()
+        if self.authenticated:
+            super().on_authenticated()
+
+    def on_other_sent(self, added: int) -> None:
+        self._check_numbers(added)
+        if self.authenticated:
+            super().on_other_sent(added)
+
+    def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
+        if added:  # events that a Logux server does not keep come with 0
+            self._check_numbers(added)
+        if self.authenticated:
+            super().sync_message(added, entries, refusals)
+
+    def is_due(self, entry: Entry) -> bool:
+        is_theirs = bool(self.synced) and entry.created[1] == self.other_node_id
+        return super().is_due(entry) and not is_theirs
+
+    def _check_numbers(self, added: int) -> None:
+        if added < self._stated_other:
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        """The numbers that we have are not of this log: what was missed has to be asked for with another greeting."""
+        self.other_synced = 0
+        if self.resends:
+            self.synced = 0
+        if self._stated_other or self.walked:
+            self._redial()
+
+    def _redial(self) -> None:
+        self._redials = True
+        self.hang_up("error")

@@ -1,0 +1,45 @@
+"""What a door is asked over HTTP before a connection is made of it, and what it answers instead."""
+
+from __future__ import annotations
+
+import http
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """One request. It has no body: a door reads none."""
+
+    method: str
+    path: str
+    """With the query, as it was sent: not decoded."""
+    headers: Mapping[str, str]
+    """By lower-case name; what was sent several times is joined by commas."""
+    address: str
+    """Where it came from, for people: `192.168.1.7:44321`."""
+    is_upgrade: bool
+    """Whether it asks for a WebSocket."""
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """The door's answer, after which it closes. It adds `Content-Length`, `Connection` and `Date` itself.
+
+    Raises ValueError for a status below 200, and for headers that no line of HTTP can hold.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def __post_init__(self) -> None:
+        if self.status < 200 or self.status not in set(http.HTTPStatus):
+            raise ValueError(f"{self.status} is not a status that ends a request: take one of HTTP's own, from 200 on")
+        for name, value in self.headers.items():
+            if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+                raise ValueError(f"the header {name!r}: {value!r} is no line of HTTP: it takes printable ASCII")

@@ -1,0 +1,216 @@
+"""How long a log's events live: removals, changes of meta and cleaning, step by step so that they keep nobody waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from peers.clock import Undo
+from peers.created import Created
+from peers.disk import Disk
+from peers.draft import Meta, read_created
+from peers.entry import Entry
+from peers.later import Later
+from peers.stores.store import CLEAN_EVENTS, Cleaning, Criteria, Place, Store, StoreState
+
+S = TypeVar("S")
+Keeper = Callable[[dict[str, Any], Meta], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """News of an event that was cleaned."""
+
+    entry: Entry
+    """As it was before."""
+
+
+class Keepers:
+    """Say which events a cleaning leaves alone."""
+
+    def __init__(self) -> None:
+        self._keepers: list[Keeper] = []
+
+    def add(self, keeper: Keeper) -> Undo:
+        """Ask `keeper` too until the returned undo is called; undoing twice is harmless."""
+
+        def keep(event: dict[str, Any], meta: Meta) -> Any:  # one of its own, so that one function may be added twice
+            return keeper(event, meta)
+
+        self._keepers.append(keep)
+
+        def undo() -> None:
+            if keep in self._keepers:
+                self._keepers.remove(keep)
+
+        return undo
+
+    def keep(self, event: dict[str, Any], meta: Meta) -> bool:
+        """Whether one of them keeps the event. Raises what one of them raises."""
+        return any(keeper(event, meta) for keeper in tuple(self._keepers))
+
+
+class LogLife:
+    """What `Log` promises of `find`, `remove_reason`, `change_meta` and `clean`, over its disk."""
+
+    def __init__(
+        self, disk: Disk, publish: Callable[[StoreState, Cleaning], None], last_added: Callable[[], int]
+    ) -> None:
+        self._disk = disk
+        self._publish = publish
+        self._last_added = last_added
+        self.keepers = Keepers()
+
+    def find(self, created: Any) -> Later[Entry | None]:
+        try:
+            wanted = read_created(created)
+        except ValueError as error:
+            return Later.failed(error)
+        return self._disk.run(lambda store: store.find(wanted))
+
+    def remove_reason(self, reason: str, criteria: Criteria | ValueError) -> Later[int]:
+        if isinstance(criteria, ValueError):
+            return Later.failed(criteria)
+        if not isinstance(reason, str):
+            return Later.failed(ValueError(f"a reason is a string, not {reason!r}"))
+        wanted, count = criteria, 0
+
+        def step(after: int) -> Later[int | None]:
+            return self._change(lambda store: store.remove_reason(reason, wanted, after=after)).transform(note)
+
+        def note(cleaning: Cleaning) -> int | None:
+            nonlocal count
+            count += len(cleaning.cleaned)
+            return cleaning.until
+
+        return in_steps(step, 0).transform(lambda _: count)
+
+    def apply_diff(self, created: Created, diff: bytes) -> Later[bool]:
+        changed = self._change(lambda store: store.change_meta(created, diff))
+        return changed.transform(lambda cleaning: cleaning is not None)
+
+    def clean(self) -> Later[int]:
+        last_added = self._last_added()
+        count = 0
+        first_error: Exception | None = None
+
+        def step(after: Entry | None) -> Later[Entry | None]:
+            page = self._disk.run(lambda store: store.each(order="added", after=after, limit=CLEAN_EVENTS))
+            return chained(page, clean_page)
+
+        def clean_page(page: Sequence[Entry]) -> Later[Entry | None]:
+            nonlocal first_error
+            page = [entry for entry in page if entry.added <= last_added]
+            createds, error = self._unkept(page)
+            first_error = first_error or error
+            cleaned = self._change(lambda store: store.clean(createds))
+            return cleaned.transform(lambda cleaning: note(cleaning, page))
+
+        def note(cleaning: Cleaning, page: Sequence[Entry]) -> Entry | None:
+            nonlocal count
+            count += len(cleaning.cleaned)
+            return page[-1] if page else None
+
+        def finish(_: None) -> int:
+            if first_error is not None:
+                raise first_error
+            return count
+
+        return in_steps(step, None).transform(finish)
+
+    def _unkept(self, page: Sequence[Entry]) -> tuple[list[Created], Exception | None]:
+        """Those of a page that no keeper keeps, and what the first failing keeper raised. The store looks at the reasons."""
+        createds: list[Created] = []
+        first_error: Exception | None = None
+        for entry in page:
+            event, meta = entry.event, entry.meta
+            try:
+                if not self.keepers.keep(event, meta):
+                    createds.append(entry.created)
+            except Exception as error:  # noqa: BLE001 - the event is kept, and it is raised when the rest is done
+                first_error = first_error or error
+        return createds, first_error
+
+    def _change(self, work: Callable[[Store], S]) -> Later[S]:
+        """Do it, and publish what came of it; the result is that of `work`."""
+
+        def publish(done: tuple[S, StoreState]) -> S:
+            result, state = done
+            if isinstance(result, Cleaning):
+                self._publish(state, result)
+            return result
+
+        return self._disk.run(lambda store: (work(store), store.state)).transform(publish)
+
+
+def make_criteria(
+    min_added: int | None, max_added: int | None, older_than: Any, younger_than: Any, created: Any
+) -> Criteria | ValueError:
+    """The criteria of `Log.remove_reason`, or what is wrong with them."""
+    try:
+        return Criteria(
+            min_added,
+            max_added,
+            _read_place(older_than),
+            _read_place(younger_than),
+            None if created is None else read_created(created),
+        )
+    except ValueError as error:
+        return error
+
+
+def _read_place(value: Any) -> Place | None:
+    if value is None:
+        return None
+    if isinstance(value, Entry):
+        return value.time, value.created
+    if isinstance(value, dict) and isinstance(value.get("time"), int):
+        return value["time"], read_created(value.get("created"))
+    raise ValueError(f"an age is given by an entry, or by a meta with `created` and `time`, not by {value!r}")
+
+
+def in_steps(step: Callable[[Any], Later[Any]], start: Any) -> Later[None]:
+    """Call `step` with `start`, then with what the step before came to, until one comes to None. Fails as a step does."""
+    result: Later[None] = Later()
+
+    def go(value: Any) -> None:
+        while (
+            True
+        ):  # a loop, not a chain of reactions: on a disk that answers at once it would be as deep as there are steps
+            later = step(value)
+            if not later.is_done:
+                later.then(react)
+                return
+            if later.exception is not None:
+                result.fail(later.exception)
+                return
+            value = later.result()
+            if value is None:
+                result.set(None)
+                return
+
+    def react(done: Later[Any]) -> None:
+        if done.exception is not None:
+            result.fail(done.exception)
+        elif done.result() is None:
+            result.set(None)
+        else:
+            go(done.result())
+
+    go(start)
+    return result
+
+
+def chained(first: Later[Any], then: Callable[[Any], Later[Any]]) -> Later[Any]:
+    """What `then` of the first result comes to."""
+    result: Later[Any] = Later()
+
+    def react(done: Later[Any]) -> None:
+        if done.exception is not None:
+            result.fail(done.exception)
+        else:
+            then(done.result()).then(result.follow)
+
+    first.then(react)
+    return result

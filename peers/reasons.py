@@ -1,0 +1,58 @@
+"""Why an event stays in a log, and by which names it is found: the meta keys `reasons`, `keep_last` and `indexes`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+DEFAULT_REASON = "log"
+"""The reason of an event that names none; nothing is stored for it."""
+MAX_REASONS = 32
+MAX_INDEXES = 32
+MAX_LABEL = 200
+"""Characters of one reason or index."""
+
+Kind = Literal["reason", "index"]
+Label = tuple[Kind, str]
+
+_HINT = re.compile(rb'"(?:reasons|keep_last|indexes)"|\\')
+
+
+def may_have_labels(extra: bytes) -> bool:
+    """Whether this JSON text may have one of the keys above: a cheap look. A key may be written with escapes."""
+    return _HINT.search(extra) is not None
+
+
+def check_labels(meta: dict[str, Any]) -> None:
+    """Raise ValueError, with a sentence, unless the keys above hold what they should, as far as they are there."""
+    for key, limit in (("reasons", MAX_REASONS), ("indexes", MAX_INDEXES)):
+        names = meta.get(key, [])
+        if not isinstance(names, (list, tuple)):
+            raise ValueError(f"meta {key!r} must be a list of strings, not {names!r}")
+        if len(names) > limit:
+            raise ValueError(f"meta {key!r} has {len(names)} items, and at most {limit} are taken")
+        for name in names:
+            _check_label(key, name)
+    if "keep_last" in meta:
+        _check_label("keep_last", meta["keep_last"])
+
+
+def with_kept(meta: dict[str, Any]) -> dict[str, Any]:
+    """`meta` itself, in which `keep_last` was made one of the `reasons`."""
+    reason = meta.get("keep_last")
+    if isinstance(reason, str):
+        meta["reasons"] = list(dict.fromkeys([*labels(meta, "reasons"), reason]))
+    return meta
+
+
+def labels(meta: dict[str, Any], key: str) -> list[str]:
+    """The strings of a list, each once; none if it is not there, or is not what it should be (in an old file)."""
+    names = meta.get(key)
+    return list(dict.fromkeys([name for name in names if isinstance(name, str)])) if isinstance(names, list) else []
+
+
+def _check_label(key: str, name: Any) -> None:
+    if not isinstance(name, str):
+        raise ValueError(f"meta {key!r} takes strings, not {name!r}")
+    if not 0 < len(name) <= MAX_LABEL:
+        raise ValueError(f"meta {key!r}: a name has 1 to {MAX_LABEL} characters, and one has {len(name)}")

@@ -1,0 +1,49 @@
+"""The fixtures of the tests that talk to real Logux packages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from js_peer import JsPeer, StartJs
+from npm_packages import PackagesError, installed_packages, scripts_beside
+
+
+@pytest.fixture(scope="session")
+def logux_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with our scripts beside the packages; skips with the reason without (LOGUX=require: fails instead)."""
+    try:
+        packages = installed_packages()
+    except PackagesError as error:
+        if os.environ.get("LOGUX") == "require":
+            pytest.fail(f"logux: {error}", pytrace=False)
+        pytest.skip(f"logux: {error}")
+    return scripts_beside(packages, tmp_path_factory.mktemp("logux"))
+
+
+@pytest.fixture
+def start_js(logux_packages: Path, request: pytest.FixtureRequest) -> Iterator[StartJs]:
+    """Starts JS peers; ends them all with the test, which fails if one of them crashed and nobody waited for that."""
+    peers: list[JsPeer] = []
+    request.node.js_peers = peers
+
+    def start(kind: str, role: str | None = None, **options: Any) -> JsPeer:
+        peers.append(JsPeer.start(logux_packages, kind, role, **options))
+        return peers[-1]
+
+    yield start
+    complaints = [complaint for peer in peers if (complaint := peer.kill()) is not None]
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    peers: list[JsPeer] = getattr(item, "js_peers", [])
+    if report.when == "call" and report.failed and peers:
+        report.sections.append(("JS peers", "\n".join(peer.report() for peer in peers)))
+    return report

@@ -1,0 +1,77 @@
+"""The browser that the page's tests use: what it notices, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from browser import Browser, BrowserError, Tab
+from stand_in import StandIn
+
+EXIT_SECONDS = 15.0
+_BROWSER_AND_WAIT = "from browser import Browser; b = Browser(); b.tab(); print(b.pid, flush=True); input()"
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that is not a zombie."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("harm", "noticed"),
+    [
+        ("document.body.setAttribute('style', 'color: red')", "Content Security Policy"),
+        ("document.head.appendChild(document.createElement('script')).textContent = '1'", "Content Security Policy"),
+        ("setTimeout(() => { throw new Error('broken'); })", "broken"),
+        ("Promise.reject(new Error('forgotten')) && 1", "forgotten"),
+        ("console.error('complaint')", "complaint"),
+    ],
+)
+def test_notices_what_goes_wrong_in_a_page(new_tab: Callable[[], Tab], node: StandIn, harm: str, noticed: str) -> None:
+    tab = new_tab()
+    tab.open(node.url)
+
+    tab.evaluate(f"{{ {harm}; undefined; }}")
+    tab.wait_until("new Promise(done => setTimeout(() => done(true), 50))")
+
+    assert any(noticed in problem for problem in tab.problems), tab.problems
+
+
+def test_says_what_it_waited_for_in_vain(new_tab: Callable[[], Tab], node: StandIn) -> None:
+    tab = new_tab()
+    tab.open(node.url)
+
+    with pytest.raises(BrowserError, match="'nothing' in #state"):
+        tab.wait_for_text("#state", "nothing", 0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ends_with_the_process_that_started_it(chromium: Browser) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", _BROWSER_AND_WAIT],
+        cwd=Path(__file__).parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert owner.stdin is not None and owner.stdout is not None
+    pid = int(owner.stdout.readline())
+    assert is_running(pid)
+
+    owner.kill()
+    owner.wait()
+    owner.stdin.close()
+    owner.stdout.close()
+
+    deadline = time.monotonic() + EXIT_SECONDS
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,46 @@
+"""The files of the page, as the clients' door serves them."""
+
+from __future__ import annotations
+
+import re
+
+from mesh.page import PAGE_FILES, SECURITY_HEADERS
+
+
+def test_serves_the_page_and_its_files() -> None:
+    expected = {"/", "/page.css", "/page.js", "/session.js", "/log.js", "/draft.js", "/text.js", "/favicon.svg"}
+
+    assert set(PAGE_FILES) == expected
+    assert PAGE_FILES["/"].content_type == "text/html; charset=utf-8"
+    assert PAGE_FILES["/"].body.startswith(b"<!doctype html>")
+
+
+def test_refers_to_nothing_that_it_does_not_serve() -> None:
+    texts = [file.body.decode() for file in PAGE_FILES.values()]
+
+    referred = {
+        name for text in texts for name in re.findall(r"""(?:href=|src=|from |url\()["'](/?[^"'#]+)["']""", text)
+    }
+
+    assert referred <= set(PAGE_FILES)
+
+
+def test_names_no_other_place() -> None:
+    for path, file in PAGE_FILES.items():
+        text = file.body.decode().replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?://|//[a-z]+\.[a-z]", text), path
+
+
+def test_has_no_inline_script_or_style_and_never_makes_markup() -> None:
+    page = PAGE_FILES["/"].body.decode()
+
+    assert not re.search(r"<style|<script(?![^>]*src=)|\sstyle=|\son[a-z]+=", page)
+    for path, file in PAGE_FILES.items():
+        assert not re.search(rb"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", file.body), path
+
+
+def test_forbids_everything_that_it_does_not_need() -> None:
+    policy = SECURITY_HEADERS["Content-Security-Policy"]
+
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
