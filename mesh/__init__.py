@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mesh.actions import Notice
     from mesh.errors import MeshError
-    from mesh.node import Node, NodeLog
+    from mesh.node import Node
+    from mesh.node_log import NodeLog
 
 __all__ = ["MeshError", "Node", "NodeLog", "Notice"]
 
 _PLACES = {
     "MeshError": "mesh.errors",
     "Node": "mesh.node",
-    "NodeLog": "mesh.node",
+    "NodeLog": "mesh.node_log",
     "Notice": "mesh.actions",
 }
 

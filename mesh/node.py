@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
@@ -17,8 +15,10 @@ from mesh.actors.log_keeper import KeptLog, safely
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
 from mesh.actors.request import Request
+from mesh.actors.role_supervisor import DoorError
 from mesh.actors.session import MakeRole
 from mesh.actors.supervisor import NodeSupervisor
+from mesh.client_door import CLIENTS_DOOR
 from mesh.config import DEFAULT_HOST, Settings, parse_address
 from mesh.control import ControlServer
 from mesh.discovery.discovery import Discovery
@@ -27,90 +27,22 @@ from mesh.discovery.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
 from mesh.edges import Edges
 from mesh.errors import MeshError
 from mesh.identity import Home
+from mesh.loop_thread import LoopThread, Spawner
+from mesh.node_log import NodeLog, checked
+from mesh.openings import Openings, OutsideOptions
 from mesh.paths import default_home
 from mesh.status import Status
 from peers.clock import LoopClock, Undo
 from peers.connections.web_socket import WebSocketNetwork
 from peers.emitter import Emitter
-from peers.entry import Entry
 from peers.later import Later
-from peers.log import Meta
 from peers.peer_sync import PeerSync
 from peers.stores.sqlite_store import SqliteStore
-from peers.stores.store import Order
 
 T = TypeVar("T")
-EventAndMeta = tuple[dict[str, Any], Meta]
 
 REQUERY_SECONDS = 45.0
 START_SECONDS = 30.0
-
-
-class NodeLog:
-    """The node's log for applications. Results are Later: `.get()` in a plain thread, `await` on a loop."""
-
-    def __init__(self, kept: KeptLog) -> None:
-        self._kept = kept
-
-    @property
-    def last_added(self) -> int:
-        """This log's counter of events. Raises MeshError before the start."""
-        if not self._kept.is_open:
-            raise MeshError("this node is not running")
-        return self._kept.published.state.last_added
-
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """Add an event; the result is its meta once it is on disk, None if its `created` was known.
-
-        Fails with ValueError for what is not an event, BusyError when too many wait, StoreError if the disk fails.
-        """
-        return self._kept.add(event, meta)
-
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
-        """Add (event, meta) pairs in one transaction: for each its meta, None if known, or what is wrong with it."""
-        return self._kept.add_batch(items)
-
-    def page(
-        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = 500
-    ) -> Later[tuple[Entry, ...]]:
-        """A page of entries, by (time, created) or by `added`, after the last one of the page before."""
-        return self._kept.each(order=order, after=after, since=since, limit=limit)
-
-    def each(self, *, order: Order = "created", since: int = 0) -> EventWalk:
-        """All events with their metas: `for event, meta in log.each()`, or `async for` on a loop.
-
-        `order="created"` is the same on every node; `since` leaves out what has an `added` up to it.
-        """
-        return EventWalk(self, order, since)
-
-    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        """Call `listener(event, meta)` on the loop for each new `event`; returns the undo."""
-        return self._kept.on(_checked(event, {"event", "change"}, listener), listener)
-
-
-class EventWalk:
-    """A walk over the log, a page at a time."""
-
-    def __init__(self, log: NodeLog, order: Order, since: int) -> None:
-        self._log = log
-        self._order: Order = order
-        self._since = since
-
-    def __iter__(self) -> Iterator[EventAndMeta]:
-        after: Entry | None = None
-        while page := self._page(after).get():
-            yield from ((entry.event, entry.meta) for entry in page)
-            after = page[-1]
-
-    async def __aiter__(self) -> AsyncIterator[EventAndMeta]:
-        after: Entry | None = None
-        while page := await self._page(after):
-            for entry in page:
-                yield entry.event, entry.meta
-            after = page[-1]
-
-    def _page(self, after: Entry | None) -> Later[tuple[Entry, ...]]:
-        return self._log.page(order=self._order, after=after, since=self._since)
 
 
 class Node:
@@ -119,6 +51,15 @@ class Node:
     `name` and `mesh` are fixed with the home; the port is chosen at the first start and kept. `listen` and `peers` are
     `HOST:PORT`. `interfaces` are addresses or names that mDNS may use (None: all LANs of the machine). Starting raises
     MeshError or StoreError, with a sentence. `role` is PeerSync or a subclass of it.
+
+    Others than nodes (mesh.openings has the names and types of these options):
+    - `clients`, HOST:PORT, opens a door for Logux clients and browsers; `clients_cert` and `clients_key` are PEM files,
+      `clients_origins` pages that may connect besides our own, `clients_hosts` further names of this machine. Clients show
+      a token of `mesh token add`. What each user may write and see is decided by `in_filter`, `in_map`, `out_filter` and
+      `out_map` (event, meta, user), as the options of a role that are called so.
+    - `upstream`, a ws:// or wss:// URL, makes the node a client of a Logux server; `upstream_user`, `upstream_token`.
+    - `serve` {HOST:PORT: role} and `dial` {URL: role}: roles of your own, subclasses of BaseSync, are started at that door
+      or on that line, supervised and restarted like the built-in ones.
     """
 
     def __init__(
@@ -133,6 +74,7 @@ class Node:
         interfaces: Sequence[str] | None = None,
         requery_seconds: float = REQUERY_SECONDS,
         role: MakeRole = PeerSync,
+        **outside: Any,
     ) -> None:
         for address in peers:
             parse_address(address, "the peer", is_dialled=True)
@@ -144,13 +86,14 @@ class Node:
         self._peers = tuple(dict.fromkeys(peers))
         self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
         self._role = role
+        self._openings = Openings(OutsideOptions(**outside))
         self._kept = KeptLog()
         self._emitter = Emitter()
         self._home: Home | None = None
         self._network: WebSocketNetwork | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._control: ControlServer | None = None
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         self.log = NodeLog(self._kept)
         self.port = 0
 
@@ -158,6 +101,26 @@ class Node:
     def node_id(self) -> str:
         """`NAME~HASH`. Raises MeshError before the start."""
         return self._opened().node_id
+
+    @property
+    def clients_port(self) -> int:
+        """Of the clients' door; 0 while there is none."""
+        return self._openings.clients_port
+
+    @property
+    def clients_url(self) -> str:
+        """Where browsers find the page of this node, as seen from this machine if the door is open to all; empty without."""
+        return self._openings.clients_url
+
+    @property
+    def is_clients_door_in_clear(self) -> bool:
+        """Whether tokens cross the network readably."""
+        return self._openings.is_in_clear
+
+    @property
+    def door_ports(self) -> Mapping[str, int]:
+        """Where we listen for others than nodes, by the name of the door."""
+        return self._openings.ports
 
     @property
     def mesh(self) -> str:
@@ -172,7 +135,7 @@ class Node:
 
         Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
         """
-        return self._emitter.on(_checked(event, {"change", "stop"}, listener), safely(listener, event))
+        return self._emitter.on(checked(event, {"change", "stop"}, listener), safely(listener, event))
 
     def status(self) -> Later[Status]:
         """What `mesh status --json` prints."""
@@ -184,7 +147,7 @@ class Node:
 
     def start(self) -> Self:
         """Start on a thread and loop of its own."""
-        thread = _LoopThread()
+        thread = LoopThread()
         try:
             thread.run(self.begin())
         except BaseException:
@@ -246,6 +209,7 @@ class Node:
             try:
                 if network is not None:
                     await network.close()
+                await self._openings.close()
             finally:
                 if home is not None:
                     home.close()
@@ -265,12 +229,20 @@ class Node:
         self._network = WebSocketNetwork(loop)
         edges = self._edges(loop, random, home, self._network)
         self._supervisor = NodeSupervisor.start(
-            edges.runtime, edges, settings, self._kept, on_notice=self._on_notice, make_role=self._role
+            edges.runtime,
+            edges,
+            settings,
+            self._kept,
+            on_notice=self._on_notice,
+            make_role=self._role,
+            outside=self._openings.make(loop, home.node_id, home.path, edges.clock, self.status),
         )
         try:
-            self.port = await self._supervisor.ask(Request("begin"), block=False)
-        except OSError as error:
-            raise MeshError(_why_not_listening(host, port, error)) from None
+            ports = await self._supervisor.ask(Request("begin"), block=False)
+        except DoorError as error:
+            raise MeshError(_why_not_listening(error)) from None
+        self.port = ports.peers
+        self._openings.opened(ports.doors)
         if not home.facts.port:
             home.keep_port(self.port)
         self._control = ControlServer(self, on_stop=self._on_stop_asked)
@@ -315,59 +287,10 @@ class Node:
         return self._home
 
 
-class Spawner:
-    """Runs coroutine callbacks of users as tasks that are kept until they are done. See peers.sync_core.Spawn."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._tasks: dict[asyncio.Task[Any], None] = {}
-
-    def __call__(self, work: Coroutine[Any, Any, T], /) -> Later[T]:
-        result: Later[T] = Later()
-        task = self._loop.create_task(work)
-        self._tasks[task] = None
-
-        def on_done(done: asyncio.Task[T]) -> None:
-            del self._tasks[done]
-            if done.cancelled():
-                result.fail(asyncio.CancelledError())
-            elif (error := done.exception()) is not None:
-                result.fail(error)
-            else:
-                result.set(done.result())
-
-        task.add_done_callback(on_done)
-        return result
-
-
-class _LoopThread:
-    """A thread that runs one loop."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="peermesh-loop", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        self.run(self._loop.shutdown_asyncgens())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-def _checked(event: str, known: set[str], listener: Callable[..., Any]) -> str:
-    if event not in known:
-        raise ValueError(f"there is no event {event!r} here: take one of {', '.join(sorted(known))}")
-    if inspect.iscoroutinefunction(listener):
-        raise TypeError("a listener must be a plain function, called on the loop: let it start a task of yours")
-    return event
-
-
-def _why_not_listening(host: str, port: int, error: OSError) -> str:
-    where = f"{host}:{port}"
+def _why_not_listening(failed: DoorError) -> str:
+    error, where = failed.error, f"{failed.host}:{failed.port}"
+    option = "--clients" if failed.name == CLIENTS_DOOR else "--listen"
     if error.errno == 98 or "in use" in str(error):
-        return f"another program listens on {where} already: stop it, or choose another port with --listen {host}:PORT"
-    return f"cannot listen on {where}: {error.strerror or error}; choose another address with --listen HOST:PORT"
+        return f"another program listens on {where} already: stop it, or choose another port with {option} {failed.host}:PORT"
+    why = error.strerror or error
+    return f"cannot listen on {where}: {why}; choose another address with {option} HOST:PORT"

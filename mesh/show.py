@@ -97,6 +97,12 @@ def show_status(status: dict[str, Any]) -> str:
     shown = [facts]
     if status["sessions"]:
         shown.append(table(("session with", "state", "address", "lag", "restarts", "dialled by"), _sessions(status)))
+    if status.get("doors") or status.get("clients"):
+        doors = [(name, str(port)) for name, port in status["doors"].items()]
+        shown += [table(("door", "port"), doors)] if doors else []
+        shown += (
+            [table(("client or line", "state", "address", "lag", "by"), _clients(status))] if status["clients"] else []
+        )
     if status["paused"]:
         paused = [(row["what"], str(row["restarts"]), row["why"]) for row in status["paused"]]
         shown.append(table(("paused", "restarts", "why (`mesh retry` starts it again)"), paused))
@@ -128,6 +134,13 @@ def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
             "us" if row["dialled"] else "them",
         )
         for row in status["sessions"]
+    ]
+
+
+def _clients(status: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (row["node_id"] or "-", row["state"], row["address"], "-" if row["lag"] is None else str(row["lag"]), row["at"])
+        for row in status["clients"]
     ]
 
 

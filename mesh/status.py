@@ -27,8 +27,13 @@ def show_status(
     neighbourhood: Neighbourhood,
     described: Mapping[str, Mapping[str, Any] | None],
     failures: Mapping[str, Record],
+    outside: Mapping[str, Any] | None = None,
 ) -> Status:
-    """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`."""
+    """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
+
+    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`.
+    """
+    others = outside or {"doors": {}, "clients": [], "paused": []}
     state = log.published.state
     return {
         "node_id": settings.node_id,
@@ -43,7 +48,10 @@ def show_status(
             {"what": subject, "why": record.why, "restarts": record.restarts}
             for subject, record in sorted(failures.items())
             if record.is_paused
-        ],
+        ]
+        + others["paused"],
+        "doors": others["doors"],
+        "clients": others["clients"],
         "refused": _refused(neighbourhood),
         "peers": _peers(neighbourhood),
     }

@@ -87,7 +87,7 @@ def revoke(context: click.Context, *, user: str) -> None:
 
 
 def _table_of(rows: Sequence[TokenRow]) -> str:
-    from mesh.show import table, tables, local_time
+    from mesh.show import local_time, table, tables
 
     if not rows:
         return "no user has a token yet\n"

@@ -22,6 +22,10 @@ OPEN_LINK = (
     "warning: the links between nodes are neither encrypted nor authenticated yet: "
     "anybody on this network can read and write this log"
 )
+OPEN_DOOR = (
+    "warning: the clients' door is open to the network and not encrypted, so tokens can be read on their way: "
+    "give --clients-cert and --clients-key, or open it at 127.0.0.1"
+)
 PRINTER_LINES = 1_000
 """Lines that wait for a slow reader of our standard output; what comes beyond them is left out."""
 FLUSH_SECONDS = 1.0
@@ -92,6 +96,12 @@ class _LineTeller:
     def up(self, node: Node) -> None:
         self._tell(f"{node.node_id} is up in mesh {node.mesh}: it listens on port {node.port}, its home is {node.home}")
         self._printer.print(OPEN_LINK)
+        for name, port in node.door_ports.items():
+            self._tell(f"{name} is open on port {port}")
+        if node.clients_url:
+            self._tell(f"the page of this node is at {node.clients_url}; `mesh token add USER` prints a token for it")
+        if node.is_clients_door_in_clear:
+            self._printer.print(OPEN_DOOR)
 
     def notice(self, notice: Notice) -> None:
         self._tell(notice.sentence)
@@ -110,8 +120,19 @@ class _JsonTeller:
         self._printer = printer
 
     def up(self, node: Node) -> None:
-        self._tell(event="up", node_id=node.node_id, mesh=node.mesh, port=node.port, home=str(node.home))
+        doors, page = dict(node.door_ports), node.clients_url
+        self._tell(
+            event="up",
+            node_id=node.node_id,
+            mesh=node.mesh,
+            port=node.port,
+            home=str(node.home),
+            doors=doors,
+            page=page,
+        )
         complain(OPEN_LINK)
+        if node.is_clients_door_in_clear:
+            complain(OPEN_DOOR)
 
     def notice(self, notice: Notice) -> None:
         self._tell(event=notice.kind, node_id=notice.node_id, text=notice.sentence)

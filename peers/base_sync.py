@@ -63,7 +63,12 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
 
     def on_authenticated(self) -> None:
         """Send what they lack: from the mark that they stated in their `connect`, else from what they confirmed."""
-        self.start_walk(self.synced if self.stated is None else self.stated)
+        self.start_walk(self.resume_from())
+
+    def resume_from(self) -> int:
+        """The mark in our log after which they may lack something; 0 if the one that is known is not of this log."""
+        mark = self.synced if self.stated is None else self.stated
+        return mark if mark <= self.last_mark(self.log.published.state) else 0
 
     def dispatch(self, message: Message) -> None:
         name = name_of(message)
@@ -91,6 +96,7 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
         """A message came before any greeting."""
         if self.dialect.breaks_early:
             raise self.error("missed-auth", name)
+        # Unlike Logux 0.1, a long message is not sent back whole.
         self.send_error("missed-auth", self.frame[: 4 * MAX_SHOWN].decode(errors="replace")[:MAX_SHOWN])
 
     def send_own(self, name: str, *items: Any) -> None:

@@ -28,6 +28,7 @@ class ClientSync(BaseSync):
     for what we sent: for servers that carry events out and do not keep them.
     """
 
+    # Unlike Logux 0.1, `fix_time` is off unless asked for: there it changes who an event is.
     def __init__(
         self,
         node_id: str,
@@ -58,6 +59,7 @@ class ClientSync(BaseSync):
             self.set_state("sending")
 
     def connect_message(self, protocol: Version, node_id: str, synced: int, options: Options) -> None:
+        # Unlike Logux 0.1, where both roles answer it.
         raise self.error("wrong-format", "`connect` from the end that was dialled")
 
     def connected_message(self, protocol: Version, node_id: str, times: tuple[int, int], options: Options) -> None:
@@ -110,7 +112,10 @@ class ClientSync(BaseSync):
             self._start_anew()
 
     def _start_anew(self) -> None:
-        """The numbers that we have are not of this log: what was missed has to be asked for with another greeting."""
+        """The numbers that we have are not of this log: what was missed has to be asked for with another greeting.
+
+        Unlike Logux 0.1, where they are kept and the gap is never filled.
+        """
         self.other_synced = 0
         if self.resends:
             self.synced = 0

@@ -29,6 +29,7 @@ from peers.stores.store import (
     Store,
     StoreState,
 )
+from peers.sync_log import MAX_RENEWALS as MAX_RENEWALS
 from peers.sync_log import Published as Published
 from peers.sync_log import SyncLog as SyncLog
 from peers.tail import Tail
@@ -195,7 +196,7 @@ class Log:
             old, new = self.published.epoch, successor(self.published.epoch, self._new_mark())
             self.published = Published(self.published.state, new, self.published.renewals + 1)
             self._renewal = self._disk.run(lambda store: (store.renew_epoch(old, new), store.state)).transform(
-                lambda done: self._publish(done[1], done[0].changes, is_revised=True)
+                lambda done: self._publish(done[1], done[0].changes, done[0].cleaning, is_revised=True)
             )
         return self._renewal
 
@@ -302,8 +303,10 @@ class Log:
             self._tail.revise(cleaning.altered, cleaning.dropped)
             self._tail.add(changes, state.last_position)
         self.published = replace(self.published, state=state)
-        self._news.append(VersionVector().adds(change.dot for change in changes if change.dot is not None))
-        self._news += _new_among(changes, cleaning.cleaned, before)
+        new = _new_among(changes, cleaning.cleaned, before)
+        taken = [*changes, *new] if cleaning.cleaned else changes  # also what was superseded at once
+        self._news.append(VersionVector().adds(change.dot for change in taken if change.dot is not None))
+        self._news += new
         self._news += [Cleaned(entry) for entry in cleaning.cleaned]
         if not self._is_announcing:  # else a listener added something: it comes after what is being announced
             self._announce()

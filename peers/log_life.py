@@ -12,6 +12,7 @@ from peers.disk import Disk
 from peers.draft import Meta, read_created
 from peers.entry import Entry
 from peers.later import Later
+from peers.reasons import DEFAULT_REASON
 from peers.stores.store import CLEAN_EVENTS, Cleaning, Criteria, Place, Store, StoreState
 
 S = TypeVar("S")
@@ -120,10 +121,12 @@ class LogLife:
         return in_steps(step, None).transform(finish)
 
     def _unkept(self, page: Sequence[Entry]) -> tuple[list[Created], Exception | None]:
-        """Those of a page that no keeper keeps, and what the first failing keeper raised. The store looks at the reasons."""
+        """Those of a page that neither a reason nor a keeper keeps, and what the first failing keeper raised."""
         createds: list[Created] = []
         first_error: Exception | None = None
         for entry in page:
+            if set(entry.reasons) - {DEFAULT_REASON}:
+                continue
             event, meta = entry.event, entry.meta
             try:
                 if not self.keepers.keep(event, meta):

@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from peers.entry import Entry, encode_event, encode_extra
+from peers.draft import make_draft
+from peers.entry import Entry, encode_extra
 from peers.later import Later
 
 Event = dict[str, Any]
@@ -29,8 +30,8 @@ class React(Protocol):
 class Sieve:
     """Groups of entries go in and come out in one order, however long a callback takes; one callback runs at a time.
 
-    `between` is done to each entry after the filter and before the map. What a callback raises is raised where it is
-    found, and nothing comes out any more: it is the end of the link.
+    `between` is done to each entry after the filter and before the map; None leaves it out. What a callback raises is
+    raised where it is found, and nothing comes out any more: it is the end of the link.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Sieve:
         keep: Filter | None,
         change: Map | None,
         *,
-        between: Callable[[Entry], Entry] = lambda entry: entry,
+        between: Callable[[Entry], Entry | None] = lambda entry: entry,
     ) -> None:
         self._react = react
         self._keep = keep
@@ -75,6 +76,8 @@ class Sieve:
             if self._keep is not None and not (yield self._keep(entry.event, entry.meta)):
                 continue
             taken = self._between(entry)
+            if taken is None:
+                continue
             if self._change is not None:
                 event, meta = yield self._change(taken.event, taken.meta)
                 taken = changed(taken, event, meta)
@@ -114,12 +117,12 @@ class Sieve:
 
 def changed(entry: Entry, event: Event, meta: Meta) -> Entry:
     """The entry that a map made of `entry`. Raises ValueError, with a sentence, for what is no event or no meta."""
-    ms, node_id, n = meta.get("created", entry.created)
+    draft = make_draft(event, {key: meta[key] for key in ("created", "time") if key in meta})
     extra = {key: value for key, value in meta.items() if key not in _OURS}
     return Entry(
-        (ms, node_id, n),
-        meta.get("time", entry.time),
-        encode_event(event),
+        entry.created if draft.created is None else draft.created,
+        entry.time if draft.time is None else draft.time,
+        draft.body,
         encode_extra(extra),
         entry.dot,
         entry.added,

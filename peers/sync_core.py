@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from random import Random
 from typing import Any, Literal, Protocol, TypeVar
@@ -35,6 +35,10 @@ class Spawn(Protocol):
     """Runs a user's coroutine callback."""
 
     def __call__(self, work: Coroutine[Any, Any, T], /) -> Later[T]: ...
+
+
+async def _awaited(value: Awaitable[T]) -> T:
+    return await value
 
 
 def at_once(reaction: Callable[..., None]) -> Callable[..., None]:
@@ -210,7 +214,9 @@ class SyncCore(metaclass=_Role):
             self.emitter.emit("state")
 
     def start_timeout(self) -> None:
-        """An answer is expected within `timeout`, or at least some byte."""
+        """An answer is expected within `timeout`. Unlike Logux 0.1, any byte that comes meanwhile starts that anew: a slow link
+        is not a dead one.
+        """
         if self.timeout is None:
             return
         self._waiting.append(self.clock.elapsed_ms())
@@ -231,13 +237,15 @@ class SyncCore(metaclass=_Role):
     def react(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
         """Call `reaction` with the Later of `value`, in the role's turn, unless the link is another by then.
 
-        `value` may be a plain value, a Later or a coroutine. Raises TypeError for a coroutine if there is no `spawn`.
+        `value` may be a plain value, a Later, a coroutine or something else to await. Raises TypeError for these two if
+        there is no `spawn`.
         """
-        if inspect.iscoroutine(value):
+        if not isinstance(value, Later) and inspect.isawaitable(value):
             if self._spawn is None:
-                value.close()
+                if inspect.iscoroutine(value):
+                    value.close()
                 raise TypeError("a coroutine callback needs the `spawn` option")
-            value = self._spawn(value)
+            value = self._spawn(value if inspect.iscoroutine(value) else _awaited(value))
         later: Later[Any] = value if isinstance(value, Later) else Later.done(value)
         link = self._link
 

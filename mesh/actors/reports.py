@@ -30,6 +30,14 @@ class Greeted:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """Somebody who is no node is let in."""
+
+    key: str
+    other_node_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """The role is in another state."""
 
@@ -84,4 +92,4 @@ class Sighted:
     sighting: Sighting
 
 
-Report = Dialled | Greeted | StateChanged | Closed | Refused | Noted | Failed | Accepted | Sighted
+Report = Dialled | Greeted | Met | StateChanged | Closed | Refused | Noted | Failed | Accepted | Sighted

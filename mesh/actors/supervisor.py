@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,11 +29,13 @@ from mesh.actors.reports import (
     StateChanged,
 )
 from mesh.actors.request import Request, RequestActor
+from mesh.actors.role_supervisor import DoorError, RoleSupervisor
 from mesh.actors.session import MakeRole, RoleOptions, SessionActor
 from mesh.config import Settings, mesh_mark
 from mesh.discovery.discovery import Announcement
 from mesh.edges import Edges
 from mesh.neighbourhood import GOODBYE, Neighbourhood
+from mesh.outside import Outside
 from mesh.restart_policy import Pause, Record, on_failure, on_retry
 from mesh.status import Status, show_status
 from mesh.topology import Link
@@ -44,6 +47,15 @@ ANSWER_SECONDS = 2.0
 """How long a child may take to answer; a busy one is then shown without."""
 GOODBYE_SECONDS = 3.0
 DISCOVERY_RETRY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a node listens."""
+
+    peers: int
+    doors: dict[str, int]
+    """By the name of the door."""
 
 
 class NodeSupervisor(RequestActor):
@@ -61,6 +73,7 @@ class NodeSupervisor(RequestActor):
         *,
         on_notice: Callable[[Notice], None],
         make_role: MakeRole = PeerSync,
+        outside: Outside | None = None,
     ) -> None:
         super().__init__(runtime)
         self._edges = edges
@@ -68,6 +81,7 @@ class NodeSupervisor(RequestActor):
         self._kept = kept
         self._on_notice = on_notice
         self._make_role = make_role
+        self._outside = outside or Outside()
         self._neighbourhood = Neighbourhood(settings.node_id, settings.instance, settings.peers)
         around = self._neighbourhood
         self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, around.held, around.is_paused)
@@ -75,26 +89,30 @@ class NodeSupervisor(RequestActor):
         self._keeper: LoopActorRef[LogKeeper] | None = None
         self._listener: LoopActorRef[Listener] | None = None
         self._discoverer: LoopActorRef[Discoverer] | None = None
+        self._roles: LoopActorRef[RoleSupervisor] | None = None
         self._own_failures: dict[str, Record] = {}
         self._port = settings.port
+        self._door_ports: dict[str, int] = {}
         self._accepted = 0
         self._is_ending = False
         self._timers: dict[Callable[[], None], Undo] = {}
         self._all_closed: Later[None] = Later()
 
-    async def begin(self) -> int:
-        """Open the log and the door, then look for others; the port we listen on. Raises StoreError or OSError."""
+    async def begin(self) -> Ports:
+        """Open the log and the doors, then look for others; the ports we listen on. Raises StoreError or DoorError."""
         await self._start_keeper()
         await self._start_listener()
+        await self._start_roles()
         self._perform(self._neighbourhood.on_begin())
         await self._start_discovery()
-        return self._port
+        return Ports(self._port, self._door_ports)
 
     async def end(self) -> None:
         """Say goodbye and close everything, in the reverse order of `begin`; each step has its limit."""
         self._is_ending = True
         await self._close_child(self._discoverer)
         await self._close_child(self._listener)
+        await self._close_child(self._roles, seconds=GOODBYE_SECONDS + ANSWER_SECONDS)
         self._perform(self._neighbourhood.close_all(GOODBYE))
         if self._sessions:
             await self._until(self._all_closed, GOODBYE_SECONDS)
@@ -107,7 +125,9 @@ class NodeSupervisor(RequestActor):
         for key, answer in asked.items():  # all were asked before the first is waited for
             described[key] = await self._answer(answer)
         failures = {**self._own_failures, **self._neighbourhood.failures}
-        return show_status(self._settings, self._port, self._kept, self._neighbourhood, described, failures)
+        clients, paused = await self._ask(self._roles, "describe"), await self._ask(self._roles, "paused")
+        outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
+        return show_status(self._settings, self._port, self._kept, self._neighbourhood, described, failures, outside)
 
     def retry(self) -> None:
         """Start everything that was paused or refused again."""
@@ -116,6 +136,7 @@ class NodeSupervisor(RequestActor):
             if record.is_paused:
                 self.defer(self._restart_own, name)
         self._perform(self._neighbourhood.on_retry(self._now()))
+        _tell(self._roles, "retry")
 
     def on_report(self, report: Report) -> None:
         """Something happened to a child."""
@@ -217,7 +238,7 @@ class NodeSupervisor(RequestActor):
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.on_stop()
         # Nobody above restarts this one: children must not outlive it unseen.
-        for ref in (*self._sessions.values(), self._discoverer, self._listener, self._keeper):
+        for ref in (*self._sessions.values(), self._discoverer, self._listener, self._roles, self._keeper):
             if ref is not None:
                 ref.stop(block=False)
         self._on_notice(Notice("failed", None, f"the node failed: {exception_type.__name__}: {exception_value}"))
@@ -279,8 +300,21 @@ class NodeSupervisor(RequestActor):
 
     async def _start_listener(self) -> None:
         listener = Listener.start(self._edges.runtime, self._edges.network, self.into_mailbox(self.on_report))
-        self._port = await self._open(listener, "open", self._settings.host, self._port)
+        try:
+            self._port = await self._open(listener, "open", self._settings.host, self._port)
+        except OSError as error:
+            raise DoorError("", self._settings.host, self._port, error) from error
         self._listener = listener
+
+    async def _start_roles(self) -> None:
+        if not self._outside.doors and not self._outside.lines:
+            return
+        edges = self._edges
+        roles = RoleSupervisor.start(
+            edges.runtime, edges, self._settings.node_id, self._kept, self._outside, on_notice=self._on_notice
+        )
+        self._door_ports = await self._open(roles, "open")
+        self._roles = roles
 
     async def _start_discovery(self) -> None:
         discoverer = Discoverer.start(self._edges.runtime, self._edges.discovery(), self.into_mailbox(self.on_report))
@@ -302,22 +336,22 @@ class NodeSupervisor(RequestActor):
             await self._close_child(ref)
             raise
 
-    async def _close_child(self, ref: LoopActorRef[Any] | None) -> None:
+    async def _close_child(self, ref: LoopActorRef[Any] | None, *, seconds: float = ANSWER_SECONDS) -> None:
         if ref is None or not ref.is_alive():
             return
-        await self._ask(ref, "close")
+        await self._answer(self._start_asking(ref, "close"), seconds)
         await ref.stop(block=False)
 
-    async def _ask(self, ref: LoopActorRef[Any], method: str) -> Any:
-        """The answer of a child, or None if it is dead or takes too long."""
-        return await self._answer(self._start_asking(ref, method))
+    async def _ask(self, ref: LoopActorRef[Any] | None, method: str) -> Any:
+        """The answer of a child, or None if there is none, it is dead or takes too long."""
+        return None if ref is None else await self._answer(self._start_asking(ref, method))
 
     def _start_asking(self, ref: LoopActorRef[Any], method: str) -> Later[Any]:
         return ref.ask(Request(method), block=False)
 
-    async def _answer(self, asked: Later[Any]) -> Any:
+    async def _answer(self, asked: Later[Any], seconds: float = ANSWER_SECONDS) -> Any:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await asked
         except (TimeoutError, pykka.ActorDeadError):
             return None

@@ -25,7 +25,7 @@ from mesh.lab.discovery import SimAir
 from mesh.lab.disk import SimDisk
 from mesh.lab.network import SimNetwork
 from mesh.lab.virtual_loop import VirtualLoop
-from mesh.node import Spawner
+from mesh.loop_thread import Spawner
 from peers.created import Created
 from peers.entry import Entry
 from peers.later import Later

@@ -188,8 +188,8 @@ export class LogView {
   }
 
   #tellCount() {
-    const older = this.#older + this.#skipped;
-    const all = this.#entries.length + older;
+    const all = this.#entries.length + this.#older + this.#skipped;
+    const older = all - Math.min(this.#entries.length, ROWS_LIMIT);
     const rest = older ? `; the ${older.toLocaleString()} oldest are not shown` : "";
     this.#count.textContent = all ? `${counted(all, "event")}${rest}` : "No events yet: add the first one below.";
   }

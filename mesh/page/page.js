@@ -53,7 +53,7 @@ function complaintAbout(user, token) {
   if (!TOKEN.test(token)) return "A token has no spaces and only plain letters, digits and signs.";
   if (session && session.user !== user && session.waiting.length) {
     const waiting = counted(session.waiting.length, "event");
-    return `${waiting} of ${session.user} waiting here: sign in as ${session.user}, or reload the page to drop them.`;
+    return `${waiting} of ${session.user} still to be sent: sign in as ${session.user}, or reload the page to drop them.`;
   }
   return "";
 }

@@ -257,6 +257,7 @@ export class Session {
 
   #sendConnect() {
     this.#connectAt = Date.now();
+    this.#send(["headers", { since: this.#received }]); // a mark in this very node's log, though it does not know us
     this.#send(["connect", PROTOCOL, this.#origin, this.#received, { token: this.#token }]);
   }
 

@@ -263,7 +263,13 @@ class WiredConnection:
         self._network = network
         self._reach = reach
         self.emitter = Emitter()
+        self.on_welcome: Callable[[], None] | None = None
         self._channel: Channel | None = None
+
+    def welcome(self) -> None:
+        """The other end is no stranger any more: it may send larger frames, where strangers may not."""
+        if self.on_welcome is not None:
+            self.on_welcome()
 
     def connect(self) -> None:
         if self._reach is None:

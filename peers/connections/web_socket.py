@@ -37,6 +37,9 @@ MAX_OPENING = 128
 """Connections at one door that have not finished, or not begun, their opening handshake."""
 ACCEPT_SECONDS = 5.0
 
+OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
+"""An answer, or one that comes later; None lets the request go on."""
+
 log = logging.getLogger(__name__)
 _QUIET = logging.Logger("websockets", level=logging.CRITICAL + 1)  # the library logs tracebacks of peers that vanish
 
@@ -170,7 +173,8 @@ class WebSocketNetwork(WiredNetwork):
     browser that opens it by mistake. A door with `tls` takes nothing in the clear. Dialling `wss://` goes by `dial_tls`, or
     trusts whom this machine trusts. Binary frames end a connection, or mean nothing (`binary="ignore"`: what a Logux 7
     server sends before it has heard text). `compress` offers and accepts permessage-deflate. `on_request` judges every HTTP
-    request at a door, the upgrades too, and is called on the loop: None lets it go on.
+    request at a door, the upgrades too, and is called on the loop: None lets it go on. `stranger_frame` is the limit at a
+    door until the connection is told to `welcome` the other end.
     """
 
     def __init__(
@@ -183,7 +187,8 @@ class WebSocketNetwork(WiredNetwork):
         dial_tls: ssl.SSLContext | None = None,
         binary: Literal["refuse", "ignore"] = "refuse",
         compress: bool = False,
-        on_request: Callable[[HttpRequest], HttpAnswer | None] | None = None,
+        on_request: Callable[[HttpRequest], OnRequest] | None = None,
+        stranger_frame: int | None = None,
         purpose: str = "This door is for WebSocket connections between the nodes of a mesh; there is no page here.",
     ) -> None:
         super().__init__(loop)
@@ -192,6 +197,7 @@ class WebSocketNetwork(WiredNetwork):
         self._dial_tls = dial_tls
         self._ignores_binary = binary == "ignore"
         self._on_request = on_request
+        self._max_frame, self._stranger_frame = max_frame, stranger_frame
         self._purpose = purpose
         self._options: dict[str, Any] = {
             "compression": "deflate" if compress else None,
@@ -251,7 +257,11 @@ class WebSocketNetwork(WiredNetwork):
     ) -> None:
         async def accept(wire: ServerConnection) -> None:
             assert isinstance(wire, _Wire)
-            self.accept(WiredConnection(self, show_address(wire.remote_address)), wire, on_connection)
+            connection = WiredConnection(self, show_address(wire.remote_address))
+            if self._stranger_frame is not None:
+                wire.protocol.max_message_size = self._stranger_frame
+                connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
+            self.accept(connection, wire, on_connection)
             await wire.wait_closed()
 
         try:
@@ -273,9 +283,9 @@ class WebSocketNetwork(WiredNetwork):
         self.doors.append(listening)
         later.set(listening)
 
-    def _answer(self, wire: ServerConnection, request: Request) -> Response | None:
+    async def _answer(self, wire: ServerConnection, request: Request) -> Response | None:
         is_upgrade = "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
-        answer = self._judge(wire, request, is_upgrade)
+        answer = await self._judge(wire, request, is_upgrade)
         if answer is not None:
             return _respond(wire, request.method, answer)
         if not is_upgrade:
@@ -285,7 +295,7 @@ class WebSocketNetwork(WiredNetwork):
             return wire.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "All places here are taken; try again later.\n")
         return None
 
-    def _judge(self, wire: ServerConnection, request: Request, is_upgrade: bool) -> HttpAnswer | None:
+    async def _judge(self, wire: ServerConnection, request: Request, is_upgrade: bool) -> HttpAnswer | None:
         if self._on_request is None:
             return None
         headers: dict[str, str] = {}
@@ -293,7 +303,8 @@ class WebSocketNetwork(WiredNetwork):
             headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
         address = show_address(wire.remote_address)
         try:
-            return self._on_request(HttpRequest(request.method, request.path, headers, address, is_upgrade))
+            answer = self._on_request(HttpRequest(request.method, request.path, headers, address, is_upgrade))
+            return await answer if isinstance(answer, Later) else answer
         except Exception:  # one request must not close the door for the others
             log.exception("request of %s: it could not be answered", address)
             return HttpAnswer(500, body=b"This request could not be answered; the log of this machine says why.\n")

@@ -33,6 +33,7 @@ class ConnectMessages(SyncCore):
 
     def send_connected(self, came_at: int) -> None:
         """Answer a `connect` that came at `came_at`, in ms of our wall clock."""
+        # Unlike Logux 0.1, both are read from the clock: the log's timer is for events.
         answered_at = max(came_at, self.clock.now_ms())
         self.send(Connected(self.protocol, self.node_id, (came_at, answered_at), self.greeting_options()))
 
@@ -44,7 +45,7 @@ class ConnectMessages(SyncCore):
         self._judge(self._let_in)
 
     def _time_fix(self, came_at: int, answered_at: int) -> int:
-        """How far our clock is ahead, if both ways took equally long."""
+        """How far our clock is ahead, if both ways took equally long. Unlike Logux 0.1, rounded down: no halves of ms."""
         round_trip = self.clock.now_ms() - self.connect_sent_at - (answered_at - came_at)
         return (2 * (self.connect_sent_at - came_at) + round_trip) // 2
 
@@ -79,6 +80,7 @@ class ConnectMessages(SyncCore):
 
     def _check_greeting(self, protocol: Version, node_id: str) -> None:
         if self.authenticated or self._judging:
+            # Unlike Logux 0.1, which takes a second one for a new beginning.
             raise self.error("wrong-format", "a second greeting on one connection")
         why_not = self.dialect.why_not(protocol)
         if why_not is not None:

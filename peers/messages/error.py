@@ -16,6 +16,7 @@ class ErrorMessages(SyncCore):
         self.emitter.emit("client_error", self.error(type, options))
 
     def error_message(self, type: str, options: Any) -> None:
+        # Unlike Logux 0.1, the link is not used after an error: that end did not take something that we sent.
         error = self.error(type, options, received=True)
         self.hang_up(type if error.is_fatal else "error")
         self.report(error)

@@ -48,6 +48,9 @@ class SyncMessages(SyncCore):
     The numbers of the messages are marks in the sender's log: its counter `added`. The walk goes over all changes after
     `walked`, in pages; live events are its tail. No queue of events exists: a session holds its place in the log, and what
     waits for an acknowledgement is one page at most beyond WINDOW messages.
+
+    Unlike Logux 0.1, events go oldest first and all of them through the filters, those after a connect too; and a number
+    stands for all up to there that was sent or left out, so it may be larger than the `added` of the last event beside it.
     """
 
     max_taking = MAX_TAKING
@@ -171,11 +174,13 @@ class SyncMessages(SyncCore):
         self.take(added, entries)
 
     def send_synced(self, added: int) -> None:
+        # Unlike Logux 0.1, only once the events are committed.
         self.other_synced = max(self.other_synced, added)
         self.send(Synced(added))
         self.emitter.emit("synced")
 
     def synced_message(self, added: int) -> None:
+        # Unlike Logux 0.1, a number that was not sent confirms nothing.
         sent = next((sent for sent in self._in_flight if sent.number == added and not sent.is_acknowledged), None)
         if sent is not None:
             sent.is_acknowledged = True
@@ -237,6 +242,7 @@ class SyncMessages(SyncCore):
             batch = tuple(entries[start : start + size])
             self.send_sync(walked if start + size >= len(entries) else self.mark(batch[-1]), batch)
         if not self._in_flight and self.synced != walked:
+            # Unlike Logux 0.1, what was received counts as confirmed, so that it is not echoed after a reconnect.
             self.synced = walked
             self.emitter.emit("synced")
         self.walk()
@@ -269,7 +275,8 @@ class SyncMessages(SyncCore):
     def _on_offered(self, entries: Sequence[Entry], done: Later[list[Entry | ValueError | None]]) -> None:
         is_walked = self._position >= self.log.published.state.last_position
         for entry, outcome in zip(entries, done.result(), strict=True):
-            if isinstance(outcome, ValueError):
+            # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: nobody has a better one than we.
+            if isinstance(outcome, ValueError) and entry.created[1] != self.node_id:
                 self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {outcome}")
             if not isinstance(outcome, Entry) and is_walked:
                 self.received.pop(entry.created, None)  # the walk has passed the one that we have
@@ -295,8 +302,12 @@ class SyncMessages(SyncCore):
             Sieve(self.react, self._out_filter, self._out_map),
         )
 
-    def _fixed(self, entry: Entry) -> Entry:
-        return self.dialect.fixed(entry)  # it may be another by now
+    def _fixed(self, entry: Entry) -> Entry | None:
+        try:
+            return self.dialect.fixed(entry)  # it may be another by now
+        except ValueError as error:
+            self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {error}")
+            return None
 
     def _watch_callback(self) -> None:
         """Bound the time that a callback takes."""
@@ -308,18 +319,14 @@ class SyncMessages(SyncCore):
             check = partial(self._check_callback, self._link, self._answers())
             self._undo_callback = self.clock.call_later(CALLBACK_MS, self._turn(check))
 
-    def _answers(self) -> tuple[int, int]:
-        return self._in_sieve.answers, self._out_sieve.answers
+    def _answers(self) -> tuple[int | None, ...]:
+        return tuple(sieve.answers if sieve.is_busy else None for sieve in (self._in_sieve, self._out_sieve))
 
-    def _check_callback(self, link: int, answers: tuple[int, int]) -> None:
+    def _check_callback(self, link: int, answers: tuple[int | None, ...]) -> None:
         if self._link != link:
             return
         self._undo_callback = None
-        now = self._answers()
-        is_stuck = (self._in_sieve.is_busy and now[0] == answers[0]) or (
-            self._out_sieve.is_busy and now[1] == answers[1]
-        )
-        if is_stuck:
+        if any(now is not None and now == before for now, before in zip(self._answers(), answers, strict=True)):
             self.fail(self.error("timeout", CALLBACK_MS))
         else:
             self._watch_callback()

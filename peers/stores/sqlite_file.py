@@ -6,11 +6,16 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
+from peers.created import created_from_key
+from peers.entry import Entry
 from peers.stores.store import StoreError
 
 APPLICATION_ID = 0x706D6C67
 """`pmlg` in SQLite's header: a file of ours."""
 VERSION = 2
+LABEL = "INSERT INTO labels (kind, name, position, time, created) VALUES (?, ?, ?, ?, ?)"
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """What the write-ahead log is cut down to after a checkpoint."""
@@ -93,6 +98,8 @@ CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
 {_SINCE_2}
 """
 
+_WITH_EXTRA = "SELECT position, time, created, body, extra FROM changes WHERE body IS NOT NULL AND extra <> x''"
+
 _FIXES = {
     "SQLITE_FULL": "free space on the disk, then try again",
     "SQLITE_READONLY": "make the file and its directory writable for this user",
@@ -119,7 +126,7 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if not tables:
             _create(connection)
-        _upgrade(connection)
+        _upgrade(path, connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         # A file that cannot be written is opened without a word, and BEGIN alone only reads it: this would have to write.
@@ -129,6 +136,9 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         raise explain(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
     return connection
 
 
@@ -207,18 +217,26 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 
 def _create(connection: sqlite3.Connection) -> None:
     """In one transaction, before the change to WAL: so the file's own first page says whose it is."""
-    _run(connection, f"{_SCHEMA}{_SINCE_2}PRAGMA application_id = {APPLICATION_ID};")
+    connection.execute("BEGIN EXCLUSIVE")
+    _run(connection, f"{_SCHEMA}{_SINCE_2}PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("COMMIT")
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Bring a file of layout 1 up to date, in one transaction."""
+def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
+    """Bring a file of layout 1 up to date, in one transaction: its events are found by what their meta says since ever."""
+    connection.execute("BEGIN EXCLUSIVE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version < VERSION:
         _run(connection, _UPGRADE_FROM_1)
+        for position, time, key, body, extra in connection.execute(_WITH_EXTRA):
+            try:
+                labels = Entry(created_from_key(key), time, body, extra).labels
+            except msgspec.DecodeError as error:
+                raise damaged(path, f"the meta of the change {position} is unreadable ({error})") from error
+            connection.executemany(LABEL, [(*label, position, time, key) for label in labels])
+    connection.execute("COMMIT")
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:
-    connection.execute("BEGIN EXCLUSIVE")
     for statement in statements.split(";"):
         connection.execute(statement)
-    connection.execute("COMMIT")

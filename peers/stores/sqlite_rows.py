@@ -15,7 +15,7 @@ from peers.created import Created, created_from_key, created_key
 from peers.entry import Entry
 from peers.reasons import may_have_labels
 from peers.stores.rows import AlreadyKnown
-from peers.stores.sqlite_file import damaged, explain
+from peers.stores.sqlite_file import LABEL, damaged, explain
 from peers.stores.store import Place, StoreError
 from peers.stores.taking import Taking
 from peers.version_vector import Dot, Epoch
@@ -48,7 +48,6 @@ _WITH_OLDER_REASON = f"""
     {OF_LABEL} ON c.position = l.position WHERE l.kind = 'reason' AND l.name = ? AND (l.time, l.created) < (?, ?)
     ORDER BY l.time, l.created
 """
-_LABEL = "INSERT INTO labels (kind, name, position, time, created) VALUES (?, ?, ?, ?, ?)"
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 
 Row = tuple[Any, ...]
@@ -100,10 +99,14 @@ class SqliteRows(Taking):
             if not is_event:
                 tombstone = b"" if change.tombstone else None
                 rows.append((change.position, number, seq, None, key, None, None, None, tombstone))
-                continue
-            rows.append((change.position, number, seq, change.added, key, *_content(change)))
-            if change.extra and may_have_labels(change.extra):
-                labelled.append(change)
+            elif change.tombstone:
+                rows.append((change.position, number, seq, change.added, key, *_content(change)))
+            else:
+                extra = change.extra
+                row = (change.position, number, seq, change.added, key, change.time, change.body, extra, None)
+                rows.append(row)
+                if extra and may_have_labels(extra):
+                    labelled.append(change)
         try:
             self._opened().executemany(_INSERT, rows)
         except sqlite3.IntegrityError as error:
@@ -251,7 +254,7 @@ class SqliteRows(Taking):
 
     def _label(self, event: Entry) -> None:
         place = event.position, event.time, created_key(event.created)
-        self._opened().executemany(_LABEL, [(*label, *place) for label in event.labels])
+        self._opened().executemany(LABEL, [(*label, *place) for label in event.labels])
 
     def _unlabel(self, event: Entry) -> None:
         self._opened().executemany(_UNLABEL, [(*label, event.position) for label in event.labels])

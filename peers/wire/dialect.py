@@ -22,6 +22,8 @@ class Dialect(Protocol):
     other_node_id: str | None
     time_fix: int
     """How far our clock is ahead of theirs, in ms; 0 unless the role fixes time."""
+    bare_meta: bool
+    """Whether only id and time of an event's meta are sent."""
 
     @property
     def protocol(self) -> Version:
@@ -92,6 +94,7 @@ class RelativeDialect:
         self.node_id = node_id
         self.other_node_id: str | None = None
         self.time_fix = 0
+        self.bare_meta = False
         self.said_time: int | None = None
         self.heard_time: int | None = None
 

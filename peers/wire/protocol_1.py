@@ -40,6 +40,7 @@ class Protocol1(LoguxDialect):
         self.node_id = node_id
         self.other_node_id: str | None = None
         self.time_fix = 0
+        self.bare_meta = True
 
     def why_not(self, version: Version) -> Any:
         if not isinstance(version, int) and version[0] == MAJOR:

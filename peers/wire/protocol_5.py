@@ -30,7 +30,7 @@ class TimedDialect(RelativeDialect, LoguxDialect):
     def why_not_sent(self, entry: Entry) -> str | None:
         """An object with a number under `length` is a list to a Logux server, and no event."""
         for text in (entry.body, entry.extra):
-            if b'"length"' in text:
+            if b'"length"' in text or b"\\u" in text:  # it may be spelled with escapes
                 length = msgspec.json.decode(text).get("length")
                 if isinstance(length, (int, float)) and not isinstance(length, bool):
                     return f"event {list(entry.created)} has a number under `length`, which Logux servers do not take"
@@ -41,7 +41,8 @@ class TimedDialect(RelativeDialect, LoguxDialect):
         shift = self.sending_base + self.time_fix
         for entry in entries:
             items.append(msgspec.Raw(entry.body))
-            items.append(meta_for_logux(entry, self.write_id(entry.created), entry.time - shift))
+            wire_id, time = self.write_id(entry.created), entry.time - shift
+            items.append({"id": wire_id, "time": time} if self.bare_meta else meta_for_logux(entry, wire_id, time))
         return items
 
     def read_pair(self, body: bytes, second: bytes) -> Entry:

@@ -21,7 +21,8 @@ class Protocol7(TimedDialect):
     """An id on the wire is `TIME NODE`, or `TIME` if the sender made the event.
 
     Protocol 7 knows no counter. An event of ours that has one travels as `TIME NODE!LN`: N to base 64 and L how many digits
-    it has, which sorts behind the same ms without a counter, and becomes the counter again when it comes back.
+    it has, which sorts behind the same ms without a counter, and becomes the counter again when it comes back. A node
+    whose name would be read so gets `!1-`, the counter 0.
     """
 
     protocol = 7
@@ -34,16 +35,17 @@ class Protocol7(TimedDialect):
 
     def write_id(self, created: Created) -> Any:
         ms, node_id, n = created
-        if n:
+        if not n and node_id == self.node_id:
+            return to_digits(ms)
+        if n or _split(node_id) != (node_id, 0):
             count = to_digits(n)
             return f"{to_digits(ms)} {node_id}!{len(count)}{count}"
-        return to_digits(ms) if node_id == self.node_id else f"{to_digits(ms)} {node_id}"
+        return f"{to_digits(ms)} {node_id}"
 
     def read_id(self, wire_id: Any) -> Created:
         time, space, node_id = wire_id.partition(" ")
-        if not space:
-            node_id = self.other_node_id or ""
-        return from_digits(time), *_split(node_id)
+        name, n = _split(node_id) if space else (self.other_node_id or "", 0)
+        return from_digits(time), name, n
 
 
 def to_digits(number: int) -> str:
@@ -78,4 +80,5 @@ def _split(node_id: str) -> tuple[str, int]:
         n = from_digits(digits)
     except ValueError:
         return node_id, 0
-    return (name, n) if n and int(length) == len(digits) else (node_id, 0)
+    is_plain = int(length) != len(digits) or (not n and _split(name) == (name, 0))
+    return (node_id, 0) if is_plain else (name, n)

@@ -19,6 +19,8 @@ from mesh.actors.log_keeper import KeptLog, LogKeeper
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.request import Request
 from peers.clock import LoopClock
+from peers.draft import make_draft
+from peers.entry import Entry
 from peers.stores.sqlite_store import SqliteStore
 from peers.stores.store import StoreError
 
@@ -188,3 +190,67 @@ def test_a_request_may_be_awaited_on_the_loop(cellar: Cellar) -> None:
 
 async def _awaited(kept: KeptLog) -> Any:
     return await kept.add({"type": "milk"})
+
+
+def test_a_kept_log_lets_events_go(cellar: Cellar) -> None:
+    cleaned: list[str] = []
+    cellar.kept.on("clean", lambda event, _meta: cleaned.append(event["type"]))
+    keeper = cellar.open()
+    kept = cellar.kept
+    meta = kept.add({"type": "milk"}, {"reasons": ["r"], "indexes": ["shop"]}).get(DEADLINE_SECONDS)
+    assert meta is not None
+
+    assert kept.change_meta(meta["created"], {"k": 1}).get(DEADLINE_SECONDS)
+    found = kept.find(meta["created"]).get(DEADLINE_SECONDS)
+    assert found is not None and found.meta["k"] == 1
+    assert kept.each(index="shop").get(DEADLINE_SECONDS) == (found,)
+    assert kept.remove_reason("r", older_than={"created": (9, "z", 0), "time": 1}).get(DEADLINE_SECONDS) == 0
+    assert kept.remove_reason("r", min_added=1).get(DEADLINE_SECONDS) == 1
+
+    assert cleaned == ["milk"]
+    cellar.end(keeper)
+
+
+def test_keepers_stay_for_the_next_keeper_of_the_log_and_run_on_the_loop(cellar: Cellar) -> None:
+    threads: list[int] = []
+    cellar.kept.keep(lambda event, _meta: threads.append(threading.get_ident()) or event["type"] == "milk")
+    cellar.end(cellar.open())
+    keeper = cellar.open()
+    for type_ in ("milk", "bread"):
+        cellar.kept.add({"type": type_}).get(DEADLINE_SECONDS)
+
+    assert cellar.kept.clean().get(DEADLINE_SECONDS) == 1
+
+    assert cellar.types() == ["milk"]
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+    cellar.end(keeper)
+
+
+def test_a_keeper_that_raises_keeps_the_event_and_the_log_lives_on(cellar: Cellar) -> None:
+    def keep(_event: Any, _meta: Any) -> bool:
+        raise RuntimeError("a bug of the application")
+
+    undo = cellar.kept.keep(keep)
+    keeper = cellar.open()
+    cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+
+    with pytest.raises(RuntimeError, match="a bug of the application"):
+        cellar.kept.clean().get(DEADLINE_SECONDS)
+    undo()
+
+    assert cellar.kept.clean().get(DEADLINE_SECONDS) == 1
+    assert cellar.failures == []
+    cellar.end(keeper)
+
+
+def test_a_kept_log_takes_offers_and_keeps_cursors(cellar: Cellar) -> None:
+    keeper = cellar.open()
+    drafts = [make_draft({"type": type_}, {"created": (1, "anna", 0)}) for type_ in ("milk", "bread")]
+
+    stored, refused = cellar.kept.offer(drafts).get(DEADLINE_SECONDS)
+    cellar.kept.keep_cursors("anna:1", 1, 2).get(DEADLINE_SECONDS)
+
+    assert isinstance(stored, Entry) and isinstance(refused, ValueError)
+    assert cellar.kept.cursors("anna:1").get(DEADLINE_SECONDS) == (1, 2)
+    cellar.end(keeper)

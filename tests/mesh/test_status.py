@@ -55,6 +55,8 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "ahead": 2,
         "sessions": [],
         "paused": [],
+        "doors": {},
+        "clients": [],
         "refused": [],
         "peers": [],
     }

@@ -52,6 +52,7 @@ class StandIn:
         self.heard: list[list[Any]] = []
         """Every message of clients that is no sync."""
         self.answers_syncs = True
+        self.answers_pings = True
         self.skew_ms = 0
         """How far this node's clock is ahead of the browser's."""
         self.port = 0
@@ -161,6 +162,8 @@ class StandIn:
                     self._clients.remove(client)
 
     def _meet(self, connection: ServerConnection, message: list[Any]) -> Client | None:
+        if message[0] == "headers":
+            return self._meet(connection, json.loads(connection.recv()))
         name, protocol, node_id, received, options = message
         assert (name, protocol) == ("connect", 5)
         now = self.now_ms()
@@ -178,7 +181,7 @@ class StandIn:
         name, *items = message
         if name != "sync":
             self.heard.append(message)
-        if name == "ping":
+        if name == "ping" and self.answers_pings:
             client.send(["pong", len(self.log)])
         elif name == "sync":
             for event, meta in zip(items[1::2], items[2::2], strict=True):

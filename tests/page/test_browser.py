@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -54,10 +55,11 @@ def test_says_what_it_waited_for_in_vain(new_tab: Callable[[], Tab], node: Stand
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_ends_with_the_process_that_started_it(chromium: Browser) -> None:
+def test_ends_with_the_process_that_started_it(chromium: Browser, tmp_path: Path) -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", _BROWSER_AND_WAIT],
         cwd=Path(__file__).parent,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # nobody is left to remove the profile
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

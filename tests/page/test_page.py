@@ -5,39 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from browser import Tab
+from reading import add, rows, types, wait_for_rows, wait_until_confirmed
 from stand_in import StandIn
 
 SignIn = Callable[..., Tab]
 NewTab = Callable[[], Tab]
-
-
-def add(tab: Tab, type: str, fields: str = "") -> None:
-    """Fill in the form for new events and send it."""
-    tab.fill("#type", type)
-    tab.fill("#fields", fields)
-    tab.click("#add")
-
-
-def rows(tab: Tab) -> list[list[str]]:
-    """Origin, type and the rest of every event shown, from the top."""
-    found: list[list[str]] = tab.evaluate(
-        "[...document.querySelectorAll('#log li')].map(row =>"
-        " ['origin', 'type', 'rest'].map(name => row.querySelector('.' + name).textContent))"
-    )
-    return found
-
-
-def types(tab: Tab) -> list[str]:
-    return [row[1] for row in rows(tab)]
-
-
-def wait_for_rows(tab: Tab, number: int) -> None:
-    tab.wait_until(f"document.querySelectorAll('#log li:not(.waiting)').length === {number}")
-
-
-def wait_until_confirmed(tab: Tab) -> None:
-    tab.wait_for_text("#state", "synchronized")
-    tab.wait_until("document.querySelectorAll('#log .waiting').length === 0")
 
 
 def test_opens_without_complaints_and_asks_who_one_is(new_tab: NewTab, node: StandIn) -> None:
@@ -102,14 +74,6 @@ def test_says_that_a_token_is_wrong_and_asks_again(new_tab: NewTab, node: StandI
 
     tab.wait_for_text("#state", "synchronized")
     assert tab.problems == []
-
-
-def test_asks_again_when_the_token_is_withdrawn(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-
-    node.tell(["error", "wrong-credentials"])
-
-    tab.wait_for_text("#login-error", "refused this user or token")
 
 
 def test_explains_a_user_that_cannot_be(new_tab: NewTab, node: StandIn) -> None:
@@ -187,100 +151,6 @@ def test_keeps_numbers_that_javascript_would_round(signed_in: SignIn, node: Stan
 
     assert node.log[0][0]["n"] == 12345678901234567890
     assert rows(bob)[0][2] == rows(ada)[0][2] == '{"n":12345678901234567890}'
-
-
-def test_dates_an_event_by_the_clock_of_the_node(signed_in: SignIn, node: StandIn) -> None:
-    node.skew_ms = 3_600_000
-    tab = signed_in()
-
-    add(tab, "milk")
-    wait_until_confirmed(tab)
-
-    _, (ms, _, _), time_ms = node.log[0]
-    assert ms == time_ms
-    assert abs(node.now_ms() - ms) < 10_000
-
-
-def test_writes_after_what_it_has_seen(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-    node.add({"type": "a little ahead"}, ago_ms=-5_000)
-    wait_for_rows(tab, 1)
-
-    add(tab, "answer")
-    add(tab, "more")
-    wait_until_confirmed(tab)
-
-    assert types(tab) == ["a little ahead", "answer", "more"]
-
-
-def test_sends_what_was_typed_offline_once(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-    node.stop()
-    tab.wait_for_text("#state", "offline")
-    add(tab, "jam")
-    tab.wait_until("document.querySelectorAll('#log .waiting').length === 1")
-
-    node.start()
-
-    wait_until_confirmed(tab)
-    assert types(tab) == node.types == ["jam"]
-    assert len(node.syncs) == 1
-
-
-def test_doubles_nothing_when_the_answer_to_an_event_was_lost(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-    node.answers_syncs = False
-    add(tab, "jam")
-    tab.wait_for_text("#state", "sending")
-    node.stop()
-
-    node.answers_syncs = True
-    node.start()
-    wait_until_confirmed(tab)
-
-    assert node.syncs[0] == node.syncs[1]
-    assert types(tab) == node.types == ["jam"]
-
-
-def test_doubles_no_row_by_a_reconnect(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-    add(tab, "milk")
-    node.add({"type": "bread"})
-    wait_for_rows(tab, 2)
-
-    node.stop()
-    tab.wait_for_text("#state", "offline")
-    node.add({"type": "jam"})
-    node.start()
-
-    wait_for_rows(tab, 3)
-    assert sorted(types(tab)) == ["bread", "jam", "milk"]
-
-
-def test_connects_at_once_when_asked_to(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-    node.stop()
-    tab.wait_for_text("#state", "offline")
-    node.start()
-
-    tab.click("#try-now")
-
-    tab.wait_for_text("#state", "synchronized", 0.9)  # by itself it waits a second at least
-
-
-def test_shows_the_log_of_a_node_whose_disk_was_wiped(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-    for number in range(5):
-        node.add({"type": f"old {number}"}, ago_ms=9_000 - number)
-    wait_for_rows(tab, 5)
-
-    node.stop()
-    node.log.clear()
-    node.add({"type": "new"})
-    node.start()
-
-    wait_for_rows(tab, 6)
-    assert types(tab)[-1] == "new"
 
 
 def test_keeps_a_bounded_number_of_rows(signed_in: SignIn, node: StandIn) -> None:
@@ -368,29 +238,6 @@ def test_shows_the_neighbours_of_the_node(signed_in: SignIn, node: StandIn) -> N
     assert shown == [["kitchen~zzzzzzzz", "lost"], ["study", "synchronized"]]
     assert tab.text("#node") == "kitchen~7f3q2x5a"  # two have that name
     tab.wait_for_text("#clients", "ada")
-
-
-def test_answers_pings_and_ignores_what_it_does_not_know(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-
-    node.tell(["gossip", {"from": "a newer node"}])
-    node.tell(["ping", 0])
-    node.add({"type": "milk"})
-    wait_for_rows(tab, 1)
-
-    assert ["pong", 0] in node.heard
-    assert tab.text("#state") == "synchronized"
-    assert tab.problems == []
-
-
-def test_says_what_the_node_complains_about_and_connects_again(signed_in: SignIn, node: StandIn) -> None:
-    tab = signed_in()
-
-    node.tell(["error", "timeout", 20_000])
-
-    tab.wait_for_text("#trouble", "The node reported timeout (20000)")
-    tab.wait_for_text("#state", "synchronized")
-    assert tab.text("#trouble") == ""
 
 
 def test_names_every_input_and_button(signed_in: SignIn) -> None:

@@ -202,3 +202,48 @@ def test_the_earlier_copy_ranks_first_then_the_smaller_digest() -> None:
 
     assert early.rank < late.rank
     assert (early.rank < other.rank) == (early.digest < other.digest)
+
+
+# Reasons and indexes
+
+
+def test_names_its_reasons_and_indexes_each_once() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"reasons":["r","r"],"keep_last":"k","indexes":["i","i"]}')
+
+    assert entry.reasons == entry.meta["reasons"] == ["r", "k"]
+    assert entry.labels == [("reason", "r"), ("reason", "k"), ("index", "i")]
+    assert entry.keep_last == "k"
+
+
+def test_finds_keys_that_are_written_with_escapes() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"\\u0072easons":["r"],"keep_las\\u0074":"k"}')
+
+    assert (entry.reasons, entry.keep_last) == (["r", "k"], "k")
+
+
+def test_what_a_log_changed_stands_above_what_came() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"keep_last":"k","a":1}', local=b'{"reasons":["s"],"a":2}')
+
+    assert (entry.reasons, entry.meta["a"], entry.meta["keep_last"]) == (["s"], 2, "k")
+
+
+def test_an_entry_without_such_keys_names_nothing() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"reason":"r"}')
+
+    assert (entry.reasons, entry.labels, entry.keep_last) == ([], [], None)
+
+
+@pytest.mark.parametrize("extra", [b'{"reasons":7}', b'{"indexes":{"a":1}}', b'{"keep_last":[]}', b'{"reasons":[""]}'])
+def test_received_meta_with_reasons_that_are_none_is_refused(extra: bytes) -> None:
+    with pytest.raises(ValueError, match="meta '"):
+        check_extra(extra)
+
+
+def test_a_tombstone_has_the_rank_of_its_event_and_is_the_same() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"k":1}', ("e", 1), 3, 4, b'{"k":2}')
+
+    assert entry.buried.rank == entry.rank
+    assert entry.buried.same_as(entry) and entry.same_as(entry.buried)
+    assert not entry.buried.same_as(Entry((1, "a", 0), 1, b'{"type":"b"}'))
+    assert (entry.buried.body, entry.buried.extra, entry.buried.local) == (b"", b"", b"")
+    assert (entry.buried.dot, entry.buried.added, entry.buried.position) == (("e", 1), 3, 4)

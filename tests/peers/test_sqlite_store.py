@@ -19,7 +19,8 @@ import pytest
 
 from peers.entry import Entry
 from peers.stores.sqlite_file import APPLICATION_ID, VERSION, WAL_LIMIT_BYTES
-from peers.stores.sqlite_store import SqliteStore
+from peers.stores.sqlite_rows import _WITH_OLDER_REASON, _WITH_REASON
+from peers.stores.sqlite_store import _INDEXED, SqliteStore
 from peers.stores.store import Page, StoreError
 
 NOBODY = 65534
@@ -347,7 +348,10 @@ def test_the_numbers_do_not_come_from_the_rows(tmp_path: Path) -> None:
     [
         ("SELECT * FROM changes WHERE created = ? AND added IS NOT NULL", "changes_by_created (created=?)"),
         ("SELECT epoch FROM changes WHERE created = ? AND added IS NULL", "further_by_created (created=?)"),
-        ("SELECT min(position) FROM changes WHERE epoch = ? AND seq BETWEEN ? AND ?", "COVERING INDEX changes_by_dot"),
+        (
+            "SELECT min(position) FROM changes WHERE epoch = ? AND seq BETWEEN ? AND ? AND tombstone IS NULL",
+            "changes_by_dot (epoch=? AND seq>? AND seq<?)",
+        ),
         (
             "SELECT * FROM changes WHERE body IS NOT NULL AND (time, created) > (?, ?) AND added > ?"
             " ORDER BY time, created LIMIT ?",
@@ -356,6 +360,16 @@ def test_the_numbers_do_not_come_from_the_rows(tmp_path: Path) -> None:
         (
             "SELECT * FROM changes WHERE position > ? AND added > ? ORDER BY position LIMIT ?",
             "INTEGER PRIMARY KEY (rowid>?)",
+        ),
+        (_WITH_REASON, "PRIMARY KEY (kind=? AND name=? AND position>?)"),
+        (_WITH_OLDER_REASON, "labels_by_order (kind=? AND name=? AND (time,created)<(?,?))"),
+        (
+            f"{_INDEXED} AND (l.time, l.created) > (?, ?) AND c.added > ? ORDER BY l.time, l.created LIMIT ?",
+            "labels_by_order (kind=? AND name=? AND (time,created)>(?,?))",
+        ),
+        (
+            f"{_INDEXED} AND l.position > ? AND c.added > ? ORDER BY l.position LIMIT ?",
+            "PRIMARY KEY (kind=? AND name=? AND position>?)",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from peers.created import created_key
 from peers.entry import Entry
 from peers.stores.sqlite_file import APPLICATION_ID, VERSION
 from peers.stores.sqlite_store import SqliteStore
-from peers.stores.store import StoreError
+from peers.stores.store import Criteria, StoreError
 
 LAYOUT_1 = f"""
 PRAGMA journal_mode = WAL;
@@ -86,6 +86,24 @@ def test_a_file_of_layout_1_takes_events_and_cursors_and_is_of_the_new_layout_th
     assert again.cursors("anna:1") == (1, 2)
     assert again._execute("PRAGMA user_version").fetchone() == (VERSION,)
     again.close()
+
+
+def test_events_of_layout_1_are_found_by_their_reasons_and_indexes(path: Path) -> None:
+    store = opened(path)
+
+    assert [each.added for each in store.each(index="i")] == [2]
+    with store.transaction():
+        assert [each.added for each in store.remove_reason("r", Criteria()).cleaned] == [2]
+    store.close()
+
+
+def test_an_upgrade_refuses_a_meta_that_is_damaged(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE changes SET extra = ? WHERE position = 2", (b'{"reasons":[',))
+        connection.commit()
+
+    with pytest.raises(StoreError, match=r"the change 2 is unreadable.*it is damaged: put a copy"):
+        opened(path)
 
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(path: Path) -> None:

@@ -11,17 +11,27 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec import structs
 
 from peers.created import Created
 from peers.entry import Entry
 from peers.stores.lineage import successor
 from peers.stores.memory_store import MemoryStore
 from peers.stores.sqlite_store import SqliteStore
-from peers.stores.store import Order, Store
+from peers.stores.store import Cleaning, Criteria, Order, Store
 from peers.version_vector import Dot, VersionVector
 
 BODIES = [b'{"type":"a"}', b'{"type":"b"}', b'{"type":"c"}']
 EXTRAS = [b"", b'{"k":1}']
+LABELS = [
+    b'{"reasons":["r"],"indexes":["i"]}',
+    b'{"reasons":["r","log"],"indexes":["i","j"]}',
+    b'{"reasons":["s","r"]}',
+    b'{"keep_last":"r"}',
+    b'{"reasons":["s"],"keep_last":"r","indexes":["j"]}',
+    b'{"keep_last":"s","\\u0069ndexes":["i"]}',
+]
+DIFFS = [b"{}", b'{"k":2}', b'{"reasons":["s"]}', b'{"reasons":["log"]}', b'{"reasons":[]}', b'{"keep_last":"r"}']
 
 createds = st.tuples(st.integers(1, 4), st.sampled_from(["a", "b"]), st.just(0))
 dots = st.tuples(st.sampled_from(["e1", "e2", "own"]), st.integers(1, 6))
@@ -35,6 +45,17 @@ def dotted(dots: st.SearchStrategy[Dot]) -> st.SearchStrategy[Entry]:
 foreign = dotted(dots)
 late = dotted(late_dots)
 own = st.builds(Entry, createds, st.integers(1, 2), st.sampled_from(BODIES))
+labelled = st.builds(
+    Entry, createds, st.integers(1, 2), st.sampled_from(BODIES), st.sampled_from(LABELS), st.none() | dots | late_dots
+)
+criteria = st.builds(
+    Criteria,
+    st.none() | st.integers(0, 10),
+    st.none() | st.integers(0, 10),
+    st.none() | st.tuples(st.integers(1, 2), createds),
+    st.none() | st.tuples(st.integers(1, 2), createds),
+    st.none() | createds,
+)
 vectors = st.builds(VersionVector().adds, st.lists(dots, max_size=12))
 
 Copy = tuple[int, bytes, bytes]
@@ -114,6 +135,86 @@ def test_stores_that_tell_each_other_what_they_lack_agree(groups: list[list[Entr
     assert all(node.state.vector == nodes[0].state.vector for node in nodes)
 
 
+@given(claims=st.lists(foreign, max_size=16), cleaned=st.lists(createds, max_size=4), when=st.integers(0, 12))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_cleaning_changes_nothing_for_other_events(claims: list[Entry], cleaned: list[Created], when: int) -> None:
+    gone: set[Created] = set()
+
+    with stores() as (plain, sqlite):
+        for store in (plain, sqlite):
+            for number, claim in enumerate(claims):
+                if number == when and store is sqlite:
+                    with store.transaction():
+                        gone = {each.created for each in store.clean(cleaned).cleaned}
+                take(store, [claim])
+
+        assert shown(sqlite) == [each for each in shown(plain) if each[0] not in gone]
+        assert sqlite.state.vector == plain.state.vector
+
+
+def lives_by_rule(entries: list[Entry]) -> list[tuple[Created, list[str]]]:
+    """Which events must be left of these, and why, straight from the rule of `keep_last`: no order of arrival in it."""
+    lives: list[tuple[Created, list[str]]] = []
+    for each in sorted(entries, key=lambda entry: (entry.time, entry.created)):
+        place = (each.time, each.created)
+        newer = {other.keep_last for other in entries if (other.time, other.created) > place}
+        left = [reason for reason in each.reasons or ["log"] if reason not in newer]
+        if left:
+            lives.append((each.created, left))
+    return lives
+
+
+@given(
+    entries=st.lists(labelled, max_size=10, unique_by=lambda entry: entry.created),
+    random=st.randoms(use_true_random=False),
+    size=st.integers(1, 4),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_order_of_arrival_leaves_the_same_events_alive(entries: list[Entry], random: object, size: int) -> None:
+    entries = [structs.replace(each, dot=("e", number)) for number, each in enumerate(entries, 1)]
+    other = [*entries, *[structs.replace(each, dot=("f", each.dot[1])) for each in entries[::2] if each.dot]]
+    random.shuffle(other)  # type: ignore[attr-defined]
+    expected = lives_by_rule(entries)
+
+    with stores() as (memory, sqlite):
+        for store, offered in ((memory, entries), (sqlite, other)):
+            for start in range(0, len(offered), size):
+                take(store, offered[start : start + size])
+
+        for store in (memory, sqlite):
+            assert [(each.created, each.reasons or ["log"]) for each in store.each()] == expected
+
+
+@given(
+    entries=st.lists(labelled, max_size=12, unique_by=lambda entry: entry.created),
+    places=st.lists(st.integers(0, 2), min_size=12, max_size=12),
+    early=st.integers(0, 12),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_stores_that_tell_each_other_keep_the_same_last_ones(
+    entries: list[Entry], places: list[int], early: int
+) -> None:
+    """A line of three, of which the middle relays; what it has cleaned it does not send."""
+    nodes = [MemoryStore() for _ in range(3)]
+    for node in nodes:
+        node.open()
+
+    for number, (entry, place) in enumerate(zip(entries, places, strict=False), 1):
+        take(nodes[place], [structs.replace(entry, dot=(f"e{place}", number))])
+        if number == early:
+            tell(nodes[0], nodes[1])
+    for one, other in ((0, 1), (2, 1), (1, 0), (1, 2), (0, 1), (1, 2)):
+        tell(nodes[one], nodes[other])
+
+    for node in nodes:
+        assert [(each.created, each.reasons or ["log"]) for each in node.each()] == lives_by_rule(entries)
+
+
+def tell(sender: Store, receiver: Store) -> None:
+    changes = sender.page(0, lacking=receiver.state.vector).entries
+    take(receiver, [structs.replace(each, added=0, position=0, local=b"") for each in changes])
+
+
 def take(store: Store, entries: list[Entry]) -> None:
     with store.transaction():
         store.append(entries, epoch="mine")
@@ -125,6 +226,7 @@ class BothStores(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.epoch, self.openings = "own", 0
+        self.cleaned: set[Created] = set()
         self.directory = tempfile.TemporaryDirectory()
         self.memory = MemoryStore()
         self.sqlite = SqliteStore(Path(self.directory.name) / "log.db", synchronous="OFF")
@@ -137,29 +239,73 @@ class BothStores(RuleBasedStateMachine):
         self.directory.cleanup()
 
     @rule(
-        batches=st.lists(st.lists(st.one_of(foreign, foreign, own, late), max_size=6), max_size=3),
+        batches=st.lists(st.lists(st.one_of(foreign, foreign, own, late, labelled), max_size=6), max_size=3),
         clock=st.integers(0, 50),
+        is_each_alone=st.booleans(),
     )
-    def append(self, batches: list[list[Entry]], clock: int) -> None:
-        self.compare(*[self.outcome(store, batches, clock) for store in self.stores])
+    def append(self, batches: list[list[Entry]], clock: int, is_each_alone: bool) -> None:
+        self.compare(*[self.outcome(store, batches, clock, is_each_alone) for store in self.stores])
 
-    def outcome(self, store: Store, batches: list[list[Entry]], clock: int) -> object:
+    def outcome(self, store: Store, batches: list[list[Entry]], clock: int, is_each_alone: bool) -> object:
         results: list[object] = []
         with store.transaction():
             for batch in batches:
                 try:
-                    results.append(store.append(batch, epoch=self.epoch, clock_ms=clock))
+                    done = store.append(batch, epoch=self.epoch, clock_ms=clock, is_each_alone=is_each_alone)
                 except ValueError as error:
                     results.append(str(error))
+                else:
+                    self.note(done.cleaning)
+                    results.append([str(each) if isinstance(each, ValueError) else each for each in done.results])
+                    results += [done.changes, done.is_revised, done.is_forked, done.cleaning]
         return results
 
-    @rule(batch=st.lists(st.one_of(foreign, own), max_size=6))
-    def take_back(self, batch: list[Entry]) -> None:
+    @rule(reason=st.sampled_from(["r", "r", "s", "log"]), criteria=criteria, limit=st.integers(1, 4))
+    def remove_reason(self, reason: str, criteria: Criteria, limit: int) -> None:
+        results: list[object] = []
+        for store in self.stores:
+            done: list[Cleaning] = []
+            until: int | None = 0
+            with store.transaction():
+                while until is not None:
+                    done.append(store.remove_reason(reason, criteria, after=until, limit=limit))
+                    self.note(done[-1])
+                    until = done[-1].until
+            results.append(done)
+            assert not [each for each in store.each() if reason in (each.reasons or ["log"]) and criteria.fit(each)]
+        self.compare(*results)
+
+    @rule(created=createds, diff=st.sampled_from(DIFFS))
+    def change_meta(self, created: Created, diff: bytes) -> None:
+        results: list[Cleaning | None] = []
+        for store in self.stores:
+            with store.transaction():
+                results.append(store.change_meta(created, diff))
+            self.note(results[-1] or Cleaning())
+        self.compare(*results)
+
+    @rule(some=st.lists(createds, max_size=4))
+    def clean(self, some: list[Created]) -> None:
+        results: list[Cleaning] = []
+        for store in self.stores:
+            with store.transaction():
+                results.append(store.clean(some))
+            self.note(results[-1])
+        self.compare(*results)
+
+    def note(self, cleaning: Cleaning) -> None:
+        self.cleaned |= {each.created for each in cleaning.cleaned}
+
+    @rule(batch=st.lists(st.one_of(foreign, own, labelled), max_size=6), reason=st.sampled_from(["r", "log"]))
+    def take_back(self, batch: list[Entry], reason: str) -> None:
         for store in self.stores:
             before = self.visible(store)
             try:
                 with store.transaction():
                     store.append(batch, epoch=self.epoch)
+                    store.remove_reason(reason, Criteria())
+                    for each in store.each()[:2]:
+                        store.change_meta(each.created, b'{"reasons":["t"]}')
                     store.renew_epoch(self.epoch, successor(self.epoch, "own"))
                     raise KeyError
             except (KeyError, ValueError):
@@ -195,17 +341,26 @@ class BothStores(RuleBasedStateMachine):
         expected = lacked[0].position if lacked else self.memory.state.last_position + 1
         assert first == [expected, expected]
 
-    @rule(order=st.sampled_from(["created", "added"]), since=st.integers(0, 12), limit=st.integers(1, 3))
-    def each(self, order: Order, since: int, limit: int) -> None:
+    @rule(
+        order=st.sampled_from(["created", "added"]),
+        since=st.integers(0, 12),
+        limit=st.integers(1, 3),
+        index=st.sampled_from([None, "i", "j"]),
+    )
+    def each(self, order: Order, since: int, limit: int, index: str | None) -> None:
         pages: list[object] = []
         for store in self.stores:
             entries: list[Entry] = []
             after = None
-            while page := store.each(order=order, after=after, since=since, limit=limit):
+            while page := store.each(order=order, after=after, since=since, limit=limit, index=index):
                 entries += page
                 after = page[-1]
             pages.append(entries)
-            assert entries == [each for each in store.each(order=order) if each.added > since]
+            assert entries == [
+                each
+                for each in store.each(order=order)
+                if each.added > since and (index is None or index in each.meta.get("indexes", []))
+            ]
         self.compare(*pages)
 
     @invariant()
@@ -216,6 +371,7 @@ class BothStores(RuleBasedStateMachine):
     def add_up(self) -> None:
         state, entries = self.memory.state, self.memory.each()
         assert state.events == len(entries) == len({each.created for each in entries})
+        assert not self.cleaned & {each.created for each in entries}, "what was cleaned has returned"
         assert state.conflicts == len(self.memory.aside())
         changes = self.memory.page(0).entries
         assert len({each.dot for each in changes}) == len(changes)
@@ -235,7 +391,7 @@ class BothStores(RuleBasedStateMachine):
 
     def is_idle(self, claim: Entry) -> bool:
         """Whether a claim says nothing: its event is shown so, or is hidden for the sake of old dots alone."""
-        shown = self.memory.find(claim.created)
+        shown = self.memory._shown(claim.created)
         if shown is not None:
             return shown.same_as(claim)
         claims = [each for each in self.memory.aside() if each.created == claim.created]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from peers import tail as tail_module
 from peers.entry import Entry, encode_event
@@ -153,3 +154,12 @@ def test_a_walk_over_the_tail_sees_every_change_once(steps: list[tuple[int, int]
         walked = page.until
 
     assert seen == [position for position in there if position not in known]
+
+
+def test_a_change_that_is_revised_stands_in_its_place_and_one_that_is_dropped_is_gone() -> None:
+    tail = filled(1, 2, 3)
+    changed = structs.replace(change(2), local=b'{"k":1}')
+
+    tail.revise([changed, change(7)], [1, 9])
+
+    assert tail.page(0) == Page((changed, change(3)), 3)

@@ -1,0 +1,157 @@
+"""RoleActor: one role of any kind in one mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mesh.actors.log_keeper import KeptLog
+from mesh.actors.mailbox import Runtime
+from mesh.actors.reports import Closed, Failed, Met, Noted, Report, StateChanged
+from mesh.actors.request import RequestActor
+from mesh.edges import Edges
+from mesh.outside import Door, Line
+from peers.base_sync import BaseSync
+from peers.connections.connection import Connection
+from peers.connections.reconnect import Reconnect
+from peers.later import Later
+from peers.sync_error import SyncError
+
+MIN_REDIAL_MS = 500
+MAX_REDIAL_MS = 30_000
+
+
+class RoleActor(RequestActor):
+    """Runs the role of a line, which it dials until it is closed, or of somebody who came in by a door."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        edges: Edges,
+        key: str,
+        node_id: str,
+        log: KeptLog,
+        place: Door | Line,
+        tell: Callable[[Report], None],
+        *,
+        accepted: Connection | None = None,
+    ) -> None:
+        super().__init__(runtime)
+        self._edges = edges
+        self._key = key
+        self._node_id = node_id
+        self._log = log
+        self._place = place
+        self._tell = tell
+        self._accepted = accepted
+        self._connection: Connection | None = accepted
+        self._role: BaseSync | None = None
+        self._farewell = ""
+        self._noted = ""
+
+    def on_start(self) -> None:
+        self.defer(self._begin)  # what is raised in on_start itself reaches no hook of Pykka
+
+    def close(self, reason: str) -> None:
+        """End for good; the other end is told the reason."""
+        self._farewell = reason
+        self.stop()
+
+    def describe(self) -> dict[str, Any]:
+        """What `status` shows of this session."""
+        role = self._role
+        if role is None:
+            return {"node_id": None, "state": "connecting", "lag": None, "user": None}
+        lag = role.lag if role.authenticated else None
+        return {
+            "other_node_id": role.other_node_id,
+            "state": role.state,
+            "lag": lag,
+            "user": getattr(role, "user", None),
+        }
+
+    def on_stop(self) -> None:
+        self._end(self._farewell)
+        self._tell(Closed(self._key, self._farewell))
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self._end("failed")
+        self._tell(Failed(self._key, f"{exception_type.__name__}: {exception_value}"))
+
+    def _begin(self) -> None:
+        if isinstance(self._place, Door):
+            self._start({})
+        elif self._place.cursors_key is None:
+            self._dial({})
+        else:
+            self._log.cursors(self._place.cursors_key).then(self.into_mailbox(self._on_cursors))
+
+    def _on_cursors(self, done: Later[tuple[int, int]]) -> None:
+        synced, other_synced = done.result()
+        self._dial({"synced": synced, "other_synced": other_synced})
+
+    def _dial(self, cursors: dict[str, int]) -> None:
+        assert isinstance(self._place, Line)
+        self._connection = Reconnect(
+            self._place.network.dial(self._place.url),
+            clock=self._edges.clock,
+            random=self._edges.random,
+            min_delay=MIN_REDIAL_MS,
+            max_delay=MAX_REDIAL_MS,
+        )
+        self._start(cursors)
+        self._connection.connect()
+
+    def _start(self, cursors: dict[str, int]) -> None:
+        connection = self._connection
+        assert connection is not None
+        if self._accepted is not None and not connection.connected:
+            self.stop()
+            return
+        connection.on("disconnect", self.into_mailbox(self._on_disconnect))
+        role = self._role = self._place.make_role(
+            self._node_id,
+            self._log,
+            connection,
+            clock=self._edges.clock,
+            random=self._edges.random,
+            spawn=self._edges.spawn,
+            turn=self.into_mailbox,
+            **self._place.options,
+            **cursors,
+        )
+        role.catch(self._on_error)
+        role.on("authenticated", self._on_authenticated)
+        role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
+        role.on("refused", self._note)
+        if self._accepted is not None:
+            connection.resume()
+
+    def _on_authenticated(self) -> None:
+        assert self._role is not None
+        self._noted = ""
+        self._tell(Met(self._key, self._role.other_node_id or ""))
+
+    def _on_error(self, error: SyncError) -> None:
+        if self._accepted is not None:
+            self._farewell = str(error)
+            return  # told with the end
+        self._note(f"{self._place.name}: {error}")
+
+    def _note(self, sentence: str) -> None:
+        if sentence != self._noted:  # once is enough until it works again
+            self._noted = sentence
+            self._tell(Noted(self._key, sentence))
+
+    def _on_disconnect(self, reason: str) -> None:
+        if self._accepted is not None:
+            self._farewell = self._farewell or reason
+            self.stop()
+        else:
+            self._tell(Closed(self._key, reason))
+
+    def _end(self, reason: str) -> None:
+        if self._role is not None:
+            self._role.destroy(reason)
+        elif self._connection is not None:
+            self._connection.disconnect(reason)

@@ -1,0 +1,300 @@
+"""RoleSupervisor: starts, watches and restarts the sessions with those who are no nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pykka
+
+from mesh.actions import Notice
+from mesh.actors.listener import Listener
+from mesh.actors.log_keeper import KeptLog
+from mesh.actors.loop_actor import LoopActorRef
+from mesh.actors.mailbox import Runtime
+from mesh.actors.reports import Accepted, Closed, Failed, Met, Noted, Report, StateChanged
+from mesh.actors.request import Request, RequestActor
+from mesh.actors.role_actor import RoleActor
+from mesh.doors import address_key
+from mesh.edges import Edges
+from mesh.outside import Door, Line, Outside
+from mesh.restart_policy import Pause, Record, on_failure, on_retry
+from peers.clock import Undo
+from peers.later import Later
+
+MAX_SESSIONS = 512
+"""Sessions at all doors together."""
+MAX_RECORDS = 4_096
+"""Whose failures are remembered; beyond it the oldest are forgotten."""
+ANSWER_SECONDS = 2.0
+CLOSE_SECONDS = 3.0
+
+
+class DoorError(OSError):
+    """A door that could not be opened; the name is empty for the one of the nodes."""
+
+    def __init__(self, name: str, host: str, port: int, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.name = name
+        self.host = host
+        self.port = port
+        self.error = error
+
+
+@dataclass
+class _Row:
+    """One session."""
+
+    ref: LoopActorRef[RoleActor]
+    place: Door | Line
+    subject: str
+    """Whose failures count together: a line, or one address at one door."""
+    address: str
+    node_id: str = ""
+    state: str = "connecting"
+
+
+@dataclass
+class _Opened:
+    """A door, and who listens there."""
+
+    door: Door
+    ref: LoopActorRef[Listener] = field(repr=False)
+    port: int
+
+
+class RoleSupervisor(RequestActor):
+    """Ask it to `open`, later to `close`. Sessions fail one for one, by the same rules as those with nodes."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        edges: Edges,
+        node_id: str,
+        kept: KeptLog,
+        outside: Outside,
+        *,
+        on_notice: Callable[[Notice], None],
+    ) -> None:
+        super().__init__(runtime)
+        self._edges = edges
+        self._node_id = node_id
+        self._kept = kept
+        self._outside = outside
+        self._on_notice = on_notice
+        self._rows: dict[str, _Row] = {}
+        self._opened: dict[str, _Opened] = {}
+        self._records: dict[str, Record] = {}
+        self._timers: dict[Callable[[], None], Undo] = {}
+        self._accepted = 0
+        self._is_ending = False
+        self._all_closed: Later[None] = Later()
+
+    async def open(self) -> dict[str, int]:
+        """Open the doors and dial the lines; the port of each door. Raises DoorError."""
+        for door in self._outside.doors:
+            await self._open_door(door, door.port)
+        for line in self._outside.lines:
+            self._dial(line)
+        return {name: opened.port for name, opened in self._opened.items()}
+
+    async def close(self) -> None:
+        """Close everything."""
+        self._is_ending = True
+        for opened in self._opened.values():
+            await self._close_listener(opened.ref)
+        for row in self._rows.values():
+            _tell(row.ref, "close", "goodbye")
+        if self._rows:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._all_closed
+            except TimeoutError:
+                self._on_notice(Notice("note", None, f"some sessions did not close within {CLOSE_SECONDS:.0f} s"))
+
+    def retry(self) -> None:
+        """Give everything that was paused a new chance."""
+        for subject, record in self._records.items():
+            self._records[subject] = on_retry(record)
+        present = {row.subject for row in self._rows.values()}
+        for line in self._outside.lines:
+            if line.name not in present:
+                self._dial(line)
+
+    def paused(self) -> list[dict[str, Any]]:
+        """What `status` shows as paused."""
+        return [
+            {"what": subject, "why": record.why, "restarts": record.restarts}
+            for subject, record in sorted(self._records.items())
+            if record.is_paused
+        ]
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """What `status` shows of each session."""
+        asked = {key: row.ref.ask(Request("describe"), block=False) for key, row in self._rows.items()}
+        shown = []
+        for key, answer in asked.items():  # all were asked before the first is waited for
+            described = await _answer(answer)
+            row = self._rows.get(key)
+            if row is not None:
+                shown.append({"at": row.place.name, "address": row.address, **_UNKNOWN, **(described or {})})
+        return shown
+
+    def on_report(self, report: Report) -> None:
+        """Something happened to a child."""
+        match report:
+            case Accepted(connection):
+                raise RuntimeError(f"{connection.address} came in by no door")
+            case Met(key, other_node_id):
+                self._on_met(key, other_node_id)
+            case StateChanged(key, state):
+                if key in self._rows:
+                    self._rows[key].state = state
+            case Closed(key, reason):
+                self._on_closed(key, reason)
+            case Noted(_, sentence):
+                self._on_notice(Notice("note", None, sentence))
+            case Failed(key, why):
+                self._on_failed(key, why)
+
+    def on_door(self, name: str, report: Report) -> None:
+        """Somebody came in by a door, or it failed."""
+        if isinstance(report, Accepted):
+            self._on_accepted(self._opened[name].door, report)
+        elif isinstance(report, Failed) and not self._is_ending:
+            opened = self._opened[name]
+            self._on_notice(Notice("restarted", None, f"{name} failed and restarts: {report.why}"))
+            self._after_failure(name, report.why, lambda: self._reopen(opened))
+
+    def on_stop(self) -> None:
+        for undo in self._timers.values():
+            undo()
+        self._timers.clear()
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self.on_stop()
+        refs: list[LoopActorRef[Any]] = [row.ref for row in self._rows.values()]
+        for ref in (*refs, *(opened.ref for opened in self._opened.values())):
+            ref.stop(block=False)
+        text = f"the doors and lines of this node failed: {exception_type.__name__}: {exception_value}"
+        self._on_notice(Notice("failed", None, text))
+
+    def _on_accepted(self, door: Door, report: Accepted) -> None:
+        connection = report.connection
+        subject = f"{door.name} from {address_key(connection.address)}"
+        is_full = len(self._rows) >= MAX_SESSIONS
+        if self._is_ending or is_full or self._records.get(subject, Record()).is_paused:
+            connection.disconnect("all places are taken" if is_full else "paused")
+            return
+        self._accepted += 1
+        self._start(f"in:{self._accepted}", door, subject, connection.address, accepted=connection)
+
+    def _dial(self, line: Line) -> None:
+        self._start(f"line:{line.name}", line, line.name, line.url)
+
+    def _start(self, key: str, place: Door | Line, subject: str, address: str, **how: Any) -> None:
+        node_id = place.node_id if isinstance(place, Line) and place.node_id else self._node_id
+        tell = self.into_mailbox(self.on_report)
+        ref = RoleActor.start(self._edges.runtime, self._edges, key, node_id, self._kept, place, tell, **how)
+        self._rows[key] = _Row(ref, place, subject, address)
+
+    def _on_met(self, key: str, other_node_id: str) -> None:
+        row = self._rows.get(key)
+        if row is not None:
+            row.node_id = other_node_id
+            self._on_notice(Notice("client", other_node_id, f"{other_node_id} is connected, by {row.place.name}"))
+
+    def _on_closed(self, key: str, reason: str) -> None:
+        row = self._rows.get(key)
+        if row is None:
+            return
+        is_met, name = bool(row.node_id), row.node_id or row.address
+        row.node_id = ""
+        why = f": {reason}" if reason else ""
+        if is_met or (isinstance(row.place, Door) and reason):
+            self._on_notice(Notice("client", name if is_met else None, f"{name} is gone, by {row.place.name}{why}"))
+        if isinstance(row.place, Door) or not row.ref.is_alive():
+            self._forget(key)
+
+    def _on_failed(self, key: str, why: str) -> None:
+        row = self._rows.get(key)
+        if row is None:
+            return
+        self._forget(key)
+        if self._is_ending:
+            return
+        place = row.place
+        who = row.node_id or row.subject
+        self._on_notice(Notice("restarted", row.node_id or None, f"the session with {who} failed: {why}"))
+        self._after_failure(row.subject, why, partial(self._dial, place) if isinstance(place, Line) else None)
+
+    def _after_failure(self, subject: str, why: str, restart: Callable[[], None] | None) -> None:
+        record = self._records.pop(subject, Record())
+        now_seconds = self._edges.clock.elapsed_ms() / 1000
+        self._records[subject], outcome = on_failure(record, now_seconds, why, self._edges.random.random())
+        while len(self._records) > MAX_RECORDS:
+            del self._records[next(iter(self._records))]
+        if isinstance(outcome, Pause):
+            text = f"paused {subject} after too many failures: {why}; `mesh retry` starts it again"
+            self._on_notice(Notice("paused", None, text))
+        elif restart is not None:
+            self._later(outcome.delay_seconds, restart)
+
+    async def _open_door(self, door: Door, port: int) -> None:
+        tell = self.into_mailbox(partial(self.on_door, door.name))
+        ref = Listener.start(self._edges.runtime, door.network, tell)
+        try:
+            opened = await ref.ask(Request("open", (door.host, port)), block=False)
+        except BaseException as error:
+            ref.stop(block=False)
+            if isinstance(error, OSError):
+                raise DoorError(door.name, door.host, port, error) from error
+            raise
+        self._opened[door.name] = _Opened(door, ref, opened)
+
+    def _reopen(self, opened: _Opened) -> None:
+        async def reopen() -> None:
+            try:
+                await self._open_door(opened.door, opened.port)
+            except DoorError as error:
+                self._after_failure(opened.door.name, str(error), lambda: self._reopen(opened))
+
+        self._edges.spawn(reopen())
+
+    async def _close_listener(self, ref: LoopActorRef[Listener]) -> None:
+        if ref.is_alive():
+            await _answer(ref.ask(Request("close"), block=False))
+            await ref.stop(block=False)
+
+    def _forget(self, key: str) -> None:
+        self._rows.pop(key, None)
+        if self._is_ending and not self._rows and not self._all_closed.is_done:
+            self._all_closed.set(None)
+
+    def _later(self, delay_seconds: float, work: Callable[[], None]) -> None:
+        def due() -> None:
+            del self._timers[due]
+            if not self._is_ending:
+                self.defer(work)
+
+        self._timers[due] = self._edges.clock.call_later(delay_seconds * 1000, due)
+
+
+_UNKNOWN = {"node_id": None, "state": "busy", "lag": None, "user": None}
+
+
+async def _answer(asked: Later[Any]) -> Any:
+    """The answer of a child, or None if it is dead or takes too long."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await asked
+    except (TimeoutError, pykka.ActorDeadError):
+        return None
+
+
+def _tell(ref: LoopActorRef[Any], method: str, *arguments: Any) -> None:
+    if ref.is_alive():
+        ref.tell(Request(method, arguments))

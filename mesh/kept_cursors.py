@@ -1,0 +1,58 @@
+"""KeptCursors: a role whose place in both logs outlives it, in the node's own log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peers.base_sync import BaseSync
+from peers.clock import Undo
+from peers.connections.connection import Connection
+from peers.later import Later
+from peers.log import SyncLog
+from peers.stores.store import StoreError
+
+KEEP_MS = 1_000
+"""How long a change may wait to be written: what is lost by a crash is exchanged again, and known then."""
+
+
+class KeptCursors(BaseSync):
+    """Writes `synced` and `other_synced` down under `cursors_key`, a while after they change, and at the end."""
+
+    def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
+        self._written = (0, 0)
+        self._undo_keep: Undo | None = None
+        super().__init__(node_id, log, connection, **options)
+        self.on("synced", self._on_synced)
+
+    @property
+    def cursors_key(self) -> str | None:
+        """Under what name; None: they are not kept now."""
+        raise NotImplementedError
+
+    def destroy(self, reason: str = "") -> None:
+        if not self.is_destroyed:
+            self._keep()
+        super().destroy(reason)
+
+    def on_disconnect(self, reason: str) -> None:
+        self._keep()
+        super().on_disconnect(reason)
+
+    def _on_synced(self) -> None:
+        if self._undo_keep is None and self.cursors_key is not None:
+            self._undo_keep = self.clock.call_later(KEEP_MS, self._turn(self._keep))
+
+    def _keep(self) -> None:
+        if self._undo_keep is not None:
+            self._undo_keep()
+            self._undo_keep = None
+        cursors = (self.synced, self.other_synced)
+        if self.cursors_key is not None and cursors != self._written:
+            self._written = cursors
+            self.log.keep_cursors(self.cursors_key, *cursors).then(_let_be)
+
+
+def _let_be(kept: Later[None]) -> None:
+    """A disk that takes nothing now costs a repeat; whoever adds events says so."""
+    if kept.exception is not None and not isinstance(kept.exception, StoreError):
+        raise kept.exception

@@ -1,0 +1,55 @@
+"""What runs a node's coroutines: tasks for users' callbacks, and a thread with a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from peers.later import Later
+
+T = TypeVar("T")
+
+
+class Spawner:
+    """Runs coroutine callbacks of users as tasks that are kept until they are done. See peers.sync_core.Spawn."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> Later[T]:
+        result: Later[T] = Later()
+        task = self._loop.create_task(work)
+        self._tasks[task] = None
+
+        def on_done(done: asyncio.Task[T]) -> None:
+            del self._tasks[done]
+            if done.cancelled():
+                result.fail(asyncio.CancelledError())
+            elif (error := done.exception()) is not None:
+                result.fail(error)
+            else:
+                result.set(done.result())
+
+        task.add_done_callback(on_done)
+        return result
+
+
+class LoopThread:
+    """A thread that runs one loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="peermesh-loop", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        self.run(self._loop.shutdown_asyncgens())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -1,0 +1,157 @@
+"""Openings: the doors and lines of a node besides those to other nodes, as they were asked for at its start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mesh.client_door import CLIENTS_DOOR, ClientDoor, ClientSettings, is_loopback
+from mesh.config import parse_address
+from mesh.door_sync import DoorSync, Hook, Hooks
+from mesh.doors import check_host, check_origin
+from mesh.errors import MeshError
+from mesh.outside import Door, Line, MakeRole, Outside
+from mesh.status import Status
+from mesh.upstream_sync import UpstreamSync
+from peers.clock import Clock
+from peers.connections.address import parse_url
+from peers.connections.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
+from peers.later import Later
+
+UPSTREAM = "the upstream server"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutsideOptions:
+    """The options of Node that are about others than nodes; see there."""
+
+    clients: str | None = None
+    clients_cert: str | Path | None = None
+    clients_key: str | Path | None = None
+    clients_origins: Sequence[str] = ()
+    clients_hosts: Sequence[str] = ()
+    clients_role: MakeRole = DoorSync
+    in_filter: Hook | None = None
+    in_map: Hook | None = None
+    out_filter: Hook | None = None
+    out_map: Hook | None = None
+    upstream: str | None = None
+    upstream_user: str | None = None
+    upstream_token: str | None = None
+    upstream_role: MakeRole = UpstreamSync
+    serve: Mapping[str, MakeRole] = field(default_factory=dict)
+    dial: Mapping[str, MakeRole] = field(default_factory=dict)
+
+
+class Openings:
+    """Made and checked with the node; `make` for each start, `close` at each end."""
+
+    def __init__(self, options: OutsideOptions) -> None:
+        """Raises MeshError, with a sentence, for options that cannot be used."""
+        self._options = options
+        self._clients = _client_settings(options)
+        self._served = [(address, *parse_address(address, "the address to serve at")) for address in options.serve]
+        for url in (*options.dial, *([options.upstream] if options.upstream else [])):
+            _check_url(url)
+        self._networks: list[WebSocketNetwork] = []
+        self._door: ClientDoor | None = None
+        self.ports: Mapping[str, int] = {}
+        """By the name of the door, while the node runs."""
+
+    @property
+    def clients_port(self) -> int:
+        """Of the clients' door; 0 without one."""
+        return self.ports.get(CLIENTS_DOOR, 0)
+
+    @property
+    def clients_url(self) -> str:
+        """Where the page is; empty while it is nowhere."""
+        if self._clients is None or not self.clients_port:
+            return ""
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._clients.host, self._clients.host)
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._clients.cert else 'http'}://{shown}:{self.clients_port}/"
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether the clients' door is open to the network without encryption."""
+        return self._clients is not None and self._clients.cert is None and not is_loopback(self._clients.host)
+
+    def make(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        node_id: str,
+        home: Path,
+        clock: Clock,
+        status: Callable[[], Later[Status]],
+    ) -> Outside:
+        """What the supervisor is to open. Raises MeshError."""
+        doors: list[Door] = []
+        if self._clients is not None:
+            self._door = ClientDoor(self._clients, home, clock=clock, status=status)
+            door, network = self._door.make(loop)
+            doors.append(door)
+            self._networks.append(network)
+        network = WebSocketNetwork(loop, max_frame=MAX_CLIENT_FRAME, binary="ignore")
+        self._networks.append(network)
+        for address, host, port in self._served:
+            doors.append(Door(f"the door {address}", host, port, network, self._options.serve[address]))
+        lines = [
+            Line(f"the line to {url}", url, network, make_role) for url, make_role in sorted(self._options.dial.items())
+        ]
+        if self._options.upstream is not None:
+            lines.append(self._upstream(self._options.upstream, node_id, network))
+        return Outside(tuple(doors), tuple(lines))
+
+    def opened(self, ports: Mapping[str, int]) -> None:
+        """The doors are open at these ports."""
+        self.ports = ports
+        if self._door is not None:
+            self._door.port = ports[CLIENTS_DOOR]
+
+    async def close(self) -> None:
+        """Close every network. Harmless when they are closed."""
+        networks, self._networks = self._networks, []
+        self.ports = {}
+        for network in networks:
+            await network.close()
+
+    def _upstream(self, url: str, node_id: str, network: WebSocketNetwork) -> Line:
+        options = self._options
+        user = options.upstream_user
+        return Line(
+            UPSTREAM,
+            url,
+            network,
+            options.upstream_role,
+            node_id if user is None else f"{user}:{node_id}",
+            {"url": url, "credentials": options.upstream_token},
+            f"upstream:{url}",
+        )
+
+
+def _client_settings(options: OutsideOptions) -> ClientSettings | None:
+    if options.clients is None:
+        return None
+    if (options.clients_cert is None) != (options.clients_key is None):
+        raise MeshError("the clients' door needs a certificate and its key: give both, or none")
+    host, port = parse_address(options.clients, "the address of the clients' door")
+    return ClientSettings(
+        host=host,
+        port=port,
+        cert=None if options.clients_cert is None else Path(options.clients_cert),
+        key=None if options.clients_key is None else Path(options.clients_key),
+        origins=tuple(check_origin(origin, "the origin") for origin in options.clients_origins),
+        hosts=tuple(check_host(name, "the host") for name in options.clients_hosts),
+        hooks=Hooks(options.in_filter, options.in_map, options.out_filter, options.out_map),
+        make_role=options.clients_role,
+    )
+
+
+def _check_url(url: str) -> None:
+    try:
+        parse_url(url) if "://" in url else parse_address(url, "the address to dial", is_dialled=True)
+    except ValueError as error:
+        raise MeshError(f"{url!r} cannot be dialled: {error}") from None

@@ -1,0 +1,49 @@
+"""What a node has to do with others than nodes, as it was told at its start: doors that it opens, lines that it dials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from peers.base_sync import BaseSync
+from peers.connections.connection import Network
+
+MakeRole = Callable[..., BaseSync]
+"""Makes a role as BaseSync is made: (node_id, log, connection, *, clock, random, spawn, turn, **options)."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """Who comes in here gets a session with this role."""
+
+    name: str
+    """For people: `the clients' door`, `the door 0.0.0.0:5000`."""
+    host: str
+    port: int
+    network: Network
+    make_role: MakeRole
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One session with this role, dialled at `url` and again after each loss."""
+
+    name: str
+    url: str
+    network: Network
+    make_role: MakeRole
+    node_id: str | None = None
+    """Under which we speak; None: the node's own."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cursors_key: str | None = None
+    """Under which the log keeps where to go on."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """All of it."""
+
+    doors: tuple[Door, ...] = ()
+    lines: tuple[Line, ...] = ()

@@ -1,0 +1,391 @@
+"""Our ClientSync dials servers of the original packages."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from js_peer import StartJs
+from our_end import KINDS, ODD_EVENTS, PROTOCOLS, OurEnd, Row, frozen, same, theirs
+
+from peers.client_sync import ClientSync
+from peers.sync_error import SyncError
+
+KNOWN = [(kind, PROTOCOLS[kind]) for kind in KINDS]
+PROBED = [(kind, None) for kind in KINDS]
+both = pytest.mark.parametrize(("kind", "protocol"), [*KNOWN, *PROBED])
+each = pytest.mark.parametrize("kind", KINDS)
+
+
+@both
+def test_agrees_with_a_server_on_events_of_before_and_after(start_js: StartJs, kind: str, protocol: Any) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    with OurEnd() as ours:
+        ours.add_many(20, "ours before")
+        server.add_many(20, "theirs before")
+
+        ours.dial(url, protocol=protocol)
+        ours.wait_length(40)
+        ours.add_many(20, "ours after")
+        server.add_many(20, "theirs after")
+        ours.wait_length(80)
+        server.wait(length=80)
+
+        assert same(ours.rows(kind), theirs(server.log()))
+        assert ours.length == 80
+        ours.wait_state("synchronized")
+        assert ours.role.lag == 0
+        assert not ours.errors
+
+
+@each
+def test_takes_the_time_of_a_server_whose_clock_differs(start_js: StartJs, kind: str) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    with OurEnd(clock_shift=5_000) as ours:
+        ours.dial(url, protocol=PROTOCOLS[kind], fix_time=True)
+        ours.wait_state("synchronized")
+        ours.add({"type": "ours"})
+        server.wait(length=1)
+        server.add({"type": "theirs"})
+        ours.wait_length(2)
+
+        fix = ours.role.dialect.time_fix
+        moved = [moved_by(kind, row, fix) for row in theirs(server.log())]
+
+        assert 4_900 < fix < 5_100
+        assert same(ours.rows(kind), moved)
+
+
+def moved_by(kind: str, row: Row, fix: int) -> Row:
+    """What we make of their row: in 0.1 it gets another `created`, later only another time."""
+    ms, node_id, n = row.created if kind == "logux01" else (0, "", 0)
+    created = (ms + fix, node_id, n) if kind == "logux01" else row.created
+    return Row(created, row.time + fix, row.event)
+
+
+@both
+def test_is_told_by_a_server_that_the_credentials_are_wrong(start_js: StartJs, kind: str, protocol: Any) -> None:
+    server = start_js(kind, "server", node_id="server", accepts="secret")
+    url = server.listen()
+    with OurEnd() as ours:
+        client = ours.dial(url, protocol=protocol, credentials="guess")
+        server.wait_event("clientError", type="wrong-credentials", received=False)
+        ours.until(lambda: bool(ours.errors) and not client.connected)
+
+        assert [(error.type, error.options, error.received) for error in ours.errors] == [
+            ("wrong-credentials", None, True)
+        ]
+        assert not client.connection.reconnecting
+        assert client.state == "disconnected"
+
+
+@both
+def test_turns_away_a_server_with_wrong_credentials(start_js: StartJs, kind: str, protocol: Any) -> None:
+    server = start_js(kind, "server", node_id="server", credentials="theirs")
+    url = server.listen()
+    shown: list[Any] = []
+    with OurEnd() as ours:
+        server.add({"type": "secret"})
+        client = ours.dial(url, protocol=protocol, auth=lambda *who: shown.append(who) or False)
+        error = server.wait_event("error", type="wrong-credentials", received=True)
+        ours.until(lambda: not client.connected)
+
+        assert shown == [("theirs", "server")]
+        assert error["options"] is None
+        assert [(told.type, told.options) for told in ours.told] == [("wrong-credentials", None)]
+        assert not client.connection.reconnecting
+        assert ours.length == 0
+
+
+@both
+def test_is_told_by_a_server_that_the_subprotocol_is_wrong(start_js: StartJs, kind: str, protocol: Any) -> None:
+    used, wanted = ("1.0.0", "2.x") if kind == "logux01" else (1, 2)
+    server = start_js(kind, "server", node_id="server", accepts_subprotocol=wanted)
+    url = server.listen()
+    with OurEnd() as ours:
+        client = ours.dial(url, protocol=protocol, subprotocol=used)
+        server.wait_event("clientError", type="wrong-subprotocol", received=False)
+        ours.until(lambda: bool(ours.errors) and not client.connected)
+
+        (error,) = ours.errors
+        assert (error.type, error.options) == ("wrong-subprotocol", {"supported": wanted, "used": used})
+        assert error.received
+        assert not client.connection.reconnecting
+
+
+@both
+def test_turns_away_a_server_with_a_wrong_subprotocol(start_js: StartJs, kind: str, protocol: Any) -> None:
+    used, wanted = ("1.0.0", "2.x") if kind == "logux01" else (1, 2)
+    server = start_js(kind, "server", node_id="server", subprotocol=used)
+    url = server.listen()
+    with OurEnd() as ours:
+        client = ours.dial(url, protocol=protocol)
+        ours.call(lambda: client.on("connect", lambda: refuse(client, wanted)))
+        error = server.wait_event("error", type="wrong-subprotocol", received=True)
+        ours.until(lambda: not client.connected)
+
+        assert error["options"] == {"supported": wanted, "used": used}
+        assert [told.type for told in ours.told] == ["wrong-subprotocol"]
+        assert not client.connection.reconnecting
+
+
+def refuse(client: ClientSync, wanted: Any) -> None:
+    raise SyncError("wrong-subprotocol", {"supported": wanted, "used": client.other_subprotocol})
+
+
+@pytest.mark.parametrize(
+    ("kind", "protocol", "told", "heard"),
+    [
+        ("core10", (0, 1), [], ["wrong-format"]),
+        ("core12", (0, 1), [], ["wrong-format"]),
+        ("core12", 5, [], ["wrong-protocol"]),
+        ("core10", 7, ["wrong-protocol"], []),
+    ],
+)
+def test_a_server_of_another_protocol_is_left_with_an_error(
+    start_js: StartJs, kind: str, protocol: Any, told: list[str], heard: list[str]
+) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    with OurEnd() as ours:
+        client = ours.dial(url, protocol=protocol, reconnect=False)
+        ours.until(lambda: bool(ours.errors) and not client.connected)
+
+        assert [error.type for error in ours.told] == told
+        assert [error.type for error in ours.errors if error.received] == heard
+        server.wait(connections=0)
+
+
+JSON_CREDENTIALS = (5, {"a": [1, None]})
+
+
+@each
+@pytest.mark.parametrize("credentials", JSON_CREDENTIALS, ids=str)
+def test_shows_credentials_of_any_json_type(start_js: StartJs, kind: str, credentials: Any) -> None:
+    server = start_js(kind, "server", node_id="server", accepts=credentials, credentials=credentials)
+    url = server.listen()
+    shown: list[Any] = []
+    with OurEnd() as ours:
+        ours.dial(
+            url,
+            protocol=PROTOCOLS[kind],
+            credentials=lambda: credentials,
+            auth=lambda *who: shown.append(who) or True,
+        )
+        ours.wait_state("synchronized")
+
+        assert shown == [(credentials, "server")]
+
+
+@each
+def test_loses_nothing_when_we_restart(start_js: StartJs, kind: str, tmp_path: Path) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    with OurEnd(path=tmp_path / "log.db") as first:
+        first.dial(url, protocol=PROTOCOLS[kind], **kept_cursors(first))
+        for _ in range(5):
+            first.add_many(100, "ours")
+            server.add_many(100, "theirs")
+    server.add_many(100, "theirs")
+
+    with OurEnd(path=tmp_path / "log.db") as second:
+        second.dial(url, protocol=PROTOCOLS[kind], **kept_cursors(second))
+        for round_number in range(5):
+            second.add_many(100, "ours")
+            if round_number:
+                server.add_many(100, "theirs")
+        second.wait_length(2_000)
+        server.wait(length=2_000)
+        second.wait_state("synchronized")
+
+        assert same(second.rows(kind), theirs(server.log()))
+        assert second.length == 2_000
+
+
+def kept_cursors(ours: OurEnd) -> dict[str, Any]:
+    """The options of a client that goes on where the last one stopped, and keeps where it is."""
+    synced, other_synced = ours.call(lambda: ours.log.cursors("server"))
+
+    def keep() -> None:
+        role = ours.role
+        ours.log.keep_cursors("server", role.synced, role.other_synced)
+
+    ours.on_synced = keep
+    return {"synced": synced, "other_synced": other_synced}
+
+
+@each
+def test_loses_nothing_when_the_server_restarts(start_js: StartJs, kind: str) -> None:
+    first = start_js(kind, "server", node_id="server")
+    url = first.listen()
+    with OurEnd() as ours:
+        ours.dial(url, protocol=PROTOCOLS[kind])
+        for _ in range(5):
+            ours.add_many(100, "ours")
+            first.add_many(100, "theirs")
+        first.destroy()
+        saved = first.save()
+        first.quit()
+        ours.add_many(100, "ours")
+        # The ids of a 7 peer run ahead of its clock in a burst, and it forgets that when it restarts.
+        second = start_js(kind, "server", node_id="server", saved=saved, clock_shift=2_000)
+        second.listen(int(url.rpartition(":")[2]))
+        for round_number in range(5):
+            second.add_many(100, "theirs")
+            if round_number:
+                ours.add_many(100, "ours")
+        ours.wait_length(2_000)
+        second.wait(length=2_000)
+
+        assert same(ours.rows(kind), theirs(second.log()))
+        assert ours.length == 2_000
+
+
+@each
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+def test_an_idle_link_holds(start_js: StartJs, kind: str, who: str) -> None:
+    pings = {"ping": 40, "timeout": 1_000}
+    server = start_js(kind, "server", node_id="server", **pings if who == "theirs" else {"timeout": 1_000})
+    url = server.listen()
+    with OurEnd() as ours:
+        ours.dial(url, protocol=PROTOCOLS[kind], **pings if who == "ours" else {"timeout": 1_000, "ping": None})
+        ours.wait_state("synchronized")
+        heard = "pong" if who == "ours" else "ping"
+        ours.until(lambda: len(ours.heard(heard)) >= 12)
+        server.add({"type": "after"})
+        ours.wait_length(1)
+
+        assert not ours.errors
+        assert len(ours.sent("connect")) == 1
+
+
+@each
+def test_notices_a_server_that_is_frozen(start_js: StartJs, kind: str) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    with OurEnd() as ours:
+        ours.dial(url, protocol=PROTOCOLS[kind], ping=50, timeout=200)
+        ours.wait_state("synchronized")
+
+        with frozen(server):
+            ours.add({"type": "meanwhile"})
+            ours.until(lambda: bool(ours.errors), timeout=2)
+            ours.until(lambda: not ours.role.connected)
+        server.wait(length=1)
+
+        assert ours.errors[0].type == "timeout"
+        assert not ours.errors[0].received
+
+
+@each
+def test_a_server_notices_that_we_are_frozen(start_js: StartJs, kind: str) -> None:
+    server = start_js(kind, "server", node_id="server", ping=50, timeout=200)
+    url = server.listen()
+    with OurEnd() as ours:
+        ours.dial(url, protocol=PROTOCOLS[kind])
+        ours.wait_state("synchronized")
+
+        ours.call(time.sleep, 0.6)
+        server.wait_event("error", type="timeout")
+        server.wait(connections=1)
+        server.add({"type": "after"})
+        ours.wait_length(1)
+
+
+@both
+def test_never_sends_back_what_came(start_js: StartJs, kind: str, protocol: Any) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    with OurEnd() as ours:
+        server.add_many(30, "theirs")
+        client = ours.dial(url, protocol=protocol)
+        ours.add_many(30, "ours")
+        ours.wait_length(60)
+        server.wait(length=60)
+        ours.wait_state("synchronized")
+        for round_number in range(3):
+            ours.call(client.hang_up, "error")
+            ours.until(lambda: not client.connected)
+            server.add({"type": "theirs", "n": 100 + round_number})
+            ours.wait_length(61 + round_number)
+            ours.wait_state("synchronized")
+        ours.add({"type": "end"})
+        server.wait(length=64)
+
+        assert same(ours.rows(kind), theirs(server.log()))
+        assert ours.length == 64
+        assert not [event for event in sent_events(ours) if event["type"] == "theirs"]
+        assert len(sent_events(ours)) == 31
+
+
+def sent_events(ours: OurEnd) -> list[dict[str, Any]]:
+    return [event for message in ours.sent("sync") for event in message[2::2]]
+
+
+def test_ids_with_a_counter_stay_unique_and_come_back_unchanged(start_js: StartJs) -> None:
+    server = start_js("core12", "server", node_id="server")
+    url = server.listen()
+    with OurEnd() as ours:
+        ours.add_many(500)
+        client = ours.dial(url, protocol=7)
+        server.wait(length=500)
+        assert max(entry.created[2] for entry in ours.entries()) > 50
+        with OurEnd("third") as third:
+            third.dial(url, protocol=7)
+            third.wait_length(500)
+
+            assert [e.created for e in third.entries()] == [e.created for e in ours.entries()]
+        ours.call(client.hang_up, "error")
+        ours.until(lambda: not client.connected)
+        ours.wait_state("synchronized")
+
+        assert same(ours.rows("core12"), theirs(server.log()))
+        assert ours.length == 500
+
+
+@each
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+def test_carries_ten_thousand_events(start_js: StartJs, kind: str, who: str) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    with OurEnd() as ours:
+        (ours if who == "ours" else server).add_many(10_000)
+        ours.dial(url, protocol=PROTOCOLS[kind])
+        ours.wait_length(10_000, timeout=30)
+        server.wait(length=10_000, timeout=30)
+        ours.wait_state("synchronized", timeout=30)
+
+        assert same(ours.rows(kind), theirs(server.log()))
+        assert not ours.errors
+
+
+@both
+def test_odd_events_harm_nobody(start_js: StartJs, kind: str, protocol: Any) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    with OurEnd() as ours:
+        for event in ODD_EVENTS:
+            ours.add(event)
+        ours.add({"type": "listlike", "length": 3})
+        client = ours.dial(url, protocol=protocol)
+        ours.add({"type": "meta"}, {"length": 5, "odd": None, "__proto__": 1})
+        ours.add({"type": "last"}, {"id": "x", "reasons": ["a"], "subprotocol": "9", "keep_last": "k", "time_fix": {}})
+        taken = len(ODD_EVENTS) + (3 if kind == "logux01" else 1)
+        server.wait(length=taken)
+        ours.wait_state("synchronized")
+        ours.call(client.hang_up, "error")
+        ours.until(lambda: len(ours.sent("connect")) > 1)
+        ours.wait_state("synchronized")
+
+        assert len(server.log()) == taken
+        assert not server.crashed
+        refused = ["listlike", "meta"] if kind != "logux01" else []
+        assert len(ours.refused) == len(refused)
+        assert [row.event for row in theirs(server.log())] == [
+            row.event for row in ours.rows(kind) if row.event["type"] not in refused
+        ]
+        assert not ours.errors
