@@ -25,6 +25,7 @@ from peers.connections.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketN
 from peers.later import Later
 from peers.sync_error import SyncError
 
+CLIENTS = "clients"
 CLIENTS_DOOR = "the clients' door"
 STRANGER_FRAME = 64 * 1024
 """Bytes that somebody may send at once before the token was looked at."""
@@ -74,7 +75,7 @@ class ClientDoor:
             on_request=self.on_request,
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
-        return Door(CLIENTS_DOOR, settings.host, settings.port, network, settings.make_role, options), network
+        return Door(CLIENTS, CLIENTS_DOOR, settings.host, settings.port, network, settings.make_role, options), network
 
     def on_request(self, request: HttpRequest) -> OnRequest:
         """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""

@@ -119,7 +119,7 @@ class Node:
 
     @property
     def door_ports(self) -> Mapping[str, int]:
-        """Where we listen for others than nodes, by the name of the door."""
+        """Where we listen for others than nodes, by the key of the door."""
         return self._openings.ports
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mesh.client_door import CLIENTS_DOOR, ClientDoor, ClientSettings, is_loopback
+from mesh.client_door import CLIENTS, ClientDoor, ClientSettings, is_loopback
 from mesh.config import parse_address
 from mesh.door_sync import DoorSync, Hook, Hooks
 from mesh.doors import check_host, check_origin
@@ -58,12 +58,12 @@ class Openings:
         self._networks: list[WebSocketNetwork] = []
         self._door: ClientDoor | None = None
         self.ports: Mapping[str, int] = {}
-        """By the name of the door, while the node runs."""
+        """By the key of the door, while the node runs."""
 
     @property
     def clients_port(self) -> int:
         """Of the clients' door; 0 without one."""
-        return self.ports.get(CLIENTS_DOOR, 0)
+        return self.ports.get(CLIENTS, 0)
 
     @property
     def clients_url(self) -> str:
@@ -97,7 +97,7 @@ class Openings:
         network = WebSocketNetwork(loop, max_frame=MAX_CLIENT_FRAME, binary="ignore")
         self._networks.append(network)
         for address, host, port in self._served:
-            doors.append(Door(f"the door {address}", host, port, network, self._options.serve[address]))
+            doors.append(Door(address, f"the door {address}", host, port, network, self._options.serve[address]))
         lines = [
             Line(f"the line to {url}", url, network, make_role) for url, make_role in sorted(self._options.dial.items())
         ]
@@ -109,7 +109,7 @@ class Openings:
         """The doors are open at these ports."""
         self.ports = ports
         if self._door is not None:
-            self._door.port = ports[CLIENTS_DOOR]
+            self._door.port = ports[CLIENTS]
 
     async def close(self) -> None:
         """Close every network. Harmless when they are closed."""

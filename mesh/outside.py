@@ -17,6 +17,8 @@ MakeRole = Callable[..., BaseSync]
 class Door:
     """Who comes in here gets a session with this role."""
 
+    key: str
+    """For programs: `clients`, or the address as it was asked for."""
     name: str
     """For people: `the clients' door`, `the door 0.0.0.0:5000`."""
     host: str

@@ -96,8 +96,8 @@ class _LineTeller:
     def up(self, node: Node) -> None:
         self._tell(f"{node.node_id} is up in mesh {node.mesh}: it listens on port {node.port}, its home is {node.home}")
         self._printer.print(OPEN_LINK)
-        for name, port in node.door_ports.items():
-            self._tell(f"{name} is open on port {port}")
+        for key, port in node.door_ports.items():
+            self._tell(f"the door for {key} is open on port {port}")
         if node.clients_url:
             self._tell(f"the page of this node is at {node.clients_url}; `mesh token add USER` prints a token for it")
         if node.is_clients_door_in_clear:

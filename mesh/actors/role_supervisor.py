@@ -94,12 +94,12 @@ class RoleSupervisor(RequestActor):
         self._all_closed: Later[None] = Later()
 
     async def open(self) -> dict[str, int]:
-        """Open the doors and dial the lines; the port of each door. Raises DoorError."""
+        """Open the doors and dial the lines; the port of each door by its key. Raises DoorError."""
         for door in self._outside.doors:
             await self._open_door(door, door.port)
         for line in self._outside.lines:
             self._dial(line)
-        return {name: opened.port for name, opened in self._opened.items()}
+        return {opened.door.key: opened.port for opened in self._opened.values()}
 
     async def close(self) -> None:
         """Close everything."""

@@ -111,7 +111,7 @@ def test_tells_programs_the_same_as_json_lines(tmp_path: Path, up: Start) -> Non
     node.send_signal(signal.SIGTERM)
     code, rest, complaints = ended(node)
 
-    assert list(first) == ["event", "node_id", "mesh", "port", "home"]
+    assert list(first) == ["event", "node_id", "mesh", "port", "home", "doors", "page"]
     assert (first["event"], first["mesh"], first["home"]) == ("up", "home", str(tmp_path))
     node_id = first["node_id"]
     assert json.loads(rest) == {"event": "stopped", "node_id": node_id, "text": f"{node_id} stopped"}
