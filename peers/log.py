@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, Unpack
 
 from peers.clock import Clock, Undo
 from peers.created import MAX_DRIFT_MS, Created, HybridTimer, Timer
@@ -16,7 +16,7 @@ from peers.draft import Meta as Meta
 from peers.emitter import Emitter
 from peers.entry import Entry, encode_diff
 from peers.later import Later
-from peers.log_life import Cleaned, Keeper, LogLife, make_criteria
+from peers.log_life import Bounds, Cleaned, Keeper, LogLife
 from peers.stores.lineage import successor
 from peers.stores.store import (
     NOTHING_CLEANED,
@@ -43,9 +43,9 @@ class Log:
     """The live log over one store. Everything in it runs on one thread; only `Disk` works elsewhere.
 
     Events: `event` (event, meta) for each new event in the order of `added`, and `entry` (entry) for the same undecoded;
-    `clean` (event, meta) and `cleaned` (entry) for each that was cleaned, as it was before;
-    `fresh` (vector) with the dots of each commit, then `change` (); `ahead` (entry) for an event whose time is too far ahead
-    of our clock to be followed.
+    `clean` (event, meta) and `cleaned` (entry) for each that was cleaned, as it was before; `fresh` (vector) with the dots
+    of each commit, then `change` (), before these; `ahead` (entry) for an event whose time is too far ahead of our clock to
+    be followed.
     """
 
     def __init__(
@@ -228,23 +228,19 @@ class Log:
         """Losing copies of conflicting events, oldest first, as far as their bodies are kept."""
         return self._disk.run(lambda store: tuple([copy for copy in store.aside() if not copy.tombstone]))
 
-    def remove_reason(
-        self,
-        reason: str,
-        *,
-        min_added: int | None = None,
-        max_added: int | None = None,
-        older_than: Entry | Meta | None = None,
-        younger_than: Entry | Meta | None = None,
-        created: Any = None,
-    ) -> Later[int]:
-        """Take a reason from the events that have it and fit all that is given; the result says how many were cleaned.
+    def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
+        """Take a reason, or several, from the events that have it and fit all bounds; says how many were cleaned.
 
-        An event without a reason left is cleaned. The bounds of `added` are inclusive; those of age are by (time, created)
-        and exclusive. Only this log forgets: nothing of it replicates. Fails with ValueError or StoreError.
+        An event without a reason left is cleaned; one that names none has the reason `log`. `min_added` and `max_added` are
+        inclusive; `older_than` and `younger_than` (an entry, or a meta) are not, and go by (time, created); `created` means
+        one event, `index` those that have it, `except_index` those that do not. Only this log forgets: nothing of it
+        replicates. Fails with ValueError or StoreError.
         """
-        criteria = make_criteria(min_added, max_added, older_than, younger_than, created)
-        return self._life.remove_reason(reason, criteria)
+        return self._life.remove_reason(reason, bounds)
+
+    def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
+        """Give a reason, or several, to the events that fit, in this log alone; says how many had not had it."""
+        return self._life.add_reason(reason, bounds)
 
     def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
         """Change keys of an event's meta in this log alone; False if it is not known. An empty `reasons` cleans it.

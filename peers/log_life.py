@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, TypeVar
 
 from peers.clock import Undo
 from peers.created import Created
@@ -12,7 +12,7 @@ from peers.disk import Disk
 from peers.draft import Meta, read_created
 from peers.entry import Entry
 from peers.later import Later
-from peers.reasons import DEFAULT_REASON
+from peers.reasons import DEFAULT_REASON, check_labels
 from peers.stores.store import CLEAN_EVENTS, Cleaning, Criteria, Place, Store, StoreState
 
 S = TypeVar("S")
@@ -25,6 +25,26 @@ class Cleaned:
 
     entry: Entry
     """As it was before."""
+
+
+class Bounds(TypedDict, total=False):
+    """Which events are meant: those that fit all that is given."""
+
+    min_added: int | None
+    max_added: int | None
+    older_than: Entry | Meta | None
+    younger_than: Entry | Meta | None
+    created: Any
+    index: str | None
+    except_index: str | None
+
+
+@dataclass(slots=True)
+class _Done:
+    """What the steps of one call did: a count, in the end, but the same event may be met more than once."""
+
+    cleaned: set[Created] = field(default_factory=set)
+    altered: set[Created] = field(default_factory=set)
 
 
 class Keepers:
@@ -70,22 +90,40 @@ class LogLife:
             return Later.failed(error)
         return self._disk.run(lambda store: store.find(wanted))
 
-    def remove_reason(self, reason: str, criteria: Criteria | ValueError) -> Later[int]:
-        if isinstance(criteria, ValueError):
-            return Later.failed(criteria)
-        if not isinstance(reason, str):
-            return Later.failed(ValueError(f"a reason is a string, not {reason!r}"))
-        wanted, count = criteria, 0
+    def remove_reason(self, reasons: str | Sequence[str], bounds: Bounds) -> Later[int]:
+        return self._with_reasons(reasons, bounds, is_new=False).transform(lambda done: len(done.cleaned))
 
-        def step(after: int) -> Later[int | None]:
-            return self._change(lambda store: store.remove_reason(reason, wanted, after=after)).transform(note)
+    def add_reason(self, reasons: str | Sequence[str], bounds: Bounds) -> Later[int]:
+        return self._with_reasons(reasons, bounds, is_new=True).transform(lambda done: len(done.altered))
 
-        def note(cleaning: Cleaning) -> int | None:
-            nonlocal count
-            count += len(cleaning.cleaned)
-            return cleaning.until
+    def _with_reasons(self, reasons: str | Sequence[str], bounds: Bounds, *, is_new: bool) -> Later[_Done]:
+        try:
+            names = (reasons,) if isinstance(reasons, str) else tuple(reasons)
+            check_labels({"reasons": names})
+            criteria = make_criteria(**bounds)
+        except (TypeError, ValueError) as error:
+            return Later.failed(error)
+        done = _Done()
 
-        return in_steps(step, 0).transform(lambda _: count)
+        def step(place: tuple[int, int]) -> Later[tuple[int, int] | None]:
+            number, after = place
+            return self._change(lambda store: work(store, names[number], after)).transform(
+                lambda each: note(each, number)
+            )
+
+        def work(store: Store, name: str, after: int) -> Cleaning:
+            if is_new:
+                return store.add_reason(name, criteria, after=after)
+            return store.remove_reason(name, criteria, after=after)
+
+        def note(cleaning: Cleaning, number: int) -> tuple[int, int] | None:
+            done.cleaned.update(entry.created for entry in cleaning.cleaned)
+            done.altered.update(entry.created for entry in cleaning.altered)
+            if cleaning.until is not None:
+                return number, cleaning.until
+            return (number + 1, 0) if number + 1 < len(names) else None
+
+        return in_steps(step, (0, 0)).transform(lambda _: done) if names else Later.done(done)
 
     def apply_diff(self, created: Created, diff: bytes) -> Later[bool]:
         changed = self._change(lambda store: store.change_meta(created, diff))
@@ -148,19 +186,31 @@ class LogLife:
 
 
 def make_criteria(
-    min_added: int | None, max_added: int | None, older_than: Any, younger_than: Any, created: Any
-) -> Criteria | ValueError:
-    """The criteria of `Log.remove_reason`, or what is wrong with them."""
-    try:
-        return Criteria(
-            min_added,
-            max_added,
-            _read_place(older_than),
-            _read_place(younger_than),
-            None if created is None else read_created(created),
-        )
-    except ValueError as error:
-        return error
+    *,
+    min_added: int | None = None,
+    max_added: int | None = None,
+    older_than: Any = None,
+    younger_than: Any = None,
+    created: Any = None,
+    index: str | None = None,
+    except_index: str | None = None,
+) -> Criteria:
+    """The criteria for the store. Raises ValueError, with a sentence, if they are none."""
+    for added in (min_added, max_added):
+        if added is not None and (not isinstance(added, int) or isinstance(added, bool)):
+            raise ValueError(f"a bound of `added` is a whole number, not {added!r}")
+    for name in (index, except_index):
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"an index is a string, not {name!r}")
+    return Criteria(
+        min_added,
+        max_added,
+        _read_place(older_than),
+        _read_place(younger_than),
+        None if created is None else read_created(created),
+        index,
+        except_index,
+    )
 
 
 def _read_place(value: Any) -> Place | None:

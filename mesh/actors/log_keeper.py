@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import pykka
 
@@ -20,7 +20,7 @@ from peers.emitter import Emitter
 from peers.entry import Entry, encode_diff
 from peers.later import Later
 from peers.log import Log, Published
-from peers.log_life import Keeper, Keepers
+from peers.log_life import Bounds, Keeper, Keepers
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, Store, StoreError
 from peers.version_vector import VersionVector
 
@@ -231,24 +231,13 @@ class KeptLog:
         """As Log.find."""
         return self._request("find", created)
 
-    def remove_reason(
-        self,
-        reason: str,
-        *,
-        min_added: int | None = None,
-        max_added: int | None = None,
-        older_than: Entry | Meta | None = None,
-        younger_than: Entry | Meta | None = None,
-        created: Any = None,
-    ) -> Later[int]:
+    def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """As Log.remove_reason."""
-        bounds = {
-            "min_added": min_added,
-            "max_added": max_added,
-            "older_than": older_than,
-            "younger_than": younger_than,
-        }
-        return self._request("remove_reason", reason, **bounds, created=created)
+        return self._request("remove_reason", reason, **bounds)
+
+    def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
+        """As Log.add_reason."""
+        return self._request("add_reason", reason, **bounds)
 
     def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
         """As Log.change_meta; the changes are encoded before this returns."""

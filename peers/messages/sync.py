@@ -85,6 +85,9 @@ class SyncMessages(SyncCore):
         self._in_sieve, self._out_sieve = self._sieves()
         self._in_flight: list[Sent] = []
         self._position = 0
+        self._passed: list[tuple[int, list[Entry]]] = []
+        """Messages whose events may be taken, and are not offered to the log yet."""
+        self._offered_groups = 0
         self._taking = 0
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
@@ -109,6 +112,8 @@ class SyncMessages(SyncCore):
         self._in_flight.clear()
         self.received.clear()
         self._in_sieve, self._out_sieve = self._sieves()
+        self._passed = []
+        self._offered_groups = 0
         self._taking = 0
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
@@ -258,16 +263,32 @@ class SyncMessages(SyncCore):
             self.received[entry.created] = None
         while len(self.received) > MAX_RECEIVED:
             del self.received[next(iter(self.received))]
-        pieces = [entries[start : start + OFFER_EVENTS] for start in range(0, len(entries), OFFER_EVENTS)] or [[]]
+        self._passed.append((added, entries))
+        if len(self._passed) == 1:
+            self._turn(partial(self._offer_all, self._link))()
+
+    def _offer_all(self, link: int) -> None:
+        """Take what passed by now in as few transactions as may be: JavaScript peers send each event by itself."""
+        if self._link != link:
+            return
+        passed, self._passed = self._passed, []
+        entries = [entry for _, group in passed for entry in group]
+        numbers = [added for added, _ in passed]
+        pieces = [entries[start : start + OFFER_EVENTS] for start in range(0, len(entries), OFFER_EVENTS)]
+        is_next = not self._offered_groups
+        self._offered_groups += 1
         for piece in pieces[:-1]:
             self.react(self._offered(piece), partial(self._on_offered, piece))
-        last = pieces[-1]
+        last = pieces[-1] if pieces else []
 
         def taken(done: Later[Any]) -> None:
+            self._offered_groups -= 1
             self._on_offered(last, done)
-            self._on_taken(added)
+            for added in numbers:
+                self._on_taken(added)
 
-        self.react(self._offered(last) if last else [], taken)
+        # One without events still has to wait for those before it.
+        self.react([] if is_next and not last else self._offered(last), taken)
 
     def _offered(self, entries: Sequence[Entry]) -> Later[list[Entry | ValueError | None]]:
         return self.log.offer([Draft(entry.body, entry.extra, entry.created, entry.time) for entry in entries])

@@ -10,7 +10,7 @@ import msgspec
 
 from peers.created import Created
 from peers.entry import Entry, changed, check_extra
-from peers.reasons import DEFAULT_REASON, may_have_labels
+from peers.reasons import DEFAULT_REASON, check_labels, may_have_labels
 from peers.stores.rows import Rows
 from peers.stores.store import CLEAN_EVENTS, NOTHING_CLEANED, Cleaning, Criteria, Place
 
@@ -56,8 +56,18 @@ class Life(Rows):
             for event in events:
                 if reason in _reasons(event) and criteria.fit(event):
                     self._remove(event, {reason}, effects)
-            is_more = criteria.created is None and len(events) >= limit
-            return self._cleaning(effects, until=events[-1].position if is_more else None)
+            return self._cleaning(effects, until=_next(events, criteria, limit))
+
+    def add_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning:
+        with self._piece():
+            effects = Effects()
+            events = self._candidates(DEFAULT_REASON, criteria, after, limit)
+            for event in events:
+                reasons = _reasons(event)
+                if reason not in reasons and criteria.fit(event):
+                    check_labels({"reasons": [*reasons, reason]})
+                    self._change_local(event, {"reasons": [*reasons, reason]}, effects)
+            return self._cleaning(effects, until=_next(events, criteria, limit))
 
     def change_meta(self, created: Created, diff: bytes) -> Cleaning | None:
         with self._piece():
@@ -83,13 +93,17 @@ class Life(Rows):
             return self._cleaning(effects)
 
     def _candidates(self, reason: str, criteria: Criteria, after: int, limit: int) -> list[Entry]:
-        """Events that may have the reason; none that has it is missing up to the last of them."""
+        """Events that may have the reason and fit; none of those is missing up to the last of these."""
         if criteria.created is not None:
             event = self._shown(criteria.created)
             return [event] if event is not None and not event.tombstone else []
         if criteria.min_added is not None:
             after = max(after, criteria.min_added - 1)  # a position is never smaller than `added`
-        return self._living(after, limit) if reason == DEFAULT_REASON else self._with_reason(reason, after, limit)
+        if reason != DEFAULT_REASON:
+            return self._labelled(("reason", reason), after, limit)
+        if criteria.index is not None:
+            return self._labelled(("index", criteria.index), after, limit)
+        return self._living(after, limit)
 
     def _apply(self, effects: Effects) -> None:
         """Let what came with `keep_last` have its effect, on all that is among the rows."""
@@ -139,3 +153,8 @@ class Life(Rows):
 
 def _reasons(event: Entry) -> list[str]:
     return event.reasons or [DEFAULT_REASON]
+
+
+def _next(events: Sequence[Entry], criteria: Criteria, limit: int) -> int | None:
+    """Where the next step goes on, None if there is none."""
+    return events[-1].position if criteria.created is None and len(events) >= limit else None

@@ -155,7 +155,7 @@ class MemoryStore(Taking):
         return tuple(entries)
 
     def _each_of(self, index: str, order: Order, after: Entry | None, since: int) -> tuple[Entry, ...]:
-        events = [event for event in self._labelled(("index", index)) if event.added > since]
+        events = [event for event in self._having(("index", index)) if event.added > since]
         if order == "added":
             return tuple(sorted([each for each in events if after is None or each.added > after.added], key=_added))
         return tuple(sorted([each for each in events if after is None or _place(each) > _place(after)], key=_place))
@@ -286,12 +286,12 @@ class MemoryStore(Taking):
         start = bisect_right(self._by_added, after, key=lambda item: self._events[item[1]].position)
         return [self._events[created] for _, created in self._by_added[start : start + limit]]
 
-    def _with_reason(self, reason: str, after: int, limit: int) -> list[Entry]:
-        events = sorted(self._labelled(("reason", reason)), key=_position)
+    def _labelled(self, label: Label, after: int, limit: int) -> list[Entry]:
+        events = sorted(self._having(label), key=_position)
         return [event for event in events if event.position > after][:limit]
 
     def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
-        return sorted((event for event in self._labelled(("reason", reason)) if _place(event) < place), key=_place)
+        return sorted((event for event in self._having(("reason", reason)) if _place(event) < place), key=_place)
 
     def _last_kept(self, reason: str) -> Place | None:
         return self._kept_last.get(reason)
@@ -299,7 +299,7 @@ class MemoryStore(Taking):
     def _set_last_kept(self, reason: str, place: Place) -> None:
         self._set(self._kept_last, reason, place)
 
-    def _labelled(self, label: Label) -> list[Entry]:
+    def _having(self, label: Label) -> list[Entry]:
         return [self._events[created] for created in self._by_label.get(label, ())]
 
     # One step each, with the way back

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from peers.created import Created
 from peers.entry import Entry
+from peers.reasons import Label
 from peers.stores.lineage import lineage
 from peers.stores.store import Place, StoreError, StoreState
 from peers.version_vector import Dot, Epoch, VersionVector
@@ -161,8 +162,8 @@ class Rows(ABC):
         """Events shown whose own row is after this position, in the order of these."""
 
     @abstractmethod
-    def _with_reason(self, reason: str, after: int, limit: int) -> list[Entry]:
-        """As `_living`, of those that name this reason."""
+    def _labelled(self, label: Label, after: int, limit: int) -> list[Entry]:
+        """As `_living`, of those that have this reason or index."""
 
     @abstractmethod
     def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from peers.created import Created, created_from_key, created_key
 from peers.entry import Entry
-from peers.reasons import may_have_labels
+from peers.reasons import Label, may_have_labels
 from peers.stores.rows import AlreadyKnown
 from peers.stores.sqlite_file import LABEL, damaged, explain
 from peers.stores.store import Place, StoreError
@@ -40,8 +40,8 @@ _DOUBLED = f"""
     AND (EXISTS ({_OTHER} AND other.added IS NULL) OR EXISTS ({_OTHER} AND other.added IS NOT NULL)) ORDER BY position
 """
 _LIVING = f"SELECT {COLUMNS} FROM changes WHERE position > ? AND body IS NOT NULL ORDER BY position LIMIT ?"
-_WITH_REASON = f"""
-    {OF_LABEL} ON c.position = l.position WHERE l.kind = 'reason' AND l.name = ? AND l.position > ?
+_LABELLED = f"""
+    {OF_LABEL} ON c.position = l.position WHERE l.kind = ? AND l.name = ? AND l.position > ?
     ORDER BY l.position LIMIT ?
 """
 _WITH_OLDER_REASON = f"""
@@ -237,8 +237,8 @@ class SqliteRows(Taking):
     def _living(self, after: int, limit: int) -> list[Entry]:
         return [self._event(row) for row in self._execute(_LIVING, (after, limit))]
 
-    def _with_reason(self, reason: str, after: int, limit: int) -> list[Entry]:
-        return [self._event(row) for row in self._execute(_WITH_REASON, (reason, after, limit))]
+    def _labelled(self, label: Label, after: int, limit: int) -> list[Entry]:
+        return [self._event(row) for row in self._execute(_LABELLED, (*label, after, limit))]
 
     def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
         rows = self._execute(_WITH_OLDER_REASON, (reason, place[0], created_key(place[1])))

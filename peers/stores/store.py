@@ -73,6 +73,8 @@ class Criteria:
     older_than: Place | None = None
     younger_than: Place | None = None
     created: Created | None = None
+    index: str | None = None
+    except_index: str | None = None
 
     def fit(self, entry: Entry) -> bool:
         """Whether this one is meant."""
@@ -83,6 +85,8 @@ class Criteria:
             and (self.older_than is None or place < self.older_than)
             and (self.younger_than is None or place > self.younger_than)
             and (self.created is None or entry.created == self.created)
+            and (self.index is None or ("index", self.index) in entry.labels)
+            and (self.except_index is None or ("index", self.except_index) not in entry.labels)
         )
 
 
@@ -225,6 +229,12 @@ class Store(Protocol):
         """Take the reason from the events that have it and fit; those without a reason left are cleaned.
 
         Looks at no more than `limit` events after position `after`. An event that names no reason has DEFAULT_REASON.
+        """
+
+    def add_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning:
+        """Give the reason to the events that fit and do not have it, step by step as `remove_reason` does.
+
+        Raises ValueError if one has too many, and then changes none in this step.
         """
 
     def change_meta(self, created: Created, diff: bytes) -> Cleaning | None:

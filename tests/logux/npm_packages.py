@@ -1,93 +1,22 @@
-"""The Logux packages of npm, installed once into a cache folder: exact versions, checked against the lock file."""
+"""The Logux packages that the tests talk to, and our scripts beside them."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
-import platformdirs
+from mesh.bench import npm_packages
+from mesh.bench.npm_packages import MANIFEST, PackagesError
+
+__all__ = ["HERE", "MANIFEST", "PackagesError", "installed_packages", "scripts_beside"]
 
 HERE = Path(__file__).parent
-MANIFEST = ("package.json", "package-lock.json")
-NODE_MAJOR = 20
-"""The oldest Node that the packages run on."""
-INSTALL_SECONDS = 90.0
-"""How long npm may take; it gives up on a silent registry earlier."""
-VERSION_SECONDS = 20.0
-REASON_LIMIT = 600
-"""Characters of npm's own words in the reason: the last ones."""
-_NPM_CI = (
-    *("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--engine-strict=false"),
-    *("--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=20000", "--loglevel=error"),
-)
-
-
-class PackagesError(Exception):
-    """The packages cannot be had here; the text says why, in one sentence."""
 
 
 def installed_packages() -> Path:
-    """The cache folder with `node_modules` in it, filled by `npm ci` if this lock file was never installed here.
-
-    Several processes may do so at once: each installs beside it, the first to be ready gives the folder its name.
-    Raises PackagesError without Node, without npm, or when the registry cannot be reached.
-    """
-    _check_node()
-    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in MANIFEST)).hexdigest()[:16]
-    folder = _cache() / f"logux-{digest}"
-    if not folder.is_dir():
-        _install(folder)
-    return folder
+    """See mesh.bench.npm_packages."""
+    return npm_packages.installed_packages(HERE, "peermesh-tests")
 
 
 def scripts_beside(packages: Path, folder: Path) -> Path:
     """Copy our scripts into `folder`, where they find the packages; answers `folder`."""
-    for script in sorted(HERE.glob("*.mjs")):
-        shutil.copy(script, folder)
-    # Not NODE_PATH: modules do not look there.
-    (folder / "node_modules").symlink_to(packages / "node_modules", target_is_directory=True)
-    return folder
-
-
-def _check_node() -> None:
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            raise PackagesError(f"{program} is not on the PATH; the Logux packages need Node {NODE_MAJOR} or newer")
-    done = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False)
-    version = done.stdout.strip()
-    if not version.startswith("v") or int(version[1:].split(".")[0]) < NODE_MAJOR:
-        raise PackagesError(f"node is {version or 'broken'}; the Logux packages need Node {NODE_MAJOR} or newer")
-
-
-def _cache() -> Path:
-    wanted = Path(platformdirs.user_cache_dir("peermesh-tests"))
-    try:
-        wanted.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir())
-    return wanted if os.access(wanted, os.W_OK) else Path(tempfile.gettempdir())
-
-
-def _install(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="logux-installing-", dir=folder.parent) as parent:
-        fresh = Path(parent) / "packages"
-        fresh.mkdir()
-        for name in MANIFEST:
-            shutil.copy(HERE / name, fresh)
-        try:
-            done = subprocess.run(
-                _NPM_CI, cwd=fresh, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise PackagesError(f"npm ci was not ready after {error.timeout:.0f} s") from error
-        if done.returncode != 0:
-            raise PackagesError(f"npm ci failed: {' '.join(done.stderr.split())[-REASON_LIMIT:]}")
-        try:
-            fresh.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else somebody else was faster, with the same lock file
-                raise
+    return npm_packages.scripts_beside(packages, HERE, folder)

@@ -273,17 +273,30 @@ def test_reasons_that_are_none_are_refused(log: PairLog, meta: dict[str, Any], s
         log.add({"type": "a"}, meta).get()
 
 
+@pytest.mark.parametrize("reason", [7, "", ["r", 7], None])
+def test_a_reason_that_is_none_is_refused(log: PairLog, reason: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        log.remove_reason(reason).get()
+    with pytest.raises((ValueError, TypeError)):
+        log.add_reason(reason).get()
+
+
 @pytest.mark.parametrize(
     ("criteria", "sentence"),
     [
         ({"older_than": 7}, "an age is given by an entry"),
         ({"younger_than": {"time": 7}}, "created must be"),
         ({"created": "x"}, "created must be"),
+        ({"min_added": "1"}, "a bound of `added` is a whole number"),
+        ({"index": 1}, "an index is a string"),
+        ({"older": 1}, "unexpected keyword"),
     ],
 )
 def test_criteria_that_are_none_are_refused(log: PairLog, criteria: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
         log.remove_reason("r", **criteria).get()
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        log.add_reason("r", **criteria).get()
 
 
 # Copies that differ

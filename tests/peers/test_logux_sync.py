@@ -231,6 +231,7 @@ def test_reads_no_more_than_it_can_commit() -> None:
     for number in range(1, MAX_TAKING + 10):
         stranger.say("sync", number, {"type": "a"}, [number, "client", 0])
     paused = list(stranger.connection.pauses)
+    disk.is_holding = False
     disk.release()
 
     assert paused == ["pause"]
@@ -377,6 +378,7 @@ def test_a_server_whose_log_was_emptied_and_is_still_empty_gets_everything_back(
     pair = logux(protocol).meet()
     for name in "abc":
         pair.left.log.add({"type": name})
+    pair.clock.advance(6_000)  # a ping, and the answer with the server's number
 
     meet_again(pair, open_log("right", pair.clock, seed=9))
     pair.clock.advance(6_000)

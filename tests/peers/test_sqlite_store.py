@@ -19,7 +19,7 @@ import pytest
 
 from peers.entry import Entry
 from peers.stores.sqlite_file import APPLICATION_ID, VERSION, WAL_LIMIT_BYTES
-from peers.stores.sqlite_rows import _WITH_OLDER_REASON, _WITH_REASON
+from peers.stores.sqlite_rows import _LABELLED, _WITH_OLDER_REASON
 from peers.stores.sqlite_store import _INDEXED, SqliteStore
 from peers.stores.store import Page, StoreError
 
@@ -361,7 +361,7 @@ def test_the_numbers_do_not_come_from_the_rows(tmp_path: Path) -> None:
             "SELECT * FROM changes WHERE position > ? AND added > ? ORDER BY position LIMIT ?",
             "INTEGER PRIMARY KEY (rowid>?)",
         ),
-        (_WITH_REASON, "PRIMARY KEY (kind=? AND name=? AND position>?)"),
+        (_LABELLED, "PRIMARY KEY (kind=? AND name=? AND position>?)"),
         (_WITH_OLDER_REASON, "labels_by_order (kind=? AND name=? AND (time,created)<(?,?))"),
         (
             f"{_INDEXED} AND (l.time, l.created) > (?, ?) AND c.added > ? ORDER BY l.time, l.created LIMIT ?",

@@ -55,6 +55,8 @@ criteria = st.builds(
     st.none() | st.tuples(st.integers(1, 2), createds),
     st.none() | st.tuples(st.integers(1, 2), createds),
     st.none() | createds,
+    st.none() | st.none() | st.sampled_from(["i", "j"]),
+    st.none() | st.none() | st.sampled_from(["i", "j"]),
 )
 vectors = st.builds(VersionVector().adds, st.lists(dots, max_size=12))
 
@@ -274,6 +276,19 @@ class BothStores(RuleBasedStateMachine):
             results.append(done)
             assert not [each for each in store.each() if reason in (each.reasons or ["log"]) and criteria.fit(each)]
         self.compare(*results)
+
+    @rule(reason=st.sampled_from(["r", "t", "log"]), criteria=criteria, limit=st.integers(1, 4))
+    def add_reason(self, reason: str, criteria: Criteria, limit: int) -> None:
+        results: list[object] = []
+        for store in self.stores:
+            until: int | None = 0
+            with store.transaction():
+                while until is not None:
+                    done = store.add_reason(reason, criteria, after=until, limit=limit)
+                    results.append(done)
+                    until = done.until
+            assert all(reason in (each.reasons or ["log"]) for each in store.each() if criteria.fit(each))
+        self.compare(results[: len(results) // 2], results[len(results) // 2 :])
 
     @rule(created=createds, diff=st.sampled_from(DIFFS))
     def change_meta(self, created: Created, diff: bytes) -> None:

@@ -14,6 +14,7 @@ from pair import NOW_MS, PairLog, open_log
 
 from peers.clock import ManualClock
 from peers.entry import Entry
+from peers.reasons import MAX_REASONS
 from peers.stores.memory_store import MemoryStore
 from peers.stores.sqlite_store import SqliteStore
 from peers.stores.store import Order, Store
@@ -236,6 +237,79 @@ def test_removes_reasons_and_events_by_id(log: PairLog) -> None:
 
     assert removed == [1, 0, 0, 0]
     assert [(entry.event["type"], entry.reasons) for entry in log.each().get()] == [("2", ["a"]), ("3", ["a"])]
+
+
+def test_removes_many_reasons_in_a_single_call(log: PairLog) -> None:
+    for ms, reasons in ((1, ["a", "b"]), (2, ["a", "c"]), (3, ["c"])):
+        put(log, str(ms), ms, reasons=reasons)
+
+    assert log.remove_reason(["a", "b"]).get() == 1
+
+    assert [(entry.event["type"], entry.reasons) for entry in log.each().get()] == [("2", ["c"]), ("3", ["c"])]
+
+
+def indexed(log: PairLog) -> None:
+    """1 is in `a` and `b`, 2 in `a`, 3 in none."""
+    put(log, "1", 1, indexes=["a", "b"], reasons=["r"])
+    put(log, "2", 2, indexes=["a"], reasons=["r"])
+    put(log, "3", 3, reasons=["r"])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "left"),
+    [
+        pytest.param({"index": "b"}, ["2", "3"], id="removes reason by index"),
+        pytest.param({"index": "unknown"}, ["1", "2", "3"], id="removes reason by an index that nobody has"),
+        pytest.param({"index": "a", "max_added": 1}, ["2", "3"], id="combines index with other criteria"),
+        pytest.param({"index": "a", "except_index": "b"}, ["1", "3"], id="removes reason except the index"),
+    ],
+)
+def test_removes_reason_where_an_index_is(log: PairLog, bounds: Any, left: list[str]) -> None:
+    indexed(log)
+
+    log.remove_reason("r", **bounds).get()
+
+    assert seen_both(log) == [left] * 2
+
+
+@pytest.mark.parametrize(
+    ("reasons", "bounds", "with_it"),
+    [
+        pytest.param(["s", "t"], {}, ["1", "2", "3"], id="adds reasons to events"),
+        pytest.param("s", {"created": (2, "n", 0)}, ["2"], id="adds reasons by ID"),
+        pytest.param("s", {"created": (9, "n", 0)}, [], id="adds reasons by an unknown ID"),
+        pytest.param("s", {"index": "b"}, ["1"], id="adds reasons by index"),
+        pytest.param("s", {"index": "a", "except_index": "b"}, ["2"], id="adds reasons except the index"),
+        pytest.param("s", {"created": (3, "n", 0), "index": "a"}, [], id="checks index on event from ID"),
+        pytest.param(["r", "s"], {"min_added": 3}, ["3"], id="does not duplicate reasons"),
+    ],
+)
+def test_adds_reasons(log: PairLog, reasons: Any, bounds: Any, with_it: list[str]) -> None:
+    indexed(log)
+
+    assert log.add_reason(reasons, **bounds).get() == len(with_it)
+
+    added = [reasons] if isinstance(reasons, str) else reasons
+    for entry in log.each().get():
+        expected = list(dict.fromkeys(["r", *added])) if entry.event["type"] in with_it else ["r"]
+        assert entry.reasons == entry.meta["reasons"] == expected
+    assert log.remove_reason("r").get() == 3 - len(with_it)
+
+
+def test_an_event_with_an_added_reason_keeps_the_reason_log(log: PairLog) -> None:
+    put(log, "1", 1)
+
+    log.add_reason("a").get()
+
+    assert log.each().get()[0].reasons == ["log", "a"]
+    assert log.clean().get() == 0
+
+
+def test_an_event_takes_so_many_reasons_only(log: PairLog) -> None:
+    put(log, "1", 1, reasons=[str(n) for n in range(MAX_REASONS)])
+
+    with pytest.raises(ValueError, match="at most 32 are taken"):
+        log.add_reason("one more").get()
 
 
 def test_returns_event_by_id(log: PairLog) -> None:
