@@ -11,6 +11,7 @@ import click
 from click.exceptions import Exit
 
 from mesh import options, output
+from mesh.bench_commands import bench
 from mesh.cli import INTERRUPTED
 from mesh.errors import MeshError
 from mesh.token_commands import token
@@ -318,3 +319,4 @@ def _print_json(value: Any) -> None:
 
 
 app.add_command(token)
+app.add_command(bench)

@@ -79,10 +79,12 @@ class ClientSync(BaseSync):
             super().error_message(type, options)
 
     def on_disconnect(self, reason: str) -> None:
-        super().on_disconnect(reason)
-        if self._redials:
-            self._redials = False
-            self.connection.connect()
+        try:
+            super().on_disconnect(reason)
+        finally:  # a listener may fail
+            if self._redials:
+                self._redials = False
+                self.connection.connect()
 
     def on_authenticated(self) -> None:
         self._probes = []

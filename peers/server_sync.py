@@ -53,8 +53,10 @@ class ServerSync(BaseSync):
         self.start_timeout()
 
     def on_disconnect(self, reason: str) -> None:
-        super().on_disconnect(reason)
-        self.destroy(reason)
+        try:
+            super().on_disconnect(reason)
+        finally:  # a listener may fail
+            self.destroy(reason)
 
     def decode(self, frame: bytes) -> Message:
         message = super().decode(frame)

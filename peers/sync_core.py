@@ -189,8 +189,10 @@ class SyncCore(metaclass=_Role):
             self.send(Error(error.type, error.options))
         except ValueError:  # JSON cannot say its options
             self.send(Error(error.type))
-        self.emitter.emit("client_error", error)
-        self.hang_up(error.type if error.is_fatal or error.type == "timeout" else "error")
+        try:
+            self.emitter.emit("client_error", error)
+        finally:  # a listener may fail
+            self.hang_up(error.type if error.is_fatal or error.type == "timeout" else "error")
 
     def hang_up(self, reason: str) -> None:
         """Close the link, and take nothing more that came over it."""

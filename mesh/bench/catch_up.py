@@ -51,7 +51,8 @@ async def _fetch(home: str, count: int, peer: str) -> None:
         print(json.dumps({"seconds": time.monotonic() - began}), flush=True)
 
 
-def _measure(events: int) -> None:
+def measure(events: int) -> None:
+    """Fill one node's log, start an empty one beside it, and print how long it takes to get everything."""
     command = [sys.executable, "-m", "mesh.bench.catch_up", "--events", str(events)]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -90,7 +91,7 @@ def main(*, events: int, child: str, home: str, peer: str) -> None:
         elif child == "fetch":
             asyncio.run(_fetch(home, events, peer))
         else:
-            _measure(events)
+            measure(events)
     except KeyboardInterrupt:
         raise Exit(INTERRUPTED) from None
 

@@ -57,7 +57,9 @@ async def _ours(scripts: Path, direction: str, events: int) -> Run:
             if direction == "out":
                 for first in range(0, events, BATCH):
                     numbers = range(first, min(first + BATCH, events))
-                    await node.log.add_batch([({"type": "reading", "number": n, "text": "x" * 100}, None) for n in numbers])
+                    await node.log.add_batch(
+                        [({"type": "reading", "number": n, "text": "x" * 100}, None) for n in numbers]
+                    )
             options: dict[str, Any] = {"url": f"ws://127.0.0.1:{node.clients_port}/", "token": token}
             began = time.process_time()
             told = await asyncio.to_thread(_client, scripts, options, direction, events)

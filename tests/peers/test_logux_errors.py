@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from logux_pair import client, every_dialect, logux, met_client, met_server, names, newer_dialects, server, version
+from logux_pair import client, every_dialect, met_client, met_server, names, newer_dialects, server, version
 from pair import sentences
 
 from peers.sync_error import MAX_SHOWN, SyncError
@@ -18,7 +18,8 @@ def test_what_is_no_message_is_told_and_ends_the_link(make: Any, frame: str) -> 
 
     assert stranger.heard[-1] == ["error", "wrong-format", frame]
     assert not stranger.connected
-    assert sentences(stranger.errors)[0].endswith(f"Wrong message format in {frame}") or "(" in str(stranger.errors[0])
+    assert [error.type for error in stranger.errors] == ["wrong-format"]
+    assert frame in str(stranger.errors[0])
 
 
 @every_dialect
@@ -43,12 +44,11 @@ def test_a_long_bad_message_is_shown_in_part() -> None:
 
 
 @every_dialect
-@pytest.mark.parametrize("name", ["test", "on", "have", "constructor", "__class__x", "error_message"])
+@pytest.mark.parametrize("name", ["test", "on", "have", "constructor", "error_message"])
 def test_a_message_of_an_unknown_type_is_told_and_ends_the_link(protocol: Any, name: str) -> None:
     stranger = met_server(protocol).say(name, ["ping", 1])
 
-    assert stranger.heard[-1][:2] in (["error", "unknown-message"], ["error", "wrong-format"])
-    assert name.startswith("_") or stranger.heard[-1] == ["error", "unknown-message", name]
+    assert stranger.heard[-1] == ["error", "unknown-message", name]
     assert not stranger.connected
 
 
@@ -175,16 +175,6 @@ def test_sending_without_a_link_is_a_mistake(protocol: Any) -> None:
 
     with pytest.raises(RuntimeError, match="closed connection"):
         stranger.role.send_ping()
-
-
-@every_dialect
-def test_a_late_answer_about_a_lost_link_raises_nothing(protocol: Any) -> None:
-    pair = logux(protocol).meet()
-    pair.cut()
-
-    pair.clock.advance(60_000)
-
-    assert pair.left_errors == pair.right_errors == []
 
 
 def test_never_tells_a_logux_0_1_peer_what_would_crash_it() -> None:

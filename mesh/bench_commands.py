@@ -1,0 +1,54 @@
+"""`mesh bench`: what this machine makes of it, in figures."""
+
+from __future__ import annotations
+
+import click
+
+from mesh import output
+from mesh.errors import MeshError
+
+
+@click.group()
+def bench() -> None:
+    """Measure on this machine.
+
+    \b
+    mesh bench catch-up
+    mesh bench logux
+    """
+
+
+@bench.command("catch-up")
+@click.option("--events", default=100_000, show_default=True, type=click.IntRange(1), help="How many events.")
+def catch_up(*, events: int) -> None:
+    """How fast an empty node gets a long log from its neighbour.
+
+    \b
+    mesh bench catch-up --events 20000
+    """
+    from mesh.bench.catch_up import measure
+
+    measure(events)
+
+
+@bench.command()
+@click.option("--events", default=10_000, show_default=True, type=click.IntRange(1), help="How many events each way.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def logux(*, events: int, as_json: bool) -> None:
+    """How fast a real Logux client (@logux/core 0.10) sends to and gets from a node, beside a Logux server.
+
+    Needs Node and npm; the packages are fetched once and kept in the user's cache folder.
+
+    \b
+    mesh bench logux
+    """
+    import msgspec
+
+    from mesh.bench.logux import measure, show
+    from mesh.bench.npm_packages import PackagesError
+
+    try:
+        runs = measure(events)
+    except PackagesError as error:
+        raise MeshError(f"this cannot be measured here: {error}") from None
+    output.write(msgspec.json.encode(runs) + b"\n" if as_json else show(runs))
