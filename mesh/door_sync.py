@@ -13,6 +13,7 @@ from mesh.kept_cursors import KeptCursors
 from mesh.tokens import Pass, Tokens
 from peers.clock import Clock, Undo
 from peers.connections.connection import Connection
+from peers.entry import Entry
 from peers.later import Later
 from peers.log import SyncLog
 from peers.server_sync import ServerSync
@@ -88,7 +89,7 @@ class DoorSync(KeptCursors, ServerSync):
             log,
             connection,
             auth=self._let_pass,
-            in_filter=self._may_write,
+            in_filter=self._with_user(hooks.in_filter),
             in_map=self._with_user(hooks.in_map),
             out_filter=self._with_user(hooks.out_filter),
             out_map=self._with_user(hooks.out_map),
@@ -113,22 +114,28 @@ class DoorSync(KeptCursors, ServerSync):
         self.react(self.log.cursors(self.cursors_key), self._on_cursors)
 
     def _on_cursors(self, done: Later[tuple[int, int]]) -> None:
-        confirmed, self.other_synced = done.result()
-        self._written = done.result()
+        confirmed, self.other_synced = self._written = done.result()
+        stated = self.stated or 0
         since = self.other_headers.get(SINCE)
-        if isinstance(since, int) and since == self.stated:
-            confirmed = since
-        self.start_walk(min(self.resume_from(), confirmed))
+        if type(since) is int and since == stated:
+            self.start_walk(self.resume_from())
+        else:  # what was confirmed is a mark of this log, even if what is stated is not
+            self.start_walk(min(stated, confirmed))
 
     def _let_pass(self, credentials: Any, node_id: str) -> bool:
-        self._pass = self._guard_of_door.judge(node_id, credentials, self.connection.address)
+        try:
+            self._pass = self._guard_of_door.judge(node_id, credentials, self.connection.address)
+        except MeshError as error:
+            # Not `wrong-credentials`: clients would give up, and nothing is wrong with theirs.
+            self.emitter.emit("refused", str(error))
+            raise SyncError("store", other_node_id=node_id) from None
         return self._pass is not None
 
-    def _may_write(self, event: Event, meta: Meta) -> Any:
+    def may_take(self, entry: Entry) -> bool:
+        if entry.created[1] == self.other_node_id:
+            return True
         is_01 = isinstance(self.protocol, list)
-        if not may_write(self.other_node_id or "", meta["created"][1], is_01):
-            return False
-        return True if self._hooks.in_filter is None else self._hooks.in_filter(event, meta, self.user)
+        return may_write(self.other_node_id or "", entry.created[1], is_01)
 
     def _with_user(self, hook: Hook | None) -> Callable[[Event, Meta], Any] | None:
         if hook is None:

@@ -18,10 +18,12 @@ KEEP_MS = 1_000
 class KeptCursors(BaseSync):
     """Writes `synced` and `other_synced` down under `cursors_key`, a while after they change, and at the end."""
 
+    keep_ms = KEEP_MS
+
     def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
-        self._written = (0, 0)
         self._undo_keep: Undo | None = None
         super().__init__(node_id, log, connection, **options)
+        self._written = (self.synced, self.other_synced)
         self.on("synced", self._on_synced)
 
     @property
@@ -31,25 +33,30 @@ class KeptCursors(BaseSync):
 
     def destroy(self, reason: str = "") -> None:
         if not self.is_destroyed:
-            self._keep()
+            self.keep()
         super().destroy(reason)
 
     def on_disconnect(self, reason: str) -> None:
-        self._keep()
+        self.keep()
         super().on_disconnect(reason)
 
-    def _on_synced(self) -> None:
-        if self._undo_keep is None and self.cursors_key is not None:
-            self._undo_keep = self.clock.call_later(KEEP_MS, self._turn(self._keep))
-
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """Write them down now."""
         if self._undo_keep is not None:
             self._undo_keep()
             self._undo_keep = None
         cursors = (self.synced, self.other_synced)
         if self.cursors_key is not None and cursors != self._written:
             self._written = cursors
-            self.log.keep_cursors(self.cursors_key, *cursors).then(_let_be)
+            self.let_keep(self.cursors_key, *cursors)
+
+    def let_keep(self, key: str, synced: int, other_synced: int) -> None:
+        """Write two numbers down."""
+        self.log.keep_cursors(key, synced, other_synced).then(_let_be)
+
+    def _on_synced(self) -> None:
+        if self._undo_keep is None and self.cursors_key is not None:
+            self._undo_keep = self.clock.call_later(self.keep_ms, self._turn(self.keep))
 
 
 def _let_be(kept: Later[None]) -> None:

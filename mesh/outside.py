@@ -41,6 +41,8 @@ class Line:
     options: Mapping[str, Any] = field(default_factory=dict)
     cursors_key: str | None = None
     """Under which the log keeps where to go on."""
+    advice: Mapping[str, str] = field(default_factory=dict)
+    """What would mend an error, by its type."""
 
 
 @dataclass(frozen=True)

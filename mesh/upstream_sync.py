@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from mesh.kept_cursors import KeptCursors
 from peers.client_sync import ClientSync
 from peers.connections.connection import Connection
 from peers.entry import Entry
+from peers.later import Later
 from peers.log import SyncLog
+from peers.sync_error import MAX_SHOWN
+from peers.wire.messages import Sync
 
 LOGUX_SERVER = "server:"
 """How the node id of a @logux/server begins. Such a one takes only events under the id of the client that sends them."""
@@ -16,22 +23,52 @@ CONTROL = "logux/"
 """How the types of a @logux/server's own events begin: they answer one client, and are no news for anybody else."""
 MARK = "~"
 """Only ids of nodes have it."""
+CAME_FROM = "upstream"
+"""The meta key of an event that came from a @logux/server: where that is. No node sends it there again."""
+MAX_TOLD = 100
+"""Different sentences about what the server refused, in one connection; it may refuse every event."""
+KEEP_MS = 100
+"""A @logux/server carries out again what it is sent again, so little may be forgotten by a crash."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 class UpstreamSync(KeptCursors, ClientSync):
     """What the mesh writes goes up, and what the server's other clients write comes down.
 
-    Towards a @logux/server each event travels under an id of ours that ends with its own one, and with no meta but id and
-    time. An id of ours says that it is of a node, so whatever comes back is known by its id alone: an event from the server
-    that was created by a node is dropped, as one that a stranger made up in a node's name is.
+    An event from the server that was created by a node is dropped: it came from a mesh, or a stranger made it up in a node's
+    name; the mesh itself brings what its nodes wrote. Neither do `logux/...` events of the server enter the mesh.
+
+    Plain Logux servers keep a log, so ids are the same there and here, and a log that was lost is filled again.
+
+    A @logux/server carries events out, whatever they were, so none is sent to it twice, and what came from one is marked
+    (CAME_FROM), so that no other node sends it back. It takes only events of the client that sends them, with no meta but
+    id and time: each travels under our id there, USER:NODE, followed by its own id. So whatever comes back is known
+    by its id alone. To be sent anything the client must subscribe: to `channels`, anew in each connection.
     """
 
-    def __init__(self, node_id: str, log: SyncLog, connection: Connection, *, url: str, **options: Any) -> None:
+    keep_ms = KEEP_MS
+
+    def __init__(
+        self,
+        node_id: str,
+        log: SyncLog,
+        connection: Connection,
+        *,
+        url: str,
+        channels: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
         self._url = url
-        self._is_told = False
-        super().__init__(
-            node_id, log, connection, in_filter=self._is_news, out_map=self._under_our_id, resends=False, **options
-        )
+        self._place = url.partition("?")[0]
+        self._channels = tuple(channels)
+        self._asked: dict[str, str] = {}
+        """Id of a subscription: its channel; until it is answered."""
+        self._subscriptions = 0
+        self._told: set[str] = set()
+        self._kept_owner = 0
+        super().__init__(node_id, log, connection, **options)
+        self._is_seeded = bool(self.synced or self.other_synced)
         self.on("connect", self._on_met)
 
     @property
@@ -40,26 +77,116 @@ class UpstreamSync(KeptCursors, ClientSync):
 
     @property
     def is_strict(self) -> bool:
-        """Whether the other end takes only events under our own id."""
-        return (self.other_node_id or "").startswith(LOGUX_SERVER)
+        """Whether the other end is a @logux/server."""
+        return self.protocol == 5 and (self.other_node_id or "").startswith(LOGUX_SERVER)
+
+    def on_authenticated(self) -> None:
+        if self._is_seeded:
+            self._is_seeded = False
+            self.react(self.log.cursors(self._owner_key), self._on_owner)
+        else:
+            self._go_on()
 
     def is_due(self, entry: Entry) -> bool:
         if not super().is_due(entry):
             return False
-        return not (self.is_strict and entry.event["type"].startswith(CONTROL))
+        return not (self.is_strict and (_is_control(entry) or self._came_from_here(entry)))
+
+    def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
+        if self.is_strict:
+            entries = tuple(self._under_our_id(entry) for entry in entries)
+        super().send_sync(added, entries, confirms=confirms)
+
+    def send_subscribe(self, channel: str) -> None:
+        """Ask a @logux/server for what goes over a channel. It is no event of the log."""
+        self._subscriptions += 1
+        now = self.clock.now_ms()
+        created = now, self.node_id, self._subscriptions
+        self._asked[_logux_id(created)] = channel
+        body = _encode({"type": f"{CONTROL}subscribe", "channel": channel})
+        self.send(Sync(0, (Entry(created, now, body),)))
+
+    def take(self, added: int, entries: Sequence[Entry]) -> None:
+        taken = []
+        for entry in entries:
+            if _is_control(entry):
+                self._on_control(entry.event)
+            elif MARK not in entry.created[1]:
+                taken.append(self._marked(entry) if self.is_strict else entry)
+        super().take(added, taken)
+
+    @property
+    def _owner_key(self) -> str:
+        """Under which it is kept whose numbers the cursors are."""
+        return f"{self.cursors_key} of"
+
+    def _on_owner(self, done: Later[tuple[int, int]]) -> None:
+        self._kept_owner = done.result()[0]
+        # Not known or another: ClientSync is to take them for those of somebody else.
+        self._cursors_of = self.other_node_id if self._kept_owner == _fingerprint(self.other_node_id or "") else ""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.resends = not self.is_strict
+        super().on_authenticated()
+        owner = _fingerprint(self.other_node_id or "")
+        if owner != self._kept_owner:
+            self._kept_owner = owner
+            self.keep()  # first: numbers of nobody known are harmless, those of somebody else are not
+            self.let_keep(self._owner_key, owner, 0)
+        if self.authenticated and self.is_strict:
+            for channel in self._channels:
+                self.send_subscribe(channel)
 
     def _on_met(self) -> None:
+        self._asked.clear()
+        self._told.clear()
         self.dialect.bare_meta = self.is_strict
+        if self.is_strict and ":" not in self.node_id:
+            self._tell(f"{self.other_node_id} takes events only from a user: give --upstream-user")
+            raise self.error("wrong-credentials")
 
-    def _under_our_id(self, event: dict[str, Any], meta: dict[str, Any]) -> Any:
-        ms, node_id, n = meta["created"]
-        if self.is_strict and node_id != self.node_id:
-            meta = {**meta, "created": (ms, f"{self.node_id}:{node_id}", n)}
-        return event, meta
+    def _under_our_id(self, entry: Entry) -> Entry:
+        ms, node_id, n = entry.created
+        # A space would end the id for JavaScript.
+        origin = node_id.replace("%", "%25").replace(" ", "%20")
+        return msgspec.structs.replace(entry, created=(ms, f"{self.node_id}:{origin}", n))
 
-    def _is_news(self, event: dict[str, Any], meta: dict[str, Any]) -> bool:
-        if event["type"] == "logux/undo":
-            self.emitter.emit(
-                "refused", f"{self.other_node_id} refused an event: {event.get('reason', 'it did not say why')}"
-            )
-        return MARK not in meta["created"][1] and not event["type"].startswith(CONTROL)
+    def _marked(self, entry: Entry) -> Entry:
+        extra = msgspec.json.decode(entry.extra) if entry.extra else {}
+        return msgspec.structs.replace(entry, extra=_encode({**extra, CAME_FROM: self._place}))
+
+    def _came_from_here(self, entry: Entry) -> bool:
+        if f'"{CAME_FROM}"'.encode() not in entry.extra:
+            return False
+        return bool(msgspec.json.decode(entry.extra).get(CAME_FROM) == self._place)
+
+    def _on_control(self, event: dict[str, Any]) -> None:
+        channel = self._asked.pop(str(event.get("id")), None)
+        if event["type"] != f"{CONTROL}undo":
+            return
+        action, reason = event.get("action"), str(event.get("reason") or "it did not say why")[:MAX_SHOWN]
+        kind = str(action.get("type"))[:MAX_SHOWN] if isinstance(action, dict) else "an event"
+        whose = (str(event.get("id")).split(" ") + [""])[1][:MAX_SHOWN]
+        what = f"the event {kind} of {whose.removeprefix(f'{self.node_id}:')}"
+        self._tell(f"{self.other_node_id} refused {what if channel is None else f'the channel {channel}'}: {reason}")
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(sentence)
+            self.emitter.emit("refused", sentence)
+
+
+def _is_control(entry: Entry) -> bool:
+    # It may be spelled with escapes.
+    is_likely = b"logux" in entry.body or b"\\" in entry.body
+    return is_likely and entry.event["type"].startswith(CONTROL)
+
+
+def _logux_id(created: tuple[int, str, int]) -> str:
+    return " ".join(map(str, created))
+
+
+def _fingerprint(node_id: str) -> int:
+    """A number that stands for a node id where only numbers are kept; never 0."""
+    return int.from_bytes(sha256(node_id.encode()).digest()[:6], "big") or 1

@@ -296,7 +296,7 @@ class SyncCore(metaclass=_Role):
 
     def _on_open(self) -> None:
         if self.connected and not self.is_destroyed:  # it may be over again before its turn comes
-            self.on_connect()
+            self._guard(self.on_connect)
 
     def _on_frame(self, frame: bytes) -> None:
         if self.is_destroyed or self._is_closing or not self.connected:

@@ -11,6 +11,7 @@ from mesh.actors.reports import Closed, Failed, Met, Noted, Report, StateChanged
 from mesh.actors.request import RequestActor
 from mesh.edges import Edges
 from mesh.outside import Door, Line
+from mesh.refusals import unreachable_sentence
 from peers.base_sync import BaseSync
 from peers.connections.connection import Connection
 from peers.connections.reconnect import Reconnect
@@ -48,6 +49,7 @@ class RoleActor(RequestActor):
         self._role: BaseSync | None = None
         self._farewell = ""
         self._noted = ""
+        self._was_open = False
 
     def on_start(self) -> None:
         self.defer(self._begin)  # what is raised in on_start itself reaches no hook of Pykka
@@ -57,6 +59,12 @@ class RoleActor(RequestActor):
         self._farewell = reason
         self.stop()
 
+    def redial(self) -> None:
+        """Dial at once, also when an error had ended that for good."""
+        if isinstance(self._connection, Reconnect) and not self._connection.connected:
+            self._noted = ""
+            self._connection.connect()
+
     def describe(self) -> dict[str, Any]:
         """What `status` shows of this session."""
         role = self._role
@@ -64,11 +72,17 @@ class RoleActor(RequestActor):
             return {"node_id": None, "state": "connecting", "lag": None, "user": None}
         lag = role.lag if role.authenticated else None
         return {
-            "other_node_id": role.other_node_id,
-            "state": role.state,
+            "node_id": role.other_node_id,
+            "state": "refused" if self._is_refused else role.state,
             "lag": lag,
             "user": getattr(role, "user", None),
         }
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether it is not dialled again."""
+        connection = self._connection
+        return isinstance(connection, Reconnect) and not connection.connected and not connection.reconnecting
 
     def on_stop(self) -> None:
         self._end(self._farewell)
@@ -98,7 +112,9 @@ class RoleActor(RequestActor):
             random=self._edges.random,
             min_delay=MIN_REDIAL_MS,
             max_delay=MAX_REDIAL_MS,
+            resets_on_connect=False,
         )
+        self._connection.on("connect", self._on_open)
         self._start(cursors)
         self._connection.connect()
 
@@ -130,13 +146,21 @@ class RoleActor(RequestActor):
     def _on_authenticated(self) -> None:
         assert self._role is not None
         self._noted = ""
+        if isinstance(self._connection, Reconnect):
+            self._connection.reset()
         self._tell(Met(self._key, self._role.other_node_id or ""))
 
+    def _on_open(self) -> None:
+        self._was_open = True
+
     def _on_error(self, error: SyncError) -> None:
-        if self._accepted is not None:
+        if not isinstance(self._place, Line):
             self._farewell = str(error)
             return  # told with the end
-        self._note(f"{self._place.name}: {error}")
+        advice = [self._place.advice[error.type]] if error.type in self._place.advice else []
+        if error.is_fatal:
+            advice.append("`mesh retry` tries it again")
+        self._note("; ".join([f"{self._place.name} ({self._place.url}): {error}", *advice]))
 
     def _note(self, sentence: str) -> None:
         if sentence != self._noted:  # once is enough until it works again
@@ -149,6 +173,9 @@ class RoleActor(RequestActor):
             self.stop()
         else:
             self._tell(Closed(self._key, reason))
+            if not self._was_open and reason:
+                self._note(unreachable_sentence(self._place_name(), reason))
+            self._was_open = False
 
     def _end(self, reason: str) -> None:
         if self._role is not None:

@@ -90,6 +90,7 @@ class RoleSupervisor(RequestActor):
         self._records: dict[str, Record] = {}
         self._timers: dict[Callable[[], None], Undo] = {}
         self._accepted = 0
+        self._is_full = False
         self._is_ending = False
         self._all_closed: Later[None] = Later()
 
@@ -117,12 +118,17 @@ class RoleSupervisor(RequestActor):
 
     def retry(self) -> None:
         """Give everything that was paused a new chance."""
+        paused = {subject for subject, record in self._records.items() if record.is_paused}
         for subject, record in self._records.items():
             self._records[subject] = on_retry(record)
-        present = {row.subject for row in self._rows.values()}
+        for opened in list(self._opened.values()):
+            if opened.door.name in paused:
+                self._reopen(opened)
+        for row in self._rows.values():
+            if isinstance(row.place, Line):
+                _tell(row.ref, "redial")
         for line in self._outside.lines:
-            if line.name not in present:
-                self._dial(line)
+            self._dial(line)
 
     def paused(self) -> list[dict[str, Any]]:
         """What `status` shows as paused."""
@@ -160,14 +166,14 @@ class RoleSupervisor(RequestActor):
             case Failed(key, why):
                 self._on_failed(key, why)
 
-    def on_door(self, name: str, report: Report) -> None:
+    def on_door(self, door: Door, report: Report) -> None:
         """Somebody came in by a door, or it failed."""
         if isinstance(report, Accepted):
-            self._on_accepted(self._opened[name].door, report)
+            self._on_accepted(door, report)
         elif isinstance(report, Failed) and not self._is_ending:
-            opened = self._opened[name]
-            self._on_notice(Notice("restarted", None, f"{name} failed and restarts: {report.why}"))
-            self._after_failure(name, report.why, lambda: self._reopen(opened))
+            opened = self._opened[door.name]
+            self._on_notice(Notice("restarted", None, f"{door.name} failed and restarts: {report.why}"))
+            self._after_failure(door.name, report.why, lambda: self._reopen(opened))
 
     def on_stop(self) -> None:
         for undo in self._timers.values():
@@ -185,15 +191,23 @@ class RoleSupervisor(RequestActor):
     def _on_accepted(self, door: Door, report: Accepted) -> None:
         connection = report.connection
         subject = f"{door.name} from {address_key(connection.address)}"
-        is_full = len(self._rows) >= MAX_SESSIONS
-        if self._is_ending or is_full or self._records.get(subject, Record()).is_paused:
-            connection.disconnect("all places are taken" if is_full else "paused")
+        was_full, self._is_full = self._is_full, len(self._rows) >= MAX_SESSIONS
+        if self._is_full and not was_full:
+            text = f"all {MAX_SESSIONS} places at the doors of this node are taken: others are turned away"
+            self._on_notice(Notice("note", None, text))
+        if self._is_ending or self._is_full or self._is_paused(subject):
+            connection.disconnect("all places are taken" if self._is_full else "paused")
             return
         self._accepted += 1
         self._start(f"in:{self._accepted}", door, subject, connection.address, accepted=connection)
 
+    def _is_paused(self, subject: str) -> bool:
+        return self._records.get(subject, Record()).is_paused
+
     def _dial(self, line: Line) -> None:
-        self._start(f"line:{line.name}", line, line.name, line.url)
+        key = f"line:{line.name}"
+        if key not in self._rows:  # a retry may have been quicker
+            self._start(key, line, line.name, line.url)
 
     def _start(self, key: str, place: Door | Line, subject: str, address: str, **how: Any) -> None:
         node_id = place.node_id if isinstance(place, Line) and place.node_id else self._node_id
@@ -203,9 +217,16 @@ class RoleSupervisor(RequestActor):
 
     def _on_met(self, key: str, other_node_id: str) -> None:
         row = self._rows.get(key)
-        if row is not None:
-            row.node_id = other_node_id
-            self._on_notice(Notice("client", other_node_id, f"{other_node_id} is connected, by {row.place.name}"))
+        if row is None:
+            return
+        row.node_id = other_node_id
+        if isinstance(row.place, Door):
+            # From here on it is known whose failures they are: others may come from the same address.
+            row.subject = f"{other_node_id.partition(':')[0]} at {row.place.name}"
+            if self._is_paused(row.subject):
+                _tell(row.ref, "close", "paused")
+                return
+        self._on_notice(Notice("client", other_node_id, f"{other_node_id} is connected, by {row.place.name}"))
 
     def _on_closed(self, key: str, reason: str) -> None:
         row = self._rows.get(key)
@@ -244,7 +265,7 @@ class RoleSupervisor(RequestActor):
             self._later(outcome.delay_seconds, restart)
 
     async def _open_door(self, door: Door, port: int) -> None:
-        tell = self.into_mailbox(partial(self.on_door, door.name))
+        tell = self.into_mailbox(partial(self.on_door, door))
         ref = Listener.start(self._edges.runtime, door.network, tell)
         try:
             opened = await ref.ask(Request("open", (door.host, port)), block=False)

@@ -209,8 +209,13 @@ class SyncMessages(SyncCore):
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         """Commit the entries of a message, then confirm it."""
-        self._in_sieve.sift(entries, lambda passed: self._offer(added, passed))
+        allowed = [entry for entry in entries if self.may_take(entry)]
+        self._in_sieve.sift(allowed, lambda passed: self._offer(added, passed))
         self._watch_callback()
+
+    def may_take(self, _entry: Entry) -> bool:
+        """Whether this end may bring this event; another is acknowledged and dropped. Called before any filter."""
+        return True
 
     def on_other_sent(self, added: int) -> None:
         self._heard = max(self._heard, added)
@@ -366,7 +371,7 @@ class SyncMessages(SyncCore):
     def _on_wake(self) -> None:
         self._is_woken = False
         if not self.is_destroyed:
-            self.walk()
+            self._guard(self.walk)
 
     def _show_state(self) -> None:
         if not self.connected and self.state != "connecting":

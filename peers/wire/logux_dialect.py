@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -36,6 +37,7 @@ T = TypeVar("T")
 
 MAX_RECEIVED_BATCH = 65_536
 """Events of one `sync` that is taken: JavaScript peers send their whole backlog in one frame, and die of more than 62 000."""
+KEPT_EXTRAS = 64
 DEFAULT_REASON = "log"
 """The reason of an event that has no other. See peers.log."""
 
@@ -229,7 +231,13 @@ def meta_for_logux(entry: Entry, wire_id: Any, time: int) -> dict[str, Any]:
 
 def extra_from_logux(meta: dict[str, msgspec.Raw]) -> bytes:
     """The application's own keys of a meta that came over protocol 5 or 7; raises as `read_pair` does."""
-    kept = {_FROM_LOGUX.get(key, key): value for key, value in meta.items() if key not in _OURS}
+    return _extra_of(tuple([(key, bytes(value)) for key, value in meta.items() if key not in _OURS]))
+
+
+@lru_cache(maxsize=KEPT_EXTRAS)
+def _extra_of(keys: tuple[tuple[str, bytes], ...]) -> bytes:
+    # Nearly all events of a client have the same keys here: the reasons of its log.
+    kept = {_FROM_LOGUX.get(key, key): msgspec.Raw(value) for key, value in keys}
     for key in ("reasons", "indexes"):
         if key in kept:
             words = _words(kept[key])

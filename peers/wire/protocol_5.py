@@ -79,6 +79,12 @@ class Protocol5(TimedDialect):
                 return wire_id
         raise msgspec.ValidationError("an id is ms, [ms, n] or [ms, node id, n]")
 
+    def why_not_sent(self, entry: Entry) -> str | None:
+        """Also a node id with a space: JavaScript keeps it, and can never send it back."""
+        if " " in entry.created[1]:
+            return f"event {list(entry.created)} has a space in its node id, which protocol 5 cannot carry"
+        return super().why_not_sent(entry)
+
     def write_id(self, created: Created) -> Any:
         ms, node_id, n = created
         shift = ms - self.sending_base

@@ -35,7 +35,7 @@ from peers.server_sync import ServerSync
 from peers.stores.memory_store import MemoryStore
 from peers.stores.sqlite_store import SqliteStore
 from peers.sync_error import SyncError
-from peers.wire.protocol_7 import Protocol7, to_digits
+from peers.wire.protocol_7 import Protocol7
 
 KINDS = ("logux01", "core10", "core12")
 PROTOCOLS: dict[str, Any] = {"logux01": (0, 1), "core10": 5, "core12": 7}
@@ -274,12 +274,7 @@ class _ShiftedClock(LoopClock):
 
 def shown_as(kind: str, created: Created) -> Any:
     """How a JS peer of that kind shows it."""
-    return f"{to_digits(created[0])} {_counted(created)}" if kind == "core12" else created
-
-
-def _counted(created: Created) -> str:
-    _, node_id, n = created
-    return Protocol7("").write_id((0, node_id, n)).partition(" ")[2] if n else node_id
+    return Protocol7("").write_id(created) if kind == "core12" else created
 
 
 def theirs(rows: list[JsEntry]) -> list[Row]:
@@ -303,6 +298,11 @@ def frozen(peer: JsPeer) -> Iterator[None]:
         yield
     finally:
         peer._process.send_signal(signal.SIGCONT)
+
+
+def backlog_size(kind: str, whose: str) -> int:
+    """As many as a test can wait for: their logs in memory take 3 to 7 s for 10 000 of ours, except that of 0.1."""
+    return 3_000 if whose == "ours" and kind != "logux01" else 10_000
 
 
 def nested(depth: int) -> dict[str, Any]:

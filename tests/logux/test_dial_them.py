@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from js_peer import StartJs
-from our_end import KINDS, ODD_EVENTS, PROTOCOLS, OurEnd, Row, frozen, same, theirs
+from our_end import KINDS, ODD_EVENTS, PROTOCOLS, OurEnd, Row, backlog_size, frozen, same, theirs
 
 from peers.client_sync import ClientSync
 from peers.sync_error import SyncError
@@ -349,14 +349,15 @@ def test_ids_with_a_counter_stay_unique_and_come_back_unchanged(start_js: StartJ
 
 @each
 @pytest.mark.parametrize("who", ["ours", "theirs"])
-def test_carries_ten_thousand_events(start_js: StartJs, kind: str, who: str) -> None:
+def test_carries_a_large_backlog(start_js: StartJs, kind: str, who: str) -> None:
     server = start_js(kind, "server", node_id="server")
     url = server.listen()
+    count = backlog_size(kind, who)
     with OurEnd() as ours:
-        (ours if who == "ours" else server).add_many(10_000)
+        (ours if who == "ours" else server).add_many(count)
         ours.dial(url, protocol=PROTOCOLS[kind])
-        ours.wait_length(10_000, timeout=30)
-        server.wait(length=10_000, timeout=30)
+        ours.wait_length(count, timeout=30)
+        server.wait(length=count, timeout=30)
         ours.wait_state("synchronized", timeout=30)
 
         assert same(ours.rows(kind), theirs(server.log()))
@@ -388,4 +389,30 @@ def test_odd_events_harm_nobody(start_js: StartJs, kind: str, protocol: Any) -> 
         assert [row.event for row in theirs(server.log())] == [
             row.event for row in ours.rows(kind) if row.event["type"] not in refused
         ]
+        assert not ours.errors
+
+
+@each
+def test_odd_node_ids_come_back_unchanged(start_js: StartJs, kind: str) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    names = ["a b", "x", "x!11", "x!11!1-", "5", "__proto__", "length", "\u00e9\U0001f600", "!", "-"]
+    with OurEnd() as ours:
+        for name in names:
+            for n in (0, 2, 70):
+                ours.add({"type": name, "n": n}, {"created": (1_000, name, n)})
+        client = ours.dial(url, protocol=PROTOCOLS[kind])
+        taken = 3 * len(names) - (3 if kind == "core10" else 0)
+        server.wait(length=taken)
+        ours.wait_state("synchronized")
+        ours.call(client.hang_up, "error")
+        ours.until(lambda: len(ours.sent("connect")) > 1)
+        server.add({"type": "end"})
+        ours.until(lambda: "end" in ours.types())
+
+        assert ours.length == 3 * len(names) + 1
+        assert len(ours.refused) == (3 if kind == "core10" else 0)  # those with a space
+        assert {row.created for row in server.log()} == {
+            row.created for row in ours.rows(kind) if kind != "core10" or row.event["type"] != "a b"
+        }
         assert not ours.errors

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from js_peer import StartJs
-from our_end import KINDS, ODD_EVENTS, PROTOCOLS, OurEnd, Row, frozen, same, theirs
+from our_end import KINDS, ODD_EVENTS, PROTOCOLS, OurEnd, Row, backlog_size, frozen, same, theirs
 from websockets.sync.client import connect
 
 from peers.server_sync import ServerSync
 from peers.sync_error import SyncError
 
 each = pytest.mark.parametrize("kind", KINDS)
+in_one_frame = pytest.mark.parametrize("kind", ["logux01", "core10"])
+"""Protocol 7 sends its backlog in batches."""
 
 
 @each
@@ -314,19 +316,20 @@ def test_ids_with_a_counter_stay_unique_and_come_back_unchanged(start_js: StartJ
 
 @each
 @pytest.mark.parametrize("who", ["ours", "theirs"])
-def test_carries_many_events(start_js: StartJs, kind: str, who: str) -> None:
+def test_carries_a_large_backlog(start_js: StartJs, kind: str, who: str) -> None:
     client = start_js(kind, "client", node_id="client", fix_time=False)
+    count = backlog_size(kind, who)
     with OurEnd() as ours:
-        (ours if who == "ours" else client).add_many(10_000)
+        (ours if who == "ours" else client).add_many(count)
         client.connect(ours.listen())
-        ours.wait_length(10_000, timeout=30)
-        client.wait(length=10_000, timeout=30)
+        ours.wait_length(count, timeout=30)
+        client.wait(length=count, timeout=30)
 
         assert same(ours.rows(kind), theirs(client.log()))
         assert not ours.errors
 
 
-@each
+@in_one_frame
 def test_takes_fifty_thousand_events_in_one_frame(kind: str) -> None:
     with OurEnd() as ours, connect(ours.listen(), compression=None, max_size=None) as client:
         greet(client, kind)
@@ -337,7 +340,7 @@ def test_takes_fifty_thousand_events_in_one_frame(kind: str) -> None:
         assert [entry.event["n"] for entry in ours.entries()] == list(range(50_000))
 
 
-@each
+@in_one_frame
 def test_seventy_thousand_events_in_one_frame_are_an_error(kind: str) -> None:
     with OurEnd() as ours, connect(ours.listen(), compression=None, max_size=None) as client:
         greet(client, kind)
@@ -367,16 +370,7 @@ def backlog(kind: str, count: int) -> str:
 def second_of(kind: str, n: int) -> Any:
     if kind == "logux01":
         return [1_700_000_000_000 + n, "client", 0]
-    return {"id": n - 100_000 if kind == "core10" else seven_time(n), "time": n - 100_000, "reasons": ["t"]}
-
-
-def seven_time(n: int) -> str:
-    digits = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
-    number, text = 1_700_000_000_000 + n, ""
-    while number:
-        number, digit = divmod(number, 64)
-        text = digits[digit] + text
-    return text
+    return {"id": n - 100_000, "time": n - 100_000, "reasons": ["t"]}
 
 
 @each
@@ -406,4 +400,24 @@ def test_odd_events_harm_nobody(start_js: StartJs, kind: str) -> None:
         assert [row.event for row in theirs(client.log())] == [
             row.event for row in ours.rows(kind) if row not in ours_only
         ]
+        assert not ours.errors
+
+
+@each
+def test_a_client_gets_everything_after_our_log_was_lost(start_js: StartJs, kind: str) -> None:
+    client = start_js(kind, "client", node_id="client", fix_time=False, min_delay=20)
+    with OurEnd() as lost:
+        url = lost.listen()
+        lost.add_many(20, "lost")
+        client.connect(url)
+        client.wait(length=20, received=20)
+
+    with OurEnd() as ours:
+        ours.add_many(5, "new")
+        ours.listen(int(url.rpartition(":")[2]))
+        client.wait(length=25)
+        ours.add({"type": "newest"})
+        client.wait(length=26)
+
+        assert "newest" in client.types()
         assert not ours.errors
