@@ -133,15 +133,26 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     if cert is None or key is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+
+    def refuse() -> str:  # the library would ask whoever sits at the terminal
+        raise MeshError(f"the key {key} is encrypted, and nobody is asked for its password: give it decrypted")
+
     try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as error:
-        why = error.strerror or str(error)
-        raise MeshError(
-            f"the clients' door cannot use the certificate {cert} with the key {key}: {why}; give two PEM files that belong "
-            "together"
-        ) from None
+        context.load_cert_chain(cert, key, refuse)
+    except ssl.SSLError as error:
+        is_mismatch = error.reason == "KEY_VALUES_MISMATCH"
+        why = "the key is another one's" if is_mismatch else "they are not a certificate and a key in PEM"
+        raise _unusable(cert, key, why) from None
+    except OSError as error:
+        raise _unusable(cert, key, error.strerror or str(error)) from None
     return context
+
+
+def _unusable(cert: Path, key: Path, why: str) -> MeshError:
+    return MeshError(
+        f"the clients' door cannot use the certificate {cert} with the key {key}: {why}; give two PEM files that belong "
+        "together"
+    )
 
 
 def _json(status: Status) -> HttpAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -10,6 +11,9 @@ from typing import Any, TypeVar
 from peers.later import Later
 
 T = TypeVar("T")
+
+CLOSE_SECONDS = 1.0
+"""How long a callback that is cancelled may take to end."""
 
 
 class Spawner:
@@ -35,6 +39,15 @@ class Spawner:
 
         task.add_done_callback(on_done)
         return result
+
+    async def close(self) -> None:
+        """Cancel what still runs."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class LoopThread:

@@ -57,7 +57,9 @@ class Node:
       `clients_origins` pages that may connect besides our own, `clients_hosts` further names of this machine. Clients show
       a token of `mesh token add`. What each user may write and see is decided by `in_filter`, `in_map`, `out_filter` and
       `out_map` (event, meta, user), as the options of a role that are called so.
-    - `upstream`, a ws:// or wss:// URL, makes the node a client of a Logux server; `upstream_user`, `upstream_token`.
+    - `upstream`, a ws:// or wss:// URL, makes the node a client of a Logux server, as `upstream_user` with `upstream_token`.
+      A @logux/server sends only what goes over `upstream_channels`, and may ask for an `upstream_subprotocol`. It carries
+      out what it is sent: let one node of a mesh alone be its client.
     - `serve` {HOST:PORT: role} and `dial` {URL: role}: roles of your own, subclasses of BaseSync, are started at that door
       or on that line, supervised and restarted like the built-in ones.
     """
@@ -91,6 +93,7 @@ class Node:
         self._emitter = Emitter()
         self._home: Home | None = None
         self._network: WebSocketNetwork | None = None
+        self._spawner: Spawner | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._control: ControlServer | None = None
         self._thread: LoopThread | None = None
@@ -198,6 +201,7 @@ class Node:
         control, self._control = self._control, None
         supervisor, self._supervisor = self._supervisor, None
         network, self._network = self._network, None
+        spawner, self._spawner = self._spawner, None
         home, self._home = self._home, None
         if control is not None:
             await control.close()
@@ -210,6 +214,8 @@ class Node:
                 if network is not None:
                     await network.close()
                 await self._openings.close()
+                if spawner is not None:
+                    await spawner.close()
             finally:
                 if home is not None:
                     home.close()
@@ -226,8 +232,8 @@ class Node:
             port=port,
             peers=self._peers,
         )
-        self._network = WebSocketNetwork(loop)
-        edges = self._edges(loop, random, home, self._network)
+        self._network, self._spawner = WebSocketNetwork(loop), Spawner(loop)
+        edges = self._edges(loop, random, home, self._network, self._spawner)
         self._supervisor = NodeSupervisor.start(
             edges.runtime,
             edges,
@@ -248,7 +254,14 @@ class Node:
         self._control = ControlServer(self, on_stop=self._on_stop_asked)
         await self._control.start()
 
-    def _edges(self, loop: asyncio.AbstractEventLoop, random: Random, home: Home, network: WebSocketNetwork) -> Edges:
+    def _edges(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        random: Random,
+        home: Home,
+        network: WebSocketNetwork,
+        spawner: Spawner,
+    ) -> Edges:
         clock = LoopClock(loop)
 
         def discovery() -> Discovery:
@@ -263,7 +276,7 @@ class Node:
             clock=clock,
             random=random,
             network=network,
-            spawn=Spawner(loop),
+            spawn=spawner,
             open_disk=lambda: ThreadDisk(loop, SqliteStore(home.log_path)),
             discovery=discovery,
         )

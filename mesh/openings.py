@@ -21,6 +21,10 @@ from peers.connections.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 from peers.later import Later
 
 UPSTREAM = "the upstream server"
+UPSTREAM_ADVICE = {
+    "wrong-credentials": "check --upstream-user and --upstream-token",
+    "wrong-subprotocol": "check --upstream-subprotocol",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,8 @@ class OutsideOptions:
     upstream: str | None = None
     upstream_user: str | None = None
     upstream_token: str | None = None
+    upstream_channels: Sequence[str] = ()
+    upstream_subprotocol: int | str = 0
     upstream_role: MakeRole = UpstreamSync
     serve: Mapping[str, MakeRole] = field(default_factory=dict)
     dial: Mapping[str, MakeRole] = field(default_factory=dict)
@@ -126,9 +132,15 @@ class Openings:
             url,
             network,
             options.upstream_role,
-            node_id if user is None else f"{user}:{node_id}",
-            {"url": url, "credentials": options.upstream_token},
-            f"upstream:{url}",
+            node_id=node_id if user is None else f"{user}:{node_id}",
+            options={
+                "url": url,
+                "credentials": options.upstream_token,
+                "channels": tuple(options.upstream_channels),
+                "subprotocol": options.upstream_subprotocol,
+            },
+            cursors_key=f"upstream:{url}",
+            advice=UPSTREAM_ADVICE,
         )
 
 

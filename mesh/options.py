@@ -222,6 +222,20 @@ def _check_upstream_token(token: str, what: str) -> None:
         raise MeshError(f"{what} cannot be used: it is empty, too long, or has a space or a line break in it")
 
 
+def _check_channel(channel: str, what: str) -> None:
+    if not 0 < len(channel) <= MAX_UPSTREAM_CHARACTERS or not channel.isprintable():
+        raise MeshError(f"{what} {channel!r} cannot be used: it is empty, too long, or cannot be printed")
+
+
+def _subprotocol(_context: click.Context, _option: click.Parameter, given: str | None) -> int | str | None:
+    """A whole number, as Logux has them now, or a version such as `1.0.0`, as Logux 0.1 had."""
+    if given is None or re.fullmatch(r"[0-9]{1,9}", given) is None:
+        if given is not None and re.fullmatch(r"[0-9]{1,9}(\.[0-9A-Za-z-]{1,9}){1,4}", given) is None:
+            raise click.BadParameter(f"{given!r} is no version: write a whole number, or one such as 1.0.0")
+        return given
+    return int(given)
+
+
 def _is_plain(text: str, limit: int) -> bool:
     return 0 < len(text) <= limit and text.isprintable() and " " not in text
 
@@ -281,6 +295,20 @@ upstream_link = _together(
         callback=_checked(_check_upstream_token, "the upstream token"),
         help="The token to show there. `ps` shows it to other users: prefer the variable.",
     ),
+    click.option(
+        "--upstream-channel",
+        "upstream_channels",
+        multiple=True,
+        metavar="NAME",
+        callback=_checked(_check_channel, "the channel"),
+        help="Subscribe to this channel there: a @logux/server sends nothing else. May be repeated.",
+    ),
+    click.option(
+        "--upstream-subprotocol",
+        metavar="VERSION",
+        callback=_subprotocol,
+        help="The version of the application's events to speak there. Default: 0.",
+    ),
 )
 
 _NEEDS = {
@@ -290,6 +318,8 @@ _NEEDS = {
     "clients_hosts": ("--clients-host", "clients", "--clients HOST:PORT"),
     "upstream_user": ("--upstream-user", "upstream", "--upstream URL"),
     "upstream_token": ("--upstream-token", "upstream", "--upstream URL"),
+    "upstream_channels": ("--upstream-channel", "upstream", "--upstream URL"),
+    "upstream_subprotocol": ("--upstream-subprotocol", "upstream", "--upstream URL"),
 }
 """Option: how it is written, and the one without which it means nothing."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -10,12 +12,13 @@ import msgspec
 
 from mesh.kept_cursors import KeptCursors
 from peers.client_sync import ClientSync
+from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.entry import Entry
 from peers.later import Later
 from peers.log import SyncLog
 from peers.sync_error import MAX_SHOWN
-from peers.wire.messages import Sync
+from peers.wire.messages import Message, Sync
 
 LOGUX_SERVER = "server:"
 """How the node id of a @logux/server begins. Such a one takes only events under the id of the client that sends them."""
@@ -27,8 +30,12 @@ CAME_FROM = "upstream"
 """The meta key of an event that came from a @logux/server: where that is. No node sends it there again."""
 MAX_TOLD = 100
 """Different sentences about what the server refused, in one connection; it may refuse every event."""
-KEEP_MS = 100
+KEEP_MS = 20
 """A @logux/server carries out again what it is sent again, so little may be forgotten by a crash."""
+ANSWER_MS = 10_000
+"""How long a @logux/server may take to carry out one event before it is sent the next one all the same."""
+FINISH_MS = 1_000
+"""How long we wait at our end for a @logux/server to say that it has what it was sent."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,7 +51,8 @@ class UpstreamSync(KeptCursors, ClientSync):
     A @logux/server carries events out, whatever they were, so none is sent to it twice, and what came from one is marked
     (CAME_FROM), so that no other node sends it back. It takes only events of the client that sends them, with no meta but
     id and time: each travels under our id there, USER:NODE, followed by its own id. So whatever comes back is known
-    by its id alone. To be sent anything the client must subscribe: to `channels`, anew in each connection.
+    by its id alone. An event that it refuses takes those that wait behind it there along, so it is sent one at a time. To
+    be sent anything the client must subscribe: to `channels`, anew in each connection.
     """
 
     keep_ms = KEEP_MS
@@ -67,9 +75,18 @@ class UpstreamSync(KeptCursors, ClientSync):
         self._subscriptions = 0
         self._told: set[str] = set()
         self._kept_owner = 0
+        self._held: deque[Message] = deque()
+        """One page of events at most, which wait for their turn."""
+        self._awaited: str | None = None
+        """Id of the event that the server has not answered yet."""
+        self._undo_awaited: Undo | None = None
+        self._is_finishing = False
+        self._on_finished: Callable[[], None] | None = None
+        self._undo_finish: Undo | None = None
         super().__init__(node_id, log, connection, **options)
         self._is_seeded = bool(self.synced or self.other_synced)
         self.on("connect", self._on_met)
+        self.on("synced", self._check_finished)
 
     @property
     def cursors_key(self) -> str | None:
@@ -93,9 +110,26 @@ class UpstreamSync(KeptCursors, ClientSync):
         return not (self.is_strict and (_is_control(entry) or self._came_from_here(entry)))
 
     def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
-        if self.is_strict:
-            entries = tuple(self._under_our_id(entry) for entry in entries)
-        super().send_sync(added, entries, confirms=confirms)
+        if not self.is_strict:
+            super().send_sync(added, entries, confirms=confirms)
+            return
+        for entry in entries[:-1]:
+            super().send_sync(self.mark(entry), (self._under_our_id(entry),))
+        super().send_sync(added, (self._under_our_id(entries[-1]),), confirms=confirms)
+
+    def send(self, message: Message) -> None:
+        if self.is_strict and isinstance(message, Sync) and message.added:
+            self._held.append(message)
+            self._release()
+        else:
+            super().send(message)
+
+    def finish(self, done: Callable[[], None]) -> None:
+        """Send no more events; call `done` once the server has those that were sent, or after a while."""
+        self._is_finishing = True
+        self._on_finished = done
+        self._undo_finish = self.clock.call_later(FINISH_MS, self._turn(self._finished))
+        self._check_finished()
 
     def send_subscribe(self, channel: str) -> None:
         """Ask a @logux/server for what goes over a channel. It is no event of the log."""
@@ -114,6 +148,46 @@ class UpstreamSync(KeptCursors, ClientSync):
             elif MARK not in entry.created[1]:
                 taken.append(self._marked(entry) if self.is_strict else entry)
         super().take(added, taken)
+
+    def on_disconnect(self, reason: str) -> None:
+        super().on_disconnect(reason)
+        self._finished()
+
+    def _forget_link(self) -> None:
+        super()._forget_link()
+        self._held.clear()
+        self._answered(self._awaited)
+
+    def _release(self) -> None:
+        if self._awaited is not None or not self._held or self._is_finishing or not self.connected:
+            return
+        message = self._held.popleft()
+        assert isinstance(message, Sync)
+        self._awaited = awaited = _logux_id(message.entries[0].created)
+        self._undo_awaited = self.clock.call_later(ANSWER_MS, self._turn(partial(self._answered, awaited)))
+        super().send(message)
+
+    def _answered(self, logux_id: str | None) -> None:
+        if logux_id is None or logux_id != self._awaited:
+            return
+        self._awaited = None
+        if self._undo_awaited is not None:
+            self._undo_awaited()
+            self._undo_awaited = None
+        self._release()
+
+    def _check_finished(self) -> None:
+        is_open = self.is_strict and self.connected
+        if self._on_finished is not None and not (is_open and len(self._in_flight) > len(self._held)):
+            self._finished()
+
+    def _finished(self) -> None:
+        if self._undo_finish is not None:
+            self._undo_finish()
+            self._undo_finish = None
+        done, self._on_finished = self._on_finished, None
+        if done is not None:
+            done()
 
     @property
     def _owner_key(self) -> str:
@@ -147,9 +221,7 @@ class UpstreamSync(KeptCursors, ClientSync):
             raise self.error("wrong-credentials")
 
     def _under_our_id(self, entry: Entry) -> Entry:
-        ms, node_id, n = entry.created
-        # A space would end the id for JavaScript.
-        origin = node_id.replace("%", "%25").replace(" ", "%20")
+        ms, origin, n = entry.created
         return msgspec.structs.replace(entry, created=(ms, f"{self.node_id}:{origin}", n))
 
     def _marked(self, entry: Entry) -> Entry:
@@ -162,12 +234,13 @@ class UpstreamSync(KeptCursors, ClientSync):
         return bool(msgspec.json.decode(entry.extra).get(CAME_FROM) == self._place)
 
     def _on_control(self, event: dict[str, Any]) -> None:
+        self._answered(str(event.get("id")))
         channel = self._asked.pop(str(event.get("id")), None)
         if event["type"] != f"{CONTROL}undo":
             return
         action, reason = event.get("action"), str(event.get("reason") or "it did not say why")[:MAX_SHOWN]
         kind = str(action.get("type"))[:MAX_SHOWN] if isinstance(action, dict) else "an event"
-        whose = (str(event.get("id")).split(" ") + [""])[1][:MAX_SHOWN]
+        whose = str(event.get("id")).partition(" ")[2].partition(" ")[0][:MAX_SHOWN]
         what = f"the event {kind} of {whose.removeprefix(f'{self.node_id}:')}"
         self._tell(f"{self.other_node_id} refused {what if channel is None else f'the channel {channel}'}: {reason}")
 

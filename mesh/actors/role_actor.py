@@ -55,9 +55,13 @@ class RoleActor(RequestActor):
         self.defer(self._begin)  # what is raised in on_start itself reaches no hook of Pykka
 
     def close(self, reason: str) -> None:
-        """End for good; the other end is told the reason."""
+        """End for good; the other end is told the reason. A role with a method `finish(done)` may take a moment first."""
         self._farewell = reason
-        self.stop()
+        finish = getattr(self._role, "finish", None)
+        if finish is None:
+            self.stop()
+        else:
+            finish(self.stop)
 
     def redial(self) -> None:
         """Dial at once, also when an error had ended that for good."""
@@ -114,7 +118,7 @@ class RoleActor(RequestActor):
             max_delay=MAX_REDIAL_MS,
             resets_on_connect=False,
         )
-        self._connection.on("connect", self._on_open)
+        self._connection.on("connect", self.into_mailbox(self._on_open))
         self._start(cursors)
         self._connection.connect()
 
@@ -168,14 +172,14 @@ class RoleActor(RequestActor):
             self._tell(Noted(self._key, sentence))
 
     def _on_disconnect(self, reason: str) -> None:
-        if self._accepted is not None:
+        if not isinstance(self._place, Line):
             self._farewell = self._farewell or reason
             self.stop()
-        else:
-            self._tell(Closed(self._key, reason))
-            if not self._was_open and reason:
-                self._note(unreachable_sentence(self._place_name(), reason))
-            self._was_open = False
+            return
+        self._tell(Closed(self._key, reason))
+        if not self._was_open and reason:
+            self._note(unreachable_sentence(self._place.url, reason))
+        self._was_open = False
 
     def _end(self, reason: str) -> None:
         if self._role is not None:

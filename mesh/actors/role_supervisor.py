@@ -29,6 +29,7 @@ MAX_SESSIONS = 512
 """Sessions at all doors together."""
 MAX_RECORDS = 4_096
 """Whose failures are remembered; beyond it the oldest are forgotten."""
+PAUSED = "paused"
 ANSWER_SECONDS = 2.0
 CLOSE_SECONDS = 3.0
 
@@ -51,7 +52,7 @@ class _Row:
     ref: LoopActorRef[RoleActor]
     place: Door | Line
     subject: str
-    """Whose failures count together: a line, or one address at one door."""
+    """Whose failures count together: a line; at a door one address, and once it is known who it is, one user."""
     address: str
     node_id: str = ""
     state: str = "connecting"
@@ -196,7 +197,7 @@ class RoleSupervisor(RequestActor):
             text = f"all {MAX_SESSIONS} places at the doors of this node are taken: others are turned away"
             self._on_notice(Notice("note", None, text))
         if self._is_ending or self._is_full or self._is_paused(subject):
-            connection.disconnect("all places are taken" if self._is_full else "paused")
+            connection.disconnect("all places are taken" if self._is_full else PAUSED)
             return
         self._accepted += 1
         self._start(f"in:{self._accepted}", door, subject, connection.address, accepted=connection)
@@ -224,7 +225,7 @@ class RoleSupervisor(RequestActor):
             # From here on it is known whose failures they are: others may come from the same address.
             row.subject = f"{other_node_id.partition(':')[0]} at {row.place.name}"
             if self._is_paused(row.subject):
-                _tell(row.ref, "close", "paused")
+                _tell(row.ref, "close", PAUSED)
                 return
         self._on_notice(Notice("client", other_node_id, f"{other_node_id} is connected, by {row.place.name}"))
 
@@ -235,7 +236,7 @@ class RoleSupervisor(RequestActor):
         is_met, name = bool(row.node_id), row.node_id or row.address
         row.node_id = ""
         why = f": {reason}" if reason else ""
-        if is_met or (isinstance(row.place, Door) and reason):
+        if (is_met or (isinstance(row.place, Door) and reason)) and reason != PAUSED:
             self._on_notice(Notice("client", name if is_met else None, f"{name} is gone, by {row.place.name}{why}"))
         if isinstance(row.place, Door) or not row.ref.is_alive():
             self._forget(key)
@@ -281,7 +282,11 @@ class RoleSupervisor(RequestActor):
             try:
                 await self._open_door(opened.door, opened.port)
             except DoorError as error:
-                self._after_failure(opened.door.name, str(error), lambda: self._reopen(opened))
+                if not self._is_ending:
+                    self._after_failure(opened.door.name, str(error), lambda: self._reopen(opened))
+                return
+            if self._is_ending:
+                await self._close_listener(self._opened[opened.door.name].ref)
 
         self._edges.spawn(reopen())
 

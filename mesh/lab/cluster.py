@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from random import Random
 from typing import Any
@@ -13,6 +13,7 @@ from mesh.lab.discovery import SimAir
 from mesh.lab.network import SimNetwork
 from mesh.lab.room import Room
 from mesh.lab.virtual_loop import VirtualLoop
+from mesh.outside import MakeRole
 from peers.later import Later
 
 SETTLE_SECONDS = 180.0
@@ -71,13 +72,22 @@ class Cluster:
         """Virtual time since the beginning."""
         return self.loop.time()
 
-    def start(self, *names: str, links: Links | None = None) -> tuple[Room, ...]:
+    def start(
+        self,
+        *names: str,
+        links: Links | None = None,
+        serve: Mapping[int, MakeRole] | None = None,
+        dial: Mapping[str, MakeRole] | None = None,
+    ) -> tuple[Room, ...]:
         """Start new rooms, or stopped ones again; returns them in order.
 
-        `links` are pairs of names that dial each other by address; None: everybody may find everybody.
+        `links` are pairs of names that dial each other by address; None: everybody may find everybody. `serve` and `dial`
+        are roles of your own, by the port that they are served at and the `room:port` that they dial.
         """
         pairs = None if links is None else [tuple(pair) for pair in links]
         rooms = [self._room(name, pairs) for name in names]
+        for room in rooms:
+            room.serve, room.dial = serve or room.serve, dial or room.dial
         self._wait_all([room.begin() for room in rooms], f"start {', '.join(names)}")
         return tuple(rooms)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b32encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from random import Random
 from typing import Any
@@ -26,6 +26,9 @@ from mesh.lab.disk import SimDisk
 from mesh.lab.network import SimNetwork
 from mesh.lab.virtual_loop import VirtualLoop
 from mesh.loop_thread import Spawner
+from mesh.outside import Door, Line, Outside
+from mesh.outside import MakeRole as OwnRole
+from peers.connections.connection import Network
 from peers.created import Created
 from peers.entry import Entry
 from peers.later import Later
@@ -61,6 +64,10 @@ class Room:
         self.store.open()
         self.links = links
         self.role: MakeRole = PeerSync
+        self.serve: Mapping[int, OwnRole] = {}
+        """Roles of its own, by the port at which they are served."""
+        self.dial: Mapping[str, OwnRole] = {}
+        """Roles of its own, by the `room:port` that they dial."""
         self.acknowledged: dict[Created, None] = {}
         """What `add` confirmed in this room, in order; the checker holds the mesh to it."""
         self.log = RoomLog(self)
@@ -146,6 +153,7 @@ class Room:
             self._kept,
             on_notice=lambda notice: self._on_notice(self, notice),
             make_role=self.role,
+            outside=self._outside(edges.network),
         )
         self.is_running = True
         return self._supervisor.ask(Request("begin"), block=False)
@@ -209,6 +217,11 @@ class Room:
         """What `mesh status` would show."""
         assert self._supervisor is not None
         return self._supervisor.ask(Request("status"), block=False)
+
+    def _outside(self, network: Network) -> Outside:
+        doors = [Door(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
+        lines = [Line(f"the line to {to}", to, network, role) for to, role in self.dial.items()]
+        return Outside(tuple(doors), tuple(lines))
 
     def _on_added(self, done: Later[Meta | None]) -> None:
         if done.exception is None and (meta := done.result()) is not None:

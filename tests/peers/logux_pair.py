@@ -73,6 +73,15 @@ def version(protocol: Any) -> Any:
     return protocol if isinstance(protocol, int) else list(protocol)
 
 
+def event(protocol: Any, ms: int, node_id: str = "client", type_: str = "a") -> tuple[Any, Any]:
+    """An event of that many ms after NOW_MS by `node_id`, and what goes beside it in a `sync`."""
+    if protocol == 5:
+        return {"type": type_}, {"id": [ms, node_id, 0], "time": ms}
+    if protocol == 7:
+        return {"type": type_}, {"id": f"3oF{'-0123456789'[ms]} {node_id}", "time": ms}
+    return {"type": type_}, [NOW_MS + ms, node_id, 0]
+
+
 def names(messages: list[Any]) -> list[str]:
     return [message[0] for message in messages]
 

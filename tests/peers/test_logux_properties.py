@@ -24,7 +24,9 @@ node_ids = st.one_of(
     st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20),
 )
 json_values: Any = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-MAX_MS, MAX_MS), st.floats(allow_nan=False), texts),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-MAX_MS, MAX_MS), st.floats(allow_nan=False, allow_infinity=False), texts
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
     max_leaves=6,
 )
