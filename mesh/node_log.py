@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from mesh.actors.log_keeper import KeptLog
 from mesh.errors import MeshError
@@ -12,6 +12,7 @@ from peers.clock import Undo
 from peers.entry import Entry
 from peers.later import Later
 from peers.log import Meta
+from peers.log_life import Bounds, Keeper
 from peers.stores.store import Order
 
 EventAndMeta = tuple[dict[str, Any], Meta]
@@ -42,30 +43,68 @@ class NodeLog:
         return self._kept.add_batch(items)
 
     def page(
-        self, *, order: Order = "created", after: Entry | None = None, since: int = 0, limit: int = 500
+        self,
+        *,
+        order: Order = "created",
+        after: Entry | None = None,
+        since: int = 0,
+        limit: int = 500,
+        index: str | None = None,
     ) -> Later[tuple[Entry, ...]]:
         """A page of entries, by (time, created) or by `added`, after the last one of the page before."""
-        return self._kept.each(order=order, after=after, since=since, limit=limit)
+        return self._kept.each(order=order, after=after, since=since, limit=limit, index=index)
 
-    def each(self, *, order: Order = "created", since: int = 0) -> EventWalk:
+    def each(self, *, order: Order = "created", since: int = 0, index: str | None = None) -> EventWalk:
         """All events with their metas: `for event, meta in log.each()`, or `async for` on a loop.
 
-        `order="created"` is the same on every node; `since` leaves out what has an `added` up to it.
+        `order="created"` is the same on every node; `since` leaves out what has an `added` up to it; `index` takes only
+        those that were added with it.
         """
-        return EventWalk(self, order, since)
+        return EventWalk(self, order, since, index)
+
+    def find(self, created: Any) -> Later[Entry | None]:
+        """The event with this `created`; None if it is not known, or cleaned."""
+        return self._kept.find(created)
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        """Call `listener(event, meta)` on the loop for each new `event`; returns the undo."""
-        return self._kept.on(checked(event, {"event", "change"}, listener), listener)
+        """Call `listener(event, meta)` on the loop for each new `event`, or each `clean` one; returns the undo."""
+        return self._kept.on(checked(event, {"event", "change", "clean"}, listener), listener)
+
+    # How long events live: on this node alone, whoever wrote them
+
+    def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
+        """Take a reason of life from events; those left without one are cleaned. The result is how many were.
+
+        An event that was added without `reasons` has the reason `log`. The bounds, all optional: `min_added`, `max_added`,
+        `older_than`, `younger_than` (an entry or a meta), `created`, `index`, `except_index`.
+        """
+        return self._kept.remove_reason(reason, **bounds)
+
+    def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
+        """Give events a further reason of life; the result is how many had not had it."""
+        return self._kept.add_reason(reason, **bounds)
+
+    def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
+        """Change keys of an event's meta on this node; False if it is not known. Fails with ValueError for what is fixed."""
+        return self._kept.change_meta(created, diff)
+
+    def keep(self, keeper: Keeper) -> Undo:
+        """Let `keeper(event, meta)`, called on the loop, say which events `clean` leaves alone; returns the undo."""
+        return self._kept.keep(keeper)
+
+    def clean(self) -> Later[int]:
+        """Clean every event that no keeper keeps and that was given no reasons; the result is how many."""
+        return self._kept.clean()
 
 
 class EventWalk:
     """A walk over the log, a page at a time."""
 
-    def __init__(self, log: NodeLog, order: Order, since: int) -> None:
+    def __init__(self, log: NodeLog, order: Order, since: int, index: str | None) -> None:
         self._log = log
         self._order: Order = order
         self._since = since
+        self._index = index
 
     def __iter__(self) -> Iterator[EventAndMeta]:
         after: Entry | None = None
@@ -81,7 +120,7 @@ class EventWalk:
             after = page[-1]
 
     def _page(self, after: Entry | None) -> Later[tuple[Entry, ...]]:
-        return self._log.page(order=self._order, after=after, since=self._since)
+        return self._log.page(order=self._order, after=after, since=self._since, index=self._index)
 
 
 def checked(event: str, known: set[str], listener: Callable[..., Any]) -> str:
