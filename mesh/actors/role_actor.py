@@ -20,6 +20,10 @@ from peers.sync_error import SyncError
 
 MIN_REDIAL_MS = 500
 MAX_REDIAL_MS = 30_000
+FIXES_IDS = (
+    "fix_time changes who an event is in Logux 0.1, and in a mesh one event would circle for ever as new ones: "
+    "leave it out, or say protocol=5 or protocol=7"
+)
 
 
 class RoleActor(RequestActor):
@@ -140,6 +144,8 @@ class RoleActor(RequestActor):
             **self._place.options,
             **cursors,
         )
+        if role.fix_time and not isinstance(role.protocol, int):
+            raise ValueError(FIXES_IDS)
         role.catch(self._on_error)
         role.on("authenticated", self._on_authenticated)
         role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ WINDOW = 8
 """Messages that may wait for their acknowledgement before the next page is read; a page may be several messages."""
 MAX_TAKING = 256
 """Messages that may wait for their commit; beyond it nothing is read. JavaScript peers send one for each new event."""
+MAX_TAKING_BYTES = 32 * 1024 * 1024
+"""The same in bytes of events, with one message beyond."""
 MAX_RECEIVED = 100_000
 """Events that are remembered as received, until the walk has passed them; one beyond may be sent back, and is ignored there."""
 OFFER_EVENTS = 1_000
@@ -88,7 +91,9 @@ class SyncMessages(SyncCore):
         self._passed: list[tuple[int, list[Entry]]] = []
         """Messages whose events may be taken, and are not offered to the log yet."""
         self._offered_groups = 0
-        self._taking = 0
+        self._sizes: deque[int] = deque()
+        """Of the messages that are being taken, in bytes of their events."""
+        self._is_full = False
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
         self._is_walking = False
@@ -114,7 +119,8 @@ class SyncMessages(SyncCore):
         self._in_sieve, self._out_sieve = self._sieves()
         self._passed = []
         self._offered_groups = 0
-        self._taking = 0
+        self._sizes.clear()
+        self._is_full = False
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
@@ -173,10 +179,13 @@ class SyncMessages(SyncCore):
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
         for refusal in refusals:
             self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {refusal.why}")
-        self._taking += 1
-        if self._taking > self.max_taking:
-            self.connection.pause()
+        self._sizes.append(sum([entry.size for entry in entries]))
+        self._regulate()
         self.take(added, entries)
+
+    @property
+    def _taking(self) -> int:
+        return len(self._sizes)
 
     def send_synced(self, added: int) -> None:
         # Unlike Logux 0.1, only once the events are committed.
@@ -308,11 +317,20 @@ class SyncMessages(SyncCore):
                 self.received.pop(entry.created, None)  # the walk has passed the one that we have
 
     def _on_taken(self, added: int) -> None:
-        self._taking -= 1
-        if self._taking == self.max_taking:
-            self.connection.resume()
+        self._sizes.popleft()
+        self._regulate()
         self.send_synced(added)
         self._count_heard()
+
+    def _regulate(self) -> None:
+        """Read on, or let the other end wait, by what is being taken."""
+        is_full = self._taking > self.max_taking or sum(self._sizes) > MAX_TAKING_BYTES
+        if is_full != self._is_full:
+            self._is_full = is_full
+            if is_full:
+                self.connection.pause()
+            else:
+                self.connection.resume()
 
     def _count_heard(self) -> None:
         if not self._taking and self._heard > self.other_synced:

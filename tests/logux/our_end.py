@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from js_peer import JsEntry, JsPeer
 
 from mesh.actors.disk import ThreadDisk
-from mesh.node import Spawner
+from mesh.loop_thread import Spawner
 from peers.base_sync import BaseSync
 from peers.client_sync import ClientSync
 from peers.clock import LoopClock
@@ -108,22 +108,20 @@ class OurEnd:
         listening = self.call(lambda: self.network.listen("127.0.0.1", port, accept))
         return f"ws://127.0.0.1:{listening.port}"
 
-    def dial(self, url: str, *, reconnect: bool = True, **options: Any) -> ClientSync:
+    def dial(self, url: str, *, reconnect: bool = True, **options: Any) -> Any:
         """Dial with a ClientSync, and again after each loss unless `reconnect` is false."""
 
-        def start() -> ClientSync:
+        def start() -> BaseSync:
             connection: Any = self.network.dial(url)
             if reconnect:
                 connection = Reconnect(connection, clock=self.clock, random=self.random, min_delay=30, max_delay=200)
             client = self._watch(
                 connection, lambda: ClientSync(self.node_id, self.log, connection, **self._given(options))
             )
-            assert isinstance(client, ClientSync)
             connection.connect()
             return client
 
-        client: ClientSync = self.call(start)
-        return client
+        return self.call(start)
 
     @property
     def role(self) -> Any:
@@ -185,6 +183,10 @@ class OurEnd:
     def wait_length(self, length: int, *, timeout: float = WAIT_SECONDS) -> None:
         self.until(lambda: self.length >= length, f"{length} events", timeout=timeout)
 
+    def wait_links(self, count: int) -> None:
+        """Until so many connections were made, in all."""
+        self.until(lambda: len(self.roles) >= count, f"{count} connections")
+
     def wait_state(self, state: str, *, timeout: float = WAIT_SECONDS) -> None:
         self.until(lambda: bool(self.roles) and self.role.state == state, f"state {state}", timeout=timeout)
 
@@ -195,9 +197,10 @@ class OurEnd:
         if self._loop.is_closed():
             return
         logging.getLogger("peers").removeHandler(self._logging)
-        self.call(lambda: [role.destroy() for role in list(self.roles)] and None)
-        self.call(lambda: self.network.close())
-        self.call(lambda: self.log.close())
+        for role in self.roles:
+            self.call(role.destroy)
+        self.call(self.network.close)
+        self.call(self.log.close)
         left = self.call(lambda: [task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_SECONDS)
@@ -241,13 +244,28 @@ class OurEnd:
         role.catch(self.errors.append)
         role.on("client_error", self.told.append)
         role.on("connect", lambda: self.on_greeting(role))
-        role.on("synced", lambda: self.on_synced())
+        role.on("synced", self.on_synced)
         role.on("refused", self.refused.append)
         role.on("state", lambda: self.states.append(role.state))
         return role
 
     def _on_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.faults.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+
+class Judge:
+    """An `auth` that always says the same, and keeps whom it judged."""
+
+    def __init__(self, verdict: bool) -> None:
+        self.shown: list[tuple[Any, str]] = []
+        self._verdict = verdict
+
+    def __call__(self, credentials: Any, node_id: str) -> bool:
+        self.shown.append((credentials, node_id))
+        return self._verdict
+
+    async def later(self, credentials: Any, node_id: str) -> bool:
+        return self(credentials, node_id)
 
 
 class _Faults(logging.Handler):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from js_peer import StartJs
-from our_end import KINDS, ODD_EVENTS, PROTOCOLS, OurEnd, Row, frozen, same, theirs
+from our_end import KINDS, ODD_EVENTS, PROTOCOLS, Judge, OurEnd, Row, frozen, same, theirs
 
 from peers.client_sync import ClientSync
 from peers.sync_error import SyncError
@@ -57,7 +57,7 @@ def test_takes_the_time_of_a_server_whose_clock_differs(start_js: StartJs, kind:
         moved = [moved_by(kind, row, fix) for row in theirs(server.log())]
 
         assert 4_900 < fix < 5_100
-        assert same(ours.rows(kind), moved)
+        assert sorted(ours.rows(kind)) == sorted(moved)
 
 
 def moved_by(kind: str, row: Row, fix: int) -> Row:
@@ -87,14 +87,14 @@ def test_is_told_by_a_server_that_the_credentials_are_wrong(start_js: StartJs, k
 def test_turns_away_a_server_with_wrong_credentials(start_js: StartJs, kind: str) -> None:
     server = start_js(kind, "server", node_id="server", credentials="theirs")
     url = server.listen()
-    shown: list[Any] = []
+    judge = Judge(False)
     with OurEnd() as ours:
         server.add({"type": "secret"})
-        client = ours.dial(url, protocol=PROTOCOLS[kind], auth=lambda *who: shown.append(who) or False)
+        client = ours.dial(url, protocol=PROTOCOLS[kind], auth=judge)
         error = server.wait_event("error", type="wrong-credentials", received=True)
         ours.until(lambda: not client.connected)
 
-        assert shown == [("theirs", "server")]
+        assert judge.shown == [("theirs", "server")]
         assert error["options"] is None
         assert [(told.type, told.options) for told in ours.told] == [("wrong-credentials", None)]
         assert not client.connection.reconnecting
@@ -168,17 +168,17 @@ JSON_CREDENTIALS = (5, {"a": [1, None]})
 def test_shows_credentials_of_any_json_type(start_js: StartJs, kind: str, credentials: Any) -> None:
     server = start_js(kind, "server", node_id="server", accepts=credentials, credentials=credentials)
     url = server.listen()
-    shown: list[Any] = []
+    judge = Judge(True)
     with OurEnd() as ours:
         ours.dial(
             url,
             protocol=PROTOCOLS[kind],
             credentials=lambda: credentials,
-            auth=lambda *who: shown.append(who) or True,
+            auth=judge,
         )
         ours.wait_state("synchronized")
 
-        assert shown == [(credentials, "server")]
+        assert judge.shown == [(credentials, "server")]
 
 
 @each
@@ -227,6 +227,8 @@ def test_loses_nothing_when_the_server_restarts(start_js: StartJs, kind: str) ->
         for _ in range(5):
             ours.add_many(100, "ours")
             first.add_many(100, "theirs")
+        if kind == "logux01":  # it would die of an acknowledgement that comes too late
+            ours.until(lambda: ours.role.lag == 0)
         first.destroy()
         saved = first.save()
         first.quit()

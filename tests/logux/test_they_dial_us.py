@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from js_peer import StartJs
-from our_end import KINDS, ODD_EVENTS, PROTOCOLS, OurEnd, Row, frozen, same, theirs
+from our_end import KINDS, ODD_EVENTS, PROTOCOLS, Judge, OurEnd, Row, frozen, same, theirs
 from websockets.sync.client import connect
 
 from peers.server_sync import ServerSync
@@ -61,7 +61,7 @@ def test_a_client_whose_clock_differs_takes_our_time(start_js: StartJs, kind: st
         moved = [moved_by(kind, row, fix) for row in theirs(client.log())]
 
         assert 4_900 < fix < 5_100
-        assert same(ours.rows(kind), moved)
+        assert sorted(ours.rows(kind)) == sorted(moved)
 
 
 def moved_by(kind: str, row: Row, fix: float) -> Row:
@@ -74,15 +74,15 @@ def moved_by(kind: str, row: Row, fix: float) -> Row:
 @each
 def test_a_client_is_told_that_its_credentials_are_wrong(start_js: StartJs, kind: str) -> None:
     client = start_js(kind, "client", node_id="client", credentials="guess")
-    shown: list[Any] = []
+    judge = Judge(False)
     with OurEnd() as ours:
         ours.add({"type": "secret"})
-        client.connect(ours.listen(auth=lambda *who: shown.append(who) or False))
+        client.connect(ours.listen(auth=judge))
         error = client.wait_event("error", type="wrong-credentials", received=True)
         client.wait_event("disconnect")
         ours.until(lambda: ours.role.is_destroyed)
 
-        assert shown == [("guess", "client")]
+        assert judge.shown == [("guess", "client")]
         assert error["options"] is None
         assert [(told.type, told.options) for told in ours.told] == [("wrong-credentials", None)]
         assert len(client.log()) == 0
@@ -156,17 +156,12 @@ def test_one_door_takes_all_three_protocols_at_once(start_js: StartJs) -> None:
 @pytest.mark.parametrize("credentials", (5, {"a": [1, None]}), ids=str)
 def test_takes_credentials_of_any_json_type(start_js: StartJs, kind: str, credentials: Any) -> None:
     client = start_js(kind, "client", node_id="client", credentials=credentials, accepts=credentials)
-    shown: list[Any] = []
-
-    async def judge(*who: Any) -> bool:
-        shown.append(who)
-        return True
-
+    judge = Judge(True)
     with OurEnd() as ours:
-        client.connect(ours.listen(credentials=credentials, auth=judge))
+        client.connect(ours.listen(credentials=credentials, auth=judge.later))
         client.wait(state="synchronized")
 
-        assert shown == [(credentials, "client")]
+        assert judge.shown == [(credentials, "client")]
 
 
 @each
@@ -202,9 +197,8 @@ def test_loses_nothing_when_the_client_restarts(start_js: StartJs, kind: str) ->
         for _ in range(5):
             ours.add_many(100, "ours")
             first.add_many(100, "theirs")
-        first.disconnect()
         saved = first.save()
-        first.quit()
+        first.kill()  # in the middle of what we send
         ours.add_many(100, "ours")
         # The ids of a 7 peer run ahead of its clock in a burst, and it forgets that when it restarts.
         second = start_js(kind, "client", node_id="client", fix_time=False, saved=saved, clock_shift=2_000)
@@ -279,7 +273,7 @@ def test_never_sends_back_what_came(start_js: StartJs, kind: str) -> None:
         for round_number in range(3):
             links = len(ours.roles)
             ours.call(ours.role.hang_up, "error")
-            ours.until(lambda links=links: len(ours.roles) > links)
+            ours.wait_links(links + 1)
             client.add({"type": "theirs", "n": 100 + round_number})
             ours.wait_length(61 + round_number)
         ours.add({"type": "end"})
@@ -289,7 +283,6 @@ def test_never_sends_back_what_came(start_js: StartJs, kind: str) -> None:
         assert ours.length == 64
         assert not [event for event in sent_events(ours) if event["type"] == "theirs"]
         assert len(sent_events(ours)) == 31
-        assert any(event["type"].startswith("ours") for event in heard_events(ours))  # they do
 
 
 def sent_events(ours: OurEnd) -> list[dict[str, Any]]:
@@ -300,17 +293,18 @@ def heard_events(ours: OurEnd) -> list[dict[str, Any]]:
     return [event for message in ours.heard("sync") for event in message[2::2]]
 
 
-def test_ids_with_a_counter_stay_unique_and_come_back_unchanged(start_js: StartJs) -> None:
-    client = start_js("core12", "client", node_id="client", fix_time=False, min_delay=20)
+@each
+def test_takes_no_notice_of_what_a_client_sends_back(start_js: StartJs, kind: str) -> None:
+    client = start_js(kind, "client", node_id="client", fix_time=False, min_delay=20)
     with OurEnd() as ours:
         ours.add_many(500)
         client.connect(ours.listen())
         client.wait(length=500, state="synchronized")
-        assert max(entry.created[2] for entry in ours.entries()) > 50
+        assert max(entry.created[2] for entry in ours.entries()) > 50  # many in one ms
         ours.call(ours.role.hang_up, "error")
         ours.until(lambda: len(heard_events(ours)) >= 500)
 
-        assert same(ours.rows("core12"), theirs(client.log()))
+        assert same(ours.rows(kind), theirs(client.log()))
         assert ours.length == 500
         assert not ours.refused
 

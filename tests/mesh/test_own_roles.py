@@ -6,6 +6,7 @@ import inspect
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from mesh import Node
 from mesh.errors import MeshError
+from peers import ClientSync
 from scenarios.own_role import CourierSync, own_role
 
 DEADLINE_SECONDS = 20.0
@@ -31,7 +33,7 @@ def node(path: Path, name: str, **options: Any) -> Node:
 def until(node: Node, is_so: Callable[[], bool]) -> None:
     """Wait for a condition, looked at whenever the node tells of a change or an event."""
     happened = threading.Event()
-    undos = [node.on("change", lambda _: happened.set()), node.log.on("change", lambda: happened.set())]
+    undos = [node.on("change", lambda _: happened.set()), node.log.on("change", happened.set)]
     try:
         while not is_so():
             assert happened.wait(DEADLINE_SECONDS), "it did not come true"
@@ -109,3 +111,14 @@ def test_what_fails_on_and_on_is_restarted_then_paused_and_its_siblings_do_not_n
 def test_an_address_that_cannot_be_is_refused_with_a_sentence(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(MeshError, match="nowhere"):
         node(tmp_path, "kitchen", **options)
+
+
+@pytest.mark.parametrize("protocol", [(0, 1), None], ids=str)
+def test_a_node_does_not_fix_time_where_that_changes_ids(tmp_path: Path, protocol: Any) -> None:
+    role = partial(ClientSync, fix_time=True, protocol=protocol)
+    told: list[str] = []
+    attic = node(tmp_path, "attic", dial={f"127.0.0.1:{free_port()}": role})
+    attic.on("change", lambda notice: told.append(notice.sentence))
+
+    with attic:
+        until(attic, lambda: any("paused" in sentence and "fix_time" in sentence for sentence in told))

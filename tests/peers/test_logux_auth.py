@@ -314,3 +314,18 @@ def test_a_server_asks_auth_with_the_name_that_the_client_gives() -> None:
 
     assert auth.calls == [("t", "anna:1:2")]
     assert met_server().role.authenticated
+
+
+def test_what_waited_while_the_link_was_lost_is_not_taken_over_the_next() -> None:
+    auth = Asked()
+    stranger = client(auth=auth).say("connected", [0, 1], "server", [1, 2])
+    stranger.say("sync", 1, {"type": "old"}, [1, "server", 0])
+    stranger.dialler.disconnect("lost")
+    stranger.dialler.connect()
+    stranger.say("connected", [0, 1], "server", [1, 2])
+
+    for verdict in list(auth.answers):
+        verdict.set(True)
+
+    assert stranger.role.authenticated
+    assert stranger.log.types == []

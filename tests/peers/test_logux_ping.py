@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from logux_pair import client, every_dialect, logux, meet_again, met_client, met_server, names
+from logux_pair import Asked, client, every_dialect, logux, meet_again, met_client, met_server, names
 from pair import HeldDisk, sentences
 
 from peers.stores.memory_store import MemoryStore
@@ -215,3 +215,26 @@ def test_a_javascript_peer_that_cuts_under_bursts_is_met_again_and_nothing_is_lo
 
     assert pair.left.log.types == [f"{number:02}" for number in range(20)]
     assert pair.left.log.last_added == 20
+
+
+@every_dialect
+def test_the_answer_to_a_ping_does_not_count_what_a_filter_holds(protocol: Any) -> None:
+    stranger = met_server(protocol, out_filter=Asked())
+    stranger.log.add({"type": "a"})
+
+    stranger.say("ping", 0)
+
+    assert stranger.heard[-1] == ["pong", 0]
+
+
+@every_dialect
+def test_a_ping_that_was_lost_with_its_link_does_not_keep_the_next_one_quiet(protocol: Any) -> None:
+    pair = logux(protocol, left={"ping": 300, "timeout": 1_000}, right={"ping": None}).meet()
+    pair.mute("right")
+    pair.clock.advance(300)
+    pair.unmute("right")
+
+    meet_again(pair, ping=None)
+    pair.clock.advance(600)
+
+    assert len(pings(pair.left_sent)) == 2

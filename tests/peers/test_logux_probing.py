@@ -165,3 +165,14 @@ def test_a_wrong_frame_before_the_greeting_decides_nothing() -> None:
 
     assert stranger.role.protocol == 7
     assert names(stranger.heard) == ["error", "connected", "ready"]
+
+
+def test_a_client_that_knows_the_protocol_does_not_try_another() -> None:
+    stranger = client(None).say("connected", [0, 1], "server", [NOW_MS, NOW_MS])
+    stranger.dialler.disconnect("lost")
+    stranger.dialler.connect()
+
+    stranger.say(*WRONG_FORMAT)
+
+    assert stranger.heard == [["connect", [0, 1], "home", 0]] * 2
+    assert not stranger.connected

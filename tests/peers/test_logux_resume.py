@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from logux_pair import event, every_dialect, logux, meet_again, met_client, met_server, newer_dialects, version
-from pair import NOW_MS, Stranger, open_log, sent_types, syncs
+from logux_pair import Asked, event, every_dialect, logux, meet_again, met_client, met_server, newer_dialects, version
+from pair import NOW_MS, HeldDisk, Stranger, open_log, sent_types, syncs
 
 from peers.client_sync import ClientSync
+from peers.stores.memory_store import MemoryStore
 
 
 @every_dialect
@@ -77,11 +78,12 @@ def test_exchanges_everything_with_another_server(protocol: Any) -> None:
     pair.left.log.add({"type": "l"})
     pair.right.log.add({"type": "r"})
     other = open_log("other", pair.clock)
-    other.add({"type": "o"})
+    for number in range(3):
+        other.add({"type": f"o{number}"})
 
     meet_again(pair, other, node_id="other")
 
-    assert sorted(pair.left.log.types) == sorted(other.types) == ["l", "o", "r"]
+    assert sorted(pair.left.log.types) == sorted(other.types) == ["l", "o0", "o1", "o2", "r"]
     assert pair.left.state == "synchronized"
 
 
@@ -165,3 +167,62 @@ def test_a_client_that_stands_by_what_it_sent_does_not_send_it_anew() -> None:
 
     assert stranger.heard[-1] == ["connect", 5, "home", 0]
     assert stranger.role.synced == 1
+
+
+@every_dialect
+def test_numbers_of_an_own_log_that_was_lost_hide_nothing_from_a_server(protocol: Any) -> None:
+    stranger = met_client(protocol, synced=100)
+
+    stranger.log.add({"type": "a"})
+
+    assert sent_types(stranger.heard) == [["a"]]
+
+
+@every_dialect
+def test_a_server_does_not_send_a_client_back_what_it_wrote_over_an_earlier_link(protocol: Any) -> None:
+    pair = logux(protocol).meet()
+    pair.right.log.add({"type": "r"})
+    pair.left.log.add({"type": "l"})
+
+    meet_again(pair)
+
+    assert pair.left_sent[0][3] == 1
+    assert syncs(pair.right_sent) == []
+
+
+@every_dialect
+def test_a_client_does_not_send_a_server_back_what_it_wrote_over_an_earlier_link(protocol: Any) -> None:
+    asked = Asked()
+    stranger = met_client(protocol, out_filter=asked)
+    stranger.log.add({"type": "confirmed"})
+    asked.answer(True)
+    stranger.say("synced", 1)
+    stranger.log.add({"type": "held"})
+    stranger.say("sync", 1, *event(protocol, 1, "server")).dialler.disconnect("lost")
+    stranger.heard.clear()
+    stranger.dialler.connect()
+
+    stranger.say("connected", version(protocol), "server", [NOW_MS, NOW_MS])
+    asked.answers[-1].set(True)
+
+    assert sent_types(stranger.heard) == [["held"]]
+    assert stranger.role.synced == 1
+
+
+@every_dialect
+def test_a_commit_that_ends_after_its_link_holds_nothing_up_on_the_next(protocol: Any) -> None:
+    store = MemoryStore()
+    disk = HeldDisk(store)
+    stranger = met_client(protocol, store=store, disk=disk)
+    stranger.say("sync", 1, *event(protocol, 1, "server")).dialler.disconnect("lost")
+    stranger.dialler.connect()
+    stranger.say("connected", version(protocol), "server", [NOW_MS, NOW_MS])
+    stranger.heard.clear()
+
+    disk.release()
+    stranger.say("sync", 1, *event(protocol, 1, "server")).say("ping", 5)
+    disk.release()
+
+    assert [message for message in stranger.heard if message[0] == "synced"] == [["synced", 1]]
+    assert stranger.log.types == ["a"]
+    assert stranger.role.other_synced == 5
