@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from mesh.answering import Answering
 from mesh.doors import WrongAttempts, may_write, user_of
 from mesh.errors import MeshError
 from mesh.kept_cursors import KeptCursors
@@ -69,7 +70,7 @@ class Guard:
             return True  # a file that is damaged just now lets nobody new in, and throws nobody out
 
 
-class DoorSync(KeptCursors, ServerSync):
+class DoorSync(KeptCursors, Answering, ServerSync):
     """A client's node id is `USER` or `USER:...`, and its credentials are a token of that user.
 
     What it writes must be created by that user; anything else, such as what JavaScript peers echo after a reconnect, is

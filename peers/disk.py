@@ -25,13 +25,17 @@ class Disk(Protocol):
 
 
 class InlineDisk:
-    """Runs work at once where it is called: for tests, scripts and stores in memory."""
+    """Runs work at once where it is called: for tests, scripts and stores in memory. It opens the store when first used."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._is_used = False
 
     def run(self, work: Callable[[Store], T]) -> Later[T]:
         try:
+            if not self._is_used:
+                self._is_used = True
+                self._store.open()
             with self._store.transaction():
                 result = work(self._store)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result

@@ -49,12 +49,14 @@ def test_the_ten_lines_of_python_run(lan: list[Host], tmp_path: Path) -> None:
 
 @pytest.mark.netlab
 def test_the_role_of_your_own_waves(lan: list[Host], tmp_path: Path) -> None:
-    example = blocks("python")[1]
+    example = blocks("python")[2]
+    dialled = example.replace("kitchen", "study").replace('serve={"0.0.0.0:5000"', f'dial={{"{lan[0].ip}:5000"')
     kitchen = start(lan[0], example, tmp_path / "kitchen")
-    study = start(lan[1], example.replace("kitchen", "study"), tmp_path / "study")
-    assert kitchen.stdout is not None and study.stdout is not None
+    assert kitchen.stdout is not None
+    kitchen.stdout.readline()  # the prompt: it serves
+    study = start(lan[1], dialled, tmp_path / "study")
+    assert study.stdout is not None
 
-    kitchen.stdout.readline()  # the prompt
     study.stdout.readline()
     heard = [kitchen.stdout.readline(), study.stdout.readline()]
 
@@ -65,10 +67,45 @@ def test_the_role_of_your_own_waves(lan: list[Host], tmp_path: Path) -> None:
         assert process.returncode == 0
 
 
+def test_the_role_of_your_own_has_at_most_twenty_lines() -> None:
+    role = blocks("python")[2].partition("class ")[2].partition("\n\n\n")[0]
+
+    assert "WavingSync(BaseSync)" in role
+    assert len(role.splitlines()) <= 20
+
+
+@pytest.mark.netlab
+def test_the_filters_of_the_clients_door_start(lan: list[Host], tmp_path: Path) -> None:
+    node = start(lan[0], blocks("python")[1], tmp_path / "kitchen")
+    assert node.stdout is not None
+
+    prompt = node.stdout.readline()
+    node.communicate("\n", timeout=20)
+
+    assert prompt == "Enter stops it\n"
+    assert node.returncode == 0
+
+
+def test_the_roles_alone_synchronize(tmp_path: Path) -> None:
+    example = tmp_path / "example.py"
+    example.write_text(blocks("python")[3])
+
+    done = subprocess.run(
+        [sys.executable, str(example)],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+
+    assert done.stdout == "synchronized ada:1 [{'type': 'hello'}]\n"
+
+
 def test_the_story_is_the_one_in_the_gallery() -> None:
     script = (ROOT / "scenarios/partition.py").read_text().splitlines()
 
-    assert [line for line in blocks("python")[2].splitlines() if line not in script] == []
+    assert [line for line in blocks("python")[4].splitlines() if line not in script] == []
 
 
 def test_every_command_it_names_exists() -> None:

@@ -44,6 +44,9 @@ class House:
     def stop(self, name: str) -> None:
         self.nodes.pop(name).stop()
 
+    def status(self) -> list[Any]:
+        return [line(node) for node in self.nodes.values()]
+
     def close(self) -> None:
         for name in list(self.nodes):
             self.stop(name)
@@ -178,6 +181,50 @@ def test_drops_what_comes_back_or_is_made_up_in_the_name_of_a_node(start_js: Sta
     wait_length(kitchen, 1)
 
     assert types(kitchen) == ["real"]
+
+
+@each
+def test_loses_and_doubles_nothing_over_links_that_break(start_js: StartJs, house: House, kind: str) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    for start in range(3):
+        kitchen = house.start("kitchen", upstream=url)
+        wait_until(lambda: line(house.nodes["kitchen"])["state"] != "connecting", house.status)
+        for n in range(20):
+            add(kitchen, f"ours{start}-{n}")
+            server.add({"type": f"theirs{start}-{n}"}, {} if kind == "logux01" else {"reasons": ["t"]})
+            if n == 10:
+                server.disconnect()
+        house.stop("kitchen")
+
+    kitchen = house.start("kitchen", upstream=url)
+    wait_length(kitchen, 120)
+    server.wait(length=120)
+
+    assert same(rows(kitchen, kind), theirs(server.log()))
+    assert len(types(kitchen)) == 120
+
+
+@each
+def test_two_nodes_of_a_mesh_agree_with_one_plain_server(start_js: StartJs, house: House, kind: str) -> None:
+    server = start_js(kind, "server", node_id="server")
+    url = server.listen()
+    kitchen = house.start("kitchen", upstream=url)
+    study = house.start("study", peer=kitchen, upstream=url)
+    for n in range(10):
+        add(kitchen, f"k{n}")
+        add(study, f"s{n}")
+        add(study, f"c{n}", created=(1_700_000_000_000 + n, "ada:1", 0))
+        server.add({"type": f"t{n}"}, {} if kind == "logux01" else {"reasons": ["t"]})
+
+    for node in (kitchen, study):
+        wait_length(node, 40)
+    server.wait(length=40)
+
+    assert same(rows(kitchen, kind), theirs(server.log()))
+    assert same(rows(study, kind), rows(kitchen, kind))
+    assert [node.status().get(SECONDS)["conflicts"] for node in (kitchen, study)] == [0, 0]
+    assert [len(types(node)) for node in (kitchen, study)] == [40, 40]
 
 
 # @logux/server
@@ -365,7 +412,7 @@ def test_starts_anew_with_what_another_server_sends(start_js: StartJs, house: Ho
     house.stop("kitchen")
     first.kill()
 
-    second = start_js("server14", users={"10": "secret"}, keep=True)
+    second = start_js("server14", users={"10": "secret"}, keep=True, node_id="second")
     second.listen(int(first.url.rpartition(":")[2]))
     second.add({"type": "for user"}, {"users": ["10"]})
     kitchen = house.start("kitchen", upstream=first.url, **STRICT)

@@ -1,0 +1,101 @@
+"""Answering: a role that tells @logux/client what became of its events, as a Logux server does."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from peers.base_sync import BaseSync
+from peers.connections.connection import Connection
+from peers.created import Created
+from peers.entry import Entry
+from peers.log import SyncLog
+from peers.wire.protocol_5 import Protocol5
+
+PROCESSED = "logux/processed"
+UNDO = "logux/undo"
+FOR_SERVERS = frozenset({"logux/subscribe", "logux/unsubscribe"})
+"""What a client says to a server, and to nobody behind it: here everybody sees all, but for filters."""
+ANSWERS_A_MESSAGE = 500
+MAX_UNDONE_BYTES = 1024 * 1024
+"""Events of one message that are sent back whole when they were dropped; of more than that, their types alone."""
+
+
+class Answering(BaseSync):
+    """`client.sync` of @logux/client waits until its event is answered; what was dropped is undone there.
+
+    Clients of that kind are known by protocol 5 and a node id of three parts, USER:CLIENT:TAB. The answers are in no log.
+    """
+
+    def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
+        self._asked: deque[Sequence[Entry]] = deque()
+        """The events of each message that is being filtered."""
+        self._answers: deque[list[msgspec.Raw]] = deque()
+        """What is to be said of each message that is being committed."""
+        self._answered = 0
+        super().__init__(node_id, log, connection, **options)
+
+    @property
+    def wants_answers(self) -> bool:
+        return isinstance(self.dialect, Protocol5) and (self.other_node_id or "").count(":") == 2
+
+    def take(self, added: int, entries: Sequence[Entry]) -> None:
+        if self.wants_answers:
+            self._asked.append(entries)
+            entries = [entry for entry in entries if not _is_for_servers(entry)]
+        super().take(added, entries)
+
+    def _offer(self, added: int, entries: list[Entry]) -> None:
+        if self.wants_answers:
+            asked, passed = self._asked.popleft(), {entry.created for entry in entries}
+            is_brief = sum(len(entry.body) for entry in asked) > MAX_UNDONE_BYTES
+            answers = [_processed(one) if _is_done(one, passed) else _undo(one, is_brief=is_brief) for one in asked]
+            self._answers.append(answers)
+        super()._offer(added, entries)
+
+    def send_synced(self, added: int) -> None:
+        super().send_synced(added)
+        if self.wants_answers:
+            answers = self._answers.popleft()
+            for start in range(0, len(answers), ANSWERS_A_MESSAGE):
+                self._send_answers(answers[start : start + ANSWERS_A_MESSAGE])
+
+    def _send_answers(self, answers: Sequence[msgspec.Raw]) -> None:
+        assert isinstance(self.dialect, Protocol5)
+        ms = self.clock.now_ms()
+        items: list[Any] = []
+        for answer in answers:
+            self._answered += 1
+            # Not under our own name: one of these ids may be that of an event.
+            made = (ms, f"{self.node_id}:door", self._answered)
+            # Without reasons, so that the client keeps none; 0: it is no event of our log.
+            items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
+        self.send_own("sync", 0, *items)
+
+
+def _is_for_servers(entry: Entry) -> bool:
+    return b'"logux/' in entry.body and entry.event["type"] in FOR_SERVERS
+
+
+def _is_done(entry: Entry, passed: set[Created]) -> bool:
+    return entry.created in passed or _is_for_servers(entry)
+
+
+def _processed(entry: Entry) -> msgspec.Raw:
+    return _written({"type": PROCESSED, "id": _logux_id(entry)})
+
+
+def _undo(entry: Entry, *, is_brief: bool) -> msgspec.Raw:
+    action = {"type": entry.event["type"]} if is_brief else msgspec.Raw(entry.body)
+    return _written({"type": UNDO, "id": _logux_id(entry), "reason": "denied", "action": action})
+
+
+def _logux_id(entry: Entry) -> str:
+    return " ".join(map(str, entry.created))
+
+
+def _written(event: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(event))
