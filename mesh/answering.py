@@ -27,7 +27,8 @@ MAX_UNDONE_BYTES = 1024 * 1024
 class Answering(BaseSync):
     """`client.sync` of @logux/client waits until its event is answered; what was dropped is undone there.
 
-    Clients of that kind are known by protocol 5 and a node id of three parts, USER:CLIENT:TAB. The answers are in no log.
+    Clients of that kind are known by protocol 5 and a node id of three parts, USER:CLIENT:TAB, and by own events that name
+    no reason to be kept: what becomes of them is the server's business. The answers are in no log.
     """
 
     def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
@@ -45,15 +46,20 @@ class Answering(BaseSync):
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         if self.wants_answers:
             self._asked.append(entries)
-            entries = [entry for entry in entries if not _is_for_servers(entry)]
+            entries = [entry for entry in entries if entry.reasons or not _is_for_servers(entry)]
         super().take(added, entries)
 
     def _offer(self, added: int, entries: list[Entry]) -> None:
         if self.wants_answers:
             asked, passed = self._asked.popleft(), {entry.created for entry in entries}
             is_brief = sum(len(entry.body) for entry in asked) > MAX_UNDONE_BYTES
-            answers = [_processed(one) if _is_done(one, passed) else _undo(one, is_brief=is_brief) for one in asked]
-            self._answers.append(answers)
+            self._answers.append(
+                [
+                    _processed(one) if _is_done(one, passed) else _undo(one, is_brief=is_brief)
+                    for one in asked
+                    if self.may_take(one) and not one.reasons
+                ]
+            )
         super()._offer(added, entries)
 
     def send_synced(self, added: int) -> None:

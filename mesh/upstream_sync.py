@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from mesh.kept_cursors import KeptCursors
+from mesh.one_by_one import OneByOne
 from peers.client_sync import ClientSync
 from peers.clock import Undo
 from peers.connections.connection import Connection
@@ -32,8 +31,6 @@ MAX_TOLD = 100
 """Different sentences about what the server refused, in one connection; it may refuse every event."""
 KEEP_MS = 20
 """A @logux/server carries out again what it is sent again, so little may be forgotten by a crash."""
-ANSWER_MS = 10_000
-"""How long a @logux/server may take to carry out one event before it is sent the next one all the same."""
 FINISH_MS = 1_000
 """How long we wait at our end for a @logux/server to say that it has what it was sent."""
 
@@ -50,9 +47,11 @@ class UpstreamSync(KeptCursors, ClientSync):
 
     A @logux/server carries events out, whatever they were, so none is sent to it twice, and what came from one is marked
     (CAME_FROM), so that no other node sends it back. It takes only events of the client that sends them, with no meta but
-    id and time: each travels under our id there, USER:NODE, followed by its own id. So whatever comes back is known
-    by its id alone. An event that it refuses takes those that wait behind it there along, so it is sent one at a time. To
-    be sent anything the client must subscribe: to `channels`, anew in each connection.
+    id and time: each travels under our id there, USER:NODE, followed by a name of the connection and its own id. So whatever
+    comes back is known by its id alone. (Without that name, an event that is sent again because the link broke before it was
+    confirmed would be a second one with the same id, after which a server that keeps events carries out no more of ours.)
+    An event that it refuses takes those that wait behind it there along, so it is sent one at a time. To be sent anything
+    the client must subscribe: to `channels`, anew in each connection.
     """
 
     keep_ms = KEEP_MS
@@ -75,12 +74,10 @@ class UpstreamSync(KeptCursors, ClientSync):
         self._subscriptions = 0
         self._told: set[str] = set()
         self._kept_owner = 0
-        self._held: deque[Message] = deque()
-        """One page of events at most, which wait for their turn."""
-        self._awaited: str | None = None
-        """Id of the event that the server has not answered yet."""
-        self._undo_awaited: Undo | None = None
-        self._is_finishing = False
+        self._here = ""
+        """What the ids of the events that we send begin with."""
+        self._one_by_one = OneByOne(super().send, self._call_later, on_silence=self._on_silence_of)
+        """One page of events at most, which wait until the server has carried out what was sent before."""
         self._on_finished: Callable[[], None] | None = None
         self._undo_finish: Undo | None = None
         super().__init__(node_id, log, connection, **options)
@@ -119,16 +116,15 @@ class UpstreamSync(KeptCursors, ClientSync):
 
     def send(self, message: Message) -> None:
         if self.is_strict and isinstance(message, Sync) and message.added:
-            self._held.append(message)
-            self._release()
+            self._one_by_one.push(_logux_id(message.entries[0].created), message)
         else:
             super().send(message)
 
     def finish(self, done: Callable[[], None]) -> None:
         """Send no more events; call `done` once the server has those that were sent, or after a while."""
-        self._is_finishing = True
+        self._one_by_one.stop()
         self._on_finished = done
-        self._undo_finish = self.clock.call_later(FINISH_MS, self._turn(self._finished))
+        self._undo_finish = self._call_later(FINISH_MS, self._finished)
         self._check_finished()
 
     def send_subscribe(self, channel: str) -> None:
@@ -145,7 +141,9 @@ class UpstreamSync(KeptCursors, ClientSync):
         for entry in entries:
             if _is_control(entry):
                 self._on_control(entry.event)
-            elif MARK not in entry.created[1]:
+            elif MARK in entry.created[1]:
+                self._check_sender(entry.created[1])
+            else:
                 taken.append(self._marked(entry) if self.is_strict else entry)
         super().take(added, taken)
 
@@ -155,30 +153,14 @@ class UpstreamSync(KeptCursors, ClientSync):
 
     def _forget_link(self) -> None:
         super()._forget_link()
-        self._held.clear()
-        self._answered(self._awaited)
+        self._one_by_one.clear()
 
-    def _release(self) -> None:
-        if self._awaited is not None or not self._held or self._is_finishing or not self.connected:
-            return
-        message = self._held.popleft()
-        assert isinstance(message, Sync)
-        self._awaited = awaited = _logux_id(message.entries[0].created)
-        self._undo_awaited = self.clock.call_later(ANSWER_MS, self._turn(partial(self._answered, awaited)))
-        super().send(message)
-
-    def _answered(self, logux_id: str | None) -> None:
-        if logux_id is None or logux_id != self._awaited:
-            return
-        self._awaited = None
-        if self._undo_awaited is not None:
-            self._undo_awaited()
-            self._undo_awaited = None
-        self._release()
+    def _call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
+        return self.clock.call_later(delay_ms, self._turn(reaction))
 
     def _check_finished(self) -> None:
         is_open = self.is_strict and self.connected
-        if self._on_finished is not None and not (is_open and len(self._in_flight) > len(self._held)):
+        if self._on_finished is not None and not (is_open and len(self._in_flight) > len(self._one_by_one)):
             self._finished()
 
     def _finished(self) -> None:
@@ -215,6 +197,7 @@ class UpstreamSync(KeptCursors, ClientSync):
     def _on_met(self) -> None:
         self._asked.clear()
         self._told.clear()
+        self._here = f"{self.node_id}:{self.random.getrandbits(32):08x}:"
         self.dialect.bare_meta = self.is_strict
         if self.is_strict and ":" not in self.node_id:
             self._tell(f"{self.other_node_id} takes events only from a user: give --upstream-user")
@@ -222,7 +205,17 @@ class UpstreamSync(KeptCursors, ClientSync):
 
     def _under_our_id(self, entry: Entry) -> Entry:
         ms, origin, n = entry.created
-        return msgspec.structs.replace(entry, created=(ms, f"{self.node_id}:{origin}", n))
+        return msgspec.structs.replace(entry, created=(ms, self._here + origin, n))
+
+    def _check_sender(self, sender: str) -> None:
+        """What we wrote comes back from another client: a node of this mesh that is one there too."""
+        ours = self.node_id.partition(":")[2]
+        if self.is_strict and sender.endswith(f":{ours}") and not sender.startswith(f"{self.node_id}:"):
+            other = sender.split(":")[1]
+            self._tell(
+                f"{other} sends the events of this mesh to {self.other_node_id} too, where they are carried out twice: "
+                "start only one node with --upstream"
+            )
 
     def _marked(self, entry: Entry) -> Entry:
         extra = msgspec.json.decode(entry.extra) if entry.extra else {}
@@ -234,15 +227,18 @@ class UpstreamSync(KeptCursors, ClientSync):
         return bool(msgspec.json.decode(entry.extra).get(CAME_FROM) == self._place)
 
     def _on_control(self, event: dict[str, Any]) -> None:
-        self._answered(str(event.get("id")))
+        self._one_by_one.answered(str(event.get("id")))
         channel = self._asked.pop(str(event.get("id")), None)
         if event["type"] != f"{CONTROL}undo":
             return
         action, reason = event.get("action"), str(event.get("reason") or "it did not say why")[:MAX_SHOWN]
         kind = str(action.get("type"))[:MAX_SHOWN] if isinstance(action, dict) else "an event"
         whose = str(event.get("id")).partition(" ")[2].partition(" ")[0][:MAX_SHOWN]
-        what = f"the event {kind} of {whose.removeprefix(f'{self.node_id}:')}"
+        what = f"the event {kind} of {whose.removeprefix(self._here)}"
         self._tell(f"{self.other_node_id} refused {what if channel is None else f'the channel {channel}'}: {reason}")
+
+    def _on_silence_of(self, _logux_id: str) -> None:
+        self._tell(f"{self.other_node_id} does not say whether it has carried out an event: it is sent the next one")
 
     def _tell(self, sentence: str) -> None:
         if sentence not in self._told and len(self._told) < MAX_TOLD:

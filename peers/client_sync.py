@@ -53,6 +53,7 @@ class ClientSync(BaseSync):
 
     def on_connect(self) -> None:
         super().on_connect()
+        self.other_node_id = None  # it may be another one by now
         self._stated_other = self.other_synced
         self.send_connect()
         if self.lag > 0 and self.connected:

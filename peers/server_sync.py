@@ -66,12 +66,6 @@ class ServerSync(BaseSync):
         self.dialect = dialect_of(message.protocol, self.node_id)
         return super().decode(frame)
 
-    def on_authenticated(self) -> None:
-        # Unlike Logux 0.1, which leaves a gap, whoever knows more than we have is sent everything: it knew a log that was lost.
-        if self.stated is not None and self.stated > self.last_mark(self.log.published.state):
-            self.stated = 0
-        super().on_authenticated()
-
     def connected_message(self, protocol: Version, node_id: str, times: Any, options: Any) -> None:
         # Unlike Logux 0.1, an answer that nobody asked for lets nobody in.
         raise self.error("wrong-format", "`connected` from the end that dialled")

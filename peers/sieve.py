@@ -49,8 +49,6 @@ class Sieve:
         self._waiting: deque[tuple[Sequence[Entry], Callable[[list[Entry]], None]]] = deque()
         self.is_busy = False
         """Whether a callback has not answered yet."""
-        self.answers = 0
-        """How many callbacks made us wait and answered."""
         self._is_running = False
 
     def sift(self, entries: Sequence[Entry], on_sifted: Callable[[list[Entry]], None]) -> None:
@@ -104,7 +102,6 @@ class Sieve:
 
     def _on_answer(self, steps: Generator[Any, Any, Callable[[], None]], done: Later[Any]) -> None:
         self.is_busy = False
-        self.answers += 1
         answer = done.result()
         self._is_running = True
         try:

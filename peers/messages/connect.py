@@ -101,7 +101,7 @@ class ConnectMessages(SyncCore):
         def judged(done: Later[object]) -> None:
             if isinstance(done.exception, SyncError):
                 self.fail(done.exception)
-            elif done.exception is not None:
+            elif done.exception is not None:  # Unlike Logux 0.1, they get an answer
                 self.turn_away(self.error("wrong-credentials"))
                 raise done.exception
             elif done.result() is not True:

@@ -38,7 +38,10 @@ class PingMessages(SyncCore):
         self.on_other_sent(added)
 
     def sent_up_to(self) -> int:
-        """The highest number up to which everything was sent on this link, or deliberately left out."""
+        """The highest number up to which everything was sent on this link, or deliberately left out.
+
+        Unlike Logux 0.1, which says how far its log is, whether that was sent or waits for a filter.
+        """
         return 0
 
     def on_other_sent(self, added: int) -> None:

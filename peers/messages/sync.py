@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -101,7 +101,8 @@ class SyncMessages(SyncCore):
         self._is_woken = False
         self._said_ready = False
         self._heard_ready = False
-        self._undo_callback: Undo | None = None
+        self._undo_callbacks: dict[str, Undo] = {}
+        """What ends the link if the callback of that way does not answer."""
         self._undos.append(log.on("change", self._on_change))
         self.state = self.state_offline()
 
@@ -220,7 +221,6 @@ class SyncMessages(SyncCore):
         """Commit the entries of a message, then confirm it."""
         allowed = [entry for entry in entries if self.may_take(entry)]
         self._in_sieve.sift(allowed, lambda passed: self._offer(added, passed))
-        self._watch_callback()
 
     def may_take(self, _entry: Entry) -> bool:
         """Whether this end may bring this event; another is acknowledged and dropped. Called before any filter."""
@@ -251,7 +251,6 @@ class SyncMessages(SyncCore):
         if mark is not None and self._position == limit:
             walked = max(walked, mark)
         self._out_sieve.sift(due, lambda passed: self._on_sifted(passed, walked))
-        self._watch_callback()
 
     def _on_sifted(self, entries: list[Entry], walked: int) -> None:
         self._is_paging = False
@@ -342,8 +341,8 @@ class SyncMessages(SyncCore):
     def _sieves(self) -> tuple[Sieve, Sieve]:
         """New ones for each link: what an old one still waits for is not its business any more."""
         return (
-            Sieve(self.react, self._in_filter, self._in_map, between=self._fixed),
-            Sieve(self.react, self._out_filter, self._out_map),
+            Sieve(partial(self._react_in_time, "in"), self._in_filter, self._in_map, between=self._fixed),
+            Sieve(partial(self._react_in_time, "out"), self._out_filter, self._out_map),
         )
 
     def _fixed(self, entry: Entry) -> Entry | None:
@@ -353,33 +352,29 @@ class SyncMessages(SyncCore):
             self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {error}")
             return None
 
-    def _watch_callback(self) -> None:
-        """Bound the time that a callback takes."""
-        is_busy = self._in_sieve.is_busy or self._out_sieve.is_busy
-        if self._undo_callback is not None and not is_busy:
-            self._undo_callback()
-            self._undo_callback = None
-        elif self._undo_callback is None and is_busy and self.timeout is not None:
-            check = partial(self._check_callback, self._link, self._answers())
-            self._undo_callback = self.clock.call_later(CALLBACK_MS, self._turn(check))
+    def _react_in_time(self, way: str, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
+        """React to what a callback answers; end the link if it does not."""
+        if self.timeout is not None:
+            late = partial(self._on_no_answer, self._link)
+            self._undo_callbacks[way] = self.clock.call_later(CALLBACK_MS, self._turn(late))
 
-    def _answers(self) -> tuple[int | None, ...]:
-        return tuple(sieve.answers if sieve.is_busy else None for sieve in (self._in_sieve, self._out_sieve))
+        def answered(done: Later[Any]) -> None:
+            undo = self._undo_callbacks.pop(way, None)
+            if undo is not None:
+                undo()
+            reaction(done)
 
-    def _check_callback(self, link: int, answers: tuple[int | None, ...]) -> None:
-        if self._link != link:
-            return
-        self._undo_callback = None
-        if any(now is not None and now == before for now, before in zip(self._answers(), answers, strict=True)):
+        self.react(value, answered)
+
+    def _on_no_answer(self, link: int) -> None:
+        if self._link == link:
             self.fail(self.error("timeout", CALLBACK_MS))
-        else:
-            self._watch_callback()
 
     def _forget_link(self) -> None:
         super()._forget_link()
-        if self._undo_callback is not None:
-            self._undo_callback()
-            self._undo_callback = None
+        for undo in self._undo_callbacks.values():
+            undo()
+        self._undo_callbacks.clear()
 
     def _on_change(self) -> None:
         if not self._is_woken:  # one wake-up for any number of commits

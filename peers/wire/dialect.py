@@ -144,5 +144,5 @@ def encode_plain(message: Message) -> bytes:
 
 
 def wrong_format(frame: bytes) -> SyncError:
-    """The error for a frame that cannot be read; it shows no more of it than MAX_SHOWN characters."""
+    """The error for a frame that cannot be read. Unlike Logux 0.1, it shows no more of it than MAX_SHOWN characters."""
     return SyncError("wrong-format", frame[: 4 * MAX_SHOWN].decode(errors="replace")[:MAX_SHOWN])

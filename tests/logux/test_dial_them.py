@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 from js_peer import StartJs
-from our_end import KINDS, ODD_EVENTS, PROTOCOLS, Judge, OurEnd, Row, frozen, same, theirs
+from our_end import KINDS, ODD_EVENTS, PROTOCOLS, Judge, OurEnd, Row, same, theirs
 
 from peers.client_sync import ClientSync
 from peers.sync_error import SyncError
@@ -181,123 +179,6 @@ def test_shows_credentials_of_any_json_type(start_js: StartJs, kind: str, creden
         assert judge.shown == [(credentials, "server")]
 
 
-@each
-def test_loses_nothing_when_we_restart(start_js: StartJs, kind: str, tmp_path: Path) -> None:
-    server = start_js(kind, "server", node_id="server")
-    url = server.listen()
-    with OurEnd(path=tmp_path / "log.db") as first:
-        first.dial(url, protocol=PROTOCOLS[kind], **kept_cursors(first))
-        for _ in range(5):
-            first.add_many(100, "ours")
-            server.add_many(100, "theirs")
-    server.add_many(100, "theirs")
-
-    with OurEnd(path=tmp_path / "log.db") as second:
-        second.dial(url, protocol=PROTOCOLS[kind], **kept_cursors(second))
-        for round_number in range(5):
-            second.add_many(100, "ours")
-            if round_number:
-                server.add_many(100, "theirs")
-        second.wait_length(2_000)
-        server.wait(length=2_000)
-        second.wait_state("synchronized")
-
-        assert same(second.rows(kind), theirs(server.log()))
-        assert second.length == 2_000
-
-
-def kept_cursors(ours: OurEnd) -> dict[str, Any]:
-    """The options of a client that goes on where the last one stopped, and keeps where it is."""
-    synced, other_synced = ours.call(lambda: ours.log.cursors("server"))
-
-    def keep() -> None:
-        role = ours.role
-        ours.log.keep_cursors("server", role.synced, role.other_synced)
-
-    ours.on_synced = keep
-    return {"synced": synced, "other_synced": other_synced}
-
-
-@each
-def test_loses_nothing_when_the_server_restarts(start_js: StartJs, kind: str) -> None:
-    first = start_js(kind, "server", node_id="server")
-    url = first.listen()
-    with OurEnd() as ours:
-        ours.dial(url, protocol=PROTOCOLS[kind])
-        for _ in range(5):
-            ours.add_many(100, "ours")
-            first.add_many(100, "theirs")
-        if kind == "logux01":  # it would die of an acknowledgement that comes too late
-            ours.until(lambda: ours.role.lag == 0)
-        first.destroy()
-        saved = first.save()
-        first.quit()
-        ours.add_many(100, "ours")
-        # The ids of a 7 peer run ahead of its clock in a burst, and it forgets that when it restarts.
-        second = start_js(kind, "server", node_id="server", saved=saved, clock_shift=2_000)
-        second.listen(int(url.rpartition(":")[2]))
-        for round_number in range(5):
-            second.add_many(100, "theirs")
-            if round_number:
-                ours.add_many(100, "ours")
-        ours.wait_length(2_000)
-        second.wait(length=2_000)
-
-        assert same(ours.rows(kind), theirs(second.log()))
-        assert ours.length == 2_000
-
-
-@each
-@pytest.mark.parametrize("who", ["ours", "theirs"])
-def test_an_idle_link_holds(start_js: StartJs, kind: str, who: str) -> None:
-    pings = {"ping": 25, "timeout": 1_000}
-    server = start_js(kind, "server", node_id="server", **pings if who == "theirs" else {"timeout": 1_000})
-    url = server.listen()
-    with OurEnd() as ours:
-        ours.dial(url, protocol=PROTOCOLS[kind], **pings if who == "ours" else {"timeout": 1_000, "ping": None})
-        ours.wait_state("synchronized")
-        heard = "pong" if who == "ours" else "ping"
-        ours.until(lambda: len(ours.heard(heard)) >= 11)
-        server.add({"type": "after"})
-        ours.wait_length(1)
-
-        assert not ours.errors
-        assert len(ours.sent("connect")) == 1
-
-
-@each
-def test_notices_a_server_that_is_frozen(start_js: StartJs, kind: str) -> None:
-    server = start_js(kind, "server", node_id="server")
-    url = server.listen()
-    with OurEnd() as ours:
-        ours.dial(url, protocol=PROTOCOLS[kind], ping=50, timeout=200)
-        ours.wait_state("synchronized")
-
-        with frozen(server):
-            ours.add({"type": "meanwhile"})
-            ours.until(lambda: bool(ours.errors), timeout=2)
-            ours.until(lambda: not ours.role.connected)
-        server.wait(length=1)
-
-        assert ours.errors[0].type == "timeout"
-        assert not ours.errors[0].received
-
-
-@each
-def test_a_server_notices_that_we_are_frozen(start_js: StartJs, kind: str) -> None:
-    server = start_js(kind, "server", node_id="server", ping=50, timeout=200)
-    url = server.listen()
-    with OurEnd() as ours:
-        ours.dial(url, protocol=PROTOCOLS[kind])
-        ours.wait_state("synchronized")
-
-        ours.call(time.sleep, 0.4)
-        server.wait_event("error", type="timeout")
-        server.wait(connections=1)
-        server.add({"type": "after"})
-        ours.wait_length(1)
-
-
 @both
 def test_never_sends_back_what_came(start_js: StartJs, kind: str, protocol: Any) -> None:
     server = start_js(kind, "server", node_id="server")
@@ -431,23 +312,4 @@ def test_takes_the_odd_events_of_a_server(start_js: StartJs, kind: str) -> None:
         ours.wait_length(len(ODD_EVENTS) + 1)
 
         assert same(ours.rows(kind), theirs(server.log()))
-        assert not ours.errors
-
-
-@both
-def test_many_cuts_lose_and_double_nothing(start_js: StartJs, kind: str, protocol: Any) -> None:
-    server = start_js(kind, "server", node_id="server")
-    url = server.listen()
-    with OurEnd() as ours:
-        client = ours.dial(url, protocol=protocol, subprotocol="1.0.0" if kind == "logux01" else 1)
-        for _ in range(12):
-            ours.add_many(25, "ours")
-            server.add_many(25, "theirs")
-            ours.call(client.hang_up, "error")
-        ours.wait_length(600)
-        server.wait(length=600)
-        ours.wait_state("synchronized")
-
-        assert same(ours.rows(kind), theirs(server.log()))
-        assert ours.length == 600
         assert not ours.errors

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -249,6 +251,9 @@ def test_a_real_server_carries_out_events_of_nodes_and_of_their_clients(start_js
     server.wait(length=6)
 
     ids = {kind: created for created, kind in events_of(server)}
+    tags = {node_id.split(":")[2] for _, node_id, _ in ids.values()}
+    assert len(tags) == 1
+    here += f":{tags.pop()}"
     own = ids.pop("own")
     assert own[1] == f"{here}:{kitchen.node_id}"
     assert ids == {f"e{n}": (ms, f"{here}:{node_id}", count) for n, (ms, node_id, count) in enumerate(origins)}
@@ -366,6 +371,23 @@ def test_a_restarted_node_sends_nothing_twice_to_a_real_server(start_js: StartJs
     wait_synchronized(house.nodes["kitchen"])
 
     assert types_of(server) == sent
+
+
+def test_what_a_node_sends_again_after_a_crash_does_not_stop_a_real_server(start_js: StartJs, house: House) -> None:
+    server = strict(start_js, keep=True)
+    kitchen = house.start("kitchen", upstream=server.url, **STRICT)
+    add(kitchen, "milk", "bread")
+    server.wait(length=2)
+    wait_synchronized(kitchen)
+    home = kitchen.home
+    house.stop("kitchen")
+    with contextlib.closing(sqlite3.connect(home / "")) as store, store:  # as if it had not been written any more
+        assert store.execute("UPDATE cursors SET synced = 1 WHERE synced = 2").rowcount == 1
+
+    add(house.start("kitchen", upstream=server.url, **STRICT), "eggs")
+    server.wait(length=4)
+
+    assert types_of(server) == ["bread", "bread", "eggs", "milk"]
 
 
 @pytest.mark.parametrize("is_killed", [False, True])

@@ -151,9 +151,7 @@ def test_is_reached_by_a_further_name(house: House) -> None:
 # TLS
 
 
-def test_serves_the_page_and_clients_over_tls_only(
-    house: House, authority: trustme.CA, tmp_path: Path
-) -> None:
+def test_serves_the_page_and_clients_over_tls_only(house: House, authority: trustme.CA, tmp_path: Path) -> None:
     cert, key = pem_files(authority, tmp_path)
     node = house.start(clients_cert=cert, clients_key=str(key))
     trusting = ssl.create_default_context()
@@ -224,7 +222,7 @@ def test_a_port_that_is_taken_is_a_sentence_that_names_the_option(house: House) 
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
-        with pytest.raises(MeshError, match=f"listens on 127.0.0.1:{port} already: .* with --clients 127.0.0.1:PORT"):
+        with pytest.raises(MeshError, match=rf"listens on 127.0.0.1:{port} already: .* with --clients 127.0.0.1:PORT"):
             house.make(clients=f"127.0.0.1:{port}").start()
 
     assert house.start(clients=f"127.0.0.1:{port}").clients_port == port
@@ -232,7 +230,7 @@ def test_a_port_that_is_taken_is_a_sentence_that_names_the_option(house: House) 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:0", "nowhere.invalid:0"])
 def test_an_address_that_is_not_ours_is_a_sentence(house: House, address: str) -> None:
-    with pytest.raises(MeshError, match="cannot listen on .* choose another address with --clients"):
+    with pytest.raises(MeshError, match=r"cannot listen on .* choose another address with --clients"):
         house.make(clients=address).start()
 
 
@@ -249,7 +247,9 @@ def test_the_door_is_closed_with_the_node_and_opens_again(house: House) -> None:
     assert house.http("GET", "/")[0] == 200
 
 
-@pytest.mark.parametrize(("host", "is_in_clear"), [("127.0.0.1", False), ("[::1]", False), ("0.0.0.0", True), ("[::]", True)])
+@pytest.mark.parametrize(
+    ("host", "is_in_clear"), [("127.0.0.1", False), ("[::1]", False), ("0.0.0.0", True), ("[::]", True)]
+)
 def test_knows_whether_tokens_may_be_read_on_their_way(house: House, host: str, is_in_clear: bool) -> None:
     node = house.start(clients=f"{host}:0")
 

@@ -147,7 +147,9 @@ def test_a_session_that_fails_takes_no_other_along(house: House) -> None:
 def test_a_full_disk_ends_the_session_that_writes_and_loses_nothing(house: House) -> None:
     node = house.start()
     ada, bob = house.enter("ada"), house.enter("bob")
-    wait_until(lambda: [row["state"] for row in house.clients()] == ["synchronized"] * 2, "both have read their cursors")
+    wait_until(
+        lambda: [row["state"] for row in house.clients()] == ["synchronized"] * 2, "both have read their cursors"
+    )
     disk = node._supervisor._actor_weakref()._keeper._actor_weakref()._disk._disk  # type: ignore[union-attr]
     work = disk.run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from random import Random
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from mesh import options
-from mesh.upstream_sync import ANSWER_MS, CAME_FROM, FINISH_MS, KEEP_MS, MAX_TOLD, UpstreamSync
+from mesh.one_by_one import ANSWER_MS
+from mesh.upstream_sync import CAME_FROM, FINISH_MS, KEEP_MS, MAX_TOLD, UpstreamSync
 from peers.clock import ManualClock
 from peers.connections.local_pair import LocalPair
 from peers.created import HybridTimer
@@ -93,7 +95,23 @@ def test_sends_an_event_under_an_id_of_ours_that_ends_with_its_own() -> None:
 
     script.add("milk", created=(NOW_MS + 3, "ada:1", 7), reasons=["x"])
 
-    assert script.syncs == [["sync", 1, {"type": "milk"}, {"id": [3, f"{HERE}:ada:1", 7], "time": 3}]]
+    (sync,) = script.syncs
+    assert sync[:3] == ["sync", 1, {"type": "milk"}]
+    assert (sync[3]["id"][0], sync[3]["id"][2], sync[3]["time"]) == (3, 7, 3)
+    assert re.fullmatch(f"{HERE}:[0-9a-f]{{8}}:ada:1", sync[3]["id"][1])
+    assert sync[3].keys() == {"id", "time"}
+
+
+def test_sends_an_event_again_under_another_id() -> None:
+    script = Script()
+    script.add("milk")
+
+    script.local.left.disconnect("error")
+    script.local.left.connect()
+    script.greet()
+
+    assert script.sent == ["milk", "milk"]
+    assert script.syncs[0][3]["id"][1] != script.syncs[1][3]["id"][1]
 
 
 def test_sends_the_next_event_once_the_server_has_carried_out_the_one_before() -> None:
@@ -116,6 +134,7 @@ def test_does_not_wait_for_ever_for_an_answer() -> None:
     script.clock.advance(ANSWER_MS)
 
     assert script.sent == ["milk", "bread"]
+    assert script.refused == ["server:abc does not say whether it has carried out an event: it is sent the next one"]
 
 
 def test_confirms_what_waits_only_when_it_was_sent() -> None:
@@ -170,7 +189,7 @@ def test_drops_events_of_nodes_and_control_events(node_id: str) -> None:
     script = Script(node_id)
 
     script.bring({"type": "forged"}, "study~aaaaaaaa")
-    script.bring({"type": "back"}, "10:study~aaaaaaaa:ada:1")
+    script.bring({"type": "back"}, "10:study~aaaaaaaa:0123abcd:ada:1")
     script.bring({"type": "logux/processed", "id": "1 2 3"}, node_id)
     script.say("sync", 9, {"type": "x"}, {"id": [4, "study~b", 0], "time": 4}, {"type": "milk"}, {"id": 5, "time": 5})
 
@@ -241,6 +260,23 @@ def test_needs_a_user_at_a_server_that_has_users() -> None:
 
     assert script.errors == ["wrong-credentials"]
     assert script.refused == ["server:abc takes events only from a user: give --upstream-user"]
+
+
+def test_says_that_another_node_of_the_mesh_is_a_client_there_too() -> None:
+    script = Script()
+
+    for node_id in (
+        "10:study~aaaaaaaa:attic~aaaaaaaa",
+        f"{HERE}:kitchen~abcdefgh",
+        "10:study~aaaaaaaa:kitchen~abcdefgh",
+    ):
+        script.bring({"type": "milk"}, node_id)
+
+    assert script.refused == [
+        "study~a sends the events of this mesh to server:abc too, where they are carried out twice: "
+        "start only one node with --upstream"
+    ]
+    assert script.types == []
 
 
 # Where to go on

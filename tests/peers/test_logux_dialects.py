@@ -373,3 +373,15 @@ def test_what_json_cannot_say_is_a_mistake_of_the_caller(protocol: Any) -> None:
     ):
         with pytest.raises(ValueError, match="cannot be written as JSON"):
             ours.encode(message)
+
+
+@pytest.mark.parametrize(("time", "read"), [(5.5, 1_005), (-0.5, 999), (-1, 999)])
+@newer_dialects
+def test_a_time_with_a_fraction_is_rounded_down(protocol: Any, time: float, read: int) -> None:
+    _, ours = ends(protocol)
+    wire_id: Any = 0 if protocol == 5 else "0"
+
+    message = ours.decode(json.dumps(["sync", 1, {"type": "a"}, {"id": wire_id, "time": time}]).encode())
+
+    assert isinstance(message, Sync)
+    assert message.entries[0].time == read

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from random import Random
 from typing import Any
 
 import pytest
 from logux_pair import client, logux, names, newer_dialects, server
-from pair import NOW_MS, Stranger
+from pair import NOW_MS, Stranger, open_log
+
+from peers.client_sync import ClientSync
+from peers.clock import ManualClock
+from peers.connections.local_pair import LocalPair
+from peers.connections.reconnect import Reconnect
 
 WRONG_FORMAT = ["error", "wrong-format", '["connect",[0,1],"home",0]']
 
@@ -176,3 +183,23 @@ def test_a_client_that_knows_the_protocol_does_not_try_another() -> None:
 
     assert stranger.heard == [["connect", [0, 1], "home", 0]] * 2
     assert not stranger.connected
+
+
+def test_a_client_over_a_reconnect_tries_at_once_and_is_served_by_it_as_before() -> None:
+    clock, pair, heard = ManualClock(NOW_MS), LocalPair(), []
+    reconnect = Reconnect(pair.left, clock=clock, random=Random(1))
+    role = ClientSync("home", open_log("home", clock), reconnect, clock=clock, random=Random(1))
+    pair.right.on("message", lambda frame: heard.append(json.loads(frame)))
+    reconnect.connect()
+
+    pair.right.send(json.dumps(WRONG_FORMAT).encode())
+    pair.right.send(json.dumps(["connected", 5, "server", [NOW_MS, NOW_MS]]).encode())
+    tried, protocol = list(heard), role.protocol
+    pair.right.disconnect("lost")
+    clock.advance(1_500)
+
+    assert tried == [["connect", [0, 1], "home", 0], ["connect", 7, "home", 0]]
+    assert protocol == 5
+    assert heard[2:] == [["connect", 5, "home", 0]]
+    role.destroy()
+    assert clock.waiting == 0

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from logux_pair import Asked, event, every_dialect, logux, meet_again, met_client, met_server, newer_dialects, version
+from logux_pair import (
+    Asked,
+    event,
+    every_dialect,
+    logux,
+    meet_again,
+    met_client,
+    met_server,
+    newer_dialects,
+    version,
+)
 from pair import NOW_MS, HeldDisk, Stranger, open_log, sent_types, syncs
 
 from peers.client_sync import ClientSync
@@ -226,3 +236,16 @@ def test_a_commit_that_ends_after_its_link_holds_nothing_up_on_the_next(protocol
     assert [message for message in stranger.heard if message[0] == "synced"] == [["synced", 1]]
     assert stranger.log.types == ["a"]
     assert stranger.role.other_synced == 5
+
+
+@every_dialect
+def test_what_was_cleaned_holds_nothing_up(protocol: Any) -> None:
+    pair = logux(protocol)
+    pair.left.log.add({"type": "a"})
+    pair.left.log.add({"type": "b"}, {"created": (1, "left", 0)})
+    pair.left.log.change_meta((1, "left", 0), {"reasons": []})
+
+    pair.connect()
+
+    assert pair.right.log.types == ["a"]
+    assert (pair.left.lag, pair.left.state) == (0, "synchronized")

@@ -183,3 +183,13 @@ def test_a_server_has_the_same_states(protocol: Any) -> None:
     stranger.dialler.disconnect("bye")
 
     assert [*states, stranger.role.state] == ["synchronized", "sending", "synchronized", "disconnected"]
+
+
+def test_an_event_that_is_added_while_a_link_is_being_opened_leaves_it_connecting() -> None:
+    pair, states = logux(), []
+    pair.local.left.on("connecting", lambda: pair.left.log.add({"type": "a"}))
+    pair.left.on("state", lambda: states.append(pair.left.state))
+
+    pair.connect()
+
+    assert states == ["connecting", "sending", "synchronized"]

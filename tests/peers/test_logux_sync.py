@@ -268,3 +268,18 @@ def test_an_event_that_cannot_be_taken_is_confirmed_and_swallows_no_other() -> N
 
     assert stranger.heard == [["synced", 1], ["sync", 1, {"type": "ours"}, [NOW_MS, "home", 0]]]
     assert len(refused) == 1
+
+
+@every_dialect
+def test_a_message_without_events_is_not_confirmed_before_those_ahead_of_it(protocol: Any) -> None:
+    store = MemoryStore()
+    disk = HeldDisk(store)
+    stranger = met_server(protocol, store=store, disk=disk)
+    stranger.say("sync", 1, *event(protocol, 1)).say("sync", 2)
+    before = names(stranger.heard)
+
+    while disk.waiting:
+        disk.release()
+
+    assert "synced" not in before
+    assert stranger.heard[-2:] == [["synced", 1], ["synced", 2]]
