@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 TESTS = Path(__file__).parent
-TABLE: dict[str, dict[str, Any]] = tomllib.loads((TESTS / "logux_behaviours.toml").read_text())
+FILES = ("greeting", "events", "ends")
+TABLE: dict[str, dict[str, Any]] = {
+    number: row
+    for name in FILES
+    for number, row in tomllib.loads((TESTS / "logux_behaviours" / f"{name}.toml").read_text()).items()
+}
 LAST = 109
 KEYS = {"says", "tests", "ours", "left_out"}
 
