@@ -43,5 +43,6 @@ class InlineDisk:
         return Later.done(result)
 
     def close(self) -> Later[None]:
+        self._is_used = True
         self._store.close()
         return Later.done(None)

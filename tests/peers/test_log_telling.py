@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,6 +14,7 @@ from peers.disk import InlineDisk
 from peers.entry import Entry, encode_event
 from peers.log import Log
 from peers.stores.memory_store import MemoryStore
+from peers.stores.sqlite_store import SqliteStore
 from peers.stores.store import StoreError
 from peers.version_vector import VersionVector
 
@@ -184,17 +186,16 @@ def test_a_write_that_waits_while_the_epoch_is_renewed_is_relabelled_too(clock: 
 
 
 def test_opens_over_a_disk(clock: ManualClock) -> None:
-    store = MemoryStore()
-    store.open()
-
-    log = Log.open(InlineDisk(store), "home", clock=clock, random=Random(1)).get()
+    log = Log.open(InlineDisk(MemoryStore()), "home", clock=clock, random=Random(1)).get()
     meta = log.add({"type": "a"}).get()
 
     assert meta is not None and meta["created"] == (NOW_MS, "home", 0)
 
 
-def test_opening_over_a_bad_disk_fails(clock: ManualClock) -> None:
-    opened = Log.open(InlineDisk(MemoryStore()), "home", clock=clock, random=Random(1))
+def test_opening_over_a_bad_disk_fails(clock: ManualClock, tmp_path: Path) -> None:
+    (tmp_path / "log.sqlite").write_text("no log" * 100)
+
+    opened = Log.open(InlineDisk(SqliteStore(tmp_path / "log.sqlite")), "home", clock=clock, random=Random(1))
 
     assert isinstance(opened.exception, StoreError)
 
