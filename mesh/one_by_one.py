@@ -17,10 +17,16 @@ class OneByOne:
     """`push` what is to be sent under a name, and say which name was `answered`."""
 
     def __init__(
-        self, send: Callable[[Message], None], call_later: Callable[[float, Callable[[], None]], Undo]
+        self,
+        send: Callable[[Message], None],
+        call_later: Callable[[float, Callable[[], None]], Undo],
+        *,
+        on_silence: Callable[[str], None],
     ) -> None:
+        """`on_silence` is called with the name that was not answered, before the next message goes out."""
         self._send = send
         self._call_later = call_later
+        self._on_silence = on_silence
         self._waiting: deque[tuple[str, Message]] = deque()
         self._awaited: str | None = None
         self._undo: Undo | None = None

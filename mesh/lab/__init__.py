@@ -3,5 +3,6 @@
 from mesh.lab.cluster import Cluster, Violation
 from mesh.lab.room import Room
 from mesh.lab.scenario import Scenario, scenario
+from mesh.lab.topology import full, line, ring, star, two_lans
 
-__all__ = ["Cluster", "Room", "Scenario", "Violation", "scenario"]
+__all__ = ["Cluster", "Room", "Scenario", "Violation", "full", "line", "ring", "scenario", "star", "two_lans"]

@@ -21,6 +21,8 @@ class RoomClock:
         self._base_elapsed_ms = self.elapsed_ms()
         self._drift = drift
         self._is_stopped = False
+        self._late: list[Callable[[], None]] | None = None
+        """While the room is frozen: what was due."""
 
     def now_ms(self) -> int:
         return int(self._wall_ms())
@@ -29,7 +31,20 @@ class RoomClock:
         return self._loop.time() * 1000
 
     def call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
-        return self._loop.call_later(delay_ms / 1000, self._react, reaction).cancel
+        is_undone = False
+
+        def react() -> None:
+            if not is_undone:
+                reaction()
+
+        handle = self._loop.call_later(delay_ms / 1000, self._react, react)
+
+        def undo() -> None:
+            nonlocal is_undone
+            is_undone = True  # it may be among those that a frozen room has still to do
+            handle.cancel()
+
+        return undo
 
     def skew(self, ms: int) -> None:
         """Let the wall clock jump by `ms`, forward or back."""
@@ -40,6 +55,16 @@ class RoomClock:
         self._base_wall_ms, self._base_elapsed_ms = self._wall_ms(), self.elapsed_ms()
         self._drift = drift
 
+    def freeze(self) -> None:
+        """Let no timer fire until `thaw`."""
+        self._late = []
+
+    def thaw(self) -> None:
+        """Fire what was due meanwhile, in order."""
+        late, self._late = self._late or [], None
+        for reaction in late:
+            self._react(reaction)
+
     def stop(self) -> None:
         """The room crashed: no timer that was set by this clock fires any more. A restarted room gets a new clock."""
         self._is_stopped = True
@@ -48,5 +73,9 @@ class RoomClock:
         return self._base_wall_ms + (self.elapsed_ms() - self._base_elapsed_ms) * (1 + self._drift)
 
     def _react(self, reaction: Callable[[], None]) -> None:
-        if not self._is_stopped:
+        if self._is_stopped:
+            return
+        if self._late is not None:
+            self._late.append(reaction)
+        else:
             reaction()

@@ -10,6 +10,7 @@ from typing import Any
 from mesh.actions import Notice
 from mesh.lab.checker import convergence_faults, duplicate_faults, durability_faults, leak_faults, show_types
 from mesh.lab.discovery import SimAir
+from mesh.lab.faults import Faults
 from mesh.lab.network import SimNetwork
 from mesh.lab.room import Room
 from mesh.lab.virtual_loop import VirtualLoop
@@ -23,14 +24,14 @@ STEP_SECONDS = 60.0
 TRACE_LINES = 200_000
 """Lines of the trace that are kept to be shown; the hash covers all of them."""
 
-Links = Iterable[tuple[str, str]]
+Links = Iterable[tuple[str, str]] | Callable[[Sequence[str]], Iterable[tuple[str, str]]]
 
 
 class Violation(AssertionError):
     """The checker found a broken promise."""
 
 
-class Cluster:
+class Cluster(Faults):
     """Runs whole nodes in virtual time: only network, discovery, disks and clocks are simulated.
 
     One seed gives one story, byte for byte. Verbs take rooms or their names. Use it as a context manager: leaving it stops
@@ -81,10 +82,12 @@ class Cluster:
     ) -> tuple[Room, ...]:
         """Start new rooms, or stopped ones again; returns them in order.
 
-        `links` are pairs of names that dial each other by address; None: everybody may find everybody. `serve` and `dial`
-        are roles of your own, by the port that they are served at and the `room:port` that they dial.
+        `links` are pairs of names that dial each other by address, or a shape that makes them (`line`, `ring`, `star`,
+        `full`, `two_lans`); None: everybody may find everybody. `serve` and `dial` are roles of your own, by the port that
+        they are served at and the `room:port` that they dial.
         """
-        pairs = None if links is None else [tuple(pair) for pair in links]
+        made = links(names) if callable(links) else links
+        pairs = None if made is None else [tuple(pair) for pair in made]
         rooms = [self._room(name, pairs) for name in names]
         for room in rooms:
             room.serve, room.dial = serve or room.serve, dial or room.dial

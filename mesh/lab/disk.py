@@ -46,6 +46,8 @@ class SimDisk:
         self._closed: Later[None] | None = None
         self._is_open = False
         self._is_crashed = False
+        self.is_full = False
+        """Then whatever writes fails."""
 
     @property
     def waiting(self) -> int:
@@ -96,7 +98,11 @@ class SimDisk:
             self._store.open()
             self._is_open = True
         with self._store.transaction():
-            return [Later.done(work(self._store)) for work in works]
+            before = self._store.state
+            results = [Later.done(work(self._store)) for work in works]
+            if self.is_full and self._store.state != before:
+                raise StoreError("the simulated disk is full: free space on it, then try again")
+            return results
 
     def _run_alone(self, work: Callable[[Store], Any]) -> Later[Any]:
         try:

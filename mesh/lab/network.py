@@ -45,6 +45,7 @@ class SimNetwork:
         self._groups: dict[str, int] = {}
         self._cuts: set[tuple[str, str]] = set()
         self._holds: set[tuple[str, str]] = set()
+        self._frozen: set[str] = set()
         self._qualities: dict[tuple[str, str], Quality] = {}
         self._emitter = Emitter()
 
@@ -102,6 +103,16 @@ class SimNetwork:
         self._holds.discard((source, target))
         self._routes_changed()
 
+    def freeze(self, room: str) -> None:
+        """The room neither reads nor writes until `thaw`; what is sent to it waits."""
+        self._frozen.add(room)
+        self._routes_changed()
+
+    def thaw(self, room: str) -> None:
+        """The room goes on."""
+        self._frozen.discard(room)
+        self._routes_changed()
+
     def slow(
         self,
         source: str,
@@ -135,10 +146,10 @@ class SimNetwork:
 
     def holds(self, source: str, target: str) -> bool:
         """Whether what is sent now is late."""
-        return (source, target) in self._holds
+        return (source, target) in self._holds or source in self._frozen or target in self._frozen
 
     def may_pass(self, source: str, target: str) -> bool:
-        return self.lets_through(source, target) and (source, target) not in self._holds
+        return self.lets_through(source, target) and not self.holds(source, target)
 
     def quality(self, source: str, target: str) -> Quality:
         return self._qualities.get((source, target), _GOOD)

@@ -84,6 +84,9 @@ class Room:
         self._kept: KeptLog | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._disk: SimDisk | None = None
+        self._is_disk_full = False
+        self._frozen: list[Callable[[], None]] | None = None
+        """While it is frozen: the turns of its actors that are due."""
         self.clock = RoomClock(loop)
         self.runtime = Runtime(loop)
 
@@ -127,8 +130,9 @@ class Room:
         self._lives += 1
         random = Random(f"{self._seed} {self.name} {self._lives}")
         loop = self._loop
-        self.runtime = Runtime(loop, schedule=loop.schedule_drain, messages_per_turn=1)
+        self.runtime = Runtime(loop, schedule=self._schedule, messages_per_turn=1)
         self._disk = SimDisk(loop, random, self.store)
+        self._disk.is_full = self._is_disk_full
         self._kept = KeptLog()
         edges = Edges(
             runtime=self.runtime,
@@ -177,6 +181,8 @@ class Room:
         """Cut its power: no goodbye, and what was not committed is lost."""
         self.is_running = False
         self.peers.clear()
+        self._frozen = None
+        self._network.thaw(self.name)
         self._network.drop_room(self.name)
         self._air.drop_room(self.name)
         self.clock.stop()
@@ -184,6 +190,34 @@ class Room:
             self._disk.crash()
         abandon_actors(self.runtime)
         self.clock = RoomClock(self._loop)
+
+    def freeze(self) -> None:
+        """Its process stops where it is. See Cluster.freeze."""
+        if self._frozen is None:
+            self._frozen = []
+            self.clock.freeze()
+
+    def thaw(self) -> None:
+        """Its process goes on."""
+        due, self._frozen = self._frozen or [], None
+        for drain in due:
+            self._loop.schedule_drain(drain)
+        self.clock.thaw()
+
+    def fill_disk(self, is_full: bool) -> None:
+        """Its disk takes nothing more, or takes again."""
+        self._is_disk_full = is_full
+        if self._disk is not None:
+            self._disk.is_full = is_full
+
+    def restore(self, store: MemoryStore) -> None:
+        """Put another disk in. What was acknowledged after the backup may be on other disks, or nowhere."""
+        if self.is_running:
+            raise ValueError(f"{self.name} runs: stop it before its disk is restored")
+        self.store = store
+        self.store.open()
+        held = {entry.created for entry in self.entries}
+        self.acknowledged = {created: None for created in self.acknowledged if created in held}
 
     def wipe(self) -> None:
         """Lose the whole home, the key too: it will return as a new node."""
@@ -222,6 +256,12 @@ class Room:
         doors = [Door(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
         lines = [Line(f"the line to {to}", to, network, role) for to, role in self.dial.items()]
         return Outside(tuple(doors), tuple(lines))
+
+    def _schedule(self, drain: Callable[[], None]) -> None:
+        if self._frozen is None:
+            self._loop.schedule_drain(drain)
+        else:
+            self._frozen.append(drain)
 
     def _on_added(self, done: Later[Meta | None]) -> None:
         if done.exception is None and (meta := done.result()) is not None:

@@ -381,7 +381,7 @@ def test_what_a_node_sends_again_after_a_crash_does_not_stop_a_real_server(start
     wait_synchronized(kitchen)
     home = kitchen.home
     house.stop("kitchen")
-    with contextlib.closing(sqlite3.connect(home / "")) as store, store:  # as if it had not been written any more
+    with contextlib.closing(sqlite3.connect(home / "log.sqlite")) as store, store:  # as if it had not been written
         assert store.execute("UPDATE cursors SET synced = 1 WHERE synced = 2").rowcount == 1
 
     add(house.start("kitchen", upstream=server.url, **STRICT), "eggs")

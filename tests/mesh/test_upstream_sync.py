@@ -265,18 +265,26 @@ def test_needs_a_user_at_a_server_that_has_users() -> None:
 def test_says_that_another_node_of_the_mesh_is_a_client_there_too() -> None:
     script = Script()
 
-    for node_id in (
-        "10:study~aaaaaaaa:attic~aaaaaaaa",
-        f"{HERE}:kitchen~abcdefgh",
-        "10:study~aaaaaaaa:kitchen~abcdefgh",
-    ):
-        script.bring({"type": "milk"}, node_id)
+    for sender in ("study~a:1:attic~a", "kitchen~abcdefgh:1:kitchen~abcdefgh", "study~a:1:kitchen~abcdefgh"):
+        script.bring({"type": "milk"}, f"10:{sender}")
 
     assert script.refused == [
         "study~a sends the events of this mesh to server:abc too, where they are carried out twice: "
         "start only one node with --upstream"
     ]
     assert script.types == []
+
+
+def test_does_not_say_who_refused_it_while_that_is_not_known() -> None:
+    script = Script()
+    errors: list[str] = []
+    script.role.catch(lambda error: errors.append(str(error)))
+
+    script.local.left.disconnect("error")
+    script.local.left.connect()
+    script.say("error", "wrong-credentials")
+
+    assert errors == ["the other end sent wrong-credentials (Wrong credentials)"]
 
 
 # Where to go on
