@@ -67,8 +67,12 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
 
     def resume_from(self) -> int:
         """The mark in our log after which they may lack something; 0 if the one that is known is not of this log."""
-        mark = self.synced if self.stated is None else self.stated
-        return mark if mark <= self.last_mark(self.log.published.state) else 0
+        last = self.last_mark(self.log.published.state)
+        if self.stated is None:
+            return self.synced if self.synced <= last else 0
+        if self.stated > last:
+            self.stated = 0  # our log was lost: they may have to bring even what they wrote themselves
+        return self.stated
 
     def dispatch(self, message: Message) -> None:
         name = name_of(message)

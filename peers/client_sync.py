@@ -44,6 +44,7 @@ class ClientSync(BaseSync):
         self.resends = resends
         self._probes = list(PROBES) if protocol is None else []
         """What may still be tried; empty once it is known what the server speaks."""
+        self._was_found_out = False
         self._redials = False
         self._stated_other = 0
         self._cursors_of: str | None = None
@@ -76,6 +77,11 @@ class ClientSync(BaseSync):
             del self._probes[0]  # it does not speak this
             self._protocol = self._probes[0]
             self._redial()
+        elif type == "wrong-format" and self._was_found_out and not self.authenticated:
+            self._was_found_out = False  # it spoke this the last time: the server was replaced by another release
+            self._probes = list(PROBES)
+            self._protocol = self._probes[0]
+            self._redial()
         else:
             super().error_message(type, options)
 
@@ -88,6 +94,7 @@ class ClientSync(BaseSync):
                 self.connection.connect()
 
     def on_authenticated(self) -> None:
+        self._was_found_out = self._was_found_out or bool(self._probes)
         self._probes = []
         before, self._cursors_of = self._cursors_of, self.other_node_id
         if before not in (None, self.other_node_id):

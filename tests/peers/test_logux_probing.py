@@ -174,15 +174,17 @@ def test_a_wrong_frame_before_the_greeting_decides_nothing() -> None:
     assert names(stranger.heard) == ["error", "connected", "ready"]
 
 
-def test_a_client_that_knows_the_protocol_does_not_try_another() -> None:
+def test_a_client_whose_server_was_replaced_by_another_release_finds_out_again() -> None:
     stranger = client(None).say("connected", [0, 1], "server", [NOW_MS, NOW_MS])
     stranger.dialler.disconnect("lost")
     stranger.dialler.connect()
 
-    stranger.say(*WRONG_FORMAT)
+    for _ in range(3):
+        stranger.say(*WRONG_FORMAT)
 
-    assert stranger.heard == [["connect", [0, 1], "home", 0]] * 2
-    assert not stranger.connected
+    assert [message[1] for message in stranger.heard] == [[0, 1], [0, 1], [0, 1], 7]
+    assert not stranger.connected  # it speaks nothing that we know
+    assert [error.type for error in stranger.errors] == ["wrong-format"]
 
 
 def test_a_client_over_a_reconnect_tries_at_once_and_is_served_by_it_as_before() -> None:
