@@ -14,7 +14,7 @@ from mesh.outside import Door, Line
 from mesh.refusals import unreachable_sentence
 from peers.base_sync import BaseSync
 from peers.connections.connection import Connection
-from peers.connections.reconnect import Reconnect
+from peers.connections.reconnect import KEEPS_TRYING, Reconnect
 from peers.later import Later
 from peers.sync_error import SyncError
 
@@ -53,7 +53,7 @@ class RoleActor(RequestActor):
         self._role: BaseSync | None = None
         self._farewell = ""
         self._noted = ""
-        self._was_open = False
+        self._was_open = self._was_met = False
 
     def on_start(self) -> None:
         self.defer(self._begin)  # what is raised in on_start itself reaches no hook of Pykka
@@ -156,6 +156,7 @@ class RoleActor(RequestActor):
     def _on_authenticated(self) -> None:
         assert self._role is not None
         self._noted = ""
+        self._was_met = True
         if isinstance(self._connection, Reconnect):
             self._connection.reset()
         self._tell(Met(self._key, self._role.other_node_id or ""))
@@ -183,9 +184,10 @@ class RoleActor(RequestActor):
             self.stop()
             return
         self._tell(Closed(self._key, reason))
-        if not self._was_open and reason:
-            self._note(unreachable_sentence(self._place.url, reason))
-        self._was_open = False
+        if reason and not (self._was_met or self._is_refused or reason in KEEPS_TRYING):
+            why = f"it hung up before it let us in ({reason})" if self._was_open else reason
+            self._note(unreachable_sentence(self._place.url, why))
+        self._was_open = self._was_met = False
 
     def _end(self, reason: str) -> None:
         if self._role is not None:

@@ -65,6 +65,10 @@ class RoomClock:
         for reaction in late:
             self._react(reaction)
 
+    def next_life(self) -> RoomClock:
+        """A clock that goes on as this one would: what the machine shows is the same after its power was cut."""
+        return RoomClock(self._loop, offset_ms=round(self._wall_ms() - EPOCH_MS - self.elapsed_ms()), drift=self._drift)
+
     def stop(self) -> None:
         """The room crashed: no timer that was set by this clock fires any more. A restarted room gets a new clock."""
         self._is_stopped = True

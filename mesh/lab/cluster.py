@@ -9,9 +9,10 @@ from typing import Any
 
 from mesh.actions import Notice
 from mesh.lab.checker import convergence_faults, duplicate_faults, durability_faults, leak_faults, show_types
+from mesh.lab.client import Client
 from mesh.lab.discovery import SimAir
-from mesh.lab.faults import Faults
-from mesh.lab.network import SimNetwork
+from mesh.lab.faults import Faults, Place
+from mesh.lab.network import Dial, SimNetwork
 from mesh.lab.room import Room
 from mesh.lab.virtual_loop import VirtualLoop
 from mesh.outside import MakeRole
@@ -21,6 +22,8 @@ SETTLE_SECONDS = 180.0
 """Virtual seconds within which all who can talk must agree: two requery intervals and a dial at the cap."""
 STEP_SECONDS = 60.0
 """Virtual seconds that starting or stopping a room may take."""
+SHOWN_ROOMS = 8
+"""A beat counts the events of each room in a house of up to so many."""
 TRACE_LINES = 200_000
 """Lines of the trace that are kept to be shown; the hash covers all of them."""
 
@@ -44,11 +47,11 @@ class Cluster(Faults):
         self.loop = VirtualLoop(seed)
         self.trace: list[str] = []
         self.rooms: dict[str, Room] = {}
+        self.clients: dict[str, Client] = {}
         self._digest = sha256()
         self._on_line = on_line
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=self._trace if traces else None)
         self._air = SimAir(self.loop, Random(f"{seed} air"), self._network)
-        self._has_walls = False
 
     def __enter__(self) -> Cluster:
         return self
@@ -73,6 +76,11 @@ class Cluster(Faults):
         """Virtual time since the beginning."""
         return self.loop.time()
 
+    @property
+    def dials(self) -> Sequence[Dial]:
+        """Every attempt to open a connection, in order; of a great many the last ones."""
+        return self._network.dials
+
     def start(
         self,
         *names: str,
@@ -93,6 +101,18 @@ class Cluster(Faults):
             room.serve, room.dial = serve or room.serve, dial or room.dial
         self._wait_all([room.begin() for room in rooms], f"start {', '.join(names)}")
         return tuple(rooms)
+
+    def client(self, name: str, *, to: str, protocol: int | Sequence[int] | None = None, **options: Any) -> Client:
+        """A Logux client that dials `to`, a `room:port` where `serve=` put a role for it, again after each loss.
+
+        `protocol` is (0, 1), 5 or 7; None finds out what is spoken there. `options` are those of ClientSync.
+        """
+        if name in self.rooms or name in self.clients:
+            raise ValueError(f"there is a {name} already: choose another name")
+        client = Client(name, self.seed, self.loop, self._network, to=to, protocol=protocol, **options)
+        self.clients[name] = client
+        self._wait_all([client.begin()], f"client {name} of {to}")
+        return client
 
     def stop(self, *rooms: Room | str) -> None:
         """Stop nodes as their operator would: they say goodbye."""
@@ -118,16 +138,14 @@ class Cluster(Faults):
         for room in map(self._find, rooms):
             room.wipe()
 
-    def partition(self, *groups: Sequence[Room | str]) -> None:
-        """Build a wall between groups of rooms, or names of rooms that start later; a room in none sees all sides."""
-        names = [[room if isinstance(room, str) else room.name for room in group] for group in groups]
-        self._has_walls = True
+    def partition(self, *groups: Sequence[Place]) -> None:
+        """Build a wall between groups of rooms and clients, or names of those that come later; who is in none sees all."""
+        names = [[place if isinstance(place, str) else place.name for place in group] for group in groups]
         self._network.partition(names)
         self._say(f"partition {' | '.join(' '.join(group) for group in names)}")
 
     def heal(self) -> None:
         """Tear all walls down."""
-        self._has_walls = False
         self._network.heal()
         self._say("heal")
 
@@ -138,10 +156,9 @@ class Cluster(Faults):
     def settle(self, sentence: str, *, limit_seconds: float = SETTLE_SECONDS) -> None:
         """Run until all who can talk have met and hold the same, and tell the beat. Raises Violation after `limit_seconds`."""
         agreed = self.loop.run_until(self._is_settled, limit_seconds)
-        counts = "  ".join(f"{room.name} {room.store.state.events}" for room in self.rooms.values())
         if not agreed:
             raise Violation(f"{sentence}: no agreement within {limit_seconds:.0f} s: {self._what_each_saw()}")
-        self._say(f"{sentence}  {counts}", is_beat=True)
+        self._say(f"{sentence}  {self._counts()}", is_beat=True)
 
     def assert_converged(self, types: Sequence[str] | None = None) -> None:
         """All running rooms show the same events in the same order; `types`, if given, is that order. Raises Violation."""
@@ -159,9 +176,10 @@ class Cluster(Faults):
     def end(self) -> None:
         """Stop everything and let the checker judge. Raises Violation."""
         rooms = tuple(self.rooms.values())
-        if not self._has_walls:
+        if self._network.is_whole:
             self.loop.run_until(self._is_settled, SETTLE_SECONDS)
             self._judge(convergence_faults([room for room in rooms if room.is_running]))
+        self._hang_up()
         self.stop(*[room for room in rooms if room.is_running])
         self._judge(durability_faults(rooms) + duplicate_faults(rooms) + leak_faults(rooms))
         left = self.loop.finish()
@@ -171,6 +189,7 @@ class Cluster(Faults):
 
     def _abandon(self) -> None:
         """The story failed: free everything without another word."""
+        self._hang_up()
         for room in self.rooms.values():
             if room.is_running:
                 room.crash()
@@ -185,7 +204,21 @@ class Cluster(Faults):
         running = [room for room in self.rooms.values() if room.is_running]
         if any(room.waiting for room in running):
             return False
-        return all(self._agree(group) for group in self._groups(running))
+        return all(self._agree(group) for group in self._groups(running)) and self._are_clients_settled()
+
+    def _are_clients_settled(self) -> bool:
+        """Whether each that can talk to its room is quiet and holds what that room holds."""
+        for client in self.clients.values():
+            room = self.rooms[client.to]
+            if not room.is_running or not self._network.is_open(client.name, room.name):
+                continue
+            if not client.is_quiet or client.store.state.events != room.store.state.events:
+                return False
+        return True
+
+    def _hang_up(self) -> None:
+        for client in self.clients.values():
+            client.end()
 
     def _agree(self, group: list[Room]) -> bool:
         first, *others = [room.store.state for room in group]
@@ -213,7 +246,7 @@ class Cluster(Faults):
     def _can_talk(self, one: Room, other: Room) -> bool:
         if one.links is not None and other.links is not None and other.name not in one.links:
             return False
-        return self._network.may_pass(one.name, other.name) and self._network.may_pass(other.name, one.name)
+        return self._network.is_open(one.name, other.name)
 
     def _room(self, name: str, pairs: list[tuple[str, ...]] | None) -> Room:
         room = self.rooms.get(name)
@@ -240,8 +273,21 @@ class Cluster(Faults):
         for later in laters:
             later.result()
 
+    def _counts(self) -> str:
+        """How many events everybody holds."""
+        holders = [*self.rooms.values(), *self.clients.values()]
+        if len(holders) <= SHOWN_ROOMS:
+            return "  ".join(f"{holder.name} {holder.store.state.events}" for holder in holders)
+        least, most = (choose(holder.store.state.events for holder in holders) for choose in (min, max))
+        return f"{len(holders)} hold {least} each" if least == most else f"{len(holders)} hold {least} to {most}"
+
+    def what_each_saw(self) -> list[str]:
+        """A sentence for every room and client: the types of what it holds, in order."""
+        holders = [*self.rooms.values(), *self.clients.values()]
+        return [f"{holder.name} saw {show_types(holder.types)}" for holder in holders]
+
     def _what_each_saw(self) -> str:
-        return "; ".join(f"{room.name} saw {show_types(room.types)}" for room in self.rooms.values())
+        return "; ".join(self.what_each_saw())
 
     def _on_notice(self, room: Room, notice: Notice) -> None:
         room.note(notice)

@@ -6,6 +6,7 @@ from copy import deepcopy
 from random import Random
 
 from mesh.discovery.discovery import Sighting
+from mesh.lab.client import Client
 from mesh.lab.discovery import SimAir
 from mesh.lab.network import SimNetwork
 from mesh.lab.room import PORT, Room
@@ -16,12 +17,14 @@ from peers.stores.memory_store import MemoryStore
 RESET_SECONDS = 20.0
 """On a flaky way connections break after about this long, on average."""
 
+Place = Room | Client | str
+"""Whoever stands at an end of a way: a room, a client, or the name of one."""
 Snapshot = MemoryStore
 """A copy of a room's disk."""
 
 
 class Faults:
-    """What a Cluster can do to single ways and rooms. Rooms are given themselves or by name."""
+    """What a Cluster can do to single ways and rooms. Rooms and clients are given themselves or by name."""
 
     seed: int
     loop: VirtualLoop
@@ -36,25 +39,25 @@ class Faults:
 
     # Ways
 
-    def cut(self, one: Room | str, other: Room | str) -> None:
+    def cut(self, one: Place, other: Place) -> None:
         """Nothing that `one` sends reaches `other`, until `heal`; the way back stays open."""
         self._network.cut(_name(one), _name(other))
         self._say(f"cut {_name(one)} > {_name(other)}")
 
-    def hold(self, one: Room | str, other: Room | str) -> None:
+    def hold(self, one: Place, other: Place) -> None:
         """What `one` sends to `other` is late, until `release`."""
         self._network.hold(_name(one), _name(other))
         self._say(f"hold {_name(one)} > {_name(other)}")
 
-    def release(self, one: Room | str, other: Room | str) -> None:
+    def release(self, one: Place, other: Place) -> None:
         """Let go what a `hold` held."""
         self._network.release(_name(one), _name(other))
         self._say(f"release {_name(one)} > {_name(other)}")
 
     def slow(
         self,
-        one: Room | str,
-        other: Room | str,
+        one: Place,
+        other: Place,
         *,
         latency_ms: tuple[float, float] = LATENCY_MS,
         bytes_per_second: float | None = None,
@@ -65,12 +68,12 @@ class Faults:
             self._network.slow(source, target, latency_ms=latency_ms, bytes_per_second=bytes_per_second, loss=loss)
         self._say(f"slow {_name(one)} - {_name(other)}")
 
-    def reset(self, one: Room | str, other: Room | str) -> None:
+    def reset(self, one: Place, other: Place) -> None:
         """Break the connections between two rooms; both ends learn of it at once."""
         self._network.reset(_name(one), _name(other))
         self._say(f"reset {_name(one)} - {_name(other)}")
 
-    def flaky(self, one: Room | str, other: Room | str, *, seconds: float, loss: float = 0.1) -> None:
+    def flaky(self, one: Place, other: Place, *, seconds: float, loss: float = 0.1) -> None:
         """For a while lose a share of what two rooms send each other, and break their connections now and then."""
         random = Random(f"{self.seed} flaky {_name(one)} {_name(other)} {self.loop.time()}")
         end = self.loop.time() + seconds
@@ -140,5 +143,5 @@ class Faults:
         self._say(f"forge a sighting of {node_id} at {_name(at)} for {_name(room)}")
 
 
-def _name(room: Room | str) -> str:
-    return room if isinstance(room, str) else room.name
+def _name(place: Place) -> str:
+    return place if isinstance(place, str) else place.name

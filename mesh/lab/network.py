@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -22,8 +24,20 @@ TRACE_CHARACTERS = 80
 OWN_HOSTS = frozenset({"", "0.0.0.0", "::", "127.0.0.1", "::1", "localhost"})
 """Names of a room for itself, besides its own."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+KEPT_DIALS = 100_000
+"""Attempts to open a connection that are remembered; the oldest ones go."""
 
 Trace = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """One attempt to open a connection."""
+
+    seconds: float
+    """When, in virtual time."""
+    source: str
+    target: str
 
 
 class SimNetwork:
@@ -39,6 +53,8 @@ class SimNetwork:
         self.random = random
         self.on_trace = on_trace
         """Gets a line for each frame read, and each connection opened or ended: the same lines for the same seeds."""
+        self.dials: deque[Dial] = deque(maxlen=KEPT_DIALS)
+        """Whoever has dialled whom, in order."""
         self._doors: dict[str, Door] = {}
         self._free_ports: dict[str, int] = {}
         self._wires: dict[Wire, None] = {}
@@ -144,12 +160,21 @@ class SimNetwork:
             return False
         return (source, target) not in self._cuts
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether no wall, cut, hold or frozen room is in the way of anybody."""
+        return not (self._groups or self._cuts or self._holds or self._frozen)
+
     def holds(self, source: str, target: str) -> bool:
         """Whether what is sent now is late."""
         return (source, target) in self._holds or source in self._frozen or target in self._frozen
 
     def may_pass(self, source: str, target: str) -> bool:
         return self.lets_through(source, target) and not self.holds(source, target)
+
+    def is_open(self, one: str, other: str) -> bool:
+        """Whether what either sends reaches the other now."""
+        return self.may_pass(one, other) and self.may_pass(other, one)
 
     def quality(self, source: str, target: str) -> Quality:
         return self._qualities.get((source, target), _GOOD)
@@ -239,6 +264,7 @@ class Door:
 
     def channel_to(self, connection: SimConnection) -> Channel:
         """A new channel of a connection that is to be dialled."""
+        self._network.dials.append(Dial(self.loop.time(), self.room, connection.room))
         reception = Reception(self._network, lambda: channel)
         out = self._network.wire(self.room, connection.room, reception)
         channel = Channel(connection, self, out)

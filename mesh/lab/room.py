@@ -189,7 +189,7 @@ class Room:
         if self._disk is not None:
             self._disk.crash()
         abandon_actors(self.runtime)
-        self.clock = RoomClock(self._loop)
+        self.clock = self.clock.next_life()
 
     def freeze(self) -> None:
         """Its process stops where it is. See Cluster.freeze."""

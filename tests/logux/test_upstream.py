@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pykka
 import pytest
 from js_peer import JsPeer, StartJs
 from our_end import KINDS, Row, same, shown_as, theirs
+from websockets.sync.server import ServerConnection, serve
 
 from mesh.node import Node
 
@@ -499,3 +502,24 @@ def test_a_wrong_subprotocol_is_told(start_js: StartJs, house: House) -> None:
     house.start("kitchen", upstream=server.url, upstream_user="10", upstream_token="secret")
 
     wait_until(lambda: house.told("check --upstream-subprotocol"), lambda: house.notices)
+
+
+def test_a_server_that_hangs_up_at_once_is_dialled_less_and_less_often(house: House) -> None:
+    dials: list[float] = []
+
+    def hang_up(wire: ServerConnection) -> None:
+        dials.append(time.monotonic())
+        wire.close()
+
+    with serve(hang_up, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        house.start("kitchen", upstream=f"ws://127.0.0.1:{server.socket.getsockname()[1]}")
+        wait_until(lambda: len(dials) == 4, lambda: dials)
+        house.stop("kitchen")
+        server.shutdown()
+        thread.join()
+
+    first, second, third = (later - before for before, later in itertools.pairwise(dials))
+    assert first < second < third
+    assert len(house.told("it hung up before it let us in")) == 1

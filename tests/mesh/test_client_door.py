@@ -31,28 +31,24 @@ def test_lets_in_who_has_a_token(house: House, protocol: Any) -> None:
 
 
 @in_each_dialect
-@pytest.mark.parametrize("token", ["guess", None, "", 5, {"a": 1}, "x" * 10_000])
-def test_turns_away_who_has_no_right_token(house: House, protocol: Any, token: Any) -> None:
+def test_turns_away_who_has_no_right_token(house: House, protocol: Any) -> None:
     house.start()
 
-    client = house.dial("ada:tab", protocol)
-
-    assert client.greet(token) == ["error", "wrong-credentials"]
-    assert client.end() == []
+    for token in ("guess", None, "", 5, {"a": 1}, "x" * 10_000):
+        client = house.dial("ada:tab", protocol)
+        assert client.greet(token) == ["error", "wrong-credentials"]
+        assert client.end() == []
 
 
 @in_each_dialect
-@pytest.mark.parametrize(
-    "node_id", ["", "carol", "bob:x", "ada x", "server", "server:x", "kitchen~aaaaaaaa", "ada\x00"]
-)
-def test_turns_away_who_is_not_the_user_of_the_token(house: House, protocol: Any, node_id: str) -> None:
+def test_turns_away_who_is_not_the_user_of_the_token(house: House, protocol: Any) -> None:
     house.start()
-    client = house.dial(node_id, protocol)
 
-    name, type, *_ = client.greet(house.token("ada"))
-
-    assert (name, type in ("wrong-credentials", "wrong-format")) == ("error", True)
-    assert client.end() == []
+    for node_id in ("", "carol", "bob:x", "ada x", "server", "server:x", "kitchen~aaaaaaaa", "ada\x00"):
+        client = house.dial(node_id, protocol)
+        answer = client.greet(house.token("ada"))
+        assert answer[:2] in (["error", "wrong-credentials"], ["error", "wrong-format"]), node_id
+        assert client.end() == []
 
 
 @in_each_dialect
@@ -130,14 +126,13 @@ def test_keeps_what_a_user_writes(house: House, protocol: Any) -> None:
 
 
 @in_each_dialect
-@pytest.mark.parametrize("by", ["bob", "bob:tab", "server", "adam", "ada x", "ada~aaaaaaaa", "NODE"])
-def test_confirms_and_drops_what_another_created(house: House, protocol: Any, by: str) -> None:
+def test_confirms_and_drops_what_another_created(house: House, protocol: Any) -> None:
     node = house.start()
     client = house.enter("ada:tab", protocol)
 
-    confirmed = client.add(7, "forged", by=node.node_id if by == "NODE" else by)
+    for added, by in enumerate(("bob", "bob:tab", "server", "adam", "ada x", "ada~aaaaaaaa", node.node_id), 1):
+        assert client.add(added, "forged", by=by) == ["synced", added]
 
-    assert confirmed == ["synced", 7]
     assert client.add(8, "own") == ["synced", 8]
     assert types(node) == ["own"]
 
@@ -296,17 +291,16 @@ def test_a_page_that_says_so_goes_on_where_it_wants(house: House) -> None:
     assert house.enter("ada:page", 5, 3, since=3).take(2) == ["e3", "e4"]
 
 
-@pytest.mark.parametrize("since", [2, "3", None, True, 3.5, [3], 10**30])
-def test_a_header_that_says_something_else_means_nothing(house: House, since: Any) -> None:
+def test_a_header_that_says_something_else_means_nothing(house: House) -> None:
     node = house.start()
     for n in range(5):
         node.log.add({"type": f"e{n}"}).get(5)
-    client = house.dial("ada:page")
 
-    client.send("headers", {"since": since})
-    client.greet(house.token("ada"), 3)
-
-    assert client.take(5)[0] == "e0"
+    for n, since in enumerate((2, "3", None, True, 3.5, [3], 10**30)):
+        client = house.dial(f"ada:{n}")
+        client.send("headers", {"since": since})
+        client.greet(house.token("ada"), 3)
+        assert client.take(5)[0] == "e0", since
 
 
 def test_a_page_that_is_ahead_of_the_log_gets_everything(house: House) -> None:
@@ -330,22 +324,16 @@ def test_a_stranger_sends_no_large_frame(house: House, protocol: Any) -> None:
     assert house.enter("ada", protocol)
 
 
-@in_each_dialect
-def test_takes_fifty_thousand_events_in_one_frame(house: House, protocol: Any) -> None:
+def test_takes_fifty_thousand_events_in_one_frame(house: House) -> None:
     node = house.start()
-    client = house.enter("ada", protocol)
-    base = now_ms() - 60_000
+    client = house.enter("ada")
     items: list[Any] = []
     for n in range(50_000):
-        wire = {5: [base + n - client.base, 0], 7: None}.get(protocol) if protocol != [0, 1] else [base + n, "ada", 0]
-        meta = wire if protocol == [0, 1] else {"id": wire, "time": base + n - client.base}
-        if protocol == 7:
-            meta = client.meta(n, "ada")
-        items += [{"type": "e", "n": n}, meta]
+        items += [{"type": "e", "n": n}, {"id": [n - 60_000, 0], "time": n - 60_000}]
+    assert len(json.dumps(items)) > 3_000_000
 
     client.send("sync", 50_000, *items)
 
-    assert len(json.dumps(items)) > 2_000_000
     assert client.wait_for("synced") == ["synced", 50_000]
     assert node.status().get(5)["events"] == 50_000
 

@@ -234,6 +234,18 @@ class Tab:
         """Write what is visible as a PNG file."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
+    def leave(self) -> bool:
+        """Go to an empty page, as if the tab were new; whether that could be done: a page may ask whether to leave it."""
+        if self.evaluate("document.querySelector('#log .waiting') !== null"):
+            return False
+        for method in ("clearDeviceMetricsOverride", "setEmulatedMedia"):
+            self.call(f"Emulation.{method}")
+        self.call("Page.navigate", url="about:blank")
+        self.wait_until("location.href === 'about:blank'")
+        self.problems.clear()
+        self.network_problems.clear()
+        return True
+
     def close(self) -> None:
         """Close the tab with all that it stored."""
         self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from browser import Browser, Tab, find_chromium
+from real_nodes import Nodes
 from stand_in import StandIn
 
 
@@ -23,18 +25,27 @@ def chromium() -> Iterator[Browser]:
     browser.close()
 
 
+@pytest.fixture(scope="session")
+def idle_tabs() -> list[Tab]:
+    """Tabs that earlier tests are done with: a new one takes a quarter of a second."""
+    return []
+
+
 @pytest.fixture
-def new_tab(chromium: Browser) -> Iterator[Callable[[], Tab]]:
-    """Opens empty tabs, each with storage of its own; they are closed after the test."""
+def new_tab(chromium: Browser, idle_tabs: list[Tab]) -> Iterator[Callable[[], Tab]]:
+    """Opens empty tabs; what they stored for earlier tests belongs to other ports, and so to other origins."""
     tabs: list[Tab] = []
 
     def open_tab() -> Tab:
-        tabs.append(chromium.tab())
+        tabs.append(idle_tabs.pop() if idle_tabs else chromium.tab())
         return tabs[-1]
 
     yield open_tab
     for tab in tabs:
-        tab.close()
+        if tab.leave():
+            idle_tabs.append(tab)
+        else:
+            tab.close()
 
 
 @pytest.fixture
@@ -44,6 +55,14 @@ def node() -> Iterator[StandIn]:
     stand_in.start()
     yield stand_in
     stand_in.stop()
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Real nodes, with the users ada and bob."""
+    nodes = Nodes(tmp_path)
+    yield nodes
+    nodes.close()
 
 
 @pytest.fixture

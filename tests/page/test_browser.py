@@ -26,24 +26,21 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("harm", "noticed"),
-    [
+def test_notices_what_goes_wrong_in_a_page(new_tab: Callable[[], Tab], node: StandIn) -> None:
+    tab = new_tab()
+    tab.open(node.url)
+
+    for harm, noticed in [
         ("document.body.setAttribute('style', 'color: red')", "Content Security Policy"),
         ("document.head.appendChild(document.createElement('script')).textContent = '1'", "Content Security Policy"),
         ("setTimeout(() => { throw new Error('broken'); })", "broken"),
         ("Promise.reject(new Error('forgotten')) && 1", "forgotten"),
         ("console.error('complaint')", "complaint"),
-    ],
-)
-def test_notices_what_goes_wrong_in_a_page(new_tab: Callable[[], Tab], node: StandIn, harm: str, noticed: str) -> None:
-    tab = new_tab()
-    tab.open(node.url)
-
-    tab.evaluate(f"{{ {harm}; undefined; }}")
-    tab.wait_until("new Promise(done => setTimeout(() => done(true), 50))")
-
-    assert any(noticed in problem for problem in tab.problems), tab.problems
+    ]:
+        tab.problems.clear()
+        tab.evaluate(f"{{ {harm}; undefined; }}")
+        tab.wait_until("new Promise(done => setTimeout(() => done(true), 20))")
+        assert any(noticed in problem for problem in tab.problems), (harm, tab.problems)
 
 
 def test_says_what_it_waited_for_in_vain(new_tab: Callable[[], Tab], node: StandIn) -> None:

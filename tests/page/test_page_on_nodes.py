@@ -1,0 +1,168 @@
+"""The page as a real node serves it: two nodes that are peers, strangers, restarts, and what people type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from browser import Tab
+from reading import add, rows, types, wait_for_rows, wait_until_confirmed
+from real_nodes import Nodes
+from real_nodes import types as types_of
+
+from mesh.tokens import Tokens
+
+NewTab = Callable[[], Tab]
+
+
+def signed_in(new_tab: NewTab, nodes: Nodes, user: str = "ada", name: str = "kitchen") -> Tab:
+    tab = new_tab()
+    tab.open(nodes.link(user, name))
+    tab.wait_for_text("#state", "synchronized")
+    return tab
+
+
+def test_an_event_typed_at_one_node_appears_at_the_other_and_back(new_tab: NewTab, nodes: Nodes) -> None:
+    kitchen = nodes.start("kitchen")
+    attic = nodes.start("attic", beside=kitchen)
+    ada, bob = signed_in(new_tab, nodes, "ada", "kitchen"), signed_in(new_tab, nodes, "bob", "attic")
+
+    add(ada, "milk", '{"litres": 2, "n": 12345678901234567890}')
+    wait_for_rows(bob, 1)
+    add(bob, "", '{"type": "thanks"}')
+    wait_for_rows(ada, 2)
+
+    assert rows(ada) == rows(bob)
+    assert rows(bob)[0] == ["ada", "milk", '{"litres":2,"n":12345678901234567890}']
+    assert types_of(kitchen) == types_of(attic) == ["milk", "thanks"]
+    assert next(iter(kitchen.log.each()))[0]["n"] == 12345678901234567890
+    ada.wait_for_text("#peers", "attic")
+    ada.wait_for_text("#clients", "ada")
+    for tab in (ada, bob):
+        assert tab.problems == tab.network_problems == []
+
+
+def test_asks_who_one_is_and_again_after_a_wrong_token(new_tab: NewTab, nodes: Nodes) -> None:
+    node = nodes.start()
+    tab = new_tab()
+    tab.open(node.clients_url)
+    tab.wait_for_text("#login", "Sign in")
+    assert tab.text("#house") == ""
+    assert tab.evaluate("document.activeElement.id") == "user"
+    assert tab.problems == tab.network_problems == []
+    assert tab.evaluate("[...document.querySelectorAll('input')].every(input => input.labels.length === 1)")
+    assert tab.evaluate("[...document.querySelectorAll('button')].every(button => button.textContent.trim() !== '')")
+
+    tab.fill("#user", "ada:x")
+    tab.fill("#token", "guessed")
+    tab.press("Enter", 13, "\r")
+    tab.wait_for_text("#login-error", "A user has 1 to 64")
+    tab.fill("#user", "ada")
+    tab.click("#sign-in")
+    tab.wait_for_text("#login-error", "refused this user or token")
+    tab.fill("#token", nodes.token("ada"))
+    tab.click("#sign-in")
+
+    tab.wait_for_text("#state", "synchronized")
+    assert (tab.text("#login"), tab.text("#node")) == ("", "kitchen")
+    tab.open(node.clients_url)
+    tab.wait_for_text("#state", "synchronized")  # it stays signed in when it is loaded again
+    assert tab.problems == []
+
+
+def test_is_told_to_wait_after_too_many_wrong_tokens(new_tab: NewTab, nodes: Nodes) -> None:
+    node = nodes.start()
+    tab = new_tab()
+    tab.open(node.clients_url)
+    headers = "{headers: {Authorization: 'Bearer ada:guess'}}"
+    tab.evaluate(f"(async () => {{ for (let n = 0; n < 10; n++) await fetch('/status', {headers}); }})()")
+
+    tab.fill("#user", "ada")
+    tab.fill("#token", nodes.token("ada"))
+    tab.click("#sign-in")
+
+    tab.wait_for_text("#login-error", "too many wrong tokens. Wait a minute")
+
+
+def test_asks_again_when_the_token_is_revoked(new_tab: NewTab, nodes: Nodes) -> None:
+    node = nodes.start()
+    tab = signed_in(new_tab, nodes)
+
+    Tokens(node.home).revoke("ada")
+
+    tab.wait_for_text("#login-error", "refused this user or token")
+    assert tab.problems == []
+
+
+def test_shows_markup_as_text_and_runs_none_of_it(new_tab: NewTab, nodes: Nodes) -> None:
+    node = nodes.start()
+    markup = "<img src=x onerror='window.harmed = 1'><script>window.harmed = 1</script>"
+    node.log.add({"type": markup, markup: markup}).get(5)
+
+    tab = signed_in(new_tab, nodes)
+    wait_for_rows(tab, 1)
+
+    assert rows(tab)[0][:2] == ["kitchen", markup]
+    assert tab.evaluate("document.querySelectorAll('#log img, #log script').length") == 0
+    assert tab.evaluate("window.harmed === undefined")
+    assert tab.problems == tab.network_problems == []
+
+
+def test_sends_what_was_typed_while_the_node_was_down_once(new_tab: NewTab, nodes: Nodes) -> None:
+    node = nodes.start()
+    tab = signed_in(new_tab, nodes)
+    add(tab, "before")
+    wait_until_confirmed(tab)
+    node.stop()
+    tab.wait_for_text("#state", "offline")
+    add(tab, "meanwhile")
+    tab.wait_until("document.querySelectorAll('#log .waiting').length === 1")
+
+    node = nodes.start()
+    node.log.add({"type": "after"}).get(5)
+    tab.click("#try-now")
+
+    wait_for_rows(tab, 3)
+    wait_until_confirmed(tab)
+    assert types(tab) == types_of(node) == ["before", "meanwhile", "after"]
+    assert tab.problems == []
+
+
+def test_connects_by_itself_when_the_node_is_back(new_tab: NewTab, nodes: Nodes) -> None:
+    node = nodes.start()
+    tab = signed_in(new_tab, nodes)
+    node.stop()
+    tab.wait_for_text("#state", "offline")
+
+    nodes.start()
+
+    tab.wait_for_text("#state", "synchronized")
+
+
+def test_shows_the_log_of_a_node_whose_disk_was_wiped(new_tab: NewTab, nodes: Nodes) -> None:
+    node = nodes.start()
+    for number in range(5):
+        node.log.add({"type": f"old {number}"}).get(5)
+    tab = signed_in(new_tab, nodes)
+    wait_for_rows(tab, 5)
+
+    node.stop()
+    tab.wait_for_text("#state", "offline")
+    nodes.wipe()
+    node = nodes.start()
+    node.log.add({"type": "new"}).get(5)
+    tab.click("#try-now")
+
+    wait_for_rows(tab, 6)
+    assert types(tab)[-1] == "new"
+
+
+def test_an_event_of_a_client_that_may_not_write_it_stays_out_of_the_log(new_tab: NewTab, nodes: Nodes) -> None:
+    node = nodes.start(in_filter=lambda event, meta, user: event["type"] != "secret")
+    ada, bob = signed_in(new_tab, nodes), signed_in(new_tab, nodes, "bob")
+
+    add(ada, "secret")
+    wait_until_confirmed(ada)
+    add(ada, "milk")
+    wait_for_rows(bob, 1)
+
+    assert types(bob) == types_of(node) == ["milk"]
