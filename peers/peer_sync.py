@@ -224,6 +224,13 @@ class PeerSync(BaseSync):
             raise self.error("wrong-format", "an event without a dot")
         super().sync_message(added, entries, refusals)
 
+    def on_silence(self) -> None:
+        """Also while a long message of theirs comes in over a slow link: they hear nothing else from us until it is here."""
+        if self._is_pinging and self._last_sign > self._last_traffic:
+            self.send(Ping(self.sent_up_to()))
+        else:
+            super().on_silence()
+
     def _tell(self) -> None:
         """Name what was committed lately and came from others, and let it wait if they may lack it."""
         assert self.lacking is not None

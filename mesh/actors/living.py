@@ -23,3 +23,13 @@ def abandon_actors(runtime: Runtime) -> None:
     """Let all actors of `runtime` be dead where they stand: no hook is called, no message handled, no answer given."""
     for ref in living_actors(runtime):
         ref.actor_inbox.abandon()
+
+
+def waiting_messages(ref: LoopActorRef[Any]) -> int:
+    """How much waits in the mailbox of an actor."""
+    return len(ref.actor_inbox._waiting)
+
+
+def actor_behind(ref: LoopActorRef[Any]) -> pykka.Actor | None:
+    """The actor itself, to be looked at by a check that stands outside of it; None once it is dead."""
+    return ref.actor_inbox._actor

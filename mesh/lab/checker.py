@@ -1,57 +1,167 @@
-"""The checker: judges a whole cluster after its story, unasked."""
+"""The checker: watches a whole cluster while its story runs, and judges it at the end, unasked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from mesh.lab.room import Room
-from peers.entry import Entry
+from mesh.lab.ledger import Ledger, holds
+from mesh.lab.limits import broken_limits
+from peers.created import Created
+from peers.entry import Entry, encode_event
+from peers.later import Later
 from peers.version_vector import VersionVector
 
+if TYPE_CHECKING:
+    from mesh.actors.log_keeper import KeptLog
+    from mesh.lab.room import Room
+    from peers.stores.memory_store import MemoryStore
+
 SHOWN_TYPES = 12
+MAX_FAULTS = 20
+"""Faults that are kept while a story runs: the first ones say most."""
+LOOK_SECONDS = 0.05
+"""A room that commits is looked at no more often than this, in virtual time."""
+
+
+class Checker:
+    """What a cluster tells it of its rooms, and what it found broken on the way.
+
+    While the story runs it looks at a room whenever that publishes a commit, and at all rooms at each beat: whether a vector
+    claims what is not on the disk yet, whether a limit is broken. An event must be on the disk of its room at the moment
+    in which it is acknowledged. `Ledger` says what may be lost.
+    """
+
+    def __init__(self, rooms: Mapping[str, Room]) -> None:
+        self.ledger = Ledger()
+        self.faults: list[str] = []
+        self._rooms = rooms
+        self._calls = 0
+        self._epochs: dict[str, str] = {}
+        """The node that wrote in each epoch."""
+        self._looked: dict[str, float] = {}
+
+    def on_life(self, room: Room, kept: KeptLog) -> None:
+        """A room begins another life, with this log."""
+        opened: list[str] = []
+
+        def on_change() -> None:
+            if room.kept is not kept or not room.is_running:
+                return
+            if not opened:
+                opened.append(kept.published.epoch)
+                self._check_epoch(room, kept.published.epoch)
+            self._check_claims(room, kept)
+            if room.seconds - self._looked.get(room.name, -LOOK_SECONDS) >= LOOK_SECONDS:
+                self._looked[room.name] = room.seconds
+                self._note(broken_limits(room))
+
+        kept.on("change", on_change)
+
+    def on_add(self, room: Room, event: dict[str, Any], result: Later[Any], *, is_timed: bool) -> None:
+        """Somebody writes in a room; `is_timed` if its own timer gives `created`."""
+        self._calls += 1
+        number, store = self._calls, room.store
+
+        def added(done: Later[Any]) -> None:
+            if done.exception is not None or done.result() is None:
+                return
+            created: Created = done.result()["created"]
+            if not holds(store, created):
+                self._note([f"{room.name} acknowledged {created} before it was on its disk"])
+            self.ledger.note(room, number, created, encode_event(event), is_timed=is_timed)
+
+        result.then(added)
+
+    def on_disk(self, room: Room, before: MemoryStore) -> None:
+        """A room has another disk now."""
+        others = [other for other in self._rooms.values() if other is not room]
+        self.ledger.change_disk(room, before, room.store, others)
+
+    def look(self) -> None:
+        """Look at all rooms, as at each beat."""
+        for room in self._rooms.values():
+            if room.is_running and room.kept is not None and room.kept.is_open:
+                self._check_claims(room, room.kept)
+                self._note(broken_limits(room))
+
+    def running_faults(self) -> list[str]:
+        """What was found so far, and what is lost by now."""
+        rooms = list(self._rooms.values())
+        return [*self.faults, *self.ledger.faults(rooms)]
+
+    def convergence_faults(self, groups: Iterable[Sequence[Room]]) -> list[str]:
+        """Differences within groups of rooms that can talk, directly or through others. One with a full disk is left out."""
+        self.ledger.note_cleaned(self._rooms.values())
+        faults = []
+        for group in groups:
+            able = [room for room in group if not room.is_disk_full]
+            if len(able) == len(group):
+                faults += convergence_faults(group, self.ledger.cleaned)
+        return faults
+
+    def _check_epoch(self, room: Room, epoch: str) -> None:
+        if epoch in self._epochs:
+            self._note([f"{room.name} goes on in the epoch {epoch}, in which {self._epochs[epoch]} wrote before"])
+        self._epochs[epoch] = room.name
+
+    def _check_claims(self, room: Room, kept: KeptLog) -> None:
+        claimed, numbers = kept.published.state.vector, room.store._numbers
+        ahead = [lack for lack in numbers.vector.lacks(claimed) if not numbers.is_renewed(lack[0])]
+        if ahead:
+            epoch, first, last = ahead[0]
+            self._note([f"{room.name} claims {first} to {last} of {epoch}, which are not on its disk"])
+
+    def _note(self, faults: list[str]) -> None:
+        self.faults += [fault for fault in faults if fault not in self.faults][: MAX_FAULTS - len(self.faults)]
 
 
 def durability_faults(rooms: Sequence[Room]) -> list[str]:
     """Acknowledged events that the disk of their room does not hold; and claims of a vector that no entry stands for."""
     faults = []
     for room in rooms:
-        held = {entry.created for entry in room.entries}
-        lost = [created for created in room.acknowledged if created not in held]
+        lost = [created for created in room.acknowledged if not holds(room.store, created)]
         if lost:
             faults.append(f"{room.name} acknowledged {len(lost)} events that it does not hold, the first {lost[0]}")
-        claimed = len(room.store.state.vector)
-        dots = _dots(room)
-        if claimed > len(dots) or any(not room.store.state.vector.covers(dot) for dot in dots):
-            faults.append(f"{room.name} claims {claimed} dots and holds {len(dots)}")
+        faults += _claim_faults(room) + _cursor_faults(room)
     return faults
 
 
 def duplicate_faults(rooms: Sequence[Room]) -> list[str]:
-    """Events that a room shows twice."""
+    """Events that a room shows twice, and numbers that it gave twice; a cleaned event leaves a hole among them."""
     faults = []
     for room in rooms:
         seen = [entry.created for entry in room.entries]
         if len(seen) != len(set(seen)):
             faults.append(f"{room.name} shows {len(seen) - len(set(seen))} events twice")
         added = [entry.added for entry in room.store.each(order="added", limit=max(1, len(seen)))]
-        if added != list(range(1, len(seen) + 1)):
+        state = room.store.state
+        has_holes = state.events < state.last_added or state.conflicts > 0
+        expected = sorted(set(added)) if has_holes else list(range(1, len(seen) + 1))
+        if added != expected or len(added) != len(seen) or (added and added[-1] > state.last_added):
             faults.append(f"{room.name} counts its {len(seen)} events as {added[:5]} ... {added[-5:]}")
     return faults
 
 
-def convergence_faults(rooms: Sequence[Room]) -> list[str]:
-    """Rooms that do not show the same events in the same order, and acknowledged events that one of them lacks."""
+def convergence_faults(rooms: Sequence[Room], cleaned: Mapping[Created, None] | None = None) -> list[str]:
+    """Rooms that do not show the same events in the same order, and acknowledged events that one of them lacks.
+
+    Cleaning is each log's own: what is `cleaned` on some disk may be shown or not; but whatever one of the rooms shows, the
+    others must have, shown or cleaned.
+    """
     if not rooms:
         return []
+    gone = cleaned or {}
     faults = []
     first, *others = rooms
-    shown = _shown(first.entries)
+    shown = _shown(first.entries, gone)
     for room in others:
-        if _shown(room.entries) != shown:
+        if _shown(room.entries, gone) != shown:
             faults.append(f"{room.name} shows {show_types(room.types)}, {first.name} {show_types(first.types)}")
-    everything = {created for room in rooms for created in room.acknowledged}
+    everything = {entry.created for room in rooms for entry in room.entries}
+    everything |= {created for room in rooms for created in room.acknowledged if created not in gone}
     for room in rooms:
-        missing = everything - {entry.created for entry in room.entries}
+        missing = [created for created in everything if not holds(room.store, created)]
         if missing:
             faults.append(f"{room.name} lacks {len(missing)} acknowledged events, the first {min(missing)}")
     return faults
@@ -69,15 +179,31 @@ def show_types(types: Sequence[str]) -> str:
     return f"{len(types)} events, the last {list(types[-SHOWN_TYPES:])}"
 
 
-def _shown(entries: Sequence[Entry]) -> list[tuple[object, ...]]:
-    return [(entry.created, entry.time, entry.body, entry.extra) for entry in entries]
+def _claim_faults(room: Room) -> list[str]:
+    numbers = room.store._numbers
+    dots = {dot for dot in room.store._dots if not numbers.is_renewed(dot[0])}
+    claimed = len(numbers.vector)
+    held = sum(numbers.vector.covers(dot) for dot in dots)
+    is_cut = bool(numbers.cut)  # an epoch in more pieces than a vector keeps: it may claim less than there is
+    if claimed > held or (held < len(dots) and not is_cut):
+        return [f"{room.name} claims {claimed} dots and holds {len(dots)}"]
+    return []
 
 
-def _dots(room: Room) -> list[tuple[str, int]]:
-    dots: list[tuple[str, int]] = []
-    after = 0
-    while after < room.store.state.last_position:
-        page = room.store.page(after, lacking=VersionVector())
-        dots += [entry.dot for entry in page.entries if entry.dot is not None]
-        after = page.until
-    return dots
+def _cursor_faults(room: Room) -> list[str]:
+    last = room.store.state.last_added
+    return [
+        f"{room.name} keeps the cursor {synced} for {other}, and its log ends at {last}"
+        for other, (synced, _) in room.store._cursors.items()
+        if synced > last
+    ]
+
+
+def _shown(entries: Sequence[Entry], gone: Mapping[Created, None]) -> list[tuple[object, ...]]:
+    return [(entry.created, entry.time, entry.body, entry.extra) for entry in entries if entry.created not in gone]
+
+
+def lacks_something(one: Room, other: Room) -> bool:
+    """Whether `one` shows anything that `other` does not have, by their vectors; what is cleaned does not count."""
+    vector: VersionVector = other.store.state.vector
+    return one.store.first_lacked(vector) <= one.store.state.last_position

@@ -8,7 +8,15 @@ from random import Random
 from typing import Any
 
 from mesh.actions import Notice
-from mesh.lab.checker import convergence_faults, duplicate_faults, durability_faults, leak_faults, show_types
+from mesh.lab.checker import (
+    Checker,
+    convergence_faults,
+    duplicate_faults,
+    durability_faults,
+    lacks_something,
+    leak_faults,
+    show_types,
+)
 from mesh.lab.client import Client
 from mesh.lab.discovery import SimAir
 from mesh.lab.faults import Faults, Place
@@ -48,6 +56,8 @@ class Cluster(Faults):
         self.trace: list[str] = []
         self.rooms: dict[str, Room] = {}
         self.clients: dict[str, Client] = {}
+        self.checker = Checker(self.rooms)
+        self._beat = ""
         self._digest = sha256()
         self._on_line = on_line
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=self._trace if traces else None)
@@ -176,12 +186,13 @@ class Cluster(Faults):
     def end(self) -> None:
         """Stop everything and let the checker judge. Raises Violation."""
         rooms = tuple(self.rooms.values())
-        if self._network.is_whole:
-            self.loop.run_until(self._is_settled, SETTLE_SECONDS)
-            self._judge(convergence_faults([room for room in rooms if room.is_running]))
+        self.loop.run_until(self._is_settled, SETTLE_SECONDS)
+        self._judge(self.checker.convergence_faults(self._groups([room for room in rooms if room.is_running])))
+        self.checker.look()
         self._hang_up()
         self.stop(*[room for room in rooms if room.is_running])
-        self._judge(durability_faults(rooms) + duplicate_faults(rooms) + leak_faults(rooms))
+        faults = durability_faults(rooms) + duplicate_faults(rooms) + leak_faults(rooms)
+        self._judge(self.checker.running_faults() + faults)
         left = self.loop.finish()
         self.loop.close()
         if left:
@@ -198,7 +209,8 @@ class Cluster(Faults):
 
     def _judge(self, faults: list[str]) -> None:
         if faults:
-            raise Violation("; ".join(faults))
+            after = f"after the beat {self._beat!r}" if self._beat else "before the first beat"
+            raise Violation(f"{'; '.join(faults)} (seed {self.seed}, at {self.seconds:.3f} s, {after})")
 
     def _is_settled(self) -> bool:
         running = [room for room in self.rooms.values() if room.is_running]
@@ -222,13 +234,20 @@ class Cluster(Faults):
 
     def _agree(self, group: list[Room]) -> bool:
         first, *others = [room.store.state for room in group]
-        if any(state.vector != first.vector or state.events != first.events for state in others):
+        is_same = all(state.vector == first.vector and state.events == first.events for state in others)
+        if not is_same and not self._is_same_but_for_cleaning(group):
             return False
         return all(
             other is room or not self._can_talk(room, other) or other.node_id in room.peers
             for room in group
             for other in group
         )
+
+    def _is_same_but_for_cleaning(self, group: list[Room]) -> bool:
+        """Cleaning is each log's own: what one has cleaned never reaches those that lack it."""
+        if all(room.store.state.events == room.store.state.last_added for room in group):
+            return False
+        return not any(lacks_something(room, other) for room in group for other in group if other is not room)
 
     def _groups(self, running: list[Room]) -> list[list[Room]]:
         """Rooms that can talk, directly or through others."""
@@ -255,6 +274,7 @@ class Cluster(Faults):
             if pairs is not None:
                 links = tuple(b if a == name else a for a, b in pairs if name in (a, b))
             room = Room(name, self.seed, self.loop, self._network, self._air, links=links, on_notice=self._on_notice)
+            room.witness = self.checker
             self.rooms[name] = room
         elif room.is_running:
             raise ValueError(f"{name} runs already")
@@ -273,9 +293,13 @@ class Cluster(Faults):
         for later in laters:
             later.result()
 
+    def _holders(self) -> list[Room | Client]:
+        """Everybody who has a log."""
+        return [*self.rooms.values(), *self.clients.values()]
+
     def _counts(self) -> str:
         """How many events everybody holds."""
-        holders = [*self.rooms.values(), *self.clients.values()]
+        holders = self._holders()
         if len(holders) <= SHOWN_ROOMS:
             return "  ".join(f"{holder.name} {holder.store.state.events}" for holder in holders)
         least, most = (choose(holder.store.state.events for holder in holders) for choose in (min, max))
@@ -283,7 +307,7 @@ class Cluster(Faults):
 
     def what_each_saw(self) -> list[str]:
         """A sentence for every room and client: the types of what it holds, in order."""
-        holders = [*self.rooms.values(), *self.clients.values()]
+        holders = self._holders()
         return [f"{holder.name} saw {show_types(holder.types)}" for holder in holders]
 
     def _what_each_saw(self) -> str:
@@ -297,6 +321,9 @@ class Cluster(Faults):
         self._trace(f"{self.seconds:.6f} * {text}")
         if is_beat and self._on_line is not None:
             self._on_line(f"{self.seconds:.3f}s  {text}")
+        if is_beat:
+            self._beat = text.partition("  ")[0]
+            self.checker.look()
 
     def _trace(self, line: str) -> None:
         self._digest.update(line.encode() + b"\n")

@@ -6,7 +6,7 @@ from base64 import b32encode
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from mesh.actions import Notice
 from mesh.actors.living import abandon_actors, living_actors
@@ -38,6 +38,16 @@ from peers.stores.memory_store import MemoryStore
 
 PORT = 4_000
 """Every room listens here."""
+
+
+class Witness(Protocol):
+    """Whoever watches rooms; see Checker."""
+
+    def on_life(self, room: Room, kept: KeptLog) -> None: ...
+
+    def on_add(self, room: Room, event: dict[str, Any], result: Later[Any], *, is_timed: bool) -> None: ...
+
+    def on_disk(self, room: Room, before: MemoryStore) -> None: ...
 
 
 class Room:
@@ -74,6 +84,8 @@ class Room:
         self.is_running = False
         self.peers: dict[str, None] = {}
         """Node ids that it has a session with."""
+        self.witness: Witness | None = None
+        """Is told what the checker must know."""
         self._seed = seed
         self._loop = loop
         self._network = network
@@ -116,6 +128,24 @@ class Room:
         return [event["type"] for event in self.events]
 
     @property
+    def kept(self) -> KeptLog | None:
+        """The log of its last life, as its sessions see it."""
+        return self._kept
+
+    @property
+    def is_disk_full(self) -> bool:
+        return self._is_disk_full
+
+    @property
+    def is_frozen(self) -> bool:
+        return self._frozen is not None
+
+    @property
+    def seconds(self) -> float:
+        """Virtual time."""
+        return self._loop.time()
+
+    @property
     def waiting(self) -> int:
         """Pieces of work that its disk has not done yet."""
         return self._disk.waiting if self._disk is not None else 0
@@ -134,6 +164,8 @@ class Room:
         self._disk = SimDisk(loop, random, self.store)
         self._disk.is_full = self._is_disk_full
         self._kept = KeptLog()
+        if self.witness is not None:
+            self.witness.on_life(self, self._kept)
         edges = Edges(
             runtime=self.runtime,
             clock=self.clock,
@@ -214,8 +246,7 @@ class Room:
         """Put another disk in. What was acknowledged after the backup may be on other disks, or nowhere."""
         if self.is_running:
             raise ValueError(f"{self.name} runs: stop it before its disk is restored")
-        self.store = store
-        self.store.open()
+        self._put_in(store)
         held = {entry.created for entry in self.entries}
         self.acknowledged = {created: None for created in self.acknowledged if created in held}
 
@@ -226,8 +257,7 @@ class Room:
 
     def lose_log(self) -> None:
         """Lose the log and keep the key."""
-        self.store = MemoryStore()
-        self.store.open()
+        self._put_in(MemoryStore())
         self.acknowledged.clear()
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
@@ -236,6 +266,8 @@ class Room:
             raise RuntimeError(f"{self.name} does not run: start it before it can write")
         result = self._kept.add(event, meta)
         result.then(self._on_added)
+        if self.witness is not None:
+            self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)
         return result
 
     def note(self, notice: Notice) -> None:
@@ -251,6 +283,12 @@ class Room:
         """What `mesh status` would show."""
         assert self._supervisor is not None
         return self._supervisor.ask(Request("status"), block=False)
+
+    def _put_in(self, store: MemoryStore) -> None:
+        before, self.store = self.store, store
+        self.store.open()
+        if self.witness is not None:
+            self.witness.on_disk(self, before)
 
     def _outside(self, network: Network) -> Outside:
         doors = [Door(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]

@@ -259,7 +259,6 @@ class WebSocketNetwork(WiredNetwork):
             assert isinstance(wire, _Wire)
             connection = WiredConnection(self, show_address(wire.remote_address))
             if self._stranger_frame is not None:
-                wire.protocol.max_message_size = self._stranger_frame
                 connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
             self.accept(connection, wire, on_connection)
             await wire.wait_closed()
@@ -274,7 +273,7 @@ class WebSocketNetwork(WiredNetwork):
                 create_connection=self._made_of(_AcceptedWire),
                 ssl=self._tls,
                 **where,
-                **self._options,
+                **self._options | {"max_size": self._stranger_frame or self._max_frame},
             )
         except (OSError, UnicodeError) as error:
             later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))

@@ -1,0 +1,28 @@
+"""A disk is full: who writes there is told so in words, the others go on, and once there is room it catches up."""
+
+from mesh.lab import Cluster, scenario
+
+
+@scenario
+def full_disk(house: Cluster) -> None:
+    kitchen, study, attic = house.start("kitchen", "study", "attic")
+    kitchen.log.add({"type": "milk"})
+    house.settle("all have the milk")
+
+    house.disk_full(attic)
+    refused = attic.log.add({"type": "lamp"})
+    study.log.add({"type": "ink"})
+    house.run(300)  # seconds
+    assert str(refused.exception) == "the simulated disk is full: free space on it, then try again"
+    assert kitchen.types == study.types == ["milk", "ink"]
+    assert attic.types == ["milk"]
+
+    house.disk_full(attic, is_full=False)
+    house.settle("there is room again")
+    attic.log.add({"type": "lamp"})
+    house.settle("the attic writes again")
+    house.assert_converged(["milk", "ink", "lamp"])
+
+
+if __name__ == "__main__":
+    full_disk.main()  # --seed 7 --trace

@@ -1,0 +1,42 @@
+"""Thirty tills and a back office on a day of which an hour takes a minute: at noon the router is off for a while."""
+
+from collections import Counter
+
+from mesh.lab import Cluster, scenario, star
+
+TILLS = tuple(f"till{number}" for number in range(1, 31))
+HOUR = 60  # seconds
+DIALS_A_SECOND = 30  # of the 60 that both ends of 30 links would need at once, if they redialled in step
+
+
+def sell(house: Cluster, hours: int) -> None:
+    for minute in range(hours * 60):
+        till = house.rooms[TILLS[minute * 7 % len(TILLS)]]
+        till.log.add({"type": "sale", "till": till.name})
+        house.run(HOUR / 60)
+
+
+@scenario
+def shop_day(house: Cluster) -> None:
+    office, *tills = house.start("office", *TILLS, links=star)
+    sell(house, 4)
+    house.settle("the morning is in the books")
+    assert len(office.types) == 240
+
+    house.partition(["office"], *([till] for till in TILLS))
+    sell(house, 1)  # the tills do not wait for the router
+    assert len(office.types) == 240
+
+    house.heal()
+    back = house.seconds
+    house.settle("the router is back", limit_seconds=45)
+    redials = Counter(int(dial.seconds - back) for dial in house.dials if dial.seconds > back)
+    assert max(redials.values()) <= DIALS_A_SECOND
+    sell(house, 3)
+    house.settle("the shop is closed")
+    assert len(office.types) == 480
+    house.assert_converged()
+
+
+if __name__ == "__main__":
+    shop_day.main()  # --seed 7 --trace
