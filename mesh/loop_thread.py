@@ -38,6 +38,7 @@ class Spawner:
                 result.set(done.result())
 
         task.add_done_callback(on_done)
+        result.on_abandoned = task.cancel
         return result
 
     async def close(self) -> None:

@@ -25,6 +25,8 @@ class Later(Generic[T]):
         self._value: Any = None
         self._exception: BaseException | None = None
         self._reactions: list[Callable[[Later[T]], None]] = []
+        self.on_abandoned: Callable[[], object] | None = None
+        """For whoever makes one: called when nobody waits for it any more, so that the work for it may stop."""
         self._resolved: threading.Event | None = None  # made for the first thread that waits
 
     @classmethod
@@ -49,6 +51,11 @@ class Later(Generic[T]):
     def exception(self) -> BaseException | None:
         """What it failed with; None while it is open and when it succeeded."""
         return self._exception
+
+    def abandon(self) -> None:
+        """Say that nobody waits for it any more. It may be resolved all the same."""
+        if not self._is_done and self.on_abandoned is not None:
+            self.on_abandoned()
 
     def set(self, value: T | None = None) -> None:
         """Resolve with a value. Raises RuntimeError if it is already resolved."""

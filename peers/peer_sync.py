@@ -16,7 +16,7 @@ from peers.messages.sync import WINDOW
 from peers.relays import Relays
 from peers.stores.store import Page, StoreState
 from peers.version_vector import VersionVector
-from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Version
+from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Ping, Version
 from peers.wire.peer_protocol import PeerProtocol
 from peers.wire.vectors import read_vector, write_vector
 

@@ -104,6 +104,8 @@ class SyncCore(metaclass=_Role):
         self._judging = False
         self._is_closing = False
         self._queued: list[Message] = []
+        self._spawned: dict[Later[Any], None] = {}
+        """Callbacks that have not answered yet."""
         self._waiting: deque[float] = deque()
         self._last_sign = 0.0
         self._last_traffic = 0.0
@@ -248,10 +250,12 @@ class SyncCore(metaclass=_Role):
                     value.close()
                 raise TypeError("a coroutine callback needs the `spawn` option")
             value = self._spawn(value if inspect.iscoroutine(value) else _awaited(value))
+            self._spawned[value] = None
         later: Later[Any] = value if isinstance(value, Later) else Later.done(value)
         link = self._link
 
         def on_result(done: Later[Any]) -> None:
+            self._spawned.pop(done, None)
             if self._link != link or not self.connected or self.is_destroyed:
                 return
             if isinstance(done.exception, StoreError):  # of this machine, not of this session: it may work again later
@@ -334,6 +338,9 @@ class SyncCore(metaclass=_Role):
         self._judging = False
         self._queued.clear()
         self._waiting.clear()
+        spawned, self._spawned = self._spawned, {}
+        for later in spawned:  # a callback that never returns must not stay behind
+            later.abandon()
         for undo in (self._undo_timeout, self._undo_silence, self._undo_handshake):
             if undo is not None:
                 undo()

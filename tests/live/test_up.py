@@ -82,8 +82,11 @@ def next_event(process: subprocess.Popen[str]) -> dict[str, object]:
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit code, and what was still to be read of standard output and error."""
-    out, err = process.communicate(timeout=DEADLINE_SECONDS)
-    return process.returncode, out, err
+    assert process.stdout is not None
+    assert process.stderr is not None
+    # Not communicate: it does not know what readline has read ahead.
+    out, err = process.stdout.read(), process.stderr.read()
+    return process.wait(DEADLINE_SECONDS), out, err
 
 
 def test_says_where_it_listens_that_links_are_open_and_that_it_stopped(tmp_path: Path, up: Start) -> None:

@@ -333,3 +333,24 @@ def test_the_second_event_has_no_longer_than_the_first(protocol: Any) -> None:
 
     assert len(asked.calls) == 2
     assert not pair.left.connected
+
+
+def test_a_callback_that_never_answers_is_abandoned_with_its_link() -> None:
+    abandoned: list[str] = []
+
+    def spawn(work: Any) -> Later[Any]:
+        work.close()
+        later: Later[Any] = Later()
+        later.on_abandoned = lambda: abandoned.append("filter")
+        return later
+
+    async def never(_event: Any, _meta: Any) -> bool:
+        raise AssertionError("it is not run here")
+
+    pair = logux(5, left={"out_filter": never, "spawn": spawn}).connect()
+    pair.left.log.add({"type": "a"})
+    assert abandoned == []
+
+    pair.cut()
+
+    assert abandoned == ["filter"]
