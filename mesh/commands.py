@@ -14,6 +14,7 @@ from mesh import options, output
 from mesh.bench_commands import bench
 from mesh.cli import INTERRUPTED
 from mesh.errors import MeshError
+from mesh.scenario_commands import scenario
 from mesh.token_commands import token
 
 WRONG_USAGE = 2
@@ -320,3 +321,4 @@ def _print_json(value: Any) -> None:
 
 app.add_command(token)
 app.add_command(bench)
+app.add_command(scenario)

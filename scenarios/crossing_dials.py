@@ -1,4 +1,4 @@
-"""Two rooms dial each other at the same instant, and again after a loss: one connection is left each time."""
+"""Two rooms dial each other at one instant: one connection is left, each time."""
 
 from mesh.lab import Cluster, full, scenario
 

@@ -1,4 +1,4 @@
-"""A laptop is closed in the middle of a talk and opened hours later: it neither hears nor says anything meanwhile."""
+"""A laptop is closed in the middle of a talk and opened an hour later."""
 
 from mesh.lab import Cluster, scenario
 
@@ -12,7 +12,7 @@ def frozen_laptop(house: Cluster) -> None:
     house.freeze(laptop)
     kitchen.log.add({"type": "milk"})
     house.settle("the others go on")
-    house.run(3 * 3600)  # seconds
+    house.run(3600)  # seconds
     assert study.types == ["draft", "milk"]
     assert laptop.types == ["draft"]
     assert laptop.node_id not in kitchen.peers

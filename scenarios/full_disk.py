@@ -1,4 +1,4 @@
-"""A disk is full: who writes there is told so in words, the others go on, and once there is room it catches up."""
+"""A disk is full: who writes is told so, and once there is room it catches up."""
 
 from mesh.lab import Cluster, scenario
 
@@ -12,7 +12,7 @@ def full_disk(house: Cluster) -> None:
     house.disk_full(attic)
     refused = attic.log.add({"type": "lamp"})
     study.log.add({"type": "ink"})
-    house.run(300)  # seconds
+    house.run(120)  # seconds
     assert str(refused.exception) == "the simulated disk is full: free space on it, then try again"
     assert kitchen.types == study.types == ["milk", "ink"]
     assert attic.types == ["milk"]

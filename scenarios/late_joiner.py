@@ -1,4 +1,4 @@
-"""A new machine comes when much has happened, first to a house that it cannot reach."""
+"""A new machine comes when much has happened, and writes before it is heard."""
 
 from mesh.lab import Cluster, scenario
 

@@ -1,4 +1,4 @@
-"""A disk dies, and the room returns as a new node with an empty log: it gets back even what it wrote itself."""
+"""A disk dies, and its room gets back even what it wrote itself."""
 
 from mesh.lab import Cluster, scenario
 

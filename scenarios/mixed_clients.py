@@ -1,4 +1,4 @@
-"""Logux clients of three protocols at two rooms: a wall takes their rooms from each other, then one its room."""
+"""Logux clients of three protocols at two rooms, walled off and met again."""
 
 from mesh.lab import Cluster, scenario
 from peers import ServerSync

@@ -1,4 +1,4 @@
-"""One way between two rooms is dead, so they cannot talk; a third one carries everything between them."""
+"""One way between two rooms is dead: a third one carries all between them."""
 
 from mesh.lab import Cluster, scenario
 

@@ -1,4 +1,4 @@
-"""A courier of one's own between two meshes: it learns what has arrived, and a wall does not stop it for good."""
+"""A courier of one's own between two meshes: a wall does not stop it for good."""
 
 from functools import partial
 

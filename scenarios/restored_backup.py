@@ -1,4 +1,4 @@
-"""A disk is replaced by last week's backup, and its room writes on before it meets the others: nothing is lost."""
+"""A disk is replaced by an old backup and written on: nothing is lost."""
 
 from mesh.lab import Cluster, scenario
 

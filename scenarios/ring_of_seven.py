@@ -1,4 +1,4 @@
-"""Seven rooms in a ring: one broken link takes the other way round, two broken links make two halves."""
+"""A ring loses one link and takes the other way round, then falls in halves."""
 
 from mesh.lab import Cluster, ring, scenario
 

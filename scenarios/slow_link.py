@@ -1,4 +1,4 @@
-"""A garden shed hangs on a link so slow that a page takes minutes: that is no reason to give it up."""
+"""A shed hangs on a link so slow that a page takes minutes: it is not given up."""
 
 from mesh.lab import Cluster, scenario
 

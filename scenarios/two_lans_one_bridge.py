@@ -1,4 +1,4 @@
-"""Two LANs share one machine: it carries everything across, and while it is off each LAN agrees with itself."""
+"""Two LANs share one machine; while it is off each agrees with itself."""
 
 from mesh.lab import Cluster, scenario, two_lans
 

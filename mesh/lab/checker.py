@@ -27,14 +27,15 @@ LOOK_SECONDS = 0.05
 class Checker:
     """What a cluster tells it of its rooms, and what it found broken on the way.
 
-    While the story runs it looks at a room whenever that publishes a commit, and at all rooms at each beat: whether a vector
-    claims what is not on the disk yet, whether a limit is broken. An event must be on the disk of its room at the moment
-    in which it is acknowledged. `Ledger` says what may be lost.
+    While the story runs it looks at a room whenever that publishes a commit or has news, and at all rooms at each verb and
+    beat: whether a vector claims what is not on the disk yet, whether a limit is broken. An event must be on the disk of its
+    room at the moment in which it is acknowledged. `Ledger` says what may be lost.
     """
 
     def __init__(self, rooms: Mapping[str, Room]) -> None:
         self.ledger = Ledger()
-        self.faults: list[str] = []
+        self._faults: dict[str, float] = {}
+        """What was found while the story ran, and when."""
         self._rooms = rooms
         self._calls = 0
         self._epochs: dict[str, str] = {}
@@ -54,7 +55,7 @@ class Checker:
             self._check_claims(room, kept)
             if room.seconds - self._looked.get(room.name, -LOOK_SECONDS) >= LOOK_SECONDS:
                 self._looked[room.name] = room.seconds
-                self._note(broken_limits(room))
+                self._note(room, *broken_limits(room))
 
         kept.on("change", on_change)
 
@@ -68,7 +69,7 @@ class Checker:
                 return
             created: Created = done.result()["created"]
             if not holds(store, created):
-                self._note([f"{room.name} acknowledged {created} before it was on its disk"])
+                self._note(room, f"{room.name} acknowledged {created} before it was on its disk")
             self.ledger.note(room, number, created, encode_event(event), is_timed=is_timed)
 
         result.then(added)
@@ -79,16 +80,22 @@ class Checker:
         self.ledger.change_disk(room, before, room.store, others)
 
     def look(self) -> None:
-        """Look at all rooms, as at each beat."""
+        """Look at all rooms, as at each verb and beat."""
         for room in self._rooms.values():
-            if room.is_running and room.kept is not None and room.kept.is_open:
-                self._check_claims(room, room.kept)
-                self._note(broken_limits(room))
+            if room.is_running:
+                self.look_at_claims(room)
+                self._note(room, *broken_limits(room))
+
+    def look_at_claims(self, room: Room) -> None:
+        """Something happened in a room, perhaps a greeting: does it say that it has what is not on its disk yet?"""
+        if room.is_running and room.kept is not None and room.kept.is_open:
+            self._check_claims(room, room.kept)
 
     def running_faults(self) -> list[str]:
         """What was found so far, and what is lost by now."""
         rooms = list(self._rooms.values())
-        return [*self.faults, *self.ledger.faults(rooms)]
+        found = [f"{fault} (at {seconds:.3f} s)" for fault, seconds in self._faults.items()]
+        return [*found, *self.ledger.faults(rooms)]
 
     def convergence_faults(self, groups: Iterable[Sequence[Room]]) -> list[str]:
         """Differences within groups of rooms that can talk, directly or through others. One with a full disk is left out."""
@@ -102,7 +109,7 @@ class Checker:
 
     def _check_epoch(self, room: Room, epoch: str) -> None:
         if epoch in self._epochs:
-            self._note([f"{room.name} goes on in the epoch {epoch}, in which {self._epochs[epoch]} wrote before"])
+            self._note(room, f"{room.name} goes on in the epoch {epoch}, in which {self._epochs[epoch]} wrote before")
         self._epochs[epoch] = room.name
 
     def _check_claims(self, room: Room, kept: KeptLog) -> None:
@@ -110,10 +117,12 @@ class Checker:
         ahead = [lack for lack in numbers.vector.lacks(claimed) if not numbers.is_renewed(lack[0])]
         if ahead:
             epoch, first, last = ahead[0]
-            self._note([f"{room.name} claims {first} to {last} of {epoch}, which are not on its disk"])
+            self._note(room, f"{room.name} claims {first} to {last} of {epoch}, which are not on its disk")
 
-    def _note(self, faults: list[str]) -> None:
-        self.faults += [fault for fault in faults if fault not in self.faults][: MAX_FAULTS - len(self.faults)]
+    def _note(self, room: Room, *faults: str) -> None:
+        for fault in faults:
+            if len(self._faults) < MAX_FAULTS:
+                self._faults.setdefault(fault, room.seconds)
 
 
 def durability_faults(rooms: Sequence[Room]) -> list[str]:
@@ -146,8 +155,8 @@ def duplicate_faults(rooms: Sequence[Room]) -> list[str]:
 def convergence_faults(rooms: Sequence[Room], cleaned: Mapping[Created, None] | None = None) -> list[str]:
     """Rooms that do not show the same events in the same order, and acknowledged events that one of them lacks.
 
-    Cleaning is each log's own: what is `cleaned` on some disk may be shown or not; but whatever one of the rooms shows, the
-    others must have, shown or cleaned.
+    Cleaning is each log's own: what is `cleaned` on some disk may be shown elsewhere or not, and may not have got to those
+    who hear of others through that room only.
     """
     if not rooms:
         return []
@@ -158,8 +167,7 @@ def convergence_faults(rooms: Sequence[Room], cleaned: Mapping[Created, None] | 
     for room in others:
         if _shown(room.entries, gone) != shown:
             faults.append(f"{room.name} shows {show_types(room.types)}, {first.name} {show_types(first.types)}")
-    everything = {entry.created for room in rooms for entry in room.entries}
-    everything |= {created for room in rooms for created in room.acknowledged if created not in gone}
+    everything = [created for room in rooms for created in room.acknowledged if created not in gone]
     for room in rooms:
         missing = [created for created in everything if not holds(room.store, created)]
         if missing:

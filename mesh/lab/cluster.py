@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from random import Random
@@ -54,6 +55,8 @@ class Cluster(Faults):
         self.seed = seed
         self.loop = VirtualLoop(seed)
         self.trace: list[str] = []
+        self.verbs: Counter[str] = Counter()
+        """What was done how often, by the first word of its line in the trace."""
         self.rooms: dict[str, Room] = {}
         self.clients: dict[str, Client] = {}
         self.checker = Checker(self.rooms)
@@ -173,7 +176,8 @@ class Cluster(Faults):
     def assert_converged(self, types: Sequence[str] | None = None) -> None:
         """All running rooms show the same events in the same order; `types`, if given, is that order. Raises Violation."""
         running = [room for room in self.rooms.values() if room.is_running]
-        self._judge(convergence_faults(running))
+        self.checker.ledger.note_cleaned(self.rooms.values())
+        self._judge(convergence_faults(running, self.checker.ledger.cleaned))
         if types is not None and any(room.types != list(types) for room in running):
             raise Violation(f"expected {list(types)}: {self._what_each_saw()}")
 
@@ -244,10 +248,15 @@ class Cluster(Faults):
         )
 
     def _is_same_but_for_cleaning(self, group: list[Room]) -> bool:
-        """Cleaning is each log's own: what one has cleaned never reaches those that lack it."""
+        """Cleaning is each log's own: what one has cleaned does not get from it to others, or through it."""
         if all(room.store.state.events == room.store.state.last_added for room in group):
             return False
-        return not any(lacks_something(room, other) for room in group for other in group if other is not room)
+        return not any(
+            lacks_something(room, other)
+            for room in group
+            for other in group
+            if other is not room and self._can_talk(room, other)
+        )
 
     def _groups(self, running: list[Room]) -> list[list[Room]]:
         """Rooms that can talk, directly or through others."""
@@ -315,15 +324,18 @@ class Cluster(Faults):
 
     def _on_notice(self, room: Room, notice: Notice) -> None:
         room.note(notice)
+        self.checker.look_at_claims(room)
         self._trace(f"{self.seconds:.6f} {room.name}: {notice.kind}: {notice.sentence}")
 
     def _say(self, text: str, *, is_beat: bool = False) -> None:
         self._trace(f"{self.seconds:.6f} * {text}")
+        if not is_beat:
+            self.verbs[text.partition(" ")[0]] += 1
         if is_beat and self._on_line is not None:
             self._on_line(f"{self.seconds:.3f}s  {text}")
         if is_beat:
             self._beat = text.partition("  ")[0]
-            self.checker.look()
+        self.checker.look()
 
     def _trace(self, line: str) -> None:
         self._digest.update(line.encode() + b"\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from peers.created import Created
@@ -129,7 +130,7 @@ def _is_held(copy: Copy, held: dict[Created, set[bytes]]) -> bool:
 def _order_faults(line: _Line) -> list[str]:
     """Whether the timer of a node gave larger ones only, in the order in which its events were written."""
     written = sorted(line.written)
-    for (_, one), (number, other) in zip(written, written[1:], strict=False):
+    for (_, one), (number, other) in pairwise(written):
         if other <= one:
             return [f"{line.node_id} gave its event {number} {other} after {one}: they are out of order"]
     return []

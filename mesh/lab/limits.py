@@ -29,7 +29,7 @@ class Measure(NamedTuple):
     """How much of something there is, and how much there may be."""
 
     what: str
-    count: int
+    size: int
     limit: int
     name: str
     """Of the limit."""
@@ -38,9 +38,9 @@ class Measure(NamedTuple):
 def broken_limits(room: Room) -> list[str]:
     """A sentence for each limit that a room does not keep right now."""
     return [
-        f"{room.name}: {each.what} has {each.count}, and {each.name} allows {each.limit}"
+        f"{room.name}: {each.what} has {each.size}, and {each.name} allows {each.limit}"
         for each in measures(room)
-        if each.count > each.limit
+        if each.size > each.limit
     ]
 
 

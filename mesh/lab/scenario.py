@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import extract_tb, format_exception
 
 import click
 from click.exceptions import Exit
 
 from mesh.cli import INTERRUPTED
 from mesh.lab.cluster import Cluster
+from mesh.lab.virtual_loop import LabAlarm
 
 SHOWN_LINES = 30
 """How much of the trace's end a failure shows."""
+SHOWN_FAILURES = 5
+"""Of many seeds, how many that fail are told about one by one."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,14 @@ class Outcome:
     trace: tuple[str, ...]
     seconds: float
     """Virtual."""
+    events: int = 0
+    """That were acknowledged."""
+    verbs: Mapping[str, int] = field(default_factory=dict)
+    """What happened how often, by the first word of its line in the trace."""
+    saw: tuple[str, ...] = ()
+    """If it failed: what each room saw."""
+    error: BaseException | None = field(default=None, compare=False)
+    """If it failed: why, for programmers."""
 
 
 class Scenario:
@@ -39,32 +52,59 @@ class Scenario:
     def __call__(self, house: Cluster) -> None:
         self.story(house)
 
-    def run(self, seed: int = 0, *, on_line: Callable[[str], None] | None = None) -> Outcome:
-        """Play it once and let the checker judge. A failed assertion is in the outcome; any other exception is raised."""
-        house = Cluster(seed, on_line=on_line)
-        failure = None
+    def run(self, seed: int = 0, *, on_line: Callable[[str], None] | None = None, traces: bool = True) -> Outcome:
+        """Play it once and let the checker judge. Whatever goes wrong is in the outcome, never raised."""
+        house = Cluster(seed, on_line=on_line, traces=traces)
+        error: BaseException | None = None
         try:
             with house:
                 self.story(house)
-        except AssertionError as error:
-            failure = str(error) or "an assertion of the story failed"
-        return Outcome(seed, failure, house.trace_hash, tuple(house.trace), house.seconds)
+        except (Exception, LabAlarm) as raised:  # noqa: BLE001 - whatever a story makes the product raise is a finding
+            error = raised
+        return Outcome(
+            seed,
+            self._explain(error) if error is not None else None,
+            house.trace_hash,
+            tuple(house.trace),
+            house.seconds,
+            len(house.checker.ledger.acknowledged),
+            dict(house.verbs),
+            tuple(house.what_each_saw()) if error is not None else (),
+            error,
+        )
 
     def main(self) -> None:
         """The command line of a scenario script."""
-        click.Command(self.name, callback=self._play, params=_options())()
+        module = sys.modules[self.story.__module__]
+        self.command(replay=f"python {sys.argv[0]}", title=module.__doc__ or "")()
 
-    def _play(self, *, seed: int, seeds: int, trace: bool) -> None:
-        try:
-            failures = self._count_failures(seed, seeds, trace=trace)
-        except KeyboardInterrupt:
-            raise Exit(INTERRUPTED) from None
-        if seeds > 1:
-            print(f"{self.name}: {seeds - failures} of {seeds} seeds passed")
-        if failures:
-            raise Exit(1)
+    def command(self, *, replay: str, title: str) -> click.Command:
+        """The command that plays it; `replay` is how it is called, `title` what happens."""
 
-    def _count_failures(self, seed: int, seeds: int, *, trace: bool) -> int:
+        def play(*, seed: int, seeds: int, trace: bool) -> None:
+            try:
+                failures = self._count_failures(seed, seeds, trace=trace, replay=replay)
+            except KeyboardInterrupt:
+                raise Exit(INTERRUPTED) from None
+            if seeds > 1:
+                print(f"{self.name}: {seeds - failures} of {seeds} seeds passed")
+            if failures:
+                raise Exit(1)
+
+        text = f"{title.partition(chr(10))[0]}\n\n\b\n{replay}\n{replay} --seed 7 --trace\n{replay} --seeds 200"
+        return click.Command(self.name, callback=play, params=_options(), help=text)
+
+    def show_failure(self, outcome: Outcome, *, replay: str, is_short: bool = False) -> None:
+        """Print what went wrong to standard error: the end of the trace, what each room saw, how to play it again."""
+        lines = [] if is_short else [*outcome.trace[-SHOWN_LINES:]]
+        if outcome.error is not None and not (is_short or isinstance(outcome.error, AssertionError)):
+            lines += "".join(format_exception(outcome.error)).splitlines()
+        lines.append(f"{self.name} failed with seed {outcome.seed}: {outcome.failure}")
+        lines += [f"  {sentence}" for sentence in outcome.saw]
+        lines.append(f"replay: {replay} --seed {outcome.seed} --trace")
+        print(*lines, sep="\n", file=sys.stderr)
+
+    def _count_failures(self, seed: int, seeds: int, *, trace: bool, replay: str) -> int:
         failures = 0
         for number in range(seed, seed + seeds):
             outcome = self.run(number, on_line=print if seeds == 1 and not trace else None)
@@ -73,19 +113,34 @@ class Scenario:
                 print(f"trace {outcome.trace_hash}")
             if outcome.failure is not None:
                 failures += 1
-                self._show_failure(outcome)
+                if failures <= SHOWN_FAILURES:
+                    self.show_failure(outcome, replay=replay, is_short=seeds > 1)
         return failures
 
-    def _show_failure(self, outcome: Outcome) -> None:
-        print(*outcome.trace[-SHOWN_LINES:], sep="\n", file=sys.stderr)
-        print(f"{self.name} failed with seed {outcome.seed}: {outcome.failure}", file=sys.stderr)
-        print(f"replay: python {sys.argv[0]} --seed {outcome.seed} --trace", file=sys.stderr)
+    def _explain(self, error: BaseException) -> str:
+        """What went wrong, and where in the story."""
+        file = self.story.__code__.co_filename
+        places = [place for place in extract_tb(error.__traceback__) if place.filename == file]
+        where = f" ({Path(file).name}, line {places[-1].lineno})" if places else ""
+        if not isinstance(error, AssertionError):
+            return f"{type(error).__name__}: {error}{where}"
+        if str(error):
+            return f"{error}{where}"
+        line = (places[-1].line or "").partition("  #")[0] if places else ""
+        return f"{line or 'an assertion'} is not so{where}"
 
 
 def _options() -> list[click.Parameter]:
     return [
-        click.Option(["--seed"], default=0, show_default=True, help="Which of all possible runs to play."),
-        click.Option(["--seeds"], default=1, show_default=True, help="Play this many, from --seed on, and sum up."),
+        click.Option(["--seed"], default=0, show_default=True, metavar="N", help="Which of all possible runs to play."),
+        click.Option(
+            ["--seeds"],
+            default=1,
+            show_default=True,
+            type=click.IntRange(1),
+            metavar="N",
+            help="Play this many, from --seed on, and sum up.",
+        ),
         click.Option(["--trace"], is_flag=True, help="Print every frame and notice, and the trace's hash."),
     ]
 

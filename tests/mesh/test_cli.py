@@ -32,7 +32,7 @@ from mesh.up import PRINTER_LINES, Printer, run_up
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 20.0
-COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "token", "bench")
+COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "token", "bench", "scenario")
 
 
 @pytest.fixture

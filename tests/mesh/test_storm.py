@@ -1,99 +1,175 @@
-"""Random stories: writes, walls, crashes, stops and lost disks in any order, and the checker's verdict on each."""
+"""Random stories of all faults and writes: none breaks a promise, each can be told again, and a failing one gets short."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from random import Random
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from mesh.lab import Cluster, Room
+from mesh.lab.script import Script, draw, step
+from mesh.lab.shrinking import Shrinking
+from mesh.lab.stage import VERBS
+from mesh.lab.storm import main, play, read_nodes, run_storms, shrink, storm
+from peers.messages.sync import SyncMessages
+from peers.peer_sync import PeerSync
 
-STEPS = 30
-WRITE, WALL, HEAL, WAIT, CRASH, RESTART, STOP, LOSE = [
-    "write",
-    "wall",
-    "heal",
-    "wait",
-    "crash",
-    "restart",
-    "stop",
-    "lose",
-]
-DECK = [WRITE] * 6 + [WALL, HEAL, WAIT, CRASH, RESTART, RESTART, STOP, LOSE]
-
-
-def links_of(shape: int, names: list[str]) -> list[tuple[str, str]] | None:
-    """Everybody by discovery, a line, or a ring."""
-    line = list(pairwise(names))
-    return [None, line, [*line, (names[-1], names[0])]][shape]
+ROOT = Path(__file__).parents[2]
+HASHES = """
+junk = [object() for _ in range({junk})]
+from mesh.lab.storm import storm
+print(*[storm(seed, minutes=1, traces=True).trace_hash for seed in range(4)])
+"""
 
 
-def is_safe_to_lose(room: Room, house: Cluster) -> bool:
-    """Whether another disk holds all that this room acknowledged."""
-    others = [other for other in house.rooms.values() if other is not room]
-    return any(set(room.acknowledged) <= {entry.created for entry in other.entries} for other in others)
+def hashes(hash_seed: str, *, junk: int) -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HASHES.format(junk=junk)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def lose(house: Cluster, room: Room, random: Random) -> None:
-    if not is_safe_to_lose(room, house):
-        return
-    if random.random() < 0.5:
-        room.lose_log()
-    else:
-        house.wipe(room)
-
-
-def step(house: Cluster, random: Random, count: int) -> None:
-    rooms = list(house.rooms.values())
-    up = [room for room in rooms if room.is_running]
-    down = [room for room in rooms if not room.is_running]
-    card = random.choice(DECK)
-    if card == WRITE and up:
-        for n in range(random.randrange(1, 5)):
-            random.choice(up).log.add({"type": f"{count}.{n}"})
-    elif card == WALL:
-        names = [room.name for room in rooms]
-        side = random.sample(names, random.randrange(1, len(names)))
-        house.partition(side, [name for name in names if name not in side])
-    elif card == HEAL:
-        house.heal()
-    elif card == WAIT:
-        house.run(random.choice([0.001, 0.5, 3, 12, 70]))
-    elif card == CRASH and up:
-        house.crash(random.choice(up))
-    elif card == RESTART and down:
-        house.restart(random.choice(down))
-    elif card == STOP and up:
-        house.stop(random.choice(up))
-    elif card == LOSE and down:
-        lose(house, random.choice(down), random)
-    house.run(random.choice([0, 0.002, 0.1]))
-
-
-def storm(seed: int) -> None:
-    random = Random(seed)
-    names = [f"room{n}" for n in range(3 + seed % 3)]
-    with Cluster(seed, traces=False) as house:
-        house.start(*names, links=links_of(seed // 3 % 3, names))
-        for count in range(STEPS):
-            step(house, random, count)
-
-        house.heal()
-        for room in house.rooms.values():
-            if not room.is_running:
-                house.restart(room)
-        house.settle("the storm is over")
-        house.assert_converged()
-
-
-@pytest.mark.parametrize("first", range(0, 90, 30))
+@pytest.mark.parametrize("first", range(0, 60, 20))
 def test_no_storm_breaks_a_promise(first: int) -> None:
-    failures = []
-    for seed in range(first, first + 30):
-        try:
-            storm(seed)
-        except AssertionError as error:
-            failures.append(f"seed {seed}: {error}")
+    summary = run_storms(range(first, first + 20), minutes=3, processes=1)
 
-    assert failures == []
+    assert [f"seed {outcome.seed}: {outcome.failure}" for outcome in summary.failures] == []
+
+
+def test_storms_know_every_fault() -> None:
+    drawn = {each.verb for seed in range(40) for each in draw(seed).steps}
+
+    assert drawn == set(VERBS)
+
+
+def test_the_same_seed_gives_the_same_storm_in_other_processes_whatever_their_hash_seeds_and_heaps() -> None:
+    one = hashes("1", junk=0)
+    other = hashes("77", junk=100_001)
+
+    assert len(set(one.split())) == 4
+    assert one == other
+
+
+def test_a_pool_of_processes_comes_to_the_same_as_one() -> None:
+    alone = run_storms(range(4), nodes=(3, 4), minutes=0.5, processes=1)
+    shared = run_storms(range(4), nodes=(3, 4), minutes=0.5, processes=2)
+
+    assert alone.outcomes == shared.outcomes
+    assert len({outcome.trace_hash for outcome in alone.outcomes}) == 4
+
+
+def test_a_script_can_be_kept_as_python() -> None:
+    script = draw(5, minutes=1)
+
+    copy = eval(script.source(), {"Script": Script, "step": step})  # it is our own
+
+    assert copy == script
+    assert play(copy, 5).trace_hash == play(script, 5).trace_hash
+
+
+def test_a_step_that_makes_no_sense_is_left_out() -> None:
+    script = Script(
+        ("attic", "bath"),
+        "air",
+        (
+            step("restart", "attic"),
+            step("thaw", "bath"),
+            step("write", "cellar", 1),
+            step("restore", "bath", "attic"),
+            step("write", "attic", 1),
+        ),
+    )
+
+    outcome = play(script, 1)
+
+    assert outcome.failure is None
+    assert outcome.steps == (("write", 1),)
+    assert outcome.events == 1
+
+
+def deaf_to_cellar(patch: pytest.MonkeyPatch) -> None:
+    """Break the code: nobody takes anything that the cellar wrote."""
+    is_due = PeerSync.is_due
+
+    def is_due_elsewhere(self: PeerSync, entry: object) -> bool:
+        return is_due(self, entry) and not entry.created[1].startswith("cellar")  # type: ignore[attr-defined, arg-type]
+
+    patch.setattr(PeerSync, "is_due", is_due_elsewhere)
+
+
+def test_a_failing_storm_gets_as_short_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf_to_cellar(monkeypatch)
+    failing = next(outcome for seed in range(20) if (outcome := storm(seed, minutes=1)).failure is not None)
+
+    short = shrink(failing)
+
+    assert short.failure is not None
+    assert short.script.steps == (step("write", "cellar", 1),)
+    assert len(short.script.rooms) == 2
+
+
+def test_shrinking_keeps_to_its_number_of_runs() -> None:
+    script = draw(1)
+    played: list[Script] = []
+
+    def fails(smaller: Script) -> bool:
+        played.append(smaller)
+        return False
+
+    assert Shrinking(fails, max_runs=25).shrink(script) == script
+    assert len(played) == 25
+
+
+def test_the_short_story_is_printed_as_a_test_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deaf_to_cellar(monkeypatch)
+
+    code = main(seed=0, seeds=4, nodes=(3, 3), minutes=0.5, processes=1)
+
+    told = capsys.readouterr().out
+    seed = next(line for line in told.splitlines() if line.startswith("seed ")).split()[1].rstrip(":")
+    assert code == 1
+    assert f"replay: mesh scenario storm --seed {seed} --seeds 1 --nodes 3..3 --minutes 0.5" in told
+    kept: dict[str, object] = {}
+    source = told[told.index("from mesh.lab.script") :].partition("\n\n\nseed ")[0].partition("\nseed ")[0]
+    exec(source, kept)  # it is our own
+    test = kept[f"test_a_storm_found_with_seed_{seed}"]
+    assert callable(test)
+    with pytest.raises(AssertionError):
+        test()
+
+
+def test_many_storms_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(seed=3, seeds=3, nodes=(3, 3), minutes=0.2, processes=1)
+
+    table = capsys.readouterr().out
+    rows = dict(line.rsplit(maxsplit=1) for line in table.splitlines())
+    assert code == 0
+    assert rows["runs"] == "3"
+    assert rows["violations"] == "0"
+    assert int(rows["events acknowledged"]) > 0
+
+
+def test_an_error_of_the_product_is_a_failure_of_the_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: SyncMessages, *_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(SyncMessages, "send_synced", broken)
+
+    outcome = play(Script(("attic", "bath"), "air", (step("write", "attic", 1), step("wait", 100.0))), 1)
+
+    assert outcome.failure is not None
+    assert "a bug" in outcome.failure
+
+
+@pytest.mark.parametrize(("text", "nodes"), [("3..9", (3, 9)), ("4", (4, 4))])
+def test_a_number_of_nodes_is_one_or_a_range(text: str, nodes: tuple[int, int]) -> None:
+    assert read_nodes(text) == nodes
+
+
+@pytest.mark.parametrize("text", ["", "9..3", "0", "3..99", "many"])
+def test_another_number_of_nodes_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number of nodes: write one from 1 to 9"):
+        read_nodes(text)

@@ -1,0 +1,52 @@
+"""The gallery: the stories in the folder `scenarios`, which the wheel brings along."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from difflib import get_close_matches
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from mesh.errors import MeshError
+from mesh.lab.scenario import Scenario
+
+HERE = Path(__file__).parent
+FOLDERS = (HERE / "stories", HERE.parents[1] / "scenarios")
+"""Where the wheel puts them, and where they are in a checkout."""
+
+
+def folder() -> Path:
+    """Where the stories are. Raises MeshError."""
+    found = next((place for place in FOLDERS if place.is_dir()), None)
+    if found is None:
+        raise MeshError(f"there are no scenarios at {FOLDERS[0]}: install peermesh again")
+    return found
+
+
+def titles() -> dict[str, str]:
+    """What happens in each story, by its name. No story is loaded for it."""
+    return {path.stem: _title(path) for path in sorted(folder().glob("*.py"))}
+
+
+def load(name: str) -> Scenario:
+    """The story of this name. Raises MeshError if there is none."""
+    path = folder() / f"{name}.py"
+    if name not in titles():
+        near = get_close_matches(name, titles(), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise MeshError(f"there is no scenario {name!r}: {hint}`mesh scenario --list` shows all")
+    spec = spec_from_file_location(f"mesh_scenario_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    story = getattr(module, name, None)
+    if not isinstance(story, Scenario):
+        raise MeshError(f"{path} has no scenario {name}: a story has the name of its file")
+    return story
+
+
+def _title(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0].removesuffix(".")

@@ -1,0 +1,227 @@
+"""Storms: random stories of all faults and writes over random houses, and the checker's verdict on each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+from mesh.lab.cluster import Cluster
+from mesh.lab.script import ROOMS, Script, draw
+from mesh.lab.shrinking import MAX_RUNS, Shrinking
+from mesh.lab.stage import Stage
+from mesh.lab.virtual_loop import LabAlarm
+
+MAX_SHRUNK = 3
+"""Failing stories of one call that are shortened; the others are named."""
+SHOWN_CHARACTERS = 600
+"""Of what went wrong, in a summary."""
+PROGRESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a storm ended."""
+
+    seed: int
+    failure: str | None
+    trace_hash: str
+    script: Script
+    steps: tuple[tuple[str, int], ...]
+    """How many there were of each verb, those that made no sense left out."""
+    events: int
+    """That were acknowledged."""
+    lost: int
+    """Of these, with the last disk that held them."""
+    seconds: float
+    """Virtual."""
+
+
+def storm(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0, traces: bool = False) -> Outcome:
+    """Draw the story of a seed and play it. See `draw` for the options, and `play`."""
+    return play(draw(seed, nodes=nodes, minutes=minutes), seed, traces=traces)
+
+
+def play(script: Script, seed: int, *, traces: bool = False) -> Outcome:
+    """Play a script, mend everything, and let the checker judge. What goes wrong is in the outcome, never raised.
+
+    With `traces` every frame is part of the trace hash.
+    """
+    house = Cluster(seed, traces=traces)
+    stage = Stage(house, script)
+    failure = None
+    try:
+        with house:
+            stage.play()
+    except AssertionError as error:
+        failure = str(error) or "an assertion failed"
+    except (Exception, LabAlarm) as error:  # noqa: BLE001 - whatever a story makes the product raise is a finding
+        failure = f"{type(error).__name__}: {error}"
+    ledger = house.checker.ledger
+    counts = tuple(sorted(stage.counts.items()))
+    return Outcome(
+        seed, failure, house.trace_hash, script, counts, len(ledger.acknowledged), len(ledger.lost), house.seconds
+    )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of many storms."""
+
+    outcomes: tuple[Outcome, ...]
+    """In the order of their seeds, without what an interruption left out."""
+    real_seconds: float
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.failure is not None)
+
+    def table(self) -> str:
+        """Lines for people: runs, events, faults of each kind, violations."""
+        counts: Counter[str] = Counter()
+        for outcome in self.outcomes:
+            counts.update(dict(outcome.steps))
+        minutes = sum(outcome.seconds for outcome in self.outcomes) / 60
+        rows = [
+            ("runs", f"{len(self.outcomes)}"),
+            ("runs per minute", f"{len(self.outcomes) / max(self.real_seconds, 0.001) * 60:.0f}"),
+            ("virtual minutes", f"{minutes:.0f}"),
+            ("events acknowledged", f"{sum(outcome.events for outcome in self.outcomes)}"),
+            ("lost with their last disk", f"{sum(outcome.lost for outcome in self.outcomes)}"),
+            *[(f"  {verb}", f"{count}") for verb, count in sorted(counts.items())],
+            ("violations", f"{len(self.failures)}"),
+        ]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value:>8}" for name, value in rows)
+
+
+def run_storms(
+    seeds: Iterable[int],
+    *,
+    nodes: tuple[int, int] = (3, 9),
+    minutes: float = 10.0,
+    processes: int | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> Summary:
+    """Play a storm for each seed, in all processors but one (`processes` says otherwise); `on_outcome` gets each as it ends.
+
+    The outcomes are the same however many processes there are. An interruption ends it with KeyboardInterrupt.
+    """
+    began = time.monotonic()
+    wanted = list(seeds)
+    count = min(processes or max(1, (os.cpu_count() or 2) - 1), max(1, len(wanted)))
+    play_one = partial(_play_quietly, nodes=nodes, minutes=minutes)
+    outcomes = []
+    for outcome in map(play_one, wanted) if count == 1 else _in_processes(play_one, wanted, count):
+        outcomes.append(outcome)
+        if on_outcome is not None:
+            on_outcome(outcome)
+    return Summary(tuple(sorted(outcomes, key=lambda outcome: outcome.seed)), time.monotonic() - began)
+
+
+def shrink(outcome: Outcome, *, max_runs: int = MAX_RUNS) -> Outcome:
+    """The shortest story found that fails with the seed of a failing one."""
+    seed = outcome.seed
+
+    def fails(script: Script) -> bool:
+        return play(script, seed).failure is not None
+
+    with _quiet():
+        return play(Shrinking(fails, max_runs=max_runs).shrink(outcome.script), seed)
+
+
+def read_nodes(text: str) -> tuple[int, int]:
+    """`3..9`, or one number. Raises ValueError, with a sentence."""
+    low, _, high = text.partition("..")
+    try:
+        nodes = int(low), int(high or low)
+    except ValueError:
+        nodes = 0, 0
+    if not 1 <= nodes[0] <= nodes[1] <= len(ROOMS):
+        raise ValueError(f"{text!r} is not a number of nodes: write one from 1 to {len(ROOMS)}, or two, as in 3..9")
+    return nodes
+
+
+def main(
+    seed: int = 0, seeds: int = 1, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0, processes: int | None = None
+) -> int:
+    """What `mesh scenario storm` does: play `seeds` storms from `seed` on, show progress and a table; 1 if any failed.
+
+    The shortest story that still fails is printed as a test for the first few of those that did.
+    """
+    progress = Progress(seeds)
+    summary = run_storms(
+        range(seed, seed + seeds), nodes=nodes, minutes=minutes, processes=processes, on_outcome=progress.on_outcome
+    )
+    progress.clear()
+    print(summary.table())
+    for number, outcome in enumerate(summary.failures):
+        assert outcome.failure is not None
+        print(f"\nseed {outcome.seed}: {outcome.failure[:SHOWN_CHARACTERS]}")
+        print(f"replay: {replay_command(outcome.seed, nodes, minutes)}")
+        if number < MAX_SHRUNK:
+            short = shrink(outcome)
+            print(f"the shortest story found that fails:\n\n{short.script.as_test(short.seed, short.failure or '')}")
+    return 1 if summary.failures else 0
+
+
+def replay_command(seed: int, nodes: tuple[int, int], minutes: float) -> str:
+    """What to type to see this storm again."""
+    return f"mesh scenario storm --seed {seed} --seeds 1 --nodes {nodes[0]}..{nodes[1]} --minutes {minutes:g}"
+
+
+class Progress:
+    """One line that says how far it is, on a terminal only."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = self._failed = 0
+        self._told = 0.0
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        self._done += 1
+        self._failed += outcome.failure is not None
+        now = time.monotonic()
+        if sys.stderr.isatty() and now - self._told >= PROGRESS_SECONDS:
+            self._told = now
+            print(f"\r{self._done} of {self._total}, {self._failed} failed ", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._told:
+            print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)
+
+
+def _in_processes(play_one: Callable[[int], Outcome], seeds: Sequence[int], count: int) -> Iterator[Outcome]:
+    # New interpreters, not forks: what this one has imported or patched makes no difference.
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(play_one, seed) for seed in seeds]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _play_quietly(seed: int, *, nodes: tuple[int, int], minutes: float) -> Outcome:
+    with _quiet():
+        return storm(seed, nodes=nodes, minutes=minutes)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the nodes of a storm log is not for people: the checker says what went wrong."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,103 @@
+"""`mesh scenario`: stories of a house whose network, disks and clocks break, played in virtual time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from click.exceptions import Exit
+
+from mesh import output
+from mesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.lab.scenario import Scenario
+    from mesh.lab.tally import Tally
+
+ALL = "all"
+
+
+class StoryGroup(click.Group):
+    """Its commands are the stories of the gallery, each loaded when it is played; `all` plays them all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from mesh.lab.gallery import titles
+
+        return [*titles(), ALL]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == ALL:
+            return play_all
+        from mesh.lab.gallery import load, titles
+
+        try:
+            story = load(name)
+        except MeshError as error:
+            raise click.UsageError(str(error), ctx) from None
+        return story.command(replay=f"mesh scenario {name}", title=titles()[name])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Scenarios"):
+            formatter.write_dl([("NAME", "One of those that --list names."), (ALL, play_all.get_short_help_str())])
+
+
+def _print_list(_context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if not is_asked:
+        return
+    from mesh.lab.gallery import titles
+    from mesh.show import table, tables
+
+    output.write(tables([table(("scenario", "what happens"), titles().items())]))
+    raise Exit(0)
+
+
+@click.group(cls=StoryGroup, subcommand_metavar="NAME [OPTIONS]")
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_print_list, help="Name them all.")
+def scenario() -> None:
+    """Play a story: nodes agree, something breaks, it is mended. A seed gives the same run each time.
+
+    \b
+    mesh scenario --list
+    mesh scenario partition
+    mesh scenario partition --seed 7 --trace
+    mesh scenario all --seeds 200
+    """
+
+
+@click.command(ALL)
+@click.option("--seed", default=0, show_default=True, metavar="N", help="The first of all possible runs to play.")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many of each.")
+def play_all(*, seed: int, seeds: int) -> None:
+    """Play every story, and sum up.
+
+    \b
+    mesh scenario all --seeds 200
+    """
+    from mesh.lab.gallery import load, titles
+    from mesh.lab.tally import Tally
+
+    total = Tally(ALL)
+    for name in titles():
+        tally = _play(load(name), range(seed, seed + seeds))
+        output.write(("" if total.runs else Tally.heading() + "\n") + tally.row() + "\n")
+        total.add(tally)
+    output.write(f"{total.row()}\n\n{total.verbs_sentence()}\n")
+    if total.failures:
+        raise Exit(1)
+
+
+def _play(story: Scenario, seeds: Sequence[int]) -> Tally:
+    from time import perf_counter
+
+    from mesh.lab.tally import Tally
+
+    tally = Tally(story.name)
+    for seed in seeds:
+        began = perf_counter()
+        outcome = story.run(seed, traces=False)
+        tally.note(outcome, perf_counter() - began)
+        if outcome.failure is not None:
+            story.show_failure(outcome, replay=f"mesh scenario {story.name}", is_short=True)
+    return tally
