@@ -57,7 +57,7 @@ class Answering(BaseSync):
                 [
                     _processed(one) if _is_done(one, passed) else _undo(one, is_brief=is_brief)
                     for one in asked
-                    if self.may_take(one) and not one.reasons
+                    if self.admitted(one) is not None and not one.reasons
                 ]
             )
         super()._offer(added, entries)

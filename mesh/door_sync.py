@@ -12,6 +12,7 @@ from mesh.doors import WrongAttempts, may_write, user_of
 from mesh.errors import MeshError
 from mesh.kept_cursors import KeptCursors
 from mesh.tokens import Pass, Tokens
+from mesh.visitors import without_keep_last
 from peers.clock import Clock, Undo
 from peers.connections.connection import Connection
 from peers.entry import Entry
@@ -118,8 +119,9 @@ class DoorSync(KeptCursors, Answering, ServerSync):
         confirmed, self.other_synced = self._written = done.result()
         stated = self.stated or 0
         since = self.other_headers.get(SINCE)
+        mark = self.resume_from()
         if type(since) is int and since == stated:
-            self.start_walk(self.resume_from())
+            self.start_walk(mark)
         else:  # what was confirmed is a mark of this log, even if what is stated is not
             self.start_walk(min(stated, confirmed))
 
@@ -132,11 +134,12 @@ class DoorSync(KeptCursors, Answering, ServerSync):
             raise SyncError("store", other_node_id=node_id) from None
         return self._pass is not None
 
-    def may_take(self, entry: Entry) -> bool:
-        if entry.created[1] == self.other_node_id:
-            return True
-        is_01 = isinstance(self.protocol, list)
-        return may_write(self.other_node_id or "", entry.created[1], is_01)
+    def admitted(self, entry: Entry) -> Entry | None:
+        if entry.created[1] != self.other_node_id:
+            is_01 = isinstance(self.protocol, list)
+            if not may_write(self.other_node_id or "", entry.created[1], is_01):
+                return None
+        return without_keep_last(entry)
 
     def _with_user(self, hook: Hook | None) -> Callable[[Event, Meta], Any] | None:
         if hook is None:

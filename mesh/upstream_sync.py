@@ -10,10 +10,11 @@ import msgspec
 
 from mesh.kept_cursors import KeptCursors
 from mesh.one_by_one import OneByOne
+from mesh.visitors import without_keep_last
 from peers.client_sync import ClientSync
 from peers.clock import Undo
 from peers.connections.connection import Connection
-from peers.entry import Entry
+from peers.entry import Entry, check_extra
 from peers.later import Later
 from peers.log import SyncLog
 from peers.sync_error import MAX_SHOWN
@@ -144,7 +145,10 @@ class UpstreamSync(KeptCursors, ClientSync):
             elif MARK in entry.created[1]:
                 self._check_sender(entry.created[1])
             else:
-                taken.append(self._marked(entry) if self.is_strict else entry)
+                try:
+                    taken.append(self._marked(without_keep_last(entry)) if self.is_strict else without_keep_last(entry))
+                except ValueError as error:
+                    self._tell(f"{self.other_node_id} sent an event that is not taken: {error}")
         super().take(added, taken)
 
     def on_disconnect(self, reason: str) -> None:
@@ -219,7 +223,7 @@ class UpstreamSync(KeptCursors, ClientSync):
 
     def _marked(self, entry: Entry) -> Entry:
         extra = msgspec.json.decode(entry.extra) if entry.extra else {}
-        return msgspec.structs.replace(entry, extra=_encode({**extra, CAME_FROM: self._place}))
+        return msgspec.structs.replace(entry, extra=check_extra(_encode({**extra, CAME_FROM: self._place})))
 
     def _came_from_here(self, entry: Entry) -> bool:
         if f'"{CAME_FROM}"'.encode() not in entry.extra:

@@ -70,6 +70,13 @@ class ServerSync(BaseSync):
         # Unlike Logux 0.1, an answer that nobody asked for lets nobody in.
         raise self.error("wrong-format", "`connected` from the end that dialled")
 
+    def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
+        # What begins before the stated mark does not say a smaller one: that would mean that our log was lost.
+        super().send_sync(max(added, self.stated or 0), entries, confirms=added if confirms is None else confirms)
+
+    def sent_up_to(self) -> int:
+        return max(super().sent_up_to(), self.stated or 0)
+
     def is_due(self, entry: Entry) -> bool:
         is_own = bool(self.stated) and entry.created[1] == self.other_node_id
         return super().is_due(entry) and not is_own

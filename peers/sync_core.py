@@ -101,6 +101,10 @@ class SyncCore(metaclass=_Role):
         self._spawn = spawn
         self._turn = turn
         self._link = 0
+        self._wires = 1 if connection.connected else 0
+        """How often the connection was opened, as of now, not of the role's turn."""
+        self._opened = 0
+        """The one of them that the role knows of."""
         self._judging = False
         self._is_closing = False
         self._queued: list[Message] = []
@@ -113,6 +117,7 @@ class SyncCore(metaclass=_Role):
         self._undo_silence: Undo | None = None
         self._undo_handshake: Undo | None = None
         self._undos: list[Undo] = [
+            connection.on("connect", self._count_wire),
             connection.on("connecting", turn(self.on_connecting)),
             connection.on("connect", turn(self._on_open)),
             connection.on("activity", turn(self._on_activity)),
@@ -137,7 +142,8 @@ class SyncCore(metaclass=_Role):
 
     @property
     def connected(self) -> bool:
-        return self.connection.connected
+        """Whether the link is open that the role knows of: its turn may come when the next one is already."""
+        return self.connection.connected and self._opened == self._wires
 
     @property
     def other_subprotocol(self) -> Any:
@@ -298,7 +304,11 @@ class SyncCore(metaclass=_Role):
     def on_silence(self) -> None:
         """Nothing was sent or received for `ping` ms."""
 
+    def _count_wire(self) -> None:
+        self._wires += 1
+
     def _on_open(self) -> None:
+        self._opened += 1
         if self.connected and not self.is_destroyed:  # it may be over again before its turn comes
             self._guard(self.on_connect)
 

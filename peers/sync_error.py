@@ -53,7 +53,7 @@ def describe(type: str, options: Any = None) -> str:
     supported = options.get("supported") if isinstance(options, dict) else None
     match type:
         case "wrong-format":
-            return f"Wrong message format in {_shown(options)}"
+            return f"Wrong message format in {_without_credentials(options)}"
         case "unknown-message":
             return f"Unknown message `{_shown(options)}` type"
         case "missed-auth":
@@ -70,6 +70,12 @@ def describe(type: str, options: Any = None) -> str:
             return f"{options}" if options else "its disk takes nothing now"
         case _:
             return _shown(type)
+
+
+def _without_credentials(frame: Any) -> str:
+    """Greetings hold credentials: those are for nobody's log, whoever could not read them."""
+    is_greeting = isinstance(frame, str) and '"connect' in frame[:MAX_SHOWN]
+    return "a greeting" if is_greeting else _shown(frame)
 
 
 def _versions(value: Any) -> str:

@@ -179,7 +179,9 @@ class SyncMessages(SyncCore):
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
         for refusal in refusals:
-            self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {refusal.why}")
+            more = f" (and {len(refusals) - 1} more of this message)" if len(refusals) > 1 else ""
+            self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {refusal.why}{more}")
+            break
         self._sizes.append(sum([entry.size for entry in entries]))
         self._regulate()
         self.take(added, entries)
@@ -219,12 +221,12 @@ class SyncMessages(SyncCore):
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         """Commit the entries of a message, then confirm it."""
-        allowed = [entry for entry in entries if self.may_take(entry)]
+        allowed = [admitted for entry in entries if (admitted := self.admitted(entry)) is not None]
         self._in_sieve.sift(allowed, lambda passed: self._offer(added, passed))
 
-    def may_take(self, _entry: Entry) -> bool:
-        """Whether this end may bring this event; another is acknowledged and dropped. Called before any filter."""
-        return True
+    def admitted(self, entry: Entry) -> Entry | None:
+        """What may be taken of this event from that end; None: it is acknowledged and dropped. Called before any filter."""
+        return entry
 
     def on_other_sent(self, added: int) -> None:
         self._heard = max(self._heard, added)
@@ -254,11 +256,14 @@ class SyncMessages(SyncCore):
 
     def _on_sifted(self, entries: list[Entry], walked: int) -> None:
         self._is_paging = False
-        self.walked = walked
-        size = self.dialect.batch
+        size, link = self.dialect.batch, self._link
         for start in range(0, len(entries), size):
             batch = tuple(entries[start : start + size])
-            self.send_sync(walked if start + size >= len(entries) else self.mark(batch[-1]), batch)
+            self.walked = walked if start + size >= len(entries) else self.mark(batch[-1])
+            self.send_sync(self.walked, batch)
+            if self._link != link:
+                return  # it was answered at once, and that was the end of the link
+        self.walked = walked
         if not self._in_flight and self.synced != walked:
             # Unlike Logux 0.1, what was received counts as confirmed, so that it is not echoed after a reconnect.
             self.synced = walked

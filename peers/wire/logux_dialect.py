@@ -38,6 +38,8 @@ T = TypeVar("T")
 MAX_RECEIVED_BATCH = 65_536
 """Events of one `sync` that is taken: JavaScript peers send their whole backlog in one frame, and die of more than 62 000."""
 KEPT_EXTRAS = 64
+MAX_HEADERS_BYTES = 16 * 1024
+"""They stay with the session, and take more room there than on the wire."""
 DEFAULT_REASON = "log"
 """The reason of an event that has no other. See peers.log."""
 
@@ -181,6 +183,8 @@ class LoguxDialect:
             case "error":
                 error = _error(frame)
                 return Error(error.type, error.options)
+            case "headers" if len(frame) > MAX_HEADERS_BYTES:
+                raise wrong_format(frame)
             case "headers":
                 return Headers(_headers(frame).headers)
             case "debug":

@@ -112,7 +112,7 @@ def test_a_loop_is_not_blocked_by_who_waits_for_it_on_itself() -> None:
 
 def test_a_token_in_the_query_of_a_url_is_not_shown(house: House) -> None:  # noqa: F811
     node = house.start(upstream="ws://127.0.0.1:1/?token=SECRET", upstream_user="ada")
-    wait_until(lambda: house.said(), "the first notice")
+    wait_until(house.said, "the first notice")
 
     assert "SECRET" not in str(house.said()) + str(node.status().get(5))
 
@@ -165,8 +165,8 @@ def test_a_token_that_a_server_sends_back_in_an_error_is_not_told(house: House) 
             wire.send(json.dumps(["error", "wrong-format", frame]))  # as every Logux server does
 
     with server(send_back) as url:
-        node = house.start(upstream=url, upstream_user="ada", upstream_token="SECRET")  # noqa: S106
-        wait_until(lambda: house.said(), "the first notice")
+        node = house.start(upstream=url, upstream_user="ada", upstream_token="SECRET")
+        wait_until(house.said, "the first notice")
         node.stop()
 
     assert "SECRET" not in str(house.said())
