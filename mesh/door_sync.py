@@ -109,9 +109,6 @@ class DoorSync(KeptCursors, Answering, ServerSync):
 
     def on_authenticated(self) -> None:
         assert self.cursors_key is not None
-        welcome = getattr(self.connection, "welcome", None)
-        if welcome is not None:
-            welcome()
         self._check_pass()
         self.react(self.log.cursors(self.cursors_key), self._on_cursors)
 

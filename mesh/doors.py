@@ -18,6 +18,8 @@ MAX_ADDRESSES = 10_000
 """Whose wrong attempts are remembered at once; beyond it, those who have been quiet for longest are forgotten."""
 V6_PREFIX_BITS = 64
 """What one customer of a provider has at least: whoever owns an IPv6 address can use all of its /64."""
+LAN_NETWORKS = (ipaddress.ip_network("fe80::/10"), ipaddress.ip_network("fc00::/7"), ipaddress.ip_network("::1/128"))
+"""IPv6 addresses that only mean something on a LAN."""
 MAX_HEADER_CHARACTERS = 512
 SHOWN_CHARACTERS = 80
 MAX_PORT = 65535
@@ -78,7 +80,7 @@ def address_key(address: str) -> str:
     ip = _ip(host.partition("%")[0])
     if ip is None:
         return "unknown"
-    if ip.version == 4:
+    if ip.version == 4 or any(ip in network for network in LAN_NETWORKS):  # there many parties share one /64
         return str(ip)
     return str(ipaddress.ip_network((ip, V6_PREFIX_BITS), strict=False))
 

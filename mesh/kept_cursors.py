@@ -23,7 +23,7 @@ class KeptCursors(BaseSync):
     def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
         self._undo_keep: Undo | None = None
         super().__init__(node_id, log, connection, **options)
-        self._written = (self.synced, self.other_synced)
+        self._written: tuple[int, int] | None = (self.synced, self.other_synced)
         self.on("synced", self._on_synced)
 
     @property
@@ -52,14 +52,15 @@ class KeptCursors(BaseSync):
 
     def let_keep(self, key: str, synced: int, other_synced: int) -> None:
         """Write two numbers down."""
-        self.log.keep_cursors(key, synced, other_synced).then(_let_be)
+        self.log.keep_cursors(key, synced, other_synced).then(self._on_kept)
+
+    def _on_kept(self, kept: Later[None]) -> None:
+        """A disk that takes nothing now costs a repeat; whoever adds events says so."""
+        if kept.exception is not None:
+            self._written = None
+            if not isinstance(kept.exception, StoreError):
+                raise kept.exception
 
     def _on_synced(self) -> None:
         if self._undo_keep is None and self.cursors_key is not None:
             self._undo_keep = self.clock.call_later(self.keep_ms, self._turn(self.keep))
-
-
-def _let_be(kept: Later[None]) -> None:
-    """A disk that takes nothing now costs a repeat; whoever adds events says so."""
-    if kept.exception is not None and not isinstance(kept.exception, StoreError):
-        raise kept.exception

@@ -33,6 +33,7 @@ from mesh.openings import Openings, OutsideOptions
 from mesh.paths import default_home
 from mesh.status import Status
 from peers.clock import LoopClock, Undo
+from peers.connections.http_door import no_pages
 from peers.connections.web_socket import WebSocketNetwork
 from peers.emitter import Emitter
 from peers.later import Later
@@ -232,7 +233,7 @@ class Node:
             port=port,
             peers=self._peers,
         )
-        self._network, self._spawner = WebSocketNetwork(loop), Spawner(loop)
+        self._network, self._spawner = WebSocketNetwork(loop, on_request=no_pages), Spawner(loop)
         edges = self._edges(loop, random, home, self._network, self._spawner)
         self._supervisor = NodeSupervisor.start(
             edges.runtime,

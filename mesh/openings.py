@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mesh.client_door import CLIENTS, ClientDoor, ClientSettings, is_loopback
+from mesh.client_door import CLIENTS, STRANGER_FRAME, ClientDoor, ClientSettings, is_loopback
 from mesh.config import parse_address
 from mesh.door_sync import DoorSync, Hook, Hooks
 from mesh.doors import check_host, check_origin
@@ -17,6 +17,7 @@ from mesh.status import Status
 from mesh.upstream_sync import UpstreamSync
 from peers.clock import Clock
 from peers.connections.address import parse_url
+from peers.connections.http_door import no_pages
 from peers.connections.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 from peers.later import Later
 
@@ -100,7 +101,9 @@ class Openings:
             door, network = self._door.make(loop)
             doors.append(door)
             self._networks.append(network)
-        network = WebSocketNetwork(loop, max_frame=MAX_CLIENT_FRAME, binary="ignore")
+        network = WebSocketNetwork(
+            loop, max_frame=MAX_CLIENT_FRAME, stranger_frame=STRANGER_FRAME, binary="ignore", on_request=no_pages
+        )
         self._networks.append(network)
         for address, host, port in self._served:
             doors.append(Door(address, f"the door {address}", host, port, network, self._options.serve[address]))

@@ -44,6 +44,11 @@ class Line:
     advice: Mapping[str, str] = field(default_factory=dict)
     """What would mend an error, by its type."""
 
+    @property
+    def shown_url(self) -> str:
+        """For people: a query may hold what is nobody's business."""
+        return self.url.partition("?")[0]
+
 
 @dataclass(frozen=True)
 class Outside:

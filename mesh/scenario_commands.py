@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from mesh.lab.tally import Tally
 
 ALL = "all"
+STORM = "storm"
 
 
 class StoryGroup(click.Group):
-    """Its commands are the stories of the gallery, each loaded when it is played; `all` plays them all."""
+    """Its commands are the stories of the gallery, each loaded when it is played, and those below."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         from mesh.lab.gallery import titles
 
-        return [*titles(), ALL]
+        return [*titles(), *self.commands]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name == ALL:
-            return play_all
+        if name in self.commands:
+            return self.commands[name]
         from mesh.lab.gallery import load, titles
 
         try:
@@ -40,7 +41,8 @@ class StoryGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Scenarios"):
-            formatter.write_dl([("NAME", "One of those that --list names."), (ALL, play_all.get_short_help_str())])
+            more = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
+            formatter.write_dl([("NAME", "One of those that --list names."), *more])
 
 
 def _print_list(_context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
@@ -63,10 +65,11 @@ def scenario() -> None:
     mesh scenario partition
     mesh scenario partition --seed 7 --trace
     mesh scenario all --seeds 200
+    mesh scenario storm --seeds 60
     """
 
 
-@click.command(ALL)
+@scenario.command(ALL)
 @click.option("--seed", default=0, show_default=True, metavar="N", help="The first of all possible runs to play.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many of each.")
 def play_all(*, seed: int, seeds: int) -> None:
@@ -86,6 +89,30 @@ def play_all(*, seed: int, seeds: int) -> None:
     output.write(f"{total.row()}\n\n{total.verbs_sentence()}\n")
     if total.failures:
         raise Exit(1)
+
+
+@scenario.command(STORM)
+@click.option("--seed", default=0, show_default=True, metavar="N", help="The first of all possible storms to play.")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many.")
+@click.option("--nodes", default="3..9", show_default=True, metavar="N..M", help="How many rooms a house may have.")
+@click.option("--minutes", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Virtual time of each.")
+@click.option(
+    "--processes", type=click.IntRange(1), metavar="N", help="How many at once.  [default: all cores but one]"
+)
+def play_storms(*, seed: int, seeds: int, nodes: str, minutes: float, processes: int | None) -> None:
+    """Play random stories of all faults, and shorten those that fail.
+
+    \b
+    mesh scenario storm --seeds 60
+    mesh scenario storm --seed 7 --nodes 3..5 --minutes 2
+    """
+    from mesh.lab.storm import main, read_nodes
+
+    try:
+        limits = read_nodes(nodes)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--nodes") from None
+    raise Exit(main(seed, seeds, limits, minutes, processes))
 
 
 def _play(story: Scenario, seeds: Sequence[int]) -> Tally:

@@ -21,6 +21,8 @@ from peers.wire.dialects import dialect_of
 from peers.wire.messages import Custom, Message, Version, name_of
 
 BEFORE_AUTHENTICATION = frozenset({"connect", "connected", "error", "headers", "debug", "duilian"})
+MAX_EARLY = 8
+"""Messages before any greeting that are answered one by one; more of them end the link."""
 BUILT_IN = frozenset({*BEFORE_AUTHENTICATION, "sync", "synced", "ready", "ping", "pong", "have"})
 """Names that are not free for messages of one's own: where a dialect does not know one, neither does the role."""
 
@@ -54,6 +56,10 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
     ) -> None:
         self._protocol: Version = protocol if isinstance(protocol, int) else list(protocol)
         super().__init__(node_id, log, connection, **options)
+
+    def on_connect(self) -> None:
+        self._early = 0
+        super().on_connect()
 
     def make_dialect(self) -> Dialect:
         return dialect_of(self._protocol, self.node_id)
@@ -98,7 +104,8 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
 
     def on_early(self, name: str) -> None:
         """A message came before any greeting."""
-        if self.dialect.breaks_early:
+        self._early += 1
+        if self.dialect.breaks_early or self._early > MAX_EARLY:
             raise self.error("missed-auth", name)
         # Unlike Logux 0.1, a long message is not sent back whole.
         self.send_error("missed-auth", self.frame[: 4 * MAX_SHOWN].decode(errors="replace")[:MAX_SHOWN])

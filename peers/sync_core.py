@@ -317,7 +317,10 @@ class SyncCore(metaclass=_Role):
             return
         self._last_sign = self._last_traffic = self.clock.elapsed_ms()
         self.frame = frame
-        self._guard(lambda: self.dispatch(self.decode(frame)))
+        try:
+            self._guard(lambda: self.dispatch(self.decode(frame)))
+        finally:
+            self.frame = b""
 
     def decode(self, frame: bytes) -> Message:
         """The message of a frame. Raises SyncError."""

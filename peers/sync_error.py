@@ -79,7 +79,7 @@ def _without_credentials(frame: Any) -> str:
 
 
 def _versions(value: Any) -> str:
-    return ".".join(_shown(part) for part in value[:MAX_SHOWN]) if isinstance(value, list) else _shown(value)
+    return ".".join(_shown(part) for part in value[:2]) if isinstance(value, list) else _shown(value)
 
 
 def _shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mesh.actors.log_keeper import KeptLog
@@ -13,6 +14,7 @@ from mesh.edges import Edges
 from mesh.outside import Door, Line
 from mesh.refusals import unreachable_sentence
 from peers.base_sync import BaseSync
+from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.connections.reconnect import KEEPS_TRYING, Reconnect
 from peers.later import Later
@@ -20,6 +22,10 @@ from peers.sync_error import SyncError
 
 MIN_REDIAL_MS = 500
 MAX_REDIAL_MS = 30_000
+STABLE_MS = 5_000
+"""After an error, a link has to live this long before the next loss is answered soon again."""
+MAX_NOTES = 20
+"""What is told of one session until it has been stable again."""
 FIXES_IDS = (
     "fix_time changes who an event is in Logux 0.1, and in a mesh one event would circle for ever as new ones: "
     "leave it out, or say protocol=5 or protocol=7"
@@ -53,6 +59,9 @@ class RoleActor(RequestActor):
         self._role: BaseSync | None = None
         self._farewell = ""
         self._noted = ""
+        self._notes = 0
+        self._is_troubled = False
+        self._undo_stable: Undo | None = None
         self._was_open = self._was_met = False
 
     def on_start(self) -> None:
@@ -80,7 +89,7 @@ class RoleActor(RequestActor):
             return {"node_id": None, "state": "connecting", "lag": None, "user": None}
         lag = role.lag if role.authenticated else None
         return {
-            "node_id": role.other_node_id,
+            "node_id": role.other_node_id if role.authenticated else None,
             "state": "refused" if self._is_refused else role.state,
             "lag": lag,
             "user": getattr(role, "user", None),
@@ -93,12 +102,16 @@ class RoleActor(RequestActor):
         return isinstance(connection, Reconnect) and not connection.connected and not connection.reconnecting
 
     def on_stop(self) -> None:
-        self._end(self._farewell)
-        self._tell(Closed(self._key, self._farewell))
+        try:
+            self._end(self._farewell)
+        finally:
+            self._tell(Closed(self._key, self._farewell))
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        self._end("failed")
-        self._tell(Failed(self._key, f"{exception_type.__name__}: {exception_value}"))
+        try:
+            self._end("failed")
+        finally:
+            self._tell(Failed(self._key, f"{exception_type.__name__}: {exception_value}"))
 
     def _begin(self) -> None:
         if isinstance(self._place, Door):
@@ -157,26 +170,48 @@ class RoleActor(RequestActor):
         assert self._role is not None
         self._noted = ""
         self._was_met = True
-        if isinstance(self._connection, Reconnect):
+        if isinstance(self._connection, Reconnect) and not self._is_troubled:
             self._connection.reset()
+        self._cancel_stable()
+        on_stable = self.into_mailbox(partial(self._on_stable, self._role))
+        self._undo_stable = self._edges.clock.call_later(STABLE_MS, on_stable)
+        welcome = getattr(self._connection, "welcome", None)
+        if welcome is not None:
+            welcome()
         self._tell(Met(self._key, self._role.other_node_id or ""))
+
+    def _on_stable(self, role: BaseSync) -> None:
+        if role.authenticated and role is self._role:
+            self._is_troubled = False
+            self._notes = 0
+            if isinstance(self._connection, Reconnect):
+                self._connection.reset()
+
+    def _cancel_stable(self) -> None:
+        if self._undo_stable is not None:
+            self._undo_stable()
+            self._undo_stable = None
 
     def _on_open(self) -> None:
         self._was_open = True
 
     def _on_error(self, error: SyncError) -> None:
+        self._is_troubled = True
         if not isinstance(self._place, Line):
             self._farewell = str(error)
             return  # told with the end
         advice = [self._place.advice[error.type]] if error.type in self._place.advice else []
         if error.is_fatal:
             advice.append("`mesh retry` tries it again")
-        self._note("; ".join([f"{self._place.name} ({self._place.url}): {error}", *advice]))
+        self._note("; ".join([f"{self._place.name} ({self._place.shown_url}): {error}", *advice]))
 
     def _note(self, sentence: str) -> None:
-        if sentence != self._noted:  # once is enough until it works again
-            self._noted = sentence
-            self._tell(Noted(self._key, sentence))
+        if sentence == self._noted or self._notes > MAX_NOTES:  # once is enough until it works again
+            return
+        self._noted = sentence
+        self._notes += 1
+        more = "; further ones of this session are not told" if self._notes > MAX_NOTES else ""
+        self._tell(Noted(self._key, f"{sentence}{more}"))
 
     def _on_disconnect(self, reason: str) -> None:
         if not isinstance(self._place, Line):
@@ -186,10 +221,11 @@ class RoleActor(RequestActor):
         self._tell(Closed(self._key, reason))
         if reason and not (self._was_met or self._is_refused or reason in KEEPS_TRYING):
             why = f"it hung up before it let us in ({reason})" if self._was_open else reason
-            self._note(unreachable_sentence(self._place.url, why))
+            self._note(unreachable_sentence(self._place.shown_url, why))
         self._was_open = self._was_met = False
 
     def _end(self, reason: str) -> None:
+        self._cancel_stable()
         if self._role is not None:
             self._role.destroy(reason)
         elif self._connection is not None:

@@ -27,6 +27,8 @@ from peers.later import Later
 
 MAX_SESSIONS = 512
 """Sessions at all doors together."""
+MAX_STRANGERS = 32
+"""Connections of one address at one door that were not let in yet."""
 MAX_RECORDS = 4_096
 """Whose failures are remembered; beyond it the oldest are forgotten."""
 PAUSED = "paused"
@@ -116,6 +118,13 @@ class RoleSupervisor(RequestActor):
                     await self._all_closed
             except TimeoutError:
                 self._on_notice(Notice("note", None, f"some sessions did not close within {CLOSE_SECONDS:.0f} s"))
+        self._stop_all()
+
+    def _stop_all(self) -> None:
+        refs: list[LoopActorRef[Any]] = [row.ref for row in self._rows.values()]
+        for ref in (*refs, *(opened.ref for opened in self._opened.values())):
+            if ref.is_alive():
+                ref.stop(block=False)
 
     def retry(self) -> None:
         """Give everything that was paused a new chance."""
@@ -180,12 +189,10 @@ class RoleSupervisor(RequestActor):
         for undo in self._timers.values():
             undo()
         self._timers.clear()
+        self._stop_all()  # they must not outlive it unseen
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.on_stop()
-        refs: list[LoopActorRef[Any]] = [row.ref for row in self._rows.values()]
-        for ref in (*refs, *(opened.ref for opened in self._opened.values())):
-            ref.stop(block=False)
         text = f"the doors and lines of this node failed: {exception_type.__name__}: {exception_value}"
         self._on_notice(Notice("failed", None, text))
 
@@ -199,8 +206,16 @@ class RoleSupervisor(RequestActor):
         if self._is_ending or self._is_full or self._is_paused(subject):
             connection.disconnect("all places are taken" if self._is_full else PAUSED)
             return
+        self._make_room(subject)
         self._accepted += 1
         self._start(f"in:{self._accepted}", door, subject, connection.address, accepted=connection)
+
+    def _make_room(self, subject: str) -> None:
+        """Let whoever came first go, if one address has many connections that were not let in."""
+        strangers = [row for row in self._rows.values() if row.subject == subject and not row.node_id]
+        for row in strangers[: max(0, len(strangers) - MAX_STRANGERS + 1)]:
+            row.subject = ""  # it is counted no more while it closes
+            _tell(row.ref, "close", "others wait for this place")
 
     def _is_paused(self, subject: str) -> bool:
         return self._records.get(subject, Record()).is_paused
@@ -208,7 +223,7 @@ class RoleSupervisor(RequestActor):
     def _dial(self, line: Line) -> None:
         key = f"line:{line.name}"
         if key not in self._rows:  # a retry may have been quicker
-            self._start(key, line, line.name, line.url)
+            self._start(key, line, line.name, line.shown_url)
 
     def _start(self, key: str, place: Door | Line, subject: str, address: str, **how: Any) -> None:
         node_id = place.node_id if isinstance(place, Line) and place.node_id else self._node_id
@@ -236,7 +251,7 @@ class RoleSupervisor(RequestActor):
         is_met, name = bool(row.node_id), row.node_id or row.address
         row.node_id = ""
         why = f": {reason}" if reason else ""
-        if (is_met or (isinstance(row.place, Door) and reason)) and reason != PAUSED:
+        if is_met and reason != PAUSED:  # strangers come and go without a word
             self._on_notice(Notice("client", name if is_met else None, f"{name} is gone, by {row.place.name}{why}"))
         if isinstance(row.place, Door) or not row.ref.is_alive():
             self._forget(key)

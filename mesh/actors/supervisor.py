@@ -46,6 +46,8 @@ from peers.peer_sync import PeerSync
 ANSWER_SECONDS = 2.0
 """How long a child may take to answer; a busy one is then shown without."""
 GOODBYE_SECONDS = 3.0
+BEGIN_SECONDS = 10.0
+"""How long a start that is given up may take to come to its next step."""
 DISCOVERY_RETRY_SECONDS = 30.0
 
 
@@ -97,19 +99,28 @@ class NodeSupervisor(RequestActor):
         self._is_ending = False
         self._timers: dict[Callable[[], None], Undo] = {}
         self._all_closed: Later[None] = Later()
+        self._is_beginning = False
+        self._begun: Later[None] = Later()
 
     async def begin(self) -> Ports:
         """Open the log and the doors, then look for others; the ports we listen on. Raises StoreError or DoorError."""
-        await self._start_keeper()
-        await self._start_listener()
-        await self._start_roles()
-        self._perform(self._neighbourhood.on_begin())
-        await self._start_discovery()
+        self._is_beginning = True
+        try:
+            for start in (self._start_keeper, self._start_listener, self._start_roles):
+                if not self._is_ending:
+                    await start()
+            self._perform(self._neighbourhood.on_begin())
+            if not self._is_ending:
+                await self._start_discovery()
+        finally:
+            self._begun.set()
         return Ports(self._port, self._door_ports)
 
     async def end(self) -> None:
         """Say goodbye and close everything, in the reverse order of `begin`; each step has its limit."""
         self._is_ending = True
+        if self._is_beginning:
+            await self._until(self._begun, BEGIN_SECONDS)  # what is opened just now must be closed, too
         await self._close_child(self._discoverer)
         await self._close_child(self._listener)
         await self._close_child(self._roles, seconds=GOODBYE_SECONDS + ANSWER_SECONDS)

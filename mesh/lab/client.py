@@ -9,6 +9,7 @@ from typing import Any
 from mesh.lab.clock import RoomClock
 from mesh.lab.disk import SimDisk
 from mesh.lab.network import SimNetwork
+from mesh.lab.room import Room
 from mesh.lab.virtual_loop import VirtualLoop
 from mesh.loop_thread import Spawner
 from peers.client_sync import ClientSync
@@ -44,6 +45,8 @@ class Client:
         """The room that it dials."""
         self.store = MemoryStore()
         self.clock = RoomClock(loop)
+        self.acknowledged: dict[Created, None] = {}
+        """What `add` confirmed at this client, in order."""
         self.errors: list[str] = []
         """What the protocol had to complain about, in order."""
         self.log = ClientLog(self)
@@ -72,11 +75,6 @@ class Client:
         return [entry.event["type"] for entry in self.entries]
 
     @property
-    def created(self) -> set[Created]:
-        """Which events it holds."""
-        return {entry.created for entry in self.entries}
-
-    @property
     def state(self) -> str:
         """One of the five states of Logux."""
         return self._role.state if self._role is not None else "disconnected"
@@ -100,7 +98,19 @@ class Client:
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
         """See Client.log."""
         assert self._log is not None
-        return self._log.add(event, meta)
+        result = self._log.add(event, meta)
+        result.then(self._on_added)
+        return result
+
+    def faults(self, room: Room) -> list[str]:
+        """What it and the room that it dials do not agree about, now that both are quiet."""
+        missing = [created for created in self.acknowledged if room.store.find(created) is None]
+        faults = [f"{room.name} lacks {len(missing)} events of {self.name}, the first {missing[0]}"] if missing else []
+        if [entry.created for entry in self.entries] != [entry.created for entry in room.entries]:
+            faults.append(
+                f"{self.name} shows {len(self.entries)} events, {room.name} {len(room.entries)}, not the same"
+            )
+        return faults
 
     def _dial(self, log: Log) -> None:
         self._log = log
@@ -112,6 +122,11 @@ class Client:
         )
         self._role.catch(self._on_error)
         connection.connect()
+
+    def _on_added(self, done: Later[Meta | None]) -> None:
+        if done.exception is None and (meta := done.result()) is not None:
+            created: Created = meta["created"]
+            self.acknowledged[created] = None
 
     def _on_error(self, error: SyncError) -> None:
         self.errors.append(str(error))

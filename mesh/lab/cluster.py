@@ -192,6 +192,7 @@ class Cluster(Faults):
         rooms = tuple(self.rooms.values())
         self.loop.run_until(self._is_settled, SETTLE_SECONDS)
         self._judge(self.checker.convergence_faults(self._groups([room for room in rooms if room.is_running])))
+        self._judge([fault for client, room in self._talking_clients() for fault in client.faults(room)])
         self.checker.look()
         self._hang_up()
         self.stop(*[room for room in rooms if room.is_running])
@@ -224,13 +225,15 @@ class Cluster(Faults):
 
     def _are_clients_settled(self) -> bool:
         """Whether each that can talk to its room is quiet and holds what that room holds."""
-        for client in self.clients.values():
-            room = self.rooms[client.to]
-            if not room.is_running or not self._network.is_open(client.name, room.name):
-                continue
-            if not client.is_quiet or client.store.state.events != room.store.state.events:
-                return False
-        return True
+        return all(
+            client.is_quiet and client.store.state.events == room.store.state.events
+            for client, room in self._talking_clients()
+        )
+
+    def _talking_clients(self) -> list[tuple[Client, Room]]:
+        """Each client that can talk to its room, with that room."""
+        pairs = [(client, self.rooms[client.to]) for client in self.clients.values()]
+        return [(one, room) for one, room in pairs if room.is_running and self._network.is_open(one.name, room.name)]
 
     def _hang_up(self) -> None:
         for client in self.clients.values():

@@ -67,7 +67,7 @@ class Scenario:
             house.trace_hash,
             tuple(house.trace),
             house.seconds,
-            len(house.checker.ledger.acknowledged),
+            len(house.checker.ledger.acknowledged) + sum(len(client.acknowledged) for client in house.clients.values()),
             dict(house.verbs),
             tuple(house.what_each_saw()) if error is not None else (),
             error,
@@ -100,7 +100,7 @@ class Scenario:
         if outcome.error is not None and not (is_short or isinstance(outcome.error, AssertionError)):
             lines += "".join(format_exception(outcome.error)).splitlines()
         lines.append(f"{self.name} failed with seed {outcome.seed}: {outcome.failure}")
-        lines += [f"  {sentence}" for sentence in outcome.saw]
+        lines += [f"  {sentence}" for sentence in outcome.saw if sentence not in (outcome.failure or "")]
         lines.append(f"replay: {replay} --seed {outcome.seed} --trace")
         print(*lines, sep="\n", file=sys.stderr)
 
@@ -126,8 +126,8 @@ class Scenario:
             return f"{type(error).__name__}: {error}{where}"
         if str(error):
             return f"{error}{where}"
-        line = (places[-1].line or "").partition("  #")[0] if places else ""
-        return f"{line or 'an assertion'} is not so{where}"
+        line = (places[-1].line or "").partition("  #")[0].removeprefix("assert ") if places else ""
+        return f"{f'`{line}`' if line else 'an assertion'} is not so{where}"
 
 
 def _options() -> list[click.Parameter]:

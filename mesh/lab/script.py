@@ -16,10 +16,16 @@ PACES = (
     (0.0, 0.02, 2.0, 6.0, 35.0, 70.0),
 )
 """Seconds from one step to the next, in a story that is told so: mixed, hectic, slow."""
+CLIENTS = ("radio", "phone", "tablet")
+CLIENTS_SHARE = 0.25
+"""Of all stories, those that have clients."""
 MAX_STEPS = 400
 """Of one story, besides its pauses."""
 KEPT_SHARE = 0.6
 """Of all kinds of faults, those that a story knows: some show only where others do not come between (swarm testing)."""
+SKEWS = (-3_600_000, -20_000, -50, 50, 20_000, 90_000)
+SMALL_SKEWS = (-2_000, -50, 50, 2_000)
+"""In ms. Beyond MAX_DRIFT_MS a client gives what it takes another time than the nodes do, and so another order."""
 BULK_BYTES = 40_000
 """An event of a bulk: a few dozen of them fill a window."""
 
@@ -47,12 +53,16 @@ class Script:
     shape: str
     """A topology of `mesh.lab`, or `air`: then everybody may find everybody."""
     steps: tuple[Step, ...]
+    clients: tuple[tuple[str, str, Any], ...] = ()
+    """Logux clients: the name, the room that it dials, and the protocol, (0, 1), 5 or 7."""
 
     def source(self) -> str:
         """It as an expression of Python."""
         lines = "".join(f"        {step},\n" for step in self.steps)
         steps = f"(\n{lines}    )" if self.steps else "()"
-        return f"Script(\n    rooms={_literal(self.rooms)},\n    shape={_literal(self.shape)},\n    steps={steps},\n)"
+        clients = f"    clients={_literal(self.clients)},\n" if self.clients else ""
+        house = f"    rooms={_literal(self.rooms)},\n    shape={_literal(self.shape)},\n"
+        return f"Script(\n{house}    steps={steps},\n{clients})"
 
     def as_test(self, seed: int, failure: str) -> str:
         """A test that keeps it as a regression: it fails for as long as the story does."""
@@ -76,7 +86,11 @@ def draw(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0) -
     """The script of a seed: `nodes` are the smallest and the largest number of rooms, `minutes` virtual time."""
     random = Random(f"storm {seed}")
     rooms = ROOMS[: random.randint(max(1, nodes[0]), min(nodes[1], len(ROOMS)))]
-    deck = _Deck(random, rooms)
+    clients: tuple[tuple[str, str, Any], ...] = ()
+    if random.random() < CLIENTS_SHARE:
+        names = CLIENTS[: random.randint(1, len(CLIENTS))]
+        clients = tuple((name, random.choice(rooms), random.choice([(0, 1), 5, 7])) for name in names)
+    deck = _Deck(random, rooms, [name for name, _, _ in clients])
     pauses = random.choice(PACES)
     steps: list[Step] = []
     left = minutes * 60
@@ -88,7 +102,7 @@ def draw(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0) -
         if pause:
             steps.append(step("wait", pause))
             left -= pause
-    return Script(rooms, random.choice(SHAPES), tuple(steps))
+    return Script(rooms, random.choice(SHAPES), tuple(steps), clients)
 
 
 class _Deck:
@@ -97,12 +111,14 @@ class _Deck:
     Source of KEPT_SHARE: Groce et al., "Swarm Testing" (2012).
     """
 
-    def __init__(self, random: Random, rooms: Sequence[str]) -> None:
+    def __init__(self, random: Random, rooms: Sequence[str], clients: Sequence[str]) -> None:
         self._random = random
         self._rooms = rooms
+        self._clients = clients
+        self._places = [*rooms, *clients]
         self._marks: dict[str, dict[Any, None]] = {}
         """What is broken now, by the verb that broke it."""
-        weights = self._weights()
+        weights = [*self._weights(), *(self._losses() if not clients else [(self._say, 16)])]
         kept = [weights[0], *[card for card in weights[1:] if random.random() < KEPT_SHARE]]
         self._cards: list[Callable[[], Step]] = [card for card, count in kept for _ in range(count)]
 
@@ -113,9 +129,6 @@ class _Deck:
         return [
             (self._write, 16),
             (self._bulk, 1),
-            (self._twin, 2),
-            (lambda: step("clean", self._room(), self._random.choice([0.3, 1.0])), 1),
-            (lambda: step("status", self._room()), 1),
             (self._wall, 3),
             (lambda: step("heal"), 3),
             (lambda: step("cut", *self._pair()), 1),
@@ -126,29 +139,34 @@ class _Deck:
             (lambda: step("reset", *self._pair()), 2),
             (lambda: self._break("freeze", (self._room(),)), 1),
             (lambda: self._mend("freeze", "thaw"), 2),
-            (
-                lambda: step("skew", self._room(), self._random.choice([-3_600_000, -20_000, -50, 50, 20_000, 90_000])),
-                1,
-            ),
+            (self._skew, 1),
             (lambda: step("drift", self._room(), self._random.choice([-0.01, -0.0001, 0.0001, 0.01])), 1),
             (lambda: self._break("fill", (self._room(),)), 1),
             (lambda: self._mend("fill", "free"), 2),
             (lambda: self._break("crash", (self._room(),)), 4),
             (lambda: self._break("crash", (self._room(),), "stop"), 2),
             (lambda: self._mend("crash", "restart"), 6),
+            (lambda: step("forge", self._room(), self._room(), self._room()), 1),
+            (lambda: step("lossy", self._random.choice([0.0, 0.3, 0.9])), 1),
+        ]
+
+    def _losses(self) -> list[tuple[Callable[[], Step], int]]:
+        """What is not in a story with clients: they go by the numbers of a log, and no two logs would hold the same."""
+        return [
+            (self._twin, 2),
+            (lambda: step("clean", self._room(), self._random.choice([0.3, 1.0])), 1),
+            (lambda: step("status", self._room()), 1),
             (lambda: step("wipe", self._broken("crash") or self._room()), 1),
             (lambda: step("lose", self._broken("crash") or self._room()), 1),
             (lambda: self._break("backup", (self._room(),)), 3),
             (self._restore, 3),
-            (lambda: step("forge", self._room(), self._room(), self._room()), 1),
-            (lambda: step("lossy", self._random.choice([0.0, 0.3, 0.9])), 1),
         ]
 
     def _room(self) -> str:
         return self._random.choice(self._rooms)
 
     def _pair(self) -> tuple[str, ...]:
-        return tuple(self._random.sample(self._rooms, min(2, len(self._rooms)))) if len(self._rooms) > 1 else ("", "")
+        return tuple(self._random.sample(self._places, 2)) if len(self._places) > 1 else ("", "")
 
     def _broken(self, verb: str) -> Any:
         marks = list(self._marks.get(verb, ()))
@@ -169,17 +187,23 @@ class _Deck:
     def _write(self) -> Step:
         return step("write", self._room(), self._random.choice([1, 1, 2, 5, 30]))
 
+    def _say(self) -> Step:
+        return step("say", self._random.choice(self._clients), self._random.choice([1, 1, 2, 5, 30]))
+
     def _bulk(self) -> Step:
         return step("write", self._room(), self._random.choice([20, 60]), BULK_BYTES)
 
     def _twin(self) -> Step:
-        return step("twin", *self._pair(), self._random.random() < 0.3)
+        return step("twin", self._room(), self._room(), self._random.random() < 0.3)
 
     def _wall(self) -> Step:
-        if len(self._rooms) < 2:
+        if len(self._places) < 2:
             return step("heal")
-        side = self._random.sample(self._rooms, self._random.randrange(1, len(self._rooms)))
+        side = self._random.sample(self._places, self._random.randrange(1, len(self._places)))
         return step("wall", *side)
+
+    def _skew(self) -> Step:
+        return step("skew", self._room(), self._random.choice(SMALL_SKEWS if self._clients else SKEWS))
 
     def _slow(self) -> Step:
         latency, rate, loss = self._random.choice(

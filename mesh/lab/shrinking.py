@@ -50,6 +50,10 @@ class Shrinking:
             without = _without(script, room)
             if self._still_fails(without):
                 script = without
+        for name, _, _ in script.clients:
+            without = _without(script, name)
+            if self._still_fails(without):
+                script = without
         return script
 
     def _fewer_steps(self, script: Script) -> Script:
@@ -78,7 +82,7 @@ class Shrinking:
 
 
 def _without(script: Script, room: str) -> Script:
-    """The same without a room; a wall keeps its other rooms."""
+    """The same without a room and its clients, or without a client; a wall keeps its other rooms."""
     steps: list[Step] = []
     for step in script.steps:
         if not step.names(room):
@@ -87,18 +91,20 @@ def _without(script: Script, room: str) -> Script:
             side = tuple(name for name in step.arguments if name != room)
             if side:
                 steps.append(Step("wall", side))
-    return Script(tuple(name for name in script.rooms if name != room), script.shape, tuple(steps))
+    rooms = tuple(name for name in script.rooms if name != room)
+    clients = tuple(client for client in script.clients if room not in client)
+    return Script(rooms, script.shape, tuple(steps), clients)
 
 
 def _smaller(step: Step) -> Iterator[Step]:
     """Steps that are like this one and less, the least first."""
-    if step.verb == "write":
+    if step.verb in {"write", "say"}:
         room, count, *size = step.arguments
         if size:
-            yield Step("write", (room, count))
+            yield Step(step.verb, (room, count))
         for fewer in (1, 2, 5):
             if fewer < count:
-                yield Step("write", (room, fewer, *size))
+                yield Step(step.verb, (room, fewer, *size))
     elif step.verb == "wait":
         for seconds in SHORT_WAITS:
             if seconds < step.arguments[0]:

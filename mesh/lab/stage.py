@@ -13,9 +13,11 @@ from mesh.lab.faults import Snapshot
 from mesh.lab.room import Room
 from mesh.lab.script import Script
 from mesh.lab.wire import LATENCY_MS
+from peers.server_sync import ServerSync
 
+CLIENTS_PORT = 5_000
 OVER = "the storm is over"
-HARMLESS = frozenset({"write", "twin", "status", "clean", "wait"})
+HARMLESS = frozenset({"write", "say", "twin", "status", "clean", "wait"})
 """Verbs that break nothing."""
 AGAIN_SECONDS = 0.25
 """Of two crossing connections one may end before this end has heard that the other is open; a redial takes longer."""
@@ -38,7 +40,10 @@ class Stage:
 
     def play(self) -> None:
         shape = None if self.script.shape == "air" else getattr(topology, self.script.shape)
-        self.house.start(*self.script.rooms, links=shape)
+        clients = self.script.clients
+        self.house.start(*self.script.rooms, links=shape, serve={CLIENTS_PORT: ServerSync} if clients else None)
+        for name, room, protocol in clients:
+            self.house.client(name, to=f"{room}:{CLIENTS_PORT}", protocol=protocol)
         for each in self.script.steps:
             if VERBS[each.verb](self, *each.arguments) is not False:
                 self.counts[each.verb] += 1
@@ -95,6 +100,15 @@ class Stage:
             room.log.add({**event, "text": "x" * size} if size else event)
         return room is not None
 
+    def say(self, name: str, count: int) -> bool:
+        """A client writes."""
+        client = self.house.clients.get(name)
+        for _ in range(count if client is not None else 0):
+            assert client is not None
+            self.written += 1
+            client.log.add({"type": f"{name} {self.written}"})
+        return client is not None
+
     def twin(self, one: str, other: str, differs: bool) -> bool:
         """A client's event comes to two rooms, because it resends; under another text if two clients share an id."""
         rooms = [room for room in (self.running(one), self.running(other)) if room is not None]
@@ -125,7 +139,7 @@ class Stage:
         self.house.run(seconds)
 
     def wall(self, *side: str) -> None:
-        names = self.script.rooms
+        names = [*self.script.rooms, *[name for name, _, _ in self.script.clients]]
         self.house.partition([name for name in names if name in side], [name for name in names if name not in side])
 
     def heal(self) -> None:
@@ -245,7 +259,7 @@ class Stage:
 VERBS: dict[str, Callable[..., bool | None]] = {
     name: getattr(Stage, name)
     for name in (
-        "write", "twin", "status", "clean", "wait", "wall", "heal", "cut", "hold", "release", "slow", "flaky", "reset",
+        "write", "say", "twin", "status", "clean", "wait", "wall", "heal", "cut", "hold", "release", "slow", "flaky", "reset",
         "freeze", "thaw", "skew", "drift", "fill", "free", "crash", "stop", "restart", "wipe", "lose", "backup", "restore",
         "forge", "lossy",
     )

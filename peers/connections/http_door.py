@@ -43,3 +43,10 @@ class HttpAnswer:
         for name, value in self.headers.items():
             if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
                 raise ValueError(f"the header {name!r}: {value!r} is no line of HTTP: it takes printable ASCII")
+
+
+def no_pages(request: HttpRequest) -> HttpAnswer | None:
+    """For doors that are no browser's business: a page of any site may open connections to its reader's own LAN."""
+    if "origin" in request.headers:
+        return HttpAnswer(403, body=b"This door is for programs: connections of pages in a browser are not taken.\n")
+    return None

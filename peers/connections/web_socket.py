@@ -29,7 +29,9 @@ from peers.later import Later
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the connection."""
-MAX_CLIENT_FRAME = 32 * 1024 * 1024
+ANSWER_BYTES = 4 * 1024 * 1024
+"""What the library may have left to be sent beside our own frames, which wait elsewhere."""
+MAX_CLIENT_FRAME = 16 * 1024 * 1024
 """The same at a door for Logux clients: JavaScript ones send a backlog of 50 000 events in one frame."""
 MAX_ACCEPTED = 512
 """Open connections that one door keeps."""
@@ -58,6 +60,8 @@ class _Wire(LibraryConnection):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.transport.get_write_buffer_size() > ANSWER_BYTES:
+            self.transport.abort()  # it is asked for answers, by pings above all, that the other end does not read
         self._watch_end()
         if self.channel is not None:
             self.channel.on_bytes()

@@ -38,8 +38,8 @@ T = TypeVar("T")
 MAX_RECEIVED_BATCH = 65_536
 """Events of one `sync` that is taken: JavaScript peers send their whole backlog in one frame, and die of more than 62 000."""
 KEPT_EXTRAS = 64
-MAX_HEADERS_BYTES = 16 * 1024
-"""They stay with the session, and take more room there than on the wire."""
+MAX_OTHER_BYTES = 64 * 1024
+"""Of any message but `sync`: what it decodes to takes many times as much, and headers stay with the session."""
 DEFAULT_REASON = "log"
 """The reason of an event that has no other. See peers.log."""
 
@@ -145,6 +145,8 @@ class LoguxDialect:
         try:
             items = _items(frame)
             name = _string(items[0])
+            if name != "sync" and len(frame) > MAX_OTHER_BYTES:
+                raise wrong_format(frame)
             if MESSAGE_NAME.fullmatch(name) is None:
                 raise wrong_format(frame)
             return self._read(name, items, frame)
@@ -183,8 +185,6 @@ class LoguxDialect:
             case "error":
                 error = _error(frame)
                 return Error(error.type, error.options)
-            case "headers" if len(frame) > MAX_HEADERS_BYTES:
-                raise wrong_format(frame)
             case "headers":
                 return Headers(_headers(frame).headers)
             case "debug":

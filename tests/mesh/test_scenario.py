@@ -11,22 +11,27 @@ from pathlib import Path
 import pytest
 
 from mesh.lab import Cluster, scenario
+from mesh.lab.scenario import SHOWN_FAILURES
 from scenarios.partition import partition
 
 ROOT = Path(__file__).parents[2]
 
 
-def play(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "scenarios/partition.py", *arguments]
+    command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def play(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    return run("scenarios/partition.py", *arguments, hash_seed=hash_seed)
 
 
 @pytest.mark.parametrize("first", range(0, 200, 50))
 def test_the_partition_story_passes_with_every_seed(first: int) -> None:
     outcomes = [partition.run(seed) for seed in range(first, first + 50)]
 
-    assert [outcome.seed for outcome in outcomes if outcome.failure is not None] == []
+    assert [(outcome.seed, outcome.failure) for outcome in outcomes if outcome.failure is not None] == []
     assert len({outcome.trace_hash for outcome in outcomes}) == 50  # each is another run
 
 
@@ -77,7 +82,11 @@ def hopeless(house: Cluster) -> None:
 def test_a_story_that_fails_says_what_each_room_saw() -> None:
     outcome = hopeless.run(5)
 
-    assert outcome.failure == "expected ['bread']: kitchen saw ['milk']; study saw ['milk']"
+    assert outcome.failure is not None
+    assert outcome.failure.startswith(
+        "expected ['bread']: kitchen saw ['milk']; study saw ['milk'] (test_scenario.py, "
+    )
+    assert outcome.saw == ("kitchen saw ['milk']", "study saw ['milk']")
     assert any("agreed" in line for line in outcome.trace)
 
 
@@ -90,13 +99,43 @@ def test_a_failing_script_names_the_seed_and_how_to_replay_it(tmp_path: Path) ->
         "hopeless.main()\n"
     )
 
-    command = [sys.executable, str(script), "--seed", "9"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    failed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    failed = run(str(script), "--seed", "9")
 
     assert failed.returncode == 1
-    assert "hopeless failed with seed 9: an assertion of the story failed" in failed.stderr
-    assert f"replay: python {script} --seed 9 --trace" in failed.stderr
+    assert failed.stderr.splitlines()[-3:] == [
+        "hopeless failed with seed 9: `kitchen.types == ['milk']` is not so (hopeless.py, line 7)",
+        "  kitchen saw []",
+        f"replay: python {script} --seed 9 --trace",
+    ]
+
+
+@scenario
+def mistaken(house: Cluster) -> None:
+    house.start("kitchen")
+    house.heal("kitchen")  # type: ignore[call-arg]
+
+
+def test_a_story_that_raises_something_else_has_failed_with_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = mistaken.run(3)
+    mistaken.show_failure(outcome, replay="mesh scenario mistaken")
+
+    shown = capsys.readouterr().err
+    assert "Traceback (most recent call last):" in shown
+    assert "mistaken failed with seed 3: TypeError: " in shown
+    assert shown.endswith("  kitchen saw []\nreplay: mesh scenario mistaken --seed 3 --trace\n")
+
+
+def test_many_failures_are_told_about_briefly_and_only_the_first_few(tmp_path: Path) -> None:
+    script = tmp_path / "hopeless.py"
+    script.write_text(
+        "from mesh.lab import Cluster, scenario\n\n\n"
+        "@scenario\ndef hopeless(house: Cluster) -> None:\n    assert house.rooms\n\n\nhopeless.main()\n"
+    )
+
+    failed = run(str(script), "--seeds", "9")
+
+    assert failed.stdout == "hopeless: 0 of 9 seeds passed\n"
+    assert len(failed.stderr.splitlines()) == 2 * SHOWN_FAILURES
 
 
 def test_an_interrupted_script_says_so_by_its_exit_code_alone(tmp_path: Path) -> None:
@@ -106,8 +145,6 @@ def test_an_interrupted_script_says_so_by_its_exit_code_alone(tmp_path: Path) ->
         "@scenario\ndef impatient(house: Cluster) -> None:\n    raise KeyboardInterrupt\n\n\nimpatient.main()\n"
     )
 
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(script)]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = run(str(script))
 
     assert (ended.returncode, ended.stderr) == (130, "")

@@ -1,4 +1,4 @@
-"""Faults found by review at the doors: each of these fails until it is mended."""
+"""What strangers, clients and pages of other sites may do at a door."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults found by review in the sessions with Logux clients and servers: each of these fails until it is mended."""
+"""Sessions with Logux clients and servers where turns, links and disks are not as one would like."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults found by review in the life of a node with doors and lines: each of these fails until it is mended."""
+"""A node with doors and lines in trouble: children that fail, starts that are cancelled, servers that refuse."""
 
 from __future__ import annotations
 
