@@ -55,7 +55,13 @@ class ControlServer:
             raise MeshError(
                 f"cannot make the socket {path}: {error.strerror or error}; choose another --home"
             ) from None
-        self._server = await asyncio.start_unix_server(self._on_client, sock=listening, limit=messages.MAX_LINE_BYTES)
+        try:
+            self._server = await asyncio.start_unix_server(
+                self._on_client, sock=listening, limit=messages.MAX_LINE_BYTES
+            )
+        except BaseException:  # the start may be given up just now
+            listening.close()
+            raise
 
     async def close(self) -> None:
         """Take no more requests, finish those under way, and remove the socket. Harmless when it is closed."""

@@ -86,7 +86,7 @@ def play_all(*, seed: int, seeds: int) -> None:
         tally = _play(load(name), range(seed, seed + seeds))
         output.write(("" if total.runs else Tally.heading() + "\n") + tally.row() + "\n")
         total.add(tally)
-    output.write(f"{total.row()}\n\n{total.verbs_sentence()}\n")
+    output.write(f"{total.row()}\n\nin these runs: {total.verbs_sentence()}\n")
     if total.failures:
         raise Exit(1)
 

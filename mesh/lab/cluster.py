@@ -149,6 +149,7 @@ class Cluster(Faults):
     def wipe(self, *rooms: Room | str) -> None:
         """Lose the whole home of nodes that do not run: they will return as new ones."""
         for room in map(self._find, rooms):
+            self._say(f"wipe {room.name}")
             room.wipe()
 
     def partition(self, *groups: Sequence[Place]) -> None:

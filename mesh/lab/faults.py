@@ -77,6 +77,7 @@ class Faults:
         """For a while lose a share of what two rooms send each other, and break their connections now and then."""
         random = Random(f"{self.seed} flaky {_name(one)} {_name(other)} {self.loop.time()}")
         end = self.loop.time() + seconds
+        self._say(f"flaky {_name(one)} - {_name(other)} for {seconds:g} s")
         self.slow(one, other, loss=loss)
 
         def break_it() -> None:

@@ -19,7 +19,7 @@ PACES = (
 CLIENTS = ("radio", "phone", "tablet")
 CLIENTS_SHARE = 0.25
 """Of all stories, those that have clients."""
-MAX_STEPS = 400
+MAX_STEPS = 200
 """Of one story, besides its pauses."""
 KEPT_SHARE = 0.6
 """Of all kinds of faults, those that a story knows: some show only where others do not come between (swarm testing)."""
