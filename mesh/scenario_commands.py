@@ -41,7 +41,7 @@ class StoryGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Scenarios"):
-            more = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
+            more = [(name, command.get_short_help_str(100)) for name, command in self.commands.items()]
             formatter.write_dl([("NAME", "One of those that --list names."), *more])
 
 

@@ -91,11 +91,13 @@ class Checker:
         if room.is_running and room.kept is not None and room.kept.is_open:
             self._check_claims(room, room.kept)
 
-    def running_faults(self) -> list[str]:
-        """What was found so far, and what is lost by now."""
-        rooms = list(self._rooms.values())
-        found = [f"{fault} (at {seconds:.3f} s)" for fault, seconds in self._faults.items()]
-        return [*found, *self.ledger.faults(rooms)]
+    def found(self) -> list[str]:
+        """What was found while the story ran so far."""
+        return [f"{fault} (at {seconds:.3f} s)" for fault, seconds in self._faults.items()]
+
+    def ledger_faults(self) -> list[str]:
+        """What is lost by now, or was written out of order."""
+        return self.ledger.faults(list(self._rooms.values()))
 
     def convergence_faults(self, groups: Iterable[Sequence[Room]]) -> list[str]:
         """Differences within groups of rooms that can talk, directly or through others. One with a full disk is left out."""

@@ -129,7 +129,7 @@ class Cluster(Faults):
 
     def stop(self, *rooms: Room | str) -> None:
         """Stop nodes as their operator would: they say goodbye."""
-        stopped = [self._find(room) for room in rooms]
+        stopped = [self._find_awake(room) for room in rooms]
         self._wait_all([room.end() for room in stopped], f"stop {', '.join(room.name for room in stopped)}")
 
     def crash(self, *rooms: Room | str) -> None:
@@ -149,6 +149,8 @@ class Cluster(Faults):
     def wipe(self, *rooms: Room | str) -> None:
         """Lose the whole home of nodes that do not run: they will return as new ones."""
         for room in map(self._find, rooms):
+            if room.is_running:
+                raise ValueError(f"{room.name} runs: stop or crash it before its disk is lost")
             self._say(f"wipe {room.name}")
             room.wipe()
 
@@ -171,7 +173,7 @@ class Cluster(Faults):
         """Run until all who can talk have met and hold the same, and tell the beat. Raises Violation after `limit_seconds`."""
         agreed = self.loop.run_until(self._is_settled, limit_seconds)
         if not agreed:
-            raise Violation(f"{sentence}: no agreement within {limit_seconds:.0f} s: {self._what_each_saw()}")
+            self._judge([f"{sentence}: no agreement within {limit_seconds:.0f} s: {self._what_each_saw()}"])
         self._say(f"{sentence}  {self._counts()}", is_beat=True)
 
     def assert_converged(self, types: Sequence[str] | None = None) -> None:
@@ -184,7 +186,7 @@ class Cluster(Faults):
 
     def status(self, room: Room | str) -> dict[str, Any]:
         """What `mesh status` would show in a room."""
-        asked = self._find(room).ask_status()
+        asked = self._find_awake(room).ask_status()
         self._wait_all([asked], "status")
         return asked.result()
 
@@ -196,9 +198,12 @@ class Cluster(Faults):
         self._judge([fault for client, room in self._talking_clients() for fault in client.faults(room)])
         self.checker.look()
         self._hang_up()
+        for room in rooms:
+            if room.is_frozen:
+                self.thaw(room)
         self.stop(*[room for room in rooms if room.is_running])
         faults = durability_faults(rooms) + duplicate_faults(rooms) + leak_faults(rooms)
-        self._judge(self.checker.running_faults() + faults)
+        self._judge(self.checker.ledger_faults() + faults)
         left = self.loop.finish()
         self.loop.close()
         if left:
@@ -214,6 +219,7 @@ class Cluster(Faults):
         self.loop.close()
 
     def _judge(self, faults: list[str]) -> None:
+        faults = [*self.checker.found(), *faults]
         if faults:
             after = f"after the beat {self._beat!r}" if self._beat else "before the first beat"
             raise Violation(f"{'; '.join(faults)} (seed {self.seed}, at {self.seconds:.3f} s, {after})")
@@ -298,6 +304,15 @@ class Cluster(Faults):
         if name not in self.rooms:
             raise ValueError(f"there is no room {name}: start it first")
         return self.rooms[name]
+
+    def _find_awake(self, room: Room | str) -> Room:
+        """A room whose node runs and answers."""
+        found = self._find(room)
+        if not found.is_running:
+            raise ValueError(f"{found.name} does not run: start it first")
+        if found.is_frozen:
+            raise ValueError(f"{found.name} is frozen: thaw it first")
+        return found
 
     def _wait_all(self, laters: Sequence[Later[Any]], what: str) -> None:
         self._say(what)

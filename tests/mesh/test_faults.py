@@ -202,6 +202,38 @@ def test_a_room_that_crashes_while_frozen_returns_awake() -> None:
         assert study.types == ["milk"]
 
 
+def test_a_story_may_end_while_a_room_is_frozen() -> None:
+    with Cluster(24) as house:
+        _, study = start_two(house)
+
+        house.freeze(study)
+
+    assert house.verbs["thaw"] == 1
+
+
+@pytest.mark.parametrize(
+    ("do", "sentence"),
+    [
+        (lambda house: house.stop("cellar"), "there is no room cellar: start it first"),
+        (lambda house: house.stop("study"), "study is frozen: thaw it first"),
+        (lambda house: house.status("study"), "study is frozen: thaw it first"),
+        (lambda house: house.stop("attic"), "attic does not run: start it first"),
+        (lambda house: house.status("attic"), "attic does not run: start it first"),
+        (lambda house: house.wipe("kitchen"), "kitchen runs: stop or crash it before its disk is lost"),
+        (lambda house: house.start("kitchen"), "kitchen runs already"),
+    ],
+)
+def test_a_verb_that_makes_no_sense_is_answered_with_a_sentence(do: Callable[[Cluster], None], sentence: str) -> None:
+    with Cluster(25) as house:
+        _, study, attic = house.start("kitchen", "study", "attic")
+        house.settle("met")
+        house.freeze(study)
+        house.crash(attic)
+
+        with pytest.raises(ValueError, match=sentence):
+            do(house)
+
+
 # Clocks
 
 
