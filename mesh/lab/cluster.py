@@ -19,6 +19,7 @@ from mesh.lab.checker import (
     show_types,
 )
 from mesh.lab.client import Client
+from mesh.lab.diary import Diary, Happening
 from mesh.lab.discovery import SimAir
 from mesh.lab.faults import Faults, Place
 from mesh.lab.network import Dial, SimNetwork
@@ -50,8 +51,18 @@ class Cluster(Faults):
     all rooms and lets the checker judge.
     """
 
-    def __init__(self, seed: int = 0, *, on_line: Callable[[str], None] | None = None, traces: bool = True) -> None:
-        """`on_line` gets each beat as it is told; without `traces` the frames are left out of the trace."""
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        on_line: Callable[[str], None] | None = None,
+        traces: bool = True,
+        has_diary: bool = False,
+    ) -> None:
+        """`on_line` gets each beat as it is told; without `traces` the frames are left out of the trace.
+
+        With a diary there are `happenings`, from which the story can be drawn.
+        """
         self.seed = seed
         self.loop = VirtualLoop(seed)
         self.trace: list[str] = []
@@ -60,6 +71,7 @@ class Cluster(Faults):
         self.rooms: dict[str, Room] = {}
         self.clients: dict[str, Client] = {}
         self.checker = Checker(self.rooms)
+        self._diary = Diary(self.checker, self.loop.time) if has_diary else None
         self._beat = ""
         self._digest = sha256()
         self._on_line = on_line
@@ -83,6 +95,11 @@ class Cluster(Faults):
     def trace_hash(self) -> str:
         """SHA-256 of the whole trace, in hex."""
         return self._digest.hexdigest()
+
+    @property
+    def happenings(self) -> Sequence[Happening]:
+        """What its diary holds, in order; nothing if it has none."""
+        return self._diary.happenings if self._diary is not None else ()
 
     @property
     def seconds(self) -> float:
@@ -125,6 +142,8 @@ class Cluster(Faults):
         client = Client(name, self.seed, self.loop, self._network, to=to, protocol=protocol, **options)
         self.clients[name] = client
         self._wait_all([client.begin()], f"client {name} of {to}")
+        if self._diary is not None:
+            self._diary.on_client(client)
         return client
 
     def stop(self, *rooms: Room | str) -> None:
@@ -183,6 +202,8 @@ class Cluster(Faults):
         self._judge(convergence_faults(running, self.checker.ledger.cleaned))
         if types is not None and any(room.types != list(types) for room in running):
             raise Violation(f"expected {list(types)}: {self._what_each_saw()}")
+        if self._diary is not None:
+            self._diary.note("converged", *[room.name for room in running])
 
     def status(self, room: Room | str) -> dict[str, Any]:
         """What `mesh status` would show in a room."""
@@ -196,6 +217,8 @@ class Cluster(Faults):
         self.loop.run_until(self._is_settled, SETTLE_SECONDS)
         self._judge(self.checker.convergence_faults(self._groups([room for room in rooms if room.is_running])))
         self._judge([fault for client, room in self._talking_clients() for fault in client.faults(room)])
+        if self._diary is not None:
+            self._diary.note("end", *[room.name for room in rooms if room.is_running])
         self.checker.look()
         self._hang_up()
         for room in rooms:
@@ -293,7 +316,7 @@ class Cluster(Faults):
             if pairs is not None:
                 links = tuple(b if a == name else a for a, b in pairs if name in (a, b))
             room = Room(name, self.seed, self.loop, self._network, self._air, links=links, on_notice=self._on_notice)
-            room.witness = self.checker
+            room.witness = self._diary or self.checker
             self.rooms[name] = room
         elif room.is_running:
             raise ValueError(f"{name} runs already")
@@ -354,6 +377,10 @@ class Cluster(Faults):
             self._on_line(f"{self.seconds:.3f}s  {text}")
         if is_beat:
             self._beat = text.partition("  ")[0]
+        if self._diary is not None and is_beat:
+            self._diary.note("beat", text=self._beat)
+        elif self._diary is not None:
+            self._diary.note_verb(text, [holder.name for holder in self._holders()])
         self.checker.look()
 
     def _trace(self, line: str) -> None:

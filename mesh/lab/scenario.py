@@ -81,8 +81,10 @@ class Scenario:
     def command(self, *, replay: str, title: str) -> click.Command:
         """The command that plays it; `replay` is how it is called, `title` what happens."""
 
-        def play(*, seed: int, seeds: int, trace: bool) -> None:
+        def play(*, seed: int, seeds: int, trace: bool, live: bool) -> None:
             try:
+                if live:
+                    raise Exit(self._play_live(trace=trace))
                 failures = self._count_failures(seed, seeds, trace=trace, replay=replay)
             except KeyboardInterrupt:
                 raise Exit(INTERRUPTED) from None
@@ -91,7 +93,7 @@ class Scenario:
             if failures:
                 raise Exit(1)
 
-        text = f"{title.partition(chr(10))[0]}\n\n\b\n{replay}\n{replay} --seed 7 --trace\n{replay} --seeds 200"
+        text = f"{title.partition(chr(10))[0]}\n\n\b\n{replay}\n{replay} --seed 7 --trace\n{replay} --seeds 200\n{replay} --live"
         return click.Command(self.name, callback=play, params=_options(), help=text)
 
     def show_failure(self, outcome: Outcome, *, replay: str, is_short: bool = False) -> None:
@@ -103,6 +105,11 @@ class Scenario:
         lines += [f"  {sentence}" for sentence in outcome.saw if sentence not in (outcome.failure or "")]
         lines.append(f"replay: {replay} --seed {outcome.seed} --trace")
         print(*lines, sep="\n", file=sys.stderr)
+
+    def _play_live(self, *, trace: bool) -> int:
+        from mesh.lab.live_play import play_live  # only who plays live needs hosts
+
+        return play_live(self.story, self._explain, is_traced=trace)
 
     def _count_failures(self, seed: int, seeds: int, *, trace: bool, replay: str) -> int:
         failures = 0
@@ -142,6 +149,7 @@ def _options() -> list[click.Parameter]:
             help="Play this many, from --seed on, and sum up.",
         ),
         click.Option(["--trace"], is_flag=True, help="Print every frame and notice, and the trace's hash."),
+        click.Option(["--live"], is_flag=True, help="Play it once by real nodes, in network namespaces."),
     ]
 
 

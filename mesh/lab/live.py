@@ -1,0 +1,372 @@
+"""LiveHouse: the verbs of a Cluster on real hosts, so that a story is played with `--live` by real nodes."""
+
+from __future__ import annotations
+
+import select
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mesh.errors import MeshError
+from mesh.lab.checker import show_types
+from mesh.lab.cluster import Links, Violation
+from mesh.lab.live_judge import Logs, group_faults, log_faults, shown, types_of
+from mesh.lab.live_room import PORT, REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
+from mesh.lab.netns import NetLab
+
+UP_SECONDS = 30.0
+"""How long nodes that start may take until they say that they are up."""
+SETTLE_SECONDS = 90.0
+"""Real seconds within which all who can talk must agree: a dial at the cap of 30 s, and time to carry everything over."""
+CONFIRM_SECONDS = 20.0
+"""How long `mesh add` may take to confirm what it was given."""
+LOOK_SECONDS = 0.2
+"""The rooms are asked no more often than this."""
+TICK_MS = 2
+"""Between writes in two rooms, so that their order in time is that of the story."""
+NOT_LIVE = {
+    "skew": "skews clocks",
+    "drift": "lets clocks drift",
+    "disk_full": "fills a disk",
+    "snapshot": "takes backups of a disk",
+    "restore": "restores backups of a disk",
+    "slow": "makes links slow",
+    "flaky": "makes links flaky",
+    "hold": "holds frames back",
+    "release": "holds frames back",
+    "reset": "resets connections",
+    "freeze": "freezes processes",
+    "thaw": "freezes processes",
+    "forge_sighting": "forges sightings",
+    "client": "has Logux clients",
+    "dials": "counts attempts to dial",
+    "store": "looks at a disk",
+    "seed": "depends on its seed",
+}
+"""What a Cluster or Room offers and real hosts do not, and what a story does that uses it."""
+
+Named = LiveRoom | str
+
+
+class LiveHouse:
+    """Real hosts in network namespaces: a bridge, nft rules, real mDNS, `mesh up` and kill -9.
+
+    It has those verbs of Cluster that make sense there; the others raise NotLive. Use it as a context manager: leaving it
+    judges, as the checker does, and ends and removes everything, also after an error or Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        flags: tuple[str, ...],
+        *,
+        now_seconds: Callable[[], float],
+        on_line: Callable[[str], None] | None = None,
+        on_trace: Callable[[str], None] | None = None,
+    ) -> None:
+        """`flags` are those of `find_flags`; `on_line` gets each beat, `on_trace` beats and verbs. Raises NetLabError."""
+        self.rooms: dict[str, LiveRoom] = {}
+        self.trace: list[str] = []
+        self.saw: list[str] = []
+        """Once it has failed: what each room saw, and the last words of each node."""
+        self._now_seconds = now_seconds
+        self._began_seconds = now_seconds()
+        self._on_line, self._on_trace = on_line, on_trace
+        self._walls: list[list[str]] = []
+        self._cuts: list[tuple[str, str]] = []
+        self._last_writer: LiveRoom | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="mesh-live-"))
+        try:
+            self._lab = NetLab(flags)
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
+
+    def __enter__(self) -> LiveHouse:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        try:
+            if kind is None:
+                self.end()
+        except Exception:
+            self._remember()
+            raise
+        else:
+            if kind is not None and issubclass(kind, Exception):
+                self._remember()
+        finally:
+            self._leave()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in NOT_LIVE:
+                raise NotLive(NOT_LIVE[name])
+            raise AttributeError(f"a house that is played live has no {name}")
+
+    @property
+    def seconds(self) -> float:
+        """Real time since the beginning."""
+        return self._now_seconds() - self._began_seconds
+
+    def start(self, *names: str, links: Links | None = None, **roles: Any) -> tuple[LiveRoom, ...]:
+        """As Cluster.start: rooms with `links` dial each other's address and use no mDNS. Raises MeshError, NotLive."""
+        if any(role is not None for role in roles.values()):
+            raise NotLive("runs roles of its own")
+        made = links(names) if callable(links) else links
+        pairs = None if made is None else [tuple(pair) for pair in made]
+        for name in names:
+            room = self._room(name)
+            if room.is_running:
+                raise ValueError(f"{name} runs already")
+            if pairs is not None:
+                room.links = tuple(b if a == name else a for a, b in pairs if name in (a, b))
+        self._begin([self.rooms[name] for name in names], f"start {', '.join(names)}")
+        return tuple(self.rooms[name] for name in names)
+
+    def stop(self, *rooms: Named) -> None:
+        """Stop nodes as their operator would: they confirm what they were given and say goodbye."""
+        for room in map(self._find, rooms):
+            self._flush(room)
+            room.stop()
+            self._say(f"stop {room.name}")
+
+    def crash(self, *rooms: Named) -> None:
+        """kill -9."""
+        for room in map(self._find, rooms):
+            room.crash()
+            self._say(f"crash {room.name}")
+
+    def restart(self, *rooms: Named) -> None:
+        """Start nodes again on their homes; those that run are killed first."""
+        found = [self._find(room) for room in rooms]
+        self.crash(*[room for room in found if room.is_running])
+        self._begin(found, f"restart {', '.join(room.name for room in found)}")
+
+    def wipe(self, *rooms: Named) -> None:
+        """Lose the whole home of nodes that do not run: they will return as new ones."""
+        for room in map(self._find, rooms):
+            if room.is_running:
+                raise ValueError(f"{room.name} runs: stop or crash it before its disk is lost")
+            room.wipe()
+            self._say(f"wipe {room.name}")
+
+    def partition(self, *groups: Sequence[Named]) -> None:
+        """No frame passes between groups of rooms, or names of those that come later; who is in none sees all."""
+        self._walls = [[place if isinstance(place, str) else place.name for place in group] for group in groups]
+        self._set_rules()
+        self._say(f"partition {' | '.join(' '.join(group) for group in self._walls)}")
+
+    def cut(self, one: Named, other: Named) -> None:
+        """No frame that `one` sends reaches `other`, until `heal`; the way back stays open."""
+        source, target = (place if isinstance(place, str) else place.name for place in (one, other))
+        self._cuts.append((source, target))
+        self._set_rules()
+        self._say(f"cut {source} > {target}")
+
+    def heal(self) -> None:
+        """All frames pass again."""
+        self._walls, self._cuts = [], []
+        self._set_rules()
+        self._say("heal")
+
+    def run(self, seconds: float) -> None:
+        """Let real time pass."""
+        self._wait(lambda: False, seconds)
+
+    def settle(self, sentence: str, *, limit_seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until all who can talk have met and show the same, and tell the beat. Raises Violation."""
+        if not self._wait(self._is_settled, limit_seconds, pause_seconds=LOOK_SECONDS):
+            raise Violation(f"{sentence}: no agreement within {limit_seconds:.0f} s: {'; '.join(self.what_each_saw())}")
+        counts = [
+            f"{room.name} {room.status()['events'] if room.is_running else 'off'}" for room in self.rooms.values()
+        ]
+        self._say(f"{sentence}  {'  '.join(counts)}", is_beat=True)
+
+    def assert_converged(self, types: Sequence[str] | None = None) -> None:
+        """All running rooms show the same events in the same order; `types`, if given, is that order. Raises Violation."""
+        logs = self._logs(self._running())
+        _judge(group_faults(logs, {name: self.rooms[name].acknowledged for name in logs}))
+        if types is not None and any(types_of(log) != list(types) for log in logs.values()):
+            raise Violation(f"expected {list(types)}: {'; '.join(self.what_each_saw())}")
+
+    def status(self, room: Named) -> dict[str, Any]:
+        """What `mesh status` shows in a room."""
+        return self._find(room).status()
+
+    def end(self) -> None:
+        """Judge what the logs show, those of rooms that are off too, and stop all. Raises Violation, MeshError."""
+        self._wait(self._is_settled, SETTLE_SECONDS, pause_seconds=LOOK_SECONDS)
+        running = self._running()
+        faults = []
+        for group in self._groups(running):
+            logs = self._logs(group)
+            faults += group_faults(logs, {name: self.rooms[name].acknowledged for name in logs})
+        off = [room for room in self.rooms.values() if not room.is_running and room.home.exists()]
+        self._begin(off, "", is_alone=True)
+        for name, log in self._logs([*running, *off]).items():
+            faults += log_faults(name, log, self.rooms[name].acknowledged)
+        _judge(faults)
+        for room in [*running, *off]:
+            room.stop()
+
+    def what_each_saw(self) -> list[str]:
+        """A sentence for every room: the types of what it holds, in order."""
+        sentences = []
+        for room in self.rooms.values():
+            try:
+                seen = show_types(room.types) if room.is_running else "nothing: it is off"
+            except MeshError as error:
+                seen = str(error)
+            sentences.append(f"{room.name} saw {seen}")
+        return sentences
+
+    # Inside
+
+    def _begin(self, rooms: Sequence[LiveRoom], what: str, *, is_alone: bool = False) -> None:
+        for room in rooms:
+            room.begin(*self._options(room, is_alone=is_alone))
+        if not self._wait(lambda: all(room.is_up() for room in rooms), UP_SECONDS):
+            names = ", ".join(room.name for room in rooms if not room.is_up())
+            raise MeshError(f"{names}: `mesh up` did not say within {UP_SECONDS:.0f} s that it is up")
+        if what:
+            self._say(what)
+
+    def _options(self, room: LiveRoom, *, is_alone: bool) -> list[str]:
+        if is_alone:
+            return ["--no-mdns"]
+        if room.links is None:
+            return ["--requery", str(REQUERY_SECONDS)]
+        addresses = [f"{self._room(other).host.ip}:{PORT}" for other in room.links]
+        return ["--no-mdns", *(option for address in addresses for option in ("--peer", address))]
+
+    def _room(self, name: str) -> LiveRoom:
+        """The room of this name, which gets its host when it is first spoken of."""
+        if name not in self.rooms:
+            (host,) = self._lab.hosts(1)
+            self.rooms[name] = LiveRoom(name, host, self._folder / name, before_add=self._before_add)
+        return self.rooms[name]
+
+    def _find(self, room: Named) -> LiveRoom:
+        name = room if isinstance(room, str) else room.name
+        if name not in self.rooms:
+            raise ValueError(f"there is no room {name}: start it first")
+        return self.rooms[name]
+
+    def _running(self) -> list[LiveRoom]:
+        return [room for room in self.rooms.values() if room.is_running]
+
+    def _logs(self, rooms: Sequence[LiveRoom]) -> Logs:
+        return {room.name: room.entries for room in rooms}
+
+    def _before_add(self, room: LiveRoom) -> None:
+        """Whatever another room was given before is confirmed, and a moment has passed."""
+        last, self._last_writer = self._last_writer, room
+        if last is not None and last is not room:
+            self._flush(last)
+            self.run(TICK_MS / 1000)
+
+    def _flush(self, room: LiveRoom) -> None:
+        if not self._wait(lambda: not room.pending, CONFIRM_SECONDS):
+            raise Violation(f"{room.name} did not confirm {room.pending} events within {CONFIRM_SECONDS:.0f} s")
+
+    def _wait(self, is_done: Callable[[], bool], seconds: float, *, pause_seconds: float = 0.01) -> bool:
+        """Ask again and again, and look after the rooms meanwhile. Whether it came true in time."""
+        end = self._now_seconds() + seconds
+        while True:
+            for room in self.rooms.values():
+                room.check()
+                room.take_confirmed()
+            if is_done():
+                return True
+            left = end - self._now_seconds()
+            if left <= 0:
+                return False
+            select.select([], [], [], min(left, pause_seconds))
+
+    def _is_settled(self) -> bool:
+        running = self._running()
+        if any(room.pending for room in running):
+            return False
+        statuses = {room.name: room.status() for room in running}
+        alive = {name: alive_peers(status) for name, status in statuses.items()}
+        groups = self._groups(running)
+        for room in running:
+            met = [other for other in running if other is not room and self._can_talk(room, other)]
+            if any(other.node_id not in alive[room.name] for other in met):
+                return False
+        if any(len({statuses[room.name]["events"] for room in group}) > 1 for group in groups):
+            return False
+        return all(self._show_the_same(group) for group in groups)
+
+    def _show_the_same(self, group: Sequence[LiveRoom]) -> bool:
+        first, *others = [shown(log) for log in self._logs(group).values()]
+        return all(other == first for other in others)
+
+    def _groups(self, running: Sequence[LiveRoom]) -> list[list[LiveRoom]]:
+        """Rooms that can talk, directly or through others."""
+        left = list(running)
+        groups: list[list[LiveRoom]] = []
+        while left:
+            group = [left.pop(0)]
+            for room in group:
+                near = [other for other in left if self._can_talk(room, other)]
+                group += near
+                left = [other for other in left if other not in near]
+            groups.append(group)
+        return groups
+
+    def _can_talk(self, one: LiveRoom, other: LiveRoom) -> bool:
+        if one.links is not None and other.links is not None and other.name not in one.links:
+            return False
+        ways = {(one.name, other.name), (other.name, one.name)}
+        return ways.isdisjoint(self._closed_ways())
+
+    def _closed_ways(self) -> list[tuple[str, str]]:
+        """Who cannot send to whom."""
+        walled = [
+            (a, b) for one in self._walls for other in self._walls if one is not other for a in one for b in other
+        ]
+        return [*walled, *self._cuts]
+
+    def _set_rules(self) -> None:
+        ways = [(self._room(a).host.number, self._room(b).host.number) for a, b in self._closed_ways()]
+        self._lab.rules(*(f'iifname "p{source}" oifname "p{target}" drop' for source, target in ways))
+
+    def _say(self, text: str, *, is_beat: bool = False) -> None:
+        self.trace.append(f"{self.seconds:.3f} * {text}")
+        if self._on_trace is not None:
+            self._on_trace(self.trace[-1])
+        elif is_beat and self._on_line is not None:
+            self._on_line(f"{self.seconds:.3f}s  {text}")
+
+    def _remember(self) -> None:
+        """It failed: keep what explains it beyond the end of the hosts."""
+        words = [line for room in self.rooms.values() for line in room.last_words()]
+        self.saw = [*self.what_each_saw(), *words]
+
+    def _leave(self) -> None:
+        """End every process, give up the namespaces and the homes."""
+        try:
+            self._lab.close()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def why_not_live(story: Callable[..., None]) -> str | None:
+    """What a story does that cannot be done live, as far as its code names it; None: it may be played."""
+    used = _names_in(story.__code__)
+    return next((reason for name, reason in NOT_LIVE.items() if name in used), None)
+
+
+def _names_in(code: CodeType) -> set[str]:
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return {*code.co_names, *(name for one in inner for name in _names_in(one))}
+
+
+def _judge(faults: Sequence[str]) -> None:
+    if faults:
+        raise Violation("; ".join(faults))

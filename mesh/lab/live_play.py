@@ -1,0 +1,87 @@
+"""Plays a story on real hosts for the command line, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from traceback import format_exception
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from mesh.errors import MeshError
+from mesh.lab.live import LiveHouse, why_not_live
+from mesh.lab.live_room import NotLive
+from mesh.lab.netns import NetLabError, find_flags
+from mesh.output import complain
+
+if TYPE_CHECKING:
+    from mesh.lab.cluster import Cluster
+
+SHOWN_LINES = 30
+"""How much of the trace's end a failure shows."""
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def play_live(
+    story: Callable[[Cluster], None], explain: Callable[[BaseException], str], *, is_traced: bool = False
+) -> int:
+    """Play it once, and print beats, or with `is_traced` all that is done; the exit code.
+
+    `explain` makes a sentence of what a story raised. Whatever goes wrong is printed, never raised.
+    """
+    name = story.__name__
+    reason = why_not_live(story)
+    if reason is not None:
+        return _refuse(name, f"this story cannot be played live: it {reason}")
+    flags, missing = find_flags()
+    if flags is None:
+        return _refuse(name, f"stories cannot be played live here: {missing}")
+    house: LiveHouse | None = None
+    try:
+        with _ended_by_signals():
+            house = LiveHouse(flags, now_seconds=monotonic, on_line=_print, on_trace=_print if is_traced else None)
+            with house:
+                story(cast("Cluster", house))
+    except NotLive as error:
+        return _refuse(name, f"this story cannot be played live: it {error}")
+    except Exception as error:  # noqa: BLE001 - whatever a story makes the product raise is a finding
+        _show_failure(name, error, explain(error), house)
+        return 1
+    return 0
+
+
+def _show_failure(name: str, error: Exception, sentence: str, house: LiveHouse | None) -> None:
+    if house is not None:
+        print(*house.trace[-SHOWN_LINES:], sep="\n", file=sys.stderr)
+    if not isinstance(error, (AssertionError, MeshError, NetLabError)):
+        print("".join(format_exception(error)), file=sys.stderr)
+    complain(f"{name} failed live: {sentence}")
+    for line in house.saw if house is not None else []:
+        complain(f"  {line}")
+
+
+def _refuse(name: str, sentence: str) -> int:
+    complain(f"{name}: {sentence}")
+    return 1
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """What would end this process at once lets it tidy up first, as Ctrl-C does."""
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
