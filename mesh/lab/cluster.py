@@ -203,7 +203,7 @@ class Cluster(Faults):
         if types is not None and any(room.types != list(types) for room in running):
             raise Violation(f"expected {list(types)}: {self._what_each_saw()}")
         if self._diary is not None:
-            self._diary.note("converged", *[room.name for room in running])
+            self._diary.note("converged", [room.name for room in running])
 
     def status(self, room: Room | str) -> dict[str, Any]:
         """What `mesh status` would show in a room."""
@@ -218,7 +218,8 @@ class Cluster(Faults):
         self._judge(self.checker.convergence_faults(self._groups([room for room in rooms if room.is_running])))
         self._judge([fault for client, room in self._talking_clients() for fault in client.faults(room)])
         if self._diary is not None:
-            self._diary.note("end", *[room.name for room in rooms if room.is_running])
+            alike = [room for room in rooms if room.is_running], [client for client, _ in self._talking_clients()]
+            self._diary.note("end", [holder.name for holders in alike for holder in holders])
         self.checker.look()
         self._hang_up()
         for room in rooms:
@@ -318,6 +319,8 @@ class Cluster(Faults):
             room = Room(name, self.seed, self.loop, self._network, self._air, links=links, on_notice=self._on_notice)
             room.witness = self._diary or self.checker
             self.rooms[name] = room
+            if self._diary is not None:
+                self._diary.on_room(room)
         elif room.is_running:
             raise ValueError(f"{name} runs already")
         return room
@@ -380,7 +383,7 @@ class Cluster(Faults):
         if self._diary is not None and is_beat:
             self._diary.note("beat", text=self._beat)
         elif self._diary is not None:
-            self._diary.note_verb(text, [holder.name for holder in self._holders()])
+            self._diary.note_verb(text)
         self.checker.look()
 
     def _trace(self, line: str) -> None:

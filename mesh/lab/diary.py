@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peers.created import Created
 from peers.later import Later
+from peers.stores.store import StoreError
 
 if TYPE_CHECKING:
     from mesh.actors.log_keeper import KeptLog
     from mesh.lab.client import Client
     from mesh.lab.room import Room, Witness
-    from peers.log import Meta
     from peers.stores.memory_store import MemoryStore
 
 KEPT_HAPPENINGS = 200_000
@@ -28,13 +28,14 @@ class Happening:
     """When, in virtual time."""
     kind: str
     """`write`: an event is on its first disk; `arrival`: on another one, or on the first again after that was lost;
-    `beat`; `converged`; otherwise the first word of what was done: `partition`, `heal`, `crash` and so on."""
+    `beat`; `converged`: all that run were found to be alike; `end`: the checker has nothing to complain about;
+    otherwise the first word of what was done: `partition`, `heal`, `crash` and so on."""
     places: tuple[str, ...] = ()
     """Rooms and clients that it happened to."""
     text: str = ""
     """The type of an event, the sentence of a beat, what was done."""
     number: int = 0
-    """Of an event: its writes and arrivals have the same, from 1 on."""
+    """Of an event: its write and its arrivals have the same, from 1 on."""
 
 
 class Diary:
@@ -45,35 +46,57 @@ class Diary:
         self.happenings: list[Happening] = []
         self._checker = checker
         self._now = now
+        self._holders: dict[str, Room | Client] = {}
+        self._seen: dict[str, int] = {}
+        """Up to which `added` each disk was looked at."""
         self._numbers: dict[Created, int] = {}
 
-    def note(self, kind: str, *places: str, text: str = "", number: int = 0) -> None:
-        """Write one happening down, as of now."""
-        if len(self.happenings) < KEPT_HAPPENINGS:
-            self.happenings.append(Happening(self._now(), kind, places, text, number))
+    def note(self, kind: str, places: Sequence[str] = (), text: str = "") -> None:
+        """Write one happening down, as of now, after what is on the disks by now."""
+        for name in self._holders:
+            self._look(name)
+        self._write(Happening(self._now(), kind, tuple(places), text))
 
-    def note_verb(self, text: str, names: list[str]) -> None:
-        """Something was done, as the trace says it; `names` are those of all rooms and clients."""
-        words = text.replace(",", " ").split()
-        self.note(words[0], *[word for word in words[1:] if word in names], text=text)
+    def note_verb(self, text: str) -> None:
+        """Something was done, as the trace says it."""
+        first, *others = text.replace(",", " ").split()
+        places = others[:1] if first == "client" else [word for word in others if word in self._holders]
+        self.note(first, places, text)
 
-    def on_life(self, room: Room, kept: KeptLog) -> None:
-        self._checker.on_life(room, kept)
-        kept.on("event", lambda event, meta: self._note_event(room.name, event, meta))
+    def on_room(self, room: Room) -> None:
+        """A room exists from now on."""
+        self._holders[room.name] = room
 
     def on_client(self, client: Client) -> None:
         """A client has opened its log."""
+        self._holders[client.name] = client
         if client._log is not None:
-            client._log.on("event", lambda event, meta: self._note_event(client.name, event, meta))
+            client._log.on("change", lambda: self._look(client.name))
+
+    def on_life(self, room: Room, kept: KeptLog) -> None:
+        self._checker.on_life(room, kept)
+        kept.on("change", lambda: self._look(room.name))
 
     def on_add(self, room: Room, event: dict[str, Any], result: Later[Any], *, is_timed: bool) -> None:
         self._checker.on_add(room, event, result, is_timed=is_timed)
 
     def on_disk(self, room: Room, before: MemoryStore) -> None:
         self._checker.on_disk(room, before)
+        self._seen[room.name] = room.store.state.last_added
 
-    def _note_event(self, place: str, event: dict[str, Any], meta: Meta) -> None:
-        created: Created = meta["created"]
-        kind = "arrival" if created in self._numbers else "write"
-        number = self._numbers.setdefault(created, len(self._numbers) + 1)
-        self.note(kind, place, text=str(event.get("type", "")), number=number)
+    def _look(self, name: str) -> None:
+        """Write down what is new on a disk."""
+        store = self._holders[name].store
+        try:
+            while page := store.each(order="added", since=self._seen.get(name, 0)):
+                self._seen[name] = page[-1].added
+                for entry in page:
+                    kind = "arrival" if entry.created in self._numbers else "write"
+                    number = self._numbers.setdefault(entry.created, len(self._numbers) + 1)
+                    self._write(Happening(self._now(), kind, (name,), str(entry.event["type"]), number))
+        except StoreError:
+            pass  # its room is about to stop: what was committed last is found at the next look
+
+    def _write(self, happening: Happening) -> None:
+        if len(self.happenings) < KEPT_HAPPENINGS:
+            self.happenings.append(happening)

@@ -179,7 +179,7 @@ class LiveHouse:
 
     def settle(self, sentence: str, *, limit_seconds: float = SETTLE_SECONDS) -> None:
         """Wait until all who can talk have met and show the same, and tell the beat. Raises Violation."""
-        if not self._wait(self._is_settled, limit_seconds, pause_seconds=LOOK_SECONDS):
+        if not self._wait(self._is_settled_now, limit_seconds, pause_seconds=LOOK_SECONDS):
             raise Violation(f"{sentence}: no agreement within {limit_seconds:.0f} s: {'; '.join(self.what_each_saw())}")
         counts = [
             f"{room.name} {room.status()['events'] if room.is_running else 'off'}" for room in self.rooms.values()
@@ -199,7 +199,7 @@ class LiveHouse:
 
     def end(self) -> None:
         """Judge what the logs show, those of rooms that are off too, and stop all. Raises Violation, MeshError."""
-        self._wait(self._is_settled, SETTLE_SECONDS, pause_seconds=LOOK_SECONDS)
+        self._wait(self._is_settled_now, SETTLE_SECONDS, pause_seconds=LOOK_SECONDS)
         running = self._running()
         faults = []
         for group in self._groups(running):
@@ -210,8 +210,11 @@ class LiveHouse:
         for name, log in self._logs([*running, *off]).items():
             faults += log_faults(name, log, self.rooms[name].acknowledged)
         _judge(faults)
-        for room in [*running, *off]:
-            room.stop()
+        ending = [*running, *off]
+        for room in ending:
+            room.terminate()
+        for room in ending:
+            room.wait_stopped()
 
     def what_each_saw(self) -> list[str]:
         """A sentence for every room: the types of what it holds, in order."""
@@ -286,6 +289,12 @@ class LiveHouse:
             if left <= 0:
                 return False
             select.select([], [], [], min(left, pause_seconds))
+
+    def _is_settled_now(self) -> bool:
+        try:
+            return self._is_settled()
+        except MeshError:
+            return False  # a node that is too busy to answer; one that has ended is noticed elsewhere
 
     def _is_settled(self) -> bool:
         running = self._running()

@@ -33,7 +33,9 @@ KILL_SECONDS = 5.0
 SHOWN_NOTICES = 5
 """How many of its last words a failure shows of each room."""
 MESH = (sys.executable, "-m", "mesh")
-ENVIRONMENT = {"PYTHONPATH": str(Path(mesh.__file__).parents[1])}
+ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(mesh.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+}
 
 
 class NotLive(MeshError):
@@ -162,6 +164,15 @@ class LiveRoom:
     def stop(self) -> None:
         """Stop its node as its operator would. Raises MeshError if that ends with an error."""
         self.ask("stop")
+        self.wait_stopped()
+
+    def terminate(self) -> None:
+        """Ask its node to stop, as the system does when it goes down; `wait_stopped` comes next."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait_stopped(self) -> None:
+        """Its node was told to stop. Raises MeshError if that ends with an error."""
         process, self.process = self.process, None
         self._end_adder()
         if process is not None and (code := process.wait(ASK_SECONDS)) != 0:

@@ -13,6 +13,8 @@ from click.exceptions import Exit
 
 from mesh.cli import INTERRUPTED
 from mesh.lab.cluster import Cluster
+from mesh.lab.diary import Happening
+from mesh.lab.plot import plot
 from mesh.lab.virtual_loop import LabAlarm
 
 SHOWN_LINES = 30
@@ -37,6 +39,8 @@ class Outcome:
     """What happened how often, by the first word of its line in the trace."""
     saw: tuple[str, ...] = ()
     """If it failed: what each room saw."""
+    happenings: tuple[Happening, ...] = ()
+    """If it was played with a diary: what happened when, see plot."""
     error: BaseException | None = field(default=None, compare=False)
     """If it failed: why, for programmers."""
 
@@ -52,9 +56,16 @@ class Scenario:
     def __call__(self, house: Cluster) -> None:
         self.story(house)
 
-    def run(self, seed: int = 0, *, on_line: Callable[[str], None] | None = None, traces: bool = True) -> Outcome:
+    def run(
+        self,
+        seed: int = 0,
+        *,
+        on_line: Callable[[str], None] | None = None,
+        traces: bool = True,
+        has_diary: bool = False,
+    ) -> Outcome:
         """Play it once and let the checker judge. Whatever goes wrong is in the outcome, never raised."""
-        house = Cluster(seed, on_line=on_line, traces=traces)
+        house = Cluster(seed, on_line=on_line, traces=traces, has_diary=has_diary)
         error: BaseException | None = None
         try:
             with house:
@@ -70,6 +81,7 @@ class Scenario:
             len(house.checker.ledger.acknowledged) + sum(len(client.acknowledged) for client in house.clients.values()),
             dict(house.verbs),
             tuple(house.what_each_saw()) if error is not None else (),
+            tuple(house.happenings),
             error,
         )
 
@@ -81,11 +93,15 @@ class Scenario:
     def command(self, *, replay: str, title: str) -> click.Command:
         """The command that plays it; `replay` is how it is called, `title` what happens."""
 
-        def play(*, seed: int, seeds: int, trace: bool, live: bool) -> None:
+        def play(*, seed: int, seeds: int, trace: bool, live: bool, plot: Path | None) -> None:
+            if plot is not None and (live or seeds > 1):
+                raise click.UsageError("--plot draws one run in virtual time: give it --seed, not --seeds or --live")
             try:
                 if live:
                     raise Exit(self._play_live(trace=trace))
-                failures = self._count_failures(seed, seeds, trace=trace, replay=replay)
+                failures = self._count_failures(
+                    seed, seeds, trace=trace, replay=replay, picture=plot, sentence=title.partition("\n")[0]
+                )
             except KeyboardInterrupt:
                 raise Exit(INTERRUPTED) from None
             if seeds > 1:
@@ -93,7 +109,8 @@ class Scenario:
             if failures:
                 raise Exit(1)
 
-        text = f"{title.partition(chr(10))[0]}\n\n\b\n{replay}\n{replay} --seed 7 --trace\n{replay} --seeds 200\n{replay} --live"
+        examples = [f"{replay}{options}" for options in ("", " --seed 7 --trace", " --seeds 200", " --live")]
+        text = "\n".join([title.partition("\n")[0], "", "\b", *examples])
         return click.Command(self.name, callback=play, params=_options(), help=text)
 
     def show_failure(self, outcome: Outcome, *, replay: str, is_short: bool = False) -> None:
@@ -111,10 +128,15 @@ class Scenario:
 
         return play_live(self.story, self._explain, is_traced=trace)
 
-    def _count_failures(self, seed: int, seeds: int, *, trace: bool, replay: str) -> int:
+    def _count_failures(
+        self, seed: int, seeds: int, *, trace: bool, replay: str, picture: Path | None, sentence: str
+    ) -> int:
         failures = 0
         for number in range(seed, seed + seeds):
-            outcome = self.run(number, on_line=print if seeds == 1 and not trace else None)
+            on_line = print if seeds == 1 and not trace else None
+            outcome = self.run(number, on_line=on_line, has_diary=picture is not None)
+            if picture is not None:
+                self._draw(outcome, picture, sentence)
             if trace:
                 print("\n".join(outcome.trace))
                 print(f"trace {outcome.trace_hash}")
@@ -123,6 +145,19 @@ class Scenario:
                 if failures <= SHOWN_FAILURES:
                     self.show_failure(outcome, replay=replay, is_short=seeds > 1)
         return failures
+
+    def _draw(self, outcome: Outcome, path: Path, sentence: str) -> None:
+        svg = plot(
+            outcome.happenings,
+            name=self.name,
+            sentence=sentence.rstrip("."),
+            seed=outcome.seed,
+            failure=outcome.failure,
+        )
+        try:
+            path.write_text(svg, encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"cannot write the picture to {path}: {error.strerror}") from None
 
     def _explain(self, error: BaseException) -> str:
         """What went wrong, and where in the story."""
@@ -149,6 +184,12 @@ def _options() -> list[click.Parameter]:
             help="Play this many, from --seed on, and sum up.",
         ),
         click.Option(["--trace"], is_flag=True, help="Print every frame and notice, and the trace's hash."),
+        click.Option(
+            ["--plot"],
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="PATH",
+            help="Draw what happened as SVG into this file.",
+        ),
         click.Option(["--live"], is_flag=True, help="Play it once by real nodes, in network namespaces."),
     ]
 

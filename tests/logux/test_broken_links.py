@@ -273,8 +273,10 @@ def test_a_client_may_leave_while_we_think(start_js: StartJs, kind: str) -> None
 
     async def think(*_: Any) -> bool:
         thoughts.append("begun")
-        await asyncio.sleep(0.1)
-        thoughts.append("answered")
+        try:
+            await asyncio.sleep(0.1)
+        finally:
+            thoughts.append("ended")
         return True
 
     with OurEnd() as ours:
@@ -288,7 +290,7 @@ def test_a_client_may_leave_while_we_think(start_js: StartJs, kind: str) -> None
         ours.until(lambda: bool(ours.heard("sync")))
         client.disconnect()
         ours.until(lambda: ours.role.is_destroyed)
-        ours.until(lambda: thoughts.count("answered") == thoughts.count("begun"))
+        ours.until(lambda: thoughts.count("ended") == thoughts.count("begun"))
 
         assert ours.length == 3
         assert not ours.errors

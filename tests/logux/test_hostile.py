@@ -57,12 +57,13 @@ BEFORE_A_GREETING: dict[str | bytes, str] = {
     **dict.fromkeys(['["constructor"]', '["own"]', '["send",["x"]]', '["on-x/y"]'], UNKNOWN),
     **dict.fromkeys(['["error"]', '["error",5]', '["debug"]', '["debug","error",null]', '["debug",null,"x"]'], WRONG),
     **dict.fromkeys(['["error","wrong-protocol",null]', '["error","wrong-protocol",{"supported":1}]'], CLOSED),
-    **dict.fromkeys(['["error","wrong-format"]', '["error","x","y"]', json.dumps(["error", "x" * 100_000])], CLOSED),
+    **dict.fromkeys(['["error","wrong-format"]', '["error","x","y"]', json.dumps(["error", "x" * 10_000])], CLOSED),
     **dict.fromkeys(['["error","wrong-credentials",{"used":{"used":[]}}]', '["error","timeout","x"]'], CLOSED),
     **dict.fromkeys(['["headers"]', '["headers",null]', '["headers",[]]', '["duilian",null]', '["duilian"]'], WRONG),
     '["headers",' + '{"a":' * DEEP + "1" + "}" * DEEP + "]": WRONG,
     **dict.fromkeys(['["headers",{}]', '["headers",{"length":1},2]', '["debug","x","y"]', '["duilian","?"]'], LIVES),
-    json.dumps(["debug", "error", "y" * 100_000]): LIVES,
+    json.dumps(["debug", "error", "y" * 10_000]): LIVES,
+    json.dumps(["debug", "error", "y" * 100_000]): WRONG,
 }
 
 AFTER_IT: dict[str | bytes, str] = {
