@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from mesh.lab.diary import Happening
 from mesh.lab.row_labels import text_width
+from mesh.lab.time_axis import show_duration
 
 COLOURS = ("#2f6fb7", "#d1672a", "#7d4fa8", "#0f8b8d", "#c03a74", "#a37b00", "#5465c4", "#8a5a44", "#4c7a34", "#6d6875")
 """For the rooms, in turn."""
@@ -19,6 +20,8 @@ NAME_LETTERS = 14
 SHOWN_TYPES = 60
 """Of more events than this no types are shown."""
 TYPE_LETTERS = 24
+MIN_OPACITY = 0.22
+"""Of the lines from writes to arrivals, however many there are."""
 TICK_PIXELS = 16
 """Ticks nearer to each other than this are one."""
 LIFE = {
@@ -48,7 +51,7 @@ TOLD = {
     "freeze": "frozen",
     "thaw": "thawed",
 }
-"""What is written at a lane when this is done to its room; of a few others all the words."""
+"""What is written at a lane when this is done to its room; see also _told."""
 
 
 def colour(number: int) -> str:
@@ -72,6 +75,8 @@ class _Lane:
     colour: str
     lives: list[tuple[float, str]] = field(default_factory=list)
     """From where on it is on, off or frozen."""
+    full: list[float] = field(default_factory=list)
+    """Where its disk became full, and free again."""
     told: list[tuple[float, str]] = field(default_factory=list)
     texts: list[tuple[float, float]] = field(default_factory=list)
     """From where to where texts stand above it."""
@@ -116,6 +121,13 @@ class Lanes:
         ]
         for wall in self._walls():
             parts += self._draw_way(wall) if wall.is_way else self._draw_wall(wall)
+        for happening, x in self.pairs:
+            if happening.kind == "reset" and len(happening.places) == 2:
+                y = sum(self._lanes[name].y for name in happening.places) / 2
+                parts.append(
+                    f'<path class="reset" d="M{x + 3:.1f} {y - 9:.1f}l-6 10h6l-6 10" fill="none" stroke="{INK}" '
+                    f'stroke-width="1.5"><title>{escape(happening.text)}</title></path>'
+                )
         return parts
 
     def _live(self, happening: Happening, x: float) -> None:
@@ -123,22 +135,12 @@ class Lanes:
         for name in happening.places:
             lane = self._lanes[name]
             if kind in LIFE:
-                lane.lives.append((x if lane.lives else min(x, self._start(happening, x)), LIFE[kind]))
-            text = TOLD.get(kind, happening.text if kind in {"skew", "drift", "disk"} else "")
-            if kind == "start" and len(lane.lives) > 1:
-                text = "start"
+                lane.lives.append((x if lane.lives or happening.seconds > 0 else self.left, LIFE[kind]))
             if kind == "disk":
-                text = "disk full" if happening.text.endswith("is full") else "disk free"
-            text = text.removeprefix(f"{kind} {name} ") if kind == "skew" else text
-            if kind == "skew":
-                text = f"clock {text}"
-            elif kind == "drift":
-                text = f"clock drifts {happening.text.split()[-1]}"
+                lane.full.append(x)
+            text = "start" if kind == "start" and len(lane.lives) > 1 else _told(happening)
             if text:
                 lane.told.append((x, text))
-
-    def _start(self, happening: Happening, x: float) -> float:
-        return self.left if happening.seconds == 0 else x
 
     # Walls
 
@@ -157,6 +159,11 @@ class Lanes:
             elif kind in {"cut", "hold"}:
                 source, _, target = happening.text.removeprefix(f"{kind} ").partition(" > ")
                 ways.setdefault(happening.text, _Wall(x, self.right, [[source], [target]], True, happening.text))
+            elif kind == "flaky":
+                words = happening.text.split()
+                end = happening.seconds + float(words[5])
+                right = next((other for later, other in self.pairs if later.seconds >= end), self.right)
+                yield _Wall(x, right, [[words[1]], [words[3]]], True, happening.text)
             elif kind in {"heal", "release"}:
                 ended = "cut" if kind == "heal" else happening.text.replace("release", "hold", 1)
                 for text in [text for text in ways if text.startswith(ended)]:
@@ -196,9 +203,16 @@ class Lanes:
         x = wall.left + min(14.0, (wall.right - wall.left) / 2)
         middle = (start + end) / 2
         shade = AMBER if wall.text.startswith("hold") else WALL
+        half = self.height / 2
+        strips = [
+            f'<rect class="wall" x="{wall.left:.1f}" y="{y:.1f}" width="{wall.right - wall.left:.1f}" '
+            f'height="{half:.1f}" fill="url(#wall)"><title>{escape(wall.text)}</title></rect>'
+            for y in (min(start, end), max(start, end) - half)
+        ]
+        if wall.text.startswith("flaky"):
+            return strips
         return [
-            f'<rect class="wall" x="{wall.left:.1f}" y="{min(start, end):.1f}" width="{wall.right - wall.left:.1f}" '
-            f'height="{abs(end - start):.1f}" fill="url(#wall)"><title>{escape(wall.text)}</title></rect>',
+            *strips,
             f'<path d="M{x:.1f} {start:.1f}V{middle - down * 8:.1f}m-4 {-5 * down}l4 {5 * down}l4 {-5 * down}'
             f'M{x - 6:.1f} {middle:.1f}h12" fill="none" stroke="{shade}" stroke-width="2"/>',
         ]
@@ -214,6 +228,11 @@ class Lanes:
                 f'<text class="lane" x="{self.left - 12:.0f}" y="{lane.y + size / 3:.1f}" text-anchor="end" '
                 f'style="font-size:{size}px;fill:{lane.colour};font-weight:bold">{escape(shown)}</text>'
             )
+            for start, end in zip(lane.full[::2], [*lane.full[1::2], self.right], strict=False):
+                parts.append(
+                    f'<rect x="{start:.1f}" y="{lane.y - 5:.1f}" width="{end - start:.1f}" height="10" rx="2" '
+                    f'fill="{AMBER}" opacity=".25"/>'
+                )
             width = 3 if self.height > 20 else 1.5
             for (x, life), (end, _) in pairwise([*lane.lives, (self.right, "")]):
                 if end > x:
@@ -249,9 +268,9 @@ class Lanes:
     # Events
 
     def _draw_ways(self) -> list[str]:
-        """One path for each event, from where it was written to wherever it arrived; it waits until the last mending."""
+        """One path for each room: from what it wrote to wherever that arrived; it waits until the last mending."""
         written: dict[int, tuple[float, str]] = {}
-        ways: dict[int, list[str]] = {}
+        ways: dict[str, list[str]] = {}
         mended = self.left
         for happening, x in self.pairs:
             if happening.kind in MENDING:
@@ -263,40 +282,44 @@ class Lanes:
                 y, end = self._lanes[source].y, self._lanes[happening.places[0]].y
                 if end != y:
                     wait = f"H{mended:.1f}" if mended > start else ""
-                    ways.setdefault(happening.number, []).append(f"M{start:.1f} {y:.1f}{wait}L{x:.1f} {end:.1f}")
+                    ways.setdefault(source, []).append(f"M{start:.1f} {y:.1f}{wait}L{x:.1f} {end:.1f}")
         count = sum(map(len, ways.values()))
-        opacity = max(0.12, min(0.6, 24 / count)) if count else 0
+        opacity = max(MIN_OPACITY, min(0.6, 24 / count)) if count else 0
         return [
-            f'<path class="way" d="{"".join(lines)}" stroke="{self._lanes[written[number][1]].colour}" '
-            f'stroke-width="{1.4 if count < 200 else 1}" opacity="{opacity:.2f}"/>'
-            for number, lines in ways.items()
+            f'<path class="way" d="{"".join(lines)}" stroke="{self._lanes[source].colour}" '
+            f'stroke-width="{1.4 if count < 200 else 1.2}" opacity="{opacity:.2f}"/>'  # of 1 and less dense ones are dark
+            for source, lines in ways.items()
         ]
 
     def _draw_dots(self) -> list[str]:
+        """A dot for each event in each room; those that touch the one before have no rim."""
         shades: dict[int, str] = {}
-        parts, types = [], []
-        large, small = (5.0, 3.0) if self.height > 20 else (2.8, 1.5)
-        writes = sum(happening.kind == "write" for happening, _ in self.pairs)
+        arrivals, writes, types = [], [], []
+        large, small = (5.0, 3.0) if self.height > 20 else (2.8, 1.6)
+        shown_types = self.height > 20 and sum(happening.kind == "write" for happening, _ in self.pairs) <= SHOWN_TYPES
+        last: dict[tuple[str, str], float] = {}
         for happening, x in self.pairs:
             if happening.kind not in {"write", "arrival"}:
                 continue
             name = happening.places[0]
             lane = self._lanes[name]
+            is_crowded = x - last.get((name, happening.kind), -100) < small
+            last[name, happening.kind] = x
             if happening.kind == "arrival":
                 shade = shades.get(happening.number, INK)
-                parts.append(
-                    f'<circle class="arrival" cx="{x:.1f}" cy="{lane.y:.1f}" r="{small}" fill="{PAPER}" '
-                    f'stroke="{shade}" stroke-width="{1.5 if self.height > 20 else 0.7}"/>'
-                )
+                look = f'fill="{shade}"' if is_crowded else f'stroke="{shade}"'
+                arrivals.append(f'<circle class="arrival" cx="{x:.1f}" cy="{lane.y:.1f}" r="{small}" {look}/>')
                 continue
             shades[happening.number] = lane.colour
-            parts.append(
-                f'<circle class="write" cx="{x:.1f}" cy="{lane.y:.1f}" r="{large}" fill="{lane.colour}" stroke="{PAPER}">'
+            rim = "" if is_crowded else f' stroke="{PAPER}"'
+            writes.append(
+                f'<circle class="write" cx="{x:.1f}" cy="{lane.y:.1f}" r="{large}" fill="{lane.colour}"{rim}>'
                 f"<title>{escape(name)} wrote {escape(happening.text)} at {happening.seconds:.3f} s</title></circle>"
             )
-            if self.height > 20 and writes <= SHOWN_TYPES:
+            if shown_types:
                 types += self._draw_type(lane, x, happening.text)
-        return parts + types
+        width = 1.5 if self.height > 20 else 0.7
+        return [f'<g fill="{PAPER}" stroke-width="{width}">', *arrivals, "</g>", *writes, *types]
 
     def _draw_type(self, lane: _Lane, x: float, text: str) -> list[str]:
         shown = text if len(text) <= TYPE_LETTERS else f"{text[: TYPE_LETTERS - 1]}…"
@@ -327,6 +350,19 @@ class Lanes:
                     '<path d="M-3.6 .2l2.5 2.7l4.8 -5.4" fill="none" stroke="#fff" stroke-width="1.8"/></g>'
                 )
         return parts
+
+
+def _told(happening: Happening) -> str:
+    """What is written at the lane of a room that this was done to; empty: nothing."""
+    text, kind = happening.text, happening.kind
+    if kind == "disk":
+        return "disk full" if text.endswith("is full") else "disk free"
+    if kind == "drift":
+        return f"clock drifts by {float(text.split()[-1]):+.2%}"
+    if kind == "skew":
+        ms = int(text.split()[-2])
+        return f"clock {'+' if ms >= 0 else '-'}{show_duration(abs(ms) / 1000)}"
+    return TOLD.get(kind, "")
 
 
 def _names(happenings: Sequence[Happening]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -21,6 +22,10 @@ TICK_GAP = 10.0
 """Pixels between the times at the axis."""
 SHOWN_BEATS = 20
 """A description for those who cannot see tells so many."""
+TOLD_BELOW = frozenset({"partition", "heal", "cut", "hold", "release", "slow", "flaky"})
+FLAKY_MARGIN = 0.001
+"""Seconds after which a way that was flaky has been told to be good again."""
+NOT_IN_XML = re.compile("[^\\t\\n -\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 STYLE = f"""
 text {{ font: 12px sans-serif; fill: {INK} }}
@@ -46,7 +51,8 @@ def plot(
     `name` is that of the story, `sentence` what happens in it, `failure` why it failed, if it did. The SVG is 900 px wide,
     has a background of its own, and needs no font but a generic one.
     """
-    return _Picture(_until_end(happenings), name, sentence, seed, failure).draw()
+    svg = _Picture(_until_end(happenings), name, sentence, seed, failure).draw()
+    return NOT_IN_XML.sub("�", svg)
 
 
 class _Picture:
@@ -63,11 +69,14 @@ class _Picture:
         self.axis = TimeAxis(happenings, LEFT + 6, RIGHT - 8)
         self.beats = RowLabels(LEFT, RIGHT + 14)
         self.faults = RowLabels(LEFT, RIGHT + 14)
+        flaky_until = 0.0
         for happening, x in zip(happenings, self.axis.places, strict=True):
             if happening.kind == "beat":
                 self.beats.add(Label(x, happening.text, prefers_left=True))
-            elif happening.kind in {"partition", "heal", "cut", "hold", "release", "slow", "flaky", "reset"}:
+            elif happening.kind in TOLD_BELOW and happening.seconds >= flaky_until:
                 self.faults.add(Label(x, _fault_text(happening), prefers_left=False))
+            if happening.kind == "flaky":  # what it does to its way meanwhile can be seen
+                flaky_until = happening.seconds + float(happening.text.split()[5]) + FLAKY_MARGIN
         self.top = HEADER + ROW * self.beats.rows + 8
         self.lanes = Lanes(happenings, self.axis.places, self.top, LEFT, RIGHT)
         self.bottom = self.lanes.bottom
@@ -143,7 +152,9 @@ class _Picture:
                 break
             text = show_seconds(happening.seconds)
             width = text_width(text, 11) + TICK_GAP
-            if all(abs(x - other) >= (width + text_width(shown, 11) + TICK_GAP) / 2 for other, shown in chosen):
+            if text not in (shown for _, shown in chosen) and all(
+                abs(x - other) >= (width + text_width(shown, 11) + TICK_GAP) / 2 for other, shown in chosen
+            ):
                 chosen.append((x, text))
         return sorted(chosen)
 

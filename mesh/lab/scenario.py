@@ -96,6 +96,8 @@ class Scenario:
         def play(*, seed: int, seeds: int, trace: bool, live: bool, plot: Path | None) -> None:
             if plot is not None and (live or seeds > 1):
                 raise click.UsageError("--plot draws one run in virtual time: give it --seed, not --seeds or --live")
+            if live and (seed or seeds > 1):
+                raise click.UsageError("--live plays once in real time: no seed decides there, leave it out")
             try:
                 if live:
                     raise Exit(self._play_live(trace=trace))

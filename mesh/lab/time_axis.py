@@ -14,7 +14,7 @@ FINE_SECONDS = 0.001
 """Up to about this long time is drawn to scale, beyond it by its logarithm."""
 MAX_GAP = 12.0
 """So many units are the widest gap: what is quieter is no wider."""
-BREAK_SECONDS = 1.0
+BREAK_SECONDS = 0.5
 """A gap that is drawn wide and longer than this is marked as broken."""
 BREAK_PIXELS = 30.0
 STEP = 0.7

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from mesh_process import MESH, ROOT
 from netlab import find_flags
 
@@ -147,6 +148,13 @@ def test_the_command_says_what_cannot_be_played_live() -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "wrong_clock: this story cannot be played live: it skews clocks\n"
+
+
+def test_a_seed_has_no_meaning_live() -> None:
+    asked = CliRunner().invoke(load("partition").command(replay="x", title="A wall."), ["--live", "--seeds", "3"])
+
+    assert asked.exit_code == 2
+    assert "no seed decides there" in asked.output
 
 
 def test_a_machine_without_the_tools_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
