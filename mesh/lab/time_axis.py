@@ -69,8 +69,8 @@ def show_seconds(seconds: float) -> str:
 def show_duration(seconds: float) -> str:
     """How long something takes, roughly, as `1.5 s`, `30 s`, `8 min` or `1 h`."""
     for size, unit in ((3_600, "h"), (60, "min")):
-        if seconds >= 1.5 * size or round(seconds) == size:
-            return f"{seconds / size:.2g} {unit}"
+        if seconds >= 0.99 * size:
+            return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
     return f"{seconds:.2g} s"
 
 

@@ -195,3 +195,10 @@ def test_many_seeds_are_not_one_picture(tmp_path: Path) -> None:
 
     assert failed.returncode == 2
     assert "--plot draws one run" in failed.stderr
+
+
+def test_the_picture_in_the_readme_is_one_of_ours() -> None:
+    svg = ElementTree.parse(ROOT / "scenarios" / "partition.svg").getroot()
+
+    assert svg.findtext(f"{SVG}title") == "partition: " + titles()["partition"]
+    assert {element.text for element in marked(svg, "lane")} == {"kitchen", "study", "attic"}
