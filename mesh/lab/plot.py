@@ -67,7 +67,7 @@ class _Picture:
         self.seed = seed
         self.failure = failure
         self.axis = TimeAxis(happenings, LEFT + 6, RIGHT - 8)
-        self.beats = RowLabels(LEFT, RIGHT + 14)
+        self.beats = RowLabels(20, RIGHT + 14)
         self.faults = RowLabels(LEFT, RIGHT + 14)
         flaky_until = 0.0
         for happening, x in zip(happenings, self.axis.places, strict=True):
@@ -175,12 +175,19 @@ class _Picture:
             f'<text class="small" x="333" y="{y:.1f}">time left out</text>',
         ]
         if any(happening.kind == "end" for happening in self.happenings):
-            text, fill = "✓ the same events, in the same order", GOOD
+            text, fill = f"✓ {self._verdict()}", GOOD
         elif self.failure is not None:
             text, fill = f"✗ {_shorten(self.failure, 70)}", BAD
         else:
             return parts
         return [*parts, f'<text x="876" y="{y:.1f}" text-anchor="end" style="fill:{fill}">{escape(text)}</text>']
+
+    def _verdict(self) -> str:
+        """What the checker found in the end, if it found no fault."""
+        ways = [happening.kind for happening in self.happenings if happening.kind in {"partition", "cut", "heal"}]
+        if ways and ways[-1] != "heal":
+            return "nothing is lost, all who can talk agree"
+        return "the same events, in the same order"
 
     def _description(self) -> str:
         writes = sum(happening.kind == "write" for happening in self.happenings)
@@ -190,7 +197,7 @@ class _Picture:
             if happening.kind not in {"write", "arrival", "end", "converged"}
         ]
         more = [f"And {len(told) - SHOWN_BEATS} more."] if len(told) > SHOWN_BEATS else []
-        ended = f"It failed: {self.failure}" if self.failure is not None else "In the end all who run hold the same."
+        ended = f"It failed: {self.failure}" if self.failure is not None else f"It ends well: {self._verdict()}."
         rooms = f"{len(self.lanes.names)} rooms, {writes} events written, seed {self.seed}."
         return " ".join([rooms, *told[:SHOWN_BEATS], *more, ended])
 

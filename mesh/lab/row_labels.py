@@ -44,8 +44,8 @@ class RowLabels:
         """The labels come from left to right."""
         sides = (label.prefers_left, not label.prefers_left)
         for may_cross in (False, True):
-            for row in range(MAX_ROWS):
-                for is_left in sides:
+            for is_left in sides:  # all on one side, as far as possible: whose line it is needs no thought
+                for row in range(MAX_ROWS):
                     label.is_left = is_left
                     if self._fits(label, row, may_cross=may_cross):
                         label.row = row

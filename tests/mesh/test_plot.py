@@ -135,6 +135,20 @@ def test_a_story_that_failed_is_drawn_as_far_as_it_came_and_says_why() -> None:
     assert marked(svg, "tick") == []
 
 
+def test_a_story_that_ends_behind_a_wall_claims_no_more_than_is_so() -> None:
+    @scenario
+    def walled(house: Cluster) -> None:
+        kitchen, _study = house.start("kitchen", "study")
+        house.partition(["kitchen"], ["study"])
+        kitchen.log.add({"type": "milk"})
+        house.settle("alone")
+
+    svg = ElementTree.fromstring(plot(walled.run(has_diary=True).happenings, name="walled"))
+
+    assert "✓ nothing is lost, all who can talk agree" in texts(svg)
+    assert [float(element.get("width", 0)) > 0 for element in marked(svg, "wall")] == [True]
+
+
 def test_a_story_in_which_nothing_happened_can_be_drawn() -> None:
     assert ElementTree.fromstring(plot([], name="nothing")).tag == f"{SVG}svg"
 

@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[2]
 HASHES = """
 junk = [object() for _ in range({junk})]
 from mesh.lab.storm import storm
+
+STORMS = int(os.environ.get("STORMS", "40"))
+"""How many are played: `STORMS=1000` for a night."""
 print(*[storm(seed, minutes=1, traces=True).trace_hash for seed in range(4)])
 """
 
@@ -31,7 +34,7 @@ def hashes(hash_seed: str, *, junk: int) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", range(0, STORMS, 20))
 def test_no_storm_breaks_a_promise(first: int) -> None:
     summary = run_storms(range(first, first + 20), minutes=1, processes=1)
 
