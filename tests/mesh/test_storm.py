@@ -18,12 +18,11 @@ from peers.messages.sync import SyncMessages
 from peers.peer_sync import PeerSync
 
 ROOT = Path(__file__).parents[2]
+STORMS = int(os.environ.get("STORMS", "40"))
+"""How many are played: `STORMS=1000` for a night."""
 HASHES = """
 junk = [object() for _ in range({junk})]
 from mesh.lab.storm import storm
-
-STORMS = int(os.environ.get("STORMS", "40"))
-"""How many are played: `STORMS=1000` for a night."""
 print(*[storm(seed, minutes=1, traces=True).trace_hash for seed in range(4)])
 """
 
