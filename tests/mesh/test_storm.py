@@ -18,7 +18,7 @@ from peers.messages.sync import SyncMessages
 from peers.peer_sync import PeerSync
 
 ROOT = Path(__file__).parents[2]
-STORMS = int(os.environ.get("STORMS", "40"))
+STORMS = int(os.environ.get("STORMS", "20"))
 """How many are played: `STORMS=1000` for a night."""
 HASHES = """
 junk = [object() for _ in range({junk})]
