@@ -24,6 +24,7 @@ from mesh.lab.discovery import SimAir
 from mesh.lab.faults import Faults, Place
 from mesh.lab.network import Dial, SimNetwork
 from mesh.lab.room import Room
+from mesh.lab.topology import groups_of
 from mesh.lab.virtual_loop import VirtualLoop
 from mesh.outside import MakeRole
 from peers.later import Later
@@ -293,17 +294,7 @@ class Cluster(Faults):
         )
 
     def _groups(self, running: list[Room]) -> list[list[Room]]:
-        """Rooms that can talk, directly or through others."""
-        left = list(running)
-        groups: list[list[Room]] = []
-        while left:
-            group = [left.pop(0)]
-            for room in group:
-                near = [other for other in left if self._can_talk(room, other)]
-                group += near
-                left = [other for other in left if other not in near]
-            groups.append(group)
-        return groups
+        return groups_of(running, self._can_talk)
 
     def _can_talk(self, one: Room, other: Room) -> bool:
         if one.links is not None and other.links is not None and other.name not in one.links:

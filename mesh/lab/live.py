@@ -16,6 +16,7 @@ from mesh.lab.cluster import Links, Violation
 from mesh.lab.live_judge import Logs, group_faults, log_faults, shown, types_of
 from mesh.lab.live_room import PORT, REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
 from mesh.lab.netns import NetLab
+from mesh.lab.topology import groups_of
 
 UP_SECONDS = 30.0
 """How long nodes that start may take until they say that they are up."""
@@ -316,17 +317,7 @@ class LiveHouse:
         return all(other == first for other in others)
 
     def _groups(self, running: Sequence[LiveRoom]) -> list[list[LiveRoom]]:
-        """Rooms that can talk, directly or through others."""
-        left = list(running)
-        groups: list[list[LiveRoom]] = []
-        while left:
-            group = [left.pop(0)]
-            for room in group:
-                near = [other for other in left if self._can_talk(room, other)]
-                group += near
-                left = [other for other in left if other not in near]
-            groups.append(group)
-        return groups
+        return groups_of(running, self._can_talk)
 
     def _can_talk(self, one: LiveRoom, other: LiveRoom) -> bool:
         if one.links is not None and other.links is not None and other.name not in one.links:

@@ -1,10 +1,12 @@
-"""Shapes of a house: who dials whom, as pairs of names, for `Cluster.start(..., links=...)`."""
+"""Shapes of a house: who dials whom, as pairs of names for `Cluster.start(..., links=...)`; and who is left together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
+from typing import TypeVar
 
+R = TypeVar("R")
 Links = list[tuple[str, str]]
 
 
@@ -33,3 +35,17 @@ def two_lans(names: Sequence[str]) -> Links:
     bridge, *others = names
     middle = (len(others) + 1) // 2
     return [*full([bridge, *others[:middle]]), *full([bridge, *others[middle:]])]
+
+
+def groups_of(rooms: Sequence[R], can_talk: Callable[[R, R], bool]) -> list[list[R]]:
+    """The rooms that can talk, directly or through others, in groups."""
+    left = list(rooms)
+    groups: list[list[R]] = []
+    while left:
+        group = [left.pop(0)]
+        for room in group:
+            near = [other for other in left if can_talk(room, other)]
+            group += near
+            left = [other for other in left if other not in near]
+        groups.append(group)
+    return groups

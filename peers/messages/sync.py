@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from peers.draft import Draft
 from peers.entry import Entry
 from peers.later import Later
 from peers.log import SyncLog
+from peers.messages.sent import Sent
 from peers.sieve import Filter, Map, Sieve
 from peers.stores.store import Page, StoreState
 from peers.sync_core import State, SyncCore
@@ -33,16 +33,6 @@ OFFER_EVENTS = 1_000
 """Events that are taken in one transaction."""
 CALLBACK_MS = 30_000
 """After this a filter or map that does not answer ends the link, if the role has a timeout."""
-
-
-@dataclass(slots=True)
-class Sent:
-    """A `sync` under way."""
-
-    number: int
-    confirms: int
-    """Up to here the walk is confirmed once this and all before it are acknowledged."""
-    is_acknowledged: bool = False
 
 
 class SyncMessages(SyncCore):
@@ -178,10 +168,9 @@ class SyncMessages(SyncCore):
         self.send(Sync(added, entries))
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
-        for refusal in refusals:
+        if refusals:  # one sentence for all: there may be tens of thousands
             more = f" (and {len(refusals) - 1} more of this message)" if len(refusals) > 1 else ""
-            self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {refusal.why}{more}")
-            break
+            self._refuse(f"{refusals[0].why}{more}")
         self._sizes.append(sum([entry.size for entry in entries]))
         self._regulate()
         self.take(added, entries)
@@ -316,7 +305,7 @@ class SyncMessages(SyncCore):
         for entry, outcome in zip(entries, done.result(), strict=True):
             # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: nobody has a better one than we.
             if isinstance(outcome, ValueError) and entry.created[1] != self.node_id:
-                self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {outcome}")
+                self._refuse(outcome)
             if not isinstance(outcome, Entry) and is_walked:
                 self.received.pop(entry.created, None)  # the walk has passed the one that we have
 
@@ -350,11 +339,14 @@ class SyncMessages(SyncCore):
             Sieve(partial(self._react_in_time, "out"), self._out_filter, self._out_map),
         )
 
+    def _refuse(self, why: object) -> None:
+        self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {why}")
+
     def _fixed(self, entry: Entry) -> Entry | None:
         try:
             return self.dialect.fixed(entry)  # it may be another by now
         except ValueError as error:
-            self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {error}")
+            self._refuse(error)
             return None
 
     def _react_in_time(self, way: str, value: Any, reaction: Callable[[Later[Any]], None]) -> None:

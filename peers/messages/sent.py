@@ -1,0 +1,15 @@
+"""Sent: a `sync` that is under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Sent:
+    """A `sync` under way."""
+
+    number: int
+    confirms: int
+    """Up to here the walk is confirmed once this and all before it are acknowledged."""
+    is_acknowledged: bool = False
