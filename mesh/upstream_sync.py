@@ -56,6 +56,7 @@ class UpstreamSync(KeptCursors, ClientSync):
     """
 
     keep_ms = KEEP_MS
+    follows_times = False  # the mesh gets it from us
 
     def __init__(
         self,

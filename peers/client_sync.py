@@ -28,6 +28,8 @@ class ClientSync(BaseSync):
     for what we sent: for servers that carry events out and do not keep them.
     """
 
+    follows_times = True
+
     # Unlike Logux 0.1, `fix_time` is off unless asked for: there it changes who an event is.
     def __init__(
         self,

@@ -30,6 +30,8 @@ class Draft:
     extra: bytes = b""
     created: Created | None = None
     time: int | None = None
+    is_fixed: bool = False
+    """Whether `time` is the one that others order it by already: then it is not bounded by our clock."""
 
     @property
     def size(self) -> int:

@@ -139,7 +139,7 @@ class Log:
             self._timer.see(draft.created[0])
         created = draft.created or self._timer.next()
         time = created[0] if draft.time is None else draft.time
-        return Entry(created, self._bounded(time), draft.body, draft.extra)
+        return Entry(created, time if draft.is_fixed else self._bounded(time), draft.body, draft.extra)
 
     def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]:
         """Take received entries in one transaction; who sends them bounds their number. Fails with ValueError or StoreError."""

@@ -47,6 +47,8 @@ class SyncMessages(SyncCore):
     """
 
     max_taking = MAX_TAKING
+    follows_times = False
+    """Whether the other end has fixed the time of what it sends, so that both show it in one order."""
 
     def __init__(
         self,
@@ -298,7 +300,8 @@ class SyncMessages(SyncCore):
         self.react([] if is_next and not last else self._offered(last), taken)
 
     def _offered(self, entries: Sequence[Entry]) -> Later[list[Entry | ValueError | None]]:
-        return self.log.offer([Draft(entry.body, entry.extra, entry.created, entry.time) for entry in entries])
+        is_fixed = self.follows_times
+        return self.log.offer([Draft(entry.body, entry.extra, entry.created, entry.time, is_fixed) for entry in entries])
 
     def _on_offered(self, entries: Sequence[Entry], done: Later[list[Entry | ValueError | None]]) -> None:
         is_walked = self._position >= self.log.published.state.last_position

@@ -58,6 +58,13 @@ def test_the_time_of_an_offered_event_is_bounded(log: PairLog) -> None:
     assert entry.time == NOW_MS + MAX_DRIFT_MS
 
 
+def test_a_time_that_others_order_it_by_already_stays(log: PairLog) -> None:
+    (entry,) = log.offer([Draft(b'{"type":"a"}', created=(NOW_MS, "anna", 0), time=NOW_MS * 2, is_fixed=True)]).get()
+
+    assert isinstance(entry, Entry)
+    assert entry.time == NOW_MS * 2
+
+
 def test_what_is_written_after_an_offered_event_sorts_after_it(log: PairLog) -> None:
     log.offer([draft("a", (NOW_MS + 100, "anna", 0))]).get()
     log.add({"type": "b"}).get()

@@ -1,0 +1,58 @@
+"""What wrong clocks do to the order of events: never a difference between nodes, and no more harm than has to be."""
+
+from __future__ import annotations
+
+from mesh.lab import Cluster
+from mesh.lab.script import Script, step
+from mesh.lab.storm import play
+from peers.created import MAX_DRIFT_MS
+
+HOUR_MS = 3_600_000
+
+
+def test_after_a_clock_is_set_right_new_events_are_timed_by_it_again() -> None:
+    # Else one evening in the year 2099 would put a machine's events behind all others for ever. The price: what is written
+    # after the correction comes before what was written in that future, on every node.
+    with Cluster(1) as house:
+        kitchen, study = house.start("kitchen", "study")
+        house.skew(kitchen, HOUR_MS)
+        kitchen.log.add({"type": "in the future"})
+        house.settle("one")
+
+        house.skew(kitchen, -HOUR_MS)
+        kitchen.log.add({"type": "now"})
+        house.run(MAX_DRIFT_MS / 1000 + 1)
+        study.log.add({"type": "a minute later"})
+        house.settle("all")
+
+        house.assert_converged(["now", "a minute later", "in the future"])
+
+
+def test_a_small_step_back_reorders_nothing() -> None:
+    with Cluster(1) as house:
+        kitchen, _ = house.start("kitchen", "study")
+        kitchen.log.add({"type": "first"})
+        house.settle("one")
+
+        house.skew(kitchen, -MAX_DRIFT_MS + 1_000)
+        kitchen.log.add({"type": "second"})
+        house.settle("two")
+
+        house.assert_converged(["first", "second"])
+
+
+def test_a_client_shows_what_a_fast_node_wrote_in_the_order_of_the_nodes() -> None:
+    script = Script(
+        rooms=("attic", "den", "entry"),
+        shape="star",
+        steps=(
+            step("skew", "entry", 90_000),
+            step("write", "entry", 1),
+            step("wait", 1.0),
+            step("skew", "attic", 75_000),
+            step("write", "attic", 1),
+        ),
+        clients=(("phone", "den", 5),),
+    )
+
+    assert play(script, 26).failure is None
