@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -11,10 +12,7 @@ from mesh import output
 from mesh.errors import MeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mesh.lab.scenario import Scenario
-    from mesh.lab.tally import Tally
+    from collections.abc import Callable
 
 ALL = "all"
 STORM = "storm"
@@ -69,23 +67,42 @@ def scenario() -> None:
     """
 
 
+def _processes_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--processes", type=click.IntRange(1), metavar="N", help="How many at once.  [default: as many as cores]"
+    )(command)
+
+
 @scenario.command(ALL)
 @click.option("--seed", default=0, show_default=True, metavar="N", help="The first of all possible runs to play.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many of each.")
-def play_all(*, seed: int, seeds: int) -> None:
+@_processes_option
+def play_all(*, seed: int, seeds: int, processes: int | None) -> None:
     """Play every story, and sum up.
 
     \b
     mesh scenario all --seeds 200
     """
-    from mesh.lab.gallery import load, titles
+    from time import monotonic
+
+    from mesh.lab.gallery import load, play_briefly, titles
+    from mesh.lab.pool import spread
     from mesh.lab.tally import Tally
 
+    began = monotonic()
     total = Tally(ALL)
+    output.write(f"{Tally.heading()}\n")
+    wanted = [(name, number) for name in titles() for number in range(seed, seed + seeds)]
+    runs = spread(play_briefly, wanted, processes=processes)
     for name in titles():
-        tally = _play(load(name), range(seed, seed + seeds))
-        output.write(("" if total.runs else Tally.heading() + "\n") + tally.row() + "\n")
+        tally = Tally(name)
+        for outcome, real_seconds in islice(runs, seeds):
+            tally.note(outcome, real_seconds)
+            if outcome.failure is not None:
+                load(name).show_failure(outcome, replay=f"mesh scenario {name}", is_short=True)
+        output.write(f"{tally.row()}\n")
         total.add(tally)
+    total.real_seconds = monotonic() - began
     output.write(f"{total.row()}\n\nin these runs: {total.verbs_sentence()}\n")
     if total.failures:
         raise Exit(1)
@@ -96,9 +113,7 @@ def play_all(*, seed: int, seeds: int) -> None:
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many.")
 @click.option("--nodes", default="3..9", show_default=True, metavar="N..M", help="How many rooms a house may have.")
 @click.option("--minutes", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Virtual time of each.")
-@click.option(
-    "--processes", type=click.IntRange(1), metavar="N", help="How many at once.  [default: all cores but one]"
-)
+@_processes_option
 def play_storms(*, seed: int, seeds: int, nodes: str, minutes: float, processes: int | None) -> None:
     """Play random stories of all faults, and shorten those that fail.
 
@@ -113,18 +128,3 @@ def play_storms(*, seed: int, seeds: int, nodes: str, minutes: float, processes:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--nodes") from None
     raise Exit(main(seed, seeds, limits, minutes, processes))
-
-
-def _play(story: Scenario, seeds: Sequence[int]) -> Tally:
-    from time import perf_counter
-
-    from mesh.lab.tally import Tally
-
-    tally = Tally(story.name)
-    for seed in seeds:
-        began = perf_counter()
-        outcome = story.run(seed, traces=False)
-        tally.note(outcome, perf_counter() - began)
-        if outcome.failure is not None:
-            story.show_failure(outcome, replay=f"mesh scenario {story.name}", is_short=True)
-    return tally

@@ -134,6 +134,7 @@ class Scenario:
         self, seed: int, seeds: int, *, trace: bool, replay: str, picture: Path | None, sentence: str
     ) -> int:
         failures = 0
+        shortest: Outcome | None = None
         for number in range(seed, seed + seeds):
             on_line = print if seeds == 1 and not trace else None
             outcome = self.run(number, on_line=on_line, has_diary=picture is not None)
@@ -144,8 +145,13 @@ class Scenario:
                 print(f"trace {outcome.trace_hash}")
             if outcome.failure is not None:
                 failures += 1
+                if shortest is None or len(outcome.trace) < len(shortest.trace):
+                    shortest = outcome
                 if failures <= SHOWN_FAILURES:
                     self.show_failure(outcome, replay=replay, is_short=seeds > 1)
+        if shortest is not None and seeds > 1:
+            print("the shortest of those that failed ended so:", file=sys.stderr)
+            self.show_failure(shortest, replay=replay)
         return failures
 
     def _draw(self, outcome: Outcome, path: Path, sentence: str) -> None:

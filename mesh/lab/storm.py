@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 
 from mesh.lab.cluster import Cluster
+from mesh.lab.pool import spread
 from mesh.lab.script import ROOMS, Script, draw
 from mesh.lab.shrinking import MAX_RUNS, Shrinking
 from mesh.lab.stage import Stage
@@ -111,20 +109,18 @@ def run_storms(
     processes: int | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Summary:
-    """Play a storm for each seed, in all processors but one (`processes` says otherwise); `on_outcome` gets each as it ends.
+    """Play a storm for each seed, on all cores (`processes` says otherwise); `on_outcome` gets each, in the order of seeds.
 
     The outcomes are the same however many processes there are. An interruption ends it with KeyboardInterrupt.
     """
     began = time.monotonic()
-    wanted = list(seeds)
-    count = min(processes or max(1, (os.cpu_count() or 2) - 1), max(1, len(wanted)))
     play_one = partial(_play_quietly, nodes=nodes, minutes=minutes)
     outcomes = []
-    for outcome in map(play_one, wanted) if count == 1 else _in_processes(play_one, wanted, count):
+    for outcome in spread(play_one, list(seeds), processes=processes):
         outcomes.append(outcome)
         if on_outcome is not None:
             on_outcome(outcome)
-    return Summary(tuple(sorted(outcomes, key=lambda outcome: outcome.seed)), time.monotonic() - began)
+    return Summary(tuple(outcomes), time.monotonic() - began)
 
 
 def shrink(outcome: Outcome, *, max_runs: int = MAX_RUNS) -> Outcome:
@@ -158,10 +154,22 @@ def main(
     The shortest story that still fails is printed as a test for the first few of those that did.
     """
     progress = Progress(seeds)
-    summary = run_storms(
-        range(seed, seed + seeds), nodes=nodes, minutes=minutes, processes=processes, on_outcome=progress.on_outcome
-    )
-    progress.clear()
+    began = time.monotonic()
+    outcomes: list[Outcome] = []
+
+    def on_outcome(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        progress.on_outcome(outcome)
+
+    wanted = range(seed, seed + seeds)
+    try:
+        run_storms(wanted, nodes=nodes, minutes=minutes, processes=processes, on_outcome=on_outcome)
+    except KeyboardInterrupt:
+        print(Summary(tuple(outcomes), time.monotonic() - began).table())
+        raise
+    finally:
+        progress.clear()
+    summary = Summary(tuple(outcomes), time.monotonic() - began)
     print(summary.table())
     for number, outcome in enumerate(summary.failures):
         assert outcome.failure is not None
@@ -197,18 +205,6 @@ class Progress:
     def clear(self) -> None:
         if self._told:
             print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)
-
-
-def _in_processes(play_one: Callable[[int], Outcome], seeds: Sequence[int], count: int) -> Iterator[Outcome]:
-    # New interpreters, not forks: what this one has imported or patched makes no difference.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(play_one, seed) for seed in seeds]
-        try:
-            for done in as_completed(waiting):
-                yield done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _play_quietly(seed: int, *, nodes: tuple[int, int], minutes: float) -> Outcome:

@@ -125,7 +125,7 @@ def two_stories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_stories")
 def test_all_of_them_are_summed_up_in_a_table() -> None:
-    done = CliRunner().invoke(mesh.commands.app, ["scenario", "all", "--seeds", "3"])
+    done = CliRunner().invoke(mesh.commands.app, ["scenario", "all", "--seeds", "3", "--processes", "1"])
 
     heading, *rows = done.stdout.splitlines()
     assert done.exit_code == 1

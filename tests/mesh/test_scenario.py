@@ -135,7 +135,10 @@ def test_many_failures_are_told_about_briefly_and_only_the_first_few(tmp_path: P
     failed = run(str(script), "--seeds", "9")
 
     assert failed.stdout == "hopeless: 0 of 9 seeds passed\n"
-    assert len(failed.stderr.splitlines()) == 2 * SHOWN_FAILURES
+    told = failed.stderr.splitlines()
+    assert sum(line.startswith("replay: ") for line in told[: 2 * SHOWN_FAILURES]) == SHOWN_FAILURES
+    assert told[2 * SHOWN_FAILURES] == "the shortest of those that failed ended so:"
+    assert told[-1] == f"replay: python {script} --seed 0 --trace"
 
 
 def test_an_interrupted_script_says_so_by_its_exit_code_alone(tmp_path: Path) -> None:

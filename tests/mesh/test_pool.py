@@ -1,0 +1,44 @@
+"""Many runs at once: in order, and ended together."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+
+from mesh.lab.pool import spread, usable_cores
+from mesh.lab.storm import Outcome, Progress, main, run_storms
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert list(spread(abs, [-3, 2, -1], processes=2)) == [3, 2, 1]
+    assert list(spread(abs, [-3, 2, -1], processes=1)) == [3, 2, 1]
+    assert list(spread(abs, [], processes=2)) == []
+
+
+def test_an_interruption_ends_every_process_at_once() -> None:
+    def interrupt(_: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_storms(range(500), nodes=(3, 3), minutes=0.5, processes=2, on_outcome=interrupt)
+
+    assert multiprocessing.active_children() == []
+
+
+def test_an_interrupted_storm_sums_up_what_there_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: Progress, __: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "on_outcome", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        main(seeds=9, nodes=(3, 3), minutes=0.2, processes=1)
+
+    rows = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (rows["runs"], rows["violations"]) == ("1", "0")
+
+
+def test_there_is_a_core() -> None:
+    assert usable_cores() >= 1
