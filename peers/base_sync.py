@@ -87,7 +87,7 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
             method = None
         is_early = not self.authenticated and name not in BEFORE_AUTHENTICATION
         if is_early and (method is not None or self.dialect.breaks_early):
-            if self._judging or self.dialect.keeps_early:
+            if self._judging or self.keeps_early(name):
                 self.queue(message)
             else:
                 self.on_early(name)
@@ -101,6 +101,10 @@ class BaseSync(ConnectMessages, SyncMessages, PingMessages, ErrorMessages, Heade
             method(*message.items)
         else:
             method(*msgspec.structs.astuple(message))
+
+    def keeps_early(self, name: str) -> bool:
+        """Whether such a message waits for the greeting if it comes before; otherwise `on_early` has it."""
+        return self.dialect.keeps_early
 
     def on_early(self, name: str) -> None:
         """A message came before any greeting."""

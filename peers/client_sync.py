@@ -9,8 +9,9 @@ from peers.base_sync import BaseSync
 from peers.connections.connection import Connection
 from peers.entry import Entry
 from peers.log import SyncLog
+from peers.sync_core import QUEUED_BEFORE_PAUSE
 from peers.wire.dialects import dialect_of
-from peers.wire.messages import Options, Refusal, Version
+from peers.wire.messages import Message, Options, Refusal, Sync, Version
 from peers.wire.protocol_5 import Protocol5
 
 TIMEOUT_MS = 20_000
@@ -73,6 +74,18 @@ class ClientSync(BaseSync):
             self.dialect = dialect_of(self._protocol, self.node_id)
             self.dialect.on_times(times, is_ours=False)
         super().connected_message(protocol, node_id, times, options)
+
+    def keeps_early(self, name: str) -> bool:
+        # Unlike Logux 0.1, whose servers send what is new to a client that they have not let in yet, and whose clients
+        # complain of it.
+        return super().keeps_early(name) or name == "sync"
+
+    def queue(self, message: Message) -> None:
+        # What is let go comes again, after the answer to our greeting: to pause would keep that out, and before it nobody
+        # knows how to fix a time that is part of who an event is.
+        is_too_much = self.fix_time or len(self._queued) >= QUEUED_BEFORE_PAUSE - 1
+        if not (isinstance(message, Sync) and self.dialect.knows_base and not self._judging and is_too_much):
+            super().queue(message)
 
     def error_message(self, type: str, options: Any) -> None:
         if type == "wrong-format" and len(self._probes) > 1 and not self.authenticated:

@@ -14,20 +14,17 @@ class Emitter:
     """Calls listeners in the order in which they came; one that leaves during an emit is not called any more."""
 
     def __init__(self) -> None:
-        self._listeners: dict[str, list[Listener]] = {}
+        self._listeners: dict[str, dict[object, Listener]] = {}
+        """By a mark of its own for each, so that one function may listen twice."""
 
     def on(self, event: str, listener: Listener) -> Undo:
         """Call `listener` at each `event` until the returned undo is called; undoing twice is harmless."""
-
-        def call(*args: Any) -> Any:  # a wrapper of its own, so that one function may listen twice
-            return listener(*args)
-
-        listeners = self._listeners.setdefault(event, [])
-        listeners.append(call)
+        mark = object()
+        listeners = self._listeners.setdefault(event, {})
+        listeners[mark] = listener
 
         def undo() -> None:
-            if call in listeners:
-                listeners.remove(call)
+            listeners.pop(mark, None)
 
         return undo
 
@@ -47,8 +44,8 @@ class Emitter:
         if not listeners:
             return
         first_error: Exception | None = None
-        for listener in tuple(listeners):
-            if listener in listeners:
+        for mark, listener in tuple(listeners.items()):
+            if mark in listeners:
                 try:
                     listener(*args)
                 except Exception as error:  # noqa: BLE001 - the others still hear of it; it is raised below

@@ -24,8 +24,15 @@ PING_MS = 4_000
 TIMEOUT_MS = 5_000
 RELAY_MS = 20.0
 """How long events of others wait before they are passed on: time enough to hear who has them already."""
+MAX_UNTOLD = 64
+"""Commits that are remembered one by one until the other end is told; more are joined."""
 MAX_KNOWN = 16_384
 """Ranges that are kept of what the other end has, about 2 MB; what it says beyond it is not noted, and costs a repeat."""
+
+
+def no_gathering() -> float:
+    """The answer of an end with few neighbours: what it has to tell is told at once."""
+    return 0.0
 
 
 def nothing_held(_node_id: str | None) -> Sequence[str]:
@@ -40,7 +47,8 @@ class PeerSync(BaseSync):
     the order of the sender's log, and nothing that came over this link goes back over it.
 
     In a mesh of many, everybody hears of an event from its origin and could pass it on to everybody. So each tells the
-    others at once what it got (`have`), and passes on only after RELAY_MS what nobody has named by then.
+    others at once what it got (`have`), and passes on only after RELAY_MS what nobody has named by then. With many neighbours
+    that would be many small messages for each event: there it gathers for `gather_ms` before it does either.
 
     The marks of its messages are positions of the sender's log.
     """
@@ -55,11 +63,14 @@ class PeerSync(BaseSync):
         *,
         boot: str = "",
         held: Callable[[str | None], Sequence[str]] = nothing_held,
+        gather_ms: Callable[[], float] = no_gathering,
         timeout: int | None = TIMEOUT_MS,
         ping: int | None = PING_MS,
         **options: Any,
     ) -> None:
-        """`boot` is the random id of this run (made here if empty); `held` names the connections held with a node."""
+        """`boot` is the random id of this run (made here if empty); `held` names the connections held with a node;
+        `gather_ms` says how long to gather, now, what came from others.
+        """
         for name in ("in_filter", "out_filter", "in_map", "out_map", "fix_time", "synced", "other_synced", "protocol"):
             if options.get(name):
                 raise ValueError(
@@ -69,8 +80,11 @@ class PeerSync(BaseSync):
         self.boot = boot or f"{self.random.getrandbits(64):016x}"
         self.connection_id = ""
         self._held = held
-        self._untold = VersionVector()
+        self._gather_ms = gather_ms
+        self._untold: list[VersionVector] = []
         """What was committed since the other end was last told."""
+        self._is_urgent = False
+        """Some of it is our own."""
         self._came = VersionVector()
         """What came over this link, and need not be named on it."""
         self._relays = Relays()
@@ -78,6 +92,7 @@ class PeerSync(BaseSync):
         """Own events may be waiting behind others' ones."""
         self._sent_own = 0
         self._undo_wait: Undo | None = None
+        self._undo_gathering: Undo | None = None
         self._undos.append(log.on("fresh", self._on_fresh))
 
     @property
@@ -91,7 +106,8 @@ class PeerSync(BaseSync):
     def on_connect(self) -> None:
         super().on_connect()
         self.other_synced = 0
-        self._untold = VersionVector()
+        self._untold.clear()
+        self._is_urgent = False
         self._came = VersionVector()
         self._relays = Relays()
         self._has_own = False
@@ -235,7 +251,9 @@ class PeerSync(BaseSync):
         """Name what was committed lately and came from others, and let it wait if they may lack it."""
         assert self.lacking is not None
         own = self.log.published.epoch
-        untold, self._untold = self._untold, VersionVector()
+        untold = VersionVector.union(self._untold)
+        self._untold.clear()
+        self._is_urgent = False
         relayed: dict[str, list[tuple[int, int]]] = {}
         for epoch, first, last in self._came.lacks(untold):
             if epoch == own:
@@ -267,10 +285,29 @@ class PeerSync(BaseSync):
 
     def _on_fresh(self, fresh: VersionVector) -> None:
         if self.authenticated:
-            self._untold = self._untold.joins(fresh)
+            self._untold.append(fresh)
+            if len(self._untold) > MAX_UNTOLD:
+                self._untold = [VersionVector.union(self._untold)]
+            self._is_urgent = self._is_urgent or fresh.highest(self.log.published.epoch) > 0
+
+    def _on_change(self) -> None:
+        if not self._is_urgent and self._undo_gathering is not None:
+            return
+        gather_ms = self._gather_ms() if self.authenticated and not self._is_urgent else 0
+        if gather_ms <= 0:
+            super()._on_change()
+        else:
+            on_gathered = self._turn(partial(self._on_gathered, self._link))
+            self._undo_gathering = self.clock.call_later(gather_ms, on_gathered)
+
+    def _on_gathered(self, link: int) -> None:
+        if self._link == link:
+            self._undo_gathering = None
+            self._guard(self.walk)
 
     def _wait(self) -> None:
-        self._undo_wait = self.clock.call_later(RELAY_MS, self._turn(partial(self._on_waited, self._link)))
+        wait_ms = RELAY_MS + self._gather_ms()  # the others may gather still, though we told early
+        self._undo_wait = self.clock.call_later(wait_ms, self._turn(partial(self._on_waited, self._link)))
 
     def _on_waited(self, link: int) -> None:
         if self._link != link:
@@ -285,6 +322,9 @@ class PeerSync(BaseSync):
         if self._undo_wait is not None:
             self._undo_wait()
             self._undo_wait = None
+        if self._undo_gathering is not None:
+            self._undo_gathering()
+            self._undo_gathering = None
 
     def _on_renewed(self, done: Later[None]) -> None:
         done.result()

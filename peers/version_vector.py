@@ -27,7 +27,9 @@ class VersionVector:
     def __init__(self, ranges: Mapping[Epoch, Iterable[tuple[int, int]]] | None = None) -> None:
         """Raises ValueError unless each epoch's ranges are sorted, apart, and made of numbers from 1."""
         self._ranges: dict[Epoch, Ranges] = {}
-        for epoch, pairs in (ranges or {}).items():
+        if not ranges:
+            return
+        for epoch, pairs in ranges.items():
             checked = tuple((first, last) for first, last in pairs)
             _check_ranges(epoch, checked)
             if checked:
@@ -83,8 +85,22 @@ class VersionVector:
         return self._with({epoch: _runs(sorted(seqs)) for epoch, seqs in by_epoch.items()})
 
     def joins(self, other: VersionVector) -> VersionVector:
-        """A new vector that covers what either of the two covers."""
-        return self._with(other._ranges)
+        """A vector that covers what either of the two covers."""
+        if not other._ranges:
+            return self
+        return self._with(other._ranges) if self._ranges else other
+
+    @classmethod
+    def union(cls, vectors: Iterable[VersionVector]) -> VersionVector:
+        """A vector that covers what any of them covers."""
+        result = cls.__new__(cls)
+        joined: dict[Epoch, Ranges] = {}
+        for vector in vectors:
+            for epoch, ranges in vector._ranges.items():
+                ours = joined.get(epoch)
+                joined[epoch] = ranges if ours is None else _joined(ours, ranges)
+        result._ranges = joined
+        return result
 
     def lacks(self, other: VersionVector) -> Iterator[tuple[Epoch, int, int]]:
         """What `other` covers and this does not, as (epoch, first, last)."""
@@ -95,10 +111,10 @@ class VersionVector:
                     yield epoch, gap_first, gap_last
 
     def _with(self, more: Mapping[Epoch, Ranges | list[tuple[int, int]]]) -> VersionVector:
-        result = VersionVector()
-        result._ranges = dict(self._ranges)
+        result = VersionVector.__new__(VersionVector)
+        joined = result._ranges = self._ranges.copy()
         for epoch, runs in more.items():
-            result._ranges[epoch] = _joined(self._ranges.get(epoch, ()), runs)
+            joined[epoch] = _joined(joined.get(epoch, ()), runs)
         return result
 
 

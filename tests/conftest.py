@@ -1,11 +1,24 @@
-"""How many examples the property tests draw: enough for every run, or HYPOTHESIS_PROFILE=thorough for a night."""
+"""How many examples the property tests draw: enough for every run, or HYPOTHESIS_PROFILE=thorough for a night. No leaks."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
+import pykka
+import pytest
 from hypothesis import settings
 
 settings.register_profile("quick", max_examples=20)
 settings.register_profile("thorough", max_examples=5_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """A test that leaves an actor alive fails, not the next one that looks. Those of a fixture that lives on are let be."""
+    before = getattr(item.config, "_actors_before", {})
+    yield
+    left = {ref.actor_urn: ref for ref in pykka.ActorRegistry.get_all()}
+    item.config._actors_before = left  # type: ignore[attr-defined]
+    assert not left.keys() - before.keys(), f"actors left: {[str(ref) for ref in left.values()]}"

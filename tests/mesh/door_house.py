@@ -45,7 +45,10 @@ def types(node: Node) -> list[str]:
 class Client:
     """One connection that speaks one dialect, frame by frame."""
 
-    def __init__(self, url: str, node_id: str, protocol: Any = 5, *, ssl: Any = None, **headers: str) -> None:
+    def __init__(
+        self, url: str, node_id: str, protocol: Any = 5, *, ssl: Any = None, max_queue: int = 16, **headers: str
+    ) -> None:
+        """`max_queue`: messages that are read from the socket before anybody asks for them."""
         self.node_id = node_id
         self.protocol = protocol
         self.base = 0
@@ -54,7 +57,7 @@ class Client:
         self.heard: list[list[Any]] = []
         self._stack = ExitStack()
         self.wire: ClientConnection = self._stack.enter_context(
-            connect(url, ssl=ssl, additional_headers=headers, **_OPTIONS)
+            connect(url, ssl=ssl, additional_headers=headers, max_queue=max_queue, **_OPTIONS)
         )
 
     def greet(self, token: Any, synced: int = 0, *, since: int | None = None) -> list[Any]:

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from browser import Browser, BrowserError, Tab
@@ -51,12 +52,19 @@ def test_says_what_it_waited_for_in_vain(new_tab: Callable[[], Tab], node: Stand
         tab.wait_for_text("#state", "nothing", 0.1)
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """One with a path so short that a browser can have its socket there."""
+    with TemporaryDirectory(prefix="b-", dir="/tmp", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_ends_with_the_process_that_started_it(chromium: Browser, tmp_path: Path) -> None:
+def test_ends_with_the_process_that_started_it(chromium: Browser, short_folder: Path) -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", _BROWSER_AND_WAIT],
         cwd=Path(__file__).parent,
-        env={**os.environ, "TMPDIR": str(tmp_path)},  # nobody is left to remove the profile
+        env={**os.environ, "TMPDIR": str(short_folder)},  # nobody is left to remove the profile
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
