@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from mesh import membership, restart_policy
 from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
+from mesh.brief_links import BriefLinks
 from mesh.discovery.discovery import Sighting
 from mesh.known_session import Session
 from mesh.membership import LOST_SECONDS, Event, Member
-from mesh.refusals import CLONED, MAX_OWN_CLONES, THIS_NODE, clone_notice, refusal_sentence, unreachable_sentence
+from mesh.refusals import CLONED, THIS_NODE, OwnClones, clone_notice, refusal_sentence, unreachable_sentence
 from mesh.restart_policy import Pause, Record
 from mesh.topology import SECOND_DIAL_SECONDS, Link, dial_delay_seconds, surplus_links
 
@@ -36,7 +37,8 @@ class Neighbourhood:
         self.refused_static: dict[str, str] = {}
         self._unreachable: set[str] = set()
         """Static addresses that did not answer since they last worked; people were told."""
-        self._own_clones: set[str] = set()
+        self._own_clones = OwnClones(node_id, instance)
+        self._brief = BriefLinks(node_id)
 
     def on_begin(self) -> list[Action]:
         """Dial whatever was given by hand."""
@@ -44,7 +46,7 @@ class Neighbourhood:
 
     def on_sighting(self, sighting: Sighting, now_seconds: float) -> list[Action]:
         if sighting.node_id == self.node_id:
-            return [] if sighting.is_goodbye else self._own_clone(sighting.instance)
+            return [] if sighting.is_goodbye else self._own_clones.on_sighting(sighting.instance)
         if sighting.is_goodbye:
             return []  # a hint withdrawn closes nothing, and may be forged
         before = self.members.get(sighting.node_id)
@@ -60,7 +62,8 @@ class Neighbourhood:
             actions.append(Notice("found", member.node_id, f"found {member.node_id}{where}"))
         if before is not None and before.instance != member.instance:
             self._forgive(member.node_id)
-        if not self._met(member.node_id):
+            self._brief.forget(member.node_id)
+        if not self._met(member.node_id) and not self._brief.is_resting(member.node_id, now_seconds):
             dial = self.sessions.get(_dial_key(member.node_id))
             if dial is not None and not dial.is_closing:
                 actions.append(Redial(dial.key, member.addresses))
@@ -82,11 +85,8 @@ class Neighbourhood:
         if state == "synchronized" and session.is_met and not session.was_synchronized:
             is_news = not any(other.was_synchronized for other in self._sessions_of(session.other_node_id or ""))
             self._change(key, was_synchronized=True)
-            return (
-                []
-                if not is_news
-                else [Notice("synchronized", session.other_node_id, f"synchronized with {session.other_node_id}")]
-            )
+            notice = Notice("synchronized", session.other_node_id, f"synchronized with {session.other_node_id}")
+            return [notice] if is_news else []
         return []
 
     def on_greeted(
@@ -137,7 +137,7 @@ class Neighbourhood:
         is_last_run = session.link is not None and session.link.boot == self.members[node_id].instance
         if reason == GOODBYE and is_last_run:  # its next run may have been sighted before this one ended
             return self._on_goodbye(node_id, now_seconds)
-        return [*notes, *self._on_broken(node_id, reason, now_seconds, was_met=session.link is not None)]
+        return [*notes, *self._on_broken(node_id, reason, now_seconds, session.link)]
 
     def on_refused(self, key: str, other_node_id: str | None, why: str, now_seconds: float) -> list[Action]:
         session = self.sessions.get(key)
@@ -197,12 +197,15 @@ class Neighbourhood:
             self._move(subject, "expired", now_seconds)
             seconds = int(now_seconds - member.since_seconds)
             actions.append(Notice("lost", subject, f"lost {subject}: no answer for {seconds} s"))
+        if self._brief.is_resting(self.static.get(subject) or subject, now_seconds):
+            return actions
         return [*actions, *self._consider(subject)]
 
     def on_retry(self, now_seconds: float) -> list[Action]:
         """The operator wants everything that was paused or refused tried again."""
         self.refused_static.clear()
         self._own_clones.clear()
+        self._brief = BriefLinks(self.node_id)
         for subject in sorted(self.failures):
             self._forgive(subject)
         for node_id, member in sorted(self.members.items()):
@@ -268,12 +271,14 @@ class Neighbourhood:
             *self._looks({node_id}, GOODBYE_LOOK_SECONDS),
         ]
 
-    def _on_broken(self, node_id: str, reason: str, now_seconds: float, *, was_met: bool) -> list[Action]:
+    def _on_broken(self, node_id: str, reason: str, now_seconds: float, link: Link | None) -> list[Action]:
         actions = self._break(node_id, now_seconds)
-        if was_met:
+        if link is not None:
+            rest = self._brief.note(node_id, now_seconds - link.met_seconds, now_seconds)
             why = f": {reason}" if reason else ""
-            text = f"lost the connection to {node_id}{why}"
-            actions = [Notice("disconnected", node_id, text), Requery(), *actions, *self._looks({node_id})]
+            notice = Notice("disconnected", node_id, f"lost the connection to {node_id}{why}")
+            requery = [Requery()] if rest is None else []
+            actions = [notice, *requery, *actions, *self._looks({node_id}, rest)]
         return actions
 
     def _break(self, node_id: str | None, now_seconds: float) -> list[Action]:
@@ -328,6 +333,7 @@ class Neighbourhood:
             return []
         del self.members[surplus]
         self.failures.pop(surplus, None)
+        self._brief.forget(surplus)
         return self._close([s.key for s in self.sessions.values() if s.subject == surplus], "too many nodes")
 
     def _move(self, node_id: str, event: Event, now_seconds: float) -> None:
@@ -387,13 +393,6 @@ class Neighbourhood:
             return []
         self._unreachable.add(address)
         return [Notice("note", self.static[address], unreachable_sentence(address, reason))]
-
-    def _own_clone(self, instance: str) -> list[Action]:
-        is_known = instance == self.instance or instance in self._own_clones
-        if is_known or len(self._own_clones) >= MAX_OWN_CLONES:
-            return []
-        self._own_clones.add(instance)
-        return [clone_notice(self.node_id)]
 
 
 def _dial_key(node_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.actions import Notice
+from mesh.actions import Action, Notice
 
 ANOTHER_MESH = (
     "belongs to another mesh: start this node with --mesh of that mesh in a home of its own, or leave that address out"
@@ -26,6 +26,25 @@ def clone_notice(node_id: str) -> Notice:
         "then `mesh retry`"
     )
     return Notice("cloned", node_id, text)
+
+
+class OwnClones:
+    """Sightings of our own id that another machine sends, each of its runs told once."""
+
+    def __init__(self, node_id: str, instance: str) -> None:
+        self._node_id = node_id
+        self._instance = instance
+        self._runs: set[str] = set()
+
+    def on_sighting(self, instance: str) -> list[Action]:
+        if instance in {self._instance, *self._runs} or len(self._runs) >= MAX_OWN_CLONES:
+            return []
+        self._runs.add(instance)
+        return [clone_notice(self._node_id)]
+
+    def clear(self) -> None:
+        """Tell of all again."""
+        self._runs.clear()
 
 
 def unreachable_sentence(address: str, reason: str) -> str:
