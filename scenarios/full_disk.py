@@ -13,7 +13,7 @@ def full_disk(house: Cluster) -> None:
     refused = attic.log.add({"type": "lamp"})
     study.log.add({"type": "ink"})
     house.run(120)  # seconds
-    assert str(refused.exception) == "the simulated disk is full: free space on it, then try again"
+    assert "disk is full" in str(refused.exception)
     assert kitchen.types == study.types == ["milk", "ink"]
     assert attic.types == ["milk"]
 

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mesh.errors import MeshError
 from mesh.lab.checker import show_types
-from mesh.lab.cluster import Links, Violation
+from mesh.lab.cluster import TRACE_LINES, Links, Violation
+from mesh.lab.link import Link
+from mesh.lab.live_disk import DISK_BYTES
+from mesh.lab.live_faults import LiveFaults, Named
 from mesh.lab.live_judge import Logs, group_faults, log_faults, shown, types_of
 from mesh.lab.live_room import PORT, REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
 from mesh.lab.netns import NetLab
@@ -26,22 +29,18 @@ CONFIRM_SECONDS = 20.0
 """How long `mesh add` may take to confirm what it was given."""
 LOOK_SECONDS = 0.2
 """The rooms are asked no more often than this."""
+RUN_SECONDS = 120.0
+"""The longest that a story may let pass at once: for more than that this stands, and a line says so."""
 TICK_MS = 2
 """Between writes in two rooms, so that their order in time is that of the story."""
 NOT_LIVE = {
     "skew": "skews clocks",
     "drift": "lets clocks drift",
-    "disk_full": "fills a disk",
-    "snapshot": "takes backups of a disk",
-    "restore": "restores backups of a disk",
-    "slow": "makes links slow",
-    "flaky": "makes links flaky",
-    "hold": "holds frames back",
-    "release": "holds frames back",
-    "reset": "resets connections",
-    "freeze": "freezes processes",
-    "thaw": "freezes processes",
     "forge_sighting": "forges sightings",
+    "repeat_sighting": "forges sightings",
+    "bad_air": "lets sightings get lost",
+    "failing_commits": "lets commits fail",
+    "move": "has Logux clients",
     "client": "has Logux clients",
     "dials": "counts attempts to dial",
     "store": "looks at a disk",
@@ -49,11 +48,9 @@ NOT_LIVE = {
 }
 """What a Cluster or Room offers and real hosts do not, and what a story does that uses it."""
 
-Named = LiveRoom | str
 
-
-class LiveHouse:
-    """Real hosts in network namespaces: a bridge, nft rules, real mDNS, `mesh up` and kill -9.
+class LiveHouse(LiveFaults):
+    """Real hosts in network namespaces: a bridge, nft rules, a link in user space, real mDNS, `mesh up` and kill -9.
 
     It has those verbs of Cluster that make sense there; the others raise NotLive. Use it as a context manager: leaving it
     judges, as the checker does, and ends and removes everything, also after an error or Ctrl-C.
@@ -66,8 +63,14 @@ class LiveHouse:
         now_seconds: Callable[[], float],
         on_line: Callable[[str], None] | None = None,
         on_trace: Callable[[str], None] | None = None,
+        has_small_disks: bool = False,
+        seed: int = 0,
     ) -> None:
-        """`flags` are those of `find_flags`; `on_line` gets each beat, `on_trace` beats and verbs. Raises NetLabError."""
+        """`flags` are those of `find_flags`; `on_line` gets each beat, `on_trace` beats, verbs and notices of nodes.
+
+        With `has_small_disks` each home has a disk of its own, which can be filled.
+        `seed` decides what bad links lose and when flaky ones break; all else is as it comes. Raises NetLabError.
+        """
         self.rooms: dict[str, LiveRoom] = {}
         self.trace: list[str] = []
         self.saw: list[str] = []
@@ -75,8 +78,7 @@ class LiveHouse:
         self._now_seconds = now_seconds
         self._began_seconds = now_seconds()
         self._on_line, self._on_trace = on_line, on_trace
-        self._walls: list[list[str]] = []
-        self._cuts: list[tuple[str, str]] = []
+        self._has_small_disks = has_small_disks
         self._last_writer: LiveRoom | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="mesh-live-"))
         try:
@@ -84,6 +86,7 @@ class LiveHouse:
         except BaseException:
             shutil.rmtree(self._folder)
             raise
+        super().__init__(Link(self._lab, seed=seed), seed=seed)
 
     def __enter__(self) -> LiveHouse:
         return self
@@ -113,8 +116,13 @@ class LiveHouse:
         """Real time since the beginning."""
         return self._now_seconds() - self._began_seconds
 
-    def start(self, *names: str, links: Links | None = None, **roles: Any) -> tuple[LiveRoom, ...]:
-        """As Cluster.start: rooms with `links` dial each other's address and use no mDNS. Raises MeshError, NotLive."""
+    def start(
+        self, *names: str, links: Links | None = None, store: str = "sqlite", **roles: Any
+    ) -> tuple[LiveRoom, ...]:
+        """As Cluster.start: rooms with `links` dial each other's address and use no mDNS. Raises MeshError, NotLive.
+
+        Whatever `store` is: real nodes have real files.
+        """
         if any(role is not None for role in roles.values()):
             raise NotLive("runs roles of its own")
         made = links(names) if callable(links) else links
@@ -147,45 +155,18 @@ class LiveHouse:
         self.crash(*[room for room in found if room.is_running])
         self._begin(found, f"restart {', '.join(room.name for room in found)}")
 
-    def wipe(self, *rooms: Named) -> None:
-        """Lose the whole home of nodes that do not run: they will return as new ones."""
-        for room in map(self._find, rooms):
-            if room.is_running:
-                raise ValueError(f"{room.name} runs: stop or crash it before its disk is lost")
-            room.wipe()
-            self._say(f"wipe {room.name}")
-
-    def partition(self, *groups: Sequence[Named]) -> None:
-        """No frame passes between groups of rooms, or names of those that come later; who is in none sees all."""
-        self._walls = [[place if isinstance(place, str) else place.name for place in group] for group in groups]
-        self._set_rules()
-        self._say(f"partition {' | '.join(' '.join(group) for group in self._walls)}")
-
-    def cut(self, one: Named, other: Named) -> None:
-        """No frame that `one` sends reaches `other`, until `heal`; the way back stays open."""
-        source, target = (place if isinstance(place, str) else place.name for place in (one, other))
-        self._cuts.append((source, target))
-        self._set_rules()
-        self._say(f"cut {source} > {target}")
-
-    def heal(self) -> None:
-        """All frames pass again."""
-        self._walls, self._cuts = [], []
-        self._set_rules()
-        self._say("heal")
-
     def run(self, seconds: float) -> None:
-        """Let real time pass."""
-        self._wait(lambda: False, seconds)
+        """Let real time pass, but no more than RUN_SECONDS."""
+        if seconds > RUN_SECONDS:
+            self._say(f"{seconds:g} s are too long to wait for: {RUN_SECONDS:g} s stand for them", is_beat=True)
+        self._wait(lambda: False, min(seconds, RUN_SECONDS))
 
     def settle(self, sentence: str, *, limit_seconds: float = SETTLE_SECONDS) -> None:
         """Wait until all who can talk have met and show the same, and tell the beat. Raises Violation."""
         if not self._wait(self._is_settled_now, limit_seconds, pause_seconds=LOOK_SECONDS):
             raise Violation(f"{sentence}: no agreement within {limit_seconds:.0f} s: {'; '.join(self.what_each_saw())}")
-        counts = [
-            f"{room.name} {room.status()['events'] if room.is_running else 'off'}" for room in self.rooms.values()
-        ]
-        self._say(f"{sentence}  {'  '.join(counts)}", is_beat=True)
+        counts = "  ".join(f"{room.name} {_count(room)}" for room in self.rooms.values())
+        self._say(f"{sentence}  {counts}", is_beat=True)
 
     def assert_converged(self, types: Sequence[str] | None = None) -> None:
         """All running rooms show the same events in the same order; `types`, if given, is that order. Raises Violation."""
@@ -206,7 +187,10 @@ class LiveHouse:
         for group in self._groups(running):
             logs = self._logs(group)
             faults += group_faults(logs, {name: self.rooms[name].acknowledged for name in logs})
-        off = [room for room in self.rooms.values() if not room.is_running and room.home.exists()]
+        for room in running:
+            if room.is_frozen:
+                self.thaw(room)
+        off = [room for room in self.rooms.values() if not room.is_running and room.has_home]
         self._begin(off, "", is_alone=True)
         for name, log in self._logs([*running, *off]).items():
             faults += log_faults(name, log, self.rooms[name].acknowledged)
@@ -251,7 +235,11 @@ class LiveHouse:
         """The room of this name, which gets its host when it is first spoken of."""
         if name not in self.rooms:
             (host,) = self._lab.hosts(1)
-            self.rooms[name] = LiveRoom(name, host, self._folder / name, before_add=self._before_add)
+            home, seen = self._folder / name, None
+            if self._has_small_disks:
+                home.mkdir()
+                seen = self._lab.mount(home, size_bytes=DISK_BYTES)
+            self.rooms[name] = LiveRoom(name, host, home, seen=seen, before_add=self._before_add)
         return self.rooms[name]
 
     def _find(self, room: Named) -> LiveRoom:
@@ -269,7 +257,7 @@ class LiveHouse:
     def _before_add(self, room: LiveRoom) -> None:
         """Whatever another room was given before is confirmed, and a moment has passed."""
         last, self._last_writer = self._last_writer, room
-        if last is not None and last is not room:
+        if last is not None and last is not room and not last.is_frozen:
             self._flush(last)
             self.run(TICK_MS / 1000)
 
@@ -281,15 +269,22 @@ class LiveHouse:
         """Ask again and again, and look after the rooms meanwhile. Whether it came true in time."""
         end = self._now_seconds() + seconds
         while True:
-            for room in self.rooms.values():
-                room.check()
-                room.take_confirmed()
+            self._look_after_all()
             if is_done():
                 return True
             left = end - self._now_seconds()
             if left <= 0:
                 return False
             select.select([], [], [], min(left, pause_seconds))
+
+    def _look_after_all(self) -> None:
+        self._do_due()
+        self._link.check()
+        for room in self.rooms.values():
+            room.check()
+            room.take_confirmed()
+            for notice in room.take_notices():
+                self._tell(f"{self.seconds:.3f} {room.name}: {notice}")
 
     def _is_settled_now(self) -> bool:
         try:
@@ -298,7 +293,7 @@ class LiveHouse:
             return False  # a node that is too busy to answer; one that has ended is noticed elsewhere
 
     def _is_settled(self) -> bool:
-        running = self._running()
+        running = [room for room in self._running() if not room.is_frozen]
         if any(room.pending for room in running):
             return False
         statuses = {room.name: room.status() for room in running}
@@ -319,29 +314,16 @@ class LiveHouse:
     def _groups(self, running: Sequence[LiveRoom]) -> list[list[LiveRoom]]:
         return groups_of(running, self._can_talk)
 
-    def _can_talk(self, one: LiveRoom, other: LiveRoom) -> bool:
-        if one.links is not None and other.links is not None and other.name not in one.links:
-            return False
-        ways = {(one.name, other.name), (other.name, one.name)}
-        return ways.isdisjoint(self._closed_ways())
-
-    def _closed_ways(self) -> list[tuple[str, str]]:
-        """Who cannot send to whom."""
-        walled = [
-            (a, b) for one in self._walls for other in self._walls if one is not other for a in one for b in other
-        ]
-        return [*walled, *self._cuts]
-
-    def _set_rules(self) -> None:
-        ways = [(self._room(a).host.number, self._room(b).host.number) for a, b in self._closed_ways()]
-        self._lab.rules(*(f'iifname "p{source}" oifname "p{target}" drop' for source, target in ways))
-
     def _say(self, text: str, *, is_beat: bool = False) -> None:
-        self.trace.append(f"{self.seconds:.3f} * {text}")
-        if self._on_trace is not None:
-            self._on_trace(self.trace[-1])
-        elif is_beat and self._on_line is not None:
+        self._tell(f"{self.seconds:.3f} * {text}")
+        if is_beat and self._on_line is not None and self._on_trace is None:
             self._on_line(f"{self.seconds:.3f}s  {text}")
+
+    def _tell(self, line: str) -> None:
+        if len(self.trace) < TRACE_LINES:
+            self.trace.append(line)
+        if self._on_trace is not None:
+            self._on_trace(line)
 
     def _remember(self) -> None:
         """It failed: keep what explains it beyond the end of the hosts."""
@@ -358,13 +340,21 @@ class LiveHouse:
 
 def why_not_live(story: Callable[..., None]) -> str | None:
     """What a story does that cannot be done live, as far as its code names it; None: it may be played."""
-    used = _names_in(story.__code__)
+    used = names_in(story.__code__)
     return next((reason for name, reason in NOT_LIVE.items() if name in used), None)
 
 
-def _names_in(code: CodeType) -> set[str]:
+def names_in(code: CodeType) -> set[str]:
+    """What a story names, its inner functions too."""
     inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return {*code.co_names, *(name for one in inner for name in _names_in(one))}
+    return {*code.co_names, *(name for one in inner for name in names_in(one))}
+
+
+def _count(room: LiveRoom) -> str:
+    """How many events it holds, for a beat."""
+    if not room.is_running:
+        return "off"
+    return "frozen" if room.is_frozen else str(room.status()["events"])
 
 
 def _judge(faults: Sequence[str]) -> None:

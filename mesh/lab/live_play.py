@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from mesh.errors import MeshError
-from mesh.lab.live import LiveHouse, why_not_live
+from mesh.lab.live import LiveHouse, names_in, why_not_live
 from mesh.lab.live_room import NotLive
 from mesh.lab.netns import NetLabError, find_flags
 from mesh.output import complain
@@ -42,7 +42,13 @@ def play_live(
     house: LiveHouse | None = None
     try:
         with _ended_by_signals():
-            house = LiveHouse(flags, now_seconds=monotonic, on_line=_print, on_trace=_print if is_traced else None)
+            house = LiveHouse(
+                flags,
+                now_seconds=monotonic,
+                on_line=_print,
+                on_trace=_print if is_traced else None,
+                has_small_disks="disk_full" in names_in(story.__code__),
+            )
             with house:
                 story(cast("Cluster", house))
     except NotLive as error:

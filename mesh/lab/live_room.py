@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
+import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mesh
 from mesh.control_client import ControlClient
 from mesh.errors import MeshError
+from mesh.lab.link import ENVIRONMENT
+from mesh.lab.live_disk import read_log
 from mesh.lab.netns import Host, Process
 from peers.created import Created
 from peers.later import Later
@@ -33,9 +34,6 @@ KILL_SECONDS = 5.0
 SHOWN_NOTICES = 5
 """How many of its last words a failure shows of each room."""
 MESH = (sys.executable, "-m", "mesh")
-ENVIRONMENT = {
-    "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(mesh.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-}
 
 
 class NotLive(MeshError):
@@ -55,14 +53,21 @@ class LiveEntry:
 class LiveRoom:
     """A host that can run a node again and again on one home. `log.add(event)` writes by `mesh add -`.
 
-    `events`, `types` and `entries` are read with `mesh log`; so its node must run.
+    `events`, `types` and `entries` are read with `mesh log`; so its node must run. Of a frozen one they are read from the disk.
     """
 
-    def __init__(self, name: str, host: Host, home: Path, *, before_add: Callable[[LiveRoom], None]) -> None:
-        """`home` is made when it is first started; what its processes print is kept beside it."""
+    def __init__(
+        self, name: str, host: Host, home: Path, *, seen: Path | None = None, before_add: Callable[[LiveRoom], None]
+    ) -> None:
+        """`home` is made when it is first started; what its processes print is kept beside it.
+
+        `seen` is where we see it, if it is on a disk that only its host has.
+        """
         self.name = name
         self.host = host
-        self.home = home
+        self.home = seen or home
+        """As we see it."""
+        self._home_there = home
         self.links: tuple[str, ...] | None = None
         """The rooms that it dials by address; None: it finds others by mDNS."""
         self.node_id = ""
@@ -71,9 +76,15 @@ class LiveRoom:
         """What `mesh add` confirmed in this room, in order."""
         self.log = LiveLog(self)
         self.process: Process | None = None
+        self.is_frozen = False
+        self.is_disk_full = False
         self._before_add = before_add
         self._adder: _Adder | None = None
         self._lives = 0
+        self._told = 0
+        """Notices of its last life that `take_notices` has given."""
+        self._read_bytes = 0
+        """How much it had said then."""
 
     def __repr__(self) -> str:
         return self.name
@@ -83,6 +94,11 @@ class LiveRoom:
         return self.process is not None
 
     @property
+    def has_home(self) -> bool:
+        """Whether there is anything on its disk."""
+        return self.home.exists() and any(self.home.iterdir())
+
+    @property
     def pending(self) -> int:
         """Events that were given to `mesh add` and are not confirmed yet."""
         return len(self._adder.given) if self._adder is not None else 0
@@ -90,10 +106,12 @@ class LiveRoom:
     @property
     def entries(self) -> list[LiveEntry]:
         """The lines of `mesh log --json`: by (time, created), as on all hosts. Raises NotLive, MeshError."""
-        if not self.home.exists():
+        if not self.has_home:
             return []
         if not self.is_running:
             raise NotLive(f"reads the log of {self.name} while no node runs there")
+        if self.is_frozen:
+            return [LiveEntry(entry.created, entry.added, entry.time, entry.event) for entry in read_log(self.home)]
         rows = map(json.loads, self.ask("log", "--json").splitlines())
         return [_entry(row["event"], row["meta"]) for row in rows]
 
@@ -112,11 +130,13 @@ class LiveRoom:
 
     def status(self) -> dict[str, Any]:
         """What `mesh status` and `mesh peers` would show. Raises MeshError."""
+        self._check_awake()
         with ControlClient(self.home) as client:
             return client.status()
 
     def ask(self, *arguments: str) -> str:
         """What a command prints that is called on this host. Raises MeshError unless it ends well."""
+        self._check_awake()
         try:
             done = self.host.run(self._command(*arguments), timeout=ASK_SECONDS, env={**os.environ, **ENVIRONMENT})
         except subprocess.TimeoutExpired:
@@ -129,6 +149,7 @@ class LiveRoom:
     def begin(self, *options: str) -> None:
         """Start its node; wait until `is_up`."""
         self._lives += 1
+        self._told = self._read_bytes = 0
         with self._words.open("wb") as words:
             listen = f"0.0.0.0:{PORT}"
             command = self._command("up", "--json", "--name", self.name, "--listen", listen, *options)
@@ -155,6 +176,16 @@ class LiveRoom:
             return []
         return [json.loads(line) for line in self._words.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
+    def take_notices(self) -> list[str]:
+        """What it said since the last time."""
+        size = self._words.stat().st_size if self._lives else 0
+        if size == self._read_bytes:
+            return []
+        self._read_bytes = size
+        lines = [f"{notice['event']}: {notice['text']}" for notice in self.notices() if "text" in notice]
+        taken, self._told = lines[self._told :], len(lines)
+        return taken
+
     def last_words(self) -> list[str]:
         """Its last notices and complaints, for the report of a failure."""
         said = [notice["text"] for notice in self.notices() if "text" in notice][-SHOWN_NOTICES:]
@@ -180,16 +211,33 @@ class LiveRoom:
 
     def crash(self) -> None:
         """kill -9: no goodbye, nothing more is written. What it had confirmed counts."""
-        process, self.process = self.process, None
+        process, self.process, self.is_frozen = self.process, None, False
         if process is not None:
             process.kill()
             process.wait(KILL_SECONDS)
         self._end_adder()
 
+    def freeze(self) -> None:
+        """Stop its process where it is. Harmless when it is frozen; raises RuntimeError if it does not run."""
+        if self.process is None:
+            raise RuntimeError(f"{self.name} does not run: start it before it is frozen")
+        self.process.send_signal(signal.SIGSTOP)
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        """Let it go on. Harmless when it is not frozen."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+        self.is_frozen = False
+
+    def keep_acknowledged(self, held: Container[Created]) -> None:
+        """Another disk was put in: it does not answer for what that does not hold."""
+        self.acknowledged = {created: event for created, event in self.acknowledged.items() if created in held}
+
     def wipe(self) -> None:
         """Lose its whole home, the key too."""
-        if self.home.exists():
-            shutil.rmtree(self.home)
+        for path in self.home.iterdir() if self.home.exists() else ():
+            path.unlink()
         self.acknowledged.clear()
         self.node_id = ""
 
@@ -207,12 +255,18 @@ class LiveRoom:
         return self._adder.add(event)
 
     def take_confirmed(self) -> None:
-        """Note what `mesh add` has confirmed by now. Raises MeshError if it refused anything."""
+        """Note what `mesh add` has confirmed by now. Raises MeshError if it refused anything, but for want of space."""
         if self._adder is None:
             return
         self.acknowledged.update(self._adder.take())
         if self._adder.given and (complaint := self._adder.process.stderr_text().strip()):
-            raise MeshError(f"`mesh add` in {self.name}: {complaint}")
+            if not self.is_disk_full:
+                raise MeshError(f"`mesh add` in {self.name}: {complaint}")
+            self._end_adder(complaint)
+
+    def _check_awake(self) -> None:
+        if self.is_frozen:
+            raise ValueError(f"{self.name} is frozen: thaw it first")
 
     @property
     def _words(self) -> Path:
@@ -220,19 +274,19 @@ class LiveRoom:
 
     def _beside(self, kind: str) -> Path:
         """A file for this life, beside the home."""
-        return self.home.with_name(f"{self.home.name}.{self._lives}.{kind}")
+        return self._home_there.with_name(f"{self.name}.{self._lives}.{kind}")
 
-    def _end_adder(self) -> None:
-        """Its node has gone: note what that confirmed at last."""
+    def _end_adder(self, why: str = "its node ended before it confirmed this") -> None:
+        """Nothing more will be confirmed, but what was at last."""
         adder, self._adder = self._adder, None
         if adder is None:
             return
         adder.end()
         self.acknowledged.update(adder.take())
-        adder.give_up(self.name)
+        adder.give_up(f"{self.name}: {why}")
 
     def _command(self, *arguments: str) -> list[str]:
-        return [*MESH, "--home", str(self.home), *arguments]
+        return [*MESH, "--home", str(self._home_there), *arguments]
 
 
 class LiveLog:
@@ -300,11 +354,11 @@ class _Adder:
             self.process.kill()
             self.process.wait(KILL_SECONDS)
 
-    def give_up(self, name: str) -> None:
+    def give_up(self, why: str) -> None:
         """What is left will not be confirmed."""
         while self.given:
             _, later = self.given.popleft()
-            later.fail(MeshError(f"the node in {name} ended before it confirmed this"))
+            later.fail(MeshError(why))
 
 
 def alive_peers(status: dict[str, Any]) -> list[str]:

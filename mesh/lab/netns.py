@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ TOOLS = {
     "setpriv": "util-linux",
     "sysctl": "procps",
     "ip": "iproute2",
+    "ss": "iproute2",
     "nft": "nftables",
 }
 """The programs that a lab calls, and what they are packaged in."""
@@ -50,8 +52,9 @@ _CARD = """
 ip -n sw link add p{n} type veth peer name eth0 netns h{n}
 ip -n sw link set p{n} master br0 up
 ip -n h{n} addr add {ip}/24 dev eth0
-ip -n h{n} link set eth0 up
+ip -n h{n} link set eth0 gso_max_segs 1 up
 """
+# Segments of their own, as on a cable: whoever loses or counts frames has to see them.
 _IPV6 = "ip -n h{n} addr add fd77::{n}/64 dev eth0 nodad\n"
 
 
@@ -62,7 +65,7 @@ class NetLabError(Exception):
 class Process(subprocess.Popen[str]):
     """A process inside a host; what it writes to stderr is kept for the report of a failed test."""
 
-    host: Host
+    place: Place
     stderr_file: IO[bytes] | None = None
 
     def stderr_text(self) -> str:
@@ -75,16 +78,15 @@ class Process(subprocess.Popen[str]):
         return os.pread(number, STDERR_LIMIT, max(0, size - STDERR_LIMIT)).decode(errors="replace")
 
 
-class Host:
-    """One machine of the lab: its own addresses, routes and sockets; the file system is shared."""
+class Place:
+    """A network namespace of the lab, in which processes can run; the file system is shared."""
 
-    def __init__(self, lab: NetLab, number: int) -> None:
+    def __init__(self, lab: NetLab, name: str) -> None:
         self._lab = lab
-        self.number = number
-        self.ip = f"10.77.0.{number}"
+        self.name = name
 
     def __repr__(self) -> str:
-        return f"h{self.number}"
+        return self.name
 
     def spawn(
         self,
@@ -114,13 +116,25 @@ class Host:
         )
 
 
+class Host(Place):
+    """One machine of the lab: its own addresses, routes and sockets."""
+
+    def __init__(self, lab: NetLab, number: int) -> None:
+        super().__init__(lab, f"h{number}")
+        self.number = number
+        self.ip = f"10.77.0.{number}"
+
+
 class NetLab:
     """Up to 32 hosts on one bridge, 10.77.0.1 and on, IPv4 only; made of namespaces that only this process holds."""
 
     def __init__(self, flags: tuple[str, ...]) -> None:
+        self.switch = Place(self, "sw")
+        """Where the ports of all hosts are, once there are hosts: `p1` and on."""
         self._flags = flags
         self._hosts: dict[int, Host] = {}
-        self._processes: list[Process] = []
+        self.processes: list[Process] = []
+        """All that were spawned here so far."""
         # It reads a pipe of ours until the end: when we are gone, however we went, so are the namespaces.
         self._holder = subprocess.Popen(
             ["unshare", *flags, "--propagation", "private", "sh", "-c", _HOLD],
@@ -188,25 +202,34 @@ class NetLab:
         self._script(f"{change} del {host.ip}/24 dev eth0\n{change} add {ip}/24 dev eth0")
         host.ip = ip
 
-    def command(self, host: Host, args: Sequence[str | Path]) -> list[str]:
-        """The command line that runs `args` inside a host. Each program in it becomes the next: one pid."""
+    def mac(self, host: Host | int) -> str:
+        """The hardware address of a host's network card."""
+        return self._script(f"ip -n h{_number(host)} -br link show dev eth0").split()[2]
+
+    def mount(self, folder: Path, *, size_bytes: int) -> Path:
+        """Put a small disk of its own at an empty folder, for what is spawned from now on; where we see it."""
+        self._script(f"mount -t tmpfs -o size={size_bytes},mode=700 tmpfs {shlex.quote(str(folder))}")
+        return Path(f"/proc/{self.holder_pid}/root{folder}")
+
+    def command(self, place: Place, args: Sequence[str | Path]) -> list[str]:
+        """The command line that runs `args` inside a place. Each program in it becomes the next: one pid."""
         enter = ("nsenter", "--target", str(self.holder_pid), *_ENTER[self._flags])
-        inside = ("ip", "netns", "exec", f"h{host.number}", "setpriv", "--pdeathsig", "KILL", "--")
+        inside = ("ip", "netns", "exec", place.name, "setpriv", "--pdeathsig", "KILL", "--")
         return [*enter, *inside, *map(str, args)]
 
     def stderr_report(self) -> str:
         """Stderr of every process so far, each under a heading."""
         return "\n".join(
-            f"--- {process.host} pid {process.pid}, {_state(process)}: {_words(process.args)}\n{process.stderr_text()}"
-            for process in self._processes
+            f"--- {process.place} pid {process.pid}, {_state(process)}: {_words(process.args)}\n{process.stderr_text()}"
+            for process in self.processes
         )
 
     def close(self) -> None:
         """Kill what was spawned, by its pid, and give up the namespaces. Raises NetLabError if something survived."""
-        for process in self._processes:
+        for process in self.processes:
             if process.poll() is None:
                 process.kill()
-        for process in self._processes:
+        for process in self.processes:
             process.wait(EXIT_SECONDS)
             _close_files(process, process.stderr_file)
         strays = self._strays()
@@ -226,16 +249,16 @@ class NetLab:
         return [int(pid) for pid in self._script(script).split()]
 
     def _spawn(
-        self, host: Host, args: Sequence[str | Path], *, env: Mapping[str, str] | None, **options: Any
+        self, place: Place, args: Sequence[str | Path], *, env: Mapping[str, str] | None, **options: Any
     ) -> Process:
         file = None
         if options["stderr"] is None:
             file = options["stderr"] = tempfile.TemporaryFile(prefix="netlab-")  # noqa: SIM115 - has no name, outlives this
         environment = {**os.environ, **(env or {})}
         options["start_new_session"] = True
-        process = Process(self.command(host, args), env=environment, text=True, bufsize=1, **options)
-        process.host, process.stderr_file = host, file
-        self._processes.append(process)
+        process = Process(self.command(place, args), env=environment, text=True, bufsize=1, **options)
+        process.place, process.stderr_file = place, file
+        self.processes.append(process)
         return process
 
     def _script(self, script: str) -> str:

@@ -1,6 +1,7 @@
 """Stories on real hosts: the same scripts, played by real nodes in network namespaces, with real mDNS and kill -9.
 
-One of them is played each time; `LIVE=all pytest tests/live/test_live_scenarios.py` plays all that this file names.
+One of them is played each time; `LIVE=all pytest tests/live/test_live_scenarios.py` plays all that this file names, and runs
+the other tests that start nodes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,15 @@ PLAYABLE = [
     "two_lans_one_bridge",
     "lost_disk",
     "ring_of_seven",
+    "restored_backup",
+    "frozen_laptop",
+    "flapping_link",
+    "full_disk",
 ]
-PLAYED = PLAYABLE if os.environ.get("LIVE") == "all" else PLAYABLE[:1]  # all take minutes
-PLAY_SECONDS = 110
+IS_ALL = os.environ.get("LIVE") == "all"
+PLAYED = PLAYABLE if IS_ALL else PLAYABLE[:1]  # all take ten minutes
+PLAY_SECONDS = 400
+only_with_all = pytest.mark.skipif(not IS_ALL, reason="takes long: played with LIVE=all")
 
 MILK, BREAD = {"type": "milk"}, {"type": "bread"}
 ONE = LiveEntry((1, "kitchen~aaaaaaaa", 0), 1, 1, MILK)
@@ -61,6 +68,13 @@ def processes_of(folder: Path) -> Iterator[str]:
             yield line
 
 
+def run_until(house: LiveHouse, is_true: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = house.seconds + seconds
+    while not is_true():
+        assert house.seconds < deadline, f"still not so after {seconds} s"
+        house.run(0.05)
+
+
 def check_it_passes(name: str, folder: Path) -> None:
     with spawn(name, folder) as player:
         beats, complaints = player.communicate(timeout=PLAY_SECONDS)
@@ -73,6 +87,7 @@ def check_it_passes(name: str, folder: Path) -> None:
 
 @pytest.mark.netlab
 @pytest.mark.usefixtures("netlab_flags")
+@pytest.mark.timeout(PLAY_SECONDS + 20)
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_story_passes_on_real_hosts_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     check_it_passes(name, tmp_path)
@@ -96,6 +111,7 @@ def test_a_story_that_is_interrupted_leaves_nothing(number: signal.Signals, code
 
 
 @pytest.mark.netlab
+@only_with_all
 @pytest.mark.usefixtures("netlab_flags")
 def test_a_wrong_belief_fails_with_what_each_room_saw(capsys: pytest.CaptureFixture[str]) -> None:
     def hopes(house: Cluster) -> None:
@@ -113,6 +129,7 @@ def test_a_wrong_belief_fails_with_what_each_room_saw(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.netlab
+@only_with_all
 def test_what_was_acknowledged_and_is_lost_is_noticed_even_in_a_room_that_is_off(netlab_flags: tuple[str, ...]) -> None:
     with (
         pytest.raises(AssertionError, match="kitchen acknowledged 1 events that it does not hold"),
@@ -126,13 +143,127 @@ def test_what_was_acknowledged_and_is_lost_is_noticed_even_in_a_room_that_is_off
             file.unlink()
 
 
+@pytest.mark.netlab
+@only_with_all
+def test_a_frozen_room_is_left_out_and_catches_up_and_a_reset_is_noticed(netlab_flags: tuple[str, ...]) -> None:
+    with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+        kitchen, study = house.start("kitchen", "study")
+        house.settle("they have met")
+        house.freeze(study)
+        kitchen.log.add(MILK)
+        house.settle("the kitchen goes on")
+        assert (kitchen.types, study.types) == (["milk"], [])
+        with pytest.raises(ValueError, match="study is frozen: thaw it first"):
+            house.status(study)
+
+        house.thaw(study)
+        house.settle("both have the milk")
+        house.reset(kitchen, study)
+        run_until(house, lambda: len([line for line in house.trace if ": disconnected: " in line]) >= 2)
+        house.settle("they have met again")
+        house.freeze(study)  # the house thaws it in the end
+
+    assert f"thaw {study}" in house.trace[-1]
+
+
+@pytest.mark.netlab
+@only_with_all
+def test_a_room_that_is_frozen_when_the_story_fails_is_killed(netlab_flags: tuple[str, ...]) -> None:
+    with pytest.raises(ZeroDivisionError), LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+        (study,) = house.start("study")
+        process = study.process
+        house.freeze(study)
+        raise ZeroDivisionError
+
+    assert process is not None
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.netlab
+@only_with_all
+def test_what_is_held_comes_once_it_is_released_and_a_slow_room_gets_all(netlab_flags: tuple[str, ...]) -> None:
+    with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+        kitchen, study = house.start("kitchen", "study")
+        house.settle("they have met")
+        house.hold(kitchen, study)
+        kitchen.log.add(MILK)
+        house.settle("the kitchen has it")
+        assert study.types == []
+        house.release(kitchen, study)
+        house.settle("it was late")
+
+        house.slow(kitchen, study, latency_ms=(100, 300), bytes_per_second=20_000, loss=0.02)
+        for number in range(100):
+            kitchen.log.add({"type": f"page {number}", "text": "x" * 500})
+        began = house.seconds
+        house.settle("it comes slowly")
+
+        assert len(study.types) == 101
+        assert house.seconds - began > 100 * 500 / 20_000
+
+
+@pytest.mark.netlab
+@only_with_all
+def test_a_full_disk_refuses_what_is_written_until_there_is_room(netlab_flags: tuple[str, ...]) -> None:
+    with LiveHouse(netlab_flags, now_seconds=time.monotonic, has_small_disks=True) as house:
+        (attic,) = house.start("attic")
+        attic.log.add(MILK)
+        house.settle("it is written")
+        house.disk_full(attic)
+        refused = attic.log.add(BREAD)
+        run_until(house, lambda: refused.is_done)
+        assert "database or disk is full" in str(refused.exception)
+
+        house.disk_full(attic, is_full=False)
+        attic.log.add(BREAD)
+        house.settle("there is room again")
+        assert attic.types == ["milk", "bread"]
+        house.crash(attic)
+        house.wipe(attic)
+        assert attic.types == []
+
+
+@pytest.mark.netlab
+@only_with_all
+def test_the_disk_of_this_machine_is_never_filled(netlab_flags: tuple[str, ...]) -> None:
+    with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+        (attic,) = house.start("attic")
+
+        with pytest.raises(ValueError, match="has no disk of its own"):
+            house.disk_full(attic)
+
+
+@pytest.mark.netlab
+def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
+    netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.lab.live_faults.RESET_SECONDS", 0.2)
+
+    with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+        house.flaky("kitchen", "study", seconds=1)
+        run_until(house, lambda: len([line for line in house.trace if line.endswith("slow kitchen - study")]) == 2)
+
+    assert len([line for line in house.trace if line.endswith("reset kitchen - study")]) > 0
+
+
+@pytest.mark.netlab
+def test_nobody_waits_an_hour(netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.lab.live.RUN_SECONDS", 0.1)
+    told: list[str] = []
+
+    with LiveHouse(netlab_flags, now_seconds=time.monotonic, on_line=told.append) as house:
+        house.run(3600)
+
+    assert [line.partition("  ")[2] for line in told] == ["3600 s are too long to wait for: 0.1 s stand for them"]
+
+
 def test_the_stories_that_need_the_lab_say_why() -> None:
     reasons = {name: why_not_live(load(name).story) for name in titles()}
 
     assert [name for name in PLAYABLE if reasons[name] is not None] == []
     assert reasons["wrong_clock"] == "skews clocks"
-    assert reasons["full_disk"] == "fills a disk"
-    assert reasons["slow_link"] == "makes links slow"
+    assert reasons["crossing_dials"] == "counts attempts to dial"
+    assert reasons["mixed_clients"] == "has Logux clients"
 
 
 def test_the_command_says_what_cannot_be_played_live() -> None:
