@@ -8,6 +8,12 @@ from dataclasses import dataclass
 SECOND_DIAL_SECONDS = 2.0
 """The node with the larger id waits this long for the other to dial; then it dials too: reaching may work one way only."""
 
+FEW_SESSIONS = 16
+"""With so many sessions everything is told at once."""
+GATHER_MS = 1.0
+"""For each session beyond these, what is to be told waits so much longer: the messages of a busy node stay bounded."""
+MAX_GATHER_MS = 250.0
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -24,6 +30,11 @@ class Link:
 def dial_delay_seconds(own_id: str, other_id: str) -> float:
     """How long to wait before dialling a node that was sighted, or lost."""
     return 0.0 if own_id < other_id else SECOND_DIAL_SECONDS
+
+
+def gather_ms(sessions: int) -> float:
+    """How long a node with so many sessions gathers what it has got before it tells of it; see PeerSync."""
+    return min(MAX_GATHER_MS, GATHER_MS * max(0, sessions - FEW_SESSIONS))
 
 
 def surplus_links(own_id: str, other_id: str, links: Sequence[Link], newest: Link, held: Sequence[str]) -> list[str]:

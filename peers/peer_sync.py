@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from peers.base_sync import BaseSync
 from peers.clock import Undo
 from peers.connections.connection import Connection
@@ -22,6 +24,10 @@ from peers.wire.vectors import read_vector, write_vector
 
 PING_MS = 4_000
 TIMEOUT_MS = 5_000
+LITTLE_BYTES = 2_000
+SLOWEST_BYTES_PER_MS = 1.0
+"""What is more than a little is given so long before its answer is missed."""
+MAX_PATIENCE_MS = 20_000
 RELAY_MS = 20.0
 """How long events of others wait before they are passed on: time enough to hear who has them already."""
 MAX_UNTOLD = 64
@@ -97,7 +103,7 @@ class PeerSync(BaseSync):
 
     @property
     def other_hello(self) -> Hello | None:
-        """What the other end's greeting said of it; None until then."""
+        """What the other end's greeting said of it, but for its vector, see `lacking`; None until then."""
         return self.other_options.peer
 
     def make_dialect(self) -> PeerProtocol:
@@ -151,7 +157,9 @@ class PeerSync(BaseSync):
             raise self.error("wrong-format", str(error)) from None
         if not self.connection.dialled:
             self.connection_id = options.peer.connection
-        super()._meet(protocol, node_id, options)
+        # Their vector is not kept twice: with many neighbours it is the larger part of a session.
+        hello = msgspec.structs.replace(options.peer, vector={})
+        super()._meet(protocol, node_id, msgspec.structs.replace(options, peer=hello))
 
     def on_authenticated(self) -> None:
         assert self.lacking is not None
@@ -195,6 +203,13 @@ class PeerSync(BaseSync):
             self.have_message(message.vector)  # not kept: while `auth` decides any number of them may come
         else:
             super().queue(message)
+
+    def patience_ms(self) -> float:
+        # Before a slow link stands a queue, and its far end's answers need acknowledgements that wait in there behind what we
+        # sent: for so long nothing at all may come.
+        much = sum([sent.size for sent in self._in_flight]) - LITTLE_BYTES
+        ms = super().patience_ms()
+        return max(ms, min(ms + much / SLOWEST_BYTES_PER_MS, MAX_PATIENCE_MS))
 
     def synced_message(self, added: int) -> None:
         """Acknowledgements are cumulative between nodes: one covers all that was sent before."""
@@ -284,7 +299,7 @@ class PeerSync(BaseSync):
         self.walk()
 
     def _on_fresh(self, fresh: VersionVector) -> None:
-        if self.authenticated:
+        if fresh and self.authenticated:
             self._untold.append(fresh)
             if len(self._untold) > MAX_UNTOLD:
                 self._untold = [VersionVector.union(self._untold)]

@@ -233,6 +233,10 @@ class SyncCore(metaclass=_Role):
         if self._undo_timeout is None:
             self._watch(self.timeout)
 
+    def patience_ms(self) -> float:
+        """How long after the last byte that came an expected answer is waited for."""
+        return self.timeout or 0
+
     def end_timeout(self) -> None:
         """The oldest expected answer came."""
         if self._waiting:
@@ -373,11 +377,12 @@ class SyncCore(metaclass=_Role):
         if not self._waiting or not self.connected or self.timeout is None:
             return
         now = self.clock.elapsed_ms()
-        left = max(self._waiting[0], self._last_sign) + self.timeout - now
+        patience = self.patience_ms()
+        left = max(self._waiting[0], self._last_sign) + patience - now
         if left > 0:
             self._watch(left)
         else:
-            self.fail(self.error("timeout", self.timeout))
+            self.fail(self.error("timeout", round(patience)))
 
     def _watch_silence(self, link: int, delay_ms: float) -> None:
         def check() -> None:

@@ -60,9 +60,10 @@ class Tail:
         found: list[Entry] = []
         size = 0
         until = after
+        covers = (lacking or VersionVector()).covers
         for index in range(bisect_right(self._entries, after, key=_position), len(self._entries)):
             entry = self._entries[index]
-            if lacking is None or entry.dot is None or not lacking.covers(entry.dot):
+            if entry.dot is None or not covers(entry.dot):
                 size += entry.size
                 if found and (size > max_bytes or len(found) >= limit):
                     return Page(tuple(found), until)

@@ -139,10 +139,10 @@ def _runs(seqs: list[int]) -> list[tuple[int, int]]:
 
 
 def _joined(ours: Ranges, more: Ranges | list[tuple[int, int]]) -> Ranges:
-    if (
-        len(more) == 1 and ours and ours[-1][0] <= more[0][0] <= ours[-1][1] + 1
-    ):  # nearly always: the next ones in a row
-        return (*ours[:-1], (ours[-1][0], max(ours[-1][1], more[0][1])))
+    if len(more) == 1 and ours:  # nearly always: the next ones in a row, or what is covered already
+        (first, last), (more_first, more_last) = ours[-1], more[0]
+        if first <= more_first <= last + 1:
+            return ours if more_last <= last else (*ours[:-1], (first, more_last))
     merged: list[tuple[int, int]] = []
     for first, last in sorted([*ours, *more]):
         if merged and first <= merged[-1][1] + 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pykka
 
@@ -12,11 +12,8 @@ from mesh.actors.mailbox import Runtime
 
 def living_actors(runtime: Runtime) -> list[LoopActorRef[Any]]:
     """The actors that were started on `runtime` and have not stopped, in the order of their start."""
-    return [
-        ref
-        for ref in pykka.ActorRegistry.get_all()
-        if isinstance(ref, LoopActorRef) and ref.actor_inbox.runs_on(runtime)
-    ]
+    actors = [inbox._actor for inbox in tuple(runtime.inboxes)]
+    return [cast("LoopActorRef[Any]", actor.actor_ref) for actor in actors if actor is not None]
 
 
 def abandon_actors(runtime: Runtime) -> None:

@@ -125,5 +125,6 @@ class LoopActor(pykka.Actor):
         return LoopFuture()
 
     def _start_actor_loop(self) -> None:
+        self._runtime.inboxes[self.actor_inbox] = None
         if not self.actor_inbox.offer_first(Call(self._actor_loop_setup, ())):
             raise self.actor_inbox.dead()

@@ -7,7 +7,7 @@ import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import Any, Literal, NoReturn, cast
 
@@ -42,6 +42,8 @@ class Runtime:
     loop: asyncio.AbstractEventLoop
     schedule: Callable[[Callable[[], None]], None] | None = None  # None: loop.call_soon
     messages_per_turn: int = MESSAGES_PER_TURN
+    inboxes: dict[Mailbox, None] = field(default_factory=dict, compare=False, repr=False)
+    """Of the actors that were started on it and have not stopped, in order; the actors themselves see to it."""
 
     def __post_init__(self) -> None:
         if self.messages_per_turn < 1:
@@ -107,10 +109,6 @@ class Mailbox:
     def is_abandoned(self) -> bool:
         """Whether the loop was closed under the actor, which is then dead."""
         return self._runtime.loop.is_closed() and not self.abandon()
-
-    def runs_on(self, runtime: Runtime) -> bool:
-        """Whether the actor was started on `runtime`."""
-        return self._runtime is runtime
 
     def abandon(self) -> Literal[False]:
         """Let the actor be dead, because nobody will run it any more: its loop is closed."""
@@ -241,6 +239,7 @@ class Mailbox:
     def _close(self) -> None:
         """Cancel what runs, answer what waits, and let the actor go."""
         self._actor = None
+        self._runtime.inboxes.pop(self, None)
         unfinished = self._unfinished or {}
         for work in tuple(unfinished):
             if isinstance(work, asyncio.Task):

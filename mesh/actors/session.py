@@ -12,7 +12,9 @@ from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import Closed, Dialled, Failed, Greeted, Noted, Refused, Report, StateChanged
 from mesh.actors.request import RequestActor
 from mesh.edges import Edges
+from mesh.neighbourhood import Neighbourhood
 from mesh.refusals import ANOTHER_MESH, CLONED, THIS_NODE
+from mesh.topology import gather_ms
 from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.connections.racing import RacingConnection
@@ -39,9 +41,12 @@ class RoleOptions:
     node_id: str
     mesh: str
     boot: str
-    held: Callable[[str | None], Sequence[str]]
-    is_paused: Callable[[str, str], bool]
-    """Whether no session may be with this node id and boot id; reads, as `held`, what the supervisor knows by then."""
+    around: Neighbourhood
+    """The supervisor's; to be read only: what it knows by then."""
+
+    def gather_ms(self) -> float:
+        """See PeerSync."""
+        return gather_ms(len(self.around.sessions))
 
 
 MakeRole = Callable[..., PeerSync]
@@ -128,7 +133,8 @@ class SessionActor(RequestActor):
             credentials=options.mesh,
             auth=self._judge,
             boot=options.boot,
-            held=options.held,
+            held=options.around.held,
+            gather_ms=options.gather_ms,
         )
         role.catch(self._on_error)
         role.on("connect", self._on_met)
@@ -169,7 +175,7 @@ class SessionActor(RequestActor):
     def _judge(self, credentials: Any, node_id: str) -> bool:
         """Whether they are let in. Raises SyncError for a paused one, so that it waits longer before each further attempt."""
         hello = self._role.other_hello if self._role is not None else None
-        if hello is not None and self._options.is_paused(node_id, hello.boot):
+        if hello is not None and self._options.around.is_paused(node_id, hello.boot):
             raise SyncError(PAUSED, None, other_node_id=node_id)
         return bool(credentials == self._options.mesh)
 

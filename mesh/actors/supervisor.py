@@ -85,8 +85,7 @@ class NodeSupervisor(RequestActor):
         self._make_role = make_role
         self._outside = outside or Outside()
         self._neighbourhood = Neighbourhood(settings.node_id, settings.instance, settings.peers)
-        around = self._neighbourhood
-        self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, around.held, around.is_paused)
+        self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, self._neighbourhood)
         self._sessions: dict[str, LoopActorRef[SessionActor]] = {}
         self._keeper: LoopActorRef[LogKeeper] | None = None
         self._listener: LoopActorRef[Listener] | None = None

@@ -12,4 +12,6 @@ class Sent:
     number: int
     confirms: int
     """Up to here the walk is confirmed once this and all before it are acknowledged."""
+    size: int = 0
+    """Bytes of its events."""
     is_acknowledged: bool = False

@@ -163,7 +163,8 @@ class SyncMessages(SyncCore):
 
     def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
         """Send entries; once they are acknowledged all up to `confirms` is (None: all up to `added`)."""
-        self._in_flight.append(Sent(added, added if confirms is None else confirms))  # some connections answer at once
+        sent = Sent(added, added if confirms is None else confirms, sum([entry.size for entry in entries]))
+        self._in_flight.append(sent)  # some connections answer at once
         if self.dialect.times_sync:
             self.start_timeout()
         self._show_state()
@@ -300,8 +301,8 @@ class SyncMessages(SyncCore):
         self.react([] if is_next and not last else self._offered(last), taken)
 
     def _offered(self, entries: Sequence[Entry]) -> Later[list[Entry | ValueError | None]]:
-        is_fixed = self.follows_times
-        return self.log.offer([Draft(entry.body, entry.extra, entry.created, entry.time, is_fixed) for entry in entries])
+        fixed = self.follows_times
+        return self.log.offer([Draft(entry.body, entry.extra, entry.created, entry.time, fixed) for entry in entries])
 
     def _on_offered(self, entries: Sequence[Entry], done: Later[list[Entry | ValueError | None]]) -> None:
         is_walked = self._position >= self.log.published.state.last_position

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_ends import TwoEnds
 
-from mesh.topology import SECOND_DIAL_SECONDS, Link, dial_delay_seconds, surplus_links
+from mesh.topology import (
+    FEW_SESSIONS,
+    MAX_GATHER_MS,
+    SECOND_DIAL_SECONDS,
+    Link,
+    dial_delay_seconds,
+    gather_ms,
+    surplus_links,
+)
 
 OURS = Link("ours", "c-ours", True, "run1", 1.0)
 THEIRS = Link("theirs", "c-theirs", False, "run1", 1.0)
@@ -31,6 +39,14 @@ def again(link: Link, *, boot: str = "run1") -> Link:
 )
 def test_the_smaller_id_dials_first(own: str, other: str, seconds: float) -> None:
     assert dial_delay_seconds(own, other) == seconds
+
+
+@pytest.mark.parametrize(
+    ("sessions", "ms"),
+    [(0, 0.0), (FEW_SESSIONS, 0.0), (FEW_SESSIONS + 1, 1.0), (FEW_SESSIONS + 91, 91.0), (10_000, MAX_GATHER_MS)],
+)
+def test_the_more_sessions_the_longer_it_gathers_what_to_tell(sessions: int, ms: float) -> None:
+    assert gather_ms(sessions) == ms
 
 
 BOTH = ("c-ours", "c-theirs", "c-ours-again", "c-theirs-again")

@@ -127,3 +127,13 @@ def test_one_that_claims_everything_of_many_epochs_is_as_harmless_as_any() -> No
     assert greedy
     assert greedy.covers(("7", MAX_SEQ))
     assert not VersionVector()
+
+
+@given(st.lists(sets, max_size=5))
+def test_a_union_covers_what_any_of_them_covers(parts: list[set[Dot]]) -> None:
+    vectors = [vector(part) for part in parts]
+
+    union = VersionVector.union(vectors)
+
+    assert union == vector({dot for part in parts for dot in part})
+    assert vectors == [vector(part) for part in parts]
