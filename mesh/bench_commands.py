@@ -14,6 +14,7 @@ def bench() -> None:
 
     \b
     mesh bench catch-up
+    mesh bench lab
     mesh bench logux
     """
 
@@ -29,6 +30,30 @@ def catch_up(*, events: int) -> None:
     from mesh.bench.catch_up import measure
 
     measure(events)
+
+
+@bench.command()
+@click.option(
+    "--size", "names", multiple=True, type=click.Choice(["few", "hundred", "hundreds"]), help="One of them only."
+)
+@click.option("--seed", default=0, show_default=True, type=int, help="Another story of the same size.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def lab(*, names: tuple[str, ...], seed: int, as_json: bool) -> None:
+    """How large a house the lab plays here in virtual time, and how long that takes.
+
+    Five nodes with a thousand events each; a hundred of which everybody knows everybody; three hundred with four links each.
+    All meet and write, a wall stands for a while, and all agree in the end. It takes minutes.
+
+    \b
+    mesh bench lab
+    mesh bench lab --size few --seed 7
+    """
+    import msgspec
+
+    from mesh.bench.lab import SIZES, measure, show
+
+    runs = measure([size for size in SIZES if not names or size.name in names], seed=seed)
+    output.write(msgspec.json.encode(runs) + b"\n" if as_json else show(runs))
 
 
 @bench.command()

@@ -36,7 +36,7 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("pykka", ("mesh/actors/*",), ("peers/*", "mesh/*")),
     ("zeroconf", ("mesh/discovery/mdns.py",), ("peers/*", "mesh/*")),
     ("websockets", ("peers/connections/web_socket.py",), ("peers/*", "mesh/*")),
-    ("mesh.lab", ("mesh/lab/*", "mesh/scenario_commands.py"), ("peers/*", "mesh/*")),
+    ("mesh.lab", ("mesh/lab/*", "mesh/scenario_commands.py", "mesh/bench/lab.py"), ("peers/*", "mesh/*")),
     ("threading", (), PURE),
     ("asyncio", (), PURE),
     ("time", (), PURE),

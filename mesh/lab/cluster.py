@@ -9,22 +9,24 @@ from random import Random
 from typing import Any
 
 from mesh.actions import Notice
+from mesh.actors.living import abandon_actors
+from mesh.lab.accord import Accord
 from mesh.lab.checker import (
     Checker,
     convergence_faults,
     duplicate_faults,
     durability_faults,
-    lacks_something,
     leak_faults,
     show_types,
 )
 from mesh.lab.client import Client
+from mesh.lab.clients import Clients
 from mesh.lab.diary import Diary, Happening
 from mesh.lab.discovery import SimAir
 from mesh.lab.faults import Faults, Place
+from mesh.lab.medium import Media, StoreKind
 from mesh.lab.network import Dial, SimNetwork
 from mesh.lab.room import Room
-from mesh.lab.topology import groups_of
 from mesh.lab.virtual_loop import VirtualLoop
 from mesh.outside import MakeRole
 from peers.later import Later
@@ -45,7 +47,7 @@ class Violation(AssertionError):
     """The checker found a broken promise."""
 
 
-class Cluster(Faults):
+class Cluster(Faults, Clients):
     """Runs whole nodes in virtual time: only network, discovery, disks and clocks are simulated.
 
     One seed gives one story, byte for byte. Verbs take rooms or their names. Use it as a context manager: leaving it stops
@@ -78,6 +80,8 @@ class Cluster(Faults):
         self._on_line = on_line
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=self._trace if traces else None)
         self._air = SimAir(self.loop, Random(f"{seed} air"), self._network)
+        self._accord = Accord(self._network)
+        self._media = Media()
 
     def __enter__(self) -> Cluster:
         return self
@@ -116,51 +120,39 @@ class Cluster(Faults):
         self,
         *names: str,
         links: Links | None = None,
+        store: StoreKind = "memory",
         serve: Mapping[int, MakeRole] | None = None,
         dial: Mapping[str, MakeRole] | None = None,
     ) -> tuple[Room, ...]:
         """Start new rooms, or stopped ones again; returns them in order.
 
         `links` are pairs of names that dial each other by address, or a shape that makes them (`line`, `ring`, `star`,
-        `full`, `two_lans`); None: everybody may find everybody. `serve` and `dial` are roles of your own, by the port that
+        `full`, `two_lans`); None: everybody may find everybody. `store` is what the disks of new rooms are: in memory, or
+        `sqlite`, real files in a temporary folder. `serve` and `dial` are roles of your own, by the port that
         they are served at and the `room:port` that they dial.
         """
         made = links(names) if callable(links) else links
         pairs = None if made is None else [tuple(pair) for pair in made]
-        rooms = [self._room(name, pairs) for name in names]
+        rooms = [self._room(name, pairs, store) for name in names]
         for room in rooms:
             room.serve, room.dial = serve or room.serve, dial or room.dial
         self._wait_all([room.begin() for room in rooms], f"start {', '.join(names)}")
         return tuple(rooms)
-
-    def client(self, name: str, *, to: str, protocol: int | Sequence[int] | None = None, **options: Any) -> Client:
-        """A Logux client that dials `to`, a `room:port` where `serve=` put a role for it, again after each loss.
-
-        `protocol` is (0, 1), 5 or 7; None finds out what is spoken there. `options` are those of ClientSync.
-        """
-        if name in self.rooms or name in self.clients:
-            raise ValueError(f"there is a {name} already: choose another name")
-        client = Client(name, self.seed, self.loop, self._network, to=to, protocol=protocol, **options)
-        self.clients[name] = client
-        self._wait_all([client.begin()], f"client {name} of {to}")
-        if self._diary is not None:
-            self._diary.on_client(client)
-        return client
 
     def stop(self, *rooms: Room | str) -> None:
         """Stop nodes as their operator would: they say goodbye."""
         stopped = [self._find_awake(room) for room in rooms]
         self._wait_all([room.end() for room in stopped], f"stop {', '.join(room.name for room in stopped)}")
 
-    def crash(self, *rooms: Room | str) -> None:
-        """Cut the power of nodes."""
-        for room in map(self._find, rooms):
-            self._say(f"crash {room.name}")
-            room.crash()
+    def crash(self, *places: Place) -> None:
+        """Cut the power of nodes and clients."""
+        for place in map(self._find_holder, places):
+            self._say(f"crash {place.name}")
+            place.crash()
 
-    def restart(self, *rooms: Room | str) -> None:
-        """Start nodes again on what their disks hold; those that run are crashed first."""
-        found = [self._find(room) for room in rooms]
+    def restart(self, *places: Place) -> None:
+        """Start nodes and clients again on what their disks hold; those that run are crashed first."""
+        found = [self._find_holder(place) for place in places]
         for room in found:
             if room.is_running:
                 self.crash(room)
@@ -217,7 +209,7 @@ class Cluster(Faults):
         rooms = tuple(self.rooms.values())
         self.loop.run_until(self._is_settled, SETTLE_SECONDS)
         self._judge(self.checker.convergence_faults(self._groups([room for room in rooms if room.is_running])))
-        self._judge([fault for client, room in self._talking_clients() for fault in client.faults(room)])
+        self._judge(self._client_faults())
         if self._diary is not None:
             alike = [room for room in rooms if room.is_running], [client for client, _ in self._talking_clients()]
             self._diary.note("end", [holder.name for holders in alike for holder in holders])
@@ -231,17 +223,29 @@ class Cluster(Faults):
         self._judge(self.checker.ledger_faults() + faults)
         left = self.loop.finish()
         self.loop.close()
+        self._close_disks()
         if left:
             raise Violation(f"tasks were left behind: {', '.join(left)}")
 
     def _abandon(self) -> None:
         """The story failed: free everything without another word."""
-        self._hang_up()
-        for room in self.rooms.values():
-            if room.is_running:
-                room.crash()
-        self.loop.finish()
-        self.loop.close()
+        try:
+            self._hang_up()
+            for room in self.rooms.values():
+                if room.is_running:
+                    room.crash()
+                abandon_actors(room.runtime)
+            self.loop.finish()
+            self.loop.close()
+        finally:
+            self._close_disks()
+
+    def _close_disks(self) -> None:
+        try:
+            for room in self.rooms.values():
+                room.close_disk()
+        finally:
+            self._media.close()
 
     def _judge(self, faults: list[str]) -> None:
         faults = [*self.checker.found(), *faults]
@@ -253,61 +257,20 @@ class Cluster(Faults):
         running = [room for room in self.rooms.values() if room.is_running]
         if any(room.waiting for room in running):
             return False
-        return all(self._agree(group) for group in self._groups(running)) and self._are_clients_settled()
-
-    def _are_clients_settled(self) -> bool:
-        """Whether each that can talk to its room is quiet and holds what that room holds."""
-        return all(
-            client.is_quiet and client.store.state.events == room.store.state.events
-            for client, room in self._talking_clients()
-        )
-
-    def _talking_clients(self) -> list[tuple[Client, Room]]:
-        """Each client that can talk to its room, with that room."""
-        pairs = [(client, self.rooms[client.to]) for client in self.clients.values()]
-        return [(one, room) for one, room in pairs if room.is_running and self._network.is_open(one.name, room.name)]
-
-    def _hang_up(self) -> None:
-        for client in self.clients.values():
-            client.end()
-
-    def _agree(self, group: list[Room]) -> bool:
-        first, *others = [room.store.state for room in group]
-        is_same = all(state.vector == first.vector and state.events == first.events for state in others)
-        if not is_same and not self._is_same_but_for_cleaning(group):
-            return False
-        return all(
-            other is room or not self._can_talk(room, other) or other.node_id in room.peers
-            for room in group
-            for other in group
-        )
-
-    def _is_same_but_for_cleaning(self, group: list[Room]) -> bool:
-        """Cleaning is each log's own: what one has cleaned does not get from it to others, or through it."""
-        if all(room.store.state.events == room.store.state.last_added for room in group):
-            return False
-        return not any(
-            lacks_something(room, other)
-            for room in group
-            for other in group
-            if other is not room and self._can_talk(room, other)
-        )
+        return self._accord.is_reached(running) and self._are_clients_settled()
 
     def _groups(self, running: list[Room]) -> list[list[Room]]:
-        return groups_of(running, self._can_talk)
+        return self._accord.groups(running)
 
-    def _can_talk(self, one: Room, other: Room) -> bool:
-        if one.links is not None and other.links is not None and other.name not in one.links:
-            return False
-        return self._network.is_open(one.name, other.name)
-
-    def _room(self, name: str, pairs: list[tuple[str, ...]] | None) -> Room:
+    def _room(self, name: str, pairs: list[tuple[str, ...]] | None, store: str) -> Room:
         room = self.rooms.get(name)
         if room is None:
             links = None
             if pairs is not None:
                 links = tuple(b if a == name else a for a, b in pairs if name in (a, b))
-            room = Room(name, self.seed, self.loop, self._network, self._air, links=links, on_notice=self._on_notice)
+            edges = self.loop, self._network, self._air
+            medium = self._media.find(store)
+            room = Room(name, self.seed, *edges, links=links, medium=medium, on_notice=self._on_notice)
             room.witness = self._diary or self.checker
             self.rooms[name] = room
             if self._diary is not None:
@@ -321,6 +284,10 @@ class Cluster(Faults):
         if name not in self.rooms:
             raise ValueError(f"there is no room {name}: start it first")
         return self.rooms[name]
+
+    def _find_holder(self, place: Place) -> Room | Client:
+        name = place if isinstance(place, str) else place.name
+        return self.clients[name] if name in self.clients else self._find(name)
 
     def _find_awake(self, room: Room | str) -> Room:
         """A room whose node runs and answers."""

@@ -13,8 +13,8 @@ from peers.stores.store import StoreError
 if TYPE_CHECKING:
     from mesh.actors.log_keeper import KeptLog
     from mesh.lab.client import Client
+    from mesh.lab.inspected import LabStore
     from mesh.lab.room import Room, Witness
-    from peers.stores.memory_store import MemoryStore
 
 KEPT_HAPPENINGS = 200_000
 """What comes after so many is not written down."""
@@ -80,7 +80,7 @@ class Diary:
     def on_add(self, room: Room, event: dict[str, Any], result: Later[Any], *, is_timed: bool) -> None:
         self._checker.on_add(room, event, result, is_timed=is_timed)
 
-    def on_disk(self, room: Room, before: MemoryStore) -> None:
+    def on_disk(self, room: Room, before: LabStore) -> None:
         self._checker.on_disk(room, before)
         self._seen[room.name] = room.store.state.last_added
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 
@@ -19,6 +20,8 @@ GOODBYE_SECONDS = 0.25
 REQUERY_SECONDS = 45.0
 TELL_PAUSE_SECONDS = 1.0
 """A node answers at most this often, so that one answer serves many who ask (RFC 6762, 6)."""
+REMEMBERED_SIGHTINGS = 200
+"""What was announced, and may be said again by mistake later."""
 HELD_PACKETS = 1_000
 """Packets that one `hold` keeps; further ones are lost."""
 
@@ -30,10 +33,13 @@ class SimAir:
     """
 
     def __init__(self, loop: VirtualLoop, random: Random, network: SimNetwork, *, loss: float = 0.0) -> None:
-        """`loss` is the share of packets that get lost on the way; it may be changed later."""
+        """`loss` is the share of packets that get lost on the way; it and `late_seconds` may be changed later."""
         self.loop = loop
         self.random = random
         self.loss = loss
+        self.late_seconds = 0.0
+        """Packets are up to so late, so that one may overtake another."""
+        self._told: deque[tuple[str, Sighting]] = deque(maxlen=REMEMBERED_SIGHTINGS)
         self._network = network
         self._discoveries: list[SimDiscovery] = []
         self._held: list[tuple[SimDiscovery, str, Callable[[], None]]] = []
@@ -52,6 +58,20 @@ class SimAir:
         """Let somebody who lies tell `sighting` to all who listen in `room`."""
         for discovery in self._in_room(room):
             self._send(discovery, room, lambda discovery=discovery: discovery.hear_sighting(sighting))  # type: ignore[misc]
+
+    def repeat(self, room: str, about: str) -> Sighting | None:
+        """Tell those who listen in `room` once more what was announced in the room `about` at some time; None: nothing."""
+        told = [sighting for source, sighting in self._told if source == about]
+        if not told:
+            return None
+        sighting = self.random.choice(told)
+        self.forge(room, sighting)
+        return sighting
+
+    def remember(self, room: str, sighting: Sighting) -> None:
+        """It was announced in that room."""
+        if (room, sighting) not in self._told:
+            self._told.append((room, sighting))
 
     def add(self, discovery: SimDiscovery) -> None:
         self._discoveries.append(discovery)
@@ -76,7 +96,9 @@ class SimAir:
             if len(self._held) < HELD_PACKETS:
                 self._held.append((target, source, hear))
             return
-        self.loop.call_later(self.random.uniform(*AIR_MS) / 1000, self._arrive, target, source, hear)
+        late_seconds = self.random.uniform(0, self.late_seconds) if self.late_seconds else 0.0
+        seconds = self.random.uniform(*AIR_MS) / 1000 + late_seconds
+        self.loop.call_later(seconds, self._arrive, target, source, hear)
 
     def _arrive(self, target: SimDiscovery, source: str, hear: Callable[[], None]) -> None:
         if target in self._discoveries and self._network.lets_through(source, target.room):
@@ -185,6 +207,7 @@ class SimDiscovery:
 
     def _tell_all(self, sighting: Sighting) -> None:
         self._told_ms = self._clock.elapsed_ms()
+        self._air.remember(self.room, sighting)
         mesh = self._announcement.mesh if self._announcement is not None else ""
         self._air.multicast(self, lambda other: other._hear(mesh, sighting))
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
+from mesh.lab.inspected import inspected
+from mesh.lab.medium import FileStore
 from mesh.lab.virtual_loop import VirtualLoop
 from peers.later import Later
 from peers.stores.store import Store, StoreError
@@ -20,6 +22,9 @@ RESULT_MS = (0.0, 0.2)
 """From the commit until its results show: a crash in between loses nothing, but nobody was told."""
 GROUP_LIMIT = 500
 """Pieces of work committed together."""
+
+_FULL = "the simulated disk is full: free space on it, then try again"
+_BROKEN = "the simulated disk failed (disk I/O error): check it, then try again"
 
 
 class SimDisk:
@@ -48,11 +53,18 @@ class SimDisk:
         self._is_crashed = False
         self.is_full = False
         """Then whatever writes fails."""
+        self.failing = 0
+        """So many of the next commits that write something fail."""
 
     @property
     def waiting(self) -> int:
         """Pieces of work that wait for their commit."""
         return len(self._waiting)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether work waits, is being done, or was done and has not shown its results."""
+        return self._timer is not None or bool(self._waiting)
 
     def run(self, work: Callable[[Store], T]) -> Later[T]:
         """As the port says. Fails with StoreError after `close`; never resolves after a crash."""
@@ -69,12 +81,17 @@ class SimDisk:
             self._start()
         return self._closed
 
-    def crash(self) -> None:
-        """Power is lost: what waits is dropped, and no result shows any more, not even of what was just committed."""
+    def crash(self) -> list[Callable[[Store], Any]]:
+        """Power is lost: what waits is dropped, and no result shows any more, not even of what was just committed.
+
+        Returns the pieces of work that were dropped and would have been committed next.
+        """
         self._is_crashed = True
+        dropped = [work for work, _ in self._waiting] if self._is_open and not (self.is_full or self.failing) else []
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
+        return dropped[:GROUP_LIMIT]
 
     def _start(self) -> None:
         if self._timer is None and not self._is_crashed:
@@ -97,12 +114,23 @@ class SimDisk:
         if not self._is_open:
             self._store.open()
             self._is_open = True
+        look = inspected(self._store)
         with self._store.transaction():
-            before = self._store.state
+            before = look.writes()
             results = [Later.done(work(self._store)) for work in works]
-            if self.is_full and self._store.state != before:
-                raise StoreError("the simulated disk is full: free space on it, then try again")
+            if look.writes() != before:
+                self._fail_if_it_has_to()
             return results
+
+    def _fail_if_it_has_to(self) -> None:
+        """Let the commit fail that is under way: a real file by what SQLite would say, when it is its turn."""
+        if not self.is_full and not self.failing:
+            return
+        self.failing = max(0, self.failing - 1) if not self.is_full else self.failing
+        if isinstance(self._store, FileStore):
+            self._store.failure = "SQLITE_FULL" if self.is_full else "SQLITE_IOERR_WRITE"
+        else:
+            raise StoreError(_FULL if self.is_full else _BROKEN)
 
     def _run_alone(self, work: Callable[[Store], Any]) -> Later[Any]:
         try:

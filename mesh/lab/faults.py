@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from random import Random
 
 from mesh.discovery.discovery import Sighting
 from mesh.lab.client import Client
 from mesh.lab.discovery import SimAir
+from mesh.lab.inspected import LabStore
 from mesh.lab.network import SimNetwork
 from mesh.lab.room import PORT, Room
 from mesh.lab.virtual_loop import VirtualLoop
 from mesh.lab.wire import LATENCY_MS
-from peers.stores.memory_store import MemoryStore
 
 RESET_SECONDS = 20.0
 """On a flaky way connections break after about this long, on average."""
 
 Place = Room | Client | str
 """Whoever stands at an end of a way: a room, a client, or the name of one."""
-Snapshot = MemoryStore
+Snapshot = LabStore
 """A copy of a room's disk."""
 
 
@@ -126,17 +125,35 @@ class Faults:
         self._find(room).fill_disk(is_full)
         self._say(f"disk of {_name(room)} is {'full' if is_full else 'not full'}")
 
+    def failing_commits(self, room: Room | str, *, commits: int = 1) -> None:
+        """Let the next commits of a room fail, as a disk does that is about to die; then all is well again."""
+        self._find(room).fail_commits(commits)
+        self._say(f"failing commits of {_name(room)}: {commits}")
+
     def snapshot(self, room: Room | str) -> Snapshot:
         """A copy of what a room's disk holds: a backup."""
         self._say(f"snapshot {_name(room)}")
-        return deepcopy(self._find(room).store)
+        found = self._find(room)
+        return found.medium.copy(found.store)
 
     def restore(self, room: Room | str, snapshot: Snapshot) -> None:
         """Put a backup in the place of the disk of a room that does not run."""
-        self._find(room).restore(deepcopy(snapshot))
+        self._find(room).restore(snapshot)
         self._say(f"restore {_name(room)}")
 
     # Discovery
+
+    def bad_air(self, *, loss: float = 0.0, late_seconds: float = 0.0) -> None:
+        """Let discovery lose a share of what is said, and bring the rest up to so late; without options it is good again."""
+        self._air.loss, self._air.late_seconds = loss, late_seconds
+        self._say(f"bad air: {loss:g} lost, up to {late_seconds:g} s late")
+
+    def repeat_sighting(self, room: Room | str, *, about: Room | str) -> bool:
+        """Tell a room what another one announced at some time, true or not by now; whether there is such a thing."""
+        sighting = self._air.repeat(_name(room), _name(about))
+        if sighting is not None:
+            self._say(f"repeat a sighting of {sighting.node_id} for {_name(room)}")
+        return sighting is not None
 
     def forge_sighting(self, room: Room | str, node_id: str, *, at: Room | str, instance: str = "forged") -> None:
         """Let a liar tell a room that a node is where it is not."""

@@ -8,8 +8,8 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from mesh.lab.inspected import LabStore, inspected
 from peers.created import Created
-from peers.stores.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from mesh.lab.room import Room
@@ -46,6 +46,8 @@ class Ledger:
         """The room whose disk was the last that held it."""
         self.cleaned: dict[Created, None] = {}
         """What was seen cleaned on some disk: it need not be shown by all."""
+        self.disks_changed: dict[str, None] = {}
+        """Rooms that got another disk."""
         self._lines: dict[str, _Line] = {}
         self._ended: list[_Line] = []
 
@@ -57,8 +59,9 @@ class Ledger:
         if is_timed:
             self._line(room).written.append((number, created))
 
-    def change_disk(self, room: Room, before: MemoryStore, after: MemoryStore, others: Iterable[Room]) -> None:
+    def change_disk(self, room: Room, before: LabStore, after: LabStore, others: Iterable[Room]) -> None:
         """A room has another disk from now on; `others` are the rooms beside it."""
+        self.disks_changed[room.name] = None
         self._note_cleaned(before)
         remaining = _held([after, *[other.store for other in others]])
         gone = _held([before])
@@ -87,14 +90,18 @@ class Ledger:
             faults += _order_faults(line)
         return faults
 
+    def gone(self) -> set[Created]:
+        """The events of which a copy was lost with its last disk, or cleaned on some disk."""
+        return {created for created, _ in self.lost} | self.cleaned.keys()
+
     def note_cleaned(self, rooms: Iterable[Room]) -> None:
         """Remember which events are cleaned on these disks."""
         for room in rooms:
             self._note_cleaned(room.store)
 
-    def _note_cleaned(self, store: MemoryStore) -> None:
+    def _note_cleaned(self, store: LabStore) -> None:
         if store.state.events < store.state.last_added:  # else nothing can be
-            self.cleaned.update((created, None) for created, entry in store._events.items() if entry.tombstone)
+            self.cleaned.update(dict.fromkeys(inspected(store).cleaned()))
 
     def _line(self, room: Room) -> _Line:
         line = self._lines.get(room.name)
@@ -103,21 +110,12 @@ class Ledger:
         return line
 
 
-def holds(store: MemoryStore, created: Created) -> bool:
-    """Whether a disk has the event: shown, cleaned or aside."""
-    return created in store._events or created in store._claims
-
-
-def _held(stores: Iterable[MemoryStore]) -> dict[Created, set[bytes]]:
+def _held(stores: Iterable[LabStore]) -> dict[Created, set[bytes]]:
     """Digests of the copies that are on these disks; of one that was cleaned, that of any copy will do: an empty one."""
     held: dict[Created, set[bytes]] = {}
     for store in stores:
-        for created, entry in store._events.items():
-            digests = held.setdefault(created, set())
-            digests.add(b"" if entry.tombstone else entry.digest)
-        for created, claims in store._claims.items():
-            digests = held.setdefault(created, set())
-            digests.update(b"" if claim.tombstone else claim.digest for _, claim in claims)
+        for created, digest in inspected(store).copies():
+            held.setdefault(created, set()).add(digest)
     return held
 
 

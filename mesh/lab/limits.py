@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 MAX_MAILBOX = 1_000
 """Messages that may wait for one actor; what is added waits for the keeper of the log, which bounds it by MAX_WAITING."""
 MAX_SESSIONS = 64
-"""Sessions of one room: a few for each neighbour in a house of the lab."""
+"""Sessions of one room, besides SESSIONS_EACH for each node that it knows."""
+SESSIONS_EACH = 2
+"""One that is open, and one that crosses it or is dialled."""
 
 
 class Measure(NamedTuple):
@@ -46,7 +48,7 @@ def broken_limits(room: Room) -> list[str]:
 
 def measures(room: Room) -> Iterator[Measure]:
     """Everything in a room that has a limit, as it is now."""
-    sessions = 0
+    sessions = members = 0
     for ref in living_actors(room.runtime):
         actor, waiting = actor_behind(ref), waiting_messages(ref)
         if isinstance(actor, LogKeeper):
@@ -58,8 +60,9 @@ def measures(room: Room) -> Iterator[Measure]:
             sessions += 1
             yield from _of_session(actor)
         elif isinstance(actor, NodeSupervisor):
-            yield Measure("its table of members", len(actor._neighbourhood.members), MAX_MEMBERS, "MAX_MEMBERS")
-    yield Measure("its table of sessions", sessions, MAX_SESSIONS, "MAX_SESSIONS")
+            members = len(actor._neighbourhood.members)
+            yield Measure("its table of members", members, MAX_MEMBERS, "MAX_MEMBERS")
+    yield Measure("its table of sessions", sessions, MAX_SESSIONS + SESSIONS_EACH * members, "MAX_SESSIONS")
     for ranges in room.store.state.vector.ranges.values():
         yield Measure("an epoch of its vector", len(ranges), MAX_RANGES, "MAX_RANGES")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b32encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from random import Random
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ from mesh.edges import Edges
 from mesh.lab.clock import RoomClock
 from mesh.lab.discovery import SimAir
 from mesh.lab.disk import SimDisk
+from mesh.lab.inspected import LabStore
+from mesh.lab.medium import FileStore, Medium
 from mesh.lab.network import SimNetwork
 from mesh.lab.virtual_loop import VirtualLoop
 from mesh.loop_thread import Spawner
@@ -34,7 +37,6 @@ from peers.entry import Entry
 from peers.later import Later
 from peers.log import Meta
 from peers.peer_sync import PeerSync
-from peers.stores.memory_store import MemoryStore
 
 PORT = 4_000
 """Every room listens here."""
@@ -47,7 +49,7 @@ class Witness(Protocol):
 
     def on_add(self, room: Room, event: dict[str, Any], result: Later[Any], *, is_timed: bool) -> None: ...
 
-    def on_disk(self, room: Room, before: MemoryStore) -> None: ...
+    def on_disk(self, room: Room, before: LabStore) -> None: ...
 
 
 class Room:
@@ -66,12 +68,13 @@ class Room:
         air: SimAir,
         *,
         links: tuple[str, ...] | None,
+        medium: Medium,
         on_notice: Callable[[Room, Notice], None],
     ) -> None:
-        """`links` are the rooms that it dials by address; None: it finds others by discovery."""
+        """`links` are the rooms that it dials by address; None: it finds others by discovery. `medium` makes its disks."""
         self.name = name
-        self.store = MemoryStore()
-        self.store.open()
+        self.medium = medium
+        self.store: LabStore = medium.blank()
         self.links = links
         self.role: MakeRole = PeerSync
         self.serve: Mapping[int, OwnRole] = {}
@@ -97,6 +100,7 @@ class Room:
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._disk: SimDisk | None = None
         self._is_disk_full = False
+        self._last_entries: list[Entry] | None = None
         self._frozen: list[Callable[[], None]] | None = None
         """While it is frozen: the turns of its actors that are due."""
         self.clock = RoomClock(loop)
@@ -108,12 +112,13 @@ class Room:
     @property
     def node_id(self) -> str:
         """Another one after `wipe`."""
-        digest = sha256(f"{self.name} {self._homes}".encode()).digest()
-        return f"{self.name}~{b32encode(digest).decode().lower()[:8]}"
+        return _node_id(self.name, self._homes)
 
     @property
     def entries(self) -> list[Entry]:
         """What the disk holds, by (time, created)."""
+        if self._last_entries is not None:
+            return self._last_entries
         found: list[Entry] = []
         while page := self.store.each(after=found[-1] if found else None):
             found += page
@@ -218,9 +223,10 @@ class Room:
         self._network.drop_room(self.name)
         self._air.drop_room(self.name)
         self.clock.stop()
-        if self._disk is not None:
-            self._disk.crash()
+        dropped = self._disk.crash() if self._disk is not None else []
         abandon_actors(self.runtime)
+        random = Random(f"{self._seed} {self.name} {self._lives} crash")
+        self.store = self.medium.after_crash(self.store, dropped, random)
         self.clock = self.clock.next_life()
 
     def freeze(self) -> None:
@@ -242,11 +248,16 @@ class Room:
         if self._disk is not None:
             self._disk.is_full = is_full
 
-    def restore(self, store: MemoryStore) -> None:
-        """Put another disk in. What was acknowledged after the backup may be on other disks, or nowhere."""
+    def fail_commits(self, count: int) -> None:
+        """Let so many of the next commits that write something fail, in this life."""
+        if self._disk is not None:
+            self._disk.failing = count
+
+    def restore(self, backup: LabStore) -> None:
+        """Put a copy of a backup in. What was acknowledged after the backup may be on other disks, or nowhere."""
         if self.is_running:
             raise ValueError(f"{self.name} runs: stop it before its disk is restored")
-        self._put_in(store)
+        self._put_in(self.medium.copy(backup))
         held = {entry.created for entry in self.entries}
         self.acknowledged = {created: None for created in self.acknowledged if created in held}
 
@@ -257,7 +268,7 @@ class Room:
 
     def lose_log(self) -> None:
         """Lose the log and keep the key."""
-        self._put_in(MemoryStore())
+        self._put_in(self.medium.blank())
         self.acknowledged.clear()
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
@@ -284,11 +295,18 @@ class Room:
         assert self._supervisor is not None
         return self._supervisor.ask(Request("status"), block=False)
 
-    def _put_in(self, store: MemoryStore) -> None:
+    def close_disk(self) -> None:
+        """Its story is over: keep what is to be looked at, and nothing open."""
+        if self._last_entries is None and isinstance(self.store, FileStore):
+            self.store.open()
+            self._last_entries = self.entries
+
+    def _put_in(self, store: LabStore) -> None:
         before, self.store = self.store, store
         self.store.open()
         if self.witness is not None:
             self.witness.on_disk(self, before)
+        self.medium.discard(before)
 
     def _outside(self, network: Network) -> Outside:
         doors = [Door(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
@@ -312,6 +330,12 @@ class Room:
 
     def _discovery(self) -> Discovery:
         return FixedDiscovery() if self.links is not None else self._air.discovery(self.name)
+
+
+@lru_cache(maxsize=4_096)
+def _node_id(name: str, homes: int) -> str:
+    digest = sha256(f"{name} {homes}".encode()).digest()
+    return f"{name}~{b32encode(digest).decode().lower()[:8]}"
 
 
 class RoomLog:

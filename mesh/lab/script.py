@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from mesh.lab.medium import StoreKind
+
 ROOMS = ("attic", "bath", "cellar", "den", "entry", "foyer", "garage", "hall", "kitchen")
 SHAPES = ("air", "air", "line", "ring", "star", "full", "two_lans")
 """Who dials whom: everybody whom he hears of, or fixed addresses."""
@@ -17,8 +19,10 @@ PACES = (
 )
 """Seconds from one step to the next, in a story that is told so: mixed, hectic, slow."""
 CLIENTS = ("radio", "phone", "tablet")
-CLIENTS_SHARE = 0.25
+CLIENTS_SHARE = 0.3
 """Of all stories, those that have clients."""
+SQLITE_SHARE = 0.15
+"""Of all stories, those whose rooms keep their logs in real files."""
 MAX_STEPS = 200
 """Of one story, besides its pauses."""
 KEPT_SHARE = 0.6
@@ -54,6 +58,8 @@ class Script:
     steps: tuple[Step, ...]
     clients: tuple[tuple[str, str, Any], ...] = ()
     """Logux clients: the name, the room that it dials, and the protocol, (0, 1), 5 or 7."""
+    store: StoreKind = "memory"
+    """What the disks of the rooms are."""
 
     def source(self) -> str:
         """It as an expression of Python."""
@@ -61,7 +67,8 @@ class Script:
         steps = f"(\n{lines}    )" if self.steps else "()"
         clients = f"    clients={_literal(self.clients)},\n" if self.clients else ""
         house = f"    rooms={_literal(self.rooms)},\n    shape={_literal(self.shape)},\n"
-        return f"Script(\n{house}    steps={steps},\n{clients})"
+        store = f"    store={_literal(self.store)},\n" if self.store != "memory" else ""
+        return f"Script(\n{house}    steps={steps},\n{clients}{store})"
 
     def as_test(self, seed: int, failure: str) -> str:
         """A test that keeps it as a regression: it fails for as long as the story does."""
@@ -101,7 +108,8 @@ def draw(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0) -
         if pause:
             steps.append(step("wait", pause))
             left -= pause
-    return Script(rooms, random.choice(SHAPES), tuple(steps), clients)
+    store: StoreKind = "sqlite" if random.random() < SQLITE_SHARE else "memory"
+    return Script(rooms, random.choice(SHAPES), tuple(steps), clients, store)
 
 
 class _Deck:
@@ -117,16 +125,16 @@ class _Deck:
         self._places = [*rooms, *clients]
         self._marks: dict[str, dict[Any, None]] = {}
         """What is broken now, by the verb that broke it."""
-        weights = [*self._weights(), *(self._losses() if not clients else [(self._say, 16)])]
-        kept = [weights[0], *[card for card in weights[1:] if random.random() < KEPT_SHARE]]
+        writes: list[tuple[Callable[[], Step], int]] = [(self._write, 16), *([(self._say, 12)] if clients else [])]
+        others = [*self._breaks(), *self._losses(), *(self._of_clients() if clients else [])]
+        kept = [*writes, *[card for card in others if random.random() < KEPT_SHARE]]
         self._cards: list[Callable[[], Step]] = [card for card, count in kept for _ in range(count)]
 
     def deal(self) -> Step:
         return self._random.choice(self._cards)()
 
-    def _weights(self) -> list[tuple[Callable[[], Step], int]]:
+    def _breaks(self) -> list[tuple[Callable[[], Step], int]]:
         return [
-            (self._write, 16),
             (self._bulk, 1),
             (self._wall, 3),
             (lambda: step("heal"), 3),
@@ -142,16 +150,18 @@ class _Deck:
             (lambda: step("drift", self._room(), self._random.choice([-0.01, -0.0001, 0.0001, 0.01])), 1),
             (lambda: self._break("fill", (self._room(),)), 1),
             (lambda: self._mend("fill", "free"), 2),
-            (lambda: self._break("crash", (self._room(),)), 4),
+            (self._crash, 4),
             (lambda: self._break("crash", (self._room(),), "stop"), 2),
             (lambda: self._mend("crash", "restart"), 6),
             (lambda: step("forge", self._room(), self._room(), self._room()), 1),
+            (lambda: step("stale", self._room(), self._room()), 1),
             (lambda: step("lossy", self._random.choice([0.0, 0.3, 0.9])), 1),
+            (lambda: step("late", self._random.choice([0.0, 3.0, 60.0])), 1),
         ]
 
     def _losses(self) -> list[tuple[Callable[[], Step], int]]:
-        """What is not in a story with clients: they go by the numbers of a log, and no two logs would hold the same."""
         return [
+            (lambda: step("trip", self._room(), self._random.choice([1, 2, 5, 20])), 2),
             (self._twin, 2),
             (lambda: step("clean", self._room(), self._random.choice([0.3, 1.0])), 1),
             (lambda: step("status", self._room()), 1),
@@ -160,6 +170,16 @@ class _Deck:
             (lambda: self._break("backup", (self._room(),)), 3),
             (self._restore, 3),
         ]
+
+    def _of_clients(self) -> list[tuple[Callable[[], Step], int]]:
+        return [
+            (lambda: step("move", self._client(), self._room()), 2),
+            (lambda: self._break("fall", (self._client(),), "crash"), 2),
+            (lambda: self._mend("fall", "restart"), 4),
+        ]
+
+    def _client(self) -> str:
+        return self._random.choice(self._clients)
 
     def _room(self) -> str:
         return self._random.choice(self._rooms)
@@ -183,11 +203,17 @@ class _Deck:
         del marks[what]
         return step(verb, *what)
 
+    def _crash(self) -> Step:
+        """Half of them come while the room writes."""
+        room = self._room()
+        self._break("crash", (room,))
+        return step("crash", room, *self._random.choice([(), (), (1,), (5,)]))
+
     def _write(self) -> Step:
         return step("write", self._room(), self._random.choice([1, 1, 2, 5, 30]))
 
     def _say(self) -> Step:
-        return step("say", self._random.choice(self._clients), self._random.choice([1, 1, 2, 5, 30]))
+        return step("say", self._client(), self._random.choice([1, 1, 2, 5, 30]))
 
     def _bulk(self) -> Step:
         return step("write", self._room(), self._random.choice([20, 60]), BULK_BYTES)

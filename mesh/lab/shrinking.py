@@ -32,7 +32,7 @@ class Shrinking:
         before = None
         while script != before and self._left > 0:
             before = script
-            for smaller in (self._fewer_rooms, self._fewer_steps, self._smaller_steps):
+            for smaller in (self._in_memory, self._fewer_rooms, self._fewer_steps, self._smaller_steps):
                 script = smaller(script)
         return script
 
@@ -42,6 +42,10 @@ class Shrinking:
         self._left -= 1
         self.runs += 1
         return self._fails(script)
+
+    def _in_memory(self, script: Script) -> Script:
+        plain = replace(script, store="memory")
+        return plain if plain != script and self._still_fails(plain) else script
 
     def _fewer_rooms(self, script: Script) -> Script:
         for room in reversed(script.rooms):
@@ -93,18 +97,20 @@ def _without(script: Script, room: str) -> Script:
                 steps.append(Step("wall", side))
     rooms = tuple(name for name in script.rooms if name != room)
     clients = tuple(client for client in script.clients if room not in client)
-    return Script(rooms, script.shape, tuple(steps), clients)
+    return replace(script, rooms=rooms, steps=tuple(steps), clients=clients)
 
 
 def _smaller(step: Step) -> Iterator[Step]:
     """Steps that are like this one and less, the least first."""
-    if step.verb in {"write", "say"}:
+    if step.verb in {"write", "say", "trip"}:
         room, count, *size = step.arguments
         if size:
             yield Step(step.verb, (room, count))
         for fewer in (1, 2, 5):
             if fewer < count:
                 yield Step(step.verb, (room, fewer, *size))
+    elif step.verb == "crash" and len(step.arguments) > 1:
+        yield Step("crash", step.arguments[:1])
     elif step.verb == "wait":
         for seconds in SHORT_WAITS:
             if seconds < step.arguments[0]:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mesh.lab import topology
+from mesh.lab.client import Client
 from mesh.lab.cluster import Cluster
+from mesh.lab.disk import COMMIT_MS
 from mesh.lab.faults import Snapshot
 from mesh.lab.room import Room
 from mesh.lab.script import Script
+from mesh.lab.visiting import clients_door
 from mesh.lab.wire import LATENCY_MS
-from peers.server_sync import ServerSync
 
 CLIENTS_PORT = 5_000
 OVER = "the storm is over"
@@ -22,7 +24,7 @@ HARMLESS = frozenset({"write", "say", "twin", "status", "clean", "wait"})
 AGAIN_SECONDS = 0.25
 """Of two crossing connections one may end before this end has heard that the other is open; a redial takes longer."""
 SHOWN_FAILURE = 400
-_FAILED = re.compile(r": (restarted|paused): (?!.*disk is full)(.*)")
+_FAILED = re.compile(r": (restarted|paused): (?!.*(?:disk is full|disk I/O error))(.*)")
 _LINK = re.compile(r"^([\d.]+) (\S+): (dis)?connected: (?:lost the connection|connected) to ([^\s:]+)")
 
 
@@ -37,11 +39,13 @@ class Stage:
         self.written = 0
         self._holds: dict[tuple[str, str], None] = {}
         self._slowed: dict[tuple[str, str], None] = {}
+        self._air = {"loss": 0.0, "late_seconds": 0.0}
 
     def play(self) -> None:
         shape = None if self.script.shape == "air" else getattr(topology, self.script.shape)
         clients = self.script.clients
-        self.house.start(*self.script.rooms, links=shape, serve={CLIENTS_PORT: ServerSync} if clients else None)
+        serve = {CLIENTS_PORT: clients_door} if clients else None
+        self.house.start(*self.script.rooms, links=shape, store=self.script.store, serve=serve)
         for name, room, protocol in clients:
             self.house.client(name, to=f"{room}:{CLIENTS_PORT}", protocol=protocol)
         for each in self.script.steps:
@@ -63,10 +67,14 @@ class Stage:
         room = self.room(name)
         return room if room is not None and not room.is_running else None
 
+    def client(self, name: str, *, is_running: bool = True) -> Client | None:
+        client = self.house.clients.get(name)
+        return client if client is not None and client.is_running == is_running else None
+
     def _mend(self) -> None:
         house = self.house
         house.heal()
-        self.lossy(0.0)
+        house.bad_air()
         for pair in self._holds:
             house.release(*pair)
         for pair in self._slowed:
@@ -76,10 +84,12 @@ class Stage:
                 house.disk_full(room, is_full=False)
             if room.is_frozen:
                 house.thaw(room)
+            room.fail_commits(0)
         house.run(0)
-        for room in house.rooms.values():
-            if not room.is_running:
-                house.restart(room)
+        places: list[Room | Client] = [*house.rooms.values(), *house.clients.values()]
+        for place in places:
+            if not place.is_running:
+                house.restart(place)
 
     def _judge_notices(self) -> None:
         """No actor may fail, and while nothing is broken no link may."""
@@ -102,7 +112,7 @@ class Stage:
 
     def say(self, name: str, count: int) -> bool:
         """A client writes."""
-        client = self.house.clients.get(name)
+        client = self.client(name)
         for _ in range(count if client is not None else 0):
             assert client is not None
             self.written += 1
@@ -195,9 +205,29 @@ class Stage:
     def free(self, name: str) -> None:
         self.house.disk_full(name, is_full=False)
 
-    def crash(self, name: str) -> bool:
-        if self.running(name) is None:
+    def trip(self, name: str, commits: int) -> bool:
+        """The next commits of a room fail."""
+        room = self.running(name)
+        if room is None:
             return False
+        self.house.failing_commits(room, commits=commits)
+        return True
+
+    def move(self, name: str, room: str) -> bool:
+        """A client dials another room from now on."""
+        client = self.client(name)
+        if client is None or self.room(room) is None or client.to == room:
+            return False
+        self.house.move(client, to=f"{room}:{CLIENTS_PORT}")
+        return True
+
+    def crash(self, name: str, count: int = 0) -> bool:
+        """The power fails, after `count` events were given to the disk and before that has them."""
+        if self.running(name) is None and self.client(name) is None:
+            return False
+        if count:
+            self.write(name, count)
+            self.house.run(COMMIT_MS[0] / 2000)
         self.house.crash(name)
         return True
 
@@ -211,7 +241,7 @@ class Stage:
         return True
 
     def restart(self, name: str) -> bool:
-        if self.off(name) is None:
+        if self.off(name) is None and self.client(name, is_running=False) is None:
             return False
         self.house.restart(name)
         return True
@@ -253,7 +283,19 @@ class Stage:
 
     def lossy(self, loss: float) -> None:
         """Of what discovery sends, this share is lost."""
-        self.house._air.loss = loss
+        self._air["loss"] = loss
+        self.house.bad_air(**self._air)
+
+    def late(self, seconds: float) -> None:
+        """What discovery sends is up to so late."""
+        self._air["late_seconds"] = seconds
+        self.house.bad_air(**self._air)
+
+    def stale(self, name: str, about: str) -> bool:
+        """A room hears what another one announced at some time."""
+        if self.running(name) is None or self.room(about) is None:
+            return False
+        return self.house.repeat_sighting(name, about=about)
 
 
 VERBS: dict[str, Callable[..., bool | None]] = {
@@ -261,7 +303,7 @@ VERBS: dict[str, Callable[..., bool | None]] = {
     for name in (
         "write", "say", "twin", "status", "clean", "wait", "wall", "heal", "cut", "hold", "release", "slow", "flaky", "reset",
         "freeze", "thaw", "skew", "drift", "fill", "free", "crash", "stop", "restart", "wipe", "lose", "backup", "restore",
-        "forge", "lossy",
+        "forge", "lossy", "late", "stale", "trip", "move",
     )
 }  # fmt: skip
 

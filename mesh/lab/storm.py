@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mesh.lab.pool import spread
 from mesh.lab.script import ROOMS, Script, draw
 from mesh.lab.shrinking import MAX_RUNS, Shrinking
 from mesh.lab.stage import Stage
+from mesh.lab.storm_table import storm_table
 from mesh.lab.virtual_loop import LabAlarm
 
 MAX_SHRUNK = 3
@@ -84,21 +84,7 @@ class Summary:
 
     def table(self) -> str:
         """Lines for people: runs, events, faults of each kind, violations."""
-        counts: Counter[str] = Counter()
-        for outcome in self.outcomes:
-            counts.update(dict(outcome.steps))
-        minutes = sum(outcome.seconds for outcome in self.outcomes) / 60
-        rows = [
-            ("runs", f"{len(self.outcomes)}"),
-            ("runs per minute", f"{len(self.outcomes) / max(self.real_seconds, 0.001) * 60:.0f}"),
-            ("virtual minutes", f"{minutes:.0f}"),
-            ("events acknowledged", f"{sum(outcome.events for outcome in self.outcomes)}"),
-            ("lost with their last disk", f"{sum(outcome.lost for outcome in self.outcomes)}"),
-            *[(f"  {verb}", f"{count}") for verb, count in sorted(counts.items())],
-            ("violations", f"{len(self.failures)}"),
-        ]
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:<{width}}  {value:>8}" for name, value in rows)
+        return storm_table(self.outcomes, self.real_seconds)
 
 
 def run_storms(

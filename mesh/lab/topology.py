@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
+from random import Random
 from typing import TypeVar
 
 R = TypeVar("R")
@@ -35,6 +36,15 @@ def two_lans(names: Sequence[str]) -> Links:
     bridge, *others = names
     middle = (len(others) + 1) // 2
     return [*full([bridge, *others[:middle]]), *full([bridge, *others[middle:]])]
+
+
+def chords(names: Sequence[str], *, random: Random, links_each: int = 4) -> Links:
+    """A ring, and links across it at random until each has `links_each` on average; all, if there are not so many."""
+    links = dict.fromkeys(tuple(sorted(pair)) for pair in ring(names))
+    wanted = min(len(names) * links_each, len(names) * (len(names) - 1)) // 2
+    while len(links) < wanted:
+        links[tuple(sorted(random.sample(names, 2)))] = None
+    return [(one, other) for one, other in links]
 
 
 def groups_of(rooms: Sequence[R], can_talk: Callable[[R, R], bool]) -> list[list[R]]:

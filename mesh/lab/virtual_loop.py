@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
 import sys
 import threading
@@ -21,6 +22,10 @@ INSTANT_SECONDS = 1e-6
 """Timers that come closer together than this count as one instant."""
 FINISH_SECONDS = 60.0
 """Virtual time that cancelled tasks get to end in."""
+GARBAGE_OBJECTS = 200_000
+"""New objects after which a run looks for garbage: a house is large, lives long, and makes little."""
+GARBAGE_ROUNDS = 50
+"""Looks at new objects after which one goes deeper."""
 _PURGE_FROM = 256
 """Cancelled timers are swept out when there are this many and they outnumber the others."""
 
@@ -110,16 +115,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._check_open()
         if self._is_running or _get_running_loop() is not None:
             raise RuntimeError("a loop is running in this thread already: run_* cannot be called from inside it")
-        hooks = sys.get_asyncgen_hooks()
+        hooks, thresholds = sys.get_asyncgen_hooks(), gc.get_threshold()
         self._is_running, self._is_stopping = True, False
         try:
             sys.set_asyncgen_hooks(firstiter=self._on_generator, finalizer=self._on_generator_lost)
             _set_running_loop(self)
+            if thresholds[0]:
+                gc.set_threshold(max(GARBAGE_OBJECTS, thresholds[0]), GARBAGE_ROUNDS, thresholds[2])
             self._run_turns()
         finally:
             self._is_running = False
             _set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
+            gc.set_threshold(*thresholds)
 
     def stop(self) -> None:
         """End the run after this turn; what is ready stays so for the next run."""

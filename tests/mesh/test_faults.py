@@ -346,26 +346,6 @@ def test_a_wiped_room_returns_as_another_node() -> None:
         assert kitchen.node_id in study.peers
 
 
-# Discovery
-
-
-def test_a_forged_sighting_is_heard_and_does_no_harm() -> None:
-    with Cluster(20) as house:
-        kitchen, study, attic = house.start("kitchen", "study", "attic")
-        house.settle("met")
-
-        house.forge_sighting(kitchen, study.node_id, at=attic)
-        house.forge_sighting(kitchen, "ghost~aaaaaaaa", at=attic)
-        house.run(60)
-        write(study, "ink")
-        house.settle("still well")
-
-        assert sentences(house, kitchen, "found")[-1].endswith("found ghost~aaaaaaaa at attic:4000")
-        assert not any("ghost" in line for line in sentences(house, study, "found"))
-        assert kitchen.peers.keys() == {study.node_id, attic.node_id}
-        assert kitchen.types == ["ink"]
-
-
 # What a story may look at
 
 
@@ -390,6 +370,9 @@ def test_dials_tell_who_dialled_whom_and_when() -> None:
         (lambda house: house.skew("kitchen", 1), "skew"),
         (lambda house: house.drift("kitchen", 0.1), "drift"),
         (lambda house: house.disk_full("kitchen", is_full=False), "disk"),
+        (lambda house: house.failing_commits("kitchen"), "failing"),
+        (lambda house: house.bad_air(loss=0.1), "bad"),
+        (lambda house: house.repeat_sighting("kitchen", about="study"), "repeat"),
         (lambda house: house.snapshot("kitchen"), "snapshot"),
         (lambda house: house.partition(["kitchen"], ["study"]), "partition"),
         (lambda house: house.crash("kitchen"), "crash"),

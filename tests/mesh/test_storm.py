@@ -13,6 +13,7 @@ from mesh.lab.script import Script, draw, step
 from mesh.lab.shrinking import Shrinking
 from mesh.lab.stage import VERBS
 from mesh.lab.storm import main, play, read_nodes, run_storms, shrink, storm
+from mesh.lab.storm_table import WORDS
 from peers.messages.sync import SyncMessages
 from peers.peer_sync import PeerSync
 
@@ -21,14 +22,17 @@ STORMS = int(os.environ.get("STORMS", "20"))
 """How many are played: `STORMS=1000` for a night."""
 HASHES = """
 junk = [object() for _ in range({junk})]
-from mesh.lab.storm import storm
-print(*[storm(seed, minutes=1, traces=True).trace_hash for seed in range(4)])
+from dataclasses import replace
+from mesh.lab.script import draw
+from mesh.lab.storm import play
+scripts = [replace(draw(seed, minutes=1), store="{store}") for seed in range(4)]
+print(*[play(script, seed, traces=True).trace_hash for seed, script in enumerate(scripts)])
 """
 
 
-def hashes(hash_seed: str, *, junk: int) -> str:
+def hashes(hash_seed: str, *, junk: int, store: str = "memory") -> str:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", HASHES.format(junk=junk)]
+    command = [sys.executable, "-c", HASHES.format(junk=junk, store=store)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
@@ -43,6 +47,27 @@ def test_storms_know_every_fault() -> None:
     drawn = {each.verb for seed in range(40) for each in draw(seed).steps}
 
     assert drawn == set(VERBS)
+
+
+def test_every_fault_has_a_word_in_the_table() -> None:
+    words = [verb for verbs in WORDS.values() for verb in verbs]
+
+    assert sorted([*words, "wait"]) == sorted(VERBS)
+
+
+def test_a_share_of_storms_is_played_on_real_files_and_one_with_clients() -> None:
+    scripts = [draw(seed, minutes=0.1) for seed in range(200)]
+
+    assert 15 <= sum(script.store == "sqlite" for script in scripts) <= 45
+    assert 40 <= sum(bool(script.clients) for script in scripts) <= 80
+
+
+def test_a_story_on_files_is_the_same_in_other_processes_too() -> None:
+    one = hashes("1", junk=0, store="sqlite")
+    other = hashes("77", junk=100_001, store="sqlite")
+
+    assert len(set(one.split())) == 4
+    assert one == other
 
 
 def test_the_same_seed_gives_the_same_storm_in_other_processes_whatever_their_hash_seeds_and_heaps() -> None:
@@ -109,6 +134,18 @@ def test_a_failing_storm_gets_as_short_as_can_be(monkeypatch: pytest.MonkeyPatch
     assert short.failure is not None
     assert short.script.steps == (step("write", "cellar", 1),)
     assert len(short.script.rooms) == 2
+
+
+def test_a_story_that_fails_in_memory_too_is_shown_without_files_and_with_a_plain_power_cut() -> None:
+    crash = step("crash", "attic", 5)
+    script = Script(("attic", "bath"), "air", (crash, step("wait", 1.0)), (), "sqlite")
+
+    def fails(smaller: Script) -> bool:
+        return any(each.verb == "crash" for each in smaller.steps)
+
+    short = Shrinking(fails).shrink(script)
+
+    assert short == Script(("attic",), "air", (step("crash", "attic"),))
 
 
 def test_shrinking_keeps_to_its_number_of_runs() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from mesh import neighbourhood
 from mesh.actors.log_keeper import KeptLog
+from mesh.door_sync import DoorSync
+from mesh.lab.medium import FileStore
 from mesh.lab.script import Script, step
 from mesh.lab.storm import play, storm
 from mesh.topology import Link
@@ -22,6 +25,7 @@ from peers.log import Log
 from peers.messages.sync import SyncMessages
 from peers.peer_sync import PeerSync
 from peers.stores.memory_store import MemoryStore
+from peers.stores.store import StoreError
 from peers.stores.taking import Taking
 from peers.tail import Tail
 
@@ -29,6 +33,27 @@ MAX_SEEDS = 200
 Break = Callable[[pytest.MonkeyPatch], None]
 CALM = Script(("attic", "bath", "cellar"), "full", (step("wait", 5.0), step("write", "attic", 1), step("wait", 5.0)))
 """Nothing is broken, and all dial all at once."""
+RADIO = (("radio", "attic", 5),)
+MOVE = Script(
+    ("attic", "bath"),
+    "air",
+    (
+        step("wall", "bath"),
+        step("write", "bath", 2),
+        step("write", "attic", 5),
+        step("say", "radio", 1),
+        step("wait", 3.0),
+        step("heal"),
+        step("move", "radio", "bath"),
+        step("wait", 5.0),
+    ),
+    RADIO,
+)
+"""A client leaves a room for another, whose log is in another order."""
+BAD = Script(
+    ("attic", "bath"), "air", (step("trip", "attic", 1), step("write", "attic", 1), step("wait", 5.0)), (), "sqlite"
+)
+"""A commit fails."""
 
 
 def caught(find: Callable[[int], str | None]) -> tuple[int, str]:
@@ -46,6 +71,14 @@ def in_a_storm(seed: int) -> str | None:
 
 def in_calm(seed: int) -> str | None:
     return play(CALM, seed).failure
+
+
+def on_the_move(seed: int) -> str | None:
+    return play(MOVE, seed).failure
+
+
+def on_a_bad_disk(seed: int) -> str | None:
+    return play(BAD, seed).failure
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
@@ -173,6 +206,29 @@ class Forged:
         self.results = tuple(entries)
 
 
+def trust_the_marks_of_clients(patch: pytest.MonkeyPatch) -> None:
+    def on_cursors(self: DoorSync, done: Later[tuple[int, int]]) -> None:
+        _, self.other_synced = self._written = done.result()
+        self.start_walk(self.resume_from())
+
+    patch.setattr(DoorSync, "_on_cursors", on_cursors)
+
+
+def confirm_to_clients_what_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DoorSync, "admitted", lambda self, entry: None)
+
+
+def say_done_when_a_commit_failed(patch: pytest.MonkeyPatch) -> None:
+    transaction = FileStore.transaction
+
+    @contextmanager
+    def careless(self: FileStore) -> Iterator[None]:
+        with suppress(StoreError), transaction(self):
+            yield
+
+    patch.setattr(FileStore, "transaction", careless)
+
+
 TEETH: list[tuple[Break, Callable[[int], str | None], str]] = [
     (acknowledge_before_the_commit, in_a_storm, "acknowledged .* before it was on its disk"),
     (claim_before_the_commit, in_a_storm, "claims .* which are not on its disk"),
@@ -189,6 +245,9 @@ TEETH: list[tuple[Break, Callable[[int], str | None], str]] = [
     (keep_the_tail_for_ever, in_a_storm, "TAIL_CHANGES allows 50"),
     (leave_sessions_behind, in_a_storm, ""),
     (lose_what_a_full_disk_refused, in_a_storm, ""),
+    (trust_the_marks_of_clients, on_the_move, "no agreement"),
+    (confirm_to_clients_what_is_dropped, on_the_move, "of radio before it was on its disk"),
+    (say_done_when_a_commit_failed, on_a_bad_disk, "before it was on its disk"),
 ]
 
 

@@ -1,0 +1,138 @@
+"""How large a house the lab plays here, and how fast: nodes, connections and events, each size in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from random import Random
+
+from mesh.lab.cluster import Cluster, Links
+from mesh.lab.topology import chords, line
+
+LINKS_EACH = 4
+"""Of a node in a house with partial links, on average."""
+SETTLE_SECONDS = 600.0
+"""Virtual time within which a house must agree."""
+APART_SECONDS = 5.0
+"""How long the wall stands, in virtual time."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A house, and how much is written in it."""
+
+    name: str
+    nodes: int
+    shape: str
+    """`all`: everybody finds everybody; `some`: a ring and LINKS_EACH links for each, dialled by address; `line`."""
+    before: int
+    """Events that each node writes at first."""
+    apart: int
+    """Events that each node writes while a wall stands between two halves."""
+
+
+SIZES = (Size("few", 5, "all", 0, 1_000), Size("hundred", 100, "all", 2, 2), Size("hundreds", 300, "some", 2, 2))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one size came to."""
+
+    size: str
+    nodes: int
+    links: int
+    """Connections, once all have met."""
+    events: int
+    virtual_seconds: float
+    real_seconds: float
+    """From the first room to the checker's verdict."""
+    callbacks: int
+    peak_mb: float
+    """Memory of the process, at most."""
+    trace_hash: str
+
+
+def measure(sizes: Sequence[Size], *, seed: int = 0) -> list[Run]:
+    """Play each size in a new interpreter, one after the other."""
+    runs = []
+    for size in sizes:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            runs.append(pool.submit(play, size, seed).result())
+    return runs
+
+
+def play(size: Size, seed: int = 0) -> Run:
+    """All meet and write; a wall stands for a while, both sides write; it falls and all agree. Raises Violation."""
+    logging.disable(logging.CRITICAL)  # what so many nodes log is for nobody
+    try:
+        return _play(size, seed)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _play(size: Size, seed: int) -> Run:
+    began = time.monotonic()
+    with Cluster(seed, traces=False) as house:
+        names = [f"room{number}" for number in range(size.nodes)]
+        rooms = house.start(*names, links=_shape(size.shape, seed))
+        house.settle("all have met", limit_seconds=SETTLE_SECONDS)
+        links = sum(len(room.peers) for room in rooms) // 2
+        for room in rooms:
+            for number in range(size.before):
+                room.log.add({"type": f"{room.name}.before.{number}"})
+        house.settle("all agree", limit_seconds=SETTLE_SECONDS)
+        half = size.nodes // 2
+        house.partition(names[:half], names[half:])
+        for room in rooms:
+            for number in range(size.apart):
+                room.log.add({"type": f"{room.name}.apart.{number}"})
+        house.run(APART_SECONDS)
+        house.heal()
+        house.settle("all agree again", limit_seconds=SETTLE_SECONDS)
+        house.assert_converged()
+        events = rooms[0].store.state.events
+    real_seconds = time.monotonic() - began
+    turns = house.loop.turns
+    return Run(size.name, size.nodes, links, events, house.seconds, real_seconds, turns, _peak_mb(), house.trace_hash)
+
+
+def show(runs: Sequence[Run]) -> str:
+    """A table with a line for each run."""
+    from mesh.show import table, tables
+
+    rows = [
+        (
+            run.size,
+            f"{run.nodes}",
+            f"{run.links}",
+            f"{run.events}",
+            f"{run.virtual_seconds:.1f}",
+            f"{run.real_seconds:.1f}",
+            f"{run.callbacks}",
+            f"{run.peak_mb:.0f}",
+        )
+        for run in runs
+    ]
+    headings = ("size", "nodes", "links", "events", "virtual s", "real s", "callbacks", "peak MB")
+    return tables([table(headings, rows)])
+
+
+def _shape(shape: str, seed: int) -> Links | None:
+    shapes: dict[str, Links | None] = {
+        "all": None,
+        "line": line,
+        "some": partial(chords, random=Random(f"{seed} chords"), links_each=LINKS_EACH),
+    }
+    return shapes[shape]
+
+
+def _peak_mb() -> float:
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes here
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1_000_000

@@ -1,0 +1,73 @@
+"""Clients: what a Cluster can do to the Logux clients of its house, and when it is content with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mesh.lab.checker import Checker
+from mesh.lab.client import Client
+from mesh.lab.diary import Diary
+from mesh.lab.network import SimNetwork
+from mesh.lab.room import Room
+from mesh.lab.virtual_loop import VirtualLoop
+from peers.later import Later
+
+
+class Clients:
+    """The verbs about clients. Clients are given themselves or by name; they are crashed and restarted as rooms are."""
+
+    seed: int
+    loop: VirtualLoop
+    rooms: dict[str, Room]
+    clients: dict[str, Client]
+    checker: Checker
+    _network: SimNetwork
+    _diary: Diary | None
+
+    def _wait_all(self, laters: Sequence[Later[Any]], what: str) -> None:
+        raise NotImplementedError
+
+    def _say(self, text: str, *, is_beat: bool = False) -> None:
+        raise NotImplementedError
+
+    def client(self, name: str, *, to: str, protocol: int | Sequence[int] | None = None, **options: Any) -> Client:
+        """A Logux client that dials `to`, a `room:port` where `serve=` put a role for it, again after each loss.
+
+        `serve={5_000: clients_door}` is the door of a real node. `protocol` is (0, 1), 5 or 7; None finds out what is spoken
+        there. `options` are those of ClientSync.
+        """
+        if name in self.rooms or name in self.clients:
+            raise ValueError(f"there is a {name} already: choose another name")
+        place = self.seed, self.loop, self._network
+        said = self.checker.on_confirmed
+        client = Client(name, *place, to=to, protocol=protocol, on_confirmed=said, **options)
+        self.clients[name] = client
+        self._wait_all([client.begin()], f"client {name} of {to}")
+        if self._diary is not None:
+            self._diary.on_client(client)
+        return client
+
+    def move(self, client: Client | str, *, to: str) -> None:
+        """Let a client dial another `room:port`, with the marks that it has: only a clients' door knows what they are worth."""
+        moved = self.clients[client if isinstance(client, str) else client.name]
+        self._say(f"move {moved.name} to {to}")
+        moved.move(to)
+
+    def _are_clients_settled(self) -> bool:
+        """Whether each that can talk to its room is quiet and has what that room shows."""
+        return all(client.is_quiet and client.shows_all_of(room) for client, room in self._talking_clients())
+
+    def _client_faults(self) -> list[str]:
+        """What they and their rooms do not agree about."""
+        rooms, ledger = self.rooms.values(), self.checker.ledger
+        return [fault for client, room in self._talking_clients() for fault in client.faults(room, rooms, ledger)]
+
+    def _talking_clients(self) -> list[tuple[Client, Room]]:
+        """Each client that can talk to its room, with that room."""
+        pairs = [(client, self.rooms[client.to]) for client in self.clients.values() if client.is_running]
+        return [(one, room) for one, room in pairs if room.is_running and self._network.is_open(one.name, room.name)]
+
+    def _hang_up(self) -> None:
+        for client in self.clients.values():
+            client.end()
