@@ -141,7 +141,7 @@ class Cluster(Faults, Clients):
 
     def stop(self, *rooms: Room | str) -> None:
         """Stop nodes as their operator would: they say goodbye."""
-        stopped = [self._find_awake(room) for room in rooms]
+        stopped = [self._find(room).when_awake() for room in rooms]
         self._wait_all([room.end() for room in stopped], f"stop {', '.join(room.name for room in stopped)}")
 
     def crash(self, *places: Place) -> None:
@@ -200,9 +200,7 @@ class Cluster(Faults, Clients):
 
     def status(self, room: Room | str) -> dict[str, Any]:
         """What `mesh status` would show in a room."""
-        asked = self._find_awake(room).ask_status()
-        self._wait_all([asked], "status")
-        return asked.result()
+        return self._find(room).status()
 
     def end(self) -> None:
         """Stop everything and let the checker judge. Raises Violation."""
@@ -257,7 +255,9 @@ class Cluster(Faults, Clients):
         running = [room for room in self.rooms.values() if room.is_running]
         if any(room.waiting for room in running):
             return False
-        return self._accord.is_reached(running) and self._are_clients_settled()
+        if not self._accord.is_reached(running) or any(room.is_behind for room in running):
+            return False
+        return self._are_clients_settled()
 
     def _groups(self, running: list[Room]) -> list[list[Room]]:
         return self._accord.groups(running)
@@ -288,15 +288,6 @@ class Cluster(Faults, Clients):
     def _find_holder(self, place: Place) -> Room | Client:
         name = place if isinstance(place, str) else place.name
         return self.clients[name] if name in self.clients else self._find(name)
-
-    def _find_awake(self, room: Room | str) -> Room:
-        """A room whose node runs and answers."""
-        found = self._find(room)
-        if not found.is_running:
-            raise ValueError(f"{found.name} does not run: start it first")
-        if found.is_frozen:
-            raise ValueError(f"{found.name} is frozen: thaw it first")
-        return found
 
     def _wait_all(self, laters: Sequence[Later[Any]], what: str) -> None:
         self._say(what)

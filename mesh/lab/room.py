@@ -40,6 +40,8 @@ from peers.peer_sync import PeerSync
 
 PORT = 4_000
 """Every room listens here."""
+ANSWER_SECONDS = 60.0
+"""Virtual time within which a node must answer what it is asked."""
 
 
 class Witness(Protocol):
@@ -156,9 +158,34 @@ class Room:
         return self._disk.waiting if self._disk is not None else 0
 
     @property
+    def is_behind(self) -> bool:
+        """Whether its disk holds changes that its node has not published yet; a frozen one will do that once it thaws."""
+        if self._kept is None or self.is_frozen:
+            return False
+        return self._kept.published.state.last_position != self.store._numbers.last_position
+
+    @property
     def actors(self) -> list[str]:
         """Class names of the actors that live in it."""
         return [ref.actor_class.__name__ for ref in living_actors(self.runtime)]
+
+    def status(self) -> dict[str, Any]:
+        """What `mesh status` would show; virtual time passes until its node has answered.
+
+        Raises ValueError if it does not run or is frozen, and TimeoutError.
+        """
+        asked = self.when_awake().ask_status()
+        if not self._loop.run_until(lambda: asked.is_done, ANSWER_SECONDS):
+            raise TimeoutError(f"{self.name} did not answer within {ANSWER_SECONDS:.0f} s")
+        return asked.result()
+
+    def when_awake(self) -> Room:
+        """Itself. Raises ValueError, with a sentence, if nothing in it would answer."""
+        if not self.is_running:
+            raise ValueError(f"{self.name} does not run: start it first")
+        if self.is_frozen:
+            raise ValueError(f"{self.name} is frozen: thaw it first")
+        return self
 
     def begin(self) -> Later[int]:
         """Start a node on what the disk holds."""

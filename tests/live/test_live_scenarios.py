@@ -1,7 +1,7 @@
 """Stories on real hosts: the same scripts, played by real nodes in network namespaces, with real mDNS and kill -9.
 
-One of them is played each time; `LIVE=all pytest tests/live/test_live_scenarios.py` plays all that this file names, and runs
-the other tests that start nodes.
+Three of them are played each time; `pytest -m "long or not long" tests/live/test_live_scenarios.py` plays all that this file
+names, and runs the other tests that start nodes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ from mesh.lab.live_judge import group_faults, log_faults
 from mesh.lab.live_play import play_live
 from mesh.lab.live_room import LiveEntry, LiveLog, NotLive
 
-PLAYABLE = [
-    "crash_and_return",
+PLAYED = ["crash_and_return", "late_joiner", "two_lans_one_bridge"]
+TAKE_LONG = [
     "partition",
-    "late_joiner",
     "one_way_wall",
-    "two_lans_one_bridge",
     "lost_disk",
     "ring_of_seven",
     "restored_backup",
@@ -40,10 +38,7 @@ PLAYABLE = [
     "flapping_link",
     "full_disk",
 ]
-IS_ALL = os.environ.get("LIVE") == "all"
-PLAYED = PLAYABLE if IS_ALL else PLAYABLE[:1]  # all take ten minutes
 PLAY_SECONDS = 400
-only_with_all = pytest.mark.skipif(not IS_ALL, reason="takes long: played with LIVE=all")
 
 MILK, BREAD = {"type": "milk"}, {"type": "bread"}
 ONE = LiveEntry((1, "kitchen~aaaaaaaa", 0), 1, 1, MILK)
@@ -88,7 +83,7 @@ def check_it_passes(name: str, folder: Path) -> None:
 @pytest.mark.netlab
 @pytest.mark.usefixtures("netlab_flags")
 @pytest.mark.timeout(PLAY_SECONDS + 20)
-@pytest.mark.parametrize("name", PLAYED)
+@pytest.mark.parametrize("name", [*PLAYED, *[pytest.param(name, marks=pytest.mark.long) for name in TAKE_LONG]])
 def test_the_story_passes_on_real_hosts_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     check_it_passes(name, tmp_path)
 
@@ -111,7 +106,7 @@ def test_a_story_that_is_interrupted_leaves_nothing(number: signal.Signals, code
 
 
 @pytest.mark.netlab
-@only_with_all
+@pytest.mark.long
 @pytest.mark.usefixtures("netlab_flags")
 def test_a_wrong_belief_fails_with_what_each_room_saw(capsys: pytest.CaptureFixture[str]) -> None:
     def hopes(house: Cluster) -> None:
@@ -129,7 +124,7 @@ def test_a_wrong_belief_fails_with_what_each_room_saw(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.netlab
-@only_with_all
+@pytest.mark.long
 def test_what_was_acknowledged_and_is_lost_is_noticed_even_in_a_room_that_is_off(netlab_flags: tuple[str, ...]) -> None:
     with (
         pytest.raises(AssertionError, match="kitchen acknowledged 1 events that it does not hold"),
@@ -144,7 +139,7 @@ def test_what_was_acknowledged_and_is_lost_is_noticed_even_in_a_room_that_is_off
 
 
 @pytest.mark.netlab
-@only_with_all
+@pytest.mark.long
 def test_a_frozen_room_is_left_out_and_catches_up_and_a_reset_is_noticed(netlab_flags: tuple[str, ...]) -> None:
     with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
         kitchen, study = house.start("kitchen", "study")
@@ -167,7 +162,7 @@ def test_a_frozen_room_is_left_out_and_catches_up_and_a_reset_is_noticed(netlab_
 
 
 @pytest.mark.netlab
-@only_with_all
+@pytest.mark.long
 def test_a_room_that_is_frozen_when_the_story_fails_is_killed(netlab_flags: tuple[str, ...]) -> None:
     with pytest.raises(ZeroDivisionError), LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
         (study,) = house.start("study")
@@ -180,7 +175,7 @@ def test_a_room_that_is_frozen_when_the_story_fails_is_killed(netlab_flags: tupl
 
 
 @pytest.mark.netlab
-@only_with_all
+@pytest.mark.long
 def test_what_is_held_comes_once_it_is_released_and_a_slow_room_gets_all(netlab_flags: tuple[str, ...]) -> None:
     with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
         kitchen, study = house.start("kitchen", "study")
@@ -203,7 +198,7 @@ def test_what_is_held_comes_once_it_is_released_and_a_slow_room_gets_all(netlab_
 
 
 @pytest.mark.netlab
-@only_with_all
+@pytest.mark.long
 def test_a_full_disk_refuses_what_is_written_until_there_is_room(netlab_flags: tuple[str, ...]) -> None:
     with LiveHouse(netlab_flags, now_seconds=time.monotonic, has_small_disks=True) as house:
         (attic,) = house.start("attic")
@@ -224,7 +219,7 @@ def test_a_full_disk_refuses_what_is_written_until_there_is_room(netlab_flags: t
 
 
 @pytest.mark.netlab
-@only_with_all
+@pytest.mark.long
 def test_the_disk_of_this_machine_is_never_filled(netlab_flags: tuple[str, ...]) -> None:
     with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
         (attic,) = house.start("attic")
@@ -260,7 +255,7 @@ def test_nobody_waits_an_hour(netlab_flags: tuple[str, ...], monkeypatch: pytest
 def test_the_stories_that_need_the_lab_say_why() -> None:
     reasons = {name: why_not_live(load(name).story) for name in titles()}
 
-    assert [name for name in PLAYABLE if reasons[name] is not None] == []
+    assert [name for name in [*PLAYED, *TAKE_LONG] if reasons[name] is not None] == []
     assert reasons["wrong_clock"] == "skews clocks"
     assert reasons["crossing_dials"] == "counts attempts to dial"
     assert reasons["mixed_clients"] == "has Logux clients"

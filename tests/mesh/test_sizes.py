@@ -1,11 +1,10 @@
 """Large houses: they meet, agree and are judged, at a cost that stays in proportion.
 
-The documented sizes (a hundred nodes, three hundred) take minutes: they are played with SIZES=full in the environment.
+The documented sizes (a hundred nodes, three hundred) take minutes: `pytest -m long tests/mesh/test_sizes.py` plays them.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from random import Random
 
@@ -14,8 +13,6 @@ import pytest
 from mesh.bench.lab import SIZES, Run, Size, play, show
 from mesh.lab import Cluster
 from mesh.lab.topology import chords, ring
-
-needs_time = pytest.mark.skipif(os.environ.get("SIZES") != "full", reason="it takes minutes: set SIZES=full")
 
 
 def test_forty_who_all_know_each_other_agree_after_a_wall() -> None:
@@ -99,7 +96,8 @@ def test_the_table_has_a_line_for_each_size() -> None:
     assert show([run]).splitlines()[1].split() == ["few", "5", "10", "5000", "6.7", "1.9", "23000", "76"]
 
 
-@needs_time
+@pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", SIZES, ids=[size.name for size in SIZES])
 def test_the_documented_sizes_agree_after_a_wall(size: Size) -> None:
     run = play(size)

@@ -18,7 +18,7 @@ from peers.messages.sync import SyncMessages
 from peers.peer_sync import PeerSync
 
 ROOT = Path(__file__).parents[2]
-STORMS = int(os.environ.get("STORMS", "20"))
+STORMS = int(os.environ.get("STORMS", "60"))
 """How many are played: `STORMS=1000` for a night."""
 HASHES = """
 junk = [object() for _ in range({junk})]
@@ -36,9 +36,9 @@ def hashes(hash_seed: str, *, junk: int, store: str = "memory") -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-@pytest.mark.parametrize("first", range(0, STORMS, 20))
+@pytest.mark.parametrize("first", range(0, STORMS, 10))
 def test_no_storm_breaks_a_promise(first: int) -> None:
-    summary = run_storms(range(first, first + 20), minutes=1, processes=1)
+    summary = run_storms(range(first, min(first + 10, STORMS)), minutes=1, processes=1)
 
     assert [f"seed {outcome.seed}: {outcome.failure}" for outcome in summary.failures] == []
 
