@@ -22,6 +22,8 @@ SHOWN_TYPES = 60
 TYPE_LETTERS = 24
 MIN_OPACITY = 0.22
 """Of the lines from writes to arrivals, however many there are."""
+MAX_SHIFT = 16.0
+"""So far to the right of its place a text may stand under a lane, if another one is there."""
 TICK_PIXELS = 16
 """Ticks nearer to each other than this are one."""
 LIFE = {
@@ -258,11 +260,12 @@ class Lanes:
                         f'<path d="M{x - 4:.1f} {lane.y - 4:.1f}l8 8m0 -8l-8 8" stroke="{INK}" stroke-width="2"/>'
                     )
                 text = ", ".join(texts)
-                if self.height > 20 and x >= taken:
-                    is_left = x + text_width(text, 11) > self.right
-                    place = f'x="{x:.1f}" text-anchor="{"end" if is_left else "start"}"'
+                start = max(x, taken)
+                if self.height > 20 and start - x <= MAX_SHIFT:
+                    is_left = start + text_width(text, 11) > self.right
+                    place = f'x="{x if is_left else start:.1f}" text-anchor="{"end" if is_left else "start"}"'
                     parts.append(f'<text class="small halo" {place} y="{lane.y + 17:.1f}">{escape(text)}</text>')
-                    taken = x + text_width(text, 11) + 8
+                    taken = start + text_width(text, 11) + 8
         return parts
 
     # Events

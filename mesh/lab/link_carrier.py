@@ -130,4 +130,6 @@ def _open(port: int, protocol: int) -> socket.socket:
 
 
 if __name__ == "__main__":
+    # On one core: what a process sends from another one may overtake, since each core has its own queue of frames.
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     Carrier(seed=sys.argv[1], now=monotonic).run(0, 1)

@@ -36,7 +36,8 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
         print("inf")
 """
 BURST = f"""
-import socket, sys
+import os, socket, sys
+os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})  # frames from another core may overtake
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
     for number in range(int(sys.argv[2])):
         sending.sendto(number.to_bytes(2, "big") + bytes(int(sys.argv[3])), (sys.argv[1], {PORT}))

@@ -77,6 +77,7 @@ class House:
         log = self.logs[name]
         if self._highest(name, log.published.epoch) <= log.published.state.vector.highest(log.published.epoch):
             assert isinstance(log.store, MemoryStore)
+            log.store.close()  # a renewal that nobody can have heard of is forgotten
             self._begin(name, log.store)
 
     # The end
@@ -237,6 +238,17 @@ def test_what_is_lost_comes_back_though_the_node_is_killed_in_the_midst() -> Non
 
     house.settle()
 
+    house.check(known)
+
+
+def test_a_renewal_of_which_nobody_heard_is_forgotten_with_its_process() -> None:
+    house = House()
+    lived(house, ("add", "c"), ("meet", "ac"), ("roll_back", "c"), ("meet", "ac"), ("restart", "c"))
+    known = house.known
+
+    house.settle()
+
+    assert len(known) == 1
     house.check(known)
 
 
