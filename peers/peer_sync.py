@@ -14,9 +14,10 @@ from peers.connections.connection import Connection
 from peers.entry import Entry
 from peers.later import Later
 from peers.log import SyncLog
+from peers.messages.pace import SOON_MS, Pace, Patience
 from peers.messages.sync import WINDOW
 from peers.relays import Relays
-from peers.stores.store import Page, StoreState
+from peers.stores.store import PAGE_BYTES, Page, StoreState
 from peers.version_vector import VersionVector
 from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Ping, Version
 from peers.wire.peer_protocol import PeerProtocol
@@ -24,12 +25,10 @@ from peers.wire.vectors import read_vector, write_vector
 
 PING_MS = 4_000
 TIMEOUT_MS = 5_000
-LITTLE_BYTES = 2_000
-SLOWEST_BYTES_PER_MS = 1.0
-"""What is more than a little is given so long before its answer is missed."""
-MAX_PATIENCE_MS = 20_000
 RELAY_MS = 20.0
 """How long events of others wait before they are passed on: time enough to hear who has them already."""
+SLOW_GATHER_MS = 1_000.0
+"""Where answers take long, what was committed is told no more often."""
 MAX_UNTOLD = 64
 """Commits that are remembered one by one until the other end is told; more are joined."""
 MAX_KNOWN = 16_384
@@ -94,6 +93,8 @@ class PeerSync(BaseSync):
         self._came = VersionVector()
         """What came over this link, and need not be named on it."""
         self._relays = Relays()
+        self._pace = Pace(WINDOW * PAGE_BYTES)
+        self._patience = Patience()
         self._has_own = False
         """Own events may be waiting behind others' ones."""
         self._sent_own = 0
@@ -116,6 +117,8 @@ class PeerSync(BaseSync):
         self._is_urgent = False
         self._came = VersionVector()
         self._relays = Relays()
+        self._pace = Pace(WINDOW * PAGE_BYTES)
+        self._patience = Patience()
         self._has_own = False
         self._sent_own = 0
         if self.connection.dialled:
@@ -180,7 +183,20 @@ class PeerSync(BaseSync):
         if self._has_own and self._relays.is_waiting and self.may_page():
             self._is_paging = True
             after = max(self._position, self._sent_own)
-            self.react(self.log.page(after, lacking=self.lacking), self._on_own_page)
+            page = self.log.page(after, lacking=self.lacking, max_bytes=self.page_bytes())
+            self.react(page, self._on_own_page)
+
+    def may_page(self) -> bool:
+        return super().may_page() and sum([sent.size for sent in self._in_flight]) < self._pace.window
+
+    def note_answer(self, answer_ms: float) -> None:
+        self._patience.note(answer_ms)
+
+    def patience_ms(self) -> float:
+        return self._patience.limit_ms(super().patience_ms())
+
+    def page_bytes(self) -> int:
+        return self._pace.page_bytes
 
     def walk_limit(self) -> int:
         return self._relays.limit(super().walk_limit())
@@ -204,20 +220,15 @@ class PeerSync(BaseSync):
         else:
             super().queue(message)
 
-    def patience_ms(self) -> float:
-        # Before a slow link stands a queue, and its far end's answers need acknowledgements that wait in there behind what we
-        # sent: for so long nothing at all may come.
-        much = sum([sent.size for sent in self._in_flight]) - LITTLE_BYTES
-        ms = super().patience_ms()
-        return max(ms, min(ms + much / SLOWEST_BYTES_PER_MS, MAX_PATIENCE_MS))
-
     def synced_message(self, added: int) -> None:
         """Acknowledgements are cumulative between nodes: one covers all that was sent before."""
         if any(sent.number == added for sent in self._in_flight):
+            now = self.clock.elapsed_ms()
             number = -1
             while number != added:
                 sent = self._in_flight.pop(0)
                 number = sent.number
+                self._pace.note(sent.size, now - sent.since_ms)
                 self.synced = max(self.synced, sent.confirms)
                 self.end_timeout()
         if not self._in_flight:
@@ -308,12 +319,17 @@ class PeerSync(BaseSync):
     def _on_change(self) -> None:
         if not self._is_urgent and self._undo_gathering is not None:
             return
-        gather_ms = self._gather_ms() if self.authenticated and not self._is_urgent else 0
+        gather_ms = self._gathering_ms() if self.authenticated and not self._is_urgent else 0
         if gather_ms <= 0:
             super()._on_change()
         else:
             on_gathered = self._turn(partial(self._on_gathered, self._link))
             self._undo_gathering = self.clock.call_later(gather_ms, on_gathered)
+
+    def _gathering_ms(self) -> float:
+        """On a slow link too one message for many: what is told there comes late anyhow, and makes all else later."""
+        usual_ms = self._patience.usual_ms
+        return max(self._gather_ms(), min(usual_ms / 4, SLOW_GATHER_MS) if usual_ms > SOON_MS else 0)
 
     def _on_gathered(self, link: int) -> None:
         if self._link == link:
@@ -321,7 +337,7 @@ class PeerSync(BaseSync):
             self._guard(self.walk)
 
     def _wait(self) -> None:
-        wait_ms = RELAY_MS + self._gather_ms()  # the others may gather still, though we told early
+        wait_ms = RELAY_MS + self._gathering_ms()  # the others may gather still, though we told early
         self._undo_wait = self.clock.call_later(wait_ms, self._turn(partial(self._on_waited, self._link)))
 
     def _on_waited(self, link: int) -> None:

@@ -233,14 +233,17 @@ class SyncCore(metaclass=_Role):
         if self._undo_timeout is None:
             self._watch(self.timeout)
 
-    def patience_ms(self) -> float:
-        """How long after the last byte that came an expected answer is waited for."""
-        return self.timeout or 0
-
     def end_timeout(self) -> None:
         """The oldest expected answer came."""
         if self._waiting:
-            self._waiting.popleft()
+            self.note_answer(self.clock.elapsed_ms() - self._waiting.popleft())
+
+    def note_answer(self, answer_ms: float) -> None:
+        """An expected answer took so long."""
+
+    def patience_ms(self) -> float:
+        """How long after the last byte that came an expected answer is missed; where there is a `timeout`."""
+        return self.timeout or 0
 
     def end_handshake(self) -> None:
         """They are let in."""

@@ -14,4 +14,6 @@ class Sent:
     """Up to here the walk is confirmed once this and all before it are acknowledged."""
     size: int = 0
     """Bytes of its events."""
+    since_ms: float = 0.0
+    """When it was sent, as `Clock.elapsed_ms`."""
     is_acknowledged: bool = False

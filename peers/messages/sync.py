@@ -16,7 +16,7 @@ from peers.later import Later
 from peers.log import SyncLog
 from peers.messages.sent import Sent
 from peers.sieve import Filter, Map, Sieve
-from peers.stores.store import Page, StoreState
+from peers.stores.store import PAGE_BYTES, Page, StoreState
 from peers.sync_core import State, SyncCore
 from peers.version_vector import VersionVector
 from peers.wire.messages import Ready, Refusal, Sync, Synced
@@ -127,7 +127,7 @@ class SyncMessages(SyncCore):
             self._is_paging = True
             state = self.log.published.state
             mark = self.last_mark(state) if limit == state.last_position else None
-            page = self.log.page(self._position, lacking=self.lacking)
+            page = self.log.page(self._position, lacking=self.lacking, max_bytes=self.page_bytes())
             self.react(page, lambda done: self._on_page(done.result(), limit, mark))
         elif self._is_walking and not self._is_paging and self._position >= limit:
             self._on_all_sent()
@@ -136,6 +136,10 @@ class SyncMessages(SyncCore):
     def may_page(self) -> bool:
         """Whether the window is open and no page is under way."""
         return self.authenticated and self._is_walking and not self._is_paging and len(self._in_flight) < WINDOW
+
+    def page_bytes(self) -> int:
+        """Of the events of one page, at most."""
+        return PAGE_BYTES
 
     def walk_limit(self) -> int:
         """The position up to which the walk may go now."""
@@ -164,6 +168,7 @@ class SyncMessages(SyncCore):
     def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
         """Send entries; once they are acknowledged all up to `confirms` is (None: all up to `added`)."""
         sent = Sent(added, added if confirms is None else confirms, sum([entry.size for entry in entries]))
+        sent.since_ms = self.clock.elapsed_ms()
         self._in_flight.append(sent)  # some connections answer at once
         if self.dialect.times_sync:
             self.start_timeout()

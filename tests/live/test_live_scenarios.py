@@ -37,6 +37,7 @@ TAKE_LONG = [
     "frozen_laptop",
     "flapping_link",
     "full_disk",
+    "slow_link",
 ]
 PLAY_SECONDS = 400
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 from pair import NOW_MS, AskedLog, HeldDisk, Pair, Stranger, fill, hello, open_log, syncs
 
@@ -190,13 +192,16 @@ def test_a_lost_acknowledgement_costs_nothing() -> None:
 
 def test_catches_up_in_order() -> None:
     pair = Pair()
-    names = fill(pair.left.log, 1_700)
+    names = fill(pair.left.log, 10_000)
 
     pair.connect()
 
     assert pair.right.log.types == names
-    assert [len(message) // 2 - 1 for message in syncs(pair.left_sent)] == [500, 500, 500, 200]
-    assert [message[1] for message in syncs(pair.left_sent)] == [500, 1000, 1500, 1700]
+    sizes = [len(message) // 2 - 1 for message in syncs(pair.left_sent)]
+    assert sizes[:-1] == sorted(sizes[:-1])  # it begins with little, see Pace
+    assert sizes[0] < 20
+    assert max(sizes) == 500
+    assert [message[1] for message in syncs(pair.left_sent)] == list(accumulate(sizes))
 
 
 def test_has_at_most_a_window_of_messages_under_way() -> None:
@@ -219,27 +224,28 @@ def test_goes_on_as_acknowledgements_come() -> None:
     fill(log, 500 * (WINDOW + 3))
     stranger = Stranger(log=log)
     stranger.say("connect", 5, "stranger", 0, {"peer": hello()})
-    assert [message[1] for message in syncs(stranger.heard)] == [500 * number for number in range(1, WINDOW + 1)]
+    marks = [message[1] for message in syncs(stranger.heard)]
+    assert len(marks) == WINDOW
     stranger.heard.clear()
 
-    stranger.say("synced", 1_000)  # cumulative: this confirms two
+    stranger.say("synced", marks[1])  # cumulative: this confirms two
 
-    assert [message[1] for message in syncs(stranger.heard)] == [4_500, 5_000]
-    assert stranger.role.synced == 1_000
+    assert len(syncs(stranger.heard)) == 2
+    assert stranger.role.synced == marks[1]
 
 
 def test_many_commits_behind_a_closed_window_become_few_messages() -> None:
     pair = Pair().meet()
     pair.mute("right")
 
-    for number in range(100):
+    for number in range(1_000):
         pair.left.log.add({"type": f"e{number:03}"})
     pair.unmute("right")
     assert len(syncs(pair.left_sent)) == WINDOW
     pair.say("right", "synced", WINDOW)
 
-    assert len(syncs(pair.left_sent)) == WINDOW + 1
-    assert len(pair.right.log.types) == 100
+    assert len(syncs(pair.left_sent)) < 60
+    assert len(pair.right.log.types) == 1_000
 
 
 def test_an_acknowledgement_of_more_than_was_sent_does_no_harm() -> None:
