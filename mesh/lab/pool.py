@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import get_context
 from typing import TypeVar
@@ -21,8 +22,12 @@ def spread(work: Callable[[T], R], items: Sequence[T], *, processes: int | None 
     if count == 1:
         yield from map(work, items)
         return
-    # New interpreters, not forks: what this one has imported or patched makes no difference.
-    with get_context("spawn").Pool(count, initializer=_leave_interrupts_to_us) as pool:  # leaving it ends them at once
+    # New interpreters, not forks: what this one has imported or patched makes no difference. They are ended at once when the
+    # pool is left, and then they do not clean up: so all their files are in a folder of ours.
+    with (
+        tempfile.TemporaryDirectory(prefix="peermesh-", ignore_cleanup_errors=True) as folder,
+        get_context("spawn").Pool(count, initializer=_begin, initargs=(folder,)) as pool,
+    ):
         yield from pool.imap(work, items)
 
 
@@ -31,5 +36,6 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _leave_interrupts_to_us() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin(folder: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interruptions are for the process that holds the pool
+    tempfile.tempdir = folder

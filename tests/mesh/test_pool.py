@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +28,24 @@ def test_an_interruption_ends_every_process_at_once() -> None:
         run_storms(range(500), nodes=(3, 3), minutes=0.5, processes=2, on_outcome=interrupt)
 
     assert multiprocessing.active_children() == []
+
+
+def make_file_and_wait(number: int) -> int:
+    """As a story on files that is interrupted."""
+    tempfile.mkdtemp(prefix="peermesh-lab-")
+    if number:
+        time.sleep(60)
+    return number
+
+
+def test_an_interruption_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    with contextlib.closing(spread(make_file_and_wait, [0, 1, 1], processes=2)) as results:
+        assert next(results) == 0
+        assert list(tmp_path.glob("*/peermesh-lab-*"))
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_storm_sums_up_what_there_was(
