@@ -13,8 +13,8 @@ from functools import partial
 from multiprocessing import get_context
 from random import Random
 
-from mesh.lab.cluster import Cluster, Links
-from mesh.lab.topology import chords, line
+from mesh.lab.cluster import Cluster
+from mesh.lab.topology import Links, chords, line
 
 LINKS_EACH = 4
 """Of a node in a house with partial links, on average."""

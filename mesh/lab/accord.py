@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mesh.lab.checker import lacks_something
-from mesh.lab.topology import groups_of
+from mesh.lab.topology import groups_of, may_be_linked
 
 if TYPE_CHECKING:
     from mesh.lab.network import SimNetwork
@@ -38,6 +38,18 @@ class Accord:
             self._groups = groups_of(self._running, lambda one, other: other in self._near[one])
         return self._groups
 
+    def forget(self) -> None:
+        """Who is linked with whom has changed."""
+        self._forget()
+
+    def unmet(self, running: Sequence[Room]) -> Iterator[tuple[Room, list[Room]]]:
+        """Whoever has not met all that it should have, and these."""
+        self.groups(running)
+        for one in running:
+            missing = [other for other in self._near[one] if other.node_id not in one.peers]
+            if missing:
+                yield one, missing
+
     def is_reached(self, running: Sequence[Room]) -> bool:
         """Whether all of each group have met those they can talk with directly, and hold the same."""
         groups = self.groups(running)
@@ -52,10 +64,15 @@ class Accord:
         running, is_open = self._running, self._network.is_open
         by_name = {room.name: room for room in running}
         are_all_linked = all(room.links is not None for room in running)
+        dialled_by: dict[str, list[str]] = {}
+        for one in running:
+            for name in one.links or ():
+                dialled_by.setdefault(name, []).append(one.name)
         near: dict[Room, dict[Room, None]] = {}
         for one in running:
-            linked = [by_name[name] for name in one.links or () if name in by_name]
-            others = linked if are_all_linked else [other for other in running if _may_be_linked(one, other)]
+            names = dict.fromkeys([*(one.links or ()), *dialled_by.get(one.name, ())])
+            linked = [by_name[name] for name in names if name in by_name]
+            others = linked if are_all_linked else [other for other in running if may_be_linked(one, other)]
             near[one] = {other: None for other in others if other is not one and is_open(one.name, other.name)}
         return near
 
@@ -84,10 +101,6 @@ class Accord:
         if not any(_has_cleaned(room) for room in group):
             return False
         return not any(lacks_something(room, other) for room in group for other in self._near[room])
-
-
-def _may_be_linked(one: Room, other: Room) -> bool:
-    return one.links is None or other.links is None or other.name in one.links
 
 
 def _hold_the_same(one: Room, other: Room) -> bool:

@@ -11,6 +11,7 @@ from mesh.lab.limits import broken_limits
 from peers.created import Created
 from peers.entry import Entry, encode_event
 from peers.later import Later
+from peers.stores.store import StoreError
 from peers.version_vector import VersionVector
 
 if TYPE_CHECKING:
@@ -206,6 +207,14 @@ def show_types(types: Sequence[str]) -> str:
     if len(types) <= SHOWN_TYPES:
         return str(list(types))
     return f"{len(types)} events, the last {list(types[-SHOWN_TYPES:])}"
+
+
+def show_held(holder: Room | Client) -> str:
+    """The types of what a room or client holds, for people."""
+    try:
+        return show_types(holder.types)
+    except StoreError:  # something went wrong in it: that is what has to be told, and this must not hide it
+        return "nothing: its store is closed"
 
 
 def _claim_faults(room: Room) -> list[str]:

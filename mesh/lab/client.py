@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from mesh.lab.added import Added
 from mesh.lab.clock import RoomClock
 from mesh.lab.disk import SimDisk
 from mesh.lab.inspected import inspected
@@ -152,7 +153,9 @@ class Client:
             raise RuntimeError(f"{self.name} does not run: restart it before it can write")
         result = self._log.add(event, meta)
         result.then(self._on_added)
-        return result
+        added = Added(self._loop, self.name)
+        result.then(added.follow)
+        return added
 
     def shows_all_of(self, room: Room) -> bool:
         """Whether it has what its room shows; it may have more, which the house lost or cleaned."""

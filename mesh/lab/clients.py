@@ -8,10 +8,14 @@ from typing import Any
 from mesh.lab.checker import Checker
 from mesh.lab.client import Client
 from mesh.lab.diary import Diary
+from mesh.lab.meant import name_of, nobody
 from mesh.lab.network import SimNetwork
 from mesh.lab.room import Room
 from mesh.lab.virtual_loop import VirtualLoop
 from peers.later import Later
+
+Protocol = int | Sequence[int] | str | None
+"""(0, 1) or "0.1", 5 or 7; None finds out what is spoken at the other end."""
 
 
 class Clients:
@@ -31,7 +35,7 @@ class Clients:
     def _say(self, text: str, *, is_beat: bool = False) -> None:
         raise NotImplementedError
 
-    def client(self, name: str, *, to: str, protocol: int | Sequence[int] | None = None, **options: Any) -> Client:
+    def client(self, name: str, *, to: str, protocol: Protocol = None, **options: Any) -> Client:
         """A Logux client that dials `to`, a `room:port` where `serve=` put a role for it, again after each loss.
 
         `serve={5_000: clients_door}` is the door of a real node. `protocol` is (0, 1), 5 or 7; None finds out what is spoken
@@ -39,9 +43,11 @@ class Clients:
         """
         if name in self.rooms or name in self.clients:
             raise ValueError(f"there is a {name} already: choose another name")
+        spoken = read_protocol(name, protocol)
+        self._check_address(f"client {name}", to)
         place = self.seed, self.loop, self._network
         said = self.checker.on_confirmed
-        client = Client(name, *place, to=to, protocol=protocol, on_confirmed=said, **options)
+        client = Client(name, *place, to=to, protocol=spoken, on_confirmed=said, **options)
         self.clients[name] = client
         self._wait_all([client.begin()], f"client {name} of {to}")
         if self._diary is not None:
@@ -50,9 +56,20 @@ class Clients:
 
     def move(self, client: Client | str, *, to: str) -> None:
         """Let a client dial another `room:port`, with the marks that it has: only a clients' door knows what they are worth."""
-        moved = self.clients[client if isinstance(client, str) else client.name]
+        name = name_of(client)
+        if name not in self.clients:
+            raise ValueError(f"move: there is no client {name}; the clients are {', '.join(self.clients) or 'none'}")
+        moved = self.clients[name]
+        self._check_address(f"move {name}", to)
         self._say(f"move {moved.name} to {to}")
         moved.move(to)
+
+    def _check_address(self, what: str, to: str) -> None:
+        room, _, port = to.partition(":")
+        if not port.isdigit():
+            raise ValueError(f"{what}: {to!r} is not an address: write room:port, the port one that the room serves")
+        if room not in self.rooms:
+            raise nobody(room, self.rooms)
 
     def _are_clients_settled(self) -> bool:
         """Whether each that can talk to its room is quiet and has what that room shows."""
@@ -71,3 +88,12 @@ class Clients:
     def _hang_up(self) -> None:
         for client in self.clients.values():
             client.end()
+
+
+def read_protocol(client: str, protocol: Protocol) -> int | tuple[int, int] | None:
+    """As a ClientSync takes it. Raises ValueError if it is none of them."""
+    if protocol is None or protocol in (5, 7):
+        return protocol
+    if protocol == "0.1" or (isinstance(protocol, Sequence) and list(protocol) == [0, 1]):
+        return (0, 1)
+    raise ValueError(f"client {client}: {protocol!r} is no protocol of Logux here: choose (0, 1), 5, 7 or None")

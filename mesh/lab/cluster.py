@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import sha256
+from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,17 +18,20 @@ from mesh.lab.checker import (
     duplicate_faults,
     durability_faults,
     leak_faults,
-    show_types,
+    show_held,
 )
 from mesh.lab.client import Client
 from mesh.lab.clients import Clients
 from mesh.lab.diary import Diary, Happening
 from mesh.lab.discovery import SimAir
 from mesh.lab.faults import Faults, Place
+from mesh.lab.meant import COUNT, SECONDS, check, name_of, names_in_groups, nobody
 from mesh.lab.medium import Media, StoreKind
 from mesh.lab.network import Dial, SimNetwork
-from mesh.lab.room import Room
-from mesh.lab.virtual_loop import VirtualLoop
+from mesh.lab.room import PORT, Room
+from mesh.lab.topology import Links, read_links
+from mesh.lab.trace import Trace
+from mesh.lab.virtual_loop import LabAlarm, VirtualLoop
 from mesh.outside import MakeRole
 from peers.later import Later
 
@@ -37,10 +41,6 @@ STEP_SECONDS = 60.0
 """Virtual seconds that starting or stopping a room may take."""
 SHOWN_ROOMS = 8
 """A beat counts the events of each room in a house of up to so many."""
-TRACE_LINES = 200_000
-"""Lines of the trace that are kept to be shown; the hash covers all of them."""
-
-Links = Iterable[tuple[str, str]] | Callable[[Sequence[str]], Iterable[tuple[str, str]]]
 
 
 class Violation(AssertionError):
@@ -59,16 +59,20 @@ class Cluster(Faults, Clients):
         seed: int = 0,
         *,
         on_line: Callable[[str], None] | None = None,
+        on_trace: Callable[[str], None] | None = None,
         traces: bool = True,
         has_diary: bool = False,
     ) -> None:
-        """`on_line` gets each beat as it is told; without `traces` the frames are left out of the trace.
+        """`on_line` gets each beat as it is told, `on_trace` each line of the trace; without `traces` it has no frames.
 
         With a diary there are `happenings`, from which the story can be drawn.
         """
         self.seed = seed
         self.loop = VirtualLoop(seed)
-        self.trace: list[str] = []
+        self._record = Trace(on_trace)
+        self._trace = self._record.write
+        self.trace = self._record.lines
+        """Its first TRACE_LINES, see `kept_trace`."""
         self.verbs: Counter[str] = Counter()
         """What was done how often, by the first word of its line in the trace."""
         self.rooms: dict[str, Room] = {}
@@ -76,11 +80,13 @@ class Cluster(Faults, Clients):
         self.checker = Checker(self.rooms)
         self._diary = Diary(self.checker, self.loop.time) if has_diary else None
         self._beat = ""
-        self._digest = sha256()
+        self._failed_when: str | None = None
         self._on_line = on_line
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=self._trace if traces else None)
         self._air = SimAir(self.loop, Random(f"{seed} air"), self._network)
         self._accord = Accord(self._network)
+        self._expected: dict[str, str] = {}
+        """Names of those who were spoken of before they came, and by which verb."""
         self._media = Media()
 
     def __enter__(self) -> Cluster:
@@ -99,7 +105,17 @@ class Cluster(Faults, Clients):
     @property
     def trace_hash(self) -> str:
         """SHA-256 of the whole trace, in hex."""
-        return self._digest.hexdigest()
+        return self._record.hash
+
+    @property
+    def kept_trace(self) -> tuple[str, ...]:
+        """The trace; of a very long one the beginning and the end."""
+        return self._record.kept()
+
+    @property
+    def moment(self) -> str:
+        """What identifies this moment of this run: seed, virtual time and beat; once it has failed, those of the failure."""
+        return self._failed_when or self._moment()
 
     @property
     def happenings(self) -> Sequence[Happening]:
@@ -120,19 +136,23 @@ class Cluster(Faults, Clients):
         self,
         *names: str,
         links: Links | None = None,
-        store: StoreKind = "memory",
+        store: StoreKind | None = None,
         serve: Mapping[int, MakeRole] | None = None,
         dial: Mapping[str, MakeRole] | None = None,
     ) -> tuple[Room, ...]:
         """Start new rooms, or stopped ones again; returns them in order.
 
         `links` are pairs of names that dial each other by address, or a shape that makes them (`line`, `ring`, `star`,
-        `full`, `two_lans`); None: everybody may find everybody. `store` is what the disks of new rooms are: in memory, or
-        `sqlite`, real files in a temporary folder. `serve` and `dial` are roles of your own, by the port that
+        `full`, `two_lans`); None: everybody may find everybody. `store` is what the disks of new rooms are: in `memory`, as
+        by default, or `sqlite`, real files in a temporary folder. `serve` and `dial` are roles of your own, by the port that
         they are served at and the `room:port` that they dial.
         """
-        made = links(names) if callable(links) else links
-        pairs = None if made is None else [tuple(pair) for pair in made]
+        pairs = read_links(names, links)
+        for port in serve or ():
+            check("start", "a port of `serve`", port, COUNT)
+            if port == PORT:
+                raise ValueError(f"start: port {PORT} of each room is its node's own: serve a role at another one")
+        self._expect([name for pair in pairs or () for name in pair], "start")
         rooms = [self._room(name, pairs, store) for name in names]
         for room in rooms:
             room.serve, room.dial = serve or room.serve, dial or room.dial
@@ -168,7 +188,8 @@ class Cluster(Faults, Clients):
 
     def partition(self, *groups: Sequence[Place]) -> None:
         """Build a wall between groups of rooms and clients, or names of those that come later; who is in none sees all."""
-        names = [[place if isinstance(place, str) else place.name for place in group] for group in groups]
+        names = names_in_groups(groups)
+        self._expect([name for group in names for name in group], "partition")
         self._network.partition(names)
         self._say(f"partition {' | '.join(' '.join(group) for group in names)}")
 
@@ -179,17 +200,22 @@ class Cluster(Faults, Clients):
 
     def run(self, seconds: float) -> None:
         """Let virtual time pass."""
+        check("run", "seconds", seconds, SECONDS)
         self.loop.run_for(seconds)
 
     def settle(self, sentence: str, *, limit_seconds: float = SETTLE_SECONDS) -> None:
         """Run until all who can talk have met and hold the same, and tell the beat. Raises Violation after `limit_seconds`."""
+        check("settle", "limit_seconds", limit_seconds, SECONDS)
         agreed = self.loop.run_until(self._is_settled, limit_seconds)
         if not agreed:
-            self._judge([f"{sentence}: no agreement within {limit_seconds:.0f} s: {self._what_each_saw()}"])
+            why = "; ".join([*self._strangers(), self._what_each_saw()])
+            self._judge([f"{sentence}: no agreement within {limit_seconds:.0f} s: {why}"])
         self._say(f"{sentence}  {self._counts()}", is_beat=True)
 
     def assert_converged(self, types: Sequence[str] | None = None) -> None:
         """All running rooms show the same events in the same order; `types`, if given, is that order. Raises Violation."""
+        if types is not None and (isinstance(types, str) or not isinstance(types, Sequence)):
+            raise ValueError(f"assert_converged takes a list of types, as in [{types!r}]")
         running = [room for room in self.rooms.values() if room.is_running]
         self.checker.ledger.note_cleaned(self.rooms.values())
         self._judge(convergence_faults(running, self.checker.ledger.cleaned))
@@ -203,7 +229,10 @@ class Cluster(Faults, Clients):
         return self._find(room).status()
 
     def end(self) -> None:
-        """Stop everything and let the checker judge. Raises Violation."""
+        """Stop everything and let the checker judge. Raises Violation, and ValueError if somebody was named who never came."""
+        for name, verb in self._expected.items():
+            if name not in self._names():
+                raise ValueError(f"{verb} was about {name}, who never came: {nobody(name, self._names())}")
         rooms = tuple(self.rooms.values())
         self.loop.run_until(self._is_settled, SETTLE_SECONDS)
         self._judge(self.checker.convergence_faults(self._groups([room for room in rooms if room.is_running])))
@@ -226,17 +255,20 @@ class Cluster(Faults, Clients):
             raise Violation(f"tasks were left behind: {', '.join(left)}")
 
     def _abandon(self) -> None:
-        """The story failed: free everything without another word."""
+        """The story failed: free everything without another word. What cannot be freed must not hide why it failed."""
+        self._failed_when = self._moment()
+        steps: list[Callable[[], object]] = [self._hang_up]
+        for room in self.rooms.values():
+            steps += [room.crash] if room.is_running else []
+            steps.append(partial(abandon_actors, room.runtime))
+        steps += [self.loop.finish, self.loop.close]
         try:
-            self._hang_up()
-            for room in self.rooms.values():
-                if room.is_running:
-                    room.crash()
-                abandon_actors(room.runtime)
-            self.loop.finish()
-            self.loop.close()
+            for step in steps if not self.loop.is_closed() else []:
+                with suppress(Exception, LabAlarm):
+                    step()
         finally:
-            self._close_disks()
+            with suppress(Exception):
+                self._close_disks()
 
     def _close_disks(self) -> None:
         try:
@@ -248,8 +280,11 @@ class Cluster(Faults, Clients):
     def _judge(self, faults: list[str]) -> None:
         faults = [*self.checker.found(), *faults]
         if faults:
-            after = f"after the beat {self._beat!r}" if self._beat else "before the first beat"
-            raise Violation(f"{'; '.join(faults)} (seed {self.seed}, at {self.seconds:.3f} s, {after})")
+            raise Violation(f"{'; '.join(faults)} ({self._moment()})")
+
+    def _moment(self) -> str:
+        after = f"after the beat {self._beat!r}" if self._beat else "before the first beat"
+        return f"seed {self.seed}, at {self.seconds:.3f} s, {after}"
 
     def _is_settled(self) -> bool:
         running = [room for room in self.rooms.values() if room.is_running]
@@ -262,14 +297,32 @@ class Cluster(Faults, Clients):
     def _groups(self, running: list[Room]) -> list[list[Room]]:
         return self._accord.groups(running)
 
-    def _room(self, name: str, pairs: list[tuple[str, ...]] | None, store: str) -> Room:
+    def _strangers(self) -> list[str]:
+        """A sentence for each who did not meet whom it should."""
+        running = [room for room in self.rooms.values() if room.is_running]
+        rooms = [f"{one} has not met {', '.join(map(str, others))}" for one, others in self._accord.unmet(running)]
+        clients = [
+            f"{client} is not synchronized with {room}"
+            for client, room in self._talking_clients()
+            if not client.is_quiet
+        ]
+        return rooms + clients
+
+    def _expect(self, names: Iterable[str], verb: str) -> None:
+        for name in names:
+            self._expected.setdefault(name, verb)
+
+    def _names(self) -> list[str]:
+        return [*self.rooms, *self.clients]
+
+    def _room(self, name: str, pairs: list[tuple[str, str]] | None, store: StoreKind | None) -> Room:
         room = self.rooms.get(name)
+        links = None if pairs is None else tuple(b if a == name else a for a, b in pairs if name in (a, b))
+        if name in self.clients:
+            raise ValueError(f"there is a client {name} already: choose another name")
         if room is None:
-            links = None
-            if pairs is not None:
-                links = tuple(b if a == name else a for a, b in pairs if name in (a, b))
             edges = self.loop, self._network, self._air
-            medium = self._media.find(store)
+            medium = self._media.find(store or "memory")
             room = Room(name, self.seed, *edges, links=links, medium=medium, on_notice=self._on_notice)
             room.witness = self._diary or self.checker
             self.rooms[name] = room
@@ -277,16 +330,23 @@ class Cluster(Faults, Clients):
                 self._diary.on_room(room)
         elif room.is_running:
             raise ValueError(f"{name} runs already")
+        elif store is not None and self._media.find(store) is not room.medium:
+            raise ValueError(f"{name} has a disk already, of another kind than {store}: choose another name")
+        elif links is not None:
+            room.links = links
+            self._accord.forget()
         return room
 
     def _find(self, room: Room | str) -> Room:
-        name = room if isinstance(room, str) else room.name
+        name = name_of(room)
+        if name in self.clients:
+            raise ValueError(f"{name} is a client, and this is for rooms: crash, restart and move take clients")
         if name not in self.rooms:
-            raise ValueError(f"there is no room {name}: start it first")
+            raise nobody(name, self._names())
         return self.rooms[name]
 
     def _find_holder(self, place: Place) -> Room | Client:
-        name = place if isinstance(place, str) else place.name
+        name = name_of(place)
         return self.clients[name] if name in self.clients else self._find(name)
 
     def _wait_all(self, laters: Sequence[Later[Any]], what: str) -> None:
@@ -311,7 +371,7 @@ class Cluster(Faults, Clients):
     def what_each_saw(self) -> list[str]:
         """A sentence for every room and client: the types of what it holds, in order."""
         holders = self._holders()
-        return [f"{holder.name} saw {show_types(holder.types)}" for holder in holders]
+        return [f"{holder.name} saw {show_held(holder)}" for holder in holders]
 
     def _what_each_saw(self) -> str:
         return "; ".join(self.what_each_saw())
@@ -334,8 +394,3 @@ class Cluster(Faults, Clients):
         elif self._diary is not None:
             self._diary.note_verb(text)
         self.checker.look()
-
-    def _trace(self, line: str) -> None:
-        self._digest.update(line.encode() + b"\n")
-        if len(self.trace) < TRACE_LINES:
-            self.trace.append(line)

@@ -29,7 +29,7 @@ class Happening:
     kind: str
     """`write`: an event is on its first disk; `arrival`: on another one, or on the first again after that was lost;
     `beat`; `converged`: all that run were found to be alike; `end`: the checker has nothing to complain about;
-    otherwise the first word of what was done: `partition`, `heal`, `crash` and so on."""
+    `now`: nothing, only time has passed; otherwise the first word of what was done: `partition`, `heal` and so on."""
     places: tuple[str, ...] = ()
     """Rooms and clients that it happened to."""
     text: str = ""
@@ -43,13 +43,20 @@ class Diary:
 
     def __init__(self, checker: Witness, now: Callable[[], float]) -> None:
         """`now` is the virtual time in seconds."""
-        self.happenings: list[Happening] = []
+        self._happenings: list[Happening] = []
         self._checker = checker
         self._now = now
         self._holders: dict[str, Room | Client] = {}
         self._seen: dict[str, int] = {}
         """Up to which `added` each disk was looked at."""
         self._numbers: dict[Created, int] = {}
+
+    @property
+    def happenings(self) -> list[Happening]:
+        """What happened so far, in order. It goes on until now, however long ago the last thing happened."""
+        now = self._now()
+        is_quiet = bool(self._happenings) and now > self._happenings[-1].seconds
+        return [*self._happenings, *([Happening(now, "now")] if is_quiet else [])]
 
     def note(self, kind: str, places: Sequence[str] = (), text: str = "") -> None:
         """Write one happening down, as of now, after what is on the disks by now."""
@@ -59,7 +66,7 @@ class Diary:
 
     def note_verb(self, text: str) -> None:
         """Something was done, as the trace says it."""
-        first, *others = text.replace(",", " ").split()
+        first, *others = [word.rstrip(":") for word in text.replace(",", " ").split()]
         places = others[:1] if first == "client" else [word for word in others if word in self._holders]
         self.note(first, places, text)
 
@@ -98,5 +105,5 @@ class Diary:
             pass  # its room is about to stop: what was committed last is found at the next look
 
     def _write(self, happening: Happening) -> None:
-        if len(self.happenings) < KEPT_HAPPENINGS:
-            self.happenings.append(happening)
+        if len(self._happenings) < KEPT_HAPPENINGS:
+            self._happenings.append(happening)

@@ -1,19 +1,20 @@
-"""The lanes of a picture: what each room lived through, what it wrote, where that arrived, and the walls between."""
+"""The lanes of a picture: what each room lived through, what it wrote, and where that arrived."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
 from mesh.lab.diary import Happening
-from mesh.lab.row_labels import text_width
+from mesh.lab.row_labels import LaneTexts, text_width
 from mesh.lab.time_axis import show_duration
+from mesh.lab.walls import Walls, groups
 
 COLOURS = ("#2f6fb7", "#d1672a", "#7d4fa8", "#0f8b8d", "#c03a74", "#a37b00", "#5465c4", "#8a5a44", "#4c7a34", "#6d6875")
 """For the rooms, in turn."""
-WALL, INK, GOOD, PAPER, AMBER = "#565d6b", "#22262e", "#2d8a4e", "#fbfaf7", "#b7791f"
+INK, GOOD, PAPER, AMBER = "#22262e", "#2d8a4e", "#fbfaf7", "#b7791f"
 ROOMY, NARROW = 8, 16
 """Up to so many lanes are high, or of middle height; more are low."""
 NAME_LETTERS = 14
@@ -22,8 +23,12 @@ SHOWN_TYPES = 60
 TYPE_LETTERS = 24
 MIN_OPACITY = 0.22
 """Of the lines from writes to arrivals, however many there are."""
-MAX_SHIFT = 16.0
-"""So far to the right of its place a text may stand under a lane, if another one is there."""
+BEYOND = 14.0
+"""So far right of the lanes a text may reach."""
+TOLD_ROW = 11.0
+"""Height of a row of texts under a lane."""
+LOW_HEIGHT, MIDDLE_HEIGHT = 20.0, 40.0
+"""Under lanes up to these there is space for no text, and for one row."""
 TICK_PIXELS = 16
 """Ticks nearer to each other than this are one."""
 LIFE = {
@@ -54,21 +59,12 @@ TOLD = {
     "thaw": "thawed",
 }
 """What is written at a lane when this is done to its room; see also _told."""
+LIED_TO = {"forge": "forged sighting", "repeat": "old sighting"}
+"""What is written at the lane of the room that was told it, which is the last word."""
 
 
 def colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
-
-
-@dataclass(slots=True)
-class _Wall:
-    """A shaded stretch: a partition between groups, or one closed way."""
-
-    left: float
-    right: float
-    groups: list[list[str]]
-    is_way: bool
-    text: str
 
 
 @dataclass(slots=True)
@@ -79,7 +75,7 @@ class _Lane:
     """From where on it is on, off or frozen."""
     full: list[float] = field(default_factory=list)
     """Where its disk became full, and free again."""
-    told: list[tuple[float, str]] = field(default_factory=list)
+    told: list[tuple[float, float, str]] = field(default_factory=list)
     texts: list[tuple[float, float]] = field(default_factory=list)
     """From where to where texts stand above it."""
 
@@ -103,37 +99,26 @@ class Lanes:
         }
         for happening, x in self.pairs:
             self._live(happening, x)
+        self.walls = Walls(self.pairs, {name: lane.y for name, lane in self._lanes.items()}, self.height, right)
 
     def draw(self) -> list[str]:
         """The lanes themselves, and on them the events."""
         return [
             *self._draw_lives(),
+            *self.walls.draw_signs(),
             *self._draw_ways(),
             *self._draw_dots(),
             *self._draw_told(),
             *self._draw_ticks(),
         ]
 
-    def draw_walls(self) -> list[str]:
-        """What stands behind the lanes."""
-        parts = [
-            '<defs><pattern id="wall" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-            f'<rect width="7" height="7" fill="{WALL}" fill-opacity=".1"/>'
-            f'<path d="M0 0V7" stroke="{WALL}" stroke-width="2" stroke-opacity=".22"/></pattern></defs>'
-        ]
-        for wall in self._walls():
-            parts += self._draw_way(wall) if wall.is_way else self._draw_wall(wall)
-        for happening, x in self.pairs:
-            if happening.kind == "reset" and len(happening.places) == 2:
-                y = sum(self._lanes[name].y for name in happening.places) / 2
-                parts.append(
-                    f'<path class="reset" d="M{x + 3:.1f} {y - 9:.1f}l-6 10h6l-6 10" fill="none" stroke="{INK}" '
-                    f'stroke-width="1.5"><title>{escape(happening.text)}</title></path>'
-                )
-        return parts
-
     def _live(self, happening: Happening, x: float) -> None:
         kind = happening.kind
+        if kind in LIED_TO:
+            told_to = happening.text.split()[-1]
+            if told_to in self._lanes:
+                self._lanes[told_to].told.append((x, happening.seconds, LIED_TO[kind]))
+            return
         for name in happening.places:
             lane = self._lanes[name]
             if kind in LIFE:
@@ -142,88 +127,13 @@ class Lanes:
                 lane.full.append(x)
             text = "start" if kind == "start" and len(lane.lives) > 1 else _told(happening)
             if text:
-                lane.told.append((x, text))
-
-    # Walls
-
-    def _walls(self) -> Iterator[_Wall]:
-        """Every stretch in which somebody could not talk to somebody."""
-        wall: _Wall | None = None
-        ways: dict[str, _Wall] = {}
-        for happening, x in self.pairs:
-            kind = happening.kind
-            if kind in {"partition", "heal"} and wall is not None:
-                wall.right = x
-                yield wall
-                wall = None
-            if kind == "partition":
-                wall = _Wall(x, self.right, _groups(happening.text), False, happening.text)
-            elif kind in {"cut", "hold"}:
-                source, _, target = happening.text.removeprefix(f"{kind} ").partition(" > ")
-                ways.setdefault(happening.text, _Wall(x, self.right, [[source], [target]], True, happening.text))
-            elif kind == "flaky":
-                words = happening.text.split()
-                end = happening.seconds + float(words[5])
-                right = next((other for later, other in self.pairs if later.seconds >= end), self.right)
-                yield _Wall(x, right, [[words[1]], [words[3]]], True, happening.text)
-            elif kind in {"heal", "release"}:
-                ended = "cut" if kind == "heal" else happening.text.replace("release", "hold", 1)
-                for text in [text for text in ways if text.startswith(ended)]:
-                    way = ways.pop(text)
-                    way.right = x
-                    yield way
-        yield from [wall] if wall is not None else []
-        yield from ways.values()
-
-    def _draw_wall(self, wall: _Wall) -> list[str]:
-        side = {name: number for number, group in enumerate(wall.groups) for name in group}
-        ys = [self._lanes[name].y for name in side if name in self._lanes]
-        if not ys:
-            return []
-        width, half = wall.right - wall.left, self.height / 2 - 3
-        top, bottom = min(ys) - half, max(ys) + half
-        parts = [
-            f'<rect class="wall" x="{wall.left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{bottom - top:.1f}" '
-            f'rx="3" fill="url(#wall)"><title>{escape(wall.text)}</title></rect>'
-        ]
-        for one, other in pairwise(name for name in self.names if name in side):
-            if side[one] != side[other]:
-                y = (self._lanes[one].y + self._lanes[other].y) / 2
-                thick = 5 if self.height > 20 else 1.5
-                parts.append(
-                    f'<path d="M{wall.left:.1f} {y:.1f}H{wall.right:.1f}" stroke="{WALL}" stroke-width="{thick}"/>'
-                )
-        return parts
-
-    def _draw_way(self, wall: _Wall) -> list[str]:
-        """One way from one room to another that is closed, or late: an arrow that does not get there."""
-        (source,), (target,) = wall.groups
-        if source not in self._lanes or target not in self._lanes:
-            return []
-        start, end = self._lanes[source].y, self._lanes[target].y
-        down = 1 if end > start else -1
-        x = wall.left + min(14.0, (wall.right - wall.left) / 2)
-        middle = (start + end) / 2
-        shade = AMBER if wall.text.startswith("hold") else WALL
-        half = self.height / 2
-        strips = [
-            f'<rect class="wall" x="{wall.left:.1f}" y="{y:.1f}" width="{wall.right - wall.left:.1f}" '
-            f'height="{half:.1f}" fill="url(#wall)"><title>{escape(wall.text)}</title></rect>'
-            for y in (min(start, end), max(start, end) - half)
-        ]
-        if wall.text.startswith("flaky"):
-            return strips
-        return [
-            *strips,
-            f'<path d="M{x:.1f} {start:.1f}V{middle - down * 8:.1f}m-4 {-5 * down}l4 {5 * down}l4 {-5 * down}'
-            f'M{x - 6:.1f} {middle:.1f}h12" fill="none" stroke="{shade}" stroke-width="2"/>',
-        ]
+                lane.told.append((x, happening.seconds, text))
 
     # Lanes
 
     def _draw_lives(self) -> list[str]:
         parts = []
-        size = 13 if self.height > 20 else 10
+        size = 13 if self.height > LOW_HEIGHT else 10
         for name, lane in self._lanes.items():
             shown = name if len(name) <= NAME_LETTERS else f"{name[: NAME_LETTERS - 1]}…"
             parts.append(
@@ -235,7 +145,7 @@ class Lanes:
                     f'<rect x="{start:.1f}" y="{lane.y - 5:.1f}" width="{end - start:.1f}" height="10" rx="2" '
                     f'fill="{AMBER}" opacity=".25"/>'
                 )
-            width = 3 if self.height > 20 else 1.5
+            width = 3 if self.height > LOW_HEIGHT else 1.5
             for (x, life), (end, _) in pairwise([*lane.lives, (self.right, "")]):
                 if end > x:
                     parts.append(
@@ -247,25 +157,27 @@ class Lanes:
     def _draw_told(self) -> list[str]:
         """What was done to a room stands under its lane, as far as there is space."""
         parts = []
+        rows = 2 if self.height > MIDDLE_HEIGHT else 1 if self.height > LOW_HEIGHT else 0
         for lane in self._lanes.values():
-            taken = self.left
-            groups: dict[float, list[str]] = {}
-            for x, text in lane.told:
-                groups.setdefault(round(x, 1), []).append(text)
-            for x, texts in groups.items():
-                if "stop" in texts:
+            together: dict[float, list[str]] = {}
+            seconds: dict[float, float] = {}
+            for x, second, text in lane.told:
+                together.setdefault(round(x, 1), []).append(text)
+                seconds[round(x, 1)] = second
+            below = LaneTexts(self.left, self.right + BEYOND, rows)
+            for x, told in together.items():
+                if "stop" in told:
                     parts.append(f'<path d="M{x:.1f} {lane.y - 5:.1f}v10" stroke="{lane.colour}" stroke-width="2.5"/>')
-                if "crash" in texts:
+                if "crash" in told:
                     parts.append(
                         f'<path d="M{x - 4:.1f} {lane.y - 4:.1f}l8 8m0 -8l-8 8" stroke="{INK}" stroke-width="2"/>'
                     )
-                text = ", ".join(texts)
-                start = max(x, taken)
-                if self.height > 20 and start - x <= MAX_SHIFT:
-                    is_left = start + text_width(text, 11) > self.right
-                    place = f'x="{x if is_left else start:.1f}" text-anchor="{"end" if is_left else "start"}"'
-                    parts.append(f'<text class="small halo" {place} y="{lane.y + 17:.1f}">{escape(text)}</text>')
-                    taken = start + text_width(text, 11) + 8
+                below.add(x, seconds[x], ", ".join(told))
+            parts += [
+                f'<text class="small halo told" x="{placed.start:.1f}" y="{lane.y + 17 + TOLD_ROW * placed.row:.1f}">'
+                f"{escape(placed.text)}</text>"
+                for placed in below.texts
+            ]
         return parts
 
     # Events
@@ -298,8 +210,10 @@ class Lanes:
         """A dot for each event in each room; those that touch the one before have no rim."""
         shades: dict[int, str] = {}
         arrivals, writes, types = [], [], []
-        large, small = (5.0, 3.0) if self.height > 20 else (2.8, 1.6)
-        shown_types = self.height > 20 and sum(happening.kind == "write" for happening, _ in self.pairs) <= SHOWN_TYPES
+        large, small = (5.0, 3.0) if self.height > LOW_HEIGHT else (2.8, 1.6)
+        shown_types = (
+            self.height > LOW_HEIGHT and sum(happening.kind == "write" for happening, _ in self.pairs) <= SHOWN_TYPES
+        )
         last: dict[tuple[str, str], float] = {}
         for happening, x in self.pairs:
             if happening.kind not in {"write", "arrival"}:
@@ -321,7 +235,7 @@ class Lanes:
             )
             if shown_types:
                 types += self._draw_type(lane, x, happening.text)
-        width = 1.5 if self.height > 20 else 0.7
+        width = 1.5 if self.height > LOW_HEIGHT else 0.7
         return [f'<g fill="{PAPER}" stroke-width="{width}">', *arrivals, "</g>", *writes, *types]
 
     def _draw_type(self, lane: _Lane, x: float, text: str) -> list[str]:
@@ -338,7 +252,7 @@ class Lanes:
     def _draw_ticks(self) -> list[str]:
         """A tick on every lane whose room was found to hold the same as all others."""
         parts = []
-        size = 1.0 if self.height > 20 else 0.6
+        size = 1.0 if self.height > LOW_HEIGHT else 0.6
         ticks: dict[float, dict[str, None]] = {}
         for happening, x in self.pairs:
             if happening.kind in {"converged", "end"}:
@@ -365,6 +279,11 @@ def _told(happening: Happening) -> str:
     if kind == "skew":
         ms = int(text.split()[-2])
         return f"clock {'+' if ms >= 0 else '-'}{show_duration(abs(ms) / 1000)}"
+    if kind == "failing":
+        commits = int(text.split()[-1])
+        return "1 commit fails" if commits == 1 else f"{commits} commits fail"
+    if kind == "move":
+        return f"moves to {text.split()[-1]}"
     return TOLD.get(kind, "")
 
 
@@ -372,11 +291,6 @@ def _names(happenings: Sequence[Happening]) -> list[str]:
     """In the order in which they came, but the groups of the first partition one after the other."""
     names = dict.fromkeys(name for happening in happenings for name in happening.places)
     walls = (happening.text for happening in happenings if happening.kind == "partition")
-    groups = _groups(next(walls, ""))
-    side = {name: number for number, group in enumerate(groups) for name in group}
-    return sorted(names, key=lambda name: side.get(name, len(groups)))
-
-
-def _groups(partition: str) -> list[list[str]]:
-    """The sides of a wall, as the trace names them."""
-    return [group.split() for group in partition.removeprefix("partition ").split(" | ")]
+    sides = groups(next(walls, ""))
+    side = {name: number for number, group in enumerate(sides) for name in group}
+    return sorted(names, key=lambda name: side.get(name, len(sides)))

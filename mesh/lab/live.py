@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mesh.errors import MeshError
 from mesh.lab.checker import show_types
-from mesh.lab.cluster import TRACE_LINES, Links, Violation
+from mesh.lab.cluster import Violation
 from mesh.lab.link import Link
 from mesh.lab.live_disk import DISK_BYTES
 from mesh.lab.live_faults import LiveFaults, Named
 from mesh.lab.live_judge import Logs, group_faults, log_faults, shown, types_of
 from mesh.lab.live_room import PORT, REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
+from mesh.lab.meant import name_of, nobody
 from mesh.lab.netns import NetLab
-from mesh.lab.topology import groups_of
+from mesh.lab.topology import Links, groups_of, read_links
+from mesh.lab.trace import TRACE_LINES
 
 UP_SECONDS = 30.0
 """How long nodes that start may take until they say that they are up."""
@@ -125,8 +127,7 @@ class LiveHouse(LiveFaults):
         """
         if any(role is not None for role in roles.values()):
             raise NotLive("runs roles of its own")
-        made = links(names) if callable(links) else links
-        pairs = None if made is None else [tuple(pair) for pair in made]
+        pairs = read_links(names, links)
         for name in names:
             room = self._room(name)
             if room.is_running:
@@ -180,7 +181,14 @@ class LiveHouse(LiveFaults):
         return self._find(room).status()
 
     def end(self) -> None:
-        """Judge what the logs show, those of rooms that are off too, and stop all. Raises Violation, MeshError."""
+        """Judge what the logs show, those of rooms that are off too, and stop all.
+
+        Raises Violation, MeshError, and ValueError if a room was named that never came.
+        """
+        came = [room.name for room in self.rooms.values() if room.has_begun]
+        for name in self.rooms:
+            if name not in came:
+                raise ValueError(f"{name} was named and never came: {nobody(name, came)}")
         self._wait(self._is_settled_now, SETTLE_SECONDS, pause_seconds=LOOK_SECONDS)
         running = self._running()
         faults = []
@@ -243,9 +251,9 @@ class LiveHouse(LiveFaults):
         return self.rooms[name]
 
     def _find(self, room: Named) -> LiveRoom:
-        name = room if isinstance(room, str) else room.name
+        name = name_of(room)
         if name not in self.rooms:
-            raise ValueError(f"there is no room {name}: start it first")
+            raise nobody(name, self.rooms)
         return self.rooms[name]
 
     def _running(self) -> list[LiveRoom]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
@@ -13,7 +14,9 @@ from mesh.lab.link import Link
 from mesh.lab.link_way import Quality
 from mesh.lab.live_disk import back_up, fill, free, put_back, read_log
 from mesh.lab.live_room import LiveRoom, NotLive
+from mesh.lab.meant import RATE, SECONDS, SHARE, SPAN, check, name_of, names_in_groups, names_of_two, nothing_held
 from mesh.lab.netns import Host
+from mesh.lab.topology import may_be_linked
 from mesh.lab.wire import LATENCY_MS
 
 Named = LiveRoom | str
@@ -60,15 +63,16 @@ class LiveFaults:
 
     def partition(self, *groups: Sequence[Named]) -> None:
         """No frame passes between groups of rooms, or names of those that come later; who is in none sees all."""
-        self._walls = [[_name(place) for place in group] for group in groups]
+        self._walls = names_in_groups(groups)
         self._set_ways()
         self._say(f"partition {' | '.join(' '.join(group) for group in self._walls)}")
 
     def cut(self, one: Named, other: Named) -> None:
         """No frame that `one` sends reaches `other`, until `heal`; the way back stays open."""
-        self._cuts[_name(one), _name(other)] = None
+        source, target = names_of_two("cut", one, other)
+        self._cuts[source, target] = None
         self._set_ways()
-        self._say(f"cut {_name(one)} > {_name(other)}")
+        self._say(f"cut {source} > {target}")
 
     def heal(self) -> None:
         """Tear down all walls and cuts."""
@@ -79,15 +83,19 @@ class LiveFaults:
 
     def hold(self, one: Named, other: Named) -> None:
         """What `one` sends to `other` is late, until `release`."""
-        self._holds[_name(one), _name(other)] = None
+        source, target = names_of_two("hold", one, other)
+        self._holds[source, target] = None
         self._set_ways()
-        self._say(f"hold {_name(one)} > {_name(other)}")
+        self._say(f"hold {source} > {target}")
 
     def release(self, one: Named, other: Named) -> None:
-        """Let go what a `hold` held."""
-        self._holds.pop((_name(one), _name(other)), None)
+        """Let go what a `hold` held. Raises ValueError if nothing was."""
+        source, target = names_of_two("release", one, other)
+        if (source, target) not in self._holds:
+            raise nothing_held(source, target)
+        del self._holds[source, target]
         self._set_ways()
-        self._say(f"release {_name(one)} > {_name(other)}")
+        self._say(f"release {source} > {target}")
 
     def slow(
         self,
@@ -99,43 +107,61 @@ class LiveFaults:
         loss: float = 0.0,
     ) -> None:
         """Make both ways between two rooms as bad as this, `loss` of frames; without options they are good again."""
+        check("slow", "latency_ms", latency_ms, SPAN)
+        check("slow", "bytes_per_second", bytes_per_second, RATE)
+        check("slow", "loss", loss, SHARE)
         is_bad = latency_ms != LATENCY_MS or bytes_per_second is not None or loss > 0
-        for pair in _both_ways(one, other):
-            self._qualities.pop(pair, None)
-            if is_bad:
-                self._qualities[pair] = Quality(latency_ms, bytes_per_second, loss)
+        names = names_of_two("slow", one, other)
+        quality = Quality(latency_ms, bytes_per_second, loss) if is_bad else Quality()
+        for pair in (names, names[::-1]):
+            self._set_quality(pair, quality)
         self._set_ways()
-        self._say(f"slow {_name(one)} - {_name(other)}")
+        self._say(f"slow {names[0]} - {names[1]}")
 
     def reset(self, one: Named, other: Named) -> None:
         """Break the connections between two rooms; both ends learn of it at once."""
-        for source, target in _both_ways(one, other):
-            _break_connections(self._room(source).host, self._room(target).host)
-        self._say(f"reset {_name(one)} - {_name(other)}")
+        names = names_of_two("reset", self._find(one), self._find(other))
+        for source, target in (names, names[::-1]):
+            _break_connections(self.rooms[source].host, self.rooms[target].host)
+        self._say(f"reset {names[0]} - {names[1]}")
 
     def flaky(self, one: Named, other: Named, *, seconds: float, loss: float = 0.1) -> None:
         """For a while lose a share of what two rooms send each other, and break their connections now and then."""
-        random = Random(f"{self._seed} flaky {_name(one)} {_name(other)}")
+        check("flaky", "seconds", seconds, SECONDS)
+        check("flaky", "loss", loss, SHARE)
+        names = names_of_two("flaky", self._find(one), self._find(other))
+        shown = " - ".join(names)
+        random = Random(f"{self._seed} flaky {' '.join(names)}")
         end = self.seconds + seconds
-        self._say(f"flaky {_name(one)} - {_name(other)} for {seconds:g} s")
-        self.slow(one, other, loss=loss)
+        before = {pair: self._qualities.get(pair, Quality()) for pair in (names, names[::-1])}
+
+        def set_ways(loss: float | None) -> None:
+            for pair, quality in before.items():
+                self._set_quality(pair, quality if loss is None else replace(quality, loss=loss))
+            self._set_ways()
+            self._say(f"slow {shown}")
+
+        self._say(f"flaky {shown} for {seconds:g} s")
+        set_ways(loss)
         at = self.seconds + random.expovariate(1 / RESET_SECONDS)
         while at < end:
-            self._do_at(at, lambda: self.reset(one, other))
+            self._do_at(at, lambda: self.reset(*names))
             at += random.expovariate(1 / RESET_SECONDS)
-        self._do_at(end, lambda: self.slow(one, other))
+        self._do_at(end, lambda: set_ways(None))
 
     # Processes
 
     def freeze(self, room: Named) -> None:
         """Stop a process without a word, as a closed laptop does: it hears, does and says nothing until `thaw`."""
-        self._find(room).freeze()
-        self._say(f"freeze {_name(room)}")
+        found = self._find(room)
+        found.freeze()
+        self._say(f"freeze {found.name}")
 
     def thaw(self, room: Named) -> None:
         """Let it go on; all its timers that were due meanwhile fire now."""
-        self._find(room).thaw()
-        self._say(f"thaw {_name(room)}")
+        found = self._find(room)
+        found.thaw()
+        self._say(f"thaw {found.name}")
 
     # Disks
 
@@ -178,11 +204,16 @@ class LiveFaults:
     # Inside
 
     def _can_talk(self, one: LiveRoom, other: LiveRoom) -> bool:
-        if one.links is not None and other.links is not None and other.name not in one.links:
+        if not may_be_linked(one, other):
             return False
         if one.is_frozen or other.is_frozen:
             return False
         return set(_both_ways(one, other)).isdisjoint([*self._closed_ways(), *self._holds])
+
+    def _set_quality(self, pair: tuple[str, str], quality: Quality) -> None:
+        self._qualities.pop(pair, None)
+        if quality != Quality():  # only what is bad is carried in user space
+            self._qualities[pair] = quality
 
     def _closed_ways(self) -> list[tuple[str, str]]:
         """Who cannot send to whom."""
@@ -216,12 +247,8 @@ class LiveFaults:
             action()
 
 
-def _name(place: Named) -> str:
-    return place if isinstance(place, str) else place.name
-
-
 def _both_ways(one: Named, other: Named) -> list[tuple[str, str]]:
-    return [(_name(one), _name(other)), (_name(other), _name(one))]
+    return [(name_of(one), name_of(other)), (name_of(other), name_of(one))]
 
 
 def _break_connections(host: Host, other: Host) -> None:

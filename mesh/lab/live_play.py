@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from traceback import format_exception
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -15,6 +14,7 @@ from mesh.errors import MeshError
 from mesh.lab.live import LiveHouse, names_in, why_not_live
 from mesh.lab.live_room import NotLive
 from mesh.lab.netns import NetLabError, find_flags
+from mesh.lab.telling import is_mistake, lines_about
 from mesh.output import complain
 
 if TYPE_CHECKING:
@@ -25,12 +25,21 @@ SHOWN_LINES = 30
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
+class _Ended(SystemExit):
+    """Somebody ends this process, and not the story."""
+
+
 def play_live(
-    story: Callable[[Cluster], None], explain: Callable[[BaseException], str], *, is_traced: bool = False
+    story: Callable[[Cluster], None],
+    explain: Callable[[BaseException], str],
+    *,
+    is_traced: bool = False,
+    replay: str = "",
 ) -> int:
     """Play it once, and print beats, or with `is_traced` all that is done; the exit code.
 
-    `explain` makes a sentence of what a story raised. Whatever goes wrong is printed, never raised.
+    `explain` makes a sentence of what a story raised, and `replay` is how it is called again, if that is known. Whatever goes
+    wrong is printed, never raised.
     """
     name = story.__name__
     reason = why_not_live(story)
@@ -53,19 +62,24 @@ def play_live(
                 story(cast("Cluster", house))
     except NotLive as error:
         return _refuse(name, f"this story cannot be played live: it {error}")
-    except Exception as error:  # noqa: BLE001 - whatever a story makes the product raise is a finding
+    except _Ended:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a story makes the product raise is a finding
         _show_failure(name, error, explain(error), house)
+        if replay:
+            print(f"replay: {replay} --live", file=sys.stderr)
         return 1
     return 0
 
 
-def _show_failure(name: str, error: Exception, sentence: str, house: LiveHouse | None) -> None:
-    if house is not None:
+def _show_failure(name: str, error: BaseException, sentence: str, house: LiveHouse | None) -> None:
+    is_ours = not is_mistake(error)
+    if house is not None and is_ours:
         print(*house.trace[-SHOWN_LINES:], sep="\n", file=sys.stderr)
-    if not isinstance(error, (AssertionError, MeshError, NetLabError)):
-        print("".join(format_exception(error)), file=sys.stderr)
+    if not isinstance(error, (MeshError, NetLabError)):
+        print("".join(f"{line}\n" for line in lines_about(error)), end="", file=sys.stderr)
     complain(f"{name} failed live: {sentence}")
-    for line in house.saw if house is not None else []:
+    for line in house.saw if house is not None and is_ours else []:
         complain(f"  {line}")
 
 
@@ -83,7 +97,7 @@ def _ended_by_signals() -> Iterator[None]:
     """What would end this process at once lets it tidy up first, as Ctrl-C does."""
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+        raise _Ended(128 + number)
 
     before = {number: signal.signal(number, end) for number in ENDING_SIGNALS}
     try:

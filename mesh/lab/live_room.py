@@ -94,6 +94,11 @@ class LiveRoom:
         return self.process is not None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it was ever started."""
+        return self._lives > 0
+
+    @property
     def has_home(self) -> bool:
         """Whether there is anything on its disk."""
         return self.home.exists() and any(self.home.iterdir())

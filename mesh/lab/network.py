@@ -139,7 +139,11 @@ class SimNetwork:
         loss: float = 0.0,
     ) -> None:
         """Set how good one way is, for what is sent from now on; the defaults make it good again."""
-        self._qualities[source, target] = Quality(latency_ms, bytes_per_second, loss)
+        self.set_quality(source, target, Quality(latency_ms, bytes_per_second, loss))
+
+    def set_quality(self, source: str, target: str, quality: Quality) -> None:
+        """The same, all in one."""
+        self._qualities[source, target] = quality
 
     def reset(self, one: str, another: str) -> None:
         """Break the open connections between two rooms: both ends learn of it at once."""
@@ -164,6 +168,10 @@ class SimNetwork:
     def is_whole(self) -> bool:
         """Whether no wall, cut, hold or frozen room is in the way of anybody."""
         return not (self._groups or self._cuts or self._holds or self._frozen)
+
+    def is_held(self, source: str, target: str) -> bool:
+        """Whether a `release` has something to let go."""
+        return (source, target) in self._holds
 
     def holds(self, source: str, target: str) -> bool:
         """Whether what is sent now is late."""

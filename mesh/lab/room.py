@@ -21,6 +21,7 @@ from mesh.config import DEFAULT_MESH, Settings
 from mesh.discovery.discovery import Discovery
 from mesh.discovery.fixed import FixedDiscovery
 from mesh.edges import Edges
+from mesh.lab.added import ANSWER_SECONDS, Added
 from mesh.lab.clock import RoomClock
 from mesh.lab.discovery import SimAir
 from mesh.lab.disk import SimDisk
@@ -40,8 +41,6 @@ from peers.peer_sync import PeerSync
 
 PORT = 4_000
 """Every room listens here."""
-ANSWER_SECONDS = 60.0
-"""Virtual time within which a node must answer what it is asked."""
 
 
 class Witness(Protocol):
@@ -306,7 +305,9 @@ class Room:
         result.then(self._on_added)
         if self.witness is not None:
             self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)
-        return result
+        added = Added(self._loop, self.name)
+        result.then(added.follow)
+        return added
 
     def note(self, notice: Notice) -> None:
         """Keep account of who is met."""
@@ -347,7 +348,9 @@ class Room:
             self._frozen.append(drain)
 
     def _on_added(self, done: Later[Meta | None]) -> None:
-        if done.exception is None and (meta := done.result()) is not None:
+        if done.exception is not None:
+            self._on_notice(self, Notice("note", None, f"not written: {done.exception}"))
+        elif (meta := done.result()) is not None:
             created: Created = meta["created"]
             self.acknowledged[created] = None
 
@@ -372,5 +375,5 @@ class RoomLog:
         self._room = room
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """Write an event in this room; it is acknowledged once its disk has it."""
+        """Write an event in this room; it is acknowledged once its disk has it, and `get` waits for that."""
         return self._room.add(event, meta)

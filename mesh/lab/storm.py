@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mesh.lab.cluster import Cluster
+from mesh.lab.interrupts import Interrupts
 from mesh.lab.pool import spread
 from mesh.lab.script import ROOMS, Script, draw
 from mesh.lab.shrinking import MAX_RUNS, Shrinking
@@ -57,7 +58,7 @@ def play(script: Script, seed: int, *, traces: bool = False) -> Outcome:
     stage = Stage(house, script)
     failure = None
     try:
-        with house:
+        with Interrupts(house.loop.record), house:
             stage.play()
     except AssertionError as error:
         failure = str(error) or "an assertion failed"

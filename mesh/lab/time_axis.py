@@ -15,8 +15,7 @@ FINE_SECONDS = 0.001
 MAX_GAP = 12.0
 """So many units are the widest gap: what is quieter is no wider."""
 BREAK_SECONDS = 0.5
-"""A gap that is drawn wide and longer than this is marked as broken."""
-BREAK_PIXELS = 30.0
+"""A gap that is longer than this is marked as broken."""
 STEP = 0.7
 """Units between two things of one instant, so that both can be seen."""
 CROWD = 4.0
@@ -50,9 +49,9 @@ class TimeAxis:
         self._seconds = [happening.seconds for happening in happenings]
 
     def breaks(self) -> Iterator[Break]:
-        """The stretches that are marked, from left to right."""
+        """The stretches in which time is left out, from left to right."""
         for (one, left), (other, right) in pairwise(zip(self._seconds, self.places, strict=True)):
-            if other - one >= BREAK_SECONDS and right - left >= BREAK_PIXELS:
+            if other - one >= BREAK_SECONDS:
                 yield Break(left, right, other - one)
 
 

@@ -2,49 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, pairwise
 from random import Random
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 R = TypeVar("R")
-Links = list[tuple[str, str]]
+Pairs = list[tuple[str, str]]
+Links = Iterable[tuple[str, str]] | Callable[[Sequence[str]], Iterable[tuple[str, str]]]
+"""Pairs of names that dial each other, or a shape that makes them."""
 
 
-def line(names: Sequence[str]) -> Links:
+def line(names: Sequence[str]) -> Pairs:
     """Each knows the next one."""
     return list(pairwise(names))
 
 
-def ring(names: Sequence[str]) -> Links:
+def ring(names: Sequence[str]) -> Pairs:
     """A line whose ends meet."""
     return [*line(names), *([(names[-1], names[0])] if len(names) > 2 else [])]
 
 
-def star(names: Sequence[str]) -> Links:
+def star(names: Sequence[str]) -> Pairs:
     """All know the first one only."""
     return [(names[0], name) for name in names[1:]]
 
 
-def full(names: Sequence[str]) -> Links:
+def full(names: Sequence[str]) -> Pairs:
     """All know all."""
     return list(combinations(names, 2))
 
 
-def two_lans(names: Sequence[str]) -> Links:
+def two_lans(names: Sequence[str]) -> Pairs:
     """Two halves in which all know all; the first one is in both."""
     bridge, *others = names
     middle = (len(others) + 1) // 2
     return [*full([bridge, *others[:middle]]), *full([bridge, *others[middle:]])]
 
 
-def chords(names: Sequence[str], *, random: Random, links_each: int = 4) -> Links:
+def chords(names: Sequence[str], *, random: Random, links_each: int = 4) -> Pairs:
     """A ring, and links across it at random until each has `links_each` on average; all, if there are not so many."""
     links = dict.fromkeys(tuple(sorted(pair)) for pair in ring(names))
     wanted = min(len(names) * links_each, len(names) * (len(names) - 1)) // 2
     while len(links) < wanted:
         links[tuple(sorted(random.sample(names, 2)))] = None
     return [(one, other) for one, other in links]
+
+
+def read_links(names: Sequence[str], links: Links | None) -> Pairs | None:
+    """The pairs that `links` are for these names; None: everybody may find everybody. Raises ValueError if they are none."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f'start takes names, as in start("kitchen", "study"), and {name!r} is none')
+        if list(names).count(name) > 1:
+            raise ValueError(f"start: {name} is named twice")
+    if links is None:
+        return None
+    made = links(names) if callable(links) else links
+    pairs = [] if isinstance(made, str) else [(*pair,) for pair in made]
+    if isinstance(made, str) or any(len(pair) != 2 or pair[0] == pair[1] for pair in pairs):
+        raise ValueError(
+            "start: `links` are pairs of names or a shape (line, ring, star, full, two_lans), "
+            f'as in [("kitchen", "study")], not {made!r}'
+        )
+    return [(one, other) for one, other in pairs]
+
+
+class Linked(Protocol):
+    name: str
+    links: tuple[str, ...] | None
+
+
+def may_be_linked(one: Linked, other: Linked) -> bool:
+    """Whether two would meet if nothing stood between them: who has links dials these alone, unknown to discovery."""
+    if one.links is None and other.links is None:
+        return True
+    return other.name in (one.links or ()) or one.name in (other.links or ())
 
 
 def groups_of(rooms: Sequence[R], can_talk: Callable[[R, R], bool]) -> list[list[R]]:

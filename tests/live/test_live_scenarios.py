@@ -7,6 +7,7 @@ names, and runs the other tests that start nodes.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -236,10 +237,24 @@ def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
     monkeypatch.setattr("mesh.lab.live_faults.RESET_SECONDS", 0.2)
 
     with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+        house.start("kitchen", "study")
         house.flaky("kitchen", "study", seconds=1)
         run_until(house, lambda: len([line for line in house.trace if line.endswith("slow kitchen - study")]) == 2)
 
     assert len([line for line in house.trace if line.endswith("reset kitchen - study")]) > 0
+
+
+@pytest.mark.netlab
+@pytest.mark.long
+def test_who_was_spoken_of_has_to_come(netlab_flags: tuple[str, ...]) -> None:
+    sentence = "kitchn was named and never came: there is no room kitchn: did you mean kitchen?"
+
+    with (
+        pytest.raises(ValueError, match=re.escape(sentence)),
+        LiveHouse(netlab_flags, now_seconds=time.monotonic) as house,
+    ):
+        house.start("kitchen", "study")
+        house.partition(["kitchn"], ["study"])
 
 
 @pytest.mark.netlab

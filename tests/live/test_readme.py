@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -104,9 +105,28 @@ def test_the_roles_alone_synchronize(tmp_path: Path) -> None:
 
 
 def test_the_story_is_the_one_in_the_gallery() -> None:
+    *story, last = blocks("python")[4].splitlines()
     script = (ROOT / "scenarios/partition.py").read_text().splitlines()
 
-    assert [line for line in blocks("python")[4].splitlines() if line not in script] == []
+    assert [line for line in story if line not in script] == []
+    assert last == "partition.main()"
+
+
+def test_the_story_runs_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(blocks("python")[4])
+
+    done = subprocess.run(
+        [sys.executable, "example.py", "--seed", "7"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the wall is down  kitchen 2  study 2  attic 2" in done.stdout
 
 
 def test_every_command_it_names_exists() -> None:

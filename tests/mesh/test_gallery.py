@@ -145,7 +145,8 @@ def test_a_story_that_fails_ends_with_what_each_room_saw_and_how_to_replay_it() 
 
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-3:] == [
-        "hopeless failed with seed 5: `kitchen.types == ['milk']` is not so (hopeless.py, line 9)",
+        "hopeless failed with seed 5: `kitchen.types == ['milk']` is not so "
+        "(seed 5, at 0.003 s, before the first beat) (hopeless.py, line 9)",
         "  kitchen saw []",
         "replay: mesh scenario hopeless --seed 5 --trace",
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mesh.lab import Cluster, scenario
-from mesh.lab.scenario import SHOWN_FAILURES
+from mesh.lab.story_command import SHOWN_FAILURES
 from scenarios.partition import partition
 
 ROOT = Path(__file__).parents[2]
@@ -83,9 +83,7 @@ def test_a_story_that_fails_says_what_each_room_saw() -> None:
     outcome = hopeless.run(5)
 
     assert outcome.failure is not None
-    assert outcome.failure.startswith(
-        "expected ['bread']: kitchen saw ['milk']; study saw ['milk'] (test_scenario.py, "
-    )
+    assert outcome.failure.startswith("expected ['bread']: kitchen saw ['milk']; study saw ['milk'] (seed 5, at ")
     assert outcome.saw == ("kitchen saw ['milk']", "study saw ['milk']")
     assert any("agreed" in line for line in outcome.trace)
 
@@ -103,9 +101,10 @@ def test_a_failing_script_names_the_seed_and_how_to_replay_it(tmp_path: Path) ->
 
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-3:] == [
-        "hopeless failed with seed 9: `kitchen.types == ['milk']` is not so (hopeless.py, line 7)",
+        "hopeless failed with seed 9: `kitchen.types == ['milk']` is not so "
+        "(seed 9, at 0.003 s, before the first beat) (hopeless.py, line 7)",
         "  kitchen saw []",
-        f"replay: python {script} --seed 9 --trace",
+        f"replay: {sys.executable} {script} --seed 9 --trace",
     ]
 
 
@@ -138,7 +137,7 @@ def test_many_failures_are_told_about_briefly_and_only_the_first_few(tmp_path: P
     told = failed.stderr.splitlines()
     assert sum(line.startswith("replay: ") for line in told[: 2 * SHOWN_FAILURES]) == SHOWN_FAILURES
     assert told[2 * SHOWN_FAILURES] == "the shortest of those that failed ended so:"
-    assert told[-1] == f"replay: python {script} --seed 0 --trace"
+    assert told[-1] == f"replay: {sys.executable} {script} --seed 0 --trace"
 
 
 def test_an_interrupted_script_says_so_by_its_exit_code_alone(tmp_path: Path) -> None:
