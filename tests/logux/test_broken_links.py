@@ -208,7 +208,11 @@ def test_many_cuts_at_our_door_lose_and_double_nothing(start_js: StartJs, kind: 
     with OurEnd() as ours:
         client.connect(ours.listen())
         ours.until(lambda: bool(ours.roles))
-        for _ in range(12):
+        for round_number in range(12):
+            # 0.1 sends what is new before its backlog as soon as a link is open; if that is confirmed and the link breaks, it
+            # never sends the backlog again.
+            if kind == "logux01":
+                ours.wait_length(50 * round_number)
             ours.add_many(25, "ours")
             client.add_many(25, "theirs")
             ours.call(ours.role.hang_up, "error")
