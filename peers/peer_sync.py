@@ -93,7 +93,7 @@ class PeerSync(BaseSync):
         self._came = VersionVector()
         """What came over this link, and need not be named on it."""
         self._relays = Relays()
-        self._pace = Pace(WINDOW * PAGE_BYTES)
+        self._pace = Pace(WINDOW * PAGE_BYTES, PAGE_BYTES)
         self._patience = Patience()
         self._has_own = False
         """Own events may be waiting behind others' ones."""
@@ -117,7 +117,7 @@ class PeerSync(BaseSync):
         self._is_urgent = False
         self._came = VersionVector()
         self._relays = Relays()
-        self._pace = Pace(WINDOW * PAGE_BYTES)
+        self._pace = Pace(WINDOW * PAGE_BYTES, PAGE_BYTES)
         self._patience = Patience()
         self._has_own = False
         self._sent_own = 0

@@ -31,6 +31,15 @@ SKEWS = (-3_600_000, -20_000, -50, 50, 20_000, 90_000)
 """In ms; the largest are beyond MAX_DRIFT_MS."""
 BULK_BYTES = 40_000
 """An event of a bulk: a few dozen of them fill a window."""
+SLOW = (
+    (2, None, 0.0),
+    (300, None, 0.0),
+    (5, 20_000, 0.0),
+    (5, None, 0.3),
+    (1_500, 100_000, 0.05),
+    (900, 2_000, 0.02),
+)
+"""How bad ways are: latency in ms, at most; bytes in a second; the share that is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +240,7 @@ class _Deck:
         return step("skew", self._room(), self._random.choice(SKEWS))
 
     def _slow(self) -> Step:
-        latency, rate, loss = self._random.choice(
-            [(2, None, 0.0), (300, None, 0.0), (5, 20_000, 0.0), (5, None, 0.3), (1_500, 100_000, 0.05)]
-        )
-        return step("slow", *self._pair(), latency, rate, loss)
+        return step("slow", *self._pair(), *self._random.choice(SLOW))
 
     def _restore(self) -> Step:
         source = self._broken("backup") or self._room()

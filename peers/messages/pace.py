@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-FIRST_BYTES = 8 * 1024
+FIRST_BYTES = 16 * 1024
 LEAST_BYTES = 4 * 1024
 SOON_MS = 1_000.0
 LATE_MS = 3_000.0
-PARTS = 8
+PARTS = 4
 """Of what may be on its way, the messages that it is sent in."""
 MAX_STRETCH = 4.0
 
@@ -19,15 +19,16 @@ class Pace:
     delay-based control of TCP Vegas (Brakmo and Peterson, 1995).
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, most_page_bytes: int) -> None:
         self.window = FIRST_BYTES
         """Bytes of events that may wait for their acknowledgement. One event may be larger."""
         self._most = most_bytes
+        self._most_page = most_page_bytes
 
     @property
     def page_bytes(self) -> int:
         """Of one message, at most, if it has more than one event."""
-        return self.window // PARTS
+        return min(self.window // PARTS, self._most_page)
 
     def note(self, size: int, answer_ms: float) -> None:
         """A message with `size` bytes of events was acknowledged so long after it was sent."""
