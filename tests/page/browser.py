@@ -184,7 +184,7 @@ class Tab:
 
     def wait_until(self, expression: str, deadline: float = WAIT_SECONDS) -> None:
         """Poll until the expression is true, at most `deadline` seconds."""
-        self._poll(lambda: self._truth(expression), expression, deadline)
+        self._poll(lambda: bool(self.evaluate(expression)), expression, deadline)
 
     def wait_for_text(self, selector: str, text: str, deadline: float = WAIT_SECONDS) -> None:
         """Poll until the visible text of `selector` holds `text`."""
@@ -262,9 +262,9 @@ class Tab:
             is_network = entry["source"] == "network" or "WebSocket connection" in entry["text"]
             (self.network_problems if is_network else self.problems).append(entry["text"])
 
-    def _truth(self, expression: str) -> bool:
+    def _holds(self, condition: Callable[[], bool]) -> bool:
         try:
-            return bool(self.evaluate(expression))
+            return condition()
         except BrowserError as error:
             # While a page goes, expressions about it fail; a browser that is gone does not come back.
             if "ended" in str(error) or "in time" in str(error):
@@ -273,7 +273,7 @@ class Tab:
 
     def _poll(self, condition: Callable[[], bool], what: str, deadline: float) -> None:
         until = time.monotonic() + deadline
-        while not condition():
+        while not self._holds(condition):
             if time.monotonic() > until:
                 shown = self.text("body")[:2000]
                 raise BrowserError(f"not within {deadline:g} s: {what}\nproblems: {self.problems}\nthe page:\n{shown}")
