@@ -12,8 +12,8 @@ class Sent:
     number: int
     confirms: int
     """Up to here the walk is confirmed once this and all before it are acknowledged."""
-    size: int = 0
+    size: int
     """Bytes of its events."""
-    since_ms: float = 0.0
+    since_ms: float
     """When it was sent, as `Clock.elapsed_ms`."""
     is_acknowledged: bool = False

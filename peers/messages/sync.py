@@ -167,9 +167,9 @@ class SyncMessages(SyncCore):
 
     def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
         """Send entries; once they are acknowledged all up to `confirms` is (None: all up to `added`)."""
-        sent = Sent(added, added if confirms is None else confirms, sum([entry.size for entry in entries]))
-        sent.since_ms = self.clock.elapsed_ms()
-        self._in_flight.append(sent)  # some connections answer at once
+        size, since_ms = sum([entry.size for entry in entries]), self.clock.elapsed_ms()
+        confirmed = added if confirms is None else confirms
+        self._in_flight.append(Sent(added, confirmed, size, since_ms))  # some connections answer at once
         if self.dialect.times_sync:
             self.start_timeout()
         self._show_state()

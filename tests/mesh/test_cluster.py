@@ -277,25 +277,6 @@ def test_a_session_that_fails_on_and_on_is_paused_until_the_operator_says_so() -
         assert kitchen.types == ["ink"]
 
 
-def test_a_room_is_asked_for_its_status_as_by_mesh_status() -> None:
-    with Cluster(1) as house:
-        kitchen, study = house.start("kitchen", "study")
-        kitchen.log.add({"type": "milk"})
-        house.settle("met")
-
-        status = study.status()
-
-        assert status["events"] == 1
-        assert [peer["node_id"] for peer in status["peers"]] == [kitchen.node_id]
-        house.freeze(kitchen)
-        with pytest.raises(ValueError, match="kitchen is frozen: thaw it first"):
-            kitchen.status()
-        house.thaw(kitchen)
-        house.stop(study)
-        with pytest.raises(ValueError, match="study does not run: start it first"):
-            house.status("study")
-
-
 class DiskFull(PeerSync):
     """Lets the other end in, and then cannot go on."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from lab_house import sentences, start_two
 
 from mesh.lab import Cluster, Room, line
 from mesh.lab.clock import EPOCH_MS
+from mesh.lab.medium import StoreKind
 from peers import ServerSync
 from peers.stores.store import StoreError
 
@@ -15,18 +17,6 @@ from peers.stores.store import StoreError
 def write(room: Room, *types: str) -> None:
     for name in types:
         room.log.add({"type": name})
-
-
-def start_two(house: Cluster) -> tuple[Room, Room]:
-    """A kitchen and a study that have met."""
-    kitchen, study = house.start("kitchen", "study")
-    house.settle("met")
-    return kitchen, study
-
-
-def sentences(house: Cluster, room: Room, kind: str) -> list[str]:
-    """The notices of a kind in a room."""
-    return [line for line in house.trace if f" {room.name}: {kind}: " in line]
 
 
 # Ways
@@ -211,29 +201,6 @@ def test_a_story_may_end_while_a_room_is_frozen() -> None:
     assert house.verbs["thaw"] == 1
 
 
-@pytest.mark.parametrize(
-    ("do", "sentence"),
-    [
-        (lambda house: house.stop("cellar"), "there is no room cellar: start it first"),
-        (lambda house: house.stop("study"), "study is frozen: thaw it first"),
-        (lambda house: house.status("study"), "study is frozen: thaw it first"),
-        (lambda house: house.stop("attic"), "attic does not run: start it first"),
-        (lambda house: house.status("attic"), "attic does not run: start it first"),
-        (lambda house: house.wipe("kitchen"), "kitchen runs: stop or crash it before its disk is lost"),
-        (lambda house: house.start("kitchen"), "kitchen runs already"),
-    ],
-)
-def test_a_verb_that_makes_no_sense_is_answered_with_a_sentence(do: Callable[[Cluster], None], sentence: str) -> None:
-    with Cluster(25) as house:
-        _, study, attic = house.start("kitchen", "study", "attic")
-        house.settle("met")
-        house.freeze(study)
-        house.crash(attic)
-
-        with pytest.raises(ValueError, match=sentence):
-            do(house)
-
-
 # Clocks
 
 
@@ -304,15 +271,16 @@ def test_a_disk_stays_full_over_a_restart() -> None:
         house.settle("there is room")
 
 
-def test_a_snapshot_is_a_copy_that_can_be_put_back_more_than_once() -> None:
+@pytest.mark.parametrize(("store", "writer"), [("memory", "study"), ("sqlite", "kitchen")])
+def test_a_snapshot_is_a_copy_that_can_be_put_back_more_than_once(store: StoreKind, writer: str) -> None:
     with Cluster(17) as house:
-        kitchen, study = start_two(house)
+        kitchen, study = house.start("kitchen", "study", store=store)
         write(kitchen, "monday")
         house.settle("monday")
         backup = house.snapshot(kitchen)
 
         for day in ("tuesday", "wednesday"):
-            write(study, day)
+            write(house.rooms[writer], day)
             house.settle(day)
             house.crash(kitchen)
             house.restore(kitchen, backup)
@@ -320,7 +288,7 @@ def test_a_snapshot_is_a_copy_that_can_be_put_back_more_than_once() -> None:
             house.restart(kitchen)
             house.settle("restored")
 
-        assert kitchen.types == ["monday", "tuesday", "wednesday"]
+        assert kitchen.types == study.types == ["monday", "tuesday", "wednesday"]
 
 
 def test_the_disk_of_a_running_room_is_not_replaced() -> None:

@@ -168,25 +168,6 @@ def test_a_full_disk_of_a_file_is_answered_in_the_words_of_sqlite_without_its_fo
 # Disks
 
 
-def test_a_backup_of_a_file_is_put_back_as_often_as_one_likes() -> None:
-    with Cluster(5) as house:
-        kitchen, study = house.start("kitchen", "study", store="sqlite")
-        write(kitchen, "monday")
-        house.settle("monday")
-        backup = house.snapshot(kitchen)
-
-        for day in ("tuesday", "wednesday"):
-            write(kitchen, day)
-            house.settle(day)
-            house.crash(kitchen)
-            house.restore(kitchen, backup)
-            assert kitchen.types == ["monday"]
-            house.restart(kitchen)
-            house.settle("restored")
-
-        assert kitchen.types == study.types == ["monday", "tuesday", "wednesday"]
-
-
 def test_a_wiped_file_is_a_new_one() -> None:
     with Cluster(6) as house:
         kitchen, _ = house.start("kitchen", "study", store="sqlite")

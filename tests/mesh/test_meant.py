@@ -46,7 +46,11 @@ MISTAKES: list[tuple[Do, str]] = [
     (lambda house: house.failing_commits("attic"), "attic does not run: start it first"),
     (lambda house: house.stop("phone"), "phone is a client, and this is for rooms: crash, restart and move take"),
     (lambda house: house.freeze("phone"), "phone is a client, and this is for rooms"),
+    (lambda house: house.stop("attic"), "attic does not run: start it first"),
+    (lambda house: house.status("attic"), "attic does not run: start it first"),
+    (lambda house: house.wipe("kitchen"), "kitchen runs: stop or crash it before its disk is lost"),
     # Starting
+    (lambda house: house.start("kitchen"), "kitchen runs already"),
     (lambda house: house.start("phone"), "there is a client phone already: choose another name"),
     (lambda house: house.start(["hall", "barn"]), "start takes names"),
     (lambda house: house.start("hall", "hall"), "start: hall is named twice"),
@@ -114,6 +118,27 @@ def test_who_was_spoken_of_has_to_come(do: Do, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence), Cluster(1, traces=False) as house:
         house.start("kitchen", "study")
         do(house)
+
+
+def test_a_room_is_asked_for_its_status_as_by_mesh_status() -> None:
+    with Cluster(1) as house:
+        kitchen, study = house.start("kitchen", "study")
+        kitchen.log.add({"type": "milk"})
+        house.settle("met")
+
+        status = study.status()
+
+        assert status["events"] == 1
+        assert [peer["node_id"] for peer in status["peers"]] == [kitchen.node_id]
+        house.freeze(kitchen)
+        with pytest.raises(ValueError, match="kitchen is frozen: thaw it first"):
+            kitchen.status()
+        with pytest.raises(ValueError, match="kitchen is frozen: thaw it first"):
+            house.stop(kitchen)
+        house.thaw(kitchen)
+        house.stop(study)
+        with pytest.raises(ValueError, match="study does not run: start it first"):
+            house.status("study")
 
 
 def test_who_comes_later_stands_behind_the_wall_already() -> None:
