@@ -232,8 +232,8 @@ class Door:
         self.listenings: dict[int, SimListening] = {}
         self._network = network
 
-    def dial(self, address: str) -> SimConnection:
-        """As the port says; `127.0.0.1` and `localhost` are this room."""
+    def dial(self, address: str, *, max_segment: int | None = None) -> SimConnection:
+        """As the port says; `127.0.0.1` and `localhost` are this room. No packet is too large for a way here."""
         room, _, port = address.rpartition(":")
         if not room or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
             raise ValueError(f"{address!r} is not an address: write room:port, with a port from 1 to 65535")

@@ -25,6 +25,8 @@ class Target:
     path: str = "/"
     """With the query, if there is one."""
     is_secure: bool = False
+    max_segment: int | None = None
+    """Bytes of a TCP segment either way, at most; None: what the network allows."""
 
     @property
     def uri(self) -> str:

@@ -69,8 +69,11 @@ class Listening(Protocol):
 class Network(Protocol):
     """Makes connections of one kind."""
 
-    def dial(self, address: str) -> Connection:
-        """A connection to `host:port` that is not open yet: `connect()` opens it. Raises ValueError for a bad address."""
+    def dial(self, address: str, *, max_segment: int | None = None) -> Connection:
+        """A connection to `host:port` that is not open yet: `connect()` opens it. Raises ValueError for a bad address.
+
+        `max_segment` bounds the TCP segments of both ends, in bytes, on a way on which large packets get lost.
+        """
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
         """Open a door; each accepted connection, already open, is handed to `on_connection`. Port 0 takes any free one.

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from peers.connections.address import Target, parse_address, show_address
 from peers.connections.channel import Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.packed import to_json, to_message_pack
-from peers.connections.sockets import check_port, every_address, explain_os_error
+from peers.connections.sockets import check_port, every_address, explain_os_error, place_to_dial
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
@@ -154,8 +155,9 @@ class MessagePackNetwork(WiredNetwork):
         super().__init__(loop)
         self.connect_seconds = connect_seconds
 
-    def dial(self, address: str) -> MessagePackConnection:
-        where = _path_in(address) if address.startswith(UNIX) else parse_address(address)
+    def dial(self, address: str, *, max_segment: int | None = None) -> MessagePackConnection:
+        target = None if address.startswith(UNIX) else replace(parse_address(address), max_segment=max_segment)
+        where = target or _path_in(address)
         return MessagePackConnection(self, address, partial(self._reach, where))
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
@@ -171,7 +173,8 @@ class MessagePackNetwork(WiredNetwork):
             async with asyncio.timeout(self.connect_seconds):
                 if isinstance(where, Path):
                     return (await self.loop.create_unix_connection(lambda: _Wire(self.loop), str(where)))[1]
-                return (await self.loop.create_connection(lambda: _Wire(self.loop), where.host, where.port))[1]
+                place = await place_to_dial(self.loop, where)
+                return (await self.loop.create_connection(lambda: _Wire(self.loop), **place))[1]
         except TimeoutError:
             raise WireError(f"timed out after {self.connect_seconds:g} s") from None
         except (OSError, UnicodeError) as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
 import socket
+from typing import Any
 
-from peers.connections.address import MAX_PORT
+from peers.connections.address import MAX_PORT, Target
 
 NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
 RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
@@ -21,6 +23,31 @@ def every_address(port: int) -> socket.socket:
             if error.errno not in NO_ROUTE:
                 raise  # the port is taken; otherwise IPv6 is built in but switched off
     return socket.create_server(("", port))
+
+
+async def place_to_dial(loop: asyncio.AbstractEventLoop, target: Target) -> dict[str, Any]:
+    """What `loop.create_connection` has to be told of `target`: host and port, or an open socket with small segments.
+
+    A segment size set before connecting is announced to the other end, so it holds for both (RFC 9293, 3.7.1). Raises OSError.
+    """
+    if target.max_segment is None:
+        return {"host": target.host, "port": target.port}
+    error: OSError = OSError(f"no address known for {target.host}")
+    for family, _, _, _, address in await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, target.max_segment)
+            await loop.sock_connect(sock, address)
+        except OSError as failure:
+            sock.close()
+            error = failure
+        except BaseException:  # the attempt is given up
+            sock.close()
+            raise
+        else:
+            return {"sock": sock}
+    raise error
 
 
 def check_port(port: int) -> None:

@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from peers.connections.address import Target, parse_address, parse_url, show_add
 from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.http_door import HttpAnswer, HttpRequest
-from peers.connections.sockets import check_port, every_address, explain_os_error
+from peers.connections.sockets import check_port, every_address, explain_os_error, place_to_dial
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
@@ -212,9 +213,10 @@ class WebSocketNetwork(WiredNetwork):
             "logger": _QUIET,
         }
 
-    def dial(self, address: str) -> WiredConnection:
+    def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
         """As the port says; `ws://host:port/path` and `wss://host:port/path` are addresses too."""
         target = parse_url(address) if "://" in address else parse_address(address)
+        target = replace(target, max_segment=max_segment)
         return WiredConnection(self, address, partial(self.reach, target))
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
@@ -230,14 +232,15 @@ class WebSocketNetwork(WiredNetwork):
             secure: dict[str, Any] = {}
             if target.is_secure:
                 secure = {"ssl": await self._trusted(), "ssl_shutdown_timeout": CLOSE_SECONDS}
+            async with asyncio.timeout(self.connect_seconds):
+                place = await place_to_dial(self.loop, target)
             wire = await _Dial(
                 target.uri,
-                host=target.host,
-                port=target.port,
                 proxy=None,
                 user_agent_header=None,
                 open_timeout=self.connect_seconds,
                 create_connection=self._made_of(_DialledWire),
+                **place,
                 **secure,
                 **self._options,
             )

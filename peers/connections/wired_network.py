@@ -34,7 +34,7 @@ class WiredNetwork:
         self.doors: list[Door] = []
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
-    def dial(self, address: str) -> WiredConnection:
+    def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
         """As Network says."""
         raise NotImplementedError
 

@@ -41,6 +41,29 @@ def test_echoes_a_thousand_frames_in_order(room: Room) -> None:
     assert left.frames == right.frames == frames
 
 
+def test_both_ends_send_segments_of_the_size_that_the_dialler_asked_for(room: Room) -> None:
+    port = room.listen().port
+    left = Record(room.network.dial(f"127.0.0.1:{port}", max_segment=1200))
+    left.connection.connect()
+    room.until(lambda: left.connection.connected and room.accepted)
+    ends = (left.connection, room.accepted[-1].connection)
+
+    sockets = [raw_wire(end).transport.get_extra_info("socket") for end in ends]
+
+    assert all(0 < sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 1200 for sock in sockets)
+
+
+def test_a_dial_with_small_segments_fails_as_any_other(room: Room) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    record = Record(room.network.dial(f"127.0.0.1:{port}", max_segment=1200))
+
+    record.connection.connect()
+    room.until(lambda: record.reasons)
+
+    assert record.reasons == ["refused"]
+
+
 def test_carries_a_frame_of_the_full_size_and_bytes_that_are_no_utf8(room: Room) -> None:
     left, right = room.meet()
     full = b"x" * MAX_FRAME
