@@ -16,6 +16,7 @@ from peers.later import Later
 from peers.log import SyncLog
 from peers.messages.pace import SOON_MS, Pace, Patience
 from peers.messages.sync import WINDOW
+from peers.missing import Missing
 from peers.relays import Relays
 from peers.stores.store import PAGE_BYTES, Page, StoreState
 from peers.version_vector import VersionVector
@@ -86,6 +87,36 @@ class PeerSync(BaseSync):
         self.connection_id = ""
         self._held = held
         self._gather_ms = gather_ms
+        self._undo_wait: Undo | None = None
+        self._undo_gathering: Undo | None = None
+        self._begin_link()
+        self._undos.append(log.on("fresh", self._on_fresh))
+
+    @property
+    def other_hello(self) -> Hello | None:
+        """What the other end's greeting said of it, but for its vector, see `lacking`; None until then."""
+        return self.other_options.peer
+
+    @property
+    def missing(self) -> int:
+        """Events that the other end had at its greeting and this node lacks, at most."""
+        return self._missing.count(self.log.published.state.vector)
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether an end of this link, or of the last one, still has to get something that the other end has."""
+        return bool(self._in_flight) or self.missing > 0
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing moved on this link, or on the last one, though something was to be sent."""
+        return not self._has_moved and self.is_owing
+
+    def make_dialect(self) -> PeerProtocol:
+        return PeerProtocol(self.node_id)
+
+    def _begin_link(self) -> None:
+        """What is known of a link that has just begun."""
         self._untold: list[VersionVector] = []
         """What was committed since the other end was last told."""
         self._is_urgent = False
@@ -98,29 +129,14 @@ class PeerSync(BaseSync):
         self._has_own = False
         """Own events may be waiting behind others' ones."""
         self._sent_own = 0
-        self._undo_wait: Undo | None = None
-        self._undo_gathering: Undo | None = None
-        self._undos.append(log.on("fresh", self._on_fresh))
-
-    @property
-    def other_hello(self) -> Hello | None:
-        """What the other end's greeting said of it, but for its vector, see `lacking`; None until then."""
-        return self.other_options.peer
-
-    def make_dialect(self) -> PeerProtocol:
-        return PeerProtocol(self.node_id)
+        self._missing = Missing()
+        self._has_moved = False
+        """Events came, or the other end acknowledged some."""
 
     def on_connect(self) -> None:
         super().on_connect()
         self.other_synced = 0
-        self._untold.clear()
-        self._is_urgent = False
-        self._came = VersionVector()
-        self._relays = Relays()
-        self._pace = Pace(WINDOW * PAGE_BYTES, PAGE_BYTES)
-        self._patience = Patience()
-        self._has_own = False
-        self._sent_own = 0
+        self._begin_link()
         if self.connection.dialled:
             self.connection_id = f"{self.random.getrandbits(64):016x}"
             self.emitter.emit("dialled")
@@ -144,6 +160,7 @@ class PeerSync(BaseSync):
             connection=self.connection_id,
             held=list(self._held(self.other_node_id))[:MAX_HELD],
             vector=write_vector(self.log.published.state.vector),
+            last_position=self.log.published.state.last_position,
         )
         return Options(subprotocol=self.subprotocol, token=self._shown, peer=hello)
 
@@ -158,6 +175,7 @@ class PeerSync(BaseSync):
             self.lacking = read_vector(options.peer.vector)
         except ValueError as error:
             raise self.error("wrong-format", str(error)) from None
+        self._missing = Missing(self.log.published.state.vector, self.lacking, options.peer.last_position)
         if not self.connection.dialled:
             self.connection_id = options.peer.connection
         # Their vector is not kept twice: with many neighbours it is the larger part of a session.
@@ -223,6 +241,7 @@ class PeerSync(BaseSync):
     def synced_message(self, added: int) -> None:
         """Acknowledgements are cumulative between nodes: one covers all that was sent before."""
         if any(sent.number == added for sent in self._in_flight):
+            self._has_moved = True
             now = self.clock.elapsed_ms()
             number = -1
             while number != added:
@@ -254,12 +273,18 @@ class PeerSync(BaseSync):
 
         def taken(done: Later[Any]) -> None:
             done.result()
+            self._has_moved = True
             self._on_taken(added)
+            if self._missing.is_past(added) and self.missing and not self._is_pinging:
+                # Own events overtake others', so this mark may lie beyond the walk; the answer says how far that is.
+                self.send_ping()
 
         self.react(self.log.add_entries(entries), taken)
 
-    def on_other_sent(self, added: int) -> None:
-        """Nothing follows from it between nodes."""
+    def _count_heard(self) -> None:
+        if not self._taking and self._missing.is_past(self._heard):
+            self._missing.end()
+            self._show_state()
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: Any) -> None:
         if any(entry.dot is None for entry in entries):
@@ -350,12 +375,10 @@ class PeerSync(BaseSync):
 
     def _forget_link(self) -> None:
         super()._forget_link()
-        if self._undo_wait is not None:
-            self._undo_wait()
-            self._undo_wait = None
-        if self._undo_gathering is not None:
-            self._undo_gathering()
-            self._undo_gathering = None
+        for undo in (self._undo_wait, self._undo_gathering):
+            if undo is not None:
+                undo()
+        self._undo_wait = self._undo_gathering = None
 
     def _on_renewed(self, done: Later[None]) -> None:
         done.result()
@@ -366,12 +389,12 @@ class PeerSync(BaseSync):
 
     def _show_state(self) -> None:
         super()._show_state()
-        if self.authenticated and self._is_behind():
+        if self.authenticated and not self.is_caught_up():
             self.set_state("sending")
 
-    def _is_behind(self) -> bool:
-        last = self.log.published.state.last_position
-        return bool(self._in_flight) or self._is_paging or self._position < last
+    def is_caught_up(self) -> bool:
+        """Also whether the other end has sent what it has: a node that is behind never says that it is synchronized."""
+        return super().is_caught_up() and not self.missing
 
     def _on_start(self, done: Later[int]) -> None:
         self._relays = Relays(self.log.published.state.last_position)

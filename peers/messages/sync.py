@@ -237,6 +237,10 @@ class SyncMessages(SyncCore):
         """Events of ours that the other end has not confirmed yet, at most."""
         return self.last_mark(self.log.published.state) - self.synced
 
+    def is_caught_up(self) -> bool:
+        """Whether the walk has sent all that there is."""
+        return not self._is_paging and self._position >= self.log.published.state.last_position
+
     def state_offline(self) -> State:
         return "wait" if self.lag > 0 else "disconnected"
 
@@ -399,6 +403,6 @@ class SyncMessages(SyncCore):
             return
         if self._in_flight:
             self.set_state("sending")
-        elif not self._is_paging and self._position >= self.log.published.state.last_position:
+        elif self.is_caught_up():
             is_ready = self._heard_ready or not self.dialect.has_ready
             self.set_state("synchronized" if is_ready else self.state)

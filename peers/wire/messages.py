@@ -30,7 +30,7 @@ Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.
 WireRanges = Annotated[list[tuple[Seq, Seq]], Meta(max_length=MAX_RANGES)]
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True):
+class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What PeerSync adds to `connect` and `connected`, under the option `peer`."""
 
     boot: Label
@@ -41,6 +41,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Connections that the sender still holds with the receiver, or is dialling to whomever."""
     vector: dict[Label, WireRanges]
     """What the sender has."""
+    last_position: Count = 0
+    """The last position of the sender's log; releases that do not say it say 0."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
