@@ -8,6 +8,21 @@ from mesh.topology import Link
 
 
 @dataclass(frozen=True, slots=True)
+class LinkOutcome:
+    """What came of a link between two nodes, known at its end."""
+
+    is_stalled: bool = False
+    """Nothing moved on it either way, though something was to be sent."""
+    is_blocked: bool = False
+    """It was open, and ended in silence while something was to be sent."""
+    confirmed: int | None = None
+    """The position of our log up to which the other end has everything; None if they did not greet."""
+
+
+NOTHING_KNOWN = LinkOutcome()
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One session actor."""
 

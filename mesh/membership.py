@@ -79,6 +79,8 @@ class Member:
     """How often a boot id came back that another one had replaced."""
     is_cloned: bool = False
     """Two machines answer under this node's key."""
+    confirmed: int | None = None
+    """The position of our log up to which it had everything when its last link ended."""
     why_refused: str = ""
     """Of the last refusal; it counts while the state is refused."""
 

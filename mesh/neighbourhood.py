@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from mesh import membership, restart_policy
 from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
+from mesh.black_holes import BlackHoles, black_hole_sentence
 from mesh.brief_links import BriefLinks
 from mesh.discovery.discovery import Sighting
-from mesh.known_session import Session
+from mesh.known_session import NOTHING_KNOWN, LinkOutcome, Session
 from mesh.membership import LOST_SECONDS, Event, Member
 from mesh.refusals import CLONED, THIS_NODE, OwnClones, clone_notice, refusal_sentence, unreachable_sentence
 from mesh.restart_policy import Pause, Record
@@ -39,6 +40,7 @@ class Neighbourhood:
         """Static addresses that did not answer since they last worked; people were told."""
         self._own_clones = OwnClones(node_id, instance)
         self._brief = BriefLinks(node_id)
+        self._black_holes = BlackHoles()
 
     def on_begin(self) -> list[Action]:
         """Dial whatever was given by hand."""
@@ -118,10 +120,19 @@ class Neighbourhood:
             actions.append(Notice("connected", other_node_id, f"connected to {other_node_id} at {address}"))
         return actions
 
-    def on_closed(self, key: str, reason: str, now_seconds: float) -> list[Action]:
+    def on_closed(
+        self, key: str, reason: str, now_seconds: float, outcome: LinkOutcome = NOTHING_KNOWN
+    ) -> list[Action]:
         session = self.sessions.get(key)
         if session is None:
             return []
+        return [
+            *self._note_outcome(session, now_seconds, outcome),
+            *self._end_link(session, reason, now_seconds, outcome),
+        ]
+
+    def _end_link(self, session: Session, reason: str, now_seconds: float, outcome: LinkOutcome) -> list[Action]:
+        key = session.key
         node_id = session.other_node_id or (session.subject if session.subject not in self.static else None)
         if session.dialled and not session.is_closing:
             self._change(key, link=None, connection_id="", state="disconnected", was_synchronized=False)
@@ -137,7 +148,7 @@ class Neighbourhood:
         is_last_run = session.link is not None and session.link.boot == self.members[node_id].instance
         if reason == GOODBYE and is_last_run:  # its next run may have been sighted before this one ended
             return self._on_goodbye(node_id, now_seconds)
-        return [*notes, *self._on_broken(node_id, reason, now_seconds, session.link)]
+        return [*notes, *self._on_broken(node_id, reason, now_seconds, session.link, outcome)]
 
     def on_refused(self, key: str, other_node_id: str | None, why: str, now_seconds: float) -> list[Action]:
         session = self.sessions.get(key)
@@ -271,15 +282,40 @@ class Neighbourhood:
             *self._looks({node_id}, GOODBYE_LOOK_SECONDS),
         ]
 
-    def _on_broken(self, node_id: str, reason: str, now_seconds: float, link: Link | None) -> list[Action]:
+    def _on_broken(
+        self, node_id: str, reason: str, now_seconds: float, link: Link | None, outcome: LinkOutcome
+    ) -> list[Action]:
         actions = self._break(node_id, now_seconds)
         if link is not None:
-            rest = self._brief.note(node_id, now_seconds - link.met_seconds, now_seconds)
+            lasted = 0.0 if outcome.is_stalled else now_seconds - link.met_seconds
+            rest = self._brief.note(node_id, lasted, now_seconds)
             why = f": {reason}" if reason else ""
             notice = Notice("disconnected", node_id, f"lost the connection to {node_id}{why}")
             requery = [Requery()] if rest is None else []
             actions = [notice, *requery, *actions, *self._looks({node_id}, rest)]
         return actions
+
+    def _note_outcome(self, session: Session, now_seconds: float, outcome: LinkOutcome) -> list[Action]:
+        """What a link that has ended tells of the way to the other end, and of what that end has."""
+        subject = session.other_node_id or session.subject
+        if not subject or not session.connection_id:
+            return []
+        member = self.members.get(subject)
+        if member is not None and outcome.confirmed is not None:
+            self.members[subject] = replace(member, confirmed=outcome.confirmed)
+        lasted = now_seconds - session.link.met_seconds if session.link is not None else 0.0
+        if not self._black_holes.note(subject, lasted, is_blocked=outcome.is_blocked):
+            return []
+        return [Notice("note", session.other_node_id, black_hole_sentence(subject))]
+
+    def max_segment(self, key: str) -> int | None:
+        """Bytes of a TCP segment that a dial of this session asks for; None: as large as the network allows."""
+        session = self.sessions.get(key)
+        if session is None:
+            return None
+        return self._black_holes.max_segment(
+            session.other_node_id or self.static.get(session.subject) or session.subject
+        )
 
     def _break(self, node_id: str | None, now_seconds: float) -> list[Action]:
         """There is no session any more with a node, if we know it: after a while it is lost."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mesh.discovery.discovery import Sighting
+from mesh.known_session import NOTHING_KNOWN, LinkOutcome
 from peers.connections.connection import Connection
 from peers.sync_core import State
 
@@ -51,6 +52,7 @@ class Closed:
 
     key: str
     reason: str
+    outcome: LinkOutcome = NOTHING_KNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import Closed, Dialled, Failed, Greeted, Noted, Refused, Report, StateChanged
 from mesh.actors.request import RequestActor
 from mesh.edges import Edges
+from mesh.known_session import LinkOutcome
 from mesh.neighbourhood import Neighbourhood
 from mesh.refusals import ANOTHER_MESH, CLONED, THIS_NODE
 from mesh.topology import gather_ms
@@ -87,6 +88,9 @@ class SessionActor(RequestActor):
         self._noted = ""
         self._undo_stable: Undo | None = None
         self._is_troubled = False
+        self._is_met = False
+        self._is_silent = False
+        """The link ends because an answer was missed, here or there."""
 
     def on_start(self) -> None:
         # In a turn of its own, because what is raised in on_start itself reaches no hook of Pykka.
@@ -107,13 +111,14 @@ class SessionActor(RequestActor):
     def describe(self) -> dict[str, Any]:
         """What `status` shows of this session."""
         role = self._role
-        if role is None:
-            return {"state": "connecting", "lag": None}
-        return {"state": role.state, "lag": role.lag if role.authenticated else None}
+        if role is None or not role.authenticated:
+            return {"state": "connecting" if role is None else role.state, "lag": None, "missing": None}
+        return {"state": role.state, "lag": role.lag, "missing": role.missing}
 
     def on_stop(self) -> None:
+        closed = self._closed(self._farewell)
         self._end(self._farewell)
-        self._tell(Closed(self._key, self._farewell))
+        self._tell(closed)
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self._end("failed")
@@ -138,7 +143,7 @@ class SessionActor(RequestActor):
         )
         role.catch(self._on_error)
         role.on("connect", self._on_met)
-        role.on("dialled", lambda: self._tell(Dialled(self._key, role.connection_id)))
+        role.on("dialled", self._on_dialled)
         role.on("authenticated", self._on_authenticated)
         role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
         role.on("refused", lambda sentence: self._tell(Noted(self._key, sentence)))
@@ -154,7 +159,7 @@ class SessionActor(RequestActor):
             self.stop()
 
     def _dialling(self) -> Connection:
-        racing = RacingConnection(lambda: self._addresses, self._edges.network.dial, clock=self._edges.clock)
+        racing = RacingConnection(lambda: self._addresses, self._dial, clock=self._edges.clock)
         self._reconnect = Reconnect(
             racing,
             clock=self._edges.clock,
@@ -164,6 +169,14 @@ class SessionActor(RequestActor):
             resets_on_connect=False,
         )
         return self._reconnect
+
+    def _dial(self, address: str) -> Connection:
+        return self._edges.network.dial(address, max_segment=self._options.around.max_segment(self._key))
+
+    def _on_dialled(self) -> None:
+        assert self._role is not None
+        self._is_met = self._is_silent = False
+        self._tell(Dialled(self._key, self._role.connection_id))
 
     def _on_met(self) -> None:
         role = self._role
@@ -182,11 +195,10 @@ class SessionActor(RequestActor):
     def _on_authenticated(self) -> None:
         role = self._role
         assert role is not None and role.other_node_id is not None and role.other_hello is not None
-        self._cancel_stable()
+        self._is_met = True
         if self._reconnect is not None and not self._is_troubled:
             self._reconnect.reset()
-        on_stable = self.into_mailbox(self._on_stable)
-        self._undo_stable = self._edges.clock.call_later(STABLE_MS, partial(on_stable, role.connection_id))
+        self._watch_stable(role.connection_id)
         hello = role.other_hello
         self._tell(
             Greeted(
@@ -199,10 +211,18 @@ class SessionActor(RequestActor):
             )
         )
 
+    def _watch_stable(self, connection_id: str) -> None:
+        self._cancel_stable()
+        on_stable = self.into_mailbox(self._on_stable)
+        self._undo_stable = self._edges.clock.call_later(STABLE_MS, partial(on_stable, connection_id))
+
     def _on_stable(self, connection_id: str) -> None:
         role = self._role
         if role is None or not role.authenticated or role.connection_id != connection_id:
             return  # it was lost while this waited in the mailbox
+        if role.is_stalled:
+            self._watch_stable(connection_id)
+            return
         self._noted = ""
         self._is_troubled = False
         if self._reconnect is not None:
@@ -220,6 +240,7 @@ class SessionActor(RequestActor):
             self._tell(Refused(self._key, error.other_node_id, _why_refused(error)))
             return
         self._is_troubled = True
+        self._is_silent = error.type == "timeout"
         self._farewell = error.description
         sentence = str(error)
         if error.other_node_id is None and self._role is not None and self._role.connection.address:
@@ -235,7 +256,15 @@ class SessionActor(RequestActor):
             self._farewell = reason or self._farewell
             self.stop()
         else:
-            self._tell(Closed(self._key, reason))
+            self._tell(self._closed(reason))
+
+    def _closed(self, reason: str) -> Closed:
+        role = self._role
+        if role is None:
+            return Closed(self._key, reason)
+        is_blocked = self._is_silent and (role.is_owing or not self._is_met)
+        confirmed = role.synced if self._is_met else None
+        return Closed(self._key, reason, LinkOutcome(role.is_stalled, is_blocked, confirmed))
 
     def _end(self, reason: str) -> None:
         self._cancel_stable()

@@ -162,8 +162,8 @@ class NodeSupervisor(RequestActor):
                 self._on_greeted(report)
             case StateChanged(key, state):
                 self._perform(neighbourhood.on_state(key, state))
-            case Closed(key, reason):
-                self._perform(neighbourhood.on_closed(key, reason, self._now()))
+            case Closed(key, reason, outcome):
+                self._perform(neighbourhood.on_closed(key, reason, self._now(), outcome))
                 if key not in neighbourhood.sessions:
                     self._forget(key)
             case Refused(key, other_node_id, why):

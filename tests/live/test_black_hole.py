@@ -1,0 +1,67 @@
+"""A way on which frames above 1 400 bytes vanish: a tunnel or VPN whose MTU nobody was told of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mesh_process import ROOT
+from netlab import Host, NetLab, Process
+
+pytestmark = pytest.mark.netlab
+
+HASTY_NODE = """
+import json, sys
+from mesh import Node
+from peers.peer_sync import PeerSync
+
+class HastySync(PeerSync):
+    def __init__(self, *args, **options):
+        super().__init__(*args, timeout=700, ping=300, **options)
+
+name, home, count, *peers = sys.argv[1:]
+def tell(notice):
+    print(json.dumps([notice.kind, notice.sentence, node.log.last_added]), flush=True)
+
+node = Node(name, home=home, mdns=False, listen="0.0.0.0:4000", peers=peers, role=HastySync)
+node.on("change", tell)
+with node:
+    node.log.add_batch([({"type": "reading", "text": "x" * 100}, None)] * int(count)).get()
+    print(json.dumps(["up"]), flush=True)
+    sys.stdin.read()
+"""
+
+
+def start(host: Host, folder: Path, count: int, *peers: str) -> Process:
+    args = [sys.executable, "-c", HASTY_NODE, f"h{host.number}", folder / f"h{host.number}", count, *peers]
+    process = host.spawn(args, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline()) == ["up"]
+    return process
+
+
+def told_until(process: Process, kind: str) -> list[Any]:
+    assert process.stdout is not None
+    told = []
+    while not told or told[-1][0] != kind:
+        told.append(json.loads(process.stdout.readline()))  # pytest's own timeout ends this
+    return told
+
+
+def test_large_packets_that_vanish_are_found_out_and_small_ones_bring_the_events(
+    netlab: NetLab, tmp_path: Path
+) -> None:
+    one, two = netlab.hosts(2)
+    netlab.rules("meta length > 1400 drop")
+    start(one, tmp_path, 40)
+
+    told = told_until(start(two, tmp_path, 0, f"{one.ip}:4000"), "synchronized")
+
+    assert told[-1][2] == 40  # never synchronized while it lacked them
+    large = [sentence for _, sentence, _ in told if sentence.startswith("large packets do not get through to h1~")]
+    assert len(large) == 1
+    assert [kind for kind, _, _ in told].count("connected") <= 4
