@@ -14,7 +14,7 @@ from peers.connections.address import Target, parse_address, show_address
 from peers.connections.channel import Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.packed import to_json, to_message_pack
-from peers.connections.sockets import check_port, every_address, explain_os_error
+from peers.connections.sockets import check_port, every_address, explain_os_error, hosts_of
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
@@ -123,6 +123,7 @@ class MessagePackListening:
 
     def __init__(self, server: asyncio.Server, path: Path | None, loop: asyncio.AbstractEventLoop) -> None:
         self.port: int = 0 if path is not None else server.sockets[0].getsockname()[1]
+        self.hosts = () if path is not None else hosts_of(server.sockets, self.port)
         self._server = server
         self._path = path
         self._loop = loop

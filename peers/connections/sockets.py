@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import re
 import socket
+from collections.abc import Iterable
 
 from peers.connections.address import MAX_PORT
 
+EVERY_HOST = ("0.0.0.0", "::")
+"""What `hosts_of` says of a door at every address of this machine."""
 NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
 RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
@@ -21,6 +24,19 @@ def every_address(port: int) -> socket.socket:
             if error.errno not in NO_ROUTE:
                 raise  # the port is taken; otherwise IPv6 is built in but switched off
     return socket.create_server(("", port))
+
+
+def hosts_of(listening: Iterable[socket.socket], port: int) -> tuple[str, ...]:
+    """The addresses at which these sockets take connections to `port`; `0.0.0.0` and `::` are every one of a family."""
+    hosts: list[str] = []
+    for door in listening:
+        host, door_port, *rest = door.getsockname()
+        if door_port != port:
+            continue  # of a host name with several addresses each got a port of its own
+        if host == "::" and not door.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+            hosts.append("0.0.0.0")
+        hosts.append(f"{host}%{rest[1]}" if rest and rest[1] and "%" not in host else host)
+    return tuple(hosts)
 
 
 def check_port(port: int) -> None:

@@ -23,7 +23,7 @@ from peers.connections.address import Target, parse_address, parse_url, show_add
 from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.http_door import HttpAnswer, HttpRequest
-from peers.connections.sockets import check_port, every_address, explain_os_error
+from peers.connections.sockets import check_port, every_address, explain_os_error, hosts_of
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
@@ -155,6 +155,7 @@ class WebSocketListening:
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self.port: int = server.sockets[0].getsockname()[1]
+        self.hosts = hosts_of(server.sockets, self.port)
         self.server = server
         self._loop = loop
         self._closed: Later[None] | None = None
@@ -335,7 +336,8 @@ def explain_failure(error: Exception, target: Target, seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"timed out after {seconds:g} s"
     if isinstance(error, socket.gaierror):
-        return f"no address known for {target.host}"
+        _, is_scoped, scope = target.host.partition("%")
+        return f"this machine has no network interface {scope}" if is_scoped else f"no address known for {target.host}"
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         return "the other end is full" if _is_passing(error) else f"not a WebSocket: it answered HTTP {status}"
