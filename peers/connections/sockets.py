@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from peers.connections.address import MAX_PORT
 
@@ -24,6 +25,14 @@ def every_address(port: int) -> socket.socket:
             if error.errno not in NO_ROUTE:
                 raise  # the port is taken; otherwise IPv6 is built in but switched off
     return socket.create_server(("", port))
+
+
+def port_of(listening: Sequence[socket.socket]) -> int:
+    """The port of these sockets. Raises OSError if there are none: asyncio passes over a family that is not there."""
+    if not listening:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+    port: int = listening[0].getsockname()[1]
+    return port
 
 
 def hosts_of(listening: Iterable[socket.socket], port: int) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from peers.connections.address import Target, parse_address, parse_url, show_add
 from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.http_door import HttpAnswer, HttpRequest
-from peers.connections.sockets import check_port, every_address, explain_os_error, hosts_of
+from peers.connections.sockets import check_port, every_address, explain_os_error, hosts_of, port_of
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
@@ -154,7 +154,7 @@ class WebSocketListening:
     """An open door; `close` closes it for newcomers only."""
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        self.port: int = server.sockets[0].getsockname()[1]
+        self.port = port_of(server.sockets)
         self.hosts = hosts_of(server.sockets, self.port)
         self.server = server
         self._loop = loop
@@ -280,10 +280,10 @@ class WebSocketNetwork(WiredNetwork):
                 **where,
                 **self._options | {"max_size": self._stranger_frame or self._max_frame},
             )
+            listening = WebSocketListening(server, self.loop)
         except (OSError, UnicodeError) as error:
             later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
             return
-        listening = WebSocketListening(server, self.loop)
         self.doors.append(listening)
         later.set(listening)
 
