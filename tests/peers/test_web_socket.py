@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from web_socket_room import Room, as_coroutine, raw_wire
@@ -227,6 +229,25 @@ def test_a_door_at_a_name_is_open_at_the_addresses_that_have_its_port(room: Room
 
     assert set(door.hosts) <= {"127.0.0.1", "::1"}
     room.until(lambda: all(end.connection.connected for end in ends))
+
+
+class NoIpv6(socket.socket):
+    """As in a sandbox that forbids a family of addresses."""
+
+    def __init__(self, family: int = socket.AF_INET, *args: Any, **options: Any) -> None:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no such family")
+        super().__init__(family, *args, **options)
+
+
+def test_where_there_is_no_ipv6_every_address_is_ipv4_and_a_door_at_an_ipv6_one_an_os_error(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "socket", NoIpv6)
+
+    assert room.listen("").hosts == ("0.0.0.0",)
+    with pytest.raises(OSError, match="not supported"):
+        room.listen("::1")
 
 
 def test_says_which_interface_of_an_address_is_missing(room: Room) -> None:
