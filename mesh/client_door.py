@@ -168,8 +168,3 @@ def _answer(status: int, content_type: str, body: bytes, **headers: str) -> Http
     return HttpAnswer(
         status, {**SECURITY_HEADERS, "Content-Type": content_type, "Cache-Control": "no-store", **headers}, body
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a door at `host`."""
-    return host in ("localhost", "::1") or host.startswith("127.")

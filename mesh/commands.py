@@ -102,7 +102,7 @@ def up(
 
     \b
     mesh up --clients 127.0.0.1:31337
-    mesh up --clients 0.0.0.0:31337 --clients-cert cert.pem --clients-key key.pem
+    mesh up --clients :31337 --clients-cert cert.pem --clients-key key.pem
     mesh up --upstream wss://logux.example --upstream-user kitchen
     """
     given = options.given_doors(context, doors)

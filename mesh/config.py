@@ -10,7 +10,8 @@ from mesh.errors import MeshError
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 DEFAULT_MESH = "home"
-DEFAULT_HOST = "0.0.0.0"
+EVERY_ADDRESS = ""
+"""The host of a door at every address of this machine, IPv4 and IPv6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,11 @@ class Settings:
     mesh: str
     instance: str
     """Random id of this run: its boot id, and the instance that discovery announces."""
-    host: str = DEFAULT_HOST
-    port: int = 0
+    host: str = EVERY_ADDRESS
+    ports: tuple[int, ...] = (0,)
+    """Where it listens: at the first of these that is free. 0 is any free one."""
+    patience_seconds: float = 0.0
+    """How long it waits for the first of them before it takes the next."""
     peers: tuple[str, ...] = ()
     """Static addresses, `host:port`, dialled whatever discovery finds."""
 
@@ -42,7 +46,7 @@ def mesh_mark(mesh: str) -> str:
 def parse_address(address: str, what: str, *, is_dialled: bool = False) -> tuple[str, int]:
     """Host and port of `host:port` or `[v6]:port`. Raises MeshError, with a sentence.
 
-    Port 0 is for listening; with `is_dialled` it is refused too.
+    Port 0 and `:port`, which is every address of this machine, are for listening; with `is_dialled` they are refused.
     """
     # Imported here, since `peers` takes longer to load than most commands take to run.
     from peers.connections.address import parse_address as parse_target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random, SystemRandom
@@ -11,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from mesh.actions import Notice
 from mesh.actors.disk import ThreadDisk
+from mesh.actors.listener import OpenDoors
 from mesh.actors.log_keeper import KeptLog, safely
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
@@ -19,7 +21,7 @@ from mesh.actors.role_supervisor import DoorError
 from mesh.actors.session import MakeRole
 from mesh.actors.supervisor import NodeSupervisor
 from mesh.client_door import CLIENTS_DOOR
-from mesh.config import DEFAULT_HOST, Settings, parse_address
+from mesh.config import EVERY_ADDRESS, Settings, parse_address
 from mesh.control import ControlServer
 from mesh.discovery.discovery import Discovery
 from mesh.discovery.fixed import FixedDiscovery
@@ -31,8 +33,10 @@ from mesh.loop_thread import LoopThread, Spawner
 from mesh.node_log import NodeLog, checked
 from mesh.openings import Openings, OutsideOptions
 from mesh.paths import default_home
+from mesh.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
 from mesh.status import Status
 from peers.clock import LoopClock, Undo
+from peers.connections.address import is_loopback, show_listening
 from peers.connections.http_door import no_pages
 from peers.connections.web_socket import WebSocketNetwork
 from peers.emitter import Emitter
@@ -50,8 +54,9 @@ class Node:
     """One node, with a home on disk and real sockets. Use it as `with Node(...)` from threads, `async with` on a loop.
 
     `name` and `mesh` are fixed with the home; the port is chosen at the first start and kept. `listen` and `peers` are
-    `HOST:PORT`. `interfaces` are addresses or names that mDNS may use (None: all LANs of the machine). Starting raises
-    MeshError or StoreError, with a sentence. `role` is PeerSync or a subclass of it.
+    `HOST:PORT`; to listen, `:PORT` is every address of this machine, as by default, `0.0.0.0:PORT` every IPv4 and
+    `[::]:PORT` every IPv6 one. `interfaces` are addresses or names that mDNS may use (None: all LANs of the machine).
+    Starting raises MeshError or StoreError, with a sentence. `role` is PeerSync or a subclass of it.
 
     Others than nodes (mesh.openings has the names and types of these options):
     - `clients`, HOST:PORT, opens a door for Logux clients and browsers; `clients_cert` and `clients_key` are PEM files,
@@ -224,13 +229,15 @@ class Node:
     async def _start(self, home: Home) -> None:
         loop = asyncio.get_running_loop()
         random = Random(SystemRandom().getrandbits(256))
-        host, port = self._listen or (DEFAULT_HOST, home.facts.port)
+        kept = home.facts.port
+        host, ports = self._where_to_listen(random, kept)
         settings = Settings(
             node_id=home.node_id,
             mesh=home.facts.mesh,
             instance=f"{random.getrandbits(64):016x}",
             host=host,
-            port=port,
+            ports=ports,
+            patience_seconds=PATIENCE_SECONDS if kept and self._listen is None else 0.0,
             peers=self._peers,
         )
         self._network, self._spawner = WebSocketNetwork(loop, on_request=no_pages), Spawner(loop)
@@ -245,15 +252,25 @@ class Node:
             outside=self._openings.make(loop, home.node_id, home.path, edges.clock, self.status),
         )
         try:
-            ports = await self._supervisor.ask(Request("begin"), block=False)
+            opened: OpenDoors = await self._supervisor.ask(Request("begin"), block=False)
         except DoorError as error:
             raise MeshError(_why_not_listening(error)) from None
-        self.port = ports.peers
-        self._openings.opened(ports.doors)
-        if not home.facts.port:
+        self.port = opened.nodes.port
+        self._openings.opened(opened.ports)
+        if not kept and (self._listen is None or self._listen[1]):  # what port 0 gave is for this run
             home.keep_port(self.port)
+        if kept and self._listen is None and self.port != kept:
+            self._on_notice(Notice("note", None, _moved(kept, self.port)))
+        if self._mdns and all(map(is_loopback, opened.nodes.hosts)):
+            self._on_notice(Notice("note", None, _unreachable_from_outside(opened.nodes.hosts)))
         self._control = ControlServer(self, on_stop=self._on_stop_asked)
         await self._control.start()
+
+    def _where_to_listen(self, random: Random, kept: int) -> tuple[str, tuple[int, ...]]:
+        if self._listen is not None:
+            return self._listen[0], (self._listen[1],)
+        first = first_ephemeral()
+        return EVERY_ADDRESS, (kept, *ports_instead(kept, first)) if kept else choose_ports(random, first)
 
     def _edges(
         self,
@@ -301,10 +318,25 @@ class Node:
         return self._home
 
 
+def _moved(kept: int, port: int) -> str:
+    return (
+        f"port {kept}, which this node keeps, is in use on this machine: it listens on port {port} this time; where others "
+        f"need {kept} (--peer, a firewall), stop the program that uses it and start this node again"
+    )
+
+
+def _unreachable_from_outside(hosts: Sequence[str]) -> str:
+    return (
+        f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and are not told of it, it still dials "
+        "them; to be reached, leave --listen out, or give --listen :PORT"
+    )
+
+
 def _why_not_listening(failed: DoorError) -> str:
-    error, where = failed.error, f"{failed.host}:{failed.port}"
-    option = "--clients" if failed.name == CLIENTS_DOOR else "--listen"
-    if error.errno == 98 or "in use" in str(error):
-        return f"another program listens on {where} already: stop it, or choose another port with {option} {failed.host}:PORT"
-    why = error.strerror or error
-    return f"cannot listen on {where}: {why}; choose another address with {option} HOST:PORT"
+    error, host = failed.error, failed.host
+    where = show_listening(host, failed.port) if host else f"port {failed.port}"
+    option = {"": "--listen", CLIENTS_DOOR: "--clients"}.get(failed.name, "serve")
+    if error.errno == errno.EADDRINUSE:
+        other = show_listening(host, "PORT")
+        return f"{where} is in use on this machine: stop the program that uses it, or choose another port with {option} {other}"
+    return f"cannot listen on {where}: {error.strerror or error}; choose another address with {option} HOST:PORT"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mesh.client_door import CLIENTS, STRANGER_FRAME, ClientDoor, ClientSettings, is_loopback
+from mesh.client_door import CLIENTS, STRANGER_FRAME, ClientDoor, ClientSettings
 from mesh.config import parse_address
 from mesh.door_sync import DoorSync, Hook, Hooks
 from mesh.doors import check_host, check_origin
@@ -16,7 +16,7 @@ from mesh.outside import Door, Line, MakeRole, Outside
 from mesh.status import Status
 from mesh.upstream_sync import UpstreamSync
 from peers.clock import Clock
-from peers.connections.address import parse_url
+from peers.connections.address import is_loopback, parse_url
 from peers.connections.http_door import no_pages
 from peers.connections.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 from peers.later import Later

@@ -123,7 +123,8 @@ listen = click.option(
     "--listen",
     metavar="HOST:PORT",
     callback=_checked(parse_address, "the address to listen on"),
-    help="Where others reach this node. Default: all addresses, and a port that is chosen once and kept.",
+    help="Where others reach this node; :PORT is all addresses, IPv4 and IPv6. Default: all, and a port that is chosen "
+    "once and kept.",
 )
 
 peers = click.option(

@@ -20,7 +20,7 @@ class Door:
     key: str
     """For programs: `clients`, or the address as it was asked for."""
     name: str
-    """For people: `the clients' door`, `the door 0.0.0.0:5000`."""
+    """For people: `the clients' door`, `the door :5000`."""
     host: str
     port: int
     network: Network

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import Accepted, Failed, Report
 from mesh.actors.request import RequestActor
+from peers.clock import Clock
 from peers.connections.connection import Connection, Listening, Network
 from peers.later import Later
+
+BUSY_PAUSE_MS = 100.0
+"""Between two attempts to open a door at a port that is in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoor:
+    """Where a door is open."""
+
+    port: int
+    hosts: tuple[str, ...]
+    """As Listening says."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoors:
+    """Where a node listens."""
+
+    nodes: OpenDoor
+    ports: dict[str, int]
+    """Of the doors for others than nodes, by the key of the door."""
 
 
 class Listener(RequestActor):
@@ -21,9 +45,32 @@ class Listener(RequestActor):
         self._tell = tell
         self._listening: Listening | None = None
 
-    def open(self, host: str, port: int) -> Later[int]:
-        """Open the door; the port it got. Fails with OSError."""
+    def open(self, host: str, port: int) -> Later[OpenDoor]:
+        """Open the door; where it is then. Fails with OSError."""
         return self._network.listen(host, port, self._on_connection).transform(self._on_open)
+
+    async def open_first(self, host: str, ports: Sequence[int], patience_seconds: float, clock: Clock) -> OpenDoor:
+        """Open the door at the first port that is free; the first of all is tried again for `patience_seconds`.
+
+        Fails with the OSError of the last port if all are in use, at once with any other one.
+        """
+        deadline_ms = clock.elapsed_ms() + patience_seconds * 1000
+        waiting = list(ports)
+        while True:
+            try:
+                return await self.open(host, waiting[0])
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                is_patient = clock.elapsed_ms() < deadline_ms
+                if not is_patient and len(waiting) == 1:
+                    raise
+            if is_patient:
+                pause: Later[None] = Later()
+                clock.call_later(BUSY_PAUSE_MS, pause.set)
+                await pause
+            else:
+                del waiting[0]
 
     def close(self) -> Later[None]:
         """Shut the door; who came in stays."""
@@ -36,9 +83,9 @@ class Listener(RequestActor):
         self.close()
         self._tell(Failed("listener", f"{exception_type.__name__}: {exception_value}"))
 
-    def _on_open(self, listening: Listening) -> int:
+    def _on_open(self, listening: Listening) -> OpenDoor:
         self._listening = listening
-        return listening.port
+        return OpenDoor(listening.port, listening.hosts)
 
     def _on_connection(self, connection: Connection) -> None:
         connection.pause()  # nothing may be read before the session listens

@@ -290,7 +290,7 @@ class RoleSupervisor(RequestActor):
             if isinstance(error, OSError):
                 raise DoorError(door.name, door.host, port, error) from error
             raise
-        self._opened[door.name] = _Opened(door, ref, opened)
+        self._opened[door.name] = _Opened(door, ref, opened.port)
 
     def _reopen(self, opened: _Opened) -> None:
         async def reopen() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ import pykka
 
 from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.actors.discoverer import Discoverer
-from mesh.actors.listener import Listener
+from mesh.actors.listener import Listener, OpenDoor, OpenDoors
 from mesh.actors.log_keeper import KeptLog, LogKeeper
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
@@ -51,15 +50,6 @@ BEGIN_SECONDS = 10.0
 DISCOVERY_RETRY_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Where a node listens."""
-
-    peers: int
-    doors: dict[str, int]
-    """By the name of the door."""
-
-
 class NodeSupervisor(RequestActor):
     """Ask it to `begin`, ask it to `end`, then stop it. Children fail one for one; the log's keeper takes the sessions along.
 
@@ -92,7 +82,7 @@ class NodeSupervisor(RequestActor):
         self._discoverer: LoopActorRef[Discoverer] | None = None
         self._roles: LoopActorRef[RoleSupervisor] | None = None
         self._own_failures: dict[str, Record] = {}
-        self._port = settings.port
+        self._door = OpenDoor(0, ())
         self._door_ports: dict[str, int] = {}
         self._accepted = 0
         self._is_ending = False
@@ -101,8 +91,8 @@ class NodeSupervisor(RequestActor):
         self._is_beginning = False
         self._begun: Later[None] = Later()
 
-    async def begin(self) -> Ports:
-        """Open the log and the doors, then look for others; the ports we listen on. Raises StoreError or DoorError."""
+    async def begin(self) -> OpenDoors:
+        """Open the log and the doors, then look for others; where we listen. Raises StoreError or DoorError."""
         self._is_beginning = True
         try:
             for start in (self._start_keeper, self._start_listener, self._start_roles):
@@ -113,7 +103,7 @@ class NodeSupervisor(RequestActor):
                 await self._start_discovery()
         finally:
             self._begun.set()
-        return Ports(self._port, self._door_ports)
+        return OpenDoors(self._door, self._door_ports)
 
     async def end(self) -> None:
         """Say goodbye and close everything, in the reverse order of `begin`; each step has its limit."""
@@ -137,7 +127,9 @@ class NodeSupervisor(RequestActor):
         failures = {**self._own_failures, **self._neighbourhood.failures}
         clients, paused = await self._ask(self._roles, "describe"), await self._ask(self._roles, "paused")
         outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
-        return show_status(self._settings, self._port, self._kept, self._neighbourhood, described, failures, outside)
+        return show_status(
+            self._settings, self._door.port, self._kept, self._neighbourhood, described, failures, outside
+        )
 
     def retry(self) -> None:
         """Start everything that was paused or refused again."""
@@ -309,11 +301,14 @@ class NodeSupervisor(RequestActor):
         self._kept.kept_by(keeper)
 
     async def _start_listener(self) -> None:
-        listener = Listener.start(self._edges.runtime, self._edges.network, self.into_mailbox(self.on_report))
+        edges, settings = self._edges, self._settings
+        listener = Listener.start(edges.runtime, edges.network, self.into_mailbox(self.on_report))
+        ports = (self._door.port,) if self._door.port else settings.ports  # others know where it was open before
+        where = (settings.host, ports, settings.patience_seconds, edges.clock)
         try:
-            self._port = await self._open(listener, "open", self._settings.host, self._port)
+            self._door = await self._open(listener, "open_first", *where)
         except OSError as error:
-            raise DoorError("", self._settings.host, self._port, error) from error
+            raise DoorError("", settings.host, ports[0], error) from error
         self._listener = listener
 
     async def _start_roles(self) -> None:
@@ -329,7 +324,8 @@ class NodeSupervisor(RequestActor):
     async def _start_discovery(self) -> None:
         discoverer = Discoverer.start(self._edges.runtime, self._edges.discovery(), self.into_mailbox(self.on_report))
         settings = self._settings
-        announcement = Announcement(settings.node_id, mesh_mark(settings.mesh), settings.instance, self._port)
+        mark, door = mesh_mark(settings.mesh), self._door
+        announcement = Announcement(settings.node_id, mark, settings.instance, door.port, door.hosts)
         try:
             await self._open(discoverer, "open", announcement)
         except (OSError, RuntimeError) as error:  # no network yet, or no multicast: static peers work all the same

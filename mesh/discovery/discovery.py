@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from peers.connections.sockets import EVERY_HOST
 from peers.later import Later
 
 
@@ -19,6 +20,8 @@ class Announcement:
     instance: str
     """Random id of this run of the node: a new one tells others that it was restarted."""
     port: int
+    hosts: tuple[str, ...] = EVERY_HOST
+    """The addresses at which it listens; `0.0.0.0` and `::` are every one of a family. No other one is announced."""
 
 
 @dataclass(frozen=True, slots=True)

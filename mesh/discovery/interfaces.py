@@ -8,9 +8,11 @@ import socket
 import struct
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import ifaddr
+
+from peers.connections.sockets import EVERY_HOST
 
 Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -45,6 +47,8 @@ class Network:
     """The interfaces chosen, each with only the addresses that may be used."""
 
     interfaces: tuple[Interface, ...] = ()
+    hosts: tuple[str, ...] = field(default=EVERY_HOST, compare=False)
+    """Where our door is open, as Announcement says."""
 
     @property
     def sockets(self) -> tuple[str, ...]:
@@ -63,7 +67,10 @@ class Network:
     @property
     def announced(self) -> tuple[str, ...]:
         """Every address under which others may dial us, IPv4 first."""
-        chosen = dict.fromkeys(address.ip for address in sorted(self.addresses, key=lambda each: each.version))
+        families = [version for version, host in ((4, "0.0.0.0"), (6, "::")) if host in self.hosts]
+        listening = [each for one in self.interfaces for each in one.addresses if each.version in families]
+        listening += [each for one in self.interfaces for each in _only(one, self.hosts).addresses]
+        chosen = dict.fromkeys(address.ip for address in sorted(listening, key=lambda each: each.version))
         return tuple(str(ip) for ip in chosen)[:ANNOUNCED_LIMIT]
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import itertools
 import logging
 import re
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -103,6 +103,8 @@ class MdnsDiscovery:
         self._on_sighting: Callable[[Sighting], None] | None = None
         self._announcement: Announcement | None = None
         self._network = Network()
+        self._has_place = asyncio.Event()
+        """Whether there is an address at which our door is open; else there is nothing to announce."""
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
         self._info: AsyncServiceInfo | None = None
@@ -118,7 +120,7 @@ class MdnsDiscovery:
         """
         if self._announcement is not None:
             raise RuntimeError("mDNS discovery is running already: stop it first")
-        txt.encode(_text(announcement, 0))
+        txt.encode(txt.text_of(announcement, 0))
         self._announcement = announcement
         self._on_sighting = on_sighting
         self._started = Later()
@@ -156,7 +158,7 @@ class MdnsDiscovery:
             started.set()
 
     async def _open(self) -> None:
-        self._network = self._watch.start()
+        self._take(self._watch.start())
         sockets = list(self._network.sockets)
         if not sockets:
             raise OSError(why_none(scan(), self._wanted))
@@ -216,6 +218,7 @@ class MdnsDiscovery:
 
     async def _announce(self) -> None:
         while True:
+            await self._has_place.wait()
             try:
                 return await self._announce_once()
             except TimeoutError:
@@ -234,7 +237,7 @@ class MdnsDiscovery:
                 self._announcement.node_id,
             )
             # A host name of its own too, or each of the two would withdraw the other's addresses.
-            info = self._make_info(f"{self._label()}-{_digest(self._announcement.instance)[:8]}")
+            info = self._make_info(f"{self._label()}-{txt.digest(self._announcement.instance)[:8]}")
             taken, self._own_names = self._own_names, (info.name.lower(),)
             for name in taken:  # it is another one's, and was passed over while it might have been ours
                 self._instances.heard(name)
@@ -258,12 +261,18 @@ class MdnsDiscovery:
         self._run(self._announce_again(), "announcing after sleep")
         self.requery()
 
+    def _take(self, network: Network) -> None:
+        assert self._announcement is not None
+        self._network = replace(network, hosts=self._announcement.hosts)
+        (self._has_place.set if self._network.announced else self._has_place.clear)()
+
     def _on_change(self, network: Network) -> None:
         self._run(self._adapt(network), "following the network")
 
     async def _adapt(self, network: Network) -> None:
         LOG.info("mdns: network changed: now on %s", ", ".join(network.sockets) or "nothing")
-        before, self._network = self._network, network
+        before = self._network
+        self._take(network)
         await self._announce_again()  # before the sockets change: or zeroconf announces the old addresses again
         await self._sockets.move(before, network)
         self.requery()
@@ -290,7 +299,7 @@ class MdnsDiscovery:
             self._type,
             f"{label}.{self._type}",
             port=self._announcement.port,
-            properties=txt.encode(_text(self._announcement, self._counter)),
+            properties=txt.encode(txt.text_of(self._announcement, self._counter)),
             server=server or f"{label}.local.",
             other_ttl=OTHER_TTL_SECONDS,
             parsed_addresses=list(self._network.announced),
@@ -299,7 +308,7 @@ class MdnsDiscovery:
     def _label(self) -> str:
         """The name others see before they read our node id: stable, and telling strangers nothing."""
         assert self._announcement is not None
-        return _digest(self._announcement.node_id)
+        return txt.digest(self._announcement.node_id)
 
     # Hearing of others.
 
@@ -379,14 +388,6 @@ class MdnsDiscovery:
 
     def _run(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         return self._tasks.start(work, f"mdns: {what}")
-
-
-def _text(announcement: Announcement, counter: int) -> txt.TextRecord:
-    return txt.TextRecord(announcement.node_id, announcement.mesh, announcement.instance, counter)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _why_not(sockets: list[str], error: OSError | RuntimeError) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
+
+from mesh.discovery.discovery import Announcement
 
 TXT_VERSION = "1"
 """Layout of these entries; another version is not for us."""
@@ -26,6 +29,16 @@ class TextRecord:
     instance: str
     counter: int = 0
     """Grows at each announcement of one run, so that no record ever returns to an earlier value."""
+
+
+def text_of(announcement: Announcement, counter: int) -> TextRecord:
+    """The record of an announcement of ours."""
+    return TextRecord(announcement.node_id, announcement.mesh, announcement.instance, counter)
+
+
+def digest(text: str) -> str:
+    """A label of 20 letters and digits that tells strangers nothing."""
+    return sha256(text.encode()).hexdigest()[:20]
 
 
 def encode(record: TextRecord) -> bytes:

@@ -156,7 +156,7 @@ class LiveRoom:
         self._lives += 1
         self._told = self._read_bytes = 0
         with self._words.open("wb") as words:
-            listen = f"0.0.0.0:{PORT}"
+            listen = f":{PORT}"
             command = self._command("up", "--json", "--name", self.name, "--listen", listen, *options)
             self.process = self.host.spawn(command, stdout=words, env=ENVIRONMENT)
 

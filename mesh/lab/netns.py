@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 HOSTS_LIMIT = 32
 COMMAND_SECONDS = 10.0
@@ -51,10 +51,10 @@ ip -n h{n} link set lo up
 _CARD = """
 ip -n sw link add p{n} type veth peer name eth0 netns h{n}
 ip -n sw link set p{n} master br0 up
-ip -n h{n} addr add {ip}/24 dev eth0
 ip -n h{n} link set eth0 gso_max_segs 1 up
 """
 # Segments of their own, as on a cable: whoever loses or counts frames has to see them.
+_IPV4 = "ip -n h{n} addr add {ip}/24 dev eth0\n"
 _IPV6 = "ip -n h{n} addr add fd77::{n}/64 dev eth0 nodad\n"
 
 
@@ -126,7 +126,7 @@ class Host(Place):
 
 
 class NetLab:
-    """Up to 32 hosts on one bridge, 10.77.0.1 and on, IPv4 only; made of namespaces that only this process holds."""
+    """Up to 32 hosts on one bridge, 10.77.0.1 and on, by default IPv4 only; made of namespaces that only this process holds."""
 
     def __init__(self, flags: tuple[str, ...]) -> None:
         self.switch = Place(self, "sw")
@@ -155,17 +155,24 @@ class NetLab:
         """The process whose namespaces the lab is made of."""
         return self._holder.pid
 
-    def hosts(self, count: int, *, ipv6: bool = False) -> list[Host]:
-        """Add hosts; the first is number 1. With `ipv6` each has fd77::i too, and a link-local address 2 s later."""
+    def hosts(self, count: int, *, ipv4: bool = True, ipv6: bool | Literal["link-local"] = False) -> list[Host]:
+        """Add hosts; the first is number 1. With `ipv6` each has fd77::i too, and a link-local address 2 s later.
+
+        `ipv6="link-local"` leaves fd77::i out, `ipv4=False` 10.77.0.i; then `Host.ip` is no address of the host.
+        """
         first = len(self._hosts) + 1
         if first + count - 1 > HOSTS_LIMIT:
             raise NetLabError(f"{count} more hosts: a lab has room for {HOSTS_LIMIT}")
         added = [Host(self, number) for number in range(first, first + count)]
-        script = _HOST + _CARD + (_IPV6 if ipv6 else "")
+        script = _HOST + _CARD + (_IPV4 if ipv4 else "") + (_IPV6 if ipv6 is True else "")
         script = "".join(script.format(n=host.number, ip=host.ip, v4=int(not ipv6)) for host in added)
         self._script((_SWITCH if first == 1 else "") + script)
         self._hosts.update((host.number, host) for host in added)
         return added
+
+    def host(self, number: int) -> Host:
+        """One of the hosts that were added. Raises KeyError."""
+        return self._hosts[number]
 
     def partition(self, *groups: Iterable[Host | int]) -> None:
         """No frame passes between hosts of different groups; hosts in none of them reach all. Replaces the last one."""
@@ -194,7 +201,7 @@ class NetLab:
     def replug(self, host: Host) -> None:
         """Take a host's network card out and put in another one with the same address."""
         number, ip = host.number, host.ip
-        self._script(f"ip -n h{number} link del eth0\n{_CARD.format(n=number, ip=ip)}")
+        self._script(f"ip -n h{number} link del eth0\n" + (_CARD + _IPV4).format(n=number, ip=ip))
 
     def set_address(self, host: Host, ip: str) -> None:
         """Give a host another address, as after a move to another network. `host.ip` is the new one then."""

@@ -14,6 +14,7 @@ from mesh.lab.virtual_loop import VirtualLoop
 from mesh.lab.wire import LATENCY_MS, Kind, Quality, Wire
 from peers.clock import Undo
 from peers.connections.connection import Connection, Listening
+from peers.connections.sockets import EVERY_HOST
 from peers.emitter import Emitter
 from peers.later import Later
 
@@ -326,6 +327,7 @@ class SimListening:
 
     def __init__(self, door: Door, port: int, on_connection: Callable[[Connection], None]) -> None:
         self.port = port
+        self.hosts = EVERY_HOST
         self._door = door
         self._on_connection = on_connection
 

@@ -210,7 +210,7 @@ class Room:
             node_id=self.node_id,
             mesh=DEFAULT_MESH,
             instance=f"{random.getrandbits(64):016x}",
-            port=PORT,
+            ports=(PORT,),
             peers=tuple(f"{other}:{PORT}" for other in self.links or ()),
         )
         self._supervisor = NodeSupervisor.start(

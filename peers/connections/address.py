@@ -10,7 +10,7 @@ from typing import Any
 MAX_HOST_CHARACTERS = 253
 MAX_PORT = 65535
 MAX_URL_CHARACTERS = 2048
-ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):([0-9]{1,5})")
+ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]*)):([0-9]{1,5})")
 URL = re.compile(r"(wss?)://([^/?#@]*)((?:[/?][^#]*)?)")
 URL_REST = re.compile(r"[!-~]*")
 HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -39,13 +39,18 @@ class Target:
 def parse_address(address: str, *, is_dialled: bool = True) -> Target:
     """Read `host:port`, `[v6]:port` or `[v6%scope]:port`. Raises ValueError with a sentence.
 
-    Port 0, which means any free one, is for listening: it passes only if `is_dialled` is False.
+    For listening (`is_dialled` is False) there are two more: `:port`, with an empty host, is every address of this
+    machine, and port 0 is any free one.
     """
     found = ADDRESS.fullmatch(address)
     if found is None:
         raise ValueError(f"{address!r} is not an address: write host:port, or [address]:port for IPv6")
     bracketed, plain, port = found[1], found[2], int(found[3])
     _check_port(port, address, is_dialled)
+    if plain == "":
+        if is_dialled:
+            raise ValueError(f"{address!r} is not an address to dial, it names no host: write host:port")
+        return Target(plain, port)
     if bracketed is None:
         _check_plain_host(plain, address)
         return Target(plain, port)
@@ -73,6 +78,20 @@ def parse_url(url: str) -> Target:
         where = f"{where}:{443 if scheme == 'wss' else 80}"
     target = parse_address(where.replace("%25", "%", 1))
     return replace(target, path=rest if rest.startswith("/") else f"/{rest}", is_secure=scheme == "wss")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a door at `host`, an address or `localhost`."""
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    return ip.is_loopback or bool((mapped := getattr(ip, "ipv4_mapped", None)) and mapped.is_loopback)
+
+
+def show_listening(host: str, port: int | str) -> str:
+    """Where a door is, as an option and a sentence write it: `:4000` is every address of this machine."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _shortened(url: str) -> str:

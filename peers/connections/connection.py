@@ -62,6 +62,10 @@ class Listening(Protocol):
     def port(self) -> int:
         """The port it got."""
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The addresses at which it is open; `0.0.0.0` is every IPv4 address of this machine, `::` every IPv6 one."""
+
     def close(self) -> Later[None]:
         """Accept nothing more; connections that were accepted live on. Harmless when it is closed."""
 
@@ -77,6 +81,8 @@ class Network(Protocol):
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
         """Open a door; each accepted connection, already open, is handed to `on_connection`. Port 0 takes any free one.
+
+        An empty host is every address of this machine, IPv4 and IPv6 on one port.
 
         Fails with OSError if the port is taken or the host is not ours.
         """

@@ -15,7 +15,7 @@ from peers.connections.address import Target, parse_address, show_address
 from peers.connections.channel import Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.packed import to_json, to_message_pack
-from peers.connections.sockets import check_port, every_address, explain_os_error, place_to_dial
+from peers.connections.sockets import check_port, every_address, explain_os_error, hosts_of, place_to_dial, port_of
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
@@ -123,7 +123,8 @@ class MessagePackListening:
     """An open door; `close` closes it for newcomers only, and removes the file of a unix socket."""
 
     def __init__(self, server: asyncio.Server, path: Path | None, loop: asyncio.AbstractEventLoop) -> None:
-        self.port: int = 0 if path is not None else server.sockets[0].getsockname()[1]
+        self.port = 0 if path is not None else port_of(server.sockets)
+        self.hosts = () if path is not None else hosts_of(server.sockets, self.port)
         self._server = server
         self._path = path
         self._loop = loop
@@ -197,10 +198,10 @@ class MessagePackNetwork(WiredNetwork):
 
         try:
             server = await self._serve(where, lambda: _Wire(self.loop, on_open))
+            listening = MessagePackListening(server, where if isinstance(where, Path) else None, self.loop)
         except (OSError, UnicodeError) as error:
             later.fail(error if isinstance(error, OSError) else OSError(f"{where} is not a host: {error}"))
             return
-        listening = MessagePackListening(server, where if isinstance(where, Path) else None, self.loop)
         self.doors.append(listening)
         later.set(listening)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import re
 import socket
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from peers.connections.address import MAX_PORT, Target
 
+EVERY_HOST = ("0.0.0.0", "::")
+"""What `hosts_of` says of a door at every address of this machine."""
 NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
 RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
@@ -48,6 +52,27 @@ async def place_to_dial(loop: asyncio.AbstractEventLoop, target: Target) -> dict
         else:
             return {"sock": sock}
     raise error
+
+
+def port_of(listening: Sequence[socket.socket]) -> int:
+    """The port of these sockets. Raises OSError if there are none: asyncio passes over a family that is not there."""
+    if not listening:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+    port: int = listening[0].getsockname()[1]
+    return port
+
+
+def hosts_of(listening: Iterable[socket.socket], port: int) -> tuple[str, ...]:
+    """The addresses at which these sockets take connections to `port`; `0.0.0.0` and `::` are every one of a family."""
+    hosts: list[str] = []
+    for door in listening:
+        host, door_port, *rest = door.getsockname()
+        if door_port != port:
+            continue  # of a host name with several addresses each got a port of its own
+        if host == "::" and not door.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+            hosts.append("0.0.0.0")
+        hosts.append(f"{host}%{rest[1]}" if rest and rest[1] and "%" not in host else host)
+    return tuple(hosts)
 
 
 def check_port(port: int) -> None:

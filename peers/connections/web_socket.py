@@ -24,7 +24,7 @@ from peers.connections.address import Target, parse_address, parse_url, show_add
 from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.http_door import HttpAnswer, HttpRequest
-from peers.connections.sockets import check_port, every_address, explain_os_error, place_to_dial
+from peers.connections.sockets import check_port, every_address, explain_os_error, hosts_of, place_to_dial, port_of
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
@@ -155,7 +155,8 @@ class WebSocketListening:
     """An open door; `close` closes it for newcomers only."""
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        self.port: int = server.sockets[0].getsockname()[1]
+        self.port = port_of(server.sockets)
+        self.hosts = hosts_of(server.sockets, self.port)
         self.server = server
         self._loop = loop
         self._closed: Later[None] | None = None
@@ -282,10 +283,10 @@ class WebSocketNetwork(WiredNetwork):
                 **where,
                 **self._options | {"max_size": self._stranger_frame or self._max_frame},
             )
+            listening = WebSocketListening(server, self.loop)
         except (OSError, UnicodeError) as error:
             later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
             return
-        listening = WebSocketListening(server, self.loop)
         self.doors.append(listening)
         later.set(listening)
 
@@ -338,7 +339,8 @@ def explain_failure(error: Exception, target: Target, seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"timed out after {seconds:g} s"
     if isinstance(error, socket.gaierror):
-        return f"no address known for {target.host}"
+        _, is_scoped, scope = target.host.partition("%")
+        return f"this machine has no network interface {scope}" if is_scoped else f"no address known for {target.host}"
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         return "the other end is full" if _is_passing(error) else f"not a WebSocket: it answered HTTP {status}"

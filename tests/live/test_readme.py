@@ -51,7 +51,7 @@ def test_the_ten_lines_of_python_run(lan: list[Host], tmp_path: Path) -> None:
 @pytest.mark.netlab
 def test_the_role_of_your_own_waves(lan: list[Host], tmp_path: Path) -> None:
     example = blocks("python")[2]
-    dialled = example.replace("kitchen", "study").replace('serve={"0.0.0.0:5000"', f'dial={{"{lan[0].ip}:5000"')
+    dialled = example.replace("kitchen", "study").replace('serve={":5000"', f'dial={{"{lan[0].ip}:5000"')
     kitchen = start(lan[0], example, tmp_path / "kitchen")
     assert kitchen.stdout is not None
     kitchen.stdout.readline()  # the prompt: it serves

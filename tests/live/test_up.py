@@ -239,7 +239,9 @@ def test_does_not_start_where_the_port_is_taken(tmp_path: Path, up: Start) -> No
         code, out, complaint = ended(up(tmp_path, "--listen", f"127.0.0.1:{port}"))
 
     assert (code, out) == (1, "")
-    assert complaint.startswith(f"another program listens on 127.0.0.1:{port} already: ")
+    assert complaint.startswith(
+        f"127.0.0.1:{port} is in use on this machine: stop the program that uses it, or choose "
+    )
 
 
 @pytest.mark.parametrize("option", ["--name", "--mesh"])

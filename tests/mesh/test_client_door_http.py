@@ -222,7 +222,7 @@ def test_a_port_that_is_taken_is_a_sentence_that_names_the_option(house: House) 
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
-        with pytest.raises(MeshError, match=rf"listens on 127.0.0.1:{port} already: .* with --clients 127.0.0.1:PORT"):
+        with pytest.raises(MeshError, match=rf"127.0.0.1:{port} is in use on .* with --clients 127.0.0.1:PORT"):
             house.make(clients=f"127.0.0.1:{port}").start()
 
     assert house.start(clients=f"127.0.0.1:{port}").clients_port == port
@@ -248,7 +248,7 @@ def test_the_door_is_closed_with_the_node_and_opens_again(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "is_in_clear"), [("127.0.0.1", False), ("[::1]", False), ("0.0.0.0", True), ("[::]", True)]
+    ("host", "is_in_clear"), [("127.0.0.1", False), ("[::1]", False), ("0.0.0.0", True), ("[::]", True), ("", True)]
 )
 def test_knows_whether_tokens_may_be_read_on_their_way(house: House, host: str, is_in_clear: bool) -> None:
     node = house.start(clients=f"{host}:0")

@@ -15,6 +15,7 @@ from mesh.errors import MeshError
         ("kitchen.lan:1", "kitchen.lan", 1),
         ("[fd00::7]:65535", "fd00::7", 65535),
         ("127.0.0.1:0", "127.0.0.1", 0),
+        (":4000", "", 4000),
     ],
 )
 def test_an_address_is_host_and_port(address: str, host: str, port: int) -> None:
@@ -27,7 +28,6 @@ def test_an_address_is_host_and_port(address: str, host: str, port: int) -> None
         "",
         ":",
         "kitchen",
-        ":4000",
         "kitchen:",
         "kitchen:http",
         "kitchen:-1",
@@ -46,9 +46,10 @@ def test_what_is_no_address_is_a_sentence(address: str) -> None:
         parse_address(address, "the peer")
 
 
-def test_port_0_is_for_listening_only() -> None:
+@pytest.mark.parametrize("address", ["kitchen:0", ":4000"])
+def test_port_0_and_no_host_are_for_listening_only(address: str) -> None:
     with pytest.raises(MeshError, match="the peer"):
-        parse_address("kitchen:0", "the peer", is_dialled=True)
+        parse_address(address, "the peer", is_dialled=True)
 
 
 @pytest.mark.parametrize("name", ["a", "kitchen-2.lan_x", "x" * 64, "7"])

@@ -7,6 +7,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from ipaddress import ip_interface
 from random import Random
 from typing import Any
@@ -26,6 +27,7 @@ from mesh.discovery.mdns import SERVICE_TYPE, MdnsDiscovery
 from mesh.discovery.network_watch import NetworkWatch
 from mesh.discovery.requery import Requery, requery_pauses
 from peers.clock import LoopClock, ManualClock, Undo
+from peers.connections.sockets import EVERY_HOST
 from peers.later import Later
 
 KITCHEN = "kitchen~7f3q2x5a"
@@ -196,6 +198,36 @@ def test_uses_every_lan_and_nothing_else() -> None:
 
     assert network.sockets == ("192.168.1.7", "fe80::7", "10.1.1.7")
     assert network.announced == ("192.168.1.7", "192.168.1.8", "10.1.1.7", "fd00::7", "fe80::7")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "announced"),
+    [
+        (("0.0.0.0",), ("192.168.1.7", "192.168.1.8", "10.1.1.7")),
+        (("::",), ("fd00::7", "fe80::7")),
+        (("192.168.1.8",), ("192.168.1.8",)),
+        (("fe80::7%2",), ("fe80::7",)),
+        (("fe80::7%3",), ()),
+        (("10.1.1.7", "fd00::7"), ("10.1.1.7", "fd00::7")),
+        (("127.0.0.1",), ()),
+        (("127.0.0.1", "::1"), ()),
+        ((), ()),
+    ],
+)
+def test_announces_exactly_what_is_listened_on(hosts: tuple[str, ...], announced: tuple[str, ...]) -> None:
+    network = choose([LO, ETH, WLAN, DOCKER], None)
+
+    assert replace(network, hosts=hosts).announced == announced
+
+
+def test_an_address_of_the_other_family_takes_no_place_in_an_announcement() -> None:
+    many = Interface("eth0", 2, tuple(own(*(f"10.0.0.{n}/24" for n in range(1, 30)), "fd00::7/64")))
+
+    assert Network((many,), hosts=("::",)).announced == ("fd00::7",)
+
+
+def test_nodes_that_listen_on_loopback_are_announced_where_discovery_is_on_loopback() -> None:
+    assert replace(choose([LO], None), hosts=("127.0.0.1",)).announced == ("127.0.0.1",)
 
 
 def test_uses_loopback_when_there_is_nothing_else() -> None:
@@ -531,10 +563,18 @@ class Loopback:
         self.strangers: list[AsyncZeroconf] = []
         self.broadcasts: list[Awaitable[Any]] = []
 
-    async def start(self, node_id: str, *, mesh: str = "m", instance: str = "run-1", port: int = 4000) -> MdnsDiscovery:
+    async def start(
+        self,
+        node_id: str,
+        *,
+        mesh: str = "m",
+        instance: str = "run-1",
+        port: int = 4000,
+        hosts: tuple[str, ...] = EVERY_HOST,
+    ) -> MdnsDiscovery:
         node = MdnsDiscovery(*parts(), interfaces=["127.0.0.1"], service_type=self.service_type)
         seen = self.seen.setdefault(node_id, [])
-        await node.start(Announcement(node_id, mesh, instance, port), seen.append)
+        await node.start(Announcement(node_id, mesh, instance, port, hosts), seen.append)
         self.running.append(node)
         return node
 
@@ -764,5 +804,23 @@ def test_follows_the_network_onto_other_addresses() -> None:
             cellar = await lan.register("cellar", txt.encode(txt.TextRecord("cellar", "m", "run-1")))
             await lan.until(ATTIC, Sighting("cellar", "run-1", ("127.0.0.1:4001",)))
             await cellar.async_close()
+
+    run(test)
+
+
+def test_a_node_that_listens_at_no_address_here_hears_and_is_announced_once_there_is_one() -> None:
+    """127.0.0.2 is where it listens; the interface watch is told by hand."""
+
+    async def test() -> None:
+        async with Loopback() as lan:
+            await lan.start(KITCHEN)
+            attic = await lan.start(ATTIC, port=4001, hosts=("127.0.0.2",))
+            await lan.until(ATTIC, sighting(KITCHEN, 4000))
+            await asyncio.sleep(0.1)
+            assert lan.seen[KITCHEN] == []
+
+            attic._on_change(Network((Interface("lo", 1, tuple(own("127.0.0.1/8", "127.0.0.2/8"))),)))
+
+            await lan.until(KITCHEN, Sighting(ATTIC, "run-1", ("127.0.0.2:4001",)))
 
     run(test)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from peers.connections.address import Target, parse_address, parse_url, show_address
+from peers.connections.address import Target, is_loopback, parse_address, parse_url, show_address, show_listening
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_reads_an_address(address: str, host: str, uri: str) -> None:
         ("", "is not an address"),
         ("kitchen", "is not an address"),
         ("kitchen:", "is not an address"),
-        (":80", "is not an address"),
+        (":80", "is not an address to dial, it names no host"),
         ("ws://kitchen:80", "is not an address"),
         ("::1:80", "IPv6"),
         ("kitchen:0", "from 1 to 65535"),
@@ -53,7 +53,7 @@ def test_refuses_a_bad_address_with_a_sentence(address: str, sentence: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("address", "host"), [("0.0.0.0:0", "0.0.0.0"), ("[::]:0", "::"), ("localhost:0", "localhost")]
+    ("address", "host"), [("0.0.0.0:0", "0.0.0.0"), ("[::]:0", "::"), ("localhost:0", "localhost"), (":0", "")]
 )
 def test_takes_port_0_where_it_listens(address: str, host: str) -> None:
     assert parse_address(address, is_dialled=False) == Target(host, 0)
@@ -61,7 +61,14 @@ def test_takes_port_0_where_it_listens(address: str, host: str) -> None:
 
 @pytest.mark.parametrize(
     ("address", "sentence"),
-    [("kitchen:65536", "or 0 for any free one"), ("a b:0", "no host name"), ("[fe80::1]:0", "name the interface")],
+    [
+        ("kitchen:65536", "or 0 for any free one"),
+        (":65536", "or 0 for any free one"),
+        ("a b:0", "no host name"),
+        ("[fe80::1]:0", "name the interface"),
+        (":", "is not an address"),
+        ("[]:80", "is not an address"),
+    ],
 )
 def test_refuses_a_bad_address_to_listen_on_too(address: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
@@ -130,3 +137,24 @@ def test_refuses_a_bad_url_with_a_sentence(url: str, sentence: str) -> None:
 )
 def test_shows_an_address_as_people_write_it(name: Any, shown: str) -> None:
     assert show_address(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("", ":80"), ("127.0.0.1", "127.0.0.1:80"), ("::", "[::]:80"), ("fe80::1%eth0", "[fe80::1%eth0]:80")],
+)
+def test_shows_where_a_door_is_as_it_was_written(host: str, shown: str) -> None:
+    assert show_listening(host, 80) == shown
+    assert parse_address(shown, is_dialled=False) == Target(host, 80)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.8.8.8", "::1", "0::1", "::ffff:127.0.0.1", "localhost", "LocalHost"]
+)
+def test_a_door_at_loopback_is_for_this_machine_alone(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "192.168.1.7", "fe80::1%eth0", "kitchen", "127.example.com"])
+def test_a_door_anywhere_else_is_not(host: str) -> None:
+    assert not is_loopback(host)

@@ -321,9 +321,10 @@ def test_a_taken_port_and_a_foreign_host_are_os_errors(room: Room) -> None:
 
 
 def test_an_empty_host_listens_on_ipv4_and_ipv6_with_one_port(room: Room) -> None:
-    port = room.listen("").port
+    door = room.listen("")
 
-    ends = [room.dial(port, host=host) for host in ("127.0.0.1", "[::1]")]
+    assert door.hosts == ("0.0.0.0", "::")
+    ends = [room.dial(door.port, host=host) for host in ("127.0.0.1", "[::1]")]
     room.until(lambda: all(end.connection.connected for end in ends) and len(room.accepted) == 2)
 
 

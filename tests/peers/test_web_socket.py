@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from web_socket_room import Room, as_coroutine, raw_wire
@@ -203,10 +205,55 @@ def test_a_taken_port_and_a_foreign_host_are_os_errors(room: Room) -> None:
 def test_an_empty_host_listens_on_ipv4_and_ipv6_with_one_port(room: Room) -> None:
     door = room.listen("")
 
+    assert door.hosts == ("0.0.0.0", "::")
     ends = [room.dial(door.port, host=host) for host in ("127.0.0.1", "[::1]", "localhost")]
     room.until(lambda: all(end.connection.connected for end in ends) and len(room.accepted) == 3)
 
     assert {end.connection.address.rpartition(":")[0] for end in room.accepted} <= {"127.0.0.1", "[::1]"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])
+def test_a_door_at_one_address_or_of_one_family_is_open_there_alone(room: Room, host: str) -> None:
+    door = room.listen(host)
+
+    assert door.hosts == (host,)
+    other = "[::1]" if host in {"127.0.0.1", "0.0.0.0"} else "127.0.0.1"
+    end = room.dial(door.port, host=other)
+    room.until(lambda: end.reasons == ["refused"])
+
+
+def test_a_door_at_a_name_is_open_at_the_addresses_that_have_its_port(room: Room) -> None:
+    door = room.listen("localhost")
+
+    ends = [room.dial(door.port, host=f"[{host}]" if ":" in host else host) for host in door.hosts]
+
+    assert set(door.hosts) <= {"127.0.0.1", "::1"}
+    room.until(lambda: all(end.connection.connected for end in ends))
+
+
+class NoIpv6(socket.socket):
+    """As in a sandbox that forbids a family of addresses."""
+
+    def __init__(self, family: int = socket.AF_INET, *args: Any, **options: Any) -> None:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no such family")
+        super().__init__(family, *args, **options)
+
+
+def test_where_there_is_no_ipv6_every_address_is_ipv4_and_a_door_at_an_ipv6_one_an_os_error(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "socket", NoIpv6)
+
+    assert room.listen("").hosts == ("0.0.0.0",)
+    with pytest.raises(OSError, match="not supported"):
+        room.listen("::1")
+
+
+def test_says_which_interface_of_an_address_is_missing(room: Room) -> None:
+    end = room.dial_to("[fe80::1%nowhere9]:80")
+
+    room.until(lambda: end.reasons == ["this machine has no network interface nowhere9"])
 
 
 def test_closing_the_network_ends_everything(room: Room) -> None:
