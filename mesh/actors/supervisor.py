@@ -48,7 +48,6 @@ ANSWER_SECONDS = 2.0
 GOODBYE_SECONDS = 3.0
 BEGIN_SECONDS = 10.0
 """How long a start that is given up may take to come to its next step."""
-DISCOVERY_RETRY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -137,6 +136,7 @@ class NodeSupervisor(RequestActor):
         failures = {**self._own_failures, **self._neighbourhood.failures}
         clients, paused = await self._ask(self._roles, "describe"), await self._ask(self._roles, "paused")
         outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
+        outside["discovery"] = await self._ask(self._discoverer, "describe")
         return show_status(self._settings, self._port, self._kept, self._neighbourhood, described, failures, outside)
 
     def retry(self) -> None:
@@ -327,16 +327,11 @@ class NodeSupervisor(RequestActor):
         self._roles = roles
 
     async def _start_discovery(self) -> None:
-        discoverer = Discoverer.start(self._edges.runtime, self._edges.discovery(), self.into_mailbox(self.on_report))
-        settings = self._settings
+        edges, settings = self._edges, self._settings
+        discoverer = Discoverer.start(edges.runtime, edges.discovery(), self.into_mailbox(self.on_report), edges.clock)
         announcement = Announcement(settings.node_id, mesh_mark(settings.mesh), settings.instance, self._port)
-        try:
-            await self._open(discoverer, "open", announcement)
-        except (OSError, RuntimeError) as error:  # no network yet, or no multicast: static peers work all the same
-            self._on_notice(Notice("note", None, f"discovery does not work here, and is tried again: {error}"))
-            self._later(DISCOVERY_RETRY_SECONDS, lambda: self._restart_own("discovery"))
-        else:
-            self._discoverer = discoverer
+        await self._open(discoverer, "open", announcement)
+        self._discoverer = discoverer
 
     async def _open(self, ref: LoopActorRef[Any], method: str, *arguments: Any) -> Any:
         """Ask a new child to open; one that cannot is stopped again, whatever it had opened is closed."""

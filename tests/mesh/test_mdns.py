@@ -18,13 +18,22 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from mesh.discovery import txt
 from mesh.discovery.candidates import candidates
-from mesh.discovery.discovery import Announcement, Discovery, Sighting
+from mesh.discovery.discovery import Announcement, Discovery, DiscoveryState, Sighting
 from mesh.discovery.fixed import FixedDiscovery
-from mesh.discovery.instances import INSTANCE_LIMIT, LOOK_PAUSE_MS, SETTLE_MS, Instances, Reading
-from mesh.discovery.interfaces import Interface, Network, choose, scan
+from mesh.discovery.instances import (
+    INSTANCE_LIMIT,
+    LOOK_PAUSE_MS,
+    REPORTS,
+    REPORTS_OF_SOURCE,
+    SETTLE_MS,
+    Instances,
+    Reading,
+)
+from mesh.discovery.interfaces import Interface, Network, choose, what_is_missing
 from mesh.discovery.mdns import SERVICE_TYPE, MdnsDiscovery
 from mesh.discovery.network_watch import NetworkWatch
 from mesh.discovery.requery import Requery, requery_pauses
+from mesh.discovery.scan import scan
 from peers.clock import LoopClock, ManualClock, Undo
 from peers.later import Later
 
@@ -131,12 +140,27 @@ def own(*addresses: str) -> list[Any]:
     return [ip_interface(address) for address in addresses]
 
 
+def on(*interfaces: Interface, unused: tuple[Interface, ...] = ()) -> Network:
+    return Network(interfaces, (*interfaces, *unused))
+
+
+def card(name: str, index: int, *addresses: str) -> Interface:
+    return Interface(name, index, tuple(own(*addresses)))
+
+
+LAN_CARD = card("eth0", 2, "10.0.0.1/24", "fd77::1/64", "fe80::5/64")
+BRIDGES = [card(f"bridge{number}", 10 + number, f"10.{88 + number}.0.1/24") for number in range(10)]
+BRIDGE_ADDRESSES = [f"10.{88 + number}.0.1" for number in range(10)]
+
+
+def dialled(*found: str, network: Network | None = None, port: int = 4000, source: str = "") -> tuple[str, ...]:
+    return candidates(found, port, network=network or on(LAN_CARD), own_port=4000, source=source)
+
+
 def test_dials_what_is_near_first() -> None:
     found = ["172.17.0.1", "fe80::1%2", "2001:db8::1", "10.0.0.9", "fd77::9"]
 
-    dialled = candidates(found, 4000, own=own("10.0.0.1/24", "fd77::1/64", "fe80::5/64"), own_port=4000)
-
-    assert dialled == (
+    assert dialled(*found) == (
         "10.0.0.9:4000",
         "[fd77::9]:4000",
         "[fe80::1%2]:4000",
@@ -163,21 +187,70 @@ def test_dials_what_is_near_first() -> None:
     ],
 )
 def test_never_dials(address: str) -> None:
-    assert candidates([address], 4000, own=own("10.0.0.1/24"), own_port=4000) == ()
+    assert dialled(address) == ()
+
+
+@pytest.mark.parametrize("source", ["", "10.0.0.9", "fe80::9%2"])
+def test_an_address_that_this_machine_has_itself_leads_to_no_other_machine(source: str) -> None:
+    network = on(LAN_CARD, *BRIDGES[:5], unused=tuple(BRIDGES[5:]))
+
+    assert dialled(*BRIDGE_ADDRESSES, "10.0.0.9", network=network, source=source) == ("10.0.0.9:4000",)
+
+
+def test_an_address_of_this_machine_is_dialled_when_nothing_else_is_left() -> None:
+    assert dialled("10.0.0.1", port=4001, source="10.0.0.9") == ("10.0.0.1:4001",)
+
+
+def test_a_second_node_of_this_machine_is_dialled_at_any_address_of_it() -> None:
+    both = dialled("127.0.0.1", "10.88.0.1", "10.0.0.1", port=4001, source="10.0.0.1", network=on(LAN_CARD, BRIDGES[0]))
+
+    assert both == ("10.0.0.1:4001", "10.88.0.1:4001", "127.0.0.1:4001")
+    assert dialled("127.0.0.1", port=4001, network=on(LO)) == ("127.0.0.1:4001",)
+    assert dialled("127.0.0.1", port=4001, source="10.0.0.9") == ()
+
+
+@pytest.mark.parametrize("source", ["192.168.5.9", "fe80::9%3"])
+def test_the_network_on_which_the_announcement_came_is_dialled_first(source: str) -> None:
+    wifi = card("wlan0", 3, "192.168.5.1/24", "fd99::1/64", "fe80::6/64")
+    found = ["10.0.0.9", "fd77::9", "8.8.8.8", "fd99::9", "192.168.5.9"]
+
+    assert dialled(*found, network=on(LAN_CARD, wifi), source=source) == (
+        "192.168.5.9:4000",
+        "[fd99::9]:4000",
+        "10.0.0.9:4000",
+        "[fd77::9]:4000",
+        "8.8.8.8:4000",
+    )
+
+
+def test_a_wide_network_does_not_take_the_place_of_a_narrow_one() -> None:
+    vpn = card("vpn0", 3, "10.8.0.1/8")
+
+    assert dialled("10.200.0.9", "10.0.0.9", network=on(vpn, LAN_CARD), source="10.0.0.9") == (
+        "10.0.0.9:4000",
+        "10.200.0.9:4000",
+    )
+
+
+def test_of_the_link_local_addresses_the_one_that_sent_the_announcement_is_tried_first() -> None:
+    found = ["fe80::a%2", "fe80::b%2", "fe80::9%2", "8.8.8.8"]
+
+    assert dialled(*found, source="fe80::9%2")[0] == "[fe80::9%2]:4000"
+    assert dialled("fe80::5%2", "fe80::9%2") == ("[fe80::9%2]:4000",)  # the first is our own
 
 
 def test_dials_another_port_of_its_own_machine() -> None:
-    assert candidates(["10.0.0.1"], 4001, own=own("10.0.0.1/24"), own_port=4000) == ("10.0.0.1:4001",)
-    assert candidates(["127.0.0.1"], 4001, own=own("127.0.0.1/8"), own_port=4000) == ("127.0.0.1:4001",)
+    assert dialled("10.0.0.1", port=4001) == ("10.0.0.1:4001",)
 
 
-def test_dials_six_addresses_of_a_node_at_most() -> None:
+def test_dials_six_addresses_of_a_node_at_most_and_its_own_address_among_them() -> None:
     found = [f"10.0.0.{number}" for number in range(2, 200)]
 
-    dialled = candidates([*found, *found], 4000, own=own("10.0.0.1/24"), own_port=4000)
-
-    assert dialled == tuple(f"10.0.0.{number}:4000" for number in range(2, 8))
-    assert candidates(found, 0, own=(), own_port=1) == candidates(found, 65536, own=(), own_port=1) == ()
+    assert dialled(*found, *found) == tuple(f"10.0.0.{number}:4000" for number in range(2, 8))
+    assert "10.0.0.150:4000" in dialled(*found, source="10.0.0.150")
+    assert "172.20.0.9:4000" in dialled(*found, "172.20.0.9", source="172.20.0.9")
+    assert "10.0.0.250:4000" in dialled(*found, source="10.0.0.250")  # the announcement had no room for it
+    assert dialled(*found, port=0) == dialled(*found, port=65536) == ()
 
 
 # Which interfaces.
@@ -189,7 +262,7 @@ DOCKER = Interface("docker0", 4, tuple(own("172.17.0.1/16")))
 
 
 def test_uses_every_lan_and_nothing_else() -> None:
-    veth, down = Interface("veth12", 5, tuple(own("10.9.0.1/24"))), Interface("eth1", 6, WLAN.addresses, is_up=False)
+    veth, down = card("veth12ab34c", 5, "10.9.0.1/24"), Interface("eth1", 6, WLAN.addresses, is_up=False)
     tunnel = Interface("wg0", 7, tuple(own("10.8.0.1/24")), is_multicast=False)
 
     network = choose([LO, ETH, WLAN, DOCKER, veth, down, tunnel], None)
@@ -198,8 +271,25 @@ def test_uses_every_lan_and_nothing_else() -> None:
     assert network.announced == ("192.168.1.7", "192.168.1.8", "10.1.1.7", "fd00::7", "fe80::7")
 
 
-def test_uses_loopback_when_there_is_nothing_else() -> None:
-    assert choose([LO, DOCKER], None).announced == ("127.0.0.1",)
+@pytest.mark.parametrize("name", ["br-lan", "br-home", "vethlan", "veth0", "tun5", "virbr0", "docker1", "dockerlan"])
+def test_only_docker_s_own_names_are_passed_over(name: str) -> None:
+    docker = [card(each, 9, "172.18.0.1/16") for each in ("br-0123456789ab", "veth0a1b2c3")]
+
+    network = choose([LO, DOCKER, *docker, card(name, 5, "10.9.0.1/24")], None)
+
+    assert network.names == (name,)
+    assert what_is_missing(network, None) == ""
+
+
+def test_uses_what_it_passed_over_and_then_loopback_when_there_is_nothing_else() -> None:
+    docker, alone = choose([LO, DOCKER], None), choose([LO], None)
+
+    assert (docker.announced, alone.announced) == (("172.17.0.1",), ("127.0.0.1",))
+    assert what_is_missing(docker, None) == "no other network than Docker's is up"
+    assert (
+        what_is_missing(alone, None) == "no network that can multicast is up, so only nodes of this machine are found"
+    )
+    assert what_is_missing(choose([LO], ["lo"]), ["lo"]) == ""
     assert choose([], None).sockets == ()
 
 
@@ -257,9 +347,9 @@ def test_reports_a_new_address_once_it_has_settled() -> None:
     lan = Lan(LO, WLAN)
 
     lan.interfaces = (LO, ETH)
-    lan.clock.advance(5_000)
-    assert lan.changes == []
     lan.clock.advance(1_000)
+    assert lan.changes == []
+    lan.clock.advance(500)
 
     assert lan.changes == [("192.168.1.7", "192.168.1.8", "fd00::7", "fe80::7")]
     lan.clock.advance(60_000)
@@ -291,8 +381,8 @@ def test_reports_a_network_that_never_settles() -> None:
     lan = Lan(LO, WLAN)
 
     for number in range(1, 40):
-        lan.interfaces = (LO, Interface("wlan0", 3, tuple(own(f"10.1.1.{number}/24"))))
-        lan.clock.advance(1_000)
+        lan.interfaces = (LO, card("wlan0", 3, f"10.1.1.{number}/24"))
+        lan.clock.advance(300)
 
     assert 3 <= len(lan.changes) <= 5
 
@@ -314,10 +404,12 @@ def test_keeps_what_it_knows_while_the_interfaces_cannot_be_listed() -> None:
 
     lan.error = OSError("changed while it was read")
     lan.clock.advance(20_000)
+    assert lan.watch.trouble == "the network interfaces cannot be listed: changed while it was read"
     lan.error = None
     lan.clock.advance(20_000)
 
     assert lan.changes == []
+    assert lan.watch.trouble == ""
 
 
 def test_notices_that_the_machine_slept() -> None:
@@ -464,6 +556,40 @@ def test_two_thousand_forged_names_push_out_each_other_and_not_a_node() -> None:
         ("attic", False),
         ("kitchen", True),
     ]
+
+
+def flood(cache: Cache, source: Callable[[int], str], *, seconds: int, per_second: int) -> list[str]:
+    """Node ids that were reported while so many forged announcements, whole ones, come in."""
+    for number in range(seconds * per_second):
+        name = f"forged-{number}"
+        cache.readings[name] = Reading(Sighting(name, "run-1", ("10.0.0.66:1",)))
+        cache.instances.heard(name, source(number))
+        cache.clock.advance(1000 // per_second)
+    return [sighting.node_id for sighting in cache.sightings]
+
+
+def test_of_a_flood_from_one_address_few_are_reported_and_other_nodes_at_once() -> None:
+    cache = Cache()
+
+    flood(cache, lambda number: "10.0.0.66", seconds=14, per_second=100)
+    cache.readings["attic"] = Reading(Sighting("attic", "run-1", ("10.0.0.2:1",)))
+    cache.instances.heard("attic", "10.0.0.2")
+    cache.clock.advance(1)
+    reported = flood(cache, lambda number: "10.0.0.66", seconds=1, per_second=61)
+
+    burst, per_second = REPORTS_OF_SOURCE
+    assert "attic" in reported
+    assert len(reported) <= burst + 16 * per_second + 1
+    assert len(cache.instances) == INSTANCE_LIMIT
+
+
+def test_of_a_flood_from_many_addresses_what_is_reported_is_limited_too() -> None:
+    cache = Cache()
+
+    reported = flood(cache, lambda number: f"10.0.{number % 200}.{number % 211}", seconds=10, per_second=500)
+
+    burst, per_second = REPORTS
+    assert burst <= len(reported) <= burst + 11 * per_second
 
 
 # The ports, and what they refuse.
@@ -719,9 +845,33 @@ def test_says_why_it_cannot_work_here_and_may_be_started_again() -> None:
         node = MdnsDiscovery(*parts(), interfaces=["203.0.113.9"])
 
         for _ in range(2):
-            with pytest.raises(OSError, match=r"nothing like 203\.0\.113\.9 is up on this machine \(found: lo"):
-                await node.start(Announcement(KITCHEN, "m", "run-1", 4000), pytest.fail)
-        await node.stop()
+            states: list[DiscoveryState] = []
+            await node.start(Announcement(KITCHEN, "m", "run-1", 4000), pytest.fail, states.append)
+            await node.stop()
+            (state,) = states
+            assert not state.is_on
+            assert "nothing like 203.0.113.9 is up on this machine (found: lo" in state.why
+
+    run(test)
+
+
+def test_starts_by_itself_when_its_interface_comes_up_and_says_each_change_once() -> None:
+    async def test() -> None:
+        states: list[DiscoveryState] = []
+        async with Loopback() as lan:
+            there: list[Interface] = []
+            node = MdnsDiscovery(*parts(), interfaces=["127.0.0.1"], service_type=lan.service_type, watch_seconds=0.05)
+            node._watch._look = lambda: tuple(there)  # what this machine really has cannot be changed here
+            lan.running.append(node)
+            await node.start(Announcement(ATTIC, "m", "run-1", 4001), pytest.fail, states.append)
+            await lan.start(KITCHEN)
+            await asyncio.sleep(0.2)  # some looks that find nothing new
+
+            there.append(LO)
+
+            await lan.until(KITCHEN, sighting(ATTIC, 4001))
+
+        assert [(state.is_on, state.interfaces) for state in states] == [(False, ()), (True, ("lo",))]
 
     run(test)
 
