@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 
-SOCKET_CALL = {"x86_64": 41, "aarch64": 198}
+SOCKET_CALL = {"x86_64": 41, "aarch64": 198, "riscv64": 198}
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2
 LOAD, IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 ALLOW, FAIL = 0x7FFF0000, 0x00050000
