@@ -9,6 +9,8 @@ from mesh.discovery.interfaces import ANNOUNCED_LIMIT, Interface, Network
 
 CANDIDATE_LIMIT = 6
 """How many addresses of one node are tried."""
+LOOKED_AT_LIMIT = 64
+"""How many are looked at: a forged announcement may carry hundreds."""
 
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 _ARRIVAL, _SHARED, _ELSEWHERE = range(3)
@@ -33,15 +35,15 @@ def candidates(
     if not 0 < port < 65536:
         return ()
     texts = list(dict.fromkeys(found))
+    if source and (source in texts or len(texts) >= ANNOUNCED_LIMIT):
+        texts.insert(0, source)  # a full announcement had no room for it, perhaps
     sender = ipaddress.ip_address(source) if source else None
     from_here = sender is not None and _is_ours(sender, network)
-    if source and source not in texts and len(texts) >= ANNOUNCED_LIMIT and not from_here:
-        texts.append(source)  # the announcement had no room for it
     may_be_loopback = from_here or (sender is None and all(each.is_loopback for each in network.interfaces))
     arrival = _arrival(sender, network)
     ranked: dict[str, _Rank] = {}
     ours: dict[str, _Rank] = {}
-    for text in texts:
+    for text in texts[:LOOKED_AT_LIMIT]:
         ip = _worth_dialling(text, network)
         if ip is None or (ip.is_loopback and not may_be_loopback) or (port == own_port and _has(network.machine, ip)):
             continue

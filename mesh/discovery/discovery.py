@@ -8,6 +8,9 @@ from typing import Protocol
 
 from peers.later import Later
 
+NAMED_LIMIT = 8
+"""How many interfaces a sentence names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
@@ -53,7 +56,8 @@ class DiscoveryState:
             )
         if not self.interfaces:
             return ""
-        sentence = f"looks for other nodes on {', '.join(self.interfaces)}"
+        more = f" and {len(self.interfaces) - NAMED_LIMIT} more" if len(self.interfaces) > NAMED_LIMIT else ""
+        sentence = f"looks for other nodes on {', '.join(self.interfaces[:NAMED_LIMIT])}{more}"
         return f"warning: {sentence}, but {self.why}" if self.why else sentence
 
 

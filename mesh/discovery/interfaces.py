@@ -29,6 +29,7 @@ class Interface:
     is_running: bool = True
     """Its cable is in, its access point reached: a return of it is a return of the network."""
     is_multicast: bool = True
+    """Multicast is possible there, and does not belong to a bridge instead."""
 
     @property
     def is_loopback(self) -> bool:

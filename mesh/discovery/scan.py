@@ -16,6 +16,7 @@ import ifaddr
 from mesh.discovery.interfaces import Address, Interface
 
 SANDBOX = "(RestrictAddressFamilies= of its unit, or another seccomp filter)"
+INTERFACES = Path("/sys/class/net")
 IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 LIST_LIMIT = 256
 """IPv4 addresses of this machine that are read where there is no AF_NETLINK."""
@@ -42,7 +43,7 @@ def scan() -> tuple[Interface, ...]:
             (before.addresses if before else ()) + tuple(each for each in addresses if each.version in versions),
             is_up=bool(flags & _IFF_UP),
             is_running=bool(flags & _IFF_RUNNING),
-            is_multicast=bool(flags & (_IFF_MULTICAST | _IFF_LOOPBACK)),
+            is_multicast=bool(flags & (_IFF_MULTICAST | _IFF_LOOPBACK)) and not _is_bridge_port(name),
         )
     return tuple(found.values())
 
@@ -125,6 +126,11 @@ def _flags(name: str) -> int:
         except OSError:  # gone since it was listed
             return 0
     return int(struct.unpack("16sH14x", answer)[1])
+
+
+def _is_bridge_port(name: str) -> bool:
+    """Whether what comes in there goes to a bridge: such are the ends of containers, which come and go."""
+    return (INTERFACES / name / "brport").exists()
 
 
 def _may_open(family: int) -> bool:

@@ -35,6 +35,11 @@ ADD_BRIDGES = "".join(
     f"ip link add {name} type bridge; ip link set {name} up; ip addr add 10.{88 + number}.0.1/24 dev {name}\n"
     for number, name in enumerate(BRIDGES)
 )
+ADD_CONTAINER = """
+ip link add veth1a2b3c4d type veth peer name inside
+ip link set veth1a2b3c4d master podman0 up
+ip addr add 10.250.0.1/24 dev veth1a2b3c4d
+"""
 
 
 class Node:
@@ -102,7 +107,7 @@ def test_machines_with_ten_bridges_of_the_same_addresses_meet_whatever_their_lan
     hosts = netlab.hosts(len(names))
     for host, name in zip(hosts, names, strict=True):
         rename_card(host, name)
-        host.run(["sh", "-euc", ADD_BRIDGES], check=True)
+        host.run(["sh", "-euc", ADD_BRIDGES + ADD_CONTAINER], check=True)
 
     nodes = [Node(host, tmp_path) for host in hosts]
 

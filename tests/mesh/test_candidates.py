@@ -120,4 +120,8 @@ def test_dials_six_addresses_of_a_node_at_most_and_its_own_address_among_them() 
     assert "10.0.0.150:4000" in dialled(*found, source="10.0.0.150")
     assert "172.20.0.9:4000" in dialled(*found, "172.20.0.9", source="172.20.0.9")
     assert "10.0.0.250:4000" in dialled(*found, source="10.0.0.250")  # the announcement had no room for it
+    assert (
+        dialled(*(f"10.1.{number // 256}.{number % 256}" for number in range(9_000)), source="10.0.0.9")[0]
+        == "10.0.0.9:4000"
+    )
     assert dialled(*found, port=0) == dialled(*found, port=65536) == ()

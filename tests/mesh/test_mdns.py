@@ -515,6 +515,27 @@ def test_of_a_flood_from_many_addresses_what_is_reported_is_limited_too() -> Non
     assert burst <= len(reported) <= burst + 11 * per_second
 
 
+# What people are told.
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (DiscoveryState(True, ("eth0", "wlan0")), "looks for other nodes on eth0, wlan0"),
+        (DiscoveryState(True, tuple("abcdefghij")), "looks for other nodes on a, b, c, d, e, f, g, h and 2 more"),
+        (DiscoveryState(True, ("lo",), "it is alone"), "warning: looks for other nodes on lo, but it is alone"),
+        (DiscoveryState(True), ""),
+        (
+            DiscoveryState(False, (), "no network"),
+            "warning: does not look for other nodes: no network; "
+            "it tries again when the network changes, and nodes given with --peer are dialled all the same",
+        ),
+    ],
+)
+def test_says_in_a_sentence_where_it_looks_for_others(state: DiscoveryState, sentence: str) -> None:
+    assert state.sentence == sentence
+
+
 # The ports, and what they refuse.
 
 
