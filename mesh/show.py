@@ -93,7 +93,7 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    facts = table((), [(label, str(status[key])) for label, key in _FACTS])
+    facts = table((), [(label, str(status[key])) for label, key in _FACTS] + _discovery(status.get("discovery")))
     shown = [facts]
     if status["sessions"]:
         shown.append(table(("session with", "state", "address", "lag", "restarts", "dialled by"), _sessions(status)))
@@ -121,6 +121,17 @@ _FACTS = (
     ("conflicts", "conflicts"),
     ("ahead of our clock", "ahead"),
 )
+
+
+def _discovery(shown: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """The row about it; none from a node of an older release, which says nothing of it."""
+    if shown is None:
+        return []
+    if shown["on"]:
+        where, why = " ".join(["on", ", ".join(shown["interfaces"])]), f", but {shown['why']}" if shown["why"] else ""
+        return [("discovery", f"{where}{why}")]
+    since = "" if shown["since_ms"] is None else f" since {local_time(shown['since_ms'])}"
+    return [("discovery", f"off{since}: {shown['why']}")]
 
 
 def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:

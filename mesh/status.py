@@ -13,6 +13,10 @@ from peers.log import Published
 Status = dict[str, Any]
 
 
+NO_DISCOVERY = {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"}
+"""Of a node whose discovery failed and restarts or is paused, or is too busy to answer."""
+
+
 class LogView(Protocol):
     """The part of the log that is shown."""
 
@@ -31,14 +35,16 @@ def show_status(
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
-    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`.
+    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`, and
+    how `discovery` is (None: it does not run).
     """
-    others = outside or {"doors": {}, "clients": [], "paused": []}
+    others = outside or {"doors": {}, "clients": [], "paused": [], "discovery": None}
     state = log.published.state
     return {
         "node_id": settings.node_id,
         "mesh": settings.mesh,
         "port": port,
+        "discovery": others["discovery"] or NO_DISCOVERY,
         "last_added": state.last_added,
         "events": state.events,
         "conflicts": state.conflicts,

@@ -47,7 +47,6 @@ ANSWER_SECONDS = 2.0
 GOODBYE_SECONDS = 3.0
 BEGIN_SECONDS = 10.0
 """How long a start that is given up may take to come to its next step."""
-DISCOVERY_RETRY_SECONDS = 30.0
 
 
 class NodeSupervisor(RequestActor):
@@ -127,6 +126,7 @@ class NodeSupervisor(RequestActor):
         failures = {**self._own_failures, **self._neighbourhood.failures}
         clients, paused = await self._ask(self._roles, "describe"), await self._ask(self._roles, "paused")
         outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
+        outside["discovery"] = await self._ask(self._discoverer, "describe")
         return show_status(
             self._settings, self._door.port, self._kept, self._neighbourhood, described, failures, outside
         )
@@ -322,17 +322,12 @@ class NodeSupervisor(RequestActor):
         self._roles = roles
 
     async def _start_discovery(self) -> None:
-        discoverer = Discoverer.start(self._edges.runtime, self._edges.discovery(), self.into_mailbox(self.on_report))
-        settings = self._settings
-        mark, door = mesh_mark(settings.mesh), self._door
+        edges, settings, door = self._edges, self._settings, self._door
+        discoverer = Discoverer.start(edges.runtime, edges.discovery(), self.into_mailbox(self.on_report), edges.clock)
+        mark = mesh_mark(settings.mesh)
         announcement = Announcement(settings.node_id, mark, settings.instance, door.port, door.hosts)
-        try:
-            await self._open(discoverer, "open", announcement)
-        except (OSError, RuntimeError) as error:  # no network yet, or no multicast: static peers work all the same
-            self._on_notice(Notice("note", None, f"discovery does not work here, and is tried again: {error}"))
-            self._later(DISCOVERY_RETRY_SECONDS, lambda: self._restart_own("discovery"))
-        else:
-            self._discoverer = discoverer
+        await self._open(discoverer, "open", announcement)
+        self._discoverer = discoverer
 
     async def _open(self, ref: LoopActorRef[Any], method: str, *arguments: Any) -> Any:
         """Ask a new child to open; one that cannot is stopped again, whatever it had opened is closed."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+import pytest
+
 from mesh.config import Settings
 from mesh.discovery.discovery import Sighting
 from mesh.neighbourhood import Neighbourhood
 from mesh.refusals import ANOTHER_MESH
 from mesh.restart_policy import Record
+from mesh.show import local_time
 from mesh.show import show_status as tables
 from mesh.status import Status, show_status
 from mesh.topology import Link
@@ -36,6 +39,10 @@ def met(*, state: str = "synchronized") -> Neighbourhood:
     return around
 
 
+def outside(**discovery: object) -> dict[str, object]:
+    return {"doors": {}, "clients": [], "paused": [], "discovery": discovery}
+
+
 def show(around: Neighbourhood, described: dict[str, object] | None = None) -> Status:
     status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures)  # type: ignore[arg-type]
     assert json.loads(json.dumps(status)) == status
@@ -49,6 +56,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "node_id": "m",
         "mesh": "home",
         "port": 4000,
+        "discovery": {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"},
         "last_added": 7,
         "events": 6,
         "conflicts": 1,
@@ -60,6 +68,25 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "refused": [],
         "peers": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("discovery", "row"),
+    [
+        ({"on": True, "interfaces": ["eth0", "wlan0"], "since_ms": 1, "why": None}, "on eth0, wlan0\n"),
+        ({"on": True, "interfaces": ["eth0"], "since_ms": 1, "why": "without IPv6"}, "on eth0, but without IPv6\n"),
+        (
+            {"on": False, "interfaces": [], "since_ms": 0, "why": "no network"},
+            f"off since {local_time(0)}: no network\n",
+        ),
+        ({"on": False, "interfaces": [], "since_ms": None, "why": "it failed"}, "off: it failed\n"),
+    ],
+)
+def test_status_tells_where_discovery_works_or_since_when_and_why_not(discovery: dict[str, object], row: str) -> None:
+    status = show_status(SETTINGS, 4000, Log(), Neighbourhood("m", "run1"), {}, {}, outside(**discovery))  # type: ignore[arg-type]
+
+    assert status["discovery"] == discovery
+    assert f"discovery           {row}" in tables(status)
 
 
 def test_status_tells_of_each_session() -> None:
