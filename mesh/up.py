@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import queue
+import resource
 import signal
 import threading
 from collections.abc import Callable
@@ -29,11 +30,14 @@ OPEN_DOOR = (
 PRINTER_LINES = 1_000
 """Lines that wait for a slow reader of our standard output; what comes beyond them is left out."""
 FLUSH_SECONDS = 1.0
+MAX_FILES = 4_096
+"""Files that this process lets itself open at once, if it may: connections of two full doors, and what else a node needs."""
 
 
 def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
     """Run the node until SIGTERM, SIGINT or `mesh stop`; the exit code. Raises MeshError, StoreError or ValueError."""
     logging.basicConfig(level=logging.WARNING, handlers=[_one_line_log()])
+    _raise_file_limit()
     printer = Printer()
     try:
         return asyncio.run(_Up(make_node(), _JsonTeller(printer) if as_json else _LineTeller(printer)).run())
@@ -175,6 +179,15 @@ class Printer:
                     text = text[os.write(self._output, text) :]
                 except OSError:
                     is_open = False  # nobody reads any more; the node goes on all the same
+
+
+def _raise_file_limit() -> None:
+    """Let this process open more files than the usual soft limit says. A Node inside another program leaves that alone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # a sandbox may forbid it; doors keep to the limit that there is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _one_line_log() -> logging.Handler:
