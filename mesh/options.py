@@ -91,7 +91,12 @@ def _home(_context: click.Context, _option: click.Parameter, given: str | None) 
 def home_of(context: click.Context) -> Path:
     """The home that a command is about."""
     given: Path | None = context.obj
-    return default_home() if given is None else given.expanduser().absolute()
+    if given is None:
+        return default_home()
+    try:
+        return given.expanduser().absolute()
+    except RuntimeError:
+        raise MeshError(f"nobody knows which directory {given} is: give --home a whole path") from None
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_process import MeshNode, ThisMachine, wait_until
+from mesh_process import MESH, ROOT, MeshNode, ThisMachine, wait_until
 from netlab import Host, NetLab
 
 LOCAL = ("--no-mdns", "--listen", "127.0.0.1:0")
@@ -116,3 +117,32 @@ def test_a_node_may_open_more_files_than_the_soft_limit_says(tmp_path: Path) -> 
 
     found = re.search(r"^Max open files +(\d+)", limits, re.MULTILINE)
     assert found is not None and int(found[1]) > 64
+
+
+# A user without a home directory
+
+
+@pytest.mark.netlab
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["up"], r"user 54321 has no home directory .*: give --home DIR, or set MESH_HOME\n"),
+        (["--home", "~/x", "status"], r"nobody knows which directory ~/x is: give --home a whole path\n"),
+    ],
+)
+@pytest.mark.usefixtures("netlab_flags")
+def test_a_user_without_a_home_directory_is_told_to_name_one(args: Sequence[str], complaint: str) -> None:
+    bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+
+    done = subprocess.run(
+        ["unshare", "--user", "--map-user=54321", *MESH, *args],
+        env=bare,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(complaint, done.stderr)
