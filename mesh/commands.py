@@ -59,6 +59,7 @@ class QuietGroup(click.Group):
 
 @click.group("mesh", cls=QuietGroup, context_settings={"help_option_names": ["--help", "-h"]})
 @options.home
+@options.version
 @click.pass_context
 def app(context: click.Context, home: Path | None) -> None:
     """One shared event log on every machine of a LAN: write anywhere, offline too; no server, nothing to configure.
@@ -74,6 +75,7 @@ def app(context: click.Context, home: Path | None) -> None:
 @app.command()
 @options.name
 @options.mesh
+@options.existing
 @options.listen
 @options.peers
 @options.no_mdns
@@ -89,6 +91,7 @@ def up(
     *,
     name: str | None,
     mesh: str | None,
+    existing: bool,
     listen: str | None,
     peers: tuple[str, ...],
     no_mdns: bool,
@@ -121,6 +124,7 @@ def up(
             name,
             home=home,
             mesh=mesh,
+            existing=existing,
             listen=listen,
             peers=peers,
             mdns=not no_mdns,

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.exceptions import Exit
 
+from mesh import output
 from mesh.config import check_name, parse_address
 from mesh.errors import MeshError
 from mesh.paths import default_home
@@ -108,6 +110,25 @@ home = click.option(
     metavar="DIR",
     callback=_home,
     help="Where the node keeps its key and its log. Default: a folder of this user's data.",
+)
+
+existing = click.option(
+    "--existing",
+    is_flag=True,
+    help="Refuse to make a new node. For services: the disk of their home may not be mounted.",
+)
+
+
+def _print_version(_context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from mesh.version import __version__
+
+        output.write(f"peermesh {__version__}\n")
+        raise Exit(0)
+
+
+version = click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
 )
 
 name = click.option(
