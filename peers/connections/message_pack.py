@@ -124,7 +124,8 @@ class MessagePackListening:
     """An open door; `close` closes it for newcomers only, and removes the file of a unix socket."""
 
     def __init__(self, servers: list[asyncio.Server], path: Path | None, loop: asyncio.AbstractEventLoop) -> None:
-        self.port: int = 0 if path is not None else servers[0].sockets[0].getsockname()[1]
+        sockets = [one for server in servers for one in server.sockets]
+        self.port: int = 0 if path is not None else sockets[0].getsockname()[1]
         self._servers = servers
         self._path = path
         self._loop = loop

@@ -152,7 +152,8 @@ class WebSocketListening:
     """An open door; `close` closes it for newcomers only."""
 
     def __init__(self, servers: list[Server], loop: asyncio.AbstractEventLoop) -> None:
-        self.port: int = servers[0].sockets[0].getsockname()[1]
+        sockets = [one for server in servers for one in server.sockets]
+        self.port: int = sockets[0].getsockname()[1]
         self.servers = servers
         self._loop = loop
         self._closed: Later[None] | None = None
