@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mesh.errors import MeshError
     from mesh.node import Node
     from mesh.node_log import NodeLog
+    from mesh.version import __version__ as __version__
 
 __all__ = ["MeshError", "Node", "NodeLog", "Notice"]
 
@@ -16,6 +17,7 @@ _PLACES = {
     "Node": "mesh.node",
     "NodeLog": "mesh.node_log",
     "Notice": "mesh.actions",
+    "__version__": "mesh.version",
 }
 
 if not TYPE_CHECKING:
@@ -25,3 +27,6 @@ if not TYPE_CHECKING:
         if name not in _PLACES:
             raise AttributeError(f"module 'mesh' has no attribute {name!r}")
         return getattr(import_module(_PLACES[name]), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_PLACES})

@@ -5,28 +5,43 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from mesh.output import complain
+from mesh import output
 
 INTERRUPTED = 130
 
 
 def main() -> NoReturn:
     """Run the command line."""
+    output.hold_streams()
+    code = _run()
+    try:
+        output.flush()
+    except output.OutputClosed:
+        pass  # the reader has seen enough
+    except output.OutputError as error:
+        output.complain(str(error))
+        code = code or 1
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         # Imported here: Ctrl-C while libraries load is as quiet as at any other time.
         from mesh.commands import app
 
         app(prog_name="mesh")
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # whatever nobody thought of: people get a sentence
         if sys.flags.dev_mode:
             raise
-        complain(
+        output.complain(
             f"mesh itself failed ({type(error).__name__}: {error}): `python -X dev -m mesh` shows where; please report it"
         )
-        sys.exit(1)
-    sys.exit(0)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

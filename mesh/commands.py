@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +21,25 @@ from mesh.token_commands import token
 WRONG_USAGE = 2
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn whatever a command runs into into a sentence and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Exit(INTERRUPTED) from None
+    except (output.OutputClosed, BrokenPipeError):
+        raise Exit(0) from None  # whoever read our output has seen enough
+    except MeshError as error:
+        output.complain(str(error))
+        raise Exit(1) from None
+    except OSError as error:
+        output.complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        raise Exit(1) from None
+
+
 class QuietGroup(click.Group):
-    """Turns whatever a command runs into a sentence and an exit code."""
+    """Explains whatever a command runs into."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # as they stand in this file, not by the alphabet
@@ -31,30 +49,17 @@ class QuietGroup(click.Group):
             # Said here, since Click 8.1 makes a success of it.
             click.echo(ctx.get_help(), err=True)
             raise Exit(WRONG_USAGE)
-        try:
+        with _explained():
             return super().parse_args(ctx, args)
-        except KeyboardInterrupt:
-            raise Exit(INTERRUPTED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _explained():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Exit(INTERRUPTED) from None
-        except output.OutputClosed:
-            raise Exit(0) from None  # whoever read our output has seen enough
-        except MeshError as error:
-            self._fail(str(error))
-        except OSError as error:
-            self._fail(f"{error.filename or 'the system'}: {error.strerror or error}")
-
-    def _fail(self, sentence: str) -> None:
-        output.complain(sentence)
-        raise Exit(1)
 
 
 @click.group("mesh", cls=QuietGroup, context_settings={"help_option_names": ["--help", "-h"]})
 @options.home
+@options.version
 @click.pass_context
 def app(context: click.Context, home: Path | None) -> None:
     """One shared event log on every machine of a LAN: write anywhere, offline too; no server, nothing to configure.
@@ -70,6 +75,7 @@ def app(context: click.Context, home: Path | None) -> None:
 @app.command()
 @options.name
 @options.mesh
+@options.existing
 @options.listen
 @options.peers
 @options.no_mdns
@@ -85,6 +91,7 @@ def up(
     *,
     name: str | None,
     mesh: str | None,
+    existing: bool,
     listen: str | None,
     peers: tuple[str, ...],
     no_mdns: bool,
@@ -117,6 +124,7 @@ def up(
             name,
             home=home,
             mesh=mesh,
+            existing=existing,
             listen=listen,
             peers=peers,
             mdns=not no_mdns,
@@ -140,6 +148,8 @@ def up(
 def add(context: click.Context, events: tuple[str, ...]) -> None:
     """Add events: JSON objects with a `type`. Each prints a line once it is on disk.
 
+    Success says that all are on disk, whether or not these lines could be printed.
+
     \b
     JSON...  Events, or - for one per line of standard input.
 
@@ -161,10 +171,16 @@ def _add(home: Path, events: Sequence[str]) -> int:
 
     is_input = list(events) == ["-"]
     refused: list[int] = []
+    unprinted: list[str] = []
 
     def on_confirmed(confirmed: list[Confirmed]) -> None:
         lines = [msgspec.json.encode({"created": one.created, "added": one.added}) for one in confirmed]
-        output.write(b"\n".join([*lines, b""]))
+        if not unprinted:
+            try:
+                output.write(b"\n".join([*lines, b""]))
+            except output.OutputError as error:
+                unprinted[:] = [str(error)]
+                output.complain(f"events are stored all the same, from here on without a line for each: {error}")
 
     def on_refused(number: int, why: str) -> None:
         refused[:] = [number]
@@ -179,8 +195,6 @@ def _add(home: Path, events: Sequence[str]) -> int:
                 adder.run([event.encode(errors="surrogateescape") for event in events])
         except MeshError as error:
             raise MeshError(f"{error}; {_count(adder.confirmed)} confirmed, and any other may be missing") from None
-        except output.OutputClosed:
-            return 1
     return 1 if refused else 0
 
 

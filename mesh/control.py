@@ -16,6 +16,7 @@ from mesh.control_messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control_socket import listen_in
 from mesh.errors import MeshError
 from mesh.paths import SOCKET_FILE
+from peers.connections.door_socket import DoorSocket, fit
 from peers.draft import BusyError
 from peers.entry import Entry
 from peers.log import Meta
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from mesh.node import Node
 
 MAX_CLIENTS = 64
+"""Commands that do not follow the log, at once."""
+MAX_FOLLOWERS = 64
+"""Commands that follow the log, at once: they run for long, and must not keep the others out."""
+FILES_SHARE = 8
+"""Each of the two kinds takes at most one eighth of the files that this process may have open."""
 WAITING_REQUESTS = 2
 """Requests read ahead of the one that is being answered."""
 PAGE_EVENTS = 100
@@ -44,12 +50,16 @@ class ControlServer:
         self.node = node
         self.on_stop = on_stop
         self._clients: dict[_Client, None] = {}
+        self._followers: dict[_Client, None] = {}
+        self._door: DoorSocket | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listen. Raises MeshError, with a sentence."""
         try:
-            listening = listen_in(self.node.home)
+            self._door = DoorSocket(
+                listen_in(self.node.home), asyncio.get_running_loop(), max_opening=MAX_CLIENTS, is_own=True
+            )
         except OSError as error:
             path = self.node.home / SOCKET_FILE
             raise MeshError(
@@ -57,10 +67,10 @@ class ControlServer:
             ) from None
         try:
             self._server = await asyncio.start_unix_server(
-                self._on_client, sock=listening, limit=messages.MAX_LINE_BYTES
+                self._on_client, sock=self._door, backlog=1, limit=messages.MAX_LINE_BYTES
             )
         except BaseException:  # the start may be given up just now
-            listening.close()
+            self._door.close()
             raise
 
     async def close(self) -> None:
@@ -84,12 +94,20 @@ class ControlServer:
     def forget(self, client: _Client) -> None:
         """A client is gone."""
         self._clients.pop(client, None)
+        self._followers.pop(client, None)
+
+    def on_follow(self, client: _Client) -> None:
+        """A client begins to follow the log. Raises MeshError if too many do."""
+        if client not in self._followers and len(self._followers) >= fit(MAX_FOLLOWERS, FILES_SHARE):
+            raise MeshError(f"{len(self._followers)} commands follow this log already: end some of them")
+        self._followers[client] = None
 
     def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._server is None or len(self._clients) >= MAX_CLIENTS:
-            writer.write(
-                messages.encode(Failure(f"{len(self._clients)} commands talk to this node already: end some of them"))
-            )
+        assert self._door is not None
+        self._door.let_in(writer.transport)
+        others = len(self._clients) - len(self._followers)
+        if self._server is None or others >= fit(MAX_CLIENTS, FILES_SHARE):
+            writer.write(messages.encode(Failure(f"{others} commands talk to this node already: end some of them")))
             writer.close()
             return
         self._clients[_Client(self, reader, writer)] = None
@@ -199,6 +217,8 @@ class _Client:
 
     async def _page(self, request: messages.Read) -> None:
         """Send what was asked for, a page at a time, each once the client has taken the one before."""
+        if request.follow:
+            self._server.on_follow(self)
         undo = self._node.log.on("change", self._wake.set) if request.follow else None
         last: Entry | None = None
         try:

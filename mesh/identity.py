@@ -60,10 +60,19 @@ def make_node_id(name: str, key: Ed25519PrivateKey) -> str:
 class Home:
     """One home directory, locked by this process until `close`."""
 
-    def __init__(self, path: Path, *, name: str | None = None, mesh: str | None = None) -> None:
-        """Open the home, or make it. Raises MeshError, with a sentence, if it is in use, damaged, or of another name."""
+    def __init__(self, path: Path, *, name: str | None = None, mesh: str | None = None, existing: bool = False) -> None:
+        """Open the home, or make it unless it has to be an `existing` one.
+
+        Raises MeshError, with a sentence, if it is in use, damaged, of another name, or not there.
+        """
         self.path = path
         try:
+            self.is_new = not (path / KEY_FILE).exists()
+            if existing and self.is_new:
+                raise MeshError(
+                    f"there is no home of a node in {path}: mount its disk, or correct --home; "
+                    "to make a new node there, start it once without --existing"
+                )
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(path)
         except OSError as error:

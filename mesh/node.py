@@ -31,6 +31,7 @@ from mesh.errors import MeshError
 from mesh.identity import Home
 from mesh.loop_thread import LoopThread, Spawner
 from mesh.node_log import NodeLog, checked
+from mesh.notices import log_notice, start_notices, stop_notice
 from mesh.openings import Openings, OutsideOptions
 from mesh.paths import default_home
 from mesh.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
@@ -56,7 +57,10 @@ class Node:
     `name` and `mesh` are fixed with the home; the port is chosen at the first start and kept. `listen` and `peers` are
     `HOST:PORT`; to listen, `:PORT` is every address of this machine, as by default, `0.0.0.0:PORT` every IPv4 and
     `[::]:PORT` every IPv6 one. `interfaces` are addresses or names that mDNS may use (None: all LANs of the machine).
-    Starting raises MeshError or StoreError, with a sentence. `role` is PeerSync or a subclass of it.
+    Starting raises MeshError or StoreError, with a sentence. `role` is PeerSync or a subclass of it. With `existing`,
+    starting fails where there is no home yet, as on a disk that is not mounted; otherwise a new node is made there.
+
+    What `mesh up` prints, a node says in `logging.getLogger("mesh")`: trouble as WARNING or ERROR, the rest as INFO.
 
     Others than nodes (mesh.openings has the names and types of these options):
     - `clients`, HOST:PORT, opens a door for Logux clients and browsers; `clients_cert` and `clients_key` are PEM files,
@@ -76,6 +80,7 @@ class Node:
         *,
         home: str | Path | None = None,
         mesh: str | None = None,
+        existing: bool = False,
         listen: str | None = None,
         peers: Sequence[str] = (),
         mdns: bool = True,
@@ -90,7 +95,7 @@ class Node:
             raise MeshError(f"the requery interval is {requery_seconds} s: take {MIN_REQUERY_SECONDS} s or more")
         self._listen = parse_address(listen, "the address to listen on") if listen is not None else None
         self._path = Path(home) if home is not None else default_home()
-        self._name, self._mesh = name, mesh
+        self._name, self._mesh, self._existing = name, mesh, existing
         self._peers = tuple(dict.fromkeys(peers))
         self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
         self._role = role
@@ -138,6 +143,11 @@ class Node:
     @property
     def home(self) -> Path:
         return self._path
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this start made the home, and so a new node. Raises MeshError before the start."""
+        return self._opened().is_new
 
     def on(self, event: str, listener: Callable[[Notice], Any]) -> Undo:
         """Call `listener(notice)` on the loop at each `change` (a peer found, connected, lost ...); returns the undo.
@@ -195,7 +205,7 @@ class Node:
         """Start on the running loop; `end` must follow."""
         if self._home is not None:
             raise MeshError("this node runs already")
-        home = self._home = Home(self._path, name=self._name, mesh=self._mesh)
+        home = self._home = Home(self._path, name=self._name, mesh=self._mesh, existing=self._existing)
         try:
             await self._start(home)
         except BaseException:
@@ -225,6 +235,8 @@ class Node:
             finally:
                 if home is not None:
                     home.close()
+                    if control is not None:
+                        log_notice(stop_notice(home.node_id))
 
     async def _start(self, home: Home) -> None:
         loop = asyncio.get_running_loop()
@@ -265,6 +277,8 @@ class Node:
             self._on_notice(Notice("note", None, _unreachable_from_outside(opened.nodes.hosts)))
         self._control = ControlServer(self, on_stop=self._on_stop_asked)
         await self._control.start()
+        for notice in start_notices(self):
+            log_notice(notice)
 
     def _where_to_listen(self, random: Random, kept: int) -> tuple[str, tuple[int, ...]]:
         if self._listen is not None:
@@ -300,6 +314,7 @@ class Node:
         )
 
     def _on_notice(self, notice: Notice) -> None:
+        log_notice(notice)
         self._emitter.emit("change", notice)
 
     def _on_stop_asked(self) -> bool:

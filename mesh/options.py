@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.exceptions import Exit
 
+from mesh import output
 from mesh.config import check_name, parse_address
 from mesh.errors import MeshError
 from mesh.paths import default_home
@@ -91,7 +93,12 @@ def _home(_context: click.Context, _option: click.Parameter, given: str | None) 
 def home_of(context: click.Context) -> Path:
     """The home that a command is about."""
     given: Path | None = context.obj
-    return default_home() if given is None else given.expanduser().absolute()
+    if given is None:
+        return default_home()
+    try:
+        return given.expanduser().absolute()
+    except RuntimeError:
+        raise MeshError(f"nobody knows which directory {given} is: give --home a whole path") from None
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -103,6 +110,25 @@ home = click.option(
     metavar="DIR",
     callback=_home,
     help="Where the node keeps its key and its log. Default: a folder of this user's data.",
+)
+
+existing = click.option(
+    "--existing",
+    is_flag=True,
+    help="Refuse to make a new node. For services: the disk of their home may not be mounted.",
+)
+
+
+def _print_version(_context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from mesh.version import __version__
+
+        output.write(f"peermesh {__version__}\n")
+        raise Exit(0)
+
+
+version = click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
 )
 
 name = click.option(

@@ -3,25 +3,58 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
+from pathlib import Path
+from typing import Any
+
+from mesh.errors import MeshError
 
 
-class OutputClosed(Exception):
+class OutputError(MeshError):
+    """A result cannot be printed."""
+
+
+class OutputClosed(OutputError):
     """Nobody reads our standard output any more, as after `mesh log | head -1`."""
 
 
+def hold_streams() -> None:
+    """Prepare a process for standard streams that are closed or full. Call it before anything is opened.
+
+    The number of a closed stream is taken, so that no file or socket gets it and is printed into. Complaints that nobody can
+    read get lost; results that nobody can read are an OutputError.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stderr is sys.__stderr__:
+        raw = io.BufferedWriter(_Forgiving(2, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(raw, errors="backslashreplace", line_buffering=True)
+
+
 def write(text: bytes | str) -> None:
-    """Print and flush. Raises OutputClosed."""
+    """Print and flush. Raises OutputError, and OutputClosed if there was a reader who has gone."""
     try:
         if sys.stdout is None:
-            raise BrokenPipeError
+            raise OSError(errno.EBADF, "it is closed")
         sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode(errors="replace"))
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        with contextlib.suppress(OSError, AttributeError):  # so that the interpreter's own flush at the end is silent
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputClosed from None
+    except OSError as error:
+        raise _lost_output(error) from None
+
+
+def flush() -> None:
+    """Print what `print` has kept back, at the end of a process. Raises as `write`."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        raise _lost_output(error) from None
 
 
 def complain(sentence: str) -> None:
@@ -29,6 +62,22 @@ def complain(sentence: str) -> None:
     with contextlib.suppress(OSError, AttributeError):
         sys.stderr.write(f"{printable(sentence)}\n")
         sys.stderr.flush()
+
+
+class _Forgiving(io.FileIO):
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
+def _lost_output(error: OSError) -> OutputError:
+    # So that the interpreter's own flush at the end is silent.
+    with contextlib.suppress(OSError, AttributeError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    kind = OutputClosed if isinstance(error, BrokenPipeError) else OutputError
+    return kind(f"nothing can be printed on standard output: {error.strerror}")
 
 
 def printable(text: str) -> str:

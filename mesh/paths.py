@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from mesh.errors import MeshError
 
 LOCK_FILE = "lock"
 SOCKET_FILE = "control.sock"
 
 
 def default_home() -> Path:
-    """The per-user data directory."""
+    """The per-user data directory. Raises MeshError for a user who has none."""
     # Imported here: a command that is given --home does without it.
     from platformdirs import user_data_path
 
-    return user_data_path("peermesh")
+    try:
+        home = user_data_path("peermesh")
+    except RuntimeError:
+        home = Path()
+    if not home.is_absolute():  # older releases give `~/...` as it is
+        raise MeshError(
+            f"user {os.getuid()} has no home directory (neither HOME nor an entry in passwd): "
+            "give --home DIR, or set MESH_HOME"
+        )
+    return home

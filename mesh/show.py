@@ -172,7 +172,8 @@ def tables(tables: Iterable[Table]) -> str:
     from rich.console import Console
 
     text = io.StringIO()
-    console = Console(file=text, width=TABLE_WIDTH, force_terminal=sys.stdout.isatty(), highlight=False)
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(file=text, width=TABLE_WIDTH, force_terminal=is_terminal, highlight=False)
     for number, table in enumerate(tables):
         if number:
             console.print()

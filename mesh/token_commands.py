@@ -47,7 +47,7 @@ def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None
     made = Tokens(home).add(user, ttl_seconds, _now_ms())
     try:
         output.write(f"{made}\n")
-    except output.OutputClosed:
+    except output.OutputError:
         raise MeshError(f"nobody has read the new token of {user}, and it is not shown again: make another") from None
     if not (home / LOCK_FILE).exists():
         output.complain(f"note: no node has run in {home} yet; the token is for the first one that does")
@@ -83,7 +83,11 @@ def revoke(context: click.Context, *, user: str) -> None:
     from mesh.tokens import Tokens
 
     count = Tokens(options.home_of(context)).revoke(user)
-    output.write(f"{count} {'token' if count == 1 else 'tokens'} of {user} revoked\n")
+    done = f"{count} {'token' if count == 1 else 'tokens'} of {user} revoked"
+    try:
+        output.write(f"{done}\n")
+    except output.OutputError as error:
+        output.complain(f"{done}; {error}")
 
 
 def _table_of(rows: Sequence[TokenRow]) -> str:

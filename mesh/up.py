@@ -7,36 +7,36 @@ import contextlib
 import logging
 import os
 import queue
+import resource
 import signal
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
 from mesh.actions import Notice
 from mesh.node import Node
+from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, start_notices, stop_notice
 from mesh.output import complain, printable
 
-OPEN_LINK = (
-    "warning: the links between nodes are neither encrypted nor authenticated yet: "
-    "anybody on this network can read and write this log"
-)
-OPEN_DOOR = (
-    "warning: the clients' door is open to the network and not encrypted, so tokens can be read on their way: "
-    "give --clients-cert and --clients-key, or open it at 127.0.0.1"
-)
 PRINTER_LINES = 1_000
 """Lines that wait for a slow reader of our standard output; what comes beyond them is left out."""
 FLUSH_SECONDS = 1.0
+MAX_FILES = 4_096
+"""Files that this process lets itself open at once, if it may: connections of two full doors, and what else a node needs."""
+
+
+_OPEN = {OPEN_LINK, OPEN_DOOR}
 
 
 def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
     """Run the node until SIGTERM, SIGINT or `mesh stop`; the exit code. Raises MeshError, StoreError or ValueError."""
     logging.basicConfig(level=logging.WARNING, handlers=[one_line_log()])
+    _raise_file_limit()
     printer = Printer()
     try:
-        return asyncio.run(_Up(make_node(), _JsonTeller(printer) if as_json else _LineTeller(printer)).run())
+        return asyncio.run(_Up(make_node(), JsonTeller(printer) if as_json else LineTeller(printer)).run())
     finally:
         printer.close()
 
@@ -44,7 +44,7 @@ def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
 class _Up:
     """One run of a node in the foreground."""
 
-    def __init__(self, node: Node, teller: _LineTeller | _JsonTeller) -> None:
+    def __init__(self, node: Node, teller: LineTeller | JsonTeller) -> None:
         self._node = node
         self._teller = teller
         self._stop = asyncio.Event()
@@ -86,62 +86,62 @@ class _Up:
             self._stop.set()
 
 
-class _LineTeller:
-    """Readable lines."""
+class LineTeller:
+    """Readable lines. The first one, and each of a later day, has the date."""
+
+    def __init__(self, printer: Printer, *, now: Callable[[], datetime] = datetime.now) -> None:
+        self._printer = printer
+        self._now = now
+        self._first_day: date | None = None
+
+    def up(self, node: Node) -> None:
+        for notice in start_notices(node):
+            self.notice(notice)
+
+    def notice(self, notice: Notice) -> None:
+        if notice.sentence in _OPEN:
+            self._printer.print(f"warning: {notice.sentence}")
+            return
+        now = self._now()
+        stamp = f"{now:%H:%M:%S}" if now.date() == self._first_day else f"{now:%Y-%m-%d %H:%M:%S}"
+        self._first_day = self._first_day or now.date()
+        self._printer.print(f"{stamp}  {printable(notice.sentence)}")
+
+    def stopped(self, node_id: str) -> None:
+        self.notice(stop_notice(node_id))
+
+
+class JsonTeller:
+    """JSON lines. `time` is in ms since 1970, as in the log."""
 
     def __init__(self, printer: Printer, *, now: Callable[[], datetime] = datetime.now) -> None:
         self._printer = printer
         self._now = now
 
     def up(self, node: Node) -> None:
-        self._tell(f"{node.node_id} is up in mesh {node.mesh}: it listens on port {node.port}, its home is {node.home}")
-        self._printer.print(OPEN_LINK)
-        for key, port in node.door_ports.items():
-            self._tell(f"the door for {key} is open on port {port}")
-        if node.clients_url:
-            self._tell(f"the page of this node is at {node.clients_url}; `mesh token add USER` prints a token for it")
-        if node.is_clients_door_in_clear:
-            self._printer.print(OPEN_DOOR)
-
-    def notice(self, notice: Notice) -> None:
-        self._tell(notice.sentence)
-
-    def stopped(self, node_id: str) -> None:
-        self._tell(f"{node_id} stopped")
-
-    def _tell(self, sentence: str) -> None:
-        self._printer.print(f"{self._now():%H:%M:%S}  {printable(sentence)}")
-
-
-class _JsonTeller:
-    """JSON lines."""
-
-    def __init__(self, printer: Printer) -> None:
-        self._printer = printer
-
-    def up(self, node: Node) -> None:
-        doors, page = dict(node.door_ports), node.clients_url
         self._tell(
             event="up",
             node_id=node.node_id,
             mesh=node.mesh,
             port=node.port,
             home=str(node.home),
-            doors=doors,
-            page=page,
+            new=node.is_new,
+            doors=dict(node.door_ports),
+            page=node.clients_url,
         )
-        complain(OPEN_LINK)
-        if node.is_clients_door_in_clear:
-            complain(OPEN_DOOR)
+        for notice in start_notices(node):
+            if notice.sentence in _OPEN:
+                complain(f"warning: {notice.sentence}")
 
     def notice(self, notice: Notice) -> None:
         self._tell(event=notice.kind, node_id=notice.node_id, text=notice.sentence)
 
     def stopped(self, node_id: str) -> None:
-        self._tell(event="stopped", node_id=node_id, text=f"{node_id} stopped")
+        self.notice(stop_notice(node_id))
 
     def _tell(self, **event: object) -> None:
-        self._printer.print(msgspec.json.encode(event).decode())
+        time_ms = round(self._now().timestamp() * 1000)
+        self._printer.print(msgspec.json.encode({"time": time_ms, **event}).decode())
 
 
 class Printer:
@@ -177,10 +177,20 @@ class Printer:
                     is_open = False  # nobody reads any more; the node goes on all the same
 
 
+def _raise_file_limit() -> None:
+    """Let this process open more files than the usual soft limit says. A Node inside another program leaves that alone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # a sandbox may forbid it; doors keep to the limit that there is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def one_line_log() -> logging.Handler:
     """Prints what is logged on standard error: one line a record, and one record of each library."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: record.name != LOGGER)  # notices, which are printed anyhow
     handler.addFilter(_OncePerLibrary())
     return handler
 

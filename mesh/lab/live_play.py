@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -89,7 +89,8 @@ def _refuse(name: str, sentence: str) -> int:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    with suppress(OSError):  # the end of the command says so: it is no failure of the story
+        print(line, flush=True)
 
 
 @contextmanager

@@ -113,17 +113,17 @@ class _Printer:
     """Prints line by line, so that a story which hangs shows how far it came."""
 
     def __init__(self) -> None:
-        self._error: BrokenPipeError | None = None
+        self._error: OSError | None = None
 
     def __call__(self, line: str) -> None:
         if self._error is None:
             try:
                 print(line, flush=True)
-            except BrokenPipeError as error:  # the reader has seen enough: that is no failure of the story
+            except OSError as error:  # the reader has seen enough, or a disk is full: that is no failure of the story
                 self._error = error
 
     def check(self) -> None:
-        """Raises BrokenPipeError if nobody reads any more."""
+        """Raises the OSError of the line that could not be printed."""
         if self._error is not None:
             raise self._error
 

@@ -14,15 +14,17 @@ from pathlib import Path
 from peers.connections.address import Target, parse_address, show_address
 from peers.connections.channel import Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
+from peers.connections.door_socket import DoorSocket, door_sockets, fit
 from peers.connections.packed import to_json, to_message_pack
-from peers.connections.sockets import check_port, every_address, explain_os_error, hosts_of, place_to_dial, port_of
+from peers.connections.sockets import check_port, explain_os_error, hosts_of, place_to_dial
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one frame, without its length; a longer one closes the connection."""
 MAX_ACCEPTED = 512
-"""Open connections that one door keeps; the next one is closed at once."""
+"""Open connections that one door keeps: so many, or for half of the files that this process may have open; the next one is
+closed at once."""
 READ_BYTES = 64 * 1024
 """Twice as many are read ahead of whoever takes the frames."""
 HEAD_BYTES = 4
@@ -122,10 +124,11 @@ class MessagePackConnection(WiredConnection):
 class MessagePackListening:
     """An open door; `close` closes it for newcomers only, and removes the file of a unix socket."""
 
-    def __init__(self, server: asyncio.Server, path: Path | None, loop: asyncio.AbstractEventLoop) -> None:
-        self.port = 0 if path is not None else port_of(server.sockets)
-        self.hosts = () if path is not None else hosts_of(server.sockets, self.port)
-        self._server = server
+    def __init__(self, servers: list[asyncio.Server], path: Path | None, loop: asyncio.AbstractEventLoop) -> None:
+        sockets = [] if path is not None else [one for server in servers for one in server.sockets]
+        self.port: int = sockets[0].getsockname()[1] if sockets else 0
+        self.hosts = hosts_of(sockets, self.port)
+        self._servers = servers
         self._path = path
         self._loop = loop
         self._is_closed = False
@@ -133,13 +136,15 @@ class MessagePackListening:
     def close(self) -> Later[None]:
         if not self._is_closed:
             self._is_closed = True
-            self._server.close()
+            for server in self._servers:
+                server.close()
             if self._path is not None:
                 self._path.unlink(missing_ok=True)
         return Later.done(None)
 
     async def wait_closed(self) -> None:
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
 
 
 class MessagePackNetwork(WiredNetwork):
@@ -186,8 +191,9 @@ class MessagePackNetwork(WiredNetwork):
     ) -> None:
         accepted: dict[_Wire, None] = {}
 
-        def on_open(wire: _Wire) -> None:
-            if len(accepted) >= MAX_ACCEPTED or self.is_closed:
+        def on_open(door: DoorSocket, wire: _Wire) -> None:
+            door.let_in(wire.transport)
+            if len(accepted) >= fit(MAX_ACCEPTED, 2) or self.is_closed:
                 wire.abort()
                 return
             accepted[wire] = None
@@ -197,20 +203,21 @@ class MessagePackNetwork(WiredNetwork):
             self.accept(MessagePackConnection(self, address), wire, on_connection)
 
         try:
-            server = await self._serve(where, lambda: _Wire(self.loop, on_open))
-            listening = MessagePackListening(server, where if isinstance(where, Path) else None, self.loop)
+            servers = [await self._serve(door, partial(on_open, door)) for door in await self._doors(where)]
         except (OSError, UnicodeError) as error:
             later.fail(error if isinstance(error, OSError) else OSError(f"{where} is not a host: {error}"))
             return
+        listening = MessagePackListening(servers, where if isinstance(where, Path) else None, self.loop)
         self.doors.append(listening)
         later.set(listening)
 
-    async def _serve(self, where: Path | Target, make: Callable[[], _Wire]) -> asyncio.Server:
+    async def _serve(self, door: DoorSocket, on_open: Callable[[_Wire], None]) -> asyncio.Server:
+        return await self.loop.create_server(lambda: _Wire(self.loop, on_open), sock=door, backlog=1)
+
+    async def _doors(self, where: Path | Target) -> list[DoorSocket]:
         if isinstance(where, Path):
-            return await self.loop.create_unix_server(make, sock=_bound(where))
-        if not where.host:
-            return await self.loop.create_server(make, sock=every_address(where.port))
-        return await self.loop.create_server(make, where.host, where.port)
+            return [DoorSocket(_bound(where), self.loop, max_opening=MAX_ACCEPTED)]
+        return await door_sockets(self.loop, where.host, where.port, max_opening=MAX_ACCEPTED)
 
 
 async def _forget_when_closed(wire: _Wire, accepted: dict[_Wire, None]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from peers.connections.address import MAX_PORT, Target
@@ -52,14 +51,6 @@ async def place_to_dial(loop: asyncio.AbstractEventLoop, target: Target) -> dict
         else:
             return {"sock": sock}
     raise error
-
-
-def port_of(listening: Sequence[socket.socket]) -> int:
-    """The port of these sockets. Raises OSError if there are none: asyncio passes over a family that is not there."""
-    if not listening:
-        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
-    port: int = listening[0].getsockname()[1]
-    return port
 
 
 def hosts_of(listening: Iterable[socket.socket], port: int) -> tuple[str, ...]:

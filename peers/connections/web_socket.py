@@ -23,8 +23,9 @@ from websockets.protocol import Event, State
 from peers.connections.address import Target, parse_address, parse_url, show_address
 from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
+from peers.connections.door_socket import DoorSocket, door_sockets, fit
 from peers.connections.http_door import HttpAnswer, HttpRequest
-from peers.connections.sockets import check_port, every_address, explain_os_error, hosts_of, place_to_dial, port_of
+from peers.connections.sockets import check_port, explain_os_error, hosts_of, place_to_dial
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
@@ -35,9 +36,9 @@ ANSWER_BYTES = 4 * 1024 * 1024
 MAX_CLIENT_FRAME = 16 * 1024 * 1024
 """The same at a door for Logux clients: JavaScript ones send a backlog of 50 000 events in one frame."""
 MAX_ACCEPTED = 512
-"""Open connections that one door keeps."""
+"""Open connections that one door keeps: so many, or for half of the files that this process may have open."""
 MAX_OPENING = 128
-"""Connections at one door that have not finished, or not begun, their opening handshake."""
+"""Connections at one door that have not finished, or not begun, their opening handshake; see DoorSocket."""
 ACCEPT_SECONDS = 5.0
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
@@ -140,10 +141,7 @@ class _DialledWire(_Wire, ClientConnection):
 
 
 class _AcceptedWire(_Wire, ServerConnection):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if len(self.server.handler_tasks) - len(self.server.all_connections) > MAX_OPENING:
-            self.transport.abort()
+    pass
 
 
 class _Dial(connect):
@@ -154,22 +152,25 @@ class _Dial(connect):
 class WebSocketListening:
     """An open door; `close` closes it for newcomers only."""
 
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        self.port = port_of(server.sockets)
-        self.hosts = hosts_of(server.sockets, self.port)
-        self.server = server
+    def __init__(self, servers: list[Server], loop: asyncio.AbstractEventLoop) -> None:
+        sockets = [one for server in servers for one in server.sockets]
+        self.port: int = sockets[0].getsockname()[1]
+        self.hosts = hosts_of(sockets, self.port)
+        self.servers = servers
         self._loop = loop
         self._closed: Later[None] | None = None
 
     def close(self) -> Later[None]:
         if self._closed is None:
             self._closed = Later()
-            self.server.close(close_connections=False)  # its task closes the sockets in its first step
+            for server in self.servers:
+                server.close(close_connections=False)  # its task closes the socket in its first step
             self._loop.call_soon(self._closed.set)
         return self._closed
 
     async def wait_closed(self) -> None:
-        await self.server.wait_closed()
+        for server in self.servers:
+            await server.wait_closed()
 
 
 class WebSocketNetwork(WiredNetwork):
@@ -263,32 +264,36 @@ class WebSocketNetwork(WiredNetwork):
     async def _listen(
         self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
     ) -> None:
+        try:
+            doors = await door_sockets(self.loop, host, port, max_opening=MAX_OPENING)
+            listening = WebSocketListening([await self._serve(door, on_connection) for door in doors], self.loop)
+        except (OSError, UnicodeError) as error:
+            later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
+            return
+        self.doors.append(listening)
+        later.set(listening)
+
+    async def _serve(self, door: DoorSocket, on_connection: Callable[[Connection], None]) -> Server:
         async def accept(wire: ServerConnection) -> None:
             assert isinstance(wire, _Wire)
+            door.let_in(wire.transport)
             connection = WiredConnection(self, show_address(wire.remote_address))
             if self._stranger_frame is not None:
                 connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
             self.accept(connection, wire, on_connection)
             await wire.wait_closed()
 
-        try:
-            where = {"host": host, "port": port} if host else {"sock": every_address(port)}
-            server = await serve(
-                accept,
-                process_request=self._answer,
-                server_header=None,
-                open_timeout=ACCEPT_SECONDS,
-                create_connection=self._made_of(_AcceptedWire),
-                ssl=self._tls,
-                **where,
-                **self._options | {"max_size": self._stranger_frame or self._max_frame},
-            )
-            listening = WebSocketListening(server, self.loop)
-        except (OSError, UnicodeError) as error:
-            later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
-            return
-        self.doors.append(listening)
-        later.set(listening)
+        return await serve(
+            accept,
+            sock=door,
+            backlog=1,
+            process_request=self._answer,
+            server_header=None,
+            open_timeout=ACCEPT_SECONDS,
+            create_connection=self._made_of(_AcceptedWire),
+            ssl=self._tls,
+            **self._options | {"max_size": self._stranger_frame or self._max_frame},
+        )
 
     async def _answer(self, wire: ServerConnection, request: Request) -> Response | None:
         is_upgrade = "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
@@ -298,7 +303,7 @@ class WebSocketNetwork(WiredNetwork):
         if not is_upgrade:
             body = f"{self._purpose}\n".encode()
             return _respond(wire, request.method, HttpAnswer(426, {"Upgrade": "websocket"}, body))
-        if len(wire.server.all_connections) >= MAX_ACCEPTED:
+        if len(wire.server.all_connections) >= fit(MAX_ACCEPTED, 2):
             return wire.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "All places here are taken; try again later.\n")
         return None
 

@@ -208,11 +208,14 @@ def _check_contents(path: Path) -> None:
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
     try:
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
         )
     except sqlite3.Error as error:
         raise explain(path, error) from error
+    # Else what a savepoint needs to be taken back goes into a file, beyond 64 KiB, and there may be no folder for it.
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
 
 
 def _create(connection: sqlite3.Connection) -> None:

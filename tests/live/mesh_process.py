@@ -47,9 +47,9 @@ class MeshNode:
         self.process: subprocess.Popen[str] | None = None
         self._machine: Machine = machine or ThisMachine()
 
-    def up(self, *options: str) -> dict[str, Any]:
+    def up(self, *options: str, **how: Any) -> dict[str, Any]:
         """Start it; what its first line said."""
-        self.process = self._spawn("up", "--json", *options)
+        self.process = self._spawn("up", "--json", *options, **how)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"mesh up in {self.home} ended with {self.process.wait(5)}"

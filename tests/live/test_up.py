@@ -92,7 +92,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def test_says_where_it_listens_that_links_are_open_and_that_it_stopped(tmp_path: Path, up: Start) -> None:
     node = up(tmp_path, "--name", "kitchen", "--mesh", "cabin")
 
-    first, warning = next_line(node), next_line(node)
+    made, first, warning = next_line(node), next_line(node), next_line(node)
     node.send_signal(signal.SIGINT)
     code, rest, complaints = ended(node)
 
@@ -101,6 +101,8 @@ def test_says_where_it_listens_that_links_are_open_and_that_it_stopped(tmp_path:
     )
     assert found is not None
     assert found[3] == str(tmp_path)
+    new_home = rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  made a new home in {tmp_path}: a new node, {found[1]}"
+    assert re.fullmatch(new_home, made)
     assert warning.startswith("warning: ")
     assert warning.endswith(OPEN_LINK)
     assert (code, complaints) == (0, "")
@@ -108,25 +110,54 @@ def test_says_where_it_listens_that_links_are_open_and_that_it_stopped(tmp_path:
 
 
 def test_tells_programs_the_same_as_json_lines(tmp_path: Path, up: Start) -> None:
+    before_ms = time.time() * 1000
     node = up(tmp_path, "--name", "kitchen", "--json")
 
     first = next_event(node)
     node.send_signal(signal.SIGTERM)
     code, rest, complaints = ended(node)
 
-    assert list(first) == ["event", "node_id", "mesh", "port", "home", "doors", "page"]
-    assert (first["event"], first["mesh"], first["home"]) == ("up", "home", str(tmp_path))
-    node_id = first["node_id"]
-    assert json.loads(rest) == {"event": "stopped", "node_id": node_id, "text": f"{node_id} stopped"}
+    assert list(first) == ["time", "event", "node_id", "mesh", "port", "home", "new", "doors", "page"]
+    assert (first["event"], first["mesh"], first["home"], first["new"]) == ("up", "home", str(tmp_path), True)
+    node_id, last = first["node_id"], json.loads(rest)
+    assert before_ms - 1 <= first["time"] <= last.pop("time") <= time.time() * 1000 + 1
+    assert last == {"event": "stopped", "node_id": node_id, "text": f"{node_id} stopped"}
     assert code == 0
     assert complaints.endswith(f"{OPEN_LINK}\n")
     assert len(complaints.splitlines()) == 1
+
+
+def test_a_service_starts_only_where_its_node_has_its_home(tmp_path: Path, up: Start) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    code, out, complaint = ended(up(disk, "--existing"))
+    assert (code, out) == (1, "")
+    assert complaint.startswith(f"there is no home of a node in {disk}: mount its disk, or correct --home; ")
+    assert list(disk.iterdir()) == []
+
+    first = up(disk, "--json")
+    assert next_event(first)["new"] is True
+    first.terminate()
+    ended(first)
+
+    assert next_event(up(disk, "--existing", "--json"))["new"] is False
+
+
+def test_says_each_thing_once(tmp_path: Path, up: Start) -> None:
+    node = up(tmp_path, "--peer", "127.0.0.1:1")
+    while "cannot reach 127.0.0.1:1" not in next_line(node):
+        pass
+    node.terminate()
+
+    assert ended(node)[2] == ""
 
 
 def test_two_nodes_meet_share_an_event_and_part(tmp_path: Path, up: Start) -> None:
     kitchen = up(tmp_path / "kitchen", "--name", "kitchen", "--json")
     first = next_event(kitchen)
     study = up(tmp_path / "study", "--name", "study", "--peer", f"127.0.0.1:{first['port']}")
+    assert "a new node, study~" in next_line(study)
     assert "study~" in next_line(study)
     assert OPEN_LINK in next_line(study)
     met = [next_event(kitchen), next_event(kitchen)]

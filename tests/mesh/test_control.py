@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from mesh import MeshError, Node, identity
 from mesh import control_messages as messages
-from mesh.control import MAX_CLIENTS, PAGE_EVENTS
+from mesh.control import MAX_CLIENTS, MAX_FOLLOWERS, PAGE_EVENTS
 from mesh.control_client import ControlClient
 from mesh.control_socket import connect_in
 from mesh.lines import Lines
@@ -297,6 +297,19 @@ def test_refuses_more_clients_than_it_can_serve(talk: Callable[[], Talk]) -> Non
     refused = talk().hear()
 
     assert refused == {"is": "failure", "why": "64 commands talk to this node already: end some of them"}
+
+
+def test_forgotten_followers_keep_no_other_command_out(node: Node, talk: Callable[[], Talk]) -> None:
+    add(node, 1)
+    follow = {"do": "read", "follow": True}
+    for _ in range(MAX_FOLLOWERS):
+        assert talk().ask(follow)["is"] == "events"
+
+    one_more = talk().ask(follow)
+
+    assert one_more == {"is": "failure", "why": "64 commands follow this log already: end some of them"}
+    with ControlClient(node.home) as client:
+        assert client.status()["events"] == 1
 
 
 def test_leaves_a_node_inside_another_program_to_that_program(node: Node) -> None:

@@ -165,16 +165,21 @@ def test_a_full_door_says_so_and_keeps_those_it_has(room: Room, monkeypatch: pyt
     assert first.connection.connected
 
 
-def test_a_door_keeps_a_bounded_number_of_unfinished_handshakes(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_speaks_gets_in_where_silent_connections_hold_every_place(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(web_socket, "MAX_OPENING", 2)
     door = room.listen()
     silent = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(2)]
     room.run(asyncio.sleep(0.05))
 
     third = room.dial(door.port)
-    room.until(lambda: third.reasons)
+    room.until(lambda: third.connection.connected and len(room.accepted) == 1)
 
-    assert len(third.reasons) == 1 and room.accepted == []
+    assert silent[0].recv(1) == b""  # the oldest has gone
+    silent[1].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        silent[1].recv(1)
     for one in silent:
         one.close()
 

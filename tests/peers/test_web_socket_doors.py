@@ -168,6 +168,20 @@ def test_a_door_with_tls_waits_only_so_long_for_a_handshake(
     assert room.talk(door.port, b"") == b""
 
 
+def test_who_speaks_tls_gets_in_where_silent_connections_hold_every_place(
+    room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_socket, "MAX_OPENING", 1)
+    door = room.listen(network=room.also(tls=door_tls))
+
+    with socket.create_connection(("127.0.0.1", door.port)) as silent:
+        room.run(asyncio.sleep(0.05))
+        secure = room.dial_to(f"wss://localhost:{door.port}", room.also(dial_tls=dial_tls))
+        room.until(lambda: secure.connection.connected and room.accepted)
+
+        assert silent.recv(1) == b""
+
+
 # URLs
 
 

@@ -1,0 +1,54 @@
+"""What a node says to people: at its start and end, and through `logging` whatever `mesh up` prints."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mesh.actions import Notice
+
+if TYPE_CHECKING:
+    from mesh.node import Node
+
+LOGGER = "mesh"
+"""Notices alone are logged under this name; modules log under names of their own below it."""
+LEVELS = {
+    **dict.fromkeys(("paused", "refused", "restarted", "unreachable", "note", "open door"), logging.WARNING),
+    **dict.fromkeys(("cloned", "failed"), logging.ERROR),
+}
+"""By the kind of the notice; all others are INFO."""
+OPEN_LINK = (
+    "the links between nodes are neither encrypted nor authenticated yet: "
+    "anybody on this network can read and write this log"
+)
+OPEN_DOOR = (
+    "the clients' door is open to the network and not encrypted, so tokens can be read on their way: "
+    "give --clients-cert and --clients-key, or open it at 127.0.0.1"
+)
+
+
+def log_notice(notice: Notice) -> None:
+    """Log a notice, under the name `mesh`."""
+    logging.getLogger(LOGGER).log(LEVELS.get(notice.kind, logging.INFO), "%s", notice.sentence)
+
+
+def start_notices(node: Node) -> list[Notice]:
+    """What is said once a node runs. The kinds are new, up, door, page, and open link and open door, which are warnings."""
+    node_id = node.node_id
+    said = [Notice("new", node_id, f"made a new home in {node.home}: a new node, {node_id}")] if node.is_new else []
+    up = f"{node_id} is up in mesh {node.mesh}: it listens on port {node.port}, its home is {node.home}"
+    said += [Notice("up", node_id, up), Notice("open link", None, OPEN_LINK)]
+    said += [
+        Notice("door", None, f"the door for {key} is open on port {port}") for key, port in node.door_ports.items()
+    ]
+    if node.clients_url:
+        page = f"the page of this node is at {node.clients_url}; `mesh token add USER` prints a token for it"
+        said.append(Notice("page", None, page))
+    if node.is_clients_door_in_clear:
+        said.append(Notice("open door", None, OPEN_DOOR))
+    return said
+
+
+def stop_notice(node_id: str) -> Notice:
+    """What is said when a node has stopped."""
+    return Notice("stopped", node_id, f"{node_id} stopped")
