@@ -59,10 +59,18 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="peermesh-loop", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def check_outside(self) -> None:
+        """Raise RuntimeError in the thread itself: a wait for it would never end there."""
         if threading.current_thread() is self._thread:
-            work.close()
             raise RuntimeError("a node cannot wait for itself: call this from another thread, or await its coroutine")
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` in this thread, and wait for it in another one. Raises RuntimeError as `check_outside` does."""
+        try:
+            self.check_outside()
+        except RuntimeError:
+            work.close()
+            raise
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:

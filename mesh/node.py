@@ -150,7 +150,7 @@ class Node:
         return self._ask("retry")
 
     def start(self) -> Self:
-        """Start on a thread and loop of its own."""
+        """Start on a thread and loop of its own; a loop that runs in the caller's thread stands still meanwhile."""
         thread = LoopThread()
         try:
             thread.run(self.begin())
@@ -161,8 +161,12 @@ class Node:
         return self
 
     def stop(self) -> None:
-        """Say goodbye, close the log, end the thread. Harmless when it is stopped."""
+        """Say goodbye, close the log, end the thread. Harmless when it is stopped.
+
+        Raises RuntimeError on the node's own loop, where it could not wait for itself; the node then goes on.
+        """
         if self._thread is not None:
+            self._thread.check_outside()
             thread, self._thread = self._thread, None
             try:
                 thread.run(self.end())

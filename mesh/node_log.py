@@ -19,7 +19,7 @@ EventAndMeta = tuple[dict[str, Any], Meta]
 
 
 class NodeLog:
-    """The node's log for applications. Results are Later: `.get()` in a plain thread, `await` on a loop."""
+    """The node's log for applications. Results are Later: `await` them on the node's loop, `.get()` them anywhere else."""
 
     def __init__(self, kept: KeptLog) -> None:
         self._kept = kept
