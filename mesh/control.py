@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -237,7 +238,7 @@ class _Client:
 
     async def _stop(self) -> None:
         if not self._server.on_stop():
-            raise MeshError("this node runs inside another program: stop that program")
+            raise MeshError(f"this node runs inside another program (process {os.getpid()}): stop that program")
         await self._send(messages.Done())
 
     async def _send(self, answer: Answer) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import socket
 from base64 import b32encode
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,7 +24,7 @@ from msgspec import Meta
 
 from mesh.config import DEFAULT_MESH, check_name
 from mesh.errors import MeshError
-from mesh.paths import LOCK_FILE
+from mesh.home_lock import release, take
 
 HASH_CHARACTERS = 8
 VERSION = 1
@@ -65,7 +64,7 @@ class Home:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(path)
+            self._lock = take(path)
         except OSError as error:
             raise _unusable(path, error) from None
         try:
@@ -96,24 +95,12 @@ class Home:
 
     def close(self) -> None:
         """Let another process use it."""
-        self._lock.close()
+        release(self._lock)
 
 
 def _unusable(home: Path, error: OSError) -> MeshError:
     where = f" ({error.filename})" if error.filename else ""
     return MeshError(f"the home {home} cannot be used: {error.strerror or error}{where}; choose another with --home")
-
-
-def _lock(home: Path) -> IO[bytes]:
-    lock = (home / LOCK_FILE).open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise MeshError(
-            f"a node runs in {home} already: stop it with `mesh --home {home} stop`, or choose another --home"
-        ) from None
-    return lock
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:
