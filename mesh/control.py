@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -82,6 +82,12 @@ class ControlServer:
         for client in clients:
             await client.abort()
 
+    def descriptors(self) -> Iterator[int]:
+        """Of every socket."""
+        if self._server is not None:
+            yield from (socket.fileno() for socket in self._server.sockets)
+        yield from (client.descriptor for client in tuple(self._clients))
+
     def forget(self, client: _Client) -> None:
         """A client is gone."""
         self._clients.pop(client, None)
@@ -113,6 +119,11 @@ class _Client:
         self._is_gone = False
         self._reading = asyncio.get_running_loop().create_task(self._read())
         self._answering = asyncio.get_running_loop().create_task(self._serve())
+
+    @property
+    def descriptor(self) -> int:
+        """Of its socket."""
+        return int(self._writer.get_extra_info("socket").fileno())
 
     def finish(self) -> None:
         """Read no more; end after what was read."""

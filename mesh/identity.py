@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from base64 import b32encode
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,6 +85,11 @@ class Home:
     @property
     def log_path(self) -> Path:
         return self.path / LOG_FILE
+
+    def descriptors(self) -> Iterator[int]:
+        """Of the lock file: as long as any process has it open, the home is in use."""
+        if not self._lock.closed:
+            yield self._lock.fileno()
 
     def keep_port(self, port: int) -> None:
         """Listen there at later starts too. Raises MeshError if the home cannot be written."""

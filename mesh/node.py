@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random, SystemRandom
@@ -11,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 from mesh.actions import Notice
 from mesh.actors.disk import ThreadDisk
+from mesh.actors.living import abandon_actors
 from mesh.actors.log_keeper import KeptLog, safely
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
@@ -26,7 +30,8 @@ from mesh.discovery.fixed import FixedDiscovery
 from mesh.discovery.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
 from mesh.edges import Edges
 from mesh.errors import MeshError
-from mesh.identity import Home
+from mesh.forking import Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
+from mesh.identity import LOG_FILE, Home
 from mesh.loop_thread import LoopThread, Spawner
 from mesh.node_log import NodeLog, checked
 from mesh.openings import Openings, OutsideOptions
@@ -52,6 +57,9 @@ class Node:
     `name` and `mesh` are fixed with the home; the port is chosen at the first start and kept. `listen` and `peers` are
     `HOST:PORT`. `interfaces` are addresses or names that mDNS may use (None: all LANs of the machine). Starting raises
     MeshError or StoreError, with a sentence. `role` is PeerSync or a subclass of it.
+
+    A node belongs to the process that started it. In a child made by `os.fork` every call raises MeshError, and leaving the
+    `with` does nothing: start another node there, with another home.
 
     Others than nodes (mesh.openings has the names and types of these options):
     - `clients`, HOST:PORT, opens a door for Logux clients and browsers; `clients_cert` and `clients_key` are PEM files,
@@ -98,6 +106,10 @@ class Node:
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._control: ControlServer | None = None
         self._thread: LoopThread | None = None
+        self._holders: dict[str, Holder] = {}
+        """All that has something open while the node starts, runs and ends."""
+        self._runtime: Runtime | None = None
+        self._pid = self._loop_thread = 0
         self.log = NodeLog(self._kept)
         self.port = 0
 
@@ -139,6 +151,7 @@ class Node:
 
         Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
         """
+        self.log.check()
         return self._emitter.on(checked(event, {"change", "stop"}, listener), safely(listener, event))
 
     def status(self) -> Later[Status]:
@@ -157,7 +170,7 @@ class Node:
         except BaseException:
             thread.close()
             raise
-        self._thread = thread
+        self._thread = self._holders["thread"] = thread
         return self
 
     def stop(self) -> None:
@@ -165,6 +178,7 @@ class Node:
 
         Raises RuntimeError on the node's own loop, where it could not wait for itself; the node then goes on.
         """
+        self.log.check()
         if self._thread is not None:
             self._thread.check_outside()
             thread, self._thread = self._thread, None
@@ -179,7 +193,8 @@ class Node:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        if not self.log.is_disowned:
+            self.stop()
 
     async def __aenter__(self) -> Self:
         await self.begin()
@@ -192,10 +207,16 @@ class Node:
 
     async def begin(self) -> None:
         """Start on the running loop; `end` must follow."""
+        self.log.check()
         if self._home is not None:
             raise MeshError("this node runs already")
-        home = self._home = Home(self._path, name=self._name, mesh=self._mesh)
+        self._pid, self._loop_thread = os.getpid(), threading.get_ident()
+        watch(self)
         try:
+            with forking:
+                home = self._home = Home(self._path, name=self._name, mesh=self._mesh)
+                self._holders["home"] = home
+            check_log(home.log_path)
             await self._start(home)
         except BaseException:
             await self.end()
@@ -203,6 +224,8 @@ class Node:
 
     async def end(self) -> None:
         """Stop what `begin` started."""
+        if self.log.is_disowned:
+            return
         control, self._control = self._control, None
         supervisor, self._supervisor = self._supervisor, None
         network, self._network = self._network, None
@@ -224,6 +247,31 @@ class Node:
             finally:
                 if home is not None:
                     home.close()
+                unwatch(self)
+                self._holders.clear()
+
+    def on_forked(self) -> None:
+        """See mesh.forking: everything here is the parent's."""
+        self.log.disown(
+            f"this is the node of process {self._pid}, which forked: "
+            "start a node of its own in this process, with another home"
+        )
+        leave_log(self._path / LOG_FILE)
+        for holder in self._holders.values():
+            with contextlib.suppress(Exception):  # one that was just being changed keeps no other
+                let_go(holder.descriptors())
+        if threading.get_ident() == self._loop_thread and self._runtime is not None:
+            self._quiet(self._runtime)
+
+    def _quiet(self, runtime: Runtime) -> None:
+        """The loop lives on in the child: nothing of this node may happen there any more."""
+        if "thread" in self._holders:
+            runtime.loop.stop()  # a listener forked: with the loop of the node its thread ends, too
+        part(runtime.loop)
+        abandon_actors(runtime)
+        for holder in self._holders.values():
+            if isinstance(holder, WebSocketNetwork | MdnsDiscovery):
+                holder.abandon()
 
     async def _start(self, home: Home) -> None:
         loop = asyncio.get_running_loop()
@@ -238,7 +286,10 @@ class Node:
             peers=self._peers,
         )
         self._network, self._spawner = WebSocketNetwork(loop, on_request=no_pages), Spawner(loop)
+        self._holders["network"] = self._network
         edges = self._edges(loop, random, home, self._network, self._spawner)
+        outside = self._openings.make(loop, home.node_id, home.path, edges.clock, self.status)
+        self._holders |= {f"opening {number}": network for number, network in enumerate(self._openings.networks)}
         self._supervisor = NodeSupervisor.start(
             edges.runtime,
             edges,
@@ -246,7 +297,7 @@ class Node:
             self._kept,
             on_notice=self._on_notice,
             make_role=self._role,
-            outside=self._openings.make(loop, home.node_id, home.path, edges.clock, self.status),
+            outside=outside,
         )
         try:
             ports = await self._supervisor.ask(Request("begin"), block=False)
@@ -256,7 +307,7 @@ class Node:
         self._openings.opened(ports.doors)
         if not home.facts.port:
             home.keep_port(self.port)
-        self._control = ControlServer(self, on_stop=self._on_stop_asked)
+        self._control = self._holders["control"] = ControlServer(self, on_stop=self._on_stop_asked)
         await self._control.start()
 
     def _edges(
@@ -272,12 +323,15 @@ class Node:
         def discovery() -> Discovery:
             if not self._mdns:
                 return FixedDiscovery()
-            return MdnsDiscovery(
+            found = MdnsDiscovery(
                 loop, clock, random, interfaces=self._interfaces, requery_seconds=self._requery_seconds
             )
+            self._holders["discovery"] = found
+            return found
 
+        self._runtime = Runtime(loop)
         return Edges(
-            runtime=Runtime(loop),
+            runtime=self._runtime,
             clock=clock,
             random=random,
             network=network,
@@ -295,6 +349,7 @@ class Node:
         return is_heard
 
     def _ask(self, method: str) -> Later[Any]:
+        self.log.check()
         if self._supervisor is None:
             return Later.failed(MeshError("this node is not running"))
         return self._supervisor.ask(Request(method), block=False)

@@ -137,11 +137,14 @@ class MdnsDiscovery:
         if self._stopped is None:
             self._stopped = Later()
             self._on_sighting = None
-            self._stop_timers()
+            self.abandon()
             self._run(self._stop(self._stopped), "stopping")
         return self._stopped
 
-    # Opening and closing.
+    def descriptors(self) -> list[int]:
+        """Of every multicast socket."""
+        opened = self._zeroconf
+        return [] if opened is None else [wrapped.sock.fileno() for wrapped in opened.zeroconf.engine.readers]
 
     async def _start(self, started: Later[None]) -> None:
         try:
@@ -193,7 +196,7 @@ class MdnsDiscovery:
             stopped.set()
 
     async def _close(self) -> None:
-        self._stop_timers()
+        self.abandon()
         browser, self._browser = self._browser, None
         opened, self._zeroconf = self._zeroconf, None
         self._info = None
@@ -207,12 +210,11 @@ class MdnsDiscovery:
             LOG.info("mdns: no clean end: %s", error)
             opened.zeroconf.close()
 
-    def _stop_timers(self) -> None:
+    def abandon(self) -> None:
+        """Begin nothing more: for a forked process, to which no socket belongs."""
         self._requery.stop()
         self._watch.stop()
         self._instances.clear()
-
-    # Announcing ourselves.
 
     async def _announce(self) -> None:
         while True:
@@ -300,8 +302,6 @@ class MdnsDiscovery:
         """The name others see before they read our node id: stable, and telling strangers nothing."""
         assert self._announcement is not None
         return _digest(self._announcement.node_id)
-
-    # Hearing of others.
 
     def _send_query(self) -> None:
         """Ask who is there, naming those we know: only the others answer, and everybody hears the answer."""
