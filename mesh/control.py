@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -91,6 +92,12 @@ class ControlServer:
         for client in clients:
             await client.abort()
 
+    def descriptors(self) -> Iterator[int]:
+        """Of every socket."""
+        if self._server is not None:
+            yield from (socket.fileno() for socket in self._server.sockets)
+        yield from (client.descriptor for client in tuple(self._clients))
+
     def forget(self, client: _Client) -> None:
         """A client is gone."""
         self._clients.pop(client, None)
@@ -130,6 +137,11 @@ class _Client:
         self._is_gone = False
         self._reading = asyncio.get_running_loop().create_task(self._read())
         self._answering = asyncio.get_running_loop().create_task(self._serve())
+
+    @property
+    def descriptor(self) -> int:
+        """Of its socket."""
+        return int(self._writer.get_extra_info("socket").fileno())
 
     def finish(self) -> None:
         """Read no more; end after what was read."""
@@ -257,7 +269,7 @@ class _Client:
 
     async def _stop(self) -> None:
         if not self._server.on_stop():
-            raise MeshError("this node runs inside another program: stop that program")
+            raise MeshError(f"this node runs inside another program (process {os.getpid()}): stop that program")
         await self._send(messages.Done())
 
     async def _send(self, answer: Answer) -> None:

@@ -14,8 +14,9 @@ from msgspec import Raw
 
 from mesh import control_messages as messages
 from mesh.control_messages import Answer, Request
-from mesh.control_socket import connect_in, is_locked
+from mesh.control_socket import connect_in
 from mesh.errors import MeshError
+from mesh.home_lock import holder, is_locked
 from mesh.lines import Lines
 
 A = TypeVar("A", bound=Answer)
@@ -64,7 +65,8 @@ class ControlClient:
                 return
             select.select([], [], [], POLL_SECONDS)
         raise MeshError(
-            f"the node in {self.home} has not stopped within {STOP_POLLS * POLL_SECONDS:.0f} s: end its process"
+            f"the node in {self.home}{holder(self.home)} has not stopped within {STOP_POLLS * POLL_SECONDS:.0f} s: "
+            "end its process"
         )
 
     def read(self, request: messages.Read) -> Iterator[list[Raw]]:
@@ -133,11 +135,15 @@ class ControlClient:
 
     def _silent(self) -> MeshError:
         return MeshError(
-            f"the node in {self.home} has not answered within {ANSWER_SECONDS:.0f} s: try again, or restart it"
+            f"the node in {self.home}{holder(self.home)} has not answered within {ANSWER_SECONDS:.0f} s: "
+            "try again, or restart it"
         )
 
 
 def _why_nobody(home: Path) -> str:
     if is_locked(home):
-        return f"the node in {home} is just starting or stopping: try again in a moment"
+        return (
+            f"the node in {home}{holder(home)} is just starting or stopping: try again in a moment, "
+            "and if that does not help, end its process"
+        )
     return f"no node runs in {home}: start one with `mesh --home {shlex.quote(str(home))} up`"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mesh.errors import MeshError
-from mesh.paths import LOCK_FILE, SOCKET_FILE
+from mesh.paths import SOCKET_FILE
 
 MAX_ADDRESS_BYTES = 103
 """Of a unix socket's path: 107 on Linux, 103 on others."""
@@ -68,17 +67,3 @@ def address_in(home: Path) -> Iterator[str]:
         yield str(_OPEN_FOLDERS / str(folder) / SOCKET_FILE)
     finally:
         os.close(folder)
-
-
-def is_locked(home: Path) -> bool:
-    """Whether a node holds the home: it runs, starts, or has not stopped yet."""
-    try:
-        lock = (home / LOCK_FILE).open("rb")
-    except OSError:
-        return False
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import socket
 from base64 import b32encode
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,7 +25,7 @@ from msgspec import Meta
 
 from mesh.config import DEFAULT_MESH, check_name
 from mesh.errors import MeshError
-from mesh.paths import LOCK_FILE
+from mesh.home_lock import release, take
 
 HASH_CHARACTERS = 8
 VERSION = 1
@@ -74,7 +74,7 @@ class Home:
                     "to make a new node there, start it once without --existing"
                 )
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(path)
+            self._lock = take(path)
         except OSError as error:
             raise _unusable(path, error) from None
         try:
@@ -95,6 +95,11 @@ class Home:
     def log_path(self) -> Path:
         return self.path / LOG_FILE
 
+    def descriptors(self) -> Iterator[int]:
+        """Of the lock file: as long as any process has it open, the home is in use."""
+        if not self._lock.closed:
+            yield self._lock.fileno()
+
     def keep_port(self, port: int) -> None:
         """Listen there at later starts too. Raises MeshError if the home cannot be written."""
         self.facts = msgspec.structs.replace(self.facts, port=port)
@@ -105,24 +110,12 @@ class Home:
 
     def close(self) -> None:
         """Let another process use it."""
-        self._lock.close()
+        release(self._lock)
 
 
 def _unusable(home: Path, error: OSError) -> MeshError:
     where = f" ({error.filename})" if error.filename else ""
     return MeshError(f"the home {home} cannot be used: {error.strerror or error}{where}; choose another with --home")
-
-
-def _lock(home: Path) -> IO[bytes]:
-    lock = (home / LOCK_FILE).open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise MeshError(
-            f"a node runs in {home} already: stop it with `mesh --home {home} stop`, or choose another --home"
-        ) from None
-    return lock
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import selectors
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from peers.later import Later
@@ -55,15 +56,30 @@ class LoopThread:
     """A thread that runs one loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         self._thread = threading.Thread(target=self._loop.run_forever, name="peermesh-loop", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def check_outside(self) -> None:
+        """Raise RuntimeError in the thread itself: a wait for it would never end there."""
         if threading.current_thread() is self._thread:
-            work.close()
             raise RuntimeError("a node cannot wait for itself: call this from another thread, or await its coroutine")
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` in this thread, and wait for it in another one. Raises RuntimeError as `check_outside` does."""
+        try:
+            self.check_outside()
+        except RuntimeError:
+            work.close()
+            raise
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def descriptors(self) -> Iterator[int]:
+        """Of the selector and of all that it watches, connections that are just being opened among them."""
+        if isinstance(self._selector, selectors.EpollSelector):  # a kqueue is not inherited
+            yield self._selector.fileno()
+        yield from (key.fd for key in tuple(self._selector.get_map().values()))
 
     def close(self) -> None:
         self.run(self._loop.shutdown_asyncgens())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random, SystemRandom
@@ -13,6 +16,7 @@ from typing import Any, Self, TypeVar
 from mesh.actions import Notice
 from mesh.actors.disk import ThreadDisk
 from mesh.actors.listener import OpenDoors
+from mesh.actors.living import abandon_actors
 from mesh.actors.log_keeper import KeptLog, safely
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
@@ -28,7 +32,8 @@ from mesh.discovery.fixed import FixedDiscovery
 from mesh.discovery.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
 from mesh.edges import Edges
 from mesh.errors import MeshError
-from mesh.identity import Home
+from mesh.forking import Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
+from mesh.identity import LOG_FILE, Home
 from mesh.loop_thread import LoopThread, Spawner
 from mesh.node_log import NodeLog, checked
 from mesh.notices import log_notice, start_notices, stop_notice
@@ -61,6 +66,9 @@ class Node:
     starting fails where there is no home yet, as on a disk that is not mounted; otherwise a new node is made there.
 
     What `mesh up` prints, a node says in `logging.getLogger("mesh")`: trouble as WARNING or ERROR, the rest as INFO.
+
+    A node belongs to the process that started it. In a child made by `os.fork` every call raises MeshError, and leaving the
+    `with` does nothing: start another node there, with another home.
 
     Others than nodes (mesh.openings has the names and types of these options):
     - `clients`, HOST:PORT, opens a door for Logux clients and browsers; `clients_cert` and `clients_key` are PEM files,
@@ -108,6 +116,10 @@ class Node:
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._control: ControlServer | None = None
         self._thread: LoopThread | None = None
+        self._holders: dict[str, Holder] = {}
+        """All that has something open while the node starts, runs and ends."""
+        self._runtime: Runtime | None = None
+        self._pid = self._loop_thread = 0
         self.log = NodeLog(self._kept)
         self.port = 0
 
@@ -154,6 +166,7 @@ class Node:
 
         Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
         """
+        self.log.check()
         return self._emitter.on(checked(event, {"change", "stop"}, listener), safely(listener, event))
 
     def status(self) -> Later[Status]:
@@ -165,19 +178,24 @@ class Node:
         return self._ask("retry")
 
     def start(self) -> Self:
-        """Start on a thread and loop of its own."""
+        """Start on a thread and loop of its own; a loop that runs in the caller's thread stands still meanwhile."""
         thread = LoopThread()
         try:
             thread.run(self.begin())
         except BaseException:
             thread.close()
             raise
-        self._thread = thread
+        self._thread = self._holders["thread"] = thread
         return self
 
     def stop(self) -> None:
-        """Say goodbye, close the log, end the thread. Harmless when it is stopped."""
+        """Say goodbye, close the log, end the thread. Harmless when it is stopped.
+
+        Raises RuntimeError on the node's own loop, where it could not wait for itself; the node then goes on.
+        """
+        self.log.check()
         if self._thread is not None:
+            self._thread.check_outside()
             thread, self._thread = self._thread, None
             try:
                 thread.run(self.end())
@@ -190,7 +208,8 @@ class Node:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        if not self.log.is_disowned:
+            self.stop()
 
     async def __aenter__(self) -> Self:
         await self.begin()
@@ -203,10 +222,16 @@ class Node:
 
     async def begin(self) -> None:
         """Start on the running loop; `end` must follow."""
+        self.log.check()
         if self._home is not None:
             raise MeshError("this node runs already")
-        home = self._home = Home(self._path, name=self._name, mesh=self._mesh, existing=self._existing)
+        self._pid, self._loop_thread = os.getpid(), threading.get_ident()
+        watch(self)
         try:
+            with forking:
+                home = self._home = Home(self._path, name=self._name, mesh=self._mesh, existing=self._existing)
+                self._holders["home"] = home
+            check_log(home.log_path)
             await self._start(home)
         except BaseException:
             await self.end()
@@ -214,6 +239,8 @@ class Node:
 
     async def end(self) -> None:
         """Stop what `begin` started."""
+        if self.log.is_disowned:
+            return
         control, self._control = self._control, None
         supervisor, self._supervisor = self._supervisor, None
         network, self._network = self._network, None
@@ -237,6 +264,31 @@ class Node:
                     home.close()
                     if control is not None:
                         log_notice(stop_notice(home.node_id))
+                unwatch(self)
+                self._holders.clear()
+
+    def on_forked(self) -> None:
+        """See mesh.forking: everything here is the parent's."""
+        self.log.disown(
+            f"this is the node of process {self._pid}, which forked: "
+            "start a node of its own in this process, with another home"
+        )
+        leave_log(self._path / LOG_FILE)
+        for holder in self._holders.values():
+            with contextlib.suppress(Exception):  # one that was just being changed keeps no other
+                let_go(holder.descriptors())
+        if threading.get_ident() == self._loop_thread and self._runtime is not None:
+            self._quiet(self._runtime)
+
+    def _quiet(self, runtime: Runtime) -> None:
+        """The loop lives on in the child: nothing of this node may happen there any more."""
+        if "thread" in self._holders:
+            runtime.loop.stop()  # a listener forked: with the loop of the node its thread ends, too
+        part(runtime.loop)
+        abandon_actors(runtime)
+        for holder in self._holders.values():
+            if isinstance(holder, WebSocketNetwork | MdnsDiscovery):
+                holder.abandon()
 
     async def _start(self, home: Home) -> None:
         loop = asyncio.get_running_loop()
@@ -253,7 +305,10 @@ class Node:
             peers=self._peers,
         )
         self._network, self._spawner = WebSocketNetwork(loop, on_request=no_pages), Spawner(loop)
+        self._holders["network"] = self._network
         edges = self._edges(loop, random, home, self._network, self._spawner)
+        outside = self._openings.make(loop, home.node_id, home.path, edges.clock, self.status)
+        self._holders |= {f"opening {number}": network for number, network in enumerate(self._openings.networks)}
         self._supervisor = NodeSupervisor.start(
             edges.runtime,
             edges,
@@ -261,7 +316,7 @@ class Node:
             self._kept,
             on_notice=self._on_notice,
             make_role=self._role,
-            outside=self._openings.make(loop, home.node_id, home.path, edges.clock, self.status),
+            outside=outside,
         )
         try:
             opened: OpenDoors = await self._supervisor.ask(Request("begin"), block=False)
@@ -275,7 +330,7 @@ class Node:
             self._on_notice(Notice("note", None, _moved(kept, self.port)))
         if self._mdns and all(map(is_loopback, opened.nodes.hosts)):
             self._on_notice(Notice("note", None, _unreachable_from_outside(opened.nodes.hosts)))
-        self._control = ControlServer(self, on_stop=self._on_stop_asked)
+        self._control = self._holders["control"] = ControlServer(self, on_stop=self._on_stop_asked)
         await self._control.start()
         for notice in start_notices(self):
             log_notice(notice)
@@ -299,12 +354,15 @@ class Node:
         def discovery() -> Discovery:
             if not self._mdns:
                 return FixedDiscovery()
-            return MdnsDiscovery(
+            found = MdnsDiscovery(
                 loop, clock, random, interfaces=self._interfaces, requery_seconds=self._requery_seconds
             )
+            self._holders["discovery"] = found
+            return found
 
+        self._runtime = Runtime(loop)
         return Edges(
-            runtime=Runtime(loop),
+            runtime=self._runtime,
             clock=clock,
             random=random,
             network=network,
@@ -323,6 +381,7 @@ class Node:
         return is_heard
 
     def _ask(self, method: str) -> Later[Any]:
+        self.log.check()
         if self._supervisor is None:
             return Later.failed(MeshError("this node is not running"))
         return self._supervisor.ask(Request(method), block=False)

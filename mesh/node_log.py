@@ -19,10 +19,29 @@ EventAndMeta = tuple[dict[str, Any], Meta]
 
 
 class NodeLog:
-    """The node's log for applications. Results are Later: `.get()` in a plain thread, `await` on a loop."""
+    """The node's log for applications. Results are Later: `await` them on the node's loop, `.get()` them anywhere else."""
 
     def __init__(self, kept: KeptLog) -> None:
-        self._kept = kept
+        self._kept_log = kept
+        self._refusal = ""
+
+    def disown(self, why: str) -> None:
+        """From now on every call raises MeshError, with this sentence."""
+        self._refusal = why
+
+    @property
+    def is_disowned(self) -> bool:
+        return bool(self._refusal)
+
+    def check(self) -> None:
+        """Raise MeshError if this log is not to be used in this process."""
+        if self._refusal:
+            raise MeshError(self._refusal)
+
+    @property
+    def _kept(self) -> KeptLog:
+        self.check()
+        return self._kept_log
 
     @property
     def last_added(self) -> int:
@@ -60,6 +79,7 @@ class NodeLog:
         `order="created"` is the same on every node; `since` leaves out what has an `added` up to it; `index` takes only
         those that were added with it.
         """
+        self.check()
         return EventWalk(self, order, since, index)
 
     def find(self, created: Any) -> Later[Entry | None]:

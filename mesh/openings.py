@@ -62,7 +62,8 @@ class Openings:
         self._served = [(address, *parse_address(address, "the address to serve at")) for address in options.serve]
         for url in (*options.dial, *([options.upstream] if options.upstream else [])):
             _check_url(url)
-        self._networks: list[WebSocketNetwork] = []
+        self.networks: list[WebSocketNetwork] = []
+        """Of all doors and lines."""
         self._door: ClientDoor | None = None
         self.ports: Mapping[str, int] = {}
         """By the key of the door, while the node runs."""
@@ -100,11 +101,11 @@ class Openings:
             self._door = ClientDoor(self._clients, home, clock=clock, status=status)
             door, network = self._door.make(loop)
             doors.append(door)
-            self._networks.append(network)
+            self.networks.append(network)
         network = WebSocketNetwork(
             loop, max_frame=MAX_CLIENT_FRAME, stranger_frame=STRANGER_FRAME, binary="ignore", on_request=no_pages
         )
-        self._networks.append(network)
+        self.networks.append(network)
         for address, host, port in self._served:
             doors.append(Door(address, f"the door {address}", host, port, network, self._options.serve[address]))
         lines = [
@@ -122,7 +123,7 @@ class Openings:
 
     async def close(self) -> None:
         """Close every network. Harmless when they are closed."""
-        networks, self._networks = self._networks, []
+        networks, self.networks = self.networks, []
         self.ports = {}
         for network in networks:
             await network.close()

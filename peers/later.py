@@ -15,8 +15,11 @@ class Later(Generic[T]):
     """One result, or one exception, that somebody sets once and anybody may wait for.
 
     Whoever makes one must `set` or `fail` it, from any thread. Whoever gets one picks a way to wait: `then` (a reaction in
-    the resolving thread), `get` (blocks a plain thread) or `await` (never blocks the loop).
+    the resolving thread), `get` (blocks the thread) or `await` (never blocks the loop).
     """
+
+    loop: asyncio.AbstractEventLoop | None = None
+    """The loop that resolves it, for whoever makes one to set. `get` never blocks that one; None, not known: any."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,6 +85,7 @@ class Later(Generic[T]):
     def transform(self, function: Callable[[T], R]) -> Later[R]:
         """A Later of `function(value)`; failures, also those of `function`, are passed on."""
         result: Later[R] = Later()
+        result.loop = self.loop
 
         def react(source: Later[T]) -> None:
             if source._exception is not None:
@@ -98,9 +102,10 @@ class Later(Generic[T]):
         return result
 
     def get(self, timeout: float | None = None) -> T:
-        """Wait in a plain thread, `timeout` in seconds.
+        """Wait in a thread, `timeout` in seconds; coroutines of a loop that runs in it stand still meanwhile.
 
-        Raises what it failed with, TimeoutError when the time is up, and RuntimeError instead of blocking a running loop.
+        Raises what it failed with, TimeoutError when the time is up, and RuntimeError instead of blocking the loop that
+        resolves it.
         """
         if not self._is_done:
             self._block(timeout)
@@ -136,8 +141,8 @@ class Later(Generic[T]):
         return self.result()
 
     def _block(self, timeout: float | None) -> None:
-        if is_on_loop():
-            raise RuntimeError("get() would block the event loop that has to resolve this: await it instead")
+        if is_on_loop(self.loop):
+            raise blocked()
         with self._lock:
             if self._resolved is None:
                 self._resolved = threading.Event()
@@ -167,10 +172,18 @@ class Later(Generic[T]):
             raise first_error
 
 
-def is_on_loop() -> bool:
-    """Whether this thread runs an asyncio loop right now."""
+def is_on_loop(loop: asyncio.AbstractEventLoop | None = None) -> bool:
+    """Whether this thread runs `loop` right now; None: any asyncio loop."""
     try:
-        asyncio.get_running_loop()
+        running = asyncio.get_running_loop()
     except RuntimeError:
         return False
-    return True
+    return loop is None or running is loop
+
+
+def blocked() -> RuntimeError:
+    """What to raise where a wait would never end."""
+    return RuntimeError(
+        "get() would block the event loop that has to resolve this. What was asked for is done all the same, "
+        "an added event is stored all the same: await it, or do not wait"
+    )

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from mesh.forking import work_lock
 from peers.later import Later
 from peers.stores.store import Store, StoreError
 
@@ -33,6 +34,7 @@ class ThreadDisk:
         self._is_closing = False
         self._closed: Later[None] = Later()
         self._is_open = False
+        self._at_work = work_lock()
         self._thread = threading.Thread(target=self._work, name="peermesh-disk", daemon=True)
         self._thread.start()
 
@@ -61,10 +63,13 @@ class ThreadDisk:
                 group = [self._waiting.popleft() for _ in range(count)]
             if not group:
                 break
-            self._resolve(self._run_group(group))
+            with self._at_work:
+                results = self._run_group(group)
+            self._resolve(results)
         error: Exception | None = None
         try:
-            self._store.close()
+            with self._at_work:
+                self._store.close()
         except Exception as failure:  # noqa: BLE001 - it belongs to whoever waits for the end
             error = failure
         self._wake(lambda: self._finish(error))

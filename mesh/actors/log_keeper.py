@@ -285,7 +285,9 @@ class KeptLog:
     def _request(self, method: str, *arguments: Any, **options: Any) -> Later[Any]:
         if self._keeper is None:
             return Later.failed(StoreError(NOT_OPEN))
+        asked = self._keeper.ask(LogRequest(method, arguments, tuple(options.items())), block=False)
         result: Later[Any] = Later()
+        result.loop = asked.loop
 
         def answer(done: Later[Any]) -> None:
             if isinstance(done.exception, pykka.ActorDeadError):
@@ -293,5 +295,5 @@ class KeptLog:
             else:
                 result.follow(done)
 
-        self._keeper.ask(LogRequest(method, arguments, tuple(options.items())), block=False).then(answer)
+        asked.then(answer)
         return result

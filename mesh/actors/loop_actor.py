@@ -18,7 +18,7 @@ A = TypeVar("A", bound="LoopActor")
 
 
 class LoopActorRef(pykka.ActorRef[A], Generic[A]):
-    """Reference to a LoopActor, for any thread; on one that runs a loop, ask and stop with `block=False` and await."""
+    """Reference to a LoopActor, for any thread; on the actor's loop, ask and stop with `block=False` and await."""
 
     actor_inbox: Mailbox
 
@@ -40,12 +40,13 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
         """Send `message` and wait up to `timeout` seconds for the answer, or get a LoopFuture of it.
 
         Raises what the actor raised, ActorDeadError, pykka.Timeout, and RuntimeError, with nothing sent, if it would
-        block a thread that runs a loop.
+        block the actor's loop.
         """
         reply: LoopFuture[Any] = LoopFuture()
+        reply.loop = self.actor_inbox.loop
         if not self.is_alive():
             reply.fail(self.actor_inbox.dead())
-        elif block and is_on_loop():
+        elif block and is_on_loop(reply.loop):
             raise RuntimeError("this would block the event loop: use block=False and await the answer")
         else:
             self.actor_inbox.offer(Envelope(message, reply))
@@ -63,11 +64,12 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
     def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | LoopFuture[bool]:
         """Stop the actor after the messages sent before; True if it was alive.
 
-        Raises RuntimeError, with nothing sent, if it would block a thread that runs a loop.
+        Raises RuntimeError, with nothing sent, if it would block the actor's loop.
         """
-        if block and is_on_loop() and self.is_alive():
+        if block and is_on_loop(self.actor_inbox.loop) and self.is_alive():
             raise RuntimeError("this would block the event loop: use block=False and await the result")
         stopped: LoopFuture[bool] = LoopFuture()
+        stopped.loop = self.actor_inbox.loop
 
         def react(answer: Later[Any]) -> None:
             if answer.exception is None or isinstance(answer.exception, pykka.ActorDeadError):

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pykka import Future, Timeout
 
-from peers.later import Later, is_on_loop
+from peers.later import Later, blocked, is_on_loop
 
 T = TypeVar("T")
 J = TypeVar("J")  # one item, where T is an iterable of them
@@ -27,7 +27,7 @@ class GetTimeout(Timeout, TimeoutError):
 
 
 class LoopFuture(Later[T], Future[T]):
-    """One result: `get` blocks a plain thread, `await` never blocks the loop, `then` reacts in the resolving thread.
+    """One result: `get` blocks the thread, `await` never blocks the loop, `then` reacts in the resolving thread.
 
     What `map`, `filter`, `join` and `reduce` return computes its value when somebody first asks for it: `get` in the
     thread that gets; `await` and `then` where the last of its sources resolves. A hook given to `set_get_hook` may
@@ -65,14 +65,14 @@ class LoopFuture(Later[T], Future[T]):
             self._start()
 
     def get(self, timeout: float | None = None) -> T:
-        """Wait in a plain thread, `timeout` in seconds.
+        """Wait in a thread, `timeout` in seconds.
 
-        Raises what it failed with, GetTimeout (a pykka.Timeout) when the time is up, and RuntimeError on a thread that
-        runs a loop, unless the value is there.
+        Raises what it failed with, GetTimeout (a pykka.Timeout) when the time is up, and RuntimeError instead of blocking
+        the loop that resolves it.
         """
         if not self._is_done:
-            if is_on_loop() and not self._is_ready():
-                raise RuntimeError("get() would block the event loop: await it instead")
+            if self._would_block():
+                raise blocked()
             if self._hook is not None:
                 value = self._hook(timeout)
                 self._keep(value, None)
@@ -126,11 +126,13 @@ class LoopFuture(Later[T], Future[T]):
         if not woken.wait(timeout):
             raise GetTimeout(f"{timeout} seconds")
 
-    def _is_ready(self) -> bool:
-        """Whether `get` has nothing to wait for."""
+    def _would_block(self) -> bool:
+        """Whether `get` would block the loop that it waits for."""
         if self._is_done:
-            return True
-        return self._sources is not None and all(map(is_ready, self._sources))
+            return False
+        if self._sources is None:
+            return is_on_loop(self.loop)
+        return any(map(would_block, self._sources))
 
     def _keep(self, value: Any, exception: BaseException | None) -> None:
         """Resolve with what the hook gave; of two threads that ran it at once the first one's stays."""
@@ -184,5 +186,5 @@ def derived(future: Future[T], *sources: Future[Any]) -> LoopFuture[T]:
     return future
 
 
-def is_ready(future: Future[Any]) -> bool:
-    return isinstance(future, LoopFuture) and future._is_ready()
+def would_block(future: Future[Any]) -> bool:
+    return future._would_block() if isinstance(future, LoopFuture) else is_on_loop()

@@ -20,7 +20,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop as Stop
 
 from mesh.actors.loop_future import LoopFuture
-from peers.later import Later
+from peers.later import Later, is_on_loop
 
 __all__ = ["Call", "Envelope", "Mailbox", "Runtime", "Stop"]
 
@@ -68,7 +68,7 @@ class Mailbox:
     and then looks for messages. Two turns scheduled at once are harmless.
     """
 
-    __slots__ = ("_actor", "_is_scheduled", "_name", "_runtime", "_unfinished", "_waiting")
+    __slots__ = ("_actor", "_is_scheduled", "_name", "_runtime", "_unfinished", "_waiting", "loop")
 
     def __init__(self) -> None:
         self._actor: pykka.Actor | None = None  # None again once it is dead, so that its refs do not keep it
@@ -80,6 +80,7 @@ class Mailbox:
         self._actor = actor
         self._name = type(actor).__name__
         self._runtime = runtime
+        self.loop = runtime.loop
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Add a message. Raises ActorDeadError if the actor is dead."""
@@ -98,7 +99,7 @@ class Mailbox:
         if not self._is_scheduled:
             self._is_scheduled = True
             return self._wake()
-        return not self._runtime.loop.is_closed() or self.abandon()
+        return not self.loop.is_closed() or self.abandon()
 
     def offer_first(self, envelope: Envelope[Any]) -> bool:
         """Add a message before all others and see to it that a turn follows."""
@@ -108,7 +109,7 @@ class Mailbox:
 
     def is_abandoned(self) -> bool:
         """Whether the loop was closed under the actor, which is then dead."""
-        return self._runtime.loop.is_closed() and not self.abandon()
+        return self.loop.is_closed() and not self.abandon()
 
     def abandon(self) -> Literal[False]:
         """Let the actor be dead, because nobody will run it any more: its loop is closed."""
@@ -120,17 +121,17 @@ class Mailbox:
         return False
 
     def dead(self) -> pykka.ActorDeadError:
-        why = "its loop is closed" if self._runtime.loop.is_closed() else "it has stopped"
+        why = "its loop is closed" if self.loop.is_closed() else "it has stopped"
         return pykka.ActorDeadError(f"{self._name} cannot take a message: {why}")
 
     def _wake(self) -> bool:
-        actor, loop, schedule = self._actor, self._runtime.loop, self._runtime.schedule
+        actor, loop, schedule = self._actor, self.loop, self._runtime.schedule
         if actor is None:
             self._refuse_waiting()
             return False
         turn = self._turn
         try:
-            if runs_here(loop):
+            if is_on_loop(loop):
                 (schedule or loop.call_soon)(turn)
             elif schedule is None:
                 loop.call_soon_threadsafe(turn)
@@ -216,7 +217,7 @@ class Mailbox:
 
     def _report(self, error: Exception) -> None:
         context = {"message": f"a reaction to an answer of {self._name} failed", "exception": error}
-        self._runtime.loop.call_exception_handler(context)
+        self.loop.call_exception_handler(context)
 
     def _refuse(self, envelope: Envelope[Any]) -> None:
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
@@ -244,7 +245,7 @@ class Mailbox:
         for work in tuple(unfinished):
             if isinstance(work, asyncio.Task):
                 reply, unfinished[work] = unfinished[work], None
-                if not self._runtime.loop.is_closed():
+                if not self.loop.is_closed():
                     work.cancel()  # it stays in the table, which keeps it alive until it has ended
             else:
                 reply = unfinished.pop(work, None)
@@ -271,7 +272,7 @@ class Mailbox:
                 self._unfinished[reply] = reply
             work.then(functools.partial(self._later_done, reply))
         else:
-            task = self._runtime.loop.create_task(work)
+            task = self.loop.create_task(work)
             self._unfinished[task] = reply
             task.add_done_callback(self._task_done)
 
@@ -279,7 +280,7 @@ class Mailbox:
         if reply is None:
             if later.exception is not None:
                 self.offer_first(Call(throw, (later.exception,)))
-        elif not runs_here(self._runtime.loop):
+        elif not is_on_loop(self.loop):
             self.offer(Call(self._later_done, (reply, later)))  # answers come from the loop, whoever resolved the Later
         elif self._unfinished is not None and self._unfinished.pop(reply, None) is not None:
             if later.exception is None:
@@ -338,11 +339,3 @@ def pop_each(waiting: deque[Envelope[Any]]) -> Iterator[Envelope[Any]]:
         except IndexError:
             return
         yield envelope
-
-
-def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether this thread is running `loop` right now."""
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False

@@ -136,11 +136,14 @@ class MdnsDiscovery:
         if self._stopped is None:
             self._stopped = Later()
             self._on_sighting, self._on_state = None, ignore_state
-            self._stop_timers()
+            self.abandon()
             self._run(self._stop(self._stopped), "stopping")
         return self._stopped
 
-    # Opening and closing.
+    def descriptors(self) -> list[int]:
+        """Of every multicast socket."""
+        opened = self._zeroconf
+        return [] if opened is None else [wrapped.sock.fileno() for wrapped in opened.zeroconf.engine.readers]
 
     async def _start(self, started: Later[None]) -> None:
         await self._follow(self._watch.start(), is_news=True)
@@ -234,12 +237,11 @@ class MdnsDiscovery:
             LOG.info("mdns: no clean end: %s", error)
             opened.zeroconf.close()
 
-    def _stop_timers(self) -> None:
+    def abandon(self) -> None:
+        """Begin nothing more: for a forked process, to which no socket belongs."""
         self._requery.stop()
         self._watch.stop()
         self._hearing.mute()
-
-    # Announcing ourselves.
 
     async def _announce(self) -> None:
         while True:

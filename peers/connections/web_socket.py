@@ -7,10 +7,11 @@ import http
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
+from weakref import WeakSet
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection as LibraryConnection
@@ -56,9 +57,14 @@ class _Wire(LibraryConnection):
     _is_in_binary = False
     _deadline: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, ignores_binary: bool, **options: Any) -> None:
+    def __init__(self, *args: Any, ignores_binary: bool, wires: WeakSet[_Wire], **options: Any) -> None:
         super().__init__(*args, **options)
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
+        self._wires = wires
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wires.add(self)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -206,6 +212,7 @@ class WebSocketNetwork(WiredNetwork):
         self._on_request = on_request
         self._max_frame, self._stranger_frame = max_frame, stranger_frame
         self._purpose = purpose
+        self._wires: WeakSet[_Wire] = WeakSet()
         self._options: dict[str, Any] = {
             "compression": "deflate" if compress else None,
             "ping_interval": None,
@@ -227,6 +234,13 @@ class WebSocketNetwork(WiredNetwork):
         later: Later[Listening] = Later()
         self.spawn(self._listen(later, host, port, on_connection))
         return later
+
+    def descriptors(self) -> Iterator[int]:
+        """Of every socket: of the doors, and of the connections, those in their handshake too."""
+        for door in self.doors:
+            if isinstance(door, WebSocketListening):
+                yield from (one.fileno() for server in door.servers for one in server.sockets)
+        yield from (wire.transport.get_extra_info("socket").fileno() for wire in tuple(self._wires))
 
     async def reach(self, target: Target) -> _Wire:
         """Dial. Raises WireError, and nothing else, however it fails."""
@@ -254,7 +268,7 @@ class WebSocketNetwork(WiredNetwork):
         return wire
 
     def _made_of(self, kind: type[_Wire]) -> Any:
-        return partial(kind, ignores_binary=self._ignores_binary)
+        return partial(kind, ignores_binary=self._ignores_binary, wires=self._wires)
 
     async def _trusted(self) -> ssl.SSLContext:
         if self._dial_tls is None:  # reading the machine's certificates takes some ms of a disk

@@ -77,6 +77,12 @@ class WiredNetwork:
         self.spawn(wait())
         return later
 
+    def abandon(self) -> None:
+        """End every task without a word to the other ends: for a forked process, to which no connection belongs."""
+        self.is_closed = True
+        for task in tuple(self._tasks):
+            task.cancel()
+
     def _shut_doors(self) -> None:
         for door in self.doors:
             door.close()

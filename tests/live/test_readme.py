@@ -49,6 +49,15 @@ def test_the_ten_lines_of_python_run(lan: list[Host], tmp_path: Path) -> None:
 
 
 @pytest.mark.netlab
+def test_the_ten_lines_of_python_run_in_a_notebook_whose_thread_runs_a_loop(lan: list[Host], tmp_path: Path) -> None:
+    cell = f"import asyncio\nasync def cell():\n    exec({blocks('python')[0]!r}, {{}})\nasyncio.run(cell())\n"
+
+    shown, _ = start(lan[0], cell, tmp_path / "till").communicate(timeout=20)
+
+    assert "1 {'type': 'sale', 'cents': 1250}" in shown
+
+
+@pytest.mark.netlab
 def test_the_role_of_your_own_waves(lan: list[Host], tmp_path: Path) -> None:
     example = blocks("python")[2]
     dialled = example.replace("kitchen", "study").replace('serve={":5000"', f'dial={{"{lan[0].ip}:5000"')

@@ -259,7 +259,7 @@ def test_a_second_node_does_not_start_in_the_same_home(tmp_path: Path, up: Start
     code, out, complaint = ended(up(tmp_path))
 
     assert (code, out) == (1, "")
-    assert complaint.startswith(f"a node runs in {tmp_path} already: stop it with ")
+    assert complaint.startswith(f"a node runs in {tmp_path} already (process ")
     assert len(complaint.splitlines()) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import stat
 import threading
@@ -130,7 +131,7 @@ def test_says_how_to_start_a_node_where_none_runs(tmp_path: Path) -> None:
 def test_tells_a_node_that_is_starting_from_none(tmp_path: Path) -> None:
     home = identity.Home(tmp_path, name="kitchen")
 
-    with pytest.raises(MeshError, match="just starting or stopping"):
+    with pytest.raises(MeshError, match=rf"\(process {os.getpid()}\) is just starting or stopping: .* end its process"):
         ControlClient(tmp_path)
     home.close()
 
@@ -313,7 +314,10 @@ def test_forgotten_followers_keep_no_other_command_out(node: Node, talk: Callabl
 
 
 def test_leaves_a_node_inside_another_program_to_that_program(node: Node) -> None:
-    with ControlClient(node.home) as client, pytest.raises(MeshError, match="runs inside another program"):
+    with (
+        ControlClient(node.home) as client,
+        pytest.raises(MeshError, match=rf"inside another program \(process {os.getpid()}\)"),
+    ):
         client.stop()
 
 

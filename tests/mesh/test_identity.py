@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -173,10 +174,22 @@ def test_facts_of_a_newer_release_are_not_called_damaged(tmp_path: Path, content
 def test_a_home_runs_once(tmp_path: Path) -> None:
     home = Home(tmp_path)
 
-    with pytest.raises(MeshError, match=r"a node runs in .* already: stop it with"):
+    with pytest.raises(MeshError, match=rf"a node runs in .* already \(process {os.getpid()}\): stop it with"):
         Home(tmp_path)
     home.close()
     home.close()
+    open_home(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a number\n", b"4194305\n", b"99999999999999999999\n", b"-1\n"])
+def test_a_lock_of_an_older_release_names_no_process_and_keeps_others_out(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lock").write_bytes(content)  # the number may be what a newer one left there when it was killed
+
+    with (tmp_path / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(MeshError, match=r"a node runs in .* already: stop it with"):
+            Home(tmp_path)
+
     open_home(tmp_path)
 
 

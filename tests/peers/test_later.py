@@ -264,7 +264,7 @@ def test_get_on_a_loop_raises_instead_of_blocking() -> None:
     async def main() -> None:
         Later[int]().get(timeout=10)
 
-    with pytest.raises(RuntimeError, match="await it instead"):
+    with pytest.raises(RuntimeError, match="await it, or do not wait"):
         asyncio.run(main())
 
 

@@ -1,0 +1,159 @@
+"""What a process that was forked does about the nodes of its parent: it lets go of them, and touches nothing of theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import select
+import selectors
+import socket
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from mesh.errors import MeshError
+
+
+class Forkable(Protocol):
+    """What runs here and cannot run on in a child process."""
+
+    def on_forked(self) -> None:
+        """Called in the child, on its only thread."""
+
+
+forking = threading.RLock()
+"""Held while this process is being forked: take it for what must not be half done in the child."""
+
+
+class Holder(Protocol):
+    """What has files or sockets open."""
+
+    def descriptors(self) -> Iterable[int]:
+        """Of all that are open now; -1 stands for none."""
+
+
+_running: dict[Forkable, None] = {}
+_work: WeakSet[threading.RLock] = WeakSet()
+_held: list[threading.RLock] = []
+_logs: set[tuple[int, int]] = set()
+"""Device and inode of the log files that SQLite had open when this process was forked."""
+
+
+def watch(node: Forkable) -> None:
+    """From now on `node.on_forked` is called in every child process."""
+    _running[node] = None
+
+
+def unwatch(node: Forkable) -> None:
+    """The node has stopped. Harmless when it was not watched."""
+    _running.pop(node, None)
+
+
+def work_lock() -> threading.RLock:
+    """To be held at work with SQLite: forked in the middle of it, a child could never use SQLite at all."""
+    lock = threading.RLock()
+    _work.add(lock)
+    return lock
+
+
+def let_go(descriptors: Iterable[int]) -> None:
+    """Close what a child inherited, saying nothing on it: the parent's connections and locks stay as they are.
+
+    /dev/null takes each place, since the objects that hold these numbers close them once more when they end.
+    """
+    numbers = sorted({number for number in descriptors if number >= 0})
+    if not numbers:
+        return
+    os.close(numbers[0])  # so that there is room for one more
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number in numbers:
+        if number != null:
+            os.dup2(null, number, inheritable=False)
+    if null not in numbers:
+        os.close(null)
+
+
+def part(loop: asyncio.AbstractEventLoop) -> None:
+    """Give the child's copy of a loop, which may run on, an epoll and a self-pipe of its own.
+
+    Those that it inherited are the parent's too: to run or to close the loop here would take wake-ups away from there. What
+    was let go of is watched no more. Private of asyncio are the three attributes that are read here.
+    """
+    inner: Any = loop
+    if not isinstance(loop, asyncio.SelectorEventLoop) or not isinstance(inner._selector, selectors.EpollSelector):
+        return  # a kqueue is not inherited; another loop has its own way
+    selector = inner._selector
+    fresh = select.epoll()
+    pair = socket.socketpair()
+    for new, old in ((fresh, selector), (pair[0], inner._ssock), (pair[1], inner._csock)):
+        os.dup2(new.fileno(), old.fileno(), inheritable=False)
+        new.close()
+    inner._ssock.setblocking(False)
+    inner._csock.setblocking(False)
+    for key in tuple(selector.get_map().values()):
+        selector.unregister(key.fileobj)
+        with contextlib.suppress(OSError):  # /dev/null is nothing to wait for
+            selector.register(key.fileobj, key.events, key.data)
+
+
+def keep_for_ever(inherited: object) -> None:
+    """Never destroy it in this process: that would close SQLite's connection and warn of what was not closed."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+
+
+def leave_log(path: Path) -> None:
+    """Note that this log is open in the parent, by way of a connection that SQLite allows no child to use or to close.
+
+    Its descriptors stay open: SQLite knows them by their inodes, and one that is used again would be taken for the old file.
+    """
+    with contextlib.suppress(OSError):
+        _logs.add(_file(path))
+
+
+def check_log(path: Path) -> None:
+    """Raise MeshError if this process was forked by one that had this log open."""
+    try:
+        is_left = _file(path) in _logs
+    except OSError:
+        return
+    if is_left:
+        raise MeshError(
+            f"a node ran in {path.parent} when this process was forked, so it cannot be used here: "
+            "choose another home, or start the node in a process that is not forked"
+        )
+
+
+def _file(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _before() -> None:
+    forking.acquire()
+    _held[:] = _work
+    for lock in _held:
+        lock.acquire()
+
+
+def _after() -> None:
+    for lock in _held:
+        lock.release()
+    _held.clear()
+    forking.release()
+
+
+def _in_child() -> None:
+    inherited = tuple(_running)
+    _running.clear()
+    for node in inherited:
+        keep_for_ever(node)
+        with contextlib.suppress(Exception):  # the child goes on, and the other nodes are let go of
+            node.on_forked()
+    _after()
+
+
+os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_in_child)

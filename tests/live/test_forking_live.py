@@ -1,0 +1,31 @@
+"""A program that forks while its node looks for others by mDNS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mesh_process import ROOT
+from netlab import NetLab
+
+PROGRAM = ROOT / "tests" / "mesh" / "forking_program.py"
+
+
+@pytest.mark.netlab
+def test_the_child_closes_the_multicast_sockets_too_and_is_silent(netlab: NetLab, tmp_path: Path) -> None:
+    (host,) = netlab.hosts(1)
+
+    for how in ("thread", "loop"):
+        program = [sys.executable, "-W", "always", PROGRAM, how, tmp_path / how, "0", "calls", "mdns"]
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        out, complaints = host.spawn(program, env={"PYTHONPATH": str(ROOT)}, **pipes).communicate(timeout=20)
+
+        told: dict[str, Any] = {}
+        for line in out.splitlines():
+            told |= json.loads(line)
+        assert told["sockets_of_parent"] > 2  # the door is one
+        assert (told["sockets"], told["left"], complaints) == (0, True, "")
