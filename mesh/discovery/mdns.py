@@ -294,7 +294,8 @@ class MdnsDiscovery:
         if self._zeroconf is None:
             is_due = self._clock.elapsed_ms() - self._tried_ms >= OPEN_RETRY_SECONDS * 1000
         else:
-            is_due = not self._sockets.is_whole(network)
+            is_off = self._state is not None and not self._state.is_on
+            is_due = not self._sockets.is_whole(network) or (is_off and bool(network.sockets))
         if is_due:
             self._run(self._follow(network, is_news=False), "repairing sockets")
 
