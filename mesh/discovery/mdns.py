@@ -181,7 +181,7 @@ class MdnsDiscovery:
             await self._sockets.wait(self._network)
             self._hearing.own_names = (f"{self._label()}.{self._type}".lower(),)
             self._hearing.open(self._zeroconf, self._announcement)
-        except BaseException:
+        except Exception:  # no cancellation: who stops us closes it, and half a close of a cancelled task leaks sockets
             await self._close()
             raise
         self._requery.restart()
