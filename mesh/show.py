@@ -85,18 +85,22 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
             peer["session"] or "-",
             str(peer["restarts"]),
             ", ".join(peer["addresses"]) or "-",
+            peer.get("reason") or "-",  # a node of an older release says nothing of it
         )
         for peer in peers
     ]
-    return tables([table(("node", "state", "session", "restarts", "addresses"), rows)])
+    return tables([table(("node", "state", "session", "restarts", "addresses", "reason"), rows)])
 
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    facts = table((), [(label, str(status[key])) for label, key in _FACTS])
+    facts = table((), [(label, str(status[key])) for label, key in _FACTS if key in status])
     shown = [facts]
     if status["sessions"]:
-        shown.append(table(("session with", "state", "address", "lag", "restarts", "dialled by"), _sessions(status)))
+        headings = ("session with", "state", "address", "lag", "restarts", "dialled by", "reason")
+        shown.append(table(headings, _sessions(status)))
+    if apart := _apart(status):
+        shown.append(table(("no session with", "state", "for", "reason"), apart))
     if status.get("doors") or status.get("clients"):
         doors = [(name, str(port)) for name, port in status["doors"].items()]
         shown += [table(("door", "port"), doors)] if doors else []
@@ -120,6 +124,7 @@ _FACTS = (
     ("last added", "last_added"),
     ("conflicts", "conflicts"),
     ("ahead of our clock", "ahead"),
+    ("other meshes", "other_meshes"),
 )
 
 
@@ -132,8 +137,18 @@ def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
             "-" if row["lag"] is None else str(row["lag"]),
             str(row["restarts"]),
             "us" if row["dialled"] else "them",
+            row.get("reason") or "-",
         )
         for row in status["sessions"]
+    ]
+
+
+def _apart(status: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Nodes that are known and not connected; what is refused has a table of its own."""
+    return [
+        (row["node_id"], row["state"], f"{row['since_ms'] // 1000} s", row["reason"] or "-")
+        for row in status.get("peers", ())
+        if row["session"] is None and row["state"] not in {"refused", "paused"} and "since_ms" in row
     ]
 
 

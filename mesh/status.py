@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mesh.config import Settings
+from mesh.membership import Member
 from mesh.neighbourhood import Neighbourhood
 from mesh.restart_policy import Record
 from peers.log import Published
@@ -28,10 +29,17 @@ def show_status(
     described: Mapping[str, Mapping[str, Any] | None],
     failures: Mapping[str, Record],
     outside: Mapping[str, Any] | None = None,
+    *,
+    now_seconds: float,
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
     `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`.
+    `now_seconds` is the monotonic clock's.
+
+    `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, for how many ms
+    the node has been in its `state`, and `reason`, why there is no session (of the last attempt, lost connection or
+    refusal), empty while there is one; its `addresses` are those to dial, or the one from which the node dialled us.
     """
     others = outside or {"doors": {}, "clients": [], "paused": []}
     state = log.published.state
@@ -53,7 +61,8 @@ def show_status(
         "doors": others["doors"],
         "clients": others["clients"],
         "refused": _refused(neighbourhood),
-        "peers": _peers(neighbourhood),
+        "other_meshes": neighbourhood.other_meshes.count,
+        "peers": _peers(neighbourhood, now_seconds),
     }
 
 
@@ -71,6 +80,7 @@ def _sessions(neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str,
                 "lag": shown.get("lag"),
                 "restarts": record.restarts,
                 "dialled": session.dialled,
+                "reason": session.reason,
             }
         )
     return rows
@@ -80,22 +90,32 @@ def _refused(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
     why = dict(neighbourhood.refused_static)
     for node_id, member in neighbourhood.members.items():
         if member.state == "refused":
-            why[node_id] = member.why_refused
+            why[node_id] = member.reason
     return [{"what": what, "why": why[what]} for what in sorted(why)]
 
 
-def _peers(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
+def _peers(neighbourhood: Neighbourhood, now_seconds: float) -> list[dict[str, Any]]:
     rows = []
     for node_id, member in sorted(neighbourhood.members.items()):
-        states = [s.state for s in neighbourhood.sessions.values() if s.other_node_id == node_id and s.is_met]
+        met = [session for session in neighbourhood.sessions.with_node(node_id) if session.is_met]
         record = neighbourhood.failures.get(node_id, Record())
         rows.append(
             {
                 "node_id": node_id,
                 "state": "paused" if record.is_paused else "cloned" if member.is_cloned else member.state,
-                "session": states[0] if states else None,
-                "addresses": list(member.addresses),
+                "session": met[0].state if met else None,
+                "addresses": list(member.addresses) or [session.address for session in met[:1]],
                 "restarts": record.restarts,
+                "since_ms": round((now_seconds - member.since_seconds) * 1000),
+                "reason": _reason(member, record, is_met=bool(met)),
             }
         )
     return rows
+
+
+def _reason(member: Member, record: Record, *, is_met: bool) -> str:
+    if member.is_cloned:
+        return "two machines run under this id"
+    if record.is_paused:
+        return record.why
+    return "" if is_met else member.reason

@@ -51,6 +51,8 @@ class Closed:
 
     key: str
     reason: str
+    note: str = ""
+    """A sentence for people, if an error before the greeting was the cause that they were not told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,15 @@ class Refused:
     key: str
     other_node_id: str | None
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A run of a node greeted us, and was turned away because another one is connected."""
+
+    key: str
+    other_node_id: str
+    boot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +103,4 @@ class Sighted:
     sighting: Sighting
 
 
-Report = Dialled | Greeted | Met | StateChanged | Closed | Refused | Noted | Failed | Accepted | Sighted
+Report = Dialled | Greeted | Met | StateChanged | Closed | Refused | TurnedAway | Noted | Failed | Accepted | Sighted

@@ -9,10 +9,21 @@ from typing import Any
 
 from mesh.actors.log_keeper import KeptLog
 from mesh.actors.mailbox import Runtime
-from mesh.actors.reports import Closed, Dialled, Failed, Greeted, Noted, Refused, Report, StateChanged
+from mesh.actors.reports import (
+    Closed,
+    Dialled,
+    Failed,
+    Greeted,
+    Noted,
+    Refused,
+    Report,
+    StateChanged,
+    TurnedAway,
+)
 from mesh.actors.request import RequestActor
+from mesh.clones import TAKEN
 from mesh.edges import Edges
-from mesh.neighbourhood import Neighbourhood
+from mesh.neighbourhood import PAUSED, Neighbourhood
 from mesh.refusals import ANOTHER_MESH, CLONED, THIS_NODE
 from mesh.topology import gather_ms
 from peers.clock import Undo
@@ -30,8 +41,8 @@ OURSELVES = "ourselves"
 """The error for a connection whose two ends are one node."""
 CLONE = "cloned"
 """The error for another run of our own node id: one of the two homes is a copy."""
-PAUSED = "paused"
-"""The error for a node whose sessions failed here too often."""
+CLONE_REDIALS = 4
+"""One that is turned away because of a clone dials again after 8 s at most: it should not wait long once the other is gone."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,9 @@ class SessionActor(RequestActor):
         self._role: PeerSync | None = None
         self._farewell = ""
         self._noted = ""
+        self._error: SyncError | None = None
+        """What ended the link; the disconnect that follows tells of it."""
+        self._is_met = False
         self._undo_stable: Undo | None = None
         self._is_troubled = False
 
@@ -112,8 +126,9 @@ class SessionActor(RequestActor):
         return {"state": role.state, "lag": role.lag if role.authenticated else None}
 
     def on_stop(self) -> None:
+        reason, note = self._why_closed(self._farewell)
         self._end(self._farewell)
-        self._tell(Closed(self._key, self._farewell))
+        self._tell(Closed(self._key, reason, note))
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self._end("failed")
@@ -133,7 +148,7 @@ class SessionActor(RequestActor):
             credentials=options.mesh,
             auth=self._judge,
             boot=options.boot,
-            held=options.around.held,
+            held=options.around.sessions.held,
             gather_ms=options.gather_ms,
         )
         role.catch(self._on_error)
@@ -168,21 +183,33 @@ class SessionActor(RequestActor):
     def _on_met(self) -> None:
         role = self._role
         assert role is not None and role.other_hello is not None
-        if role.other_node_id == self._options.node_id:
-            is_this_run = role.other_hello.boot == self._options.boot
-            raise SyncError(OURSELVES if is_this_run else CLONE, None, other_node_id=role.other_node_id)
+        if role.other_node_id != self._options.node_id:
+            return
+        if role.other_hello.boot == self._options.boot:
+            raise SyncError(OURSELVES, None, other_node_id=role.other_node_id)
+        if self._accepted is None:
+            raise SyncError(CLONE, None, other_node_id=role.other_node_id)
 
     def _judge(self, credentials: Any, node_id: str) -> bool:
-        """Whether they are let in. Raises SyncError for a paused one, so that it waits longer before each further attempt."""
-        hello = self._role.other_hello if self._role is not None else None
-        if hello is not None and self._options.around.is_paused(node_id, hello.boot):
-            raise SyncError(PAUSED, None, other_node_id=node_id)
-        return bool(credentials == self._options.mesh)
+        """Whether they are let in. Raises SyncError for one who may try again, so that it waits longer before each attempt."""
+        role = self._role
+        if role is None or role.other_hello is None or credentials != self._options.mesh:
+            return False
+        if node_id == self._options.node_id:
+            role.send_connected(
+                self._edges.clock.now_ms()
+            )  # that we answer under this id is what the dialler must know
+            raise SyncError(CLONE, None, other_node_id=node_id)
+        why = self._options.around.why_turned_away(node_id, role.other_hello.boot)
+        if why:
+            raise SyncError(why, None, other_node_id=node_id)
+        return True
 
     def _on_authenticated(self) -> None:
         role = self._role
         assert role is not None and role.other_node_id is not None and role.other_hello is not None
         self._cancel_stable()
+        self._is_met = True
         if self._reconnect is not None and not self._is_troubled:
             self._reconnect.reset()
         on_stable = self.into_mailbox(self._on_stable)
@@ -214,28 +241,39 @@ class SessionActor(RequestActor):
             self._undo_stable = None
 
     def _on_error(self, error: SyncError) -> None:
-        # Only a dialler is told that it is a clone; whoever dials us is judged here.
-        is_clone = error.type == CLONE and (self._accepted is None or not error.received)
+        # Only the one that dialled and got an answer under our id knows of a clone: anybody may dial and claim to be us.
+        is_clone = error.type == CLONE and self._accepted is None and not error.received
         if error.is_fatal or error.type == OURSELVES or is_clone:
             self._tell(Refused(self._key, error.other_node_id, _why_refused(error)))
             return
+        hello = self._role.other_hello if self._role is not None else None
+        if error.type == TAKEN and not error.received and hello is not None:
+            self._tell(TurnedAway(self._key, error.other_node_id or "", hello.boot))
         self._is_troubled = True
-        self._farewell = error.description
-        sentence = str(error)
-        if error.other_node_id is None and self._role is not None and self._role.connection.address:
-            sentence = f"{self._role.connection.address}: {sentence}"
-        # Once is enough until it works again.
-        if sentence != self._noted and (error.type != PAUSED or error.received):
-            self._noted = sentence
-            self._tell(Noted(self._key, sentence))
+        self._error = error
 
     def _on_disconnect(self, reason: str) -> None:
         self._cancel_stable()
         if self._reconnect is None:
             self._farewell = reason or self._farewell
             self.stop()
-        else:
-            self._tell(Closed(self._key, reason))
+            return
+        if self._error is not None and self._error.type == TAKEN:
+            self._reconnect.failures = min(self._reconnect.failures, CLONE_REDIALS)
+        self._tell(Closed(self._key, *self._why_closed(reason)))
+
+    def _why_closed(self, reason: str) -> tuple[str, str]:
+        """The reason of a disconnect, and the sentence that people are owed for it: none if the link was met, or as before."""
+        error, self._error = self._error, None
+        was_met, self._is_met = self._is_met, False
+        if error is None:
+            return reason, ""
+        why = _why_ended(error)
+        if was_met or why == self._noted or (error.type in {PAUSED, TAKEN, CLONE} and not error.received):
+            return why, ""
+        self._noted = why  # once is enough until it works again
+        address = self._role.connection.address if self._role is not None else ""
+        return why, f"{error.other_node_id or address or 'a connection'}: {why}"
 
     def _end(self, reason: str) -> None:
         self._cancel_stable()
@@ -251,3 +289,16 @@ def _why_refused(error: SyncError) -> str:
     """Without its subject: Neighbourhood knows best who that is."""
     why = {"wrong-credentials": ANOTHER_MESH, OURSELVES: THIS_NODE, CLONE: CLONED}.get(error.type)
     return why or (f"it sent {error.type}: {error.description}" if error.received else error.description)
+
+
+def _why_ended(error: SyncError) -> str:
+    """Without its subject, which the sentence begins with."""
+    if error.type == "timeout":
+        seconds = f"{error.options / 1000:g} s" if isinstance(error.options, (int, float)) else "too long"
+        return f"it heard nothing from us for {seconds}" if error.received else f"no answer for {seconds}"
+    if error.type == TAKEN:
+        return f"it turns us away: {TAKEN}" if error.received else TAKEN
+    if not error.received:
+        return error.description
+    detail = "" if error.description == error.type else f" ({error.description})"
+    return f"it sent {error.type}{detail}"

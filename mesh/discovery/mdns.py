@@ -60,7 +60,7 @@ _NOT_FOR_US = Reading(None)
 
 
 class MdnsDiscovery:
-    """Announces one node on the LAN and reports the others of its mesh; all of it runs on one asyncio loop.
+    """Announces one node on the LAN and reports the others; all of it runs on one asyncio loop.
 
     Nothing heard is trusted: a record that is not a node's is ignored, a sighting is a hint where to dial.
     """
@@ -228,11 +228,8 @@ class MdnsDiscovery:
         try:
             broadcast = await self._zeroconf.async_register_service(info)
         except NonUniqueNameException:
-            LOG.warning(
-                "mdns: node id %s is in use on this LAN already: is this home a copy of another one's? "
-                "Announcing it under a second name; the handshake decides who may stay",
-                self._announcement.node_id,
-            )
+            # By another machine with our id, or by a cache that repeats an announcement of ours: a greeting will tell.
+            LOG.info("mdns: the name of node id %s is taken here: announcing a second one", self._announcement.node_id)
             # A host name of its own too, or each of the two would withdraw the other's addresses.
             info = self._make_info(f"{self._label()}-{_digest(self._announcement.instance)[:8]}")
             taken, self._own_names = self._own_names, (info.name.lower(),)
@@ -345,14 +342,15 @@ class MdnsDiscovery:
     def _judge(self, info: AsyncServiceInfo) -> Reading:
         own = self._announcement
         text = txt.decode(info.text or b"")
-        if own is None or text is None or text.mesh != own.mesh:
+        if own is None or text is None:
             return _NOT_FOR_US
         if text.node_id == own.node_id and text.instance == own.instance:
             return _NOT_FOR_US
         addresses = candidates(
             info.parsed_scoped_addresses(), info.port or 0, own=self._network.addresses, own_port=own.port
         )
-        return Reading(Sighting(text.node_id, text.instance, addresses), text.counter)
+        other_mesh = "" if text.mesh == own.mesh else text.mesh
+        return Reading(Sighting(text.node_id, text.instance, addresses, other_mesh=other_mesh), text.counter)
 
     def _report(self, sighting: Sighting) -> None:
         if self._on_sighting is not None:

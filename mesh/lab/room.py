@@ -315,7 +315,7 @@ class Room:
             return
         if notice.kind == "connected":
             self.peers[notice.node_id] = None
-        elif notice.kind in {"disconnected", "left", "lost", "paused", "refused", "cloned"}:
+        elif notice.kind in {"disconnected", "left", "lost", "paused", "refused"}:
             self.peers.pop(notice.node_id, None)
 
     def ask_status(self) -> Later[dict[str, Any]]:

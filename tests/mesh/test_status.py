@@ -10,6 +10,7 @@ from mesh.discovery.discovery import Sighting
 from mesh.neighbourhood import Neighbourhood
 from mesh.refusals import ANOTHER_MESH
 from mesh.restart_policy import Record
+from mesh.show import show_peers
 from mesh.show import show_status as tables
 from mesh.status import Status, show_status
 from mesh.topology import Link
@@ -37,7 +38,7 @@ def met(*, state: str = "synchronized") -> Neighbourhood:
 
 
 def show(around: Neighbourhood, described: dict[str, object] | None = None) -> Status:
-    status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures)  # type: ignore[arg-type]
+    status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures, now_seconds=9.0)  # type: ignore[arg-type]
     assert json.loads(json.dumps(status)) == status
     return status
 
@@ -58,6 +59,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "doors": {},
         "clients": [],
         "refused": [],
+        "other_meshes": 0,
         "peers": [],
     }
 
@@ -74,6 +76,7 @@ def test_status_tells_of_each_session() -> None:
         "lag": None,
         "restarts": 0,
         "dialled": True,
+        "reason": "",
     }
     assert accepted == {
         "other_node_id": "a",
@@ -82,6 +85,7 @@ def test_status_tells_of_each_session() -> None:
         "lag": 3,
         "restarts": 0,
         "dialled": False,
+        "reason": "",
     }
 
 
@@ -94,13 +98,52 @@ def test_a_session_too_busy_to_answer_is_shown_by_what_it_last_told() -> None:
 def test_status_tells_of_each_peer() -> None:
     around = met()
     assert show(around)["peers"] == [
-        {"node_id": "a", "state": "alive", "session": "synchronized", "addresses": ["10.0.0.1:1"], "restarts": 0}
+        {
+            "node_id": "a",
+            "state": "alive",
+            "session": "synchronized",
+            "addresses": ["10.0.0.1:1"],
+            "restarts": 0,
+            "since_ms": 9_000,
+            "reason": "",
+        }
     ]
 
     around.on_closed("accepted:1", "lost", 1.0)
 
     (peer,) = show(around)["peers"]
-    assert (peer["state"], peer["session"]) == ("suspect", None)
+    assert (peer["state"], peer["session"], peer["since_ms"], peer["reason"]) == ("suspect", None, 8_000, "lost")
+
+
+def test_a_node_that_dialled_us_has_the_address_from_which_it_did() -> None:
+    around = Neighbourhood("m", "run1")
+    around.on_accepted("accepted:1", "10.0.0.1:5000")
+    around.on_greeted("accepted:1", "a", Link("accepted:1", "c1", False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
+
+    assert show(around)["peers"][0]["addresses"] == ["10.0.0.1:5000"]
+
+
+def test_a_node_that_was_found_and_does_not_answer_has_the_reason_of_the_last_attempt() -> None:
+    around = met()
+    around.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 2.0)
+    around.on_look("b", 4.0)
+    around.on_closed("dial:b", "10.0.0.2:1: timed out after 3 s", 7.0)
+
+    status = show(around)
+
+    (peer,) = [peer for peer in status["peers"] if peer["node_id"] == "b"]
+    assert (peer["state"], peer["since_ms"], peer["reason"]) == ("found", 7_000, "10.0.0.2:1: timed out after 3 s")
+    assert "\nb                found  7 s  10.0.0.2:1: timed out after 3 s\n" in tables(status)
+    assert show_peers(status["peers"]).splitlines()[2].endswith("10.0.0.2:1: timed out after 3 s")
+
+
+def test_the_status_counts_other_meshes() -> None:
+    around = met()
+    for node_id, mark in (("b", "m1"), ("c", "m1"), ("d", "m2")):
+        around.on_sighting(Sighting(node_id, "run1", ("10.0.0.2:1",), other_mesh=mark), 0.0)
+    around.on_sighting(Sighting("d", "run1", ("10.0.0.2:1",), is_goodbye=True, other_mesh="m2"), 0.0)
+
+    assert show(around)["other_meshes"] == 1
 
 
 def test_status_says_who_is_paused_and_why() -> None:
@@ -134,4 +177,5 @@ def test_status_says_who_is_cloned() -> None:
         around.on_accepted(key, "x:1")
         around.on_greeted(key, "a", Link(key, key, False, boot, 0.0), (), "x:1", 0.0)
 
-    assert show(around)["peers"][0]["state"] == "cloned"
+    (peer,) = show(around)["peers"]
+    assert (peer["state"], peer["reason"]) == ("cloned", "two machines run under this id")
