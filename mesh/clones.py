@@ -14,8 +14,10 @@ RETURN_SECONDS = 120.0
 """Returns further apart than this do not belong together."""
 CLONE_SECONDS = 30.0
 """After this long without a sign of a second run there is only one machine."""
-TAKEN = "another machine is connected under this node id"
-"""The reason for which a run is turned away while another run of its node is connected."""
+TAKEN = "taken"
+"""The error for a run that is turned away because another run of its node is connected."""
+TAKEN_REASON = "another machine is connected under this node id"
+"""The same for people."""
 
 
 @dataclass(frozen=True, slots=True)

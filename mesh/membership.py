@@ -108,7 +108,7 @@ def is_renewed(member: Member, addresses: tuple[str, ...], instance: str) -> boo
 def sighted(member: Member, addresses: tuple[str, ...], instance: str, now_seconds: float) -> Member:
     """`member` after an announcement."""
     is_new = is_renewed(member, addresses, instance)
-    member = replace(member, addresses=addresses[:MAX_ADDRESSES], instance=instance)
+    member = replace(member, addresses=tuple(dict.fromkeys(addresses))[:MAX_ADDRESSES], instance=instance)
     return moved(member, "renewed" if is_new else "sighted", now_seconds)
 
 

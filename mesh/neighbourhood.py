@@ -8,7 +8,7 @@ from dataclasses import replace
 from mesh import membership, restart_policy
 from mesh.actions import Action, LookAgain, Notice, Redial, Requery
 from mesh.brief_links import BriefLinks
-from mesh.clones import CLONE_SECONDS, TAKEN, clone_notice
+from mesh.clones import CLONE_SECONDS, TAKEN, TAKEN_REASON, clone_notice
 from mesh.dialling import Dialling, dial_key
 from mesh.discovery.discovery import Sighting
 from mesh.known_session import Session, Sessions
@@ -137,15 +137,19 @@ class Neighbourhood:
         others = {met.boot for met in self.sessions.links_with(other_node_id) if met.key != key} - {link.boot}
         if member.is_cloned and others and (before.is_cloned or not member.runs.is_first(link.boot, others)):
             kept = replace(before, runs=member.runs)
-            return [*self._keep(kept), *self.sessions.close([key], TAKEN), *news]
+            return [*self._keep(kept), *self.sessions.close([key], TAKEN_REASON), *news]
         return [*self._on_met(key, membership.moved(member, "met", now_seconds), link, held), *news]
 
-    def on_turned_away(self, key: str, node_id: str, boot: str, now_seconds: float) -> list[Action]:
+    def on_turned_away(self, key: str, node_id: str, boot: str, address: str, now_seconds: float) -> list[Action]:
         """A run greeted us while another run of its node is connected."""
         if node_id in self.members:
             self.members.change(node_id, runs=self.members[node_id].runs.turned_away(boot, now_seconds))
         session = self.sessions.get(key)
-        return self.sessions.close([key], TAKEN) if session is not None and session.dialled else []
+        if session is None or session.is_closing or not session.dialled:
+            return []
+        if session.subject not in {node_id, *self.static}:
+            return self._on_stranger(session, node_id, address, now_seconds)
+        return self.sessions.close([key], TAKEN_REASON)
 
     def on_closed(self, key: str, reason: str, now_seconds: float, *, note: str = "") -> list[Action]:
         """A connection ended, or an attempt failed. `note` is for people: an error was the cause that they were not told of."""

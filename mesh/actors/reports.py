@@ -71,6 +71,7 @@ class TurnedAway:
     key: str
     other_node_id: str
     boot: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from mesh.actors.reports import (
     TurnedAway,
 )
 from mesh.actors.request import RequestActor
-from mesh.clones import TAKEN
+from mesh.clones import TAKEN, TAKEN_REASON
 from mesh.edges import Edges
 from mesh.neighbourhood import PAUSED, Neighbourhood
 from mesh.refusals import ANOTHER_MESH, CLONED, THIS_NODE
@@ -246,9 +246,10 @@ class SessionActor(RequestActor):
         if error.is_fatal or error.type == OURSELVES or is_clone:
             self._tell(Refused(self._key, error.other_node_id, _why_refused(error)))
             return
-        hello = self._role.other_hello if self._role is not None else None
-        if error.type == TAKEN and not error.received and hello is not None:
-            self._tell(TurnedAway(self._key, error.other_node_id or "", hello.boot))
+        role = self._role
+        if error.type == TAKEN and not error.received and role is not None and role.other_hello is not None:
+            boot, address = role.other_hello.boot, role.connection.address
+            self._tell(TurnedAway(self._key, error.other_node_id or "", boot, address))
         self._is_troubled = True
         self._error = error
 
@@ -266,8 +267,8 @@ class SessionActor(RequestActor):
         """The reason of a disconnect, and the sentence that people are owed for it: none if the link was met, or as before."""
         error, self._error = self._error, None
         was_met, self._is_met = self._is_met, False
-        if error is None:
-            return reason, ""
+        if error is None:  # a close may overtake the message that says why: then it is what it was before
+            return self._noted if reason == "error" and self._noted and not was_met else reason, ""
         why = _why_ended(error)
         if was_met or why == self._noted or (error.type in {PAUSED, TAKEN, CLONE} and not error.received):
             return why, ""
@@ -297,7 +298,7 @@ def _why_ended(error: SyncError) -> str:
         seconds = f"{error.options / 1000:g} s" if isinstance(error.options, (int, float)) else "too long"
         return f"it heard nothing from us for {seconds}" if error.received else f"no answer for {seconds}"
     if error.type == TAKEN:
-        return f"it turns us away: {TAKEN}" if error.received else TAKEN
+        return f"it turns us away: {TAKEN_REASON}" if error.received else TAKEN_REASON
     if not error.received:
         return error.description
     detail = "" if error.description == error.type else f" ({error.description})"

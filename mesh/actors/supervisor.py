@@ -169,8 +169,8 @@ class NodeSupervisor(RequestActor):
                     self._forget(key)
             case Refused(key, other_node_id, why):
                 self._perform(neighbourhood.on_refused(key, other_node_id, why, self._now()))
-            case TurnedAway(key, other_node_id, boot):
-                self._perform(neighbourhood.on_turned_away(key, other_node_id, boot, self._now()))
+            case TurnedAway(key, other_node_id, boot, address):
+                self._perform(neighbourhood.on_turned_away(key, other_node_id, boot, address, self._now()))
             case Noted(_, sentence):
                 self._on_notice(Notice("note", None, sentence))
             case Failed(key, why):

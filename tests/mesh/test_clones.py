@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from neighbour_house import AT, STATIC, House, closes, kinds, looks, notices
 
 from mesh.actions import Dial, LookAgain
-from mesh.clones import CLONE_SECONDS, RETURN_SECONDS, TAKEN, Runs
+from mesh.clones import CLONE_SECONDS, RETURN_SECONDS, TAKEN, TAKEN_REASON, Runs
+from mesh.lab import Cluster, Room
 from mesh.neighbourhood import CLONE_LOOK
 from mesh.own_clones import OWN_DIAL, PAUSE_SECONDS
 from mesh.refusals import CLONED, THIS_NODE
@@ -112,7 +115,7 @@ def test_of_two_machines_under_one_id_the_first_stays_connected_and_the_other_is
 
     again = house.greet(other, boot="run2")
 
-    assert closes(again) == [(other, TAKEN)]
+    assert closes(again) == [(other, TAKEN_REASON)]
     assert kinds(again) == []
     assert house.inside.why_turned_away("a", "run2") == TAKEN
     assert house.inside.why_turned_away("a", "run1") == ""
@@ -139,7 +142,7 @@ def test_a_clone_is_over_once_the_other_run_was_silent_for_a_while_and_no_retry_
     subject = f"{CLONE_LOOK}a"
 
     house.now += CLONE_SECONDS - 1
-    house.inside.on_turned_away("accepted:99", "a", "run2", house.now)
+    house.inside.on_turned_away("accepted:99", "a", "run2", AT, house.now)
     early = house.look(subject, after=1)
     late = house.look(subject, after=CLONE_SECONDS)
 
@@ -153,12 +156,24 @@ def test_a_dial_of_ours_that_meets_the_other_machine_ends() -> None:
     house.inside.on_begin()
     clone(house)
 
-    actions = house.inside.on_turned_away(f"static:{STATIC}", "a", "run2", house.now)
-    house.close(f"static:{STATIC}", TAKEN)
+    actions = house.inside.on_turned_away(f"static:{STATIC}", "a", "run2", STATIC, house.now)
+    house.close(f"static:{STATIC}", TAKEN_REASON)
 
-    assert closes(actions) == [(f"static:{STATIC}", TAKEN)]
+    assert closes(actions) == [(f"static:{STATIC}", TAKEN_REASON)]
     house.inside.static[STATIC] = "a"
     assert house.look(STATIC, after=100) == []  # it is the same node, and that is met
+
+
+def test_where_the_other_machine_answers_in_the_place_of_a_third_node_that_is_not_dialled_again() -> None:
+    house = House()
+    clone(house)
+    key = house.dial("b")
+
+    actions = house.inside.on_turned_away(key, "a", "run2", AT, house.now)
+    house.close(key)
+
+    assert closes(actions) == [(key, "another node was expected here")]
+    assert house.look("b", after=100) == []
 
 
 def test_an_announcement_of_another_run_does_not_make_a_connected_node_forget_where_the_first_is() -> None:
@@ -176,3 +191,82 @@ def test_returns_that_are_far_apart_are_no_clone() -> None:
         runs = runs.greeted("run1" if number % 2 else "run2", number * (RETURN_SECONDS + 1))
 
     assert not runs.is_cloned
+
+
+# Whole nodes
+
+
+def copied_kitchen(house: Cluster) -> tuple[Room, Room, Room, Room]:
+    """A kitchen, a study and an attic that have met, and a copy of the kitchen's home that does not run."""
+    kitchen, study, attic = house.start("kitchen", "study", "attic")
+    house.settle("met")
+    (copy,) = house.start("copy", links=[])
+    house.stop(copy)
+    copy.key_of, copy.links = kitchen, None
+    return kitchen, study, attic, copy
+
+
+def cloned(house: Cluster) -> list[str]:
+    """Rooms in which two machines under one id were reported, once each time."""
+    return sorted(line.split()[1].rstrip(":") for line in house.trace if ": cloned: " in line)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("end", [Cluster.stop, Cluster.crash])
+def test_a_copied_home_that_runs_for_a_while_is_reported_and_takes_no_session_from_the_true_node_for_long(
+    seed: int, end: Callable[[Cluster, Room], None]
+) -> None:
+    with Cluster(seed) as house:
+        kitchen, study, attic, copy = copied_kitchen(house)
+
+        house.start("copy")
+        house.run(30)
+        told, before = cloned(house), len(house.trace)
+        house.run(60)
+        changes = [line for line in house.trace[before:] if ": connected: " in line or ": disconnected: " in line]
+        end(house, copy)
+        ended = house.seconds
+        house.settle("alone again", limit_seconds=12)
+        house.run(40)
+
+        assert {"study", "attic"} <= set(told) <= {"study", "attic", "kitchen", "copy"}
+        assert len(told) == len(set(told))
+        assert changes == []
+        assert house.seconds - ended < 60
+        for room in (study, attic):
+            (row,) = [row for row in room.status()["peers"] if row["node_id"] == kitchen.node_id]
+            assert (row["state"], row["session"]) == ("alive", "synchronized")
+
+
+def test_a_true_node_that_returns_while_its_copy_is_connected_says_why_it_is_turned_away_and_is_let_in_after_it() -> (
+    None
+):
+    with Cluster(1) as house:
+        kitchen, _study, _attic, copy = copied_kitchen(house)
+        house.start("copy")
+        house.run(30)
+        house.stop(kitchen)
+        house.run(10)
+        house.start("kitchen")
+        house.run(20)
+
+        (turned_away, *_) = [line for line in house.trace if "kitchen: note: " in line and "turns us away" in line]
+        reasons = {row["reason"] for row in kitchen.status()["peers"] if row["state"] != "found"}
+        house.crash(copy)
+        house.settle("alone again", limit_seconds=20)
+
+        assert turned_away.endswith(f"it turns us away: {TAKEN_REASON}")
+        assert reasons <= {"", f"it turns us away: {TAKEN_REASON}"}
+
+
+def test_a_repeated_announcement_of_an_earlier_run_alarms_nobody() -> None:
+    with Cluster(4) as house:
+        kitchen, study = house.start("kitchen", "study")
+        house.settle("met")
+
+        house.forge_sighting(kitchen, kitchen.node_id, at=study, instance="an earlier run")
+        house.forge_sighting(study, study.node_id, at="kitchen", instance="an earlier run")
+        house.run(60)
+
+        assert cloned(house) == []
+        assert house.dials[-1].seconds < 30
