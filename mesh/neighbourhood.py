@@ -62,6 +62,11 @@ class Neighbourhood:
             node_id: self._own_clones.on_look,
         }
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other node of the mesh was heard of, and nothing was said of those given by hand."""
+        return not self.members and not self.static
+
     def on_begin(self) -> list[Action]:
         """Dial whatever was given by hand."""
         return [action for address in self.static for action in self._dialling.consider(address, 0.0)]

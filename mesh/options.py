@@ -142,7 +142,7 @@ interfaces = click.option(
     "interfaces",
     multiple=True,
     metavar="ADDRESS_OR_NAME",
-    help="Look for others only here, as in eth0. May be repeated. Default: all LANs.",
+    help="Look for others only here, as in eth0. May be repeated. Default: all networks but Docker's, if there are others.",
 )
 
 requery = click.option(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 ANOTHER_MESH = (
     "belongs to another mesh: start this node with --mesh of that mesh in a home of its own, or leave that address out"
@@ -11,6 +12,10 @@ ANOTHER_MESH = (
 THIS_NODE = "is this node itself: leave it out of --peer"
 CLONED = "runs under this node's id"
 """Another machine answered us with our own node id."""
+
+
+ALONE_SECONDS = 20.0
+"""After its start a node that heard of no other says what to check."""
 
 
 def refusal_sentence(who: str, why: str) -> str:
@@ -44,10 +49,13 @@ def _advice(why: str, address: str) -> str:
     return "it is tried again"
 
 
-def alone_sentence(seconds: float, port: int, places: str) -> str:
-    """Nobody else was seen for so long; `places` says where this node looks: names of interfaces, or why nowhere."""
+def alone_sentence(port: int, discovery: Mapping[str, Any]) -> str:
+    """What to check while no other node was heard of; `discovery` is as `status` shows it."""
+    listens = f"no other node was heard of in {ALONE_SECONDS:.0f} s; this one listens on TCP port {port}"
+    if not discovery["on"]:
+        return f"{listens}, and does not look for others ({discovery['why']}): name one of them with --peer HOST:PORT"
+    where = f" on {', '.join(discovery['interfaces'])}" if discovery["interfaces"] else ""
     return (
-        f"no other node in {seconds:.0f} s: this one listens on TCP port {port} and {places}. Do the others run, with the "
-        "same --mesh, on the same network? Does a firewall, here or there, stop UDP port 5353 (mDNS)? --peer HOST:PORT "
-        "names another node by hand"
+        f"{listens} and looks for others{where}: does another one run, on this network and with the same --mesh? "
+        "Firewalls must let UDP port 5353 (mDNS) and that TCP port in; where multicast does not pass, name a node with --peer"
     )

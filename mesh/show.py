@@ -94,13 +94,14 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    facts = table((), [(label, str(status[key])) for label, key in _FACTS if key in status])
+    rows = [(label, str(status[key])) for label, key in _FACTS if key in status] + _discovery(status.get("discovery"))
+    facts = table((), rows)
     shown = [facts]
     if status["sessions"]:
         headings = ("session with", "state", "address", "lag", "restarts", "dialled by", "reason")
         shown.append(table(headings, _sessions(status)))
     if apart := _apart(status):
-        shown.append(table(("no session with", "state", "for", "reason"), apart))
+        shown.append(table(("no session with", "state", "since", "reason"), apart))
     if status.get("doors") or status.get("clients"):
         doors = [(name, str(port)) for name, port in status["doors"].items()]
         shown += [table(("door", "port"), doors)] if doors else []
@@ -128,6 +129,17 @@ _FACTS = (
 )
 
 
+def _discovery(shown: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """The row about it; none from a node of an older release, which says nothing of it."""
+    if shown is None:
+        return []
+    if shown["on"]:
+        where, why = " ".join(["on", ", ".join(shown["interfaces"])]), f", but {shown['why']}" if shown["why"] else ""
+        return [("discovery", f"{where}{why}")]
+    since = "" if shown["since_ms"] is None else f" since {local_time(shown['since_ms'])}"
+    return [("discovery", f"off{since}: {shown['why']}")]
+
+
 def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
@@ -146,7 +158,7 @@ def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
 def _apart(status: dict[str, Any]) -> list[tuple[str, ...]]:
     """Nodes that are known and not connected; what is refused has a table of its own."""
     return [
-        (row["node_id"], row["state"], f"{row['since_ms'] // 1000} s", row["reason"] or "-")
+        (row["node_id"], row["state"], local_time(row["since_ms"]), row["reason"] or "-")
         for row in status.get("peers", ())
         if row["session"] is None and row["state"] not in {"refused", "paused"} and "since_ms" in row
     ]

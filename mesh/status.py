@@ -14,6 +14,10 @@ from peers.log import Published
 Status = dict[str, Any]
 
 
+NO_DISCOVERY = {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"}
+"""Of a node whose discovery failed and restarts or is paused, or is too busy to answer."""
+
+
 class LogView(Protocol):
     """The part of the log that is shown."""
 
@@ -30,23 +34,25 @@ def show_status(
     failures: Mapping[str, Record],
     outside: Mapping[str, Any] | None = None,
     *,
+    now_ms: int,
     now_seconds: float,
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
-    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`.
-    `now_seconds` is the monotonic clock's.
+    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`, and
+    how `discovery` is (None: it does not run). `now_ms` is the wall clock's, `now_seconds` the monotonic one's.
 
-    `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, for how many ms
-    the node has been in its `state`, and `reason`, why there is no session (of the last attempt, lost connection or
-    refusal), empty while there is one; its `addresses` are those to dial, or the one from which the node dialled us.
+    `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, by the wall clock,
+    when its `state` began, and `reason`, why there is no session (of the last attempt, lost connection or refusal), empty
+    while there is one; its `addresses` are those to dial, or the one from which the node dialled us.
     """
-    others = outside or {"doors": {}, "clients": [], "paused": []}
+    others = outside or {"doors": {}, "clients": [], "paused": [], "discovery": None}
     state = log.published.state
     return {
         "node_id": settings.node_id,
         "mesh": settings.mesh,
         "port": port,
+        "discovery": others["discovery"] or NO_DISCOVERY,
         "last_added": state.last_added,
         "events": state.events,
         "conflicts": state.conflicts,
@@ -62,7 +68,7 @@ def show_status(
         "clients": others["clients"],
         "refused": _refused(neighbourhood),
         "other_meshes": neighbourhood.other_meshes.count,
-        "peers": _peers(neighbourhood, now_seconds),
+        "peers": _peers(neighbourhood, now_ms - now_seconds * 1000),
     }
 
 
@@ -94,7 +100,8 @@ def _refused(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
     return [{"what": what, "why": why[what]} for what in sorted(why)]
 
 
-def _peers(neighbourhood: Neighbourhood, now_seconds: float) -> list[dict[str, Any]]:
+def _peers(neighbourhood: Neighbourhood, began_ms: float) -> list[dict[str, Any]]:
+    """`began_ms` is what the wall clock shows at 0 of the monotonic one."""
     rows = []
     for node_id, member in sorted(neighbourhood.members.items()):
         met = [session for session in neighbourhood.sessions.with_node(node_id) if session.is_met]
@@ -106,7 +113,7 @@ def _peers(neighbourhood: Neighbourhood, now_seconds: float) -> list[dict[str, A
                 "session": met[0].state if met else None,
                 "addresses": list(member.addresses) or [session.address for session in met[:1]],
                 "restarts": record.restarts,
-                "since_ms": round((now_seconds - member.since_seconds) * 1000),
+                "since_ms": round(began_ms + member.since_seconds * 1000),
                 "reason": _reason(member, record, is_met=bool(met)),
             }
         )

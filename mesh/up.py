@@ -33,7 +33,7 @@ FLUSH_SECONDS = 1.0
 
 def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
     """Run the node until SIGTERM, SIGINT or `mesh stop`; the exit code. Raises MeshError, StoreError or ValueError."""
-    logging.basicConfig(level=logging.WARNING, handlers=[_one_line_log()])
+    logging.basicConfig(level=logging.WARNING, handlers=[one_line_log()])
     printer = Printer()
     try:
         return asyncio.run(_Up(make_node(), _JsonTeller(printer) if as_json else _LineTeller(printer)).run())
@@ -177,14 +177,34 @@ class Printer:
                     is_open = False  # nobody reads any more; the node goes on all the same
 
 
-def _one_line_log() -> logging.Handler:
+def one_line_log() -> logging.Handler:
+    """Prints what is logged on standard error: one line a record, and one record of each library."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(_OncePerLibrary())
     return handler
 
 
+class _OncePerLibrary(logging.Filter):
+    """Passes our own lines; of each library one, as a sentence of ours: they repeat themselves, and name no remedy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        library = record.name.partition(".")[0]
+        if library in {"mesh", "peers"}:
+            return True
+        is_first = library not in self._shown
+        self._shown.add(library)
+        record.msg = f"the library {library} reports trouble, and the node goes on (said once): {record.msg}"
+        record.name = __name__
+        return is_first
+
+
 class _OneLine(logging.Formatter):
-    """What libraries have to say, without tracebacks."""
+    """One line a record, without tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         record.exc_info, record.exc_text, record.stack_info = None, None, None

@@ -6,23 +6,46 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.actors.mailbox import Runtime
-from mesh.actors.reports import Failed, Report, Sighted
+from mesh.actors.reports import Failed, Noted, Report, Sighted
 from mesh.actors.request import RequestActor
-from mesh.discovery.discovery import Announcement, Discovery
+from mesh.discovery.discovery import Announcement, Discovery, DiscoveryState
+from peers.clock import Clock
 from peers.later import Later
+
+NOT_WANTED = DiscoveryState(is_on=False, why="this node was started without it (--no-mdns)")
 
 
 class Discoverer(RequestActor):
-    """Ask it to `open`; sightings are told up."""
+    """Ask it to `open`; sightings are told up, and in a sentence how discovery is."""
 
-    def __init__(self, runtime: Runtime, discovery: Discovery, tell: Callable[[Report], None]) -> None:
+    def __init__(self, runtime: Runtime, discovery: Discovery, tell: Callable[[Report], None], clock: Clock) -> None:
         super().__init__(runtime)
         self._discovery = discovery
         self._tell = tell
+        self._clock = clock
+        self._state = NOT_WANTED
+        self._since_ms = clock.now_ms()
 
     def open(self, announcement: Announcement) -> Later[None]:
-        """Announce us and look for others. Fails with OSError or RuntimeError where discovery cannot work."""
-        return self._discovery.start(announcement, lambda sighting: self._tell(Sighted(sighting)))
+        """Announce us and look for others, as soon as there is a network where that can be done."""
+        return self._discovery.start(announcement, lambda sighting: self._tell(Sighted(sighting)), self._on_state)
+
+    def describe(self) -> dict[str, Any]:
+        """What `status` shows; `since_ms`, by the wall clock, is when it went on or off."""
+        state = self._state
+        return {
+            "on": state.is_on,
+            "interfaces": list(state.interfaces),
+            "since_ms": self._since_ms,
+            "why": state.why or None,
+        }
+
+    def _on_state(self, state: DiscoveryState) -> None:
+        if state.is_on != self._state.is_on:
+            self._since_ms = self._clock.now_ms()
+        self._state = state
+        if state.sentence:
+            self._tell(Noted("discovery", state.sentence))
 
     def requery(self) -> None:
         self._discovery.requery()

@@ -36,8 +36,9 @@ from mesh.discovery.discovery import Announcement
 from mesh.edges import Edges
 from mesh.neighbourhood import GOODBYE, Neighbourhood
 from mesh.outside import Outside
+from mesh.refusals import ALONE_SECONDS, alone_sentence
 from mesh.restart_policy import Pause, Record, on_failure, on_retry
-from mesh.status import Status, show_status
+from mesh.status import NO_DISCOVERY, Status, show_status
 from mesh.topology import Link
 from peers.clock import Undo
 from peers.later import Later
@@ -46,7 +47,6 @@ from peers.peer_sync import PeerSync
 GOODBYE_SECONDS = 3.0
 BEGIN_SECONDS = 10.0
 """How long a start that is given up may take to come to its next step."""
-DISCOVERY_RETRY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class NodeSupervisor(RequestActor):
             self._perform(self._neighbourhood.on_begin())
             if not self._is_ending:
                 await self._start_discovery()
+                self._later(ALONE_SECONDS, lambda: self.actor_ref.tell(_Work(self._tell_if_alone)))
         finally:
             self._begun.set()
         return Ports(self._port, self._door_ports)
@@ -135,9 +136,17 @@ class NodeSupervisor(RequestActor):
         failures = {**self._own_failures, **self._neighbourhood.failures}
         clients, paused = await ask(self._roles, "describe"), await ask(self._roles, "paused")
         outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
-        around, now = self._neighbourhood, self._now()
+        outside["discovery"] = await ask(self._discoverer, "describe")
         return show_status(
-            self._settings, self._port, self._kept, around, described, failures, outside, now_seconds=now
+            self._settings,
+            self._port,
+            self._kept,
+            self._neighbourhood,
+            described,
+            failures,
+            outside,
+            now_ms=self._edges.clock.now_ms(),
+            now_seconds=self._now(),
         )
 
     def retry(self) -> None:
@@ -275,6 +284,11 @@ class NodeSupervisor(RequestActor):
                 case Notice():
                     self._on_notice(action)
 
+    async def _tell_if_alone(self) -> None:
+        if self._neighbourhood.is_alone and not self._is_ending:
+            discovery = await ask(self._discoverer, "describe") or NO_DISCOVERY
+            self._on_notice(Notice("note", None, alone_sentence(self._port, discovery)))
+
     def _forget(self, key: str) -> None:
         self._sessions.pop(key, None)
         if self._is_ending and not self._sessions and not self._all_closed.is_done:
@@ -330,16 +344,11 @@ class NodeSupervisor(RequestActor):
         self._roles = roles
 
     async def _start_discovery(self) -> None:
-        discoverer = Discoverer.start(self._edges.runtime, self._edges.discovery(), self.into_mailbox(self.on_report))
-        settings = self._settings
+        edges, settings = self._edges, self._settings
+        discoverer = Discoverer.start(edges.runtime, edges.discovery(), self.into_mailbox(self.on_report), edges.clock)
         announcement = Announcement(settings.node_id, mesh_mark(settings.mesh), settings.instance, self._port)
-        try:
-            await self._open(discoverer, "open", announcement)
-        except (OSError, RuntimeError) as error:  # no network yet, or no multicast: static peers work all the same
-            self._on_notice(Notice("note", None, f"discovery does not work here, and is tried again: {error}"))
-            self._later(DISCOVERY_RETRY_SECONDS, lambda: self._restart_own("discovery"))
-        else:
-            self._discoverer = discoverer
+        await self._open(discoverer, "open", announcement)
+        self._discoverer = discoverer
 
     async def _open(self, ref: LoopActorRef[Any], method: str, *arguments: Any) -> Any:
         """Ask a new child to open; one that cannot is stopped again, whatever it had opened is closed."""

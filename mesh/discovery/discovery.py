@@ -8,6 +8,9 @@ from typing import Protocol
 
 from peers.later import Later
 
+NAMED_LIMIT = 8
+"""How many interfaces a sentence names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
@@ -35,14 +38,48 @@ class Sighting:
     """Hash of the name of its mesh if that is not ours: it is counted, not dialled."""
 
 
+@dataclass(frozen=True, slots=True)
+class DiscoveryState:
+    """Whether discovery works, on which interfaces, and what is wrong: for people and for `mesh status`."""
+
+    is_on: bool
+    interfaces: tuple[str, ...] = ()
+    """Names of the interfaces in use; none where interfaces have no names."""
+    why: str = ""
+    """Off: the reason. On: what is missing; empty when nothing is."""
+
+    @property
+    def sentence(self) -> str:
+        """What people are told when it changes; empty when there is nothing to say."""
+        if not self.is_on:
+            return (
+                f"warning: does not look for other nodes: {self.why}; "
+                "it tries again when the network changes, and nodes given with --peer are dialled all the same"
+            )
+        if not self.interfaces:
+            return ""
+        more = f" and {len(self.interfaces) - NAMED_LIMIT} more" if len(self.interfaces) > NAMED_LIMIT else ""
+        sentence = f"looks for other nodes on {', '.join(self.interfaces[:NAMED_LIMIT])}{more}"
+        return f"warning: {sentence}, but {self.why}" if self.why else sentence
+
+
+def ignore_state(state: DiscoveryState) -> None:
+    """For callers of `Discovery.start` who do not need its state."""
+
+
 class Discovery(Protocol):
     """Finds nodes until it is stopped. All of it runs on one asyncio loop; nothing in it is ever trusted."""
 
-    def start(self, announcement: Announcement, on_sighting: Callable[[Sighting], None]) -> Later[None]:
+    def start(
+        self,
+        announcement: Announcement,
+        on_sighting: Callable[[Sighting], None],
+        on_state: Callable[[DiscoveryState], None] = ignore_state,
+    ) -> Later[None]:
         """Announce us and report every other node, again whenever something about it changes.
 
-        The result fails with an OSError or RuntimeError that says why when it cannot work here (no interface, no
-        multicast). `on_sighting` is called on the loop and must not raise.
+        The result comes after the first attempt. Where it cannot work yet (no interface, no multicast) it goes on trying, and
+        `on_state` says so; that is called before the result and at each change. Both are called on the loop and must not raise.
         """
 
     def requery(self) -> None:

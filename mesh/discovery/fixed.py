@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mesh.discovery.discovery import Announcement, Sighting
+from mesh.discovery.discovery import Announcement, DiscoveryState, Sighting, ignore_state
 from peers.later import Later
 
 
 class FixedDiscovery:
     """Announces nothing and sights nobody; no packet is ever sent."""
 
-    def start(self, announcement: Announcement, on_sighting: Callable[[Sighting], None]) -> Later[None]:
-        """Nothing to do: resolved at once."""
+    def start(
+        self,
+        announcement: Announcement,
+        on_sighting: Callable[[Sighting], None],
+        on_state: Callable[[DiscoveryState], None] = ignore_state,
+    ) -> Later[None]:
+        """Nothing to do: resolved at once. It has no state to tell of: the node was started without discovery."""
         return Later.done(None)
 
     def requery(self) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from mesh.discovery.budget import Budget
 from mesh.discovery.discovery import Sighting
 from peers.clock import Clock, Undo
 
 INSTANCE_LIMIT = 256
-"""How many announcements are kept; those that told nothing yet go first, then those not heard of for longest."""
+"""How many announcements are kept. Of the address that sent most, those that told nothing yet go first, then the oldest."""
+REPORTS = (INSTANCE_LIMIT, 32.0)
+"""How many sightings are reported at once, and then a second."""
+REPORTS_OF_SOURCE = (64, 1.0)
+"""The same of announcements from one address: a machine has few nodes, a repeater of mDNS some more."""
+REPORT_PAUSE_MS = 1000
+"""How long a sighting beyond that waits."""
 LOOK_PAUSE_MS = 250
 """One announcement is looked at no more often, however often it changes."""
 SETTLE_MS = 1200
@@ -29,6 +37,7 @@ class Reading:
 @dataclass(slots=True, eq=False)
 class _Entry:
     name: str
+    source: str = ""
     reported: Reading | None = None
     is_settled: bool = False
     looked_ms: float | None = None
@@ -55,17 +64,25 @@ class Instances:
         self._ask = ask
         self._on_sighting = on_sighting
         self._entries: dict[str, _Entry] = {}
+        self._budget = Budget(*REPORTS)
+        self._budgets: dict[str, Budget] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def heard(self, name: str) -> None:
+    def source(self, name: str) -> str:
+        """The address from which the last news of it came; empty when that is not known."""
+        entry = self._entries.get(name)
+        return entry.source if entry is not None else ""
+
+    def heard(self, name: str, source: str = "") -> None:
         """Something about it is new: look at it as soon as it may be looked at."""
         entry = self._entries.pop(name, None)
         if entry is None:
             self._make_room()
             entry = _Entry(name)
         self._entries[name] = entry
+        entry.source = source or entry.source
         entry.is_settled = False
         self._look_after(entry, 0)
 
@@ -87,6 +104,11 @@ class Instances:
             if entry.reported is None and entry.undo_ask is None and entry.undo_look is None:
                 self._look_after(entry, 0)
 
+    def look_again(self) -> None:
+        """Our own network changed, and with it what is worth dialling."""
+        for entry in tuple(self._entries.values()):
+            self._look_after(entry, 0)
+
     def gone(self, name: str) -> None:
         """It was withdrawn, or is not for us any more."""
         entry = self._entries.pop(name, None)
@@ -105,8 +127,9 @@ class Instances:
     def _make_room(self) -> None:
         if len(self._entries) < INSTANCE_LIMIT:
             return
-        silent = (entry for entry in self._entries.values() if entry.reported is None)
-        victim = next(silent, None) or next(iter(self._entries.values()))
+        (crowd, _), *_ = Counter(entry.source for entry in self._entries.values()).most_common(1)
+        crowded = [entry for entry in self._entries.values() if entry.source == crowd]
+        victim = next((entry for entry in crowded if entry.reported is None), crowded[0])
         del self._entries[victim.name]
         _free(victim)
 
@@ -141,8 +164,24 @@ class Instances:
             entry.is_settled = True
             self._look_after(entry, SETTLE_MS)
         if reading != entry.reported and reading.sighting.addresses:
+            if not self._may_report(entry.source):
+                self._look_after(entry, REPORT_PAUSE_MS)
+                return
             entry.reported = reading
             self._on_sighting(reading.sighting)
+
+    def _may_report(self, source: str) -> bool:
+        """Whether one more sighting may be reported now; if so, it counts."""
+        now = self._clock.elapsed_ms()
+        budget = self._budgets.pop(source, None) or Budget(*REPORTS_OF_SOURCE)
+        self._budgets[source] = budget
+        if len(self._budgets) > INSTANCE_LIMIT:
+            del self._budgets[next(iter(self._budgets))]
+        if not budget.has_some(now) or not self._budget.has_some(now):
+            return False
+        budget.spend()
+        self._budget.spend()
+        return True
 
 
 def _free(entry: _Entry) -> None:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
-import struct
-import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
-import ifaddr
+from dataclasses import dataclass, field, replace
 
 Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
-NOT_A_LAN = re.compile(r"(docker|veth|br-|virbr|tun)")
-"""Names of interfaces that lead to containers, virtual machines and VPNs: noise, and addresses nobody can dial."""
+NOT_A_LAN = re.compile(r"docker0|br-[0-9a-f]{12}|veth[0-9a-f]{7}")
+"""Names that Docker gives to its interfaces: there are many, and their addresses cannot be dialled from other machines.
+
+Others have the same beginnings: OpenWrt calls its LAN br-lan.
+"""
 ANNOUNCED_LIMIT = 12
 """How many addresses an announcement carries."""
-
-_IFF_UP, _IFF_LOOPBACK, _IFF_RUNNING, _IFF_MULTICAST = 0x1, 0x8, 0x40, 0x1000
-_SIOCGIFFLAGS = 0x8913
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +29,7 @@ class Interface:
     is_running: bool = True
     """Its cable is in, its access point reached: a return of it is a return of the network."""
     is_multicast: bool = True
+    """Multicast is possible there, and does not belong to a bridge instead."""
 
     @property
     def is_loopback(self) -> bool:
@@ -45,6 +41,12 @@ class Network:
     """The interfaces chosen, each with only the addresses that may be used."""
 
     interfaces: tuple[Interface, ...] = ()
+    machine: tuple[Interface, ...] = field(default=(), compare=False)
+    """All interfaces of this machine with all their addresses, used or not."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(interface.name for interface in self.interfaces)
 
     @property
     def sockets(self) -> tuple[str, ...]:
@@ -77,40 +79,21 @@ class Network:
         return {ip: index for ip, index in found.items() if ip in sockets}
 
 
-def scan() -> tuple[Interface, ...]:
-    """All interfaces that have an address, in the system's order; takes about 0.3 ms. Raises OSError."""
-    try:
-        adapters = list(ifaddr.get_adapters())
-    except (AssertionError, UnicodeDecodeError) as error:  # ifaddr, when an interface vanishes meanwhile
-        raise OSError("the list of network interfaces changed while it was read") from error
-    found: dict[str, Interface] = {}
-    for adapter in adapters:
-        name = str(adapter.name).partition(":")[0]  # eth0:1 is a label of eth0
-        before = found.get(name)
-        addresses = (before.addresses if before else ()) + tuple(_addresses(adapter))
-        flags = _flags(name)
-        found[name] = Interface(
-            name,
-            before.index if before else adapter.index or 0,
-            addresses,
-            is_up=bool(flags & _IFF_UP),
-            is_running=bool(flags & _IFF_RUNNING),
-            is_multicast=bool(flags & (_IFF_MULTICAST | _IFF_LOOPBACK)),
-        )
-    return tuple(found.values())
-
-
 def choose(found: Iterable[Interface], wanted: Sequence[str] | None) -> Network:
     """The interfaces to use: those `wanted`, by address or by name, or None for the LANs of this machine.
 
-    A LAN is up, can multicast, and is neither loopback nor known as virtual by its name. Without any it is loopback
-    (IPv4: nothing can be sent to ::1). What is wanted and not there is left out; nothing else ever takes its place.
+    A LAN is up, can multicast, and is neither loopback nor one of Docker's. Without any it is Docker's, and without those
+    loopback (IPv4: nothing can be sent to ::1). What is wanted and not there is left out; nothing else ever takes its place.
     """
-    usable = [interface for interface in found if interface.is_up and interface.addresses]
-    if wanted is not None:
-        return Network(tuple(_only(interface, wanted) for interface in usable if _only(interface, wanted).addresses))
-    lans = [each for each in usable if not each.is_loopback and each.is_multicast and not NOT_A_LAN.match(each.name)]
-    return Network(tuple(lans)) if lans else choose(usable, ["127.0.0.1"])
+    everything = tuple(found)
+    usable = [interface for interface in everything if interface.is_up and interface.addresses]
+    if wanted is None:
+        lans = [each for each in usable if not each.is_loopback and each.is_multicast]
+        chosen = [each for each in lans if not NOT_A_LAN.fullmatch(each.name)] or lans
+        chosen = chosen or [_only(interface, ["127.0.0.1"]) for interface in usable]
+    else:
+        chosen = [_only(interface, wanted) for interface in usable]
+    return Network(tuple(interface for interface in chosen if interface.addresses), everything)
 
 
 def why_none(found: Iterable[Interface], wanted: Sequence[str] | None) -> str:
@@ -119,6 +102,17 @@ def why_none(found: Iterable[Interface], wanted: Sequence[str] | None) -> str:
     if wanted is None:
         return f"mDNS needs a network interface, and none is up, not even loopback (found: {there})"
     return f"mDNS: nothing like {', '.join(wanted)} is up on this machine (found: {there})"
+
+
+def what_is_missing(network: Network, wanted: Sequence[str] | None) -> str:
+    """Why those interfaces are a poor choice that we made for want of a better one; empty when they are none."""
+    if wanted is not None:
+        return ""
+    if all(interface.is_loopback for interface in network.interfaces):
+        return "no network that can multicast is up, so only nodes of this machine are found"
+    if all(NOT_A_LAN.fullmatch(name) for name in network.names):
+        return "no other network than Docker's is up"
+    return ""
 
 
 def _only(interface: Interface, wanted: Sequence[str]) -> Interface:
@@ -131,14 +125,7 @@ def _only(interface: Interface, wanted: Sequence[str]) -> Interface:
             if want == interface.name or (_is_same(ip, address) and zone in zones):
                 kept.append(address)
                 break
-    return Interface(
-        interface.name,
-        interface.index,
-        tuple(kept),
-        is_up=interface.is_up,
-        is_running=interface.is_running,
-        is_multicast=interface.is_multicast,
-    )
+    return replace(interface, addresses=tuple(kept))
 
 
 def _is_same(ip: str, address: Address) -> bool:
@@ -146,28 +133,3 @@ def _is_same(ip: str, address: Address) -> bool:
         return ipaddress.ip_address(ip) == address.ip
     except ValueError:
         return False
-
-
-def _addresses(adapter: ifaddr.Adapter) -> Iterable[Address]:
-    for ip in adapter.ips:
-        text = ip.ip[0] if isinstance(ip.ip, tuple) else ip.ip
-        try:
-            yield ipaddress.ip_interface(f"{text.partition('%')[0]}/{ip.network_prefix}")
-        except ValueError:  # an address family that is neither
-            continue
-
-
-def _flags(name: str) -> int:
-    """The kernel's flags of an interface; where they cannot be asked for, those of a healthy one."""
-    healthy = _IFF_UP | _IFF_RUNNING | _IFF_MULTICAST
-    if sys.platform != "linux":
-        return healthy
-    import fcntl  # not on every platform
-
-    request = struct.pack("16sH14x", name.encode()[:15], 0)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            answer = fcntl.ioctl(sock.fileno(), _SIOCGIFFLAGS, request)
-        except OSError:  # gone since it was listed
-            return 0
-    return int(struct.unpack("16sH14x", answer)[1])

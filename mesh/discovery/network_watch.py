@@ -1,23 +1,21 @@
-"""Notices that the machine's network changed, or that the machine slept: nobody else tells."""
+"""Notices that the machine's network changed, or that the machine slept."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
-from mesh.discovery.interfaces import Interface, Network, choose, scan
+from mesh.discovery.interfaces import Interface, Network, choose
+from mesh.discovery.scan import scan
 from peers.clock import Clock, Undo
 
-WATCH_SECONDS = 5.0
-"""Pause between two looks."""
-SETTLE_SECONDS = 1.0
+WATCH_SECONDS = 1.0
+"""Pause between two looks, each of which takes about 1 ms."""
+SETTLE_SECONDS = 0.5
 """A change is reported once a second look after this pause agrees with the first."""
-SETTLE_LIMIT = 5
+SETTLE_LIMIT = 3
 """After so many looks that all differ the last one is reported nevertheless."""
 WAKE_SECONDS = 5.0
 """When the wall clock gained this much on the monotonic one, the machine slept (or its time was set)."""
-
-LOG = logging.getLogger(__name__)
 
 
 class NetworkWatch:
@@ -42,15 +40,23 @@ class NetworkWatch:
         self._on_quiet = on_quiet
         self._look = look
         self._watch_seconds = watch_seconds
+        self.trouble = ""
+        """Why the last look failed; empty when it did not."""
         self._reported = Network()
         self._seen = Network()
         self._unsettled_looks = 0
         self._offset_ms = 0.0
         self._undo: Undo | None = None
 
+    @property
+    def network(self) -> Network:
+        """What was there at the last look that settled."""
+        return self._reported
+
     def start(self) -> Network:
-        """Begin, and return what is there now. Raises OSError when the interfaces cannot be listed."""
-        self._reported = self._seen = choose(self._look(), self._wanted)
+        """Begin, and return what is there now: nothing while the interfaces cannot be listed."""
+        self._seen = Network()
+        self._reported = self._seen = self._see()
         self._offset_ms = self._clock.now_ms() - self._clock.elapsed_ms()
         self._wait(self._watch_seconds)
         return self._reported
@@ -66,11 +72,7 @@ class NetworkWatch:
 
     def _on_time(self) -> None:
         """The next look is arranged first: nothing that follows can end the watch."""
-        try:
-            seen = choose(self._look(), self._wanted)
-        except OSError as error:
-            LOG.debug("network: %s", error)
-            seen = self._seen
+        seen = self._see()
         is_settled = seen == self._seen or self._unsettled_looks >= SETTLE_LIMIT
         self._seen = seen
         self._unsettled_looks = 0 if is_settled else self._unsettled_looks + 1
@@ -79,6 +81,14 @@ class NetworkWatch:
             self._on_wake()
         if is_settled:
             self._report(seen)
+
+    def _see(self) -> Network:
+        """What is there, or what was there before if that cannot be found out."""
+        try:
+            self.trouble, seen = "", choose(self._look(), self._wanted)
+        except OSError as error:
+            self.trouble, seen = f"the network interfaces cannot be listed: {error.strerror or error}", self._seen
+        return seen
 
     def _report(self, seen: Network) -> None:
         before, self._reported = self._reported, seen

@@ -16,13 +16,12 @@ LOG = logging.getLogger(__name__)
 
 
 class Sockets:
-    """Opens and closes sockets as the network changes, one change after the other."""
+    """Opens and closes sockets as the network changes; each call has to end before the next begins."""
 
     def __init__(self, use: Callable[[list[str]], Awaitable[None]], count: Callable[[], int]) -> None:
         """`use` has to open sockets on these addresses and close all others; `count` tells how many are open."""
         self._use = use
         self._count = count
-        self._lock = asyncio.Lock()
 
     async def wait(self, network: Network) -> None:
         """Until one of them is open; raises OSError after 4 s.
@@ -40,10 +39,9 @@ class Sockets:
         """To another network. An address that is on another interface now needs a new socket."""
         places = before.places()
         moved = [ip for ip, index in after.places().items() if places.get(ip, index) != index]
-        async with self._lock:
-            if moved:
-                await self._try([ip for ip in after.sockets if ip not in moved])
-            await self._try(list(after.sockets))
+        if moved:
+            await self._try([ip for ip in after.sockets if ip not in moved])
+        await self._try(list(after.sockets))
 
     def is_whole(self, network: Network) -> bool:
         """Whether each address has its socket."""
@@ -51,10 +49,9 @@ class Sockets:
 
     async def repair(self, network: Network) -> bool:
         """Try again what could not be opened; whether something could."""
-        async with self._lock:
-            before = self._count()
-            await self._try(list(network.sockets))
-            return self._count() > before
+        before = self._count()
+        await self._try(list(network.sockets))
+        return self._count() > before
 
     async def _try(self, addresses: list[str]) -> None:
         try:

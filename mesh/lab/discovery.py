@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from mesh.discovery.discovery import Announcement, Sighting
+from mesh.discovery.discovery import Announcement, DiscoveryState, Sighting, ignore_state
 from mesh.discovery.requery import Requery
 from mesh.lab.clock import RoomClock
 from mesh.lab.network import SimNetwork
@@ -126,11 +126,17 @@ class SimDiscovery:
         self._is_answering = False
         self._is_dead = False
 
-    def start(self, announcement: Announcement, on_sighting: Callable[[Sighting], None]) -> Later[None]:
-        """As the port says. Raises RuntimeError if it was started before."""
+    def start(
+        self,
+        announcement: Announcement,
+        on_sighting: Callable[[Sighting], None],
+        on_state: Callable[[DiscoveryState], None] = ignore_state,
+    ) -> Later[None]:
+        """As the port says; it is on at once. Raises RuntimeError if it was started before."""
         if self._announcement is not None:
             raise RuntimeError(f"the discovery of {self.room} was started before: each start needs a new one")
         self._announcement, self._on_sighting = announcement, on_sighting
+        on_state(DiscoveryState(is_on=True))
         started: Later[None] = Later()
         if not self._is_dead:
             self._air.add(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pty
 import re
@@ -28,7 +29,7 @@ from mesh.adder import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli import main
 from mesh.control_messages import BATCH_EVENTS
 from mesh.show import Names, local_time, show_event, show_peers, show_status
-from mesh.up import PRINTER_LINES, Printer, run_up
+from mesh.up import PRINTER_LINES, Printer, one_line_log, run_up
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 20.0
@@ -491,6 +492,18 @@ def test_a_node_that_fails_says_so_and_ends(tmp_path: Path, capfd: pytest.Captur
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["up", "failed", "stopped"]
     assert events[1]["text"].startswith("the node failed: AttributeError")
+
+
+def test_a_library_s_troubles_are_one_sentence_and_ours_are_all_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = one_line_log()
+    for name in ("zeroconf", "asyncio", "asyncio", "mesh.discovery.mdns", "mesh.discovery.mdns"):
+        screen.handle(logging.LogRecord(name, logging.ERROR, "", 1, "%s\n  File x", ("oops",), None))
+
+    shown = capsys.readouterr().err.splitlines()
+
+    said = "ERROR mesh.up: the library {} reports trouble, and the node goes on (said once): oops\\n  File x"
+    ours = "ERROR mesh.discovery.mdns: oops\\n  File x"
+    assert shown == [said.format("zeroconf"), said.format("asyncio"), ours, ours]
 
 
 def test_a_reader_that_does_not_read_holds_up_nobody() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from ipaddress import ip_interface
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,14 +21,22 @@ from hypothesis import strategies as st
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from mesh.discovery import txt
-from mesh.discovery.candidates import candidates
-from mesh.discovery.discovery import Announcement, Discovery, Sighting
+from mesh.discovery.discovery import Announcement, Discovery, DiscoveryState, Sighting
 from mesh.discovery.fixed import FixedDiscovery
-from mesh.discovery.instances import INSTANCE_LIMIT, LOOK_PAUSE_MS, SETTLE_MS, Instances, Reading
-from mesh.discovery.interfaces import Interface, Network, choose, scan
+from mesh.discovery.instances import (
+    INSTANCE_LIMIT,
+    LOOK_PAUSE_MS,
+    REPORTS,
+    REPORTS_OF_SOURCE,
+    SETTLE_MS,
+    Instances,
+    Reading,
+)
+from mesh.discovery.interfaces import Interface, Network, choose, what_is_missing
 from mesh.discovery.mdns import SERVICE_TYPE, MdnsDiscovery
 from mesh.discovery.network_watch import NetworkWatch
 from mesh.discovery.requery import Requery, requery_pauses
+from mesh.discovery.scan import scan
 from peers.clock import LoopClock, ManualClock, Undo
 from peers.later import Later
 
@@ -124,63 +136,16 @@ def test_asks_again_after_a_restart_but_never_within_a_second() -> None:
     assert clock.waiting == 0
 
 
-# Whom to dial.
+# Which interfaces.
 
 
 def own(*addresses: str) -> list[Any]:
     return [ip_interface(address) for address in addresses]
 
 
-def test_dials_what_is_near_first() -> None:
-    found = ["172.17.0.1", "fe80::1%2", "2001:db8::1", "10.0.0.9", "fd77::9"]
+def card(name: str, index: int, *addresses: str) -> Interface:
+    return Interface(name, index, tuple(own(*addresses)))
 
-    dialled = candidates(found, 4000, own=own("10.0.0.1/24", "fd77::1/64", "fe80::5/64"), own_port=4000)
-
-    assert dialled == (
-        "10.0.0.9:4000",
-        "[fd77::9]:4000",
-        "[fe80::1%2]:4000",
-        "172.17.0.1:4000",
-        "[2001:db8::1]:4000",
-    )
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "10.0.0.1",
-        "127.0.0.1",
-        "::1",
-        "fe80::1",
-        "0.0.0.0",
-        "::",
-        "224.0.0.251",
-        "ff02::fb",
-        "255.255.255.255",
-        "169.254.1.1",
-        "::ffff:10.0.0.9",
-        "x",
-    ],
-)
-def test_never_dials(address: str) -> None:
-    assert candidates([address], 4000, own=own("10.0.0.1/24"), own_port=4000) == ()
-
-
-def test_dials_another_port_of_its_own_machine() -> None:
-    assert candidates(["10.0.0.1"], 4001, own=own("10.0.0.1/24"), own_port=4000) == ("10.0.0.1:4001",)
-    assert candidates(["127.0.0.1"], 4001, own=own("127.0.0.1/8"), own_port=4000) == ("127.0.0.1:4001",)
-
-
-def test_dials_six_addresses_of_a_node_at_most() -> None:
-    found = [f"10.0.0.{number}" for number in range(2, 200)]
-
-    dialled = candidates([*found, *found], 4000, own=own("10.0.0.1/24"), own_port=4000)
-
-    assert dialled == tuple(f"10.0.0.{number}:4000" for number in range(2, 8))
-    assert candidates(found, 0, own=(), own_port=1) == candidates(found, 65536, own=(), own_port=1) == ()
-
-
-# Which interfaces.
 
 LO = Interface("lo", 1, tuple(own("127.0.0.1/8", "::1/128")))
 ETH = Interface("eth0", 2, tuple(own("192.168.1.7/24", "192.168.1.8/24", "fd00::7/64", "fe80::7/64")))
@@ -189,7 +154,7 @@ DOCKER = Interface("docker0", 4, tuple(own("172.17.0.1/16")))
 
 
 def test_uses_every_lan_and_nothing_else() -> None:
-    veth, down = Interface("veth12", 5, tuple(own("10.9.0.1/24"))), Interface("eth1", 6, WLAN.addresses, is_up=False)
+    veth, down = card("veth12ab34c", 5, "10.9.0.1/24"), Interface("eth1", 6, WLAN.addresses, is_up=False)
     tunnel = Interface("wg0", 7, tuple(own("10.8.0.1/24")), is_multicast=False)
 
     network = choose([LO, ETH, WLAN, DOCKER, veth, down, tunnel], None)
@@ -198,8 +163,25 @@ def test_uses_every_lan_and_nothing_else() -> None:
     assert network.announced == ("192.168.1.7", "192.168.1.8", "10.1.1.7", "fd00::7", "fe80::7")
 
 
-def test_uses_loopback_when_there_is_nothing_else() -> None:
-    assert choose([LO, DOCKER], None).announced == ("127.0.0.1",)
+@pytest.mark.parametrize("name", ["br-lan", "br-home", "vethlan", "veth0", "tun5", "virbr0", "docker1", "dockerlan"])
+def test_only_docker_s_own_names_are_passed_over(name: str) -> None:
+    docker = [card(each, 9, "172.18.0.1/16") for each in ("br-0123456789ab", "veth0a1b2c3")]
+
+    network = choose([LO, DOCKER, *docker, card(name, 5, "10.9.0.1/24")], None)
+
+    assert network.names == (name,)
+    assert what_is_missing(network, None) == ""
+
+
+def test_uses_what_it_passed_over_and_then_loopback_when_there_is_nothing_else() -> None:
+    docker, alone = choose([LO, DOCKER], None), choose([LO], None)
+
+    assert (docker.announced, alone.announced) == (("172.17.0.1",), ("127.0.0.1",))
+    assert what_is_missing(docker, None) == "no other network than Docker's is up"
+    assert (
+        what_is_missing(alone, None) == "no network that can multicast is up, so only nodes of this machine are found"
+    )
+    assert what_is_missing(choose([LO], ["lo"]), ["lo"]) == ""
     assert choose([], None).sockets == ()
 
 
@@ -223,6 +205,37 @@ def test_finds_loopback_on_this_machine() -> None:
     loopback = [interface for interface in scan() if ip_interface("127.0.0.1/8") in interface.addresses]
 
     assert [interface.is_loopback and interface.is_up for interface in loopback] == [True]
+
+
+SANDBOX = Path(__file__).parents[1] / "live" / "sandbox.py"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sandboxes are made with Linux's seccomp")
+@pytest.mark.parametrize(
+    ("denied", "versions", "missing"),
+    [
+        ("AF_INET", {6}, "without IPv4, since this process may not open AF_INET sockets"),
+        ("AF_NETLINK", {4}, "without IPv6, since this process may not open AF_NETLINK sockets"),
+        ("AF_INET,AF_NETLINK", set(), "without IPv4 and IPv6, since this process may not open AF_INET and AF_NETLINK"),
+    ],
+)
+def test_lists_what_a_sandbox_leaves_and_says_what_it_takes(denied: str, versions: set[int], missing: str) -> None:
+    code = """
+from mesh.discovery.scan import scan, what_is_denied
+try:
+    print(sorted({address.version for each in scan() for address in each.addresses}))
+except OSError:
+    print([])
+print(what_is_denied())
+"""
+
+    command = [sys.executable, SANDBOX, denied, sys.executable, "-c", code]
+    shown = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=SANDBOX.parents[2]
+    ).stdout.splitlines()
+
+    assert set(json.loads(shown[0])) <= versions  # a machine may have no IPv6
+    assert shown[1].startswith(missing)
 
 
 class Lan:
@@ -257,9 +270,9 @@ def test_reports_a_new_address_once_it_has_settled() -> None:
     lan = Lan(LO, WLAN)
 
     lan.interfaces = (LO, ETH)
-    lan.clock.advance(5_000)
-    assert lan.changes == []
     lan.clock.advance(1_000)
+    assert lan.changes == []
+    lan.clock.advance(500)
 
     assert lan.changes == [("192.168.1.7", "192.168.1.8", "fd00::7", "fe80::7")]
     lan.clock.advance(60_000)
@@ -291,8 +304,8 @@ def test_reports_a_network_that_never_settles() -> None:
     lan = Lan(LO, WLAN)
 
     for number in range(1, 40):
-        lan.interfaces = (LO, Interface("wlan0", 3, tuple(own(f"10.1.1.{number}/24"))))
-        lan.clock.advance(1_000)
+        lan.interfaces = (LO, card("wlan0", 3, f"10.1.1.{number}/24"))
+        lan.clock.advance(300)
 
     assert 3 <= len(lan.changes) <= 5
 
@@ -314,10 +327,12 @@ def test_keeps_what_it_knows_while_the_interfaces_cannot_be_listed() -> None:
 
     lan.error = OSError("changed while it was read")
     lan.clock.advance(20_000)
+    assert lan.watch.trouble == "the network interfaces cannot be listed: changed while it was read"
     lan.error = None
     lan.clock.advance(20_000)
 
     assert lan.changes == []
+    assert lan.watch.trouble == ""
 
 
 def test_notices_that_the_machine_slept() -> None:
@@ -464,6 +479,61 @@ def test_two_thousand_forged_names_push_out_each_other_and_not_a_node() -> None:
         ("attic", False),
         ("kitchen", True),
     ]
+
+
+def flood(cache: Cache, source: Callable[[int], str], *, seconds: int, per_second: int) -> list[str]:
+    """Node ids that were reported while so many forged announcements, whole ones, come in."""
+    for number in range(seconds * per_second):
+        name = f"forged-{number}"
+        cache.readings[name] = Reading(Sighting(name, "run-1", ("10.0.0.66:1",)))
+        cache.instances.heard(name, source(number))
+        cache.clock.advance(1000 // per_second)
+    return [sighting.node_id for sighting in cache.sightings]
+
+
+def test_of_a_flood_from_one_address_few_are_reported_and_other_nodes_at_once() -> None:
+    cache = Cache()
+
+    flood(cache, lambda number: "10.0.0.66", seconds=14, per_second=100)
+    cache.readings["attic"] = Reading(Sighting("attic", "run-1", ("10.0.0.2:1",)))
+    cache.instances.heard("attic", "10.0.0.2")
+    cache.clock.advance(1)
+    reported = flood(cache, lambda number: "10.0.0.66", seconds=1, per_second=61)
+
+    burst, per_second = REPORTS_OF_SOURCE
+    assert "attic" in reported
+    assert len(reported) <= burst + 16 * per_second + 1
+    assert len(cache.instances) == INSTANCE_LIMIT
+
+
+def test_of_a_flood_from_many_addresses_what_is_reported_is_limited_too() -> None:
+    cache = Cache()
+
+    reported = flood(cache, lambda number: f"10.0.{number % 200}.{number % 211}", seconds=10, per_second=500)
+
+    burst, per_second = REPORTS
+    assert burst <= len(reported) <= burst + 11 * per_second
+
+
+# What people are told.
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (DiscoveryState(True, ("eth0", "wlan0")), "looks for other nodes on eth0, wlan0"),
+        (DiscoveryState(True, tuple("abcdefghij")), "looks for other nodes on a, b, c, d, e, f, g, h and 2 more"),
+        (DiscoveryState(True, ("lo",), "it is alone"), "warning: looks for other nodes on lo, but it is alone"),
+        (DiscoveryState(True), ""),
+        (
+            DiscoveryState(False, (), "no network"),
+            "warning: does not look for other nodes: no network; "
+            "it tries again when the network changes, and nodes given with --peer are dialled all the same",
+        ),
+    ],
+)
+def test_says_in_a_sentence_where_it_looks_for_others(state: DiscoveryState, sentence: str) -> None:
+    assert state.sentence == sentence
 
 
 # The ports, and what they refuse.
@@ -721,9 +791,33 @@ def test_says_why_it_cannot_work_here_and_may_be_started_again() -> None:
         node = MdnsDiscovery(*parts(), interfaces=["203.0.113.9"])
 
         for _ in range(2):
-            with pytest.raises(OSError, match=r"nothing like 203\.0\.113\.9 is up on this machine \(found: lo"):
-                await node.start(Announcement(KITCHEN, "m", "run-1", 4000), pytest.fail)
-        await node.stop()
+            states: list[DiscoveryState] = []
+            await node.start(Announcement(KITCHEN, "m", "run-1", 4000), pytest.fail, states.append)
+            await node.stop()
+            (state,) = states
+            assert not state.is_on
+            assert "nothing like 203.0.113.9 is up on this machine (found: lo" in state.why
+
+    run(test)
+
+
+def test_starts_by_itself_when_its_interface_comes_up_and_says_each_change_once() -> None:
+    async def test() -> None:
+        states: list[DiscoveryState] = []
+        async with Loopback() as lan:
+            there: list[Interface] = []
+            node = MdnsDiscovery(*parts(), interfaces=["127.0.0.1"], service_type=lan.service_type, watch_seconds=0.05)
+            node._watch._look = lambda: tuple(there)  # what this machine really has cannot be changed here
+            lan.running.append(node)
+            await node.start(Announcement(ATTIC, "m", "run-1", 4001), pytest.fail, states.append)
+            await lan.start(KITCHEN)
+            await asyncio.sleep(0.2)  # some looks that find nothing new
+
+            there.append(LO)
+
+            await lan.until(KITCHEN, sighting(ATTIC, 4001))
+
+        assert [(state.is_on, state.interfaces) for state in states] == [(False, ()), (True, ("lo",))]
 
     run(test)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
 
 from mesh.config import Settings
 from mesh.discovery.discovery import Sighting
 from mesh.neighbourhood import Neighbourhood
 from mesh.refusals import ANOTHER_MESH
 from mesh.restart_policy import Record
-from mesh.show import show_peers
+from mesh.show import local_time, show_peers
 from mesh.show import show_status as tables
 from mesh.status import Status, show_status
 from mesh.topology import Link
@@ -18,6 +21,7 @@ from peers.log import Published
 from peers.stores.store import StoreState
 
 SETTINGS = Settings("m", "home", "run1")
+NOW: Any = {"now_ms": 1_009_000, "now_seconds": 9.0}
 
 
 @dataclass
@@ -37,8 +41,12 @@ def met(*, state: str = "synchronized") -> Neighbourhood:
     return around
 
 
+def outside(**discovery: object) -> dict[str, object]:
+    return {"doors": {}, "clients": [], "paused": [], "discovery": discovery}
+
+
 def show(around: Neighbourhood, described: dict[str, object] | None = None) -> Status:
-    status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures, now_seconds=9.0)  # type: ignore[arg-type]
+    status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures, **NOW)  # type: ignore[arg-type]
     assert json.loads(json.dumps(status)) == status
     return status
 
@@ -50,6 +58,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "node_id": "m",
         "mesh": "home",
         "port": 4000,
+        "discovery": {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"},
         "last_added": 7,
         "events": 6,
         "conflicts": 1,
@@ -62,6 +71,25 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "other_meshes": 0,
         "peers": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("discovery", "row"),
+    [
+        ({"on": True, "interfaces": ["eth0", "wlan0"], "since_ms": 1, "why": None}, "on eth0, wlan0\n"),
+        ({"on": True, "interfaces": ["eth0"], "since_ms": 1, "why": "without IPv6"}, "on eth0, but without IPv6\n"),
+        (
+            {"on": False, "interfaces": [], "since_ms": 0, "why": "no network"},
+            f"off since {local_time(0)}: no network\n",
+        ),
+        ({"on": False, "interfaces": [], "since_ms": None, "why": "it failed"}, "off: it failed\n"),
+    ],
+)
+def test_status_tells_where_discovery_works_or_since_when_and_why_not(discovery: dict[str, object], row: str) -> None:
+    status = show_status(SETTINGS, 4000, Log(), Neighbourhood("m", "run1"), {}, {}, outside(**discovery), **NOW)  # type: ignore[arg-type]
+
+    assert status["discovery"] == discovery
+    assert f"discovery           {row}" in tables(status)
 
 
 def test_status_tells_of_each_session() -> None:
@@ -104,7 +132,7 @@ def test_status_tells_of_each_peer() -> None:
             "session": "synchronized",
             "addresses": ["10.0.0.1:1"],
             "restarts": 0,
-            "since_ms": 9_000,
+            "since_ms": 1_000_000,
             "reason": "",
         }
     ]
@@ -112,7 +140,7 @@ def test_status_tells_of_each_peer() -> None:
     around.on_closed("accepted:1", "lost", 1.0)
 
     (peer,) = show(around)["peers"]
-    assert (peer["state"], peer["session"], peer["since_ms"], peer["reason"]) == ("suspect", None, 8_000, "lost")
+    assert (peer["state"], peer["session"], peer["since_ms"], peer["reason"]) == ("suspect", None, 1_001_000, "lost")
 
 
 def test_a_node_that_dialled_us_has_the_address_from_which_it_did() -> None:
@@ -132,8 +160,8 @@ def test_a_node_that_was_found_and_does_not_answer_has_the_reason_of_the_last_at
     status = show(around)
 
     (peer,) = [peer for peer in status["peers"] if peer["node_id"] == "b"]
-    assert (peer["state"], peer["since_ms"], peer["reason"]) == ("found", 7_000, "10.0.0.2:1: timed out after 3 s")
-    assert "\nb                found  7 s  10.0.0.2:1: timed out after 3 s\n" in tables(status)
+    assert (peer["state"], peer["since_ms"], peer["reason"]) == ("found", 1_002_000, "10.0.0.2:1: timed out after 3 s")
+    assert f"\nb                found  {local_time(1_002_000)}  10.0.0.2:1: timed out after 3 s\n" in tables(status)
     assert show_peers(status["peers"]).splitlines()[2].endswith("10.0.0.2:1: timed out after 3 s")
 
 

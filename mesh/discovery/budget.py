@@ -1,0 +1,24 @@
+"""A budget of acts: so many at once, then so many a second."""
+
+from __future__ import annotations
+
+
+class Budget:
+    """Refills with time, up to its burst."""
+
+    def __init__(self, burst: float, per_second: float) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._left = burst
+        self._at_ms: float | None = None
+
+    def has_some(self, now_ms: float) -> bool:
+        """Whether one act is allowed now."""
+        if self._at_ms is not None:
+            self._left = min(self._burst, self._left + (now_ms - self._at_ms) / 1000 * self._per_second)
+        self._at_ms = now_ms
+        return self._left >= 1
+
+    def spend(self) -> None:
+        """One act was done; ask `has_some` first."""
+        self._left -= 1
