@@ -104,4 +104,24 @@ class Sighted:
     sighting: Sighting
 
 
-Report = Dialled | Greeted | Met | StateChanged | Closed | Refused | TurnedAway | Noted | Failed | Accepted | Sighted
+@dataclass(frozen=True, slots=True)
+class AddressesGone:
+    """This machine does not have these addresses any more."""
+
+    hosts: frozenset[str]
+
+
+Report = (
+    Dialled
+    | Greeted
+    | Met
+    | StateChanged
+    | Closed
+    | Refused
+    | TurnedAway
+    | Noted
+    | Failed
+    | Accepted
+    | Sighted
+    | AddressesGone
+)

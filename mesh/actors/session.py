@@ -98,6 +98,8 @@ class SessionActor(RequestActor):
         self._noted = ""
         self._error: SyncError | None = None
         """What ended the link; the disconnect that follows tells of it."""
+        self._left = ""
+        """Why this end left the link."""
         self._is_met = False
         self._undo_stable: Undo | None = None
         self._is_troubled = False
@@ -117,6 +119,13 @@ class SessionActor(RequestActor):
         """End for good; the other end is told the reason."""
         self._farewell = reason
         self.stop()
+
+    def leave(self, hosts: frozenset[str]) -> None:
+        """This machine does not have these addresses any more: a connection that uses one ends now, not when it is missed."""
+        role = self._role
+        if role is not None and role.connected and role.connection.local_host in hosts:
+            self._left = f"the address {role.connection.local_host} of this machine is gone"
+            role.hang_up("error")
 
     def describe(self) -> dict[str, Any]:
         """What `status` shows of this session."""
@@ -267,6 +276,9 @@ class SessionActor(RequestActor):
         """The reason of a disconnect, and the sentence that people are owed for it: none if the link was met, or as before."""
         error, self._error = self._error, None
         was_met, self._is_met = self._is_met, False
+        left, self._left = self._left, ""
+        if left:
+            return left, ""
         if error is None:  # a close may overtake the message that says why: then it is what it was before
             return self._noted if reason == "error" and self._noted and not was_met else reason, ""
         why = _why_ended(error)

@@ -17,6 +17,7 @@ from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import (
     Accepted,
+    AddressesGone,
     Closed,
     Dialled,
     Failed,
@@ -164,6 +165,9 @@ class NodeSupervisor(RequestActor):
         match report:
             case Sighted(sighting):
                 self._perform(neighbourhood.on_sighting(sighting, self._now()))
+            case AddressesGone(hosts):
+                for session in self._sessions.values():
+                    tell(session, "leave", hosts)
             case Accepted():
                 self._on_accepted(report)
             case Dialled(key, connection_id):

@@ -47,6 +47,8 @@ class DiscoveryState:
     """Names of the interfaces in use; none where interfaces have no names."""
     why: str = ""
     """Off: the reason. On: what is missing; empty when nothing is."""
+    addresses: frozenset[str] = frozenset()
+    """All addresses of this machine, used or not; none while they are not known."""
 
     @property
     def sentence(self) -> str:

@@ -149,6 +149,9 @@ class MdnsDiscovery:
         """Bring the sockets to a network, or try again what failed on it before; then say how it is."""
         async with self._changing:
             before, self._network = self._network, network
+            if self._state is not None and not self._state.addresses <= network.hosts:
+                # At once: what follows takes a second, and links at an address that is gone are dead.
+                self._tell(replace(self._state, addresses=network.hosts))
             trouble = ""
             try:
                 if self._zeroconf is None:
@@ -201,7 +204,10 @@ class MdnsDiscovery:
         """Tell how it is, if that is new."""
         missing = trouble or what_is_missing(self._network, self._wanted)
         why = "; ".join(part for part in (missing, what_is_denied()) if part)
-        state = DiscoveryState(False, (), why) if trouble else DiscoveryState(True, self._network.names, why)
+        names = () if trouble else self._network.names
+        self._tell(DiscoveryState(not trouble, names, why, self._network.hosts))
+
+    def _tell(self, state: DiscoveryState) -> None:
         if state != self._state:
             self._state = state
             self._on_state(state)
