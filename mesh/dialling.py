@@ -9,7 +9,7 @@ from mesh.known_session import Session, Sessions
 from mesh.membership import Members
 from mesh.restart_policy import Failures
 from mesh.topology import dial_delay_seconds
-from mesh.trials import Trials
+from mesh.trials import MAX_TRIALS, Trials
 
 
 class Dialling:
@@ -63,8 +63,15 @@ class Dialling:
         return sum(self._members.is_found(session.subject) for session in dials)
 
     def next_trials(self, now_seconds: float) -> list[Action]:
+        """Dial those that wait for their turn, as far as there is room."""
+        begun: list[Action] = []
         waiting = self._trials.waiting
-        return [action for node_id in waiting for action in self.consider(node_id, now_seconds)] if waiting else []
+        room = MAX_TRIALS - self._count_trials() if waiting else 0
+        for node_id in waiting:
+            if len(begun) >= room:
+                break
+            begun += self.consider(node_id, now_seconds)
+        return begun
 
     def on_trial_failed(self, session: Session, now_seconds: float) -> list[Action]:
         """No address of a node answered that never did: its session ends, and a later one tries again."""

@@ -6,6 +6,7 @@ import pytest
 from neighbour_house import AT, House, closes, kinds, looks, notices
 
 from mesh.actions import Action, Dial, LookAgain
+from mesh.lab import Cluster, Room
 from mesh.membership import LOST_SECONDS
 from mesh.other_meshes import GATHER_SECONDS, OTHERS
 from mesh.rare_notices import INTERVAL_SECONDS, SHOWN, SUMMARY
@@ -246,3 +247,56 @@ def test_nodes_of_another_mesh_are_named_once_in_one_sentence_that_says_how_to_j
     assert notices(told)[0][1].startswith("nodes of another mesh are on this network: x, y; to join one of them, ")
     assert house.inside.members == {}
     assert house.inside.other_meshes.count == 2
+
+
+# Whole nodes
+
+
+def lines_of(house: Cluster, room: Room, since: int) -> list[str]:
+    """The notices in a room after so many lines of the trace."""
+    return [line for line in house.trace[since:] if line.split(" ", 1)[1].startswith(f"{room.name}: ")]
+
+
+def test_forged_announcements_where_another_node_answers_cost_a_room_few_lines_and_few_dials() -> None:
+    with Cluster(3) as house:
+        kitchen, study, attic = house.start("kitchen", "study", "attic")
+        house.settle("met")
+        house.run(1)
+        since, dials = len(house.trace), len(house.dials)
+
+        for number in range(400):
+            house.forge_sighting(kitchen, f"ghost{number}~aaaaaaaa", at=attic)
+        house.run(130)
+
+        told = lines_of(house, kitchen, since)
+        assert len(told) <= SHOWN + 2
+        assert any("more notices like the last ones were left out" in line for line in told)
+        assert len(house.dials) - dials <= 400
+        assert kitchen.peers.keys() == {study.node_id, attic.node_id}
+
+
+def test_a_connection_that_ends_by_a_timeout_is_one_line_at_either_end() -> None:
+    with Cluster(5) as house:
+        kitchen, study = house.start("kitchen", "study")
+        house.settle("met")
+        house.run(1)
+        since = len(house.trace)
+
+        house.freeze(study)
+        house.run(30)
+        house.thaw(study)
+        house.settle("thawed")
+
+        first, second, *_ = lines_of(house, kitchen, since)
+        assert first.endswith(f"disconnected: lost the connection to {study.node_id}: no answer for 5 s")
+        assert " kitchen: connected: " in second
+
+
+def test_a_room_that_hears_of_nobody_for_a_while_says_once_what_to_check() -> None:
+    with Cluster(6) as house:
+        (kitchen,) = house.start("kitchen")
+
+        house.run(100)
+
+        (told,) = lines_of(house, kitchen, 0)
+        assert "no other node was heard of in 20 s; this one listens on TCP port 4000 and looks for others" in told
