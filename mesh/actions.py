@@ -44,7 +44,7 @@ class Requery:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A change that people are shown: `kind` is one of found, connected, synchronized, disconnected, lost, left,
+    """A change that people are shown: `kind` is one of connected, synchronized, disconnected, unreachable, lost, left,
     restarted, paused, refused, cloned, failed and note."""
 
     kind: str

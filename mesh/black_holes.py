@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from mesh.actions import Action, Notice
+from mesh.known_session import LinkOutcome, Session
+
 BLOCKED_LINKS = 2
 """So many links in a row that were cut off in silence, while something was to be sent, make it one."""
 SMALL_SEGMENT = 1200
@@ -27,6 +30,16 @@ class BlackHoles:
 
     def __init__(self) -> None:
         self._blocked: dict[str, int] = {}
+
+    def on_closed(self, session: Session, now_seconds: float, outcome: LinkOutcome) -> list[Action]:
+        """A link ended; what people are told if it showed that large packets do not get through."""
+        subject = session.other_node_id or session.subject
+        if not subject or not session.connection_id:  # it was never open
+            return []
+        lasted = now_seconds - session.link.met_seconds if session.link is not None else 0.0
+        if not self.note(subject, lasted, is_blocked=outcome.is_blocked):
+            return []
+        return [Notice("note", session.other_node_id, black_hole_sentence(subject))]
 
     def note(self, subject: str, lasted_seconds: float, *, is_blocked: bool) -> bool:
         """A link with `subject` ended; True if it showed that large packets do not get through."""

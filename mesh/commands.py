@@ -285,7 +285,7 @@ def status(context: click.Context, *, as_json: bool) -> None:
     """
     shown = _status(context)
     if as_json:
-        _print_json({key: value for key, value in shown.items() if key != "peers"})
+        _print_json(shown)
         return
     from mesh.show import show_status
 

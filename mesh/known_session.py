@@ -1,9 +1,11 @@
-"""A session actor, as Neighbourhood knows it."""
+"""The session actors of a node, as Neighbourhood knows them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from mesh.actions import Action, Close
 from mesh.topology import Link
 
 
@@ -39,6 +41,8 @@ class Session:
     was_synchronized: bool = False
     """Since the greeting: later changes between sending and synchronized are no news."""
     is_closing: bool = False
+    reason: str = ""
+    """Why its last attempt or connection ended; empty while one is met."""
 
     @property
     def is_met(self) -> bool:
@@ -49,3 +53,51 @@ class Session:
         if node_id is None or self.other_node_id == node_id:
             return True
         return self.dialled and self.link is None
+
+
+class Sessions(dict[str, Session]):
+    """The session actors by key."""
+
+    def change(self, key: str, **changes: object) -> None:
+        """Note something new of a session; nothing happens if it is gone."""
+        session = self.get(key)
+        if session is not None:
+            self[key] = replace(session, **changes)  # type: ignore[arg-type]
+
+    def close(self, keys: Iterable[str], reason: str) -> list[Action]:
+        """End sessions for good; those that end already are left out."""
+        closed: list[Action] = []
+        for key in keys:
+            if not self[key].is_closing:
+                self.change(key, is_closing=True)
+                closed.append(Close(key, reason))
+        return closed
+
+    def met(self, node_id: str, *, but: str = "") -> bool:
+        """Whether a session with that node is met, not counting the one of the key `but`."""
+        return any(session.is_met and session.key != but for session in self.with_node(node_id))
+
+    def with_node(self, node_id: str) -> list[Session]:
+        return [s for s in self.values() if s.other_node_id == node_id and not s.is_closing]
+
+    def links_with(self, node_id: str) -> list[Link]:
+        return [session.link for session in self.with_node(node_id) if session.link is not None]
+
+    def keys_of(self, subject: str) -> list[str]:
+        """Sessions that are with `subject` or dial it."""
+        return [
+            s.key for s in self.values() if (s.other_node_id == subject or s.subject == subject) and not s.is_closing
+        ]
+
+    def idle_dials(self, subjects: Iterable[str]) -> list[str]:
+        """Sessions that dial one of these node ids or addresses and have no connection."""
+        wanted = {*subjects}
+        return [s.key for s in self.values() if s.dialled and s.link is None and s.subject in wanted]
+
+    def held(self, node_id: str | None) -> tuple[str, ...]:
+        """Connections to name in a greeting to `node_id`, or to somebody unknown: those with it, and all dials under way."""
+        return tuple(
+            session.connection_id
+            for session in self.values()
+            if session.connection_id and not session.is_closing and session.may_be_with(node_id)
+        )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mesh.clones import Runs
+
 LOST_SECONDS = 60.0
 """A node that was broken off is lost after this long without a session."""
 MAX_MEMBERS = 256
-"""Rows kept; beyond it nodes without a session make room: first those nobody misses, the oldest news first."""
+"""Rows kept; beyond it nodes without a session make room: first those
+that were announced and did not answer, the oldest news first, last those whose connection broke."""
 MAX_ADDRESSES = 6
 
 State = Literal["found", "alive", "suspect", "lost", "left", "refused"]
@@ -18,8 +21,8 @@ MOVES: dict[tuple[State, Event], State] = {
     ("found", "sighted"): "found",
     ("found", "renewed"): "found",
     ("found", "met"): "alive",
-    ("found", "broken"): "suspect",
-    ("found", "expired"): "lost",
+    ("found", "broken"): "found",
+    ("found", "expired"): "found",
     ("found", "goodbye"): "left",
     ("found", "refused"): "refused",
     ("alive", "sighted"): "alive",
@@ -61,6 +64,9 @@ MOVES: dict[tuple[State, Event], State] = {
 """`renewed` is a sighting with a new address or instance."""
 
 
+NO_RUNS = Runs()
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One other node."""
@@ -73,20 +79,21 @@ class Member:
     """Where it may be dialled, best first."""
     instance: str = ""
     """The run that was sighted or greeted last: its boot id."""
-    boots: tuple[str, ...] = ()
-    """Boot ids that its greetings showed, newest last."""
-    returns: int = 0
-    """How often a boot id came back that another one had replaced."""
-    is_cloned: bool = False
-    """Two machines answer under this node's key."""
+    runs: Runs = NO_RUNS
+    """Those that greeted us."""
     confirmed: int | None = None
     """The position of our log up to which it had everything when its last link ended."""
-    why_refused: str = ""
-    """Of the last refusal; it counts while the state is refused."""
+    reason: str = ""
+    """Why there is no session: of the last refusal, lost connection or failed attempt; empty while one is met."""
+
+    @property
+    def is_cloned(self) -> bool:
+        """Whether two machines answer under this node's key."""
+        return self.runs.is_cloned
 
     @property
     def may_be_dialled(self) -> bool:
-        return bool(self.addresses) and not self.is_cloned and self.state not in {"left", "refused"}
+        return bool(self.addresses) and self.state not in {"left", "refused"}
 
 
 def moved(member: Member, event: Event, now_seconds: float) -> Member:
@@ -95,24 +102,21 @@ def moved(member: Member, event: Event, now_seconds: float) -> Member:
     return member if state == member.state else replace(member, state=state, since_seconds=now_seconds)
 
 
+def is_renewed(member: Member, addresses: tuple[str, ...], instance: str) -> bool:
+    """Whether an announcement says something new of `member`."""
+    return instance != member.instance or not set(addresses) <= set(member.addresses)
+
+
 def sighted(member: Member, addresses: tuple[str, ...], instance: str, now_seconds: float) -> Member:
     """`member` after an announcement."""
-    is_new = instance != member.instance or not set(addresses) <= set(member.addresses)
-    member = replace(member, addresses=addresses[:MAX_ADDRESSES], instance=instance)
+    is_new = is_renewed(member, addresses, instance)
+    member = replace(member, addresses=tuple(dict.fromkeys(addresses))[:MAX_ADDRESSES], instance=instance)
     return moved(member, "renewed" if is_new else "sighted", now_seconds)
 
 
-MAX_BOOTS = 4
-CLONE_RETURNS = 3
-"""A late greeting of a run that has ended makes two: it comes back, and then the living one does."""
-
-
-def greeted(member: Member, boot: str) -> Member:
-    """`member` after a greeting. Boot ids that replace each other again and again are two machines under one key."""
-    returns = member.returns + (boot in member.boots[:-1])
-    boots = (*(known for known in member.boots if known != boot), boot)[-MAX_BOOTS:]
-    is_cloned = member.is_cloned or returns >= CLONE_RETURNS
-    return replace(member, boots=boots, returns=returns, is_cloned=is_cloned, instance=boot)
+def greeted(member: Member, boot: str, now_seconds: float) -> Member:
+    """`member` after a greeting of its run `boot`."""
+    return replace(member, runs=member.runs.greeted(boot, now_seconds), instance=boot, reason="")
 
 
 def surplus_member(members: dict[str, Member]) -> str | None:
@@ -120,5 +124,33 @@ def surplus_member(members: dict[str, Member]) -> str | None:
     if len(members) <= MAX_MEMBERS:
         return None
     idle = [member for member in members.values() if member.state != "alive"]
-    idle.sort(key=lambda member: (member.state == "suspect", member.since_seconds, member.node_id))
+    idle.sort(key=_keep_order)
     return idle[0].node_id if idle else None
+
+
+def _keep_order(member: Member) -> tuple[bool, bool, float, str]:
+    """Sorts first what is missed least."""
+    has_failed = member.state == "found" and bool(member.reason)
+    return member.state == "suspect", not has_failed, member.since_seconds, member.node_id
+
+
+class Members(dict[str, Member]):
+    """The rows, by node id."""
+
+    def keep(self, member: Member) -> str | None:
+        """Note a row; the node id that was forgotten for it, if there were too many."""
+        self[member.node_id] = member
+        surplus = surplus_member(self)
+        if surplus is not None:
+            del self[surplus]
+        return surplus
+
+    def change(self, node_id: str, **changes: object) -> None:
+        self[node_id] = replace(self[node_id], **changes)  # type: ignore[arg-type]
+
+    def move(self, node_id: str, event: Event, now_seconds: float) -> None:
+        self[node_id] = moved(self[node_id], event, now_seconds)
+
+    def is_found(self, node_id: str) -> bool:
+        """Whether it was announced and no session was ever met, or not since it was lost."""
+        return node_id in self and self[node_id].state == "found"

@@ -162,7 +162,7 @@ class Node:
         return self._opened().is_new
 
     def on(self, event: str, listener: Callable[[Notice], Any]) -> Undo:
-        """Call `listener(notice)` on the loop at each `change` (a peer found, connected, lost ...); returns the undo.
+        """Call `listener(notice)` on the loop at each `change` (a peer connected, unreachable, lost ...); returns the undo.
 
         Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
         """

@@ -1,17 +1,21 @@
-"""Why a node or an address is left alone until something changes, as sentences."""
+"""Why a node or an address is not connected, as sentences."""
 
 from __future__ import annotations
 
-from mesh.actions import Action, Notice
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 ANOTHER_MESH = (
     "belongs to another mesh: start this node with --mesh of that mesh in a home of its own, or leave that address out"
 )
 THIS_NODE = "is this node itself: leave it out of --peer"
 CLONED = "runs under this node's id"
-"""Another machine greeted us with our own node id."""
-MAX_OWN_CLONES = 8
-"""Runs of a copy of our home that are reported; whoever forges more of them is not listened to."""
+"""Another machine answered us with our own node id."""
+
+
+ALONE_SECONDS = 20.0
+"""After its start a node that heard of no other says what to check."""
 
 
 def refusal_sentence(who: str, why: str) -> str:
@@ -19,35 +23,39 @@ def refusal_sentence(who: str, why: str) -> str:
     return f"{who} {why}" if why in {ANOTHER_MESH, THIS_NODE, CLONED} else f"refused: {who}: {why}"
 
 
-def clone_notice(node_id: str) -> Notice:
-    """Two machines use one key, and what to do about it."""
-    text = (
-        f"two machines run as {node_id}: one home is a copy; delete `node.key` and `node.json` in one of them, "
-        "then `mesh retry`"
+def unreachable_sentence(subject: str, addresses: Sequence[str], reason: str) -> str:
+    """`subject` is the node id or the static address whose dial failed with `reason`, last at one of `addresses`."""
+    at = next(
+        (address for address in addresses if reason.startswith(f"{address}: ")), addresses[0] if addresses else ""
     )
-    return Notice("cloned", node_id, text)
+    why = reason.removeprefix(f"{at}: ") or "no answer"
+    who = subject if at in {subject, ""} else f"{subject} at {at}"
+    return f"cannot reach {who} yet: {why}; {_advice(why, at)}"
 
 
-class OwnClones:
-    """Sightings of our own id that another machine sends, each of its runs told once."""
-
-    def __init__(self, node_id: str, instance: str) -> None:
-        self._node_id = node_id
-        self._instance = instance
-        self._runs: set[str] = set()
-
-    def on_sighting(self, instance: str) -> list[Action]:
-        if instance in {self._instance, *self._runs} or len(self._runs) >= MAX_OWN_CLONES:
-            return []
-        self._runs.add(instance)
-        return [clone_notice(self._node_id)]
-
-    def clear(self) -> None:
-        """Tell of all again."""
-        self._runs.clear()
+def _advice(why: str, address: str) -> str:
+    """What would help, in words that go on after a semicolon."""
+    port = re.search(r":(\d+)$", address)
+    if "timed out" in why:
+        which = f" {port[1]}" if port else ""
+        return (
+            f"let TCP port{which} in through the firewall of that machine, or this network keeps its devices apart "
+            "(as guest Wi-Fi does); it is tried again"
+        )
+    if "no route" in why:
+        return "it is off, or on another network or subnet that this machine has no route to; it is tried again"
+    if "refused" in why:
+        return "nothing listens there: it does not run now, or uses another port; it is tried again"
+    return "it is tried again"
 
 
-def unreachable_sentence(address: str, reason: str) -> str:
-    """A static address whose dial failed with `reason`."""
-    why = reason.removeprefix(f"{address}: ") or "no answer"
-    return f"cannot reach {address} yet: {why}; it is tried again and again"
+def alone_sentence(port: int, discovery: Mapping[str, Any]) -> str:
+    """What to check while no other node was heard of; `discovery` is as `status` shows it."""
+    listens = f"no other node was heard of in {ALONE_SECONDS:.0f} s; this one listens on TCP port {port}"
+    if not discovery["on"]:
+        return f"{listens}, and does not look for others ({discovery['why']}): name one of them with --peer HOST:PORT"
+    where = f" on {', '.join(discovery['interfaces'])}" if discovery["interfaces"] else ""
+    return (
+        f"{listens} and looks for others{where}: does another one run, on this network and with the same --mesh? "
+        "Firewalls must let UDP port 5353 (mDNS) and that TCP port in; where multicast does not pass, name a node with --peer"
+    )

@@ -54,3 +54,16 @@ def on_failure(record: Record, now_seconds: float, why: str, share: float) -> tu
 def on_retry(record: Record) -> Record:
     """The operator, or a change of address or instance, gives it a new chance."""
     return Record(restarts=record.restarts, why=record.why)
+
+
+class Failures(dict[str, Record]):
+    """Records by what failed: a node id or a static address."""
+
+    def is_paused(self, subject: str) -> bool:
+        record = self.get(subject)
+        return record is not None and record.is_paused
+
+    def forgive(self, subject: str, *, only_paused: bool = False) -> None:
+        """Give it a new chance, if it failed."""
+        if subject in self and (self.is_paused(subject) or not only_paused):
+            self[subject] = on_retry(self[subject])

@@ -83,20 +83,26 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
             peer["node_id"],
             peer["state"],
             peer["session"] or "-",
+            number(peer.get("behind")),  # a node of an older release says nothing of this and the reason
             str(peer["restarts"]),
             ", ".join(peer["addresses"]) or "-",
+            peer.get("reason") or "-",
         )
         for peer in peers
     ]
-    return tables([table(("node", "state", "session", "restarts", "addresses"), rows)])
+    return tables([table(("node", "state", "session", "behind", "restarts", "addresses", "reason"), rows)])
 
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    facts = table((), [(label, str(status[key])) for label, key in _FACTS] + _discovery(status.get("discovery")))
+    rows = [(label, str(status[key])) for label, key in _FACTS if key in status] + _discovery(status.get("discovery"))
+    facts = table((), rows)
     shown = [facts]
     if status["sessions"]:
-        shown.append(table(("session with", "state", "address", "lag", "restarts", "dialled by"), _sessions(status)))
+        headings = ("session with", "state", "address", "lag", "missing", "restarts", "dialled by", "reason")
+        shown.append(table(headings, _sessions(status)))
+    if apart := _apart(status):
+        shown.append(table(("no session with", "state", "since", "reason"), apart))
     if status.get("doors") or status.get("clients"):
         doors = [(name, str(port)) for name, port in status["doors"].items()]
         shown += [table(("door", "port"), doors)] if doors else []
@@ -120,6 +126,7 @@ _FACTS = (
     ("last added", "last_added"),
     ("conflicts", "conflicts"),
     ("ahead of our clock", "ahead"),
+    ("other meshes", "other_meshes"),
 )
 
 
@@ -140,19 +147,35 @@ def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
             row["other_node_id"] or "-",
             row["state"],
             row["address"] or "-",
-            "-" if row["lag"] is None else str(row["lag"]),
+            number(row["lag"]),
+            number(row.get("missing")),
             str(row["restarts"]),
             "us" if row["dialled"] else "them",
+            row.get("reason") or "-",
         )
         for row in status["sessions"]
     ]
 
 
+def _apart(status: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Nodes that are known and not connected; what is refused has a table of its own."""
+    return [
+        (row["node_id"], row["state"], local_time(row["since_ms"]), row["reason"] or "-")
+        for row in status.get("peers", ())
+        if row["session"] is None and row["state"] not in {"refused", "paused"} and "since_ms" in row
+    ]
+
+
 def _clients(status: dict[str, Any]) -> list[tuple[str, ...]]:
     return [
-        (row["node_id"] or "-", row["state"], row["address"], "-" if row["lag"] is None else str(row["lag"]), row["at"])
+        (row["node_id"] or "-", row["state"], row["address"], number(row["lag"]), row["at"])
         for row in status["clients"]
     ]
+
+
+def number(value: int | None) -> str:
+    """A cell for what may not be known."""
+    return "-" if value is None else str(value)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mesh.config import Settings
+from mesh.membership import Member
 from mesh.neighbourhood import Neighbourhood
 from mesh.restart_policy import Record
 from peers.log import Published
@@ -32,11 +33,20 @@ def show_status(
     described: Mapping[str, Mapping[str, Any] | None],
     failures: Mapping[str, Record],
     outside: Mapping[str, Any] | None = None,
+    *,
+    now_ms: int,
+    now_seconds: float,
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
     `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`, and
-    how `discovery` is (None: it does not run).
+    how `discovery` is (None: it does not run). `now_ms` is the wall clock's, `now_seconds` the monotonic one's.
+
+    `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, by the wall clock,
+    when its `state` began, and `reason`, why there is no session (of the last attempt, lost connection or refusal), empty
+    while there is one; `behind` is how many of our events it lacks, at most (None if it never greeted); its `addresses` are
+    those to dial, or the one from which the node dialled us. A row of `sessions` has `lag`, how many of our events the other
+    end has not confirmed, and `missing`, how many of those that it greeted with have not come yet, both at most.
     """
     others = outside or {"doors": {}, "clients": [], "paused": [], "discovery": None}
     state = log.published.state
@@ -59,7 +69,8 @@ def show_status(
         "doors": others["doors"],
         "clients": others["clients"],
         "refused": _refused(neighbourhood),
-        "peers": _peers(neighbourhood),
+        "other_meshes": neighbourhood.other_meshes.count,
+        "peers": _peers(neighbourhood, described, state.last_position, now_ms - now_seconds * 1000),
     }
 
 
@@ -75,8 +86,10 @@ def _sessions(neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str,
                 "state": shown.get("state", session.state),
                 "address": session.address,
                 "lag": shown.get("lag"),
+                "missing": shown.get("missing"),
                 "restarts": record.restarts,
                 "dialled": session.dialled,
+                "reason": session.reason,
             }
         )
     return rows
@@ -86,22 +99,37 @@ def _refused(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
     why = dict(neighbourhood.refused_static)
     for node_id, member in neighbourhood.members.items():
         if member.state == "refused":
-            why[node_id] = member.why_refused
+            why[node_id] = member.reason
     return [{"what": what, "why": why[what]} for what in sorted(why)]
 
 
-def _peers(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
+def _peers(
+    neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
+) -> list[dict[str, Any]]:
+    """`last_position` is that of our log, `began_ms` what the wall clock shows at 0 of the monotonic one."""
     rows = []
     for node_id, member in sorted(neighbourhood.members.items()):
-        states = [s.state for s in neighbourhood.sessions.values() if s.other_node_id == node_id and s.is_met]
+        met = [session for session in neighbourhood.sessions.with_node(node_id) if session.is_met]
         record = neighbourhood.failures.get(node_id, Record())
+        behind = None if member.confirmed is None else last_position - member.confirmed
         rows.append(
             {
                 "node_id": node_id,
                 "state": "paused" if record.is_paused else "cloned" if member.is_cloned else member.state,
-                "session": states[0] if states else None,
-                "addresses": list(member.addresses),
+                "session": met[0].state if met else None,
+                "addresses": list(member.addresses) or [session.address for session in met[:1]],
                 "restarts": record.restarts,
+                "since_ms": round(began_ms + member.since_seconds * 1000),
+                "behind": (described.get(met[0].key) or {}).get("lag") if met else behind,
+                "reason": _reason(member, record, is_met=bool(met)),
             }
         )
     return rows
+
+
+def _reason(member: Member, record: Record, *, is_met: bool) -> str:
+    if member.is_cloned:
+        return "two machines run under this id"
+    if record.is_paused:
+        return record.why
+    return "" if is_met else member.reason

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.actors.mailbox import Runtime
-from mesh.actors.reports import Failed, Noted, Report, Sighted
+from mesh.actors.reports import AddressesGone, Failed, Noted, Report, Sighted
 from mesh.actors.request import RequestActor
 from mesh.discovery.discovery import Announcement, Discovery, DiscoveryState
 from peers.clock import Clock
@@ -43,8 +43,11 @@ class Discoverer(RequestActor):
     def _on_state(self, state: DiscoveryState) -> None:
         if state.is_on != self._state.is_on:
             self._since_ms = self._clock.now_ms()
-        self._state = state
-        if state.sentence:
+        before, self._state = self._state, state
+        gone = before.addresses - state.addresses
+        if gone and state.addresses:
+            self._tell(AddressesGone(gone))
+        if state.sentence and state.sentence != before.sentence:
             self._tell(Noted("discovery", state.sentence))
 
     def requery(self) -> None:

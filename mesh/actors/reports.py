@@ -52,6 +52,8 @@ class Closed:
 
     key: str
     reason: str
+    note: str = ""
+    """A sentence for people, if an error before the greeting was the cause that they were not told of."""
     outcome: LinkOutcome = NOTHING_KNOWN
 
 
@@ -62,6 +64,16 @@ class Refused:
     key: str
     other_node_id: str | None
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """A run of a node greeted us, and was turned away because another one is connected."""
+
+    key: str
+    other_node_id: str
+    boot: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +106,24 @@ class Sighted:
     sighting: Sighting
 
 
-Report = Dialled | Greeted | Met | StateChanged | Closed | Refused | Noted | Failed | Accepted | Sighted
+@dataclass(frozen=True, slots=True)
+class AddressesGone:
+    """This machine does not have these addresses any more."""
+
+    hosts: frozenset[str]
+
+
+Report = (
+    Dialled
+    | Greeted
+    | Met
+    | StateChanged
+    | Closed
+    | Refused
+    | TurnedAway
+    | Noted
+    | Failed
+    | Accepted
+    | Sighted
+    | AddressesGone
+)

@@ -221,7 +221,7 @@ class RoleActor(RequestActor):
         self._tell(Closed(self._key, reason))
         if reason and not (self._was_met or self._is_refused or reason in KEEPS_TRYING):
             why = f"it hung up before it let us in ({reason})" if self._was_open else reason
-            self._note(unreachable_sentence(self._place.shown_url, why))
+            self._note(unreachable_sentence(self._place.shown_url, (self._place.shown_url,), why))
         self._was_open = self._was_met = False
 
     def _end(self, reason: str) -> None:

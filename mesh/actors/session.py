@@ -9,11 +9,22 @@ from typing import Any
 
 from mesh.actors.log_keeper import KeptLog
 from mesh.actors.mailbox import Runtime
-from mesh.actors.reports import Closed, Dialled, Failed, Greeted, Noted, Refused, Report, StateChanged
+from mesh.actors.reports import (
+    Closed,
+    Dialled,
+    Failed,
+    Greeted,
+    Noted,
+    Refused,
+    Report,
+    StateChanged,
+    TurnedAway,
+)
 from mesh.actors.request import RequestActor
+from mesh.clones import TAKEN, TAKEN_REASON
 from mesh.edges import Edges
-from mesh.known_session import LinkOutcome
-from mesh.neighbourhood import Neighbourhood
+from mesh.known_session import NOTHING_KNOWN, LinkOutcome
+from mesh.neighbourhood import PAUSED, Neighbourhood
 from mesh.refusals import ANOTHER_MESH, CLONED, THIS_NODE
 from mesh.topology import gather_ms
 from peers.clock import Undo
@@ -31,8 +42,8 @@ OURSELVES = "ourselves"
 """The error for a connection whose two ends are one node."""
 CLONE = "cloned"
 """The error for another run of our own node id: one of the two homes is a copy."""
-PAUSED = "paused"
-"""The error for a node whose sessions failed here too often."""
+CLONE_REDIALS = 4
+"""One that is turned away because of a clone dials again after 8 s at most: it should not wait long once the other is gone."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +97,13 @@ class SessionActor(RequestActor):
         self._role: PeerSync | None = None
         self._farewell = ""
         self._noted = ""
+        self._error: SyncError | None = None
+        """What ended the link; the disconnect that follows tells of it."""
+        self._left = ""
+        """Why this end left the link."""
+        self._is_met = False
         self._undo_stable: Undo | None = None
         self._is_troubled = False
-        self._is_met = False
-        self._is_silent = False
-        """The link ends because an answer was missed, here or there."""
 
     def on_start(self) -> None:
         # In a turn of its own, because what is raised in on_start itself reaches no hook of Pykka.
@@ -108,12 +121,20 @@ class SessionActor(RequestActor):
         self._farewell = reason
         self.stop()
 
+    def leave(self, hosts: frozenset[str]) -> None:
+        """This machine does not have these addresses any more: a connection that uses one ends now, not when it is missed."""
+        role = self._role
+        if role is not None and role.connected and role.connection.local_host in hosts:
+            self._left = f"the address {role.connection.local_host} of this machine is gone"
+            role.hang_up("error")
+
     def describe(self) -> dict[str, Any]:
         """What `status` shows of this session."""
         role = self._role
-        if role is None or not role.authenticated:
-            return {"state": "connecting" if role is None else role.state, "lag": None, "missing": None}
-        return {"state": role.state, "lag": role.lag, "missing": role.missing}
+        if role is None:
+            return {"state": "connecting", "lag": None, "missing": None}
+        is_in = role.authenticated
+        return {"state": role.state, "lag": role.lag if is_in else None, "missing": role.missing if is_in else None}
 
     def on_stop(self) -> None:
         closed = self._closed(self._farewell)
@@ -138,12 +159,12 @@ class SessionActor(RequestActor):
             credentials=options.mesh,
             auth=self._judge,
             boot=options.boot,
-            held=options.around.held,
+            held=options.around.sessions.held,
             gather_ms=options.gather_ms,
         )
         role.catch(self._on_error)
         role.on("connect", self._on_met)
-        role.on("dialled", self._on_dialled)
+        role.on("dialled", lambda: self._tell(Dialled(self._key, role.connection_id)))
         role.on("authenticated", self._on_authenticated)
         role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
         role.on("refused", lambda sentence: self._tell(Noted(self._key, sentence)))
@@ -173,24 +194,30 @@ class SessionActor(RequestActor):
     def _dial(self, address: str) -> Connection:
         return self._edges.network.dial(address, max_segment=self._options.around.max_segment(self._key))
 
-    def _on_dialled(self) -> None:
-        assert self._role is not None
-        self._is_met = self._is_silent = False
-        self._tell(Dialled(self._key, self._role.connection_id))
-
     def _on_met(self) -> None:
         role = self._role
         assert role is not None and role.other_hello is not None
-        if role.other_node_id == self._options.node_id:
-            is_this_run = role.other_hello.boot == self._options.boot
-            raise SyncError(OURSELVES if is_this_run else CLONE, None, other_node_id=role.other_node_id)
+        if role.other_node_id != self._options.node_id:
+            return
+        if role.other_hello.boot == self._options.boot:
+            raise SyncError(OURSELVES, None, other_node_id=role.other_node_id)
+        if self._accepted is None:
+            raise SyncError(CLONE, None, other_node_id=role.other_node_id)
 
     def _judge(self, credentials: Any, node_id: str) -> bool:
-        """Whether they are let in. Raises SyncError for a paused one, so that it waits longer before each further attempt."""
-        hello = self._role.other_hello if self._role is not None else None
-        if hello is not None and self._options.around.is_paused(node_id, hello.boot):
-            raise SyncError(PAUSED, None, other_node_id=node_id)
-        return bool(credentials == self._options.mesh)
+        """Whether they are let in. Raises SyncError for one who may try again, so that it waits longer before each attempt."""
+        role = self._role
+        if role is None or role.other_hello is None or credentials != self._options.mesh:
+            return False
+        if node_id == self._options.node_id:
+            role.send_connected(
+                self._edges.clock.now_ms()
+            )  # that we answer under this id is what the dialler must know
+            raise SyncError(CLONE, None, other_node_id=node_id)
+        why = self._options.around.why_turned_away(node_id, role.other_hello.boot)
+        if why:
+            raise SyncError(why, None, other_node_id=node_id)
+        return True
 
     def _on_authenticated(self) -> None:
         role = self._role
@@ -234,37 +261,55 @@ class SessionActor(RequestActor):
             self._undo_stable = None
 
     def _on_error(self, error: SyncError) -> None:
-        # Only a dialler is told that it is a clone; whoever dials us is judged here.
-        is_clone = error.type == CLONE and (self._accepted is None or not error.received)
+        # Only the one that dialled and got an answer under our id knows of a clone: anybody may dial and claim to be us.
+        is_clone = error.type == CLONE and self._accepted is None and not error.received
         if error.is_fatal or error.type == OURSELVES or is_clone:
             self._tell(Refused(self._key, error.other_node_id, _why_refused(error)))
             return
+        role = self._role
+        if error.type == TAKEN and not error.received and role is not None and role.other_hello is not None:
+            boot, address = role.other_hello.boot, role.connection.address
+            self._tell(TurnedAway(self._key, error.other_node_id or "", boot, address))
         self._is_troubled = True
-        self._is_silent = error.type == "timeout"
-        self._farewell = error.description
-        sentence = str(error)
-        if error.other_node_id is None and self._role is not None and self._role.connection.address:
-            sentence = f"{self._role.connection.address}: {sentence}"
-        # Once is enough until it works again.
-        if sentence != self._noted and (error.type != PAUSED or error.received):
-            self._noted = sentence
-            self._tell(Noted(self._key, sentence))
+        self._error = error
 
     def _on_disconnect(self, reason: str) -> None:
         self._cancel_stable()
         if self._reconnect is None:
             self._farewell = reason or self._farewell
             self.stop()
-        else:
-            self._tell(self._closed(reason))
+            return
+        if self._error is not None and self._error.type == TAKEN:
+            self._reconnect.failures = min(self._reconnect.failures, CLONE_REDIALS)
+        self._tell(self._closed(reason))
 
     def _closed(self, reason: str) -> Closed:
+        outcome = self._outcome()
+        return Closed(self._key, *self._why_closed(reason), outcome)
+
+    def _outcome(self) -> LinkOutcome:
         role = self._role
         if role is None:
-            return Closed(self._key, reason)
-        is_blocked = self._is_silent and (role.is_owing or not self._is_met)
-        confirmed = role.synced if self._is_met else None
-        return Closed(self._key, reason, LinkOutcome(role.is_stalled, is_blocked, confirmed))
+            return NOTHING_KNOWN
+        is_silent = self._error is not None and self._error.type == "timeout"
+        is_blocked = is_silent and (role.is_owing or not self._is_met)
+        return LinkOutcome(role.is_stalled, is_blocked, role.synced if self._is_met else None)
+
+    def _why_closed(self, reason: str) -> tuple[str, str]:
+        """The reason of a disconnect, and the sentence that people are owed for it: none if the link was met, or as before."""
+        error, self._error = self._error, None
+        was_met, self._is_met = self._is_met, False
+        left, self._left = self._left, ""
+        if left:
+            return left, ""
+        if error is None:  # a close may overtake the message that says why: then it is what it was before
+            return self._noted if reason == "error" and self._noted and not was_met else reason, ""
+        why = _why_ended(error)
+        if was_met or why == self._noted or (error.type in {PAUSED, TAKEN, CLONE} and not error.received):
+            return why, ""
+        self._noted = why  # once is enough until it works again
+        address = self._role.connection.address if self._role is not None else ""
+        return why, f"{error.other_node_id or address or 'a connection'}: {why}"
 
     def _end(self, reason: str) -> None:
         self._cancel_stable()
@@ -280,3 +325,16 @@ def _why_refused(error: SyncError) -> str:
     """Without its subject: Neighbourhood knows best who that is."""
     why = {"wrong-credentials": ANOTHER_MESH, OURSELVES: THIS_NODE, CLONE: CLONED}.get(error.type)
     return why or (f"it sent {error.type}: {error.description}" if error.received else error.description)
+
+
+def _why_ended(error: SyncError) -> str:
+    """Without its subject, which the sentence begins with."""
+    if error.type == "timeout":
+        seconds = f"{error.options / 1000:g} s" if isinstance(error.options, (int, float)) else "too long"
+        return f"it heard nothing from us for {seconds}" if error.received else f"no answer for {seconds}"
+    if error.type == TAKEN:
+        return f"it turns us away: {TAKEN_REASON}" if error.received else TAKEN_REASON
+    if not error.received:
+        return error.description
+    detail = "" if error.description == error.type else f" ({error.description})"
+    return f"it sent {error.type}{detail}"

@@ -7,9 +7,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-import pykka
-
 from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
+from mesh.actors.asking import ANSWER_SECONDS, answer, ask, close_child, start_asking, tell
 from mesh.actors.discoverer import Discoverer
 from mesh.actors.listener import Listener, OpenDoor, OpenDoors
 from mesh.actors.log_keeper import KeptLog, LogKeeper
@@ -17,6 +16,7 @@ from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import (
     Accepted,
+    AddressesGone,
     Closed,
     Dialled,
     Failed,
@@ -26,6 +26,7 @@ from mesh.actors.reports import (
     Report,
     Sighted,
     StateChanged,
+    TurnedAway,
 )
 from mesh.actors.request import Request, RequestActor
 from mesh.actors.role_supervisor import DoorError, RoleSupervisor
@@ -35,15 +36,14 @@ from mesh.discovery.discovery import Announcement
 from mesh.edges import Edges
 from mesh.neighbourhood import GOODBYE, Neighbourhood
 from mesh.outside import Outside
+from mesh.refusals import ALONE_SECONDS, alone_sentence
 from mesh.restart_policy import Pause, Record, on_failure, on_retry
-from mesh.status import Status, show_status
+from mesh.status import NO_DISCOVERY, Status, show_status
 from mesh.topology import Link
 from peers.clock import Undo
 from peers.later import Later
 from peers.peer_sync import PeerSync
 
-ANSWER_SECONDS = 2.0
-"""How long a child may take to answer; a busy one is then shown without."""
 GOODBYE_SECONDS = 3.0
 BEGIN_SECONDS = 10.0
 """How long a start that is given up may take to come to its next step."""
@@ -100,6 +100,7 @@ class NodeSupervisor(RequestActor):
             self._perform(self._neighbourhood.on_begin())
             if not self._is_ending:
                 await self._start_discovery()
+                self._later(ALONE_SECONDS, lambda: self.actor_ref.tell(_Work(self._tell_if_alone)))
         finally:
             self._begun.set()
         return OpenDoors(self._door, self._door_ports)
@@ -109,26 +110,34 @@ class NodeSupervisor(RequestActor):
         self._is_ending = True
         if self._is_beginning:
             await self._until(self._begun, BEGIN_SECONDS)  # what is opened just now must be closed, too
-        await self._close_child(self._discoverer)
-        await self._close_child(self._listener)
-        await self._close_child(self._roles, seconds=GOODBYE_SECONDS + ANSWER_SECONDS)
+        await close_child(self._discoverer)
+        await close_child(self._listener)
+        await close_child(self._roles, seconds=GOODBYE_SECONDS + ANSWER_SECONDS)
         self._perform(self._neighbourhood.close_all(GOODBYE))
         if self._sessions:
             await self._until(self._all_closed, GOODBYE_SECONDS)
-        await self._close_child(self._keeper)
+        await close_child(self._keeper)
 
     async def status(self) -> Status:
         """Everything that the CLI shows of this node."""
-        asked = {key: self._start_asking(ref, "describe") for key, ref in self._sessions.items()}
+        asked = {key: start_asking(ref, "describe") for key, ref in self._sessions.items()}
         described = {}
-        for key, answer in asked.items():  # all were asked before the first is waited for
-            described[key] = await self._answer(answer)
+        for key, asking in asked.items():  # all were asked before the first is waited for
+            described[key] = await answer(asking)
         failures = {**self._own_failures, **self._neighbourhood.failures}
-        clients, paused = await self._ask(self._roles, "describe"), await self._ask(self._roles, "paused")
+        clients, paused = await ask(self._roles, "describe"), await ask(self._roles, "paused")
         outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
-        outside["discovery"] = await self._ask(self._discoverer, "describe")
+        outside["discovery"] = await ask(self._discoverer, "describe")
         return show_status(
-            self._settings, self._door.port, self._kept, self._neighbourhood, described, failures, outside
+            self._settings,
+            self._door.port,
+            self._kept,
+            self._neighbourhood,
+            described,
+            failures,
+            outside,
+            now_ms=self._edges.clock.now_ms(),
+            now_seconds=self._now(),
         )
 
     def retry(self) -> None:
@@ -138,7 +147,7 @@ class NodeSupervisor(RequestActor):
             if record.is_paused:
                 self.defer(self._restart_own, name)
         self._perform(self._neighbourhood.on_retry(self._now()))
-        _tell(self._roles, "retry")
+        tell(self._roles, "retry")
 
     def on_report(self, report: Report) -> None:
         """Something happened to a child."""
@@ -146,20 +155,25 @@ class NodeSupervisor(RequestActor):
         match report:
             case Sighted(sighting):
                 self._perform(neighbourhood.on_sighting(sighting, self._now()))
+            case AddressesGone(hosts):
+                for session in self._sessions.values():
+                    tell(session, "leave", hosts)
             case Accepted():
                 self._on_accepted(report)
             case Dialled(key, connection_id):
-                neighbourhood.on_dialled(key, connection_id)
+                self._perform(neighbourhood.on_dialled(key, connection_id, self._now()))
             case Greeted():
                 self._on_greeted(report)
             case StateChanged(key, state):
                 self._perform(neighbourhood.on_state(key, state))
-            case Closed(key, reason, outcome):
-                self._perform(neighbourhood.on_closed(key, reason, self._now(), outcome))
+            case Closed(key, reason, note, outcome):
+                self._perform(neighbourhood.on_closed(key, reason, self._now(), note=note, outcome=outcome))
                 if key not in neighbourhood.sessions:
                     self._forget(key)
             case Refused(key, other_node_id, why):
                 self._perform(neighbourhood.on_refused(key, other_node_id, why, self._now()))
+            case TurnedAway(key, other_node_id, boot, address):
+                self._perform(neighbourhood.on_turned_away(key, other_node_id, boot, address, self._now()))
             case Noted(_, sentence):
                 self._on_notice(Notice("note", None, sentence))
             case Failed(key, why):
@@ -225,7 +239,7 @@ class NodeSupervisor(RequestActor):
                 self._on_own_failed(name, f"{type(error).__name__}: {error}")
                 return
             if name == "log":
-                self._perform(self._neighbourhood.on_free())
+                self._perform(self._neighbourhood.on_free(self._now()))
 
         self.actor_ref.tell(_Work(restart))
 
@@ -254,15 +268,20 @@ class NodeSupervisor(RequestActor):
                     else:
                         self._start_session(key, addresses=addresses)
                 case Redial(key, addresses):
-                    _tell(self._sessions.get(key), "redial", addresses)
+                    tell(self._sessions.get(key), "redial", addresses)
                 case Close(key, reason):
-                    _tell(self._sessions.get(key), "close", reason)
+                    tell(self._sessions.get(key), "close", reason)
                 case LookAgain(subject, delay_seconds):
                     self._later(delay_seconds, partial(self._look, subject))
                 case Requery():
-                    _tell(self._discoverer, "requery")
+                    tell(self._discoverer, "requery")
                 case Notice():
                     self._on_notice(action)
+
+    async def _tell_if_alone(self) -> None:
+        if self._neighbourhood.is_alone and not self._is_ending:
+            discovery = await ask(self._discoverer, "describe") or NO_DISCOVERY
+            self._on_notice(Notice("note", None, alone_sentence(self._door.port, discovery)))
 
     def _forget(self, key: str) -> None:
         self._sessions.pop(key, None)
@@ -334,28 +353,8 @@ class NodeSupervisor(RequestActor):
         try:
             return await ref.ask(Request(method, arguments), block=False)
         except BaseException:
-            await self._close_child(ref)
+            await close_child(ref)
             raise
-
-    async def _close_child(self, ref: LoopActorRef[Any] | None, *, seconds: float = ANSWER_SECONDS) -> None:
-        if ref is None or not ref.is_alive():
-            return
-        await self._answer(self._start_asking(ref, "close"), seconds)
-        await ref.stop(block=False)
-
-    async def _ask(self, ref: LoopActorRef[Any] | None, method: str) -> Any:
-        """The answer of a child, or None if there is none, it is dead or takes too long."""
-        return None if ref is None else await self._answer(self._start_asking(ref, method))
-
-    def _start_asking(self, ref: LoopActorRef[Any], method: str) -> Later[Any]:
-        return ref.ask(Request(method), block=False)
-
-    async def _answer(self, asked: Later[Any], seconds: float = ANSWER_SECONDS) -> Any:
-        try:
-            async with asyncio.timeout(seconds):
-                return await asked
-        except (TimeoutError, pykka.ActorDeadError):
-            return None
 
     async def _until(self, later: Later[None], seconds: float) -> None:
         """Let reports come in until `later` is resolved or the time is up."""
@@ -381,9 +380,3 @@ class _Work:
 
     def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.coroutine = coroutine
-
-
-def _tell(ref: LoopActorRef[Any] | None, method: str, *arguments: Any) -> None:
-    """Tell a child, if there is one and it lives."""
-    if ref is not None and ref.is_alive():
-        ref.tell(Request(method, arguments))

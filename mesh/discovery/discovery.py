@@ -19,7 +19,7 @@ class Announcement:
 
     node_id: str
     mesh: str
-    """Hash of the mesh's name, so that other meshes on the LAN are left alone."""
+    """Hash of the mesh's name, so that other meshes on the LAN are told apart."""
     instance: str
     """Random id of this run of the node: a new one tells others that it was restarted."""
     port: int
@@ -37,6 +37,8 @@ class Sighting:
     """Where it may be dialled, best first: `192.168.1.7:44321`, `[fe80::1%2]:44321`."""
     is_goodbye: bool = False
     """The announcement was withdrawn: forget the hint, close nothing."""
+    other_mesh: str = ""
+    """Hash of the name of its mesh if that is not ours: it is counted, not dialled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class DiscoveryState:
     """Names of the interfaces in use; none where interfaces have no names."""
     why: str = ""
     """Off: the reason. On: what is missing; empty when nothing is."""
+    addresses: frozenset[str] = frozenset()
+    """All addresses of this machine, used or not; none while they are not known."""
 
     @property
     def sentence(self) -> str:
@@ -77,7 +81,7 @@ class Discovery(Protocol):
         on_sighting: Callable[[Sighting], None],
         on_state: Callable[[DiscoveryState], None] = ignore_state,
     ) -> Later[None]:
-        """Announce us and report every other node of the same mesh, again whenever something about it changes.
+        """Announce us and report every other node, again whenever something about it changes.
 
         The result comes after the first attempt. Where it cannot work yet (no interface, no multicast) it goes on trying, and
         `on_state` says so; that is called before the result and at each change. Both are called on the loop and must not raise.

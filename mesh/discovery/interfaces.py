@@ -49,6 +49,11 @@ class Network:
     """All interfaces of this machine with all their addresses, used or not."""
 
     @property
+    def own_hosts(self) -> frozenset[str]:
+        """All addresses of this machine, as text."""
+        return frozenset(str(address.ip) for interface in self.machine for address in interface.addresses)
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(interface.name for interface in self.interfaces)
 

@@ -45,7 +45,7 @@ _SERVICE_TYPE = re.compile(r"_(?!-)(?!.*--)(?=[a-z0-9-]*[a-z])[a-z0-9-]{1,15}(?<
 
 
 class MdnsDiscovery:
-    """Announces one node on the LAN and reports the others of its mesh; all of it runs on one asyncio loop.
+    """Announces one node on the LAN and reports the others; all of it runs on one asyncio loop.
 
     Nothing heard is trusted: a record that is not a node's is ignored, a sighting is a hint where to dial.
     """
@@ -154,6 +154,9 @@ class MdnsDiscovery:
         async with self._changing:
             before = self._network
             self._take(network)
+            if self._state is not None and not self._state.addresses <= network.own_hosts:
+                # At once: what follows takes a second, and links at an address that is gone are dead.
+                self._tell(replace(self._state, addresses=network.own_hosts))
             trouble = ""
             try:
                 if self._zeroconf is None:
@@ -206,7 +209,10 @@ class MdnsDiscovery:
         """Tell how it is, if that is new."""
         missing = trouble or what_is_missing(self._network, self._wanted)
         why = "; ".join(part for part in (missing, what_is_denied()) if part)
-        state = DiscoveryState(False, (), why) if trouble else DiscoveryState(True, self._network.names, why)
+        names = () if trouble else self._network.names
+        self._tell(DiscoveryState(not trouble, names, why, self._network.own_hosts))
+
+    def _tell(self, state: DiscoveryState) -> None:
         if state != self._state:
             self._state = state
             self._on_state(state)
@@ -258,11 +264,8 @@ class MdnsDiscovery:
         try:
             broadcast = await self._zeroconf.async_register_service(info)
         except NonUniqueNameException:
-            LOG.warning(
-                "mdns: node id %s is in use on this LAN already: is this home a copy of another one's? "
-                "Announcing it under a second name; the handshake decides who may stay",
-                self._announcement.node_id,
-            )
+            # By another machine with our id, or by a cache that repeats an announcement of ours: a greeting will tell.
+            LOG.info("mdns: the name of node id %s is taken here: announcing a second one", self._announcement.node_id)
             # A host name of its own too, or each of the two would withdraw the other's addresses.
             info = self._make_info(f"{self._label()}-{txt.digest(self._announcement.instance)[:8]}")
             taken, self._hearing.own_names = self._hearing.own_names, (info.name.lower(),)

@@ -40,7 +40,7 @@ _NOT_FOR_US = Reading(None)
 
 
 class MdnsHearing:
-    """Reports every node of our mesh that is announced, while it has a Zeroconf to listen with."""
+    """Reports every node that is announced, while it has a Zeroconf to listen with."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class MdnsHearing:
     def _judge(self, info: AsyncServiceInfo, source: str) -> Reading:
         own = self._own
         text = txt.decode(info.text or b"")
-        if own is None or text is None or text.mesh != own.mesh:
+        if own is None or text is None:
             return _NOT_FOR_US
         if text.node_id == own.node_id and text.instance == own.instance:
             return _NOT_FOR_US
@@ -164,7 +164,8 @@ class MdnsHearing:
             own_port=own.port,
             source=source,
         )
-        return Reading(Sighting(text.node_id, text.instance, addresses), text.counter)
+        other_mesh = "" if text.mesh == own.mesh else text.mesh
+        return Reading(Sighting(text.node_id, text.instance, addresses, other_mesh=other_mesh), text.counter)
 
     def _ask(self, name: str) -> Undo:
         task = self._tasks.start(self._resolve(name), "mdns: asking for records")

@@ -190,6 +190,9 @@ class Channel:
 class SimConnection:
     """Implements `Connection`. Frames that come before somebody listens to `message` are held back."""
 
+    local_host = ""
+    """A room keeps its name, wherever it is."""
+
     def __init__(self, door: Door, address: str, *, room: str, port: int, dialled: bool) -> None:
         self.connected = False
         self.dialled = dialled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from mesh.discovery.discovery import Announcement, DiscoveryState, Sighting, ignore_state
@@ -167,7 +168,7 @@ class SimDiscovery:
     def hear_sighting(self, sighting: Sighting) -> None:
         """An announcement, an answer or a goodbye came."""
         announcement = self._announcement
-        if self._on_sighting is None or announcement is None or sighting.node_id == announcement.node_id:
+        if self._on_sighting is None or announcement is None or self._is_own(sighting, announcement):
             return
         known = self._known.get(sighting.node_id)
         if sighting.is_goodbye:
@@ -180,9 +181,9 @@ class SimDiscovery:
             self._known[sighting.node_id] = sighting
         self._on_sighting(sighting)
 
-    def hear_question(self, mesh: str, known: dict[str, Sighting]) -> None:
+    def hear_question(self, known: dict[str, Sighting]) -> None:
         """Somebody asks who is there; who is known to him already is silent (RFC 6762, 7.1)."""
-        if self._announcement is None or self._announcement.mesh != mesh:
+        if self._announcement is None:
             return
         sighting = self._own_sighting()
         if known.get(sighting.node_id) != sighting and not self._is_answering:
@@ -208,8 +209,8 @@ class SimDiscovery:
 
     def _ask(self) -> None:
         if self._announcement is not None:
-            mesh, known = self._announcement.mesh, dict(self._known)
-            self._air.multicast(self, lambda other: other.hear_question(mesh, known))
+            known = dict(self._known)
+            self._air.multicast(self, lambda other: other.hear_question(known))
 
     def _tell_all(self, sighting: Sighting) -> None:
         self._told_ms = self._clock.elapsed_ms()
@@ -218,8 +219,13 @@ class SimDiscovery:
         self._air.multicast(self, lambda other: other._hear(mesh, sighting))
 
     def _hear(self, mesh: str, sighting: Sighting) -> None:
-        if self._announcement is not None and self._announcement.mesh == mesh:
-            self.hear_sighting(sighting)
+        if self._announcement is not None:
+            self.hear_sighting(sighting if self._announcement.mesh == mesh else replace(sighting, other_mesh=mesh))
+
+    def _is_own(self, sighting: Sighting, announcement: Announcement) -> bool:
+        """Whether it leads back to us: our own, or one of an earlier run at our address."""
+        own = f"{self.room}:{announcement.port}"
+        return sighting.node_id == announcement.node_id and own in sighting.addresses
 
     def _own_sighting(self, *, is_goodbye: bool = False) -> Sighting:
         assert self._announcement is not None

@@ -77,6 +77,8 @@ class Room:
         self.medium = medium
         self.store: LabStore = medium.blank()
         self.links = links
+        self.key_of: Room | None = None
+        """The room of which its home is a copy: both have one key."""
         self.role: MakeRole = PeerSync
         self.serve: Mapping[int, OwnRole] = {}
         """Roles of its own, by the port at which they are served."""
@@ -113,7 +115,7 @@ class Room:
     @property
     def node_id(self) -> str:
         """Another one after `wipe`."""
-        return _node_id(self.name, self._homes)
+        return self.key_of.node_id if self.key_of is not None else _node_id(self.name, self._homes)
 
     @property
     def entries(self) -> list[Entry]:
@@ -315,7 +317,7 @@ class Room:
             return
         if notice.kind == "connected":
             self.peers[notice.node_id] = None
-        elif notice.kind in {"disconnected", "left", "lost", "paused", "refused", "cloned"}:
+        elif notice.kind in {"disconnected", "left", "lost", "paused", "refused"}:
             self.peers.pop(notice.node_id, None)
 
     def ask_status(self) -> Later[dict[str, Any]]:

@@ -126,6 +126,12 @@ def _check_v6(host: str, port: int, address: str) -> None:
         raise ValueError(f"{address!r} is link-local: name the interface too, as in [{v6}%eth0]:{port}")
 
 
+def local_host(name: Any) -> str:
+    """What a socket says of its own end (`getsockname`), without port and scope; empty for another kind of socket."""
+    host = str(name[0]).partition("%")[0] if isinstance(name, tuple) and name else ""
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
 def show_address(name: Any) -> str:
     """What a socket says of an end of it (`getpeername`), as people write it; never fails."""
     if not isinstance(name, tuple) or len(name) < 2:

@@ -48,6 +48,10 @@ class Wire(Protocol):
     def is_lost(self) -> bool:
         """Whether its socket is gone; frames that came before may still be there to be received."""
 
+    @property
+    def local_host(self) -> str:
+        """As Connection says."""
+
     async def recv_frame(self) -> bytes:
         """The next frame. Raises WireError when there will be none."""
 
@@ -101,6 +105,10 @@ class Channel:
         self._grace: asyncio.TimerHandle | None = None
         self._next_activity = 0.0
         network.channels[self] = None
+
+    @property
+    def local_host(self) -> str:
+        return self._wire.local_host if self._wire is not None else ""
 
     def dial(self, reach: Reach) -> None:
         self._opening = self._network.spawn(self._open(reach))
@@ -265,6 +273,10 @@ class WiredConnection:
         self.emitter = Emitter()
         self.on_welcome: Callable[[], None] | None = None
         self._channel: Channel | None = None
+
+    @property
+    def local_host(self) -> str:
+        return self._channel.local_host if self._channel is not None else ""
 
     def welcome(self) -> None:
         """The other end is no stranger any more: it may send larger frames, where strangers may not."""

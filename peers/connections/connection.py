@@ -36,6 +36,10 @@ class Connection(Protocol):
     def address(self) -> str:
         """Where the other end is, for people: `192.168.1.7:44321`."""
 
+    @property
+    def local_host(self) -> str:
+        """The address of this machine that it uses, without port and scope; empty while it is not open, or has none."""
+
     def connect(self) -> None:
         """Begin to open it. Raises RuntimeError if it is open or was accepted."""
 

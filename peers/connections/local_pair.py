@@ -49,6 +49,7 @@ class LocalConnection:
     """One end of a LocalPair. See Connection."""
 
     other: LocalConnection
+    local_host = ""
 
     def __init__(self, pair: LocalPair, *, dialled: bool) -> None:
         self.connected = False

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from peers.connections.address import Target, parse_address, show_address
+from peers.connections.address import Target, local_host, parse_address, show_address
 from peers.connections.channel import Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.door_socket import DoorSocket, door_sockets, fit
@@ -75,6 +75,10 @@ class _Wire(asyncio.StreamReaderProtocol):
     @property
     def is_lost(self) -> bool:
         return self._ended.is_set()
+
+    @property
+    def local_host(self) -> str:
+        return local_host(self.transport.get_extra_info("sockname"))
 
     async def recv_frame(self) -> bytes:
         try:

@@ -40,6 +40,10 @@ class RacingConnection:
     def connected(self) -> bool:
         return self._winner is not None and self._winner.connected
 
+    @property
+    def local_host(self) -> str:
+        return self._winner.local_host if self._winner is not None else ""
+
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         return self._emitter.on(event, listener)
 

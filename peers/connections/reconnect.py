@@ -75,6 +75,10 @@ class Reconnect:
     def address(self) -> str:
         return self.inner.address
 
+    @property
+    def local_host(self) -> str:
+        return self.inner.local_host
+
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         return self.inner.on(event, listener)
 

@@ -21,7 +21,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import Event, State
 
-from peers.connections.address import Target, parse_address, parse_url, show_address
+from peers.connections.address import Target, local_host, parse_address, parse_url, show_address
 from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.door_socket import DoorSocket, door_sockets, fit
@@ -112,6 +112,10 @@ class _Wire(LibraryConnection):
     @property
     def is_lost(self) -> bool:
         return self.protocol.state is State.CLOSED
+
+    @property
+    def local_host(self) -> str:
+        return local_host(self.transport.get_extra_info("sockname"))
 
     async def recv_frame(self) -> bytes:
         try:

@@ -14,13 +14,14 @@ from peers.clock import LoopClock
 
 
 async def main(node_id: str, port: int, options: dict[str, object]) -> None:
-    loop = asyncio.get_running_loop()
+    """`options` are those of MdnsDiscovery, and `mesh`, the mark of the mesh."""
+    loop, mesh = asyncio.get_running_loop(), str(options.pop("mesh", "mesh"))
     discovery = MdnsDiscovery(loop, LoopClock(loop), Random(port), **options)  # type: ignore[arg-type]
 
     def on_sighting(sighting: Sighting) -> None:
         print(json.dumps(asdict(sighting)), flush=True)
 
-    await discovery.start(Announcement(node_id, "mesh", f"run-of-{port}", port), on_sighting)
+    await discovery.start(Announcement(node_id, mesh, f"run-of-{port}", port), on_sighting)
     print(json.dumps({"started": node_id}), flush=True)
     reader = asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -18,8 +18,9 @@ def test_a_forged_sighting_is_heard_and_does_no_harm() -> None:
         study.log.add({"type": "ink"})
         house.settle("still well")
 
-        assert sentences(house, kitchen, "found")[-1].endswith("found ghost~aaaaaaaa at attic:4000")
-        assert not any("ghost" in line for line in sentences(house, study, "found"))
+        (told,) = [line for line in sentences(house, kitchen, "note") if "ghost" in line]
+        assert told.endswith(f"{attic.node_id} answers at attic:4000, where ghost~aaaaaaaa was expected")
+        assert not any("ghost" in line for line in house.trace if " study: " in line)
         assert kitchen.peers.keys() == {study.node_id, attic.node_id}
         assert kitchen.types == ["ink"]
 

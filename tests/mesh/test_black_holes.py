@@ -54,11 +54,11 @@ class House:
     def link(self, outcome: LinkOutcome, *, greets: bool = True) -> list[Action]:
         """One link, from its greeting to its end."""
         inside, key = self.inside, self.key
-        inside.on_dialled(key, "c")
+        inside.on_dialled(key, "c", self.now)
         if greets:
             inside.on_greeted(key, "study~1", Link(key, "c", True, "boot", self.now), (), "study:1", self.now)
         self.now += 9
-        return inside.on_closed(key, "timeout", self.now, outcome)
+        return inside.on_closed(key, "timeout", self.now, outcome=outcome)
 
 
 def test_a_node_whose_links_are_blocked_is_dialled_for_small_packets_and_people_are_told_once() -> None:

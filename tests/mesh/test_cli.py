@@ -395,8 +395,8 @@ def test_lists_the_other_nodes(node: Node, tmp_path: Path) -> None:
         (session,) = json.loads(run(study.home, "status", "--json").stdout)["sessions"]
 
         assert (row["node_id"], row["state"]) == (study.node_id, "alive")
-        assert table[0].split() == ["node", "state", "session", "restarts", "addresses"]
-        assert table[1].split()[:3] == [node.node_id, "alive", "synchronized"]
+        assert table[0].split() == ["node", "state", "session", "behind", "restarts", "addresses", "reason"]
+        assert table[1].split()[:4] == [node.node_id, "alive", "synchronized", "0"]
         assert (session["other_node_id"], session["address"], session["lag"]) == (node.node_id, address, 0)
 
 
@@ -415,7 +415,7 @@ def test_shows_the_status(node: Node) -> None:
         "sessions": [],
         "paused": [],
     }
-    assert "peers" not in status
+    assert status["peers"] == json.loads(run(node.home, "peers", "--json").stdout) == []
     assert f"node                {node.node_id}\nmesh                home\n" in readable
 
 
@@ -431,7 +431,16 @@ PEER: dict[str, Any] = {
 def test_a_table_cuts_nothing_off() -> None:
     heading, row = show_peers([PEER]).splitlines()
 
-    assert row.split() == ["n" * 64 + "~7f3q2x5a", "alive", "-", "2", "192.168.1.7:4000,", PEER["addresses"][1]]
+    assert row.split() == [
+        "n" * 64 + "~7f3q2x5a",
+        "alive",
+        "-",
+        "-",
+        "2",
+        "192.168.1.7:4000,",
+        PEER["addresses"][1],
+        "-",
+    ]
     assert heading.index("state") == row.index("alive")
 
 
@@ -443,7 +452,7 @@ def test_the_status_shows_sessions_and_what_is_paused() -> None:
 
     text = show_status(status)
 
-    assert "\n-             connecting  [::1]:5  -    0         us\n" in text
+    assert "\n-             connecting  [::1]:5  -    -        0         us          -\n" in text
     assert r"study~c  5         ValueError: [red]bad[/red]\n\x1b[2J" in text
 
 

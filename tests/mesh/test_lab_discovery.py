@@ -93,13 +93,14 @@ def test_who_comes_late_finds_those_who_are_there(house: House) -> None:
     assert house.names("attic") == ["kitchen", "study"]
 
 
-def test_other_meshes_are_left_alone(house: House) -> None:
+def test_nodes_of_another_mesh_are_marked_as_such(house: House) -> None:
     house.enter("kitchen")
     house.enter("attic", mesh="office")
 
     house.loop.run_for(100)
 
-    assert house.heard == {"kitchen": [], "attic": []}
+    assert [(seen.node_id, seen.other_mesh) for _, seen in house.heard["kitchen"]] == [("attic", "office")]
+    assert [(seen.node_id, seen.other_mesh) for _, seen in house.heard["attic"]] == [("kitchen", "home")]
 
 
 def test_nothing_is_said_twice_when_nothing_changes(house: House) -> None:

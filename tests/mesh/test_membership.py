@@ -8,9 +8,9 @@ from typing import get_args
 
 import pytest
 
+from mesh.clones import MAX_RUNS
 from mesh.membership import (
     MAX_ADDRESSES,
-    MAX_BOOTS,
     MAX_MEMBERS,
     MOVES,
     Event,
@@ -29,7 +29,8 @@ FOUND = Member("kitchen", addresses=("10.0.0.1:1",), instance="run1")
     ("state", "event", "after"),
     [
         ("found", "met", "alive"),
-        ("found", "broken", "suspect"),
+        ("found", "broken", "found"),
+        ("found", "expired", "found"),
         ("alive", "sighted", "alive"),
         ("alive", "broken", "suspect"),
         ("alive", "expired", "alive"),
@@ -99,10 +100,10 @@ def test_only_so_many_addresses_are_kept() -> None:
 def test_runs_that_take_turns_are_a_cloned_home_and_one_late_greeting_is_not(boots: list[str], is_cloned: bool) -> None:
     member = FOUND
     for boot in boots:
-        member = greeted(member, boot)
+        member = greeted(member, boot, 1.0)
 
     assert member.is_cloned is is_cloned
-    assert len(member.boots) <= MAX_BOOTS
+    assert len(member.runs.seen) <= MAX_RUNS
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,6 @@ def test_runs_that_take_turns_are_a_cloned_home_and_one_late_greeting_is_not(boo
         (replace(FOUND, state="lost"), True),
         (replace(FOUND, state="left"), False),
         (replace(FOUND, state="refused"), False),
-        (replace(FOUND, is_cloned=True), False),
         (replace(FOUND, addresses=()), False),
     ],
 )
@@ -126,6 +126,7 @@ def test_who_may_be_dialled(member: Member, may: bool) -> None:
     [
         (Member("x", "found", 1.0), "x"),
         (Member("x", "lost", 1.0), "x"),
+        (Member("x", "found", 9.0, reason="refused"), "x"),
         (Member("x", "suspect", 1.0), "m000"),
         (Member("x", "alive", 1.0), "m000"),
         (Member("x", "found", 9.0), "m000"),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from mesh.config import Settings
 from mesh.discovery.discovery import Sighting
+from mesh.known_session import LinkOutcome
 from mesh.neighbourhood import Neighbourhood
 from mesh.refusals import ANOTHER_MESH
 from mesh.restart_policy import Record
-from mesh.show import local_time
+from mesh.show import local_time, show_peers
 from mesh.show import show_status as tables
 from mesh.status import Status, show_status
 from mesh.topology import Link
@@ -20,6 +22,7 @@ from peers.log import Published
 from peers.stores.store import StoreState
 
 SETTINGS = Settings("m", "home", "run1")
+NOW: Any = {"now_ms": 1_009_000, "now_seconds": 9.0}
 
 
 @dataclass
@@ -44,7 +47,7 @@ def outside(**discovery: object) -> dict[str, object]:
 
 
 def show(around: Neighbourhood, described: dict[str, object] | None = None) -> Status:
-    status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures)  # type: ignore[arg-type]
+    status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures, **NOW)  # type: ignore[arg-type]
     assert json.loads(json.dumps(status)) == status
     return status
 
@@ -66,6 +69,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "doors": {},
         "clients": [],
         "refused": [],
+        "other_meshes": 0,
         "peers": [],
     }
 
@@ -83,14 +87,14 @@ def test_status_tells_of_the_node_and_its_log() -> None:
     ],
 )
 def test_status_tells_where_discovery_works_or_since_when_and_why_not(discovery: dict[str, object], row: str) -> None:
-    status = show_status(SETTINGS, 4000, Log(), Neighbourhood("m", "run1"), {}, {}, outside(**discovery))  # type: ignore[arg-type]
+    status = show_status(SETTINGS, 4000, Log(), Neighbourhood("m", "run1"), {}, {}, outside(**discovery), **NOW)  # type: ignore[arg-type]
 
     assert status["discovery"] == discovery
     assert f"discovery           {row}" in tables(status)
 
 
 def test_status_tells_of_each_session() -> None:
-    described = {"accepted:1": {"state": "sending", "lag": 3}}
+    described = {"accepted:1": {"state": "sending", "lag": 3, "missing": 2}}
 
     static, accepted = show(met(), described)["sessions"]
 
@@ -99,16 +103,20 @@ def test_status_tells_of_each_session() -> None:
         "state": "connecting",
         "address": "hall:1",
         "lag": None,
+        "missing": None,
         "restarts": 0,
         "dialled": True,
+        "reason": "",
     }
     assert accepted == {
         "other_node_id": "a",
         "state": "sending",
         "address": "10.0.0.1:5000",
         "lag": 3,
+        "missing": 2,
         "restarts": 0,
         "dialled": False,
+        "reason": "",
     }
 
 
@@ -120,14 +128,63 @@ def test_a_session_too_busy_to_answer_is_shown_by_what_it_last_told() -> None:
 
 def test_status_tells_of_each_peer() -> None:
     around = met()
-    assert show(around)["peers"] == [
-        {"node_id": "a", "state": "alive", "session": "synchronized", "addresses": ["10.0.0.1:1"], "restarts": 0}
+    assert show(around, {"accepted:1": {"lag": 3}})["peers"] == [
+        {
+            "node_id": "a",
+            "state": "alive",
+            "session": "synchronized",
+            "addresses": ["10.0.0.1:1"],
+            "restarts": 0,
+            "since_ms": 1_000_000,
+            "behind": 3,
+            "reason": "",
+        }
     ]
 
     around.on_closed("accepted:1", "lost", 1.0)
 
     (peer,) = show(around)["peers"]
-    assert (peer["state"], peer["session"]) == ("suspect", None)
+    assert (peer["state"], peer["session"], peer["since_ms"], peer["reason"]) == ("suspect", None, 1_001_000, "lost")
+
+
+def test_a_node_that_is_away_is_behind_by_what_it_had_not_confirmed() -> None:
+    around = met()
+    assert show(around)["peers"][0]["behind"] is None  # too busy to say
+
+    around.on_closed("accepted:1", "lost", 1.0, outcome=LinkOutcome(confirmed=Log().published.state.last_position - 2))
+
+    assert show(around)["peers"][0]["behind"] == 2
+
+
+def test_a_node_that_dialled_us_has_the_address_from_which_it_did() -> None:
+    around = Neighbourhood("m", "run1")
+    around.on_accepted("accepted:1", "10.0.0.1:5000")
+    around.on_greeted("accepted:1", "a", Link("accepted:1", "c1", False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
+
+    assert show(around)["peers"][0]["addresses"] == ["10.0.0.1:5000"]
+
+
+def test_a_node_that_was_found_and_does_not_answer_has_the_reason_of_the_last_attempt() -> None:
+    around = met()
+    around.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 2.0)
+    around.on_look("b", 4.0)
+    around.on_closed("dial:b", "10.0.0.2:1: timed out after 3 s", 7.0)
+
+    status = show(around)
+
+    (peer,) = [peer for peer in status["peers"] if peer["node_id"] == "b"]
+    assert (peer["state"], peer["since_ms"], peer["reason"]) == ("found", 1_002_000, "10.0.0.2:1: timed out after 3 s")
+    assert f"\nb                found  {local_time(1_002_000)}  10.0.0.2:1: timed out after 3 s\n" in tables(status)
+    assert show_peers(status["peers"]).splitlines()[2].endswith("10.0.0.2:1: timed out after 3 s")
+
+
+def test_the_status_counts_other_meshes() -> None:
+    around = met()
+    for node_id, mark in (("b", "m1"), ("c", "m1"), ("d", "m2")):
+        around.on_sighting(Sighting(node_id, "run1", ("10.0.0.2:1",), other_mesh=mark), 0.0)
+    around.on_sighting(Sighting("d", "run1", ("10.0.0.2:1",), is_goodbye=True, other_mesh="m2"), 0.0)
+
+    assert show(around)["other_meshes"] == 1
 
 
 def test_status_says_who_is_paused_and_why() -> None:
@@ -161,4 +218,5 @@ def test_status_says_who_is_cloned() -> None:
         around.on_accepted(key, "x:1")
         around.on_greeted(key, "a", Link(key, key, False, boot, 0.0), (), "x:1", 0.0)
 
-    assert show(around)["peers"][0]["state"] == "cloned"
+    (peer,) = show(around)["peers"]
+    assert (peer["state"], peer["reason"]) == ("cloned", "two machines run under this id")

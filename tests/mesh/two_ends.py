@@ -134,7 +134,7 @@ class End:
             return
         match frame:
             case ("connect", held):
-                wire.send(talk, "connected", self.neighbourhood.held(other.node_id))
+                wire.send(talk, "connected", self.neighbourhood.sessions.held(other.node_id))
                 self.tell_greeted(talk, other, held)
             case ("connected", held):
                 self.tell_greeted(talk, other, held)
@@ -216,8 +216,8 @@ class TwoEnds:
         self.wires.append(wire)
         other.talks[key] = acceptor
         other.neighbourhood.on_accepted(key, "x:1")
-        held = end.neighbourhood.held(None)  # before the supervisor has heard of this dial
-        end.reports.append(lambda: end.neighbourhood.on_dialled(talk.key, wire.connection_id))
+        held = end.neighbourhood.sessions.held(None)  # before the supervisor has heard of this dial
+        end.reports.append(lambda: end.neighbourhood.on_dialled(talk.key, wire.connection_id, self.now))
         wire.send(talk, "connect", held)
 
     def _deliver(self, wire: Wire, to: int) -> None:
@@ -271,7 +271,7 @@ class TwoEnds:
                     if when > self.now:
                         end.looks.append((when, subject))
                     elif not subject:
-                        end.perform(end.neighbourhood.on_free())
+                        end.perform(end.neighbourhood.on_free(self.now))
                     else:
                         end.perform(end.neighbourhood.on_look(subject, self.now))
         self.now = end_seconds

@@ -1,0 +1,119 @@
+"""Dialling: whom a node dials, when, and which of its dials are needless."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mesh.actions import Action, Dial, LookAgain, Redial
+from mesh.known_session import Session, Sessions
+from mesh.membership import Members
+from mesh.restart_policy import Failures
+from mesh.topology import dial_delay_seconds
+from mesh.trials import MAX_TRIALS, Trials
+
+
+class Dialling:
+    """Looks at what Neighbourhood knows; it changes nothing of that but the sessions."""
+
+    def __init__(
+        self,
+        node_id: str,
+        members: Members,
+        sessions: Sessions,
+        failures: Failures,
+        static: Mapping[str, str | None],
+        refused_static: Mapping[str, str],
+        trials: Trials,
+    ) -> None:
+        self._node_id = node_id
+        self._members = members
+        self._sessions = sessions
+        self._failures = failures
+        self._static = static
+        self._refused_static = refused_static
+        self._trials = trials
+
+    def consider(self, subject: str, now_seconds: float) -> list[Action]:
+        """Dial `subject`, a node id or a static address, if nothing speaks against it."""
+        is_trial = False
+        if subject in self._static:
+            node_id = self._static[subject]
+            key = f"static:{subject}"
+            addresses: tuple[str, ...] = (subject,)
+            if subject in self._refused_static:
+                return []
+        else:
+            member = self._members.get(subject)
+            if member is None or not member.may_be_dialled:
+                return []
+            node_id, key, addresses = subject, dial_key(subject), member.addresses
+            is_trial = member.state == "found"
+        if key in self._sessions or self._failures.is_paused(subject):
+            return []
+        if node_id is not None and (self._sessions.met(node_id) or self._failures.is_paused(node_id)):
+            return []
+        if is_trial and not self._trials.may_begin(subject, self._count_trials(), now_seconds):
+            return []
+        self._sessions[key] = Session(key, dialled=True, subject=subject, address=addresses[0])
+        return [Dial(key, addresses)]
+
+    def _count_trials(self) -> int:
+        """How many nodes that never answered are dialled right now."""
+        dials = [s for s in self._sessions.values() if s.dialled and not s.connection_id and not s.is_closing]
+        return sum(self._members.is_found(session.subject) for session in dials)
+
+    def next_trials(self, now_seconds: float) -> list[Action]:
+        """Dial those that wait for their turn, as far as there is room."""
+        begun: list[Action] = []
+        waiting = self._trials.waiting
+        room = MAX_TRIALS - self._count_trials() if waiting else 0
+        for node_id in waiting:
+            if len(begun) >= room:
+                break
+            begun += self.consider(node_id, now_seconds)
+        return begun
+
+    def on_trial_failed(self, session: Session, now_seconds: float) -> list[Action]:
+        """No address of a node answered that never did: its session ends, and a later one tries again."""
+        seconds = self._trials.on_failure(session.subject, now_seconds)
+        return [
+            *self._sessions.close([session.key], "no answer"),
+            LookAgain(session.subject, seconds),
+            *self.next_trials(now_seconds),
+        ]
+
+    def looks(self, subjects: set[str | None], delay: float | None = None) -> list[Action]:
+        """Come back to nodes and static addresses, and to the static addresses of the nodes."""
+        addresses = {address for address, node_id in self._static.items() if node_id in subjects and node_id}
+        looks: list[Action] = []
+        for subject in sorted({subject for subject in subjects if subject} | addresses):
+            node_id = self._static.get(subject, subject) or self._node_id
+            looks.append(LookAgain(subject, dial_delay_seconds(self._node_id, node_id) if delay is None else delay))
+        return looks
+
+    def idle_dials(self, node_id: str) -> list[str]:
+        """Sessions that dial `node_id` and have no connection with it."""
+        return self._sessions.idle_dials({node_id, *(at for at, known in self._static.items() if known == node_id)})
+
+    def needless_dials(self, node_id: str, *, ended: str = "") -> list[str]:
+        """Idle dials that may end now that `node_id` is met.
+
+        As in surplus_links the node with the larger id does not choose: a greeting of ours may be under way, and the other end
+        decide for it. It ends a dial only when an attempt of it has just `ended`.
+        """
+        idle = self.idle_dials(node_id)
+        return idle if self._node_id < node_id else [key for key in idle if key == ended]
+
+    def redials(self) -> list[Action]:
+        """Let every dial that waits for its next attempt try at once."""
+        redials: list[Action] = []
+        for session in self._sessions.values():
+            member = self._members.get(session.subject)
+            addresses = member.addresses if member is not None else (session.subject,)
+            if session.dialled and session.link is None and not session.is_closing and addresses:
+                redials.append(Redial(session.key, addresses))
+        return redials
+
+
+def dial_key(node_id: str) -> str:
+    return f"dial:{node_id}"

@@ -1,0 +1,39 @@
+"""Unreached: what cannot be reached, when it is dialled again, and what people are told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mesh.actions import Action, Notice
+from mesh.rare_notices import RareNotices
+from mesh.refusals import unreachable_sentence
+from mesh.trials import Trials
+
+
+class Unreached:
+    """Node ids and static addresses that did not answer since they last worked."""
+
+    def __init__(self) -> None:
+        self.trials = Trials()
+        self.rare = RareNotices()
+        self._told: set[str] = set()
+
+    def note(
+        self, subject: str, addresses: Sequence[str], node_id: str | None, reason: str, now_seconds: float
+    ) -> list[Action]:
+        """Tell once that `subject`, known to be at `addresses`, cannot be reached, why, and what would help."""
+        if subject in self._told:
+            return []
+        self._told.add(subject)
+        sentence = unreachable_sentence(subject, addresses, reason)
+        return self.rare.note(Notice("unreachable", node_id, sentence), now_seconds)
+
+    def forget(self, subject: str) -> None:
+        """It answered, something about it changed, or it is not known any more."""
+        self.trials.forget(subject)
+        self._told.discard(subject)
+
+    def clear(self) -> None:
+        """The operator wants all of it tried, and told, again."""
+        self.trials.clear()
+        self._told.clear()

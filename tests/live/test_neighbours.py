@@ -1,0 +1,119 @@
+"""What people are told of their neighbours on a real network: those that do not answer, copies of a home, other meshes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mesh_process import ROOT, MeshNode, wait_until
+from netlab import Host, NetLab
+
+from mesh.config import mesh_mark
+
+pytestmark = pytest.mark.netlab
+
+HERE = Path(__file__).parent
+
+
+class Told(MeshNode):
+    """A node whose notices are kept as they come."""
+
+    def __init__(self, home: Path, host: Host) -> None:
+        super().__init__(home, host)
+        self.seen: list[dict[str, Any]] = []
+
+    def up(self, *options: str) -> dict[str, Any]:
+        first = super().up(*options)
+        notices = self.notices()
+        threading.Thread(target=lambda: self.seen.extend(notices), daemon=True).start()
+        return first
+
+    def texts(self, kind: str) -> list[str]:
+        return [notice["text"] for notice in self.seen if notice["event"] == kind]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Any]:
+    nodes: list[Told] = []
+
+    def make(host: Host, name: str, *options: str, home: str = "") -> Told:
+        node = Told(tmp_path / (home or name), host)
+        nodes.append(node)
+        node.up("--requery", "1", *options, *(("--name", name) if not home else ()))
+        return node
+
+    yield make
+    for node in nodes:
+        node.kill()
+
+
+def test_a_node_that_is_seen_and_cannot_be_reached_is_explained_and_a_lost_address_ends_its_links_at_once(
+    netlab: NetLab, start: Any
+) -> None:
+    hosts = netlab.hosts(2)
+    netlab.rules("ip protocol tcp drop")
+    kitchen, study = start(hosts[0], "kitchen"), start(hosts[1], "study")
+
+    wait_until(lambda: kitchen.texts("unreachable") and study.texts("unreachable"), 12, "both say why")
+    (row,) = kitchen.peers()
+    netlab.heal()
+    kitchen.ask("retry")
+    wait_until(lambda: kitchen.texts("connected") and study.texts("connected"), 12, "the wall is down")
+    told = [notice["event"] for notice in kitchen.seen]
+    old = hosts[1].ip
+    netlab.set_address(hosts[1], "10.77.0.9")
+    moved = time.monotonic()
+    wait_until(lambda: study.texts("disconnected"), 10, "the link at the old address ends")
+    took = time.monotonic() - moved
+    print(f"ended after {took:.1f} s")
+    wait_until(lambda: len(study.texts("connected")) == 2, 10, "it is connected at the new address")
+
+    (text,) = kitchen.texts("unreachable")
+    port = study.status()["port"]
+    assert f"at {old}:{port} yet: timed out after 3 s; let TCP port {port} in through the firewall" in text
+    assert (row["state"], row["session"], row["reason"]) == ("found", None, f"{old}:{port}: timed out after 3 s")
+    assert {"found", "lost", "disconnected"}.isdisjoint(told)
+    assert study.texts("disconnected")[0].endswith(f"the address {old} of this machine is gone")
+    assert took < 4, f"it took {took:.1f} s"
+
+
+def test_only_a_copy_of_a_home_that_answers_is_called_one_and_other_meshes_are_named(
+    netlab: NetLab, start: Any, tmp_path: Path
+) -> None:
+    hosts = netlab.hosts(4)
+    kitchen = start(hosts[0], "kitchen")
+    study = start(hosts[1], "study")
+    kitchen_id = kitchen.status()["node_id"]
+    forge = [sys.executable, HERE / "mdns_node.py", kitchen_id, "4000", json.dumps({"mesh": mesh_mark("home")})]
+    liar = hosts[2].spawn(forge, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert liar.stdout is not None
+    said = wait_until(liar.stdout.readline, 10, "our id is announced by another")
+    office = start(hosts[3], "office", "--mesh", "office")
+
+    wait_until(lambda: any("of another mesh" in text for text in kitchen.texts("note")), 10, "the other mesh is named")
+    wait_until(lambda: any("of another mesh" in text for text in office.texts("note")), 10, "so it is there")
+    assert json.loads(said) == {"started": kitchen_id}
+    assert [node.texts("cloned") for node in (kitchen, study, office)] == [[], [], []]
+    assert kitchen.status()["other_meshes"] == 1
+    liar.kill()
+
+    shutil.copytree(tmp_path / "kitchen", tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock", "lock"))
+    copy = start(hosts[2], "kitchen", home="copy")
+    wait_until(lambda: kitchen.texts("cloned") and study.texts("cloned"), 15, "a copy that runs is reported")
+    copy.kill()
+    wait_until(
+        lambda: [row["session"] for row in study.peers() if row["node_id"] == kitchen_id] == ["synchronized"],
+        12,
+        "the true one has its session",
+    )
+
+    assert kitchen.texts("cloned")[0].startswith(f"two machines run as {kitchen_id}: stop one of the two; ")
+    assert len(study.texts("cloned")) == 1
