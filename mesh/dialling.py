@@ -9,7 +9,7 @@ from mesh.known_session import Session, Sessions
 from mesh.membership import Members
 from mesh.restart_policy import Failures
 from mesh.topology import dial_delay_seconds
-from mesh.trials import MAX_TRIALS, Trials
+from mesh.trials import MAX_TRIALS, Place, Trials
 
 
 class Dialling:
@@ -52,35 +52,41 @@ class Dialling:
             return []
         if node_id is not None and (self._sessions.met(node_id) or self._failures.is_paused(node_id)):
             return []
-        if is_trial and not self._trials.may_begin(subject, self._count_trials(), now_seconds):
-            return []
+        if is_trial and not self._trials.may_begin(subject, addresses, self._running(), now_seconds):
+            return self._look_later(subject, now_seconds)
         self._sessions[key] = Session(key, dialled=True, subject=subject, address=addresses[0])
         return [Dial(key, addresses)]
 
-    def _count_trials(self) -> int:
-        """How many nodes that never answered are dialled right now."""
-        dials = [s for s in self._sessions.values() if s.dialled and not s.connection_id and not s.is_closing]
-        return sum(self._members.is_found(session.subject) for session in dials)
+    def _running(self) -> list[Place]:
+        """Where nodes that never answered are dialled right now."""
+        dials = [s.subject for s in self._sessions.values() if s.dialled and not s.connection_id and not s.is_closing]
+        return [self._members[subject].addresses for subject in dials if self._members.is_found(subject)]
 
     def next_trials(self, now_seconds: float) -> list[Action]:
         """Dial those that wait for their turn, as far as there is room."""
-        begun: list[Action] = []
+        actions: list[Action] = []
         waiting = self._trials.waiting
-        room = MAX_TRIALS - self._count_trials() if waiting else 0
+        room = MAX_TRIALS - len(self._running()) if waiting else 0
         for node_id in waiting:
-            if len(begun) >= room:
+            if room <= 0:
                 break
-            begun += self.consider(node_id, now_seconds)
-        return begun
+            begun = self.consider(node_id, now_seconds)
+            room -= sum(isinstance(action, Dial) for action in begun)
+            actions += begun
+        return actions
 
     def on_trial_failed(self, session: Session, now_seconds: float) -> list[Action]:
         """No address of a node answered that never did: its session ends, and a later one tries again."""
-        seconds = self._trials.on_failure(session.subject, now_seconds)
+        self._trials.on_failure(self._members[session.subject].addresses, now_seconds)
         return [
             *self._sessions.close([session.key], "no answer"),
-            LookAgain(session.subject, seconds),
+            *self._look_later(session.subject, now_seconds),
             *self.next_trials(now_seconds),
         ]
+
+    def _look_later(self, node_id: str, now_seconds: float) -> list[Action]:
+        seconds = self._trials.look_seconds(node_id, now_seconds)
+        return [] if seconds is None else [LookAgain(node_id, seconds)]
 
     def looks(self, subjects: set[str | None], delay: float | None = None) -> list[Action]:
         """Come back to nodes and static addresses, and to the static addresses of the nodes."""

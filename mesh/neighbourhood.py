@@ -380,6 +380,7 @@ class Neighbourhood:
             return closed
         left = tuple(known for known in member.addresses if known != address)
         text = f"{other_node_id} answers at {address}, where {session.subject} was expected"
+        self._unreached.trials.on_failure(member.addresses, now_seconds)
         self.members.change(session.subject, addresses=left, reason=text)
         return [*closed, *self._note(Notice("note", other_node_id, text), now_seconds), Requery()]
 
@@ -390,7 +391,7 @@ class Neighbourhood:
             return []
         self.failures.pop(surplus, None)
         self._brief.forget(surplus)
-        self._unreached.forget(surplus)
+        self._unreached.trials.drop(surplus)
         return self.sessions.close([s.key for s in self.sessions.values() if s.subject == surplus], "too many nodes")
 
     def _note_unreachable(self, session: Session, reason: str, now_seconds: float) -> list[Action]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mesh.actions import Action, Notice
 from mesh.rare_notices import RareNotices
 from mesh.refusals import unreachable_sentence
-from mesh.trials import Trials
+from mesh.trials import MAX_PLACES, Place, Trials
 
 
 class Unreached:
@@ -16,22 +16,29 @@ class Unreached:
     def __init__(self) -> None:
         self.trials = Trials()
         self.rare = RareNotices()
-        self._told: set[str] = set()
+        self._told: dict[Place, str] = {}
+        """Where nothing answered, and of whom that was told."""
 
     def note(
         self, subject: str, addresses: Sequence[str], node_id: str | None, reason: str, now_seconds: float
     ) -> list[Action]:
-        """Tell once that `subject`, known to be at `addresses`, cannot be reached, why, and what would help."""
-        if subject in self._told:
+        """Tell once that `subject`, known to be at `addresses`, cannot be reached, why, and what would help.
+
+        Of several that are announced at the same addresses the first is enough.
+        """
+        place = tuple(addresses)
+        if place in self._told:
             return []
-        self._told.add(subject)
+        self._told[place] = subject
+        if len(self._told) > MAX_PLACES:
+            del self._told[next(iter(self._told))]
         sentence = unreachable_sentence(subject, addresses, reason)
         return self.rare.note(Notice("unreachable", node_id, sentence), now_seconds)
 
     def forget(self, subject: str) -> None:
-        """It answered, something about it changed, or it is not known any more."""
+        """It answered, or something about it changed."""
         self.trials.forget(subject)
-        self._told.discard(subject)
+        self._told = {place: whose for place, whose in self._told.items() if whose != subject}
 
     def clear(self) -> None:
         """The operator wants all of it tried, and told, again."""
