@@ -109,6 +109,8 @@ def show_status(status: dict[str, Any]) -> str:
     if status.get("refused"):  # a node of an older release says nothing of it
         refused = [(row["what"], row["why"]) for row in status["refused"]]
         shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
+    if status.get("clocks"):
+        shown.append(table(("clocks (more than a minute apart)",), [(row["sentence"],) for row in status["clocks"]]))
     return tables(shown)
 
 

@@ -31,7 +31,8 @@ def show_status(
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
-    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`.
+    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`;
+    and the `clocks` of mesh.clocks.
     """
     others = outside or {"doors": {}, "clients": [], "paused": []}
     state = log.published.state
@@ -54,6 +55,7 @@ def show_status(
         "clients": others["clients"],
         "refused": _refused(neighbourhood),
         "peers": _peers(neighbourhood),
+        "clocks": others.get("clocks", []),
     }
 
 

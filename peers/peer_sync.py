@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from peers.apart import Apart
 from peers.base_sync import BaseSync
 from peers.clock import Undo
 from peers.connections.connection import Connection
@@ -56,6 +57,8 @@ class PeerSync(BaseSync):
     that would be many small messages for each event: there it gathers for `gather_ms` before it does either.
 
     The marks of its messages are positions of the sender's log.
+
+    One more event: `apart` (span), when it is news how far the other end's wall clock is from ours, see peers.apart.
     """
 
     max_taking = WINDOW
@@ -100,6 +103,7 @@ class PeerSync(BaseSync):
         self._sent_own = 0
         self._undo_wait: Undo | None = None
         self._undo_gathering: Undo | None = None
+        self._apart = Apart(self.clock)
         self._undos.append(log.on("fresh", self._on_fresh))
 
     @property
@@ -121,6 +125,7 @@ class PeerSync(BaseSync):
         self._patience = Patience()
         self._has_own = False
         self._sent_own = 0
+        self._apart = Apart(self.clock)
         if self.connection.dialled:
             self.connection_id = f"{self.random.getrandbits(64):016x}"
             self.emitter.emit("dialled")
@@ -136,6 +141,7 @@ class PeerSync(BaseSync):
     def connected_message(self, protocol: Version, node_id: str, times: tuple[int, int], options: Options) -> None:
         if not self.connection.dialled:
             raise self.error("wrong-format", "`connected` from the end that dialled")
+        self._apart.on_answer(self.connect_sent_at, *times)
         super().connected_message(protocol, node_id, times, options)
 
     def greeting_options(self) -> Options:
@@ -166,6 +172,7 @@ class PeerSync(BaseSync):
 
     def on_authenticated(self) -> None:
         assert self.lacking is not None
+        self._tell_apart()
         published = self.log.published
         if published.may_renew and self.lacking.highest(published.epoch) > published.state.vector.highest(
             published.epoch
@@ -248,6 +255,8 @@ class PeerSync(BaseSync):
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         assert self.lacking is not None
+        self._apart.on_entries(entries, self.lacking, self.other_node_id)
+        self._tell_apart()
         came = VersionVector().adds(entry.dot for entry in entries if entry.dot is not None)
         self.lacking = self.lacking.joins(came)
         self._came = self._came.joins(came)
@@ -259,7 +268,7 @@ class PeerSync(BaseSync):
         self.react(self.log.add_entries(entries), taken)
 
     def on_other_sent(self, added: int) -> None:
-        """Nothing follows from it between nodes."""
+        self._apart.on_sign()
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: Any) -> None:
         if any(entry.dot is None for entry in entries):
@@ -272,6 +281,11 @@ class PeerSync(BaseSync):
             self.send(Ping(self.sent_up_to()))
         else:
             super().on_silence()
+
+    def _tell_apart(self) -> None:
+        span = self._apart.news()
+        if span is not None:
+            self.emitter.emit("apart", span)
 
     def _tell(self) -> None:
         """Name what was committed lately and came from others, and let it wait if they may lack it."""

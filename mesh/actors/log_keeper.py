@@ -154,6 +154,11 @@ class KeptLog:
         """Whether a keeper has published anything yet."""
         return hasattr(self, "published")
 
+    @property
+    def clock_ms(self) -> int:
+        """The high-water mark of the log's timer; 0 before the start."""
+        return self.published.state.clock_ms if self.is_open else 0
+
     def kept_by(self, keeper: LoopActorRef[LogKeeper]) -> None:
         """From now on requests go to `keeper`."""
         self._keeper = keeper

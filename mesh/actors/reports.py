@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mesh.discovery.discovery import Sighting
+from peers.apart import Span
 from peers.connections.connection import Connection
 from peers.sync_core import State
 
@@ -27,6 +28,14 @@ class Greeted:
     connection_id: str
     held: tuple[str, ...]
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The other end's wall clock was compared with ours."""
+
+    key: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +101,4 @@ class Sighted:
     sighting: Sighting
 
 
-Report = Dialled | Greeted | Met | StateChanged | Closed | Refused | Noted | Failed | Accepted | Sighted
+Report = Dialled | Greeted | Compared | Met | StateChanged | Closed | Refused | Noted | Failed | Accepted | Sighted

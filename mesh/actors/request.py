@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.actors.loop_actor import LoopActor
+from mesh.actors.loop_actor import LoopActor, LoopActorRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,19 @@ class Request:
 
     method: str
     arguments: tuple[Any, ...] = ()
+
+
+class Work:
+    """A coroutine function that an actor tells itself to run."""
+
+    def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.coroutine = coroutine
+
+
+def tell(ref: LoopActorRef[Any] | None, method: str, *arguments: Any) -> None:
+    """Tell a child, if there is one and it lives."""
+    if ref is not None and ref.is_alive():
+        ref.tell(Request(method, arguments))
 
 
 class RequestActor(LoopActor):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import (
     Accepted,
     Closed,
+    Compared,
     Dialled,
     Failed,
     Greeted,
@@ -28,17 +28,19 @@ from mesh.actors.reports import (
     Sighted,
     StateChanged,
 )
-from mesh.actors.request import Request, RequestActor
+from mesh.actors.request import Request, RequestActor, Work, tell
 from mesh.actors.role_supervisor import DoorError, RoleSupervisor
 from mesh.actors.session import MakeRole, RoleOptions, SessionActor
+from mesh.clocks import CHECK_SECONDS, Clocks
 from mesh.config import Settings, mesh_mark
 from mesh.discovery.discovery import Announcement
 from mesh.edges import Edges
 from mesh.neighbourhood import GOODBYE, Neighbourhood
-from mesh.outside import Outside
+from mesh.outside import Outside, Ports
 from mesh.restart_policy import Pause, Record, on_failure, on_retry
 from mesh.status import Status, show_status
 from mesh.topology import Link
+from peers.apart import Span
 from peers.clock import Undo
 from peers.later import Later
 from peers.peer_sync import PeerSync
@@ -49,15 +51,6 @@ GOODBYE_SECONDS = 3.0
 BEGIN_SECONDS = 10.0
 """How long a start that is given up may take to come to its next step."""
 DISCOVERY_RETRY_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where a node listens."""
-
-    peers: int
-    doors: dict[str, int]
-    """By the name of the door."""
 
 
 class NodeSupervisor(RequestActor):
@@ -100,6 +93,7 @@ class NodeSupervisor(RequestActor):
         self._all_closed: Later[None] = Later()
         self._is_beginning = False
         self._begun: Later[None] = Later()
+        self._clocks = Clocks(self._neighbourhood)
 
     async def begin(self) -> Ports:
         """Open the log and the doors, then look for others; the ports we listen on. Raises StoreError or DoorError."""
@@ -108,6 +102,7 @@ class NodeSupervisor(RequestActor):
             for start in (self._start_keeper, self._start_listener, self._start_roles):
                 if not self._is_ending:
                     await start()
+            self._look_at_clocks()
             self._perform(self._neighbourhood.on_begin())
             if not self._is_ending:
                 await self._start_discovery()
@@ -137,6 +132,8 @@ class NodeSupervisor(RequestActor):
         failures = {**self._own_failures, **self._neighbourhood.failures}
         clients, paused = await self._ask(self._roles, "describe"), await self._ask(self._roles, "paused")
         outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
+        self._read_clocks()
+        outside["clocks"] = self._clocks.rows()
         return show_status(self._settings, self._port, self._kept, self._neighbourhood, described, failures, outside)
 
     def retry(self) -> None:
@@ -146,7 +143,7 @@ class NodeSupervisor(RequestActor):
             if record.is_paused:
                 self.defer(self._restart_own, name)
         self._perform(self._neighbourhood.on_retry(self._now()))
-        _tell(self._roles, "retry")
+        tell(self._roles, "retry")
 
     def on_report(self, report: Report) -> None:
         """Something happened to a child."""
@@ -160,6 +157,8 @@ class NodeSupervisor(RequestActor):
                 neighbourhood.on_dialled(key, connection_id)
             case Greeted():
                 self._on_greeted(report)
+            case Compared(key, span):
+                self._on_compared(key, span)
             case StateChanged(key, state):
                 self._perform(neighbourhood.on_state(key, state))
             case Closed(key, reason):
@@ -192,6 +191,19 @@ class NodeSupervisor(RequestActor):
         self._perform(
             self._neighbourhood.on_greeted(report.key, report.other_node_id, link, report.held, report.address, now)
         )
+
+    def _on_compared(self, key: str, span: Span) -> None:
+        session = self._neighbourhood.sessions.get(key)
+        if session is not None and session.other_node_id is not None:
+            self._perform(self._clocks.on_compared(session.other_node_id, span))
+
+    def _look_at_clocks(self) -> None:
+        self._read_clocks()
+        self._later(CHECK_SECONDS, self._look_at_clocks)
+
+    def _read_clocks(self) -> None:
+        clock = self._edges.clock
+        self._perform(self._clocks.on_reading(clock.now_ms(), clock.uptime_ms(), self._kept.clock_ms))
 
     def _on_failed(self, key: str, why: str) -> None:
         if key in self._sessions:
@@ -235,10 +247,10 @@ class NodeSupervisor(RequestActor):
             if name == "log":
                 self._perform(self._neighbourhood.on_free())
 
-        self.actor_ref.tell(_Work(restart))
+        self.actor_ref.tell(Work(restart))
 
     def on_receive(self, message: Any) -> Any:
-        return message.coroutine() if isinstance(message, _Work) else super().on_receive(message)
+        return message.coroutine() if isinstance(message, Work) else super().on_receive(message)
 
     def on_stop(self) -> None:
         for undo in self._timers.values():
@@ -262,13 +274,13 @@ class NodeSupervisor(RequestActor):
                     else:
                         self._start_session(key, addresses=addresses)
                 case Redial(key, addresses):
-                    _tell(self._sessions.get(key), "redial", addresses)
+                    tell(self._sessions.get(key), "redial", addresses)
                 case Close(key, reason):
-                    _tell(self._sessions.get(key), "close", reason)
+                    tell(self._sessions.get(key), "close", reason)
                 case LookAgain(subject, delay_seconds):
                     self._later(delay_seconds, partial(self._look, subject))
                 case Requery():
-                    _tell(self._discoverer, "requery")
+                    tell(self._discoverer, "requery")
                 case Notice():
                     self._on_notice(action)
 
@@ -383,16 +395,3 @@ class NodeSupervisor(RequestActor):
 
     def _now(self) -> float:
         return self._edges.clock.elapsed_ms() / 1000
-
-
-class _Work:
-    """A coroutine function that the supervisor tells itself to run."""
-
-    def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.coroutine = coroutine
-
-
-def _tell(ref: LoopActorRef[Any] | None, method: str, *arguments: Any) -> None:
-    """Tell a child, if there is one and it lives."""
-    if ref is not None and ref.is_alive():
-        ref.tell(Request(method, arguments))

@@ -59,6 +59,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "clients": [],
         "refused": [],
         "peers": [],
+        "clocks": [],
     }
 
 
@@ -135,3 +136,12 @@ def test_status_says_who_is_cloned() -> None:
         around.on_greeted(key, "a", Link(key, key, False, boot, 0.0), (), "x:1", 0.0)
 
     assert show(around)["peers"][0]["state"] == "cloned"
+
+
+def test_the_tables_show_wrong_clocks() -> None:
+    status = show(Neighbourhood("m", "run1"))
+    sentence = "this machine's clock stepped back by 3600 s"
+
+    text = tables({**status, "clocks": [{"kind": "step", "node_id": None, "ms": -3_600_000, "sentence": sentence}]})
+
+    assert sentence in text
