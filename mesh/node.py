@@ -263,7 +263,7 @@ class Node:
         network: WebSocketNetwork,
         spawner: Spawner,
     ) -> Edges:
-        clock = LoopClock(loop)
+        clock, store = LoopClock(loop), SqliteStore(home.log_path)
 
         def discovery() -> Discovery:
             if not self._mdns:
@@ -278,7 +278,7 @@ class Node:
             random=random,
             network=network,
             spawn=spawner,
-            open_disk=lambda: ThreadDisk(loop, SqliteStore(home.log_path)),
+            open_disk=lambda: ThreadDisk(loop, store),
             discovery=discovery,
         )
 

@@ -100,18 +100,28 @@ CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
 
 _WITH_EXTRA = "SELECT position, time, created, body, extra FROM changes WHERE body IS NOT NULL AND extra <> x''"
 
+_MAKE_WRITABLE = "make the file and its directory writable for this user", "its log file cannot be written"
+_END_OTHER = "end the other process that uses it", "another process uses its log file"
+_PUT_BACK = (
+    "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
+    "its log file is damaged",
+)
 _FIXES = {
-    "SQLITE_FULL": "free space on the disk, then try again",
-    "SQLITE_READONLY": "make the file and its directory writable for this user",
-    "SQLITE_PERM": "make the file and its directory writable for this user",
-    "SQLITE_AUTH": "make the file and its directory writable for this user",
-    "SQLITE_CANTOPEN": "check that its directory exists and is writable for this user",
-    "SQLITE_BUSY": "end the other process that uses it",
-    "SQLITE_LOCKED": "end the other process that uses it",
-    "SQLITE_CORRUPT": "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
-    "SQLITE_NOTADB": "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
-    "SQLITE_IOERR": "check the disk and the space on it, then start again",
+    "SQLITE_FULL": ("free space on the disk, then try again", "its disk is full"),
+    "SQLITE_READONLY": _MAKE_WRITABLE,
+    "SQLITE_PERM": _MAKE_WRITABLE,
+    "SQLITE_AUTH": _MAKE_WRITABLE,
+    "SQLITE_CANTOPEN": (
+        "check that its directory exists and is writable for this user",
+        "its log file cannot be opened",
+    ),
+    "SQLITE_BUSY": _END_OTHER,
+    "SQLITE_LOCKED": _END_OTHER,
+    "SQLITE_CORRUPT": _PUT_BACK,
+    "SQLITE_NOTADB": _PUT_BACK,
+    "SQLITE_IOERR": ("check the disk and the space on it, then start again", "its disk fails"),
 }
+"""By the beginning of SQLite's name: what would fix it, and what other nodes are told."""
 
 
 def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
@@ -119,6 +129,11 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
     if _is_there(path):
         _check_header(path)
         _check_contents(path)
+    elif _is_there(_wal(path)):  # SQLite would take it for rubbish of the new file, and delete it
+        raise StoreError(
+            f"the log file {path} is missing, and its write-ahead log {_wal(path)} is there: put the file back, "
+            "or move its write-ahead log away too"
+        )
     connection = _open(path, "rwc")
     try:
         for pragma in (f"busy_timeout = {BUSY_MS}", f"synchronous = {synchronous}", f"cache_size = -{PAGE_CACHE_KIB}"):
@@ -145,12 +160,19 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
 def explain(path: Path, error: sqlite3.Error) -> StoreError:
     """What SQLite said, as a sentence that names the file and what would fix it."""
     name = getattr(error, "sqlite_errorname", None) or ""
-    fix = next((fix for code, fix in _FIXES.items() if name.startswith(code)), None)
-    return StoreError(f"the log file {path}: {error}" + (f"; {fix}" if fix else ""))
+    for code, (fix, brief) in _FIXES.items():
+        if name.startswith(code):
+            return StoreError(f"the log file {path}: {error}; {fix}", brief)
+    return StoreError(f"the log file {path}: {error}")
 
 
 def damaged(path: Path, what: str) -> StoreError:
-    return StoreError(f"the log file {path}: {what}; {_FIXES['SQLITE_CORRUPT']}")
+    fix, brief = _PUT_BACK
+    return StoreError(f"the log file {path}: {what}; {fix}", brief)
+
+
+def _wal(path: Path) -> Path:
+    return Path(f"{path}-wal")
 
 
 def _is_there(path: Path) -> bool:
@@ -190,7 +212,7 @@ def _check_contents(path: Path) -> None:
     """Read it through a connection that cannot write: closing any other one may write back what a crash left."""
     if Path(f"{path}-journal").exists():
         return  # its making was cut short: only a connection that may write can take that back
-    mode = "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
+    mode = "ro" if _wal(path).exists() else "ro&immutable=1"
     try:
         with closing(_open(path, mode)) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
