@@ -95,6 +95,8 @@ def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
     facts = table((), [(label, str(status[key])) for label, key in _FACTS])
     shown = [facts]
+    if trouble := status.get("store_error"):
+        shown.append(table(("the disk fails", "since"), [(trouble["error"], local_time(trouble["since_ms"]))]))
     if status["sessions"]:
         shown.append(table(("session with", "state", "address", "lag", "restarts", "dialled by"), _sessions(status)))
     if status.get("doors") or status.get("clients"):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from mesh.config import Settings
 from mesh.neighbourhood import Neighbourhood
 from mesh.restart_policy import Record
+from mesh.store_trouble import StoreTrouble
 from peers.log import Published
 
 Status = dict[str, Any]
@@ -18,6 +19,9 @@ class LogView(Protocol):
 
     published: Published
     ahead: int
+
+    @property
+    def store_trouble(self) -> StoreTrouble | None: ...
 
 
 def show_status(
@@ -56,6 +60,7 @@ def show_status(
         "refused": _refused(neighbourhood),
         "peers": _peers(neighbourhood),
         "clocks": others.get("clocks", []),
+        "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
 
 

@@ -18,7 +18,7 @@ from peers.log import SyncLog
 from peers.messages.pace import SOON_MS, Pace, Patience
 from peers.messages.sync import WINDOW
 from peers.relays import Relays
-from peers.stores.store import PAGE_BYTES, Page, StoreState
+from peers.stores.store import PAGE_BYTES, Page, StoreError, StoreState
 from peers.version_vector import VersionVector
 from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Ping, Version
 from peers.wire.peer_protocol import PeerProtocol
@@ -201,6 +201,9 @@ class PeerSync(BaseSync):
 
     def patience_ms(self) -> float:
         return self._patience.limit_ms(super().patience_ms())
+
+    def told_of(self, trouble: StoreError) -> str | None:
+        return trouble.brief or None
 
     def page_bytes(self) -> int:
         return self._pace.page_bytes

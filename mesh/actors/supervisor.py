@@ -94,6 +94,7 @@ class NodeSupervisor(RequestActor):
         self._is_beginning = False
         self._begun: Later[None] = Later()
         self._clocks = Clocks(self._neighbourhood)
+        self._undo_store = kept.on("store", lambda sentence: on_notice(Notice("store", None, sentence)))
 
     async def begin(self) -> Ports:
         """Open the log and the doors, then look for others; the ports we listen on. Raises StoreError or DoorError."""
@@ -253,6 +254,7 @@ class NodeSupervisor(RequestActor):
         return message.coroutine() if isinstance(message, Work) else super().on_receive(message)
 
     def on_stop(self) -> None:
+        self._undo_store()
         for undo in self._timers.values():
             undo()
         self._timers.clear()

@@ -12,6 +12,7 @@ from mesh.refusals import ANOTHER_MESH
 from mesh.restart_policy import Record
 from mesh.show import show_status as tables
 from mesh.status import Status, show_status
+from mesh.store_trouble import StoreTrouble
 from mesh.topology import Link
 from peers.log import Published
 from peers.stores.store import StoreState
@@ -23,6 +24,7 @@ SETTINGS = Settings("m", "home", "run1")
 class Log:
     published: Published = field(default_factory=lambda: Published(StoreState(7, 9, 6, 5, 1), "epoch"))
     ahead: int = 2
+    store_trouble: StoreTrouble | None = None
 
 
 def met(*, state: str = "synchronized") -> Neighbourhood:
@@ -60,6 +62,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "refused": [],
         "peers": [],
         "clocks": [],
+        "store_error": None,
     }
 
 
