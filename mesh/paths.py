@@ -6,6 +6,7 @@ from pathlib import Path
 
 LOCK_FILE = "lock"
 SOCKET_FILE = "control.sock"
+LOG_FILE = "log.sqlite"
 
 
 def default_home() -> Path:

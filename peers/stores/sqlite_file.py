@@ -129,9 +129,9 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
     if _is_there(path):
         _check_header(path)
         _check_contents(path)
-    elif _is_there(_wal(path)):  # SQLite would take it for rubbish of the new file, and delete it
+    elif _is_there(wal_of(path)):  # SQLite would take it for rubbish of the new file, and delete it
         raise StoreError(
-            f"the log file {path} is missing, and its write-ahead log {_wal(path)} is there: put the file back, "
+            f"the log file {path} is missing, and its write-ahead log {wal_of(path)} is there: put the file back, "
             "or move its write-ahead log away too"
         )
     connection = _open(path, "rwc")
@@ -157,6 +157,37 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
+    """Open the file so that nothing on the disk changes; the caller has to notice when another process writes it meanwhile.
+
+    Beside a copy the index of its write-ahead log may be made. Raises StoreError.
+    """
+    _check_header(path)
+    if Path(f"{path}-journal").exists():
+        raise StoreError(f"the log file {path}: its making was cut short; start its node once")
+    # Without `readonly_shm` SQLite makes that index anew in its file, although the connection is for reading.
+    mode = ("ro" if is_copy else "ro&readonly_shm=1") if _is_there(wal_of(path)) else "ro&immutable=1"
+    connection = _open(path, mode)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < VERSION:
+            raise StoreError(
+                f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
+            )
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def needs_copy(path: Path) -> bool:
+    """Whether its write-ahead log cannot be read without making a file beside it, the index."""
+    return _is_there(wal_of(path)) and not _is_there(Path(f"{path}-shm"))
+
+
 def explain(path: Path, error: sqlite3.Error) -> StoreError:
     """What SQLite said, as a sentence that names the file and what would fix it."""
     name = getattr(error, "sqlite_errorname", None) or ""
@@ -171,7 +202,8 @@ def damaged(path: Path, what: str) -> StoreError:
     return StoreError(f"the log file {path}: {what}; {fix}", brief)
 
 
-def _wal(path: Path) -> Path:
+def wal_of(path: Path) -> Path:
+    """The write-ahead log of the file at `path`."""
     return Path(f"{path}-wal")
 
 
@@ -212,7 +244,7 @@ def _check_contents(path: Path) -> None:
     """Read it through a connection that cannot write: closing any other one may write back what a crash left."""
     if Path(f"{path}-journal").exists():
         return  # its making was cut short: only a connection that may write can take that back
-    mode = "ro" if _wal(path).exists() else "ro&immutable=1"
+    mode = "ro" if wal_of(path).exists() else "ro&immutable=1"
     try:
         with closing(_open(path, mode)) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
