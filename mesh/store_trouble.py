@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from peers.stores.store import DISK_FULL, StoreError
 
 PROBE_MS = 5_000
 """While something is wrong the disk is tried this often."""
@@ -18,6 +20,8 @@ class StoreTrouble:
     error: str
     since_ms: int
     """By the wall clock."""
+    is_full: bool = False
+    """Then a small event may still find its place, and says nothing of the next one."""
 
     def shown(self) -> dict[str, Any]:
         """What `status` shows under `store_error`."""
@@ -34,10 +38,10 @@ class StoreHealth:
         self._was_told = False
         """Of the trouble that lasts."""
 
-    def on_error(self, error: str, now_ms: int, elapsed_ms: float) -> str | None:
+    def on_error(self, failed: StoreError, now_ms: int, elapsed_ms: float) -> str | None:
         """The disk failed."""
-        before = self.trouble
-        self.trouble = replace(before, error=error) if before is not None else StoreTrouble(error, now_ms)
+        before, error = self.trouble, str(failed)
+        self.trouble = StoreTrouble(error, before.since_ms if before else now_ms, failed.brief == DISK_FULL)
         if (before is not None and before.error == error) or not self._is_news(error, elapsed_ms):
             return None
         self._was_told = True
@@ -48,7 +52,7 @@ class StoreHealth:
         if self.trouble is None:
             return None
         was_told, self._was_told, self.trouble = self._was_told, False, None
-        return "the log is written again" if was_told else None
+        return "the disk works again" if was_told else None
 
     def _is_news(self, sentence: str, elapsed_ms: float) -> bool:
         self._told = {told: at for told, at in self._told.items() if elapsed_ms - at < QUIET_MS}

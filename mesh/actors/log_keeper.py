@@ -109,7 +109,9 @@ class LogKeeper(RequestActor):
 
     def _on_commit(self, fresh: VersionVector) -> None:
         assert self._log is not None
-        self._kept.note_success()
+        trouble = self._kept.store_trouble
+        if trouble is not None and not trouble.is_full:  # of a full disk, only the probe tells
+            self._kept.note_success()
         self._kept.publish(self._log.published, fresh)
 
     def _on_store_error(self, error: StoreError) -> None:
@@ -338,7 +340,7 @@ class KeptLog:
 
     def note_error(self, error: StoreError, now_ms: int, elapsed_ms: float) -> None:
         """Called by the keeper when the disk failed."""
-        self._tell(self._health.on_error(str(error), now_ms, elapsed_ms))
+        self._tell(self._health.on_error(error, now_ms, elapsed_ms))
 
     def note_success(self) -> None:
         """Called by the keeper when the disk took something."""

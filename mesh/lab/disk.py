@@ -12,7 +12,7 @@ from mesh.lab.inspected import inspected
 from mesh.lab.medium import FileStore
 from mesh.lab.virtual_loop import VirtualLoop
 from peers.later import Later
-from peers.stores.store import Store, StoreError
+from peers.stores.store import DISK_FULL, Store, StoreError
 
 T = TypeVar("T")
 Piece = tuple[Callable[[Store], Any], Later[Any]]
@@ -23,7 +23,7 @@ RESULT_MS = (0.0, 0.2)
 GROUP_LIMIT = 500
 """Pieces of work committed together."""
 
-_FULL = "the simulated disk is full: free space on it, then try again", "its disk is full"
+_FULL = "the simulated disk is full: free space on it, then try again", DISK_FULL
 _BROKEN = "the simulated disk failed (disk I/O error): check it, then try again", "its disk fails"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 
 from peers.created import created_from_key
 from peers.entry import Entry
-from peers.stores.store import StoreError
+from peers.stores.store import DISK_FULL, StoreError
 
 APPLICATION_ID = 0x706D6C67
 """`pmlg` in SQLite's header: a file of ours."""
@@ -19,6 +20,7 @@ LABEL = "INSERT INTO labels (kind, name, position, time, created) VALUES (?, ?, 
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """What the write-ahead log is cut down to after a checkpoint."""
+ROOM_BYTES = 1024 * 1024
 PAGE_CACHE_KIB = 16 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
@@ -107,7 +109,7 @@ _PUT_BACK = (
     "its log file is damaged",
 )
 _FIXES = {
-    "SQLITE_FULL": ("free space on the disk, then try again", "its disk is full"),
+    "SQLITE_FULL": ("free space on the disk, then try again", DISK_FULL),
     "SQLITE_READONLY": _MAKE_WRITABLE,
     "SQLITE_PERM": _MAKE_WRITABLE,
     "SQLITE_AUTH": _MAKE_WRITABLE,
@@ -195,6 +197,14 @@ def explain(path: Path, error: sqlite3.Error) -> StoreError:
         if name.startswith(code):
             return StoreError(f"the log file {path}: {error}; {fix}", brief)
     return StoreError(f"the log file {path}: {error}")
+
+
+def check_room(path: Path) -> None:
+    """Raise StoreError if there is no room for a large event: a small one may still find its place in a full disk."""
+    disk = os.statvfs(path.parent)
+    if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+        fix, brief = _FIXES["SQLITE_FULL"]
+        raise StoreError(f"the log file {path}: database or disk is full; {fix}", brief)
 
 
 def damaged(path: Path, what: str) -> StoreError:

@@ -13,7 +13,7 @@ from peers.created import Created, created_key
 from peers.entry import Entry
 from peers.stores.file_place import FilePlace
 from peers.stores.rows import Numbers
-from peers.stores.sqlite_file import SYNCHRONOUS, connect
+from peers.stores.sqlite_file import SYNCHRONOUS, check_room, connect
 from peers.stores.sqlite_numbers import load_numbers, save_numbers
 from peers.stores.sqlite_rows import CLAIM, COLUMNS, OF_LABEL, SqliteRows
 from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Order, Page, StoreState
@@ -156,6 +156,7 @@ class SqliteStore(SqliteRows):
     def probe(self) -> None:
         with self._piece():
             self._execute(_PROBE)
+        check_room(self._path)
 
     def cursors(self, other_node_id: str) -> tuple[int, int]:
         with self._explained():

@@ -28,6 +28,10 @@ MAX_CURSORS = 10_000
 """Logux clients and servers whose cursors are kept; beyond it the one whose cursors were not kept for longest is forgotten."""
 
 
+DISK_FULL = "its disk is full"
+"""What other nodes are told of a full disk."""
+
+
 class StoreError(Exception):
     """The store cannot be used, or could not do what was asked; the sentence says which, why, and what would fix it.
 

@@ -83,7 +83,7 @@ def test_a_node_whose_log_file_was_moved_says_so_and_goes_on_when_it_is_back(tmp
 
         assert "put that very file back" in trouble["error"]
         assert node.status().get(SECONDS)["store_error"] is None
-        assert notices == [trouble["error"], "the log is written again"]
+        assert notices == [trouble["error"], "the disk works again"]
     with Node(home=tmp_path / "home", mdns=False, listen="127.0.0.1:0") as node:
         assert [event["type"] for event, _ in node.log.each()] == ["milk", "bread"]
 
@@ -91,11 +91,15 @@ def test_a_node_whose_log_file_was_moved_says_so_and_goes_on_when_it_is_back(tmp
 def test_a_trouble_that_comes_and_goes_is_told_once_a_minute() -> None:
     health = StoreHealth()
 
-    told = [health.on_error("full", 1_000, 0.0), health.on_success()]
-    told += [health.on_error("full", 2_000, 10.0), health.on_error("full", 3_000, 20.0), health.on_success()]
-    told += [health.on_error("full", 70_000, QUIET_MS)]
+    told = [health.on_error(StoreError("full"), 1_000, 0.0), health.on_success()]
+    told += [
+        health.on_error(StoreError("full"), 2_000, 10.0),
+        health.on_error(StoreError("full"), 3_000, 20.0),
+        health.on_success(),
+    ]
+    told += [health.on_error(StoreError("full"), 70_000, QUIET_MS)]
 
-    assert told == ["full", "the log is written again", None, None, None, "full"]
+    assert told == ["full", "the disk works again", None, None, None, "full"]
     assert health.trouble is not None and health.trouble.since_ms == 70_000
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from peers.entry import Entry
 from peers.stores.sqlite_store import SqliteStore
-from peers.stores.store import StoreError
+from peers.stores.store import DISK_FULL, StoreError
 
 
 @pytest.fixture
@@ -124,3 +124,16 @@ def test_a_write_ahead_log_without_its_file_is_left_alone(store: SqliteStore, tm
 
     assert before
     assert (tmp_path / "killed" / "log.sqlite-wal").read_bytes() == before
+
+
+def test_a_probe_says_that_a_disk_is_full_though_a_small_write_finds_its_place(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.transaction():
+        store.probe()
+
+    monkeypatch.setattr("peers.stores.sqlite_file.ROOM_BYTES", 2**60)
+
+    with pytest.raises(StoreError, match="free space on the disk") as full, store.transaction():
+        store.probe()
+    assert full.value.brief == DISK_FULL
