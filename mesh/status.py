@@ -36,7 +36,8 @@ def show_status(
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
     `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`;
-    and the `clocks` of mesh.clocks.
+    and the `clocks` that are wrong, see mesh.clocks.Clocks.rows. `store_error` is None while the disk works, else its last
+    `error` and `since_ms`, by the wall clock, since when it fails.
     """
     others = outside or {"doors": {}, "clients": [], "paused": []}
     state = log.published.state

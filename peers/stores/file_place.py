@@ -25,10 +25,10 @@ class FilePlace:
 
     def check(self) -> None:
         """Raise StoreError, with a sentence, unless both are where they were when `hold` was called."""
-        assert self._held is not None, "a store holds its files once it is open"
-        for path, held in zip(self._paths, self._held, strict=True):
-            if _identity(path) != held:
-                raise _replaced(path)
+        file, log = self._paths
+        found = _identity(file), _identity(log)
+        if found != self._held:
+            raise _replaced(log if self._held and found[0] == self._held[0] else file)
 
     def check_return(self) -> None:
         """The same before the file is opened again, when its write-ahead log may be gone; nothing if it never was open."""
