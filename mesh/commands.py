@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.exceptions import Exit
@@ -17,6 +17,10 @@ from mesh.cli import INTERRUPTED
 from mesh.errors import MeshError
 from mesh.scenario_commands import scenario
 from mesh.token_commands import token
+
+if TYPE_CHECKING:
+    from mesh.control_client import ControlClient
+    from mesh.idle_log import IdleLog
 
 WRONG_USAGE = 2
 
@@ -224,7 +228,7 @@ def log(
     since: int,
     event_type: str | None,
 ) -> None:
-    """Print the log.
+    """Print the log. It can be read while no node runs, too.
 
     \b
     mesh log
@@ -233,14 +237,27 @@ def log(
     """
     if follow and order == "created":
         raise click.BadParameter("--follow prints events as they come in: leave --order created out")
-    from mesh.control_client import ControlClient
     from mesh.control_messages import Read
 
-    with ControlClient(options.home_of(context)) as client:
+    with _log_in(options.home_of(context), is_followed=follow) as client:
         show = _plain if as_json else _readable(client.status())
         chosen: Literal["created", "added"] = "added" if follow or order == "added" else "created"
         for items in client.read(Read(order=chosen, since=since, type=event_type, follow=follow)):
             output.write(b"".join(show(bytes(item)) + b"\n" for item in items))
+
+
+def _log_in(home: Path, *, is_followed: bool) -> ControlClient | IdleLog:
+    """Where to read the log: from the node, or from the disk while none runs."""
+    from mesh.control_client import ControlClient
+    from mesh.home_lock import is_locked
+    from mesh.idle_log import IdleLog
+
+    try:
+        return ControlClient(home)
+    except MeshError:
+        if is_followed or is_locked(home) or not IdleLog.is_there(home):
+            raise
+    return IdleLog(home)
 
 
 def _plain(item: bytes) -> bytes:

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Raw
 
 from mesh import control_messages as messages
 from mesh.control_messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control_socket import listen_in
 from mesh.errors import MeshError
+from mesh.log_items import has_type, item_of
 from mesh.paths import SOCKET_FILE
 from peers.connections.door_socket import DoorSocket, fit
 from peers.draft import BusyError
@@ -257,9 +257,9 @@ class _Client:
         items: list[Raw] = []
         size = 0
         for entry in page:
-            if wanted is not None and _TYPE.decode(entry.body).type != wanted:
+            if not has_type(entry, wanted):
                 continue
-            items.append(Raw(_item(entry)))
+            items.append(item_of(entry))
             size += len(items[-1])
             if size > messages.ITEMS_BYTES:
                 await self._send(messages.Events(items))
@@ -277,13 +277,6 @@ class _Client:
         await self._writer.drain()
 
 
-class _Typed(msgspec.Struct):
-    type: str
-
-
-_TYPE = msgspec.json.Decoder(_Typed)
-
-
 def _decode(line: bytes) -> Request | Failure:
     try:
         return messages.decode_request(line)
@@ -295,12 +288,6 @@ def _outcome(outcome: Meta | ValueError | None) -> Confirmed | Rejected:
     if isinstance(outcome, dict):
         return Confirmed(outcome["created"], outcome["added"])
     return Rejected(str(outcome or "it is in the log already"))
-
-
-def _item(entry: Entry) -> bytes:
-    """`{"event": ..., "meta": ...}` on one line: the bytes of an event may hold line breaks between its parts."""
-    text = msgspec.json.encode({"event": Raw(entry.body), "meta": entry.meta})
-    return text.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def _sentence(error: Exception) -> str:

@@ -11,7 +11,7 @@ from mesh.discovery.discovery import Discovery
 from peers.clock import Clock
 from peers.connections.connection import Network
 from peers.disk import Disk
-from peers.sync_core import Spawn
+from peers.turns import Spawn
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ from msgspec import Meta
 from mesh.config import DEFAULT_MESH, check_name
 from mesh.errors import MeshError
 from mesh.home_lock import release, take
+from mesh.paths import LOG_FILE
 
 HASH_CHARACTERS = 8
 VERSION = 1
 """Of the content of `node.json`."""
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
-LOG_FILE = "log.sqlite"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

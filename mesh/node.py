@@ -33,12 +33,12 @@ from mesh.discovery.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
 from mesh.edges import Edges
 from mesh.errors import MeshError
 from mesh.forking import Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
-from mesh.identity import LOG_FILE, Home
+from mesh.identity import Home
 from mesh.loop_thread import LoopThread, Spawner
 from mesh.node_log import NodeLog, checked
 from mesh.notices import log_notice, start_notices, stop_notice
 from mesh.openings import Openings, OutsideOptions
-from mesh.paths import default_home
+from mesh.paths import LOG_FILE, default_home
 from mesh.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
 from mesh.status import Status
 from peers.clock import LoopClock, Undo
@@ -349,7 +349,7 @@ class Node:
         network: WebSocketNetwork,
         spawner: Spawner,
     ) -> Edges:
-        clock = LoopClock(loop)
+        clock, store = LoopClock(loop), SqliteStore(home.log_path)
 
         def discovery() -> Discovery:
             if not self._mdns:
@@ -367,7 +367,7 @@ class Node:
             random=random,
             network=network,
             spawn=spawner,
-            open_disk=lambda: ThreadDisk(loop, SqliteStore(home.log_path)),
+            open_disk=lambda: ThreadDisk(loop, store),
             discovery=discovery,
         )
 

@@ -51,6 +51,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Ports:
+    """Where a node listens."""
+
+    peers: int
+    doors: dict[str, int]
+    """By the name of the door."""
+
+
+@dataclass(frozen=True)
 class Outside:
     """All of it."""
 

@@ -9,6 +9,7 @@ from mesh.errors import MeshError
 
 LOCK_FILE = "lock"
 SOCKET_FILE = "control.sock"
+LOG_FILE = "log.sqlite"
 
 
 def default_home() -> Path:

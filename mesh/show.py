@@ -98,6 +98,8 @@ def show_status(status: dict[str, Any]) -> str:
     rows = [(label, str(status[key])) for label, key in _FACTS if key in status] + _discovery(status.get("discovery"))
     facts = table((), rows)
     shown = [facts]
+    if trouble := status.get("store_error"):
+        shown.append(table(("the disk fails", "since"), [(trouble["error"], local_time(trouble["since_ms"]))]))
     if status["sessions"]:
         headings = ("session with", "state", "address", "lag", "missing", "restarts", "dialled by", "reason")
         shown.append(table(headings, _sessions(status)))
@@ -115,6 +117,8 @@ def show_status(status: dict[str, Any]) -> str:
     if status.get("refused"):  # a node of an older release says nothing of it
         refused = [(row["what"], row["why"]) for row in status["refused"]]
         shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
+    if status.get("clocks"):
+        shown.append(table(("clocks (more than a minute apart)",), [(row["sentence"],) for row in status["clocks"]]))
     return tables(shown)
 
 

@@ -9,6 +9,7 @@ from mesh.config import Settings
 from mesh.membership import Member
 from mesh.neighbourhood import Neighbourhood
 from mesh.restart_policy import Record
+from mesh.store_trouble import StoreTrouble
 from peers.log import Published
 
 Status = dict[str, Any]
@@ -23,6 +24,9 @@ class LogView(Protocol):
 
     published: Published
     ahead: int
+
+    @property
+    def store_trouble(self) -> StoreTrouble | None: ...
 
 
 def show_status(
@@ -39,8 +43,10 @@ def show_status(
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
-    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`, and
-    how `discovery` is (None: it does not run). `now_ms` is the wall clock's, `now_seconds` the monotonic one's.
+    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`; how
+    `discovery` is (None: it does not run); and the `clocks` that are wrong, see mesh.clocks.Clocks.rows. `now_ms` is the wall
+    clock's, `now_seconds` the monotonic one's. `store_error` is None while the disk works, else its last `error` and
+    `since_ms`, by the wall clock, since when it fails.
 
     `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, by the wall clock,
     when its `state` began, and `reason`, why there is no session (of the last attempt, lost connection or refusal), empty
@@ -71,6 +77,8 @@ def show_status(
         "refused": _refused(neighbourhood),
         "other_meshes": neighbourhood.other_meshes.count,
         "peers": _peers(neighbourhood, described, state.last_position, now_ms - now_seconds * 1000),
+        "clocks": others.get("clocks", []),
+        "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
 
 

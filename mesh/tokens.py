@@ -29,6 +29,9 @@ TOKEN_BYTES = 24
 MAX_TOKEN_CHARACTERS = 128
 """What is longer is refused without being hashed."""
 MAX_TOKENS = 10_000
+"""Valid ones, and expired ones besides them."""
+EXPIRED_KEPT_MS = 90 * 86_400_000
+"""How long a token is kept after it was first found expired: the clock may have been wrong then."""
 MAX_USER_TOKENS = 100
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_TTL_SECONDS = 36_500 * 86_400
@@ -60,20 +63,30 @@ class TokenRow:
     state: Literal["valid", "expired"]
 
 
-class _Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     user: str
     hash: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     """SHA-256 of the token. A slow, salted hash is for what people choose; nobody can guess 24 random bytes."""
     made_ms: Annotated[int, Meta(ge=0, le=MAX_MS)]
     expires_ms: Annotated[int, Meta(ge=0, le=MAX_MS)] | None = None
+    expired_ms: Annotated[int, Meta(ge=0, le=MAX_MS)] | None = None
+    """The mark: when it was first found expired, by the clock of then."""
 
     def is_expired(self, now_ms: int) -> bool:
         return self.expires_ms is not None and now_ms >= self.expires_ms
 
+    def marked(self, now_ms: int) -> _Token:
+        """The same with the mark that it should have now."""
+        if not self.is_expired(now_ms):
+            return msgspec.structs.replace(self, expired_ms=None)
+        return msgspec.structs.replace(
+            self, expired_ms=min(now_ms, now_ms if self.expired_ms is None else self.expired_ms)
+        )
+
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1, le=VERSION)]
-    tokens: Annotated[list[_Token], Meta(max_length=MAX_TOKENS)]
+    tokens: Annotated[list[_Token], Meta(max_length=2 * MAX_TOKENS)]
 
 
 class _Versioned(msgspec.Struct):
@@ -114,16 +127,16 @@ class Tokens:
         except OSError as error:
             raise self._unusable(error) from None
         with self._locked():
-            kept = [one for one in self._all() if not one.is_expired(now_ms)]
-            if len(kept) >= MAX_TOKENS:
+            valid, expired = _sorted_out(self._all(), now_ms)
+            if len(valid) >= MAX_TOKENS:
                 raise MeshError(
                     f"{MAX_TOKENS} tokens exist already: revoke those of somebody first, see `mesh token list`"
                 )
-            if sum(one.user == user for one in kept) >= MAX_USER_TOKENS:
+            if sum(one.user == user for one in valid) >= MAX_USER_TOKENS:
                 raise MeshError(
                     f"{user} has {MAX_USER_TOKENS} tokens already: revoke them with `mesh token revoke {user}`"
                 )
-            self._write([*kept, new])
+            self._write([*expired, *valid, new])
         return token
 
     def list(self, now_ms: int) -> tuple[TokenRow, ...]:
@@ -267,6 +280,14 @@ class Tokens:
 
 def _hash(token: str) -> str:
     return sha256(token.encode()).hexdigest()
+
+
+def _sorted_out(tokens: Sequence[_Token], now_ms: int) -> tuple[list[_Token], list[_Token]]:
+    """The valid ones, and those expired ones that are kept, with their marks."""
+    marked = [one.marked(now_ms) for one in tokens]
+    expired = [one for one in marked if one.expired_ms is not None and now_ms - one.expired_ms < EXPIRED_KEPT_MS]
+    expired.sort(key=lambda one: one.expired_ms or 0)
+    return [one for one in marked if one.expired_ms is None], expired[-MAX_TOKENS:]
 
 
 def _signature(status: os.stat_result) -> _Signature:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import sys
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -20,6 +21,9 @@ class Clock(Protocol):
     def elapsed_ms(self) -> float:
         """Monotonic ms from an unknown start: for timeouts and pings."""
 
+    def uptime_ms(self) -> float:
+        """As `elapsed_ms`, but it goes on while the machine sleeps: a step of the wall clock shows beside it."""
+
     def call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
         """Call `reaction` once, `delay_ms` from now, unless the returned undo is called first."""
 
@@ -35,6 +39,10 @@ class LoopClock:
 
     def elapsed_ms(self) -> float:
         return self._loop.time() * 1000
+
+    def uptime_ms(self) -> float:
+        clock = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
+        return time.clock_gettime_ns(clock) / 1_000_000
 
     def call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
         return self._loop.call_later(delay_ms / 1000, reaction).cancel
@@ -54,6 +62,9 @@ class ManualClock:
         return self.wall_ms
 
     def elapsed_ms(self) -> float:
+        return self._elapsed_ms
+
+    def uptime_ms(self) -> float:
         return self._elapsed_ms
 
     def call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:

@@ -44,6 +44,10 @@ class Timer(Protocol):
     def ms(self) -> int:
         """High-water mark: after a restart with it, the timer gives larger ones only."""
 
+    @property
+    def time(self) -> int:
+        """The `time`, in ms, of the event whose `created` was given last."""
+
     def next(self) -> Created:
         """A triple that is larger than every one it gave before."""
 
@@ -56,17 +60,30 @@ class HybridTimer:
 
     Source: Kulkarni, Demirbas et al., "Logical Physical Clocks" (2014), with n as the logical part. A time further ahead
     than `max_drift_ms` does not move it: one wrong clock must not pull the whole mesh along.
+
+    `created` never goes back, since it identifies; `time` orders, and follows our clock back by steps that are larger than
+    `max_drift_ms`. Else a clock that was ten years ahead for one event would misplace all later ones for ten years.
     """
 
-    def __init__(self, node_id: str, now_ms: NowMs, *, after_ms: int = 0, max_drift_ms: int = MAX_DRIFT_MS) -> None:
-        """`after_ms` is the stored high-water mark: every ms given from now on is larger."""
+    def __init__(
+        self,
+        node_id: str,
+        now_ms: NowMs,
+        *,
+        after_ms: int = 0,
+        after_time_ms: int | None = None,
+        max_drift_ms: int = MAX_DRIFT_MS,
+    ) -> None:
+        """`after_ms` is the stored high-water mark: every ms given from now on is larger. `after_time_ms` is the same for
+        `time`, where it is another one.
+        """
         self._node_id = node_id
         self._now_ms = now_ms
         self._max_drift_ms = max_drift_ms
-        self._ms = after_ms
+        self._ms = after_ms + 1 if after_ms else 0
         self._next_n = 0
-        if after_ms:
-            self._ms += 1
+        self._time_ms = self._ms if after_time_ms is None else after_time_ms + 1
+        self.time = 0
 
     @property
     def ms(self) -> int:
@@ -78,11 +95,24 @@ class HybridTimer:
             self._ms, self._next_n = now, 0
         created = (self._ms, self._node_id, self._next_n)
         self._next_n += 1
+        self._follow(now)
+        # The mark may be 1 ms past the farthest time that is followed; `created` keeps those two events in order.
+        self.time = self._time_ms = min(self._time_ms, now + self._max_drift_ms)
         return created
 
     def see(self, ms: int) -> None:
-        if self._ms <= ms <= self._now_ms() + self._max_drift_ms:
+        now = self._now_ms()
+        self._follow(now)
+        if ms > now + self._max_drift_ms:
+            return
+        if ms >= self._ms:
             self._ms, self._next_n = ms + 1, 0
+        self._time_ms = max(self._time_ms, ms + 1)
+
+    def _follow(self, now: int) -> None:
+        """Let `time` go on with our clock; start it anew there if it is too far ahead."""
+        if now > self._time_ms or self._time_ms > now + self._max_drift_ms + 1:
+            self._time_ms = now
 
 
 class NowMs(Protocol):
@@ -100,6 +130,10 @@ class CountingTimer:
 
     @property
     def ms(self) -> int:
+        return self._ms
+
+    @property
+    def time(self) -> int:
         return self._ms
 
     def next(self) -> Created:

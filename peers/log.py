@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Unpack
 
 from peers.clock import Clock, Undo
-from peers.created import MAX_DRIFT_MS, Created, HybridTimer, Timer
+from peers.created import MAX_DRIFT_MS, Created, Timer
 from peers.disk import Disk
 from peers.draft import BusyError, Draft, Waiting, add_batch, make_draft, read_created
 from peers.draft import Meta as Meta
@@ -33,6 +33,7 @@ from peers.sync_log import MAX_RENEWALS as MAX_RENEWALS
 from peers.sync_log import Published as Published
 from peers.sync_log import SyncLog as SyncLog
 from peers.tail import Tail
+from peers.timing import followed, last_time, make_timer
 from peers.version_vector import Epoch, VersionVector
 
 EPOCH_BITS = 80
@@ -80,11 +81,14 @@ class Log:
     ) -> Later[Log]:
         """The log over `disk`, once its store could be read. Fails with StoreError."""
 
-        def start(state: StoreState) -> Log:
-            timer = HybridTimer(node_id, clock.now_ms, after_ms=state.clock_ms, max_drift_ms=max_drift_ms)
-            return cls(disk, state, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
+        def read(store: Store) -> tuple[StoreState, int | None]:
+            return store.state, last_time(store, clock.now_ms(), max_drift_ms)
 
-        return disk.run(lambda store: store.state).transform(start)
+        def start(found: tuple[StoreState, int | None]) -> Log:
+            timer = make_timer(node_id, clock.now_ms, *found, max_drift_ms)
+            return cls(disk, found[0], timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
+
+        return disk.run(read).transform(start)
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         """Listen to one of the events above; returns the undo."""
@@ -137,8 +141,11 @@ class Log:
         """The entry that is offered to the store for a draft."""
         if draft.created is not None:
             self._timer.see(draft.created[0])
-        created = draft.created or self._timer.next()
-        time = created[0] if draft.time is None else draft.time
+            created, time = draft.created, draft.created[0]
+        else:
+            created, time = self._timer.next(), self._timer.time
+        if draft.time is not None:
+            time = draft.time
         return Entry(created, time if draft.is_fixed else self._bounded(time), draft.body, draft.extra)
 
     def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]:
@@ -334,16 +341,9 @@ class Log:
             self._emitter.emit(of_event, entry.event, entry.meta)
 
     def _follow_times(self, entries: Sequence[Entry]) -> None:
-        limit = self._clock.now_ms() + self._max_drift_ms
-        highest = 0
-        for entry in entries:
-            if entry.dot is None:
-                continue  # our own: its time is from our timer
-            ms = max(entry.time, entry.created[0])
-            if ms > limit:
-                self._emitter.emit("ahead", entry)
-            elif ms > highest:
-                highest = ms
+        highest, ahead = followed(entries, self._clock.now_ms() + self._max_drift_ms)
+        for entry in ahead:
+            self._emitter.emit("ahead", entry)
         if highest:
             self._timer.see(highest)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from peers.apart import Apart
 from peers.base_sync import BaseSync
 from peers.clock import Undo
 from peers.connections.connection import Connection
@@ -18,7 +19,7 @@ from peers.messages.pace import SOON_MS, Pace, Patience
 from peers.messages.sync import WINDOW
 from peers.missing import Missing
 from peers.relays import Relays
-from peers.stores.store import PAGE_BYTES, Page, StoreState
+from peers.stores.store import PAGE_BYTES, Page, StoreError, StoreState
 from peers.version_vector import VersionVector
 from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Ping, Version
 from peers.wire.peer_protocol import PeerProtocol
@@ -57,6 +58,8 @@ class PeerSync(BaseSync):
     that would be many small messages for each event: there it gathers for `gather_ms` before it does either.
 
     The marks of its messages are positions of the sender's log.
+
+    One more event: `apart` (span), when it is news how far the other end's wall clock is from ours, see peers.apart.
     """
 
     max_taking = WINDOW
@@ -132,6 +135,7 @@ class PeerSync(BaseSync):
         self._missing = Missing()
         self._has_moved = False
         """Events came, or the other end acknowledged some."""
+        self._apart = Apart(self.clock)
 
     def on_connect(self) -> None:
         super().on_connect()
@@ -152,6 +156,7 @@ class PeerSync(BaseSync):
     def connected_message(self, protocol: Version, node_id: str, times: tuple[int, int], options: Options) -> None:
         if not self.connection.dialled:
             raise self.error("wrong-format", "`connected` from the end that dialled")
+        self._apart.on_answer(self.connect_sent_at, *times)
         super().connected_message(protocol, node_id, times, options)
 
     def greeting_options(self) -> Options:
@@ -184,6 +189,7 @@ class PeerSync(BaseSync):
 
     def on_authenticated(self) -> None:
         assert self.lacking is not None
+        self._tell_apart()
         published = self.log.published
         if published.may_renew and self.lacking.highest(published.epoch) > published.state.vector.highest(
             published.epoch
@@ -212,6 +218,9 @@ class PeerSync(BaseSync):
 
     def patience_ms(self) -> float:
         return self._patience.limit_ms(super().patience_ms())
+
+    def told_of(self, trouble: StoreError) -> str | None:
+        return trouble.brief or None
 
     def page_bytes(self) -> int:
         return self._pace.page_bytes
@@ -267,6 +276,8 @@ class PeerSync(BaseSync):
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         assert self.lacking is not None
+        self._apart.on_entries(entries, self.lacking, self.other_node_id)
+        self._tell_apart()
         came = VersionVector().adds(entry.dot for entry in entries if entry.dot is not None)
         self.lacking = self.lacking.joins(came)
         self._came = self._came.joins(came)
@@ -280,6 +291,10 @@ class PeerSync(BaseSync):
                 self.send_ping()
 
         self.react(self.log.add_entries(entries), taken)
+
+    def on_other_sent(self, added: int) -> None:
+        self._apart.on_sign()
+        super().on_other_sent(added)
 
     def _count_heard(self) -> None:
         if not self._taking and self._missing.is_past(self._heard):
@@ -297,6 +312,11 @@ class PeerSync(BaseSync):
             self.send(Ping(self.sent_up_to()))
         else:
             super().on_silence()
+
+    def _tell_apart(self) -> None:
+        span = self._apart.news()
+        if span is not None:
+            self.emitter.emit("apart", span)
 
     def _tell(self) -> None:
         """Name what was committed lately and came from others, and let it wait if they may lack it."""

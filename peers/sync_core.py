@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 from peers.clock import Clock, Undo
 from peers.connections.connection import Connection
@@ -16,12 +16,11 @@ from peers.later import Later
 from peers.log import SyncLog
 from peers.stores.store import StoreError
 from peers.sync_error import SyncError
+from peers.turns import Spawn, Turn, at_once, awaited
 from peers.wire.dialect import Dialect
 from peers.wire.messages import Error, Message, Options, Version
 
-T = TypeVar("T")
 State = Literal["disconnected", "wait", "connecting", "sending", "synchronized"]
-Turn = Callable[[Callable[..., None]], Callable[..., None]]
 
 HANDSHAKE_MS = 30_000
 """Life signs stretch a timeout, but whoever is not let in after this is cut: a stranger who trickles bytes, a stuck `auth`."""
@@ -29,21 +28,6 @@ QUEUED_BEFORE_PAUSE = 16
 """Messages kept while `auth` decides, after which no more are read."""
 MAX_QUEUED = 1_000
 """Messages that may have been read already by then."""
-
-
-class Spawn(Protocol):
-    """Runs a user's coroutine callback."""
-
-    def __call__(self, work: Coroutine[Any, Any, T], /) -> Later[T]: ...
-
-
-async def _awaited(value: Awaitable[T]) -> T:
-    return await value
-
-
-def at_once(reaction: Callable[..., None]) -> Callable[..., None]:
-    """The plainest Turn: a role without an actor reacts where it is called."""
-    return reaction
 
 
 class _Role(type):
@@ -262,7 +246,7 @@ class SyncCore(metaclass=_Role):
                 if inspect.iscoroutine(value):
                     value.close()
                 raise TypeError("a coroutine callback needs the `spawn` option")
-            value = self._spawn(value if inspect.iscoroutine(value) else _awaited(value))
+            value = self._spawn(value if inspect.iscoroutine(value) else awaited(value))
             self._spawned[value] = None
         later: Later[Any] = value if isinstance(value, Later) else Later.done(value)
         link = self._link
@@ -272,12 +256,16 @@ class SyncCore(metaclass=_Role):
             if self._link != link or not self.connected or self.is_destroyed:
                 return
             if isinstance(done.exception, StoreError):  # of this machine, not of this session: it may work again later
-                self.turn_away(self.error("store"))
+                self.turn_away(self.error("store", self.told_of(done.exception)))
                 self.report(self.error("store", str(done.exception)))
             else:
                 self._guard(lambda: reaction(done))
 
         later.then(self._turn(on_result))
+
+    def told_of(self, trouble: StoreError) -> str | None:
+        """What the other end is told of it, besides that it is our disk's."""
+        return None
 
     def on_connecting(self) -> None:
         self.set_state("connecting")

@@ -10,6 +10,8 @@ FATAL = frozenset({"wrong-protocol", "wrong-subprotocol", "wrong-credentials"})
 
 MAX_SHOWN = 200
 """Characters of what the other end sent that go into a sentence."""
+MAX_STORE_SHOWN = 1_000
+"""The same of a sentence about a store: that of our own names the file."""
 
 
 class SyncError(Exception):
@@ -67,7 +69,7 @@ def describe(type: str, options: Any = None) -> str:
         case "wrong-credentials":
             return "Wrong credentials"
         case "store":
-            return f"{options}" if options else "its disk takes nothing now"
+            return _shown(options, MAX_STORE_SHOWN) if options else "its disk takes nothing now"
         case _:
             return _shown(type)
 
@@ -82,12 +84,12 @@ def _versions(value: Any) -> str:
     return ".".join(_shown(part) for part in value[:2]) if isinstance(value, list) else _shown(value)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, limit: int = MAX_SHOWN) -> str:
     """What the other end sent, made fit for a terminal and a log: short, and nothing in it that steers a screen."""
     try:
         text = str(value)
     except (RecursionError, ValueError):  # a number may have too many digits
         text = "something too deep or too long to show"
-    if len(text) > MAX_SHOWN:
-        text = text[:MAX_SHOWN] + "..."
+    if len(text) > limit:
+        text = text[:limit] + "..."
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -16,12 +16,14 @@ def full_disk(house: Cluster) -> None:
     assert "disk is full" in str(refused.exception)
     assert kitchen.types == study.types == ["milk", "ink"]
     assert attic.types == ["milk"]
+    assert "disk is full" in house.status(attic)["store_error"]["error"]
 
     house.disk_full(attic, is_full=False)
     house.settle("there is room again")
     attic.log.add({"type": "lamp"})
     house.settle("the attic writes again")
     house.assert_converged(["milk", "ink", "lamp"])
+    assert house.status(attic)["store_error"] is None
 
 
 if __name__ == "__main__":

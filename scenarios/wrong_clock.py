@@ -19,6 +19,7 @@ def wrong_clock(house: Cluster) -> None:
     house.settle("nobody follows it")
     assert study.types == ["first", "second", "from tonight"]
     assert house.status(study)["ahead"] == 1
+    assert house.status(kitchen)["clocks"][0]["kind"] == "step"
 
     house.skew(kitchen, -10 * HOUR_MS)
     kitchen.log.add({"type": "corrected"})

@@ -13,6 +13,7 @@ import pykka
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
 from mesh.actors.request import RequestActor
+from mesh.store_trouble import PROBE_MS, StoreHealth, StoreTrouble
 from peers.clock import Clock, Undo
 from peers.disk import Disk
 from peers.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
@@ -62,16 +63,19 @@ class LogKeeper(RequestActor):
         self._on_failed = on_failed
         self._log: Log | None = None
         self._disk: Disk | None = None
+        self._is_closing = False
+        self._undo_probe: Undo | None = None
 
     async def open(self) -> None:
         """Open the disk and its log; until then nothing may be requested. Raises StoreError."""
         await self._kept.free  # two disks at work on one store would give the same numbers twice
-        self._disk = InTurnDisk(self._open_disk(), self.into_mailbox)
+        self._disk = InTurnDisk(self._open_disk(), self.into_mailbox, self._on_store_error)
         self._on_opened(await Log.open(self._disk, self._node_id, clock=self._clock, random=self._random))
 
     def close(self) -> Later[None]:
         """Close the disk after all that waits; stop the actor after it."""
         self._kept.withdraw()
+        self._stop_probing()
         if self._log is not None:
             return self._log.close()
         return self._disk.close() if self._disk is not None else Later.done(None)
@@ -85,6 +89,7 @@ class LogKeeper(RequestActor):
 
     def on_stop(self) -> None:
         self._kept.withdraw()
+        self._stop_probing()
         if self._disk is not None:
             self._kept.free = self._disk.close()
 
@@ -94,24 +99,68 @@ class LogKeeper(RequestActor):
 
     def _on_opened(self, log: Log) -> None:
         self._log = log
-        log.on("fresh", lambda fresh: self._kept.publish(log.published, fresh))
+        self._kept.note_success()
+        log.on("fresh", self._on_commit)
         log.on("entry", self._kept.announce)
         log.on("cleaned", self._kept.announce_cleaned)
         log.on("ahead", self._kept.note_ahead)
         log.keep(self._kept.keeps)
         self._kept.publish(log.published, VersionVector())
 
+    def _on_commit(self, fresh: VersionVector) -> None:
+        assert self._log is not None
+        trouble = self._kept.store_trouble
+        if trouble is not None and not trouble.is_full:  # of a full disk, only the probe tells
+            self._kept.note_success()
+        self._kept.publish(self._log.published, fresh)
+
+    def _on_store_error(self, error: StoreError) -> None:
+        if self._is_closing:
+            return
+        self._kept.note_error(error, self._clock.now_ms(), self._clock.elapsed_ms())
+        if self._undo_probe is None:
+            self._undo_probe = self._clock.call_later(PROBE_MS, self.into_mailbox(self._probe))
+
+    def _probe(self) -> None:
+        """Nothing may be written for long: see whether the disk works again."""
+        self._undo_probe = None
+        if self._kept.store_trouble is not None and self._disk is not None and not self._is_closing:
+            self._disk.run(lambda store: store.probe()).then(self._on_probed)
+
+    def _on_probed(self, done: Later[None]) -> None:
+        if done.exception is None:
+            self._kept.note_success()
+
+    def _stop_probing(self) -> None:
+        self._is_closing = True
+        if self._undo_probe is not None:
+            self._undo_probe()
+            self._undo_probe = None
+
 
 class InTurnDisk:
     """A Disk whose results arrive in the mailbox of an actor, so that reactions to them are supervised like messages."""
 
-    def __init__(self, disk: Disk, into_mailbox: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        into_mailbox: Callable[[Callable[..., None]], Callable[..., None]],
+        on_error: Callable[[StoreError], None],
+    ) -> None:
+        """`on_error` is called for each piece of work that the store failed to do, before its result shows."""
         self._disk = disk
         self._into_mailbox = into_mailbox
+        self._on_error = on_error
 
     def run(self, work: Callable[[Store], T]) -> Later[T]:
         result: Later[T] = Later()
-        self._disk.run(work).then(self._into_mailbox(result.follow))
+
+        def show(done: Later[T]) -> None:
+            if isinstance(done.exception, StoreError):
+                self._on_error(done.exception)
+            result.follow(done)
+
+        self._disk.run(work).then(self._into_mailbox(show))
         return result
 
     def close(self) -> Later[None]:
@@ -135,7 +184,7 @@ class KeptLog:
 
     Events: `fresh` (vector) with the dots of each commit, then `change` (); `event` (event, meta) for each new event, and
     `clean` (event, meta) for each that was cleaned, as it was before. To be used on the loop's thread, but for the requests,
-    which any thread may make.
+    which any thread may make. Beside them `store` (sentence): the disk fails, or works again.
     """
 
     def __init__(self) -> None:
@@ -144,6 +193,7 @@ class KeptLog:
         """Resolved once the disk of the keeper before is closed."""
         self.ahead = 0
         """Events that came from further ahead than our clock follows."""
+        self._health = StoreHealth()
         self._emitter = Emitter()
         self._waiting = Waiting()
         self._keepers = Keepers()
@@ -153,6 +203,16 @@ class KeptLog:
     def is_open(self) -> bool:
         """Whether a keeper has published anything yet."""
         return hasattr(self, "published")
+
+    @property
+    def clock_ms(self) -> int:
+        """The high-water mark of the log's timer; 0 before the start."""
+        return self.published.state.clock_ms if self.is_open else 0
+
+    @property
+    def store_trouble(self) -> StoreTrouble | None:
+        """What is wrong with the disk; None while it works."""
+        return self._health.trouble
 
     def kept_by(self, keeper: LoopActorRef[LogKeeper]) -> None:
         """From now on requests go to `keeper`."""
@@ -277,6 +337,18 @@ class KeptLog:
     def note_ahead(self, _entry: Entry) -> None:
         """Called by the keeper for an event from too far ahead."""
         self.ahead += 1
+
+    def note_error(self, error: StoreError, now_ms: int, elapsed_ms: float) -> None:
+        """Called by the keeper when the disk failed."""
+        self._tell(self._health.on_error(error, now_ms, elapsed_ms))
+
+    def note_success(self) -> None:
+        """Called by the keeper when the disk took something."""
+        self._tell(self._health.on_success())
+
+    def _tell(self, sentence: str | None) -> None:
+        if sentence is not None:
+            self._emitter.emit("store", sentence)
 
     def withdraw(self) -> None:
         """Called by the keeper when it ends; listeners stay for the next one."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mesh.discovery.discovery import Sighting
 from mesh.known_session import NOTHING_KNOWN, LinkOutcome
+from peers.apart import Span
 from peers.connections.connection import Connection
 from peers.sync_core import State
 
@@ -28,6 +29,14 @@ class Greeted:
     connection_id: str
     held: tuple[str, ...]
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The other end's wall clock was compared with ours."""
+
+    key: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,7 @@ class AddressesGone:
 Report = (
     Dialled
     | Greeted
+    | Compared
     | Met
     | StateChanged
     | Closed

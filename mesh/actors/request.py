@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,13 @@ class Request:
 
     method: str
     arguments: tuple[Any, ...] = ()
+
+
+class Work:
+    """A coroutine function that an actor tells itself to run."""
+
+    def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.coroutine = coroutine
 
 
 class RequestActor(LoopActor):

@@ -11,6 +11,7 @@ from mesh.actors.log_keeper import KeptLog
 from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import (
     Closed,
+    Compared,
     Dialled,
     Failed,
     Greeted,
@@ -167,6 +168,7 @@ class SessionActor(RequestActor):
         role.on("dialled", lambda: self._tell(Dialled(self._key, role.connection_id)))
         role.on("authenticated", self._on_authenticated)
         role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
+        role.on("apart", lambda span: self._tell(Compared(self._key, span)))
         role.on("refused", lambda sentence: self._tell(Noted(self._key, sentence)))
         role.on(
             "rolled-back", lambda: self._tell(Noted(self._key, "this node's disk was rolled back: a new epoch starts"))

@@ -18,6 +18,7 @@ from mesh.actors.reports import (
     Accepted,
     AddressesGone,
     Closed,
+    Compared,
     Dialled,
     Failed,
     Greeted,
@@ -28,9 +29,10 @@ from mesh.actors.reports import (
     StateChanged,
     TurnedAway,
 )
-from mesh.actors.request import Request, RequestActor
+from mesh.actors.request import Request, RequestActor, Work
 from mesh.actors.role_supervisor import DoorError, RoleSupervisor
 from mesh.actors.session import MakeRole, RoleOptions, SessionActor
+from mesh.clocks import CHECK_SECONDS, Clocks
 from mesh.config import Settings, mesh_mark
 from mesh.discovery.discovery import Announcement
 from mesh.edges import Edges
@@ -40,6 +42,7 @@ from mesh.refusals import ALONE_SECONDS, alone_sentence
 from mesh.restart_policy import Pause, Record, on_failure, on_retry
 from mesh.status import NO_DISCOVERY, Status, show_status
 from mesh.topology import Link
+from peers.apart import Span
 from peers.clock import Undo
 from peers.later import Later
 from peers.peer_sync import PeerSync
@@ -89,6 +92,8 @@ class NodeSupervisor(RequestActor):
         self._all_closed: Later[None] = Later()
         self._is_beginning = False
         self._begun: Later[None] = Later()
+        self._clocks = Clocks(self._neighbourhood)
+        self._undo_store = kept.on("store", lambda sentence: on_notice(Notice("store", None, sentence)))
 
     async def begin(self) -> OpenDoors:
         """Open the log and the doors, then look for others; where we listen. Raises StoreError or DoorError."""
@@ -97,10 +102,11 @@ class NodeSupervisor(RequestActor):
             for start in (self._start_keeper, self._start_listener, self._start_roles):
                 if not self._is_ending:
                     await start()
+            self._look_at_clocks()
             self._perform(self._neighbourhood.on_begin())
             if not self._is_ending:
                 await self._start_discovery()
-                self._later(ALONE_SECONDS, lambda: self.actor_ref.tell(_Work(self._tell_if_alone)))
+                self._later(ALONE_SECONDS, lambda: self.actor_ref.tell(Work(self._tell_if_alone)))
         finally:
             self._begun.set()
         return OpenDoors(self._door, self._door_ports)
@@ -127,7 +133,8 @@ class NodeSupervisor(RequestActor):
         failures = {**self._own_failures, **self._neighbourhood.failures}
         clients, paused = await ask(self._roles, "describe"), await ask(self._roles, "paused")
         outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
-        outside["discovery"] = await ask(self._discoverer, "describe")
+        self._read_clocks()
+        outside["discovery"], outside["clocks"] = await ask(self._discoverer, "describe"), self._clocks.rows()
         return show_status(
             self._settings,
             self._door.port,
@@ -164,6 +171,8 @@ class NodeSupervisor(RequestActor):
                 self._perform(neighbourhood.on_dialled(key, connection_id, self._now()))
             case Greeted():
                 self._on_greeted(report)
+            case Compared(key, span):
+                self._on_compared(key, span)
             case StateChanged(key, state):
                 self._perform(neighbourhood.on_state(key, state))
             case Closed(key, reason, note, outcome):
@@ -198,6 +207,19 @@ class NodeSupervisor(RequestActor):
         self._perform(
             self._neighbourhood.on_greeted(report.key, report.other_node_id, link, report.held, report.address, now)
         )
+
+    def _on_compared(self, key: str, span: Span) -> None:
+        session = self._neighbourhood.sessions.get(key)
+        if session is not None and session.other_node_id is not None:
+            self._perform(self._clocks.on_compared(session.other_node_id, span))
+
+    def _look_at_clocks(self) -> None:
+        self._read_clocks()
+        self._later(CHECK_SECONDS, self._look_at_clocks)
+
+    def _read_clocks(self) -> None:
+        clock = self._edges.clock
+        self._perform(self._clocks.on_reading(clock.now_ms(), clock.uptime_ms(), self._kept.clock_ms))
 
     def _on_failed(self, key: str, why: str) -> None:
         if key in self._sessions:
@@ -241,12 +263,13 @@ class NodeSupervisor(RequestActor):
             if name == "log":
                 self._perform(self._neighbourhood.on_free(self._now()))
 
-        self.actor_ref.tell(_Work(restart))
+        self.actor_ref.tell(Work(restart))
 
     def on_receive(self, message: Any) -> Any:
-        return message.coroutine() if isinstance(message, _Work) else super().on_receive(message)
+        return message.coroutine() if isinstance(message, Work) else super().on_receive(message)
 
     def on_stop(self) -> None:
+        self._undo_store()
         for undo in self._timers.values():
             undo()
         self._timers.clear()
@@ -373,10 +396,3 @@ class NodeSupervisor(RequestActor):
 
     def _now(self) -> float:
         return self._edges.clock.elapsed_ms() / 1000
-
-
-class _Work:
-    """A coroutine function that the supervisor tells itself to run."""
-
-    def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.coroutine = coroutine

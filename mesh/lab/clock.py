@@ -30,6 +30,9 @@ class RoomClock:
     def elapsed_ms(self) -> float:
         return self._loop.time() * 1000
 
+    def uptime_ms(self) -> float:
+        return self.elapsed_ms()
+
     def call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
         is_undone = False
 

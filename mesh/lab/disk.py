@@ -12,7 +12,7 @@ from mesh.lab.inspected import inspected
 from mesh.lab.medium import FileStore
 from mesh.lab.virtual_loop import VirtualLoop
 from peers.later import Later
-from peers.stores.store import Store, StoreError
+from peers.stores.store import DISK_FULL, Store, StoreError
 
 T = TypeVar("T")
 Piece = tuple[Callable[[Store], Any], Later[Any]]
@@ -23,8 +23,8 @@ RESULT_MS = (0.0, 0.2)
 GROUP_LIMIT = 500
 """Pieces of work committed together."""
 
-_FULL = "the simulated disk is full: free space on it, then try again"
-_BROKEN = "the simulated disk failed (disk I/O error): check it, then try again"
+_FULL = "the simulated disk is full: free space on it, then try again", DISK_FULL
+_BROKEN = "the simulated disk failed (disk I/O error): check it, then try again", "its disk fails"
 
 
 class SimDisk:
@@ -130,7 +130,7 @@ class SimDisk:
         if isinstance(self._store, FileStore):
             self._store.failure = "SQLITE_FULL" if self.is_full else "SQLITE_IOERR_WRITE"
         else:
-            raise StoreError(_FULL if self.is_full else _BROKEN)
+            raise StoreError(*(_FULL if self.is_full else _BROKEN))
 
     def _run_alone(self, work: Callable[[Store], Any]) -> Later[Any]:
         try:

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from mesh.identity import LOG_FILE
+from mesh.paths import LOG_FILE
 from peers.entry import Entry
 from peers.stores.sqlite_store import SqliteStore
 

@@ -111,7 +111,7 @@ class FileStore(SqliteStore):
         try:
             yield
         except StoreError as error:
-            raise StoreError(str(error).replace(f"{self.path.parent}/", "")) from error
+            raise StoreError(str(error).replace(f"{self.path.parent}/", ""), error.brief) from error
 
 
 class Files:

@@ -175,6 +175,9 @@ class MemoryStore(Taking):
             others.append((other_node_id, (synced, other_synced)))
             self._cursors = dict(others[-MAX_CURSORS:])
 
+    def probe(self) -> None:
+        self._on_undo(lambda: None)
+
     # The rows
 
     def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 
 from peers.created import created_from_key
 from peers.entry import Entry
-from peers.stores.store import StoreError
+from peers.stores.store import DISK_FULL, StoreError
 
 APPLICATION_ID = 0x706D6C67
 """`pmlg` in SQLite's header: a file of ours."""
@@ -19,6 +20,7 @@ LABEL = "INSERT INTO labels (kind, name, position, time, created) VALUES (?, ?, 
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """What the write-ahead log is cut down to after a checkpoint."""
+ROOM_BYTES = 1024 * 1024
 PAGE_CACHE_KIB = 16 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
@@ -100,18 +102,28 @@ CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
 
 _WITH_EXTRA = "SELECT position, time, created, body, extra FROM changes WHERE body IS NOT NULL AND extra <> x''"
 
+_MAKE_WRITABLE = "make the file and its directory writable for this user", "its log file cannot be written"
+_END_OTHER = "end the other process that uses it", "another process uses its log file"
+_PUT_BACK = (
+    "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
+    "its log file is damaged",
+)
 _FIXES = {
-    "SQLITE_FULL": "free space on the disk, then try again",
-    "SQLITE_READONLY": "make the file and its directory writable for this user",
-    "SQLITE_PERM": "make the file and its directory writable for this user",
-    "SQLITE_AUTH": "make the file and its directory writable for this user",
-    "SQLITE_CANTOPEN": "check that its directory exists and is writable for this user",
-    "SQLITE_BUSY": "end the other process that uses it",
-    "SQLITE_LOCKED": "end the other process that uses it",
-    "SQLITE_CORRUPT": "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
-    "SQLITE_NOTADB": "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
-    "SQLITE_IOERR": "check the disk and the space on it, then start again",
+    "SQLITE_FULL": ("free space on the disk, then try again", DISK_FULL),
+    "SQLITE_READONLY": _MAKE_WRITABLE,
+    "SQLITE_PERM": _MAKE_WRITABLE,
+    "SQLITE_AUTH": _MAKE_WRITABLE,
+    "SQLITE_CANTOPEN": (
+        "check that its directory exists and is writable for this user",
+        "its log file cannot be opened",
+    ),
+    "SQLITE_BUSY": _END_OTHER,
+    "SQLITE_LOCKED": _END_OTHER,
+    "SQLITE_CORRUPT": _PUT_BACK,
+    "SQLITE_NOTADB": _PUT_BACK,
+    "SQLITE_IOERR": ("check the disk and the space on it, then start again", "its disk fails"),
 }
+"""By the beginning of SQLite's name: what would fix it, and what other nodes are told."""
 
 
 def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
@@ -119,6 +131,11 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
     if _is_there(path):
         _check_header(path)
         _check_contents(path)
+    elif _is_there(wal_of(path)):  # SQLite would take it for rubbish of the new file, and delete it
+        raise StoreError(
+            f"the log file {path} is missing, and its write-ahead log {wal_of(path)} is there: put the file back, "
+            "or move its write-ahead log away too"
+        )
     connection = _open(path, "rwc")
     try:
         for pragma in (f"busy_timeout = {BUSY_MS}", f"synchronous = {synchronous}", f"cache_size = -{PAGE_CACHE_KIB}"):
@@ -142,15 +159,62 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
+    """Open the file so that nothing on the disk changes; the caller has to notice when another process writes it meanwhile.
+
+    Beside a copy the index of its write-ahead log may be made. Raises StoreError.
+    """
+    _check_header(path)
+    if Path(f"{path}-journal").exists():
+        raise StoreError(f"the log file {path}: its making was cut short; start its node once")
+    # Without `readonly_shm` SQLite makes that index anew in its file, although the connection is for reading.
+    mode = ("ro" if is_copy else "ro&readonly_shm=1") if _is_there(wal_of(path)) else "ro&immutable=1"
+    connection = _open(path, mode)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < VERSION:
+            raise StoreError(
+                f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
+            )
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def needs_copy(path: Path) -> bool:
+    """Whether its write-ahead log cannot be read without making a file beside it, the index."""
+    return _is_there(wal_of(path)) and not _is_there(Path(f"{path}-shm"))
+
+
 def explain(path: Path, error: sqlite3.Error) -> StoreError:
     """What SQLite said, as a sentence that names the file and what would fix it."""
     name = getattr(error, "sqlite_errorname", None) or ""
-    fix = next((fix for code, fix in _FIXES.items() if name.startswith(code)), None)
-    return StoreError(f"the log file {path}: {error}" + (f"; {fix}" if fix else ""))
+    for code, (fix, brief) in _FIXES.items():
+        if name.startswith(code):
+            return StoreError(f"the log file {path}: {error}; {fix}", brief)
+    return StoreError(f"the log file {path}: {error}")
+
+
+def check_room(path: Path) -> None:
+    """Raise StoreError if there is no room for a large event: a small one may still find its place in a full disk."""
+    disk = os.statvfs(path.parent)
+    if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+        fix, brief = _FIXES["SQLITE_FULL"]
+        raise StoreError(f"the log file {path}: database or disk is full; {fix}", brief)
 
 
 def damaged(path: Path, what: str) -> StoreError:
-    return StoreError(f"the log file {path}: {what}; {_FIXES['SQLITE_CORRUPT']}")
+    fix, brief = _PUT_BACK
+    return StoreError(f"the log file {path}: {what}; {fix}", brief)
+
+
+def wal_of(path: Path) -> Path:
+    """The write-ahead log of the file at `path`."""
+    return Path(f"{path}-wal")
 
 
 def _is_there(path: Path) -> bool:
@@ -190,7 +254,7 @@ def _check_contents(path: Path) -> None:
     """Read it through a connection that cannot write: closing any other one may write back what a crash left."""
     if Path(f"{path}-journal").exists():
         return  # its making was cut short: only a connection that may write can take that back
-    mode = "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
+    mode = "ro" if wal_of(path).exists() else "ro&immutable=1"
     try:
         with closing(_open(path, mode)) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()

@@ -11,8 +11,9 @@ from typing import Any
 
 from peers.created import Created, created_key
 from peers.entry import Entry
+from peers.stores.file_place import FilePlace
 from peers.stores.rows import Numbers
-from peers.stores.sqlite_file import SYNCHRONOUS, connect
+from peers.stores.sqlite_file import SYNCHRONOUS, check_room, connect
 from peers.stores.sqlite_numbers import load_numbers, save_numbers
 from peers.stores.sqlite_rows import CLAIM, COLUMNS, OF_LABEL, SqliteRows
 from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Order, Page, StoreState
@@ -26,6 +27,7 @@ _INDEXED = f"{OF_LABEL} ON c.position = l.position WHERE l.kind = 'index' AND l.
 _WALK = """
     SELECT position, iif(tombstone IS NULL, epoch, NULL), seq FROM changes WHERE position > ? ORDER BY position LIMIT ?
 """
+_PROBE = "INSERT INTO facts VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _CURSORS = "SELECT synced, other_synced FROM cursors WHERE other_node_id = ?"
 _KEEP_CURSORS = "INSERT INTO cursors (other_node_id, synced, other_synced) VALUES (?, ?, ?)"
 _FORGET_CURSORS = (
@@ -38,6 +40,9 @@ class SqliteStore(SqliteRows):
 
     `synchronous` is SQLite's: FULL survives a power cut; NORMAL and OFF survive a crash of the process only. It may be
     made on one thread and used on another, but by one at a time.
+
+    Once it was open, only that very file is written: a commit that writes fails with StoreError while the file, or its
+    write-ahead log, is not at its path.
     """
 
     def __init__(self, path: str | Path, *, synchronous: str = "FULL") -> None:
@@ -45,11 +50,14 @@ class SqliteStore(SqliteRows):
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
         self._synchronous = synchronous
+        self._place = FilePlace(self._path)
 
     def open(self) -> StoreState:
         if self._connection is None:
+            self._place.check_return()
             connection = connect(self._path, synchronous=self._synchronous)
             try:
+                self._place.hold()
                 self._load(connection)
             except BaseException:
                 connection.close()
@@ -71,7 +79,7 @@ class SqliteStore(SqliteRows):
         connection = self._opened()
         if connection.in_transaction:
             raise RuntimeError("a transaction is open already: they do not nest")
-        before, epochs = replace(self._numbers), len(self._epochs)
+        before, epochs, writes = replace(self._numbers), len(self._epochs), connection.total_changes
         self._touched.clear()
         with self._explained():
             connection.execute("BEGIN IMMEDIATE")
@@ -79,6 +87,8 @@ class SqliteStore(SqliteRows):
             yield
             with self._explained():
                 self._save(before)
+                if connection.total_changes != writes:  # reads go on from the open file, wherever it is
+                    self._place.check()
                 connection.execute("COMMIT")
         except BaseException:
             self._restore(before, epochs)
@@ -142,6 +152,11 @@ class SqliteStore(SqliteRows):
     def aside(self) -> tuple[Entry, ...]:
         with self._explained():
             return tuple([self._claim_of(row) for row in self._execute(f"SELECT {CLAIM} FROM aside ORDER BY number")])
+
+    def probe(self) -> None:
+        with self._piece():
+            self._execute(_PROBE)
+        check_room(self._path)
 
     def cursors(self, other_node_id: str) -> tuple[int, int]:
         with self._explained():

@@ -28,8 +28,19 @@ MAX_CURSORS = 10_000
 """Logux clients and servers whose cursors are kept; beyond it the one whose cursors were not kept for longest is forgotten."""
 
 
+DISK_FULL = "its disk is full"
+"""What other nodes are told of a full disk."""
+
+
 class StoreError(Exception):
-    """The store cannot be used, or could not do what was asked; the sentence says which, why, and what would fix it."""
+    """The store cannot be used, or could not do what was asked; the sentence says which, why, and what would fix it.
+
+    `brief` is what other nodes are told of it, without paths; empty if they are not.
+    """
+
+    def __init__(self, sentence: str, brief: str = "") -> None:
+        super().__init__(sentence)
+        self.brief = brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +257,10 @@ class Store(Protocol):
     def clean(self, createds: Sequence[Created]) -> Cleaning:
         """Clean those of these events that have no reason but DEFAULT_REASON, or none."""
 
-    # Logux clients and servers
+    # Others
+
+    def probe(self) -> None:
+        """Write something that means nothing, to see whether the disk takes it. Raises StoreError if it does not."""
 
     def cursors(self, other_node_id: str) -> tuple[int, int]:
         """What `keep_cursors` kept for that node: (synced, other_synced), or (0, 0)."""

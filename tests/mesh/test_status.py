@@ -17,6 +17,7 @@ from mesh.restart_policy import Record
 from mesh.show import local_time, show_peers
 from mesh.show import show_status as tables
 from mesh.status import Status, show_status
+from mesh.store_trouble import StoreTrouble
 from mesh.topology import Link
 from peers.log import Published
 from peers.stores.store import StoreState
@@ -29,6 +30,7 @@ NOW: Any = {"now_ms": 1_009_000, "now_seconds": 9.0}
 class Log:
     published: Published = field(default_factory=lambda: Published(StoreState(7, 9, 6, 5, 1), "epoch"))
     ahead: int = 2
+    store_trouble: StoreTrouble | None = None
 
 
 def met(*, state: str = "synchronized") -> Neighbourhood:
@@ -71,6 +73,8 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "refused": [],
         "other_meshes": 0,
         "peers": [],
+        "clocks": [],
+        "store_error": None,
     }
 
 
@@ -220,3 +224,12 @@ def test_status_says_who_is_cloned() -> None:
 
     (peer,) = show(around)["peers"]
     assert (peer["state"], peer["reason"]) == ("cloned", "two machines run under this id")
+
+
+def test_the_tables_show_wrong_clocks() -> None:
+    status = show(Neighbourhood("m", "run1"))
+    sentence = "this machine's clock stepped back by 3600 s"
+
+    text = tables({**status, "clocks": [{"kind": "step", "node_id": None, "ms": -3_600_000, "sentence": sentence}]})
+
+    assert sentence in text

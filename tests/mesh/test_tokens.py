@@ -16,7 +16,7 @@ import pytest
 
 import mesh.tokens
 from mesh.errors import MeshError
-from mesh.tokens import MAX_TOKENS, MAX_USER_TOKENS, Pass, Tokens
+from mesh.tokens import EXPIRED_KEPT_MS, MAX_TOKENS, MAX_USER_TOKENS, Pass, Tokens
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_700_000_000_000
@@ -146,13 +146,41 @@ def test_a_pass_ends_with_its_token(tokens: Tokens) -> None:
     assert tokens.still_valid(second, NOW + DAY_MS)
 
 
-def test_expired_tokens_are_listed_until_another_is_made(tokens: Tokens) -> None:
-    tokens.add("alice", DAY_SECONDS, NOW)
-    before = tokens.list(NOW + DAY_MS)
-    tokens.add("bob", None, NOW + DAY_MS)
+def test_a_token_made_while_the_clock_was_wrong_takes_no_other_one_away(tokens: Tokens) -> None:
+    token = tokens.add("alice", DAY_SECONDS, NOW)
 
-    assert [(row.user, row.state) for row in before] == [("alice", "expired")]
-    assert [(row.user, row.state) for row in tokens.list(NOW + DAY_MS)] == [("bob", "valid")]
+    tokens.add("bob", None, NOW + 365 * DAY_MS)
+
+    assert [(row.user, row.state) for row in tokens.list(NOW + 365 * DAY_MS)] == [
+        ("alice", "expired"),
+        ("bob", "valid"),
+    ]
+    assert [(row.user, row.state) for row in tokens.list(NOW + 1)] == [("alice", "valid"), ("bob", "valid")]
+    assert tokens.check("alice", token, NOW + 1)
+
+
+def test_an_expired_token_is_dropped_long_after_it_was_found_expired(tokens: Tokens) -> None:
+    tokens.add("alice", DAY_SECONDS, NOW)
+    found = NOW + 365 * DAY_MS
+    tokens.add("bob", None, found)
+
+    tokens.add("bob", None, found + EXPIRED_KEPT_MS - 1)
+    before = {row.user for row in tokens.list(found)}
+    tokens.add("bob", None, found + EXPIRED_KEPT_MS)
+
+    assert before == {"alice", "bob"}
+    assert {row.user for row in tokens.list(found)} == {"bob"}
+
+
+def test_a_clock_that_is_right_again_takes_the_mark_away(tokens: Tokens, tmp_path: Path) -> None:
+    tokens.add("alice", DAY_SECONDS, NOW)
+    tokens.add("bob", None, NOW + 365 * DAY_MS)
+    marked = ["expired_ms" in row for row in content(tmp_path)["tokens"]]
+
+    tokens.add("bob", None, NOW + 1)
+
+    assert marked == [True, False]
+    assert not any("expired_ms" in row for row in content(tmp_path)["tokens"])
 
 
 def test_lists_by_user_the_oldest_first(tokens: Tokens) -> None:
@@ -367,7 +395,18 @@ def test_expired_tokens_take_no_room(tokens: Tokens, tmp_path: Path) -> None:
 
     tokens.add("alice", None, NOW)
 
-    assert [row.user for row in tokens.list(NOW)] == ["alice"]
+    assert [row.user for row in tokens.list(NOW) if row.state == "valid"] == ["alice"]
+
+
+def test_so_many_expired_tokens_are_kept_and_no_more(tokens: Tokens, tmp_path: Path) -> None:
+    lasting = (token_of(f"v{number}") for number in range(MAX_TOKENS - 2))
+    write(tmp_path, *(token_of(f"u{number}", expires_ms=NOW) for number in range(MAX_TOKENS)), *lasting)
+    tokens.add("alice", 1.0, NOW)
+
+    tokens.add("bob", None, NOW + 1_000)
+
+    states = [row.state for row in tokens.list(NOW + 1_000)]
+    assert (states.count("expired"), states.count("valid")) == (MAX_TOKENS, MAX_TOKENS - 1)
 
 
 def test_one_user_has_so_many_tokens_and_no_more(tokens: Tokens, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from mesh.lab.storm import play
 from peers.created import MAX_DRIFT_MS
 
 HOUR_MS = 3_600_000
+TEN_YEARS_MS = 87_600 * HOUR_MS
 
 
 def test_after_a_clock_is_set_right_new_events_are_timed_by_it_again() -> None:
@@ -39,6 +40,47 @@ def test_a_small_step_back_reorders_nothing() -> None:
         house.settle("two")
 
         house.assert_converged(["first", "second"])
+
+
+def test_one_event_from_ten_years_ahead_makes_no_later_one_late_after_a_restart_too() -> None:
+    with Cluster(1) as house:
+        kitchen, study = house.start("kitchen", "study")
+        house.skew(kitchen, TEN_YEARS_MS)
+        kitchen.log.add({"type": "in ten years"})
+        house.settle("one")
+        house.skew(kitchen, -TEN_YEARS_MS)
+
+        kitchen.log.add({"type": "1"})
+        house.run(5)
+        study.log.add({"type": "2"})
+        house.run(5)
+        house.stop(kitchen)
+        house.start("kitchen")
+        house.settle("it is back")
+        kitchen.log.add({"type": "3"})
+        house.run(5)
+        study.log.add({"type": "4"})
+        house.settle("all")
+
+        house.assert_converged(["1", "2", "3", "4", "in ten years"])
+
+
+def test_what_a_node_answers_to_one_whose_log_is_ten_years_ahead_comes_after_it() -> None:
+    with Cluster(1) as house:
+        kitchen, study = house.start("kitchen", "study")
+        house.skew(study, -30_000)
+        house.skew(kitchen, TEN_YEARS_MS)
+        kitchen.log.add({"type": "in ten years"})
+        house.settle("one")
+        house.skew(kitchen, -TEN_YEARS_MS)
+
+        kitchen.log.add({"type": "question"})
+        house.settle("asked")
+        study.log.add({"type": "answer"})
+        house.settle("answered")
+
+        house.assert_converged(["question", "answer", "in ten years"])
+        assert house.status(study)["ahead"] == 1
 
 
 def test_a_client_shows_what_a_fast_node_wrote_in_the_order_of_the_nodes() -> None:

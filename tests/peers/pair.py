@@ -204,7 +204,7 @@ class Pair:
         right: dict[str, Any] | None = None,
         **both: Any,
     ) -> None:
-        """Options of `left` and `right` are those of the roles, and `node_id`, `store`, `disk`, `log`, `seed`."""
+        """Options of `left` and `right` are those of the roles, and `node_id`, `store`, `disk`, `log`, `seed`, `clock`."""
         self.clock = clock or ManualClock(NOW_MS)
         self.local = LocalPair()
         self.left_connection = RecordedConnection(self.local.left)
@@ -218,8 +218,9 @@ class Pair:
         node_id = options.pop("node_id", side)
         seed = options.pop("seed", 0)
         store, disk, log = (options.pop(name, None) for name in ("store", "disk", "log"))
-        log = log or open_log(node_id, self.clock, store=store, disk=disk, seed=seed)
-        return role(node_id, log, connection, clock=self.clock, random=Random(f"{side} {seed}"), **options)
+        clock = options.pop("clock", self.clock)
+        log = log or open_log(node_id, clock, store=store, disk=disk, seed=seed)
+        return role(node_id, log, connection, clock=clock, random=Random(f"{side} {seed}"), **options)
 
     @property
     def left_sent(self) -> list[Any]:

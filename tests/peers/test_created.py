@@ -18,6 +18,8 @@ from peers.created import (
 node_ids = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8) | st.sampled_from(
     ["a", "aa", "a~b", "a b", "é", "z", "\U0001f600", "\uffee", "a" * 200]
 )
+TEN_YEARS_MS = 10 * 365 * 86_400_000
+
 numbers = st.integers(0, MAX_MS) | st.integers(0, 3)
 createds = st.tuples(numbers, node_ids.filter(str.isprintable), numbers)
 
@@ -132,6 +134,76 @@ def test_is_always_larger_than_all_it_gave_and_saw_within_the_drift(steps: list[
             last = created
 
 
+def test_time_does_not_go_back_by_a_step_within_the_drift() -> None:
+    wall = Wall(100_000)
+    timer = HybridTimer("a", wall)
+    timer.next()
+
+    wall.now -= MAX_DRIFT_MS
+    timer.next()
+
+    assert timer.time == 100_000
+
+
+def test_time_follows_a_larger_step_back_to_our_clock_and_created_does_not() -> None:
+    wall = Wall(1_000_000)
+    timer = HybridTimer("a", wall)
+    before = timer.next()
+
+    wall.now -= MAX_DRIFT_MS + 2
+    after = timer.next()
+
+    assert timer.time == wall.now
+    assert after > before
+
+
+def test_a_mark_from_ten_years_ahead_makes_no_time_late() -> None:
+    timer = HybridTimer("a", Wall(1000), after_ms=TEN_YEARS_MS)
+
+    created = timer.next()
+
+    assert (created, timer.time) == ((TEN_YEARS_MS + 1, "a", 0), 1000)
+
+
+def test_with_a_mark_from_ten_years_ahead_it_still_follows_what_it_sees() -> None:
+    timer = HybridTimer("a", Wall(1000), after_ms=TEN_YEARS_MS)
+
+    timer.see(1500)
+    timer.next()
+
+    assert timer.time == 1501
+
+
+clock_steps = st.lists(
+    st.tuples(st.sampled_from(["next", "see", "step", "restart"]), st.integers(-2_000, 2_000)), max_size=40
+)
+
+
+@given(steps=clock_steps)
+def test_time_is_near_our_clock_and_goes_back_only_when_it_is_too_far_ahead(steps: list[tuple[str, int]]) -> None:
+    wall = Wall(100_000)
+    timer = HybridTimer("a", wall, max_drift_ms=500)
+    last: tuple[int, Created] | None = None
+    mark = 0  # what the next time has to be beyond
+
+    for step, number in steps:
+        if step == "step":
+            wall.now += number
+        elif step == "see":
+            timer.see(wall.now + number)
+            mark = max(mark, wall.now + number) if number <= 500 else mark
+        elif step == "restart":
+            kept = last[0] if last is not None and timer.ms > wall.now + 500 else None
+            timer = HybridTimer("a", wall, after_ms=timer.ms, after_time_ms=kept, max_drift_ms=500)
+            mark = last[0] if last else 0  # what was seen is on the disk, and that is asked for by the log
+        else:
+            created = timer.next()
+            assert wall.now <= timer.time <= wall.now + 500
+            assert timer.time >= mark or mark > wall.now + 500
+            assert last is None or created > last[1]
+            last, mark = (timer.time, created), timer.time
+
+
 def test_the_timer_for_tests_counts() -> None:
     timer = CountingTimer("a")
 
@@ -139,4 +211,4 @@ def test_the_timer_for_tests_counts() -> None:
     timer.see(7)
     timer.see(3)
 
-    assert [first, timer.next()] == [(1, "a", 0), (8, "a", 0)]
+    assert [first, timer.next(), timer.time] == [(1, "a", 0), (8, "a", 0), 8]

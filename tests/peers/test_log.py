@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,10 +10,14 @@ from pair import NOW_MS, HeldDisk, PairLog, open_log, received
 
 from peers import draft as draft_module
 from peers.clock import ManualClock
+from peers.disk import InlineDisk
 from peers.draft import BusyError
 from peers.entry import MAX_EVENT_BYTES, Entry
+from peers.log import Log
 from peers.stores.memory_store import MemoryStore
 from peers.stores.store import StoreError
+
+TEN_YEARS_MS = 87_600 * 3_600_000
 
 
 @pytest.fixture
@@ -235,3 +240,18 @@ def test_a_given_created_from_the_far_future_does_not_move_the_clock(log: PairLo
     meta = log.add({"type": "b"}).get()
 
     assert meta is not None and meta["created"] == (NOW_MS, "home", 0)
+
+
+def test_a_log_opened_with_a_mark_from_ten_years_ahead_goes_on_after_its_last_time_near_our_clock() -> None:
+    clock, store = ManualClock(NOW_MS), MemoryStore()
+    log = Log.open(InlineDisk(store), "home", clock=clock, random=Random(1)).get()
+    clock.wall_ms += TEN_YEARS_MS
+    log.add({"type": "ahead"}).get()
+    clock.wall_ms -= TEN_YEARS_MS
+    for second in (1, 2, 3):
+        log.add({"type": "near"}, {"time": NOW_MS + second * 1_000}).get()
+
+    reopened = Log.open(InlineDisk(store), "home", clock=clock, random=Random(2)).get()
+    meta = reopened.add({"type": "next"}).get()
+
+    assert meta is not None and meta["time"] == NOW_MS + 3_001

@@ -1,0 +1,55 @@
+"""IdleLog: the log of a home in which no node runs, for the commands that only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec import Raw
+
+from mesh.control_messages import Read
+from mesh.errors import MeshError
+from mesh.log_items import has_type, item_of
+from mesh.paths import LOG_FILE
+from peers.stores.sqlite_reader import SqliteReader
+from peers.stores.store import StoreError
+
+
+class IdleLog:
+    """Reads as ControlClient does, and changes nothing in the home. Use it in a `with`; everything raises MeshError."""
+
+    def __init__(self, home: Path) -> None:
+        self._reader = SqliteReader(home / LOG_FILE)
+        try:
+            self._reader.open()
+        except StoreError as error:
+            raise MeshError(str(error)) from None
+
+    @staticmethod
+    def is_there(home: Path) -> bool:
+        """Whether a node has left a log in this home."""
+        return (home / LOG_FILE).is_file()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._reader.close()
+
+    def status(self) -> dict[str, Any]:
+        """What is known of nodes without one that runs: nothing."""
+        return {"node_id": "", "peers": []}
+
+    def read(self, request: Read) -> Iterator[list[Raw]]:
+        """The events asked for, some at a time; what is added later is not followed."""
+        last = None
+        try:
+            while page := self._reader.each(order=request.order, after=last, since=request.since):
+                last = page[-1]
+                yield [item_of(entry) for entry in page if has_type(entry, request.type)]
+        except StoreError as error:
+            raise MeshError(str(error)) from None
