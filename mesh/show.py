@@ -93,7 +93,7 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    facts = table((), [(label, str(status[key])) for label, key in _FACTS])
+    facts = table((), [(label, str(status[key])) for label, key in _FACTS] + _refused_events(status))
     shown = [facts]
     if status["sessions"]:
         shown.append(table(("session with", "state", "address", "lag", "restarts", "dialled by"), _sessions(status)))
@@ -121,6 +121,11 @@ _FACTS = (
     ("conflicts", "conflicts"),
     ("ahead of our clock", "ahead"),
 )
+
+
+def _refused_events(status: dict[str, Any]) -> list[tuple[str, str]]:
+    counts = status.get("refused_events") or {}  # a node of an older release says nothing of it
+    return [("events not taken", ", ".join(f"{count} {cause}" for cause, count in counts.items()))] if counts else []
 
 
 def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:

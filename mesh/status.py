@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mesh.config import Settings
 from mesh.neighbourhood import Neighbourhood
 from mesh.restart_policy import Record
+from peers.event_error import Cause
 from peers.log import Published
 
 Status = dict[str, Any]
@@ -18,6 +20,7 @@ class LogView(Protocol):
 
     published: Published
     ahead: int
+    refused_events: Counter[Cause]
 
 
 def show_status(
@@ -43,6 +46,7 @@ def show_status(
         "events": state.events,
         "conflicts": state.conflicts,
         "ahead": log.ahead,
+        "refused_events": dict(sorted(log.refused_events.items())),
         "sessions": _sessions(neighbourhood, described),
         "paused": [
             {"what": subject, "why": record.why, "restarts": record.restarts}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar, Unpack
@@ -18,6 +19,7 @@ from peers.disk import Disk
 from peers.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
 from peers.emitter import Emitter
 from peers.entry import Entry, encode_diff
+from peers.event_error import Cause
 from peers.later import Later
 from peers.log import Log, Published
 from peers.log_life import Bounds, Keeper, Keepers
@@ -144,6 +146,8 @@ class KeptLog:
         """Resolved once the disk of the keeper before is closed."""
         self.ahead = 0
         """Events that came from further ahead than our clock follows."""
+        self.refused_events: Counter[Cause] = Counter()
+        """Events from others that were not taken, by cause."""
         self._emitter = Emitter()
         self._waiting = Waiting()
         self._keepers = Keepers()
@@ -277,6 +281,10 @@ class KeptLog:
     def note_ahead(self, _entry: Entry) -> None:
         """Called by the keeper for an event from too far ahead."""
         self.ahead += 1
+
+    def note_refused(self, causes: Mapping[Cause, int]) -> None:
+        """As Log.note_refused; called by sessions."""
+        self.refused_events.update(causes)
 
     def withdraw(self) -> None:
         """Called by the keeper when it ends; listeners stay for the next one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,25 +12,26 @@ from peers.connections.connection import Connection
 from peers.created import Created
 from peers.draft import Draft
 from peers.entry import Entry
+from peers.event_error import EventError
 from peers.later import Later
 from peers.log import SyncLog
 from peers.messages.sent import Sent
+from peers.messages.taking import MAX_TAKING, Taking
 from peers.sieve import Filter, Map, Sieve
 from peers.stores.store import PAGE_BYTES, Page, StoreState
 from peers.sync_core import State, SyncCore
 from peers.version_vector import VersionVector
 from peers.wire.messages import Ready, Refusal, Sync, Synced
+from peers.wire.refused import refused
 
 WINDOW = 8
 """Messages that may wait for their acknowledgement before the next page is read; a page may be several messages."""
-MAX_TAKING = 256
-"""Messages that may wait for their commit; beyond it nothing is read. JavaScript peers send one for each new event."""
-MAX_TAKING_BYTES = 32 * 1024 * 1024
-"""The same in bytes of events, with one message beyond."""
 MAX_RECEIVED = 100_000
 """Events that are remembered as received, until the walk has passed them; one beyond may be sent back, and is ignored there."""
 OFFER_EVENTS = 1_000
 """Events that are taken in one transaction."""
+REFUSAL_BYTES = 1_000
+"""What it takes, roughly, to remember that an event was refused until its message is confirmed."""
 CALLBACK_MS = 30_000
 """After this a filter or map that does not answer ends the link, if the role has a timeout."""
 
@@ -83,9 +84,7 @@ class SyncMessages(SyncCore):
         self._passed: list[tuple[int, list[Entry]]] = []
         """Messages whose events may be taken, and are not offered to the log yet."""
         self._offered_groups = 0
-        self._sizes: deque[int] = deque()
-        """Of the messages that are being taken, in bytes of their events."""
-        self._is_full = False
+        self._taking = Taking(connection, self.max_taking)
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
         self._is_walking = False
@@ -112,8 +111,7 @@ class SyncMessages(SyncCore):
         self._in_sieve, self._out_sieve = self._sieves()
         self._passed = []
         self._offered_groups = 0
-        self._sizes.clear()
-        self._is_full = False
+        self._taking = Taking(self.connection, self.max_taking)
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
@@ -176,16 +174,10 @@ class SyncMessages(SyncCore):
         self.send(Sync(added, entries))
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
-        if refusals:  # one sentence for all: there may be tens of thousands
-            more = f" (and {len(refusals) - 1} more of this message)" if len(refusals) > 1 else ""
-            self._refuse(f"{refusals[0].why}{more}")
-        self._sizes.append(sum([entry.size for entry in entries]))
-        self._regulate()
+        if refusals:
+            self.refuse(refusals)
+        self._taking.begin(sum([entry.size for entry in entries]) + REFUSAL_BYTES * len(refusals))
         self.take(added, entries)
-
-    @property
-    def _taking(self) -> int:
-        return len(self._sizes)
 
     def send_synced(self, added: int) -> None:
         # Unlike Logux 0.1, only once the events are committed.
@@ -311,31 +303,23 @@ class SyncMessages(SyncCore):
 
     def _on_offered(self, entries: Sequence[Entry], done: Later[list[Entry | ValueError | None]]) -> None:
         is_walked = self._position >= self.log.published.state.last_position
+        refusals: list[Refusal] = []
         for entry, outcome in zip(entries, done.result(), strict=True):
             # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: nobody has a better one than we.
             if isinstance(outcome, ValueError) and entry.created[1] != self.node_id:
-                self._refuse(outcome)
+                refusals.append(refused(EventError("bad-id", str(outcome)), entry.body))
             if not isinstance(outcome, Entry) and is_walked:
                 self.received.pop(entry.created, None)  # the walk has passed the one that we have
+        if refusals:
+            self.refuse(refusals)
 
     def _on_taken(self, added: int) -> None:
-        self._sizes.popleft()
-        self._regulate()
+        self._taking.end()
         self.send_synced(added)
         self._count_heard()
 
-    def _regulate(self) -> None:
-        """Read on, or let the other end wait, by what is being taken."""
-        is_full = self._taking > self.max_taking or sum(self._sizes) > MAX_TAKING_BYTES
-        if is_full != self._is_full:
-            self._is_full = is_full
-            if is_full:
-                self.connection.pause()
-            else:
-                self.connection.resume()
-
     def _count_heard(self) -> None:
-        if not self._taking and self._heard > self.other_synced:
+        if not self._taking.count and self._heard > self.other_synced:
             self.other_synced = self._heard
             self.emitter.emit("synced")
 
@@ -348,14 +332,17 @@ class SyncMessages(SyncCore):
             Sieve(partial(self._react_in_time, "out"), self._out_filter, self._out_map),
         )
 
-    def _refuse(self, why: object) -> None:
-        self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {why}")
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """They sent events that are not taken: count them, and say so here, in one sentence for all."""
+        self.log.note_refused(Counter(refusal.cause for refusal in refusals))
+        more = f" (and {len(refusals) - 1} more of this message)" if len(refusals) > 1 else ""
+        self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {refusals[0].why}{more}")
 
     def _fixed(self, entry: Entry) -> Entry | None:
         try:
             return self.dialect.fixed(entry)  # it may be another by now
         except ValueError as error:
-            self._refuse(error)
+            self.refuse([refused(error, entry.body, entry.created)])
             return None
 
     def _react_in_time(self, way: str, value: Any, reaction: Callable[[Later[Any]], None]) -> None:

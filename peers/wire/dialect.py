@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from peers.entry import Entry
 from peers.sync_error import MAX_SHOWN, SyncError
+from peers.wire.borders import items_of
 from peers.wire.messages import Custom, Error, Message, Version, name_of
 
 MESSAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/-]{0,63}")
 
 _encode = msgspec.json.Encoder().encode
+_raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Dialect(Protocol):
@@ -141,6 +144,18 @@ def encode_plain(message: Message) -> bytes:
         return _encode(message)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"message {name_of(message)} cannot be written as JSON: {error}") from None
+
+
+def items_of_frame(frame: bytes) -> Sequence[bytes | msgspec.Raw]:
+    """The items of a message. Raises ValueError for what is no list.
+
+    The decoder refuses a frame whole for half of a character, or for 1 000 brackets, in one event of it. Then the borders of
+    the items are looked for in another way, so that whoever reads them refuses that event alone.
+    """
+    try:
+        return _raw_items(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return items_of(frame)
 
 
 def wrong_format(frame: bytes) -> SyncError:

@@ -235,19 +235,6 @@ NOT_MESSAGES = [
     ["sync"],
     ["sync", 1, {"type": "a"}],
     ["sync", "1"],
-    ["sync", 1, None, {"id": 1, "time": 1}],
-    ["sync", 1, {}, {"id": 1, "time": 1}],
-    ["sync", 1, {"type": "a"}, None],
-    ["sync", 1, {"type": "a"}, {}],
-    ["sync", 1, {"type": "a"}, {"id": 1}],
-    ["sync", 1, {"type": "a"}, {"time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": None, "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": [], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": ["a"], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": ["a", 1], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": [1, 2, 3], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": [1, "a", "b"], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": 1, "time": "1"}],
     ["connect", 5, "anna"],
     ["connected", 5, "anna", [1]],
     ["connected", 5, "anna", [1, "2"]],
@@ -275,6 +262,36 @@ def test_messages_of_the_wrong_shape(protocol: Any, message: list[Any]) -> None:
         ours.decode(frame)
 
     assert (caught.value.type, caught.value.options) == ("wrong-format", frame.decode()[:MAX_SHOWN])
+
+
+NOT_EVENTS = [
+    [None, {"id": 1, "time": 1}],
+    [{}, {"id": 1, "time": 1}],
+    [{"type": "a"}, None],
+    [{"type": "a"}, {}],
+    [{"type": "a"}, {"id": 1}],
+    [{"type": "a"}, {"time": 1}],
+    [{"type": "a"}, {"id": None, "time": 1}],
+    [{"type": "a"}, {"id": [], "time": 1}],
+    [{"type": "a"}, {"id": ["a"], "time": 1}],
+    [{"type": "a"}, {"id": ["a", 1], "time": 1}],
+    [{"type": "a"}, {"id": [1, 2, 3], "time": 1}],
+    [{"type": "a"}, {"id": [1, "a", "b"], "time": 1}],
+    [{"type": "a"}, {"id": 1, "time": "1"}],
+]
+
+
+@pytest.mark.parametrize("pair", NOT_EVENTS, ids=str)
+@pytest.mark.parametrize("protocol", [5, 7], ids=str)
+def test_an_event_of_the_wrong_shape_is_refused_alone(protocol: Any, pair: list[Any]) -> None:
+    _, ours = ends(protocol)
+    good = [{"type": "good"}, {"id": 1 if protocol == 5 else "0", "time": 1}]
+
+    message = ours.decode(json.dumps(["sync", 3, *pair, *good]).encode())
+
+    assert isinstance(message, Sync)
+    assert [entry.event for entry in message.entries] == [{"type": "good"}]
+    assert len(message.refusals) == 1
 
 
 @pytest.mark.parametrize(
