@@ -21,9 +21,12 @@ from mesh.status import Status
 from mesh.tokens import Tokens
 from peers.clock import Clock
 from peers.connections.http_door import HttpAnswer, HttpRequest
+from peers.connections.large_frames import FrameRoom
 from peers.connections.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 from peers.later import Later
 from peers.sync_error import SyncError
+from peers.wire.dialect import encode_plain
+from peers.wire.messages import Debug
 
 CLIENTS = "clients"
 CLIENTS_DOOR = "the clients' door"
@@ -32,6 +35,14 @@ STRANGER_FRAME = 64 * 1024
 HOSTS_MS = 5_000
 """How long the addresses of this machine are taken for what they were."""
 BEARER = "Bearer "
+TOO_LONG = encode_plain(
+    Debug(
+        "error",
+        f"not taken: a message of more than {MAX_CLIENT_FRAME} bytes; send what waits in several messages: @logux/core 0.12 "
+        "does so by itself (option syncBatch), older ones send all in one, so let fewer or smaller events wait",
+    )
+)
+"""What a client that sends too much at once is told before its connection ends."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +65,19 @@ class ClientDoor:
     """Made anew at each start of the node; `port` is to be set once the door is open."""
 
     def __init__(
-        self, settings: ClientSettings, home: Path, *, clock: Clock, status: Callable[[], Later[Status]]
+        self,
+        settings: ClientSettings,
+        home: Path,
+        *,
+        clock: Clock,
+        status: Callable[[], Later[Status]],
+        room: FrameRoom,
     ) -> None:
         self.port = settings.port
         self._settings = settings
         self._clock = clock
         self._status = status
+        self._room = room
         self._guard = Guard(Tokens(home), clock)
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
@@ -73,6 +91,8 @@ class ClientDoor:
             stranger_frame=STRANGER_FRAME,
             tls=_tls(settings.cert, settings.key),
             on_request=self.on_request,
+            room=self._room,
+            too_long=TOO_LONG,
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
         return Door(CLIENTS, CLIENTS_DOOR, settings.host, settings.port, network, settings.make_role, options), network

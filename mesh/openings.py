@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mesh.client_door import CLIENTS, STRANGER_FRAME, ClientDoor, ClientSettings, is_loopback
+from mesh.client_door import CLIENTS, STRANGER_FRAME, TOO_LONG, ClientDoor, ClientSettings, is_loopback
 from mesh.config import parse_address
 from mesh.door_sync import DoorSync, Hook, Hooks
 from mesh.doors import check_host, check_origin
@@ -18,6 +18,7 @@ from mesh.upstream_sync import UpstreamSync
 from peers.clock import Clock
 from peers.connections.address import parse_url
 from peers.connections.http_door import no_pages
+from peers.connections.large_frames import FrameRoom
 from peers.connections.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 from peers.later import Later
 
@@ -96,13 +97,20 @@ class Openings:
     ) -> Outside:
         """What the supervisor is to open. Raises MeshError."""
         doors: list[Door] = []
+        room = FrameRoom()
         if self._clients is not None:
-            self._door = ClientDoor(self._clients, home, clock=clock, status=status)
+            self._door = ClientDoor(self._clients, home, clock=clock, status=status, room=room)
             door, network = self._door.make(loop)
             doors.append(door)
             self._networks.append(network)
         network = WebSocketNetwork(
-            loop, max_frame=MAX_CLIENT_FRAME, stranger_frame=STRANGER_FRAME, binary="ignore", on_request=no_pages
+            loop,
+            max_frame=MAX_CLIENT_FRAME,
+            stranger_frame=STRANGER_FRAME,
+            binary="ignore",
+            on_request=no_pages,
+            room=room,
+            too_long=TOO_LONG,
         )
         self._networks.append(network)
         for address, host, port in self._served:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -174,3 +174,14 @@ def is_on_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+class Spawn(Protocol):
+    """Runs a user's coroutine callback."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> Later[T]: ...
+
+
+async def awaited(value: Awaitable[T]) -> T:
+    """Anything that can be awaited, as a coroutine."""
+    return await value

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 from peers.clock import Clock, Undo
-from peers.connections.connection import Connection
+from peers.connections.connection import LARGE_FRAME, Connection
 from peers.emitter import Emitter
-from peers.later import Later
+from peers.later import Later, awaited
+from peers.later import Spawn as Spawn
 from peers.log import SyncLog
 from peers.stores.store import StoreError
 from peers.sync_error import SyncError
 from peers.wire.dialect import Dialect
 from peers.wire.messages import Error, Message, Options, Version
 
-T = TypeVar("T")
 State = Literal["disconnected", "wait", "connecting", "sending", "synchronized"]
 Turn = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -29,16 +29,6 @@ QUEUED_BEFORE_PAUSE = 16
 """Messages kept while `auth` decides, after which no more are read."""
 MAX_QUEUED = 1_000
 """Messages that may have been read already by then."""
-
-
-class Spawn(Protocol):
-    """Runs a user's coroutine callback."""
-
-    def __call__(self, work: Coroutine[Any, Any, T], /) -> Later[T]: ...
-
-
-async def _awaited(value: Awaitable[T]) -> T:
-    return await value
 
 
 def at_once(reaction: Callable[..., None]) -> Callable[..., None]:
@@ -246,7 +236,6 @@ class SyncCore(metaclass=_Role):
         return self.timeout or 0
 
     def end_handshake(self) -> None:
-        """They are let in."""
         if self._undo_handshake is not None:
             self._undo_handshake()
             self._undo_handshake = None
@@ -262,7 +251,7 @@ class SyncCore(metaclass=_Role):
                 if inspect.iscoroutine(value):
                     value.close()
                 raise TypeError("a coroutine callback needs the `spawn` option")
-            value = self._spawn(value if inspect.iscoroutine(value) else _awaited(value))
+            value = self._spawn(value if inspect.iscoroutine(value) else awaited(value))
             self._spawned[value] = None
         later: Later[Any] = value if isinstance(value, Later) else Later.done(value)
         link = self._link
@@ -328,6 +317,12 @@ class SyncCore(metaclass=_Role):
             self._guard(lambda: self.dispatch(self.decode(frame)))
         finally:
             self.frame = b""
+            if len(frame) > LARGE_FRAME and not self.is_paused():
+                self.connection.resume()
+
+    def is_paused(self) -> bool:
+        """Whether nothing is read from the other end now, because too much of what it sent is still being taken."""
+        return False
 
     def decode(self, frame: bytes) -> Message:
         """The message of a frame. Raises SyncError."""
@@ -380,6 +375,8 @@ class SyncCore(metaclass=_Role):
         if not self._waiting or not self.connected or self.timeout is None:
             return
         now = self.clock.elapsed_ms()
+        if self.is_paused():
+            self._last_sign = now  # its answer may wait unread
         patience = self.patience_ms()
         left = max(self._waiting[0], self._last_sign) + patience - now
         if left > 0:

@@ -23,6 +23,7 @@ from peers.connections.address import Target, parse_address, parse_url, show_add
 from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.http_door import HttpAnswer, HttpRequest
+from peers.connections.large_frames import FrameRoom, Reading
 from peers.connections.sockets import check_port, every_address, explain_os_error
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
@@ -31,8 +32,8 @@ MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the connection."""
 ANSWER_BYTES = 4 * 1024 * 1024
 """What the library may have left to be sent beside our own frames, which wait elsewhere."""
-MAX_CLIENT_FRAME = 16 * 1024 * 1024
-"""The same at a door for Logux clients: JavaScript ones send a backlog of 50 000 events in one frame."""
+MAX_CLIENT_FRAME = 64 * 1024 * 1024
+"""The same at a door for Logux clients: JavaScript ones send all their backlog in one frame."""
 MAX_ACCEPTED = 512
 """Open connections that one door keeps."""
 MAX_OPENING = 128
@@ -54,17 +55,41 @@ class _Wire(LibraryConnection):
     _is_in_binary = False
     _deadline: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, ignores_binary: bool, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, ignores_binary: bool, room: FrameRoom, max_frame: int, too_long: bytes | None, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
+        self._max_frame, self._too_long = max_frame, too_long
+        self._reading = Reading(self.loop, room, self._on_alive)
+        self._reading.watch(self.protocol)
+        self._fail = self.protocol.fail
+        self.protocol.fail = self._on_fail  # type: ignore[method-assign]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._reading.begin(self.transport)
+        self.recv_messages.pause, self.recv_messages.resume = self._reading.pause, self._reading.resume
+
+    def _on_fail(self, code: int, reason: str = "") -> None:
+        is_welcome = self.protocol.max_message_size == self._max_frame and self.protocol.state is State.OPEN
+        if code == CloseCode.MESSAGE_TOO_BIG and is_welcome and self._too_long is not None:
+            self.protocol.send_text(self._too_long)
+        self._fail(code, reason)
+
+    def _on_alive(self) -> None:
+        if self.channel is not None:
+            self.channel.on_bytes()
+
+    def end_large(self) -> None:
+        self._reading.end_frame()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.transport.get_write_buffer_size() > ANSWER_BYTES:
             self.transport.abort()  # it is asked for answers, by pings above all, that the other end does not read
         self._watch_end()
-        if self.channel is not None:
-            self.channel.on_bytes()
+        self._on_alive()
 
     def eof_received(self) -> None:
         super().eof_received()
@@ -72,6 +97,7 @@ class _Wire(LibraryConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._reading.end()
         if self._deadline is not None:
             self._deadline.cancel()
         if self.channel is not None:
@@ -112,7 +138,6 @@ class _Wire(LibraryConnection):
             raise WireError(*explain_end(closed, self.refusal)) from closed
 
     def write_frames(self, frames: list[bytes]) -> None:
-        """Write text frames in one go; `drain` then waits until the socket has taken them."""
         if self.protocol.state is not State.OPEN:
             return
         for frame in frames:
@@ -178,7 +203,8 @@ class WebSocketNetwork(WiredNetwork):
     trusts whom this machine trusts. Binary frames end a connection, or mean nothing (`binary="ignore"`: what a Logux 7
     server sends before it has heard text). `compress` offers and accepts permessage-deflate. `on_request` judges every HTTP
     request at a door, the upgrades too, and is called on the loop: None lets it go on. `stranger_frame` is the limit at a
-    door until the connection is told to `welcome` the other end.
+    door until the connection is told to `welcome` the other end. `room` is what it shares with other networks for large
+    frames. `too_long` is the frame that an end is sent, if it is no stranger, before one over `max_frame` closes it.
     """
 
     def __init__(
@@ -193,16 +219,23 @@ class WebSocketNetwork(WiredNetwork):
         compress: bool = False,
         on_request: Callable[[HttpRequest], OnRequest] | None = None,
         stranger_frame: int | None = None,
+        room: FrameRoom | None = None,
+        too_long: bytes | None = None,
         purpose: str = "This door is for WebSocket connections between the nodes of a mesh; there is no page here.",
     ) -> None:
         super().__init__(loop)
         self.connect_seconds = connect_seconds
         self._tls = tls
         self._dial_tls = dial_tls
-        self._ignores_binary = binary == "ignore"
         self._on_request = on_request
         self._max_frame, self._stranger_frame = max_frame, stranger_frame
         self._purpose = purpose
+        self._wire_options: dict[str, Any] = {
+            "ignores_binary": binary == "ignore",
+            "room": room or FrameRoom(),
+            "max_frame": max_frame,
+            "too_long": too_long,
+        }
         self._options: dict[str, Any] = {
             "compression": "deflate" if compress else None,
             "ping_interval": None,
@@ -249,7 +282,7 @@ class WebSocketNetwork(WiredNetwork):
         return wire
 
     def _made_of(self, kind: type[_Wire]) -> Any:
-        return partial(kind, ignores_binary=self._ignores_binary)
+        return partial(kind, **self._wire_options)
 
     async def _trusted(self) -> ssl.SSLContext:
         if self._dial_tls is None:  # reading the machine's certificates takes some ms of a disk

@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 from peers.clock import Undo
-from peers.connections.connection import Connection
+from peers.connections.connection import LARGE_FRAME, Connection
 from peers.created import Created
 from peers.draft import Draft
 from peers.entry import Entry
 from peers.event_error import EventError
 from peers.later import Later
 from peers.log import SyncLog
+from peers.messages.offering import Offering
 from peers.messages.sent import Sent
 from peers.messages.taking import MAX_TAKING, Taking
 from peers.sieve import Filter, Map, Sieve
@@ -28,8 +29,6 @@ WINDOW = 8
 """Messages that may wait for their acknowledgement before the next page is read; a page may be several messages."""
 MAX_RECEIVED = 100_000
 """Events that are remembered as received, until the walk has passed them; one beyond may be sent back, and is ignored there."""
-OFFER_EVENTS = 1_000
-"""Events that are taken in one transaction."""
 REFUSAL_BYTES = 1_000
 """What it takes, roughly, to remember that an event was refused until its message is confirmed."""
 CALLBACK_MS = 30_000
@@ -81,9 +80,7 @@ class SyncMessages(SyncCore):
         self._in_sieve, self._out_sieve = self._sieves()
         self._in_flight: list[Sent] = []
         self._position = 0
-        self._passed: list[tuple[int, list[Entry]]] = []
-        """Messages whose events may be taken, and are not offered to the log yet."""
-        self._offered_groups = 0
+        self._offering = self._new_offering()
         self._taking = Taking(connection, self.max_taking)
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
@@ -109,8 +106,7 @@ class SyncMessages(SyncCore):
         self._in_flight.clear()
         self.received.clear()
         self._in_sieve, self._out_sieve = self._sieves()
-        self._passed = []
-        self._offered_groups = 0
+        self._offering = self._new_offering()
         self._taking = Taking(self.connection, self.max_taking)
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
@@ -176,7 +172,8 @@ class SyncMessages(SyncCore):
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
         if refusals:
             self.refuse(refusals)
-        self._taking.begin(sum([entry.size for entry in entries]) + REFUSAL_BYTES * len(refusals))
+        size = sum([entry.size for entry in entries]) + REFUSAL_BYTES * len(refusals)
+        self._taking.begin(size, is_large=len(self.frame) > LARGE_FRAME)
         self.take(added, entries)
 
     def send_synced(self, added: int) -> None:
@@ -207,6 +204,9 @@ class SyncMessages(SyncCore):
         self._heard_ready = True
         self.on_other_sent(added)
         self._show_state()
+
+    def is_paused(self) -> bool:
+        return self._taking.is_full
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         """Commit the entries of a message, then confirm it."""
@@ -270,32 +270,12 @@ class SyncMessages(SyncCore):
             self.received[entry.created] = None
         while len(self.received) > MAX_RECEIVED:
             del self.received[next(iter(self.received))]
-        self._passed.append((added, entries))
-        if len(self._passed) == 1:
+        if self._offering.add(added, entries):
             self._turn(partial(self._offer_all, self._link))()
 
     def _offer_all(self, link: int) -> None:
-        """Take what passed by now in as few transactions as may be: JavaScript peers send each event by itself."""
-        if self._link != link:
-            return
-        passed, self._passed = self._passed, []
-        entries = [entry for _, group in passed for entry in group]
-        numbers = [added for added, _ in passed]
-        pieces = [entries[start : start + OFFER_EVENTS] for start in range(0, len(entries), OFFER_EVENTS)]
-        is_next = not self._offered_groups
-        self._offered_groups += 1
-        for piece in pieces[:-1]:
-            self.react(self._offered(piece), partial(self._on_offered, piece))
-        last = pieces[-1] if pieces else []
-
-        def taken(done: Later[Any]) -> None:
-            self._offered_groups -= 1
-            self._on_offered(last, done)
-            for added in numbers:
-                self._on_taken(added)
-
-        # One without events still has to wait for those before it.
-        self.react([] if is_next and not last else self._offered(last), taken)
+        if self._link == link:
+            self._offering.run()
 
     def _offered(self, entries: Sequence[Entry]) -> Later[list[Entry | ValueError | None]]:
         fixed = self.follows_times
@@ -324,6 +304,9 @@ class SyncMessages(SyncCore):
             self.emitter.emit("synced")
 
     # Both
+
+    def _new_offering(self) -> Offering:
+        return Offering(self.react, self._offered, on_offered=self._on_offered, on_taken=self._on_taken)
 
     def _sieves(self) -> tuple[Sieve, Sieve]:
         """New ones for each link: what an old one still waits for is not its business any more."""

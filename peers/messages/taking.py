@@ -19,16 +19,19 @@ class Taking:
         self._connection = connection
         self._max_messages = max_messages
         self._sizes: deque[int] = deque()
-        self._is_full = False
+        self._has_large = False
+        self.is_full = False
+        """Whether nothing is read now. After a large frame that is so until everything is committed."""
 
     @property
     def count(self) -> int:
         """Messages that wait."""
         return len(self._sizes)
 
-    def begin(self, size: int) -> None:
-        """A message with so many bytes of events came."""
+    def begin(self, size: int, *, is_large: bool) -> None:
+        """A message with so many bytes of events came, perhaps in a large frame."""
         self._sizes.append(size)
+        self._has_large = self._has_large or is_large
         self._regulate()
 
     def end(self) -> None:
@@ -37,9 +40,10 @@ class Taking:
         self._regulate()
 
     def _regulate(self) -> None:
-        is_full = len(self._sizes) > self._max_messages or sum(self._sizes) > MAX_TAKING_BYTES
-        if is_full != self._is_full:
-            self._is_full = is_full
+        self._has_large = self._has_large and bool(self._sizes)
+        is_full = self._has_large or len(self._sizes) > self._max_messages or sum(self._sizes) > MAX_TAKING_BYTES
+        if is_full != self.is_full:
+            self.is_full = is_full
             if is_full:
                 self._connection.pause()
             else:
