@@ -14,6 +14,7 @@ from mesh.doors import check_host, check_origin
 from mesh.errors import MeshError
 from mesh.outside import Door, Line, MakeRole, Outside
 from mesh.status import Status
+from mesh.turned_away import TurnedAway
 from mesh.upstream_sync import UpstreamSync
 from peers.clock import Clock
 from peers.connections.address import parse_url
@@ -97,9 +98,9 @@ class Openings:
     ) -> Outside:
         """What the supervisor is to open. Raises MeshError."""
         doors: list[Door] = []
-        room = FrameRoom()
+        room, turned_away = FrameRoom(), TurnedAway(clock)
         if self._clients is not None:
-            self._door = ClientDoor(self._clients, home, clock=clock, status=status, room=room)
+            self._door = ClientDoor(self._clients, home, clock=clock, status=status, room=room, turned_away=turned_away)
             door, network = self._door.make(loop)
             doors.append(door)
             self._networks.append(network)
@@ -120,7 +121,7 @@ class Openings:
         ]
         if self._options.upstream is not None:
             lines.append(self._upstream(self._options.upstream, node_id, network))
-        return Outside(tuple(doors), tuple(lines))
+        return Outside(tuple(doors), tuple(lines), turned_away)
 
     def opened(self, ports: Mapping[str, int]) -> None:
         """The doors are open at these ports."""

@@ -109,6 +109,12 @@ def show_status(status: dict[str, Any]) -> str:
     if status.get("refused"):  # a node of an older release says nothing of it
         refused = [(row["what"], row["why"]) for row in status["refused"]]
         shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
+    if status.get("turned_away"):
+        rows = [
+            (row["at"], row["address"], row["name"] or "-", str(row["count"]), local_time(row["last"])[:19], row["why"])
+            for row in status["turned_away"]
+        ]
+        shown.append(table(("turned away at", "from", "as", "times", "last", "why"), rows))
     return tables(shown)
 
 

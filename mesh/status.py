@@ -34,9 +34,10 @@ def show_status(
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
-    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`.
+    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`,
+    and who was `turned_away`.
     """
-    others = outside or {"doors": {}, "clients": [], "paused": []}
+    others = {"doors": {}, "clients": [], "paused": [], "turned_away": [], **(outside or {})}
     state = log.published.state
     return {
         "node_id": settings.node_id,
@@ -56,6 +57,7 @@ def show_status(
         + others["paused"],
         "doors": others["doors"],
         "clients": others["clients"],
+        "turned_away": others["turned_away"],
         "refused": _refused(neighbourhood),
         "peers": _peers(neighbourhood),
     }

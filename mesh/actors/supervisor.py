@@ -135,8 +135,7 @@ class NodeSupervisor(RequestActor):
         for key, answer in asked.items():  # all were asked before the first is waited for
             described[key] = await self._answer(answer)
         failures = {**self._own_failures, **self._neighbourhood.failures}
-        clients, paused = await self._ask(self._roles, "describe"), await self._ask(self._roles, "paused")
-        outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
+        outside = {"doors": self._door_ports, **(await self._ask(self._roles, "show") or {})}
         return show_status(self._settings, self._port, self._kept, self._neighbourhood, described, failures, outside)
 
     def retry(self) -> None:

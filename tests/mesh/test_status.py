@@ -61,6 +61,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "paused": [],
         "doors": {},
         "clients": [],
+        "turned_away": [],
         "refused": [],
         "peers": [],
     }
