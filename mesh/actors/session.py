@@ -26,6 +26,8 @@ MIN_REDIAL_MS = 500
 MAX_REDIAL_MS = 30_000
 STABLE_MS = 5_000
 """After an error, a link has to live this long before the next loss is answered soon again."""
+MAX_REFUSED = 100
+"""Sentences about events of one node that were not taken, as long as its session lives."""
 OURSELVES = "ourselves"
 """The error for a connection whose two ends are one node."""
 CLONE = "cloned"
@@ -85,6 +87,8 @@ class SessionActor(RequestActor):
         self._role: PeerSync | None = None
         self._farewell = ""
         self._noted = ""
+        self._refused: set[str] = set()
+        """What was told about events that were not taken."""
         self._undo_stable: Undo | None = None
         self._is_troubled = False
 
@@ -141,7 +145,7 @@ class SessionActor(RequestActor):
         role.on("dialled", lambda: self._tell(Dialled(self._key, role.connection_id)))
         role.on("authenticated", self._on_authenticated)
         role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
-        role.on("refused", lambda sentence: self._tell(Noted(self._key, sentence)))
+        role.on("refused", self._on_event_refused)
         role.on(
             "rolled-back", lambda: self._tell(Noted(self._key, "this node's disk was rolled back: a new epoch starts"))
         )
@@ -212,6 +216,13 @@ class SessionActor(RequestActor):
         if self._undo_stable is not None:
             self._undo_stable()
             self._undo_stable = None
+
+    def _on_event_refused(self, sentence: str) -> None:
+        # A hole is sent again in each connection, and a node may send any number of bad events.
+        if sentence not in self._refused and len(self._refused) < MAX_REFUSED:
+            self._refused.add(sentence)
+            more = "; further ones of this node are counted, not told" if len(self._refused) == MAX_REFUSED else ""
+            self._tell(Noted(self._key, f"{sentence}{more}"))
 
     def _on_error(self, error: SyncError) -> None:
         # Only a dialler is told that it is a clone; whoever dials us is judged here.
