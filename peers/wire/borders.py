@@ -26,12 +26,13 @@ _SPACE = b" \t\n\r"
 _string = msgspec.json.Decoder(str).decode
 
 
-def items_of(text: bytes) -> list[bytes]:
+def items_of(text: bytes, max_items: int = MAX_MARKS) -> list[bytes]:
     """The items of a list, which need not be JSON themselves. Raises ValueError if quotes and brackets are not in pairs.
 
-    An item with a fault in it, such as half of a character, hides no other one. The time is linear in the length.
+    It raises it too for more than `max_items`. An item with a fault in it, such as half of a character, hides no other one.
+    The time is linear in the length.
     """
-    pieces, borders = _split(text, b"[]")
+    pieces, borders = _split(text, b"[]", max_items)
     if b":" in borders:
         raise ValueError("a colon between the items of a list")
     return pieces
@@ -39,7 +40,7 @@ def items_of(text: bytes) -> list[bytes]:
 
 def members_of(text: bytes) -> dict[str, bytes]:
     """The values of an object by their keys, of which the last of a name counts; as `items_of`."""
-    pieces, borders = _split(text, b"{}")
+    pieces, borders = _split(text, b"{}", MAX_MARKS)
     if bytes(borders) != (b":," * len(pieces))[: len(borders)] or len(pieces) % 2:
         raise ValueError("an object is made of keys and values")
     members: dict[str, bytes] = {}
@@ -51,7 +52,7 @@ def members_of(text: bytes) -> dict[str, bytes]:
     return members
 
 
-def _split(text: bytes, brackets: bytes) -> tuple[list[bytes], bytearray]:
+def _split(text: bytes, brackets: bytes, max_pieces: int) -> tuple[list[bytes], bytearray]:
     """The pieces between the outermost commas and colons, and these."""
     position = len(text) - len(text.lstrip(_SPACE))
     if text[position : position + 1] != brackets[:1] or text[-TAIL:].rstrip(_SPACE)[-1:] not in (b"", brackets[1:]):
@@ -69,6 +70,8 @@ def _split(text: bytes, brackets: bytes) -> tuple[list[bytes], bytearray]:
             pieces.append(text[start : position - 1].strip(_SPACE))
             borders += mark
             start = position
+            if len(pieces) >= max_pieces:
+                raise ValueError(f"more than {max_pieces} items")
         elif mark[0] in b"[{":
             depth += len(mark)
         elif len(mark) < depth:

@@ -139,7 +139,7 @@ class LoguxDialect:
 
     def decode(self, frame: bytes) -> Message:
         try:
-            items = items_of_frame(frame)
+            items = items_of_frame(frame, 2 + 2 * MAX_RECEIVED_BATCH)
             name = _string(items[0])
             if name != "sync" and len(frame) > MAX_OTHER_BYTES:
                 raise wrong_format(frame)

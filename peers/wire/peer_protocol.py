@@ -56,7 +56,7 @@ class PeerProtocol(RelativeDialect):
     def decode(self, frame: bytes) -> Message:
         """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of what was wrong."""
         try:
-            items = items_of_frame(frame)
+            items = items_of_frame(frame, 2 + 2 * MAX_BATCH)
             name = _decode_string(items[0])
             if name == "sync":
                 return self._decode_sync(items, frame)

@@ -30,8 +30,10 @@ def refused(error: Exception, body: bytes, created: Created | None = None) -> Re
     """The refusal for the `error` that was found in an event; `created` as far as it could be read."""
     cause = "bad-id" if created is None else cause_of(error)
     why = f"it is nested deeper than {MAX_NESTING}" if isinstance(error, RecursionError) else str(error)
-    which = "an event" if created is None else f"event {list(created)}"
-    return Refusal(f"{which}: {why}"[:MAX_SHOWN], cause, None if cause == "bad-id" else created, type_of(body))
+    kind = type_of(body)
+    unnamed = f"an event of the type {kind.decode()}" if kind else "an event"
+    which = unnamed if created is None else f"event {list(created)}"
+    return Refusal(f"{which}: {why}"[:MAX_SHOWN], cause, None if cause == "bad-id" else created, kind)
 
 
 def created_of(read_created: Callable[[bytes], Created], second: bytes) -> Created | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -402,3 +403,26 @@ def test_a_time_with_a_fraction_is_rounded_down(protocol: Any, time: float, read
 
     assert isinstance(message, Sync)
     assert message.entries[0].time == read
+
+
+def test_a_large_frame_of_very_many_items_takes_no_memory_for_each() -> None:
+    frame = f'["sync",1{",1" * 600_000}]'.encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(SyncError):
+            ends(5)[1].decode(frame)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8 * 1024 * 1024
+
+
+def test_a_large_frame_of_small_events_is_read_as_any_other() -> None:
+    pairs = ",".join(f'{{"type":"a","n":{n},"m":{n}}},{{"id":{n},"time":{n}}}' for n in range(30_000))
+
+    message = ends(5)[1].decode(f'["sync",1,{pairs}]'.encode())
+
+    assert isinstance(message, Sync)
+    assert (len(message.entries), message.refusals) == (30_000, ())
+    assert message.entries[-1].event == {"type": "a", "n": 29_999, "m": 29_999}
