@@ -19,7 +19,7 @@ from mesh.lines import Lines
 AHEAD_BATCHES = 2
 """Batches sent without an answer: while one is written to disk, the next is already there."""
 MAX_GIVEN_BYTES = MAX_LINE_BYTES - 1024
-"""Of one event as it is given, so that its request is not too long."""
+"""Of one event as it is given, so that its request is not too long; the node says how much less a log takes."""
 DEPTH = 64
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some programs begin a UTF-8 file with it; it is no part of the first line."""
@@ -100,7 +100,9 @@ class Adder:
         self._gathered_bytes += len(body)
 
     def _refuse_long(self) -> None:
-        self._on_refused(self._number, f"it has more than {MAX_GIVEN_BYTES} bytes")
+        from peers.entry import MAX_EVENT_BYTES, too_large  # it takes a while, and hardly any event is so long
+
+        self._on_refused(self._number, str(too_large(f"more than {MAX_EVENT_BYTES}")))
 
     def _has_batch(self) -> bool:
         return len(self._gathered) >= BATCH_EVENTS or self._gathered_bytes >= BATCH_BYTES

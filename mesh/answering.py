@@ -8,23 +8,21 @@ from typing import Any
 
 import msgspec
 
-from peers.base_sync import BaseSync
 from peers.connections.connection import Connection
 from peers.created import Created
 from peers.entry import Entry
 from peers.log import SyncLog
+from peers.server_sync import UNDO, ServerSync, written
 from peers.wire.protocol_5 import Protocol5
 
 PROCESSED = "logux/processed"
-UNDO = "logux/undo"
 FOR_SERVERS = frozenset({"logux/subscribe", "logux/unsubscribe"})
 """What a client says to a server, and to nobody behind it: here everybody sees all, but for filters."""
-ANSWERS_A_MESSAGE = 500
 MAX_UNDONE_BYTES = 1024 * 1024
 """Events of one message that are sent back whole when they were dropped; of more than that, their types alone."""
 
 
-class Answering(BaseSync):
+class Answering(ServerSync):
     """`client.sync` of @logux/client waits until its event is answered; what was dropped is undone there.
 
     Clients of that kind are known by protocol 5 and a node id of three parts, USER:CLIENT:TAB, and by own events that name
@@ -36,7 +34,6 @@ class Answering(BaseSync):
         """The events of each message that is being filtered."""
         self._answers: deque[list[msgspec.Raw]] = deque()
         """What is to be said of each message that is being committed."""
-        self._answered = 0
         super().__init__(node_id, log, connection, **options)
 
     @property
@@ -55,7 +52,7 @@ class Answering(BaseSync):
             is_brief = sum(len(entry.body) for entry in asked) > MAX_UNDONE_BYTES
             self._answers.append(
                 [
-                    _processed(one) if _is_done(one, passed) else _undo(one, is_brief=is_brief)
+                    self._processed(one) if _is_done(one, passed) else self._undo(one, is_brief=is_brief)
                     for one in asked
                     if self.admitted(one) is not None and not one.reasons
                 ]
@@ -65,21 +62,18 @@ class Answering(BaseSync):
     def send_synced(self, added: int) -> None:
         super().send_synced(added)
         if self.wants_answers:
-            answers = self._answers.popleft()
-            for start in range(0, len(answers), ANSWERS_A_MESSAGE):
-                self._send_answers(answers[start : start + ANSWERS_A_MESSAGE])
+            self.send_answers(self._answers.popleft())
 
-    def _send_answers(self, answers: Sequence[msgspec.Raw]) -> None:
+    def _processed(self, entry: Entry) -> msgspec.Raw:
+        return written(PROCESSED, self._logux_id(entry))
+
+    def _undo(self, entry: Entry, *, is_brief: bool) -> msgspec.Raw:
+        action = {"type": entry.event["type"]} if is_brief else msgspec.Raw(entry.body)
+        return written(UNDO, self._logux_id(entry), reason="denied", action=action)
+
+    def _logux_id(self, entry: Entry) -> str:
         assert isinstance(self.dialect, Protocol5)
-        ms = self.clock.now_ms()
-        items: list[Any] = []
-        for answer in answers:
-            self._answered += 1
-            # Not under our own name: one of these ids may be that of an event.
-            made = (ms, f"{self.node_id}:door", self._answered)
-            # Without reasons, so that the client keeps none; 0: it is no event of our log.
-            items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
-        self.send_own("sync", 0, *items)
+        return self.dialect.log_id(entry.created)
 
 
 def _is_for_servers(entry: Entry) -> bool:
@@ -88,20 +82,3 @@ def _is_for_servers(entry: Entry) -> bool:
 
 def _is_done(entry: Entry, passed: set[Created]) -> bool:
     return entry.created in passed or _is_for_servers(entry)
-
-
-def _processed(entry: Entry) -> msgspec.Raw:
-    return _written({"type": PROCESSED, "id": _logux_id(entry)})
-
-
-def _undo(entry: Entry, *, is_brief: bool) -> msgspec.Raw:
-    action = {"type": entry.event["type"]} if is_brief else msgspec.Raw(entry.body)
-    return _written({"type": UNDO, "id": _logux_id(entry), "reason": "denied", "action": action})
-
-
-def _logux_id(entry: Entry) -> str:
-    return " ".join(map(str, entry.created))
-
-
-def _written(event: dict[str, Any]) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(event))

@@ -19,11 +19,15 @@ from mesh.outside import Door, MakeRole
 from mesh.page import PAGE_FILES, SECURITY_HEADERS
 from mesh.status import Status
 from mesh.tokens import Tokens
+from mesh.turned_away import TurnedAway
 from peers.clock import Clock
 from peers.connections.http_door import HttpAnswer, HttpRequest
+from peers.connections.large_frames import FrameRoom
 from peers.connections.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 from peers.later import Later
 from peers.sync_error import SyncError
+from peers.wire.dialect import encode_plain
+from peers.wire.messages import Debug
 
 CLIENTS = "clients"
 CLIENTS_DOOR = "the clients' door"
@@ -32,6 +36,18 @@ STRANGER_FRAME = 64 * 1024
 HOSTS_MS = 5_000
 """How long the addresses of this machine are taken for what they were."""
 BEARER = "Bearer "
+ADVICE = {
+    "wrong-credentials": "it shows no token that holds for this user: `mesh token list` shows which do",
+    "bruteforce": "too many wrong tokens came from there: for a minute none is looked at",
+}
+TOO_LONG = encode_plain(
+    Debug(
+        "error",
+        f"not taken: a message of more than {MAX_CLIENT_FRAME} bytes; send what waits in several messages: @logux/core 0.12 "
+        "does so by itself (option syncBatch), older ones send all in one, so let fewer or smaller events wait",
+    )
+)
+"""What a client that sends too much at once is told before its connection ends."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +70,21 @@ class ClientDoor:
     """Made anew at each start of the node; `port` is to be set once the door is open."""
 
     def __init__(
-        self, settings: ClientSettings, home: Path, *, clock: Clock, status: Callable[[], Later[Status]]
+        self,
+        settings: ClientSettings,
+        home: Path,
+        *,
+        clock: Clock,
+        status: Callable[[], Later[Status]],
+        room: FrameRoom,
+        turned_away: TurnedAway,
     ) -> None:
         self.port = settings.port
         self._settings = settings
         self._clock = clock
         self._status = status
+        self._room = room
+        self._turned_away = turned_away
         self._guard = Guard(Tokens(home), clock)
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
@@ -73,9 +98,12 @@ class ClientDoor:
             stranger_frame=STRANGER_FRAME,
             tls=_tls(settings.cert, settings.key),
             on_request=self.on_request,
+            room=self._room,
+            too_long=TOO_LONG,
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
-        return Door(CLIENTS, CLIENTS_DOOR, settings.host, settings.port, network, settings.make_role, options), network
+        where = (settings.host, settings.port)
+        return Door(CLIENTS, CLIENTS_DOOR, *where, network, settings.make_role, options, ADVICE), network
 
     def on_request(self, request: HttpRequest) -> OnRequest:
         """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""
@@ -88,6 +116,7 @@ class ClientDoor:
             is_tls=self._settings.cert is not None,
         )
         if why_not is not None:
+            self._turned_away.note(CLIENTS_DOOR, request.address, "", why_not)
             return _text(403, why_not)
         if request.is_upgrade:
             return None
@@ -107,10 +136,13 @@ class ClientDoor:
         try:
             held = self._guard.judge(user, token, request.address) if scheme == BEARER.strip() else None
         except SyncError as error:
+            self._turned_away.note(CLIENTS_DOOR, request.address, user, ADVICE[error.type])
             return _text(429, f"too many wrong tokens came from here ({error.type}): wait a minute")
         except MeshError as error:
             return _text(503, str(error))
         if held is None:
+            if credentials:
+                self._turned_away.note(CLIENTS_DOOR, request.address, user, ADVICE["wrong-credentials"])
             return _text(401, "give the header Authorization: Bearer USER:TOKEN, with a token of `mesh token add USER`")
         return self._status().transform(_json)
 

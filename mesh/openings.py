@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mesh.client_door import CLIENTS, STRANGER_FRAME, ClientDoor, ClientSettings
+from mesh.client_door import CLIENTS, STRANGER_FRAME, TOO_LONG, ClientDoor, ClientSettings
 from mesh.config import parse_address
 from mesh.door_sync import DoorSync, Hook, Hooks
 from mesh.doors import check_host, check_origin
 from mesh.errors import MeshError
 from mesh.outside import Door, Line, MakeRole, Outside
 from mesh.status import Status
+from mesh.turned_away import TurnedAway
 from mesh.upstream_sync import UpstreamSync
 from peers.clock import Clock
 from peers.connections.address import is_loopback, parse_url
 from peers.connections.http_door import no_pages
+from peers.connections.large_frames import FrameRoom
 from peers.connections.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 from peers.later import Later
 
@@ -97,13 +99,20 @@ class Openings:
     ) -> Outside:
         """What the supervisor is to open. Raises MeshError."""
         doors: list[Door] = []
+        room, turned_away = FrameRoom(), TurnedAway(clock)
         if self._clients is not None:
-            self._door = ClientDoor(self._clients, home, clock=clock, status=status)
+            self._door = ClientDoor(self._clients, home, clock=clock, status=status, room=room, turned_away=turned_away)
             door, network = self._door.make(loop)
             doors.append(door)
             self.networks.append(network)
         network = WebSocketNetwork(
-            loop, max_frame=MAX_CLIENT_FRAME, stranger_frame=STRANGER_FRAME, binary="ignore", on_request=no_pages
+            loop,
+            max_frame=MAX_CLIENT_FRAME,
+            stranger_frame=STRANGER_FRAME,
+            binary="ignore",
+            on_request=no_pages,
+            room=room,
+            too_long=TOO_LONG,
         )
         self.networks.append(network)
         for address, host, port in self._served:
@@ -113,7 +122,7 @@ class Openings:
         ]
         if self._options.upstream is not None:
             lines.append(self._upstream(self._options.upstream, node_id, network))
-        return Outside(tuple(doors), tuple(lines))
+        return Outside(tuple(doors), tuple(lines), turned_away)
 
     def opened(self, ports: Mapping[str, int]) -> None:
         """The doors are open at these ports."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mesh.turned_away import TurnedAway
 from peers.base_sync import BaseSync
 from peers.connections.connection import Network
 
@@ -26,6 +27,8 @@ class Door:
     network: Network
     make_role: MakeRole
     options: Mapping[str, Any] = field(default_factory=dict)
+    advice: Mapping[str, str] = field(default_factory=dict)
+    """What an error means at this door, by its type."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,5 @@ class Outside:
 
     doors: tuple[Door, ...] = ()
     lines: tuple[Line, ...] = ()
+    turned_away: TurnedAway | None = None
+    """Where the doors note whom they refuse; None: the supervisor of their sessions makes one."""

@@ -95,8 +95,8 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    rows = [(label, str(status[key])) for label, key in _FACTS if key in status] + _discovery(status.get("discovery"))
-    facts = table((), rows)
+    counted = [(label, str(status[key])) for label, key in _FACTS if key in status]
+    facts = table((), [*counted, *_refused_events(status), *_discovery(status.get("discovery"))])
     shown = [facts]
     if trouble := status.get("store_error"):
         shown.append(table(("the disk fails", "since"), [(trouble["error"], local_time(trouble["since_ms"]))]))
@@ -119,6 +119,12 @@ def show_status(status: dict[str, Any]) -> str:
         shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
     if status.get("clocks"):
         shown.append(table(("clocks (more than a minute apart)",), [(row["sentence"],) for row in status["clocks"]]))
+    if status.get("turned_away"):
+        rows = [
+            (row["at"], row["address"], row["name"] or "-", str(row["count"]), local_time(row["last"])[:19], row["why"])
+            for row in status["turned_away"]
+        ]
+        shown.append(table(("turned away at", "from", "as", "times", "last", "why"), rows))
     return tables(shown)
 
 
@@ -143,6 +149,11 @@ def _discovery(shown: dict[str, Any] | None) -> list[tuple[str, str]]:
         return [("discovery", f"{where}{why}")]
     since = "" if shown["since_ms"] is None else f" since {local_time(shown['since_ms'])}"
     return [("discovery", f"off{since}: {shown['why']}")]
+
+
+def _refused_events(status: dict[str, Any]) -> list[tuple[str, str]]:
+    counts = status.get("refused_events") or {}  # a node of an older release says nothing of it
+    return [("events not taken", ", ".join(f"{count} {cause}" for cause, count in counts.items()))] if counts else []
 
 
 def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:

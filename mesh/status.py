@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from mesh.membership import Member
 from mesh.neighbourhood import Neighbourhood
 from mesh.restart_policy import Record
 from mesh.store_trouble import StoreTrouble
+from peers.event_error import Cause
 from peers.log import Published
 
 Status = dict[str, Any]
@@ -24,6 +26,7 @@ class LogView(Protocol):
 
     published: Published
     ahead: int
+    refused_events: Counter[Cause]
 
     @property
     def store_trouble(self) -> StoreTrouble | None: ...
@@ -43,10 +46,10 @@ def show_status(
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
-    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`; how
-    `discovery` is (None: it does not run); and the `clocks` that are wrong, see mesh.clocks.Clocks.rows. `now_ms` is the wall
-    clock's, `now_seconds` the monotonic one's. `store_error` is None while the disk works, else its last `error` and
-    `since_ms`, by the wall clock, since when it fails.
+    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`, who
+    was `turned_away`; how `discovery` is (None: it does not run); and the `clocks` that are wrong, see
+    mesh.clocks.Clocks.rows. `now_ms` is the wall clock's, `now_seconds` the monotonic one's. `store_error` is None while the
+    disk works, else its last `error` and `since_ms`, by the wall clock, since when it fails.
 
     `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, by the wall clock,
     when its `state` began, and `reason`, why there is no session (of the last attempt, lost connection or refusal), empty
@@ -54,7 +57,7 @@ def show_status(
     those to dial, or the one from which the node dialled us. A row of `sessions` has `lag`, how many of our events the other
     end has not confirmed, and `missing`, how many of those that it greeted with have not come yet, both at most.
     """
-    others = outside or {"doors": {}, "clients": [], "paused": [], "discovery": None}
+    others = {"doors": {}, "clients": [], "paused": [], "turned_away": [], "discovery": None, **(outside or {})}
     state = log.published.state
     return {
         "node_id": settings.node_id,
@@ -65,6 +68,7 @@ def show_status(
         "events": state.events,
         "conflicts": state.conflicts,
         "ahead": log.ahead,
+        "refused_events": dict(sorted(log.refused_events.items())),
         "sessions": _sessions(neighbourhood, described),
         "paused": [
             {"what": subject, "why": record.why, "restarts": record.restarts}
@@ -74,6 +78,7 @@ def show_status(
         + others["paused"],
         "doors": others["doors"],
         "clients": others["clients"],
+        "turned_away": others["turned_away"],
         "refused": _refused(neighbourhood),
         "other_meshes": neighbourhood.other_meshes.count,
         "peers": _peers(neighbourhood, described, state.last_position, now_ms - now_seconds * 1000),

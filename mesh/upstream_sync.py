@@ -19,6 +19,7 @@ from peers.later import Later
 from peers.log import SyncLog
 from peers.sync_error import MAX_SHOWN
 from peers.wire.messages import Message, Sync
+from peers.wire.refused import refused
 
 LOGUX_SERVER = "server:"
 """How the node id of a @logux/server begins. Such a one takes only events under the id of the client that sends them."""
@@ -149,7 +150,7 @@ class UpstreamSync(KeptCursors, ClientSync):
                 try:
                     taken.append(self._marked(without_keep_last(entry)) if self.is_strict else without_keep_last(entry))
                 except ValueError as error:
-                    self._tell(f"{self.other_node_id} sent an event that is not taken: {error}")
+                    self.refuse([refused(error, entry.body, entry.created)])
         super().take(added, taken)
 
     def on_disconnect(self, reason: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from peers.created import Created
+from peers.event_error import EventError, not_json
 from peers.reasons import Label, check_labels, labels, may_have_labels, with_kept
 from peers.version_vector import Dot
 
@@ -115,22 +116,27 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def encode_event(event: Any) -> bytes:
-    """The JSON text of `event`. Raises ValueError, with a sentence, for what is not an event or is too large."""
+    """The JSON text of `event`. Raises EventError, with a sentence, for what is not an event or is too large."""
     body = _encode(event, "event")
     check_event(body)
     return body
 
 
 def check_event(body: bytes) -> None:
-    """Raise ValueError, with a sentence, unless `body` is JSON text of an object with a `type` string, within the limits."""
+    """Raise EventError, with a sentence, unless `body` is JSON text of an object with a `type` string, within the limits."""
     if len(body) > MAX_EVENT_BYTES:
-        raise ValueError(f"the event has {len(body)} bytes, and at most {MAX_EVENT_BYTES} are taken")
+        raise too_large(f"{len(body)}")
     event = _decode(body, "event")
     if not isinstance(event, dict):
-        raise ValueError(f"an event must be an object with a `type`, not {_kind(event)}")
+        raise EventError("bad-type", f"an event must be an object with a `type`, not {_kind(event)}")
     if not isinstance(event.get("type"), str):
-        raise ValueError("an event needs a `type` that is a string")
-    _check_nesting(body, event)
+        raise EventError("bad-type", "an event needs a `type` that is a string")
+    _check_nesting(body, event, "event")
+
+
+def too_large(size: str) -> EventError:
+    """The error for an event of so many bytes; `size` is for people."""
+    return EventError("too-large", f"the event has {size} bytes, and at most {MAX_EVENT_BYTES} are taken")
 
 
 def encode_extra(extra: dict[str, Any]) -> bytes:
@@ -144,14 +150,14 @@ def encode_extra(extra: dict[str, Any]) -> bytes:
 def check_extra(extra: bytes) -> bytes:
     """`extra` itself. Raises ValueError, with a sentence, unless it is the JSON text of an object within the limits."""
     if len(extra) > MAX_EXTRA_BYTES:
-        raise ValueError(f"the meta has {len(extra)} bytes, and at most {MAX_EXTRA_BYTES} are taken")
+        raise EventError("too-large", f"the meta has {len(extra)} bytes, and at most {MAX_EXTRA_BYTES} are taken")
     meta = _decode(extra, "meta")
     if not isinstance(meta, dict):
-        raise ValueError(f"meta must be an object, not {_kind(meta)}")
+        raise EventError("bad-type", f"meta must be an object, not {_kind(meta)}")
     if RESERVED_META & meta.keys():
-        raise ValueError(f"meta uses the reserved key {min(RESERVED_META & meta.keys())!r}")
+        raise EventError("bad-type", f"meta uses the reserved key {min(RESERVED_META & meta.keys())!r}")
     check_labels(meta)
-    _check_nesting(extra, meta)
+    _check_nesting(extra, meta, "meta")
     return extra
 
 
@@ -177,21 +183,25 @@ def _encode(value: Any, what: str) -> bytes:
             _check_finite(value)
         return text
     except RecursionError:
-        raise ValueError(f"the {what} is nested deeper than {MAX_NESTING}") from None
+        raise _too_deep(what) from None
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"the {what} cannot be written as JSON: {error}") from None
+        raise EventError("bad-text", f"the {what} cannot be written as JSON: {error}") from None
 
 
 def _decode(text: bytes, what: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except RecursionError:
-        raise ValueError(f"the {what} is nested deeper than {MAX_NESTING}") from None
+        raise _too_deep(what) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"the {what} is not JSON: {error}") from None
+        raise not_json(what, text, error) from None
 
 
-def _check_nesting(text: bytes, value: Any) -> None:
+def _too_deep(what: str) -> EventError:
+    return EventError("too-deep", f"the {what} is nested deeper than {MAX_NESTING}")
+
+
+def _check_nesting(text: bytes, value: Any, what: str) -> None:
     if text.count(b"{") + text.count(b"[") <= MAX_NESTING:
         return  # there are not even that many brackets
     level = [value]
@@ -199,7 +209,7 @@ def _check_nesting(text: bytes, value: Any) -> None:
         level = [child for item in level for child in _children(item)]
         if not level:
             return
-    raise ValueError(f"it is nested deeper than {MAX_NESTING}")
+    raise _too_deep(what)
 
 
 def _check_finite(value: Any) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, Unpack
@@ -15,6 +15,7 @@ from peers.draft import BusyError, Draft, Waiting, add_batch, make_draft, read_c
 from peers.draft import Meta as Meta
 from peers.emitter import Emitter
 from peers.entry import Entry, encode_diff
+from peers.event_error import Cause
 from peers.later import Later
 from peers.log_life import Bounds, Cleaned, Keeper, LogLife
 from peers.stores.lineage import successor
@@ -72,6 +73,8 @@ class Log:
         """What listeners were not told yet: an entry, or the dots of a commit. Empty between two commits."""
         self._is_announcing = False
         self._renewal: Later[None] = Later.done(None)
+        self.refused_events: Counter[Cause] = Counter()
+        """Events from others that were not taken since this log was opened, by cause."""
         self.published = Published(state, self._new_epoch())
         self._life = LogLife(disk, self._publish_cleaning, lambda: self.last_added)
 
@@ -177,6 +180,10 @@ class Log:
 
         self._disk.run(work).then(committed)
         return result
+
+    def note_refused(self, causes: Mapping[Cause, int]) -> None:
+        """Somebody sent so many events that are not taken, by cause."""
+        self.refused_events.update(causes)
 
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES

@@ -13,6 +13,7 @@ from peers.base_sync import BaseSync
 from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.entry import Entry
+from peers.event_error import EventError
 from peers.later import Later
 from peers.log import SyncLog
 from peers.messages.pace import SOON_MS, Pace, Patience
@@ -21,8 +22,9 @@ from peers.missing import Missing
 from peers.relays import Relays
 from peers.stores.store import PAGE_BYTES, Page, StoreError, StoreState
 from peers.version_vector import VersionVector
-from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Ping, Version
+from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Ping, Refusal, Version
 from peers.wire.peer_protocol import PeerProtocol
+from peers.wire.refused import refused
 from peers.wire.vectors import read_vector, write_vector
 
 PING_MS = 4_000
@@ -301,9 +303,11 @@ class PeerSync(BaseSync):
             self._missing.end()
             self._show_state()
 
-    def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: Any) -> None:
+    def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
         if any(entry.dot is None for entry in entries):
-            raise self.error("wrong-format", "an event without a dot")
+            without = [entry for entry in entries if entry.dot is None]
+            refusals += tuple(refused(EventError("bad-id", "it has no dot"), one.body, one.created) for one in without)
+            entries = tuple(entry for entry in entries if entry.dot is not None)
         super().sync_message(added, entries, refusals)
 
     def on_silence(self) -> None:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Literal
 
 from peers.clock import Clock, Undo
-from peers.connections.connection import Connection
+from peers.connections.connection import LARGE_FRAME, Connection
 from peers.emitter import Emitter
 from peers.later import Later
 from peers.log import SyncLog
@@ -230,7 +230,6 @@ class SyncCore(metaclass=_Role):
         return self.timeout or 0
 
     def end_handshake(self) -> None:
-        """They are let in."""
         if self._undo_handshake is not None:
             self._undo_handshake()
             self._undo_handshake = None
@@ -316,6 +315,12 @@ class SyncCore(metaclass=_Role):
             self._guard(lambda: self.dispatch(self.decode(frame)))
         finally:
             self.frame = b""
+            if len(frame) > LARGE_FRAME and not self.is_paused():
+                self.connection.resume()
+
+    def is_paused(self) -> bool:
+        """Whether nothing is read from the other end now, because too much of what it sent is still being taken."""
+        return False
 
     def decode(self, frame: bytes) -> Message:
         """The message of a frame. Raises SyncError."""
@@ -368,6 +373,8 @@ class SyncCore(metaclass=_Role):
         if not self._waiting or not self.connected or self.timeout is None:
             return
         now = self.clock.elapsed_ms()
+        if self.is_paused():
+            self._last_sign = now  # its answer may wait unread
         patience = self.patience_ms()
         left = max(self._waiting[0], self._last_sign) + patience - now
         if left > 0:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from peers.clock import Undo
 from peers.draft import Draft
 from peers.entry import Entry
+from peers.event_error import Cause
 from peers.later import Later
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Page, StoreState
 from peers.version_vector import Epoch, VersionVector
@@ -54,5 +55,7 @@ class SyncLog(Protocol):
     def cursors(self, other_node_id: str) -> Later[tuple[int, int]]: ...
 
     def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]: ...
+
+    def note_refused(self, causes: Mapping[Cause, int]) -> None: ...
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo: ...

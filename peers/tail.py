@@ -36,7 +36,7 @@ class Tail:
             self._bytes += entry.size
             self._entries.append(entry)
         self._last_position = last_position
-        if len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
+        while len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
             self._trim()
 
     def revise(self, altered: Iterable[Entry], dropped: Iterable[int]) -> None:

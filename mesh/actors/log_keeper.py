@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar, Unpack
@@ -19,6 +20,7 @@ from peers.disk import Disk
 from peers.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
 from peers.emitter import Emitter
 from peers.entry import Entry, encode_diff
+from peers.event_error import Cause
 from peers.later import Later
 from peers.log import Log, Published
 from peers.log_life import Bounds, Keeper, Keepers
@@ -194,6 +196,8 @@ class KeptLog:
         self.ahead = 0
         """Events that came from further ahead than our clock follows."""
         self._health = StoreHealth()
+        self.refused_events: Counter[Cause] = Counter()
+        """Events from others that were not taken, by cause."""
         self._emitter = Emitter()
         self._waiting = Waiting()
         self._keepers = Keepers()
@@ -349,6 +353,10 @@ class KeptLog:
     def _tell(self, sentence: str | None) -> None:
         if sentence is not None:
             self._emitter.emit("store", sentence)
+
+    def note_refused(self, causes: Mapping[Cause, int]) -> None:
+        """As Log.note_refused; called by sessions."""
+        self.refused_events.update(causes)
 
     def withdraw(self) -> None:
         """Called by the keeper when it ends; listeners stay for the next one."""

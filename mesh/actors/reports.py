@@ -76,7 +76,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedAway:
+class SecondRun:
     """A run of a node greeted us, and was turned away because another one is connected."""
 
     key: str
@@ -130,7 +130,7 @@ Report = (
     | StateChanged
     | Closed
     | Refused
-    | TurnedAway
+    | SecondRun
     | Noted
     | Failed
     | Accepted

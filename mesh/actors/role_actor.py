@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh.actors.log_keeper import KeptLog
 from mesh.actors.mailbox import Runtime
-from mesh.actors.reports import Closed, Failed, Met, Noted, Report, StateChanged
+from mesh.actors.reports import Closed, Failed, Met, Noted, Refused, Report, StateChanged
 from mesh.actors.request import RequestActor
 from mesh.edges import Edges
 from mesh.outside import Door, Line
@@ -199,6 +199,9 @@ class RoleActor(RequestActor):
         self._is_troubled = True
         if not isinstance(self._place, Line):
             self._farewell = str(error)
+            if not self._was_met and not error.received and self._role is not None:
+                why = self._place.advice.get(error.type, error.description)
+                self._tell(Refused(self._key, self._role.other_node_id, why))
             return  # told with the end
         advice = [self._place.advice[error.type]] if error.type in self._place.advice else []
         if error.is_fatal:

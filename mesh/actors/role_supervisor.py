@@ -15,13 +15,14 @@ from mesh.actors.listener import Listener
 from mesh.actors.log_keeper import KeptLog
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
-from mesh.actors.reports import Accepted, Closed, Failed, Met, Noted, Report, StateChanged
+from mesh.actors.reports import Accepted, Closed, Failed, Met, Noted, Refused, Report, StateChanged
 from mesh.actors.request import Request, RequestActor
 from mesh.actors.role_actor import RoleActor
 from mesh.doors import address_key
 from mesh.edges import Edges
 from mesh.outside import Door, Line, Outside
 from mesh.restart_policy import Pause, Record, on_failure, on_retry
+from mesh.turned_away import TurnedAway
 from peers.clock import Undo
 from peers.later import Later
 
@@ -88,6 +89,8 @@ class RoleSupervisor(RequestActor):
         self._kept = kept
         self._outside = outside
         self._on_notice = on_notice
+        self._turned_away = outside.turned_away or TurnedAway(edges.clock)
+        self._turned_away.tell = lambda line: on_notice(Notice("note", None, line))
         self._rows: dict[str, _Row] = {}
         self._opened: dict[str, _Opened] = {}
         self._records: dict[str, Record] = {}
@@ -148,6 +151,10 @@ class RoleSupervisor(RequestActor):
             if record.is_paused
         ]
 
+    async def show(self) -> dict[str, list[dict[str, Any]]]:
+        """What `status` shows of all this."""
+        return {"clients": await self.describe(), "paused": self.paused(), "turned_away": self._turned_away.rows()}
+
     async def describe(self) -> list[dict[str, Any]]:
         """What `status` shows of each session."""
         asked = {key: row.ref.ask(Request("describe"), block=False) for key, row in self._rows.items()}
@@ -171,6 +178,10 @@ class RoleSupervisor(RequestActor):
                     self._rows[key].state = state
             case Closed(key, reason):
                 self._on_closed(key, reason)
+            case Refused(key, other_node_id, why):
+                if key in self._rows:
+                    row = self._rows[key]
+                    self._turned_away.note(row.place.name, row.address, other_node_id or "", why)
             case Noted(_, sentence):
                 self._on_notice(Notice("note", None, sentence))
             case Failed(key, why):

@@ -18,8 +18,8 @@ from mesh.actors.reports import (
     Noted,
     Refused,
     Report,
+    SecondRun,
     StateChanged,
-    TurnedAway,
 )
 from mesh.actors.request import RequestActor
 from mesh.clones import TAKEN, TAKEN_REASON
@@ -39,6 +39,8 @@ MIN_REDIAL_MS = 500
 MAX_REDIAL_MS = 30_000
 STABLE_MS = 5_000
 """After an error, a link has to live this long before the next loss is answered soon again."""
+MAX_REFUSED = 100
+"""Sentences about events of one node that were not taken, as long as its session lives."""
 OURSELVES = "ourselves"
 """The error for a connection whose two ends are one node."""
 CLONE = "cloned"
@@ -103,6 +105,8 @@ class SessionActor(RequestActor):
         self._left = ""
         """Why this end left the link."""
         self._is_met = False
+        self._refused: set[str] = set()
+        """What was told about events that were not taken."""
         self._undo_stable: Undo | None = None
         self._is_troubled = False
 
@@ -169,7 +173,7 @@ class SessionActor(RequestActor):
         role.on("authenticated", self._on_authenticated)
         role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
         role.on("apart", lambda span: self._tell(Compared(self._key, span)))
-        role.on("refused", lambda sentence: self._tell(Noted(self._key, sentence)))
+        role.on("refused", self._on_event_refused)
         role.on(
             "rolled-back", lambda: self._tell(Noted(self._key, "this node's disk was rolled back: a new epoch starts"))
         )
@@ -262,6 +266,13 @@ class SessionActor(RequestActor):
             self._undo_stable()
             self._undo_stable = None
 
+    def _on_event_refused(self, sentence: str) -> None:
+        # A hole is sent again in each connection, and a node may send any number of bad events.
+        if sentence not in self._refused and len(self._refused) < MAX_REFUSED:
+            self._refused.add(sentence)
+            more = "; further ones of this node are counted, not told" if len(self._refused) == MAX_REFUSED else ""
+            self._tell(Noted(self._key, f"{sentence}{more}"))
+
     def _on_error(self, error: SyncError) -> None:
         # Only the one that dialled and got an answer under our id knows of a clone: anybody may dial and claim to be us.
         is_clone = error.type == CLONE and self._accepted is None and not error.received
@@ -271,7 +282,7 @@ class SessionActor(RequestActor):
         role = self._role
         if error.type == TAKEN and not error.received and role is not None and role.other_hello is not None:
             boot, address = role.other_hello.boot, role.connection.address
-            self._tell(TurnedAway(self._key, error.other_node_id or "", boot, address))
+            self._tell(SecondRun(self._key, error.other_node_id or "", boot, address))
         self._is_troubled = True
         self._error = error
 

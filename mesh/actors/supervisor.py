@@ -25,9 +25,9 @@ from mesh.actors.reports import (
     Noted,
     Refused,
     Report,
+    SecondRun,
     Sighted,
     StateChanged,
-    TurnedAway,
 )
 from mesh.actors.request import Request, RequestActor, Work
 from mesh.actors.role_supervisor import DoorError, RoleSupervisor
@@ -131,8 +131,7 @@ class NodeSupervisor(RequestActor):
         for key, asking in asked.items():  # all were asked before the first is waited for
             described[key] = await answer(asking)
         failures = {**self._own_failures, **self._neighbourhood.failures}
-        clients, paused = await ask(self._roles, "describe"), await ask(self._roles, "paused")
-        outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
+        outside = {"doors": self._door_ports, **(await ask(self._roles, "show") or {})}
         self._read_clocks()
         outside["discovery"], outside["clocks"] = await ask(self._discoverer, "describe"), self._clocks.rows()
         return show_status(
@@ -181,7 +180,7 @@ class NodeSupervisor(RequestActor):
                     self._forget(key)
             case Refused(key, other_node_id, why):
                 self._perform(neighbourhood.on_refused(key, other_node_id, why, self._now()))
-            case TurnedAway(key, other_node_id, boot, address):
+            case SecondRun(key, other_node_id, boot, address):
                 self._perform(neighbourhood.on_turned_away(key, other_node_id, boot, address, self._now()))
             case Noted(_, sentence):
                 self._on_notice(Notice("note", None, sentence))

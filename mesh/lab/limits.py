@@ -78,7 +78,7 @@ def _of_session(session: SessionActor) -> Iterator[Measure]:
         return
     subject = f"the session with {role.other_node_id}"
     yield Measure(f"{subject}: what it sent and is not acknowledged", len(role._in_flight), WINDOW, "WINDOW")
-    yield Measure(f"{subject}: what it takes", len(role._sizes), role.max_taking + 1, "max_taking")
+    yield Measure(f"{subject}: what it takes", role._taking.count, role.max_taking + 1, "max_taking")
     yield Measure(f"{subject}: what it received", len(role.received), MAX_RECEIVED, "MAX_RECEIVED")
     if role.lacking is not None:
         known = sum(map(len, role.lacking.ranges.values()))

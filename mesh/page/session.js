@@ -280,6 +280,7 @@ export class Session {
   }
 
   #syncMessage(added, ...items) {
+    if (added === 0) items = []; // no events of the log: it says what became of ours, and a debug message says so too
     const entries = [];
     for (let index = 0; index + 1 < items.length; index += 2) {
       const entry = this.#readEntry(items[index], items[index + 1]);

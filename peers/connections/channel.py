@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from peers.clock import Undo
+from peers.connections.connection import LARGE_FRAME
 from peers.emitter import Emitter
 
 SEND_BYTES = 16 * 1024 * 1024
@@ -63,6 +64,9 @@ class Wire(Protocol):
 
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye, and wait for the answer. `reason` has at most REASON_BYTES, for wires that can carry one."""
+
+    def end_large(self) -> None:
+        """The large frame that was received last is dealt with."""
 
     def abort(self) -> None:
         """Drop it at once, with all that is still to be written. Harmless when it is lost."""
@@ -182,13 +186,23 @@ class Channel:
             while True:
                 for _ in range(READ_TURN):
                     frame = await wire.recv_frame()
-                    while not self._flowing.is_set():
-                        await self._flowing.wait()
+                    await self._flow()
+                    is_large = len(frame) > LARGE_FRAME and not self._is_deaf
+                    if is_large:
+                        self.pause(True)
                     if not self._is_deaf:
                         self._tell("message", frame)
+                    del frame  # it may be large, and the next one may come late
+                    if is_large:
+                        await self._flow()
+                        wire.end_large()
                 await asyncio.sleep(0)
         except WireError as end:
             self.finish(end.reason, error=end.fault)
+
+    async def _flow(self) -> None:
+        while not self._flowing.is_set():
+            await self._flowing.wait()
 
     def _tell(self, event: str, *args: Any) -> None:
         """Emit one event; a listener that fails ends the connection, since it may have lost what it was told."""

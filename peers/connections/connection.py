@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from peers.clock import Undo
 from peers.later import Later
 
+LARGE_FRAME = 1024 * 1024
+"""Bytes of a frame after which a connection may pause itself until the frame is dealt with."""
+
 
 class Connection(Protocol):
     """One channel to one other end, which may be opened, lost and opened again.
@@ -17,7 +20,8 @@ class Connection(Protocol):
     - `connecting`: an attempt to open it has begun
     - `connect`: it is open
     - `activity`: some bytes came, perhaps less than a frame: a sign of life
-    - `message` (frame: bytes)
+    - `message` (frame: bytes); after one of more than LARGE_FRAME bytes it may be paused: `resume` says that the frame,
+      and what was made of it, need no memory any more
     - `error` (exception): what the channel itself could not take; `disconnect` may follow
     - `disconnect` (reason: str): it is closed, or the attempt to open it failed; says why in a few words
 

@@ -106,6 +106,9 @@ class _Wire(asyncio.StreamReaderProtocol):
             self.transport.write_eof()
             await self._ended.wait()
 
+    def end_large(self) -> None:
+        """No frame of MAX_FRAME is large."""
+
     def abort(self) -> None:
         self.transport.abort()
 

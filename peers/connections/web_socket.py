@@ -26,6 +26,7 @@ from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, W
 from peers.connections.connection import Connection, Listening
 from peers.connections.door_socket import DoorSocket, door_sockets, fit
 from peers.connections.http_door import HttpAnswer, HttpRequest
+from peers.connections.large_frames import FrameRoom, Reading
 from peers.connections.sockets import check_port, explain_os_error, hosts_of, place_to_dial
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
@@ -34,8 +35,8 @@ MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the connection."""
 ANSWER_BYTES = 4 * 1024 * 1024
 """What the library may have left to be sent beside our own frames, which wait elsewhere."""
-MAX_CLIENT_FRAME = 16 * 1024 * 1024
-"""The same at a door for Logux clients: JavaScript ones send a backlog of 50 000 events in one frame."""
+MAX_CLIENT_FRAME = 64 * 1024 * 1024
+"""The same at a door for Logux clients: JavaScript ones send all their backlog in one frame."""
 MAX_ACCEPTED = 512
 """Open connections that one door keeps: so many, or for half of the files that this process may have open."""
 MAX_OPENING = 128
@@ -57,22 +58,50 @@ class _Wire(LibraryConnection):
     _is_in_binary = False
     _deadline: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, ignores_binary: bool, wires: WeakSet[_Wire], **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        ignores_binary: bool,
+        wires: WeakSet[_Wire],
+        room: FrameRoom,
+        max_frame: int,
+        too_long: bytes | None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
         self._wires = wires
+        self._max_frame, self._too_long = max_frame, too_long
+        self._reading = Reading(self.loop, room, self._on_alive)
+        self._reading.watch(self.protocol)
+        self._fail = self.protocol.fail
+        self.protocol.fail = self._on_fail  # type: ignore[method-assign]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._wires.add(self)
+        self._reading.begin(self.transport)
+        self.recv_messages.pause, self.recv_messages.resume = self._reading.pause, self._reading.resume
+
+    def _on_fail(self, code: int, reason: str = "") -> None:
+        is_welcome = self.protocol.max_message_size == self._max_frame and self.protocol.state is State.OPEN
+        if code == CloseCode.MESSAGE_TOO_BIG and is_welcome and self._too_long is not None:
+            self.protocol.send_text(self._too_long)
+        self._fail(code, reason)
+
+    def _on_alive(self) -> None:
+        if self.channel is not None:
+            self.channel.on_bytes()
+
+    def end_large(self) -> None:
+        self._reading.end_frame()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.transport.get_write_buffer_size() > ANSWER_BYTES:
             self.transport.abort()  # it is asked for answers, by pings above all, that the other end does not read
         self._watch_end()
-        if self.channel is not None:
-            self.channel.on_bytes()
+        self._on_alive()
 
     def eof_received(self) -> None:
         super().eof_received()
@@ -80,6 +109,7 @@ class _Wire(LibraryConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._reading.end()
         if self._deadline is not None:
             self._deadline.cancel()
         if self.channel is not None:
@@ -124,7 +154,6 @@ class _Wire(LibraryConnection):
             raise WireError(*explain_end(closed, self.refusal)) from closed
 
     def write_frames(self, frames: list[bytes]) -> None:
-        """Write text frames in one go; `drain` then waits until the socket has taken them."""
         if self.protocol.state is not State.OPEN:
             return
         for frame in frames:
@@ -191,7 +220,8 @@ class WebSocketNetwork(WiredNetwork):
     trusts whom this machine trusts. Binary frames end a connection, or mean nothing (`binary="ignore"`: what a Logux 7
     server sends before it has heard text). `compress` offers and accepts permessage-deflate. `on_request` judges every HTTP
     request at a door, the upgrades too, and is called on the loop: None lets it go on. `stranger_frame` is the limit at a
-    door until the connection is told to `welcome` the other end.
+    door until the connection is told to `welcome` the other end. `room` is what it shares with other networks for large
+    frames. `too_long` is the frame that an end is sent, if it is no stranger, before one over `max_frame` closes it.
     """
 
     def __init__(
@@ -206,17 +236,25 @@ class WebSocketNetwork(WiredNetwork):
         compress: bool = False,
         on_request: Callable[[HttpRequest], OnRequest] | None = None,
         stranger_frame: int | None = None,
+        room: FrameRoom | None = None,
+        too_long: bytes | None = None,
         purpose: str = "This door is for WebSocket connections between the nodes of a mesh; there is no page here.",
     ) -> None:
         super().__init__(loop)
         self.connect_seconds = connect_seconds
         self._tls = tls
         self._dial_tls = dial_tls
-        self._ignores_binary = binary == "ignore"
         self._on_request = on_request
         self._max_frame, self._stranger_frame = max_frame, stranger_frame
         self._purpose = purpose
         self._wires: WeakSet[_Wire] = WeakSet()
+        self._wire_options: dict[str, Any] = {
+            "ignores_binary": binary == "ignore",
+            "wires": self._wires,
+            "room": room or FrameRoom(),
+            "max_frame": max_frame,
+            "too_long": too_long,
+        }
         self._options: dict[str, Any] = {
             "compression": "deflate" if compress else None,
             "ping_interval": None,
@@ -272,7 +310,7 @@ class WebSocketNetwork(WiredNetwork):
         return wire
 
     def _made_of(self, kind: type[_Wire]) -> Any:
-        return partial(kind, ignores_binary=self._ignores_binary, wires=self._wires)
+        return partial(kind, **self._wire_options)
 
     async def _trusted(self) -> ssl.SSLContext:
         if self._dial_tls is None:  # reading the machine's certificates takes some ms of a disk

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from peers.clock import Undo
-from peers.connections.connection import Connection
+from peers.connections.connection import LARGE_FRAME, Connection
 from peers.created import Created
 from peers.draft import Draft
 from peers.entry import Entry
+from peers.event_error import EventError
 from peers.later import Later
 from peers.log import SyncLog
+from peers.messages.offering import Offering
 from peers.messages.sent import Sent
+from peers.messages.taking import MAX_TAKING, Taking
 from peers.sieve import Filter, Map, Sieve
 from peers.stores.store import PAGE_BYTES, Page, StoreState
 from peers.sync_core import State, SyncCore
 from peers.version_vector import VersionVector
 from peers.wire.messages import Ready, Refusal, Sync, Synced
+from peers.wire.refused import refused
 
 WINDOW = 8
 """Messages that may wait for their acknowledgement before the next page is read; a page may be several messages."""
-MAX_TAKING = 256
-"""Messages that may wait for their commit; beyond it nothing is read. JavaScript peers send one for each new event."""
-MAX_TAKING_BYTES = 32 * 1024 * 1024
-"""The same in bytes of events, with one message beyond."""
 MAX_RECEIVED = 100_000
 """Events that are remembered as received, until the walk has passed them; one beyond may be sent back, and is ignored there."""
-OFFER_EVENTS = 1_000
-"""Events that are taken in one transaction."""
+REFUSAL_BYTES = 1_000
+"""What it takes, roughly, to remember that an event was refused until its message is confirmed."""
 CALLBACK_MS = 30_000
 """After this a filter or map that does not answer ends the link, if the role has a timeout."""
 
@@ -80,12 +80,8 @@ class SyncMessages(SyncCore):
         self._in_sieve, self._out_sieve = self._sieves()
         self._in_flight: list[Sent] = []
         self._position = 0
-        self._passed: list[tuple[int, list[Entry]]] = []
-        """Messages whose events may be taken, and are not offered to the log yet."""
-        self._offered_groups = 0
-        self._sizes: deque[int] = deque()
-        """Of the messages that are being taken, in bytes of their events."""
-        self._is_full = False
+        self._offering = self._new_offering()
+        self._taking = Taking(connection, self.max_taking)
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
         self._is_walking = False
@@ -110,10 +106,8 @@ class SyncMessages(SyncCore):
         self._in_flight.clear()
         self.received.clear()
         self._in_sieve, self._out_sieve = self._sieves()
-        self._passed = []
-        self._offered_groups = 0
-        self._sizes.clear()
-        self._is_full = False
+        self._offering = self._new_offering()
+        self._taking = Taking(self.connection, self.max_taking)
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
@@ -176,16 +170,11 @@ class SyncMessages(SyncCore):
         self.send(Sync(added, entries))
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
-        if refusals:  # one sentence for all: there may be tens of thousands
-            more = f" (and {len(refusals) - 1} more of this message)" if len(refusals) > 1 else ""
-            self._refuse(f"{refusals[0].why}{more}")
-        self._sizes.append(sum([entry.size for entry in entries]))
-        self._regulate()
+        if refusals:
+            self.refuse(refusals)
+        size = sum([entry.size for entry in entries]) + REFUSAL_BYTES * len(refusals)
+        self._taking.begin(size, is_large=len(self.frame) > LARGE_FRAME)
         self.take(added, entries)
-
-    @property
-    def _taking(self) -> int:
-        return len(self._sizes)
 
     def send_synced(self, added: int) -> None:
         # Unlike Logux 0.1, only once the events are committed.
@@ -215,6 +204,9 @@ class SyncMessages(SyncCore):
         self._heard_ready = True
         self.on_other_sent(added)
         self._show_state()
+
+    def is_paused(self) -> bool:
+        return self._taking.is_full
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         """Commit the entries of a message, then confirm it."""
@@ -282,32 +274,12 @@ class SyncMessages(SyncCore):
             self.received[entry.created] = None
         while len(self.received) > MAX_RECEIVED:
             del self.received[next(iter(self.received))]
-        self._passed.append((added, entries))
-        if len(self._passed) == 1:
+        if self._offering.add(added, entries):
             self._turn(partial(self._offer_all, self._link))()
 
     def _offer_all(self, link: int) -> None:
-        """Take what passed by now in as few transactions as may be: JavaScript peers send each event by itself."""
-        if self._link != link:
-            return
-        passed, self._passed = self._passed, []
-        entries = [entry for _, group in passed for entry in group]
-        numbers = [added for added, _ in passed]
-        pieces = [entries[start : start + OFFER_EVENTS] for start in range(0, len(entries), OFFER_EVENTS)]
-        is_next = not self._offered_groups
-        self._offered_groups += 1
-        for piece in pieces[:-1]:
-            self.react(self._offered(piece), partial(self._on_offered, piece))
-        last = pieces[-1] if pieces else []
-
-        def taken(done: Later[Any]) -> None:
-            self._offered_groups -= 1
-            self._on_offered(last, done)
-            for added in numbers:
-                self._on_taken(added)
-
-        # One without events still has to wait for those before it.
-        self.react([] if is_next and not last else self._offered(last), taken)
+        if self._link == link:
+            self._offering.run()
 
     def _offered(self, entries: Sequence[Entry]) -> Later[list[Entry | ValueError | None]]:
         fixed = self.follows_times
@@ -315,35 +287,30 @@ class SyncMessages(SyncCore):
 
     def _on_offered(self, entries: Sequence[Entry], done: Later[list[Entry | ValueError | None]]) -> None:
         is_walked = self._position >= self.log.published.state.last_position
+        refusals: list[Refusal] = []
         for entry, outcome in zip(entries, done.result(), strict=True):
             # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: nobody has a better one than we.
             if isinstance(outcome, ValueError) and entry.created[1] != self.node_id:
-                self._refuse(outcome)
+                refusals.append(refused(EventError("bad-id", str(outcome)), entry.body))
             if not isinstance(outcome, Entry) and is_walked:
                 self.received.pop(entry.created, None)  # the walk has passed the one that we have
+        if refusals:
+            self.refuse(refusals)
 
     def _on_taken(self, added: int) -> None:
-        self._sizes.popleft()
-        self._regulate()
+        self._taking.end()
         self.send_synced(added)
         self._count_heard()
 
-    def _regulate(self) -> None:
-        """Read on, or let the other end wait, by what is being taken."""
-        is_full = self._taking > self.max_taking or sum(self._sizes) > MAX_TAKING_BYTES
-        if is_full != self._is_full:
-            self._is_full = is_full
-            if is_full:
-                self.connection.pause()
-            else:
-                self.connection.resume()
-
     def _count_heard(self) -> None:
-        if not self._taking and self._heard > self.other_synced:
+        if not self._taking.count and self._heard > self.other_synced:
             self.other_synced = self._heard
             self.emitter.emit("synced")
 
     # Both
+
+    def _new_offering(self) -> Offering:
+        return Offering(self.react, self._offered, on_offered=self._on_offered, on_taken=self._on_taken)
 
     def _sieves(self) -> tuple[Sieve, Sieve]:
         """New ones for each link: what an old one still waits for is not its business any more."""
@@ -352,14 +319,17 @@ class SyncMessages(SyncCore):
             Sieve(partial(self._react_in_time, "out"), self._out_filter, self._out_map),
         )
 
-    def _refuse(self, why: object) -> None:
-        self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {why}")
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """They sent events that are not taken: count them, and say so here, in one sentence for all."""
+        self.log.note_refused(Counter(refusal.cause for refusal in refusals))
+        more = f" (and {len(refusals) - 1} more of this message)" if len(refusals) > 1 else ""
+        self.emitter.emit("refused", f"{self.other_node_id} sent an event that is not taken: {refusals[0].why}{more}")
 
     def _fixed(self, entry: Entry) -> Entry | None:
         try:
             return self.dialect.fixed(entry)  # it may be another by now
         except ValueError as error:
-            self._refuse(error)
+            self.refuse([refused(error, entry.body, entry.created)])
             return None
 
     def _react_in_time(self, way: str, value: Any, reaction: Callable[[Later[Any]], None]) -> None:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from peers.created import MAX_MS
+from peers.created import MAX_MS, Created
 from peers.entry import RESERVED_META, Entry, check_event, check_extra
-from peers.sync_error import MAX_SHOWN
-from peers.wire.dialect import MESSAGE_NAME, encode_plain, wrong_format
+from peers.event_error import EventError, not_json
+from peers.sync_error import SyncError
+from peers.wire.dialect import MESSAGE_NAME, encode_plain, items_of_frame, wrong_format
 from peers.wire.messages import (
     Connect,
     Connected,
@@ -32,6 +33,7 @@ from peers.wire.messages import (
     Synced,
     Version,
 )
+from peers.wire.refused import created_of, refused
 
 T = TypeVar("T")
 
@@ -90,14 +92,8 @@ class _Duilian(msgspec.Struct, frozen=True, array_like=True):
     line: str
 
 
-class _Typed(msgspec.Struct):
-    type: str
-
-
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
 _number = msgspec.json.Decoder(Number).decode
-_typed = msgspec.json.Decoder(_Typed).decode
 _connect = msgspec.json.Decoder(_Connect).decode
 _connected = msgspec.json.Decoder(_Connected).decode
 _counted = msgspec.json.Decoder(_Counted).decode
@@ -143,7 +139,7 @@ class LoguxDialect:
 
     def decode(self, frame: bytes) -> Message:
         try:
-            items = _items(frame)
+            items = items_of_frame(frame, 2 + 2 * MAX_RECEIVED_BATCH)
             name = _string(items[0])
             if name != "sync" and len(frame) > MAX_OTHER_BYTES:
                 raise wrong_format(frame)
@@ -158,13 +154,17 @@ class LoguxDialect:
         raise NotImplementedError
 
     def read_pair(self, body: bytes, second: bytes) -> Entry:
-        """The entry of such two items, not fixed. Raises msgspec.DecodeError for a shape, ValueError for a value."""
+        """The entry of such two items, not fixed; `body` is not looked at. Raises ValueError or RecursionError."""
+        raise NotImplementedError
+
+    def read_created(self, second: bytes) -> Created:
+        """The `created` in the second item alone, whatever else is wrong with that. Raises ValueError or RecursionError."""
         raise NotImplementedError
 
     def on_times(self, times: tuple[int, int], *, is_ours: bool) -> None:
         """A `connected` was said or heard."""
 
-    def _read(self, name: str, items: list[msgspec.Raw], frame: bytes) -> Message:
+    def _read(self, name: str, items: Sequence[bytes | msgspec.Raw], frame: bytes) -> Message:
         match name:
             case "sync":
                 return self._read_sync(items, frame)
@@ -194,23 +194,27 @@ class LoguxDialect:
                 return Duilian(_duilian(frame).line)
         return Custom(name, tuple(msgspec.json.decode(item) for item in items[1:]))
 
-    def _read_sync(self, items: list[msgspec.Raw], frame: bytes) -> Sync:
-        if len(items) < 2 or len(items) % 2 or len(items) > 2 + 2 * MAX_RECEIVED_BATCH:
+    def _read_sync(self, items: Sequence[bytes | msgspec.Raw], frame: bytes) -> Sync:
+        if len(items) < 2 or len(items) % 2:
             raise wrong_format(frame)
+        if len(items) > 2 + 2 * MAX_RECEIVED_BATCH:
+            count = len(items) // 2 - 1
+            raise SyncError(
+                "wrong-format", f"a message of {count} events: at most {MAX_RECEIVED_BATCH} are taken at once"
+            )
+        added = int(_number(items[1]))
         entries: list[Entry] = []
         refusals: list[Refusal] = []
         for index in range(2, len(items), 2):
-            body = bytes(items[index])
+            body, second = bytes(items[index]), bytes(items[index + 1])
             try:
-                entry = self.read_pair(body, bytes(items[index + 1]))
+                entry = self.read_pair(body, second)
                 check_event(body)
                 entries.append(entry)
-            except msgspec.DecodeError:
-                raise
-            except ValueError as error:
-                _typed(body)  # else it is no event at all, which is an error of the protocol
-                refusals.append(Refusal(f"{error}"[:MAX_SHOWN]))
-        return Sync(int(_number(items[1])), tuple(entries), tuple(refusals))
+            except (ValueError, RecursionError) as error:
+                # Unlike Logux, which ends the link for an event of the wrong shape: it would be sent again for ever.
+                refusals.append(refused(error, body, created_of(self.read_created, second)))
+        return Sync(added, tuple(entries), tuple(refusals))
 
     def _options_of(self, options: Options) -> dict[str, Any]:
         # What JavaScript takes for false is not sent, as in Logux.
@@ -233,8 +237,18 @@ def meta_for_logux(entry: Entry, wire_id: Any, time: int) -> dict[str, Any]:
     return meta
 
 
+def meta_keys(text: bytes) -> dict[str, msgspec.Raw]:
+    """The keys of a meta with their values as they came. Raises EventError or RecursionError."""
+    try:
+        return _meta_keys(text)
+    except msgspec.ValidationError as error:
+        raise EventError("bad-type", f"its meta must be an object: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise not_json("meta", text, error) from None
+
+
 def extra_from_logux(meta: dict[str, msgspec.Raw]) -> bytes:
-    """The application's own keys of a meta that came over protocol 5 or 7; raises as `read_pair` does."""
+    """The application's own keys of a meta that came over protocol 5 or 7. Raises ValueError."""
     return _extra_of(tuple([(key, bytes(value)) for key, value in meta.items() if key not in _OURS]))
 
 
@@ -250,15 +264,6 @@ def _extra_of(keys: tuple[tuple[str, bytes], ...]) -> bytes:
     if "keep_last" in kept:
         _string(kept["keep_last"])
     return check_extra(_encode(kept)) if kept else b""
-
-
-def read_meta(text: bytes, decoders: dict[str, Any]) -> tuple[dict[str, msgspec.Raw], list[Any]]:
-    """The keys of a meta, and the values of those that must be there, read by `decoders`."""
-    keys = _meta_keys(text)
-    missing = [key for key in decoders if key not in keys]
-    if missing:
-        raise msgspec.ValidationError(f"a meta without {missing[0]}")
-    return keys, [read(keys[key]) for key, read in decoders.items()]
 
 
 def _version(value: float | list[float]) -> Version:

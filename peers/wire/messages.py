@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from peers.created import MAX_MS
+from peers.created import MAX_MS, Created
 from peers.entry import Entry
+from peers.event_error import Cause
 from peers.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES
 
 MAX_FRAME = 1024 * 1024
@@ -117,6 +118,12 @@ class Refusal(msgspec.Struct, frozen=True):
     """An event that this end does not take. It is acknowledged, stays a hole, and blocks nothing behind it."""
 
     why: str
+    """A sentence, for people."""
+    cause: Cause
+    created: Created | None = None
+    """None if its id is what is bad, or cannot be read."""
+    type: bytes = b""
+    """Its `type` as JSON text, empty if it has none that can be read."""
 
 
 class Sync(msgspec.Struct, frozen=True):

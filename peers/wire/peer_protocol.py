@@ -10,27 +10,32 @@ from msgspec import Meta
 
 from peers.created import MAX_MS, Created, check_created
 from peers.entry import Entry, check_event, check_extra
-from peers.sync_error import MAX_SHOWN
-from peers.wire.dialect import MESSAGE_NAME, RelativeDialect, encode_plain, wrong_format
+from peers.event_error import EventError, not_json
+from peers.wire.borders import members_of
+from peers.wire.dialect import MESSAGE_NAME, RelativeDialect, encode_plain, items_of_frame, wrong_format
 from peers.wire.messages import MAX_BATCH, PEER_MESSAGES, Connected, Custom, Label, Message, Refusal, Seq, Sync
+from peers.wire.refused import created_of, refused
 
 _NO_RAW = msgspec.Raw(b"")
+
+
+WireId = int | Annotated[list[int | str], Meta(max_length=3)]
 
 
 class WireMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     """The meta of one event in a `sync`. `id` and `time` are relative to the connection's base time."""
 
-    id: int | Annotated[list[int | str], Meta(max_length=3)]
+    id: WireId
     time: int
     dot: tuple[Label, Seq] | None = None
     app: msgspec.Raw = _NO_RAW
     """The application's own keys, as their bytes came."""
 
 
-_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_number = msgspec.json.Decoder(Annotated[int, Meta(ge=0, le=MAX_MS)]).decode
 _decode_meta = msgspec.json.Decoder(WireMeta).decode
+_decode_id = msgspec.json.Decoder(WireId).decode
 _decode_plain = {name: msgspec.json.Decoder(kind).decode for name, kind in PEER_MESSAGES.items()}
 _encode = msgspec.json.Encoder().encode
 
@@ -51,7 +56,7 @@ class PeerProtocol(RelativeDialect):
     def decode(self, frame: bytes) -> Message:
         """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of what was wrong."""
         try:
-            items = _decode_items(frame)
+            items = items_of_frame(frame, 2 + 2 * MAX_BATCH)
             name = _decode_string(items[0])
             if name == "sync":
                 return self._decode_sync(items, frame)
@@ -79,26 +84,39 @@ class PeerProtocol(RelativeDialect):
             items.append(meta)
         return items
 
-    def _decode_sync(self, items: list[msgspec.Raw], frame: bytes) -> Sync:
+    def _decode_sync(self, items: Sequence[bytes | msgspec.Raw], frame: bytes) -> Sync:
         if len(items) < 2 or len(items) % 2 or len(items) > 2 + 2 * MAX_BATCH:
             raise wrong_format(frame)
+        added = _decode_number(items[1])
         entries: list[Entry] = []
         refusals: list[Refusal] = []
         for index in range(2, len(items), 2):
-            meta = _decode_meta(items[index + 1])
-            created = self._decode_id(meta.id)
+            body, second = bytes(items[index]), bytes(items[index + 1])
             try:
-                entries.append(self._decode_entry(bytes(items[index]), meta, created))
-            except ValueError as error:
-                refusals.append(Refusal(f"event {list(created)}: {error}"[:MAX_SHOWN]))
-        return Sync(_decode_number(items[1]), tuple(entries), tuple(refusals))
+                entries.append(self._decode_entry(body, second))
+            except (ValueError, RecursionError) as error:
+                refusals.append(refused(error, body, created_of(self._read_created, second)))
+        return Sync(added, tuple(entries), tuple(refusals))
 
-    def _decode_entry(self, body: bytes, meta: WireMeta, created: Created) -> Entry:
-        check_created(created)
+    def _read_created(self, second: bytes) -> Created:
+        return self._decode_id(_decode_id(members_of(second).get("id", b"")))
+
+    def _decode_entry(self, body: bytes, second: bytes) -> Entry:
+        try:
+            meta = _decode_meta(second)
+        except msgspec.ValidationError as error:
+            raise EventError("bad-type", f"its meta is not what nodes send: {error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise not_json("meta", second, error) from None
+        try:
+            created = self._decode_id(meta.id)
+            check_created(created)
+        except ValueError as error:
+            raise EventError("bad-id", f"its id cannot be taken: {error}") from None
         check_event(body)
         time = meta.time + self.taking_base
         if not 0 <= time <= MAX_MS:
-            raise ValueError(f"the time {time} is out of range")
+            raise EventError("bad-time", f"the time {time} is out of range")
         extra = bytes(meta.app)
         return Entry(created, time, body, check_extra(extra) if extra else b"", meta.dot)
 

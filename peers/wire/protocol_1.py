@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from peers.created import check_created
+from peers.created import Created, check_created
 from peers.entry import Entry
+from peers.event_error import EventError
 from peers.wire.logux_dialect import LoguxDialect
 from peers.wire.messages import Message, Sync, Version
 
@@ -68,14 +69,21 @@ class Protocol1(LoguxDialect):
         return items
 
     def read_pair(self, body: bytes, second: bytes) -> Entry:
-        items = _read_created(second)
-        if isinstance(items[0], str) or (len(items) == 3 and isinstance(items[2], str)):
-            raise msgspec.ValidationError("created must be [ms, node_id, n]")
-        # A client that fixes time sends halves of ms; whoever counts otherwise may leave out its name and the counter.
-        ms, n = int(items[0]), int(items[2]) if len(items) == 3 else 0
-        created = (ms, str(items[1]) if len(items) > 1 else self.other_node_id or "", n)
-        check_created(created)
-        return Entry(created, ms, body)
+        created = self.read_created(second)
+        return Entry(created, created[0], body)
+
+    def read_created(self, second: bytes) -> Created:
+        try:
+            items = _read_created(second)
+            if isinstance(items[0], str) or (len(items) == 3 and isinstance(items[2], str)):
+                raise EventError("bad-id", "created must be [ms, node_id, n]")
+            # A client that fixes time sends halves of ms; whoever counts otherwise may leave out its name and the counter.
+            ms, n = int(items[0]), int(items[2]) if len(items) == 3 else 0
+            created = (ms, str(items[1]) if len(items) > 1 else self.other_node_id or "", n)
+            check_created(created)
+        except (ValueError, RecursionError) as error:
+            raise EventError("bad-id", f"its `created` cannot be taken: {error}") from None
+        return created
 
 
 def _created(entry: Entry) -> Any:

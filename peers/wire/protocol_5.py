@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from peers.created import MAX_MS, Created, check_created
 from peers.entry import Entry
+from peers.event_error import EventError
+from peers.wire.borders import members_of
 from peers.wire.dialect import RelativeDialect
-from peers.wire.logux_dialect import LoguxDialect, extra_from_logux, meta_for_logux, read_meta
+from peers.wire.logux_dialect import LoguxDialect, extra_from_logux, meta_for_logux, meta_keys
 
 _read_time = msgspec.json.Decoder(float).decode
 
@@ -46,12 +48,18 @@ class TimedDialect(RelativeDialect, LoguxDialect):
         return items
 
     def read_pair(self, body: bytes, second: bytes) -> Entry:
-        keys, (wire_id, time) = read_meta(second, {"id": self.id_decoder, "time": _read_time})
-        created = self.read_id(wire_id)
-        check_created(created)
-        return Entry(created, _checked_time(int(time // 1) + self.taking_base), body, extra_from_logux(keys))
+        keys = meta_keys(second)
+        created = self._created(keys)
+        return Entry(created, self._time(keys), body, extra_from_logux(keys))
 
-    def id_decoder(self, text: msgspec.Raw) -> Any:
+    def read_created(self, second: bytes) -> Created:
+        return self._created(members_of(second))
+
+    def log_id(self, created: Created) -> str:
+        """What a log of JavaScript calls this event."""
+        raise NotImplementedError
+
+    def id_decoder(self, text: bytes | msgspec.Raw) -> Any:
         """The value of an id on the wire. Raises msgspec.DecodeError."""
         raise NotImplementedError
 
@@ -63,6 +71,24 @@ class TimedDialect(RelativeDialect, LoguxDialect):
         """The `created` of an id. Raises ValueError."""
         raise NotImplementedError
 
+    def _created(self, keys: Mapping[str, bytes | msgspec.Raw]) -> Created:
+        try:
+            created = self.read_id(self.id_decoder(keys["id"]))
+            check_created(created)
+        except KeyError:
+            raise EventError("bad-id", "its meta has no id") from None
+        except (ValueError, RecursionError) as error:
+            raise EventError("bad-id", f"its id cannot be taken: {error}") from None
+        return created
+
+    def _time(self, keys: Mapping[str, msgspec.Raw]) -> int:
+        try:
+            return _checked_time(int(_read_time(keys["time"]) // 1) + self.taking_base)
+        except KeyError:
+            raise EventError("bad-time", "its meta has no time") from None
+        except (msgspec.DecodeError, OverflowError, RecursionError) as error:
+            raise EventError("bad-time", f"its time is not a number that can be taken: {error}") from None
+
 
 _read_number_or_list = msgspec.json.Decoder(int | list[int | str]).decode
 
@@ -72,7 +98,10 @@ class Protocol5(TimedDialect):
 
     protocol = 5
 
-    def id_decoder(self, text: msgspec.Raw) -> Any:
+    def log_id(self, created: Created) -> str:
+        return " ".join(map(str, created))
+
+    def id_decoder(self, text: bytes | msgspec.Raw) -> Any:
         wire_id = _read_number_or_list(text)
         match wire_id:
             case int() | [int(), int()] | [int(), str(), int()]:
@@ -105,5 +134,5 @@ class Protocol5(TimedDialect):
 
 def _checked_time(time: int) -> int:
     if not 0 <= time <= MAX_MS:
-        raise ValueError(f"the time {time} is out of range")
+        raise EventError("bad-time", f"the time {time} is out of range")
     return time

@@ -30,13 +30,15 @@ class Protocol7(TimedDialect):
     has_ready = True
     times_sync = False
 
-    def id_decoder(self, text: msgspec.Raw) -> Any:
+    def id_decoder(self, text: bytes | msgspec.Raw) -> Any:
         return _read_string(text)
 
     def write_id(self, created: Created) -> Any:
         ms, node_id, n = created
-        if not n and node_id == self.node_id:
-            return to_digits(ms)
+        return to_digits(ms) if not n and node_id == self.node_id else self.log_id(created)
+
+    def log_id(self, created: Created) -> str:
+        ms, node_id, n = created
         if n or _split(node_id) != (node_id, 0):
             count = to_digits(n)
             return f"{to_digits(ms)} {node_id}!{len(count)}{count}"

@@ -70,8 +70,9 @@ serve({
   },
 
   // Sent like the others, but the answer is not waited for.
-  async addMany({ count, prefix }) {
-    for (let n = 1; n <= count; n++) client.sync({ type: prefix, n }).catch(error => tell('undo', errorFacts(error)))
+  async addMany({ count, prefix, characters }) {
+    let more = characters ? { text: 'x'.repeat(characters) } : {}
+    for (let n = 1; n <= count; n++) client.sync({ type: prefix, n, ...more }).catch(error => tell('undo', errorFacts(error)))
   },
 
   async subscribe({ channel }) {

@@ -134,9 +134,12 @@ class JsPeer:
         """
         return _created(self.ask("add", event=event, meta=meta, **how))
 
-    def add_many(self, count: int, prefix: str = "e", *, together: bool = False) -> None:
-        """Add `{"type": prefix, "n": 1}` to `n = count`, one after the other, or `together` without waiting between."""
-        self.ask("addMany", count=count, prefix=prefix, together=together, timeout=60.0)
+    def add_many(self, count: int, prefix: str = "e", *, together: bool = False, characters: int = 0) -> None:
+        """Add `{"type": prefix, "n": 1}` to `n = count`, one after the other, or `together` without waiting between.
+
+        Each with a `text` of so many characters, if that is given.
+        """
+        self.ask("addMany", count=count, prefix=prefix, together=together, characters=characters, timeout=60.0)
 
     def subscribe(self, channel: str) -> None:
         """client23: subscribe and wait until the server said that it is processed."""

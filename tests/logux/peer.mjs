@@ -102,8 +102,9 @@ serve({
 
   add: ({ event, meta }) => dialect.addOne(log, event, meta ?? {}),
 
-  async addMany({ count, prefix, together }) {
-    let events = Array.from({ length: count }, (_, n) => ({ type: prefix, n: n + 1 }))
+  async addMany({ count, prefix, together, characters }) {
+    let more = characters ? { text: 'x'.repeat(characters) } : {}
+    let events = Array.from({ length: count }, (_, n) => ({ type: prefix, n: n + 1, ...more }))
     if (together) {
       await dialect.addTogether(log, events)
     } else {

@@ -154,6 +154,18 @@ def test_names_the_lines_that_are_not_events(node: Node) -> None:
     assert types(node) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("size", [262_145, 400_000, 1_047_552, 2_000_000])
+def test_an_event_over_the_limit_is_told_the_limit_of_the_log(node: Node, size: int) -> None:
+    event = b'{"type": "' + b"x" * (size - 12) + b'"}'
+
+    done = run(node.home, "add", "-", given=event + b'\n{"type": "b"}')
+
+    assert re.fullmatch(
+        rb"line 1 is not added: the event has (more than )?\d+ bytes, and at most 262144 are taken\n", done.stderr
+    )
+    assert types(node) == ["b"]
+
+
 def test_a_line_nested_just_less_than_json_can_be_loses_no_other(node: Node) -> None:
     lines = [b'{"type": "a", "x": ' + b"[" * depth + b"]" * depth + b"}" for depth in range(20, 1100, 27)]
 

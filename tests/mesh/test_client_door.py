@@ -10,6 +10,7 @@ import pytest
 from door_house import DIALECTS, House, house, now_ms, types, wait_until
 
 from mesh.tokens import Tokens
+from peers.connections.web_socket import MAX_CLIENT_FRAME
 
 __all__ = ["house"]
 
@@ -338,14 +339,17 @@ def test_takes_fifty_thousand_events_in_one_frame(house: House) -> None:
     assert node.status().get(5)["events"] == 50_000
 
 
-def test_cuts_a_frame_that_is_too_large_for_anybody(house: House) -> None:
+def test_cuts_a_frame_that_is_too_large_for_anybody_and_says_what_to_do(house: House) -> None:
     house.start()
     ada, bob = house.enter("ada"), house.enter("bob")
+    head = b"\x81\xff" + (MAX_CLIENT_FRAME + 1).to_bytes(8, "big") + b"mask"
 
-    with pytest.raises(Exception):  # noqa: B017 - it may notice while it still sends
-        ada.wire.send("x" * (33 * 1024 * 1024))
-        ada.wire.recv(timeout=10)
+    ada.wire.socket.sendall(head + b"x" * 100_000)
 
+    (debug,) = ada.end()
+    assert debug[:2] == ["debug", "error"]
+    assert str(MAX_CLIENT_FRAME) in debug[2]
+    assert "syncBatch" in debug[2]
     assert bob.add(1, "still here") == ["synced", 1]
 
 

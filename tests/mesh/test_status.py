@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from mesh.show import show_status as tables
 from mesh.status import Status, show_status
 from mesh.store_trouble import StoreTrouble
 from mesh.topology import Link
+from peers.event_error import Cause
 from peers.log import Published
 from peers.stores.store import StoreState
 
@@ -31,6 +33,7 @@ class Log:
     published: Published = field(default_factory=lambda: Published(StoreState(7, 9, 6, 5, 1), "epoch"))
     ahead: int = 2
     store_trouble: StoreTrouble | None = None
+    refused_events: Counter[Cause] = field(default_factory=lambda: Counter({"too-large": 2, "bad-text": 1}))
 
 
 def met(*, state: str = "synchronized") -> Neighbourhood:
@@ -66,10 +69,12 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         "events": 6,
         "conflicts": 1,
         "ahead": 2,
+        "refused_events": {"bad-text": 1, "too-large": 2},
         "sessions": [],
         "paused": [],
         "doors": {},
         "clients": [],
+        "turned_away": [],
         "refused": [],
         "other_meshes": 0,
         "peers": [],
@@ -213,6 +218,12 @@ def test_status_says_who_is_refused_and_why() -> None:
     assert status["refused"] == [{"what": "b", "why": ANOTHER_MESH}, {"what": "hall:1", "why": "no nodes here"}]
     assert "hall:1   no nodes here\n" in tables(status)
     assert "refused" not in tables({**status, "refused": []}).replace("  refused ", "")
+
+
+def test_status_tells_how_many_events_were_not_taken_and_why() -> None:
+    shown = tables(show(Neighbourhood("m", "run1")))
+
+    assert "events not taken    1 bad-text, 2 too-large\n" in shown
 
 
 def test_status_says_who_is_cloned() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -235,19 +236,6 @@ NOT_MESSAGES = [
     ["sync"],
     ["sync", 1, {"type": "a"}],
     ["sync", "1"],
-    ["sync", 1, None, {"id": 1, "time": 1}],
-    ["sync", 1, {}, {"id": 1, "time": 1}],
-    ["sync", 1, {"type": "a"}, None],
-    ["sync", 1, {"type": "a"}, {}],
-    ["sync", 1, {"type": "a"}, {"id": 1}],
-    ["sync", 1, {"type": "a"}, {"time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": None, "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": [], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": ["a"], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": ["a", 1], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": [1, 2, 3], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": [1, "a", "b"], "time": 1}],
-    ["sync", 1, {"type": "a"}, {"id": 1, "time": "1"}],
     ["connect", 5, "anna"],
     ["connected", 5, "anna", [1]],
     ["connected", 5, "anna", [1, "2"]],
@@ -275,6 +263,36 @@ def test_messages_of_the_wrong_shape(protocol: Any, message: list[Any]) -> None:
         ours.decode(frame)
 
     assert (caught.value.type, caught.value.options) == ("wrong-format", frame.decode()[:MAX_SHOWN])
+
+
+NOT_EVENTS = [
+    [None, {"id": 1, "time": 1}],
+    [{}, {"id": 1, "time": 1}],
+    [{"type": "a"}, None],
+    [{"type": "a"}, {}],
+    [{"type": "a"}, {"id": 1}],
+    [{"type": "a"}, {"time": 1}],
+    [{"type": "a"}, {"id": None, "time": 1}],
+    [{"type": "a"}, {"id": [], "time": 1}],
+    [{"type": "a"}, {"id": ["a"], "time": 1}],
+    [{"type": "a"}, {"id": ["a", 1], "time": 1}],
+    [{"type": "a"}, {"id": [1, 2, 3], "time": 1}],
+    [{"type": "a"}, {"id": [1, "a", "b"], "time": 1}],
+    [{"type": "a"}, {"id": 1, "time": "1"}],
+]
+
+
+@pytest.mark.parametrize("pair", NOT_EVENTS, ids=str)
+@pytest.mark.parametrize("protocol", [5, 7], ids=str)
+def test_an_event_of_the_wrong_shape_is_refused_alone(protocol: Any, pair: list[Any]) -> None:
+    _, ours = ends(protocol)
+    good = [{"type": "good"}, {"id": 1 if protocol == 5 else "0", "time": 1}]
+
+    message = ours.decode(json.dumps(["sync", 3, *pair, *good]).encode())
+
+    assert isinstance(message, Sync)
+    assert [entry.event for entry in message.entries] == [{"type": "good"}]
+    assert len(message.refusals) == 1
 
 
 @pytest.mark.parametrize(
@@ -385,3 +403,26 @@ def test_a_time_with_a_fraction_is_rounded_down(protocol: Any, time: float, read
 
     assert isinstance(message, Sync)
     assert message.entries[0].time == read
+
+
+def test_a_large_frame_of_very_many_items_takes_no_memory_for_each() -> None:
+    frame = f'["sync",1{",1" * 600_000}]'.encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(SyncError):
+            ends(5)[1].decode(frame)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8 * 1024 * 1024
+
+
+def test_a_large_frame_of_small_events_is_read_as_any_other() -> None:
+    pairs = ",".join(f'{{"type":"a","n":{n},"m":{n}}},{{"id":{n},"time":{n}}}' for n in range(30_000))
+
+    message = ends(5)[1].decode(f'["sync",1,{pairs}]'.encode())
+
+    assert isinstance(message, Sync)
+    assert (len(message.entries), message.refusals) == (30_000, ())
+    assert message.entries[-1].event == {"type": "a", "n": 29_999, "m": 29_999}

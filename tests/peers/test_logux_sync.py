@@ -8,7 +8,8 @@ import pytest
 from logux_pair import event, every_dialect, logux, met_client, met_server, names
 from pair import NOW_MS, HeldDisk, fill, sent_types, syncs
 
-from peers.messages.sync import MAX_TAKING, WINDOW
+from peers.messages.sync import WINDOW
+from peers.messages.taking import MAX_TAKING
 from peers.stores.memory_store import MemoryStore
 
 # Sending and confirming
@@ -239,15 +240,7 @@ def test_reads_no_more_than_it_can_commit() -> None:
         ["1"],
         [-1],
         [1, {"type": "a"}],
-        [1, None, [1, "client", 0]],
-        [1, {}, [1, "client", 0]],
-        [1, {"type": 1}, [1, "client", 0]],
-        [1, {"type": "a"}, None],
-        [1, {"type": "a"}, []],
-        [1, {"type": "a"}, ["1", "client", 0]],
-        [1, {"type": "a"}, [1, "client", "0"]],
-        [1, {"type": "a"}, [1, "client", 0, 0]],
-        [1, {"type": "a"}, {"id": 1, "time": 1}],
+        [1, {"type": "a"}, [1, "client", 0], {"type": "b"}],
     ],
     ids=str,
 )
@@ -256,6 +249,35 @@ def test_a_sync_of_the_wrong_shape_is_told_and_never_confirmed(items: list[Any])
 
     assert [message[:2] for message in stranger.heard] == [["error", "wrong-format"]]
     assert stranger.log.types == []
+
+
+@pytest.mark.parametrize(
+    ("event", "created"),
+    [
+        (None, [1, "client", 0]),
+        ({}, [1, "client", 0]),
+        ({"type": 1}, [1, "client", 0]),
+        ({"type": "a"}, None),
+        ({"type": "a"}, []),
+        ({"type": "a"}, ["1", "client", 0]),
+        ({"type": "a"}, [1, "client", "0"]),
+        ({"type": "a"}, [1, "client", 0, 0]),
+        ({"type": "a"}, {"id": 1, "time": 1}),
+    ],
+    ids=str,
+)
+def test_an_event_of_the_wrong_shape_is_refused_and_what_is_around_it_is_taken(event: Any, created: Any) -> None:
+    stranger = met_server()
+    refused: list[str] = []
+    stranger.role.on("refused", refused.append)
+
+    stranger.say(
+        "sync", 3, {"type": "before"}, [NOW_MS, "client", 0], event, created, {"type": "b"}, [NOW_MS, "client", 1]
+    )
+
+    assert stranger.heard == [["synced", 3]]
+    assert stranger.log.types == ["before", "b"]
+    assert len(refused) == 1
 
 
 def test_an_event_that_cannot_be_taken_is_confirmed_and_swallows_no_other() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -10,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peers.connections.packed import to_json, to_message_pack
+from peers.connections.packed_borders import items_of, members_of
+from peers.wire.messages import Sync
+from peers.wire.protocol_5 import Protocol5
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -75,3 +79,65 @@ def test_bytes_of_any_kind_are_json_or_a_value_error(packed: bytes) -> None:
         msgspec.json.decode(to_json(packed))
     except ValueError as error:
         assert str(error).startswith(("it sent", "Exceeds"))
+
+
+PACKED = msgspec.msgpack.encode
+GOOD = (PACKED({"type": "a"}), PACKED({"id": 0, "time": 0}))
+HALF = b"\xa3\xed\xa0\xbd"
+"""A text of three bytes that is half of a character, as some encoders write it."""
+BAD_EVENTS = [
+    (b"\x82" + PACKED("type") + PACKED("bad") + PACKED("x") + HALF, "bad-text"),
+    (b"\x82" + PACKED("type") + PACKED("bad") + HALF + PACKED(1), "bad-text"),
+    (b"\x82" + PACKED("type") + PACKED("bad") + PACKED(1) + PACKED(1), "bad-text"),
+    (b"\x82" + PACKED("type") + PACKED("bad") + PACKED("x") + PACKED(b"bytes"), "bad-text"),
+    (b"\x82" + PACKED("type") + PACKED("bad") + PACKED("x") + b"\xcb\x7f\xf8" + bytes(6), "bad-text"),
+    (b"\x82" + PACKED("type") + PACKED("bad") + PACKED("x") + b"\x91" * 3_000 + b"\x90", "too-deep"),
+    (PACKED({"type": "bad", "x": "y" * 300_000}), "too-large"),
+    (PACKED({"type": 5}), "bad-type"),
+    (HALF, "bad-text"),
+]
+
+
+@pytest.mark.parametrize(("event", "cause"), BAD_EVENTS, ids=range(len(BAD_EVENTS)))
+def test_what_json_cannot_say_in_an_event_costs_that_event_alone(event: bytes, cause: str) -> None:
+    meta = PACKED({"id": 5, "time": 5})
+    packed = b"\x98" + b"".join([PACKED("sync"), PACKED(9), *GOOD, event, meta, *GOOD])
+    dialect = Protocol5("home")
+    dialect.other_node_id = "ada"
+
+    message = dialect.decode(to_json(packed))
+
+    assert isinstance(message, Sync)
+    assert [entry.event for entry in message.entries] == [{"type": "a"}, {"type": "a"}]
+    assert [(refusal.cause, refusal.created) for refusal in message.refusals] == [(cause, (5, "ada", 0))]
+
+
+def test_what_json_cannot_say_in_a_meta_costs_that_event_alone() -> None:
+    meta = b"\x83" + PACKED("id") + PACKED(5) + PACKED("time") + PACKED(5) + PACKED("x") + HALF
+    packed = b"\x96" + b"".join([PACKED("sync"), PACKED(9), GOOD[0], meta, *GOOD])
+    dialect = Protocol5("home")
+    dialect.other_node_id = "ada"
+
+    message = dialect.decode(to_json(packed))
+
+    assert isinstance(message, Sync)
+    assert len(message.entries) == 1
+    assert [(refusal.cause, refusal.created) for refusal in message.refusals] == [("bad-text", (5, "ada", 0))]
+
+
+@given(
+    st.lists(
+        st.integers() | st.text(max_size=5) | st.dictionaries(st.text(max_size=3), st.lists(st.none())), max_size=5
+    )
+)
+def test_the_pieces_of_an_array_are_its_items(items: list[Any]) -> None:
+    packed = to_message_pack(msgspec.json.encode(items))
+
+    assert [to_json(piece) for piece in items_of(packed)] == [msgspec.json.encode(item) for item in items]
+
+
+@given(st.binary(max_size=40))
+def test_bytes_of_any_kind_have_pieces_or_none(packed: bytes) -> None:
+    for pieces in (items_of, members_of):
+        with contextlib.suppress(ValueError, IndexError):
+            pieces(packed)

@@ -153,9 +153,11 @@ def test_where_both_ends_said_connected_each_counts_from_its_own() -> None:
     assert left.decode(theirs) == Sync(1, (entry(1_000, "right"),))
 
 
-def test_a_short_id_before_the_other_end_said_its_name_is_of_the_wrong_format() -> None:
-    with pytest.raises(SyncError, match="Wrong message format"):
-        PeerProtocol("right").decode(b'["sync",1,{"type":"a"},{"id":0,"time":0}]')
+def test_an_event_with_a_short_id_before_the_other_end_said_its_name_is_refused() -> None:
+    message = PeerProtocol("right").decode(b'["sync",1,{"type":"a"},{"id":0,"time":0}]')
+
+    assert isinstance(message, Sync)
+    assert [refusal.cause for refusal in message.refusals] == ["bad-id"]
 
 
 @pytest.mark.parametrize("value", [object(), {1j: 2}, "\ud800"], ids=["object", "key", "surrogate"])
