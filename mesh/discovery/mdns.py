@@ -184,7 +184,7 @@ class MdnsDiscovery:
             await self._sockets.wait(self._network)
             self._hearing.own_names = (f"{self._label()}.{self._type}".lower(),)
             self._hearing.open(self._zeroconf, self._announcement)
-        except BaseException:
+        except Exception:  # no cancellation: who stops us closes it, and half a close of a cancelled task leaks sockets
             await self._close()
             raise
         self._requery.restart()
@@ -297,7 +297,8 @@ class MdnsDiscovery:
         if self._zeroconf is None:
             is_due = self._clock.elapsed_ms() - self._tried_ms >= OPEN_RETRY_SECONDS * 1000
         else:
-            is_due = not self._sockets.is_whole(network)
+            is_off = self._state is not None and not self._state.is_on
+            is_due = not self._sockets.is_whole(network) or (is_off and bool(network.sockets))
         if is_due:
             self._run(self._follow(network, is_news=False), "repairing sockets")
 

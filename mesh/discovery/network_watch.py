@@ -8,11 +8,11 @@ from mesh.discovery.interfaces import Interface, Network, choose
 from mesh.discovery.scan import scan
 from peers.clock import Clock, Undo
 
-WATCH_SECONDS = 1.0
-"""Pause between two looks, each of which takes about 1 ms."""
-SETTLE_SECONDS = 0.5
+WATCH_SECONDS = 0.5
+"""Pause between two looks, each of which takes 0.5 ms: a network that comes is to be in use within 3 s."""
+SETTLE_SECONDS = 0.25
 """A change is reported once a second look after this pause agrees with the first."""
-SETTLE_LIMIT = 3
+SETTLE_LIMIT = 5
 """After so many looks that all differ the last one is reported nevertheless."""
 WAKE_SECONDS = 5.0
 """When the wall clock gained this much on the monotonic one, the machine slept (or its time was set)."""
