@@ -116,7 +116,8 @@ class Dialling:
         for session in self._sessions.values():
             member = self._members.get(session.subject)
             addresses = member.addresses if member is not None else (session.subject,)
-            if session.dialled and session.link is None and not session.is_closing and addresses:
+            is_idle = session.dialled and session.link is None and not session.is_closing
+            if is_idle and addresses and session.subject != self._node_id:  # a check for clones has its one attempt
                 redials.append(Redial(session.key, addresses))
         return redials
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -32,9 +33,13 @@ class Told(MeshNode):
 
     def up(self, *options: str) -> dict[str, Any]:
         first = super().up(*options)
-        notices = self.notices()
-        threading.Thread(target=lambda: self.seen.extend(notices), daemon=True).start()
+        threading.Thread(target=self._listen, args=(self.notices(),), daemon=True).start()
         return first
+
+    def _listen(self, notices: Iterator[dict[str, Any]]) -> None:
+        with contextlib.suppress(ValueError):  # it was killed, and its output closed
+            for notice in notices:
+                self.seen.append(notice)
 
     def texts(self, kind: str) -> list[str]:
         return [notice["text"] for notice in self.seen if notice["event"] == kind]

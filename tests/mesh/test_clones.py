@@ -86,6 +86,14 @@ def test_many_announcements_under_our_id_are_checked_one_by_one_and_rarely() -> 
     assert dials == 60 / PAUSE_SECONDS
 
 
+def test_a_retry_leaves_a_check_that_is_under_way_alone() -> None:
+    house = House()
+    house.sight("m", COPY, instance="another")
+    house.look("m")
+
+    assert house.inside.on_retry(house.now) == []
+
+
 def test_our_own_announcement_and_a_withdrawn_one_are_not_checked() -> None:
     house = House()
 
