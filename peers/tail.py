@@ -36,7 +36,7 @@ class Tail:
             self._bytes += entry.size
             self._entries.append(entry)
         self._last_position = last_position
-        while len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
+        if len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
             self._trim()
 
     def revise(self, altered: Iterable[Entry], dropped: Iterable[int]) -> None:
@@ -77,11 +77,12 @@ class Tail:
         return index if is_here else None
 
     def _trim(self) -> None:
-        """Drop the older half at once: one copy now and then instead of one per change."""
-        half = len(self._entries) // 2 + 1
-        self._bytes -= sum(entry.size for entry in self._entries[:half])
-        self._first_position = self._entries[half - 1].position + 1
-        del self._entries[:half]
+        """Drop the older half at once, as often as needed: one copy now and then instead of one per change."""
+        while len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
+            half = len(self._entries) // 2 + 1
+            self._bytes -= sum(entry.size for entry in self._entries[:half])
+            self._first_position = self._entries[half - 1].position + 1
+            del self._entries[:half]
 
 
 def _position(entry: Entry) -> int:

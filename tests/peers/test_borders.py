@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peers.wire.borders import MAX_MARKS, items_of, members_of
+from peers.wire.borders import items_of, members_of
 
 HALF = r'"\ud83d"'
 texts = st.text(max_size=8) | st.sampled_from(['"', "\\", "]}", "[{", ",:", '\\"', "\u2028"])
@@ -38,6 +38,7 @@ junk = st.sampled_from(
 spaces = st.text(" \t\r\n", max_size=2)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(spaces, json_values | junk, spaces), max_size=6), spaces, spaces)
 def test_every_item_is_found_whatever_is_in_the_others(
     pieces: list[tuple[str, str, str]], before: str, after: str
@@ -47,6 +48,7 @@ def test_every_item_is_found_whatever_is_in_the_others(
     assert items_of(text.encode()) == [piece.encode() for _, piece, _ in pieces]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), json_values | junk, max_size=6))
 def test_every_member_is_found_whatever_is_in_the_others(members: dict[str, str]) -> None:
     text = "{" + ",".join(f"{json.dumps(key)}: {value}" for key, value in members.items()) + "}"
@@ -99,13 +101,15 @@ def test_hostile_text_takes_time_by_its_length(piece: bytes, end: bytes) -> None
             items_of(text)
         return time.process_time() - began
 
-    # Quadratic work would take 2 500 s for the long one where the short one takes 1.
-    assert seconds_for(500_000) < max(1.0, 200 * seconds_for(10_000))
+    # Quadratic work would take 400 s for the long one where the short one takes 1.
+    assert seconds_for(200_000) < max(0.5, 80 * seconds_for(10_000))
 
 
-def test_more_borders_than_a_second_of_work_are_refused() -> None:
-    with pytest.raises(ValueError, match=f"more than {MAX_MARKS}"):
-        items_of(b"[" + b"1," * MAX_MARKS + b"1]")
+def test_more_borders_than_a_second_of_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peers.wire.borders.MAX_MARKS", 1_000)
+
+    with pytest.raises(ValueError, match="more than 1000 brackets"):
+        items_of(b"[" + b"1," * 1_000 + b"1]")
 
 
 def is_read(key: str) -> bool:

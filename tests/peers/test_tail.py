@@ -163,3 +163,11 @@ def test_a_change_that_is_revised_stands_in_its_place_and_one_that_is_dropped_is
     tail.revise([changed, change(7)], [1, 9])
 
     assert tail.page(0) == Page((changed, change(3)), 3)
+
+
+def test_keeps_its_limit_of_bytes_after_one_commit_of_many_large_events() -> None:
+    tail = Tail(0)
+
+    tail.add([Entry((n, "a", 0), n, b"x" * 250_000, position=n) for n in range(1, 251)], 250)
+
+    assert sum(entry.size for entry in tail._entries) <= tail_module.TAIL_BYTES  # no port shows it
