@@ -82,6 +82,7 @@ class Noted:
 
     key: str
     sentence: str
+    kind: str = "note"
 
 
 @dataclass(frozen=True, slots=True)
