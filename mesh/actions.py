@@ -45,7 +45,7 @@ class Requery:
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A change that people are shown: `kind` is one of connected, synchronized, disconnected, unreachable, lost, left,
-    restarted, paused, refused, cloned, failed, clock, store and note."""
+    restarted, paused, refused, cloned, failed, clock, store, discovery, listening and note."""
 
     kind: str
     node_id: str | None

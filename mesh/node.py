@@ -329,7 +329,7 @@ class Node:
         if kept and self._listen is None and self.port != kept:
             self._on_notice(Notice("note", None, _moved(kept, self.port)))
         if self._mdns and all(map(is_loopback, opened.nodes.hosts)):
-            self._on_notice(Notice("note", None, _unreachable_from_outside(opened.nodes.hosts)))
+            self._on_notice(Notice("listening", None, _unreachable_from_outside(opened.nodes.hosts)))
         self._control = self._holders["control"] = ControlServer(self, on_stop=self._on_stop_asked)
         await self._control.start()
         for notice in start_notices(self):

@@ -48,7 +48,7 @@ class Discoverer(RequestActor):
         if gone and state.addresses:
             self._tell(AddressesGone(gone))
         if state.sentence and state.sentence != before.sentence:
-            self._tell(Noted("discovery", state.sentence))
+            self._tell(Noted("discovery", state.sentence, "note" if state.why else "discovery"))
 
     def requery(self) -> None:
         self._discovery.requery()

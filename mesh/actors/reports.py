@@ -91,6 +91,7 @@ class Noted:
 
     key: str
     sentence: str
+    kind: str = "note"
 
 
 @dataclass(frozen=True, slots=True)

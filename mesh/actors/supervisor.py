@@ -182,8 +182,8 @@ class NodeSupervisor(RequestActor):
                 self._perform(neighbourhood.on_refused(key, other_node_id, why, self._now()))
             case SecondRun(key, other_node_id, boot, address):
                 self._perform(neighbourhood.on_turned_away(key, other_node_id, boot, address, self._now()))
-            case Noted(_, sentence):
-                self._on_notice(Notice("note", None, sentence))
+            case Noted(_, sentence, kind):
+                self._on_notice(Notice(kind, None, sentence))
             case Failed(key, why):
                 self._on_failed(key, why)
 
