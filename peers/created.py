@@ -61,8 +61,9 @@ class HybridTimer:
     Source: Kulkarni, Demirbas et al., "Logical Physical Clocks" (2014), with n as the logical part. A time further ahead
     than `max_drift_ms` does not move it: one wrong clock must not pull the whole mesh along.
 
-    `created` never goes back, since it identifies; `time` orders, and follows our clock back by steps that are larger than
-    `max_drift_ms`. Else a clock that was ten years ahead for one event would misplace all later ones for ten years.
+    `created` never goes back, since it identifies. `time` orders: it does not go back either while our clock is set back by
+    up to `max_drift_ms`, and starts anew at our clock after a larger step. Else a clock that was ten years ahead for one
+    event would misplace all later ones for ten years.
     """
 
     def __init__(
@@ -82,37 +83,42 @@ class HybridTimer:
         self._max_drift_ms = max_drift_ms
         self._ms = after_ms + 1 if after_ms else 0
         self._next_n = 0
-        self._time_ms = self._ms if after_time_ms is None else after_time_ms + 1
-        self.time = 0
+        self.time = after_ms if after_time_ms is None else after_time_ms
+        self._wall_ms = self.time
+        """The highest reading of our clock for an event, since `time` started anew."""
+        self._seen_ms = 0
+        """What `time` has to be at least because of what was seen."""
 
     @property
     def ms(self) -> int:
         return self._ms
 
     def next(self) -> Created:
-        now = self._now_ms()
+        now = self._read_clock()
         if now > self._ms:
             self._ms, self._next_n = now, 0
         created = (self._ms, self._node_id, self._next_n)
         self._next_n += 1
-        self._follow(now)
-        # The mark may be 1 ms past the farthest time that is followed; `created` keeps those two events in order.
-        self.time = self._time_ms = min(self._time_ms, now + self._max_drift_ms)
+        self._wall_ms = max(self._wall_ms, now)
+        # What was seen may be the farthest that is followed: then `created` alone puts this one after it.
+        self.time = max(self.time, now, min(self._seen_ms, self._wall_ms + self._max_drift_ms))
         return created
 
     def see(self, ms: int) -> None:
-        now = self._now_ms()
-        self._follow(now)
-        if ms > now + self._max_drift_ms:
+        if ms > self._read_clock() + self._max_drift_ms:
             return
         if ms >= self._ms:
             self._ms, self._next_n = ms + 1, 0
-        self._time_ms = max(self._time_ms, ms + 1)
+        self._seen_ms = max(self._seen_ms, ms + 1)
 
-    def _follow(self, now: int) -> None:
-        """Let `time` go on with our clock; start it anew there if it is too far ahead."""
-        if now > self._time_ms or self._time_ms > now + self._max_drift_ms + 1:
-            self._time_ms = now
+    def _read_clock(self) -> int:
+        """Our clock now. After a larger step back, what `time` had to be beyond before counts no more."""
+        now = self._now_ms()
+        if self._wall_ms > now + self._max_drift_ms:
+            self._wall_ms = self._seen_ms = self.time = 0
+        if self._seen_ms > max(now, self._wall_ms) + self._max_drift_ms + 1:
+            self._seen_ms = 0
+        return now
 
 
 class NowMs(Protocol):

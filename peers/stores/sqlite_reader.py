@@ -68,8 +68,12 @@ class SqliteReader(SqliteStore):
         try:
             return super().each(order=order, after=after, since=since, limit=limit, index=index)
         finally:  # a page that was read while somebody wrote may be damaged too
-            if self._copy is None and self._look() != self._marks:
-                raise StoreError(f"the log file {self._path} was opened by a node meanwhile: ask that node") from None
+            if self._copy is None:
+                self._check_marks()
+
+    def _check_marks(self) -> None:
+        if self._look() != self._marks:
+            raise StoreError(f"the log file {self._path} was opened by a node meanwhile: ask that node") from None
 
     def _look(self) -> tuple[_Mark, _Mark]:
         return _mark(self._path), _mark(wal_of(self._path))
@@ -81,6 +85,7 @@ class SqliteReader(SqliteStore):
             path = Path(self._copy.name) / self._path.name
             copyfile(self._path, path)
             copyfile(wal_of(self._path), wal_of(path))
+            self._check_marks()
         except OSError as error:
             raise StoreError(
                 f"the log file {self._path} cannot be copied to a temporary folder ({error.strerror}): start its node, "
