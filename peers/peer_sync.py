@@ -299,7 +299,7 @@ class PeerSync(BaseSync):
         super().on_other_sent(added)
 
     def _count_heard(self) -> None:
-        if not self._taking and self._missing.is_past(self._heard):
+        if not self._taking.count and self._missing.is_past(self._heard):
             self._missing.end()
             self._show_state()
 

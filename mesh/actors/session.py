@@ -347,7 +347,7 @@ def _why_ended(error: SyncError) -> str:
         return f"it heard nothing from us for {seconds}" if error.received else f"no answer for {seconds}"
     if error.type == TAKEN:
         return f"it turns us away: {TAKEN_REASON}" if error.received else TAKEN_REASON
-    if not error.received:
+    if not error.received or error.type == "store":  # which says whose disk it is
         return error.description
     detail = "" if error.description == error.type else f" ({error.description})"
     return f"it sent {error.type}{detail}"
