@@ -9,7 +9,7 @@ import msgspec
 
 from peers.entry import Entry
 from peers.sync_error import MAX_SHOWN, SyncError
-from peers.wire.messages import Custom, Error, Message, Version, name_of
+from peers.wire.messages import Custom, Error, Message, Pong, Version, name_of
 
 MESSAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/-]{0,63}")
 
@@ -138,6 +138,8 @@ def encode_plain(message: Message) -> bytes:
             return _encode([message.name, *message.items])
         if isinstance(message, Error) and message.options is None:
             return _encode(["error", message.type])
+        if isinstance(message, Pong) and not message.last_position:
+            return _encode(["pong", message.added])
         return _encode(message)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"message {name_of(message)} cannot be written as JSON: {error}") from None
