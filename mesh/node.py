@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mesh.actions import Notice
+from mesh.actors.agreeing import resolve
 from mesh.actors.disk import ThreadDisk
 from mesh.actors.listener import OpenDoors
 from mesh.actors.living import abandon_actors
@@ -24,8 +26,7 @@ from mesh.actors.request import Request
 from mesh.actors.role_supervisor import DoorError
 from mesh.actors.session import MakeRole
 from mesh.actors.supervisor import NodeSupervisor
-from mesh.client_door import CLIENTS_DOOR
-from mesh.config import EVERY_ADDRESS, Settings, parse_address
+from mesh.config import Settings, parse_address
 from mesh.control import ControlServer
 from mesh.discovery.discovery import Discovery
 from mesh.discovery.fixed import FixedDiscovery
@@ -38,11 +39,12 @@ from mesh.loop_thread import LoopThread, Spawner
 from mesh.node_log import NodeLog, checked
 from mesh.notices import log_notice, start_notices, stop_notice
 from mesh.openings import Openings, OutsideOptions
+from mesh.own_door import moved, unreachable_from_outside, where_to_listen, why_not_listening
 from mesh.paths import default_home
-from mesh.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
+from mesh.ports import PATIENCE_SECONDS
 from mesh.status import Status
 from peers.clock import LoopClock, Undo
-from peers.connections.address import is_loopback, show_listening
+from peers.connections.address import is_loopback
 from peers.connections.http_door import no_pages
 from peers.connections.web_socket import WebSocketNetwork
 from peers.emitter import Emitter
@@ -53,7 +55,7 @@ from peers.stores.sqlite_store import SqliteStore
 T = TypeVar("T")
 
 REQUERY_SECONDS = 45.0
-START_SECONDS = 30.0
+SYNCHRONIZED_SECONDS = 60.0
 
 
 class Node:
@@ -172,6 +174,19 @@ class Node:
     def status(self) -> Later[Status]:
         """What `mesh status --json` prints."""
         return self._ask("status")
+
+    def synchronized(self, *, peers: int = 1, timeout: float = SYNCHRONIZED_SECONDS) -> Later[None]:
+        """Wait until at least `peers` nodes are connected, and this node and each of them hold what either held at the call.
+
+        Fails with TimeoutError after `timeout` seconds: it says who is missing or behind, and by how much. With ValueError for
+        less than one node or second, and with MeshError when the node stops.
+        """
+        if peers < 1 or not 0 < timeout < math.inf:
+            return Later.failed(ValueError(f"peers={peers}, timeout={timeout}: take 1 or more, and seconds above 0"))
+        abandoned = Later[None]()
+        waited = self._ask("synchronized", peers, timeout, abandoned)
+        waited.on_abandoned = partial(resolve, abandoned)
+        return waited
 
     def retry(self) -> Later[None]:
         """Start everything that was paused or refused again."""
@@ -294,7 +309,7 @@ class Node:
         loop = asyncio.get_running_loop()
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
-        host, ports = self._where_to_listen(random, kept)
+        host, ports = where_to_listen(self._listen, kept, random)
         settings = Settings(
             node_id=home.node_id,
             mesh=home.facts.mesh,
@@ -321,25 +336,19 @@ class Node:
         try:
             opened: OpenDoors = await self._supervisor.ask(Request("begin"), block=False)
         except DoorError as error:
-            raise MeshError(_why_not_listening(error)) from None
+            raise MeshError(why_not_listening(error)) from None
         self.port = opened.nodes.port
         self._openings.opened(opened.ports)
         if not kept and (self._listen is None or self._listen[1]):  # what port 0 gave is for this run
             home.keep_port(self.port)
         if kept and self._listen is None and self.port != kept:
-            self._on_notice(Notice("note", None, _moved(kept, self.port)))
+            self._on_notice(Notice("note", None, moved(kept, self.port)))
         if self._mdns and all(map(is_loopback, opened.nodes.hosts)):
-            self._on_notice(Notice("note", None, _unreachable_from_outside(opened.nodes.hosts)))
+            self._on_notice(Notice("note", None, unreachable_from_outside(opened.nodes.hosts)))
         self._control = self._holders["control"] = ControlServer(self, on_stop=self._on_stop_asked)
         await self._control.start()
         for notice in start_notices(self):
             log_notice(notice)
-
-    def _where_to_listen(self, random: Random, kept: int) -> tuple[str, tuple[int, ...]]:
-        if self._listen is not None:
-            return self._listen[0], (self._listen[1],)
-        first = first_ephemeral()
-        return EVERY_ADDRESS, (kept, *ports_instead(kept, first)) if kept else choose_ports(random, first)
 
     def _edges(
         self,
@@ -380,37 +389,13 @@ class Node:
         self._emitter.emit("stop", Notice("stop", None, "asked to stop"))
         return is_heard
 
-    def _ask(self, method: str) -> Later[Any]:
+    def _ask(self, method: str, *arguments: Any) -> Later[Any]:
         self.log.check()
         if self._supervisor is None:
             return Later.failed(MeshError("this node is not running"))
-        return self._supervisor.ask(Request(method), block=False)
+        return self._supervisor.ask(Request(method, arguments), block=False)
 
     def _opened(self) -> Home:
         if self._home is None:
             raise MeshError("this node is not running")
         return self._home
-
-
-def _moved(kept: int, port: int) -> str:
-    return (
-        f"port {kept}, which this node keeps, is in use on this machine: it listens on port {port} this time; where others "
-        f"need {kept} (--peer, a firewall), stop the program that uses it and start this node again"
-    )
-
-
-def _unreachable_from_outside(hosts: Sequence[str]) -> str:
-    return (
-        f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and are not told of it, it still dials "
-        "them; to be reached, leave --listen out, or give --listen :PORT"
-    )
-
-
-def _why_not_listening(failed: DoorError) -> str:
-    error, host = failed.error, failed.host
-    where = show_listening(host, failed.port) if host else f"port {failed.port}"
-    option = {"": "--listen", CLIENTS_DOOR: "--clients"}.get(failed.name, "serve")
-    if error.errno == errno.EADDRINUSE:
-        other = show_listening(host, "PORT")
-        return f"{where} is in use on this machine: stop the program that uses it, or choose another port with {option} {other}"
-    return f"cannot listen on {where}: {error.strerror or error}; choose another address with {option} HOST:PORT"

@@ -31,6 +31,7 @@ from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.connections.racing import RacingConnection
 from peers.connections.reconnect import Reconnect
+from peers.later import Later
 from peers.peer_sync import PeerSync
 from peers.sync_error import SyncError
 
@@ -132,9 +133,14 @@ class SessionActor(RequestActor):
         """What `status` shows of this session."""
         role = self._role
         if role is None:
-            return {"state": "connecting", "lag": None, "missing": None}
-        is_in = role.authenticated
-        return {"state": role.state, "lag": role.lag if is_in else None, "missing": role.missing if is_in else None}
+            return {"state": "connecting"}
+        if not role.authenticated:
+            return {"state": role.state}
+        return {"state": role.state, "lag": role.lag, "missing": role.missing, "awaited": role.awaited}
+
+    def check(self, position: int) -> Later[None]:
+        """See CheckedSync."""
+        return self._role.check(position) if self._role else Later.failed(ConnectionError("there is no connection"))
 
     def on_stop(self) -> None:
         closed = self._closed(self._farewell)

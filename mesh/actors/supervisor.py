@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
+from mesh.actors.agreeing import Agreeing
 from mesh.actors.asking import ANSWER_SECONDS, answer, ask, close_child, start_asking, tell
 from mesh.actors.discoverer import Discoverer
 from mesh.actors.listener import Listener, OpenDoor, OpenDoors
@@ -76,6 +77,7 @@ class NodeSupervisor(RequestActor):
         self._neighbourhood = Neighbourhood(settings.node_id, settings.instance, settings.peers)
         self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, self._neighbourhood)
         self._sessions: dict[str, LoopActorRef[SessionActor]] = {}
+        self._agreeing = Agreeing(self._sessions, self._neighbourhood, kept, self._describe, self.into_mailbox)
         self._keeper: LoopActorRef[LogKeeper] | None = None
         self._listener: LoopActorRef[Listener] | None = None
         self._discoverer: LoopActorRef[Discoverer] | None = None
@@ -108,6 +110,7 @@ class NodeSupervisor(RequestActor):
     async def end(self) -> None:
         """Say goodbye and close everything, in the reverse order of `begin`; each step has its limit."""
         self._is_ending = True
+        self._agreeing.end()
         if self._is_beginning:
             await self._until(self._begun, BEGIN_SECONDS)  # what is opened just now must be closed, too
         await close_child(self._discoverer)
@@ -120,10 +123,7 @@ class NodeSupervisor(RequestActor):
 
     async def status(self) -> Status:
         """Everything that the CLI shows of this node."""
-        asked = {key: start_asking(ref, "describe") for key, ref in self._sessions.items()}
-        described = {}
-        for key, asking in asked.items():  # all were asked before the first is waited for
-            described[key] = await answer(asking)
+        described = await self._describe()
         failures = {**self._own_failures, **self._neighbourhood.failures}
         clients, paused = await ask(self._roles, "describe"), await ask(self._roles, "paused")
         outside = {"doors": self._door_ports, "clients": clients or [], "paused": paused or []}
@@ -139,6 +139,17 @@ class NodeSupervisor(RequestActor):
             now_ms=self._edges.clock.now_ms(),
             now_seconds=self._now(),
         )
+
+    async def _describe(self) -> dict[str, Any]:
+        """What each session says of itself, None if it is too busy."""
+        asked = {key: start_asking(ref, "describe") for key, ref in self._sessions.items()}
+        return {
+            key: await answer(asking) for key, asking in asked.items()
+        }  # all are asked before the first is waited for
+
+    def synchronized(self, *wanted: Any) -> Coroutine[Any, Any, None]:
+        """See Agreeing.wait."""
+        return self._agreeing.wait(*wanted)
 
     def retry(self) -> None:
         """Start everything that was paused or refused again."""
@@ -178,6 +189,7 @@ class NodeSupervisor(RequestActor):
                 self._on_notice(Notice("note", None, sentence))
             case Failed(key, why):
                 self._on_failed(key, why)
+        self._agreeing.look()
 
     def _on_accepted(self, report: Accepted) -> None:
         connection = report.connection

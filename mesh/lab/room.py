@@ -325,6 +325,11 @@ class Room:
         assert self._supervisor is not None
         return self._supervisor.ask(Request("status"), block=False)
 
+    def ask_synchronized(self, peers: int = 1, timeout_seconds: float = 60.0) -> Later[None]:
+        """See Node.synchronized."""
+        assert self._supervisor is not None
+        return self._supervisor.ask(Request("synchronized", (peers, timeout_seconds, Later())), block=False)
+
     def close_disk(self) -> None:
         """Its story is over: keep what is to be looked at, and nothing open."""
         if self._last_entries is None and isinstance(self.store, FileStore):
