@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from mesh.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
+
 T = TypeVar("T")
 
 MAX_LINE_BYTES = 1024 * 1024
@@ -47,6 +49,13 @@ class Show(Struct, tag_field="do", tag="show", forbid_unknown_fields=True):
 
 class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
     """Start what is paused or refused again. Answer: Done."""
+
+
+class Wait(Struct, tag_field="do", tag="wait", forbid_unknown_fields=True):
+    """Wait until this node and at least `peers` others hold the same, see Node.synchronized. Answer: Done, or Failure."""
+
+    peers: Annotated[int, Meta(ge=1, le=MAX_WAIT_PEERS)] = 1
+    timeout_seconds: Annotated[float, Meta(gt=0, le=MAX_WAIT_SECONDS)] = WAIT_SECONDS
 
 
 class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
@@ -94,7 +103,7 @@ class Failure(Struct, tag_field="is", tag="failure"):
     why: str
 
 
-Request = Add | Read | Show | Retry | Stop
+Request = Add | Read | Show | Retry | Wait | Stop
 Answer = Added | Events | Shown | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

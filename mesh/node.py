@@ -26,7 +26,7 @@ from mesh.actors.request import Request
 from mesh.actors.role_supervisor import DoorError
 from mesh.actors.session import MakeRole
 from mesh.actors.supervisor import NodeSupervisor
-from mesh.config import Settings, parse_address
+from mesh.config import WAIT_SECONDS, Settings, parse_address
 from mesh.control import ControlServer
 from mesh.discovery.discovery import Discovery
 from mesh.discovery.fixed import FixedDiscovery
@@ -55,7 +55,6 @@ from peers.stores.sqlite_store import SqliteStore
 T = TypeVar("T")
 
 REQUERY_SECONDS = 45.0
-SYNCHRONIZED_SECONDS = 60.0
 
 
 class Node:
@@ -175,7 +174,7 @@ class Node:
         """What `mesh status --json` prints."""
         return self._ask("status")
 
-    def synchronized(self, *, peers: int = 1, timeout: float = SYNCHRONIZED_SECONDS) -> Later[None]:
+    def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
         """Wait until at least `peers` nodes are connected, and this node and each of them hold what either held at the call.
 
         Fails with TimeoutError after `timeout` seconds: it says who is missing or behind, and by how much. With ValueError for
