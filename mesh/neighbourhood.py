@@ -167,7 +167,8 @@ class Neighbourhood:
             return []
         found = self._black_holes.on_closed(session, now_seconds, outcome)
         if session.other_node_id and session.other_node_id in self.members and outcome.confirmed is not None:
-            self.members.change(session.other_node_id, confirmed=outcome.confirmed)
+            since = now_seconds if outcome.behind_since_seconds is None else outcome.behind_since_seconds
+            self.members.change(session.other_node_id, confirmed=outcome.confirmed, behind_since_seconds=since)
         return [*found, *self._on_link_over(session, reason, now_seconds, note, outcome)]
 
     def _on_link_over(

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from peers.base_sync import BaseSync
+from peers.behind import Behind
 from peers.checks import Checks
 from peers.later import Later
 from peers.wire.messages import Pong
@@ -20,7 +21,9 @@ class CheckedSync(BaseSync):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._checks = Checks()
-        self._undos.append(self.on("synced", self._settle))
+        self.behind = Behind()
+        """Of this link, or of the last one."""
+        self._undos += [self.on("synced", self._settle), self.log.on("change", self._note_behind)]
 
     def check(self, position: int) -> Later[None]:
         """Resolved once the other end has confirmed our log up to `position`, and all that it holds now is committed here.
@@ -37,6 +40,10 @@ class CheckedSync(BaseSync):
     def awaited(self) -> int | None:
         """Changes of the other end's log that the open checks wait for, at most; None: it has not said yet how many it has."""
         return self._checks.awaited(self._heard)
+
+    def on_connect(self) -> None:
+        super().on_connect()
+        self.behind = Behind()
 
     def start_walk(self, after: int) -> None:
         super().start_walk(after)
@@ -68,6 +75,12 @@ class CheckedSync(BaseSync):
     def _settle(self) -> None:
         if self._is_walking:  # before that `synced` is about the link before
             self._checks.settle(self.synced)
+        self._note_behind()
+
+    def _note_behind(self) -> None:
+        if self._is_walking and self.authenticated:
+            last = self.last_mark(self.log.published.state)
+            self.behind.note(self.synced, last, self.clock.elapsed_ms())
 
     def _forget_link(self) -> None:
         super()._forget_link()

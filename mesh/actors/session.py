@@ -136,7 +136,13 @@ class SessionActor(RequestActor):
             return {"state": "connecting"}
         if not role.authenticated:
             return {"state": role.state}
-        return {"state": role.state, "lag": role.lag, "missing": role.missing, "awaited": role.awaited}
+        return {
+            "state": role.state,
+            "lag": role.lag,
+            "missing": role.missing,
+            "awaited": role.awaited,
+            "behind_since_seconds": self._behind_since_seconds(role),
+        }
 
     def check(self, position: int) -> Later[None]:
         """See CheckedSync."""
@@ -299,7 +305,16 @@ class SessionActor(RequestActor):
             return NOTHING_KNOWN
         is_silent = self._error is not None and self._error.type == "timeout"
         is_blocked = is_silent and (role.is_owing or not self._is_met)
-        return LinkOutcome(role.is_stalled, is_blocked, role.synced if self._is_met else None)
+        if not self._is_met:
+            return LinkOutcome(role.is_stalled, is_blocked)
+        return LinkOutcome(role.is_stalled, is_blocked, role.synced, self._behind_since_seconds(role))
+
+    def _behind_since_seconds(self, role: PeerSync) -> float | None:
+        """As far as is known, by an earlier link if this one has not brought it all it lacked."""
+        since_ms, member = role.behind.since_ms, self._options.around.members.get(role.other_node_id or "")
+        if since_ms is None or not role.behind.is_from_start or member is None or member.behind_since_seconds is None:
+            return None if since_ms is None else since_ms / 1000
+        return member.behind_since_seconds
 
     def _why_closed(self, reason: str) -> tuple[str, str]:
         """The reason of a disconnect, and the sentence that people are owed for it: none if the link was met, or as before."""

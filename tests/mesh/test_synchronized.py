@@ -197,6 +197,29 @@ def test_a_node_whose_disk_was_lost_gets_all_of_it_first() -> None:
         assert len(study.types) == 200
 
 
+def test_a_node_is_shown_behind_since_it_last_had_everything_also_after_it_came_back() -> None:
+    with Cluster(10) as house:
+        kitchen, study = start_two(house)
+        house.run(5)
+        house.partition([kitchen], [study])
+        walled_ms = kitchen.clock.now_ms()
+        write(kitchen, 40, 2_000)
+        house.run(30)
+        (away,) = kitchen.status()["peers"]
+        house.slow(kitchen, study, bytes_per_second=2_000)
+        house.heal()
+        house.loop.run_until(lambda: study.node_id in kitchen.peers, 60)
+        house.run(1)
+        (back,) = kitchen.status()["peers"]
+        house.settle("both have it")
+        house.run(5)
+        (level,) = kitchen.status()["peers"]
+
+    assert (away["session"], away["behind"], level["behind"], level["behind_since_ms"]) == (None, 40, 0, None)
+    assert 0 <= away["behind_since_ms"] - walled_ms < 100 < away["since_ms"] - walled_ms
+    assert (back["session"], back["behind_since_ms"]) == ("sending", away["behind_since_ms"])
+
+
 def test_a_wait_ends_when_the_node_stops() -> None:
     with Cluster(8) as house:
         (kitchen,) = house.start("kitchen")
