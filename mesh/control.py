@@ -212,6 +212,11 @@ class _Client:
                 await self._send(messages.Done())
             case messages.Wait(peers, timeout_seconds):
                 await self._wait(peers, timeout_seconds)
+            case messages.ShowPeers():
+                await self._send(messages.Peers(await self._node.static_peers()))
+            case messages.ChangePeer(address, is_wanted):
+                await (self._node.add_peer(address) if is_wanted else self._node.remove_peer(address))
+                await self._send(messages.Done())
             case messages.Stop():
                 await self._stop()
             case Failure():

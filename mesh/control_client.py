@@ -61,6 +61,14 @@ class ControlClient:
         """Wait until the node and at least so many others hold the same."""
         self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + ANSWER_SECONDS)
 
+    def static_peers(self) -> list[dict[str, str | None]]:
+        """See Node.static_peers."""
+        return self._ask(messages.ShowPeers(), messages.Peers).rows
+
+    def change_peer(self, address: str, is_wanted: bool) -> None:
+        """Let the node dial an address from now on, or no more."""
+        self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
+
     def stop(self) -> None:
         """Stop the node; it has stopped when this returns."""
         self._ask(messages.Stop(), messages.Done)

@@ -6,31 +6,41 @@ import errno
 from collections.abc import Sequence
 from random import Random
 
+from mesh.actors.listener import OpenDoor
 from mesh.actors.role_supervisor import DoorError
 from mesh.client_door import CLIENTS_DOOR
 from mesh.config import EVERY_ADDRESS
-from mesh.ports import choose_ports, first_ephemeral, ports_instead
-from peers.connections.address import show_listening
+from mesh.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
+from peers.connections.address import is_loopback, show_listening
 
 
-def where_to_listen(listen: tuple[str, int] | None, kept: int, random: Random) -> tuple[str, tuple[int, ...]]:
-    """The host and the ports to try: as the options say, else the port that the home has `kept`, or if that is 0 a new one."""
+def where_to_listen(listen: tuple[str, int] | None, kept: int, random: Random) -> tuple[str, tuple[int, ...], float]:
+    """The host, the ports to try, and for how many seconds the first one alone.
+
+    They are as the option says, else the port that the home has `kept`, or if that is 0 a new one.
+    """
     if listen is not None:
-        return listen[0], (listen[1],)
+        return listen[0], (listen[1],), 0.0
     first = first_ephemeral()
-    return EVERY_ADDRESS, (kept, *ports_instead(kept, first)) if kept else choose_ports(random, first)
+    if not kept:
+        return EVERY_ADDRESS, choose_ports(random, first), 0.0
+    return EVERY_ADDRESS, (kept, *ports_instead(kept, first)), PATIENCE_SECONDS
 
 
-def moved(kept: int, port: int) -> str:
-    """What is said when the kept port was taken."""
+def door_sentences(door: OpenDoor, kept: int, *, is_mdns_on: bool) -> list[str]:
+    """What is said of where the node listens; `kept` is the port that it should have been, 0 if any will do."""
+    said = [_moved(kept, door.port)] if kept and door.port != kept else []
+    return [*said, _unreachable_from_outside(door.hosts)] if is_mdns_on and all(map(is_loopback, door.hosts)) else said
+
+
+def _moved(kept: int, port: int) -> str:
     return (
         f"port {kept}, which this node keeps, is in use on this machine: it listens on port {port} this time; where others "
         f"need {kept} (--peer, a firewall), stop the program that uses it and start this node again"
     )
 
 
-def unreachable_from_outside(hosts: Sequence[str]) -> str:
-    """What is said when only this machine reaches the node."""
+def _unreachable_from_outside(hosts: Sequence[str]) -> str:
     return (
         f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and are not told of it, it still dials "
         "them; to be reached, leave --listen out, or give --listen :PORT"

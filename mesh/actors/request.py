@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,19 @@ class Request:
     arguments: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A coroutine function that an actor tells itself to run."""
+
+    coroutine: Callable[[], Coroutine[Any, Any, None]]
+
+
 class RequestActor(LoopActor):
-    """A LoopActor that takes Requests."""
+    """A LoopActor that takes Requests and Work."""
 
     def on_receive(self, message: Any) -> Any:
+        if isinstance(message, Work):
+            return message.coroutine()
         if isinstance(message, Request):
             return getattr(self, message.method)(*message.arguments)
         return super().on_receive(message)

@@ -29,7 +29,7 @@ from mesh.actors.reports import (
     StateChanged,
     TurnedAway,
 )
-from mesh.actors.request import Request, RequestActor
+from mesh.actors.request import Request, RequestActor, Work
 from mesh.actors.role_supervisor import DoorError, RoleSupervisor
 from mesh.actors.session import MakeRole, RoleOptions, SessionActor
 from mesh.config import Settings, mesh_mark
@@ -102,7 +102,7 @@ class NodeSupervisor(RequestActor):
             self._perform(self._neighbourhood.on_begin())
             if not self._is_ending:
                 await self._start_discovery()
-                self._later(ALONE_SECONDS, lambda: self.actor_ref.tell(_Work(self._tell_if_alone)))
+                self._later(ALONE_SECONDS, lambda: self.actor_ref.tell(Work(self._tell_if_alone)))
         finally:
             self._begun.set()
         return OpenDoors(self._door, self._door_ports)
@@ -150,6 +150,15 @@ class NodeSupervisor(RequestActor):
     def synchronized(self, *wanted: Any) -> Coroutine[Any, Any, None]:
         """See Agreeing.wait."""
         return self._agreeing.wait(*wanted)
+
+    def static_peers(self) -> dict[str, str | None]:
+        """The addresses that are dialled whatever discovery finds, and the node id that answered there."""
+        return dict(self._neighbourhood.static)
+
+    def change_peer(self, address: str, is_wanted: bool) -> None:
+        """Dial an address from now on, or no more."""
+        around = self._neighbourhood
+        self._perform(around.add_static(address, self._now()) if is_wanted else around.remove_static(address))
 
     def retry(self) -> None:
         """Start everything that was paused or refused again."""
@@ -253,10 +262,7 @@ class NodeSupervisor(RequestActor):
             if name == "log":
                 self._perform(self._neighbourhood.on_free(self._now()))
 
-        self.actor_ref.tell(_Work(restart))
-
-    def on_receive(self, message: Any) -> Any:
-        return message.coroutine() if isinstance(message, _Work) else super().on_receive(message)
+        self.actor_ref.tell(Work(restart))
 
     def on_stop(self) -> None:
         for undo in self._timers.values():
@@ -385,10 +391,3 @@ class NodeSupervisor(RequestActor):
 
     def _now(self) -> float:
         return self._edges.clock.elapsed_ms() / 1000
-
-
-class _Work:
-    """A coroutine function that the supervisor tells itself to run."""
-
-    def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.coroutine = coroutine

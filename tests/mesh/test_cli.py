@@ -33,7 +33,7 @@ from mesh.up import PRINTER_LINES, Printer, one_line_log, run_up
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 20.0
-COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "wait", "token", "bench", "scenario")
+COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "bench", "scenario")
 
 
 @pytest.fixture
