@@ -65,9 +65,9 @@ class Agreement:
     def _behind(self, node_id: str, shown: Mapping[str, Any], last_position: int) -> str:
         lag, awaited = shown.get("lag"), shown.get("awaited")
         owed = None if lag is None else max(0, lag - (last_position - self.position))
-        parts = [f"{node_id} has not confirmed {owed} of our events"] if owed else []
+        parts = [f"{node_id} has not confirmed up to {owed} of our events"] if owed else []
         whose = "its" if owed else f"{node_id}'s"
-        parts += [f"{awaited} of {whose} events are not here"] if awaited else []
+        parts += [f"up to {awaited} of {whose} events are not here"] if awaited else []
         return " and ".join(parts) or f"{node_id} has not answered"
 
 

@@ -33,8 +33,6 @@ def test_a_machine_that_joins_waits_until_everything_is_here_and_one_without_mdn
     study.ask("wait", "--timeout", "20")
     assert len(study.events()) == 2_000
 
-    alone = study.spawn("wait", "--peers", "2", "--timeout", "0.2")
-    assert (alone.wait(10), alone.communicate()[0]) == (1, "")
     port = attic.up("--name", "attic", "--no-mdns")["port"]
     study.ask("peer", "add", f"{hosts[2].ip}:{port}")
     study.ask("wait", "--peers", "2", "--timeout", "20")
@@ -42,4 +40,3 @@ def test_a_machine_that_joins_waits_until_everything_is_here_and_one_without_mdn
 
     study.ask("peer", "remove", f"{hosts[2].ip}:{port}")
     wait_until(lambda: [row["session"] for row in attic.peers()] == [None], 10, "the connection of attic ends")
-    assert sorted(row["session"] or "-" for row in study.peers()) == ["-", "synchronized"]
