@@ -15,6 +15,7 @@ from mesh import options, output
 from mesh.bench_commands import bench
 from mesh.cli import INTERRUPTED
 from mesh.errors import MeshError
+from mesh.peer_commands import peer, wait
 from mesh.scenario_commands import scenario
 from mesh.token_commands import token
 
@@ -350,6 +351,8 @@ def _print_json(value: Any) -> None:
     output.write(msgspec.json.encode(value) + b"\n")
 
 
+app.add_command(wait)
+app.add_command(peer)
 app.add_command(token)
 app.add_command(bench)
 app.add_command(scenario)

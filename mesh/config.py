@@ -10,6 +10,10 @@ from mesh.errors import MeshError
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 DEFAULT_MESH = "home"
+WAIT_SECONDS = 60.0
+"""How long `synchronized` and `mesh wait` wait if they are not told."""
+MAX_WAIT_SECONDS = 86_400.0
+MAX_WAIT_PEERS = 1_000
 EVERY_ADDRESS = ""
 """The host of a door at every address of this machine, IPv4 and IPv6."""
 

@@ -210,6 +210,13 @@ class _Client:
             case messages.Retry():
                 await self._node.retry()
                 await self._send(messages.Done())
+            case messages.Wait(peers, timeout_seconds):
+                await self._wait(peers, timeout_seconds)
+            case messages.ShowPeers():
+                await self._send(messages.Peers(await self._node.static_peers()))
+            case messages.ChangePeer(address, is_wanted):
+                await (self._node.add_peer(address) if is_wanted else self._node.remove_peer(address))
+                await self._send(messages.Done())
             case messages.Stop():
                 await self._stop()
             case Failure():
@@ -267,6 +274,18 @@ class _Client:
         if items:
             await self._send(messages.Events(items))
 
+    async def _wait(self, peers: int, timeout_seconds: float) -> None:
+        waited = self._node.synchronized(peers=peers, timeout=timeout_seconds)
+        waited.then(lambda _: self._wake.set())
+        while not waited.is_done:
+            if self._is_gone:
+                waited.abandon()
+                return
+            self._wake.clear()
+            await self._wake.wait()
+        waited.result()
+        await self._send(messages.Done())
+
     async def _stop(self) -> None:
         if not self._server.on_stop():
             raise MeshError(f"this node runs inside another program (process {os.getpid()}): stop that program")
@@ -291,6 +310,6 @@ def _outcome(outcome: Meta | ValueError | None) -> Confirmed | Rejected:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, (MeshError, StoreError, ValueError)):
+    if isinstance(error, (MeshError, StoreError, TimeoutError, ValueError)):
         return str(error)
     return f"the node could not do it ({type(error).__name__}: {error}): look at `mesh status`, then try again"

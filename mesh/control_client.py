@@ -57,6 +57,18 @@ class ControlClient:
         """Start what is paused or refused again."""
         self._ask(messages.Retry(), messages.Done)
 
+    def wait(self, peers: int, timeout_seconds: float) -> None:
+        """Wait until the node and at least so many others hold the same."""
+        self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + ANSWER_SECONDS)
+
+    def static_peers(self) -> list[dict[str, str | None]]:
+        """See Node.static_peers."""
+        return self._ask(messages.ShowPeers(), messages.Peers).rows
+
+    def change_peer(self, address: str, is_wanted: bool) -> None:
+        """Let the node dial an address from now on, or no more."""
+        self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
+
     def stop(self) -> None:
         """Stop the node; it has stopped when this returns."""
         self._ask(messages.Stop(), messages.Done)
@@ -84,8 +96,8 @@ class ControlClient:
         """What to raise when the connection breaks."""
         return MeshError(f"the node in {self.home} stopped")
 
-    def _ask(self, request: Request, kind: type[A]) -> A:
-        self.connection.settimeout(ANSWER_SECONDS)
+    def _ask(self, request: Request, kind: type[A], *, seconds: float = ANSWER_SECONDS) -> A:
+        self.connection.settimeout(seconds)
         self._send(request)
         answer: A = self._next_answer(kind)
         self.connection.settimeout(None)
@@ -134,8 +146,9 @@ class ControlClient:
             raise MeshError(f"the node in {self.home} may be of another version: {error}") from None
 
     def _silent(self) -> MeshError:
+        seconds = self.connection.gettimeout() or ANSWER_SECONDS
         return MeshError(
-            f"the node in {self.home}{holder(self.home)} has not answered within {ANSWER_SECONDS:.0f} s: "
+            f"the node in {self.home}{holder(self.home)} has not answered within {seconds:.0f} s: "
             "try again, or restart it"
         )
 

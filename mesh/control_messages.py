@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from mesh.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
+
 T = TypeVar("T")
 
 MAX_LINE_BYTES = 1024 * 1024
@@ -49,6 +51,24 @@ class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
     """Start what is paused or refused again. Answer: Done."""
 
 
+class Wait(Struct, tag_field="do", tag="wait", forbid_unknown_fields=True):
+    """Wait until this node and at least `peers` others hold the same, see Node.synchronized. Answer: Done, or Failure."""
+
+    peers: Annotated[int, Meta(ge=1, le=MAX_WAIT_PEERS)] = 1
+    timeout_seconds: Annotated[float, Meta(gt=0, le=MAX_WAIT_SECONDS)] = WAIT_SECONDS
+
+
+class ShowPeers(Struct, tag_field="do", tag="show peers", forbid_unknown_fields=True):
+    """Which addresses are dialled whatever discovery finds? Answer: Peers."""
+
+
+class ChangePeer(Struct, tag_field="do", tag="change peer", forbid_unknown_fields=True):
+    """Dial an address from now on, or no more, and keep that in the home. Answer: Done."""
+
+    address: Annotated[str, Meta(max_length=1_000)]
+    is_wanted: bool
+
+
 class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
     """Stop the node. Answer: Done, before it has stopped."""
 
@@ -84,6 +104,12 @@ class Shown(Struct, tag_field="is", tag="shown"):
     status: dict[str, Any]
 
 
+class Peers(Struct, tag_field="is", tag="peers"):
+    """See Node.static_peers."""
+
+    rows: list[dict[str, str | None]]
+
+
 class Done(Struct, tag_field="is", tag="done"):
     """It is done."""
 
@@ -94,8 +120,8 @@ class Failure(Struct, tag_field="is", tag="failure"):
     why: str
 
 
-Request = Add | Read | Show | Retry | Stop
-Answer = Added | Events | Shown | Done | Failure
+Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | Stop
+Answer = Added | Events | Shown | Peers | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mesh.actions import Action, Dial, LookAgain, Redial
 from mesh.known_session import Session, Sessions
 from mesh.membership import Members
@@ -11,9 +9,13 @@ from mesh.restart_policy import Failures
 from mesh.topology import dial_delay_seconds
 from mesh.trials import MAX_TRIALS, Place, Trials
 
+STATIC = "static:"
+"""What the keys of sessions that dial a static address begin with."""
+REMOVED = "its address was removed"
+
 
 class Dialling:
-    """Looks at what Neighbourhood knows; it changes nothing of that but the sessions."""
+    """Looks at what Neighbourhood knows; it changes nothing of that but the sessions and the static addresses."""
 
     def __init__(
         self,
@@ -21,8 +23,8 @@ class Dialling:
         members: Members,
         sessions: Sessions,
         failures: Failures,
-        static: Mapping[str, str | None],
-        refused_static: Mapping[str, str],
+        static: dict[str, str | None],
+        refused_static: dict[str, str],
         trials: Trials,
     ) -> None:
         self._node_id = node_id
@@ -38,7 +40,7 @@ class Dialling:
         is_trial = False
         if subject in self._static:
             node_id = self._static[subject]
-            key = f"static:{subject}"
+            key = f"{STATIC}{subject}"
             addresses: tuple[str, ...] = (subject,)
             if subject in self._refused_static:
                 return []
@@ -56,6 +58,38 @@ class Dialling:
             return self._look_later(subject, now_seconds)
         self._sessions[key] = Session(key, dialled=True, subject=subject, address=addresses[0])
         return [Dial(key, addresses)]
+
+    def add_static(self, address: str, now_seconds: float) -> list[Action]:
+        """Dial a static address from now on."""
+        self._static.setdefault(address)
+        session = self._sessions.get(f"{STATIC}{address}")
+        if session is None or session.is_closing or session.subject == address:
+            return self.consider(address, now_seconds)
+        self._static[address] = session.other_node_id  # it was removed, and its connection was kept
+        self._sessions.change(session.key, subject=address)
+        return [Redial(session.key, (address,))]
+
+    def remove_static(self, address: str) -> list[Action]:
+        """Dial a static address no more. A connection by it is kept as long as it lasts if discovery knows that node, too."""
+        self._static.pop(address, None)
+        self._refused_static.pop(address, None)
+        self._failures.pop(address, None)
+        session = self._sessions.get(f"{STATIC}{address}")
+        if session is None:
+            return []
+        member = self._members.get(session.other_node_id or "")
+        if session.is_met and member is not None and member.addresses:
+            self._sessions.change(session.key, subject=member.node_id)
+            return [Redial(session.key, member.addresses)]
+        if member is not None:
+            self._members.change(member.node_id, reason=REMOVED)
+        return self._sessions.close([session.key], REMOVED)
+
+    def end_removed(self, key: str) -> list[Action]:
+        """End a session that was kept without its static address, now that its connection is over: it is dialled anew."""
+        session = self._sessions.get(key)
+        is_removed = key.startswith(STATIC) and session is not None and session.subject not in self._static
+        return self._sessions.close([key], REMOVED) if is_removed else []
 
     def _running(self) -> list[Place]:
         """Where nodes that never answered are dialled right now."""

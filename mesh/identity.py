@@ -104,7 +104,7 @@ class Home:
         """Listen there at later starts too. Raises MeshError if the home cannot be written."""
         self.facts = msgspec.structs.replace(self.facts, port=port)
         try:
-            _write(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
+            write_whole(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
         except OSError as error:
             raise _unusable(self.path, error) from None
 
@@ -121,7 +121,7 @@ def _unusable(home: Path, error: OSError) -> MeshError:
 def _load_key(path: Path) -> Ed25519PrivateKey:
     if not path.exists():
         key = Ed25519PrivateKey.generate()
-        _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+        write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
         return key
     try:
         loaded = load_pem_private_key(path.read_bytes(), None)
@@ -138,10 +138,10 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
             name=check_name(default_name() if name is None else name, "the name"),
             mesh=check_name(DEFAULT_MESH if mesh is None else mesh, "the mesh's name"),
         )
-        _write(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
+        write_whole(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts
     content = path.read_bytes()
-    if _is_newer(content):
+    if is_newer(content, VERSION, Facts):
         raise MeshError(f"{path} was written by a newer release of peermesh: use that one, or choose another --home")
     try:
         facts = msgspec.json.decode(content, type=Facts)
@@ -159,17 +159,17 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
     return facts
 
 
-def _is_newer(content: bytes) -> bool:
-    """Whether facts have a version or a field that only a later release can know."""
+def is_newer(content: bytes, known: int, kind: type[msgspec.Struct]) -> bool:
+    """Whether the content of a file has a version above `known`, or a field that `kind` lacks: a later release wrote it."""
     try:
-        facts = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    version = facts.get("version", VERSION)
-    return (isinstance(version, int) and version > VERSION) or not facts.keys() <= set(Facts.__struct_fields__)
+    version = found.get("version", known)
+    return (isinstance(version, int) and version > known) or not found.keys() <= set(kind.__struct_fields__)
 
 
-def _write(path: Path, content: bytes, *, mode: int) -> None:
+def write_whole(path: Path, content: bytes, *, mode: int) -> None:
     """Write so that after a crash the file is either the old or the new one."""
     temporary = path.with_name(path.name + ".new")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

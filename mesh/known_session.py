@@ -19,6 +19,8 @@ class LinkOutcome:
     """It was open, and ended in silence while something was to be sent."""
     confirmed: int | None = None
     """The position of our log up to which the other end has everything; None if they did not greet."""
+    behind_since_seconds: float | None = None
+    """The last time before its end when the other end was known to have everything; None: it had everything at the end."""
 
 
 NOTHING_KNOWN = LinkOutcome()

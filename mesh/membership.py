@@ -83,6 +83,8 @@ class Member:
     """Those that greeted us."""
     confirmed: int | None = None
     """The position of our log up to which it had everything when its last link ended."""
+    behind_since_seconds: float | None = None
+    """The last time up to then when it was known to have everything, by the monotonic clock; None until a link ended."""
     reason: str = ""
     """Why there is no session: of the last refusal, lost connection or failed attempt; empty while one is met."""
 

@@ -9,7 +9,8 @@ from mesh import membership, restart_policy
 from mesh.actions import Action, LookAgain, Notice, Redial, Requery
 from mesh.black_holes import BlackHoles
 from mesh.brief_links import BriefLinks
-from mesh.clones import CLONE_SECONDS, TAKEN, TAKEN_REASON, clone_notice
+from mesh.clone_looks import CLONE_LOOK, CloneLooks
+from mesh.clones import TAKEN, TAKEN_REASON, clone_notice
 from mesh.dialling import Dialling, dial_key
 from mesh.discovery.discovery import Sighting
 from mesh.known_session import NOTHING_KNOWN, LinkOutcome, Session, Sessions
@@ -28,8 +29,6 @@ GOODBYE_LOOK_SECONDS = 1.0
 """When to see whether a static address answers again."""
 SURPLUS = "one connection is enough"
 PAUSED = "paused"
-CLONE_LOOK = "*clone "
-"""With a node id after it, the subject of the look whether two machines still answer under that id."""
 
 
 class Neighbourhood:
@@ -44,6 +43,7 @@ class Neighbourhood:
         self.static: dict[str, str | None] = dict.fromkeys(static_addresses)
         """Node id by static address, None until somebody answered there."""
         self.refused_static: dict[str, str] = {}
+        self._clone_looks = CloneLooks(self.members, self.sessions)
         self._own_clones = OwnClones(node_id, instance, self.sessions)
         self._brief = BriefLinks(node_id)
         self._black_holes = BlackHoles()
@@ -72,6 +72,15 @@ class Neighbourhood:
     def on_begin(self) -> list[Action]:
         """Dial whatever was given by hand."""
         return [action for address in self.static for action in self._dialling.consider(address, 0.0)]
+
+    def add_static(self, address: str, now_seconds: float) -> list[Action]:
+        """Dial an address from now on, whatever discovery finds."""
+        return self._dialling.add_static(address, now_seconds)
+
+    def remove_static(self, address: str) -> list[Action]:
+        """Dial it no more, and close what was connected by it alone."""
+        self._unreached.forget(address)
+        return self._dialling.remove_static(address)
 
     def on_sighting(self, sighting: Sighting, now_seconds: float) -> list[Action]:
         if sighting.other_mesh:
@@ -140,7 +149,10 @@ class Neighbourhood:
             return self.sessions.close([key], PAUSED)
         self.failures.forgive(other_node_id, only_paused=True)
         member = membership.greeted(before, link.boot, now_seconds)
-        news = self._on_cloned(other_node_id) if member.is_cloned and not before.is_cloned else []
+        news: list[Action] = []
+        if member.is_cloned and not before.is_cloned:
+            self._brief.forget(other_node_id)  # its links were brief because two took turns
+            news = self._clone_looks.on_cloned(other_node_id)
         others = {met.boot for met in self.sessions.links_with(other_node_id) if met.key != key} - {link.boot}
         if member.is_cloned and others and (before.is_cloned or not member.runs.is_first(link.boot, others)):
             kept = replace(before, runs=member.runs)
@@ -167,8 +179,10 @@ class Neighbourhood:
             return []
         found = self._black_holes.on_closed(session, now_seconds, outcome)
         if session.other_node_id and session.other_node_id in self.members and outcome.confirmed is not None:
-            self.members.change(session.other_node_id, confirmed=outcome.confirmed)
-        return [*found, *self._on_link_over(session, reason, now_seconds, note, outcome)]
+            since = now_seconds if outcome.behind_since_seconds is None else outcome.behind_since_seconds
+            self.members.change(session.other_node_id, confirmed=outcome.confirmed, behind_since_seconds=since)
+        over = self._on_link_over(session, reason, now_seconds, note, outcome)
+        return [*found, *over, *self._dialling.end_removed(key)]
 
     def _on_link_over(
         self, session: Session, reason: str, now_seconds: float, note: str, outcome: LinkOutcome
@@ -191,9 +205,9 @@ class Neighbourhood:
                 *self._dialling.looks({node_id, session.subject}, SECOND_DIAL_SECONDS),
                 *self._dialling.next_trials(now_seconds),
             ]
-        notes = self._note_unreachable(session, reason, now_seconds)
+        notes = self._unreached.on_failed(session, self.static, self.members, reason, now_seconds)
         if not notes and note and session.link is None:
-            notes = self._note(Notice("note", node_id, note), now_seconds)
+            notes = self._unreached.rare.note(Notice("note", node_id, note), now_seconds)
         member = self.members.get(node_id or "")
         if member is None:
             return notes
@@ -223,7 +237,10 @@ class Neighbourhood:
         if why == THIS_NODE and session.subject not in self.static:
             return closed  # the session of ours that dialled tells which address it was; a hint needs no action
         who = session.subject if why == THIS_NODE else node_id or session.subject or session.address
-        return [*closed, *self._note(Notice("refused", node_id, refusal_sentence(who, why)), now_seconds)]
+        return [
+            *closed,
+            *self._unreached.rare.note(Notice("refused", node_id, refusal_sentence(who, why)), now_seconds),
+        ]
 
     def on_failed(self, key: str, why: str, now_seconds: float, share: float) -> list[Action]:
         """A session's actor died. `share` from 0 to 1 is the jitter of its restart."""
@@ -257,7 +274,7 @@ class Neighbourhood:
         if subject in self._looks_aside:
             return self._looks_aside[subject](now_seconds)
         if subject.startswith(CLONE_LOOK):
-            return self._on_clone_look(subject.removeprefix(CLONE_LOOK), now_seconds)
+            return self._clone_looks.on_look(subject, now_seconds)
         member = self.members.get(subject)
         actions: list[Action] = []
         is_missed = member is not None and member.state == "suspect" and not self.failures.is_paused(subject)
@@ -328,19 +345,6 @@ class Neighbourhood:
             actions.append(Notice("connected", node_id, text))
         return actions
 
-    def _on_cloned(self, node_id: str) -> list[Action]:
-        self._brief.forget(node_id)  # its links were brief because two took turns
-        return [clone_notice(node_id), LookAgain(f"{CLONE_LOOK}{node_id}", CLONE_SECONDS)]
-
-    def _on_clone_look(self, node_id: str, now_seconds: float) -> list[Action]:
-        member = self.members.get(node_id)
-        if member is None or not member.is_cloned:
-            return []
-        if not member.runs.is_over({link.boot for link in self.sessions.links_with(node_id)}, now_seconds):
-            return [LookAgain(f"{CLONE_LOOK}{node_id}", CLONE_SECONDS)]
-        self.members.change(node_id, runs=member.runs.renewed())
-        return [Notice("note", node_id, f"only one machine runs as {node_id} now")]
-
     def _on_goodbye(self, node_id: str, now_seconds: float) -> list[Action]:
         self.members.move(node_id, "goodbye", now_seconds)
         idle = [key for key in self._dialling.idle_dials(node_id) if self.sessions[key].subject not in self.static]
@@ -382,7 +386,7 @@ class Neighbourhood:
         text = f"{other_node_id} answers at {address}, where {session.subject} was expected"
         self._unreached.trials.on_failure(member.addresses, now_seconds)
         self.members.change(session.subject, addresses=left, reason=text)
-        return [*closed, *self._note(Notice("note", other_node_id, text), now_seconds), Requery()]
+        return [*closed, *self._unreached.rare.note(Notice("note", other_node_id, text), now_seconds), Requery()]
 
     def _keep(self, member: Member) -> list[Action]:
         """Note a member; if there are too many now, forget one, with its dial."""
@@ -393,16 +397,3 @@ class Neighbourhood:
         self._brief.forget(surplus)
         self._unreached.trials.drop(surplus)
         return self.sessions.close([s.key for s in self.sessions.values() if s.subject == surplus], "too many nodes")
-
-    def _note_unreachable(self, session: Session, reason: str, now_seconds: float) -> list[Action]:
-        """Tell once of a static address that cannot be dialled, or a found node with which no session begins."""
-        subject, node_id = session.subject, self.static.get(session.subject, session.subject)
-        if subject in self.static and not session.connection_id:  # an error on the open link says more
-            return self._unreached.note(subject, (subject,), node_id, reason, now_seconds)
-        if subject not in self.static and self.members.is_found(subject):
-            return self._unreached.note(subject, self.members[subject].addresses, node_id, reason, now_seconds)
-        return []
-
-    def _note(self, notice: Notice, now_seconds: float) -> list[Action]:
-        """A notice that a forged announcement or a stranger who dials us may cause, unless there are too many of them."""
-        return self._unreached.rare.note(notice, now_seconds)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import os
-import threading
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mesh.actions import Notice
+from mesh.actors.agreeing import resolve
 from mesh.actors.disk import ThreadDisk
 from mesh.actors.listener import OpenDoors
-from mesh.actors.living import abandon_actors
 from mesh.actors.log_keeper import KeptLog, safely
 from mesh.actors.loop_actor import LoopActorRef
 from mesh.actors.mailbox import Runtime
@@ -24,25 +22,25 @@ from mesh.actors.request import Request
 from mesh.actors.role_supervisor import DoorError
 from mesh.actors.session import MakeRole
 from mesh.actors.supervisor import NodeSupervisor
-from mesh.client_door import CLIENTS_DOOR
-from mesh.config import EVERY_ADDRESS, Settings, parse_address
+from mesh.config import WAIT_SECONDS, Settings, parse_address
 from mesh.control import ControlServer
 from mesh.discovery.discovery import Discovery
 from mesh.discovery.fixed import FixedDiscovery
 from mesh.discovery.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
 from mesh.edges import Edges
 from mesh.errors import MeshError
-from mesh.forking import Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
+from mesh.forking import check_log, forking, unwatch, watch
+from mesh.holders import THREAD, Holders
 from mesh.identity import Home
+from mesh.kept_peers import KeptPeers, show_sources
 from mesh.loop_thread import LoopThread, Spawner
 from mesh.node_log import NodeLog, checked
 from mesh.notices import log_notice, start_notices, stop_notice
 from mesh.openings import Openings, OutsideOptions
+from mesh.own_door import door_notices, where_to_listen, why_not_listening
 from mesh.paths import LOG_FILE, default_home
-from mesh.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
 from mesh.status import Status
 from peers.clock import LoopClock, Undo
-from peers.connections.address import is_loopback, show_listening
 from peers.connections.http_door import no_pages
 from peers.connections.web_socket import WebSocketNetwork
 from peers.emitter import Emitter
@@ -53,7 +51,6 @@ from peers.stores.sqlite_store import SqliteStore
 T = TypeVar("T")
 
 REQUERY_SECONDS = 45.0
-START_SECONDS = 30.0
 
 
 class Node:
@@ -109,6 +106,7 @@ class Node:
         self._role = role
         self._openings = Openings(OutsideOptions(**outside))
         self._kept = KeptLog()
+        self._kept_peers = KeptPeers(self._path)
         self._emitter = Emitter()
         self._home: Home | None = None
         self._network: WebSocketNetwork | None = None
@@ -116,10 +114,7 @@ class Node:
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._control: ControlServer | None = None
         self._thread: LoopThread | None = None
-        self._holders: dict[str, Holder] = {}
-        """All that has something open while the node starts, runs and ends."""
-        self._runtime: Runtime | None = None
-        self._pid = self._loop_thread = 0
+        self._holders = Holders()
         self.log = NodeLog(self._kept)
         self.port = 0
 
@@ -173,6 +168,38 @@ class Node:
         """What `mesh status --json` prints."""
         return self._ask("status")
 
+    def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
+        """Wait until at least `peers` nodes are connected, and this node and each of them hold what either held at the call.
+
+        Fails with TimeoutError after `timeout` seconds: it says who is missing or behind, and by how much. With ValueError for
+        less than one node or second, and with MeshError when the node stops.
+        """
+        if peers < 1 or not 0 < timeout < math.inf:
+            return Later.failed(ValueError(f"peers={peers}, timeout={timeout}: take 1 or more, and seconds above 0"))
+        abandoned = Later[None]()
+        waited = self._ask("synchronized", peers, timeout, abandoned)
+        waited.on_abandoned = partial(resolve, abandoned)
+        return waited
+
+    def static_peers(self) -> Later[list[dict[str, str | None]]]:
+        """The addresses that are dialled whatever discovery finds: rows with `address`, `source` (`--peer`, which is `peers=`
+        too, or `peers.json`) and the `node_id` that answered there, None until one did. Fails with MeshError.
+        """
+        return self._ask("static_peers").transform(
+            lambda found: show_sources(self._peers, self._kept_peers.list(), found)
+        )
+
+    def add_peer(self, address: str) -> Later[None]:
+        """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`. Fails with MeshError."""
+        return self._change_peer(address, is_wanted=True)
+
+    def remove_peer(self, address: str) -> Later[None]:
+        """Dial an address of `add_peer` no more, and close the connection by it unless discovery knows that node, too.
+
+        Fails with MeshError for any other address, as one of `peers=`.
+        """
+        return self._change_peer(address, is_wanted=False)
+
     def retry(self) -> Later[None]:
         """Start everything that was paused or refused again."""
         return self._ask("retry")
@@ -185,7 +212,7 @@ class Node:
         except BaseException:
             thread.close()
             raise
-        self._thread = self._holders["thread"] = thread
+        self._thread = self._holders[THREAD] = thread
         return self
 
     def stop(self) -> None:
@@ -225,7 +252,7 @@ class Node:
         self.log.check()
         if self._home is not None:
             raise MeshError("this node runs already")
-        self._pid, self._loop_thread = os.getpid(), threading.get_ident()
+        self._holders.begin()
         watch(self)
         try:
             with forking:
@@ -270,43 +297,35 @@ class Node:
     def on_forked(self) -> None:
         """See mesh.forking: everything here is the parent's."""
         self.log.disown(
-            f"this is the node of process {self._pid}, which forked: "
+            f"this is the node of process {self._holders.pid}, which forked: "
             "start a node of its own in this process, with another home"
         )
-        leave_log(self._path / LOG_FILE)
-        for holder in self._holders.values():
-            with contextlib.suppress(Exception):  # one that was just being changed keeps no other
-                let_go(holder.descriptors())
-        if threading.get_ident() == self._loop_thread and self._runtime is not None:
-            self._quiet(self._runtime)
-
-    def _quiet(self, runtime: Runtime) -> None:
-        """The loop lives on in the child: nothing of this node may happen there any more."""
-        if "thread" in self._holders:
-            runtime.loop.stop()  # a listener forked: with the loop of the node its thread ends, too
-        part(runtime.loop)
-        abandon_actors(runtime)
-        for holder in self._holders.values():
-            if isinstance(holder, WebSocketNetwork | MdnsDiscovery):
-                holder.abandon()
+        self._holders.leave(self._path / LOG_FILE)
 
     async def _start(self, home: Home) -> None:
         loop = asyncio.get_running_loop()
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
-        host, ports = self._where_to_listen(random, kept)
         settings = Settings(
-            node_id=home.node_id,
-            mesh=home.facts.mesh,
-            instance=f"{random.getrandbits(64):016x}",
-            host=host,
-            ports=ports,
-            patience_seconds=PATIENCE_SECONDS if kept and self._listen is None else 0.0,
-            peers=self._peers,
+            home.node_id,
+            home.facts.mesh,
+            f"{random.getrandbits(64):016x}",
+            *where_to_listen(self._listen, kept, random),
+            tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
         )
         self._network, self._spawner = WebSocketNetwork(loop, on_request=no_pages), Spawner(loop)
         self._holders["network"] = self._network
-        edges = self._edges(loop, random, home, self._network, self._spawner)
+        self._holders.runtime = Runtime(loop)
+        store = SqliteStore(home.log_path)  # one for all keepers: it knows its file again
+        edges = Edges(
+            runtime=self._holders.runtime,
+            clock=LoopClock(loop),
+            random=random,
+            network=self._network,
+            spawn=self._spawner,
+            open_disk=lambda: ThreadDisk(loop, store),
+            discovery=lambda: self._discovery(loop, random),
+        )
         outside = self._openings.make(loop, home.node_id, home.path, edges.clock, self.status)
         self._holders |= {f"opening {number}": network for number, network in enumerate(self._openings.networks)}
         self._supervisor = NodeSupervisor.start(
@@ -321,55 +340,39 @@ class Node:
         try:
             opened: OpenDoors = await self._supervisor.ask(Request("begin"), block=False)
         except DoorError as error:
-            raise MeshError(_why_not_listening(error)) from None
+            raise MeshError(why_not_listening(error)) from None
         self.port = opened.nodes.port
         self._openings.opened(opened.ports)
         if not kept and (self._listen is None or self._listen[1]):  # what port 0 gave is for this run
             home.keep_port(self.port)
-        if kept and self._listen is None and self.port != kept:
-            self._on_notice(Notice("note", None, _moved(kept, self.port)))
-        if self._mdns and all(map(is_loopback, opened.nodes.hosts)):
-            self._on_notice(Notice("listening", None, _unreachable_from_outside(opened.nodes.hosts)))
+        wanted = kept if self._listen is None else 0
+        for notice in door_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
+            self._on_notice(notice)
         self._control = self._holders["control"] = ControlServer(self, on_stop=self._on_stop_asked)
         await self._control.start()
         for notice in start_notices(self):
             log_notice(notice)
 
-    def _where_to_listen(self, random: Random, kept: int) -> tuple[str, tuple[int, ...]]:
-        if self._listen is not None:
-            return self._listen[0], (self._listen[1],)
-        first = first_ephemeral()
-        return EVERY_ADDRESS, (kept, *ports_instead(kept, first)) if kept else choose_ports(random, first)
-
-    def _edges(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        random: Random,
-        home: Home,
-        network: WebSocketNetwork,
-        spawner: Spawner,
-    ) -> Edges:
-        clock, store = LoopClock(loop), SqliteStore(home.log_path)
-
-        def discovery() -> Discovery:
-            if not self._mdns:
-                return FixedDiscovery()
-            found = MdnsDiscovery(
-                loop, clock, random, interfaces=self._interfaces, requery_seconds=self._requery_seconds
-            )
-            self._holders["discovery"] = found
-            return found
-
-        self._runtime = Runtime(loop)
-        return Edges(
-            runtime=self._runtime,
-            clock=clock,
-            random=random,
-            network=network,
-            spawn=spawner,
-            open_disk=lambda: ThreadDisk(loop, store),
-            discovery=discovery,
+    def _discovery(self, loop: asyncio.AbstractEventLoop, random: Random) -> Discovery:
+        if not self._mdns:
+            return FixedDiscovery()
+        found = MdnsDiscovery(
+            loop, LoopClock(loop), random, interfaces=self._interfaces, requery_seconds=self._requery_seconds
         )
+        self._holders["discovery"] = found
+        return found
+
+    def _change_peer(self, address: str, *, is_wanted: bool) -> Later[None]:
+        self.log.check()
+        try:
+            self._opened()
+            if is_wanted:
+                self._kept_peers.add(address)
+            else:
+                self._kept_peers.remove(address, self._peers)
+        except MeshError as error:
+            return Later.failed(error)
+        return Later.done(None) if address in self._peers else self._ask("change_peer", address, is_wanted)
 
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)
@@ -380,37 +383,13 @@ class Node:
         self._emitter.emit("stop", Notice("stop", None, "asked to stop"))
         return is_heard
 
-    def _ask(self, method: str) -> Later[Any]:
+    def _ask(self, method: str, *arguments: Any) -> Later[Any]:
         self.log.check()
         if self._supervisor is None:
             return Later.failed(MeshError("this node is not running"))
-        return self._supervisor.ask(Request(method), block=False)
+        return self._supervisor.ask(Request(method, arguments), block=False)
 
     def _opened(self) -> Home:
         if self._home is None:
             raise MeshError("this node is not running")
         return self._home
-
-
-def _moved(kept: int, port: int) -> str:
-    return (
-        f"port {kept}, which this node keeps, is in use on this machine: it listens on port {port} this time; where others "
-        f"need {kept} (--peer, a firewall), stop the program that uses it and start this node again"
-    )
-
-
-def _unreachable_from_outside(hosts: Sequence[str]) -> str:
-    return (
-        f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and are not told of it, it still dials "
-        "them; to be reached, leave --listen out, or give --listen :PORT"
-    )
-
-
-def _why_not_listening(failed: DoorError) -> str:
-    error, host = failed.error, failed.host
-    where = show_listening(host, failed.port) if host else f"port {failed.port}"
-    option = {"": "--listen", CLIENTS_DOOR: "--clients"}.get(failed.name, "serve")
-    if error.errno == errno.EADDRINUSE:
-        other = show_listening(host, "PORT")
-        return f"{where} is in use on this machine: stop the program that uses it, or choose another port with {option} {other}"
-    return f"cannot listen on {where}: {error.strerror or error}; choose another address with {option} HOST:PORT"

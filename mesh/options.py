@@ -162,6 +162,10 @@ peers = click.option(
     help="Another node to connect to, found or not. May be repeated.",
 )
 
+peer = click.argument(
+    "address", metavar="HOST:PORT", callback=_checked(partial(parse_address, is_dialled=True), "the peer")
+)
+
 no_mdns = click.option("--no-mdns", is_flag=True, help="Neither announce this node nor look for others.")
 
 interfaces = click.option(

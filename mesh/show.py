@@ -74,6 +74,11 @@ def local_time(ms: int) -> str:
         return f"{ms} ms"
 
 
+def local_second(ms: int | None) -> str:
+    """The same without the ms; `-` for what is not known."""
+    return "-" if ms is None else local_time(ms).partition(".")[0]
+
+
 def show_peers(peers: Sequence[dict[str, Any]]) -> str:
     """The table of `mesh peers`."""
     if not peers:
@@ -82,15 +87,18 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
         (
             peer["node_id"],
             peer["state"],
+            local_second(peer.get("since_ms")),  # a node of an older release says nothing of what is asked with `get`
             peer["session"] or "-",
-            number(peer.get("behind")),  # a node of an older release says nothing of this and the reason
+            _behind(peer.get("behind"), peer),
+            number(peer.get("missing")),
             str(peer["restarts"]),
             ", ".join(peer["addresses"]) or "-",
             peer.get("reason") or "-",
         )
         for peer in peers
     ]
-    return tables([table(("node", "state", "session", "behind", "restarts", "addresses", "reason"), rows)])
+    headings = ("node", "state", "since", "session", "behind", "missing", "restarts", "addresses", "reason")
+    return tables([table(headings, rows)])
 
 
 def show_status(status: dict[str, Any]) -> str:
@@ -104,7 +112,7 @@ def show_status(status: dict[str, Any]) -> str:
         headings = ("session with", "state", "address", "lag", "missing", "restarts", "dialled by", "reason")
         shown.append(table(headings, _sessions(status)))
     if apart := _apart(status):
-        shown.append(table(("no session with", "state", "since", "reason"), apart))
+        shown.append(table(("no session with", "state", "since", "behind", "reason"), apart))
     if status.get("doors") or status.get("clients"):
         doors = [(name, str(port)) for name, port in status["doors"].items()]
         shown += [table(("door", "port"), doors)] if doors else []
@@ -157,12 +165,13 @@ def _refused_events(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
+    peers = {peer["node_id"]: peer for peer in status.get("peers", ())}
     return [
         (
             row["other_node_id"] or "-",
             row["state"],
             row["address"] or "-",
-            number(row["lag"]),
+            _behind(row["lag"], peers.get(row["other_node_id"], {})),
             number(row.get("missing")),
             str(row["restarts"]),
             "us" if row["dialled"] else "them",
@@ -175,7 +184,13 @@ def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
 def _apart(status: dict[str, Any]) -> list[tuple[str, ...]]:
     """Nodes that are known and not connected; what is refused has a table of its own."""
     return [
-        (row["node_id"], row["state"], local_time(row["since_ms"]), row["reason"] or "-")
+        (
+            row["node_id"],
+            row["state"],
+            local_second(row["since_ms"]),
+            _behind(row.get("behind"), row),
+            row["reason"] or "-",
+        )
         for row in status.get("peers", ())
         if row["session"] is None and row["state"] not in {"refused", "paused"} and "since_ms" in row
     ]
@@ -186,6 +201,12 @@ def _clients(status: dict[str, Any]) -> list[tuple[str, ...]]:
         (row["node_id"] or "-", row["state"], row["address"], number(row["lag"]), row["at"])
         for row in status["clients"]
     ]
+
+
+def _behind(events: int | None, peer: dict[str, Any]) -> str:
+    """How many events a node lacks, and since when."""
+    since_ms = peer.get("behind_since_ms")
+    return f"{events} since {local_second(since_ms)}" if events and since_ms is not None else number(events)
 
 
 def number(value: int | None) -> str:

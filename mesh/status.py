@@ -53,9 +53,11 @@ def show_status(
 
     `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, by the wall clock,
     when its `state` began, and `reason`, why there is no session (of the last attempt, lost connection or refusal), empty
-    while there is one; `behind` is how many of our events it lacks, at most (None if it never greeted); its `addresses` are
-    those to dial, or the one from which the node dialled us. A row of `sessions` has `lag`, how many of our events the other
-    end has not confirmed, and `missing`, how many of those that it greeted with have not come yet, both at most.
+    while there is one; `behind` is how many of our events it lacks, at most (None if it never greeted), `behind_since_ms` the
+    last time it was known to have them all (None while it has), and `missing` how many of its events we lack, at most (None
+    without a session); its `addresses` are those to dial, or the one from which the node dialled us. A row of `sessions` has
+    `lag`, how many of our events the other end has not confirmed, and `missing`, how many of those that it greeted with have
+    not come yet, both at most.
     """
     others = {"doors": {}, "clients": [], "paused": [], "turned_away": [], "discovery": None, **(outside or {})}
     state = log.published.state
@@ -124,7 +126,9 @@ def _peers(
     for node_id, member in sorted(neighbourhood.members.items()):
         met = [session for session in neighbourhood.sessions.with_node(node_id) if session.is_met]
         record = neighbourhood.failures.get(node_id, Record())
-        behind = None if member.confirmed is None else last_position - member.confirmed
+        shown = (described.get(met[0].key) or {}) if met else {}
+        behind = shown.get("lag") if met else None if member.confirmed is None else last_position - member.confirmed
+        since = shown.get("behind_since_seconds") if met else member.behind_since_seconds
         rows.append(
             {
                 "node_id": node_id,
@@ -133,7 +137,9 @@ def _peers(
                 "addresses": list(member.addresses) or [session.address for session in met[:1]],
                 "restarts": record.restarts,
                 "since_ms": round(began_ms + member.since_seconds * 1000),
-                "behind": (described.get(met[0].key) or {}).get("lag") if met else behind,
+                "behind": behind,
+                "behind_since_ms": round(began_ms + since * 1000) if behind and since is not None else None,
+                "missing": shown.get("missing"),
                 "reason": _reason(member, record, is_met=bool(met)),
             }
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mesh.actions import Action, Notice
+from mesh.known_session import Session
+from mesh.membership import Members
 from mesh.rare_notices import RareNotices
 from mesh.refusals import unreachable_sentence
 from mesh.trials import MAX_PLACES, Place, Trials
@@ -34,6 +36,22 @@ class Unreached:
             del self._told[next(iter(self._told))]
         sentence = unreachable_sentence(subject, addresses, reason)
         return self.rare.note(Notice("unreachable", node_id, sentence), now_seconds)
+
+    def on_failed(
+        self,
+        session: Session,
+        static: Mapping[str, str | None],
+        members: Members,
+        reason: str,
+        now_seconds: float,
+    ) -> list[Action]:
+        """Tell once of a static address that cannot be dialled, or a found node with which no session begins."""
+        subject, node_id = session.subject, static.get(session.subject, session.subject)
+        if subject in static and not session.connection_id:  # an error on the open link says more
+            return self.note(subject, (subject,), node_id, reason, now_seconds)
+        if subject not in static and members.is_found(subject):
+            return self.note(subject, members[subject].addresses, node_id, reason, now_seconds)
+        return []
 
     def forget(self, subject: str) -> None:
         """It answered, or something about it changed."""

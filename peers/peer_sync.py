@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from peers.apart import Apart
-from peers.base_sync import BaseSync
+from peers.checked_sync import CheckedSync
 from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.entry import Entry
@@ -21,8 +21,9 @@ from peers.messages.sync import WINDOW
 from peers.missing import Missing
 from peers.relays import Relays
 from peers.stores.store import PAGE_BYTES, Page, StoreError, StoreState
+from peers.untold import Untold
 from peers.version_vector import VersionVector
-from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Ping, Refusal, Version
+from peers.wire.messages import MAX_HELD, Have, Hello, Message, Options, Refusal, Version
 from peers.wire.peer_protocol import PeerProtocol
 from peers.wire.refused import refused
 from peers.wire.vectors import read_vector, write_vector
@@ -33,8 +34,6 @@ RELAY_MS = 20.0
 """How long events of others wait before they are passed on: time enough to hear who has them already."""
 SLOW_GATHER_MS = 1_000.0
 """Where answers take long, what was committed is told no more often."""
-MAX_UNTOLD = 64
-"""Commits that are remembered one by one until the other end is told; more are joined."""
 MAX_KNOWN = 16_384
 """Ranges that are kept of what the other end has, about 2 MB; what it says beyond it is not noted, and costs a repeat."""
 
@@ -49,7 +48,7 @@ def nothing_held(_node_id: str | None) -> Sequence[str]:
     return ()
 
 
-class PeerSync(BaseSync):
+class PeerSync(CheckedSync):
     """Either side dials; the one that accepted speaks after the other's `connect`; from then on both are equal.
 
     The receiver's version vector, exchanged in the greeting, is all that says where to go on: whatever it lacks is sent, in
@@ -122,10 +121,7 @@ class PeerSync(BaseSync):
 
     def _begin_link(self) -> None:
         """What is known of a link that has just begun."""
-        self._untold: list[VersionVector] = []
-        """What was committed since the other end was last told."""
-        self._is_urgent = False
-        """Some of it is our own."""
+        self._untold = Untold()
         self._came = VersionVector()
         """What came over this link, and need not be named on it."""
         self._relays = Relays()
@@ -313,7 +309,7 @@ class PeerSync(BaseSync):
     def on_silence(self) -> None:
         """Also while a long message of theirs comes in over a slow link: they hear nothing else from us until it is here."""
         if self._is_pinging and self._last_sign > self._last_traffic:
-            self.send(Ping(self.sent_up_to()))
+            self.send_ping_again()
         else:
             super().on_silence()
 
@@ -326,9 +322,7 @@ class PeerSync(BaseSync):
         """Name what was committed lately and came from others, and let it wait if they may lack it."""
         assert self.lacking is not None
         own = self.log.published.epoch
-        untold = VersionVector.union(self._untold)
-        self._untold.clear()
-        self._is_urgent = False
+        untold = self._untold.take()
         relayed: dict[str, list[tuple[int, int]]] = {}
         for epoch, first, last in self._came.lacks(untold):
             if epoch == own:
@@ -355,20 +349,17 @@ class PeerSync(BaseSync):
         self._has_own = page.until < self.log.published.state.last_position
         if entries:
             self.lacking = self.lacking.adds(entry.dot for entry in entries if entry.dot is not None)
-            self.send_sync(page.until, entries, confirms=self.synced)
+            self.send_sync(page.until, entries, confirms=self.walked)
         self.walk()
 
     def _on_fresh(self, fresh: VersionVector) -> None:
         if fresh and self.authenticated:
-            self._untold.append(fresh)
-            if len(self._untold) > MAX_UNTOLD:
-                self._untold = [VersionVector.union(self._untold)]
-            self._is_urgent = self._is_urgent or fresh.highest(self.log.published.epoch) > 0
+            self._untold.note(fresh, self.log.published.epoch)
 
     def _on_change(self) -> None:
-        if not self._is_urgent and self._undo_gathering is not None:
+        if not self._untold.is_urgent and self._undo_gathering is not None:
             return
-        gather_ms = self._gathering_ms() if self.authenticated and not self._is_urgent else 0
+        gather_ms = self._gathering_ms() if self.authenticated and not self._untold.is_urgent else 0
         if gather_ms <= 0:
             super()._on_change()
         else:
@@ -423,3 +414,7 @@ class PeerSync(BaseSync):
     def _on_start(self, done: Later[int]) -> None:
         self._relays = Relays(self.log.published.state.last_position)
         self.start_walk(done.result() - 1)
+
+    def _on_sifted(self, entries: list[Entry], walked: int) -> None:
+        # Between nodes the marks are positions: what the other end has told it has is passed, too.
+        super()._on_sifted(entries, max(walked, self._position))

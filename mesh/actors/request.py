@@ -17,17 +17,19 @@ class Request:
     arguments: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class Work:
     """A coroutine function that an actor tells itself to run."""
 
-    def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.coroutine = coroutine
+    coroutine: Callable[[], Coroutine[Any, Any, None]]
 
 
 class RequestActor(LoopActor):
-    """A LoopActor that takes Requests."""
+    """A LoopActor that takes Requests and Work."""
 
     def on_receive(self, message: Any) -> Any:
+        if isinstance(message, Work):
+            return message.coroutine()
         if isinstance(message, Request):
             return getattr(self, message.method)(*message.arguments)
         return super().on_receive(message)

@@ -32,6 +32,7 @@ from peers.clock import Undo
 from peers.connections.connection import Connection
 from peers.connections.racing import RacingConnection
 from peers.connections.reconnect import Reconnect
+from peers.later import Later
 from peers.peer_sync import PeerSync
 from peers.sync_error import SyncError
 
@@ -137,9 +138,20 @@ class SessionActor(RequestActor):
         """What `status` shows of this session."""
         role = self._role
         if role is None:
-            return {"state": "connecting", "lag": None, "missing": None}
-        is_in = role.authenticated
-        return {"state": role.state, "lag": role.lag if is_in else None, "missing": role.missing if is_in else None}
+            return {"state": "connecting"}
+        if not role.authenticated:
+            return {"state": role.state}
+        return {
+            "state": role.state,
+            "lag": role.lag,
+            "missing": role.missing,
+            "awaited": role.awaited,
+            "behind_since_seconds": self._behind_since_seconds(role),
+        }
+
+    def check(self, position: int) -> Later[None]:
+        """See CheckedSync."""
+        return self._role.check(position) if self._role else Later.failed(ConnectionError("there is no connection"))
 
     def on_stop(self) -> None:
         closed = self._closed(self._farewell)
@@ -306,7 +318,16 @@ class SessionActor(RequestActor):
             return NOTHING_KNOWN
         is_silent = self._error is not None and self._error.type == "timeout"
         is_blocked = is_silent and (role.is_owing or not self._is_met)
-        return LinkOutcome(role.is_stalled, is_blocked, role.synced if self._is_met else None)
+        if not self._is_met:
+            return LinkOutcome(role.is_stalled, is_blocked)
+        return LinkOutcome(role.is_stalled, is_blocked, role.synced, self._behind_since_seconds(role))
+
+    def _behind_since_seconds(self, role: PeerSync) -> float | None:
+        """As far as is known, by an earlier link if this one has not brought it all it lacked."""
+        since_ms, member = role.behind.since_ms, self._options.around.members.get(role.other_node_id or "")
+        if since_ms is None or not role.behind.is_from_start or member is None or member.behind_since_seconds is None:
+            return None if since_ms is None else since_ms / 1000
+        return member.behind_since_seconds
 
     def _why_closed(self, reason: str) -> tuple[str, str]:
         """The reason of a disconnect, and the sentence that people are owed for it: none if the link was met, or as before."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from mesh.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
+from mesh.actors.agreeing import Agreeing
 from mesh.actors.asking import ANSWER_SECONDS, answer, ask, close_child, start_asking, tell
 from mesh.actors.discoverer import Discoverer
 from mesh.actors.listener import Listener, OpenDoor, OpenDoors
@@ -79,6 +80,7 @@ class NodeSupervisor(RequestActor):
         self._neighbourhood = Neighbourhood(settings.node_id, settings.instance, settings.peers)
         self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, self._neighbourhood)
         self._sessions: dict[str, LoopActorRef[SessionActor]] = {}
+        self._agreeing = Agreeing(self._sessions, self._neighbourhood, kept, self._describe, self.into_mailbox)
         self._keeper: LoopActorRef[LogKeeper] | None = None
         self._listener: LoopActorRef[Listener] | None = None
         self._discoverer: LoopActorRef[Discoverer] | None = None
@@ -114,6 +116,7 @@ class NodeSupervisor(RequestActor):
     async def end(self) -> None:
         """Say goodbye and close everything, in the reverse order of `begin`; each step has its limit."""
         self._is_ending = True
+        self._agreeing.end()
         if self._is_beginning:
             await self._until(self._begun, BEGIN_SECONDS)  # what is opened just now must be closed, too
         await close_child(self._discoverer)
@@ -126,10 +129,7 @@ class NodeSupervisor(RequestActor):
 
     async def status(self) -> Status:
         """Everything that the CLI shows of this node."""
-        asked = {key: start_asking(ref, "describe") for key, ref in self._sessions.items()}
-        described = {}
-        for key, asking in asked.items():  # all were asked before the first is waited for
-            described[key] = await answer(asking)
+        described = await self._describe()
         failures = {**self._own_failures, **self._neighbourhood.failures}
         outside = {"doors": self._door_ports, **(await ask(self._roles, "show") or {})}
         self._read_clocks()
@@ -145,6 +145,26 @@ class NodeSupervisor(RequestActor):
             now_ms=self._edges.clock.now_ms(),
             now_seconds=self._now(),
         )
+
+    async def _describe(self) -> dict[str, Any]:
+        """What each session says of itself, None if it is too busy."""
+        asked = {key: start_asking(ref, "describe") for key, ref in self._sessions.items()}
+        return {
+            key: await answer(asking) for key, asking in asked.items()
+        }  # all are asked before the first is waited for
+
+    def synchronized(self, *wanted: Any) -> Coroutine[Any, Any, None]:
+        """See Agreeing.wait."""
+        return self._agreeing.wait(*wanted)
+
+    def static_peers(self) -> dict[str, str | None]:
+        """The addresses that are dialled whatever discovery finds, and the node id that answered there."""
+        return dict(self._neighbourhood.static)
+
+    def change_peer(self, address: str, is_wanted: bool) -> None:
+        """Dial an address from now on, or no more."""
+        around = self._neighbourhood
+        self._perform(around.add_static(address, self._now()) if is_wanted else around.remove_static(address))
 
     def retry(self) -> None:
         """Start everything that was paused or refused again."""
@@ -186,6 +206,7 @@ class NodeSupervisor(RequestActor):
                 self._on_notice(Notice(kind, None, sentence))
             case Failed(key, why):
                 self._on_failed(key, why)
+        self._agreeing.look()
 
     def _on_accepted(self, report: Accepted) -> None:
         connection = report.connection
@@ -263,9 +284,6 @@ class NodeSupervisor(RequestActor):
                 self._perform(self._neighbourhood.on_free(self._now()))
 
         self.actor_ref.tell(Work(restart))
-
-    def on_receive(self, message: Any) -> Any:
-        return message.coroutine() if isinstance(message, Work) else super().on_receive(message)
 
     def on_stop(self) -> None:
         self._undo_store()

@@ -17,7 +17,7 @@ from mesh.actors.mailbox import Runtime
 from mesh.actors.request import Request
 from mesh.actors.session import MakeRole
 from mesh.actors.supervisor import NodeSupervisor
-from mesh.config import DEFAULT_MESH, Settings
+from mesh.config import DEFAULT_MESH, WAIT_SECONDS, Settings
 from mesh.discovery.discovery import Discovery
 from mesh.discovery.fixed import FixedDiscovery
 from mesh.edges import Edges
@@ -324,6 +324,11 @@ class Room:
         """What `mesh status` would show."""
         assert self._supervisor is not None
         return self._supervisor.ask(Request("status"), block=False)
+
+    def ask_synchronized(self, peers: int = 1, timeout_seconds: float = WAIT_SECONDS) -> Later[None]:
+        """See Node.synchronized."""
+        assert self._supervisor is not None
+        return self._supervisor.ask(Request("synchronized", (peers, timeout_seconds, Later())), block=False)
 
     def close_disk(self) -> None:
         """Its story is over: keep what is to be looked at, and nothing open."""

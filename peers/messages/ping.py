@@ -22,6 +22,10 @@ class PingMessages(SyncCore):
     def send_ping(self) -> None:
         self._is_pinging = True
         self.start_timeout()
+        self.send_ping_again()
+
+    def send_ping_again(self) -> None:
+        """Also while an answer is expected: another one then comes, which has no timeout."""
         self.send(Ping(self.sent_up_to()))
 
     def ping_message(self, added: int) -> None:
@@ -31,7 +35,7 @@ class PingMessages(SyncCore):
     def send_pong(self) -> None:
         self.send(Pong(self.sent_up_to()))
 
-    def pong_message(self, added: int) -> None:
+    def pong_message(self, added: int, _last_position: int = 0) -> None:
         if self._is_pinging:
             self._is_pinging = False
             self.end_timeout()

@@ -12,7 +12,7 @@ from peers.connections.connection import LARGE_FRAME
 from peers.entry import Entry
 from peers.sync_error import MAX_SHOWN, SyncError
 from peers.wire.borders import items_of
-from peers.wire.messages import Custom, Error, Message, Version, name_of
+from peers.wire.messages import Custom, Error, Message, Pong, Version, name_of
 
 RAW_BYTES = 32
 """In a large frame with a comma for fewer bytes, the decoder's objects could take more than twice its size."""
@@ -144,6 +144,8 @@ def encode_plain(message: Message) -> bytes:
             return _encode([message.name, *message.items])
         if isinstance(message, Error) and message.options is None:
             return _encode(["error", message.type])
+        if isinstance(message, Pong) and not message.last_position:
+            return _encode(["pong", message.added])
         return _encode(message)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"message {name_of(message)} cannot be written as JSON: {error}") from None

@@ -86,6 +86,8 @@ class Ping(msgspec.Struct, frozen=True, array_like=True, tag_field="message", ta
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="pong"):
     added: Count
+    last_position: Count = 0
+    """PeerSync only: the last position of the sender's log; 0 if it has sent everything, or is of a release without this."""
 
 
 class Error(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="error"):

@@ -28,12 +28,12 @@ from mesh.actors.request import Request
 from mesh.adder import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli import main
 from mesh.control_messages import BATCH_EVENTS
-from mesh.show import Names, local_time, show_event, show_peers, show_status
+from mesh.show import Names, local_second, local_time, show_event, show_peers, show_status
 from mesh.up import PRINTER_LINES, Printer, one_line_log, run_up
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 20.0
-COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "token", "bench", "scenario")
+COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "bench", "scenario")
 
 
 @pytest.fixture
@@ -404,11 +404,14 @@ def test_lists_the_other_nodes(node: Node, tmp_path: Path) -> None:
 
         (row,) = json.loads(run(node.home, "peers", "--json").stdout)
         table = run(study.home, "peers").stdout.decode().splitlines()
-        (session,) = json.loads(run(study.home, "status", "--json").stdout)["sessions"]
+        status = json.loads(run(study.home, "status", "--json").stdout)
+        (session,), (peer,) = status["sessions"], status["peers"]
 
         assert (row["node_id"], row["state"]) == (study.node_id, "alive")
-        assert table[0].split() == ["node", "state", "session", "behind", "restarts", "addresses", "reason"]
-        assert table[1].split()[:4] == [node.node_id, "alive", "synchronized", "0"]
+        headings = "node state since session behind missing restarts addresses reason"
+        assert table[0].split() == headings.split()
+        since = local_second(peer["since_ms"])
+        assert table[1].split()[:6] == [node.node_id, "alive", *since.split(), "synchronized", "0"]
         assert (session["other_node_id"], session["address"], session["lag"]) == (node.node_id, address, 0)
 
 
@@ -446,6 +449,8 @@ def test_a_table_cuts_nothing_off() -> None:
     assert row.split() == [
         "n" * 64 + "~7f3q2x5a",
         "alive",
+        "-",
+        "-",
         "-",
         "-",
         "2",

@@ -8,9 +8,9 @@ import pytest
 from neighbour_house import AT, STATIC, House, closes, kinds, looks, notices
 
 from mesh.actions import Dial, LookAgain
+from mesh.clone_looks import CLONE_LOOK
 from mesh.clones import CLONE_SECONDS, RETURN_SECONDS, TAKEN, TAKEN_REASON, Runs
 from mesh.lab import Cluster, Room
-from mesh.neighbourhood import CLONE_LOOK
 from mesh.own_clones import OWN_DIAL, PAUSE_SECONDS
 from mesh.refusals import CLONED, THIS_NODE
 

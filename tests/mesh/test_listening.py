@@ -204,7 +204,7 @@ def test_a_node_listens_where_it_is_told(kitchen: Kitchen, listen: str, hosts: l
 def test_a_kept_port_that_is_in_use_is_left_for_this_run_and_taken_back_at_the_next(
     kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.node.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("mesh.own_door.PATIENCE_SECONDS", 0.2)
     kept = kitchen.start().port
     kitchen.stop()
 

@@ -15,7 +15,7 @@ from mesh.known_session import LinkOutcome
 from mesh.neighbourhood import Neighbourhood
 from mesh.refusals import ANOTHER_MESH
 from mesh.restart_policy import Record
-from mesh.show import local_time, show_peers
+from mesh.show import local_second, local_time, show_peers
 from mesh.show import show_status as tables
 from mesh.status import Status, show_status
 from mesh.store_trouble import StoreTrouble
@@ -137,7 +137,7 @@ def test_a_session_too_busy_to_answer_is_shown_by_what_it_last_told() -> None:
 
 def test_status_tells_of_each_peer() -> None:
     around = met()
-    assert show(around, {"accepted:1": {"lag": 3}})["peers"] == [
+    assert show(around, {"accepted:1": {"lag": 3, "missing": 2, "behind_since_seconds": 5.0}})["peers"] == [
         {
             "node_id": "a",
             "state": "alive",
@@ -146,6 +146,8 @@ def test_status_tells_of_each_peer() -> None:
             "restarts": 0,
             "since_ms": 1_000_000,
             "behind": 3,
+            "behind_since_ms": 1_005_000,
+            "missing": 2,
             "reason": "",
         }
     ]
@@ -160,9 +162,22 @@ def test_a_node_that_is_away_is_behind_by_what_it_had_not_confirmed() -> None:
     around = met()
     assert show(around)["peers"][0]["behind"] is None  # too busy to say
 
-    around.on_closed("accepted:1", "lost", 1.0, outcome=LinkOutcome(confirmed=Log().published.state.last_position - 2))
+    outcome = LinkOutcome(confirmed=Log().published.state.last_position - 2, behind_since_seconds=0.5)
+    around.on_closed("accepted:1", "lost", 1.0, outcome=outcome)
 
-    assert show(around)["peers"][0]["behind"] == 2
+    (peer,) = (status := show(around))["peers"]
+    assert (peer["behind"], peer["behind_since_ms"], peer["missing"]) == (2, 1_000_500, None)
+    since = f"{local_second(1_001_000)}  2 since {local_second(1_000_500)}  lost\n"
+    assert f"\na                suspect  {since}" in tables(status)
+
+
+def test_a_node_that_had_all_when_it_went_away_is_behind_since_then() -> None:
+    around = met()
+
+    around.on_closed("accepted:1", "lost", 1.0, outcome=LinkOutcome(confirmed=8))
+
+    (peer,) = show(around)["peers"]
+    assert (peer["behind"], peer["behind_since_ms"]) == (1, 1_001_000)
 
 
 def test_a_node_that_dialled_us_has_the_address_from_which_it_did() -> None:
@@ -183,7 +198,9 @@ def test_a_node_that_was_found_and_does_not_answer_has_the_reason_of_the_last_at
 
     (peer,) = [peer for peer in status["peers"] if peer["node_id"] == "b"]
     assert (peer["state"], peer["since_ms"], peer["reason"]) == ("found", 1_002_000, "10.0.0.2:1: timed out after 3 s")
-    assert f"\nb                found  {local_time(1_002_000)}  10.0.0.2:1: timed out after 3 s\n" in tables(status)
+    assert f"\nb                found  {local_second(1_002_000)}  -       10.0.0.2:1: timed out after 3 s\n" in tables(
+        status
+    )
     assert show_peers(status["peers"]).splitlines()[2].endswith("10.0.0.2:1: timed out after 3 s")
 
 

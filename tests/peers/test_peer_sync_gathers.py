@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pair import Stranger, hello, received, sent_types, syncs
 
-from peers.peer_sync import MAX_UNTOLD, RELAY_MS
+from peers.peer_sync import RELAY_MS
+from peers.untold import MAX_UNTOLD
 
 GATHER_MS = 50.0
 

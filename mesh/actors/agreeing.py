@@ -1,0 +1,98 @@
+"""Agreeing: a node's callers who wait until it and the others hold the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from mesh.actors.log_keeper import KeptLog
+from mesh.actors.loop_actor import LoopActorRef
+from mesh.actors.request import Request
+from mesh.actors.session import SessionActor
+from mesh.agreement import Agreement
+from mesh.errors import MeshError
+from mesh.neighbourhood import Neighbourhood
+from peers.later import Later
+
+
+class Agreeing:
+    """A part of NodeSupervisor: it asks sessions in whose links it has not asked yet, and reacts in the supervisor's turn."""
+
+    def __init__(
+        self,
+        sessions: Mapping[str, LoopActorRef[SessionActor]],
+        around: Neighbourhood,
+        kept: KeptLog,
+        describe: Callable[[], Awaitable[Mapping[str, Any]]],
+        turn: Callable[[Callable[..., None]], Callable[..., None]],
+    ) -> None:
+        self._refs = sessions
+        self._around = around
+        self._kept = kept
+        self._describe = describe
+        self._turn = turn
+        self._waits: dict[Agreement, Later[None]] = {}
+        self._is_over = False
+
+    async def wait(self, peers: int, timeout_seconds: float, abandoned: Later[None]) -> None:
+        """See Node.synchronized; it also returns when `abandoned` is resolved. Raises TimeoutError or MeshError."""
+        if self._is_over:
+            raise _stopped()
+        agreement, reached = Agreement(peers, self._kept.published.state.last_position), Later[None]()
+        self._waits[agreement] = reached
+        abandoned.then(lambda _: resolve(reached))
+        self._look(agreement)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await reached
+        except TimeoutError:
+            raise TimeoutError(
+                f"not synchronized within {timeout_seconds:g} s: {await self._why_not(agreement)}"
+            ) from None
+        finally:
+            del self._waits[agreement]
+
+    def look(self) -> None:
+        """Something may have changed for those who wait."""
+        for agreement in tuple(self._waits):
+            self._look(agreement)
+
+    def end(self) -> None:
+        """The node stops."""
+        self._is_over = True
+        for reached in self._waits.values():
+            if not reached.is_done:
+                reached.fail(_stopped())
+
+    def _look(self, agreement: Agreement) -> None:
+        sessions, reached = self._around.sessions, self._waits[agreement]
+        for session in agreement.to_ask(sessions):
+            ref = self._refs.get(session.key)
+            if ref is not None:
+                asked = ref.ask(Request("check", (agreement.position,)), block=False)
+                asked.then(self._turn(partial(self._on_answer, agreement, session.connection_id)))
+        if agreement.is_reached(sessions):
+            resolve(reached)
+
+    def _on_answer(self, agreement: Agreement, connection_id: str, answered: Later[None]) -> None:
+        if answered.exception is None:  # else that link is over, and another one will be asked
+            agreement.on_agreed(connection_id)
+            if agreement in self._waits:
+                self._look(agreement)
+
+    async def _why_not(self, agreement: Agreement) -> str:
+        described = await self._describe()
+        around, last_position = self._around, self._kept.published.state.last_position
+        return agreement.why_not(around.sessions, around.members.values(), described, last_position)
+
+
+def resolve(later: Later[None]) -> None:
+    """Set it, unless that was done."""
+    if not later.is_done:
+        later.set()
+
+
+def _stopped() -> MeshError:
+    return MeshError("this node stopped")
