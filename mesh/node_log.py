@@ -13,6 +13,8 @@ from peers.entry import Entry
 from peers.later import Later
 from peers.log import Meta
 from peers.log_life import Bounds, Keeper
+from peers.moments import Moment
+from peers.reasons import DEFAULT_REASON
 from peers.stores.store import Order
 
 EventAndMeta = tuple[dict[str, Any], Meta]
@@ -96,7 +98,8 @@ class NodeLog:
         """Take a reason of life from events; those left without one are cleaned. The result is how many were.
 
         An event that was added without `reasons` has the reason `log`. The bounds, all optional: `min_added`, `max_added`,
-        `older_than`, `younger_than` (an entry or a meta), `created`, `index`, `except_index`.
+        `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a Moment: an entry, a meta, a
+        datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an age by the node's clock.
         """
         return self._kept.remove_reason(reason, **bounds)
 
@@ -112,9 +115,21 @@ class NodeLog:
         """Let `keeper(event, meta)`, called on the loop, say which events `clean` leaves alone; returns the undo."""
         return self._kept.keep(keeper)
 
-    def clean(self) -> Later[int]:
-        """Clean every event that no keeper keeps and that was given no reasons; the result is how many."""
-        return self._kept.clean()
+    def clean(self, *, reasons: str | Sequence[str] | None = None, before: Moment | None = None) -> Later[int]:
+        """Erase events for good, on this node; the result is how many were. It needs `reasons`, `before`, or both.
+
+        `reasons` (a name or several): events that live for these alone; one that has another reason too stays as it is.
+        `before` (a Moment, as in `remove_reason`): events that are older. Alone, it is about those that were added without
+        `reasons`, as `reasons="log"` is; with `reasons`, an event has to fit both. What a keeper keeps stays in any case.
+
+        Raises TypeError if neither is given. Fails with ValueError or StoreError, or with what a keeper raised.
+        """
+        if reasons is None and before is None:
+            raise TypeError(
+                "clean() erases events for good: say which, as in clean(before=timedelta(days=30)) or "
+                'clean(reasons="cart"); clean(reasons="log") is every event that was added without reasons'
+            )
+        return self._kept.clean(reasons=DEFAULT_REASON if reasons is None else reasons, before=before)
 
 
 class EventWalk:

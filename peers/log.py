@@ -17,6 +17,8 @@ from peers.emitter import Emitter
 from peers.entry import Entry, encode_diff
 from peers.later import Later
 from peers.log_life import Bounds, Cleaned, Keeper, LogLife
+from peers.moments import Moment
+from peers.reasons import DEFAULT_REASON
 from peers.stores.lineage import successor
 from peers.stores.store import (
     NOTHING_CLEANED,
@@ -72,7 +74,7 @@ class Log:
         self._is_announcing = False
         self._renewal: Later[None] = Later.done(None)
         self.published = Published(state, self._new_epoch())
-        self._life = LogLife(disk, self._publish_cleaning, lambda: self.last_added)
+        self._life = LogLife(disk, self._publish_cleaning, last_added=lambda: self.last_added, now_ms=clock.now_ms)
 
     @classmethod
     def open(
@@ -232,9 +234,9 @@ class Log:
         """Take a reason, or several, from the events that have it and fit all bounds; says how many were cleaned.
 
         An event without a reason left is cleaned; one that names none has the reason `log`. `min_added` and `max_added` are
-        inclusive; `older_than` and `younger_than` (an entry, or a meta) are not, and go by (time, created); `created` means
-        one event, `index` those that have it, `except_index` those that do not. Only this log forgets: nothing of it
-        replicates. Fails with ValueError or StoreError.
+        inclusive; `older_than` and `younger_than` (see `Moment`) are not, and go by (time, created); `created` means one
+        event, `index` those that have it, `except_index` those that do not. Only this log forgets: nothing of it replicates.
+        Fails with ValueError or StoreError.
         """
         return self._life.remove_reason(reason, bounds)
 
@@ -260,13 +262,13 @@ class Log:
         """Keep the events for which `keeper(event, meta)` is true from `clean`; returns the undo. It runs on this thread."""
         return self._life.keepers.add(keeper)
 
-    def clean(self) -> Later[int]:
-        """Clean the events that no keeper keeps and that have no reason but the default one; says how many.
+    def clean(self, *, reasons: str | Sequence[str] = DEFAULT_REASON, before: Moment | None = None) -> Later[int]:
+        """Clean the events that no keeper keeps, and that have no reasons but these; says how many.
 
-        Step by step, so that others have their turn. An event of which a keeper fails is kept, and the first such error
-        is raised after the rest is done. Fails with StoreError.
+        With `before`, only those that are older. Step by step, so that others have their turn. An event of which a keeper
+        fails is kept, and the first such error is raised after the rest is done. Fails with ValueError or StoreError.
         """
-        return self._life.clean()
+        return self._life.clean(reasons, before)
 
     def close(self) -> Later[None]:
         """Close the store after what waits; no more events come."""

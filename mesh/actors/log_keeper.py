@@ -21,6 +21,8 @@ from peers.entry import Entry, encode_diff
 from peers.later import Later
 from peers.log import Log, Published
 from peers.log_life import Bounds, Keeper, Keepers
+from peers.moments import Moment
+from peers.reasons import DEFAULT_REASON
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, Store, StoreError
 from peers.version_vector import VersionVector
 
@@ -254,9 +256,9 @@ class KeptLog:
         """Called for each event that may be cleaned."""
         return self._keepers.keep(event, meta)
 
-    def clean(self) -> Later[int]:
+    def clean(self, *, reasons: str | Sequence[str] = DEFAULT_REASON, before: Moment | None = None) -> Later[int]:
         """As Log.clean."""
-        return self._request("clean")
+        return self._request("clean", reasons=reasons, before=before)
 
     def publish(self, published: Published, fresh: VersionVector) -> None:
         """Called by the keeper after each commit, with its dots."""

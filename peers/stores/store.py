@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from peers.created import Created
 from peers.entry import Entry
+from peers.reasons import DEFAULT_REASON
 from peers.version_vector import Epoch, VersionVector
 
 Order = Literal["created", "added"]
@@ -16,6 +17,7 @@ Order = Literal["created", "added"]
 Place = tuple[int, Created]
 """(time, created): where an event is in the order that is the same on every node."""
 
+ONLY_DEFAULT = frozenset((DEFAULT_REASON,))
 CLEAN_EVENTS = 200
 """Events that one step of a removal or a cleaning looks at, so that it keeps nobody waiting."""
 PAGE_EVENTS = 500
@@ -243,8 +245,8 @@ class Store(Protocol):
         `diff` is what `encode_diff` made. Raises ValueError if the changes of one event get too large.
         """
 
-    def clean(self, createds: Sequence[Created]) -> Cleaning:
-        """Clean those of these events that have no reason but DEFAULT_REASON, or none."""
+    def clean(self, createds: Sequence[Created], reasons: frozenset[str] = ONLY_DEFAULT) -> Cleaning:
+        """Clean those of these events that have no reason but these. An event that names no reason has DEFAULT_REASON."""
 
     # Logux clients and servers
 
