@@ -67,19 +67,28 @@ class NodeLog:
         self,
         *,
         order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
+        after: Entry | Meta | None = None,
+        since: Moment = 0,
+        before: Moment | None = None,
+        is_backward: bool = False,
         limit: int = 500,
         index: str | None = None,
     ) -> Later[tuple[Entry, ...]]:
-        """A page of entries, by (time, created) or by `added`, after the last one of the page before."""
-        return self._kept.each(order=order, after=after, since=since, limit=limit, index=index)
+        """A page of entries, by (time, created) or by `added`, after the last one of the page before (an entry or a meta).
 
-    def each(self, *, order: Order = "created", since: int = 0, index: str | None = None) -> EventWalk:
+        `since` and `index` as in `each`; `before` leaves out what is not older than a Moment; `is_backward` begins at the end,
+        and goes on with what comes before `after`. Fails with ValueError for what is no moment, or StoreError.
+        """
+        return self._kept.each(
+            order=order, after=after, since=since, before=before, is_backward=is_backward, limit=limit, index=index
+        )
+
+    def each(self, *, order: Order = "created", since: Moment = 0, index: str | None = None) -> EventWalk:
         """All events with their metas: `for event, meta in log.each()`, or `async for` on a loop.
 
-        `order="created"` is the same on every node; `since` leaves out what has an `added` up to it; `index` takes only
-        those that were added with it.
+        `order="created"` is the same on every node. `since` leaves out what has an `added` up to this whole number, or what
+        is not younger than this entry or meta, or what is older than another Moment (see `remove_reason`; whole numbers
+        from 10**11 on are ms). `index` takes only those that were added with it. Raises ValueError for what is no moment.
         """
         self.check()
         return EventWalk(self, order, since, index)
@@ -135,7 +144,7 @@ class NodeLog:
 class EventWalk:
     """A walk over the log, a page at a time."""
 
-    def __init__(self, log: NodeLog, order: Order, since: int, index: str | None) -> None:
+    def __init__(self, log: NodeLog, order: Order, since: Moment, index: str | None) -> None:
         self._log = log
         self._order: Order = order
         self._since = since

@@ -17,7 +17,7 @@ from peers.emitter import Emitter
 from peers.entry import Entry, encode_diff
 from peers.later import Later
 from peers.log_life import Bounds, Cleaned, Keeper, LogLife
-from peers.moments import Moment
+from peers.moments import LogWalk, Moment, read_walk
 from peers.reasons import DEFAULT_REASON
 from peers.stores.lineage import successor
 from peers.stores.store import (
@@ -26,7 +26,6 @@ from peers.stores.store import (
     PAGE_EVENTS,
     Appended,
     Cleaning,
-    Order,
     Page,
     Store,
     StoreState,
@@ -210,17 +209,13 @@ class Log:
         """Keep both, over a restart too, until MAX_CURSORS others were kept later."""
         return self._disk.run(lambda store: store.keep_cursors(other_node_id, synced, other_synced))
 
-    def each(
-        self,
-        *,
-        order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
-        limit: int = PAGE_EVENTS,
-        index: str | None = None,
-    ) -> Later[tuple[Entry, ...]]:
-        """A page of the events, as Store.each."""
-        return self._disk.run(lambda store: store.each(order=order, after=after, since=since, limit=limit, index=index))
+    def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
+        """A page of the events, as Store.each. Fails with ValueError or StoreError."""
+        try:
+            walk = read_walk(self._clock.now_ms(), **options)
+        except ValueError as error:
+            return Later.failed(error)
+        return self._disk.run(lambda store: store.each(**walk))
 
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""
