@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import click
 from click.exceptions import Exit
@@ -15,13 +15,10 @@ from mesh import options, output
 from mesh.bench_commands import bench
 from mesh.cli import INTERRUPTED
 from mesh.errors import MeshError
+from mesh.log_options import log_options, read_request
 from mesh.peer_commands import peer, wait
 from mesh.scenario_commands import scenario
 from mesh.token_commands import token
-
-if TYPE_CHECKING:
-    from mesh.control_client import ControlClient
-    from mesh.idle_log import IdleLog
 
 WRONG_USAGE = 2
 
@@ -173,8 +170,9 @@ def _add(home: Path, events: Sequence[str]) -> int:
     from mesh.adder import Adder
     from mesh.control_client import ControlClient
     from mesh.control_messages import Confirmed
+    from mesh.progress import Progress, file_position, file_size
 
-    is_input = list(events) == ["-"]
+    source = _standard_input() if list(events) == ["-"] else None
     refused: list[int] = []
     unprinted: list[str] = []
 
@@ -182,22 +180,23 @@ def _add(home: Path, events: Sequence[str]) -> int:
         lines = [msgspec.json.encode({"created": one.created, "added": one.added}) for one in confirmed]
         if not unprinted:
             try:
-                output.write(b"\n".join([*lines, b""]))
+                with progress.hidden():
+                    output.write(b"\n".join([*lines, b""]))
             except output.OutputError as error:
                 unprinted[:] = [str(error)]
                 output.complain(f"events are stored all the same, from here on without a line for each: {error}")
+        progress.at(adder.confirmed, done=file_position(source))
 
     def on_refused(number: int, why: str) -> None:
         refused[:] = [number]
-        output.complain(f"{'line' if is_input else 'event'} {number} is not added: {why}")
+        with progress.hidden():
+            output.complain(f"{'event' if source is None else 'line'} {number} is not added: {why}")
 
-    with ControlClient(home) as client:
+    with ControlClient(home) as client, Progress("stored", total=file_size(source)) as progress:
         adder = Adder(client, on_confirmed=on_confirmed, on_refused=on_refused)
+        given = [] if source is not None else [event.encode(errors="surrogateescape") for event in events]
         try:
-            if is_input:
-                adder.run(source=_standard_input())
-            else:
-                adder.run([event.encode(errors="surrogateescape") for event in events])
+            adder.run(given, source)
         except MeshError as error:
             raise MeshError(f"{error}; {_count(adder.confirmed)} confirmed, and any other may be missing") from None
     return 1 if refused else 0
@@ -214,62 +213,21 @@ def _count(events: int) -> str:
 
 
 @app.command()
-@options.as_json
-@options.follow
-@options.order
-@options.since
-@options.event_type
+@log_options
 @click.pass_context
-def log(
-    context: click.Context,
-    *,
-    as_json: bool,
-    follow: bool,
-    order: Literal["created", "added"] | None,
-    since: int,
-    event_type: str | None,
-) -> None:
+def log(context: click.Context, /, *, as_json: bool, is_waiting: bool, **chosen: Any) -> None:
     """Print the log. It can be read while no node runs, too.
 
     \b
     mesh log
-    mesh log --follow --type milk
+    mesh log --since 12h --until '2026-11-23 03:30' --reverse
+    mesh log --tail 5 --follow --wait --type milk
     mesh log --json --order added --since 100
     """
-    if follow and order == "created":
-        raise click.BadParameter("--follow prints events as they come in: leave --order created out")
-    from mesh.control_messages import Read
+    request = read_request(is_waiting=is_waiting, **chosen)
+    from mesh.log_printer import LogPrinter
 
-    with _log_in(options.home_of(context), is_followed=follow) as client:
-        show = _plain if as_json else _readable(client.status())
-        chosen: Literal["created", "added"] = "added" if follow or order == "added" else "created"
-        for items in client.read(Read(order=chosen, since=since, type=event_type, follow=follow)):
-            output.write(b"".join(show(bytes(item)) + b"\n" for item in items))
-
-
-def _log_in(home: Path, *, is_followed: bool) -> ControlClient | IdleLog:
-    """Where to read the log: from the node, or from the disk while none runs."""
-    from mesh.control_client import ControlClient
-    from mesh.home_lock import is_locked
-    from mesh.idle_log import IdleLog
-
-    try:
-        return ControlClient(home)
-    except MeshError:
-        if is_followed or is_locked(home) or not IdleLog.is_there(home):
-            raise
-    return IdleLog(home)
-
-
-def _plain(item: bytes) -> bytes:
-    return item
-
-
-def _readable(status: dict[str, Any]) -> Callable[[bytes], bytes]:
-    from mesh.show import Names, show_event
-
-    names = Names([status["node_id"], *(peer["node_id"] for peer in status["peers"])])
-    return lambda item: show_event(item, names).encode(errors="replace")
+    LogPrinter(options.home_of(context), request, as_json=as_json, is_waiting=is_waiting).run()
 
 
 @app.command()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -15,7 +15,8 @@ from mesh import control_messages as messages
 from mesh.control_messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control_socket import listen_in
 from mesh.errors import MeshError
-from mesh.log_items import has_type, item_of
+from mesh.log_items import item_of
+from mesh.log_reading import Reading
 from mesh.paths import SOCKET_FILE
 from peers.connections.door_socket import DoorSocket, fit
 from peers.draft import BusyError
@@ -34,8 +35,6 @@ FILES_SHARE = 8
 """Each of the two kinds takes at most one eighth of the files that this process may have open."""
 WAITING_REQUESTS = 2
 """Requests read ahead of the one that is being answered."""
-PAGE_EVENTS = 100
-"""Events read from the log at once for one client."""
 WRITE_BUFFER_BYTES = 64 * 1024
 BUSY_SECONDS = 0.05
 BUSY_ATTEMPTS = 200
@@ -239,33 +238,25 @@ class _Client:
         if request.follow:
             self._server.on_follow(self)
         undo = self._node.log.on("change", self._wake.set) if request.follow else None
-        last: Entry | None = None
+        reading = Reading(request)
         try:
-            while True:
+            while (walk := reading.next_page()) is not None:
                 self._wake.clear()
                 if self._is_gone:
                     return
-                page = await self._node.log.page(
-                    order=request.order, after=last, since=request.since, limit=PAGE_EVENTS
-                )
-                if page:
-                    last = page[-1]
-                    await self._send_entries(page, request.type)
-                elif request.follow:
+                page = await self._node.log.page(**walk)
+                await self._send_entries(reading.take(page))
+                if request.follow and not page:
                     await self._wake.wait()
-                else:
-                    break
         finally:
             if undo is not None:
                 undo()
         await self._send(messages.Done())
 
-    async def _send_entries(self, page: tuple[Entry, ...], wanted: str | None) -> None:
+    async def _send_entries(self, entries: Sequence[Entry]) -> None:
         items: list[Raw] = []
         size = 0
-        for entry in page:
-            if not has_type(entry, wanted):
-                continue
+        for entry in entries:
             items.append(item_of(entry))
             size += len(items[-1])
             if size > messages.ITEMS_BYTES:

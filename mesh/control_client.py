@@ -15,7 +15,7 @@ from msgspec import Raw
 from mesh import control_messages as messages
 from mesh.control_messages import Answer, Request
 from mesh.control_socket import connect_in
-from mesh.errors import MeshError
+from mesh.errors import MeshError, NoNodeError
 from mesh.home_lock import holder, is_locked
 from mesh.lines import Lines
 
@@ -37,7 +37,7 @@ class ControlClient:
         try:
             self.connection = connect_in(home)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise MeshError(_why_nobody(home)) from None
+            raise NoNodeError(_why_nobody(home)) from None
         except OSError as error:
             raise MeshError(f"cannot talk to the node in {home}: {error.strerror or error}") from None
 
@@ -94,7 +94,7 @@ class ControlClient:
 
     def lost(self) -> MeshError:
         """What to raise when the connection breaks."""
-        return MeshError(f"the node in {self.home} stopped")
+        return NoNodeError(f"the node in {self.home} stopped")
 
     def _ask(self, request: Request, kind: type[A], *, seconds: float = ANSWER_SECONDS) -> A:
         self.connection.settimeout(seconds)
@@ -116,7 +116,7 @@ class ControlClient:
             self._receive_bytes()
         answer = self._take()
         if isinstance(answer, messages.Failure):
-            raise MeshError(answer.why)
+            raise MeshError(self._why_not(answer.why))
         if not isinstance(answer, kind):
             raise MeshError(f"the node in {self.home} gave an answer to another question: is it of another version?")
         return answer
@@ -144,6 +144,11 @@ class ControlClient:
             return messages.decode_answer(line)
         except ValueError as error:
             raise MeshError(f"the node in {self.home} may be of another version: {error}") from None
+
+    def _why_not(self, why: str) -> str:
+        if not why.startswith(f"the request {messages.NOT_UNDERSTOOD}"):
+            return why
+        return f"the node in {self.home} is of another release than this command: start it anew with this one ({why})"
 
     def _silent(self) -> MeshError:
         seconds = self.connection.gettimeout() or ANSWER_SECONDS

@@ -18,10 +18,17 @@ MAX_ITEM_BYTES = 288 * 1024
 BATCH_EVENTS = 500
 BATCH_BYTES = 256 * 1024
 """Events of one Add: as many bytes of JSON, or a single larger event."""
+MAX_TIME_MS = 253_402_300_799_998
+"""The last ms but one of the year 9999, beyond which no calendar here reaches."""
 ITEMS_BYTES = 512 * 1024
 """Events of one answer are sent once they have this many bytes: the last one, too, then fits into the line."""
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Time = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
+
+
+NOT_UNDERSTOOD = "cannot be understood"
+"""Stands in every answer to a request that is none, of older releases too."""
 
 
 class Add(Struct, tag_field="do", tag="add", forbid_unknown_fields=True):
@@ -30,10 +37,11 @@ class Add(Struct, tag_field="do", tag="add", forbid_unknown_fields=True):
     events: Annotated[list[Raw], Meta(min_length=1, max_length=BATCH_EVENTS)]
 
 
-class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True):
+class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True, omit_defaults=True):
     """Read the log. Answers: Events as often as needed, then Done; with `follow`, Events for as long as both ends live.
 
-    It ends when the client closes its sending side, so nothing is read for a client that has gone.
+    It ends when the client closes its sending side, so nothing is read for a client that has gone. Defaults are not sent, so
+    that a node of an older release refuses only what it cannot do.
     """
 
     order: Literal["created", "added"] = "created"
@@ -41,6 +49,16 @@ class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True):
     """Leave out what has an `added` up to this."""
     type: str | None = None
     follow: bool = False
+    from_ms: Time | None = None
+    """Leave out what has an earlier `time`."""
+    until_ms: Time | None = None
+    """Leave out what has a later `time`."""
+    tail: Count | None = None
+    """Of all that, only the last so many. It does not follow: that is another request."""
+    limit: Count | None = None
+    """End after so many."""
+    reverse: bool = False
+    """The last one first. It does not follow."""
 
 
 class Show(Struct, tag_field="do", tag="show", forbid_unknown_fields=True):
@@ -148,4 +166,4 @@ def _decode(decoder: msgspec.json.Decoder[T], line: bytes, what: str) -> T:
     except RecursionError:
         raise ValueError(f"the {what} is nested too deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"the {what} cannot be understood: {error}") from None
+        raise ValueError(f"the {what} {NOT_UNDERSTOOD}: {error}") from None

@@ -3,3 +3,7 @@
 
 class MeshError(Exception):
     """A sentence for people: who, what, and what would fix it."""
+
+
+class NoNodeError(MeshError):
+    """No node runs in the home, or it has just stopped: one that is started there can be asked."""

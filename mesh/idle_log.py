@@ -11,10 +11,15 @@ from msgspec import Raw
 
 from mesh.control_messages import Read
 from mesh.errors import MeshError
-from mesh.log_items import has_type, item_of
+from mesh.log_items import item_of
+from mesh.log_reading import Reading
 from mesh.paths import LOG_FILE
+from peers.moments import read_walk
 from peers.stores.sqlite_reader import SqliteReader
 from peers.stores.store import StoreError
+
+NO_CLOCK_MS = 0
+"""A Read has moments and no ages, so no clock is asked."""
 
 
 class IdleLog:
@@ -46,10 +51,12 @@ class IdleLog:
 
     def read(self, request: Read) -> Iterator[list[Raw]]:
         """The events asked for, some at a time; what is added later is not followed."""
-        last = None
+        reading = Reading(request)
         try:
-            while page := self._reader.each(order=request.order, after=last, since=request.since):
-                last = page[-1]
-                yield [item_of(entry) for entry in page if has_type(entry, request.type)]
+            while (walk := reading.next_page()) is not None:
+                if items := [
+                    item_of(entry) for entry in reading.take(self._reader.each(**read_walk(NO_CLOCK_MS, **walk)))
+                ]:
+                    yield items
         except StoreError as error:
             raise MeshError(str(error)) from None

@@ -13,6 +13,8 @@ from peers.entry import Entry
 from peers.later import Later
 from peers.log import Meta
 from peers.log_life import Bounds, Keeper
+from peers.moments import Moment
+from peers.reasons import DEFAULT_REASON
 from peers.stores.store import Order
 
 EventAndMeta = tuple[dict[str, Any], Meta]
@@ -65,19 +67,28 @@ class NodeLog:
         self,
         *,
         order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
+        after: Entry | Meta | None = None,
+        since: Moment = 0,
+        before: Moment | None = None,
+        is_backward: bool = False,
         limit: int = 500,
         index: str | None = None,
     ) -> Later[tuple[Entry, ...]]:
-        """A page of entries, by (time, created) or by `added`, after the last one of the page before."""
-        return self._kept.each(order=order, after=after, since=since, limit=limit, index=index)
+        """A page of entries, by (time, created) or by `added`, after the last one of the page before (an entry or a meta).
 
-    def each(self, *, order: Order = "created", since: int = 0, index: str | None = None) -> EventWalk:
+        `since` and `index` as in `each`; `before` leaves out what is not older than a Moment; `is_backward` begins at the end,
+        and goes on with what comes before `after`. Fails with ValueError for what is no moment, or StoreError.
+        """
+        return self._kept.each(
+            order=order, after=after, since=since, before=before, is_backward=is_backward, limit=limit, index=index
+        )
+
+    def each(self, *, order: Order = "created", since: Moment = 0, index: str | None = None) -> EventWalk:
         """All events with their metas: `for event, meta in log.each()`, or `async for` on a loop.
 
-        `order="created"` is the same on every node; `since` leaves out what has an `added` up to it; `index` takes only
-        those that were added with it.
+        `order="created"` is the same on every node. `since` leaves out what has an `added` up to this whole number, or what
+        is not younger than this entry or meta, or what is older than another Moment (see `remove_reason`; whole numbers
+        from 10**11 on are ms). `index` takes only those that were added with it. Raises ValueError for what is no moment.
         """
         self.check()
         return EventWalk(self, order, since, index)
@@ -96,7 +107,8 @@ class NodeLog:
         """Take a reason of life from events; those left without one are cleaned. The result is how many were.
 
         An event that was added without `reasons` has the reason `log`. The bounds, all optional: `min_added`, `max_added`,
-        `older_than`, `younger_than` (an entry or a meta), `created`, `index`, `except_index`.
+        `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a Moment: an entry, a meta, a
+        datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an age by the node's clock.
         """
         return self._kept.remove_reason(reason, **bounds)
 
@@ -112,15 +124,27 @@ class NodeLog:
         """Let `keeper(event, meta)`, called on the loop, say which events `clean` leaves alone; returns the undo."""
         return self._kept.keep(keeper)
 
-    def clean(self) -> Later[int]:
-        """Clean every event that no keeper keeps and that was given no reasons; the result is how many."""
-        return self._kept.clean()
+    def clean(self, *, reasons: str | Sequence[str] | None = None, before: Moment | None = None) -> Later[int]:
+        """Erase events for good, on this node; the result is how many were. It needs `reasons`, `before`, or both.
+
+        `reasons` (a name or several): events that live for these alone; one that has another reason too stays as it is.
+        `before` (a Moment, as in `remove_reason`): events that are older. Alone, it is about those that were added without
+        `reasons`, as `reasons="log"` is; with `reasons`, an event has to fit both. What a keeper keeps stays in any case.
+
+        Raises TypeError if neither is given. Fails with ValueError or StoreError, or with what a keeper raised.
+        """
+        if reasons is None and before is None:
+            raise TypeError(
+                "clean() erases events for good: say which, as in clean(before=timedelta(days=30)) or "
+                'clean(reasons="cart"); clean(reasons="log") is every event that was added without reasons'
+            )
+        return self._kept.clean(reasons=DEFAULT_REASON if reasons is None else reasons, before=before)
 
 
 class EventWalk:
     """A walk over the log, a page at a time."""
 
-    def __init__(self, log: NodeLog, order: Order, since: int, index: str | None) -> None:
+    def __init__(self, log: NodeLog, order: Order, since: Moment, index: str | None) -> None:
         self._log = log
         self._order: Order = order
         self._since = since

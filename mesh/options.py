@@ -24,7 +24,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 REQUERY_SECONDS = 45.0
 MIN_REQUERY_SECONDS = 0.5
 MAX_REQUERY_SECONDS = 86_400.0
-MAX_ADDED = 2**53 - 1
 HOME_VARIABLE = "MESH_HOME"
 UPSTREAM_TOKEN_VARIABLE = "MESH_UPSTREAM_TOKEN"
 MAX_UPSTREAM_CHARACTERS = 1_000
@@ -66,18 +65,25 @@ class Number(click.FloatRange):
         return number
 
 
-def _seconds(_context: click.Context, _option: click.Parameter, given: str | None) -> float | None:
-    """`90s`, `15m`, `12h` or `30d`, in seconds."""
-    if given is None:
-        return None
+def read_duration(given: str) -> int | None:
+    """`90s`, `15m`, `12h` or `30d`, in seconds; None if it is not written so. Raises a usage error beyond the limits."""
     found = re.fullmatch(r"([0-9]{1,12})([smhd])", given)
     if found is None:
-        raise click.BadParameter(
-            f"{given!r} is not a duration: write a whole number and s, m, h or d, as in 90s or 30d"
-        )
+        return None
     seconds = int(found[1]) * SECONDS_OF[found[2]]
     if not 0 < seconds <= MAX_TTL_DAYS * SECONDS_OF["d"]:
         raise click.BadParameter(f"{given} is out of range: take more than 0s, and at most {MAX_TTL_DAYS}d")
+    return seconds
+
+
+def _seconds(_context: click.Context, _option: click.Parameter, given: str | None) -> float | None:
+    if given is None:
+        return None
+    seconds = read_duration(given)
+    if seconds is None:
+        raise click.BadParameter(
+            f"{given!r} is not a duration: write a whole number and s, m, h or d, as in 90s or 30d"
+        )
     return float(seconds)
 
 
@@ -188,25 +194,6 @@ requery = click.option(
 
 events = click.argument("events", nargs=-1, required=True, metavar="JSON...")
 
-follow = click.option("--follow", "-f", is_flag=True, help="Go on with each new event, in the order they come in.")
-
-order = click.option(
-    "--order",
-    type=click.Choice(["created", "added"]),
-    help="By time, which is the same on every node (the default), or as they came to this one.",
-)
-
-since = click.option(
-    "--since",
-    type=WholeNumber(0, MAX_ADDED),
-    default=0,
-    show_default=True,
-    metavar="ADDED",
-    help="Only events with a higher `added` than this.",
-)
-
-event_type = click.option("--type", "event_type", metavar="TYPE", help="Only events of this type.")
-
 
 def _check_origin(origin: str, what: str) -> None:
     from mesh.doors import check_origin  # what only a few commands need is loaded by these
@@ -271,14 +258,14 @@ def _is_plain(text: str, limit: int) -> bool:
     return 0 < len(text) <= limit and text.isprintable() and " " not in text
 
 
-def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
     """Several options as one decorator; the help lists them in this order."""
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
-clients_door = _together(
+clients_door = together(
     click.option(
         "--clients",
         metavar="HOST:PORT",
@@ -305,7 +292,7 @@ clients_door = _together(
     ),
 )
 
-upstream_link = _together(
+upstream_link = together(
     click.option(
         "--upstream",
         metavar="URL",

@@ -18,6 +18,8 @@ from peers.entry import Entry, encode_diff
 from peers.event_error import Cause
 from peers.later import Later
 from peers.log_life import Bounds, Cleaned, Keeper, LogLife
+from peers.moments import LogWalk, Moment, read_walk
+from peers.reasons import DEFAULT_REASON
 from peers.stores.lineage import successor
 from peers.stores.store import (
     NOTHING_CLEANED,
@@ -25,7 +27,6 @@ from peers.stores.store import (
     PAGE_EVENTS,
     Appended,
     Cleaning,
-    Order,
     Page,
     Store,
     StoreState,
@@ -76,7 +77,7 @@ class Log:
         self.refused_events: Counter[Cause] = Counter()
         """Events from others that were not taken since this log was opened, by cause."""
         self.published = Published(state, self._new_epoch())
-        self._life = LogLife(disk, self._publish_cleaning, lambda: self.last_added)
+        self._life = LogLife(disk, self._publish_cleaning, last_added=lambda: self.last_added, now_ms=clock.now_ms)
 
     @classmethod
     def open(
@@ -222,17 +223,13 @@ class Log:
         """Keep both, over a restart too, until MAX_CURSORS others were kept later."""
         return self._disk.run(lambda store: store.keep_cursors(other_node_id, synced, other_synced))
 
-    def each(
-        self,
-        *,
-        order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
-        limit: int = PAGE_EVENTS,
-        index: str | None = None,
-    ) -> Later[tuple[Entry, ...]]:
-        """A page of the events, as Store.each."""
-        return self._disk.run(lambda store: store.each(order=order, after=after, since=since, limit=limit, index=index))
+    def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
+        """A page of the events, as Store.each. Fails with ValueError or StoreError."""
+        try:
+            walk = read_walk(self._clock.now_ms(), **options)
+        except ValueError as error:
+            return Later.failed(error)
+        return self._disk.run(lambda store: store.each(**walk))
 
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""
@@ -246,9 +243,9 @@ class Log:
         """Take a reason, or several, from the events that have it and fit all bounds; says how many were cleaned.
 
         An event without a reason left is cleaned; one that names none has the reason `log`. `min_added` and `max_added` are
-        inclusive; `older_than` and `younger_than` (an entry, or a meta) are not, and go by (time, created); `created` means
-        one event, `index` those that have it, `except_index` those that do not. Only this log forgets: nothing of it
-        replicates. Fails with ValueError or StoreError.
+        inclusive; `older_than` and `younger_than` (see `Moment`) are not, and go by (time, created); `created` means one
+        event, `index` those that have it, `except_index` those that do not. Only this log forgets: nothing of it replicates.
+        Fails with ValueError or StoreError.
         """
         return self._life.remove_reason(reason, bounds)
 
@@ -274,13 +271,13 @@ class Log:
         """Keep the events for which `keeper(event, meta)` is true from `clean`; returns the undo. It runs on this thread."""
         return self._life.keepers.add(keeper)
 
-    def clean(self) -> Later[int]:
-        """Clean the events that no keeper keeps and that have no reason but the default one; says how many.
+    def clean(self, *, reasons: str | Sequence[str] = DEFAULT_REASON, before: Moment | None = None) -> Later[int]:
+        """Clean the events that no keeper keeps, and that have no reasons but these; says how many.
 
-        Step by step, so that others have their turn. An event of which a keeper fails is kept, and the first such error
-        is raised after the rest is done. Fails with StoreError.
+        With `before`, only those that are older. Step by step, so that others have their turn. An event of which a keeper
+        fails is kept, and the first such error is raised after the rest is done. Fails with ValueError or StoreError.
         """
-        return self._life.clean()
+        return self._life.clean(reasons, before)
 
     def close(self) -> Later[None]:
         """Close the store after what waits; no more events come."""

@@ -12,6 +12,7 @@ from peers.disk import Disk
 from peers.draft import Meta, read_created
 from peers.entry import Entry
 from peers.later import Later
+from peers.moments import Moment, place_at, place_past
 from peers.reasons import DEFAULT_REASON, check_labels
 from peers.stores.store import CLEAN_EVENTS, Cleaning, Criteria, Place, Store, StoreState
 
@@ -32,8 +33,8 @@ class Bounds(TypedDict, total=False):
 
     min_added: int | None
     max_added: int | None
-    older_than: Entry | Meta | None
-    younger_than: Entry | Meta | None
+    older_than: Moment | None
+    younger_than: Moment | None
     created: Any
     index: str | None
     except_index: str | None
@@ -76,11 +77,17 @@ class LogLife:
     """What `Log` promises of `find`, `remove_reason`, `change_meta` and `clean`, over its disk."""
 
     def __init__(
-        self, disk: Disk, publish: Callable[[StoreState, Cleaning], None], last_added: Callable[[], int]
+        self,
+        disk: Disk,
+        publish: Callable[[StoreState, Cleaning], None],
+        *,
+        last_added: Callable[[], int],
+        now_ms: Callable[[], int],
     ) -> None:
         self._disk = disk
         self._publish = publish
         self._last_added = last_added
+        self._now_ms = now_ms
         self.keepers = Keepers()
 
     def find(self, created: Any) -> Later[Entry | None]:
@@ -98,9 +105,8 @@ class LogLife:
 
     def _with_reasons(self, reasons: str | Sequence[str], bounds: Bounds, *, is_new: bool) -> Later[_Done]:
         try:
-            names = (reasons,) if isinstance(reasons, str) else tuple(reasons)
-            check_labels({"reasons": names})
-            criteria = make_criteria(**bounds)
+            names = _read_names(reasons)
+            criteria = make_criteria(self._now_ms(), **bounds)
         except (TypeError, ValueError) as error:
             return Later.failed(error)
         done = _Done()
@@ -129,7 +135,12 @@ class LogLife:
         changed = self._change(lambda store: store.change_meta(created, diff))
         return changed.transform(lambda cleaning: cleaning is not None)
 
-    def clean(self) -> Later[int]:
+    def clean(self, reasons: str | Sequence[str], before: Moment | None) -> Later[int]:
+        try:
+            names = frozenset(_read_names(reasons))
+            end = None if before is None else place_at(before, self._now_ms())
+        except (TypeError, ValueError) as error:
+            return Later.failed(error)
         last_added = self._last_added()
         count = 0
         first_error: Exception | None = None
@@ -141,9 +152,10 @@ class LogLife:
         def clean_page(page: Sequence[Entry]) -> Later[Entry | None]:
             nonlocal first_error
             page = [entry for entry in page if entry.added <= last_added]
-            createds, error = self._unkept(page)
+            old = page if end is None else [entry for entry in page if (entry.time, entry.created) < end]
+            createds, error = self._unkept(old, names)
             first_error = first_error or error
-            cleaned = self._change(lambda store: store.clean(createds))
+            cleaned = self._change(lambda store: store.clean(createds, names))
             return cleaned.transform(lambda cleaning: note(cleaning, page))
 
         def note(cleaning: Cleaning, page: Sequence[Entry]) -> Entry | None:
@@ -158,12 +170,12 @@ class LogLife:
 
         return in_steps(step, None).transform(finish)
 
-    def _unkept(self, page: Sequence[Entry]) -> tuple[list[Created], Exception | None]:
-        """Those of a page that neither a reason nor a keeper keeps, and what the first failing keeper raised."""
+    def _unkept(self, page: Sequence[Entry], names: frozenset[str]) -> tuple[list[Created], Exception | None]:
+        """Those of a page that neither another reason nor a keeper keeps, and what the first failing keeper raised."""
         createds: list[Created] = []
         first_error: Exception | None = None
         for entry in page:
-            if set(entry.reasons) - {DEFAULT_REASON}:
+            if not names.issuperset(entry.reasons or [DEFAULT_REASON]):
                 continue
             event, meta = entry.event, entry.meta
             try:
@@ -186,6 +198,7 @@ class LogLife:
 
 
 def make_criteria(
+    now_ms: int,
     *,
     min_added: int | None = None,
     max_added: int | None = None,
@@ -205,22 +218,22 @@ def make_criteria(
     return Criteria(
         min_added,
         max_added,
-        _read_place(older_than),
-        _read_place(younger_than),
+        _place(older_than, place_at, now_ms),
+        _place(younger_than, place_past, now_ms),
         None if created is None else read_created(created),
         index,
         except_index,
     )
 
 
-def _read_place(value: Any) -> Place | None:
-    if value is None:
-        return None
-    if isinstance(value, Entry):
-        return value.time, value.created
-    if isinstance(value, dict) and isinstance(value.get("time"), int):
-        return value["time"], read_created(value.get("created"))
-    raise ValueError(f"an age is given by an entry, or by a meta with `created` and `time`, not by {value!r}")
+def _place(moment: Any, read: Callable[[Any, int], Place], now_ms: int) -> Place | None:
+    return None if moment is None else read(moment, now_ms)
+
+
+def _read_names(reasons: str | Sequence[str]) -> tuple[str, ...]:
+    names = (reasons,) if isinstance(reasons, str) else tuple(reasons)
+    check_labels({"reasons": names})
+    return names
 
 
 def in_steps(step: Callable[[Any], Later[Any]], start: Any) -> Later[None]:

@@ -24,7 +24,9 @@ from peers.event_error import Cause
 from peers.later import Later
 from peers.log import Log, Published
 from peers.log_life import Bounds, Keeper, Keepers
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Order, Page, Store, StoreError
+from peers.moments import LogWalk, Moment
+from peers.reasons import DEFAULT_REASON
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Page, Store, StoreError
 from peers.version_vector import VersionVector
 
 T = TypeVar("T")
@@ -279,17 +281,9 @@ class KeptLog:
         """As Log.keep_cursors."""
         return self._request("keep_cursors", other_node_id, synced, other_synced)
 
-    def each(
-        self,
-        *,
-        order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
-        limit: int = PAGE_EVENTS,
-        index: str | None = None,
-    ) -> Later[tuple[Entry, ...]]:
+    def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
         """As Log.each."""
-        return self._request("each", order=order, after=after, since=since, limit=limit, index=index)
+        return self._request("each", **options)
 
     def find(self, created: Any) -> Later[Entry | None]:
         """As Log.find."""
@@ -318,9 +312,9 @@ class KeptLog:
         """Called for each event that may be cleaned."""
         return self._keepers.keep(event, meta)
 
-    def clean(self) -> Later[int]:
+    def clean(self, *, reasons: str | Sequence[str] = DEFAULT_REASON, before: Moment | None = None) -> Later[int]:
         """As Log.clean."""
-        return self._request("clean")
+        return self._request("clean", reasons=reasons, before=before)
 
     def publish(self, published: Published, fresh: VersionVector) -> None:
         """Called by the keeper after each commit, with its dots."""

@@ -12,7 +12,7 @@ from peers.created import Created
 from peers.entry import Entry, changed, check_extra
 from peers.reasons import DEFAULT_REASON, check_labels, may_have_labels
 from peers.stores.rows import Rows
-from peers.stores.store import CLEAN_EVENTS, NOTHING_CLEANED, Cleaning, Criteria, Place
+from peers.stores.store import CLEAN_EVENTS, NOTHING_CLEANED, ONLY_DEFAULT, Cleaning, Criteria, Place
 
 
 @dataclass(slots=True)
@@ -83,12 +83,12 @@ class Life(Rows):
                 self._change_local(event, changes, effects)
             return self._cleaning(effects)
 
-    def clean(self, createds: Sequence[Created]) -> Cleaning:
+    def clean(self, createds: Sequence[Created], reasons: frozenset[str] = ONLY_DEFAULT) -> Cleaning:
         with self._piece():
             effects = Effects()
             for created in dict.fromkeys(createds):
                 event = self._shown(created)
-                if event is not None and not event.tombstone and _reasons(event) == [DEFAULT_REASON]:
+                if event is not None and not event.tombstone and reasons.issuperset(_reasons(event)):
                     self._clean(event, effects)
             return self._cleaning(effects)
 

@@ -8,23 +8,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from msgspec import structs
 
 from peers.created import Created
 from peers.entry import Entry
 from peers.reasons import Label
+from peers.stores.memory_walk import walk_by_added, walk_by_place
 from peers.stores.store import (
     MAX_CURSORS,
     PAGE_BYTES,
     PAGE_EVENTS,
     PAGE_SCAN,
-    Order,
     Page,
     Place,
     StoreError,
     StoreState,
+    Walk,
+    WalkOptions,
 )
 from peers.stores.taking import Taking, as_change
 from peers.version_vector import Dot, Epoch, VersionVector
@@ -128,37 +130,18 @@ class MemoryStore(Taking):
         event = self._events.get(created)
         return None if event is None or event.tombstone else event
 
-    def each(
-        self,
-        *,
-        order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
-        limit: int = PAGE_EVENTS,
-        index: str | None = None,
-    ) -> tuple[Entry, ...]:
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
         self._require_open()
-        if index is not None:
-            return self._each_of(index, order, after, since)[:limit]
-        if order == "added":
-            added = max(since, after.added if after else 0)
-            start = bisect_right(self._by_added, added, key=lambda item: item[0])
-            return tuple(self._events[created] for _, created in self._by_added[start : start + limit])
-        start = bisect_right(self._by_created, (after.time, after.created)) if after else 0
-        entries: list[Entry] = []
-        for number in range(start, len(self._by_created)):
-            if len(entries) >= limit:
-                break
-            entry = self._events[self._by_created[number][1]]
-            if entry.added > since:
-                entries.append(entry)
-        return tuple(entries)
-
-    def _each_of(self, index: str, order: Order, after: Entry | None, since: int) -> tuple[Entry, ...]:
-        events = [event for event in self._having(("index", index)) if event.added > since]
-        if order == "added":
-            return tuple(sorted([each for each in events if after is None or each.added > after.added], key=_added))
-        return tuple(sorted([each for each in events if after is None or _place(each) > _place(after)], key=_place))
+        walk = Walk(**options)
+        if walk.index is None:
+            places, numbers = self._by_created, self._by_added
+        else:
+            labelled = self._having(("index", walk.index))
+            places = sorted([_place(event) for event in labelled])
+            numbers = sorted([(event.added, event.created) for event in labelled])
+        if walk.order == "added":
+            return walk_by_added(walk, numbers, self._events)
+        return walk_by_place(walk, places, self._events)
 
     def aside(self) -> tuple[Entry, ...]:
         self._require_open()
@@ -386,10 +369,6 @@ def _put(table: dict[K, V], key: K, value: V | None) -> None:
 
 def _place(event: Entry) -> Place:
     return event.time, event.created
-
-
-def _added(event: Entry) -> int:
-    return event.added
 
 
 def _position(event: Entry) -> int:

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
+from typing import Unpack
 
 from peers.entry import Entry
 from peers.stores.sqlite_file import connect_to_read, needs_copy, wal_of
 from peers.stores.sqlite_store import SqliteStore
-from peers.stores.store import PAGE_EVENTS, Order, StoreError, StoreState
+from peers.stores.store import StoreError, StoreState, WalkOptions
 
 _Mark = tuple[int, int, int] | None
 """mtime, size and inode of a file, None if there is none: another mark says that somebody has written."""
@@ -56,17 +57,9 @@ class SqliteReader(SqliteStore):
         raise StoreError(f"the log file {self._path} is open to be read only")
         yield
 
-    def each(
-        self,
-        *,
-        order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
-        limit: int = PAGE_EVENTS,
-        index: str | None = None,
-    ) -> tuple[Entry, ...]:
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
         try:
-            return super().each(order=order, after=after, since=since, limit=limit, index=index)
+            return super().each(**options)
         finally:  # a page that was read while somebody wrote may be damaged too
             if self._copy is None:
                 self._check_marks()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from peers.created import Created, created_key
 from peers.entry import Entry
@@ -15,15 +15,15 @@ from peers.stores.file_place import FilePlace
 from peers.stores.rows import Numbers
 from peers.stores.sqlite_file import SYNCHRONOUS, check_room, connect
 from peers.stores.sqlite_numbers import load_numbers, save_numbers
-from peers.stores.sqlite_rows import CLAIM, COLUMNS, OF_LABEL, SqliteRows
-from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Order, Page, StoreState
+from peers.stores.sqlite_rows import CLAIM, SqliteRows
+from peers.stores.sqlite_walk import walk_statement
+from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Page, StoreState, Walk, WalkOptions
 from peers.version_vector import Epoch, Ranges, VersionVector
 
 FIRST_LOOK = 1_000
 """Changes looked at one by one for the first lacked, before the index by dot is asked."""
 
-_EVENTS = f"SELECT {COLUMNS} FROM changes AS c WHERE c.body IS NOT NULL"
-_INDEXED = f"{OF_LABEL} ON c.position = l.position WHERE l.kind = 'index' AND l.name = ?"
+_POSITION = "SELECT position FROM changes WHERE created = ? AND added IS NOT NULL AND added = ?"
 _WALK = """
     SELECT position, iif(tombstone IS NULL, epoch, NULL), seq FROM changes WHERE position > ? ORDER BY position LIMIT ?
 """
@@ -128,25 +128,11 @@ class SqliteStore(SqliteRows):
             event = self._shown(created)
             return None if event is None or event.tombstone else event
 
-    def each(
-        self,
-        *,
-        order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
-        limit: int = PAGE_EVENTS,
-        index: str | None = None,
-    ) -> tuple[Entry, ...]:
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+        walk = Walk(**options)
         with self._explained():
-            values: list[Any]
-            source, of, values = (_EVENTS, "c", []) if index is None else (_INDEXED, "l", [index])
-            if order == "added":
-                where, by = f"{of}.position > ? AND c.added > ?", f"{of}.position"
-                values += self._place_after(since, after)
-            else:
-                where, by = f"({of}.time, {of}.created) > (?, ?) AND c.added > ?", f"{of}.time, {of}.created"
-                values += [after.time, created_key(after.created), since] if after else [-1, b"", since]
-            rows = self._execute(f"{source} AND {where} ORDER BY {by} LIMIT ?", [*values, limit])
+            after = 0 if walk.after is None or walk.order == "created" else self._position_of(walk.after)
+            rows = self._execute(*walk_statement(walk, after))
             return tuple([self._event(row) for row in rows])
 
     def aside(self) -> tuple[Entry, ...]:
@@ -187,13 +173,10 @@ class SqliteStore(SqliteRows):
                     return positions, position
         return positions, position if looked == PAGE_SCAN else max(after, self._numbers.last_position)
 
-    def _place_after(self, since: int, after: Entry | None) -> tuple[int, int]:
-        """A position and an `added` that the next events are beyond: the position never falls behind the `added`."""
-        if after is None or after.added <= since:
-            return since, since
-        row = self._execute("SELECT added FROM changes WHERE position = ?", (after.position,)).fetchone()
-        is_own_row = row is not None and row[0] == after.added
-        return after.position if is_own_row else after.added, after.added
+    def _position_of(self, event: Entry) -> int:
+        """Of its own row; 0 if it has none any more."""
+        row = self._execute(_POSITION, (created_key(event.created), event.added)).fetchone()
+        return int(row[0]) if row else 0
 
     def _held(self) -> VersionVector:
         """The vector, and of cut epochs everything up to the highest: rows decide what of that is held."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict, Unpack
 
 from peers.created import Created
 from peers.entry import Entry
+from peers.reasons import DEFAULT_REASON
 from peers.version_vector import Epoch, VersionVector
 
 Order = Literal["created", "added"]
@@ -16,6 +17,7 @@ Order = Literal["created", "added"]
 Place = tuple[int, Created]
 """(time, created): where an event is in the order that is the same on every node."""
 
+ONLY_DEFAULT = frozenset((DEFAULT_REASON,))
 CLEAN_EVENTS = 200
 """Events that one step of a removal or a cleaning looks at, so that it keeps nobody waiting."""
 PAGE_EVENTS = 500
@@ -98,6 +100,60 @@ class Criteria:
             and (self.created is None or entry.created == self.created)
             and (self.index is None or ("index", self.index) in entry.labels)
             and (self.except_index is None or ("index", self.except_index) not in entry.labels)
+        )
+
+
+class WalkOptions(TypedDict, total=False):
+    """The options of `Store.each`; see `Walk`."""
+
+    order: Order
+    after: Entry | None
+    since: int
+    younger_than: Place | None
+    older_than: Place | None
+    is_backward: bool
+    limit: int
+    index: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A page of the events shown, each once, with its first dot."""
+
+    order: Order = "created"
+    """By (time, created) or by `added`."""
+    after: Entry | None = None
+    """The last entry of the page before."""
+    since: int = 0
+    """Leave out all with an `added` up to it."""
+    younger_than: Place | None = None
+    older_than: Place | None = None
+    """Only what comes after the one and before the other in the order of (time, created)."""
+    is_backward: bool = False
+    """The last one first."""
+    limit: int = PAGE_EVENTS
+    index: str | None = None
+    """Only those that have it among their `indexes`."""
+
+    @property
+    def span(self) -> tuple[Place | None, Place | None]:
+        """Between which places what is left of a walk by (time, created) lies."""
+        lowest, highest = self.younger_than, self.older_than
+        if self.after is not None:
+            place = self.after.time, self.after.created
+            if self.is_backward:
+                highest = place if highest is None else min(place, highest)
+            else:
+                lowest = place if lowest is None else max(place, lowest)
+        return lowest, highest
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether it is one of those between the bounds."""
+        place = entry.time, entry.created
+        return (
+            entry.added > self.since
+            and (self.younger_than is None or place > self.younger_than)
+            and (self.older_than is None or place < self.older_than)
         )
 
 
@@ -216,20 +272,8 @@ class Store(Protocol):
     def find(self, created: Created) -> Entry | None:
         """The event as shown, with its first dot, or None."""
 
-    def each(
-        self,
-        *,
-        order: Order = "created",
-        after: Entry | None = None,
-        since: int = 0,
-        limit: int = PAGE_EVENTS,
-        index: str | None = None,
-    ) -> tuple[Entry, ...]:
-        """A page of the events shown, each once, with its first dot: by (time, created) or by `added`.
-
-        `after` is the last entry of the page before; `since` leaves out all with `added` up to it; with `index`, only those
-        that have it among their `indexes`.
-        """
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+        """A page of the events shown, each once, with its first dot: see `Walk`. Its end is found as fast as its start."""
 
     def aside(self) -> tuple[Entry, ...]:
         """The losing copies, oldest first. Those of cleaned events may be tombstones."""
@@ -254,8 +298,8 @@ class Store(Protocol):
         `diff` is what `encode_diff` made. Raises ValueError if the changes of one event get too large.
         """
 
-    def clean(self, createds: Sequence[Created]) -> Cleaning:
-        """Clean those of these events that have no reason but DEFAULT_REASON, or none."""
+    def clean(self, createds: Sequence[Created], reasons: frozenset[str] = ONLY_DEFAULT) -> Cleaning:
+        """Clean those of these events that have no reason but these. An event that names no reason has DEFAULT_REASON."""
 
     # Others
 

@@ -17,10 +17,11 @@ from msgspec import Raw
 
 from mesh import MeshError, Node, identity
 from mesh import control_messages as messages
-from mesh.control import MAX_CLIENTS, MAX_FOLLOWERS, PAGE_EVENTS
+from mesh.control import MAX_CLIENTS, MAX_FOLLOWERS
 from mesh.control_client import ControlClient
 from mesh.control_socket import connect_in
 from mesh.lines import Lines
+from mesh.log_reading import PAGE_EVENTS
 from mesh.paths import SOCKET_FILE
 from peers.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,32 @@ def test_cleaning_leaves_what_a_keeper_keeps_and_what_has_reasons(node: Node) ->
     node.log.on("clean", lambda event, meta: gone.set() if event["type"] == "a" else None)
     node.log.keep(lambda event, meta: event["type"] == "b")
 
-    assert node.log.clean().get() == 1
+    assert node.log.clean(reasons="log").get() == 1
 
     assert gone.wait(5)
     assert types(node) == ["b", "c"]
+
+
+def test_a_cleaning_that_says_nothing_cleans_nothing_and_says_what_to_say(node: Node) -> None:
+    node.log.add({"type": "a"}).get()
+
+    with pytest.raises(TypeError, match=r"say which, as in clean\(before=timedelta\(days=30\)\)"):
+        node.log.clean()
+
+    assert types(node) == ["a"]
+
+
+def test_an_age_goes_by_the_clock_of_the_node(node: Node) -> None:
+    node.log.add({"type": "old"}, {"time": 1_000}).get()
+    node.log.add({"type": "new"}).get()
+    node.log.add({"type": "cart"}, {"time": 1_000, "reasons": ["cart"]}).get()
+
+    assert node.log.clean(before=timedelta(hours=1)).get() == 1
+    assert sorted(types(node)) == ["cart", "new"]
+
+    assert node.log.clean(reasons="cart", before=datetime.now()).get() == 1
+    assert node.log.remove_reason("log", younger_than=timedelta(hours=1)).get() == 1
+    assert types(node) == []
 
 
 def test_a_changed_meta_is_found_again_and_an_index_too(node: Node) -> None:

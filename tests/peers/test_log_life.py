@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -207,6 +208,48 @@ def test_many_steps_on_a_disk_that_answers_at_once_are_no_problem() -> None:
     assert log.clean().get() == 20_000
 
 
+def test_a_cleaning_for_a_reason_takes_what_lives_for_it_alone(log: PairLog) -> None:
+    for type_, reasons in {"a": ["cart"], "b": ["cart", "tax"], "c": ["tax"], "d": ["cart", "log"]}.items():
+        add(log, type_, reasons=reasons)
+    add(log, "plain")
+    add(log, "kept", reasons=["cart"])
+    log.keep(lambda event, _: event["type"] == "kept")
+
+    assert log.clean(reasons="cart").get() == 1
+    assert log.types == ["b", "c", "d", "plain", "kept"]
+    assert log.entries[0].reasons == ["cart", "tax"]
+
+    assert log.clean(reasons=["tax", "cart"]).get() == 2
+    assert log.types == ["d", "plain", "kept"]
+
+
+def test_a_cleaning_before_a_moment_leaves_that_and_what_is_younger(log: PairLog) -> None:
+    old = [add(log, type_, created=(NOW_MS - ago, "n", 0)) for type_, ago in (("a", 3), ("b", 2), ("c", 1))]
+    add(log, "r", created=(NOW_MS - 4, "n", 0), reasons=["r"])
+
+    assert log.clean(before=old[1]).get() == 1
+    assert log.types == ["r", "b", "c"]
+
+    assert log.clean(before=timedelta(milliseconds=1)).get() == 1
+    assert log.types == ["r", "c"]
+
+    assert log.clean(reasons="r", before=NOW_MS - 4).get() == 0
+    assert log.clean(reasons="r", before=NOW_MS - 3).get() == 1
+    assert log.types == ["c"]
+
+
+def test_a_cleaning_of_what_cannot_be_meant_cleans_nothing(log: PairLog) -> None:
+    add(log, "a")
+
+    for before in ("yesterday", timedelta(days=-1), True, {"time": 1}):
+        with pytest.raises(ValueError, match=r"a moment is|negative|created"):
+            log.clean(before=before).get()
+    with pytest.raises(ValueError, match="1 to 200 characters"):
+        log.clean(reasons="").get()
+
+    assert log.types == ["a"]
+
+
 # Changing meta
 
 
@@ -284,7 +327,8 @@ def test_a_reason_that_is_none_is_refused(log: PairLog, reason: Any) -> None:
 @pytest.mark.parametrize(
     ("criteria", "sentence"),
     [
-        ({"older_than": 7}, "an age is given by an entry"),
+        ({"older_than": "7"}, "a moment is an entry, a meta"),
+        ({"younger_than": timedelta(-1)}, "an age cannot be negative"),
         ({"younger_than": {"time": 7}}, "created must be"),
         ({"created": "x"}, "created must be"),
         ({"min_added": "1"}, "a bound of `added` is a whole number"),

@@ -10,7 +10,7 @@ import pytest
 from peers.entry import Entry, encode_event
 from peers.stores.memory_store import MemoryStore
 from peers.stores.sqlite_store import SqliteStore
-from peers.stores.store import PAGE_SCAN, Appended, Store, StoreError
+from peers.stores.store import PAGE_SCAN, Appended, Order, Store, StoreError
 from peers.version_vector import MAX_RANGES, VersionVector
 
 ALL = 1_000_000
@@ -466,19 +466,66 @@ def test_shows_events_by_time_then_created(store: Store) -> None:
 
 
 @pytest.mark.parametrize("order", ["created", "added"])
-def test_shows_events_page_by_page(store: Store, order: str) -> None:
+def test_shows_events_page_by_page(store: Store, order: Order) -> None:
     put(store, *(entry((ms * 7) % 11 + 1) for ms in range(11)))
     put(store, *(entry(ms, dot=("far", ms)) for ms in range(1, 11)), entry(99), entry(50))
-    whole = store.each(order=order)  # type: ignore[arg-type]
+    whole = store.each(order=order)
 
     pages, after = [], None
-    while page := store.each(order=order, after=after, limit=4):  # type: ignore[arg-type]
+    while page := store.each(order=order, after=after, limit=4):
         pages.append(page)
         after = page[-1]
 
     assert sum(pages, ()) == whole
     assert [len(page) for page in pages] == [4, 4, 4, 1]
-    assert {each.added for each in store.each(order=order, since=6)} == set(range(7, 14))  # type: ignore[arg-type]
+    assert {each.added for each in store.each(order=order, since=6)} == set(range(7, 14))
+
+
+@pytest.mark.parametrize("order", ["created", "added"])
+def test_a_walk_backward_is_the_same_walk_from_its_end(store: Store, order: Order) -> None:
+    put(store, *(entry((ms * 7) % 11 + 1) for ms in range(11)))
+    put(store, *(entry(ms, dot=("far", ms)) for ms in range(1, 11)), entry(99), entry(50))
+    with store.transaction():
+        store.clean([(4, "kitchen", 0)])
+    whole = store.each(order=order)
+
+    pages: list[Entry] = []
+    while page := store.each(order=order, after=pages[-1] if pages else None, limit=4, is_backward=True):
+        pages += page
+
+    assert tuple(pages) == whole[::-1]
+    later = [each for each in pages if each.added > 6]
+    assert store.each(order=order, since=6, is_backward=True) == tuple(later)
+
+
+@pytest.mark.parametrize("order", ["created", "added"])
+@pytest.mark.parametrize("is_backward", [False, True])
+def test_a_walk_stays_between_two_places(store: Store, order: Order, is_backward: bool) -> None:
+    put(store, *(entry((ms * 7) % 11 + 1) for ms in range(11)))
+    whole = store.each(order=order, is_backward=is_backward)
+
+    def walk(after: Entry | None = None) -> tuple[Entry, ...]:
+        bounds = (3, (3, "kitchen", 0)), (9, (0, "", 0))
+        return store.each(
+            order=order, after=after, younger_than=bounds[0], older_than=bounds[1], is_backward=is_backward
+        )
+
+    assert walk() == tuple([each for each in whole if 3 < each.time < 9])
+    assert walk(whole[5]) == tuple([each for each in whole[6:] if 3 < each.time < 9])
+
+
+@pytest.mark.parametrize("is_backward", [False, True])
+def test_a_walk_by_added_goes_on_after_an_event_that_was_cleaned_or_is_known_by_its_numbers(
+    store: Store, is_backward: bool
+) -> None:
+    put(store, entry(3), entry(1), entry(2), entry(1, dot=("far", 1)), entry(4, dot=("far", 2)))
+    middle = store.each(order="added")[1]
+    with store.transaction():
+        store.clean([middle.created])
+    rest = {False: [3, 4], True: [1]}[is_backward]
+
+    for after in (middle, Entry(middle.created, middle.time, b"", added=2), Entry((9, "gone", 0), 9, b"", added=2)):
+        assert [each.added for each in store.each(order="added", after=after, is_backward=is_backward)] == rest
 
 
 def test_pages_by_added_go_on_after_an_entry_that_was_read_as_a_further_dot(store: Store) -> None:

@@ -18,7 +18,7 @@ from peers.entry import Entry
 from peers.stores.lineage import successor
 from peers.stores.memory_store import MemoryStore
 from peers.stores.sqlite_store import SqliteStore
-from peers.stores.store import Cleaning, Criteria, Order, Store
+from peers.stores.store import Cleaning, Criteria, Order, Place, Store, WalkOptions
 from peers.version_vector import Dot, VersionVector
 
 BODIES = [b'{"type":"a"}', b'{"type":"b"}', b'{"type":"c"}']
@@ -44,6 +44,7 @@ def dotted(dots: st.SearchStrategy[Dot]) -> st.SearchStrategy[Entry]:
 
 foreign = dotted(dots)
 late = dotted(late_dots)
+places = st.none() | st.tuples(st.integers(1, 2), createds)
 own = st.builds(Entry, createds, st.integers(1, 2), st.sampled_from(BODIES))
 labelled = st.builds(
     Entry, createds, st.integers(1, 2), st.sampled_from(BODIES), st.sampled_from(LABELS), st.none() | dots | late_dots
@@ -52,8 +53,8 @@ criteria = st.builds(
     Criteria,
     st.none() | st.integers(0, 10),
     st.none() | st.integers(0, 10),
-    st.none() | st.tuples(st.integers(1, 2), createds),
-    st.none() | st.tuples(st.integers(1, 2), createds),
+    places,
+    places,
     st.none() | createds,
     st.none() | st.none() | st.sampled_from(["i", "j"]),
     st.none() | st.none() | st.sampled_from(["i", "j"]),
@@ -361,20 +362,36 @@ class BothStores(RuleBasedStateMachine):
         since=st.integers(0, 12),
         limit=st.integers(1, 3),
         index=st.sampled_from([None, "i", "j"]),
+        is_backward=st.booleans(),
+        younger_than=places,
+        older_than=places,
     )
-    def each(self, order: Order, since: int, limit: int, index: str | None) -> None:
+    def each(
+        self,
+        order: Order,
+        since: int,
+        limit: int,
+        index: str | None,
+        is_backward: bool,
+        younger_than: Place | None,
+        older_than: Place | None,
+    ) -> None:
+        options: WalkOptions = {"order": order, "since": since, "index": index, "is_backward": is_backward}
+        options |= {"younger_than": younger_than, "older_than": older_than, "limit": limit}
         pages: list[object] = []
         for store in self.stores:
             entries: list[Entry] = []
             after = None
-            while page := store.each(order=order, after=after, since=since, limit=limit, index=index):
+            while page := store.each(after=after, **options):
                 entries += page
                 after = page[-1]
             pages.append(entries)
             assert entries == [
                 each
-                for each in store.each(order=order)
-                if each.added > since and (index is None or index in each.meta.get("indexes", []))
+                for each in store.each(order=order)[:: -1 if is_backward else 1]
+                if each.added > since
+                and (index is None or index in each.meta.get("indexes", []))
+                and Criteria(younger_than=younger_than, older_than=older_than).fit(each)
             ]
         self.compare(*pages)
 

@@ -305,6 +305,16 @@ def test_an_event_with_an_added_reason_keeps_the_reason_log(log: PairLog) -> Non
     assert log.clean().get() == 0
 
 
+def test_cleans_what_lives_for_the_named_reasons_alone(log: PairLog) -> None:
+    put(log, "1", 1, reasons=["a"])
+    put(log, "2", 2, reasons=["a", "b"])
+    put(log, "3", 3)
+
+    assert log.clean(reasons=["a", "c"]).get() == 1
+
+    assert seen_both(log) == [["2", "3"], ["2", "3"]]
+
+
 def test_an_event_takes_so_many_reasons_only(log: PairLog) -> None:
     put(log, "1", 1, reasons=[str(n) for n in range(MAX_REASONS)])
 
