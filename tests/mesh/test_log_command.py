@@ -145,6 +145,20 @@ def test_goes_on_without_a_gap_when_the_node_comes_back(tmp_path: Path) -> None:
     ]
 
 
+def test_does_not_go_on_in_another_log(tmp_path: Path) -> None:
+    with following(tmp_path, "log", "--follow", "--wait", "--json") as process:
+        with run_node(tmp_path) as node:
+            add(node, "a", "b")
+            assert [json.loads(next_line(process.stdout))["event"]["name"] for _ in "ab"] == ["a", "b"]
+        (tmp_path / "log.sqlite").unlink()
+
+        with run_node(tmp_path):
+            said = process.communicate(timeout=DEADLINE_SECONDS)[1].decode()
+
+    assert process.returncode == 1
+    assert said.endswith(f"the log in {tmp_path} is another one now: it ends at 0, and 2 was printed already\n")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
