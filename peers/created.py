@@ -83,7 +83,7 @@ class HybridTimer:
         self._max_drift_ms = max_drift_ms
         self._ms = after_ms + 1 if after_ms else 0
         self._next_n = 0
-        self.time = after_ms if after_time_ms is None else after_time_ms
+        self.time = self._ms if after_time_ms is None else after_time_ms
         self._wall_ms = self.time
         """The highest reading of our clock for an event, since `time` started anew."""
         self._seen_ms = 0

@@ -12,11 +12,11 @@ _FIRST: Created = (0, "", 0)
 
 
 def last_time(store: Store, now_ms: int, max_drift_ms: int) -> int | None:
-    """The largest `time` on the disk that a timer goes on after, where the store's high-water mark is ahead of our clock.
+    """The largest `time` on the disk that a timer goes on after, where the store's high-water mark is too far ahead of ours.
 
     None where it is not. A clock that was far ahead once leaves such a mark; the events since then tell where to go on.
     """
-    if store.state.clock_ms <= now_ms:
+    if store.state.clock_ms < now_ms + max_drift_ms:
         return None
     last = Entry(_FIRST, now_ms, b"")
     while page := [entry for entry in store.each(after=last) if entry.time <= now_ms + max_drift_ms]:

@@ -44,7 +44,9 @@ def test_the_others_are_told_why_by_the_node_with_the_full_disk() -> None:
         kitchen.log.add({"type": "milk"})
         house.run(10)
 
-        assert any("kitchen: " in line and "(its disk is full)" in line for line in house.trace)
+        (row,) = house.status(kitchen)["peers"]
+        assert row["reason"] == "its disk is full"
+        assert any("kitchen: disconnected: " in line and line.endswith(": its disk is full") for line in house.trace)
         assert house.status(kitchen)["store_error"] is None
         house.disk_full(study, is_full=False)
 

@@ -20,7 +20,8 @@ import pytest
 from peers.entry import Entry
 from peers.stores.sqlite_file import APPLICATION_ID, VERSION, WAL_LIMIT_BYTES
 from peers.stores.sqlite_rows import _LABELLED, _WITH_OLDER_REASON
-from peers.stores.sqlite_store import _INDEXED, SqliteStore
+from peers.stores.sqlite_store import SqliteStore
+from peers.stores.sqlite_walk import _INDEXED
 from peers.stores.store import Page, StoreError
 
 NOBODY = 65534
