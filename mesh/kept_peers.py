@@ -32,8 +32,10 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class KeptPeers:
-    """Whoever uses it holds the home. All of it raises MeshError, with a sentence, if the file is damaged, of a newer release
-    or out of reach, and then leaves it as it is. No file is no peers.
+    """To be changed only by the process that holds the lock of the home. No file means no peers.
+
+    Its methods raise MeshError, with a sentence, if the file is damaged, was written by a newer release or cannot be used;
+    they then leave it as it is.
     """
 
     def __init__(self, home: Path) -> None:

@@ -171,8 +171,9 @@ class Node:
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
         """Wait until at least `peers` nodes are connected, and this node and each of them hold what either held at the call.
 
-        Fails with TimeoutError after `timeout` seconds: it says who is missing or behind, and by how much. With ValueError for
-        less than one node or second, and with MeshError when the node stops.
+        An event counts as held once its `add` was answered. Fails with TimeoutError after `timeout` seconds, which says who is
+        missing or behind, and by how much; with ValueError for `peers` below 1 or a `timeout` that is not above 0; with
+        MeshError when the node stops.
         """
         if peers < 1 or not 0 < timeout < math.inf:
             return Later.failed(ValueError(f"peers={peers}, timeout={timeout}: take 1 or more, and seconds above 0"))
