@@ -35,7 +35,7 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("scenarios", (), ("peers/*", "mesh/*")),
     ("pykka", ("mesh/actors/*",), ("peers/*", "mesh/*")),
     ("zeroconf", ("mesh/discovery/mdns.py", "mesh/discovery/mdns_hearing.py"), ("peers/*", "mesh/*")),
-    ("websockets", ("peers/connections/web_socket.py",), ("peers/*", "mesh/*")),
+    ("websockets", ("peers/connections/web_socket.py", "peers/connections/web_socket_wire.py"), ("peers/*", "mesh/*")),
     ("mesh.lab", ("mesh/lab/*", "mesh/scenario_commands.py", "mesh/bench/lab.py"), ("peers/*", "mesh/*")),
     ("threading", (), PURE),
     ("asyncio", (), PURE),

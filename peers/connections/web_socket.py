@@ -13,28 +13,24 @@ from functools import partial
 from typing import Any, Literal
 from weakref import WeakSet
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.connection import Connection as LibraryConnection
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import Event, State
 
-from peers.connections.address import Target, local_host, parse_address, parse_url, show_address
-from peers.connections.channel import CLOSE_SECONDS, Channel, WiredConnection, WireError
+from peers.connections.address import Target, parse_address, parse_url, show_address
+from peers.connections.channel import CLOSE_SECONDS, WiredConnection, WireError
 from peers.connections.connection import Connection, Listening
 from peers.connections.door_socket import DoorSocket, door_sockets, fit
 from peers.connections.http_door import HttpAnswer, HttpRequest
-from peers.connections.large_frames import FrameRoom, Reading
+from peers.connections.large_frames import FrameRoom
 from peers.connections.sockets import check_port, explain_os_error, hosts_of, place_to_dial
+from peers.connections.web_socket_wire import AcceptedWire, DialledWire, WebSocketWire
 from peers.connections.wired_network import WiredNetwork
 from peers.later import Later
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the connection."""
-ANSWER_BYTES = 4 * 1024 * 1024
-"""What the library may have left to be sent beside our own frames, which wait elsewhere."""
 MAX_CLIENT_FRAME = 64 * 1024 * 1024
 """The same at a door for Logux clients: JavaScript ones send all their backlog in one frame."""
 MAX_ACCEPTED = 512
@@ -48,139 +44,6 @@ OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
 
 log = logging.getLogger(__name__)
 _QUIET = logging.Logger("websockets", level=logging.CRITICAL + 1)  # the library logs tracebacks of peers that vanish
-
-
-class _Wire(LibraryConnection):
-    """What is added to a connection of the library: signs of life, no binary frames, a bound on how long it ends."""
-
-    channel: Channel | None = None
-    refusal: Exception | None = None
-    _is_in_binary = False
-    _deadline: asyncio.TimerHandle | None = None
-
-    def __init__(
-        self,
-        *args: Any,
-        ignores_binary: bool,
-        wires: WeakSet[_Wire],
-        room: FrameRoom,
-        max_frame: int,
-        too_long: bytes | None,
-        **options: Any,
-    ) -> None:
-        super().__init__(*args, **options)
-        self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
-        self._wires = wires
-        self._max_frame, self._too_long = max_frame, too_long
-        self._reading = Reading(self.loop, room, self._on_alive)
-        self._reading.watch(self.protocol)
-        self._fail = self.protocol.fail
-        self.protocol.fail = self._on_fail  # type: ignore[method-assign]
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._wires.add(self)
-        self._reading.begin(self.transport)
-        self.recv_messages.pause, self.recv_messages.resume = self._reading.pause, self._reading.resume
-
-    def _on_fail(self, code: int, reason: str = "") -> None:
-        is_welcome = self.protocol.max_message_size == self._max_frame and self.protocol.state is State.OPEN
-        if code == CloseCode.MESSAGE_TOO_BIG and is_welcome and self._too_long is not None:
-            self.protocol.send_text(self._too_long)
-        self._fail(code, reason)
-
-    def _on_alive(self) -> None:
-        if self.channel is not None:
-            self.channel.on_bytes()
-
-    def end_large(self) -> None:
-        self._reading.end_frame()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > ANSWER_BYTES:
-            self.transport.abort()  # it is asked for answers, by pings above all, that the other end does not read
-        self._watch_end()
-        self._on_alive()
-
-    def eof_received(self) -> None:
-        super().eof_received()
-        self._end_within(CLOSE_SECONDS)  # else asyncio waits until the other end has read what is still to be written
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._reading.end()
-        if self._deadline is not None:
-            self._deadline.cancel()
-        if self.channel is not None:
-            self.channel.on_lost()
-
-    def process_event(self, event: Event) -> None:
-        if self.refusal is not None:
-            return  # nothing counts after what was refused
-        if not self._is_binary(event):
-            super().process_event(event)
-            return
-        if self._ignores_binary:
-            return
-        self.refusal = ValueError("it sent a binary frame, and frames here are text")
-        if self.protocol.state is State.OPEN:
-            self.protocol.fail(CloseCode.POLICY_VIOLATION, "frames here are text")
-            self.send_data()
-
-    def _is_binary(self, event: Event) -> bool:
-        if not isinstance(event, Frame):
-            return False
-        if event.opcode is Opcode.BINARY:
-            self._is_in_binary = not event.fin
-            return True
-        if event.opcode is Opcode.CONT and self._is_in_binary:
-            self._is_in_binary = not event.fin
-            return True
-        return False
-
-    @property
-    def is_lost(self) -> bool:
-        return self.protocol.state is State.CLOSED
-
-    @property
-    def local_host(self) -> str:
-        return local_host(self.transport.get_extra_info("sockname"))
-
-    async def recv_frame(self) -> bytes:
-        try:
-            return await self.recv(decode=False)
-        except ConnectionClosed as closed:
-            raise WireError(*explain_end(closed, self.refusal)) from closed
-
-    def write_frames(self, frames: list[bytes]) -> None:
-        if self.protocol.state is not State.OPEN:
-            return
-        for frame in frames:
-            self.protocol.send_text(frame)
-        # Not writelines: before Python 3.12.9 and 3.13.2 it ignores the high-water mark (CVE-2024-12254).
-        self.transport.write(b"".join(self.protocol.data_to_send()))
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    def _watch_end(self) -> None:
-        # The library bounds a close that we begin, not one that the other end, or a fault in what it sent, begins.
-        if self.protocol.close_expected():
-            is_no_answer = self.protocol.state is State.CONNECTING and isinstance(self, ClientConnection)
-            self._end_within(0 if is_no_answer else CLOSE_SECONDS)
-
-    def _end_within(self, seconds: float) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(seconds, self.transport.abort)
-
-
-class _DialledWire(_Wire, ClientConnection):
-    pass
-
-
-class _AcceptedWire(_Wire, ServerConnection):
-    pass
 
 
 class _Dial(connect):
@@ -247,7 +110,7 @@ class WebSocketNetwork(WiredNetwork):
         self._on_request = on_request
         self._max_frame, self._stranger_frame = max_frame, stranger_frame
         self._purpose = purpose
-        self._wires: WeakSet[_Wire] = WeakSet()
+        self._wires: WeakSet[WebSocketWire] = WeakSet()
         self._wire_options: dict[str, Any] = {
             "ignores_binary": binary == "ignore",
             "wires": self._wires,
@@ -284,7 +147,7 @@ class WebSocketNetwork(WiredNetwork):
                 yield from (one.fileno() for server in door.servers for one in server.sockets)
         yield from (wire.transport.get_extra_info("socket").fileno() for wire in tuple(self._wires))
 
-    async def reach(self, target: Target) -> _Wire:
+    async def reach(self, target: Target) -> WebSocketWire:
         """Dial. Raises WireError, and nothing else, however it fails."""
         try:
             secure: dict[str, Any] = {}
@@ -297,19 +160,19 @@ class WebSocketNetwork(WiredNetwork):
                 proxy=None,
                 user_agent_header=None,
                 open_timeout=self.connect_seconds,
-                create_connection=self._made_of(_DialledWire),
+                create_connection=self._made_of(DialledWire),
                 **place,
                 **secure,
                 **self._options,
             )
-            assert isinstance(wire, _Wire)
+            assert isinstance(wire, WebSocketWire)
         except Exception as error:  # whatever it was, the attempt ends in exactly one disconnect
             is_refusal = isinstance(error, (InvalidHandshake, ssl.SSLError)) and not _is_passing(error)
             reason = explain_failure(error, target, self.connect_seconds)
             raise WireError(reason, error if is_refusal else None) from error
         return wire
 
-    def _made_of(self, kind: type[_Wire]) -> Any:
+    def _made_of(self, kind: type[WebSocketWire]) -> Any:
         return partial(kind, **self._wire_options)
 
     async def _trusted(self) -> ssl.SSLContext:
@@ -331,7 +194,7 @@ class WebSocketNetwork(WiredNetwork):
 
     async def _serve(self, door: DoorSocket, on_connection: Callable[[Connection], None]) -> Server:
         async def accept(wire: ServerConnection) -> None:
-            assert isinstance(wire, _Wire)
+            assert isinstance(wire, WebSocketWire)
             door.let_in(wire.transport)
             connection = WiredConnection(self, show_address(wire.remote_address))
             if self._stranger_frame is not None:
@@ -346,7 +209,7 @@ class WebSocketNetwork(WiredNetwork):
             process_request=self._answer,
             server_header=None,
             open_timeout=ACCEPT_SECONDS,
-            create_connection=self._made_of(_AcceptedWire),
+            create_connection=self._made_of(AcceptedWire),
             ssl=self._tls,
             **self._options | {"max_size": self._stranger_frame or self._max_frame},
         )
@@ -416,17 +279,3 @@ def explain_failure(error: Exception, target: Target, seconds: float) -> str:
     if isinstance(error, OSError):
         return explain_os_error(error)
     return f"failed: {error!r}"
-
-
-def explain_end(closed: ConnectionClosed, refusal: Exception | None) -> tuple[str, Exception | None]:
-    """Why an open connection ended, and what the channel could not take, if that was why."""
-    fault = refusal or closed.__cause__
-    if isinstance(fault, Exception) and not isinstance(fault, (OSError, EOFError)):
-        return f"it sent what cannot be taken: {fault}", fault
-    if closed.rcvd is not None:
-        return closed.rcvd.reason or f"closed by the other end (code {closed.rcvd.code})", None
-    if isinstance(fault, TimeoutError):
-        return "lost: timed out", None
-    if isinstance(fault, OSError):
-        return f"lost: {explain_os_error(fault)}", None
-    return "lost", None
