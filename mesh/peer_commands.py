@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 )
 @click.pass_context
 def wait(context: click.Context, *, peers: int, timeout_seconds: float) -> None:
-    """Wait until everything is here: this node and all that are connected hold what each of them held at the call.
+    """Wait until everything is here and there.
 
-    It fails with who is missing or behind, and by how much, when the time is up.
+    This node and all that are connected then hold what each of them held at the call. It fails with who is missing or behind,
+    and by how much, when the time is up.
 
     \b
     mesh wait
@@ -53,7 +54,9 @@ def wait(context: click.Context, *, peers: int, timeout_seconds: float) -> None:
 
 @click.group()
 def peer() -> None:
-    """Say which addresses the node dials, whatever it finds by itself, besides those of `mesh up --peer`.
+    """Add, remove and list addresses to dial.
+
+    The node dials them whatever it finds by itself, as those of `mesh up --peer`.
 
     \b
     mesh peer add 192.168.1.7:30307
@@ -68,7 +71,9 @@ def peer() -> None:
 @options.peer
 @click.pass_context
 def add_peer(context: click.Context, *, address: str) -> None:
-    """Dial another node at HOST:PORT from now on, at once if this machine's node runs, and after each start.
+    """Dial another node at HOST:PORT from now on.
+
+    At once if this machine's node runs, and after each start.
 
     \b
     mesh peer add 192.168.1.7:30307
@@ -87,7 +92,9 @@ def add_peer(context: click.Context, *, address: str) -> None:
 @options.peer
 @click.pass_context
 def remove_peer(context: click.Context, *, address: str) -> None:
-    """Dial HOST:PORT no more; a connection by it ends, unless the node finds the other one by itself, too.
+    """Dial HOST:PORT no more.
+
+    A connection by it ends, unless the node finds the other one by itself, too.
 
     \b
     mesh peer remove 192.168.1.7:30307
@@ -102,7 +109,9 @@ def remove_peer(context: click.Context, *, address: str) -> None:
 @options.as_json
 @click.pass_context
 def list_peers(context: click.Context, *, as_json: bool) -> None:
-    """List the addresses, where each comes from, and the node that answered there.
+    """List the addresses, and where each comes from.
+
+    With the node that answered there.
 
     \b
     mesh peer list
