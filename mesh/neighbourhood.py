@@ -360,7 +360,8 @@ class Neighbourhood:
         actions = self._break(node_id, now_seconds)
         if link is not None:
             lasted = 0.0 if outcome.is_stalled else now_seconds - link.met_seconds
-            rest = self._brief.note(node_id, lasted, now_seconds)
+            # The other end closed it for another one, whose greeting is on its way.
+            rest = None if reason == SURPLUS else self._brief.note(node_id, lasted, now_seconds)
             why = f": {reason}" if reason else ""
             notice = Notice("disconnected", node_id, f"lost the connection to {node_id}{why}")
             requery = [Requery()] if rest is None else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.actions import Action, Notice, Requery
 from mesh.black_holes import BLOCKED_LINKS, PROOF_SECONDS, SMALL_SEGMENT, BlackHoles
 from mesh.known_session import LinkOutcome
-from mesh.neighbourhood import Neighbourhood
+from mesh.neighbourhood import SURPLUS, Neighbourhood
 from mesh.topology import Link
 
 
@@ -51,14 +51,14 @@ class House:
         self.now = 0.0
         self.inside.on_begin()
 
-    def link(self, outcome: LinkOutcome, *, greets: bool = True) -> list[Action]:
+    def link(self, outcome: LinkOutcome, *, greets: bool = True, reason: str = "timeout") -> list[Action]:
         """One link, from its greeting to its end."""
         inside, key = self.inside, self.key
         inside.on_dialled(key, "c", self.now)
         if greets:
             inside.on_greeted(key, "study~1", Link(key, "c", True, "boot", self.now), (), "study:1", self.now)
         self.now += 9
-        return inside.on_closed(key, "timeout", self.now, outcome=outcome)
+        return inside.on_closed(key, reason, self.now, outcome=outcome)
 
 
 def test_a_node_whose_links_are_blocked_is_dialled_for_small_packets_and_people_are_told_once() -> None:
@@ -89,6 +89,14 @@ def test_a_link_that_moved_nothing_counts_as_a_brief_one() -> None:
 
     assert Requery() in first
     assert Requery() not in last  # it is given time, and not asked for
+
+
+def test_a_link_that_the_other_end_closes_for_another_one_is_no_brief_one() -> None:
+    house = House("study:1")
+
+    ended = [house.link(LinkOutcome(is_stalled=True), reason=SURPLUS) for _ in range(6)]
+
+    assert all(Requery() in actions for actions in ended)
 
 
 def test_what_the_other_end_had_is_remembered_after_its_link() -> None:

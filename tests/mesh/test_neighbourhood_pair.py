@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from two_ends import TwoEnds
 
+from mesh.brief_links import MAX_REST_SECONDS
+
 END = st.sampled_from(("a", "b"))
 
 
@@ -92,7 +94,7 @@ class TwoNodes(RuleBasedStateMachine):
         for end in self.world.ends.values():
             if any(record.is_paused for record in end.neighbourhood.failures.values()):
                 end.perform(end.neighbourhood.on_retry(self.world.now))
-        self.world.pass_time(10.0)
+        self.world.pass_time(MAX_REST_SECONDS + 10.0)
         stays = self.world.open_wires()
         assert len(stays) == 1
         assert self.world.met("a") == self.world.met("b") == stays
