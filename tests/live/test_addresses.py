@@ -104,8 +104,9 @@ def test_a_link_local_peer_is_dialled_by_the_name_or_the_number_of_the_interface
     attic = start("attic", 4, "--no-mdns", "--peer", f"[{there}%2]:4000")
 
     wait_until(lambda: sessions(kitchen).keys() == {"study", "attic"}, MEET_SECONDS, "both have dialled")
-    assert sessions(study) == {"kitchen": f"[{there}%eth0]:4000"}
-    assert sessions(attic) == {"kitchen": f"[{there}%2]:4000"}
+    for node, scope in ((study, "eth0"), (attic, "2")):
+        wait_until(lambda node=node: sessions(node), MEET_SECONDS, "it has heard so too")
+        assert sessions(node) == {"kitchen": f"[{there}%{scope}]:4000"}
 
 
 def test_a_node_announces_what_it_listens_on_and_one_on_loopback_says_that_it_announces_nothing(
