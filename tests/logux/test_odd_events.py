@@ -77,7 +77,10 @@ def test_logs_are_equal_but_for_the_bad_events_and_each_of_them_was_told(town: T
         assert undone(client) == {named(client, created): cause for created, cause in bad.items()}
 
 
-@pytest.mark.parametrize("kind", ["logux01", "core10"])  # core12 sends batches of 100
+KINDS = ["logux01", pytest.param("core10", marks=pytest.mark.long)]  # core12 sends batches of 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_long_backlog_with_bad_events_in_it_arrives_over_one_connection(town: Town, kind: str) -> None:
     node = town.start("kitchen")
     client = town.client(kind, "ada:1:a", node, connects=False)
