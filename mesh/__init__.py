@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mesh.actions import Notice
     from mesh.errors import MeshError
+    from mesh.membership.actions import Notice
     from mesh.node import Node
     from mesh.node_log import NodeLog
     from mesh.version import __version__ as __version__
@@ -16,7 +16,7 @@ _PLACES = {
     "MeshError": "mesh.errors",
     "Node": "mesh.node",
     "NodeLog": "mesh.node_log",
-    "Notice": "mesh.actions",
+    "Notice": "mesh.membership.actions",
     "__version__": "mesh.version",
 }
 

@@ -1,6 +1,6 @@
 """`python -m mesh`: the command `mesh`."""
 
-from mesh.cli import main
+from mesh.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -7,11 +7,11 @@ import os
 import threading
 from pathlib import Path
 
-from mesh.actors.living import abandon_actors
-from mesh.actors.mailbox import Runtime
-from mesh.discovery.mdns import MdnsDiscovery
+from mesh.actors.runtime.inspection import abandon_actors
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.discovery.mdns.mdns import MdnsDiscovery
 from mesh.forking import Holder, leave_log, let_go, part
-from peers.connections.web_socket import WebSocketNetwork
+from peers.transport.web_socket import WebSocketNetwork
 
 THREAD = "thread"
 """The name of the thread that a node has of its own."""

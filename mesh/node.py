@@ -11,42 +11,42 @@ from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from mesh.actions import Notice
 from mesh.actors.agreeing import resolve
-from mesh.actors.disk import ThreadDisk
+from mesh.actors.environment import Edges
+from mesh.actors.gateway_supervisor import DoorError
 from mesh.actors.listener import OpenDoors
 from mesh.actors.log_keeper import KeptLog, safely
-from mesh.actors.loop_actor import LoopActorRef
-from mesh.actors.mailbox import Runtime
-from mesh.actors.request import Request
-from mesh.actors.role_supervisor import DoorError
-from mesh.actors.session import MakeRole
-from mesh.actors.supervisor import NodeSupervisor
-from mesh.config import WAIT_SECONDS, Settings, parse_address
-from mesh.control import ControlServer
-from mesh.discovery.discovery import Discovery
-from mesh.discovery.fixed import FixedDiscovery
-from mesh.discovery.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
-from mesh.edges import Edges
+from mesh.actors.node_supervisor import NodeSupervisor
+from mesh.actors.peer_session import MakeRole
+from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.loop_thread import LoopThread, Spawner
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.actors.runtime.request import Request
+from mesh.actors.thread_disk import ThreadDisk
+from mesh.control.server import ControlServer
+from mesh.discovery.mdns.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
+from mesh.discovery.port import Discovery
+from mesh.discovery.static import FixedDiscovery
 from mesh.errors import MeshError
 from mesh.forking import check_log, forking, unwatch, watch
+from mesh.gateway.options import Openings, OutsideOptions
 from mesh.holders import THREAD, Holders
-from mesh.identity import Home
-from mesh.kept_peers import KeptPeers, show_sources
-from mesh.loop_thread import LoopThread, Spawner
+from mesh.listening import door_notices, where_to_listen, why_not_listening
+from mesh.membership.actions import Notice
+from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
 from mesh.notices import log_notice, start_notices, stop_notice
-from mesh.openings import Openings, OutsideOptions
-from mesh.own_door import door_notices, where_to_listen, why_not_listening
-from mesh.paths import LOG_FILE, default_home
-from mesh.status import Status
+from mesh.settings.config import WAIT_SECONDS, Settings, parse_address
+from mesh.settings.home import Home
+from mesh.settings.kept_peers import KeptPeers, show_sources
+from mesh.settings.paths import LOG_FILE, default_home
 from peers.clock import LoopClock, Undo
-from peers.connections.http_door import no_pages
-from peers.connections.web_socket import WebSocketNetwork
 from peers.emitter import Emitter
 from peers.later import Later
-from peers.peer_sync import PeerSync
-from peers.stores.sqlite_store import SqliteStore
+from peers.roles.peer import PeerSync
+from peers.stores.sqlite.store import SqliteStore
+from peers.transport.http import no_pages
+from peers.transport.web_socket import WebSocketNetwork
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Node:
     A node belongs to the process that started it. In a child made by `os.fork` every call raises MeshError, and leaving the
     `with` does nothing: start another node there, with another home.
 
-    Others than nodes (mesh.openings has the names and types of these options):
+    Others than nodes (mesh.gateway.options has the names and types of these options):
     - `clients`, HOST:PORT, opens a door for Logux clients and browsers; `clients_cert` and `clients_key` are PEM files,
       `clients_origins` pages that may connect besides our own, `clients_hosts` further names of this machine. Clients show
       a token of `mesh token add`. What each user may write and see is decided by `in_filter`, `in_map`, `out_filter` and

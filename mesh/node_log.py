@@ -9,12 +9,12 @@ from typing import Any, Unpack
 from mesh.actors.log_keeper import KeptLog
 from mesh.errors import MeshError
 from peers.clock import Undo
-from peers.entry import Entry
+from peers.events.entry import Entry
+from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
-from peers.log import Meta
-from peers.log_life import Bounds, Keeper
-from peers.moments import Moment
-from peers.reasons import DEFAULT_REASON
+from peers.log.log import Meta
+from peers.log.moments import Moment
+from peers.log.retention import Bounds, Keeper
 from peers.stores.store import Order
 
 EventAndMeta = tuple[dict[str, Any], Meta]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
 
-from mesh.actions import Notice
-
-if TYPE_CHECKING:
-    from mesh.node import Node
+from mesh.membership.actions import Notice
 
 LOGGER = "mesh"
 """Notices alone are logged under this name; modules log under names of their own below it."""
@@ -27,12 +26,33 @@ OPEN_DOOR = (
 )
 
 
+class RunningNode(Protocol):
+    """What the notices say of a node that runs; see Node."""
+
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def mesh(self) -> str: ...
+    @property
+    def home(self) -> Path: ...
+    @property
+    def is_new(self) -> bool: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def door_ports(self) -> Mapping[str, int]: ...
+    @property
+    def clients_url(self) -> str | None: ...
+    @property
+    def is_clients_door_in_clear(self) -> bool: ...
+
+
 def log_notice(notice: Notice) -> None:
     """Log a notice, under the name `mesh`."""
     logging.getLogger(LOGGER).log(LEVELS.get(notice.kind, logging.INFO), "%s", notice.sentence)
 
 
-def start_notices(node: Node) -> list[Notice]:
+def start_notices(node: RunningNode) -> list[Notice]:
     """What is said once a node runs. The kinds are new, up, door, page, and open link and open door, which are warnings."""
     node_id = node.node_id
     said = [Notice("new", node_id, f"made a new home in {node.home}: a new node, {node_id}")] if node.is_new else []

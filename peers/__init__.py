@@ -1,23 +1,23 @@
 """What two ends of one connection say about a log, and what each remembers of it."""
 
-from peers.base_sync import BaseSync
-from peers.client_sync import ClientSync
 from peers.clock import Clock, LoopClock, ManualClock
-from peers.connections.connection import Connection, Listening, Network
-from peers.connections.local_pair import LocalPair
-from peers.connections.reconnect import Reconnect
-from peers.disk import Disk, InlineDisk
-from peers.draft import BusyError
-from peers.entry import Entry
+from peers.errors import FATAL, SyncError
+from peers.events.entry import Entry
+from peers.events.version_vector import VersionVector
 from peers.later import Later
-from peers.log import Log
-from peers.peer_sync import PeerSync
-from peers.server_sync import ServerSync
-from peers.stores.memory_store import MemoryStore
-from peers.stores.sqlite_store import SqliteStore
+from peers.log.draft import BusyError
+from peers.log.log import Log
+from peers.roles.base import BaseSync
+from peers.roles.client import ClientSync
+from peers.roles.peer import PeerSync
+from peers.roles.server import ServerSync
+from peers.stores.disk import Disk, InlineDisk
+from peers.stores.memory import MemoryStore
+from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import Store, StoreError
-from peers.sync_error import FATAL, SyncError
-from peers.version_vector import VersionVector
+from peers.transport.local_pair import LocalPair
+from peers.transport.port import Connection, Listening, Network
+from peers.transport.reconnect import Reconnect
 
 __all__ = [
     "FATAL",

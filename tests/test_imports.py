@@ -1,47 +1,81 @@
-"""Who may import what: the table of the architecture, read from the sources themselves."""
+"""Who may import what: the layers of the architecture, read from the sources themselves."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
-from pathlib import Path
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PACKAGES = ("peers", "mesh", "scenarios", "tests")
+from tests.support.root import ROOT
 
-PURE = (
-    "mesh/membership.py",
-    "mesh/topology.py",
-    "mesh/restart_policy.py",
-    "mesh/status.py",
-    "mesh/neighbourhood.py",
-    "mesh/doors.py",
-    "peers/created.py",
-    "peers/version_vector.py",
-    "peers/entry.py",
-    "peers/sync_error.py",
-    "peers/tail.py",
-    "peers/sieve.py",
-    "peers/wire/*.py",
+PACKAGES = ("peers", "mesh", "scenarios", "tests")
+MAX_FILES = 14
+"""Python files of a folder of `mesh` or `peers`, besides its `__init__.py`."""
+
+LAYERS = (
+    # Lowest first. A name stands for a module, or for a package with all that has no layer of its own. Each may import from
+    # its own layer and from those above it in this table.
+    ("peers.errors", "peers.later", "peers.clock", "peers.emitter"),
+    ("peers.events",),
+    ("peers.stores",),
+    ("peers.log",),
+    ("peers.transport",),
+    ("peers.codec",),
+    ("peers.protocol",),
+    ("peers.roles",),
+    ("peers",),
+    ("mesh.errors", "mesh.version", "mesh.forking"),
+    ("mesh.terminal",),
+    ("mesh.settings",),
+    ("mesh.discovery",),
+    ("mesh.membership",),
+    ("mesh.gateway",),
+    ("mesh.actors.runtime",),
+    ("mesh.actors",),
+    ("mesh.node_log",),
+    ("mesh.control",),
+    ("mesh.notices", "mesh.listening", "mesh.holders"),
+    ("mesh.node",),
+    ("mesh",),
+    ("mesh.lab.simulation",),
+    ("mesh.lab.checks", "mesh.lab.recording"),
+    ("mesh.lab.cluster",),
+    ("mesh.lab.live", "mesh.lab.plot"),
+    ("mesh.lab.runner",),
+    ("mesh.lab.fuzz",),
+    ("mesh.lab",),
+    ("mesh.bench",),
+    ("mesh.cli",),
+    ("mesh.__main__",),
 )
 
-RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
-    # what is imported, by which files of mesh and peers it may be, and which files it is about (all of them if empty)
-    ("mesh", ("mesh/*",), ("peers/*", "mesh/*")),
+PURE = (
+    "mesh/membership/*.py",
+    "peers/errors.py",
+    "peers/events/*.py",
+    "peers/codec/*.py",
+    "peers/protocol/*.py",
+    "peers/roles/*.py",
+    "peers/log/tail.py",
+    "mesh/gateway/clients/access.py",
+)
+"""They get their time, their chance and their turns passed in."""
+
+RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    # what is imported, by which files of mesh and peers it may be, and which files it is about
     ("tests", (), ("peers/*", "mesh/*")),
     ("scenarios", (), ("peers/*", "mesh/*")),
     ("pykka", ("mesh/actors/*",), ("peers/*", "mesh/*")),
-    ("zeroconf", ("mesh/discovery/mdns.py", "mesh/discovery/mdns_hearing.py"), ("peers/*", "mesh/*")),
-    ("websockets", ("peers/connections/web_socket.py", "peers/connections/web_socket_wire.py"), ("peers/*", "mesh/*")),
-    ("mesh.lab", ("mesh/lab/*", "mesh/scenario_commands.py", "mesh/bench/lab.py"), ("peers/*", "mesh/*")),
+    ("zeroconf", ("mesh/discovery/mdns/mdns.py", "mesh/discovery/mdns/hearing.py"), ("peers/*", "mesh/*")),
+    ("websockets", ("peers/transport/web_socket.py", "peers/transport/web_socket_wire.py"), ("peers/*", "mesh/*")),
     ("threading", (), PURE),
     ("asyncio", (), PURE),
     ("time", (), PURE),
     ("random", (), PURE),
-]
+)
 
 
 def imports_of(source: str, package: str) -> Iterator[str]:
@@ -70,17 +104,51 @@ def is_one_of(path: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(path, pattern) for pattern in patterns)
 
 
-def breaches(path: str, source: str) -> list[str]:
-    """A sentence for each import in the file at `path` (from the root) that the table forbids."""
-    package = ".".join(Path(path).parent.parts)
-    names = sorted(set(imports_of(source, package)))
-    return [
+def module_of(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def package_of(path: str) -> str:
+    return path.rpartition("/")[0].replace("/", ".")
+
+
+def layer_of(module: str) -> tuple[int, str]:
+    """The number of a module's layer and the name in the table that it comes under."""
+    rows = [(number, name) for number, names in enumerate(LAYERS) for name in names if is_in(module, name)]
+    return max(rows, key=lambda row: len(row[1]))
+
+
+def modules_among(names: set[str], modules: set[str]) -> set[str]:
+    """The modules that are meant by dotted names of imports: `a.b.Class` is in the module `a.b`."""
+    found = set()
+    for name in names:
+        owner = name.rpartition(".")[0]
+        if name in modules:
+            # `from package import module` names the package too, of which nothing else may be used
+            is_only_a_folder = any(is_in(other, name) and other != name for other in names & modules)
+            found |= set() if is_only_a_folder else {name}
+        elif owner in modules:
+            found.add(owner)
+    return found
+
+
+def breaches(path: str, source: str, modules: set[str] | None = None) -> list[str]:
+    """A sentence for each import in the file at `path` (from the root) that the tables forbid."""
+    names = set(imports_of(source, package_of(path)))
+    found = [
         f"{path} imports {name}, which only {' and '.join(allowed) or 'no such file'} may"
         for imported, allowed, about in RULES
         if is_one_of(path, about) and not is_one_of(path, allowed)
-        for name in names
+        for name in sorted(names)
         if is_in(name, imported)
     ]
+    if path.startswith(("peers/", "mesh/")):
+        number, own = layer_of(module_of(path))
+        for name in sorted(modules_among(names, MODULES if modules is None else modules)):
+            above, other = layer_of(name)
+            if above > number:
+                found.append(f"{path} ({own}) imports {name}, which is of a higher layer ({other})")
+    return found
 
 
 def sources() -> list[str]:
@@ -88,47 +156,86 @@ def sources() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in found)
 
 
-def test_every_file_keeps_to_the_table() -> None:
+OURS = [path for path in sources() if path.startswith(("peers/", "mesh/"))]
+MODULES = {module_of(path) for path in OURS}
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, [] if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def graph_of(files: Mapping[str, str]) -> dict[str, set[str]]:
+    """Which modules each module imports, of files by their paths. A package is no part of a circle: nothing is run in it."""
+    modules = {module_of(path) for path in files}
+    return {
+        module_of(path): modules_among(set(imports_of(source, package_of(path))), modules) - {module_of(path)}
+        for path, source in files.items()
+    }
+
+
+def test_every_file_keeps_to_the_tables() -> None:
     found = [sentence for path in sources() for sentence in breaches(path, (ROOT / path).read_text())]
 
     assert found == []
 
 
-def test_the_check_sees_the_files() -> None:
-    seen = sources()
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle(graph_of({path: (ROOT / path).read_text() for path in OURS})) == []
 
-    assert {"peers/log.py", "mesh/node.py", "peers/wire/messages.py"} <= set(seen)
-    assert all(any(fnmatch(path, pattern) for path in seen) for pattern in PURE)
+
+def test_no_folder_has_more_files_than_a_reader_can_survey() -> None:
+    folders = {path.rpartition("/")[0] for path in OURS}
+    counts = {folder: sum(path.rpartition("/")[0] == folder for path in OURS) - 1 for folder in folders}
+
+    assert {folder: count for folder, count in counts.items() if count > MAX_FILES} == {}
+
+
+def test_every_row_of_the_tables_is_about_something() -> None:
+    names = [name for names in LAYERS for name in names]
+
+    assert {"peers/log/log.py", "mesh/node.py", "peers/codec/messages.py"} <= set(OURS)
+    assert [name for name in names if name not in MODULES] == []
+    assert all(any(fnmatch(path, pattern) for path in OURS) for pattern in PURE)
 
 
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("peers/log.py", "from mesh.node import Node"),
-        ("peers/log.py", "import mesh"),
-        ("peers/log.py", "from mesh import node"),
-        ("peers/wire/messages.py", "def f():\n    import mesh.config"),
-        ("peers/log.py", "if TYPE_CHECKING:\n    from mesh.node import Node"),
-        ("peers/log.py", "importlib.import_module('mesh.node')"),
+        ("peers/log/log.py", "from mesh.node import Node"),
+        ("peers/log/log.py", "import mesh.node"),
+        ("peers/log/log.py", "from mesh import node"),
+        ("peers/codec/messages.py", "def f():\n    import mesh.settings.config"),
+        ("peers/log/log.py", "if TYPE_CHECKING:\n    from mesh.node import Node"),
+        ("peers/log/log.py", "importlib.import_module('mesh.node')"),
         ("mesh/node.py", "import pykka"),
         ("peers/later.py", "from pykka import Future"),
         ("mesh/node.py", "import pykka.messages as messages"),
-        ("mesh/discovery/instances.py", "from zeroconf import Zeroconf"),
-        ("mesh/discovery/instances.py", "from zeroconf.asyncio import AsyncZeroconf"),
+        ("mesh/discovery/mdns/instances.py", "from zeroconf import Zeroconf"),
+        ("mesh/discovery/mdns/instances.py", "from zeroconf.asyncio import AsyncZeroconf"),
         ("mesh/actors/listener.py", "from websockets.asyncio.server import serve"),
-        ("peers/connections/racing.py", "import websockets"),
-        ("mesh/membership.py", "import time"),
-        ("mesh/topology.py", "from random import Random"),
-        ("mesh/status.py", "import asyncio"),
-        ("peers/wire/peer_protocol.py", "import threading"),
-        ("peers/tail.py", "import asyncio.events"),
-        ("mesh/node.py", "from mesh.lab.cluster import Cluster"),
+        ("peers/transport/racing.py", "import websockets"),
+        ("mesh/membership/member.py", "import time"),
+        ("mesh/membership/dialling/link_selection.py", "from random import Random"),
+        ("mesh/membership/status.py", "import asyncio"),
+        ("peers/codec/peer.py", "import threading"),
+        ("peers/roles/base.py", "from random import Random"),
+        ("peers/log/tail.py", "import asyncio.events"),
+        ("mesh/node.py", "from mesh.lab.cluster.cluster import Cluster"),
+        ("mesh/node.py", "from mesh.lab import Cluster"),
         ("mesh/node.py", "from mesh import lab"),
-        ("mesh/cli.py", "import mesh.lab"),
-        ("mesh/lab/gallery.py", "from scenarios.partition import partition"),
-        ("mesh/actors/disk.py", "from ..lab import disk"),
-        ("mesh/discovery/mdns.py", "from .. import lab"),
-        ("peers/log.py", "from tests.peers.pair import Pair"),
+        ("mesh/lab/checks/checker.py", "if TYPE_CHECKING:\n    from mesh.lab.cluster.room import Room"),
+        ("mesh/lab/runner/library.py", "from scenarios.partition import partition"),
+        ("mesh/actors/thread_disk.py", "from ..lab.simulation import disk"),
+        ("mesh/discovery/mdns/mdns.py", "from ... import lab"),
+        ("peers/log/log.py", "from tests.support.pair import Pair"),
+        ("peers/stores/memory.py", "from peers.log.log import Log"),
+        ("mesh/membership/member.py", "from mesh.actors.reports import Report"),
+        ("mesh/control/server.py", "from mesh.node import Node"),
     ],
 )
 def test_the_check_finds_what_is_forbidden(path: str, source: str) -> None:
@@ -138,17 +245,30 @@ def test_the_check_finds_what_is_forbidden(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("mesh/node.py", "from peers.log import Log\nimport asyncio, random, time"),
-        ("mesh/actors/session.py", "import pykka"),
-        ("mesh/discovery/mdns.py", "from zeroconf import Zeroconf"),
-        ("peers/connections/web_socket.py", "import websockets"),
-        ("mesh/scenario_commands.py", "from mesh.lab.scenario import run"),
-        ("mesh/lab/cluster.py", "from mesh.lab import disk\nfrom . import network"),
-        ("mesh/membership.py", "import timeit\nfrom dataclasses import dataclass"),
-        ("mesh/discovery/mdns.py", "from .discovery import Sighting"),
-        ("tests/mesh/test_lab_disk.py", "from mesh.lab.disk import SimDisk\nimport pykka"),
+        ("mesh/node.py", "from peers.log.log import Log\nimport asyncio, random, time"),
+        ("mesh/actors/peer_session.py", "import pykka"),
+        ("mesh/discovery/mdns/mdns.py", "from zeroconf import Zeroconf"),
+        ("peers/transport/web_socket.py", "import websockets"),
+        ("mesh/cli/scenario.py", "from mesh.lab.runner.library import load"),
+        ("mesh/lab/cluster/cluster.py", "from mesh.lab.simulation import disk\nfrom ..simulation import network"),
+        ("mesh/membership/member.py", "import timeit\nfrom dataclasses import dataclass"),
+        ("mesh/discovery/mdns/mdns.py", "from ..port import Sighting"),
+        ("mesh/cli/up.py", "from mesh import Node"),
+        ("tests/mesh/lab/simulation/test_sim_disk.py", "from mesh.lab.simulation.disk import SimDisk\nimport pykka"),
         ("scenarios/partition.py", "from mesh.lab import Cluster"),
     ],
 )
-def test_the_check_lets_the_rest_be(path: str, source: str) -> None:
+def test_the_check_accepts_the_rest(path: str, source: str) -> None:
     assert breaches(path, source) == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"mesh/a.py": "from mesh.b import B", "mesh/b.py": "from mesh.a import A"},
+        {"mesh/a.py": "import mesh.b", "mesh/b.py": "def f():\n    from mesh import c", "mesh/c.py": "from . import a"},
+        {"mesh/a.py": "if TYPE_CHECKING:\n    from mesh.b import B", "mesh/b.py": "from mesh.a import A"},
+    ],
+)
+def test_the_check_finds_a_circle(files: dict[str, str]) -> None:
+    assert set(circle(graph_of(files))) == {module_of(path) for path in files}

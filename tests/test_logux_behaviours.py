@@ -56,6 +56,6 @@ def test_a_behaviour_is_shown_by_tests_or_left_out_for_a_reason(number: str) -> 
 
 
 def test_a_test_that_does_not_exist_is_found() -> None:
-    assert missing("peers/test_logux_sync.py::test_nothing") is not None
+    assert missing("peers/protocol/test_logux_sync.py::test_nothing") is not None
     assert missing("peers/test_nothing.py::test_nothing") is not None
     assert missing("test_logux_behaviours.py::test_every_behaviour_has_its_row") is None

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 from mesh.actors.log_keeper import KeptLog
-from mesh.actors.loop_actor import LoopActorRef
-from mesh.actors.request import Request
-from mesh.actors.session import SessionActor
-from mesh.agreement import Agreement
+from mesh.actors.peer_session import SessionActor
+from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.request import Request
 from mesh.errors import MeshError
-from mesh.neighbourhood import Neighbourhood
+from mesh.membership.agreement import Agreement
+from mesh.membership.membership import Neighbourhood
 from peers.later import Later
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import AddressesGone, Failed, Noted, Report, Sighted
-from mesh.actors.request import RequestActor
-from mesh.discovery.discovery import Announcement, Discovery, DiscoveryState
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.actors.runtime.request import RequestActor
+from mesh.discovery.port import Announcement, Discovery, DiscoveryState
 from peers.clock import Clock
 from peers.later import Later
 

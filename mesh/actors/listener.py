@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.actors.mailbox import Runtime
 from mesh.actors.reports import Accepted, Failed, Report
-from mesh.actors.request import RequestActor
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.actors.runtime.request import RequestActor
 from peers.clock import Clock
-from peers.connections.connection import Connection, Listening, Network
 from peers.later import Later
+from peers.transport.port import Connection, Listening, Network
 
 BUSY_PAUSE_MS = 100.0
 """Between two attempts to open a door at a port that is in use."""

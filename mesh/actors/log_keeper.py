@@ -11,23 +11,23 @@ from typing import Any, TypeVar, Unpack
 
 import pykka
 
-from mesh.actors.loop_actor import LoopActorRef
-from mesh.actors.mailbox import Runtime
-from mesh.actors.request import RequestActor
-from mesh.store_trouble import PROBE_MS, StoreHealth, StoreTrouble
+from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.actors.runtime.request import RequestActor
+from mesh.membership.diagnosis.store_trouble import PROBE_MS, StoreHealth, StoreTrouble
 from peers.clock import Clock, Undo
-from peers.disk import Disk
-from peers.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
 from peers.emitter import Emitter
-from peers.entry import Entry, encode_diff
-from peers.event_error import Cause
+from peers.events.entry import Entry, encode_diff
+from peers.events.event_error import Cause
+from peers.events.reasons import DEFAULT_REASON
+from peers.events.version_vector import VersionVector
 from peers.later import Later
-from peers.log import Log, Published
-from peers.log_life import Bounds, Keeper, Keepers
-from peers.moments import LogWalk, Moment
-from peers.reasons import DEFAULT_REASON
+from peers.log.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
+from peers.log.log import Log, Published
+from peers.log.moments import LogWalk, Moment
+from peers.log.retention import Bounds, Keeper, Keepers
+from peers.stores.disk import Disk
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Page, Store, StoreError
-from peers.version_vector import VersionVector
 
 T = TypeVar("T")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mesh.discovery.discovery import Sighting
-from mesh.known_session import NOTHING_KNOWN, LinkOutcome
-from peers.apart import Span
-from peers.connections.connection import Connection
-from peers.sync_core import State
+from mesh.discovery.port import Sighting
+from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
+from peers.protocol.core import State
+from peers.roles.clock_offset import Span
+from peers.transport.port import Connection
 
 
 @dataclass(frozen=True, slots=True)

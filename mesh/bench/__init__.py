@@ -1,1 +1,1 @@
-"""Measurements that anybody can repeat: each module is a command."""
+"""Benchmarks: what `mesh bench` measures."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 from click.exceptions import Exit
 
-from mesh.cli import INTERRUPTED
 from mesh.node import Node
+from mesh.terminal.output import INTERRUPTED
 
 BATCH = 500
 LIMIT_SECONDS = 300.0

@@ -13,8 +13,8 @@ from functools import partial
 from multiprocessing import get_context
 from random import Random
 
-from mesh.lab.cluster import Cluster
-from mesh.lab.topology import Links, chords, line
+from mesh.lab.cluster.cluster import Cluster
+from mesh.lab.cluster.topology import Links, chords, line
 
 LINKS_EACH = 4
 """Of a node in a house with partial links, on average."""
@@ -105,7 +105,7 @@ def _play(size: Size, seed: int) -> Run:
 
 def show(runs: Sequence[Run]) -> str:
     """A table with a line for each run."""
-    from mesh.show import table, tables
+    from mesh.terminal.tables import table, tables
 
     rows = [
         (

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mesh.bench.npm_packages import installed_packages, scripts_beside
+from mesh.gateway.clients.tokens import Tokens
 from mesh.node import Node
-from mesh.tokens import Tokens
 
 HERE = Path(__file__).parent / "js"
 BATCH = 20
@@ -99,7 +99,7 @@ def _client(scripts: Path, options: dict[str, Any], direction: str, events: int)
 
 def show(runs: list[Run]) -> str:
     """A table with a line for each run, and how the two servers compare."""
-    from mesh.show import table, tables
+    from mesh.terminal.tables import table, tables
 
     rows = [
         (

@@ -1,0 +1,1 @@
+"""Discovery: how a node learns the addresses of other nodes."""

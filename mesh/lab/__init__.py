@@ -1,10 +1,10 @@
 """The lab: whole nodes in virtual time, and the verbs that break what is between them."""
 
-from mesh.lab.cluster import Cluster, Violation
-from mesh.lab.room import Room
-from mesh.lab.scenario import Scenario, scenario
-from mesh.lab.topology import full, line, ring, star, two_lans
-from mesh.lab.visiting import clients_door
+from mesh.lab.cluster.client_roles import clients_door
+from mesh.lab.cluster.cluster import Cluster, Violation
+from mesh.lab.cluster.room import Room
+from mesh.lab.cluster.topology import full, line, ring, star, two_lans
+from mesh.lab.runner.scenario import Scenario, scenario
 
 __all__ = [
     "Cluster",

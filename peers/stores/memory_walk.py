@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
 
-from peers.created import Created
-from peers.entry import Entry
+from peers.events.created import Created
+from peers.events.entry import Entry
 from peers.stores.store import Place, Walk
 
 _ADDED = itemgetter(0)

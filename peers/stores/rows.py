@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from peers.created import Created
-from peers.entry import Entry
-from peers.reasons import Label
-from peers.stores.lineage import lineage
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.events.lineage import lineage
+from peers.events.reasons import Label
+from peers.events.version_vector import Dot, Epoch, VersionVector
 from peers.stores.store import Place, StoreError, StoreState
-from peers.version_vector import Dot, Epoch, VersionVector
 
 
 class AlreadyKnown(StoreError):

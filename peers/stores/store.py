@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypedDict, Unpack
 
-from peers.created import Created
-from peers.entry import Entry
-from peers.reasons import DEFAULT_REASON
-from peers.version_vector import Epoch, VersionVector
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.events.reasons import DEFAULT_REASON
+from peers.events.version_vector import Epoch, VersionVector
 
 Order = Literal["created", "added"]
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
-from netlab import NetLab, find_flags
+
+from mesh.lab.live.namespaces import NetLab, find_flags
 
 
 @pytest.fixture(scope="session")

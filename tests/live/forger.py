@@ -8,8 +8,8 @@ import sys
 from zeroconf import DNSOutgoing
 from zeroconf.asyncio import AsyncServiceInfo
 
-from mesh.discovery import txt
-from mesh.discovery.mdns import SERVICE_TYPE
+from mesh.discovery.mdns import txt_record
+from mesh.discovery.mdns.mdns import SERVICE_TYPE
 
 GROUP = ("224.0.0.251", 5353)
 ANSWER = 0x8400
@@ -21,7 +21,7 @@ def packet(number: int, address: str, mesh: str) -> bytes:
         SERVICE_TYPE,
         f"{name}.{SERVICE_TYPE}",
         port=9,
-        properties=txt.encode(txt.TextRecord(f"{name}~aaaaaaaa", mesh, f"run{number}")),
+        properties=txt_record.encode(txt_record.TextRecord(f"{name}~aaaaaaaa", mesh, f"run{number}")),
         server=f"{name}.local.",
         parsed_addresses=[address],
     )

@@ -8,8 +8,8 @@ import sys
 from dataclasses import asdict
 from random import Random
 
-from mesh.discovery.discovery import Announcement, Sighting
-from mesh.discovery.mdns import MdnsDiscovery
+from mesh.discovery.mdns.mdns import MdnsDiscovery
+from mesh.discovery.port import Announcement, Sighting
 from peers.clock import LoopClock
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-ROOT = Path(__file__).parents[2]
+from tests.support.root import ROOT
+
 MESH = (sys.executable, "-m", "mesh")
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from mesh_process import MeshNode, wait_until
-from netlab import Host, NetLab
 
-from mesh.control_client import ControlClient
+from mesh.control.client import ControlClient
+from mesh.lab.live.namespaces import Host, NetLab
 
 pytestmark = pytest.mark.netlab
 

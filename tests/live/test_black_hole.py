@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 from mesh_process import ROOT
-from netlab import Host, NetLab, Process
+
+from mesh.lab.live.namespaces import Host, NetLab, Process
 
 pytestmark = pytest.mark.netlab
 
 HASTY_NODE = """
 import json, sys
 from mesh import Node
-from peers.peer_sync import PeerSync
+from peers.roles.peer import PeerSync
 
 class HastySync(PeerSync):
     def __init__(self, *args, **options):

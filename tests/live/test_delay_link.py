@@ -7,10 +7,10 @@ import sys
 from random import Random
 
 import pytest
-from netlab import Host, NetLab, NetLabError
 
-from mesh.lab.link import Link
-from mesh.lab.link_way import FLIGHT_FRAMES, QUEUE_BYTES, Quality, Way
+from mesh.lab.live.link import Link
+from mesh.lab.live.link_queue import FLIGHT_FRAMES, QUEUE_BYTES, Quality, Way
+from mesh.lab.live.namespaces import Host, NetLab, NetLabError
 
 PORT = 5_000
 FRAME = 1_400

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from mesh_process import ROOT
-from netlab import NetLab
 
-PROGRAM = ROOT / "tests" / "mesh" / "forking_program.py"
+from mesh.lab.live.namespaces import NetLab
+
+PROGRAM = ROOT / "tests" / "support" / "forking_program.py"
 
 
 @pytest.mark.netlab

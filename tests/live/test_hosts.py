@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_process import MESH, ROOT, MeshNode, ThisMachine, wait_until
-from netlab import Host, NetLab
+from mesh_process import MESH, MeshNode, ThisMachine, wait_until
+
+from mesh.lab.live.namespaces import Host, NetLab
+from tests.support.root import ROOT
 
 LOCAL = ("--no-mdns", "--listen", "127.0.0.1:0")
 HOME_BYTES = 64 * 1024 * 1024

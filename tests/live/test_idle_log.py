@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_process import ROOT, MeshNode
+from mesh_process import MeshNode
 
 from mesh import Node
-from peers.stores.sqlite_reader import SqliteReader
+from peers.stores.sqlite.reader import SqliteReader
 from peers.stores.store import StoreError
+from tests.support.root import ROOT
 
 MOUNT_READ_ONLY = (
     'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && ! touch "$1/x" 2>/dev/null && shift && exec "$@"'

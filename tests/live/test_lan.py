@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from mesh_process import MeshNode, wait_until
-from netlab import Host, NetLab
+
+from mesh.lab.live.namespaces import Host, NetLab
 
 pytestmark = pytest.mark.netlab
 

@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from mesh_process import MESH, ROOT
-from netlab import find_flags
 
-from mesh.identity import LOG_FILE
 from mesh.lab import Cluster
-from mesh.lab.gallery import load, titles
-from mesh.lab.live import LiveHouse, why_not_live
-from mesh.lab.live_judge import group_faults, log_faults
-from mesh.lab.live_play import play_live
-from mesh.lab.live_room import LiveEntry, LiveLog, NotLive
+from mesh.lab.live.checks import group_faults, log_faults
+from mesh.lab.live.cluster import LiveHouse, why_not_live
+from mesh.lab.live.namespaces import find_flags
+from mesh.lab.live.room import LiveEntry, LiveLog, NotLive
+from mesh.lab.live.runner import play_live
+from mesh.lab.runner.library import load, titles
+from mesh.settings.home import LOG_FILE
 
 PLAYED = ["crash_and_return", "late_joiner", "two_lans_one_bridge"]
 TAKE_LONG = [
@@ -234,7 +234,7 @@ def test_the_disk_of_this_machine_is_never_filled(netlab_flags: tuple[str, ...])
 def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
     netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.lab.live_faults.RESET_SECONDS", 0.2)
+    monkeypatch.setattr("mesh.lab.live.fault_verbs.RESET_SECONDS", 0.2)
 
     with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
         house.start("kitchen", "study")
@@ -259,7 +259,7 @@ def test_who_was_spoken_of_has_to_come(netlab_flags: tuple[str, ...]) -> None:
 
 @pytest.mark.netlab
 def test_nobody_waits_an_hour(netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.lab.live.RUN_SECONDS", 0.1)
+    monkeypatch.setattr("mesh.lab.live.cluster.RUN_SECONDS", 0.1)
     told: list[str] = []
 
     with LiveHouse(netlab_flags, now_seconds=time.monotonic, on_line=told.append) as house:

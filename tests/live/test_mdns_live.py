@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netlab import Host, NetLab
+
+from mesh.lab.live.namespaces import Host, NetLab
 
 pytestmark = pytest.mark.netlab
 

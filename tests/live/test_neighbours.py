@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_process import ROOT, MeshNode, wait_until
-from netlab import Host, NetLab
+from mesh_process import MeshNode, wait_until
 
-from mesh.config import mesh_mark
+from mesh.lab.live.namespaces import Host, NetLab
+from mesh.settings.config import mesh_mark
+from tests.support.root import ROOT
 
 pytestmark = pytest.mark.netlab
 

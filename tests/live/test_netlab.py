@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from netlab import Host, NetLab, NetLabError
+
+from mesh.lab.live.namespaces import Host, NetLab, NetLabError
 
 pytestmark = pytest.mark.netlab
 
@@ -83,7 +84,7 @@ def test_closing_names_a_process_that_was_left_behind(netlab_flags: tuple[str, .
 def test_nothing_is_left_after_its_owner_is_killed(netlab_flags: tuple[str, ...]) -> None:
     script = f"""
 import sys
-from netlab import NetLab
+from mesh.lab.live.namespaces import NetLab
 lab = NetLab({netlab_flags!r})
 (host,) = lab.hosts(1)
 print(host.spawn(["sh", "-c", "echo up >&2; exec sleep 100"]).pid, lab.holder_pid, flush=True)

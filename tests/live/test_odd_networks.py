@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_process import MESH, ROOT, MeshNode, wait_until
-from netlab import Host, NetLab
+from mesh_process import MESH, MeshNode, wait_until
+
+from mesh.lab.live.namespaces import Host, NetLab
+from tests.support.root import ROOT
 
 pytestmark = pytest.mark.netlab
 
@@ -47,7 +49,7 @@ class Node:
 
     def __init__(self, host: Host, folder: Path, *options: str, without: str = "") -> None:
         self.mesh = MeshNode(folder / f"home{host.number}", host)
-        sandbox = [sys.executable, HERE / "sandbox.py", without] if without else []
+        sandbox = [sys.executable, ROOT / "tests" / "support" / "sandbox.py", without] if without else []
         args = [*sandbox, *MESH, "--home", self.mesh.home, "up", "--json", *options]
         self.process = host.spawn(args, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
         self.said: list[tuple[float, dict[str, Any]]] = []

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from mesh_process import MESH, ROOT
-from netlab import Host, NetLab
+
+from mesh.lab.live.namespaces import Host, NetLab
 
 README = (ROOT / "README.md").read_text()
 

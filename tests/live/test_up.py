@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.root import ROOT
+
 DEADLINE_SECONDS = 15.0
 LOCAL = ("--no-mdns", "--listen", "127.0.0.1:0")
 OPEN_LINK = "anybody on this network can read and write this log"

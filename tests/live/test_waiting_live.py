@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from mesh_process import MeshNode, wait_until
-from netlab import NetLab
+
+from mesh.lab.live.namespaces import NetLab
 
 pytestmark = pytest.mark.netlab
 

@@ -18,24 +18,24 @@ from typing import Any, NamedTuple
 
 from js_peer import JsEntry, JsPeer
 
-from mesh.actors.disk import ThreadDisk
-from mesh.loop_thread import Spawner
-from peers.base_sync import BaseSync
-from peers.client_sync import ClientSync
+from mesh.actors.runtime.loop_thread import Spawner
+from mesh.actors.thread_disk import ThreadDisk
 from peers.clock import LoopClock
-from peers.connections.connection import Connection
-from peers.connections.reconnect import Reconnect
-from peers.connections.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
-from peers.created import Created
-from peers.disk import Disk, InlineDisk
-from peers.entry import Entry
+from peers.codec.logux_7 import Protocol7
+from peers.errors import SyncError
+from peers.events.created import Created
+from peers.events.entry import Entry
 from peers.later import Later
-from peers.log import Log
-from peers.server_sync import ServerSync
-from peers.stores.memory_store import MemoryStore
-from peers.stores.sqlite_store import SqliteStore
-from peers.sync_error import SyncError
-from peers.wire.protocol_7 import Protocol7
+from peers.log.log import Log
+from peers.roles.base import BaseSync
+from peers.roles.client import ClientSync
+from peers.roles.server import ServerSync
+from peers.stores.disk import Disk, InlineDisk
+from peers.stores.memory import MemoryStore
+from peers.stores.sqlite.store import SqliteStore
+from peers.transport.port import Connection
+from peers.transport.reconnect import Reconnect
+from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 
 KINDS = ("logux01", "core10", "core12")
 PROTOCOLS: dict[str, Any] = {"logux01": (0, 1), "core10": 5, "core12": 7}

@@ -8,8 +8,8 @@ import pytest
 from js_peer import StartJs
 from our_end import KINDS, ODD_EVENTS, PROTOCOLS, Judge, OurEnd, Row, same, theirs
 
-from peers.client_sync import ClientSync
-from peers.sync_error import SyncError
+from peers.errors import SyncError
+from peers.roles.client import ClientSync
 
 KNOWN = [(kind, PROTOCOLS[kind]) for kind in KINDS]
 PROBED = [(kind, None) for kind in KINDS]

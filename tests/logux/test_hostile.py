@@ -11,7 +11,7 @@ from our_end import KINDS, PROTOCOLS, OurEnd
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from peers.wire.protocol_7 import to_digits
+from peers.codec.logux_7 import to_digits
 
 each = pytest.mark.parametrize("kind", KINDS)
 

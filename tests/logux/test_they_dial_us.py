@@ -10,8 +10,8 @@ from js_peer import StartJs
 from our_end import KINDS, ODD_EVENTS, PROTOCOLS, Judge, OurEnd, Row, same, theirs
 from websockets.sync.client import connect
 
-from peers.server_sync import ServerSync
-from peers.sync_error import SyncError
+from peers.errors import SyncError
+from peers.roles.server import ServerSync
 
 each = pytest.mark.parametrize("kind", KINDS)
 in_one_frame = pytest.mark.parametrize("kind", ["logux01", "core10"])

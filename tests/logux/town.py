@@ -14,8 +14,8 @@ import pytest
 from js_peer import JsPeer, StartJs
 from our_end import shown_as
 
+from mesh.gateway.clients.tokens import Tokens
 from mesh.node import Node
-from mesh.tokens import Tokens
 
 KINDS = ("logux01", "core10", "core12")
 SECONDS = 15.0

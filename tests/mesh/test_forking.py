@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from mesh import MeshError, Node
+from tests.support.root import ROOT
 
-PROGRAM = Path(__file__).with_name("forking_program.py")
-ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "support" / "forking_program.py"
 SECONDS = 15.0
 
 
@@ -140,8 +140,8 @@ def run(code: str) -> str:
 def test_a_fork_waits_until_sqlite_is_at_rest() -> None:
     code = """
 import asyncio, os, threading
-from mesh.actors.disk import ThreadDisk
-from peers.stores.memory_store import MemoryStore
+from mesh.actors.thread_disk import ThreadDisk
+from peers.stores.memory import MemoryStore
 
 order, begun = [], threading.Event()
 disk = ThreadDisk(asyncio.new_event_loop(), MemoryStore())

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mesh.lab import Cluster
-from peers.entry import Entry
-from peers.stores.memory_store import MemoryStore
+from peers.events.entry import Entry
+from peers.stores.memory import MemoryStore
 from peers.stores.store import Appended, StoreError
 
 

@@ -10,20 +10,20 @@ from typing import Any
 
 import pykka
 import pytest
-from loop_house import wait_until
 
-from mesh.actions import Notice
 from mesh.actors.listener import Listener, OpenDoor
-from mesh.actors.mailbox import Runtime
-from mesh.actors.request import Request
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.actors.runtime.request import Request
 from mesh.errors import MeshError
-from mesh.identity import Home
-from mesh.lab.clock import RoomClock
-from mesh.lab.network import SimNetwork
-from mesh.lab.virtual_loop import VirtualLoop
+from mesh.lab.simulation.clock import RoomClock
+from mesh.lab.simulation.network import SimNetwork
+from mesh.lab.simulation.virtual_loop import VirtualLoop
+from mesh.membership.actions import Notice
 from mesh.node import Node
-from mesh.ports import FIRST_EPHEMERAL, PORT_COUNT, TRIES, choose_ports, first_ephemeral, ports_instead
-from peers.connections.connection import Listening
+from mesh.settings.home import Home
+from mesh.settings.ports import FIRST_EPHEMERAL, PORT_COUNT, TRIES, choose_ports, first_ephemeral, ports_instead
+from peers.transport.port import Listening
+from tests.support.loop_house import wait_until
 
 # Which ports are tried.
 
@@ -204,7 +204,7 @@ def test_a_node_listens_where_it_is_told(kitchen: Kitchen, listen: str, hosts: l
 def test_a_kept_port_that_is_in_use_is_left_for_this_run_and_taken_back_at_the_next(
     kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.own_door.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("mesh.listening.PATIENCE_SECONDS", 0.2)
     kept = kitchen.start().port
     kitchen.stop()
 

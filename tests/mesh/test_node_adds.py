@@ -8,7 +8,7 @@ import pytest
 
 from mesh import Node
 from peers import BusyError
-from peers import draft as draft_module
+from peers.log import draft as draft_module
 
 
 def test_an_event_is_stored_as_it_was_when_it_was_added(tmp_path: Path) -> None:

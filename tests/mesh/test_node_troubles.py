@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import pykka
-from door_house import House, house, wait_until  # noqa: F401
 from websockets.sync.server import ServerConnection, serve
 
-from mesh.actors.mailbox import Call
-from mesh.loop_thread import LoopThread
-from mesh.upstream_sync import UpstreamSync
-from peers.client_sync import ClientSync
-from peers.entry import MAX_EXTRA_BYTES, check_extra
+from mesh.actors.runtime.loop_thread import LoopThread
+from mesh.actors.runtime.mailbox import Call
+from mesh.gateway.upstream.role import UpstreamSync
+from peers.events.entry import MAX_EXTRA_BYTES, check_extra
+from peers.roles.client import ClientSync
+from tests.support.door_house import House, house, wait_until  # noqa: F401
+from tests.support.upstream_script import HERE, URL, Script
 
 
 @contextmanager
@@ -173,12 +174,6 @@ def test_a_token_that_a_server_sends_back_in_an_error_is_not_told(house: House) 
 
 
 def test_an_event_from_upstream_with_much_meta_can_go_on_to_other_nodes() -> None:
-    import sys
-    from pathlib import Path
-
-    sys.path.append(str(Path(__file__).parents[1] / "peers"))
-    from test_upstream_sync import HERE, Script
-
     script = Script()
     assert isinstance(script.role, UpstreamSync) and HERE
     padding = "x" * (MAX_EXTRA_BYTES - 10)
@@ -190,9 +185,7 @@ def test_an_event_from_upstream_with_much_meta_can_go_on_to_other_nodes() -> Non
 
 
 def test_cursors_that_the_disk_did_not_take_are_written_at_the_end() -> None:
-    from test_upstream_sync import URL, Script
-
-    from mesh.upstream_sync import KEEP_MS
+    from mesh.gateway.upstream.role import KEEP_MS
     from peers.later import Later
     from peers.stores.store import StoreError
 

@@ -15,9 +15,8 @@ import pytest
 
 import mesh
 from mesh import MeshError, Node, Notice
-from mesh.up import LineTeller, Printer
-
-ROOT = Path(__file__).parents[2]
+from mesh.cli.up import LineTeller, Printer
+from tests.support.root import ROOT
 
 
 def test_an_embedded_node_logs_what_mesh_up_prints(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mesh import Node
-from mesh.actors.loop_actor import LoopActor, LoopActorRef, Runtime
-from mesh.loop_thread import LoopThread
+from mesh.actors.runtime.loop_actor import LoopActor, LoopActorRef, Runtime
+from mesh.actors.runtime.loop_thread import LoopThread
 from peers.later import Later
 
 SECONDS = 15.0

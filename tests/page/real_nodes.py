@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mesh.gateway.clients.tokens import Tokens
 from mesh.node import Node
-from mesh.tokens import Tokens
 
 SECONDS = 10.0
 

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
-from mesh.page import PAGE_FILES, SECURITY_HEADERS
+from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 
 Created = tuple[int, str, int]
 BATCH = 500

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from browser import Tab
-from reading import add, rows, types, wait_for_rows
 from stand_in import StandIn
+
+from tests.support.reading import add, rows, types, wait_for_rows
 
 SignIn = Callable[..., Tab]
 NewTab = Callable[[], Tab]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mesh.page import PAGE_FILES, SECURITY_HEADERS
+from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 
 
 def test_serves_the_page_and_its_files() -> None:

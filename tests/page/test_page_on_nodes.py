@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from browser import Tab
-from reading import add, rows, types, wait_for_rows, wait_until_confirmed
 from real_nodes import Nodes
 from real_nodes import types as types_of
 
-from mesh.tokens import Tokens
+from mesh.gateway.clients.tokens import Tokens
+from tests.support.reading import add, rows, types, wait_for_rows, wait_until_confirmed
 
 NewTab = Callable[[], Tab]
 

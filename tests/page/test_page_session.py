@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 from browser import Tab
-from reading import add, pass_time, types, wait_for_rows, wait_until_confirmed
 from stand_in import StandIn
+
+from tests.support.reading import add, pass_time, types, wait_for_rows, wait_until_confirmed
 
 SignIn = Callable[..., Tab]
 

@@ -1,0 +1,341 @@
+"""What waits for a LoopActor, and the turns in which its loop handles it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import CoroutineType
+from typing import Any, Literal, NoReturn, cast
+
+import pykka
+
+# Everything private of Pykka that is touched: these two, what the mailbox calls of an actor (_handle_receive,
+# _handle_failure, _stop), and in LoopActor _actor_ref, _actor_loop_setup and the three hooks for new actor types
+# (_create_actor_inbox, _create_future, _start_actor_loop).
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop as Stop
+
+from mesh.actors.runtime.loop_future import LoopFuture
+from peers.later import Later, is_on_loop
+
+__all__ = ["Call", "Envelope", "Mailbox", "Runtime", "Stop"]
+
+MESSAGES_PER_TURN = 64  # then the loop sees to its sockets and to the other actors
+FAILURES = (Exception, asyncio.CancelledError)  # of one actor; any other BaseException stops them all
+FATAL_IN_TASK = (KeyboardInterrupt, SystemExit)  # asyncio raises these two out of the loop by itself
+
+pykka_log = logging.getLogger("pykka")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs an actor, handed to each one at its start.
+
+    `schedule` says how a turn is scheduled on the loop's own thread; the lab passes its own, where a seed picks whose
+    turn comes next, and takes one message a turn.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    schedule: Callable[[Callable[[], None]], None] | None = None  # None: loop.call_soon
+    messages_per_turn: int = MESSAGES_PER_TURN
+    inboxes: dict[Mailbox, None] = field(default_factory=dict, compare=False, repr=False)
+    """Of the actors that were started on it and have not stopped, in order; the actors themselves see to it."""
+
+    def __post_init__(self) -> None:
+        if self.messages_per_turn < 1:
+            raise ValueError(f"messages_per_turn is {self.messages_per_turn}: an actor needs at least 1")
+
+
+class Call(Envelope[Callable[..., Any]]):
+    """A function to run in the actor's turn, as a message without an asker."""
+
+    __slots__ = ("args",)
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.message = function
+        self.reply_to = None
+        self.args = args
+
+
+class Mailbox:
+    """What waits for one LoopActor, and the turns in which the loop empties it.
+
+    No wake-up is lost: a put appends first and then looks whether a turn is scheduled; a turn first says that none is
+    and then looks for messages. Two turns scheduled at once are harmless.
+    """
+
+    __slots__ = ("_actor", "_is_scheduled", "_name", "_runtime", "_unfinished", "_waiting", "loop")
+
+    def __init__(self) -> None:
+        self._actor: pykka.Actor | None = None  # None again once it is dead, so that its refs do not keep it
+        self._is_scheduled = True  # until the actor starts
+        self._waiting: deque[Envelope[Any]] = deque()
+        self._unfinished: dict[object, LoopFuture[Any] | None] | None = None  # task or ask -> the ask it will answer
+
+    def bind(self, actor: pykka.Actor, runtime: Runtime) -> None:
+        self._actor = actor
+        self._name = type(actor).__name__
+        self._runtime = runtime
+        self.loop = runtime.loop
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Add a message. Raises ActorDeadError if the actor is dead."""
+        if not self.offer(envelope):
+            raise self.dead()
+
+    def get(self) -> Envelope[Any]:
+        return self._waiting.popleft()
+
+    def empty(self) -> bool:
+        return not self._waiting
+
+    def offer(self, envelope: Envelope[Any]) -> bool:
+        """Add a message, from any thread. False if the actor is dead; an ask is then answered so."""
+        self._waiting.append(envelope)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            return self._wake()
+        return not self.loop.is_closed() or self.abandon()
+
+    def offer_first(self, envelope: Envelope[Any]) -> bool:
+        """Add a message before all others and see to it that a turn follows."""
+        self._waiting.appendleft(envelope)
+        self._is_scheduled = True
+        return self._wake()
+
+    def is_abandoned(self) -> bool:
+        """Whether the loop was closed under the actor, which is then dead."""
+        return self.loop.is_closed() and not self.abandon()
+
+    def abandon(self) -> Literal[False]:
+        """Let the actor be dead, because nobody will run it any more: its loop is closed."""
+        actor = self._actor
+        if actor is not None:
+            pykka.ActorRegistry.unregister(actor.actor_ref)
+            actor.actor_stopped.set()
+        self._close()
+        return False
+
+    def dead(self) -> pykka.ActorDeadError:
+        why = "its loop is closed" if self.loop.is_closed() else "it has stopped"
+        return pykka.ActorDeadError(f"{self._name} cannot take a message: {why}")
+
+    def _wake(self) -> bool:
+        actor, loop, schedule = self._actor, self.loop, self._runtime.schedule
+        if actor is None:
+            self._refuse_waiting()
+            return False
+        turn = self._turn
+        try:
+            if is_on_loop(loop):
+                (schedule or loop.call_soon)(turn)
+            elif schedule is None:
+                loop.call_soon_threadsafe(turn)
+            else:
+                loop.call_soon_threadsafe(schedule, turn)
+        except RuntimeError:
+            if loop.is_closed():
+                return self.abandon()
+            self._is_scheduled = False
+            raise
+        return True
+
+    def _turn(self) -> None:
+        """Take up to `messages_per_turn` messages, then let others have theirs."""
+        actor, waiting = self._actor, self._waiting
+        if actor is None:
+            return
+        is_stopped = actor.actor_stopped.is_set
+        envelope: Envelope[Any] | None = None
+        try:
+            for _ in range(self._runtime.messages_per_turn):
+                if not waiting or is_stopped():
+                    break
+                envelope = waiting.popleft()
+                self._take(actor, envelope)
+        except BaseException:
+            try:
+                self._stop_everybody()
+            finally:
+                if envelope is not None:
+                    self._refuse(envelope)
+            raise
+        finally:
+            if is_stopped():
+                self._close()
+            else:
+                self._rest()
+
+    def _rest(self) -> None:
+        if not self._waiting:
+            self._is_scheduled = False
+            if not self._waiting:  # a put that came before the line above has seen a scheduled turn
+                return
+            self._is_scheduled = True
+        self._wake()
+
+    def _take(self, actor: pykka.Actor, envelope: Envelope[Any]) -> None:
+        reply = cast("LoopFuture[Any] | None", envelope.reply_to)
+        try:
+            message = envelope.message
+            answer = message(*envelope.args) if type(envelope) is Call else actor._handle_receive(message)
+            if answer is not None and is_deferred(answer):
+                self._adopt(answer, reply)
+                return
+        except FAILURES as error:
+            if reply is None:
+                fail(actor, error)
+            else:
+                self._answer_error(reply, error)
+            return
+        if reply is not None:
+            self._answer(reply, answer)
+
+    def _answer(self, reply: LoopFuture[Any], answer: Any) -> None:
+        try:
+            reply.set(answer)
+        except Exception as error:  # noqa: BLE001 - it is the asker's, whose `then` raised it
+            self._report(error)
+
+    def _answer_error(self, reply: LoopFuture[Any], error: BaseException) -> None:
+        pykka_log.info("Exception returned from %s to caller:", self._name, exc_info=error)
+        if isinstance(error, asyncio.CancelledError):  # raised in the asker it would look as if the asker was cancelled
+            cancelled = RuntimeError(f"{self._name} cancelled this ask before it was done")
+            cancelled.__cause__ = error
+            error = cancelled
+        self._fail(reply, error)
+
+    def _fail(self, reply: LoopFuture[Any], error: BaseException) -> None:
+        try:
+            reply.fail(error)
+        except Exception as reaction_error:  # noqa: BLE001 - it is the asker's, whose `then` raised it
+            self._report(reaction_error)
+
+    def _report(self, error: Exception) -> None:
+        context = {"message": f"a reaction to an answer of {self._name} failed", "exception": error}
+        self.loop.call_exception_handler(context)
+
+    def _refuse(self, envelope: Envelope[Any]) -> None:
+        reply = cast("LoopFuture[Any] | None", envelope.reply_to)
+        if reply is None or reply.is_done:
+            return
+        if isinstance(envelope.message, Stop):  # it has stopped: whoever asked for that is content
+            self._answer(reply, None)
+        else:
+            self._fail_dead(reply)
+
+    def _fail_dead(self, reply: LoopFuture[Any]) -> None:
+        if not reply.is_done:
+            self._fail(reply, pykka.ActorDeadError(f"{self._name} stopped before it answered"))
+
+    def _refuse_waiting(self) -> None:
+        self._is_scheduled = False  # first: a put that comes after this sweeps for itself
+        for envelope in pop_each(self._waiting):
+            self._refuse(envelope)
+
+    def _close(self) -> None:
+        """Cancel what runs, answer what waits, and let the actor go."""
+        self._actor = None
+        self._runtime.inboxes.pop(self, None)
+        unfinished = self._unfinished or {}
+        for work in tuple(unfinished):
+            if isinstance(work, asyncio.Task):
+                reply, unfinished[work] = unfinished[work], None
+                if not self.loop.is_closed():
+                    work.cancel()  # it stays in the table, which keeps it alive until it has ended
+            else:
+                reply = unfinished.pop(work, None)
+            if reply is not None:
+                self._fail_dead(reply)
+        self._refuse_waiting()
+
+    def _stop_everybody(self) -> None:
+        """What Pykka does about a BaseException, without blocking the loop."""
+        pykka_log.debug("BaseException in %s. Stopping all actors.", self._name)
+        actor = self._actor
+        try:
+            if actor is not None and not actor.actor_stopped.is_set():
+                actor._stop()
+        finally:
+            pykka.ActorRegistry.stop_all(block=False)
+
+    def _adopt(self, work: Any, reply: LoopFuture[Any] | None) -> None:
+        """Own what a handler left to be finished: a coroutine, or a Later."""
+        if self._unfinished is None:
+            self._unfinished = {}
+        if isinstance(work, Later):
+            if reply is not None:
+                self._unfinished[reply] = reply
+            work.then(functools.partial(self._later_done, reply))
+        else:
+            task = self.loop.create_task(work)
+            self._unfinished[task] = reply
+            task.add_done_callback(self._task_done)
+
+    def _later_done(self, reply: LoopFuture[Any] | None, later: Later[Any]) -> None:
+        if reply is None:
+            if later.exception is not None:
+                self.offer_first(Call(throw, (later.exception,)))
+        elif not is_on_loop(self.loop):
+            self.offer(Call(self._later_done, (reply, later)))  # answers come from the loop, whoever resolved the Later
+        elif self._unfinished is not None and self._unfinished.pop(reply, None) is not None:
+            if later.exception is None:
+                self._answer(reply, later.result())
+            else:
+                self._answer_error(reply, later.exception)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        assert self._unfinished is not None
+        reply = self._unfinished.pop(task)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, FAILURES):
+            self._task_broke(error, reply)
+        elif reply is not None:
+            if error is None:
+                self._answer(reply, task.result())
+            else:
+                self._answer_error(reply, error)
+        elif error is not None and not task.cancelled() and not self.offer_first(Call(throw, (error,))):
+            pykka_log.error("Unhandled exception in %s, after it stopped:", self._name, exc_info=error)
+
+    def _task_broke(self, error: BaseException, reply: LoopFuture[Any] | None) -> None:
+        try:
+            self._stop_everybody()
+        finally:
+            self._close()
+            if reply is not None:
+                self._fail_dead(reply)
+        if not isinstance(error, FATAL_IN_TASK):
+            raise error
+
+
+def is_deferred(answer: object) -> bool:
+    """Whether a handler's answer is one that is still to be finished."""
+    return type(answer) is CoroutineType or (isinstance(answer, Later) and not isinstance(answer, pykka.Future))
+
+
+def fail(actor: pykka.Actor, error: BaseException) -> None:
+    """What Pykka does about a failure that nobody asked for; to be called while it is handled."""
+    actor._handle_failure(type(error), error, error.__traceback__)
+    try:
+        actor.on_failure(type(error), error, error.__traceback__)
+    except FAILURES as second:
+        actor._handle_failure(type(second), second, second.__traceback__)
+
+
+def throw(error: BaseException) -> NoReturn:
+    raise error
+
+
+def pop_each(waiting: deque[Envelope[Any]]) -> Iterator[Envelope[Any]]:
+    """What waits, each to exactly one of the threads that sweep at once."""
+    while True:
+        try:
+            envelope = waiting.popleft()
+        except IndexError:
+            return
+        yield envelope

@@ -1,0 +1,112 @@
+"""ThreadDisk: one thread on which a node's store does its blocking work, many pieces in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from mesh.forking import work_lock
+from peers.later import Later
+from peers.stores.store import Store, StoreError
+
+T = TypeVar("T")
+Piece = tuple[Callable[[Store], Any], Later[Any]]
+
+GROUP_PIECES = 2_000
+"""Pieces of work in one transaction, at most."""
+
+
+class ThreadDisk:
+    """See peers.stores.disk.Disk. The thread opens the store with the first piece of work, so that a bad file fails that work.
+
+    Group commit: whatever waits goes into one transaction, and its results wake the loop once. While one group commits, the
+    next gathers.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
+        self._loop = loop
+        self._store = store
+        self._waiting: deque[Piece] = deque()
+        self._bell = threading.Condition()
+        self._is_closing = False
+        self._closed: Later[None] = Later()
+        self._is_open = False
+        self._at_work = work_lock()
+        self._thread = threading.Thread(target=self._work, name="peermesh-disk", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Callable[[Store], T]) -> Later[T]:
+        later: Later[T] = Later()
+        with self._bell:
+            if self._is_closing:
+                later.fail(StoreError("the store is closed"))
+                return later
+            self._waiting.append((work, later))
+            self._bell.notify()
+        return later
+
+    def close(self) -> Later[None]:
+        with self._bell:
+            self._is_closing = True
+            self._bell.notify()
+        return self._closed
+
+    def _work(self) -> None:
+        while True:
+            with self._bell:
+                while not self._waiting and not self._is_closing:
+                    self._bell.wait()
+                count = min(len(self._waiting), GROUP_PIECES)
+                group = [self._waiting.popleft() for _ in range(count)]
+            if not group:
+                break
+            with self._at_work:
+                results = self._run_group(group)
+            self._resolve(results)
+        error: Exception | None = None
+        try:
+            with self._at_work:
+                self._store.close()
+        except Exception as failure:  # noqa: BLE001 - it belongs to whoever waits for the end
+            error = failure
+        self._wake(lambda: self._finish(error))
+
+    def _run_group(self, group: list[Piece]) -> list[tuple[Later[Any], Any, Exception | None]]:
+        try:
+            if not self._is_open:
+                self._store.open()
+                self._is_open = True
+            with self._store.transaction():
+                return [(later, work(self._store), None) for work, later in group]
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
+            if len(group) == 1:
+                return [(group[0][1], None, error)]
+        return [result for piece in group for result in self._run_group([piece])]  # the others are not to blame
+
+    def _resolve(self, results: list[tuple[Later[Any], Any, Exception | None]]) -> None:
+        def resolve() -> None:
+            for later, value, error in results:
+                try:
+                    if error is None:
+                        later.set(value)
+                    else:
+                        later.fail(error)
+                except Exception as failure:  # noqa: BLE001 - of a reaction; the other pieces still get their results
+                    context = {"message": "a reaction to a result of the disk failed", "exception": failure}
+                    self._loop.call_exception_handler(context)
+
+        self._wake(resolve)
+
+    def _wake(self, reaction: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(reaction)
+
+    def _finish(self, error: Exception | None) -> None:
+        self._thread.join()  # it ends right after it asked for this
+        if error is None:
+            self._closed.set(None)
+        else:
+            self._closed.fail(error)

@@ -1,0 +1,1 @@
+"""The command line: each command reads its options and talks to a node or to the files of its home."""

@@ -1,0 +1,204 @@
+"""Adder: hands events to the running node in batches, and tells what became of each."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import Raw
+
+from mesh.control import messages
+from mesh.control.client import ControlClient
+from mesh.control.line_reader import Lines
+from mesh.control.messages import BATCH_BYTES, BATCH_EVENTS, MAX_LINE_BYTES, Added, Answer, Confirmed, Failure
+from mesh.errors import MeshError
+
+AHEAD_BATCHES = 2
+"""Batches sent without an answer: while one is written to disk, the next is already there."""
+MAX_GIVEN_BYTES = MAX_LINE_BYTES - 1024
+"""Of one event as it is given, so that its request is not too long; the node says how much less a log takes."""
+DEPTH = 64
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Some programs begin a UTF-8 file with it; it is no part of the first line."""
+READ_BYTES = 64 * 1024
+
+_SPACES_FOR_CONTROLS = bytes(max(byte, ord(" ")) for byte in range(256))
+
+
+class Adder:
+    """`run` it once over events that are given, or that arrive on a file descriptor, one a line.
+
+    A batch goes out when it is full or when nothing more is there to be read, so that a file is fast and a slow producer gets
+    each answer at once. A bad event is refused and loses no other. Events keep their bytes; line breaks between the parts of
+    one become spaces.
+    """
+
+    def __init__(
+        self,
+        client: ControlClient,
+        *,
+        on_confirmed: Callable[[list[Confirmed]], None],
+        on_refused: Callable[[int, str], None],
+    ) -> None:
+        """`on_confirmed` gets what is on disk, in order; `on_refused` the number of an event, from 1, and why."""
+        self.confirmed = 0
+        self._client = client
+        self._on_confirmed = on_confirmed
+        self._on_refused = on_refused
+        self._number = 0
+        self._gathered: deque[tuple[int, bytes]] = deque()
+        self._gathered_bytes = 0
+        self._sent: deque[list[int]] = deque()
+        """For each batch without an answer the numbers of its events."""
+        self._outgoing = memoryview(b"")
+
+    def run(self, given: Iterable[bytes] = (), source: int | None = None) -> None:
+        """Add `given`, then all lines of `source`. Raises MeshError if the node stops or fails; what was confirmed stays so."""
+        self._gather_given(given)
+        self._client.connection.setblocking(False)
+        lines = Lines(MAX_GIVEN_BYTES)
+        while True:
+            wants_more = source is not None and not self._has_batch()
+            if wants_more and _is_ready(source):
+                source = self._read(source, lines)
+                continue
+            self._send_batch()
+            if source is None and not self._gathered and not self._sent:
+                return
+            self._wait(source if not self._has_batch() else None)
+
+    def _gather_given(self, given: Iterable[bytes]) -> None:
+        for event in given:
+            self._number += 1
+            self._take(event.strip())
+
+    def _gather_lines(self, lines: Iterable[bytes | None]) -> None:
+        for line in lines:
+            self._number += 1
+            if line is None:
+                self._refuse_long()
+                continue
+            body = (line.removeprefix(BYTE_ORDER_MARK) if self._number == 1 else line).strip()
+            if body:
+                self._take(body)
+
+    def _take(self, body: bytes) -> None:
+        if len(body) > MAX_GIVEN_BYTES:
+            self._refuse_long()
+            return
+        try:
+            _check_json(body)
+        except ValueError as error:
+            self._on_refused(self._number, str(error))
+            return
+        # Only now: in a string a line break is a fault, not a space.
+        body = body.replace(b"\n", b" ").replace(b"\r", b" ")
+        self._gathered.append((self._number, body))
+        self._gathered_bytes += len(body)
+
+    def _refuse_long(self) -> None:
+        from peers.events.entry import MAX_EVENT_BYTES, too_large  # it takes a while, and hardly any event is so long
+
+        self._on_refused(self._number, str(too_large(f"more than {MAX_EVENT_BYTES}")))
+
+    def _has_batch(self) -> bool:
+        return len(self._gathered) >= BATCH_EVENTS or self._gathered_bytes >= BATCH_BYTES
+
+    def _read(self, source: int | None, lines: Lines) -> int | None:
+        """Read once; what to read from next."""
+        assert source is not None
+        try:
+            received = os.read(source, READ_BYTES)
+        except BlockingIOError:
+            return source
+        except OSError as error:
+            raise MeshError(f"cannot read standard input: {error.strerror or error}") from None
+        if not received:
+            self._gather_lines(lines.end())
+            return None
+        self._gather_lines(lines.feed(received))
+        return source
+
+    def _send_batch(self) -> None:
+        if not self._gathered or self._outgoing or len(self._sent) >= AHEAD_BATCHES:
+            return
+        numbers: list[int] = []
+        events: list[Raw] = []
+        size = 0
+        while self._gathered and len(events) < BATCH_EVENTS:
+            number, body = self._gathered[0]
+            if events and size + len(body) > BATCH_BYTES:
+                break
+            self._gathered.popleft()
+            numbers.append(number)
+            events.append(Raw(body))
+            size += len(body)
+        self._gathered_bytes -= size
+        self._sent.append(numbers)
+        self._outgoing = memoryview(messages.encode(messages.Add(events)))
+        self._write()
+
+    def _wait(self, source: int | None) -> None:
+        """Until there is something to read, to write or to take."""
+        connection = self._client.connection
+        inputs: list[int] = [connection.fileno()] if source is None else [connection.fileno(), source]
+        readable, writable, _ = select.select(inputs, [connection.fileno()] if self._outgoing else [], [])
+        if writable:
+            self._write()
+        if connection.fileno() in readable:
+            for answer in self._client.receive():
+                self._on_answer(answer)
+
+    def _write(self) -> None:
+        try:
+            self._outgoing = self._outgoing[self._client.connection.send(self._outgoing) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            raise self._client.lost() from None
+
+    def _on_answer(self, answer: Answer) -> None:
+        if isinstance(answer, Failure):
+            raise MeshError(answer.why)
+        if not isinstance(answer, Added) or not self._sent or len(answer.outcomes) != len(self._sent[0]):
+            raise MeshError("the node gave an answer to another question: is it of another version?")
+        confirmed: list[Confirmed] = []
+        for number, outcome in zip(self._sent.popleft(), answer.outcomes, strict=True):
+            if isinstance(outcome, Confirmed):
+                confirmed.append(outcome)
+            else:
+                self._on_refused(number, outcome.why)
+        self.confirmed += len(confirmed)
+        if confirmed:
+            self._on_confirmed(confirmed)
+
+
+def _check_json(body: bytes) -> None:
+    """Raise ValueError, with a sentence, for what would break a request; what is an event is for the node to say."""
+    if not body:
+        raise ValueError("it is empty: an event is an object with a `type`")
+    try:
+        msgspec.json.decode(body, type=Raw)
+        if body.count(b"{") + body.count(b"[") > DEPTH:
+            msgspec.json.decode(b"[" * DEPTH + body + b"]" * DEPTH, type=Raw)  # the node reads it from further down
+    except msgspec.DecodeError as error:
+        if _is_json(body.translate(_SPACES_FOR_CONTROLS)):
+            raise ValueError("it has a raw control character: in a string, write a line break as \\n") from None
+        raise ValueError(f"it is not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _is_ready(source: int | None) -> bool:
+    return source is not None and bool(select.select([source], [], [], 0)[0])

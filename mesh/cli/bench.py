@@ -1,0 +1,79 @@
+"""`mesh bench`: what this machine makes of it, in figures."""
+
+from __future__ import annotations
+
+import click
+
+from mesh.errors import MeshError
+from mesh.terminal import output
+
+
+@click.group()
+def bench() -> None:
+    """Measure on this machine.
+
+    \b
+    mesh bench catch-up
+    mesh bench lab
+    mesh bench logux
+    """
+
+
+@bench.command("catch-up")
+@click.option("--events", default=100_000, show_default=True, type=click.IntRange(1), help="How many events.")
+def catch_up(*, events: int) -> None:
+    """How fast an empty node gets a long log from its neighbour.
+
+    \b
+    mesh bench catch-up --events 20000
+    """
+    from mesh.bench.catch_up import measure
+
+    measure(events)
+
+
+@bench.command()
+@click.option(
+    "--size", "names", multiple=True, type=click.Choice(["few", "hundred", "hundreds"]), help="One of them only."
+)
+@click.option("--seed", default=0, show_default=True, type=int, help="Another story of the same size.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def lab(*, names: tuple[str, ...], seed: int, as_json: bool) -> None:
+    """How large a house the lab plays here in virtual time, and how long that takes.
+
+    Five nodes with a thousand events each; a hundred of which everybody knows everybody; three hundred with four links each.
+    All meet and write, a wall stands for a while, and all agree in the end. It takes minutes.
+
+    \b
+    mesh bench lab
+    mesh bench lab --size few --seed 7
+    """
+    import msgspec
+
+    from mesh.bench.lab import SIZES, measure, show
+
+    runs = measure([size for size in SIZES if not names or size.name in names], seed=seed)
+    output.write(msgspec.json.encode(runs) + b"\n" if as_json else show(runs))
+
+
+@bench.command()
+@click.option("--events", default=10_000, show_default=True, type=click.IntRange(1), help="How many events each way.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def logux(*, events: int, as_json: bool) -> None:
+    """How fast a real Logux client (@logux/core 0.10) sends to and gets from a node, beside a Logux server.
+
+    Needs Node and npm; the packages are fetched once and kept in the user's cache folder.
+
+    \b
+    mesh bench logux
+    """
+    import msgspec
+
+    from mesh.bench.logux import measure, show
+    from mesh.bench.npm_packages import PackagesError
+
+    try:
+        runs = measure(events)
+    except PackagesError as error:
+        raise MeshError(f"this cannot be measured here: {error}") from None
+    output.write(msgspec.json.encode(runs) + b"\n" if as_json else show(runs))

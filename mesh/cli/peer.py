@@ -1,0 +1,166 @@
+"""The commands about other nodes: `mesh wait`, and `mesh peer` for the addresses that are dialled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mesh.cli import options
+from mesh.errors import MeshError
+from mesh.settings.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
+from mesh.terminal import output
+
+if TYPE_CHECKING:
+    from mesh.settings.kept_peers import KeptPeers
+
+
+@click.command()
+@click.option(
+    "--peers",
+    type=options.WholeNumber(1, MAX_WAIT_PEERS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many other nodes have to be connected, at least.",
+)
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=options.Number(0.001, MAX_WAIT_SECONDS),
+    default=WAIT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait.",
+)
+@click.pass_context
+def wait(context: click.Context, *, peers: int, timeout_seconds: float) -> None:
+    """Wait until everything is here and there.
+
+    This node and all that are connected then hold what each of them held at the call. It fails with who is missing or behind,
+    and by how much, when the time is up.
+
+    \b
+    mesh wait
+    mesh wait --peers 2 --timeout 10
+    """
+    from mesh.control.client import ControlClient
+
+    with ControlClient(options.home_of(context)) as client:
+        client.wait(peers, timeout_seconds)
+
+
+@click.group()
+def peer() -> None:
+    """Add, remove and list addresses to dial.
+
+    The node dials them whatever it finds by itself, as those of `mesh up --peer`.
+
+    \b
+    mesh peer add 192.168.1.7:30307
+    mesh peer list
+    mesh peer remove 192.168.1.7:30307
+
+    They are kept in the home. A running node follows at once.
+    """
+
+
+@peer.command("add")
+@options.peer
+@click.pass_context
+def add_peer(context: click.Context, *, address: str) -> None:
+    """Dial another node at HOST:PORT from now on.
+
+    At once if this machine's node runs, and after each start.
+
+    \b
+    mesh peer add 192.168.1.7:30307
+    """
+    home = options.home_of(context)
+    if not _ask(home, lambda client: client.change_peer(address, True)):
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise MeshError(f"cannot make {home}: {error.strerror or error}; choose another --home") from None
+        with _idle(home) as kept:
+            kept.add(address)
+
+
+@peer.command("remove")
+@options.peer
+@click.pass_context
+def remove_peer(context: click.Context, *, address: str) -> None:
+    """Dial HOST:PORT no more.
+
+    A connection by it ends, unless the node finds the other one by itself, too.
+
+    \b
+    mesh peer remove 192.168.1.7:30307
+    """
+    home = options.home_of(context)
+    if not _ask(home, lambda client: client.change_peer(address, False)):
+        with _idle(home) as kept:
+            kept.remove(address)
+
+
+@peer.command("list")
+@options.as_json
+@click.pass_context
+def list_peers(context: click.Context, *, as_json: bool) -> None:
+    """List the addresses, and where each comes from.
+
+    With the node that answered there.
+
+    \b
+    mesh peer list
+    mesh peer list --json
+    """
+    import msgspec
+
+    from mesh.settings.kept_peers import KeptPeers, show_sources
+
+    home = options.home_of(context)
+    rows: list[dict[str, str | None]] = []
+    if not _ask(home, lambda client: rows.extend(client.static_peers())):
+        rows = show_sources((), KeptPeers(home).list(), {})
+    output.write(msgspec.json.encode(rows) + b"\n" if as_json else _table_of(rows))
+
+
+def _ask(home: Path, request: Callable[[Any], None]) -> bool:
+    """Let the node that runs in `home` do it; False if there is none."""
+    from mesh.settings.home_lock import is_locked
+
+    if not is_locked(home):
+        return False
+    from mesh.control.client import ControlClient
+
+    with ControlClient(home) as client:
+        request(client)
+    return True
+
+
+@contextmanager
+def _idle(home: Path) -> Iterator[KeptPeers]:
+    """The peers of a home in which no node runs, and none can start meanwhile."""
+    from mesh.settings.home_lock import release, take
+    from mesh.settings.kept_peers import KeptPeers
+
+    if not home.is_dir():
+        raise MeshError(f"there is no home in {home}: correct --home")
+    lock = take(home)
+    try:
+        yield KeptPeers(home)
+    finally:
+        release(lock)
+
+
+def _table_of(rows: list[dict[str, str | None]]) -> str:
+    from mesh.terminal.tables import table, tables
+
+    if not rows:
+        return "no address is dialled besides those that are found\n"
+    cells = [(row["address"] or "", row["source"] or "", row["node_id"] or "-") for row in rows]
+    return tables([table(("address", "from", "node"), cells)])

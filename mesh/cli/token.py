@@ -1,0 +1,114 @@
+"""`mesh token`: who may come in by the clients' door; works on the home's file, whether its node runs or not."""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import TYPE_CHECKING
+
+import click
+
+from mesh.cli import options
+from mesh.errors import MeshError
+from mesh.settings.paths import LOCK_FILE
+from mesh.terminal import output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.gateway.clients.tokens import TokenRow
+
+
+@click.group()
+def token() -> None:
+    """Say which users may come in by the clients' door (see `mesh up --clients`).
+
+    \b
+    mesh token add alice --ttl 30d
+    mesh token list
+    mesh token revoke alice
+
+    A change counts at once, for a running node too.
+    """
+
+
+@token.command()
+@options.user
+@options.ttl
+@click.pass_context
+def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None:
+    """Make a token for a user and print it: it is shown only this once. A user may have several.
+
+    \b
+    mesh token add alice
+    mesh token add alice --ttl 30d
+    """
+    from mesh.gateway.clients.tokens import Tokens
+
+    home = options.home_of(context)
+    made = Tokens(home).add(user, ttl_seconds, _now_ms())
+    try:
+        output.write(f"{made}\n")
+    except output.OutputError:
+        raise MeshError(f"nobody has read the new token of {user}, and it is not shown again: make another") from None
+    if not (home / LOCK_FILE).exists():
+        output.complain(f"note: no node has run in {home} yet; the token is for the first one that does")
+
+
+@token.command("list")
+@options.as_json
+@click.pass_context
+def list_tokens(context: click.Context, *, as_json: bool) -> None:
+    """List the tokens. The id tells them apart; the tokens themselves are kept nowhere.
+
+    \b
+    mesh token list
+    mesh token list --json
+    """
+    import msgspec
+
+    from mesh.gateway.clients.tokens import Tokens
+
+    rows = Tokens(options.home_of(context)).list(_now_ms())
+    output.write(msgspec.json.encode(rows) + b"\n" if as_json else _table_of(rows))
+
+
+@token.command()
+@options.user
+@click.pass_context
+def revoke(context: click.Context, *, user: str) -> None:
+    """End all tokens of a user; a running node ends their sessions too.
+
+    \b
+    mesh token revoke alice
+    """
+    from mesh.gateway.clients.tokens import Tokens
+
+    count = Tokens(options.home_of(context)).revoke(user)
+    done = f"{count} {'token' if count == 1 else 'tokens'} of {user} revoked"
+    try:
+        output.write(f"{done}\n")
+    except output.OutputError as error:
+        output.complain(f"{done}; {error}")
+
+
+def _table_of(rows: Sequence[TokenRow]) -> str:
+    from mesh.terminal.tables import local_time, table, tables
+
+    if not rows:
+        return "no user has a token yet\n"
+    cells = [
+        (
+            row.user,
+            row.id,
+            row.state,
+            local_time(row.made_ms),
+            "never" if row.expires_ms is None else local_time(row.expires_ms),
+        )
+        for row in rows
+    ]
+    return tables([table(("user", "token", "state", "made", "expires"), cells)])
+
+
+def _now_ms() -> int:
+    """The wall clock, read here since a command is the outermost edge: nobody above could pass it in."""
+    return time_ns() // 1_000_000

@@ -1,0 +1,167 @@
+"""ControlClient: one blocking connection of a command to the node that runs in a home."""
+
+from __future__ import annotations
+
+import select
+import shlex
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from msgspec import Raw
+
+from mesh.control import messages
+from mesh.control.line_reader import Lines
+from mesh.control.messages import Answer, Request
+from mesh.control.unix_socket import connect_in
+from mesh.errors import MeshError, NoNodeError
+from mesh.settings.home_lock import holder, is_locked
+
+A = TypeVar("A", bound=Answer)
+
+ANSWER_SECONDS = 10.0
+POLL_SECONDS = 0.02
+STOP_POLLS = 500
+RECEIVE_BYTES = 64 * 1024
+
+
+class ControlClient:
+    """Use it in a `with`. Everything raises MeshError, with a sentence, if there is no node or it does not do it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._lines = Lines(messages.MAX_LINE_BYTES)
+        self._received: deque[bytes | None] = deque()
+        try:
+            self.connection = connect_in(home)
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            raise NoNodeError(_why_nobody(home)) from None
+        except OSError as error:
+            raise MeshError(f"cannot talk to the node in {home}: {error.strerror or error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.connection.close()
+
+    def status(self) -> dict[str, Any]:
+        """See mesh.membership.status."""
+        return self._ask(messages.Show(), messages.Shown).status
+
+    def retry(self) -> None:
+        """Start what is paused or refused again."""
+        self._ask(messages.Retry(), messages.Done)
+
+    def wait(self, peers: int, timeout_seconds: float) -> None:
+        """Wait until the node and at least so many others hold the same."""
+        self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + ANSWER_SECONDS)
+
+    def static_peers(self) -> list[dict[str, str | None]]:
+        """See Node.static_peers."""
+        return self._ask(messages.ShowPeers(), messages.Peers).rows
+
+    def change_peer(self, address: str, is_wanted: bool) -> None:
+        """Let the node dial an address from now on, or no more."""
+        self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
+
+    def stop(self) -> None:
+        """Stop the node; it has stopped when this returns."""
+        self._ask(messages.Stop(), messages.Done)
+        for _ in range(STOP_POLLS):
+            if not is_locked(self.home):
+                return
+            select.select([], [], [], POLL_SECONDS)
+        raise MeshError(
+            f"the node in {self.home}{holder(self.home)} has not stopped within {STOP_POLLS * POLL_SECONDS:.0f} s: "
+            "end its process"
+        )
+
+    def read(self, request: messages.Read) -> Iterator[list[Raw]]:
+        """The events asked for, some at a time, each `{"event": ..., "meta": ...}`; without end if the request follows."""
+        self._send(request)
+        while isinstance(answer := self._next_answer(messages.Events | messages.Done), messages.Events):
+            yield answer.items
+
+    def receive(self) -> list[Answer]:
+        """Read once, and give what answers that completes."""
+        self._receive_bytes()
+        return [self._take() for _ in range(len(self._received))]
+
+    def lost(self) -> MeshError:
+        """What to raise when the connection breaks."""
+        return NoNodeError(f"the node in {self.home} stopped")
+
+    def _ask(self, request: Request, kind: type[A], *, seconds: float = ANSWER_SECONDS) -> A:
+        self.connection.settimeout(seconds)
+        self._send(request)
+        answer: A = self._next_answer(kind)
+        self.connection.settimeout(None)
+        return answer
+
+    def _send(self, request: Request) -> None:
+        try:
+            self.connection.sendall(messages.encode(request))
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError:
+            raise self.lost() from None
+
+    def _next_answer(self, kind: Any) -> Any:
+        while not self._received:
+            self._receive_bytes()
+        answer = self._take()
+        if isinstance(answer, messages.Failure):
+            raise MeshError(self._why_not(answer.why))
+        if not isinstance(answer, kind):
+            raise MeshError(f"the node in {self.home} gave an answer to another question: is it of another version?")
+        return answer
+
+    def _receive_bytes(self) -> None:
+        try:
+            received = self.connection.recv(RECEIVE_BYTES)
+        except TimeoutError:
+            raise self._silent() from None
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            raise self.lost() from None
+        if not received:
+            raise self.lost()
+        self._received.extend(self._lines.feed(received))
+
+    def _take(self) -> Answer:
+        line = self._received.popleft()
+        if line is None:
+            raise MeshError(
+                f"the node in {self.home} answered with more than {messages.MAX_LINE_BYTES} bytes in a line"
+            )
+        try:
+            return messages.decode_answer(line)
+        except ValueError as error:
+            raise MeshError(f"the node in {self.home} may be of another version: {error}") from None
+
+    def _why_not(self, why: str) -> str:
+        if not why.startswith(f"the request {messages.NOT_UNDERSTOOD}"):
+            return why
+        return f"the node in {self.home} is of another release than this command: start it anew with this one ({why})"
+
+    def _silent(self) -> MeshError:
+        seconds = self.connection.gettimeout() or ANSWER_SECONDS
+        return MeshError(
+            f"the node in {self.home}{holder(self.home)} has not answered within {seconds:.0f} s: "
+            "try again, or restart it"
+        )
+
+
+def _why_nobody(home: Path) -> str:
+    if is_locked(home):
+        return (
+            f"the node in {home}{holder(home)} is just starting or stopping: try again in a moment, "
+            "and if that does not help, end its process"
+        )
+    return f"no node runs in {home}: start one with `mesh --home {shlex.quote(str(home))} up`"

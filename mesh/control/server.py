@@ -1,0 +1,322 @@
+"""ControlServer: answers the commands of this machine's user on a unix socket in the node's home."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Raw
+
+from mesh.control import messages
+from mesh.control.log_items import item_of
+from mesh.control.log_reading import Reading
+from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
+from mesh.control.unix_socket import listen_in
+from mesh.errors import MeshError
+from mesh.membership.status import Status
+from mesh.node_log import NodeLog
+from mesh.settings.paths import SOCKET_FILE
+from peers.events.entry import Entry
+from peers.later import Later
+from peers.log.draft import BusyError
+from peers.log.log import Meta
+from peers.stores.store import StoreError
+from peers.transport.listening_socket import DoorSocket, fit
+
+MAX_CLIENTS = 64
+"""Commands that do not follow the log, at once."""
+MAX_FOLLOWERS = 64
+"""Commands that follow the log, at once: they run for long, and must not keep the others out."""
+FILES_SHARE = 8
+"""Each of the two kinds takes at most one eighth of the files that this process may have open."""
+WAITING_REQUESTS = 2
+"""Requests read ahead of the one that is being answered."""
+WRITE_BUFFER_BYTES = 64 * 1024
+BUSY_SECONDS = 0.05
+BUSY_ATTEMPTS = 200
+CLOSE_SECONDS = 2.0
+"""How long answers under way may take when the node stops."""
+
+
+class ServedNode(Protocol):
+    """What the control socket needs of a Node; see there."""
+
+    @property
+    def home(self) -> Path: ...
+    @property
+    def log(self) -> NodeLog: ...
+    def status(self) -> Later[Status]: ...
+    def synchronized(self, *, peers: int, timeout: float) -> Later[None]: ...
+    def static_peers(self) -> Later[list[dict[str, str | None]]]: ...
+    def add_peer(self, address: str) -> Later[None]: ...
+    def remove_peer(self, address: str) -> Later[None]: ...
+    def retry(self) -> Later[None]: ...
+
+
+class ControlServer:
+    """`start` it once the node runs, `close` it before the node ends. All of it runs on the node's loop."""
+
+    def __init__(self, node: ServedNode, *, on_stop: Callable[[], bool]) -> None:
+        """`on_stop` is called for `mesh stop`; it returns whether anybody will stop the node."""
+        self.node = node
+        self.on_stop = on_stop
+        self._clients: dict[_Client, None] = {}
+        self._followers: dict[_Client, None] = {}
+        self._door: DoorSocket | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises MeshError, with a sentence."""
+        try:
+            self._door = DoorSocket(
+                listen_in(self.node.home), asyncio.get_running_loop(), max_opening=MAX_CLIENTS, is_own=True
+            )
+        except OSError as error:
+            path = self.node.home / SOCKET_FILE
+            raise MeshError(
+                f"cannot make the socket {path}: {error.strerror or error}; choose another --home"
+            ) from None
+        try:
+            self._server = await asyncio.start_unix_server(
+                self._on_client, sock=self._door, backlog=1, limit=messages.MAX_LINE_BYTES
+            )
+        except BaseException:  # the start may be given up just now
+            self._door.close()
+            raise
+
+    async def close(self) -> None:
+        """Take no more requests, finish those under way, and remove the socket. Harmless when it is closed."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        with contextlib.suppress(FileNotFoundError):
+            (self.node.home / SOCKET_FILE).unlink()
+        clients = tuple(self._clients)
+        for client in clients:
+            client.finish()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for client in clients:
+                    await client.ended.wait()
+        for client in clients:
+            await client.abort()
+
+    def descriptors(self) -> Iterator[int]:
+        """Of every socket."""
+        if self._server is not None:
+            yield from (socket.fileno() for socket in self._server.sockets)
+        yield from (client.descriptor for client in tuple(self._clients))
+
+    def forget(self, client: _Client) -> None:
+        """A client is gone."""
+        self._clients.pop(client, None)
+        self._followers.pop(client, None)
+
+    def on_follow(self, client: _Client) -> None:
+        """A client begins to follow the log. Raises MeshError if too many do."""
+        if client not in self._followers and len(self._followers) >= fit(MAX_FOLLOWERS, FILES_SHARE):
+            raise MeshError(f"{len(self._followers)} commands follow this log already: end some of them")
+        self._followers[client] = None
+
+    def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._door is not None
+        self._door.let_in(writer.transport)
+        others = len(self._clients) - len(self._followers)
+        if self._server is None or others >= fit(MAX_CLIENTS, FILES_SHARE):
+            writer.write(messages.encode(Failure(f"{others} commands talk to this node already: end some of them")))
+            writer.close()
+            return
+        self._clients[_Client(self, reader, writer)] = None
+
+
+class _Client:
+    """One connection: a task that reads requests, another that answers them in order."""
+
+    def __init__(self, server: ControlServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.ended = asyncio.Event()
+        self._server = server
+        self._node = server.node
+        self._reader = reader
+        self._writer = writer
+        writer.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._waiting: deque[Request | Failure] = deque()
+        self._wake = asyncio.Event()
+        """Set when the answering task should look around: a request, a commit, the end."""
+        self._room = asyncio.Event()
+        self._is_gone = False
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+        self._answering = asyncio.get_running_loop().create_task(self._serve())
+
+    @property
+    def descriptor(self) -> int:
+        """Of its socket."""
+        return int(self._writer.get_extra_info("socket").fileno())
+
+    def finish(self) -> None:
+        """Read no more; end after what was read."""
+        self._reading.cancel()
+        self._is_gone = True  # a task cancelled before its first step runs no `finally`
+        self._wake.set()
+
+    async def abort(self) -> None:
+        """End now."""
+        self._writer.transport.abort()
+        for task in (self._reading, self._answering):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._waiting.append(_decode(await self._reader.readuntil(b"\n")))
+                self._wake.set()
+                while len(self._waiting) >= WAITING_REQUESTS:
+                    self._room.clear()
+                    await self._room.wait()
+        except asyncio.LimitOverrunError:
+            self._waiting.append(Failure(f"a request may have {messages.MAX_LINE_BYTES} bytes at most"))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client has gone, or has said all
+        finally:
+            self._is_gone = True
+            self._wake.set()
+
+    async def _serve(self) -> None:
+        try:
+            while (request := await self._next()) is not None:
+                try:
+                    await self._answer(request)
+                except ConnectionError:
+                    break
+                except Exception as error:  # noqa: BLE001 - whatever a request runs into is its answer, and nobody else's
+                    await self._send(Failure(_sentence(error)))
+        except ConnectionError:
+            pass  # nobody waits for the answer
+        finally:
+            self._reading.cancel()
+            self._writer.close()
+            self._server.forget(self)
+            self.ended.set()
+
+    async def _next(self) -> Request | Failure | None:
+        while not self._waiting:
+            if self._is_gone:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        self._room.set()
+        return self._waiting.popleft()
+
+    async def _answer(self, request: Request | Failure) -> None:
+        match request:
+            case messages.Add(events):
+                await self._send(await self._add(events))
+            case messages.Read():
+                await self._page(request)
+            case messages.Show():
+                await self._send(messages.Shown(await self._node.status()))
+            case messages.Retry():
+                await self._node.retry()
+                await self._send(messages.Done())
+            case messages.Wait(peers, timeout_seconds):
+                await self._wait(peers, timeout_seconds)
+            case messages.ShowPeers():
+                await self._send(messages.Peers(await self._node.static_peers()))
+            case messages.ChangePeer(address, is_wanted):
+                await (self._node.add_peer(address) if is_wanted else self._node.remove_peer(address))
+                await self._send(messages.Done())
+            case messages.Stop():
+                await self._stop()
+            case Failure():
+                await self._send(request)
+
+    async def _add(self, events: list[Raw]) -> messages.Added:
+        # A Raw is encoded as the very bytes that it holds: the event is kept as it was typed.
+        items: list[tuple[Any, Meta | None]] = [(event, None) for event in events]
+        for _ in range(BUSY_ATTEMPTS):
+            try:
+                outcomes = await self._node.log.add_batch(items)
+            except BusyError:
+                await asyncio.sleep(BUSY_SECONDS)
+            else:
+                return messages.Added([_outcome(outcome) for outcome in outcomes])
+        raise MeshError("the disk has been too busy for more events: try again later")
+
+    async def _page(self, request: messages.Read) -> None:
+        """Send what was asked for, a page at a time, each once the client has taken the one before."""
+        if request.follow:
+            self._server.on_follow(self)
+        undo = self._node.log.on("change", self._wake.set) if request.follow else None
+        reading = Reading(request)
+        try:
+            while (walk := reading.next_page()) is not None:
+                self._wake.clear()
+                if self._is_gone:
+                    return
+                page = await self._node.log.page(**walk)
+                await self._send_entries(reading.take(page))
+                if request.follow and not page:
+                    await self._wake.wait()
+        finally:
+            if undo is not None:
+                undo()
+        await self._send(messages.Done())
+
+    async def _send_entries(self, entries: Sequence[Entry]) -> None:
+        items: list[Raw] = []
+        size = 0
+        for entry in entries:
+            items.append(item_of(entry))
+            size += len(items[-1])
+            if size > messages.ITEMS_BYTES:
+                await self._send(messages.Events(items))
+                items, size = [], 0
+        if items:
+            await self._send(messages.Events(items))
+
+    async def _wait(self, peers: int, timeout_seconds: float) -> None:
+        waited = self._node.synchronized(peers=peers, timeout=timeout_seconds)
+        waited.then(lambda _: self._wake.set())
+        while not waited.is_done:
+            if self._is_gone:
+                waited.abandon()
+                return
+            self._wake.clear()
+            await self._wake.wait()
+        waited.result()
+        await self._send(messages.Done())
+
+    async def _stop(self) -> None:
+        if not self._server.on_stop():
+            raise MeshError(f"this node runs inside another program (process {os.getpid()}): stop that program")
+        await self._send(messages.Done())
+
+    async def _send(self, answer: Answer) -> None:
+        self._writer.write(messages.encode(answer))
+        await self._writer.drain()
+
+
+def _decode(line: bytes) -> Request | Failure:
+    try:
+        return messages.decode_request(line)
+    except ValueError as error:
+        return Failure(str(error))
+
+
+def _outcome(outcome: Meta | ValueError | None) -> Confirmed | Rejected:
+    if isinstance(outcome, dict):
+        return Confirmed(outcome["created"], outcome["added"])
+    return Rejected(str(outcome or "it is in the log already"))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, (MeshError, StoreError, TimeoutError, ValueError)):
+        return str(error)
+    return f"the node could not do it ({type(error).__name__}: {error}): look at `mesh status`, then try again"

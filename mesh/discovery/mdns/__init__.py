@@ -1,0 +1,1 @@
+"""Discovery by mDNS on the network interfaces of this machine."""

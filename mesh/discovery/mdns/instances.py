@@ -1,0 +1,191 @@
+"""The announcements heard so far: each is looked at, reported, looked at again, and forgotten when withdrawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mesh.discovery.mdns.budget import Budget
+from mesh.discovery.port import Sighting
+from peers.clock import Clock, Undo
+
+INSTANCE_LIMIT = 256
+"""How many announcements are kept. Of the address that sent most, those that told nothing yet go first, then the oldest."""
+REPORTS = (INSTANCE_LIMIT, 32.0)
+"""How many sightings are reported at once, and then a second."""
+REPORTS_OF_SOURCE = (64, 1.0)
+"""The same of announcements from one address: a machine has few nodes, a repeater of mDNS some more."""
+REPORT_PAUSE_MS = 1000
+"""How long a sighting beyond that waits."""
+LOOK_PAUSE_MS = 250
+"""One announcement is looked at no more often, however often it changes."""
+SETTLE_MS = 1200
+"""A last look this long after a change: only then has an address that was replaced left the cache (RFC 6762, 10.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the records of one announcement say at this moment."""
+
+    sighting: Sighting | None
+    """None: it is not for us (another mesh, ourselves, garbage)."""
+    counter: int = 0
+    """The announcement's own count: a new one makes the same content news again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    name: str
+    source: str = ""
+    reported: Reading | None = None
+    is_settled: bool = False
+    looked_ms: float | None = None
+    due_ms: float | None = None
+    undo_look: Undo | None = None
+    undo_ask: Undo | None = None
+
+
+class Instances:
+    """Turns names that were heard into sightings, within limits that nobody on the LAN can move."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        read: Callable[[str], Reading | None],
+        ask: Callable[[str], Undo],
+        on_sighting: Callable[[Sighting], None],
+    ) -> None:
+        """`read(name)` gives None while records are missing; then `ask(name)` has to get them and call `answered` or
+        `unanswered`, unless its undo is called first."""
+        self._clock = clock
+        self._read = read
+        self._ask = ask
+        self._on_sighting = on_sighting
+        self._entries: dict[str, _Entry] = {}
+        self._budget = Budget(*REPORTS)
+        self._budgets: dict[str, Budget] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def source(self, name: str) -> str:
+        """The address from which the last news of it came; empty when that is not known."""
+        entry = self._entries.get(name)
+        return entry.source if entry is not None else ""
+
+    def heard(self, name: str, source: str = "") -> None:
+        """Something about it is new: look at it as soon as it may be looked at."""
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            self._make_room()
+            entry = _Entry(name)
+        self._entries[name] = entry
+        entry.source = source or entry.source
+        entry.is_settled = False
+        self._look_after(entry, 0)
+
+    def answered(self, name: str) -> None:
+        """What was asked for is there."""
+        if name in self._entries:
+            self.unanswered(name)
+            self.heard(name)
+
+    def unanswered(self, name: str) -> None:
+        """What was asked for did not come: it waits for `ask_again` or for news."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            entry.undo_ask = None
+
+    def ask_again(self) -> None:
+        """Give those that told nothing yet another chance."""
+        for entry in tuple(self._entries.values()):
+            if entry.reported is None and entry.undo_ask is None and entry.undo_look is None:
+                self._look_after(entry, 0)
+
+    def look_again(self) -> None:
+        """Our own network changed, and with it what is worth dialling."""
+        for entry in tuple(self._entries.values()):
+            self._look_after(entry, 0)
+
+    def gone(self, name: str) -> None:
+        """It was withdrawn, or is not for us any more."""
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return
+        _free(entry)
+        if entry.reported is not None and entry.reported.sighting is not None:
+            self._on_sighting(replace(entry.reported.sighting, is_goodbye=True))
+
+    def clear(self) -> None:
+        """Forget all, report nothing."""
+        for entry in self._entries.values():
+            _free(entry)
+        self._entries.clear()
+
+    def _make_room(self) -> None:
+        if len(self._entries) < INSTANCE_LIMIT:
+            return
+        (crowd, _), *_ = Counter(entry.source for entry in self._entries.values()).most_common(1)
+        crowded = [entry for entry in self._entries.values() if entry.source == crowd]
+        victim = next((entry for entry in crowded if entry.reported is None), crowded[0])
+        del self._entries[victim.name]
+        _free(victim)
+
+    def _look_after(self, entry: _Entry, pause_ms: float) -> None:
+        """Look then, or earlier if that was arranged before; never at once, and never too often."""
+        now = self._clock.elapsed_ms()
+        due = now + pause_ms
+        if entry.looked_ms is not None:
+            due = max(due, entry.looked_ms + LOOK_PAUSE_MS)
+        if entry.due_ms is not None and entry.due_ms <= due:
+            return
+        if entry.undo_look is not None:
+            entry.undo_look()
+        entry.due_ms = due
+        entry.undo_look = self._clock.call_later(due - now, lambda: self._look(entry))
+
+    def _look(self, entry: _Entry) -> None:
+        entry.due_ms = entry.undo_look = None
+        entry.looked_ms = self._clock.elapsed_ms()
+        reading = self._read(entry.name)
+        if reading is None:
+            if entry.undo_ask is None:
+                entry.undo_ask = self._ask(entry.name)
+            return
+        if entry.undo_ask is not None:
+            entry.undo_ask()
+            entry.undo_ask = None
+        if reading.sighting is None:
+            self.gone(entry.name)
+            return
+        if not entry.is_settled:
+            entry.is_settled = True
+            self._look_after(entry, SETTLE_MS)
+        if reading != entry.reported and reading.sighting.addresses:
+            if not self._may_report(entry.source):
+                self._look_after(entry, REPORT_PAUSE_MS)
+                return
+            entry.reported = reading
+            self._on_sighting(reading.sighting)
+
+    def _may_report(self, source: str) -> bool:
+        """Whether one more sighting may be reported now; if so, it counts."""
+        now = self._clock.elapsed_ms()
+        budget = self._budgets.pop(source, None) or Budget(*REPORTS_OF_SOURCE)
+        self._budgets[source] = budget
+        if len(self._budgets) > INSTANCE_LIMIT:
+            del self._budgets[next(iter(self._budgets))]
+        if not budget.has_some(now) or not self._budget.has_some(now):
+            return False
+        budget.spend()
+        self._budget.spend()
+        return True
+
+
+def _free(entry: _Entry) -> None:
+    for undo in (entry.undo_look, entry.undo_ask):
+        if undo is not None:
+            undo()
+    entry.undo_look = entry.undo_ask = None

@@ -1,0 +1,114 @@
+"""Notices that the machine's network changed, or that the machine slept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mesh.discovery.mdns.interfaces import Interface, Network, choose
+from mesh.discovery.mdns.scan import scan
+from peers.clock import Clock, Undo
+
+WATCH_SECONDS = 0.5
+"""Pause between two looks, each of which takes 0.5 ms: a network that comes is to be in use within 3 s."""
+SETTLE_SECONDS = 0.25
+"""A change is reported once a second look after this pause agrees with the first."""
+SETTLE_LIMIT = 5
+"""After so many looks that all differ the last one is reported nevertheless."""
+WAKE_SECONDS = 5.0
+"""When the wall clock gained this much on the monotonic one, the machine slept (or its time was set)."""
+
+
+class NetworkWatch:
+    """Looks at the interfaces every few seconds and reports a change of those that are used, once each."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        wanted: Sequence[str] | None,
+        *,
+        on_change: Callable[[Network], None],
+        on_wake: Callable[[], None],
+        on_quiet: Callable[[], None],
+        look: Callable[[], Sequence[Interface]] = scan,
+        watch_seconds: float = WATCH_SECONDS,
+    ) -> None:
+        """`on_quiet` is called at each look that found nothing new: the moment to repair what failed before."""
+        self._clock = clock
+        self._wanted = wanted
+        self._on_change = on_change
+        self._on_wake = on_wake
+        self._on_quiet = on_quiet
+        self._look = look
+        self._watch_seconds = watch_seconds
+        self.trouble = ""
+        """Why the last look failed; empty when it did not."""
+        self._reported = Network()
+        self._seen = Network()
+        self._unsettled_looks = 0
+        self._offset_ms = 0.0
+        self._undo: Undo | None = None
+
+    @property
+    def network(self) -> Network:
+        """What was there at the last look that settled."""
+        return self._reported
+
+    def start(self) -> Network:
+        """Begin, and return what is there now: nothing while the interfaces cannot be listed."""
+        self._seen = Network()
+        self._reported = self._seen = self._see()
+        self._offset_ms = self._clock.now_ms() - self._clock.elapsed_ms()
+        self._wait(self._watch_seconds)
+        return self._reported
+
+    def stop(self) -> None:
+        """Look no more. Harmless when it never started."""
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def _wait(self, seconds: float) -> None:
+        self._undo = self._clock.call_later(seconds * 1000, self._on_time)
+
+    def _on_time(self) -> None:
+        """The next look is arranged first: nothing that follows can end the watch."""
+        seen = self._see()
+        is_settled = seen == self._seen or self._unsettled_looks >= SETTLE_LIMIT
+        self._seen = seen
+        self._unsettled_looks = 0 if is_settled else self._unsettled_looks + 1
+        self._wait(self._watch_seconds if is_settled else min(SETTLE_SECONDS, self._watch_seconds))
+        if self._has_slept():
+            self._on_wake()
+        if is_settled:
+            self._report(seen)
+
+    def _see(self) -> Network:
+        """What is there, or what was there before if that cannot be found out."""
+        try:
+            self.trouble, seen = "", choose(self._look(), self._wanted)
+        except OSError as error:
+            self.trouble, seen = f"the network interfaces cannot be listed: {error.strerror or error}", self._seen
+        return seen
+
+    def _report(self, seen: Network) -> None:
+        before, self._reported = self._reported, seen
+        if is_news(before, seen):
+            self._on_change(seen)
+        else:
+            self._on_quiet()
+
+    def _has_slept(self) -> bool:
+        before = self._offset_ms
+        self._offset_ms = self._clock.now_ms() - self._clock.elapsed_ms()
+        return self._offset_ms - before >= WAKE_SECONDS * 1000
+
+
+def is_news(before: Network, after: Network) -> bool:
+    """Whether others should hear of it: an address came or went, or an interface is connected again."""
+    if before.addresses != after.addresses or before.places() != after.places():
+        return True
+    return any(name not in _running(before) for name in _running(after))
+
+
+def _running(network: Network) -> tuple[str, ...]:
+    return tuple(interface.name for interface in network.interfaces if interface.is_running)

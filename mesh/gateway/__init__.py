@@ -1,0 +1,1 @@
+"""Gateways: sessions with those who are not nodes, Logux clients and Logux servers."""

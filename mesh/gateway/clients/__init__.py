@@ -1,0 +1,1 @@
+"""The gateway for Logux clients and browsers."""

@@ -1,0 +1,245 @@
+"""Who may come in by the clients' door, as pure decisions: from which pages, after how many wrong tokens, under which ids."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from mesh.errors import MeshError
+from mesh.settings.config import NAME, check_name
+
+MAX_WRONG = 10
+"""Wrong credentials of one address within the window that are looked at; what follows is refused unseen."""
+WINDOW_SECONDS = 60.0
+MAX_ADDRESSES = 10_000
+"""Whose wrong attempts are remembered at once; beyond it, those who have been quiet for longest are forgotten."""
+V6_PREFIX_BITS = 64
+"""What one customer of a provider has at least: whoever owns an IPv6 address can use all of its /64."""
+LAN_NETWORKS = (ipaddress.ip_network("fe80::/10"), ipaddress.ip_network("fc00::/7"), ipaddress.ip_network("::1/128"))
+"""IPv6 addresses that only mean something on a LAN."""
+MAX_HEADER_CHARACTERS = 512
+SHOWN_CHARACTERS = 80
+MAX_PORT = 65535
+MAX_NODE_ID_CHARACTERS = 200
+RESERVED_USER = "server"
+"""Logux servers speak under this user id and refuse clients that claim it."""
+NULL = "null"
+ANY_ORIGIN = "*"
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]{1,254}))(?::([0-9]{1,5}))?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}")
+
+
+class WrongAttempts:
+    """Counts wrong credentials per remote address; times are monotonic, in ms.
+
+    Ask `is_refused` right before credentials are looked at, not when the connection opens: then many connections opened at
+    once gain nothing. What was refused is not counted again, so an address cools down while its attacker goes on.
+    """
+
+    def __init__(
+        self, *, max_wrong: int = MAX_WRONG, window_seconds: float = WINDOW_SECONDS, max_addresses: int = MAX_ADDRESSES
+    ) -> None:
+        self._max_wrong = max_wrong
+        self._window_ms = window_seconds * 1000
+        self._max_addresses = max_addresses
+        self._wrong: dict[str, deque[float]] = {}
+        """When each of the last wrong ones was, by address; whoever erred last stands last."""
+
+    def __len__(self) -> int:
+        return len(self._wrong)
+
+    def is_refused(self, address: str, now_ms: float) -> bool:
+        """Whether to answer `bruteforce` without a look at the credentials."""
+        wrong = self._wrong.get(address_key(address))
+        return wrong is not None and len(wrong) == self._max_wrong and now_ms - wrong[0] < self._window_ms
+
+    def count(self, address: str, now_ms: float) -> None:
+        """The credentials that came from `address` were wrong."""
+        key = address_key(address)
+        wrong = self._wrong.pop(key, None) or deque(maxlen=self._max_wrong)
+        wrong.append(now_ms)
+        self._wrong[key] = wrong
+        while len(self._wrong) > self._max_addresses:
+            del self._wrong[next(iter(self._wrong))]
+
+
+def address_key(address: str) -> str:
+    """The party behind `host:port`, `[v6%scope]:port` or a bare address: the IPv4 address, or the IPv6 network.
+
+    All that cannot be read is one party. Never raises.
+    """
+    host = address[1:].partition("]")[0] if address.startswith("[") else address
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    ip = _ip(host.partition("%")[0])
+    if ip is None:
+        return "unknown"
+    if ip.version == 4 or any(ip in network for network in LAN_NETWORKS):  # there many parties share one /64
+        return str(ip)
+    return str(ipaddress.ip_network((ip, V6_PREFIX_BITS), strict=False))
+
+
+def judge_origin(
+    origin: str | None,
+    host: str | None,
+    *,
+    port: int,
+    allowed_origins: Sequence[str],
+    own_hosts: Collection[str],
+    is_tls: bool,
+) -> str | None:
+    """None if a connection with these headers may go on, else a sentence why not. Never raises.
+
+    `port` is the door's. `own_hosts` are our addresses and names and what was given by --clients-host. Host must name one of
+    them: a page that made its own name lead here (DNS rebinding) cannot. Origin, which browsers send and programs need not,
+    must be a page that we serve, or be in the list of allowed ones.
+    """
+    ours = frozenset(filter(None, map(_own_host, own_hosts)))
+    called = _parse_authority(host) if host is not None else None
+    if called is None:
+        return f"the request names no host that can be read ({_shown(host)}): open this node by its address or its name"
+    if called.host not in ours:
+        return (
+            f"{_shown(host)} is not a name of this node: use one of its addresses, or start it with "
+            f"--clients-host {called.host}"
+        )
+    if called.port not in (None, port):
+        return f"{_shown(host)} names port {called.port}, but clients come in by port {port}: use that one"
+    return None if origin is None else _judge_page(origin, called, port, allowed_origins, ours, is_tls)
+
+
+class _Authority(NamedTuple):
+    host: str
+    """In lower case, addresses in their shortest form and without brackets."""
+    port: int | None
+
+
+class _Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int | None
+    """None for a scheme without a port of its own, if none is given."""
+
+
+def _judge_page(
+    origin: str, called: _Authority, port: int, allowed: Sequence[str], ours: Collection[str], is_tls: bool
+) -> str | None:
+    why = f"pages of {_shown(origin)} may not come in: start the node with --clients-origin"
+    if origin == NULL:
+        return None if NULL in allowed else f"{why} {NULL}, if sandboxed pages and files are meant to"
+    page = _parse_origin(origin)
+    if page is None:
+        return f"{_shown(origin)} is not an origin: browsers send scheme://host or scheme://host:port"
+    if ANY_ORIGIN in allowed or any(_parse_origin(one) == page for one in allowed):
+        return None
+    if page.host in ours and page.scheme in (("https",) if is_tls else ("http", "https")):
+        # Either this very door served the page, or a proxy in front of it that has the name by which we are called.
+        is_proxy = page.host == called.host and page.port == (called.port or _DEFAULT_PORTS[page.scheme])
+        if page.port == port or is_proxy:
+            return None
+    return f"{why} {origin}, if they are meant to"
+
+
+def check_origin(origin: str, what: str = "the origin") -> str:
+    """`origin` itself. Raises MeshError, with a sentence, for what no allow list can hold."""
+    if origin in (ANY_ORIGIN, NULL):
+        return origin
+    page = _parse_origin(origin)
+    if page is not None and page.scheme not in ("ws", "wss"):
+        return origin
+    hint = "it is that of a page, http:// or https://" if page is not None else "no path, and no / at the end"
+    raise MeshError(
+        f"{what} {_shown(origin)} cannot be used: write scheme://host or scheme://host:port as in "
+        f"https://app.example ({hint}), or * for any"
+    )
+
+
+def check_host(host: str, what: str = "the host") -> str:
+    """`host` itself, a name or an address without a port. Raises MeshError, with a sentence."""
+    if _own_host(host) is None:
+        raise MeshError(
+            f"{what} {_shown(host)} cannot be used: write a name or an address, without a port, as in mesh.example"
+        )
+    return host
+
+
+def check_user(user: str, what: str = "the user") -> str:
+    """`user` itself. Raises MeshError, with a sentence, unless a client may have that name."""
+    if user == RESERVED_USER:
+        raise MeshError(f"{what} {user!r} cannot be used: Logux servers reserve that name; take another")
+    return check_name(user, what)
+
+
+def user_of(node_id: str) -> str:
+    """USER of `USER` or `USER:...`. Raises ValueError, with a sentence, for anything else, ids of nodes above all."""
+    user = node_id.partition(":")[0]
+    is_readable = len(node_id) <= MAX_NODE_ID_CHARACTERS and node_id.isprintable() and " " not in node_id
+    if user == RESERVED_USER or "~" in node_id or not is_readable or not NAME.fullmatch(user):
+        raise ValueError(
+            f"{_shown(node_id)} is not a client's node id: it must be USER or USER:..., at most "
+            f"{MAX_NODE_ID_CHARACTERS} characters, without spaces and ~, and USER not {RESERVED_USER!r}"
+        )
+    return user
+
+
+def may_write(node_id_of_client: str, created_node_id: str, dialect_is_01: bool) -> bool:
+    """Whether a client may bring an event with a `created` of that id: its USER's; in Logux 0.1 exactly its own."""
+    try:
+        user = user_of(node_id_of_client)
+        if dialect_is_01:
+            return created_node_id == node_id_of_client
+        return user_of(created_node_id) == user
+    except ValueError:
+        return False
+
+
+def _parse_origin(origin: str) -> _Origin | None:
+    scheme, mark, rest = origin.partition("://")
+    authority = _parse_authority(rest)
+    if not mark or authority is None or not _SCHEME.fullmatch(scheme):
+        return None
+    scheme = scheme.lower()
+    return _Origin(scheme, authority.host, authority.port or _DEFAULT_PORTS.get(scheme))
+
+
+def _parse_authority(text: str) -> _Authority | None:
+    found = _AUTHORITY.fullmatch(text) if len(text) <= MAX_HEADER_CHARACTERS else None
+    if found is None:
+        return None
+    port = None if found[3] is None else int(found[3])
+    host = _own_host(found[1] or found[2])
+    is_bracketed_name = found[1] is not None and _ip(found[1]) is None
+    if host is None or is_bracketed_name or (port is not None and not 1 <= port <= MAX_PORT):
+        return None
+    return _Authority(host, port)
+
+
+def _own_host(host: str) -> str | None:
+    """As hosts are compared; None for what cannot be one."""
+    ip = _ip(host.removeprefix("[").removesuffix("]").partition("%")[0])
+    if ip is not None:
+        return str(ip)
+    name = host.removesuffix(".")
+    return name.lower() if _HOST_NAME.fullmatch(name) and name.strip(".") else None
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address; IPv4 within IPv6, as sockets for both give it, is IPv4."""
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return mapped or ip
+
+
+def _shown(text: str | None) -> str:
+    if text is None:
+        return "none"
+    return repr(text) if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]!r}..."

@@ -1,0 +1,68 @@
+"""TurnedAway: who was refused at the doors of a node and why, as rows for `status` and as few lines for people."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.gateway.clients.access import address_key
+from peers.clock import Clock
+
+MAX_ROWS = 50
+"""Different addresses, names and reasons that are remembered; beyond it the one that was refused longest ago goes."""
+LINE_MS = 60_000
+"""One line for each of them in this time, and MAX_LINES for all."""
+MAX_LINES = 10
+SHOWN_CHARACTERS = 80
+
+
+@dataclass
+class _Row:
+    count: int = 0
+    last_ms: int = 0
+    told_at: float = float("-inf")
+
+
+class TurnedAway:
+    """Set `tell`, which gets the lines. Clients try again every few seconds, so most of what is noted is told once only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.tell: Callable[[str], None] = lambda _line: None
+        self._clock = clock
+        self._rows: dict[tuple[str, str, str, str], _Row] = {}
+        """By door, address, name and reason; the newest last."""
+        self._lines: deque[float] = deque(maxlen=MAX_LINES)
+        self._untold = 0
+
+    def note(self, door: str, address: str, name: str, why: str) -> None:
+        """Somebody at `address` was refused; `name` is the node id that they claim, empty if they named none."""
+        shown = name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}..."
+        key = (door, address_key(address), shown, why)
+        row = self._rows.pop(key, None) or _Row()
+        self._rows[key] = row
+        while len(self._rows) > MAX_ROWS:
+            del self._rows[next(iter(self._rows))]
+        row.count += 1
+        row.last_ms = self._clock.now_ms()
+        now = self._clock.elapsed_ms()
+        if now - row.told_at >= LINE_MS:
+            self._tell(row, key, now)
+
+    def _tell(self, row: _Row, key: tuple[str, str, str, str], now: float) -> None:
+        if len(self._lines) == MAX_LINES and now - self._lines[0] < LINE_MS:
+            self._untold += 1
+            return
+        self._lines.append(now)
+        row.told_at = now
+        door, address, name, why = key
+        more, self._untold = f" ({self._untold} others were refused meanwhile)" if self._untold else "", 0
+        self.tell(f"refused at {door}: {name or 'somebody'} from {address}: {why}{more}")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `status` shows, the newest first; `last` in ms of the wall clock."""
+        return [
+            {"at": door, "address": address, "name": name or None, "why": why, "count": row.count, "last": row.last_ms}
+            for (door, address, name, why), row in reversed(self._rows.items())
+        ]

@@ -1,0 +1,267 @@
+"""UpstreamSync: the role of a node that is a client of a Logux server, and bridges it with the mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from mesh.gateway.foreign_meta import without_keep_last
+from mesh.gateway.saved_cursors import KeptCursors
+from mesh.gateway.upstream.send_queue import OneByOne
+from peers.clock import Undo
+from peers.codec.messages import Message, Sync
+from peers.codec.refused import refused
+from peers.errors import MAX_SHOWN
+from peers.events.entry import Entry, check_extra
+from peers.later import Later
+from peers.log.log import SyncLog
+from peers.roles.client import ClientSync
+from peers.transport.port import Connection
+
+LOGUX_SERVER = "server:"
+"""How the node id of a @logux/server begins. Such a one takes only events under the id of the client that sends them."""
+CONTROL = "logux/"
+"""How the types of a @logux/server's own events begin: they answer one client, and are no news for anybody else."""
+MARK = "~"
+"""Only ids of nodes have it."""
+CAME_FROM = "upstream"
+"""The meta key of an event that came from a @logux/server: where that is. No node sends it there again."""
+MAX_TOLD = 100
+"""Different sentences about what the server refused, in one connection; it may refuse every event."""
+KEEP_MS = 20
+"""A @logux/server carries out again what it is sent again, so little may be forgotten by a crash."""
+FINISH_MS = 1_000
+"""How long we wait at our end for a @logux/server to say that it has what it was sent."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class UpstreamSync(KeptCursors, ClientSync):
+    """What the mesh writes goes up, and what the server's other clients write comes down.
+
+    An event from the server that was created by a node is dropped: it came from a mesh, or a stranger made it up in a node's
+    name; the mesh itself brings what its nodes wrote. Neither do `logux/...` events of the server enter the mesh.
+
+    Plain Logux servers keep a log, so ids are the same there and here, and a log that was lost is filled again.
+
+    A @logux/server carries events out, whatever they were, so none is sent to it twice, and what came from one is marked
+    (CAME_FROM), so that no other node sends it back. It takes only events of the client that sends them, with no meta but
+    id and time: each travels under our id there, USER:NODE, followed by a name of the connection and its own id. So whatever
+    comes back is known by its id alone. (Without that name, an event that is sent again because the link broke before it was
+    confirmed would be a second one with the same id, after which a server that keeps events carries out no more of ours.)
+    An event that it refuses takes those that wait behind it there along, so it is sent one at a time. To be sent anything
+    the client must subscribe: to `channels`, anew in each connection.
+    """
+
+    keep_ms = KEEP_MS
+    follows_times = False  # the mesh gets it from us
+
+    def __init__(
+        self,
+        node_id: str,
+        log: SyncLog,
+        connection: Connection,
+        *,
+        url: str,
+        channels: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
+        self._url = url
+        self._place = url.partition("?")[0]
+        self._channels = tuple(channels)
+        self._asked: dict[str, str] = {}
+        """Id of a subscription: its channel; until it is answered."""
+        self._subscriptions = 0
+        self._told: set[str] = set()
+        self._kept_owner = 0
+        self._here = ""
+        """What the ids of the events that we send begin with."""
+        self._one_by_one = OneByOne(super().send, self._call_later, on_silence=self._on_silence_of)
+        """One page of events at most, which wait until the server has carried out what was sent before."""
+        self._on_finished: Callable[[], None] | None = None
+        self._undo_finish: Undo | None = None
+        super().__init__(node_id, log, connection, **options)
+        self._is_seeded = bool(self.synced or self.other_synced)
+        self.on("connect", self._on_met)
+        self.on("synced", self._check_finished)
+
+    @property
+    def cursors_key(self) -> str | None:
+        return f"upstream:{self._url}"
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the other end is a @logux/server."""
+        return self.protocol == 5 and (self.other_node_id or "").startswith(LOGUX_SERVER)
+
+    def on_authenticated(self) -> None:
+        if self._is_seeded:
+            self._is_seeded = False
+            self.react(self.log.cursors(self._owner_key), self._on_owner)
+        else:
+            self._go_on()
+
+    def is_due(self, entry: Entry) -> bool:
+        if not super().is_due(entry):
+            return False
+        return not (self.is_strict and (_is_control(entry) or self._came_from_here(entry)))
+
+    def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
+        if not self.is_strict:
+            super().send_sync(added, entries, confirms=confirms)
+            return
+        for entry in entries[:-1]:
+            super().send_sync(self.mark(entry), (self._under_our_id(entry),))
+        super().send_sync(added, (self._under_our_id(entries[-1]),), confirms=confirms)
+
+    def send(self, message: Message) -> None:
+        if self.is_strict and isinstance(message, Sync) and message.added:
+            self._one_by_one.push(_logux_id(message.entries[0].created), message)
+        else:
+            super().send(message)
+
+    def finish(self, done: Callable[[], None]) -> None:
+        """Send no more events; call `done` once the server has those that were sent, or after a while."""
+        self._one_by_one.stop()
+        self._on_finished = done
+        self._undo_finish = self._call_later(FINISH_MS, self._finished)
+        self._check_finished()
+
+    def send_subscribe(self, channel: str) -> None:
+        """Ask a @logux/server for what goes over a channel. It is no event of the log."""
+        self._subscriptions += 1
+        now = self.clock.now_ms()
+        created = now, self.node_id, self._subscriptions
+        self._asked[_logux_id(created)] = channel
+        body = _encode({"type": f"{CONTROL}subscribe", "channel": channel})
+        self.send(Sync(0, (Entry(created, now, body),)))
+
+    def take(self, added: int, entries: Sequence[Entry]) -> None:
+        taken = []
+        for entry in entries:
+            if _is_control(entry):
+                self._on_control(entry.event)
+            elif MARK in entry.created[1]:
+                self._check_sender(entry.created[1])
+            else:
+                try:
+                    taken.append(self._marked(without_keep_last(entry)) if self.is_strict else without_keep_last(entry))
+                except ValueError as error:
+                    self.refuse([refused(error, entry.body, entry.created)])
+        super().take(added, taken)
+
+    def on_disconnect(self, reason: str) -> None:
+        super().on_disconnect(reason)
+        self._finished()
+
+    def _forget_link(self) -> None:
+        super()._forget_link()
+        self._one_by_one.clear()
+
+    def _call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
+        return self.clock.call_later(delay_ms, self._turn(reaction))
+
+    def _check_finished(self) -> None:
+        is_open = self.is_strict and self.connected
+        if self._on_finished is not None and not (is_open and len(self._in_flight) > len(self._one_by_one)):
+            self._finished()
+
+    def _finished(self) -> None:
+        if self._undo_finish is not None:
+            self._undo_finish()
+            self._undo_finish = None
+        done, self._on_finished = self._on_finished, None
+        if done is not None:
+            done()
+
+    @property
+    def _owner_key(self) -> str:
+        """Under which it is kept whose numbers the cursors are."""
+        return f"{self.cursors_key} of"
+
+    def _on_owner(self, done: Later[tuple[int, int]]) -> None:
+        self._kept_owner = done.result()[0]
+        # Not known or another: ClientSync is to take them for those of somebody else.
+        self._cursors_of = self.other_node_id if self._kept_owner == _fingerprint(self.other_node_id or "") else ""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.resends = not self.is_strict
+        super().on_authenticated()
+        owner = _fingerprint(self.other_node_id or "")
+        if owner != self._kept_owner:
+            self._kept_owner = owner
+            self.keep()  # first: numbers of nobody known are harmless, those of somebody else are not
+            self.let_keep(self._owner_key, owner, 0)
+        if self.authenticated and self.is_strict:
+            for channel in self._channels:
+                self.send_subscribe(channel)
+
+    def _on_met(self) -> None:
+        self._asked.clear()
+        self._told.clear()
+        self._here = f"{self.node_id}:{self.random.getrandbits(32):08x}:"
+        self.dialect.bare_meta = self.is_strict
+        if self.is_strict and ":" not in self.node_id:
+            self._tell(f"{self.other_node_id} takes events only from a user: give --upstream-user")
+            raise self.error("wrong-credentials")
+
+    def _under_our_id(self, entry: Entry) -> Entry:
+        ms, origin, n = entry.created
+        return msgspec.structs.replace(entry, created=(ms, self._here + origin, n))
+
+    def _check_sender(self, sender: str) -> None:
+        """What we wrote comes back from another client: a node of this mesh that is one there too."""
+        ours = self.node_id.partition(":")[2]
+        if self.is_strict and sender.endswith(f":{ours}") and not sender.startswith(f"{self.node_id}:"):
+            other = sender.split(":")[1]
+            self._tell(
+                f"{other} sends the events of this mesh to {self.other_node_id} too, where they are carried out twice: "
+                "start only one node with --upstream"
+            )
+
+    def _marked(self, entry: Entry) -> Entry:
+        extra = msgspec.json.decode(entry.extra) if entry.extra else {}
+        return msgspec.structs.replace(entry, extra=check_extra(_encode({**extra, CAME_FROM: self._place})))
+
+    def _came_from_here(self, entry: Entry) -> bool:
+        if f'"{CAME_FROM}"'.encode() not in entry.extra:
+            return False
+        return bool(msgspec.json.decode(entry.extra).get(CAME_FROM) == self._place)
+
+    def _on_control(self, event: dict[str, Any]) -> None:
+        self._one_by_one.answered(str(event.get("id")))
+        channel = self._asked.pop(str(event.get("id")), None)
+        if event["type"] != f"{CONTROL}undo":
+            return
+        action, reason = event.get("action"), str(event.get("reason") or "it did not say why")[:MAX_SHOWN]
+        kind = str(action.get("type"))[:MAX_SHOWN] if isinstance(action, dict) else "an event"
+        whose = str(event.get("id")).partition(" ")[2].partition(" ")[0][:MAX_SHOWN]
+        what = f"the event {kind} of {whose.removeprefix(self._here)}"
+        self._tell(f"{self.other_node_id} refused {what if channel is None else f'the channel {channel}'}: {reason}")
+
+    def _on_silence_of(self, _logux_id: str) -> None:
+        self._tell(f"{self.other_node_id} does not say whether it has carried out an event: it is sent the next one")
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(sentence)
+            self.emitter.emit("refused", sentence)
+
+
+def _is_control(entry: Entry) -> bool:
+    # It may be spelled with escapes.
+    is_likely = b"logux" in entry.body or b"\\" in entry.body
+    return is_likely and entry.event["type"].startswith(CONTROL)
+
+
+def _logux_id(created: tuple[int, str, int]) -> str:
+    return " ".join(map(str, created))
+
+
+def _fingerprint(node_id: str) -> int:
+    """A number that stands for a node id where only numbers are kept; never 0."""
+    return int.from_bytes(sha256(node_id.encode()).digest()[:6], "big") or 1

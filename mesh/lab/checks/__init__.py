@@ -1,0 +1,1 @@
+"""What every run in the lab is checked for."""

@@ -1,0 +1,83 @@
+"""The limits that a running room must keep: a look at every mailbox, window and cache, with the name of each limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mesh.actors.log_keeper import LogKeeper
+from mesh.actors.node_supervisor import NodeSupervisor
+from mesh.actors.peer_session import SessionActor
+from mesh.actors.runtime.inspection import actor_behind, living_actors, waiting_messages
+from mesh.lab.checks.subject import RoomSubject
+from mesh.membership.member import MAX_MEMBERS
+from peers.events.version_vector import MAX_RANGES
+from peers.log.draft import MAX_WAITING
+from peers.log.tail import TAIL_CHANGES
+from peers.protocol.sync import MAX_RECEIVED, WINDOW
+from peers.roles.peer import MAX_KNOWN
+
+MAX_MAILBOX = 1_000
+"""Messages that may wait for one actor; what is added waits for the keeper of the log, which bounds it by MAX_WAITING."""
+MAX_SESSIONS = 64
+"""Sessions of one room, besides SESSIONS_EACH for each node that it knows."""
+SESSIONS_EACH = 2
+"""One that is open, and one that crosses it or is dialled."""
+
+
+class Measure(NamedTuple):
+    """How much of something there is, and how much there may be."""
+
+    what: str
+    size: int
+    limit: int
+    name: str
+    """Of the limit."""
+
+
+def broken_limits(room: RoomSubject) -> list[str]:
+    """A sentence for each limit that a room does not keep right now."""
+    return [
+        f"{room.name}: {each.what} has {each.size}, and {each.name} allows {each.limit}"
+        for each in measures(room)
+        if each.size > each.limit
+    ]
+
+
+def measures(room: RoomSubject) -> Iterator[Measure]:
+    """Everything in a room that has a limit, as it is now."""
+    sessions = members = 0
+    for ref in living_actors(room.runtime):
+        actor, waiting = actor_behind(ref), waiting_messages(ref)
+        if isinstance(actor, LogKeeper):
+            yield Measure("the mailbox of its log", waiting, MAX_WAITING + MAX_MAILBOX, "MAX_WAITING")
+            yield from _of_keeper(actor)
+        else:
+            yield Measure(f"the mailbox of {ref.actor_class.__name__}", waiting, MAX_MAILBOX, "MAX_MAILBOX")
+        if isinstance(actor, SessionActor):
+            sessions += 1
+            yield from _of_session(actor)
+        elif isinstance(actor, NodeSupervisor):
+            members = len(actor._neighbourhood.members)
+            yield Measure("its table of members", members, MAX_MEMBERS, "MAX_MEMBERS")
+    yield Measure("its table of sessions", sessions, MAX_SESSIONS + SESSIONS_EACH * members, "MAX_SESSIONS")
+    for ranges in room.store.state.vector.ranges.values():
+        yield Measure("an epoch of its vector", len(ranges), MAX_RANGES, "MAX_RANGES")
+
+
+def _of_keeper(keeper: LogKeeper) -> Iterator[Measure]:
+    if keeper._log is not None:
+        yield Measure("the tail of its log", len(keeper._log._tail._entries), TAIL_CHANGES, "TAIL_CHANGES")
+
+
+def _of_session(session: SessionActor) -> Iterator[Measure]:
+    role = session._role
+    if role is None:
+        return
+    subject = f"the session with {role.other_node_id}"
+    yield Measure(f"{subject}: what it sent and is not acknowledged", len(role._in_flight), WINDOW, "WINDOW")
+    yield Measure(f"{subject}: what it takes", role._taking.count, role.max_taking + 1, "max_taking")
+    yield Measure(f"{subject}: what it received", len(role.received), MAX_RECEIVED, "MAX_RECEIVED")
+    if role.lacking is not None:
+        known = sum(map(len, role.lacking.ranges.values()))
+        yield Measure(f"{subject}: what it knows of the other", known, MAX_KNOWN, "MAX_KNOWN")

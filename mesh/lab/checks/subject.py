@@ -1,0 +1,82 @@
+"""What the checks look at: the rooms and the clients of a run, as ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from mesh.actors.log_keeper import KeptLog
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.lab.simulation.store_inspection import LabStore
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.later import Later
+from peers.stores.store import Store
+
+
+class Holder(Protocol):
+    """A room or a client: it holds events in a store."""
+
+    name: str
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def types(self) -> list[str]:
+        """The types of its events, in the order of the log."""
+
+
+class RoomSubject(Holder, Protocol):
+    """One room, in which a node runs or ran."""
+
+    is_running: bool
+    runtime: Runtime
+
+    @property
+    def acknowledged(self) -> Mapping[Created, None]:
+        """Events whose `add` returned."""
+
+    @property
+    def store(self) -> LabStore: ...
+
+    @property
+    def node_id(self) -> str: ...
+
+    @property
+    def entries(self) -> Sequence[Entry]: ...
+
+    @property
+    def kept(self) -> KeptLog | None:
+        """The log of its node while it runs."""
+
+    @property
+    def is_disk_full(self) -> bool: ...
+
+    @property
+    def seconds(self) -> float:
+        """Virtual time."""
+
+    @property
+    def actors(self) -> list[str]:
+        """The actors that live in it."""
+
+
+class ClientSubject(Holder, Protocol):
+    """One Logux client."""
+
+    to: str
+    """The room that it dials."""
+
+
+class Witness(Protocol):
+    """What watches rooms; see Checker and Timeline."""
+
+    def on_life(self, room: RoomSubject, kept: KeptLog) -> None:
+        """The node of `room` has opened its log."""
+
+    def on_add(self, room: RoomSubject, event: dict[str, Any], result: Later[Any], *, is_timed: bool) -> None:
+        """An event was added in `room`; `result` is what `add` returned."""
+
+    def on_disk(self, room: RoomSubject, before: LabStore) -> None:
+        """`room` has another store than `before`."""

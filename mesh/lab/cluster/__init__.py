@@ -1,0 +1,1 @@
+"""A cluster of simulated nodes, and the verbs of a scenario."""

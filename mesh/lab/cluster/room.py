@@ -1,0 +1,377 @@
+"""One machine of the lab: what survives on its disk, and the node that runs in it, life after life."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+from mesh.actors.environment import Edges
+from mesh.actors.log_keeper import KeptLog
+from mesh.actors.node_supervisor import NodeSupervisor
+from mesh.actors.peer_session import MakeRole
+from mesh.actors.runtime.inspection import abandon_actors, living_actors
+from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.loop_thread import Spawner
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.actors.runtime.request import Request
+from mesh.discovery.port import Discovery
+from mesh.discovery.static import FixedDiscovery
+from mesh.gateway.endpoints import Door, Line, Outside
+from mesh.gateway.endpoints import MakeRole as OwnRole
+from mesh.lab.checks.subject import Witness
+from mesh.lab.cluster.pending_write import ANSWER_SECONDS, Added
+from mesh.lab.simulation.clock import RoomClock
+from mesh.lab.simulation.discovery import SimAir
+from mesh.lab.simulation.disk import SimDisk
+from mesh.lab.simulation.network import SimNetwork
+from mesh.lab.simulation.storage import FileStore, Medium
+from mesh.lab.simulation.store_inspection import LabStore
+from mesh.lab.simulation.virtual_loop import VirtualLoop
+from mesh.membership.actions import Notice
+from mesh.settings.config import DEFAULT_MESH, WAIT_SECONDS, Settings
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.later import Later
+from peers.log.log import Meta
+from peers.roles.peer import PeerSync
+from peers.transport.port import Network
+
+PORT = 4_000
+"""Every room listens here."""
+
+
+class Room:
+    """A node that can be started, stopped, crashed and started again on the same disk.
+
+    `log.add(event)` writes at any time while it runs; `events` and `types` are what its disk holds, in the order that all
+    nodes share.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        seed: int,
+        loop: VirtualLoop,
+        network: SimNetwork,
+        air: SimAir,
+        *,
+        links: tuple[str, ...] | None,
+        medium: Medium,
+        on_notice: Callable[[Room, Notice], None],
+    ) -> None:
+        """`links` are the rooms that it dials by address; None: it finds others by discovery. `medium` makes its disks."""
+        self.name = name
+        self.medium = medium
+        self.store: LabStore = medium.blank()
+        self.links = links
+        self.key_of: Room | None = None
+        """The room of which its home is a copy: both have one key."""
+        self.role: MakeRole = PeerSync
+        self.serve: Mapping[int, OwnRole] = {}
+        """Roles of its own, by the port at which they are served."""
+        self.dial: Mapping[str, OwnRole] = {}
+        """Roles of its own, by the `room:port` that they dial."""
+        self.acknowledged: dict[Created, None] = {}
+        """What `add` confirmed in this room, in order; the checker holds the mesh to it."""
+        self.log = RoomLog(self)
+        self.is_running = False
+        self.peers: dict[str, None] = {}
+        """Node ids that it has a session with."""
+        self.witness: Witness | None = None
+        """Is told what the checker must know."""
+        self._seed = seed
+        self._loop = loop
+        self._network = network
+        self._air = air
+        self._on_notice = on_notice
+        self._lives = 0
+        self._homes = 0
+        self._kept: KeptLog | None = None
+        self._supervisor: LoopActorRef[NodeSupervisor] | None = None
+        self._disk: SimDisk | None = None
+        self._is_disk_full = False
+        self._last_entries: list[Entry] | None = None
+        self._frozen: list[Callable[[], None]] | None = None
+        """While it is frozen: the turns of its actors that are due."""
+        self.clock = RoomClock(loop)
+        self.runtime = Runtime(loop)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def node_id(self) -> str:
+        """Another one after `wipe`."""
+        return self.key_of.node_id if self.key_of is not None else _node_id(self.name, self._homes)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the disk holds, by (time, created)."""
+        if self._last_entries is not None:
+            return self._last_entries
+        found: list[Entry] = []
+        while page := self.store.each(after=found[-1] if found else None):
+            found += page
+        return found
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [entry.event for entry in self.entries]
+
+    @property
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+    @property
+    def kept(self) -> KeptLog | None:
+        """The log of its last life, as its sessions see it."""
+        return self._kept
+
+    @property
+    def is_disk_full(self) -> bool:
+        return self._is_disk_full
+
+    @property
+    def is_frozen(self) -> bool:
+        return self._frozen is not None
+
+    @property
+    def seconds(self) -> float:
+        """Virtual time."""
+        return self._loop.time()
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that its disk has not done yet."""
+        return self._disk.waiting if self._disk is not None else 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether its disk holds changes that its node has not published yet; a frozen one will do that once it thaws."""
+        if self._kept is None or self.is_frozen:
+            return False
+        return self._kept.published.state.last_position != self.store._numbers.last_position
+
+    @property
+    def actors(self) -> list[str]:
+        """Class names of the actors that live in it."""
+        return [ref.actor_class.__name__ for ref in living_actors(self.runtime)]
+
+    def status(self) -> dict[str, Any]:
+        """What `mesh status` would show; virtual time passes until its node has answered.
+
+        Raises ValueError if it does not run or is frozen, and TimeoutError.
+        """
+        asked = self.when_awake().ask_status()
+        if not self._loop.run_until(lambda: asked.is_done, ANSWER_SECONDS):
+            raise TimeoutError(f"{self.name} did not answer within {ANSWER_SECONDS:.0f} s")
+        return asked.result()
+
+    def when_awake(self) -> Room:
+        """Itself. Raises ValueError, with a sentence, if nothing in it would answer."""
+        if not self.is_running:
+            raise ValueError(f"{self.name} does not run: start it first")
+        if self.is_frozen:
+            raise ValueError(f"{self.name} is frozen: thaw it first")
+        return self
+
+    def begin(self) -> Later[int]:
+        """Start a node on what the disk holds."""
+        self._lives += 1
+        random = Random(f"{self._seed} {self.name} {self._lives}")
+        loop = self._loop
+        self.runtime = Runtime(loop, schedule=self._schedule, messages_per_turn=1)
+        self._disk = SimDisk(loop, random, self.store)
+        self._disk.is_full = self._is_disk_full
+        self._kept = KeptLog()
+        if self.witness is not None:
+            self.witness.on_life(self, self._kept)
+        edges = Edges(
+            runtime=self.runtime,
+            clock=self.clock,
+            random=random,
+            network=self._network.door(self.name),
+            spawn=Spawner(loop),
+            open_disk=self._open_disk,
+            discovery=self._discovery,
+        )
+        settings = Settings(
+            node_id=self.node_id,
+            mesh=DEFAULT_MESH,
+            instance=f"{random.getrandbits(64):016x}",
+            ports=(PORT,),
+            peers=tuple(f"{other}:{PORT}" for other in self.links or ()),
+        )
+        self._supervisor = NodeSupervisor.start(
+            self.runtime,
+            edges,
+            settings,
+            self._kept,
+            on_notice=lambda notice: self._on_notice(self, notice),
+            make_role=self.role,
+            outside=self._outside(edges.network),
+        )
+        self.is_running = True
+        return self._supervisor.ask(Request("begin"), block=False)
+
+    def end(self) -> Later[Any]:
+        """Stop the node as its operator would."""
+        self.is_running = False
+        self.peers.clear()
+        assert self._supervisor is not None
+        supervisor, stopped = self._supervisor, Later[Any]()
+
+        def on_ended(_: Later[Any]) -> None:
+            self._network.door(self.name).close()
+            self.store.open()  # for whoever looks at the disk of a room that is off
+            supervisor.stop(block=False).then(stopped.follow)
+
+        supervisor.ask(Request("end"), block=False).then(on_ended)
+        return stopped
+
+    def crash(self) -> None:
+        """Cut its power: no goodbye, and what was not committed is lost."""
+        self.is_running = False
+        self.peers.clear()
+        self._frozen = None
+        self._network.thaw(self.name)
+        self._network.drop_room(self.name)
+        self._air.drop_room(self.name)
+        self.clock.stop()
+        dropped = self._disk.crash() if self._disk is not None else []
+        abandon_actors(self.runtime)
+        random = Random(f"{self._seed} {self.name} {self._lives} crash")
+        self.store = self.medium.after_crash(self.store, dropped, random)
+        self.clock = self.clock.next_life()
+
+    def freeze(self) -> None:
+        """Its process stops where it is. See Cluster.freeze."""
+        if self._frozen is None:
+            self._frozen = []
+            self.clock.freeze()
+
+    def thaw(self) -> None:
+        """Its process goes on."""
+        due, self._frozen = self._frozen or [], None
+        for drain in due:
+            self._loop.schedule_drain(drain)
+        self.clock.thaw()
+
+    def fill_disk(self, is_full: bool) -> None:
+        """Its disk takes nothing more, or takes again."""
+        self._is_disk_full = is_full
+        if self._disk is not None:
+            self._disk.is_full = is_full
+
+    def fail_commits(self, count: int) -> None:
+        """Let so many of the next commits that write something fail, in this life."""
+        if self._disk is not None:
+            self._disk.failing = count
+
+    def restore(self, backup: LabStore) -> None:
+        """Put a copy of a backup in. What was acknowledged after the backup may be on other disks, or nowhere."""
+        if self.is_running:
+            raise ValueError(f"{self.name} runs: stop it before its disk is restored")
+        self._put_in(self.medium.copy(backup))
+        held = {entry.created for entry in self.entries}
+        self.acknowledged = {created: None for created in self.acknowledged if created in held}
+
+    def wipe(self) -> None:
+        """Lose the whole home, the key too: it will return as a new node."""
+        self._homes += 1
+        self.lose_log()
+
+    def lose_log(self) -> None:
+        """Lose the log and keep the key."""
+        self._put_in(self.medium.blank())
+        self.acknowledged.clear()
+
+    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
+        """See Room.log."""
+        if self._kept is None or not self.is_running:
+            raise RuntimeError(f"{self.name} does not run: start it before it can write")
+        result = self._kept.add(event, meta)
+        result.then(self._on_added)
+        if self.witness is not None:
+            self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)
+        added = Added(self._loop, self.name)
+        result.then(added.follow)
+        return added
+
+    def note(self, notice: Notice) -> None:
+        """Keep account of who is met."""
+        if notice.node_id is None:
+            return
+        if notice.kind == "connected":
+            self.peers[notice.node_id] = None
+        elif notice.kind in {"disconnected", "left", "lost", "paused", "refused"}:
+            self.peers.pop(notice.node_id, None)
+
+    def ask_status(self) -> Later[dict[str, Any]]:
+        """What `mesh status` would show."""
+        assert self._supervisor is not None
+        return self._supervisor.ask(Request("status"), block=False)
+
+    def ask_synchronized(self, peers: int = 1, timeout_seconds: float = WAIT_SECONDS) -> Later[None]:
+        """See Node.synchronized."""
+        assert self._supervisor is not None
+        return self._supervisor.ask(Request("synchronized", (peers, timeout_seconds, Later())), block=False)
+
+    def close_disk(self) -> None:
+        """Its story is over: keep what is to be looked at, and nothing open."""
+        if self._last_entries is None and isinstance(self.store, FileStore):
+            self.store.open()
+            self._last_entries = self.entries
+
+    def _put_in(self, store: LabStore) -> None:
+        before, self.store = self.store, store
+        self.store.open()
+        if self.witness is not None:
+            self.witness.on_disk(self, before)
+        self.medium.discard(before)
+
+    def _outside(self, network: Network) -> Outside:
+        doors = [Door(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
+        lines = [Line(f"the line to {to}", to, network, role) for to, role in self.dial.items()]
+        return Outside(tuple(doors), tuple(lines))
+
+    def _schedule(self, drain: Callable[[], None]) -> None:
+        if self._frozen is None:
+            self._loop.schedule_drain(drain)
+        else:
+            self._frozen.append(drain)
+
+    def _on_added(self, done: Later[Meta | None]) -> None:
+        if done.exception is not None:
+            self._on_notice(self, Notice("note", None, f"not written: {done.exception}"))
+        elif (meta := done.result()) is not None:
+            created: Created = meta["created"]
+            self.acknowledged[created] = None
+
+    def _open_disk(self) -> SimDisk:
+        assert self._disk is not None
+        return self._disk
+
+    def _discovery(self) -> Discovery:
+        return FixedDiscovery() if self.links is not None else self._air.discovery(self.name)
+
+
+@lru_cache(maxsize=4_096)
+def _node_id(name: str, homes: int) -> str:
+    digest = sha256(f"{name} {homes}".encode()).digest()
+    return f"{name}~{b32encode(digest).decode().lower()[:8]}"
+
+
+class RoomLog:
+    """`room.log`, so that a story reads like the library."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
+        """Write an event in this room; it is acknowledged once its disk has it, and `get` waits for that."""
+        return self._room.add(event, meta)

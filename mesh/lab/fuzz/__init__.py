@@ -1,0 +1,1 @@
+"""Storms: random scenarios, their replay, and their reduction to few steps."""

@@ -1,0 +1,1 @@
+"""The same scenarios with real processes in network namespaces."""

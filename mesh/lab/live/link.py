@@ -1,0 +1,93 @@
+"""Link: bad ways between the hosts of a lab, carried in user space; good ones stay in the kernel's bridge."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import mesh
+from mesh.lab.live.link_queue import Quality
+from mesh.lab.live.namespaces import NetLab, NetLabError, Process
+
+ANSWER_SECONDS = 10.0
+"""How long the process that carries frames may take to start, or to obey."""
+COMMAND = (sys.executable, "-m", "mesh.lab.live.link_process")
+ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(mesh.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+}
+"""For processes that run our own code."""
+
+Way = tuple[int, int]
+"""From host number to host number."""
+GOOD = Quality()
+
+
+class Link:
+    """Says of each way in a lab whether frames pass it at once, badly, or not at all.
+
+    The frames of a bad way are dropped by the bridge and carried by a process that ends with the lab. It starts when there is
+    the first bad way. All other ways are none of its business.
+    """
+
+    def __init__(self, lab: NetLab, *, seed: int = 0) -> None:
+        """What is lost, and how late each frame is, is drawn from `seed`."""
+        self._lab = lab
+        self._seed = seed
+        self._process: Process | None = None
+        self._carried: dict[Way, Quality] = {}
+        self._macs: dict[int, str] = {}
+
+    def set(self, *, closed: Iterable[Way] = (), bad: Mapping[Way, Quality] | None = None) -> None:
+        """From now on nothing passes `closed` ways, `bad` ones are as bad as that, and all others good. Raises NetLabError.
+
+        What is under way on one that becomes good arrives at once; on one that closes it is lost.
+        """
+        shut = dict.fromkeys(closed)
+        carried = {way: quality for way, quality in (bad or {}).items() if way not in shut}
+        ending = {way: GOOD for way in self._carried if way not in carried and way not in shut}
+        # In this order a frame that is sent meanwhile comes twice rather than never.
+        self._carry({**carried, **ending})
+        self._lab.rules(*(f'iifname "p{source}" oifname "p{target}" drop' for source, target in [*shut, *carried]))
+        if ending:
+            self._carry(carried)
+        self._carried = carried
+
+    def check(self) -> None:
+        """Raises NetLabError if the process that carries frames has ended by itself."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            why = self._process.stderr_text().strip() or "it said nothing"
+            raise NetLabError(f"the process that carries frames ended with {code}: {why}")
+
+    def _carry(self, ways: Mapping[Way, Quality]) -> None:
+        if self._process is None:
+            if not ways:
+                return
+            self._process = self._lab.switch.spawn(
+                [*COMMAND, str(self._seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
+            )
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        rows = [self._row(*way, quality) for way, quality in ways.items()]
+        try:
+            process.stdin.write(json.dumps(rows) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            process.wait(ANSWER_SECONDS)
+            self.check()
+        is_answered, _, _ = select.select([process.stdout], [], [], ANSWER_SECONDS)
+        if not is_answered:
+            raise NetLabError(f"the process that carries frames did not answer within {ANSWER_SECONDS:.0f} s")
+        if process.stdout.readline() != "ok\n":
+            process.wait(ANSWER_SECONDS)
+            self.check()
+
+    def _row(self, source: int, target: int, quality: Quality) -> list[object]:
+        if target not in self._macs:
+            self._macs[target] = self._lab.mac(target)
+        mac = self._macs[target]
+        return [source, target, mac, quality.latency_ms, quality.bytes_per_second, quality.loss, quality.is_held]

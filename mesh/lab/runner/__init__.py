@@ -1,0 +1,1 @@
+"""Runs scenarios: the decorator, its command line, and the library of scenarios."""

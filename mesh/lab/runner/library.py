@@ -1,0 +1,52 @@
+"""The gallery: the stories in the folder `scenarios`, which the wheel brings along."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from dataclasses import replace
+from difflib import get_close_matches
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from time import perf_counter
+
+from mesh.errors import MeshError
+from mesh.lab.runner.folder import folder
+from mesh.lab.runner.outcome import Outcome
+from mesh.lab.runner.scenario import Scenario
+
+
+def titles() -> dict[str, str]:
+    """What happens in each story, by its name. No story is loaded for it."""
+    return {path.stem: _title(path) for path in sorted(folder().glob("*.py"))}
+
+
+def load(name: str) -> Scenario:
+    """The story of this name. Raises MeshError if there is none."""
+    path = folder() / f"{name}.py"
+    if name not in titles():
+        near = get_close_matches(name, titles(), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise MeshError(f"there is no scenario {name!r}: {hint}`mesh scenario --list` shows all")
+    spec = spec_from_file_location(f"mesh_scenario_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    story = getattr(module, name, None)
+    if not isinstance(story, Scenario):
+        raise MeshError(f"{path} has no scenario {name}: a story has the name of its file")
+    return story
+
+
+def play_briefly(which: tuple[str, int]) -> tuple[Outcome, float]:
+    """Play a story, given by its name and a seed: how it ended, without its trace, and the real seconds that it took."""
+    name, seed = which
+    began = perf_counter()
+    outcome = load(name).run(seed, traces=False)
+    return replace(outcome, trace=(), error=None), perf_counter() - began
+
+
+def _title(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0].removesuffix(".")

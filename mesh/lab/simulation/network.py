@@ -1,0 +1,381 @@
+"""The simulated network between rooms: latency, walls, one-way cuts, late frames, crashed rooms."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from mesh.lab.simulation.connection import Channel, OwnNetwork, SimConnection
+from mesh.lab.simulation.virtual_loop import VirtualLoop
+from mesh.lab.simulation.wire import LATENCY_MS, Kind, Quality, Wire
+from peers.clock import Undo
+from peers.emitter import Emitter
+from peers.later import Later
+from peers.transport.port import Connection, Listening
+from peers.transport.sockets import EVERY_HOST
+
+FIRST_FREE_PORT = 40_000
+LAST_FREE_PORT = 60_000
+TRACE_CHARACTERS = 80
+"""What a trace shows of a frame."""
+OWN_HOSTS = frozenset({"", "0.0.0.0", "::", "127.0.0.1", "::1", "localhost"})
+"""Names of a room for itself, besides its own."""
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+KEPT_DIALS = 100_000
+"""Attempts to open a connection that are remembered; the oldest ones go."""
+
+Trace = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """One attempt to open a connection."""
+
+    seconds: float
+    """When, in virtual time."""
+    source: str
+    target: str
+
+
+class SimNetwork:
+    """Connects the doors of all rooms. An address is `room:port`.
+
+    A **wall** stands between the groups of a partition; a **cut** is a wall one way; a **hold** makes one way late. On
+    an open connection all three delay what is under way until they are gone, as TCP does. New connections are refused
+    by a room that has no door, and time out at a wall.
+    """
+
+    def __init__(self, loop: VirtualLoop, random: Random, *, on_trace: Trace | None = None) -> None:
+        self.loop = loop
+        self.random = random
+        self.on_trace = on_trace
+        """Gets a line for each frame read, and each connection opened or ended: the same lines for the same seeds."""
+        self.dials: deque[Dial] = deque(maxlen=KEPT_DIALS)
+        """Whoever has dialled whom, in order."""
+        self._doors: dict[str, RoomNetwork] = {}
+        self._free_ports: dict[str, int] = {}
+        self._wires: dict[Wire, None] = {}
+        self._groups: dict[str, int] = {}
+        self._cuts: set[tuple[str, str]] = set()
+        self._holds: set[tuple[str, str]] = set()
+        self._frozen: set[str] = set()
+        self._qualities: dict[tuple[str, str], Quality] = {}
+        self._emitter = Emitter()
+
+    def door(self, room: str) -> RoomNetwork:
+        """The `Network` of a room: a new one if it has none, or crashed."""
+        if not room or ":" in room or room in OWN_HOSTS:
+            raise ValueError(f"{room!r} cannot be the name of a room: it must not be empty, a host's, or contain ':'")
+        door = self._doors.get(room)
+        if door is None:
+            door = self._doors[room] = RoomNetwork(self, room)
+            self._routes_changed()
+        return door
+
+    def drop_room(self, room: str) -> None:
+        """The room crashes: its doors and connections vanish without a goodbye. Harmless when it has none.
+
+        The other ends notice by their own timeouts, or when what they send is answered by the room's next life.
+        """
+        door = self._doors.pop(room, None)
+        if door is None:
+            return
+        for wire in tuple(self._wires):
+            if wire.source == room:
+                wire.drop()
+        door.die()
+
+    # Walls
+
+    def partition(self, groups: Sequence[Sequence[str]]) -> None:
+        """Wall the groups off from each other, instead of an earlier partition. A room in no group sees all of them."""
+        rooms = [room for group in groups for room in group]
+        if len(rooms) != len(dict.fromkeys(rooms)):
+            raise ValueError(f"a room can stand on one side of a wall only: {', '.join(rooms)}")
+        self._groups = {room: number for number, group in enumerate(groups) for room in group}
+        self._routes_changed()
+
+    def cut(self, source: str, target: str) -> None:
+        """Nothing that `source` sends reaches `target`; the other way stays as it is."""
+        self._cuts.add((source, target))
+        self._routes_changed()
+
+    def heal(self) -> None:
+        """Take away the partition and all cuts."""
+        self._groups.clear()
+        self._cuts.clear()
+        self._routes_changed()
+
+    def hold(self, source: str, target: str) -> None:
+        """What `source` sends to `target` waits for `release`."""
+        self._holds.add((source, target))
+        self._routes_changed()
+
+    def release(self, source: str, target: str) -> None:
+        """Let go what a `hold` held."""
+        self._holds.discard((source, target))
+        self._routes_changed()
+
+    def freeze(self, room: str) -> None:
+        """The room neither reads nor writes until `thaw`; what is sent to it waits."""
+        self._frozen.add(room)
+        self._routes_changed()
+
+    def thaw(self, room: str) -> None:
+        """The room goes on."""
+        self._frozen.discard(room)
+        self._routes_changed()
+
+    def slow(
+        self,
+        source: str,
+        target: str,
+        *,
+        latency_ms: tuple[float, float] = LATENCY_MS,
+        bytes_per_second: float | None = None,
+        loss: float = 0.0,
+    ) -> None:
+        """Set how good one way is, for what is sent from now on; the defaults make it good again."""
+        self.set_quality(source, target, Quality(latency_ms, bytes_per_second, loss))
+
+    def set_quality(self, source: str, target: str, quality: Quality) -> None:
+        """The same, all in one."""
+        self._qualities[source, target] = quality
+
+    def reset(self, one: str, another: str) -> None:
+        """Break the open connections between two rooms: both ends learn of it at once."""
+        for room, other in ((one, another), (another, one)):
+            door = self._doors.get(room)
+            for channel in tuple(door.channels) if door is not None else ():
+                if channel.connection.room == other:
+                    channel.reset("lost: reset")
+
+    # Ways, as the wires and the air see them
+
+    def lets_through(self, source: str, target: str) -> bool:
+        """Whether no wall and no cut stands between them."""
+        if source == target:
+            return True
+        groups = self._groups
+        if groups and source in groups and target in groups and groups[source] != groups[target]:
+            return False
+        return (source, target) not in self._cuts
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no wall, cut, hold or frozen room is in the way of anybody."""
+        return not (self._groups or self._cuts or self._holds or self._frozen)
+
+    def is_held(self, source: str, target: str) -> bool:
+        """Whether a `release` has something to let go."""
+        return (source, target) in self._holds
+
+    def holds(self, source: str, target: str) -> bool:
+        """Whether what is sent now is late."""
+        return (source, target) in self._holds or source in self._frozen or target in self._frozen
+
+    def may_pass(self, source: str, target: str) -> bool:
+        return self.lets_through(source, target) and not self.holds(source, target)
+
+    def is_open(self, one: str, other: str) -> bool:
+        """Whether what either sends reaches the other now."""
+        return self.may_pass(one, other) and self.may_pass(other, one)
+
+    def quality(self, source: str, target: str) -> Quality:
+        return self._qualities.get((source, target), _GOOD)
+
+    def forget(self, wire: Wire) -> None:
+        self._wires.pop(wire, None)
+
+    def on_route_change(self, listener: Callable[[], None]) -> Undo:
+        """Call `listener` when a wall, a cut, a hold or a room came or went; returns the undo."""
+        return self._emitter.on("routes", listener)
+
+    # For doors and connections
+
+    def find(self, room: str) -> RoomNetwork | None:
+        """The door of a room that is up."""
+        return self._doors.get(room)
+
+    def wire(self, source: str, target: str, reader: Channel | Reception) -> Wire:
+        wire = Wire(self, source, target, reader)
+        self._wires[wire] = None
+        return wire
+
+    def free_port(self, room: str) -> int:
+        """The next port of a room; a life does not begin again where the last one began."""
+        port = self._free_ports.get(room, FIRST_FREE_PORT)
+        self._free_ports[room] = port + 1 if port < LAST_FREE_PORT else FIRST_FREE_PORT
+        return port
+
+    def trace(self, source: str, target: str, text: str) -> None:
+        if self.on_trace is not None:
+            self.on_trace(f"{self.loop.time():.6f} {source} > {target} {text}")
+
+    def _routes_changed(self) -> None:
+        for wire in tuple(self._wires):
+            wire.route_changed()
+        self._emitter.emit("routes")
+
+
+class RoomNetwork:
+    """Implements `Network` for one life of one room; after a crash nothing that was made by it does anything."""
+
+    def __init__(self, network: SimNetwork, room: str) -> None:
+        self.loop = network.loop
+        self.room = room
+        self.is_dead = False
+        self.channels: dict[Channel, None] = {}
+        self.listenings: dict[int, SimListening] = {}
+        self._network = network
+
+    def dial(self, address: str, *, max_segment: int | None = None) -> SimConnection:
+        """As the port says; `127.0.0.1` and `localhost` are this room. No packet is too large for a way here."""
+        room, _, port = address.rpartition(":")
+        if not room or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
+            raise ValueError(f"{address!r} is not an address: write room:port, with a port from 1 to 65535")
+        room = self.room if room in LOOPBACK else room
+        return SimConnection(self, address, room=room, port=int(port), dialled=True)
+
+    def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
+        """As the port says; resolved on a later turn."""
+        if not 0 <= port <= 65_535:
+            raise ValueError(f"{port} is not a port: take one from 1 to 65535, or 0 for any free one")
+        later: Later[Listening] = Later()
+        self._soon(self._listen, later, host, port, on_connection)
+        return later
+
+    def close(self) -> Later[None]:
+        """Close what listens and all connections, as a program does that ends orderly."""
+        later: Later[None] = Later()
+        for listening in tuple(self.listenings.values()):
+            listening.close()
+        for channel in tuple(self.channels):
+            channel.finish("this end is closing")
+        self._soon(later.set)
+        return later
+
+    def die(self) -> None:
+        """See SimNetwork.drop_room."""
+        self.is_dead = True
+        self.listenings.clear()
+        for channel in tuple(self.channels):
+            channel.die()
+        self.channels.clear()
+
+    def is_replaced(self) -> bool:
+        """Whether the room lives again, after this door died."""
+        return self._network.find(self.room) is not None
+
+    def channel_to(self, connection: SimConnection) -> Channel:
+        """A new channel of a connection that is to be dialled."""
+        self._network.dials.append(Dial(self.loop.time(), self.room, connection.room))
+        reception = Reception(self._network, lambda: channel)
+        out = self._network.wire(self.room, connection.room, reception)
+        channel = Channel(connection, self, out)
+        if self.is_dead:
+            out.drop()
+        return channel
+
+    def address_of(self, room: str) -> str:
+        """Where somebody who dialled from `room` is, for people."""
+        return f"{room}:{self._network.free_port(room)}"
+
+    def after_a_way(self, other: OwnNetwork, reaction: Callable[[str], None], reason: str) -> None:
+        """Call `reaction(reason)` when a packet from here has reached `other`'s room; never, if it cannot now."""
+        network = self._network
+        if not other.is_dead and network.may_pass(self.room, other.room):
+            seconds = network.quality(self.room, other.room).travel_seconds(network.random)
+            self.loop.call_later(seconds, reaction, reason)
+
+    def trace(self, connection: SimConnection, text: str) -> None:
+        self._network.trace(self.room, connection.room, text)
+
+    def trace_frame(self, connection: SimConnection, frame: bytes) -> None:
+        """`connection` reads a frame."""
+        if self._network.on_trace is not None:
+            text = frame[: 4 * TRACE_CHARACTERS].decode("utf-8", "replace")[:TRACE_CHARACTERS]
+            self._network.trace(connection.room, self.room, text)
+
+    def _listen(
+        self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
+    ) -> None:
+        if host not in OWN_HOSTS and host != self.room:
+            later.fail(OSError(errno.EADDRNOTAVAIL, f"{host} is not an address of {self.room}"))
+        elif port in self.listenings:
+            later.fail(OSError(errno.EADDRINUSE, f"port {port} of {self.room} is taken: choose another, or 0"))
+        else:
+            while port == 0 or port in self.listenings:
+                port = self._network.free_port(self.room)
+            listening = self.listenings[port] = SimListening(self, port, on_connection)
+            later.set(listening)
+
+    def _soon(self, reaction: Callable[..., None], *args: Any) -> None:
+        def react() -> None:
+            if not self.is_dead:
+                reaction(*args)
+
+        self.loop.call_soon(react)
+
+
+class SimListening:
+    """Implements `Listening`."""
+
+    def __init__(self, door: RoomNetwork, port: int, on_connection: Callable[[Connection], None]) -> None:
+        self.port = port
+        self.hosts = EVERY_HOST
+        self._door = door
+        self._on_connection = on_connection
+
+    def close(self) -> Later[None]:
+        later: Later[None] = Later()
+        if self._door.listenings.get(self.port) is self:
+            del self._door.listenings[self.port]
+        self._door.loop.call_soon(later.set)
+        return later
+
+    def accept(self, dialler: Channel, wire: Wire, back: Wire) -> None:
+        """Answer a dial; the connection is handed over when the dialler knows that it is open."""
+        room = wire.source
+        connection = SimConnection(self._door, self._door.address_of(room), room=room, port=0, dialled=False)
+        channel = Channel(connection, self._door, back)
+        connection.adopt(channel)
+        wire.reader = channel
+        channel.accept(dialler, self._hand_over)
+
+    def _hand_over(self, channel: Channel) -> None:
+        if self._door.listenings.get(self.port) is self:
+            self._on_connection(channel.connection)
+        else:
+            channel.finish("closed by the other end")
+
+
+class Reception:
+    """Reads the first packet of a dial in a room: somebody listens there, or it is refused."""
+
+    def __init__(self, network: SimNetwork, dialler: Callable[[], Channel]) -> None:
+        self._network = network
+        self._dialler = dialler
+
+    def may_read(self, _wire: Wire) -> bool:
+        return True
+
+    def read_part(self, _wire: Wire) -> None:
+        """A dial has no parts."""
+
+    def read(self, wire: Wire, _kind: Kind, payload: bytes) -> None:
+        dialler = self._dialler()
+        back = self._network.wire(wire.target, wire.source, dialler)
+        door = self._network.find(wire.target)
+        listening = door.listenings.get(int(payload)) if door is not None else None
+        if listening is None:
+            back.put("refuse")
+        else:
+            listening.accept(dialler, wire, back)
+
+
+_GOOD = Quality()

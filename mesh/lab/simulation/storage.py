@@ -1,0 +1,238 @@
+"""A medium: what a room's disk is made of, and how it is found after a power cut."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+from shutil import copyfile, rmtree
+from tempfile import mkdtemp
+from typing import Any, Literal, Protocol
+
+from mesh.lab.simulation.store_inspection import LabStore
+from peers.stores.memory import MemoryStore
+from peers.stores.rows import Numbers
+from peers.stores.sqlite.store import SqliteStore
+from peers.stores.store import Store, StoreError, StoreState
+
+StoreKind = Literal["memory", "sqlite"]
+Work = Callable[[Store], Any]
+
+MAX_GARBAGE_BYTES = 10_000
+"""What a power cut may leave behind the last commit in a write-ahead log."""
+WAL_HEADER_BYTES = 32
+WAL_SALTS = slice(16, 24)
+"""Where a write-ahead log says which of its frames count; others are left from before it was begun anew."""
+FRAME_HEADER_BYTES = 24
+FRAME_SALTS = slice(8, 16)
+ERRORS = {
+    "SQLITE_FULL": "database or disk is full",
+    "SQLITE_IOERR_WRITE": "disk I/O error",
+}
+"""What SQLite says of the failures that the lab makes."""
+
+
+class Medium(Protocol):
+    """Makes the disks of rooms, all of one kind."""
+
+    def blank(self) -> LabStore:
+        """An empty disk, open."""
+
+    def copy(self, store: LabStore) -> LabStore:
+        """Another disk that holds the same. Raises ValueError for a disk of another kind."""
+
+    def after_crash(self, store: LabStore, doomed: Sequence[Work], random: Random) -> LabStore:
+        """The disk as it is found when power is back, open; `doomed` is what was just being committed."""
+
+    def discard(self, store: LabStore) -> None:
+        """Throw a disk away."""
+
+    def close(self) -> None:
+        """Throw all of them away."""
+
+
+class Memory:
+    """Disks that are MemoryStores: whatever was committed is there after a crash."""
+
+    def blank(self) -> LabStore:
+        store = MemoryStore()
+        store.open()
+        return store
+
+    def copy(self, store: LabStore) -> LabStore:
+        if not isinstance(store, MemoryStore):
+            raise _of_another_kind()
+        return deepcopy(store)
+
+    def after_crash(self, store: LabStore, doomed: Sequence[Work], random: Random) -> LabStore:
+        store.close()
+        store.open()
+        return store
+
+    def discard(self, store: LabStore) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class FileStore(SqliteStore):
+    """A SqliteStore whose next commit can be made to fail, and whose sentences name the file without its folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, synchronous="OFF")  # the lab cuts the power of its rooms, not that of its own machine
+        self.path = path
+        self.failure: str | None = None
+        """A name among ERRORS: so the commit fails that is under way."""
+
+    def open(self) -> StoreState:
+        with self._without_folder():
+            return super().open()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._without_folder(), super().transaction():
+            yield
+
+    def _save(self, before: Numbers) -> None:
+        super()._save(before)
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            error = sqlite3.OperationalError(ERRORS[failure])
+            error.sqlite_errorname = failure
+            raise error
+
+    @contextmanager
+    def _without_folder(self) -> Iterator[None]:
+        """Where the lab keeps its files differs from run to run, and traces must not."""
+        try:
+            yield
+        except StoreError as error:
+            raise StoreError(str(error).replace(f"{self.path.parent}/", ""), error.brief) from error
+
+
+class Files:
+    """Disks that are SQLite files in a temporary folder.
+
+    A power cut leaves the file and its write-ahead log as they were, and of what was just being committed a part: cut off,
+    with a wrong byte, or whole, if it had just been written. Where nothing was, garbage may follow the last commit.
+    """
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._made = 0
+        self._disks: dict[Path, FileStore] = {}
+
+    def blank(self) -> LabStore:
+        return self._open(self._new_path())
+
+    def copy(self, store: LabStore) -> LabStore:
+        if not isinstance(store, FileStore):
+            raise _of_another_kind()
+        path = self._new_path()
+        copyfile(store.path, path)
+        _wal(path).write_bytes(_read_wal(store.path))
+        return self._open(path)
+
+    def after_crash(self, store: LabStore, doomed: Sequence[Work], random: Random) -> LabStore:
+        assert isinstance(store, FileStore)
+        committed = store.state
+        path = self._new_path()
+        copyfile(store.path, path)
+        before = _read_wal(store.path)
+        _commit(store, doomed)
+        _wal(path).write_bytes(torn(before, _read_wal(store.path), random))
+        self.discard(store)
+        found = self._open(path)
+        if found.state.last_position < committed.last_position or not found.state.vector.covers_all(committed.vector):
+            raise AssertionError(f"a power cut lost what was committed: {committed} before, {found.state} after it")
+        return found
+
+    def discard(self, store: LabStore) -> None:
+        assert isinstance(store, FileStore)
+        store.close()
+        self._disks.pop(store.path, None)
+        for path in (store.path, _wal(store.path), Path(f"{store.path}-shm")):
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        for store in tuple(self._disks.values()):
+            self.discard(store)
+        if self._folder is not None:
+            rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _open(self, path: Path) -> FileStore:
+        store = self._disks[path] = FileStore(path)
+        store.open()
+        return store
+
+    def _new_path(self) -> Path:
+        if self._folder is None:
+            self._folder = Path(mkdtemp(prefix="peermesh-lab-"))
+        self._made += 1
+        return self._folder / f"disk-{self._made}.sqlite"
+
+
+def torn(before: bytes, after: bytes, random: Random) -> bytes:
+    """What is found of a write-ahead log that was to become `after`: all that is in `before` counts in each case."""
+    start, end = _new_part(before, after)
+    if start >= end:
+        return before + random.randbytes(random.randrange(MAX_GARBAGE_BYTES))
+    place = random.randrange(start, end)
+    way = random.choice(("cut", "cut", "wrong byte", "whole"))
+    if way == "cut":
+        return after[:place] + before[place:]
+    if way == "wrong byte":
+        return after[:place] + bytes([after[place] ^ 0xFF]) + after[place + 1 :]
+    return after
+
+
+def _new_part(before: bytes, after: bytes) -> tuple[int, int]:
+    """Where the bytes of the last commit are; the log may have been begun anew for it, over the old one."""
+    if before[WAL_SALTS] == after[WAL_SALTS]:
+        return len(before), len(after)
+    page_bytes = int.from_bytes(after[8:12], "big")
+    end = WAL_HEADER_BYTES
+    while after[end:][FRAME_SALTS] == after[WAL_SALTS]:
+        end += FRAME_HEADER_BYTES + page_bytes
+    return 0, min(end, len(after))
+
+
+def _commit(store: Store, works: Sequence[Work]) -> None:
+    with suppress(Exception), store.transaction():  # whatever is wrong with it: it is written by nobody then
+        for work in works:
+            work(store)
+
+
+def _wal(path: Path) -> Path:
+    return Path(f"{path}-wal")
+
+
+def _read_wal(path: Path) -> bytes:
+    return _wal(path).read_bytes() if _wal(path).exists() else b""
+
+
+def _of_another_kind() -> ValueError:
+    return ValueError("a backup of another kind of disk does not fit: take one of a room with the same store")
+
+
+class Media:
+    """The disks of one house, of each kind."""
+
+    def __init__(self) -> None:
+        self._media: dict[str, Medium] = {"memory": Memory(), "sqlite": Files()}
+
+    def find(self, kind: str) -> Medium:
+        """Raises ValueError if there is none."""
+        if kind not in self._media:
+            raise ValueError(f"there is no store {kind!r}: choose one of {', '.join(sorted(self._media))}")
+        return self._media[kind]
+
+    def close(self) -> None:
+        """Throw all disks away."""
+        for medium in self._media.values():
+            medium.close()

@@ -1,0 +1,61 @@
+"""Where a node listens for others, and what is said of it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from random import Random
+
+from mesh.actors.gateway_supervisor import DoorError
+from mesh.actors.listener import OpenDoor
+from mesh.gateway.clients.http import CLIENTS_DOOR
+from mesh.membership.actions import Notice
+from mesh.settings.config import EVERY_ADDRESS
+from mesh.settings.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
+from peers.transport.address import is_loopback, show_listening
+
+
+def where_to_listen(listen: tuple[str, int] | None, kept: int, random: Random) -> tuple[str, tuple[int, ...], float]:
+    """The host, the ports to try, and for how many seconds the first one alone.
+
+    They are as the option says, else the port that the home has `kept`, or if that is 0 a new one.
+    """
+    if listen is not None:
+        return listen[0], (listen[1],), 0.0
+    first = first_ephemeral()
+    if not kept:
+        return EVERY_ADDRESS, choose_ports(random, first), 0.0
+    return EVERY_ADDRESS, (kept, *ports_instead(kept, first)), PATIENCE_SECONDS
+
+
+def door_notices(door: OpenDoor, kept: int, *, is_mdns_on: bool) -> list[Notice]:
+    """What is said of where the node listens; `kept` is the port that it should have been, 0 if any will do."""
+    said = [Notice("note", None, _moved(kept, door.port))] if kept and door.port != kept else []
+    if is_mdns_on and all(map(is_loopback, door.hosts)):
+        said.append(Notice("listening", None, _unreachable_from_outside(door.hosts)))
+    return said
+
+
+def _moved(kept: int, port: int) -> str:
+    return (
+        f"port {kept}, which this node keeps, is in use on this machine: it listens on port {port} this time; where others "
+        f"need {kept} (--peer, a firewall), stop the program that uses it and start this node again"
+    )
+
+
+def _unreachable_from_outside(hosts: Sequence[str]) -> str:
+    return (
+        f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and are not told of it, it still dials "
+        "them; to be reached, leave --listen out, or give --listen :PORT"
+    )
+
+
+def why_not_listening(failed: DoorError) -> str:
+    """What is said when a door cannot be opened."""
+    error, host = failed.error, failed.host
+    where = show_listening(host, failed.port) if host else f"port {failed.port}"
+    option = {"": "--listen", CLIENTS_DOOR: "--clients"}.get(failed.name, "serve")
+    if error.errno == errno.EADDRINUSE:
+        other = show_listening(host, "PORT")
+        return f"{where} is in use on this machine: stop the program that uses it, or choose another port with {option} {other}"
+    return f"cannot listen on {where}: {error.strerror or error}; choose another address with {option} HOST:PORT"

@@ -1,0 +1,1 @@
+"""Membership: pure decisions about other nodes; values in, actions out."""

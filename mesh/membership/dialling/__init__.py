@@ -1,0 +1,1 @@
+"""Whom a node dials, when, and which of two links stays."""

@@ -1,0 +1,158 @@
+"""Other nodes as seen from here: one row each, and how a row changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from mesh.membership.diagnosis.clones import Runs
+
+LOST_SECONDS = 60.0
+"""A node that was broken off is lost after this long without a session."""
+MAX_MEMBERS = 256
+"""Rows kept; beyond it nodes without a session make room: first those
+that were announced and did not answer, the oldest news first, last those whose connection broke."""
+MAX_ADDRESSES = 6
+
+State = Literal["found", "alive", "suspect", "lost", "left", "refused"]
+Event = Literal["sighted", "renewed", "met", "broken", "expired", "goodbye", "refused"]
+
+MOVES: dict[tuple[State, Event], State] = {
+    ("found", "sighted"): "found",
+    ("found", "renewed"): "found",
+    ("found", "met"): "alive",
+    ("found", "broken"): "found",
+    ("found", "expired"): "found",
+    ("found", "goodbye"): "left",
+    ("found", "refused"): "refused",
+    ("alive", "sighted"): "alive",
+    ("alive", "renewed"): "alive",
+    ("alive", "met"): "alive",
+    ("alive", "broken"): "suspect",
+    ("alive", "expired"): "alive",
+    ("alive", "goodbye"): "left",
+    ("alive", "refused"): "refused",
+    ("suspect", "sighted"): "suspect",
+    ("suspect", "renewed"): "suspect",
+    ("suspect", "met"): "alive",
+    ("suspect", "broken"): "suspect",
+    ("suspect", "expired"): "lost",
+    ("suspect", "goodbye"): "left",
+    ("suspect", "refused"): "refused",
+    ("lost", "sighted"): "found",
+    ("lost", "renewed"): "found",
+    ("lost", "met"): "alive",
+    ("lost", "broken"): "lost",
+    ("lost", "expired"): "lost",
+    ("lost", "goodbye"): "left",
+    ("lost", "refused"): "refused",
+    ("left", "sighted"): "found",
+    ("left", "renewed"): "found",
+    ("left", "met"): "alive",
+    ("left", "broken"): "left",
+    ("left", "expired"): "left",
+    ("left", "goodbye"): "left",
+    ("left", "refused"): "refused",
+    ("refused", "sighted"): "refused",  # the same announcement again changes nothing
+    ("refused", "renewed"): "found",
+    ("refused", "met"): "alive",
+    ("refused", "broken"): "refused",
+    ("refused", "expired"): "refused",
+    ("refused", "goodbye"): "left",
+    ("refused", "refused"): "refused",
+}
+"""`renewed` is a sighting with a new address or instance."""
+
+
+NO_RUNS = Runs()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One other node."""
+
+    node_id: str
+    state: State = "found"
+    since_seconds: float = 0.0
+    """When the state began, by the monotonic clock."""
+    addresses: tuple[str, ...] = ()
+    """Where it may be dialled, best first."""
+    instance: str = ""
+    """The run that was sighted or greeted last: its boot id."""
+    runs: Runs = NO_RUNS
+    """Those that greeted us."""
+    confirmed: int | None = None
+    """The position of our log up to which it had everything when its last link ended."""
+    behind_since_seconds: float | None = None
+    """The last time up to then when it was known to have everything, by the monotonic clock; None until a link ended."""
+    reason: str = ""
+    """Why there is no session: of the last refusal, lost connection or failed attempt; empty while one is met."""
+
+    @property
+    def is_cloned(self) -> bool:
+        """Whether two machines answer under this node's key."""
+        return self.runs.is_cloned
+
+    @property
+    def may_be_dialled(self) -> bool:
+        return bool(self.addresses) and self.state not in {"left", "refused"}
+
+
+def moved(member: Member, event: Event, now_seconds: float) -> Member:
+    """`member` after `event`. Raises KeyError for an event that the table does not know."""
+    state = MOVES[member.state, event]
+    return member if state == member.state else replace(member, state=state, since_seconds=now_seconds)
+
+
+def is_renewed(member: Member, addresses: tuple[str, ...], instance: str) -> bool:
+    """Whether an announcement says something new of `member`."""
+    return instance != member.instance or not set(addresses) <= set(member.addresses)
+
+
+def sighted(member: Member, addresses: tuple[str, ...], instance: str, now_seconds: float) -> Member:
+    """`member` after an announcement."""
+    is_new = is_renewed(member, addresses, instance)
+    member = replace(member, addresses=tuple(dict.fromkeys(addresses))[:MAX_ADDRESSES], instance=instance)
+    return moved(member, "renewed" if is_new else "sighted", now_seconds)
+
+
+def greeted(member: Member, boot: str, now_seconds: float) -> Member:
+    """`member` after a greeting of its run `boot`."""
+    return replace(member, runs=member.runs.greeted(boot, now_seconds), instance=boot, reason="")
+
+
+def surplus_member(members: dict[str, Member]) -> str | None:
+    """The node id to forget when there are too many, or None."""
+    if len(members) <= MAX_MEMBERS:
+        return None
+    idle = [member for member in members.values() if member.state != "alive"]
+    idle.sort(key=_keep_order)
+    return idle[0].node_id if idle else None
+
+
+def _keep_order(member: Member) -> tuple[bool, bool, float, str]:
+    """Sorts first what is missed least."""
+    has_failed = member.state == "found" and bool(member.reason)
+    return member.state == "suspect", not has_failed, member.since_seconds, member.node_id
+
+
+class Members(dict[str, Member]):
+    """The rows, by node id."""
+
+    def keep(self, member: Member) -> str | None:
+        """Note a row; the node id that was forgotten for it, if there were too many."""
+        self[member.node_id] = member
+        surplus = surplus_member(self)
+        if surplus is not None:
+            del self[surplus]
+        return surplus
+
+    def change(self, node_id: str, **changes: object) -> None:
+        self[node_id] = replace(self[node_id], **changes)  # type: ignore[arg-type]
+
+    def move(self, node_id: str, event: Event, now_seconds: float) -> None:
+        self[node_id] = moved(self[node_id], event, now_seconds)
+
+    def is_found(self, node_id: str) -> bool:
+        """Whether it was announced and no session was ever met, or not since it was lost."""
+        return node_id in self and self[node_id].state == "found"

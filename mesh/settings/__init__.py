@@ -1,0 +1,1 @@
+"""Settings: names, the home folder, its lock, its files and ports."""

@@ -1,0 +1,75 @@
+"""The lock of a home: held by the process that runs its node, whose number it tells."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from mesh.errors import MeshError
+from mesh.settings.paths import LOCK_FILE
+
+_PID_BYTES = 32
+
+
+def take(home: Path) -> IO[bytes]:
+    """Lock the home for this process, until `release`. Raises OSError, and MeshError if a node runs in it."""
+    lock = (home / LOCK_FILE).open("ab", buffering=0)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise MeshError(
+            f"a node runs in {home} already{holder(home)}: "
+            f"stop it with `mesh --home {home} stop`, or choose another --home"
+        ) from None
+    with contextlib.suppress(OSError):  # a full disk takes no number, but lets a node start
+        lock.truncate(0)
+        lock.write(b"%d\n" % os.getpid())
+    return lock
+
+
+def release(lock: IO[bytes]) -> None:
+    """Let another process have the home. Harmless when it was released."""
+    if not lock.closed:
+        with contextlib.suppress(OSError):
+            lock.truncate(0)
+        lock.close()
+
+
+def is_locked(home: Path) -> bool:
+    """Whether a node holds the home: it runs, starts, or has not stopped yet."""
+    try:
+        lock = (home / LOCK_FILE).open("rb")
+    except OSError:
+        return False
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def holder(home: Path) -> str:
+    """` (process N)`, to follow the words for a running node; empty where the lock file of an older release names none."""
+    try:
+        with (home / LOCK_FILE).open("rb") as lock:
+            pid = int(lock.read(_PID_BYTES))
+    except (OSError, ValueError):
+        return ""
+    return f" (process {pid})" if _is_alive(pid) else ""
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is such a process: a number may have been left behind by one that was killed."""
+    try:
+        if pid > 0:
+            os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return pid > 0

@@ -1,0 +1,116 @@
+"""KeptPeers: the addresses in `peers.json` of a home, which its node dials besides those that it is started with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from mesh.errors import MeshError
+from mesh.settings.config import parse_address
+from mesh.settings.home import is_newer, write_whole
+
+PEERS_FILE = "peers.json"
+VERSION = 1
+"""Of the content of `peers.json`."""
+MAX_PEERS = 256
+MAX_FILE_BYTES = 1024 * 1024
+GIVEN = "--peer"
+"""The source of an address that the node was started with."""
+KEPT = PEERS_FILE
+"""The source of one in the file."""
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    version: Annotated[int, Meta(ge=1, le=VERSION)]
+    peers: Annotated[list[str], Meta(max_length=MAX_PEERS)]
+
+
+class KeptPeers:
+    """To be changed only by the process that holds the lock of the home. No file means no peers.
+
+    Its methods raise MeshError, with a sentence, if the file is damaged, was written by a newer release or cannot be used;
+    they then leave it as it is.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / PEERS_FILE
+        self._changing = threading.Lock()
+
+    def list(self) -> tuple[str, ...]:
+        """The addresses, in the order in which they were added."""
+        with self._explained():
+            try:
+                with self._path.open("rb") as file:
+                    content = file.read(MAX_FILE_BYTES + 1)
+            except FileNotFoundError:
+                return ()
+        return self._read(content)
+
+    def add(self, address: str) -> None:
+        """Keep an address; it is on disk when this returns. Harmless when it is kept already."""
+        parse_address(address, "the peer", is_dialled=True)
+        with self._changing:
+            peers = self.list()
+            if address in peers:
+                return
+            if len(peers) >= MAX_PEERS:
+                raise MeshError(f"{self._path} has {MAX_PEERS} peers already: remove one first, see `mesh peer list`")
+            self._write((*peers, address))
+
+    def remove(self, address: str, given: tuple[str, ...] = ()) -> None:
+        """Keep it no more. Raises MeshError for one that is not kept; `given` are those that the node was started with."""
+        with self._changing:
+            peers = self.list()
+            if address in peers:
+                self._write(tuple(peer for peer in peers if peer != address))
+            elif address in given:
+                raise MeshError(
+                    f"{address} was given to the node when it was started (--peer or peers=): start it again without that"
+                )
+            else:
+                raise MeshError(f"{address} is not in {self._path}: `mesh peer list` shows which addresses are")
+
+    def _read(self, content: bytes) -> tuple[str, ...]:
+        if is_newer(content, VERSION, Content):
+            raise MeshError(
+                f"{self._path} was written by a newer release of peermesh: use that one, or choose another --home"
+            )
+        try:
+            if len(content) > MAX_FILE_BYTES:
+                raise MeshError(f"it has more than {MAX_FILE_BYTES} bytes")
+            peers = msgspec.json.decode(content, type=Content).peers
+            for peer in peers:
+                parse_address(peer, "the peer", is_dialled=True)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MeshError) as error:
+            raise MeshError(
+                f"{self._path} is damaged ({error}): put it back from a backup, or delete it and add the peers anew"
+            ) from None
+        return tuple(dict.fromkeys(peers))
+
+    def _write(self, peers: tuple[str, ...]) -> None:
+        content = msgspec.json.encode(Content(version=VERSION, peers=list(peers))) + b"\n"
+        with self._explained():
+            write_whole(self._path, content, mode=0o644)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise MeshError(
+                f"{self._path} cannot be used: {error.strerror or error}; the peers of a node are in its home"
+            ) from None
+
+
+def show_sources(
+    given: tuple[str, ...], kept: tuple[str, ...], found: dict[str, str | None]
+) -> list[dict[str, str | None]]:
+    """A row for each address and source; `found` has the node ids that answered there."""
+    rows = [(address, GIVEN) for address in given] + [(address, KEPT) for address in kept]
+    return [{"address": address, "source": source, "node_id": found.get(address)} for address, source in rows]

@@ -1,0 +1,1 @@
+"""Terminal: sentences, tables and progress that commands print."""

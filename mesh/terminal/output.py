@@ -1,0 +1,94 @@
+"""What commands print: results on standard output, complaints on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mesh.errors import MeshError
+
+INTERRUPTED = 130
+"""The exit code of a command that was ended by Ctrl-C."""
+
+
+class OutputError(MeshError):
+    """A result cannot be printed."""
+
+
+class OutputClosed(OutputError):
+    """Nobody reads our standard output any more, as after `mesh log | head -1`."""
+
+
+def hold_streams() -> None:
+    """Prepare a process for standard streams that are closed or full. Call it before anything is opened.
+
+    The number of a closed stream is taken, so that no file or socket gets it and is printed into. Complaints that nobody can
+    read get lost; results that nobody can read are an OutputError.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stderr is sys.__stderr__:
+        raw = io.BufferedWriter(_Forgiving(2, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(raw, errors="backslashreplace", line_buffering=True)
+
+
+def write(text: bytes | str) -> None:
+    """Print and flush. Raises OutputError, and OutputClosed if there was a reader who has gone."""
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed")
+        sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode(errors="replace"))
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise _lost_output(error) from None
+
+
+def flush() -> None:
+    """Print what `print` has kept back, at the end of a process. Raises as `write`."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        raise _lost_output(error) from None
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence for people on standard error, if it is open."""
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stderr.write(f"{printable(sentence)}\n")
+        sys.stderr.flush()
+
+
+class _Forgiving(io.FileIO):
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
+def _lost_output(error: OSError) -> OutputError:
+    # So that the interpreter's own flush at the end is silent.
+    with contextlib.suppress(OSError, AttributeError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    kind = OutputClosed if isinstance(error, BrokenPipeError) else OutputError
+    return kind(f"nothing can be printed on standard output: {error.strerror}")
+
+
+def printable(text: str) -> str:
+    """`text` without anything that a terminal would obey: what comes from other nodes is shown as it is written."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    return ascii(character)[1:-1]

@@ -1,0 +1,240 @@
+"""Readable forms: lines of the log, tables of peers, the status."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mesh.terminal.output import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TABLE_WIDTH = 10_000
+"""Columns; a terminal that has fewer wraps the lines itself, so that a node id stays whole."""
+GAP = 2
+STATE_COLOURS = {
+    "alive": "green",
+    "synchronized": "green",
+    "suspect": "yellow",
+    "lost": "red",
+    "refused": "red",
+    "paused": "red",
+    "cloned": "red",
+}
+
+
+class Names:
+    """Which nodes are known: a node id is shown as its NAME while no other node has that name."""
+
+    def __init__(self, node_ids: Iterable[str] = ()) -> None:
+        self._first: dict[str, str] = {}
+        self._shared: set[str] = set()
+        for node_id in node_ids:
+            self.shown(node_id)
+
+    def shown(self, node_id: str) -> str:
+        """NAME, or the whole id. It is known from now on."""
+        name, mark, _ = node_id.partition("~")
+        if not mark:
+            return node_id
+        if self._first.setdefault(name, node_id) != node_id:
+            self._shared.add(name)
+        return node_id if name in self._shared else name
+
+
+class _Item(msgspec.Struct):
+    event: dict[str, Any]
+    meta: dict[str, Any]
+
+
+_ITEM = msgspec.json.Decoder(_Item)
+
+
+def show_event(item: bytes, names: Names) -> str:
+    """One line for `{"event": ..., "meta": ...}`: local time, node, type, and the rest of the event as JSON."""
+    shown = _ITEM.decode(item)
+    rest = {key: value for key, value in shown.event.items() if key != "type"}
+    parts = [local_time(shown.meta["time"]), names.shown(shown.meta["created"][1]), shown.event["type"]]
+    if rest:
+        parts.append(msgspec.json.encode(rest).decode())
+    return "  ".join(printable(part) for part in parts)
+
+
+def local_time(ms: int) -> str:
+    """Date and time of day here, to the ms; the number itself where no calendar reaches."""
+    try:
+        return datetime.fromtimestamp(ms / 1000).isoformat(sep=" ", timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):
+        return f"{ms} ms"
+
+
+def local_second(ms: int | None) -> str:
+    """The same without the ms; `-` for what is not known."""
+    return "-" if ms is None else local_time(ms).partition(".")[0]
+
+
+def show_peers(peers: Sequence[dict[str, Any]]) -> str:
+    """The table of `mesh peers`."""
+    if not peers:
+        return "no other node is known yet\n"
+    rows = [
+        (
+            peer["node_id"],
+            peer["state"],
+            local_second(peer.get("since_ms")),  # a node of an older release says nothing of what is asked with `get`
+            peer["session"] or "-",
+            _behind(peer.get("behind"), peer),
+            number(peer.get("missing")),
+            str(peer["restarts"]),
+            ", ".join(peer["addresses"]) or "-",
+            peer.get("reason") or "-",
+        )
+        for peer in peers
+    ]
+    headings = ("node", "state", "since", "session", "behind", "missing", "restarts", "addresses", "reason")
+    return tables([table(headings, rows)])
+
+
+def show_status(status: dict[str, Any]) -> str:
+    """The tables of `mesh status`."""
+    counted = [(label, str(status[key])) for label, key in _FACTS if key in status]
+    facts = table((), [*counted, *_refused_events(status), *_discovery(status.get("discovery"))])
+    shown = [facts]
+    if trouble := status.get("store_error"):
+        shown.append(table(("the disk fails", "since"), [(trouble["error"], local_time(trouble["since_ms"]))]))
+    if status["sessions"]:
+        headings = ("session with", "state", "address", "lag", "missing", "restarts", "dialled by", "reason")
+        shown.append(table(headings, _sessions(status)))
+    if apart := _apart(status):
+        shown.append(table(("no session with", "state", "since", "behind", "reason"), apart))
+    if status.get("doors") or status.get("clients"):
+        doors = [(name, str(port)) for name, port in status["doors"].items()]
+        shown += [table(("door", "port"), doors)] if doors else []
+        shown += (
+            [table(("client or line", "state", "address", "lag", "by"), _clients(status))] if status["clients"] else []
+        )
+    if status["paused"]:
+        paused = [(row["what"], str(row["restarts"]), row["why"]) for row in status["paused"]]
+        shown.append(table(("paused", "restarts", "why (`mesh retry` starts it again)"), paused))
+    if status.get("refused"):  # a node of an older release says nothing of it
+        refused = [(row["what"], row["why"]) for row in status["refused"]]
+        shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
+    if status.get("clocks"):
+        shown.append(table(("clocks (more than a minute apart)",), [(row["sentence"],) for row in status["clocks"]]))
+    if status.get("turned_away"):
+        rows = [
+            (row["at"], row["address"], row["name"] or "-", str(row["count"]), local_time(row["last"])[:19], row["why"])
+            for row in status["turned_away"]
+        ]
+        shown.append(table(("turned away at", "from", "as", "times", "last", "why"), rows))
+    return tables(shown)
+
+
+_FACTS = (
+    ("node", "node_id"),
+    ("mesh", "mesh"),
+    ("port", "port"),
+    ("events", "events"),
+    ("last added", "last_added"),
+    ("conflicts", "conflicts"),
+    ("ahead of our clock", "ahead"),
+    ("other meshes", "other_meshes"),
+)
+
+
+def _discovery(shown: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """The row about it; none from a node of an older release, which says nothing of it."""
+    if shown is None:
+        return []
+    if shown["on"]:
+        where, why = " ".join(["on", ", ".join(shown["interfaces"])]), f", but {shown['why']}" if shown["why"] else ""
+        return [("discovery", f"{where}{why}")]
+    since = "" if shown["since_ms"] is None else f" since {local_time(shown['since_ms'])}"
+    return [("discovery", f"off{since}: {shown['why']}")]
+
+
+def _refused_events(status: dict[str, Any]) -> list[tuple[str, str]]:
+    counts = status.get("refused_events") or {}  # a node of an older release says nothing of it
+    return [("events not taken", ", ".join(f"{count} {cause}" for cause, count in counts.items()))] if counts else []
+
+
+def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
+    peers = {peer["node_id"]: peer for peer in status.get("peers", ())}
+    return [
+        (
+            row["other_node_id"] or "-",
+            row["state"],
+            row["address"] or "-",
+            _behind(row["lag"], peers.get(row["other_node_id"], {})),
+            number(row.get("missing")),
+            str(row["restarts"]),
+            "us" if row["dialled"] else "them",
+            row.get("reason") or "-",
+        )
+        for row in status["sessions"]
+    ]
+
+
+def _apart(status: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Nodes that are known and not connected; what is refused has a table of its own."""
+    return [
+        (
+            row["node_id"],
+            row["state"],
+            local_second(row["since_ms"]),
+            _behind(row.get("behind"), row),
+            row["reason"] or "-",
+        )
+        for row in status.get("peers", ())
+        if row["session"] is None and row["state"] not in {"refused", "paused"} and "since_ms" in row
+    ]
+
+
+def _clients(status: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (row["node_id"] or "-", row["state"], row["address"], number(row["lag"]), row["at"])
+        for row in status["clients"]
+    ]
+
+
+def _behind(events: int | None, peer: dict[str, Any]) -> str:
+    """How many events a node lacks, and since when."""
+    since_ms = peer.get("behind_since_ms")
+    return f"{events} since {local_second(since_ms)}" if events and since_ms is not None else number(events)
+
+
+def number(value: int | None) -> str:
+    """A cell for what may not be known."""
+    return "-" if value is None else str(value)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=bool(headings), padding=(0, GAP, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(cell), style=STATE_COLOURS.get(cell, ""), no_wrap=True) for cell in row))
+    return table
+
+
+def tables(tables: Iterable[Table]) -> str:
+    """As text, a blank line between tables; in colour only on a terminal."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(file=text, width=TABLE_WIDTH, force_terminal=is_terminal, highlight=False)
+    for number, table in enumerate(tables):
+        if number:
+            console.print()
+        console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())

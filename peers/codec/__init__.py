@@ -1,0 +1,1 @@
+"""Codecs: bytes of the wire to typed messages and back, for each protocol."""

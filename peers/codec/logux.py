@@ -1,0 +1,275 @@
+"""What the three dialects of Logux share: the shapes of their messages, and how events are read and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from peers.codec.codec import MESSAGE_NAME, encode_plain, items_of_frame, wrong_format
+from peers.codec.messages import (
+    Connect,
+    Connected,
+    Custom,
+    Debug,
+    Duilian,
+    Error,
+    Headers,
+    Message,
+    Name,
+    Options,
+    Ping,
+    Pong,
+    Ready,
+    Refusal,
+    Sync,
+    Synced,
+    Version,
+)
+from peers.codec.refused import created_of, refused
+from peers.errors import SyncError
+from peers.events.created import MAX_MS, Created
+from peers.events.entry import RESERVED_META, Entry, check_event, check_extra
+from peers.events.event_error import EventError, not_json
+
+T = TypeVar("T")
+
+MAX_RECEIVED_BATCH = 65_536
+"""Events of one `sync` that is taken: JavaScript peers send their whole backlog in one frame, and die of more than 62 000."""
+KEPT_EXTRAS = 64
+MAX_OTHER_BYTES = 64 * 1024
+"""Of any message but `sync`: what it decodes to takes many times as much, and headers stay with the session."""
+DEFAULT_REASON = "log"
+"""The reason of an event that has no other. See peers.log.log."""
+
+Number = Annotated[float, Meta(ge=0, le=MAX_MS)]
+"""JavaScript has one kind of number; what should be whole is rounded down."""
+NodeName = Name | int | float
+Object = dict[str, Any]
+
+
+class _Connect(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connect"):
+    protocol: Number | Annotated[list[Number], Meta(min_length=2, max_length=2)]
+    node_id: NodeName
+    synced: Number
+    options: Object = {}
+
+
+class _Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connected"):
+    protocol: Number | Annotated[list[Number], Meta(min_length=2, max_length=2)]
+    node_id: NodeName
+    times: tuple[Number, Number]
+    options: Object = {}
+
+
+class _Counted(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    added: Number
+
+
+class _Error(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    type: str
+    options: Any = None
+
+
+class _Headers(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    headers: Object
+
+
+class _Debug(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    type: str
+    text: str
+
+
+class _Duilian(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    line: str
+
+
+_string = msgspec.json.Decoder(str).decode
+_number = msgspec.json.Decoder(Number).decode
+_connect = msgspec.json.Decoder(_Connect).decode
+_connected = msgspec.json.Decoder(_Connected).decode
+_counted = msgspec.json.Decoder(_Counted).decode
+_error = msgspec.json.Decoder(_Error).decode
+_headers = msgspec.json.Decoder(_Headers).decode
+_debug = msgspec.json.Decoder(_Debug).decode
+_duilian = msgspec.json.Decoder(_Duilian).decode
+_meta_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_words = msgspec.json.Decoder(list[str]).decode
+_encode = msgspec.json.Encoder().encode
+
+_COUNTED: dict[str, type[Synced] | type[Ping] | type[Pong] | type[Ready]] = {
+    "synced": Synced,
+    "ping": Ping,
+    "pong": Pong,
+    "ready": Ready,
+}
+_OURS = frozenset({"id", "time", *RESERVED_META})
+_TO_LOGUX = {"keep_last": "keepLast"}
+_FROM_LOGUX = {"keepLast": "keep_last"}
+
+
+class LoguxDialect:
+    """A dialect says how greetings name the credentials, and how the event pairs of a `sync` look."""
+
+    credentials_key = "token"
+    protocol: Any
+    other_node_id: str | None
+
+    def encode(self, message: Message) -> bytes:
+        match message:
+            case Sync():
+                return _encode(["sync", message.added, *self.pairs(message.entries)])
+            case Connect():
+                items: list[Any] = ["connect", message.protocol, message.node_id, message.synced]
+            case Connected():
+                self.on_times(message.times, is_ours=True)
+                items = ["connected", message.protocol, message.node_id, message.times]
+            case _:
+                return encode_plain(message)
+        options = self._options_of(message.options)
+        return encode_plain(Custom(items[0], (*items[1:], options) if options else tuple(items[1:])))
+
+    def decode(self, frame: bytes) -> Message:
+        try:
+            items = items_of_frame(frame, 2 + 2 * MAX_RECEIVED_BATCH)
+            name = _string(items[0])
+            if name != "sync" and len(frame) > MAX_OTHER_BYTES:
+                raise wrong_format(frame)
+            if MESSAGE_NAME.fullmatch(name) is None:
+                raise wrong_format(frame)
+            return self._read(name, items, frame)
+        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError, ValueError):
+            raise wrong_format(frame) from None
+
+    def pairs(self, entries: Sequence[Entry]) -> list[Any]:
+        """What stands for the entries in a `sync`: each as two items."""
+        raise NotImplementedError
+
+    def read_pair(self, body: bytes, second: bytes) -> Entry:
+        """The entry of such two items, not fixed; `body` is not looked at. Raises ValueError or RecursionError."""
+        raise NotImplementedError
+
+    def read_created(self, second: bytes) -> Created:
+        """The `created` in the second item alone, whatever else is wrong with that. Raises ValueError or RecursionError."""
+        raise NotImplementedError
+
+    def on_times(self, times: tuple[int, int], *, is_ours: bool) -> None:
+        """A `connected` was said or heard."""
+
+    def _read(self, name: str, items: Sequence[bytes | msgspec.Raw], frame: bytes) -> Message:
+        match name:
+            case "sync":
+                return self._read_sync(items, frame)
+            case "connect":
+                greeting = _connect(frame)
+                version, options = _version(greeting.protocol), self._read_options(greeting.options)
+                return Connect(version, _name(greeting.node_id), int(greeting.synced), options)
+            case "connected":
+                answer = _connected(frame)
+                times = int(answer.times[0]), int(answer.times[1])
+                self.on_times(times, is_ours=False)
+                version, options = _version(answer.protocol), self._read_options(answer.options)
+                return Connected(version, _name(answer.node_id), times, options)
+            case "synced" | "ping" | "pong":
+                return _COUNTED[name](int(_counted(frame).added))
+            case "ready" if getattr(self, "has_ready", False):
+                return Ready(int(_counted(frame).added))
+            case "error":
+                error = _error(frame)
+                return Error(error.type, error.options)
+            case "headers":
+                return Headers(_headers(frame).headers)
+            case "debug":
+                debug = _debug(frame)
+                return Debug(debug.type, debug.text)
+            case "duilian":
+                return Duilian(_duilian(frame).line)
+        return Custom(name, tuple(msgspec.json.decode(item) for item in items[1:]))
+
+    def _read_sync(self, items: Sequence[bytes | msgspec.Raw], frame: bytes) -> Sync:
+        if len(items) < 2 or len(items) % 2:
+            raise wrong_format(frame)
+        if len(items) > 2 + 2 * MAX_RECEIVED_BATCH:
+            count = len(items) // 2 - 1
+            raise SyncError(
+                "wrong-format", f"a message of {count} events: at most {MAX_RECEIVED_BATCH} are taken at once"
+            )
+        added = int(_number(items[1]))
+        entries: list[Entry] = []
+        refusals: list[Refusal] = []
+        for index in range(2, len(items), 2):
+            body, second = bytes(items[index]), bytes(items[index + 1])
+            try:
+                entry = self.read_pair(body, second)
+                check_event(body)
+                entries.append(entry)
+            except (ValueError, RecursionError) as error:
+                # Unlike Logux, which ends the link for an event of the wrong shape: it would be sent again for ever.
+                refusals.append(refused(error, body, created_of(self.read_created, second)))
+        return Sync(added, tuple(entries), tuple(refusals))
+
+    def _options_of(self, options: Options) -> dict[str, Any]:
+        # What JavaScript takes for false is not sent, as in Logux.
+        given = {self.credentials_key: options.token, "subprotocol": options.subprotocol}
+        return {key: value for key, value in given.items() if value or isinstance(value, (list, dict))}
+
+    def _read_options(self, options: Object) -> Options:
+        subprotocol = options.get("subprotocol") or getattr(self, "other_subprotocol", 0)
+        return Options(subprotocol=subprotocol, token=options.get(self.credentials_key))
+
+
+def meta_for_logux(entry: Entry, wire_id: Any, time: int) -> dict[str, Any]:
+    """The meta of an event on the wire of protocols 5 and 7."""
+    meta: dict[str, Any] = {"id": wire_id, "time": time}
+    if entry.extra:
+        for key, value in _meta_keys(entry.extra).items():
+            if key not in _OURS:
+                meta[_TO_LOGUX.get(key, key)] = value
+    meta.setdefault("reasons", (DEFAULT_REASON,))  # without one a JavaScript log keeps nothing
+    return meta
+
+
+def meta_keys(text: bytes) -> dict[str, msgspec.Raw]:
+    """The keys of a meta with their values as they came. Raises EventError or RecursionError."""
+    try:
+        return _meta_keys(text)
+    except msgspec.ValidationError as error:
+        raise EventError("bad-type", f"its meta must be an object: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise not_json("meta", text, error) from None
+
+
+def extra_from_logux(meta: dict[str, msgspec.Raw]) -> bytes:
+    """The application's own keys of a meta that came over protocol 5 or 7. Raises ValueError."""
+    return _extra_of(tuple([(key, bytes(value)) for key, value in meta.items() if key not in _OURS]))
+
+
+@lru_cache(maxsize=KEPT_EXTRAS)
+def _extra_of(keys: tuple[tuple[str, bytes], ...]) -> bytes:
+    # Nearly all events of a client have the same keys here: the reasons of its log.
+    kept = {_FROM_LOGUX.get(key, key): msgspec.Raw(value) for key, value in keys}
+    for key in ("reasons", "indexes"):
+        if key in kept:
+            words = _words(kept[key])
+            if not words or (key == "reasons" and words == [DEFAULT_REASON]):
+                del kept[key]
+    if "keep_last" in kept:
+        _string(kept["keep_last"])
+    return check_extra(_encode(kept)) if kept else b""
+
+
+def _version(value: float | list[float]) -> Version:
+    return [int(part) for part in value] if isinstance(value, list) else int(value)
+
+
+def _name(value: str | float) -> str:
+    """Logux 0.1 also takes numbers for names."""
+    return value if isinstance(value, str) else str(value)

@@ -1,0 +1,138 @@
+"""The dialect of @logux/core 0.10, which @logux/server and @logux/client use: protocol 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from peers.codec.borders import members_of
+from peers.codec.codec import RelativeDialect
+from peers.codec.logux import LoguxDialect, extra_from_logux, meta_for_logux, meta_keys
+from peers.events.created import MAX_MS, Created, check_created
+from peers.events.entry import Entry
+from peers.events.event_error import EventError
+
+_read_time = msgspec.json.Decoder(float).decode
+
+
+class TimedDialect(RelativeDialect, LoguxDialect):
+    """What protocols 5 and 7 share: meta travels, its `time` relative and fixed, and an id stays what it is."""
+
+    keeps_early = True
+    breaks_early = False
+
+    def fixed(self, entry: Entry) -> Entry:
+        if not self.time_fix:
+            return entry
+        time = _checked_time(entry.time + self.time_fix)
+        return Entry(entry.created, time, entry.body, entry.extra)
+
+    def why_not_sent(self, entry: Entry) -> str | None:
+        """An object with a number under `length` is a list to a Logux server, and no event."""
+        for text in (entry.body, entry.extra):
+            if b'"length"' in text or b"\\u" in text:  # it may be spelled with escapes
+                length = msgspec.json.decode(text).get("length")
+                if isinstance(length, (int, float)) and not isinstance(length, bool):
+                    return f"event {list(entry.created)} has a number under `length`, which Logux servers do not take"
+        return None
+
+    def pairs(self, entries: Sequence[Entry]) -> list[Any]:
+        items: list[Any] = []
+        shift = self.sending_base + self.time_fix
+        for entry in entries:
+            items.append(msgspec.Raw(entry.body))
+            wire_id, time = self.write_id(entry.created), entry.time - shift
+            items.append({"id": wire_id, "time": time} if self.bare_meta else meta_for_logux(entry, wire_id, time))
+        return items
+
+    def read_pair(self, body: bytes, second: bytes) -> Entry:
+        keys = meta_keys(second)
+        created = self._created(keys)
+        return Entry(created, self._time(keys), body, extra_from_logux(keys))
+
+    def read_created(self, second: bytes) -> Created:
+        return self._created(members_of(second))
+
+    def log_id(self, created: Created) -> str:
+        """What a log of JavaScript calls this event."""
+        raise NotImplementedError
+
+    def id_decoder(self, text: bytes | msgspec.Raw) -> Any:
+        """The value of an id on the wire. Raises msgspec.DecodeError."""
+        raise NotImplementedError
+
+    def write_id(self, created: Created) -> Any:
+        """What stands for a `created` on the wire."""
+        raise NotImplementedError
+
+    def read_id(self, wire_id: Any) -> Created:
+        """The `created` of an id. Raises ValueError."""
+        raise NotImplementedError
+
+    def _created(self, keys: Mapping[str, bytes | msgspec.Raw]) -> Created:
+        try:
+            created = self.read_id(self.id_decoder(keys["id"]))
+            check_created(created)
+        except KeyError:
+            raise EventError("bad-id", "its meta has no id") from None
+        except (ValueError, RecursionError) as error:
+            raise EventError("bad-id", f"its id cannot be taken: {error}") from None
+        return created
+
+    def _time(self, keys: Mapping[str, msgspec.Raw]) -> int:
+        try:
+            return _checked_time(int(_read_time(keys["time"]) // 1) + self.taking_base)
+        except KeyError:
+            raise EventError("bad-time", "its meta has no time") from None
+        except (msgspec.DecodeError, OverflowError, RecursionError) as error:
+            raise EventError("bad-time", f"its time is not a number that can be taken: {error}") from None
+
+
+_read_number_or_list = msgspec.json.Decoder(int | list[int | str]).decode
+
+
+class Protocol5(TimedDialect):
+    """An id on the wire is relative: a number, or [ms, n], if the sender made the event, else [ms, node id, n]."""
+
+    protocol = 5
+
+    def log_id(self, created: Created) -> str:
+        return " ".join(map(str, created))
+
+    def id_decoder(self, text: bytes | msgspec.Raw) -> Any:
+        wire_id = _read_number_or_list(text)
+        match wire_id:
+            case int() | [int(), int()] | [int(), str(), int()]:
+                return wire_id
+        raise msgspec.ValidationError("an id is ms, [ms, n] or [ms, node id, n]")
+
+    def why_not_sent(self, entry: Entry) -> str | None:
+        """Also a node id with a space: JavaScript keeps it, and can never send it back."""
+        if " " in entry.created[1]:
+            return f"event {list(entry.created)} has a space in its node id, which protocol 5 cannot carry"
+        return super().why_not_sent(entry)
+
+    def write_id(self, created: Created) -> Any:
+        ms, node_id, n = created
+        shift = ms - self.sending_base
+        if node_id != self.node_id:
+            return shift, node_id, n
+        return (shift, n) if n else shift
+
+    def read_id(self, wire_id: Any) -> Created:
+        match wire_id:
+            case int(shift):
+                return shift + self.taking_base, self.other_node_id or "", 0
+            case [shift, n]:
+                return shift + self.taking_base, self.other_node_id or "", n
+            case [shift, node_id, n]:
+                return shift + self.taking_base, node_id, n
+        raise ValueError(f"{wire_id} is no id")
+
+
+def _checked_time(time: int) -> int:
+    if not 0 <= time <= MAX_MS:
+        raise EventError("bad-time", f"the time {time} is out of range")
+    return time

@@ -1,0 +1,145 @@
+"""What PeerSync speaks: the protocol 5 of Logux, with keys of its own in options and meta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from peers.codec.borders import members_of
+from peers.codec.codec import MESSAGE_NAME, RelativeDialect, encode_plain, items_of_frame, wrong_format
+from peers.codec.messages import MAX_BATCH, PEER_MESSAGES, Connected, Custom, Label, Message, Refusal, Seq, Sync
+from peers.codec.refused import created_of, refused
+from peers.events.created import MAX_MS, Created, check_created
+from peers.events.entry import Entry, check_event, check_extra
+from peers.events.event_error import EventError, not_json
+
+_NO_RAW = msgspec.Raw(b"")
+
+
+WireId = int | Annotated[list[int | str], Meta(max_length=3)]
+
+
+class WireMeta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The meta of one event in a `sync`. `id` and `time` are relative to the connection's base time."""
+
+    id: WireId
+    time: int
+    dot: tuple[Label, Seq] | None = None
+    app: msgspec.Raw = _NO_RAW
+    """The application's own keys, as their bytes came."""
+
+
+_decode_string = msgspec.json.Decoder(str).decode
+_decode_number = msgspec.json.Decoder(Annotated[int, Meta(ge=0, le=MAX_MS)]).decode
+_decode_meta = msgspec.json.Decoder(WireMeta).decode
+_decode_id = msgspec.json.Decoder(WireId).decode
+_decode_plain = {name: msgspec.json.Decoder(kind).decode for name, kind in PEER_MESSAGES.items()}
+_encode = msgspec.json.Encoder().encode
+
+
+class PeerProtocol(RelativeDialect):
+    """The dialect of PeerSync."""
+
+    protocol = 5
+
+    def encode(self, message: Message) -> bytes:
+        """The frame of `message`. Raises ValueError if it holds what JSON cannot say."""
+        if isinstance(message, Sync):
+            return _encode(["sync", message.added, *self._encode_entries(message.entries)])
+        if isinstance(message, Connected):
+            self.on_times(message.times, is_ours=True)
+        return encode_plain(message)
+
+    def decode(self, frame: bytes) -> Message:
+        """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of what was wrong."""
+        try:
+            items = items_of_frame(frame, 2 + 2 * MAX_BATCH)
+            name = _decode_string(items[0])
+            if name == "sync":
+                return self._decode_sync(items, frame)
+            if name in _decode_plain:
+                message: Message = _decode_plain[name](frame)
+                if isinstance(message, Connected):
+                    self.on_times(message.times, is_ours=False)
+                return message
+            if MESSAGE_NAME.fullmatch(name):
+                return Custom(name, tuple(msgspec.json.decode(item) for item in items[1:]))
+        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError, ValueError):
+            raise wrong_format(frame) from None
+        raise wrong_format(frame)
+
+    def _encode_entries(self, entries: Sequence[Entry]) -> list[Any]:
+        items: list[Any] = []
+        for entry in entries:
+            meta = WireMeta(
+                id=self._encode_id(entry.created),
+                time=entry.time - self.sending_base,
+                dot=entry.dot,
+                app=msgspec.Raw(entry.extra) if entry.extra else _NO_RAW,
+            )
+            items.append(msgspec.Raw(entry.body))
+            items.append(meta)
+        return items
+
+    def _decode_sync(self, items: Sequence[bytes | msgspec.Raw], frame: bytes) -> Sync:
+        if len(items) < 2 or len(items) % 2 or len(items) > 2 + 2 * MAX_BATCH:
+            raise wrong_format(frame)
+        added = _decode_number(items[1])
+        entries: list[Entry] = []
+        refusals: list[Refusal] = []
+        for index in range(2, len(items), 2):
+            body, second = bytes(items[index]), bytes(items[index + 1])
+            try:
+                entries.append(self._decode_entry(body, second))
+            except (ValueError, RecursionError) as error:
+                refusals.append(refused(error, body, created_of(self._read_created, second)))
+        return Sync(added, tuple(entries), tuple(refusals))
+
+    def _read_created(self, second: bytes) -> Created:
+        return self._decode_id(_decode_id(members_of(second).get("id", b"")))
+
+    def _decode_entry(self, body: bytes, second: bytes) -> Entry:
+        try:
+            meta = _decode_meta(second)
+        except msgspec.ValidationError as error:
+            raise EventError("bad-type", f"its meta is not what nodes send: {error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise not_json("meta", second, error) from None
+        try:
+            created = self._decode_id(meta.id)
+            check_created(created)
+        except ValueError as error:
+            raise EventError("bad-id", f"its id cannot be taken: {error}") from None
+        check_event(body)
+        time = meta.time + self.taking_base
+        if not 0 <= time <= MAX_MS:
+            raise EventError("bad-time", f"the time {time} is out of range")
+        extra = bytes(meta.app)
+        return Entry(created, time, body, check_extra(extra) if extra else b"", meta.dot)
+
+    def _encode_id(self, created: Created) -> int | list[int | str]:
+        ms, node_id, n = created
+        shift = ms - self.sending_base
+        if node_id != self.node_id:
+            return [shift, node_id, n]
+        return [shift, n] if n else shift
+
+    def _decode_id(self, wire_id: int | list[int | str]) -> Created:
+        if isinstance(wire_id, int):
+            return wire_id + self.taking_base, self._origin(), 0
+        shift = wire_id[0] if wire_id else None
+        if len(wire_id) == 2 and isinstance(shift, int) and isinstance(n := wire_id[1], int):
+            return shift + self.taking_base, self._origin(), n
+        if len(wire_id) == 3 and isinstance(shift, int):
+            _, node_id, n = wire_id
+            if isinstance(node_id, str) and isinstance(n, int):
+                return shift + self.taking_base, node_id, n
+        raise ValueError(f"{wire_id} is no id")
+
+    def _origin(self) -> str:
+        if self.other_node_id is None:
+            raise ValueError("a short id before the other end said its name")
+        return self.other_node_id

@@ -1,0 +1,1 @@
+"""Values: an event, its identity, its labels, and who has which events."""

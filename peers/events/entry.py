@@ -1,0 +1,234 @@
+"""One event with its meta, as it is kept, sent and shown."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from peers.events.created import Created
+from peers.events.event_error import EventError, not_json
+from peers.events.reasons import Label, check_labels, labels, may_have_labels, with_kept
+from peers.events.version_vector import Dot
+
+MAX_EVENT_BYTES = 256 * 1024
+MAX_EXTRA_BYTES = 16 * 1024
+MAX_NESTING = 32
+
+RESERVED_META = frozenset({"created", "time", "added", "dot"})
+"""Meta keys that the log gives; an application's own keys have other names."""
+READ_ONLY_META = RESERVED_META | {"indexes", "subprotocol"}
+"""What `change_meta` cannot change; the last is read-only in Logux too."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An event and its meta. The JSON bytes are kept as first accepted; `event` and `meta` decode them for whoever looks."""
+
+    created: Created
+    time: int
+    """ms; fixed where the event was first accepted, the same on every node."""
+    body: bytes
+    """The event as JSON text."""
+    extra: bytes = b""
+    """The application's own meta keys as the JSON text of an object, or empty."""
+    dot: Dot | None = None
+    """None until the log that accepts it first gives one."""
+    added: int = 0
+    """This log's own counter; 0 while it is not stored here."""
+    position: int = 0
+    """The store's private number of the change that this entry was read as; 0 while it is not stored here."""
+    local: bytes = b""
+    """What this log alone changed of the meta, as the JSON text of an object, or empty. It is never sent."""
+    tombstone: bytes = b""
+    """The digest of an event that was cleaned: then `body` and `extra` are gone. Empty while it lives."""
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The event, decoded anew at each call."""
+        event: dict[str, Any] = msgspec.json.decode(self.body)
+        return event
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The application's keys, as this log has changed them, then `created`, `time`, `added` and `dot`.
+
+        `reasons` is there only if somebody gave or changed them: an event without has the reason `log`.
+        """
+        meta = with_kept(msgspec.json.decode(self.extra)) if self.extra else {}
+        if self.local:
+            meta.update(msgspec.json.decode(self.local))
+        meta.update(created=self.created, time=self.time, added=self.added, dot=self.dot)
+        return meta
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons that it names, those of `keep_last` too; none if it has only the reason `log` without naming it."""
+        return labels(self.meta, "reasons") if self._may_have_labels else []
+
+    @property
+    def labels(self) -> list[Label]:
+        """Its reasons and indexes, each with its kind."""
+        if not self._may_have_labels:
+            return []
+        meta = self.meta
+        return [
+            *[("reason", name) for name in labels(meta, "reasons")],
+            *[("index", name) for name in labels(meta, "indexes")],
+        ]
+
+    @property
+    def keep_last(self) -> str | None:
+        """The reason that older events lose for the sake of this one."""
+        name = msgspec.json.decode(self.extra).get("keep_last") if may_have_labels(self.extra) else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def _may_have_labels(self) -> bool:
+        return bool(self.local) or (bool(self.extra) and may_have_labels(self.extra))
+
+    @property
+    def rank(self) -> tuple[int, bytes]:
+        """Of two copies with one `created`, every node shows the one with the smaller rank."""
+        return self.time, self.digest
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the event's bytes."""
+        return self.tombstone or sha256(self.body).digest()
+
+    @property
+    def buried(self) -> Entry:
+        """The same, cleaned: without its body and its meta, but with its rank."""
+        return Entry(self.created, self.time, b"", b"", self.dot, self.added, self.position, b"", self.digest)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, roughly, in memory and on the wire."""
+        return len(self.body) + len(self.extra) + 100
+
+    def same_as(self, other: Entry) -> bool:
+        """Whether both are copies of one event: a different dot, added or position makes no difference."""
+        if self.created != other.created or self.time != other.time:
+            return False
+        return self.digest == other.digest if self.tombstone or other.tombstone else self.body == other.body
+
+
+def encode_event(event: Any) -> bytes:
+    """The JSON text of `event`. Raises EventError, with a sentence, for what is not an event or is too large."""
+    body = _encode(event, "event")
+    check_event(body)
+    return body
+
+
+def check_event(body: bytes) -> None:
+    """Raise EventError, with a sentence, unless `body` is JSON text of an object with a `type` string, within the limits."""
+    if len(body) > MAX_EVENT_BYTES:
+        raise too_large(f"{len(body)}")
+    event = _decode(body, "event")
+    if not isinstance(event, dict):
+        raise EventError("bad-type", f"an event must be an object with a `type`, not {_kind(event)}")
+    if not isinstance(event.get("type"), str):
+        raise EventError("bad-type", "an event needs a `type` that is a string")
+    _check_nesting(body, event, "event")
+
+
+def too_large(size: str) -> EventError:
+    """The error for an event of so many bytes; `size` is for people."""
+    return EventError("too-large", f"the event has {size} bytes, and at most {MAX_EVENT_BYTES} are taken")
+
+
+def encode_extra(extra: dict[str, Any]) -> bytes:
+    """The JSON text of an application's own meta keys, empty if there are none. Raises ValueError, with a sentence."""
+    reserved = sorted(RESERVED_META & extra.keys())
+    if reserved:
+        raise ValueError(f"the log itself gives the meta key {reserved[0]!r}: choose another name")
+    return check_extra(_encode(extra, "meta")) if extra else b""
+
+
+def check_extra(extra: bytes) -> bytes:
+    """`extra` itself. Raises ValueError, with a sentence, unless it is the JSON text of an object within the limits."""
+    if len(extra) > MAX_EXTRA_BYTES:
+        raise EventError("too-large", f"the meta has {len(extra)} bytes, and at most {MAX_EXTRA_BYTES} are taken")
+    meta = _decode(extra, "meta")
+    if not isinstance(meta, dict):
+        raise EventError("bad-type", f"meta must be an object, not {_kind(meta)}")
+    if RESERVED_META & meta.keys():
+        raise EventError("bad-type", f"meta uses the reserved key {min(RESERVED_META & meta.keys())!r}")
+    check_labels(meta)
+    _check_nesting(extra, meta, "meta")
+    return extra
+
+
+def encode_diff(diff: Any) -> bytes:
+    """The JSON text of changes of a meta. Raises ValueError, with a sentence."""
+    if not isinstance(diff, dict):
+        raise ValueError(f"changes of meta must be a dict, not {diff!r}")
+    fixed = sorted(READ_ONLY_META & diff.keys())
+    if fixed:
+        raise ValueError(f"the meta key {fixed[0]!r} is read-only: it cannot be changed once the event is in the log")
+    return check_extra(_encode(diff, "meta"))
+
+
+def changed(local: bytes, diff: dict[str, Any]) -> bytes:
+    """The local changes of a meta, with more of them."""
+    return msgspec.json.encode((msgspec.json.decode(local) if local else {}) | diff)
+
+
+def _encode(value: Any, what: str) -> bytes:
+    try:
+        text = msgspec.json.encode(value)
+        if b"null" in text:  # msgspec writes NaN and infinity so, which would change the event silently
+            _check_finite(value)
+        return text
+    except RecursionError:
+        raise _too_deep(what) from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EventError("bad-text", f"the {what} cannot be written as JSON: {error}") from None
+
+
+def _decode(text: bytes, what: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise _too_deep(what) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise not_json(what, text, error) from None
+
+
+def _too_deep(what: str) -> EventError:
+    return EventError("too-deep", f"the {what} is nested deeper than {MAX_NESTING}")
+
+
+def _check_nesting(text: bytes, value: Any, what: str) -> None:
+    if text.count(b"{") + text.count(b"[") <= MAX_NESTING:
+        return  # there are not even that many brackets
+    level = [value]
+    for _ in range(MAX_NESTING):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return
+    raise _too_deep(what)
+
+
+def _check_finite(value: Any) -> None:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{value} is not a number of JSON")
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple, set, frozenset)):
+        return
+    for item in value:
+        _check_finite(item)
+
+
+def _children(value: Any) -> list[Any]:
+    items = value.values() if isinstance(value, dict) else value
+    return [item for item in items if isinstance(item, (dict, list))]
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}.get(
+        type(value), "a number"
+    )

@@ -1,0 +1,1 @@
+"""The log: one log over one store."""

@@ -1,0 +1,61 @@
+"""What a role needs of a log, and what anybody may know of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from peers.clock import Undo
+from peers.events.entry import Entry
+from peers.events.event_error import Cause
+from peers.events.version_vector import Epoch, VersionVector
+from peers.later import Later
+from peers.log.draft import Draft
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Page, StoreState
+
+MAX_RENEWALS = 8
+"""Epochs that others may make us start in one opening; whoever claims more of ours than we wrote is not followed then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What anybody may know of a log, as of its last commit."""
+
+    state: StoreState
+    epoch: Epoch
+    """Where the log's own writes get their dots."""
+    renewals: int = 0
+    """How often somebody made us start another epoch since the log was opened."""
+
+    @property
+    def may_renew(self) -> bool:
+        """Whether another claim is followed: MAX_RENEWALS times in one opening."""
+        return self.renewals < MAX_RENEWALS
+
+
+class SyncLog(Protocol):
+    """What a role needs of a log. A Log is one; an actor's view of it is another."""
+
+    @property
+    def published(self) -> Published: ...
+
+    def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]: ...
+
+    def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]: ...
+
+    def page(
+        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Later[Page]: ...
+
+    def first_lacked(self, vector: VersionVector) -> Later[int]: ...
+
+    def renew_epoch(self) -> Later[None]: ...
+
+    def cursors(self, other_node_id: str) -> Later[tuple[int, int]]: ...
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]: ...
+
+    def note_refused(self, causes: Mapping[Cause, int]) -> None: ...
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo: ...

@@ -1,0 +1,127 @@
+"""Sieve: takes entries through a user's filter and map, one after another, in their order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from peers.events.entry import Entry, encode_extra
+from peers.later import Later
+from peers.log.draft import make_draft
+
+Event = dict[str, Any]
+Meta = dict[str, Any]
+Filter = Callable[[Event, Meta], Any]
+"""(event, meta) -> bool, or a coroutine or Later of one: keep it, or drop it for good."""
+Map = Callable[[Event, Meta], Any]
+"""(event, meta) -> (event, meta), or a coroutine or Later of it: what to take instead."""
+
+_OURS = frozenset({"created", "time", "added", "dot"})
+
+
+class React(Protocol):
+    """Calls a reaction with the Later of a value that may be plain, a Later or a coroutine. See SyncCore.react."""
+
+    def __call__(self, value: Any, reaction: Callable[[Later[Any]], None], /) -> None: ...
+
+
+class Sieve:
+    """Groups of entries go in and come out in one order, however long a callback takes; one callback runs at a time.
+
+    `between` is done to each entry after the filter and before the map; None leaves it out. What a callback raises is
+    raised where it is found, and nothing comes out any more: it is the end of the link.
+    """
+
+    def __init__(
+        self,
+        react: React,
+        keep: Filter | None,
+        change: Map | None,
+        *,
+        between: Callable[[Entry], Entry | None] = lambda entry: entry,
+    ) -> None:
+        self._react = react
+        self._keep = keep
+        self._change = change
+        self._between = between
+        self._waiting: deque[tuple[Sequence[Entry], Callable[[list[Entry]], None]]] = deque()
+        self.is_busy = False
+        """Whether a callback has not answered yet."""
+        self._is_running = False
+
+    def sift(self, entries: Sequence[Entry], on_sifted: Callable[[list[Entry]], None]) -> None:
+        """Call `on_sifted` with those that passed, after those of the calls before; at once if no callback makes it wait."""
+        self._waiting.append((entries, on_sifted))
+        if not self.is_busy and not self._is_running:
+            self._run()
+
+    def _run(self) -> None:
+        self._is_running = True
+        try:
+            while self._waiting and not self.is_busy:
+                entries, on_sifted = self._waiting.popleft()
+                self._go_on(self._steps(entries, on_sifted), None)
+        finally:
+            self._is_running = False
+
+    def _steps(
+        self, entries: Sequence[Entry], on_sifted: Callable[[list[Entry]], None]
+    ) -> Generator[Any, Any, Callable[[], None]]:
+        passed: list[Entry] = []
+        for entry in entries:
+            if self._keep is not None and not (yield self._keep(entry.event, entry.meta)):
+                continue
+            taken = self._between(entry)
+            if taken is None:
+                continue
+            if self._change is not None:
+                event, meta = yield self._change(taken.event, taken.meta)
+                taken = changed(taken, event, meta)
+            passed.append(taken)
+        return partial(on_sifted, passed)
+
+    def _go_on(self, steps: Generator[Any, Any, Callable[[], None]], answer: Any) -> None:
+        """Run on until a callback makes us wait, or the group is through."""
+        try:
+            while True:
+                value = steps.send(answer)
+                later = value if isinstance(value, Later) else None
+                if later is None and not hasattr(value, "__await__"):
+                    answer = value
+                elif later is not None and later.is_done:
+                    answer = later.result()
+                else:
+                    self.is_busy = True
+                    self._react(value, partial(self._on_answer, steps))
+                    return
+        except StopIteration as done:
+            on_sifted: Callable[[], None] = done.value
+        on_sifted()
+
+    def _on_answer(self, steps: Generator[Any, Any, Callable[[], None]], done: Later[Any]) -> None:
+        self.is_busy = False
+        answer = done.result()
+        self._is_running = True
+        try:
+            self._go_on(steps, answer)
+        finally:
+            self._is_running = False
+        if not self.is_busy:
+            self._run()
+
+
+def changed(entry: Entry, event: Event, meta: Meta) -> Entry:
+    """The entry that a map made of `entry`. Raises ValueError, with a sentence, for what is no event or no meta."""
+    draft = make_draft(event, {key: meta[key] for key in ("created", "time") if key in meta})
+    extra = {key: value for key, value in meta.items() if key not in _OURS}
+    return Entry(
+        entry.created if draft.created is None else draft.created,
+        entry.time if draft.time is None else draft.time,
+        draft.body,
+        encode_extra(extra),
+        entry.dot,
+        entry.added,
+        entry.position,
+    )

@@ -1,0 +1,95 @@
+"""Offering: hands the events of messages to the log, in their order and in transactions of a bounded size."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from peers.events.entry import Entry
+from peers.later import Later
+
+OFFER_EVENTS = 1_000
+"""Events that are offered in one piece."""
+OFFER_BYTES = 4 * 1024 * 1024
+"""The same in bytes, with one event beyond. While one such piece is committed, the next is offered already."""
+
+Piece = tuple[list[Entry], list[int]]
+"""Events, and the numbers of the messages that end with them."""
+
+
+class Offering:
+    """For one link. JavaScript peers send each event by itself, or all of them at once: neither makes odd transactions."""
+
+    def __init__(
+        self,
+        react: Callable[[Any, Callable[[Later[Any]], None]], None],
+        offer: Callable[[Sequence[Entry]], Later[Any]],
+        *,
+        on_offered: Callable[[Sequence[Entry], Later[Any]], None],
+        on_taken: Callable[[int], None],
+    ) -> None:
+        """`react` is that of the role. `on_taken` gets the number of each message once all of it is committed."""
+        self._react = react
+        self._offer = offer
+        self._on_offered = on_offered
+        self._on_taken = on_taken
+        self._passed: list[tuple[int, list[Entry]]] = []
+        """Messages that are not cut into pieces yet."""
+        self._pieces: deque[Piece] = deque()
+        self._offered = self._events = self._bytes = 0
+        """Pieces that the log has and has not answered, and what is in them."""
+        self._is_running = False
+
+    def add(self, added: int, entries: list[Entry]) -> bool:
+        """One more message; whether `run` is to be called soon: others may come until then."""
+        self._passed.append((added, entries))
+        return len(self._passed) == 1
+
+    def run(self) -> None:
+        """Offer what was added."""
+        passed, self._passed = self._passed, []
+        *pieces, last = pieces_of([entry for _, entries in passed for entry in entries])
+        self._pieces += [(piece, []) for piece in pieces]
+        self._pieces.append((last, [added for added, _ in passed]))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._is_running:
+            return  # some disks answer at once
+        self._is_running = True
+        try:
+            while self._pieces and self._events <= OFFER_EVENTS and self._bytes <= OFFER_BYTES:
+                entries, numbers = self._pieces.popleft()
+                self._count(entries, 1)
+                # One without events still has to wait for those before it.
+                outcomes: Any = self._offer(entries) if entries or self._offered > 1 else []
+                self._react(outcomes, partial(self._on_done, entries, numbers))
+        finally:
+            self._is_running = False
+
+    def _count(self, entries: list[Entry], sign: int) -> None:
+        self._offered += sign
+        self._events += sign * len(entries)
+        self._bytes += sign * sum([entry.size for entry in entries])
+
+    def _on_done(self, entries: list[Entry], numbers: list[int], done: Later[Any]) -> None:
+        self._count(entries, -1)
+        self._on_offered(entries, done)
+        for added in numbers:
+            self._on_taken(added)
+        self._go_on()
+
+
+def pieces_of(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """The entries in pieces within the limits; at least one piece."""
+    piece: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if len(piece) >= OFFER_EVENTS or size >= OFFER_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(entry)
+        size += entry.size
+    yield piece

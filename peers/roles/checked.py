@@ -1,0 +1,88 @@
+"""CheckedSync: a role that can ask whether both ends of its link hold the same."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from peers.codec.messages import Pong
+from peers.later import Later
+from peers.roles.base import BaseSync
+from peers.roles.behind import Behind
+from peers.roles.checks import Checks
+
+AGAIN_MS = 100.0
+"""How long after an answer that is not enough the other end is asked again."""
+
+
+class CheckedSync(BaseSync):
+    """Its marks are positions of the sender's log, and its acknowledgements are cumulative."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._checks = Checks()
+        self.behind = Behind()
+        """Of this link, or of the last one."""
+        self._undos += [self.on("synced", self._settle), self.log.on("change", self._note_behind)]
+
+    def check(self, position: int) -> Later[None]:
+        """Resolved once the other end has confirmed our log up to `position`, and all that it holds now is committed here.
+
+        Fails with ConnectionError when the link ends before, or if there is none.
+        """
+        if not self.authenticated or not self.connected:
+            return Later.failed(ConnectionError("there is no connection"))
+        check = self._checks.begin(position)
+        self._ask(self._link)
+        return check.done
+
+    @property
+    def awaited(self) -> int | None:
+        """Changes of the other end's log that the open checks wait for, at most; None: it has not said yet how many it has."""
+        return self._checks.awaited(self._heard)
+
+    def on_connect(self) -> None:
+        super().on_connect()
+        self.behind = Behind()
+
+    def start_walk(self, after: int) -> None:
+        super().start_walk(after)
+        self._settle()
+
+    def send_ping_again(self) -> None:
+        self._checks.on_ping()
+        super().send_ping_again()
+
+    def send_pong(self) -> None:
+        last = self.last_mark(self.log.published.state)
+        self.send(Pong(self.walked, last if last > self.walked else 0))
+
+    def pong_message(self, added: int, last_position: int = 0) -> None:
+        super().pong_message(added)
+        self._checks.on_pong(added, last_position, self._taking.count)
+        self._settle()
+        if self._checks.needs_ping:
+            self.clock.call_later(AGAIN_MS, self._turn(partial(self._ask, self._link)))
+
+    def _on_taken(self, added: int) -> None:
+        self._checks.on_taken()
+        super()._on_taken(added)
+
+    def _ask(self, link: int) -> None:
+        if self._link == link and self._checks.needs_ping and not self._is_pinging:
+            self._guard(self.send_ping)
+
+    def _settle(self) -> None:
+        if self._is_walking:  # before that `synced` is about the link before
+            self._checks.settle(self.synced)
+        self._note_behind()
+
+    def _note_behind(self) -> None:
+        if self._is_walking and self.authenticated:
+            last = self.last_mark(self.log.published.state)
+            self.behind.note(self.synced, last, self.clock.elapsed_ms())
+
+    def _forget_link(self) -> None:
+        super()._forget_link()
+        before, self._checks = self._checks, Checks()
+        before.end()

@@ -1,0 +1,60 @@
+"""The numbers of a store in its file: facts, and what it has of each epoch."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from peers.events.version_vector import Epoch, VersionVector
+from peers.stores.rows import Numbers
+from peers.stores.sqlite.file import damaged, explain
+
+_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts")
+_SAVE_FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_SAVE_EPOCH = """
+    INSERT INTO epochs (id, epoch, highest, is_cut, ranges) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET highest = excluded.highest, is_cut = excluded.is_cut, ranges = excluded.ranges
+"""
+
+
+def load_numbers(connection: sqlite3.Connection, path: Path) -> tuple[Numbers, list[Epoch]]:
+    """The numbers in a file, and its epochs: the one with the id i + 1 at i. Raises StoreError if they are unreadable."""
+    try:
+        facts = dict(connection.execute("SELECT key, value FROM facts").fetchall())
+        rows = connection.execute("SELECT epoch, highest, is_cut, ranges, id FROM epochs ORDER BY id").fetchall()
+        vector = VersionVector({epoch: json.loads(ranges) for epoch, _, _, ranges, _ in rows})
+        odd = [key for key, value in facts.items() if not isinstance(value, int) or value < 0]
+        if odd:
+            raise ValueError(f"the fact {odd[0]} is no number")
+        if [row[-1] for row in rows] != list(range(1, len(rows) + 1)):
+            raise ValueError("an epoch is missing")
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    except (ValueError, TypeError) as error:
+        raise damaged(path, f"its numbers are unreadable ({error})") from error
+    numbers = Numbers(
+        **{key: facts.get(key, 0) for key in _FACTS},
+        vector=vector,
+        highest={epoch: highest for epoch, highest, _, _, _ in rows},
+    )
+    numbers.heed_known()
+    numbers.cut = frozenset(epoch for epoch, _, is_cut, _, _ in rows if is_cut or numbers.is_renewed(epoch))
+    return numbers, [epoch for epoch, *_ in rows]
+
+
+def save_numbers(
+    connection: sqlite3.Connection, before: Numbers, now: Numbers, touched: Sequence[tuple[int, Epoch]]
+) -> None:
+    """Write what changed; `touched` are the epochs that may have changed, with their ids."""
+    facts = [(key, getattr(now, key)) for key in _FACTS if getattr(now, key) != getattr(before, key)]
+    if facts:
+        connection.executemany(_SAVE_FACT, facts)
+    ranges = now.vector.ranges
+    epochs = [
+        (number, epoch, now.highest[epoch], epoch in now.cut, json.dumps(ranges.get(epoch, ())))
+        for number, epoch in touched
+    ]
+    if epochs:
+        connection.executemany(_SAVE_EPOCH, epochs)

@@ -1,0 +1,309 @@
+"""A store's file: made, recognised, or refused with a sentence and left as it was."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from peers.events.created import created_from_key
+from peers.events.entry import Entry
+from peers.stores.store import DISK_FULL, StoreError
+
+APPLICATION_ID = 0x706D6C67
+"""`pmlg` in SQLite's header: a file of ours."""
+VERSION = 2
+LABEL = "INSERT INTO labels (kind, name, position, time, created) VALUES (?, ?, ?, ?, ?)"
+BUSY_MS = 5_000
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+"""What the write-ahead log is cut down to after a checkpoint."""
+ROOM_BYTES = 1024 * 1024
+PAGE_CACHE_KIB = 16 * 1024
+SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
+
+_TABLES_OF_1 = ("facts", "epochs", "changes", "aside")
+_TABLES = (*_TABLES_OF_1, "labels", "last_kept", "cursors")
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+
+_SCHEMA = """
+CREATE TABLE facts (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE epochs (
+    id INTEGER PRIMARY KEY,
+    epoch TEXT NOT NULL UNIQUE,
+    highest INTEGER NOT NULL,
+    is_cut INTEGER NOT NULL,
+    ranges TEXT NOT NULL
+);
+CREATE TABLE changes (
+    position INTEGER PRIMARY KEY,
+    epoch INTEGER,
+    seq INTEGER,
+    added INTEGER,
+    created BLOB NOT NULL,
+    time INTEGER,
+    body BLOB,
+    extra BLOB,
+    local BLOB,
+    tombstone BLOB
+);
+CREATE UNIQUE INDEX changes_by_dot ON changes (epoch, seq);
+CREATE UNIQUE INDEX changes_by_created ON changes (created) WHERE added IS NOT NULL;
+CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
+CREATE INDEX further_by_created ON changes (created) WHERE added IS NULL;
+CREATE TABLE aside (
+    number INTEGER PRIMARY KEY,
+    created BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    extra BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    tombstone BLOB
+);
+CREATE INDEX aside_by_created ON aside (created);
+"""
+
+_SINCE_2 = f"""
+CREATE TABLE labels (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    created BLOB NOT NULL,
+    PRIMARY KEY (kind, name, position)
+) WITHOUT ROWID;
+CREATE INDEX labels_by_order ON labels (kind, name, time, created);
+CREATE TABLE last_kept (
+    reason TEXT PRIMARY KEY,
+    time INTEGER NOT NULL,
+    created BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE cursors (
+    number INTEGER PRIMARY KEY,
+    other_node_id TEXT NOT NULL UNIQUE,
+    synced INTEGER NOT NULL,
+    other_synced INTEGER NOT NULL
+);
+PRAGMA user_version = {VERSION};
+"""
+
+_UPGRADE_FROM_1 = f"""
+ALTER TABLE changes ADD COLUMN local BLOB;
+ALTER TABLE changes ADD COLUMN tombstone BLOB;
+ALTER TABLE aside ADD COLUMN tombstone BLOB;
+DROP INDEX changes_by_order;
+CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
+{_SINCE_2}
+"""
+
+_WITH_EXTRA = "SELECT position, time, created, body, extra FROM changes WHERE body IS NOT NULL AND extra <> x''"
+
+_MAKE_WRITABLE = "make the file and its directory writable for this user", "its log file cannot be written"
+_END_OTHER = "end the other process that uses it", "another process uses its log file"
+_PUT_BACK = (
+    "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
+    "its log file is damaged",
+)
+_FIXES = {
+    "SQLITE_FULL": ("free space on the disk, then try again", DISK_FULL),
+    "SQLITE_READONLY": _MAKE_WRITABLE,
+    "SQLITE_PERM": _MAKE_WRITABLE,
+    "SQLITE_AUTH": _MAKE_WRITABLE,
+    "SQLITE_CANTOPEN": (
+        "check that its directory exists and is writable for this user",
+        "its log file cannot be opened",
+    ),
+    "SQLITE_BUSY": _END_OTHER,
+    "SQLITE_LOCKED": _END_OTHER,
+    "SQLITE_CORRUPT": _PUT_BACK,
+    "SQLITE_NOTADB": _PUT_BACK,
+    "SQLITE_IOERR": ("check the disk and the space on it, then start again", "its disk fails"),
+}
+"""By the beginning of SQLite's name: what would fix it, and what other nodes are told."""
+
+
+def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
+    """Open the file, or make it if there is none or an empty one. Raises StoreError; then the file is as it was."""
+    if _is_there(path):
+        _check_header(path)
+        _check_contents(path)
+    elif _is_there(wal_of(path)):  # SQLite would take it for rubbish of the new file, and delete it
+        raise StoreError(
+            f"the log file {path} is missing, and its write-ahead log {wal_of(path)} is there: put the file back, "
+            "or move its write-ahead log away too"
+        )
+    connection = _open(path, "rwc")
+    try:
+        for pragma in (f"busy_timeout = {BUSY_MS}", f"synchronous = {synchronous}", f"cache_size = -{PAGE_CACHE_KIB}"):
+            connection.execute(f"PRAGMA {pragma}")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not tables:
+            _create(connection)
+        _upgrade(path, connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+        # A file that cannot be written is opened without a word, and BEGIN alone only reads it: this would have to write.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM facts WHERE FALSE")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
+    """Open the file so that nothing on the disk changes; the caller has to notice when another process writes it meanwhile.
+
+    Beside a copy the index of its write-ahead log may be made. Raises StoreError.
+    """
+    _check_header(path)
+    if Path(f"{path}-journal").exists():
+        raise StoreError(f"the log file {path}: its making was cut short; start its node once")
+    # Without `readonly_shm` SQLite makes that index anew in its file, although the connection is for reading.
+    mode = ("ro" if is_copy else "ro&readonly_shm=1") if _is_there(wal_of(path)) else "ro&immutable=1"
+    connection = _open(path, mode)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < VERSION:
+            raise StoreError(
+                f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
+            )
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def needs_copy(path: Path) -> bool:
+    """Whether its write-ahead log cannot be read without making a file beside it, the index."""
+    return _is_there(wal_of(path)) and not _is_there(Path(f"{path}-shm"))
+
+
+def explain(path: Path, error: sqlite3.Error) -> StoreError:
+    """What SQLite said, as a sentence that names the file and what would fix it."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    for code, (fix, brief) in _FIXES.items():
+        if name.startswith(code):
+            return StoreError(f"the log file {path}: {error}; {fix}", brief)
+    return StoreError(f"the log file {path}: {error}")
+
+
+def check_room(path: Path) -> None:
+    """Raise StoreError if there is no room for a large event: a small one may still find its place in a full disk."""
+    disk = os.statvfs(path.parent)
+    if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+        fix, brief = _FIXES["SQLITE_FULL"]
+        raise StoreError(f"the log file {path}: database or disk is full; {fix}", brief)
+
+
+def damaged(path: Path, what: str) -> StoreError:
+    fix, brief = _PUT_BACK
+    return StoreError(f"the log file {path}: {what}; {fix}", brief)
+
+
+def wal_of(path: Path) -> Path:
+    """The write-ahead log of the file at `path`."""
+    return Path(f"{path}-wal")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
+
+
+def _check_header(path: Path) -> None:
+    """Look before SQLite does: it would repair, and so change, a file that is not ours."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise StoreError(f"the log file {path}: it is not a log, or is damaged; move it away, or name another file")
+    _check_version(path, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
+
+
+def _check_version(path: Path, application_id: int, version: int) -> None:
+    if application_id != APPLICATION_ID:
+        raise StoreError(f"the log file {path}: it belongs to another program; move it away, or name another file")
+    if version > VERSION:
+        raise StoreError(
+            f"the log file {path}: it was written by a newer release (layout {version}, this one knows {VERSION}); "
+            "install that release again, or name another file"
+        )
+    if version < 1:
+        raise damaged(path, "its layout has no number")
+
+
+def _check_contents(path: Path) -> None:
+    """Read it through a connection that cannot write: closing any other one may write back what a crash left."""
+    if Path(f"{path}-journal").exists():
+        return  # its making was cut short: only a connection that may write can take that back
+    mode = "ro" if wal_of(path).exists() else "ro&immutable=1"
+    try:
+        with closing(_open(path, mode)) as connection:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            _check_version(path, application_id, version)
+            for table in _TABLES if version == VERSION else _TABLES_OF_1:
+                connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname == "SQLITE_ERROR":
+            raise damaged(path, str(error)) from error
+        raise explain(path, error) from error
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    # Else what a savepoint needs to be taken back goes into a file, beyond 64 KiB, and there may be no folder for it.
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """In one transaction, before the change to WAL: so the file's own first page says whose it is."""
+    connection.execute("BEGIN EXCLUSIVE")
+    _run(connection, f"{_SCHEMA}{_SINCE_2}PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("COMMIT")
+
+
+def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
+    """Bring a file of layout 1 up to date, in one transaction: its events are found by what their meta says since ever."""
+    connection.execute("BEGIN EXCLUSIVE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < VERSION:
+        _run(connection, _UPGRADE_FROM_1)
+        for position, time, key, body, extra in connection.execute(_WITH_EXTRA):
+            try:
+                labels = Entry(created_from_key(key), time, body, extra).labels
+            except msgspec.DecodeError as error:
+                raise damaged(path, f"the meta of the change {position} is unreadable ({error})") from error
+            connection.executemany(LABEL, [(*label, position, time, key) for label in labels])
+    connection.execute("COMMIT")
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";"):
+        connection.execute(statement)

@@ -1,0 +1,339 @@
+"""The rows of a store in SQLite: one statement or two for each primitive."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from peers.events.created import Created, created_from_key, created_key
+from peers.events.entry import Entry
+from peers.events.reasons import Label, may_have_labels
+from peers.events.version_vector import Dot, Epoch
+from peers.stores.append import Taking
+from peers.stores.rows import AlreadyKnown
+from peers.stores.sqlite.file import LABEL, damaged, explain
+from peers.stores.store import Place, StoreError
+
+LOOKUP = 500
+"""Keys asked for in one statement."""
+
+COLUMNS = "position, epoch, seq, added, created, time, body, extra, local, tombstone"
+CLAIM = "created, time, body, extra, epoch, seq, tombstone"
+OF_LABEL = f"SELECT {', '.join('c.' + name for name in COLUMNS.split(', '))} FROM labels AS l CROSS JOIN changes AS c"
+"""Events by their labels; `position` says which belong together."""
+
+_INSERT = """
+    INSERT INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_EVENT = f"SELECT {COLUMNS} FROM changes WHERE created = ? AND added IS NOT NULL"
+_DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
+_OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
+_DOUBLED = f"""
+    SELECT created FROM changes WHERE epoch = ?
+    AND (EXISTS ({_OTHER} AND other.added IS NULL) OR EXISTS ({_OTHER} AND other.added IS NOT NULL)) ORDER BY position
+"""
+_LIVING = f"SELECT {COLUMNS} FROM changes WHERE position > ? AND body IS NOT NULL ORDER BY position LIMIT ?"
+_LABELLED = f"""
+    {OF_LABEL} ON c.position = l.position WHERE l.kind = ? AND l.name = ? AND l.position > ?
+    ORDER BY l.position LIMIT ?
+"""
+_WITH_OLDER_REASON = f"""
+    {OF_LABEL} ON c.position = l.position WHERE l.kind = 'reason' AND l.name = ? AND (l.time, l.created) < (?, ?)
+    ORDER BY l.time, l.created
+"""
+_UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
+
+Row = tuple[Any, ...]
+
+
+class SqliteRows(Taking):
+    """Events and further dots in the table `changes`, claims in `aside`, what events are found by in `labels`.
+
+    A row with `added` is an event's own: it has a body, or a tombstone. The others are further dots; in them, an empty
+    tombstone says that the event is one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._epochs: list[Epoch] = []
+        """The epoch whose id is i + 1."""
+        self._epoch_ids: dict[Epoch, int] = {}
+
+    def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:
+        known: dict[Created, Entry | None] = {}
+        if not is_second_try and not self._numbers.conflicts:
+            return known
+        keys = [created_key(entry.created) for entry in entries]
+        for start in range(0, len(keys), LOOKUP):
+            piece = keys[start : start + LOOKUP]
+            marks = ", ".join("?" * len(piece))
+            if is_second_try:
+                rows = self._execute(
+                    f"SELECT {COLUMNS} FROM changes WHERE added IS NOT NULL AND created IN ({marks})", piece
+                )
+                known |= {event.created: event for event in map(self._event, rows)}
+            if self._numbers.conflicts:
+                claims = self._execute(f"SELECT created FROM aside WHERE created IN ({marks})", piece)
+                known |= dict.fromkeys([created_from_key(key) for (key,) in claims])
+        return known
+
+    def _insert(self, changes: list[tuple[Entry, bool]]) -> None:
+        rows: list[Row] = []
+        labelled: list[Entry] = []
+        last_epoch, number = "", 0
+        for change, is_event in changes:
+            assert change.dot is not None
+            epoch, seq = change.dot
+            if epoch != last_epoch:
+                last_epoch, number = epoch, self._epoch_id(epoch)
+            key = created_key(change.created)
+            if not is_event:
+                tombstone = b"" if change.tombstone else None
+                rows.append((change.position, number, seq, None, key, None, None, None, tombstone))
+            elif change.tombstone:
+                rows.append((change.position, number, seq, change.added, key, *_content(change)))
+            else:
+                extra = change.extra
+                row = (change.position, number, seq, change.added, key, change.time, change.body, extra, None)
+                rows.append(row)
+                if extra and may_have_labels(extra):
+                    labelled.append(change)
+        try:
+            self._opened().executemany(_INSERT, rows)
+        except sqlite3.IntegrityError as error:
+            raise AlreadyKnown from error
+        for change in labelled:
+            self._label(change)
+
+    def _at(self, dot: Dot) -> Entry | None:
+        row = self._execute(
+            f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq = ?", (self._epoch_ids.get(dot[0]), dot[1])
+        ).fetchone()
+        return self._entry(row) if row else None
+
+    def _shown(self, created: Created) -> Entry | None:
+        row = self._execute(_EVENT, (created_key(created),)).fetchone()
+        return self._event(row) if row else None
+
+    def _replace(self, copy: Entry) -> None:
+        event = self._shown(copy.created)
+        assert event is not None
+        self._unlabel(event)
+        self._execute(
+            "UPDATE changes SET time = ?, body = ?, extra = ?, tombstone = ? WHERE position = ?",
+            (*_content(copy), event.position),
+        )
+        now = structs.replace(copy, position=event.position, local=event.local)
+        self._label(now)
+
+    def _drop_dot(self, dot: Dot) -> None:
+        place = self._epoch_ids[dot[0]], dot[1]
+        self._execute("DELETE FROM changes WHERE epoch = ? AND seq = ? AND added IS NULL", place)
+        self._execute("UPDATE changes SET epoch = NULL, seq = NULL WHERE epoch = ? AND seq = ?", place)
+
+    def _hide(self, created: Created) -> None:
+        event = self._shown(created)
+        assert event is not None
+        self._unlabel(event)
+        self._execute("DELETE FROM changes WHERE created = ?", (created_key(created),))
+
+    def _change(self, position: int) -> Entry | None:
+        row = self._execute(f"SELECT {COLUMNS} FROM changes WHERE position = ?", (position,)).fetchone()
+        if row is None or row[1] is None or row[-1] is not None:
+            return None
+        return self._entry(row)
+
+    def _events_in(self, epoch: Epoch) -> list[Entry]:
+        rows = self._execute(
+            f"SELECT {COLUMNS} FROM changes WHERE epoch = ? ORDER BY position", (self._epoch_ids.get(epoch),)
+        )
+        return [self._entry(row) for row in rows]
+
+    def _dots_of(self, created: Created) -> list[Dot]:
+        return [(self._epochs[epoch - 1], seq) for _, epoch, seq in self._places(created)]
+
+    def _places_of(self, created: Created) -> list[int]:
+        return [position for position, _, _ in self._places(created)]
+
+    def _places(self, created: Created) -> list[Row]:
+        """(position, epoch's id, seq) of its dots, in order."""
+        return self._execute(
+            f"{_DOTS} AND added IS NOT NULL UNION ALL {_DOTS} AND added IS NULL ORDER BY position",
+            [created_key(created)] * 2,
+        ).fetchall()
+
+    def _doubled(self, epoch: Epoch) -> list[Created]:
+        rows = self._execute(_DOUBLED, (self._epoch_ids.get(epoch),))
+        return list(dict.fromkeys([created_from_key(key) for (key,) in rows]))
+
+    def _aside_of(self, created: Created) -> list[Entry]:
+        rows = self._execute(f"SELECT {CLAIM} FROM aside WHERE created = ? ORDER BY number", (created_key(created),))
+        return [self._claim_of(row) for row in rows]
+
+    def _insert_aside(self, claim: Entry) -> None:
+        assert claim.dot is not None
+        epoch, seq = claim.dot
+        self._execute(
+            "INSERT INTO aside (created, time, body, extra, epoch, seq, tombstone) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                created_key(claim.created),
+                claim.time,
+                claim.body,
+                claim.extra,
+                self._epoch_id(epoch),
+                seq,
+                claim.tombstone or None,
+            ),
+        )
+
+    def _remove_aside(self, claim: Entry) -> None:
+        assert claim.dot is not None
+        epoch, seq = claim.dot
+        self._execute(
+            "DELETE FROM aside WHERE created = ? AND time = ? AND body = ? AND extra = ? AND epoch = ? AND seq = ?"
+            " AND ifnull(tombstone, x'') = ?",
+            (
+                created_key(claim.created),
+                claim.time,
+                claim.body,
+                claim.extra,
+                self._epoch_ids[epoch],
+                seq,
+                claim.tombstone,
+            ),
+        )
+
+    def _claim_of(self, row: Row) -> Entry:
+        key, time, body, extra, epoch, seq, tombstone = row
+        dot = (self._epochs[epoch - 1], seq)
+        return Entry(created_from_key(key), time, body, extra, dot, 0, 0, b"", tombstone or b"")
+
+    # Reasons, indexes and tombstones
+
+    def _set_local(self, event: Entry, local: bytes) -> None:
+        self._unlabel(event)
+        self._execute("UPDATE changes SET local = ? WHERE position = ?", (local, event.position))
+        self._label(structs.replace(event, local=local))
+
+    def _bury(self, event: Entry) -> None:
+        self._unlabel(event)
+        self._execute(
+            "UPDATE changes SET body = NULL, extra = NULL, local = NULL, tombstone = ? WHERE position = ?",
+            (event.digest, event.position),
+        )
+        self._execute(
+            "UPDATE changes SET tombstone = x'' WHERE created = ? AND added IS NULL", (created_key(event.created),)
+        )
+
+    def _living(self, after: int, limit: int) -> list[Entry]:
+        return [self._event(row) for row in self._execute(_LIVING, (after, limit))]
+
+    def _labelled(self, label: Label, after: int, limit: int) -> list[Entry]:
+        return [self._event(row) for row in self._execute(_LABELLED, (*label, after, limit))]
+
+    def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
+        rows = self._execute(_WITH_OLDER_REASON, (reason, place[0], created_key(place[1])))
+        return [self._event(row) for row in rows.fetchall()]
+
+    def _last_kept(self, reason: str) -> Place | None:
+        row = self._execute("SELECT time, created FROM last_kept WHERE reason = ?", (reason,)).fetchone()
+        return (row[0], created_from_key(row[1])) if row else None
+
+    def _set_last_kept(self, reason: str, place: Place) -> None:
+        time, created = place
+        self._execute("INSERT OR REPLACE INTO last_kept VALUES (?, ?, ?)", (reason, time, created_key(created)))
+
+    def _label(self, event: Entry) -> None:
+        place = event.position, event.time, created_key(event.created)
+        self._opened().executemany(LABEL, [(*label, *place) for label in event.labels])
+
+    def _unlabel(self, event: Entry) -> None:
+        self._opened().executemany(_UNLABEL, [(*label, event.position) for label in event.labels])
+
+    # Reading and writing
+
+    def _read(self, positions: Sequence[int]) -> Iterator[Entry]:
+        """The changes at these positions, in order."""
+        for start in range(0, len(positions), LOOKUP):
+            piece = positions[start : start + LOOKUP]
+            first, last = piece[0], piece[-1]
+            if last - first + 1 == len(piece):
+                rows = self._execute(
+                    f"SELECT {COLUMNS} FROM changes WHERE position BETWEEN ? AND ? ORDER BY position", (first, last)
+                )
+            else:
+                rows = self._execute(
+                    f"SELECT {COLUMNS} FROM changes WHERE position IN (SELECT value FROM json_each(?))"
+                    " ORDER BY position",
+                    (json.dumps(piece),),
+                )
+            yield from map(self._entry, rows)
+
+    def _entry(self, row: Row) -> Entry:
+        """A row with a dot, as the change that it is."""
+        position, epoch, seq, added, key, time, body, extra, local, tombstone = row
+        dot = (self._epochs[epoch - 1], seq)
+        if added is None:
+            event = self._execute(_EVENT, (key,)).fetchone()
+            if event is None:
+                raise damaged(self._path, f"the change {position} belongs to an event that is missing")
+            _, _, _, added, _, time, body, extra, local, tombstone = event
+        if local is tombstone is None:
+            return Entry(created_from_key(key), time, body, extra, dot, added, position)
+        return _with_life(created_from_key(key), time, body, extra, dot, added, position, local, tombstone)
+
+    def _event(self, row: Row) -> Entry:
+        """An event's own row, with its first dot."""
+        position, epoch, seq, added, key, time, body, extra, local, tombstone = row
+        if epoch is None:
+            epoch, seq = self._execute(
+                "SELECT epoch, seq FROM changes WHERE created = ? AND added IS NULL ORDER BY position", (key,)
+            ).fetchone() or (None, None)
+        dot = (self._epochs[epoch - 1], seq) if epoch is not None else None
+        return _with_life(created_from_key(key), time, body, extra, dot, added, position, local, tombstone)
+
+    def _epoch_id(self, epoch: Epoch) -> int:
+        """Its number; a new one gets one, and is saved when the transaction ends."""
+        number = self._epoch_ids.get(epoch)
+        if number is None:
+            self._epochs.append(epoch)
+            number = self._epoch_ids[epoch] = len(self._epochs)
+        return number
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._opened().execute(statement, values)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"the log file {self._path} is closed: open the store first")
+        return self._connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise explain(self._path, error) from error
+
+
+def _content(copy: Entry) -> Row:
+    """Time, body, extra and tombstone, as an event's own row has them."""
+    if copy.tombstone:
+        return copy.time, None, None, copy.tombstone
+    return copy.time, copy.body, copy.extra, None
+
+
+def _with_life(
+    created: Created, time: int, body: bytes | None, extra: bytes | None, dot: Dot | None, *more: Any
+) -> Entry:
+    added, position, local, tombstone = more
+    return Entry(created, time, body or b"", extra or b"", dot, added, position, local or b"", tombstone or b"")

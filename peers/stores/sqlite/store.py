@@ -1,0 +1,232 @@
+"""A store in one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
+
+from peers.events.created import Created, created_key
+from peers.events.entry import Entry
+from peers.events.version_vector import Epoch, Ranges, VersionVector
+from peers.stores.rows import Numbers
+from peers.stores.sqlite.counters import load_numbers, save_numbers
+from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect
+from peers.stores.sqlite.file_place import FilePlace
+from peers.stores.sqlite.rows import CLAIM, SqliteRows
+from peers.stores.sqlite.walk import walk_statement
+from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Page, StoreState, Walk, WalkOptions
+
+FIRST_LOOK = 1_000
+"""Changes looked at one by one for the first lacked, before the index by dot is asked."""
+
+_POSITION = "SELECT position FROM changes WHERE created = ? AND added IS NOT NULL AND added = ?"
+_WALK = """
+    SELECT position, iif(tombstone IS NULL, epoch, NULL), seq FROM changes WHERE position > ? ORDER BY position LIMIT ?
+"""
+_PROBE = "INSERT INTO facts VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_CURSORS = "SELECT synced, other_synced FROM cursors WHERE other_node_id = ?"
+_KEEP_CURSORS = "INSERT INTO cursors (other_node_id, synced, other_synced) VALUES (?, ?, ?)"
+_FORGET_CURSORS = (
+    "DELETE FROM cursors WHERE number IN (SELECT number FROM cursors ORDER BY number DESC LIMIT -1 OFFSET ?)"
+)
+
+
+class SqliteStore(SqliteRows):
+    """Keeps everything in the file at `path`, in SQLite's WAL mode.
+
+    `synchronous` is SQLite's: FULL survives a power cut; NORMAL and OFF survive a crash of the process only. It may be
+    made on one thread and used on another, but by one at a time.
+
+    Once it was open, only that very file is written: a commit that writes fails with StoreError while the file, or its
+    write-ahead log, is not at its path.
+    """
+
+    def __init__(self, path: str | Path, *, synchronous: str = "FULL") -> None:
+        super().__init__(Path(path))
+        if synchronous not in SYNCHRONOUS:
+            raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
+        self._synchronous = synchronous
+        self._place = FilePlace(self._path)
+
+    def open(self) -> StoreState:
+        if self._connection is None:
+            self._place.check_return()
+            connection = connect(self._path, synchronous=self._synchronous)
+            try:
+                self._place.hold()
+                self._load(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self.state
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):  # what is committed is safe in the WAL too
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        connection = self._opened()
+        if connection.in_transaction:
+            raise RuntimeError("a transaction is open already: they do not nest")
+        before, epochs, writes = replace(self._numbers), len(self._epochs), connection.total_changes
+        self._touched.clear()
+        with self._explained():
+            connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with self._explained():
+                self._save(before)
+                if connection.total_changes != writes:  # reads go on from the open file, wherever it is
+                    self._place.check()
+                connection.execute("COMMIT")
+        except BaseException:
+            self._restore(before, epochs)
+            with suppress(sqlite3.Error):  # SQLite has taken it back itself, or will when the file is opened
+                connection.execute("ROLLBACK")
+            raise
+
+    def page(
+        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Page:
+        with self._explained():
+            positions, until = self._lacked(after, lacking, max(1, min(limit, PAGE_SCAN)))
+            entries: list[Entry] = []
+            size = 0
+            for entry in self._read(positions):
+                size += entry.size
+                if entries and size > max_bytes:
+                    return Page(tuple(entries), entries[-1].position)
+                entries.append(entry)
+            return Page(tuple(entries), until)
+
+    def first_lacked(self, vector: VersionVector) -> int:
+        with self._explained():
+            lacked = list(vector.lacks(self._held()))
+            if not lacked:
+                return self._numbers.last_position + 1
+            for position, epoch, seq in self._execute(
+                "SELECT position, epoch, seq FROM changes WHERE epoch NOT NULL AND tombstone IS NULL ORDER BY position LIMIT ?",
+                (FIRST_LOOK,),
+            ):
+                if not vector.covers((self._epochs[epoch - 1], seq)):
+                    return int(position)
+            return min(self._first_of(lacked), default=self._numbers.last_position + 1)
+
+    def find(self, created: Created) -> Entry | None:
+        with self._explained():
+            event = self._shown(created)
+            return None if event is None or event.tombstone else event
+
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+        walk = Walk(**options)
+        with self._explained():
+            after = 0 if walk.after is None or walk.order == "created" else self._position_of(walk.after)
+            rows = self._execute(*walk_statement(walk, after))
+            return tuple([self._event(row) for row in rows])
+
+    def aside(self) -> tuple[Entry, ...]:
+        with self._explained():
+            return tuple([self._claim_of(row) for row in self._execute(f"SELECT {CLAIM} FROM aside ORDER BY number")])
+
+    def probe(self) -> None:
+        with self._piece():
+            self._execute(_PROBE)
+        check_room(self._path)
+
+    def cursors(self, other_node_id: str) -> tuple[int, int]:
+        with self._explained():
+            row = self._execute(_CURSORS, (other_node_id,)).fetchone()
+            return (row[0], row[1]) if row else (0, 0)
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
+        with self._piece():
+            self._execute("DELETE FROM cursors WHERE other_node_id = ?", (other_node_id,))
+            self._execute(_KEEP_CURSORS, (other_node_id, synced, other_synced))
+            self._execute(_FORGET_CURSORS, (MAX_CURSORS,))
+
+    # Reading
+
+    def _lacked(self, after: int, lacking: VersionVector | None, limit: int) -> tuple[list[int], int]:
+        """Positions of the next changes that `lacking` does not cover, and how far this looked."""
+        epochs = self._epochs
+        positions: list[int] = []
+        looked = 0
+        rows = self._execute(_WALK, (after, PAGE_SCAN))
+        position = after
+        for position, epoch, seq in rows:
+            looked += 1
+            if epoch is not None and (lacking is None or not lacking.covers((epochs[epoch - 1], seq))):
+                positions.append(position)
+                if len(positions) == limit:
+                    rows.close()
+                    return positions, position
+        return positions, position if looked == PAGE_SCAN else max(after, self._numbers.last_position)
+
+    def _position_of(self, event: Entry) -> int:
+        """Of its own row; 0 if it has none any more."""
+        row = self._execute(_POSITION, (created_key(event.created), event.added)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _held(self) -> VersionVector:
+        """The vector, and of cut epochs everything up to the highest: rows decide what of that is held."""
+        highest = self._numbers.highest
+        cut: dict[Epoch, Ranges] = {
+            epoch: ((1, highest[epoch]),) for epoch in sorted(self._numbers.cut) if highest[epoch]
+        }
+        return VersionVector(self._numbers.vector.ranges | cut)
+
+    def _first_of(self, lacked: Iterable[tuple[Epoch, int, int]]) -> Iterator[int]:
+        for epoch, first, last in lacked:
+            (position,) = self._execute(
+                "SELECT min(position) FROM changes WHERE epoch = ? AND seq BETWEEN ? AND ? AND tombstone IS NULL",
+                (self._epoch_ids[epoch], first, last),
+            ).fetchone()
+            if position is not None:
+                yield position
+
+    # The file
+
+    @contextmanager
+    def _piece(self) -> Iterator[None]:
+        connection = self._opened()
+        if not connection.in_transaction:
+            raise RuntimeError("a store is written inside a transaction only")
+        before, epochs = replace(self._numbers), len(self._epochs)
+        try:
+            with self._explained():
+                connection.execute("SAVEPOINT piece")
+                yield
+                connection.execute("RELEASE piece")
+        except BaseException:
+            self._restore(before, epochs)
+            with suppress(sqlite3.Error):  # then SQLite has taken back the whole transaction
+                connection.execute("ROLLBACK TO piece")
+                connection.execute("RELEASE piece")
+            raise
+
+    def _restore(self, numbers: Numbers, epochs: int) -> None:
+        self._numbers = numbers
+        for epoch in self._epochs[epochs:]:
+            del self._epoch_ids[epoch]
+        del self._epochs[epochs:]
+
+    def _load(self, connection: sqlite3.Connection) -> None:
+        """Fill the memory from a file that was just opened."""
+        self._numbers, self._epochs = load_numbers(connection, self._path)
+        self._epoch_ids = {epoch: number for number, epoch in enumerate(self._epochs, 1)}
+
+    def _save(self, before: Numbers) -> None:
+        """Write what changed of the numbers, in the same transaction as the rows."""
+        touched = [(self._epoch_id(epoch), epoch) for epoch in sorted(self._touched) if epoch in self._numbers.highest]
+        save_numbers(self._opened(), before, self._numbers, touched)

@@ -1,0 +1,1 @@
+"""Transports: connections that carry frames, and how they are opened, raced and reopened."""

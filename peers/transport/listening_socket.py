@@ -1,0 +1,161 @@
+"""DoorSocket: a listening socket that accepts no more connections than this process may have open files."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import resource
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+from peers.transport.sockets import every_address
+
+BACKLOG = 100
+"""Connections that wait in the kernel to be accepted."""
+OPENING_SHARE = 8
+"""A door keeps at most this part, one eighth, of the files that the process may open for unfinished handshakes."""
+RESERVE_SHARE = 4
+MAX_RESERVE = 128
+"""Files that doors leave to the log, the control socket, discovery and dialling: a quarter of all, at most as many."""
+COMPLAINT_SECONDS = 60.0
+_RAN_DRY = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+log = logging.getLogger(__name__)
+
+
+def max_files() -> int:
+    """How many files this process may have open (the soft limit, now)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def fit(wanted: int, share: int) -> int:
+    """`wanted`, or what is less: one of `share` equal parts of the files that this process may open, at least 1."""
+    return min(wanted, max(1, max_files() // share))
+
+
+async def door_sockets(loop: asyncio.AbstractEventLoop, host: str, port: int, **limits: Any) -> list[DoorSocket]:
+    """Listen at every address that `host` has; an empty host is every address of this machine. Raises OSError."""
+    if not host:
+        return [DoorSocket(every_address(port), loop, **limits)]
+    doors: list[DoorSocket] = []
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            where = (address[0], doors[0].getsockname()[1], *address[2:]) if doors else address  # one port for all
+            try:
+                doors.append(DoorSocket(socket.create_server(where, family=family), loop, **limits))
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+        if not doors:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+    except BaseException:
+        for door in doors:
+            door.close()
+        raise
+    return doors
+
+
+class DoorSocket(socket.socket):
+    """Give it to `create_server` as `sock`, with `backlog=1`: asyncio then accepts one connection a turn of its loop.
+
+    While files are short, or more than `max_opening` handshakes are unfinished, each newcomer displaces the connection whose
+    handshake has been unfinished for the longest time: one that says nothing keeps no place from one that speaks.
+    """
+
+    def __init__(
+        self, listening: socket.socket, loop: asyncio.AbstractEventLoop, *, max_opening: int, is_own: bool = False
+    ) -> None:
+        """`listening` is taken over. With `is_own` only this user connects, and may use what other doors leave."""
+        with listening:
+            self._spare = _open_spare()
+            # asyncio turns Nagle's algorithm off where the protocol is named, which create_server does not do.
+            protocol = 0 if listening.family == socket.AF_UNIX else socket.IPPROTO_TCP
+            super().__init__(listening.family, listening.type, protocol, fileno=listening.detach())
+        self.setblocking(False)
+        self._loop = loop
+        self._max_opening = max_opening
+        self._is_own = is_own
+        self._opening: list[socket.socket] = []
+        self._complained = -COMPLAINT_SECONDS
+
+    def listen(self, backlog: int = BACKLOG, /) -> None:
+        """Listen with BACKLOG: the one that asyncio is given says only how many it accepts a turn."""
+        super().listen(max(backlog, BACKLOG))
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection, as asyncio expects it. Raises BlockingIOError if there is none, or no place for one."""
+        newcomer, address = self._take()
+        files = max_files()
+        left = files - newcomer.fileno()  # it has the lowest number that was free
+        reserve = 1 if self._is_own else min(MAX_RESERVE, files // RESERVE_SHARE)
+        is_short = left <= reserve
+        self._opening = [one for one in self._opening if one.fileno() >= 0]
+        if is_short:
+            self._complain(f"it has opened {files - left} of the {files} files that it may open")
+        is_displaced = (is_short or len(self._opening) >= fit(self._max_opening, OPENING_SHARE)) and self._displace()
+        # What is displaced is closed a moment later: until then the newcomer is one more.
+        if is_short and not (is_displaced and left > reserve // 2):
+            newcomer.close()
+            raise BlockingIOError(errno.EAGAIN, "there is no place for one more connection")
+        self._opening.append(newcomer)
+        return newcomer, address
+
+    def let_in(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake of an accepted connection is done: it is displaced no more."""
+        number = transport.get_extra_info("socket").fileno()
+        self._opening = [one for one in self._opening if one.fileno() not in {number, -1}]
+
+    def close(self) -> None:
+        """Listen no longer; what was accepted stays."""
+        super().close()
+        self._close_spare()
+
+    def _take(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in _RAN_DRY:
+                raise
+            self._complain(error.strerror or str(error))
+            self._displace()
+        # Else the connection waits on, and the loop is woken for it again and again.
+        self._close_spare()
+        try:
+            super().accept()[0].close()
+        finally:
+            with suppress(OSError):
+                self._spare = _open_spare()
+        raise BlockingIOError(errno.EAGAIN, "there was no place for this connection")
+
+    def _displace(self) -> bool:
+        if not self._opening:
+            return False
+        with suppress(OSError):  # it has gone by itself
+            self._opening.pop(0).shutdown(socket.SHUT_RDWR)  # not `close`: its number belongs to the loop
+        return True
+
+    def _complain(self, what: str) -> None:
+        now = self._loop.time()
+        if now - self._complained >= COMPLAINT_SECONDS:
+            self._complained = now
+            log.warning(
+                "this process turns connections away: %s; raise its limit of open files "
+                "(`ulimit -n`, or LimitNOFILE= of its service), and look at who connects",
+                what,
+            )
+
+    def _close_spare(self) -> None:
+        spare, self._spare = self._spare, -1
+        if spare >= 0:
+            os.close(spare)
+
+
+def _open_spare() -> int:
+    """A file that is closed to make room for one more connection, which can then be turned away."""
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

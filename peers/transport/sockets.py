@@ -1,0 +1,89 @@
+"""What plain sockets need: a door at every address of this machine, and a few words for what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from peers.transport.address import MAX_PORT, Target
+
+EVERY_HOST = ("0.0.0.0", "::")
+"""What `hosts_of` says of a door at every address of this machine."""
+NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
+RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
+
+
+def every_address(port: int) -> socket.socket:
+    """A listening socket for IPv4 and IPv6 with one port. Raises OSError if the port is taken."""
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in NO_ROUTE:
+                raise  # the port is taken; otherwise IPv6 is built in but switched off
+    return socket.create_server(("", port))
+
+
+async def place_to_dial(loop: asyncio.AbstractEventLoop, target: Target) -> dict[str, Any]:
+    """What `loop.create_connection` has to be told of `target`: host and port, or an open socket with small segments.
+
+    A segment size set before connecting is announced to the other end, so it holds for both (RFC 9293, 3.7.1). Raises OSError.
+    """
+    if target.max_segment is None:
+        return {"host": target.host, "port": target.port}
+    error: OSError = OSError(f"no address known for {target.host}")
+    for family, _, _, _, address in await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, target.max_segment)
+            await loop.sock_connect(sock, address)
+        except OSError as failure:
+            sock.close()
+            error = failure
+        except BaseException:  # the attempt is given up
+            sock.close()
+            raise
+        else:
+            return {"sock": sock}
+    raise error
+
+
+def hosts_of(listening: Iterable[socket.socket], port: int) -> tuple[str, ...]:
+    """The addresses at which these sockets take connections to `port`; `0.0.0.0` and `::` are every one of a family."""
+    hosts: list[str] = []
+    for door in listening:
+        host, door_port, *rest = door.getsockname()
+        if door_port != port:
+            continue  # of a host name with several addresses each got a port of its own
+        if host == "::" and not door.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+            hosts.append("0.0.0.0")
+        hosts.append(f"{host}%{rest[1]}" if rest and rest[1] and "%" not in host else host)
+    return tuple(hosts)
+
+
+def check_port(port: int) -> None:
+    """Raise ValueError unless one can listen on `port`."""
+    if not 0 <= port <= MAX_PORT:
+        raise ValueError(f"{port} is not a port: take one from 1 to {MAX_PORT}, or 0 for any free one")
+
+
+def explain_os_error(error: OSError) -> str:
+    """In a few words, why a socket did not open, or why it is lost."""
+    if isinstance(error, socket.gaierror):
+        return "no address known"
+    number = error.errno
+    if number is None:  # asyncio tried several addresses and joined the sentences
+        found = re.search(r"\[Errno (\d+)\]", str(error))
+        number = int(found[1]) if found else 0
+    if number == errno.ECONNREFUSED:
+        return "refused"
+    if number in NO_ROUTE:
+        return "no route"
+    if number in RESET or isinstance(error, ConnectionError):
+        return "reset"
+    return error.strerror or str(error) or type(error).__name__

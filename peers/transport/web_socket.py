@@ -1,0 +1,281 @@
+"""The network of WebSocket connections: wires that are dialled or accepted, and the doors that accept them."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+from weakref import WeakSet
+
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.http11 import Request, Response
+
+from peers.later import Later
+from peers.transport.address import Target, parse_address, parse_url, show_address
+from peers.transport.channel import CLOSE_SECONDS, WiredConnection, WireError
+from peers.transport.http import HttpAnswer, HttpRequest
+from peers.transport.large_frames import FrameRoom
+from peers.transport.listening_socket import DoorSocket, door_sockets, fit
+from peers.transport.network import WiredNetwork
+from peers.transport.port import Connection, Listening
+from peers.transport.sockets import check_port, explain_os_error, hosts_of, place_to_dial
+from peers.transport.web_socket_wire import AcceptedWire, DialledWire, WebSocketWire
+
+MAX_FRAME = 1024 * 1024
+"""Bytes of one frame; a longer one closes the connection."""
+MAX_CLIENT_FRAME = 64 * 1024 * 1024
+"""The same at a door for Logux clients: JavaScript ones send all their backlog in one frame."""
+MAX_ACCEPTED = 512
+"""Open connections that one door keeps: so many, or for half of the files that this process may have open."""
+MAX_OPENING = 128
+"""Connections at one door that have not finished, or not begun, their opening handshake; see DoorSocket."""
+ACCEPT_SECONDS = 5.0
+
+OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
+"""An answer, or one that comes later; None lets the request go on."""
+
+log = logging.getLogger(__name__)
+_QUIET = logging.Logger("websockets", level=logging.CRITICAL + 1)  # the library logs tracebacks of peers that vanish
+
+
+class _Dial(connect):
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc  # whoever answers decides about itself, not about where we go
+
+
+class WebSocketListening:
+    """An open door; `close` closes it for newcomers only."""
+
+    def __init__(self, servers: list[Server], loop: asyncio.AbstractEventLoop) -> None:
+        sockets = [one for server in servers for one in server.sockets]
+        self.port: int = sockets[0].getsockname()[1]
+        self.hosts = hosts_of(sockets, self.port)
+        self.servers = servers
+        self._loop = loop
+        self._closed: Later[None] | None = None
+
+    def close(self) -> Later[None]:
+        if self._closed is None:
+            self._closed = Later()
+            for server in self.servers:
+                server.close(close_connections=False)  # its task closes the socket in its first step
+            self._loop.call_soon(self._closed.set)
+        return self._closed
+
+    async def wait_closed(self) -> None:
+        for server in self.servers:
+            await server.wait_closed()
+
+
+class WebSocketNetwork(WiredNetwork):
+    """A `Network` of WebSocket connections, all on one loop.
+
+    `max_frame` is in bytes; `connect_seconds` bounds an attempt with its handshake; `purpose` is what a door answers to a
+    browser that opens it by mistake. A door with `tls` takes nothing in the clear. Dialling `wss://` goes by `dial_tls`, or
+    trusts whom this machine trusts. Binary frames end a connection, or mean nothing (`binary="ignore"`: what a Logux 7
+    server sends before it has heard text). `compress` offers and accepts permessage-deflate. `on_request` judges every HTTP
+    request at a door, the upgrades too, and is called on the loop: None lets it go on. `stranger_frame` is the limit at a
+    door until the connection is told to `welcome` the other end. `room` is what it shares with other networks for large
+    frames. `too_long` is the frame that an end is sent, if it is no stranger, before one over `max_frame` closes it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        max_frame: int = MAX_FRAME,
+        connect_seconds: float = 3.0,
+        tls: ssl.SSLContext | None = None,
+        dial_tls: ssl.SSLContext | None = None,
+        binary: Literal["refuse", "ignore"] = "refuse",
+        compress: bool = False,
+        on_request: Callable[[HttpRequest], OnRequest] | None = None,
+        stranger_frame: int | None = None,
+        room: FrameRoom | None = None,
+        too_long: bytes | None = None,
+        purpose: str = "This door is for WebSocket connections between the nodes of a mesh; there is no page here.",
+    ) -> None:
+        super().__init__(loop)
+        self.connect_seconds = connect_seconds
+        self._tls = tls
+        self._dial_tls = dial_tls
+        self._on_request = on_request
+        self._max_frame, self._stranger_frame = max_frame, stranger_frame
+        self._purpose = purpose
+        self._wires: WeakSet[WebSocketWire] = WeakSet()
+        self._wire_options: dict[str, Any] = {
+            "ignores_binary": binary == "ignore",
+            "wires": self._wires,
+            "room": room or FrameRoom(),
+            "max_frame": max_frame,
+            "too_long": too_long,
+        }
+        self._options: dict[str, Any] = {
+            "compression": "deflate" if compress else None,
+            "ping_interval": None,
+            "close_timeout": CLOSE_SECONDS,
+            "max_size": max_frame,
+            "max_queue": 1,
+            "logger": _QUIET,
+        }
+
+    def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
+        """As the port says; `ws://host:port/path` and `wss://host:port/path` are addresses too."""
+        target = parse_url(address) if "://" in address else parse_address(address)
+        target = replace(target, max_segment=max_segment)
+        return WiredConnection(self, address, partial(self.reach, target))
+
+    def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
+        """As the port says; an empty host is every address of this machine, IPv4 and IPv6."""
+        check_port(port)
+        later: Later[Listening] = Later()
+        self.spawn(self._listen(later, host, port, on_connection))
+        return later
+
+    def descriptors(self) -> Iterator[int]:
+        """Of every socket: of the doors, and of the connections, those in their handshake too."""
+        for door in self.doors:
+            if isinstance(door, WebSocketListening):
+                yield from (one.fileno() for server in door.servers for one in server.sockets)
+        yield from (wire.transport.get_extra_info("socket").fileno() for wire in tuple(self._wires))
+
+    async def reach(self, target: Target) -> WebSocketWire:
+        """Dial. Raises WireError, and nothing else, however it fails."""
+        try:
+            secure: dict[str, Any] = {}
+            if target.is_secure:
+                secure = {"ssl": await self._trusted(), "ssl_shutdown_timeout": CLOSE_SECONDS}
+            async with asyncio.timeout(self.connect_seconds):
+                place = await place_to_dial(self.loop, target)
+            wire = await _Dial(
+                target.uri,
+                proxy=None,
+                user_agent_header=None,
+                open_timeout=self.connect_seconds,
+                create_connection=self._made_of(DialledWire),
+                **place,
+                **secure,
+                **self._options,
+            )
+            assert isinstance(wire, WebSocketWire)
+        except Exception as error:  # whatever it was, the attempt ends in exactly one disconnect
+            is_refusal = isinstance(error, (InvalidHandshake, ssl.SSLError)) and not _is_passing(error)
+            reason = explain_failure(error, target, self.connect_seconds)
+            raise WireError(reason, error if is_refusal else None) from error
+        return wire
+
+    def _made_of(self, kind: type[WebSocketWire]) -> Any:
+        return partial(kind, **self._wire_options)
+
+    async def _trusted(self) -> ssl.SSLContext:
+        if self._dial_tls is None:  # reading the machine's certificates takes some ms of a disk
+            self._dial_tls = await asyncio.to_thread(ssl.create_default_context)
+        return self._dial_tls
+
+    async def _listen(
+        self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
+    ) -> None:
+        try:
+            doors = await door_sockets(self.loop, host, port, max_opening=MAX_OPENING)
+            listening = WebSocketListening([await self._serve(door, on_connection) for door in doors], self.loop)
+        except (OSError, UnicodeError) as error:
+            later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
+            return
+        self.doors.append(listening)
+        later.set(listening)
+
+    async def _serve(self, door: DoorSocket, on_connection: Callable[[Connection], None]) -> Server:
+        async def accept(wire: ServerConnection) -> None:
+            assert isinstance(wire, WebSocketWire)
+            door.let_in(wire.transport)
+            connection = WiredConnection(self, show_address(wire.remote_address))
+            if self._stranger_frame is not None:
+                connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
+            self.accept(connection, wire, on_connection)
+            await wire.wait_closed()
+
+        return await serve(
+            accept,
+            sock=door,
+            backlog=1,
+            process_request=self._answer,
+            server_header=None,
+            open_timeout=ACCEPT_SECONDS,
+            create_connection=self._made_of(AcceptedWire),
+            ssl=self._tls,
+            **self._options | {"max_size": self._stranger_frame or self._max_frame},
+        )
+
+    async def _answer(self, wire: ServerConnection, request: Request) -> Response | None:
+        is_upgrade = "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
+        answer = await self._judge(wire, request, is_upgrade)
+        if answer is not None:
+            return _respond(wire, request.method, answer)
+        if not is_upgrade:
+            body = f"{self._purpose}\n".encode()
+            return _respond(wire, request.method, HttpAnswer(426, {"Upgrade": "websocket"}, body))
+        if len(wire.server.all_connections) >= fit(MAX_ACCEPTED, 2):
+            return wire.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "All places here are taken; try again later.\n")
+        return None
+
+    async def _judge(self, wire: ServerConnection, request: Request, is_upgrade: bool) -> HttpAnswer | None:
+        if self._on_request is None:
+            return None
+        headers: dict[str, str] = {}
+        for name, value in request.headers.raw_items():
+            headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
+        address = show_address(wire.remote_address)
+        try:
+            answer = self._on_request(HttpRequest(request.method, request.path, headers, address, is_upgrade))
+            return await answer if isinstance(answer, Later) else answer
+        except Exception:  # one request must not close the door for the others
+            log.exception("request of %s: it could not be answered", address)
+            return HttpAnswer(500, body=b"This request could not be answered; the log of this machine says why.\n")
+
+
+def _respond(wire: ServerConnection, method: str, answer: HttpAnswer) -> Response:
+    response = wire.respond(answer.status, "")
+    response.body = b"" if method == "HEAD" else answer.body
+    for name, value in {**answer.headers, "Content-Length": str(len(answer.body)), "Connection": "close"}.items():
+        if name in response.headers:
+            del response.headers[name]
+        response.headers[name] = value
+    return response
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether it was no answer at all, or one that asks to come back later."""
+    if isinstance(error, InvalidStatus):
+        return error.response.status_code == http.HTTPStatus.SERVICE_UNAVAILABLE
+    return isinstance(error.__cause__, EOFError)
+
+
+def explain_failure(error: Exception, target: Target, seconds: float) -> str:
+    """In a few words, why an attempt to open failed."""
+    if isinstance(error, TimeoutError):
+        return f"timed out after {seconds:g} s"
+    if isinstance(error, socket.gaierror):
+        _, is_scoped, scope = target.host.partition("%")
+        return f"this machine has no network interface {scope}" if is_scoped else f"no address known for {target.host}"
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        return "the other end is full" if _is_passing(error) else f"not a WebSocket: it answered HTTP {status}"
+    if isinstance(error, InvalidHandshake):
+        return "closed during the handshake" if _is_passing(error) else f"not a WebSocket: {error}"
+    if isinstance(error, ConnectionClosed):
+        return "closed during the handshake"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS that both ends speak: {error.reason or error}"
+    if isinstance(error, OSError):
+        return explain_os_error(error)
+    return f"failed: {error!r}"

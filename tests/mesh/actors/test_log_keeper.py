@@ -1,0 +1,256 @@
+"""The one owner of a node's log, and what others see of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from mesh.actors.log_keeper import KeptLog, LogKeeper
+from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.request import Request
+from mesh.actors.thread_disk import ThreadDisk
+from peers.clock import LoopClock
+from peers.events.entry import Entry
+from peers.log.draft import make_draft
+from peers.stores.sqlite.store import SqliteStore
+from peers.stores.store import StoreError
+from tests.support.loop_house import DEADLINE_SECONDS, House, wait_until
+
+
+class SlowStore(SqliteStore):
+    """Its transactions wait for a gate."""
+
+    gate = threading.Event()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        assert SlowStore.gate.wait(DEADLINE_SECONDS)
+        with super().transaction():
+            yield
+
+
+class Cellar:
+    """A log on disk with one keeper after another."""
+
+    def __init__(self, house: House, path: Path) -> None:
+        self.house = house
+        self.path = path
+        self.kept = KeptLog()
+        self.failures: list[str] = []
+        self.threads_before = threading.active_count()
+
+    def start(self) -> LoopActorRef[LogKeeper]:
+        loop = self.house.loop
+        return LogKeeper.start(
+            self.house.runtime,
+            "kitchen",
+            lambda: ThreadDisk(loop, SlowStore(self.path)),
+            self.kept,
+            clock=LoopClock(loop),
+            random=Random(1),
+            on_failed=self.failures.append,
+        )
+
+    def open(self) -> LoopActorRef[LogKeeper]:
+        keeper = self.start()
+        keeper.ask(Request("open"), timeout=DEADLINE_SECONDS)
+        self.kept.kept_by(keeper)
+        return keeper
+
+    def types(self) -> list[str]:
+        return [entry.event["type"] for entry in self.kept.each(order="added").get(DEADLINE_SECONDS)]
+
+    def end(self, keeper: LoopActorRef[LogKeeper]) -> None:
+        keeper.ask(Request("close"), timeout=DEADLINE_SECONDS)
+        keeper.stop(timeout=DEADLINE_SECONDS)
+        assert threading.active_count() == self.threads_before
+
+
+@pytest.fixture
+def cellar(tmp_path: Path) -> Iterator[Cellar]:
+    SlowStore.gate.set()
+    with House() as house:
+        yield Cellar(house, tmp_path / "log.sqlite")
+
+
+def test_a_kept_log_takes_events_from_any_thread(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    meta = cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+
+    assert meta is not None
+    assert meta["added"] == 1
+    assert cellar.types() == ["milk"]
+    cellar.end(keeper)
+
+
+def test_a_log_that_is_not_open_fails_with_a_sentence(cellar: Cellar) -> None:
+    with pytest.raises(StoreError, match="the log is not open"):
+        cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+
+    cellar.end(cellar.open())
+
+    with pytest.raises(StoreError, match="the log is not open"):
+        cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+
+
+def test_a_listener_that_raises_stops_neither_the_log_nor_the_other_listeners(
+    cellar: Cellar, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Any] = []
+
+    def listen(_event: Any, _meta: Any) -> None:
+        raise RuntimeError("a bug of the application")
+
+    cellar.kept.on("event", listen)
+    cellar.kept.on("event", lambda event, _meta: heard.append(event["type"]))
+    keeper = cellar.open()
+
+    with caplog.at_level(logging.ERROR):
+        assert cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+        assert cellar.kept.add({"type": "bread"}).get(DEADLINE_SECONDS)
+
+    assert heard == ["milk", "bread"]
+    assert "a listener of 'event' failed" in caplog.text
+    assert cellar.failures == []
+    cellar.end(keeper)
+
+
+def test_listeners_stay_for_the_next_keeper(cellar: Cellar) -> None:
+    heard: list[Any] = []
+    cellar.kept.on("event", lambda event, _meta: heard.append(event["type"]))
+    keeper = cellar.open()
+    keeper.tell(Request("no_such_method"))
+    wait_until(lambda: cellar.failures != [])
+
+    again = cellar.open()
+    cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+
+    assert heard == ["milk"]
+    assert "AttributeError" in cellar.failures[0]
+    cellar.end(again)
+
+
+def test_the_next_keeper_waits_until_the_disk_of_the_last_is_closed(cellar: Cellar) -> None:
+    keeper = cellar.open()
+    SlowStore.gate.clear()
+    lost = cellar.kept.add({"type": "milk"})
+    keeper.tell(Request("no_such_method"))
+    wait_until(lambda: cellar.failures != [])
+
+    again = cellar.start()
+    opened = again.ask(Request("open"), block=False)
+    SlowStore.gate.set()
+    opened.get(DEADLINE_SECONDS)
+    cellar.kept.kept_by(again)
+    cellar.kept.add({"type": "bread"}).get(DEADLINE_SECONDS)
+
+    with pytest.raises(StoreError, match="the log was closed before it answered"):
+        lost.get(DEADLINE_SECONDS)
+    assert cellar.types() == ["milk", "bread"]
+    cellar.end(again)
+
+
+def test_a_keeper_that_is_stopped_without_being_closed_leaves_no_thread(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    keeper.stop(timeout=DEADLINE_SECONDS)
+
+    wait_until(lambda: threading.active_count() == cellar.threads_before)
+    assert cellar.kept.add({"type": "milk"}).exception is not None
+
+
+def test_a_request_that_fails_fails_its_asker_only(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    with pytest.raises(ValueError, match="type"):
+        cellar.kept.add({"no": "type"}).get(DEADLINE_SECONDS)
+
+    assert cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+    cellar.end(keeper)
+
+
+def test_a_request_may_be_awaited_on_the_loop(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    async def add() -> Any:
+        return await asyncio.wait_for(_awaited(cellar.kept), DEADLINE_SECONDS)
+
+    assert cellar.house.run(add())["added"] == 1
+    cellar.end(keeper)
+
+
+async def _awaited(kept: KeptLog) -> Any:
+    return await kept.add({"type": "milk"})
+
+
+def test_a_kept_log_lets_events_go(cellar: Cellar) -> None:
+    cleaned: list[str] = []
+    cellar.kept.on("clean", lambda event, _meta: cleaned.append(event["type"]))
+    keeper = cellar.open()
+    kept = cellar.kept
+    meta = kept.add({"type": "milk"}, {"reasons": ["r"], "indexes": ["shop"]}).get(DEADLINE_SECONDS)
+    assert meta is not None
+
+    assert kept.change_meta(meta["created"], {"k": 1}).get(DEADLINE_SECONDS)
+    found = kept.find(meta["created"]).get(DEADLINE_SECONDS)
+    assert found is not None and found.meta["k"] == 1
+    assert kept.each(index="shop").get(DEADLINE_SECONDS) == (found,)
+    assert kept.remove_reason("r", older_than={"created": (9, "z", 0), "time": 1}).get(DEADLINE_SECONDS) == 0
+    assert kept.remove_reason("r", min_added=1).get(DEADLINE_SECONDS) == 1
+
+    assert cleaned == ["milk"]
+    cellar.end(keeper)
+
+
+def test_keepers_stay_for_the_next_keeper_of_the_log_and_run_on_the_loop(cellar: Cellar) -> None:
+    threads: list[int] = []
+    cellar.kept.keep(lambda event, _meta: threads.append(threading.get_ident()) or event["type"] == "milk")
+    cellar.end(cellar.open())
+    keeper = cellar.open()
+    for type_ in ("milk", "bread"):
+        cellar.kept.add({"type": type_}).get(DEADLINE_SECONDS)
+
+    assert cellar.kept.clean().get(DEADLINE_SECONDS) == 1
+
+    assert cellar.types() == ["milk"]
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+    cellar.end(keeper)
+
+
+def test_a_keeper_that_raises_keeps_the_event_and_the_log_lives_on(cellar: Cellar) -> None:
+    def keep(_event: Any, _meta: Any) -> bool:
+        raise RuntimeError("a bug of the application")
+
+    undo = cellar.kept.keep(keep)
+    keeper = cellar.open()
+    cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+
+    with pytest.raises(RuntimeError, match="a bug of the application"):
+        cellar.kept.clean().get(DEADLINE_SECONDS)
+    undo()
+
+    assert cellar.kept.clean().get(DEADLINE_SECONDS) == 1
+    assert cellar.failures == []
+    cellar.end(keeper)
+
+
+def test_a_kept_log_takes_offers_and_keeps_cursors(cellar: Cellar) -> None:
+    keeper = cellar.open()
+    drafts = [make_draft({"type": type_}, {"created": (1, "anna", 0)}) for type_ in ("milk", "bread")]
+
+    stored, refused = cellar.kept.offer(drafts).get(DEADLINE_SECONDS)
+    cellar.kept.keep_cursors("anna:1", 1, 2).get(DEADLINE_SECONDS)
+
+    assert isinstance(stored, Entry) and isinstance(refused, ValueError)
+    assert cellar.kept.cursors("anna:1").get(DEADLINE_SECONDS) == (1, 2)
+    cellar.end(keeper)

@@ -1,0 +1,377 @@
+"""The control socket of a running node: who may use it, what it answers, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from mesh import MeshError, Node
+from mesh.control import messages
+from mesh.control.client import ControlClient
+from mesh.control.line_reader import Lines
+from mesh.control.log_reading import PAGE_EVENTS
+from mesh.control.server import MAX_CLIENTS, MAX_FOLLOWERS
+from mesh.control.unix_socket import connect_in
+from mesh.settings import home as identity
+from mesh.settings.paths import SOCKET_FILE
+from peers.events.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES
+
+DEADLINE_SECONDS = 10.0
+
+
+def run_node(home: Path) -> Node:
+    return Node("kitchen", home=home, listen="127.0.0.1:0", mdns=False)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    with run_node(tmp_path) as running:
+        yield running
+
+
+class Talk:
+    """One connection that says lines as they are."""
+
+    def __init__(self, home: Path) -> None:
+        self.connection = connect_in(home)
+        self.connection.settimeout(DEADLINE_SECONDS)
+        self._answers = self.connection.makefile("rb")
+
+    def say(self, request: object) -> None:
+        line = request if isinstance(request, bytes) else json.dumps(request).encode()
+        self.connection.sendall(line + b"\n")
+
+    def hear(self) -> Any:
+        line = self._answers.readline()
+        return json.loads(line) if line else None
+
+    def ask(self, request: object) -> Any:
+        self.say(request)
+        return self.hear()
+
+    def close(self) -> None:
+        self._answers.close()
+        self.connection.close()
+
+
+@pytest.fixture
+def talk(node: Node) -> Iterator[Callable[[], Talk]]:
+    talks: list[Talk] = []
+
+    def start() -> Talk:
+        talks.append(Talk(node.home))
+        return talks[-1]
+
+    yield start
+    for one in talks:
+        one.close()
+
+
+def add(node: Node, count: int, **more: object) -> None:
+    node.log.add_batch([({"type": "number", "n": n, **more}, None) for n in range(count)]).get(DEADLINE_SECONDS)
+
+
+def read(client: ControlClient, **options: Any) -> list[dict[str, Any]]:
+    return [json.loads(bytes(item)) for items in client.read(messages.Read(**options)) for item in items]
+
+
+def numbers(items: list[dict[str, Any]]) -> list[int]:
+    return [item["event"]["n"] for item in items]
+
+
+def test_only_this_user_may_use_the_socket(node: Node) -> None:
+    mode = (node.home / SOCKET_FILE).stat().st_mode
+
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_replaces_the_socket_of_a_run_that_was_killed(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / SOCKET_FILE))
+
+    with run_node(tmp_path) as node, ControlClient(tmp_path) as client:
+        assert client.status()["node_id"] == node.node_id
+
+
+def test_removes_its_socket_when_the_node_stops(tmp_path: Path) -> None:
+    with run_node(tmp_path):
+        assert (tmp_path / SOCKET_FILE).exists()
+
+    assert not (tmp_path / SOCKET_FILE).exists()
+
+
+def test_works_in_a_home_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    home = tmp_path / ("long" * 30)
+
+    with run_node(home) as node, ControlClient(home) as client:
+        assert client.status()["node_id"] == node.node_id
+
+
+def test_says_why_it_cannot_make_its_socket(tmp_path: Path) -> None:
+    (tmp_path / SOCKET_FILE).mkdir()
+
+    with pytest.raises(MeshError, match="cannot make the socket"):
+        run_node(tmp_path).start()
+
+
+def test_says_how_to_start_a_node_where_none_runs(tmp_path: Path) -> None:
+    with pytest.raises(MeshError, match=r"^no node runs in .*: start one with `mesh --home .* up`$"):
+        ControlClient(tmp_path)
+
+
+def test_tells_a_node_that_is_starting_from_none(tmp_path: Path) -> None:
+    home = identity.Home(tmp_path, name="kitchen")
+
+    with pytest.raises(MeshError, match=rf"\(process {os.getpid()}\) is just starting or stopping: .* end its process"):
+        ControlClient(tmp_path)
+    home.close()
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"nonsense",
+        b"{}",
+        b'{"do": "dance"}',
+        b'{"do": "add"}',
+        b'{"do": "add", "events": []}',
+        b'{"do": "add", "events": [' + b",".join([b"1"] * 501) + b"]}",
+        b'{"do": "read", "since": -1}',
+        b'{"do": "read", "order": "random"}',
+        b'{"do": "show", "what": 1}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_answers_a_bad_request_with_a_sentence_and_goes_on(talk: Callable[[], Talk], request_line: bytes) -> None:
+    one = talk()
+
+    answer = one.ask(request_line)
+
+    assert answer["is"] == "failure"
+    assert answer["why"].startswith("the request")
+    assert one.ask({"do": "show"})["is"] == "shown"
+
+
+def test_ends_a_connection_whose_request_is_too_long(talk: Callable[[], Talk]) -> None:
+    one = talk()
+    threading.Thread(target=push, args=(one.connection, b"x" * (messages.MAX_LINE_BYTES * 2)), daemon=True).start()
+
+    answer = one.hear()
+
+    assert "1048576 bytes at most" in answer["why"]
+
+
+def push(connection: socket.socket, content: bytes) -> None:
+    with suppress(OSError):  # it is refused, as it should be
+        connection.sendall(content)
+
+
+def test_a_bad_event_loses_no_good_one(node: Node, talk: Callable[[], Talk]) -> None:
+    answer = talk().ask({"do": "add", "events": [{"type": "a"}, 7, {"type": "b"}]})
+
+    assert [outcome["is"] for outcome in answer["outcomes"]] == ["confirmed", "rejected", "confirmed"]
+    assert answer["outcomes"][1]["why"] == "an event must be an object with a `type`, not a number"
+    assert answer["outcomes"][2]["created"][1] == node.node_id
+    assert answer["outcomes"][2]["added"] == 2
+
+
+def test_keeps_the_bytes_of_an_event_as_they_were_given(node: Node, talk: Callable[[], Talk]) -> None:
+    talk().ask(b'{"do": "add", "events": [{ "type":"a",  "price": 1.50 }]}')
+
+    (entry,) = node.log.page().get(DEADLINE_SECONDS)
+    assert entry.body == b'{ "type":"a",  "price": 1.50 }'
+
+
+def test_gives_an_event_with_line_breaks_as_one_line(node: Node) -> None:
+    node.log.add_batch([(Raw(b'{"type":\r\n"a"}'), None)]).get(DEADLINE_SECONDS)
+
+    with ControlClient(node.home) as client:
+        assert [item["event"] for item in read(client)] == [{"type": "a"}]
+
+
+def test_answers_requests_that_were_sent_ahead_in_their_order(talk: Callable[[], Talk]) -> None:
+    one = talk()
+
+    for n in range(20):
+        one.say({"do": "add", "events": [{"type": "number", "n": n}]})
+
+    assert [one.hear()["outcomes"][0]["added"] for _ in range(20)] == list(range(1, 21))
+
+
+def test_reads_the_log_in_pages(node: Node) -> None:
+    add(node, PAGE_EVENTS * 2 + 50)
+
+    with ControlClient(node.home) as client:
+        assert numbers(read(client)) == list(range(PAGE_EVENTS * 2 + 50))
+
+
+def test_reads_what_was_added_since(node: Node) -> None:
+    add(node, 10)
+
+    with ControlClient(node.home) as client:
+        assert [item["meta"]["added"] for item in read(client, order="added", since=7)] == [8, 9, 10]
+
+
+def test_reads_one_type_of_event(node: Node) -> None:
+    add(node, PAGE_EVENTS)
+    node.log.add({"type": "milk", "n": -1}).get(DEADLINE_SECONDS)
+
+    with ControlClient(node.home) as client:
+        assert numbers(read(client, type="milk")) == [-1]
+
+
+def test_events_as_large_as_the_log_takes_fit_into_its_answers(node: Node) -> None:
+    rest = MAX_EVENT_BYTES - len('{"type":"large","text":""}')
+    event = {"type": "large", "text": "x" * rest}
+    meta = {"note": "y" * (MAX_EXTRA_BYTES - len('{"note":""}'))}
+    node.log.add_batch([(event, meta)] * 5).get(DEADLINE_SECONDS)
+
+    with ControlClient(node.home) as client:
+        items = list(client.read(messages.Read()))
+
+    assert sum(len(some) for some in items) == 5
+    assert all(len(bytes(item)) <= messages.MAX_ITEM_BYTES for some in items for item in some)
+
+
+def test_follows_the_log(node: Node, talk: Callable[[], Talk]) -> None:
+    add(node, 2)
+    one = talk()
+    one.say({"do": "read", "order": "added", "since": 1, "follow": True})
+    old = one.hear()
+
+    node.log.add({"type": "new"}).get(DEADLINE_SECONDS)
+
+    assert [item["meta"]["added"] for item in old["items"]] == [2]
+    assert [item["event"] for item in one.hear()["items"]] == [{"type": "new"}]
+
+
+def test_who_follows_learns_that_the_node_stopped(tmp_path: Path) -> None:
+    with run_node(tmp_path) as node:
+        one = Talk(tmp_path)
+        add(node, 1)
+        one.ask({"do": "read", "follow": True})
+
+    assert one.hear() is None
+    one.close()
+
+
+def test_a_client_that_does_not_read_holds_up_nobody_and_misses_nothing(node: Node, talk: Callable[[], Talk]) -> None:
+    slow, quick = talk(), talk()
+    slow.say({"do": "read", "order": "added", "follow": True})
+
+    for _ in range(8):
+        add(node, 500, text="x" * 1000)
+
+    assert quick.ask({"do": "show"})["status"]["events"] == 4000
+    seen: list[int] = []
+    while len(seen) < 4000:
+        seen += [item["meta"]["added"] for item in slow.hear()["items"]]
+    assert seen == list(range(1, 4001))
+
+
+def test_forgets_clients_that_have_gone(node: Node) -> None:
+    add(node, 200, text="x" * 2000)
+    for _ in range(MAX_CLIENTS + 5):
+        gone = Talk(node.home)
+        gone.say({"do": "read", "follow": True})
+        gone.hear()
+        gone.close()
+
+    with ControlClient(node.home) as client:
+        assert client.status()["events"] == 200
+
+
+def test_refuses_more_clients_than_it_can_serve(talk: Callable[[], Talk]) -> None:
+    for _ in range(MAX_CLIENTS):
+        assert talk().ask({"do": "show"})["is"] == "shown"
+
+    refused = talk().hear()
+
+    assert refused == {"is": "failure", "why": "64 commands talk to this node already: end some of them"}
+
+
+def test_forgotten_followers_keep_no_other_command_out(node: Node, talk: Callable[[], Talk]) -> None:
+    add(node, 1)
+    follow = {"do": "read", "follow": True}
+    for _ in range(MAX_FOLLOWERS):
+        assert talk().ask(follow)["is"] == "events"
+
+    one_more = talk().ask(follow)
+
+    assert one_more == {"is": "failure", "why": "64 commands follow this log already: end some of them"}
+    with ControlClient(node.home) as client:
+        assert client.status()["events"] == 1
+
+
+def test_leaves_a_node_inside_another_program_to_that_program(node: Node) -> None:
+    with (
+        ControlClient(node.home) as client,
+        pytest.raises(MeshError, match=rf"inside another program \(process {os.getpid()}\)"),
+    ):
+        client.stop()
+
+
+def test_tells_the_owner_of_a_node_that_it_should_stop(node: Node, talk: Callable[[], Talk]) -> None:
+    heard: list[str] = []
+    node.on("stop", lambda notice: heard.append(notice.kind))
+
+    assert talk().ask({"do": "stop"}) == {"is": "done"}
+
+    assert heard == ["stop"]
+
+
+def test_starts_again_what_was_paused(node: Node) -> None:
+    with ControlClient(node.home) as client:
+        client.retry()
+        assert client.status()["paused"] == []
+
+
+def test_what_was_confirmed_before_the_node_stopped_is_in_the_log(tmp_path: Path) -> None:
+    with run_node(tmp_path):
+        one = Talk(tmp_path)
+        for n in range(3):
+            one.say({"do": "add", "events": [{"type": "number", "n": n}] * 500})
+        assert one.hear()["is"] == "added"
+    confirmed = 500
+    while (answer := one.hear()) is not None:
+        confirmed += len(answer["outcomes"])
+    one.close()
+
+    with run_node(tmp_path) as again:
+        assert again.log.last_added >= confirmed
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        ([b"a\nb\n"], [b"a", b"b"]),
+        ([b"a", b"b\n", b"c"], [b"ab", b"c"]),
+        ([b"\n\n"], [b"", b""]),
+        ([b"12345\n"], [b"12345"]),
+        ([b"123456\nb\n"], [None, b"b"]),
+        ([b"123456", b"7890", b"1\nb\n"], [None, b"b"]),
+        ([b"1234567"], [None]),
+        ([b"123456", b"\n"], [None]),
+        ([], []),
+    ],
+)
+def test_cuts_bytes_into_lines_and_drops_those_that_are_too_long(
+    pieces: list[bytes], lines: list[bytes | None]
+) -> None:
+    cutter = Lines(5)
+
+    cut = [line for piece in pieces for line in cutter.feed(piece)] + cutter.end()
+
+    assert cut == lines

@@ -1,0 +1,84 @@
+"""What a Read means: filters first, then the last or the first of what they leave, then the order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh.control import log_reading
+from mesh.control.log_reading import Reading
+from mesh.control.messages import Read
+from peers.events.entry import Entry
+from peers.log.moments import read_walk
+from peers.stores.memory import MemoryStore
+from peers.stores.store import Store
+
+TIMES = [(n * 7) % 20 + 1 for n in range(20)]
+ENTRIES = [Entry((ms, "n", 0), ms, b'{"type":"%s"}' % b"ab"[n % 2 :][:1]) for n, ms in enumerate(TIMES)]
+
+
+def filled() -> MemoryStore:
+    store = MemoryStore()
+    store.open()
+    with store.transaction():
+        store.append(ENTRIES, epoch="e")
+    return store
+
+
+def read(store: Store, request: Read) -> Iterator[Entry]:
+    reading = Reading(request)
+    while (walk := reading.next_page()) is not None:
+        page = store.each(**read_walk(0, **walk))
+        yield from reading.take(page)
+        if not page and request.follow:
+            return
+
+
+def by_rule(store: Store, request: Read) -> list[Entry]:
+    """Straight from the rule, over the whole log at once."""
+    chosen = [
+        entry
+        for entry in store.each(order=request.order)
+        if entry.added > request.since
+        and (request.type is None or entry.event["type"] == request.type)
+        and (request.from_ms is None or entry.time >= request.from_ms)
+        and (request.until_ms is None or entry.time <= request.until_ms)
+    ]
+    if request.tail is not None:
+        chosen = chosen[len(chosen) - min(request.tail, len(chosen)) :]
+    if request.reverse:
+        chosen.reverse()
+    return chosen[: request.limit]
+
+
+numbers = st.none() | st.integers(0, 21)
+requests = st.builds(
+    Read,
+    order=st.sampled_from(["created", "added"]),
+    since=st.integers(0, 21),
+    type=st.sampled_from([None, "a", "c"]),
+    from_ms=numbers,
+    until_ms=numbers,
+    tail=numbers,
+    limit=numbers,
+    reverse=st.booleans(),
+)
+
+
+@given(request=requests)
+@settings(max_examples=300, deadline=None)
+def test_a_read_gives_what_its_rule_says_page_by_page(request: Read) -> None:
+    store = filled()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_reading, "PAGE_EVENTS", 3)
+
+        assert list(read(store, request)) == by_rule(store, request)
+
+
+def test_a_followed_read_goes_on_where_it_was_and_keeps_to_its_time() -> None:
+    request = Read(order="added", since=4, from_ms=5, follow=True)
+
+    assert list(read(filled(), request)) == [entry for entry in filled().each(order="added")[4:] if entry.time >= 5]

@@ -1,0 +1,123 @@
+"""What strangers, clients and pages of other sites may do at a door."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+from contextlib import ExitStack
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from mesh.gateway.clients.access import MAX_WRONG, WrongAttempts
+from peers.roles.server import ServerSync
+from tests.support.door_house import House, house  # noqa: F401
+
+SERVED = "127.0.0.1:0"
+EVIL = "https://evil.example"
+
+
+def upgrade(port: int) -> socket.socket:
+    """A raw socket that was let in as a WebSocket."""
+    wire = socket.create_connection(("127.0.0.1", port), timeout=10)
+    key = base64.b64encode(os.urandom(16)).decode()
+    wire.sendall(
+        f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    assert b"101" in wire.recv(4096)
+    return wire
+
+
+def test_headers_that_would_fill_the_memory_end_the_link(house: House) -> None:  # noqa: F811
+    house.start()
+    ada = house.enter("ada")
+
+    ada.send("headers", {"a": [[]] * 500_000})  # 2 MB on the wire, 30 MB of lists that stay with the session
+    with pytest.raises(ConnectionClosed):
+        ada.send("ping", 0)
+        ada.wait_for("pong")
+
+
+def test_refused_events_of_one_message_make_no_flood_of_notices(house: House) -> None:  # noqa: F811
+    house.start()
+    ada = house.enter("ada")
+
+    ada.send("sync", 1, *[item for n in range(2_000) for item in ({"type": "a"}, {"id": [n, "", 1], "time": 1})])
+    ada.wait_for("synced")
+
+    house.clients()  # the supervisor has taken what came before
+    assert len(house.said()) < 200
+
+
+def test_a_page_of_another_site_cannot_come_in_by_a_served_door(house: House) -> None:  # noqa: F811
+    node = house.start(serve={SERVED: ServerSync})
+
+    with pytest.raises(InvalidStatus), connect(f"ws://127.0.0.1:{node.door_ports[SERVED]}/", origin=EVIL, proxy=None):
+        pass
+
+
+def test_a_page_of_another_site_cannot_come_in_by_the_peers_door(house: House) -> None:  # noqa: F811
+    node = house.start()
+
+    with pytest.raises(InvalidStatus), connect(f"ws://127.0.0.1:{node.port}/", origin=EVIL, proxy=None):
+        pass
+
+
+def test_a_stranger_who_pings_and_never_reads_is_cut(house: House) -> None:  # noqa: F811
+    node = house.start()
+    wire = upgrade(node.clients_port)
+    pings = (b"\x89\xfd\0\0\0\0" + b"x" * 125) * 8_000
+
+    with wire, pytest.raises(ConnectionError):
+        for _ in range(60):  # 63 MB, and as many answers wait in the memory of the node
+            wire.sendall(pings)
+
+
+def test_strangers_of_one_address_do_not_take_every_place(house: House) -> None:  # noqa: F811
+    node = house.start()
+    url = f"ws://127.0.0.1:{node.clients_port}/"
+
+    with ExitStack() as strangers:
+        for _ in range(512):
+            try:
+                strangers.enter_context(connect(url, proxy=None, close_timeout=0))
+            except InvalidStatus:
+                break
+        ada = house.dial("ada")
+
+        assert ada.greet(house.token("ada"))[0] == "connected"
+
+
+def test_a_client_cannot_clean_what_another_user_wrote(house: House) -> None:  # noqa: F811
+    node = house.start()
+    bob, ada = house.enter("bob"), house.enter("ada")
+    bob.send("sync", 1, {"type": "bobs"}, {**bob.meta(0, "bob"), "reasons": ["todo/1"]})
+    bob.wait_for("synced")
+
+    ada.send("sync", 1, {"type": "adas"}, {**ada.meta(1, "ada"), "keepLast": "todo/1"})
+    ada.wait_for("synced")
+
+    assert [event["type"] for event, _ in node.log.each()] == ["bobs", "adas"]
+
+
+def test_a_token_in_a_greeting_that_cannot_be_read_is_not_told(house: House) -> None:  # noqa: F811
+    house.start()
+    ada = house.dial("ada")
+
+    ada.send("connect", 5, "ada", None, {"token": house.token("ada")})
+    ada.end()
+
+    house.clients()
+    assert house.token("ada") not in str(house.said())
+
+
+def test_one_machine_of_a_lan_does_not_lock_out_the_others_of_its_ipv6_network() -> None:
+    wrong = WrongAttempts()
+
+    for _ in range(MAX_WRONG):
+        wrong.count("[fe80::1%eth0]:4000", 0)
+
+    assert not wrong.is_refused("[fe80::2%eth0]:4000", 1)  # every machine of a LAN has the same /64

@@ -1,0 +1,221 @@
+"""What fails around the clients' door, and comes back: the door itself, a session, the log's keeper, the disk, a retry."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pykka
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from mesh.actors.gateway_supervisor import RoleSupervisor
+from mesh.actors.listener import Listener
+from mesh.actors.log_keeper import LogKeeper
+from mesh.gateway.clients.role import DoorSync
+from mesh.node import Node
+from peers.later import Later
+from peers.stores.store import PAGE_BYTES, StoreError
+from tests.support.door_house import House, house, types, wait_until
+
+__all__ = ["house"]
+
+
+class Boom(Exception):
+    """What a test does to an actor."""
+
+
+def explode(node: Node, kind: type[Any], number: int = 0) -> None:
+    """Make an actor of that kind fail; `number` counts from the newest."""
+    actors = pykka.ActorRegistry.get_by_class(kind)
+    ref = actors[-1 - number]
+
+    def fail() -> None:
+        raise Boom("made to fail")
+
+    ref._actor_weakref().defer(fail)  # type: ignore[attr-defined]
+
+
+def can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_door_that_failed_opens_again_at_its_port_and_keeps_who_is_in(house: House) -> None:
+    node = house.start()
+    inside, port = house.enter("ada"), node.clients_port
+
+    explode(node, Listener)
+
+    wait_until(lambda: any("door failed and restarts: Boom" in line for line in house.said()), "it is told")
+    wait_until(lambda: can_connect(port), "the door is open again")
+    assert house.enter("bob").add(1, "milk") == ["synced", 1]
+    assert inside.take(1) == ["milk"]
+
+
+def test_a_door_that_cannot_open_again_is_paused_until_a_retry(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.membership.restart_policy.MIN_DELAY_SECONDS", 0.005)
+    node = house.start()
+    port = node.clients_port
+    listener = pykka.ActorRegistry.get_by_class(Listener)[-1]
+
+    with pytest.MonkeyPatch.context() as blocked:
+        blocked.setattr(Listener, "open", refuse_to_open)
+        explode(node, Listener)
+        wait_until(lambda: node.status().get(5)["paused"], "the door is paused")
+    assert not listener.is_alive()
+    assert not can_connect(port)
+
+    node.retry().get(5)
+
+    wait_until(lambda: can_connect(port), "the door is open again")
+    assert house.enter("ada").add(1, "milk") == ["synced", 1]
+    assert node.status().get(5)["paused"] == []
+
+
+def refuse_to_open(self: Listener, host: str, port: int) -> Any:
+    raise OSError(98, "Address already in use")
+
+
+def test_a_retry_while_a_door_waits_to_open_again_opens_it_once(house: House) -> None:
+    node = house.start()
+
+    explode(node, Listener)
+    for _ in range(3):
+        node.retry().get(5)
+    wait_until(lambda: can_connect(node.clients_port), "the door is open again")
+    house.enter("ada")
+
+    assert len(pykka.ActorRegistry.get_by_class(Listener)) == 2
+
+
+def test_a_failed_keeper_of_the_log_costs_a_client_nothing(house: House) -> None:
+    node = house.start()
+    client = house.enter("ada")
+    client.add(1, "before")
+
+    explode(node, LogKeeper)
+    wait_until(lambda: any("the log failed" in line for line in house.said()), "it is told")
+    wait_until(lambda: can_add(node, "meanwhile"), "the log is open again")
+
+    assert client.take(1) == ["meanwhile"]
+    assert client.add(2, "after") == ["synced", 2]
+    assert types(node) == ["before", "meanwhile", "after"]
+
+
+def can_add(node: Node, name: str) -> bool:
+    try:
+        node.log.add({"type": name}).get(5)
+    except StoreError:
+        return False
+    return True
+
+
+def test_a_node_whose_doors_failed_says_so(house: House) -> None:
+    node = house.start()
+
+    explode(node, RoleSupervisor)
+
+    wait_until(lambda: any(notice.kind == "failed" for notice in house.notices["kitchen"]), "it is told")
+    assert any("the doors and lines of this node failed: Boom" in line for line in house.said())
+    assert types(node) == []
+
+
+class Grumbling(DoorSync):
+    """A role of one's own at the clients' door, with a message that always fails."""
+
+    def grumble_message(self) -> None:
+        raise Boom("grumbled")
+
+
+def test_a_session_that_fails_takes_no_other_along(house: House) -> None:
+    node = house.start(clients_role=Grumbling)
+    ada, bob = house.enter("ada"), house.enter("bob")
+
+    ada.send("grumble")
+
+    assert ada.end() == []
+    assert bob.add(1, "milk") == ["synced", 1]
+    assert house.enter("ada").take(1) == ["milk"]
+    assert types(node) == ["milk"]
+
+
+def test_a_full_disk_ends_the_session_that_writes_and_loses_nothing(house: House) -> None:
+    node = house.start()
+    ada, bob = house.enter("ada"), house.enter("bob")
+    wait_until(
+        lambda: [row["state"] for row in house.clients()] == ["synchronized"] * 2, "both have read their cursors"
+    )
+    disk = node._supervisor._actor_weakref()._keeper._actor_weakref()._disk._disk  # type: ignore[union-attr]
+    work = disk.run
+
+    def full(job: Any) -> Any:
+        return Later.failed(StoreError("the disk is full"))
+
+    disk.run = full
+    ada.send("sync", 1, {"type": "milk"}, ada.meta(0, "ada"))
+    assert ada.end() == [["error", "store"]]
+    disk.run = work
+
+    assert bob.add(1, "bread") == ["synced", 1]
+    assert types(node) == ["bread"]
+
+
+def test_a_node_that_stops_tells_its_clients_nothing_wrong(house: House) -> None:
+    node = house.start()
+    client = house.enter("ada")
+    client.add(1, "milk")
+
+    node.stop()
+
+    assert client.end() == []
+
+
+# Clients that are slow, and what one costs
+
+
+def test_a_client_that_reads_nothing_costs_a_bounded_amount_and_the_others_nothing(house: House) -> None:
+    node = house.start()
+    slow, quick = house.dial("ada", max_queue=1), house.enter("bob")
+    slow.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.send("connect", 5, "ada", 0, {"token": house.token("ada")})
+    wait_until(lambda: len(house.clients()) == 2, "both are in")
+
+    node.log.add_batch([({"type": "big", "n": n, "text": "x" * 100_000}, None) for n in range(100)]).get(5)
+    node.log.add_batch([({"type": "big", "n": n, "text": "x" * 100_000}, None) for n in range(100)]).get(5)
+    quick.take(200)
+
+    assert 0 < max(channel._queued_bytes for channel in door_network(node).channels) < 9 * PAGE_BYTES
+
+
+def test_a_client_that_asks_and_never_reads_the_answers_is_cut(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peers.transport.channel.SEND_BYTES", 1_000_000)
+    house.start(in_filter=lambda event, meta, user: user == "bob")
+    slow, quick = house.dial("ada:1:tab", max_queue=1), house.enter("bob")
+    slow.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.greet(house.token("ada"))
+
+    with pytest.raises((ConnectionClosed, OSError)):
+        for n in range(10_000):  # each comes back whole, to be undone
+            slow.send("sync", n + 1, {"type": "big", "text": "x" * 50_000}, slow.meta(n, "ada:1:tab"))
+
+    wait_until(lambda: any("clients' door: " in line for line in house.said()[-1:]), "its end")
+    assert house.said()[-1].endswith("clients' door: too slow")
+    assert quick.add(1, "still here") == ["synced", 1]
+
+
+def door_network(node: Node) -> Any:
+    return node._openings.networks[0]
+
+
+def test_a_client_whose_connection_was_cut_is_gone_at_once(house: House) -> None:
+    house.start()
+    client = house.enter("ada")
+
+    client.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.wire.socket.close()
+
+    wait_until(lambda: house.clients() == [], "it is gone")

@@ -1,0 +1,213 @@
+"""Random stories of all faults and writes: none breaks a promise, each can be told again, and a failing one gets short."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mesh.lab.fuzz.player import VERBS
+from mesh.lab.fuzz.script import Script, draw, step
+from mesh.lab.fuzz.shrinking import Shrinking
+from mesh.lab.fuzz.storm import main, play, read_nodes, run_storms, shrink, storm
+from mesh.lab.fuzz.summary import WORDS
+from peers.protocol.sync import SyncMessages
+from peers.roles.peer import PeerSync
+from tests.support.root import ROOT
+
+STORMS = int(os.environ.get("STORMS", "60"))
+"""How many are played: `STORMS=1000` for a night."""
+HASHES = """
+junk = [object() for _ in range({junk})]
+from dataclasses import replace
+from mesh.lab.fuzz.script import draw
+from mesh.lab.fuzz.storm import play
+scripts = [replace(draw(seed, minutes=1), store="{store}") for seed in range(4)]
+print(*[play(script, seed, traces=True).trace_hash for seed, script in enumerate(scripts)])
+"""
+
+
+def hashes(hash_seed: str, *, junk: int, store: str = "memory") -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HASHES.format(junk=junk, store=store)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.parametrize("first", range(0, STORMS, 10))
+def test_no_storm_breaks_a_promise(first: int) -> None:
+    summary = run_storms(range(first, min(first + 10, STORMS)), minutes=1, processes=1)
+
+    assert [f"seed {outcome.seed}: {outcome.failure}" for outcome in summary.failures] == []
+
+
+def test_storms_know_every_fault() -> None:
+    drawn = {each.verb for seed in range(40) for each in draw(seed).steps}
+
+    assert drawn == set(VERBS)
+
+
+def test_every_fault_has_a_word_in_the_table() -> None:
+    words = [verb for verbs in WORDS.values() for verb in verbs]
+
+    assert sorted([*words, "wait"]) == sorted(VERBS)
+
+
+def test_a_share_of_storms_is_played_on_real_files_and_one_with_clients() -> None:
+    scripts = [draw(seed, minutes=0.1) for seed in range(200)]
+
+    assert 15 <= sum(script.store == "sqlite" for script in scripts) <= 45
+    assert 40 <= sum(bool(script.clients) for script in scripts) <= 80
+
+
+def test_a_story_on_files_is_the_same_in_other_processes_too() -> None:
+    one = hashes("1", junk=0, store="sqlite")
+    other = hashes("77", junk=100_001, store="sqlite")
+
+    assert len(set(one.split())) == 4
+    assert one == other
+
+
+def test_the_same_seed_gives_the_same_storm_in_other_processes_whatever_their_hash_seeds_and_heaps() -> None:
+    one = hashes("1", junk=0)
+    other = hashes("77", junk=100_001)
+
+    assert len(set(one.split())) == 4
+    assert one == other
+
+
+def test_a_pool_of_processes_comes_to_the_same_as_one() -> None:
+    alone = run_storms(range(4), nodes=(3, 4), minutes=0.5, processes=1)
+    shared = run_storms(range(4), nodes=(3, 4), minutes=0.5, processes=2)
+
+    assert alone.outcomes == shared.outcomes
+    assert len({outcome.trace_hash for outcome in alone.outcomes}) == 4
+
+
+def test_a_script_can_be_kept_as_python() -> None:
+    script = draw(5, minutes=1)
+
+    copy = eval(script.source(), {"Script": Script, "step": step})  # it is our own
+
+    assert copy == script
+    assert play(copy, 5).trace_hash == play(script, 5).trace_hash
+
+
+def test_a_step_that_makes_no_sense_is_left_out() -> None:
+    script = Script(
+        ("attic", "bath"),
+        "air",
+        (
+            step("restart", "attic"),
+            step("thaw", "bath"),
+            step("write", "cellar", 1),
+            step("restore", "bath", "attic"),
+            step("write", "attic", 1),
+        ),
+    )
+
+    outcome = play(script, 1)
+
+    assert outcome.failure is None
+    assert outcome.steps == (("write", 1),)
+    assert outcome.events == 1
+
+
+def deaf_to_cellar(patch: pytest.MonkeyPatch) -> None:
+    """Break the code: nobody takes anything that the cellar wrote."""
+    is_due = PeerSync.is_due
+
+    def is_due_elsewhere(self: PeerSync, entry: object) -> bool:
+        return is_due(self, entry) and not entry.created[1].startswith("cellar")  # type: ignore[attr-defined, arg-type]
+
+    patch.setattr(PeerSync, "is_due", is_due_elsewhere)
+
+
+def test_a_failing_storm_gets_as_short_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf_to_cellar(monkeypatch)
+    failing = next(outcome for seed in range(20) if (outcome := storm(seed, minutes=1)).failure is not None)
+
+    short = shrink(failing)
+
+    assert short.failure is not None
+    assert short.script.steps == (step("write", "cellar", 1),)
+    assert len(short.script.rooms) == 2
+
+
+def test_a_story_that_fails_in_memory_too_is_shown_without_files_and_with_a_plain_power_cut() -> None:
+    crash = step("crash", "attic", 5)
+    script = Script(("attic", "bath"), "air", (crash, step("wait", 1.0)), (), "sqlite")
+
+    def fails(smaller: Script) -> bool:
+        return any(each.verb == "crash" for each in smaller.steps)
+
+    short = Shrinking(fails).shrink(script)
+
+    assert short == Script(("attic",), "air", (step("crash", "attic"),))
+
+
+def test_shrinking_keeps_to_its_number_of_runs() -> None:
+    script = draw(1)
+    played: list[Script] = []
+
+    def fails(smaller: Script) -> bool:
+        played.append(smaller)
+        return False
+
+    assert Shrinking(fails, max_runs=25).shrink(script) == script
+    assert len(played) == 25
+
+
+def test_the_short_story_is_printed_as_a_test_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deaf_to_cellar(monkeypatch)
+
+    code = main(seed=0, seeds=4, nodes=(3, 3), minutes=0.5, processes=1)
+
+    told = capsys.readouterr().out
+    seed = next(line for line in told.splitlines() if line.startswith("seed ")).split()[1].rstrip(":")
+    assert code == 1
+    assert f"replay: mesh scenario storm --seed {seed} --seeds 1 --nodes 3..3 --minutes 0.5" in told
+    kept: dict[str, object] = {}
+    source = told[told.index("from mesh.lab.fuzz.script") :].partition("\n\n\nseed ")[0].partition("\nseed ")[0]
+    exec(source, kept)  # it is our own
+    test = kept[f"test_a_storm_found_with_seed_{seed}"]
+    assert callable(test)
+    with pytest.raises(AssertionError):
+        test()
+
+
+def test_many_storms_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(seed=3, seeds=3, nodes=(3, 3), minutes=0.2, processes=1)
+
+    table = capsys.readouterr().out
+    rows = dict(line.rsplit(maxsplit=1) for line in table.splitlines())
+    assert code == 0
+    assert rows["runs"] == "3"
+    assert rows["violations"] == "0"
+    assert int(rows["events acknowledged"]) > 0
+
+
+def test_an_error_of_the_product_is_a_failure_of_the_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: SyncMessages, *_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(SyncMessages, "send_synced", broken)
+
+    outcome = play(Script(("attic", "bath"), "air", (step("write", "attic", 1), step("wait", 100.0))), 1)
+
+    assert outcome.failure is not None
+    assert "a bug" in outcome.failure
+
+
+@pytest.mark.parametrize(("text", "nodes"), [("3..9", (3, 9)), ("4", (4, 4))])
+def test_a_number_of_nodes_is_one_or_a_range(text: str, nodes: tuple[int, int]) -> None:
+    assert read_nodes(text) == nodes
+
+
+@pytest.mark.parametrize("text", ["", "9..3", "0", "3..99", "many"])
+def test_another_number_of_nodes_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number of nodes: write one from 1 to 9"):
+        read_nodes(text)

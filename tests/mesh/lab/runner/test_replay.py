@@ -1,0 +1,104 @@
+"""How a story that failed can be played again: what it says can be typed as it is."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mesh.lab import Cluster
+from mesh.lab.live.runner import play_live
+from mesh.lab.recording.failure_report import explain
+from mesh.lab.runner.replay import replay_of_script
+from tests.support.story_scripts import HEAD, ROOT, run, write
+
+
+def replay_of(failed: subprocess.CompletedProcess[str]) -> str:
+    return failed.stderr.splitlines()[-1].removeprefix("replay: ")
+
+
+def test_a_script_in_another_folder_with_a_space_can_be_played_again_as_it_says(tmp_path: Path) -> None:
+    (tmp_path / "my stories").mkdir()
+    write(tmp_path / "my stories" / "bare one.py", "assert house.seed != 5")
+
+    failed = run("bare one.py", "--seed", "5", cwd=tmp_path / "my stories")
+
+    again = shlex.split(replay_of(failed))
+    assert again == [sys.executable, str((tmp_path / "my stories" / "bare one.py").resolve()), "--seed", "5", "--trace"]
+    assert run(*again[1:], cwd=ROOT).returncode == 1
+
+
+def test_arguments_of_the_script_and_of_python_are_part_of_how_to_play_it_again(tmp_path: Path) -> None:
+    head = "import sys\n\n" + HEAD + "which = sys.argv.pop(1)\n\n\n"
+    script = write(tmp_path / "told.py", "assert which == 'other'", "assert house.seed != 5", head=head)
+
+    failed = run("-X", "dev", script, "other", "--seed", "5", "--plot", tmp_path / "x.svg")
+
+    assert shlex.split(replay_of(failed))[1:] == ["-X", "dev", str(script), "other", "--seed", "5", "--trace"]
+
+
+def test_a_module_is_played_again_as_one(tmp_path: Path) -> None:
+    write(tmp_path / "told.py", "assert house.seed != 5")
+
+    failed = run("-m", "told", "--seed", "5", cwd=tmp_path)
+
+    assert shlex.split(replay_of(failed)) == [sys.executable, "-m", "told", "--seed", "5", "--trace"]
+
+
+def test_what_is_no_script_says_its_seed_alone(tmp_path: Path) -> None:
+    source = write(tmp_path / "told.py", "assert house.seed != 5").read_text()
+
+    failed = run("-c", source, "--seed", "5")
+
+    assert failed.stderr.splitlines()[-2].startswith("told failed with seed 5: ")
+    assert replay_of(failed) == "with --seed 5 --trace"
+
+
+def test_a_story_of_the_gallery_is_called_by_its_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["scenarios/partition.py", "--seed", "3"])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "scenarios/partition.py", "--seed", "3"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+
+    assert replay_of_script() == "python scenarios/partition.py"
+
+
+class Simulated(Cluster):
+    """Stands for real hosts, which not every machine can have."""
+
+    saw = ()
+
+
+@pytest.fixture
+def simulated_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is played live is played by simulated nodes."""
+    monkeypatch.setattr("mesh.lab.live.runner.find_flags", lambda: ((), ""))
+    monkeypatch.setattr("mesh.lab.live.runner.LiveHouse", lambda *_, **__: Simulated())
+
+
+def hopeless(house: Cluster) -> None:
+    house.start("kitchen")
+    raise AssertionError("no bread")
+
+
+def quitter(house: Cluster) -> None:
+    sys.exit(0)
+
+
+@pytest.mark.usefixtures("simulated_hosts")
+@pytest.mark.parametrize(
+    ("story", "said"), [(hopeless, "no bread (test_"), (quitter, "the story called sys.exit(0), ")]
+)
+def test_a_live_failure_says_how_to_play_it_again(
+    story: Callable[[Cluster], None], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = play_live(story, explain, replay=f"mesh scenario {story.__name__}")
+
+    told = capsys.readouterr().err
+    assert code == 1
+    assert f"{story.__name__} failed live: {said}" in told
+    assert told.endswith(f"\nreplay: mesh scenario {story.__name__} --live\n")

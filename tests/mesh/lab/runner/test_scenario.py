@@ -1,0 +1,151 @@
+"""Scenarios: stories that run by themselves, and again from their seed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mesh.lab import Cluster, scenario
+from mesh.lab.runner.command import SHOWN_FAILURES
+from scenarios.partition import partition
+from tests.support.root import ROOT
+
+
+def run(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def play(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    return run("scenarios/partition.py", *arguments, hash_seed=hash_seed)
+
+
+@pytest.mark.parametrize("first", range(0, 50, 50))
+def test_the_partition_story_passes_with_every_seed(first: int) -> None:
+    outcomes = [partition.run(seed) for seed in range(first, first + 50)]
+
+    assert [(outcome.seed, outcome.failure) for outcome in outcomes if outcome.failure is not None] == []
+    assert len({outcome.trace_hash for outcome in outcomes}) == 50  # each is another run
+
+
+def test_a_script_tells_one_line_per_beat() -> None:
+    played = play()
+
+    lines = played.stdout.splitlines()
+    assert played.returncode == 0
+    assert [line.split("s  ")[1].split("  ")[0] for line in lines] == [
+        "the three have met",
+        "each side agrees with itself",
+        "the wall is down",
+    ]
+    assert lines[1].endswith("kitchen 1  study 1  attic 1")
+
+
+def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
+    one = play("--seed", "7", "--trace", hash_seed="1")
+    other = play("--seed", "7", "--trace", hash_seed="77")
+
+    assert len(one.stdout.splitlines()) > 50
+    assert one.stdout == other.stdout
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_wall_stands_until_every_connection_through_it_has_broken(seed: int) -> None:
+    story = "\n".join(partition.run(seed).trace)
+
+    behind_the_wall = story.partition(" * partition ")[2].partition(" * heal")[0]
+
+    broken = re.findall(r" (\w+): disconnected: lost the connection to (\w+)~", behind_the_wall)
+    assert {*broken} == {("kitchen", "study"), ("kitchen", "attic"), ("study", "kitchen"), ("attic", "kitchen")}
+
+
+def test_many_seeds_are_summed_up() -> None:
+    assert play("--seed", "3", "--seeds", "5").stdout == "partition: 5 of 5 seeds passed\n"
+
+
+@scenario
+def hopeless(house: Cluster) -> None:
+    kitchen, _study = house.start("kitchen", "study")
+    house.settle("met")
+    kitchen.log.add({"type": "milk"})
+    house.settle("agreed")
+    house.assert_converged(["bread"])
+
+
+def test_a_story_that_fails_says_what_each_room_saw() -> None:
+    outcome = hopeless.run(5)
+
+    assert outcome.failure is not None
+    assert outcome.failure.startswith("expected ['bread']: kitchen saw ['milk']; study saw ['milk'] (seed 5, at ")
+    assert outcome.saw == ("kitchen saw ['milk']", "study saw ['milk']")
+    assert any("agreed" in line for line in outcome.trace)
+
+
+def test_a_failing_script_names_the_seed_and_how_to_replay_it(tmp_path: Path) -> None:
+    script = tmp_path / "hopeless.py"
+    script.write_text(
+        "from mesh.lab import Cluster, scenario\n\n\n"
+        "@scenario\ndef hopeless(house: Cluster) -> None:\n"
+        "    (kitchen,) = house.start('kitchen')\n    assert kitchen.types == ['milk']\n\n\n"
+        "hopeless.main()\n"
+    )
+
+    failed = run(str(script), "--seed", "9")
+
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-3:] == [
+        "hopeless failed with seed 9: `kitchen.types == ['milk']` is not so "
+        "(seed 9, at 0.003 s, before the first beat) (hopeless.py, line 7)",
+        "  kitchen saw []",
+        f"replay: {sys.executable} {script} --seed 9 --trace",
+    ]
+
+
+@scenario
+def mistaken(house: Cluster) -> None:
+    house.start("kitchen")
+    house.heal("kitchen")  # type: ignore[call-arg]
+
+
+def test_a_story_that_raises_something_else_has_failed_with_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = mistaken.run(3)
+    mistaken.show_failure(outcome, replay="mesh scenario mistaken")
+
+    shown = capsys.readouterr().err
+    assert "Traceback (most recent call last):" in shown
+    assert "mistaken failed with seed 3: TypeError: " in shown
+    assert shown.endswith("  kitchen saw []\nreplay: mesh scenario mistaken --seed 3 --trace\n")
+
+
+def test_many_failures_are_told_about_briefly_and_only_the_first_few(tmp_path: Path) -> None:
+    script = tmp_path / "hopeless.py"
+    script.write_text(
+        "from mesh.lab import Cluster, scenario\n\n\n"
+        "@scenario\ndef hopeless(house: Cluster) -> None:\n    assert house.rooms\n\n\nhopeless.main()\n"
+    )
+
+    failed = run(str(script), "--seeds", "9")
+
+    assert failed.stdout == "hopeless: 0 of 9 seeds passed\n"
+    told = failed.stderr.splitlines()
+    assert sum(line.startswith("replay: ") for line in told[: 2 * SHOWN_FAILURES]) == SHOWN_FAILURES
+    assert told[2 * SHOWN_FAILURES] == "the shortest of those that failed ended so:"
+    assert told[-1] == f"replay: {sys.executable} {script} --seed 0 --trace"
+
+
+def test_an_interrupted_script_says_so_by_its_exit_code_alone(tmp_path: Path) -> None:
+    script = tmp_path / "impatient.py"
+    script.write_text(
+        "from mesh.lab import Cluster, scenario\n\n\n"
+        "@scenario\ndef impatient(house: Cluster) -> None:\n    raise KeyboardInterrupt\n\n\nimpatient.main()\n"
+    )
+
+    ended = run(str(script))
+
+    assert (ended.returncode, ended.stderr) == (130, "")

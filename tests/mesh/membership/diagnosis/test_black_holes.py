@@ -1,0 +1,107 @@
+"""Ways on which large packets vanish: two links in a row that end in silence show one."""
+
+from __future__ import annotations
+
+from mesh.membership.actions import Action, Notice, Requery
+from mesh.membership.diagnosis.black_holes import BLOCKED_LINKS, PROOF_SECONDS, SMALL_SEGMENT, BlackHoles
+from mesh.membership.dialling.link_selection import Link
+from mesh.membership.membership import SURPLUS, Neighbourhood
+from mesh.membership.session_record import LinkOutcome
+
+
+def blocked(holes: BlackHoles, times: int = BLOCKED_LINKS) -> list[bool]:
+    return [holes.note("study", 9.0, is_blocked=True) for _ in range(times)]
+
+
+def test_the_second_blocked_link_in_a_row_shows_it_once() -> None:
+    holes = BlackHoles()
+
+    assert blocked(holes, 4) == [False, True, False, False]
+    assert holes.max_segment("study") == SMALL_SEGMENT
+    assert holes.max_segment("attic") is None
+
+
+def test_a_link_that_ended_otherwise_lies_between() -> None:
+    holes = BlackHoles()
+    blocked(holes, 1)
+
+    holes.note("study", 1.0, is_blocked=False)
+
+    assert blocked(holes, 1) == [False]
+    assert holes.max_segment("study") is None
+
+
+def test_small_packets_are_used_until_a_link_has_lasted_ten_minutes() -> None:
+    holes = BlackHoles()
+    blocked(holes)
+
+    holes.note("study", PROOF_SECONDS - 1, is_blocked=False)
+    assert holes.max_segment("study") == SMALL_SEGMENT
+    holes.note("study", PROOF_SECONDS, is_blocked=False)
+
+    assert holes.max_segment("study") is None
+
+
+class House:
+    """A neighbourhood that dials `study`, time passing by itself."""
+
+    def __init__(self, subject: str = "study") -> None:
+        self.inside = Neighbourhood("attic", "run", (subject,))
+        self.key = f"static:{subject}"
+        self.now = 0.0
+        self.inside.on_begin()
+
+    def link(self, outcome: LinkOutcome, *, greets: bool = True, reason: str = "timeout") -> list[Action]:
+        """One link, from its greeting to its end."""
+        inside, key = self.inside, self.key
+        inside.on_dialled(key, "c", self.now)
+        if greets:
+            inside.on_greeted(key, "study~1", Link(key, "c", True, "boot", self.now), (), "study:1", self.now)
+        self.now += 9
+        return inside.on_closed(key, reason, self.now, outcome=outcome)
+
+
+def test_a_node_whose_links_are_blocked_is_dialled_for_small_packets_and_people_are_told_once() -> None:
+    house = House("study:1")
+    outcome = LinkOutcome(is_stalled=True, is_blocked=True)
+
+    told = [action for _ in range(4) for action in house.link(outcome) if isinstance(action, Notice)]
+
+    sentences = [notice.sentence for notice in told if "large packets" in notice.sentence]
+    assert len(sentences) == 1
+    assert sentences[0].startswith("large packets do not get through to study~1, small ones do: ")
+    assert house.inside.max_segment(house.key) == SMALL_SEGMENT
+
+
+def test_a_greeting_that_is_too_large_is_found_out_too() -> None:
+    house = House("study:1")
+
+    for _ in range(BLOCKED_LINKS):
+        house.link(LinkOutcome(is_blocked=True), greets=False)
+
+    assert house.inside.max_segment(house.key) == SMALL_SEGMENT
+
+
+def test_a_link_that_moved_nothing_counts_as_a_brief_one() -> None:
+    house = House("study:1")
+
+    first, *_, last = [house.link(LinkOutcome(is_stalled=True)) for _ in range(4)]
+
+    assert Requery() in first
+    assert Requery() not in last  # it is given time, and not asked for
+
+
+def test_a_link_that_the_other_end_closes_for_another_one_is_no_brief_one() -> None:
+    house = House("study:1")
+
+    ended = [house.link(LinkOutcome(is_stalled=True), reason=SURPLUS) for _ in range(6)]
+
+    assert all(Requery() in actions for actions in ended)
+
+
+def test_what_the_other_end_had_is_remembered_after_its_link() -> None:
+    house = House("study:1")
+
+    house.link(LinkOutcome(confirmed=7))
+
+    assert house.inside.members["study~1"].confirmed == 7

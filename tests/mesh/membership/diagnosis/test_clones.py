@@ -1,0 +1,280 @@
+"""Two machines under one node id: what counts as proof, who stays connected, and when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mesh.lab import Cluster, Room
+from mesh.membership.actions import Dial, LookAgain
+from mesh.membership.diagnosis.clone_looks import CLONE_LOOK
+from mesh.membership.diagnosis.clones import CLONE_SECONDS, RETURN_SECONDS, TAKEN, TAKEN_REASON, Runs
+from mesh.membership.diagnosis.own_clones import OWN_DIAL, PAUSE_SECONDS
+from mesh.membership.dialling.refusals import CLONED, THIS_NODE
+from tests.support.neighbour_house import AT, STATIC, House, closes, kinds, looks, notices
+
+COPY = "10.0.0.2:4000"
+
+
+def clone(house: House) -> tuple[str, str]:
+    """Two runs of "a" take turns until it is noticed; the session that stays, and the one that is turned away."""
+    last = ""
+    for boot in ("run1", "run2", "run1", "run2"):
+        before, last = last, house.accept()
+        house.greet(last, boot=boot)
+        house.close(before)
+    kept = house.accept()
+    assert kinds(house.greet(kept, boot="run1")) == ["cloned"]
+    house.close(last)
+    return kept, house.accept()
+
+
+# An announcement under our own id
+
+
+def test_an_announcement_under_our_id_is_dialled_and_alone_proves_nothing() -> None:
+    house = House()
+
+    assert house.sight("m", COPY, instance="another") == [LookAgain("m", 0.0)]
+    assert house.look("m") == [Dial(OWN_DIAL, (COPY,))]
+    assert closes(house.close(OWN_DIAL, f"{COPY}: refused")) == [(OWN_DIAL, "no clone")]
+    assert house.close(OWN_DIAL, "no clone") == []
+
+    assert house.inside.sessions == house.inside.members == {}
+    assert house.sight("m", COPY, instance="another") == []
+
+
+def test_a_copy_that_answers_under_our_id_is_reported_and_the_advice_begins_with_stopping_one() -> None:
+    house = House()
+    house.sight("m", COPY, instance="another")
+    house.look("m")
+
+    actions = house.inside.on_refused(OWN_DIAL, "m", CLONED, 0.0)
+
+    assert closes(actions) == [(OWN_DIAL, "refused")]
+    assert kinds(actions) == ["cloned"]
+    assert notices(actions)[0][1].startswith("two machines run as m: stop one of the two; ")
+    assert "delete" not in notices(actions)[0][1]
+
+
+@pytest.mark.parametrize("answer", ["another node", "ourselves"])
+def test_a_place_that_does_not_answer_under_our_id_is_no_clone(answer: str) -> None:
+    house = House()
+    house.sight("m", COPY, instance="another")
+    house.look("m")
+
+    if answer == "ourselves":
+        actions = house.inside.on_refused(OWN_DIAL, "m", THIS_NODE, 0.0)
+    else:
+        actions = house.greet(OWN_DIAL, "a", address=COPY)
+
+    assert kinds(actions) == []
+    assert [key for key, _ in closes(actions)] == [OWN_DIAL]
+
+
+def test_many_announcements_under_our_id_are_checked_one_by_one_and_rarely() -> None:
+    house = House()
+    dials = 0
+    for number in range(600):
+        house.sight("m", COPY, instance=f"forged-{number}")
+        if Dial(OWN_DIAL, (COPY,)) in house.look("m", after=0.1):
+            dials += 1
+            house.close(OWN_DIAL, "refused")
+            house.close(OWN_DIAL, "no clone")
+
+    assert dials == 60 / PAUSE_SECONDS
+
+
+def test_a_retry_leaves_a_check_that_is_under_way_alone() -> None:
+    house = House()
+    house.sight("m", COPY, instance="another")
+    house.look("m")
+
+    assert house.inside.on_retry(house.now) == []
+
+
+def test_our_own_announcement_and_a_withdrawn_one_are_not_checked() -> None:
+    house = House()
+
+    assert house.sight("m", COPY, instance="m-run") == []
+    assert house.sight("m", COPY, instance="another", is_goodbye=True) == []
+
+
+def test_a_static_address_where_a_copy_of_our_own_home_answers_is_left_alone_until_a_retry() -> None:
+    house = House(STATIC)
+    house.inside.on_begin()
+    key = f"static:{STATIC}"
+
+    actions = house.inside.on_refused(key, "m", CLONED, 0.0)
+    house.close(key, "refused")
+
+    assert kinds(actions) == ["cloned"]
+    assert notices(actions)[0][1].endswith("then `mesh retry`")
+    assert house.look(STATIC, after=1000) == []
+
+
+# Two runs of another node
+
+
+def test_of_two_machines_under_one_id_the_first_stays_connected_and_the_other_is_turned_away() -> None:
+    house = House()
+    kept, other = clone(house)
+
+    again = house.greet(other, boot="run2")
+
+    assert closes(again) == [(other, TAKEN_REASON)]
+    assert kinds(again) == []
+    assert house.inside.why_turned_away("a", "run2") == TAKEN
+    assert house.inside.why_turned_away("a", "run1") == ""
+    assert house.inside.sessions[kept].is_met
+    assert house.inside.members["a"].is_cloned
+
+
+@pytest.mark.parametrize("reason", ["lost", "goodbye"])
+def test_when_the_connected_one_is_gone_the_other_is_let_in_at_once(reason: str) -> None:
+    house = House()
+    house.sight("a", AT, instance="run1")
+    kept, other = clone(house)
+
+    actions = house.close(kept, reason)
+
+    assert house.inside.why_turned_away("a", "run2") == ""
+    assert looks(actions)["a"] <= 2.0  # and is dialled, where it was announced
+    assert kinds(house.greet(other, boot="run2")) == ["connected"]
+
+
+def test_a_clone_is_over_once_the_other_run_was_silent_for_a_while_and_no_retry_is_needed() -> None:
+    house = House()
+    clone(house)
+    subject = f"{CLONE_LOOK}a"
+
+    house.now += CLONE_SECONDS - 1
+    house.inside.on_turned_away("accepted:99", "a", "run2", AT, house.now)
+    early = house.look(subject, after=1)
+    late = house.look(subject, after=CLONE_SECONDS)
+
+    assert early == [LookAgain(subject, CLONE_SECONDS)]
+    assert notices(late) == [("note", "only one machine runs as a now")]
+    assert not house.inside.members["a"].is_cloned
+
+
+def test_a_dial_of_ours_that_meets_the_other_machine_ends() -> None:
+    house = House(STATIC)
+    house.inside.on_begin()
+    clone(house)
+
+    actions = house.inside.on_turned_away(f"static:{STATIC}", "a", "run2", STATIC, house.now)
+    house.close(f"static:{STATIC}", TAKEN_REASON)
+
+    assert closes(actions) == [(f"static:{STATIC}", TAKEN_REASON)]
+    house.inside.static[STATIC] = "a"
+    assert house.look(STATIC, after=100) == []  # it is the same node, and that is met
+
+
+def test_where_the_other_machine_answers_in_the_place_of_a_third_node_that_is_not_dialled_again() -> None:
+    house = House()
+    clone(house)
+    key = house.dial("b")
+
+    actions = house.inside.on_turned_away(key, "a", "run2", AT, house.now)
+    house.close(key)
+
+    assert closes(actions) == [(key, "another node was expected here")]
+    assert house.look("b", after=100) == []
+
+
+def test_an_announcement_of_another_run_does_not_make_a_connected_node_forget_where_the_first_is() -> None:
+    house = House()
+    house.meet()
+
+    house.sight("a", COPY, instance="run2")
+
+    assert house.inside.members["a"].addresses == (COPY, AT)
+
+
+def test_returns_that_are_far_apart_are_no_clone() -> None:
+    runs = Runs()
+    for number in range(20):
+        runs = runs.greeted("run1" if number % 2 else "run2", number * (RETURN_SECONDS + 1))
+
+    assert not runs.is_cloned
+
+
+# Whole nodes
+
+
+def copied_kitchen(house: Cluster) -> tuple[Room, Room, Room, Room]:
+    """A kitchen, a study and an attic that have met, and a copy of the kitchen's home that does not run."""
+    kitchen, study, attic = house.start("kitchen", "study", "attic")
+    house.settle("met")
+    (copy,) = house.start("copy", links=[])
+    house.stop(copy)
+    copy.key_of, copy.links = kitchen, None
+    return kitchen, study, attic, copy
+
+
+def cloned(house: Cluster) -> list[str]:
+    """Rooms in which two machines under one id were reported, once each time."""
+    return sorted(line.split()[1].rstrip(":") for line in house.trace if ": cloned: " in line)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("end", [Cluster.stop, Cluster.crash])
+def test_a_copied_home_that_runs_for_a_while_is_reported_and_takes_no_session_from_the_true_node_for_long(
+    seed: int, end: Callable[[Cluster, Room], None]
+) -> None:
+    with Cluster(seed) as house:
+        kitchen, study, attic, copy = copied_kitchen(house)
+
+        house.start("copy")
+        house.run(30)
+        told, before = cloned(house), len(house.trace)
+        house.run(60)
+        changes = [line for line in house.trace[before:] if ": connected: " in line or ": disconnected: " in line]
+        end(house, copy)
+        ended = house.seconds
+        house.settle("alone again", limit_seconds=12)
+        house.run(40)
+
+        assert {"study", "attic"} <= set(told) <= {"study", "attic", "kitchen", "copy"}
+        assert len(told) == len(set(told))
+        assert changes == []
+        assert house.seconds - ended < 60
+        for room in (study, attic):
+            (row,) = [row for row in room.status()["peers"] if row["node_id"] == kitchen.node_id]
+            assert (row["state"], row["session"]) == ("alive", "synchronized")
+
+
+def test_a_true_node_that_returns_while_its_copy_is_connected_says_why_it_is_turned_away_and_is_let_in_after_it() -> (
+    None
+):
+    with Cluster(1) as house:
+        kitchen, _study, _attic, copy = copied_kitchen(house)
+        house.start("copy")
+        house.run(30)
+        house.stop(kitchen)
+        house.run(10)
+        house.start("kitchen")
+        house.run(20)
+
+        (turned_away, *_) = [line for line in house.trace if "kitchen: note: " in line and "turns us away" in line]
+        reasons = {row["reason"] for row in kitchen.status()["peers"] if row["state"] != "found"}
+        house.crash(copy)
+        house.settle("alone again", limit_seconds=20)
+
+        assert turned_away.endswith(f"it turns us away: {TAKEN_REASON}")
+        assert reasons <= {"", f"it turns us away: {TAKEN_REASON}"}
+
+
+def test_a_repeated_announcement_of_an_earlier_run_alarms_nobody() -> None:
+    with Cluster(4) as house:
+        kitchen, study = house.start("kitchen", "study")
+        house.settle("met")
+
+        house.forge_sighting(kitchen, kitchen.node_id, at=study, instance="an earlier run")
+        house.forge_sighting(study, study.node_id, at="kitchen", instance="an earlier run")
+        house.run(60)
+
+        assert cloned(house) == []
+        assert house.dials[-1].seconds < 30

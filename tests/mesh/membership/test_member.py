@@ -1,0 +1,148 @@
+"""How the row of another node changes."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from mesh.membership.diagnosis.clones import MAX_RUNS
+from mesh.membership.member import (
+    MAX_ADDRESSES,
+    MAX_MEMBERS,
+    MOVES,
+    Event,
+    Member,
+    State,
+    greeted,
+    moved,
+    sighted,
+    surplus_member,
+)
+
+FOUND = Member("kitchen", addresses=("10.0.0.1:1",), instance="run1")
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "after"),
+    [
+        ("found", "met", "alive"),
+        ("found", "broken", "found"),
+        ("found", "expired", "found"),
+        ("alive", "sighted", "alive"),
+        ("alive", "broken", "suspect"),
+        ("alive", "expired", "alive"),
+        ("alive", "goodbye", "left"),
+        ("suspect", "sighted", "suspect"),
+        ("suspect", "met", "alive"),
+        ("suspect", "expired", "lost"),
+        ("lost", "sighted", "found"),
+        ("lost", "broken", "lost"),
+        ("lost", "met", "alive"),
+        ("left", "broken", "left"),
+        ("left", "sighted", "found"),
+        ("left", "met", "alive"),
+        ("refused", "sighted", "refused"),
+        ("refused", "broken", "refused"),
+        ("refused", "renewed", "found"),
+        ("refused", "met", "alive"),
+    ],
+)
+def test_a_member_moves(state: State, event: Event, after: State) -> None:
+    member = moved(replace(FOUND, state=state, since_seconds=1.0), event, 9.0)
+
+    assert member.state == after
+    assert member.since_seconds == (1.0 if state == after else 9.0)
+
+
+def test_every_state_knows_every_event() -> None:
+    assert set(MOVES) == set(itertools.product(get_args(State), get_args(Event)))
+
+
+@pytest.mark.parametrize(
+    ("addresses", "instance", "after"),
+    [
+        (("10.0.0.1:1",), "run1", "refused"),
+        (("10.0.0.2:1",), "run1", "found"),
+        (("10.0.0.1:1",), "run2", "found"),
+        ((), "run1", "refused"),
+    ],
+    ids=["the same again", "a new address", "a new run", "fewer addresses"],
+)
+def test_a_refused_node_gets_a_new_chance_when_something_about_it_changes(
+    addresses: tuple[str, ...], instance: str, after: State
+) -> None:
+    member = sighted(replace(FOUND, state="refused"), addresses, instance, 9.0)
+
+    assert (member.state, member.addresses, member.instance) == (after, addresses, instance)
+
+
+def test_only_so_many_addresses_are_kept() -> None:
+    member = sighted(FOUND, tuple(f"10.0.0.{n}:1" for n in range(99)), "run1", 9.0)
+
+    assert len(member.addresses) == MAX_ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("boots", "is_cloned"),
+    [
+        (["run1"], False),
+        (["run1", "run1"], False),
+        (["run1", "run2", "run3", "run4", "run5", "run6"], False),
+        (["run1", "run2", "run2"], False),
+        (["run1", "run2", "run1", "run2"], False),
+        (["run1", "run2", "run1", "run2", "run1"], True),
+        (["run1", "run2", "run1", "run3", "run2", "run1"], True),
+    ],
+)
+def test_runs_that_take_turns_are_a_cloned_home_and_one_late_greeting_is_not(boots: list[str], is_cloned: bool) -> None:
+    member = FOUND
+    for boot in boots:
+        member = greeted(member, boot, 1.0)
+
+    assert member.is_cloned is is_cloned
+    assert len(member.runs.seen) <= MAX_RUNS
+
+
+@pytest.mark.parametrize(
+    ("member", "may"),
+    [
+        (FOUND, True),
+        (replace(FOUND, state="suspect"), True),
+        (replace(FOUND, state="lost"), True),
+        (replace(FOUND, state="left"), False),
+        (replace(FOUND, state="refused"), False),
+        (replace(FOUND, addresses=()), False),
+    ],
+)
+def test_who_may_be_dialled(member: Member, may: bool) -> None:
+    assert member.may_be_dialled is may
+
+
+@pytest.mark.parametrize(
+    ("special", "forgotten"),
+    [
+        (Member("x", "found", 1.0), "x"),
+        (Member("x", "lost", 1.0), "x"),
+        (Member("x", "found", 9.0, reason="refused"), "x"),
+        (Member("x", "suspect", 1.0), "m000"),
+        (Member("x", "alive", 1.0), "m000"),
+        (Member("x", "found", 9.0), "m000"),
+    ],
+)
+def test_of_too_many_members_the_one_nobody_misses_is_forgotten(special: Member, forgotten: str) -> None:
+    members = {f"m{n:03}": Member(f"m{n:03}", "found", 2.0) for n in range(MAX_MEMBERS)}
+    assert surplus_member(members) is None
+
+    members["x"] = special
+
+    assert surplus_member(members) == forgotten
+
+
+@pytest.mark.parametrize(("state", "forgotten"), [("suspect", "m000"), ("alive", None)])
+def test_all_may_be_forgotten_but_those_with_a_session(state: State, forgotten: str | None) -> None:
+    members = {f"m{n:03}": Member(f"m{n:03}", state, 2.0) for n in range(MAX_MEMBERS + 1)}
+
+    assert surplus_member(members) == forgotten

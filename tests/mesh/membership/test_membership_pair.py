@@ -1,0 +1,107 @@
+"""Two Neighbourhoods that meet, lose each other, restart and say goodbye: whatever happened, they are in touch again."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from mesh.membership.dialling.dial_backoff import MAX_REST_SECONDS
+from tests.support.two_ends import TwoEnds
+
+END = st.sampled_from(("a", "b"))
+
+
+class TwoNodes(RuleBasedStateMachine):
+    """At the end the network is whole, and time passes: then exactly one connection is there, and both use it."""
+
+    world: TwoEnds
+
+    @initialize(
+        sighting=st.sampled_from((("a", "b"), ("a",), ("b",), ())),
+        static=st.sampled_from((((), ()), (("x:1",), ()), ((), ("x:1",)), (("x:1",), ("x:1",)), ((), ("x:1", "x:2")))),
+    )
+    def begin(self, sighting: tuple[str, ...], static: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+        self.sighting = sighting if sighting or any(static) else ("a", "b")
+        self.world = TwoEnds(*static)
+        for end in self.world.ends.values():
+            end.perform(end.neighbourhood.on_begin())
+        self.sight_all()
+
+    def sight_all(self) -> None:
+        self.is_unseen = False
+        for name in self.sighting:
+            self.world.ends[name].sight(self.world.other(self.world.ends[name]))
+
+    @rule(picks=st.lists(st.integers(0, 50), min_size=1, max_size=12))
+    def go_on(self, picks: list[int]) -> None:
+        for pick in picks:
+            steps = self.world.steps(with_redials=True)
+            if steps:
+                steps[pick % len(steps)]()
+
+    @rule(seconds=st.sampled_from((0.1, 0.5, 2.0, 61.0)))
+    def wait(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    @precondition(lambda self: self.world.wires)
+    @rule(number=st.integers(0, 5))
+    def cut(self, number: int) -> None:
+        self.world.cut(self.world.wires[number % len(self.world.wires)])
+
+    @rule()
+    def build_a_wall(self) -> None:
+        self.world.has_wall = True
+        for wire in self.world.wires:
+            self.world.cut(wire)
+
+    @precondition(lambda self: self.world.has_wall)
+    @rule()
+    def heal(self) -> None:
+        self.world.has_wall = False
+        if self.is_unseen:
+            self.sight_all()
+
+    @rule(name=END, goodbye=st.booleans())
+    def restart(self, name: str, goodbye: bool) -> None:
+        self.world.restart(name, goodbye=goodbye)
+        self.is_unseen = True
+        if not self.world.has_wall:
+            self.sight_all()
+
+    @rule(name=END)
+    def lose_the_log(self, name: str) -> None:
+        end = self.world.ends[name]
+        end.perform(end.neighbourhood.close_all("the log restarts"))
+        end.looks.append((self.world.now + 0.1, ""))
+
+    @rule(name=END, number=st.integers(0, 5))
+    def fail(self, name: str, number: int) -> None:
+        end = self.world.ends[name]
+        talks = [talk for talk in end.talks.values() if not talk.is_over]
+        if talks and not end.reports:
+            end.fail(talks[number % len(talks)])
+
+    @rule(name=END)
+    def retry(self, name: str) -> None:
+        end = self.world.ends[name]
+        end.perform(end.neighbourhood.on_retry(self.world.now))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        self.heal()
+        for end in self.world.ends.values():
+            if any(record.is_paused for record in end.neighbourhood.failures.values()):
+                end.perform(end.neighbourhood.on_retry(self.world.now))
+        self.world.pass_time(MAX_REST_SECONDS + 10.0)
+        stays = self.world.open_wires()
+        assert len(stays) == 1
+        assert self.world.met("a") == self.world.met("b") == stays
+        for end in self.world.ends.values():
+            assert sorted(end.talks) == sorted(end.neighbourhood.sessions)
+            assert [m.state for m in end.neighbourhood.members.values()] == ["alive"]
+
+
+TestTwoNodes = TwoNodes.TestCase
+TestTwoNodes.settings = settings(max_examples=250, stateful_step_count=25, deadline=None, derandomize=True)

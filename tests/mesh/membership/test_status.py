@@ -1,0 +1,263 @@
+"""What a node shows of itself."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from mesh.discovery.port import Sighting
+from mesh.membership.diagnosis.store_trouble import StoreTrouble
+from mesh.membership.dialling.link_selection import Link
+from mesh.membership.dialling.refusals import ANOTHER_MESH
+from mesh.membership.membership import Neighbourhood
+from mesh.membership.restart_policy import Record
+from mesh.membership.session_record import LinkOutcome
+from mesh.membership.status import Status, show_status
+from mesh.settings.config import Settings
+from mesh.terminal.tables import local_second, local_time, show_peers
+from mesh.terminal.tables import show_status as tables
+from peers.events.event_error import Cause
+from peers.log.log import Published
+from peers.stores.store import StoreState
+
+SETTINGS = Settings("m", "home", "run1")
+NOW: Any = {"now_ms": 1_009_000, "now_seconds": 9.0}
+
+
+@dataclass
+class Log:
+    published: Published = field(default_factory=lambda: Published(StoreState(7, 9, 6, 5, 1), "epoch"))
+    ahead: int = 2
+    store_trouble: StoreTrouble | None = None
+    refused_events: Counter[Cause] = field(default_factory=lambda: Counter({"too-large": 2, "bad-text": 1}))
+
+
+def met(*, state: str = "synchronized") -> Neighbourhood:
+    around = Neighbourhood("m", "run1", ("hall:1",))
+    around.on_begin()
+    around.on_sighting(Sighting("a", "run1", ("10.0.0.1:1",)), 0.0)
+    around.on_accepted("accepted:1", "10.0.0.1:5000")
+    link = Link("accepted:1", "c1", False, "run1", 0.0)
+    around.on_greeted("accepted:1", "a", link, (), "10.0.0.1:5000", 0.0)
+    around.on_state("accepted:1", state)
+    return around
+
+
+def outside(**discovery: object) -> dict[str, object]:
+    return {"doors": {}, "clients": [], "paused": [], "discovery": discovery}
+
+
+def show(around: Neighbourhood, described: dict[str, object] | None = None) -> Status:
+    status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures, **NOW)  # type: ignore[arg-type]
+    assert json.loads(json.dumps(status)) == status
+    return status
+
+
+def test_status_tells_of_the_node_and_its_log() -> None:
+    status = show(Neighbourhood("m", "run1"))
+
+    assert status == {
+        "node_id": "m",
+        "mesh": "home",
+        "port": 4000,
+        "discovery": {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"},
+        "last_added": 7,
+        "events": 6,
+        "conflicts": 1,
+        "ahead": 2,
+        "refused_events": {"bad-text": 1, "too-large": 2},
+        "sessions": [],
+        "paused": [],
+        "doors": {},
+        "clients": [],
+        "turned_away": [],
+        "refused": [],
+        "other_meshes": 0,
+        "peers": [],
+        "clocks": [],
+        "store_error": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("discovery", "row"),
+    [
+        ({"on": True, "interfaces": ["eth0", "wlan0"], "since_ms": 1, "why": None}, "on eth0, wlan0\n"),
+        ({"on": True, "interfaces": ["eth0"], "since_ms": 1, "why": "without IPv6"}, "on eth0, but without IPv6\n"),
+        (
+            {"on": False, "interfaces": [], "since_ms": 0, "why": "no network"},
+            f"off since {local_time(0)}: no network\n",
+        ),
+        ({"on": False, "interfaces": [], "since_ms": None, "why": "it failed"}, "off: it failed\n"),
+    ],
+)
+def test_status_tells_where_discovery_works_or_since_when_and_why_not(discovery: dict[str, object], row: str) -> None:
+    status = show_status(SETTINGS, 4000, Log(), Neighbourhood("m", "run1"), {}, {}, outside(**discovery), **NOW)  # type: ignore[arg-type]
+
+    assert status["discovery"] == discovery
+    assert f"discovery           {row}" in tables(status)
+
+
+def test_status_tells_of_each_session() -> None:
+    described = {"accepted:1": {"state": "sending", "lag": 3, "missing": 2}}
+
+    static, accepted = show(met(), described)["sessions"]
+
+    assert static == {
+        "other_node_id": None,
+        "state": "connecting",
+        "address": "hall:1",
+        "lag": None,
+        "missing": None,
+        "restarts": 0,
+        "dialled": True,
+        "reason": "",
+    }
+    assert accepted == {
+        "other_node_id": "a",
+        "state": "sending",
+        "address": "10.0.0.1:5000",
+        "lag": 3,
+        "missing": 2,
+        "restarts": 0,
+        "dialled": False,
+        "reason": "",
+    }
+
+
+def test_a_session_too_busy_to_answer_is_shown_by_what_it_last_told() -> None:
+    _, accepted = show(met(), {"accepted:1": None})["sessions"]
+
+    assert (accepted["state"], accepted["lag"]) == ("synchronized", None)
+
+
+def test_status_tells_of_each_peer() -> None:
+    around = met()
+    assert show(around, {"accepted:1": {"lag": 3, "missing": 2, "behind_since_seconds": 5.0}})["peers"] == [
+        {
+            "node_id": "a",
+            "state": "alive",
+            "session": "synchronized",
+            "addresses": ["10.0.0.1:1"],
+            "restarts": 0,
+            "since_ms": 1_000_000,
+            "behind": 3,
+            "behind_since_ms": 1_005_000,
+            "missing": 2,
+            "reason": "",
+        }
+    ]
+
+    around.on_closed("accepted:1", "lost", 1.0)
+
+    (peer,) = show(around)["peers"]
+    assert (peer["state"], peer["session"], peer["since_ms"], peer["reason"]) == ("suspect", None, 1_001_000, "lost")
+
+
+def test_a_node_that_is_away_is_behind_by_what_it_had_not_confirmed() -> None:
+    around = met()
+    assert show(around)["peers"][0]["behind"] is None  # too busy to say
+
+    outcome = LinkOutcome(confirmed=Log().published.state.last_position - 2, behind_since_seconds=0.5)
+    around.on_closed("accepted:1", "lost", 1.0, outcome=outcome)
+
+    (peer,) = (status := show(around))["peers"]
+    assert (peer["behind"], peer["behind_since_ms"], peer["missing"]) == (2, 1_000_500, None)
+    since = f"{local_second(1_001_000)}  2 since {local_second(1_000_500)}  lost\n"
+    assert f"\na                suspect  {since}" in tables(status)
+
+
+def test_a_node_that_had_all_when_it_went_away_is_behind_since_then() -> None:
+    around = met()
+
+    around.on_closed("accepted:1", "lost", 1.0, outcome=LinkOutcome(confirmed=8))
+
+    (peer,) = show(around)["peers"]
+    assert (peer["behind"], peer["behind_since_ms"]) == (1, 1_001_000)
+
+
+def test_a_node_that_dialled_us_has_the_address_from_which_it_did() -> None:
+    around = Neighbourhood("m", "run1")
+    around.on_accepted("accepted:1", "10.0.0.1:5000")
+    around.on_greeted("accepted:1", "a", Link("accepted:1", "c1", False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
+
+    assert show(around)["peers"][0]["addresses"] == ["10.0.0.1:5000"]
+
+
+def test_a_node_that_was_found_and_does_not_answer_has_the_reason_of_the_last_attempt() -> None:
+    around = met()
+    around.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 2.0)
+    around.on_look("b", 4.0)
+    around.on_closed("dial:b", "10.0.0.2:1: timed out after 3 s", 7.0)
+
+    status = show(around)
+
+    (peer,) = [peer for peer in status["peers"] if peer["node_id"] == "b"]
+    assert (peer["state"], peer["since_ms"], peer["reason"]) == ("found", 1_002_000, "10.0.0.2:1: timed out after 3 s")
+    assert f"\nb                found  {local_second(1_002_000)}  -       10.0.0.2:1: timed out after 3 s\n" in tables(
+        status
+    )
+    assert show_peers(status["peers"]).splitlines()[2].endswith("10.0.0.2:1: timed out after 3 s")
+
+
+def test_the_status_counts_other_meshes() -> None:
+    around = met()
+    for node_id, mark in (("b", "m1"), ("c", "m1"), ("d", "m2")):
+        around.on_sighting(Sighting(node_id, "run1", ("10.0.0.2:1",), other_mesh=mark), 0.0)
+    around.on_sighting(Sighting("d", "run1", ("10.0.0.2:1",), is_goodbye=True, other_mesh="m2"), 0.0)
+
+    assert show(around)["other_meshes"] == 1
+
+
+def test_status_says_who_is_paused_and_why() -> None:
+    around = met()
+    around.failures["a"] = Record(6.0, 1.0, 5, True, "a bug")
+
+    status = show(around)
+
+    assert status["paused"] == [{"what": "a", "why": "a bug", "restarts": 5}]
+    assert (status["peers"][0]["state"], status["peers"][0]["restarts"]) == ("paused", 5)
+
+
+def test_status_says_who_is_refused_and_why() -> None:
+    around = met()
+    around.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 0.0)
+    around.on_look("b", 2.0)
+    around.on_refused("dial:b", "b", ANOTHER_MESH, 2.0)
+    around.on_refused("static:hall:1", None, "no nodes here", 2.0)
+
+    status = show(around)
+
+    assert status["refused"] == [{"what": "b", "why": ANOTHER_MESH}, {"what": "hall:1", "why": "no nodes here"}]
+    assert "hall:1   no nodes here\n" in tables(status)
+    assert "refused" not in tables({**status, "refused": []}).replace("  refused ", "")
+
+
+def test_status_tells_how_many_events_were_not_taken_and_why() -> None:
+    shown = tables(show(Neighbourhood("m", "run1")))
+
+    assert "events not taken    1 bad-text, 2 too-large\n" in shown
+
+
+def test_status_says_who_is_cloned() -> None:
+    around = met()
+    for number, boot in enumerate(("run2", "run1", "run2", "run1"), 2):
+        key = f"accepted:{number}"
+        around.on_accepted(key, "x:1")
+        around.on_greeted(key, "a", Link(key, key, False, boot, 0.0), (), "x:1", 0.0)
+
+    (peer,) = show(around)["peers"]
+    assert (peer["state"], peer["reason"]) == ("cloned", "two machines run under this id")
+
+
+def test_the_tables_show_wrong_clocks() -> None:
+    status = show(Neighbourhood("m", "run1"))
+    sentence = "this machine's clock stepped back by 3600 s"
+
+    text = tables({**status, "clocks": [{"kind": "step", "node_id": None, "ms": -3_600_000, "sentence": sentence}]})
+
+    assert sentence in text

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peers.events.entry import (
+    MAX_EVENT_BYTES,
+    MAX_EXTRA_BYTES,
+    MAX_NESTING,
+    RESERVED_META,
+    Entry,
+    check_event,
+    check_extra,
+    encode_event,
+    encode_extra,
+)
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+events = st.dictionaries(st.text(), values, max_size=4).map(lambda event: {**event, "type": "a"})
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """An event whose objects and lists are `depth` deep."""
+    inner: Any = 1
+    for _ in range(depth - 1):
+        inner = [inner]
+    return {"type": "a", "inner": inner}
+
+
+@given(event=events)
+def test_an_event_comes_back_as_it_was(event: dict[str, Any]) -> None:
+    body = encode_event(event)
+
+    assert Entry((1, "a", 0), 1, body).event == event == json.loads(body)
+
+
+@given(text=st.binary(max_size=60))
+def test_any_bytes_are_an_event_or_a_value_error(text: bytes) -> None:
+    try:
+        check_event(text)
+    except ValueError:
+        return
+    assert isinstance(json.loads(text)["type"], str)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b'{"type":"a"}x', "is not JSON"),
+        (b'\xef\xbb\xbf{"type":"a"}', "is not JSON"),
+        (b'{"type":"\xff"}', "is not JSON"),
+        (b'{"type":"a","b":"\xed\xa0\x80"}', "is not JSON"),
+        (b'{"type":"\\ud800"}', "is not JSON"),
+        (b'{"type":"\\udc00\\ud800"}', "is not JSON"),
+        (b'{"type":"a","b":1e999}', "is not JSON"),
+        (b'{"type":"a","b":-1e999}', "is not JSON"),
+        (b'{"type":"a","b":NaN}', "is not JSON"),
+        (b'{"type":"a","b":Infinity}', "is not JSON"),
+        (b'{"type":"a","b":' + b"1" * 5000 + b"}", "is not JSON"),
+        (b"[" * 100_000, "nested deeper than"),
+        (b'{"a":' * 1000 + b"1" + b"}" * 1000, "nested deeper than|needs a `type`"),
+        (b"[]", "must be an object with a `type`, not a list"),
+        (b'"a"', "not a string"),
+        (b"7", "not a number"),
+        (b"null", "not null"),
+        (b"true", "not a boolean"),
+        (b"{}", "needs a `type`"),
+        (b'{"type":1}', "needs a `type`"),
+        (b'{"type":"a","type":1}', "needs a `type`"),
+    ],
+)
+def test_refuses_what_is_not_an_event(body: bytes, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        check_event(body)
+
+
+def test_of_a_repeated_key_the_last_counts_as_in_other_languages() -> None:
+    body = b'{"type":1,"type":"a","type":"b"}'
+
+    check_event(body)
+
+    assert Entry((1, "a", 0), 1, body).event == json.loads(body) == {"type": "b"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        [1, {"deep": float("-inf")}],
+        ("a", float("nan")),
+        "\ud800",
+        {"\ud800": 1},
+        object(),
+        {(): 1},
+    ],
+)
+def test_refuses_to_write_what_json_has_no_word_for(value: Any) -> None:
+    with pytest.raises(ValueError):
+        encode_event({"type": "a", "value": value})
+    with pytest.raises(ValueError):
+        encode_extra({"value": value})
+
+
+def test_null_is_a_value_as_any_other() -> None:
+    assert encode_event({"type": "a", "value": [None, 1.5]}) == b'{"type":"a","value":[null,1.5]}'
+
+
+@pytest.mark.parametrize("event", [None, 7, [], "a", {}, {"type": 1}, {1: 2}])
+def test_refuses_to_encode_what_is_not_an_event(event: Any) -> None:
+    with pytest.raises(ValueError):
+        encode_event(event)
+
+
+def test_an_event_may_be_nested_to_the_limit_and_no_deeper() -> None:
+    encode_event(nested(MAX_NESTING))
+
+    with pytest.raises(ValueError, match="nested deeper"):
+        encode_event(nested(MAX_NESTING + 1))
+    with pytest.raises(ValueError, match="nested deeper"):
+        encode_event(nested(100_000))
+
+
+def test_many_brackets_side_by_side_are_not_nested() -> None:
+    check_event(b'{"type":"[[[","list":[' + b"[[]]," * 500 + b"{}]}")
+
+
+def test_a_circle_is_refused() -> None:
+    event: dict[str, Any] = {"type": "a"}
+    event["self"] = event
+
+    with pytest.raises(ValueError, match="nested deeper"):
+        encode_event(event)
+
+
+def test_an_event_may_be_large_to_the_limit_and_no_larger() -> None:
+    room = MAX_EVENT_BYTES - len(encode_event({"type": ""}))
+
+    assert len(encode_event({"type": "x" * room})) == MAX_EVENT_BYTES
+    with pytest.raises(ValueError, match="bytes, and at most"):
+        encode_event({"type": "x" * (room + 1)})
+
+
+@given(extra=st.dictionaries(st.text().filter(lambda key: key not in RESERVED_META), values, max_size=4))
+def test_meta_comes_back_with_what_the_log_gives(extra: dict[str, Any]) -> None:
+    entry = Entry((1, "a", 2), 3, b'{"type":"a"}', encode_extra(extra), ("e", 4), 5, 6)
+
+    assert entry.meta == {**extra, "created": (1, "a", 2), "time": 3, "added": 5, "dot": ("e", 4)}
+
+
+def test_no_meta_takes_no_bytes() -> None:
+    assert encode_extra({}) == b""
+
+
+@pytest.mark.parametrize("key", sorted(RESERVED_META))
+def test_the_logs_own_meta_keys_are_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        encode_extra({key: 1})
+    with pytest.raises(ValueError, match=key):
+        check_extra(json.dumps({key: 1}).encode())
+
+
+@pytest.mark.parametrize("extra", [b"", b"[]", b"1", b"{", b'{"a":"\xff"}', b'{"a":1e999}'])
+def test_refuses_meta_that_is_not_an_object(extra: bytes) -> None:
+    with pytest.raises(ValueError, match="meta"):
+        check_extra(extra)
+
+
+def test_meta_has_limits_too() -> None:
+    with pytest.raises(ValueError, match="bytes, and at most"):
+        encode_extra({"a": "x" * MAX_EXTRA_BYTES})
+    with pytest.raises(ValueError, match="nested deeper"):
+        encode_extra(nested(MAX_NESTING + 1))
+
+
+def test_copies_are_told_apart_by_what_replicates() -> None:
+    entry = Entry((1, "a", 0), 2, b'{"type":"a"}')
+
+    assert entry.same_as(Entry((1, "a", 0), 2, b'{"type":"a"}', b"{}", ("e", 1), 3, 4))
+    assert not entry.same_as(Entry((1, "a", 0), 3, b'{"type":"a"}'))
+    assert not entry.same_as(Entry((1, "a", 0), 2, b'{"type": "a"}'))
+    assert not entry.same_as(Entry((1, "a", 1), 2, b'{"type":"a"}'))
+
+
+def test_the_earlier_copy_ranks_first_then_the_smaller_digest() -> None:
+    early, late = Entry((1, "a", 0), 1, b'{"type":"b"}'), Entry((1, "a", 0), 2, b'{"type":"a"}')
+    other = Entry((1, "a", 0), 1, b'{"type":"c"}')
+
+    assert early.rank < late.rank
+    assert (early.rank < other.rank) == (early.digest < other.digest)
+
+
+# Reasons and indexes
+
+
+def test_names_its_reasons_and_indexes_each_once() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"reasons":["r","r"],"keep_last":"k","indexes":["i","i"]}')
+
+    assert entry.reasons == entry.meta["reasons"] == ["r", "k"]
+    assert entry.labels == [("reason", "r"), ("reason", "k"), ("index", "i")]
+    assert entry.keep_last == "k"
+
+
+def test_finds_keys_that_are_written_with_escapes() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"\\u0072easons":["r"],"keep_las\\u0074":"k"}')
+
+    assert (entry.reasons, entry.keep_last) == (["r", "k"], "k")
+
+
+def test_what_a_log_changed_stands_above_what_came() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"keep_last":"k","a":1}', local=b'{"reasons":["s"],"a":2}')
+
+    assert (entry.reasons, entry.meta["a"], entry.meta["keep_last"]) == (["s"], 2, "k")
+
+
+def test_an_entry_without_such_keys_names_nothing() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"reason":"r"}')
+
+    assert (entry.reasons, entry.labels, entry.keep_last) == ([], [], None)
+
+
+@pytest.mark.parametrize("extra", [b'{"reasons":7}', b'{"indexes":{"a":1}}', b'{"keep_last":[]}', b'{"reasons":[""]}'])
+def test_received_meta_with_reasons_that_are_none_is_refused(extra: bytes) -> None:
+    with pytest.raises(ValueError, match="meta '"):
+        check_extra(extra)
+
+
+def test_a_tombstone_has_the_rank_of_its_event_and_is_the_same() -> None:
+    entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"k":1}', ("e", 1), 3, 4, b'{"k":2}')
+
+    assert entry.buried.rank == entry.rank
+    assert entry.buried.same_as(entry) and entry.same_as(entry.buried)
+    assert not entry.buried.same_as(Entry((1, "a", 0), 1, b'{"type":"b"}'))
+    assert (entry.buried.body, entry.buried.extra, entry.buried.local) == (b"", b"", b"")
+    assert (entry.buried.dot, entry.buried.added, entry.buried.position) == (("e", 1), 3, 4)

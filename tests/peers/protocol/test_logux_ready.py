@@ -1,0 +1,179 @@
+"""What protocol 7 adds: `ready`, and messages of several events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from peers.codec.logux_7 import to_digits
+from peers.stores.memory import MemoryStore
+from tests.support.logux_pair import Asked, client, logux, meet_again, met_client, met_server, names
+from tests.support.pair import NOW_MS, HeldDisk, fill, sent_types, syncs
+
+
+def readies(messages: list[Any]) -> list[Any]:
+    return [message for message in messages if message[0] == "ready"]
+
+
+def test_each_end_says_once_that_its_first_events_are_out() -> None:
+    pair = logux(7)
+    pair.left.log.add({"type": "a"})
+    pair.left.log.add({"type": "b"})
+
+    pair.connect()
+    pair.left.log.add({"type": "c"})
+
+    assert names(pair.left_sent) == ["connect", "sync", "ready", "sync"]
+    assert readies(pair.left_sent) == [["ready", 2]]
+    assert len(readies(pair.right_sent)) == 1
+
+
+def test_says_so_although_there_was_nothing_to_send() -> None:
+    stranger = client(7).say("connected", 7, "server", [NOW_MS, NOW_MS])
+
+    assert stranger.heard == [["connect", 7, "home", 0], ["ready", 0]]
+
+
+def test_says_so_on_each_connection() -> None:
+    pair = logux(7).meet()
+
+    meet_again(pair)
+
+    assert readies(pair.left_sent) == readies(pair.right_sent) == [["ready", 0]]
+
+
+@pytest.mark.parametrize("protocol", [(0, 1), 5], ids=str)
+def test_older_protocols_have_no_such_word(protocol: Any) -> None:
+    pair = logux(protocol)
+    pair.left.log.add({"type": "a"})
+
+    pair.connect()
+
+    assert readies(pair.left_sent) == readies(pair.right_sent) == []
+    assert pair.left.state == "synchronized"
+
+
+def test_says_so_only_after_what_a_filter_holds() -> None:
+    asked = Asked()
+    pair = logux(7, left={"out_filter": asked})
+    pair.left.log.add({"type": "a"})
+    pair.connect()
+    before = readies(pair.left_sent)
+
+    asked.answer(True)
+
+    assert before == []
+    assert names(pair.left_sent) == ["connect", "sync", "ready"]
+
+
+def test_is_not_synchronized_before_the_other_is_ready() -> None:
+    stranger = met_client(7)
+    before = stranger.role.state
+
+    stranger.say("ready", 0)
+
+    assert (before, stranger.role.state) == ("connecting", "synchronized")
+
+
+def test_is_not_synchronized_while_an_event_is_unconfirmed_either() -> None:
+    stranger = met_client(7)
+    stranger.log.add({"type": "a"})
+
+    stranger.say("ready", 0)
+    before = stranger.role.state
+    stranger.say("synced", 1)
+
+    assert (before, stranger.role.state) == ("sending", "synchronized")
+
+
+def test_a_confirmation_does_not_replace_it() -> None:
+    stranger = met_client(7)
+    stranger.log.add({"type": "a"})
+
+    stranger.say("synced", 1)
+
+    assert stranger.role.state == "sending"
+
+
+def test_its_number_says_how_far_the_other_is_once_all_is_committed() -> None:
+    store = MemoryStore()
+    disk = HeldDisk(store)
+    stranger = met_client(7, store=store, disk=disk)
+
+    stranger.say("sync", 1, {"type": "a"}, {"id": "1", "time": 1}).say("ready", 5)
+    before = stranger.role.other_synced
+    disk.release()
+
+    assert (before, stranger.role.other_synced) == (0, 5)
+
+
+def test_one_that_comes_before_the_answer_counts() -> None:
+    stranger = client(7).say("ready", 4)
+
+    stranger.say("connected", 7, "server", [NOW_MS, NOW_MS])
+
+    assert stranger.role.state == "synchronized"
+    assert stranger.role.other_synced == 4
+
+
+def test_one_of_the_last_link_does_not_count_for_the_next() -> None:
+    stranger = met_client(7).say("ready", 0)
+    stranger.dialler.disconnect("lost")
+    stranger.dialler.connect()
+
+    stranger.say("connected", 7, "server", [NOW_MS, NOW_MS])
+
+    assert stranger.role.state == "connecting"
+
+
+def test_a_peer_that_never_says_it_still_gets_and_gives_events() -> None:
+    stranger = met_server(7)
+
+    stranger.say("sync", 1, {"type": "theirs"}, {"id": "1", "time": 0})
+    stranger.log.add({"type": "ours"})
+
+    assert stranger.heard[-2:] == [
+        ["synced", 1],
+        ["sync", 2, {"type": "ours"}, {"id": to_digits(NOW_MS), "time": 0, "reasons": ["log"]}],
+    ]
+
+
+def test_a_backlog_goes_in_hundreds_each_with_its_largest_number() -> None:
+    pair = logux(7)
+    fill(pair.left.log, 250)
+
+    pair.connect()
+
+    assert [message[1] for message in syncs(pair.left_sent)] == [100, 200, 250]
+
+
+def test_events_that_are_added_together_go_together() -> None:
+    pair = logux(7).meet()
+
+    pair.left.log.add_batch([({"type": name}, None) for name in "abc"])
+
+    assert sent_types(pair.left_sent) == [["a", "b", "c"]]
+    assert pair.right_sent[-1] == ["synced", 3]
+
+
+def test_an_older_peer_gets_them_one_by_one() -> None:
+    pair = logux((0, 1)).meet()
+
+    pair.left.log.add_batch([({"type": name}, None) for name in "abc"])
+
+    assert sent_types(pair.left_sent) == [["a"], ["b"], ["c"]]
+
+
+def test_confirmations_come_in_the_order_of_the_messages_however_slow_a_filter_is() -> None:
+    asked = Asked()
+    stranger = met_server(7, in_filter=asked)
+    for number in (1, 2):
+        stranger.say("sync", number, {"type": "a"}, {"id": f"{number}", "time": 0})
+    before = names(stranger.heard)
+
+    asked.answer(True)
+    asked.answer(True)
+
+    assert "synced" not in before
+    assert stranger.heard[-2:] == [["synced", 1], ["synced", 2]]

@@ -1,0 +1,195 @@
+"""The five states of a Logux role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from peers.stores.memory import MemoryStore
+from tests.support.logux_pair import client, every_dialect, logux, meet_again, met_client, met_server, server, version
+from tests.support.pair import NOW_MS, HeldDisk
+
+
+@every_dialect
+def test_begins_disconnected(protocol: Any) -> None:
+    assert logux(protocol).left.state == "disconnected"
+
+
+def test_begins_to_wait_when_something_is_unsent() -> None:
+    stranger = client(connects=False)
+
+    stranger.log.add({"type": "a"})
+
+    assert stranger.role.state == "wait"
+
+
+@pytest.mark.parametrize(("synced", "state"), [(0, "wait"), (1, "disconnected")])
+def test_begins_with_what_the_numbers_say(synced: int, state: str) -> None:
+    earlier = client(connects=False)
+    earlier.log.add({"type": "a"})
+
+    stranger = client(connects=False, log=earlier.log, synced=synced)
+
+    assert stranger.role.state == state
+
+
+def test_a_server_begins_connecting() -> None:
+    assert server(connects=False).role.state == "connecting"
+
+
+@every_dialect
+def test_is_connecting_until_it_is_answered(protocol: Any) -> None:
+    stranger = client(protocol)
+
+    assert stranger.role.state == "connecting"
+
+
+@every_dialect
+def test_a_client_with_something_to_send_is_sending_as_soon_as_it_has_greeted(protocol: Any) -> None:
+    stranger = client(protocol, connects=False)
+    stranger.log.add({"type": "a"})
+
+    stranger.dialler.connect()
+
+    assert stranger.role.state == "sending"
+    assert stranger.heard == [["connect", version(protocol), "home", 0]]
+
+
+@every_dialect
+def test_is_sending_until_everything_is_confirmed(protocol: Any) -> None:
+    stranger = met_client(protocol)
+    if protocol == 7:
+        stranger.say("ready", 0)
+    states = [stranger.role.state]
+
+    for name in "ab":
+        stranger.log.add({"type": name})
+    for added in (1, 2):
+        states.append(stranger.role.state)
+        stranger.say("synced", added)
+
+    assert [*states, stranger.role.state] == ["synchronized", "sending", "sending", "synchronized"]
+
+
+@every_dialect
+def test_is_disconnected_after_a_loss_when_all_is_confirmed(protocol: Any) -> None:
+    pair = logux(protocol).meet()
+    pair.left.log.add({"type": "a"})
+
+    pair.cut()
+
+    assert pair.left.state == pair.right.state == "disconnected"
+
+
+@every_dialect
+def test_waits_after_a_loss_when_something_is_not_confirmed(protocol: Any) -> None:
+    pair = logux(protocol).meet()
+    pair.mute("right")
+    pair.left.log.add({"type": "a"})
+
+    pair.cut()
+
+    assert pair.left.state == "wait"
+
+
+def test_waits_when_something_is_added_without_a_link() -> None:
+    pair = logux().meet()
+    pair.cut()
+
+    pair.left.log.add({"type": "a"})
+
+    assert pair.left.state == "wait"
+
+
+@every_dialect
+def test_tells_each_change_once(protocol: Any) -> None:
+    pair = logux(protocol)
+    states: list[str] = []
+    pair.left.on("state", lambda: states.append(pair.left.state))
+
+    pair.connect()
+    pair.left.log.add({"type": "a"})
+    pair.cut()
+    pair.left.log.add({"type": "b"})
+    meet_again(pair)
+
+    assert states == [
+        *("connecting", "synchronized", "sending", "synchronized"),
+        *("disconnected", "wait", "connecting", "sending", "synchronized"),
+    ]
+
+
+@every_dialect
+def test_does_not_wait_after_a_loss_for_what_came_from_the_other(protocol: Any) -> None:
+    pair = logux(protocol).meet()
+    pair.right.log.add({"type": "a"})
+
+    pair.cut()
+
+    assert pair.left.state == "disconnected"
+    assert pair.left.synced == 1
+
+
+@every_dialect
+def test_what_was_under_way_when_the_link_broke_does_not_count_for_the_next(protocol: Any) -> None:
+    pair = logux(protocol, timeout=1_000, ping=None).meet()
+    pair.mute("right")
+    pair.left.log.add({"type": "a"})
+    pair.cut()
+    pair.unmute("right")
+
+    meet_again(pair, timeout=1_000, ping=None)
+    pair.clock.advance(60_000)
+
+    assert pair.left.state == "synchronized"
+    assert pair.left.connected
+    assert pair.left_errors == []
+
+
+def test_is_not_synchronized_while_an_event_is_under_way() -> None:
+    stranger = client()
+    stranger.log.add({"type": "a"})
+
+    stranger.say("connected", [0, 1], "server", [NOW_MS, NOW_MS])
+
+    assert stranger.role.state == "sending"
+
+
+@every_dialect
+def test_is_not_synchronized_before_the_own_commit(protocol: Any) -> None:
+    store = MemoryStore()
+    stranger = met_client(protocol, store=store, disk=HeldDisk(store))
+    stranger.say("sync", 1)
+
+    stranger.log.add({"type": "a"})
+    stranger.log._disk.release()  # type: ignore[attr-defined]
+
+    assert stranger.role.state in ("sending", "connecting")
+    assert stranger.role.lag == 1
+
+
+@every_dialect
+def test_a_server_has_the_same_states(protocol: Any) -> None:
+    stranger = met_server(protocol)
+    if protocol == 7:
+        stranger.say("ready", 0)
+    states = [stranger.role.state]
+
+    stranger.log.add({"type": "a"})
+    states.append(stranger.role.state)
+    stranger.say("synced", 1)
+    states.append(stranger.role.state)
+    stranger.dialler.disconnect("bye")
+
+    assert [*states, stranger.role.state] == ["synchronized", "sending", "synchronized", "disconnected"]
+
+
+def test_an_event_that_is_added_while_a_link_is_being_opened_leaves_it_connecting() -> None:
+    pair, states = logux(), []
+    pair.local.left.on("connecting", lambda: pair.left.log.add({"type": "a"}))
+    pair.left.on("state", lambda: states.append(pair.left.state))
+
+    pair.connect()
+
+    assert states == ["connecting", "sending", "synchronized"]

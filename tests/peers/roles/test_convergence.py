@@ -1,0 +1,304 @@
+"""Whatever happens to logs and links: in the end everybody has the same, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peers.clock import ManualClock
+from peers.events.created import Created
+from peers.later import Later
+from peers.roles.peer import RELAY_MS, PeerSync
+from peers.stores.memory import MemoryStore
+from peers.transport.local_pair import LocalPair
+from tests.support.pair import NOW_MS, AskedLog, HeldDisk, Mailbox, open_log
+
+NAMES = "abcde"
+QUIET_ROUNDS = 1_000
+
+
+class SlowPair(LocalPair):
+    """A link on which everything waits until it is pumped, and is lost when the link is cut."""
+
+    def soon(self, work: Callable[[], None]) -> None:
+        self._queue.append(work)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def pump(self, count: int) -> None:
+        for _ in range(min(count, len(self._queue))):
+            self._queue.popleft()()
+
+    def cut(self) -> None:
+        self._queue.clear()
+        self.left._is_opening = False
+        self.left._close("cut")
+
+
+class Room:
+    """One node: a log, a disk that holds its work, and roles on its links."""
+
+    def __init__(self, name: str, skew_ms: int) -> None:
+        self.name = name
+        self.clock = ManualClock(NOW_MS + skew_ms)
+        self.lives = 0
+        self.store = MemoryStore()
+        self.snapshot = deepcopy(self.store)
+        self.roles: dict[str, PeerSync] = {}
+        self.mailboxes: dict[str, Mailbox] = {}
+        self.begin(self.store)
+
+    def begin(self, store: MemoryStore) -> None:
+        """Another life, on this store; what waited for the disk in the last one is lost."""
+        self.lives += 1
+        self.store = store
+        self.disk = HeldDisk(store)
+        log = open_log(self.name, self.clock, store=store, disk=self.disk, seed=self.lives, kind=AskedLog)
+        assert isinstance(log, AskedLog)
+        self.log = log
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is left to do but to wait for its clock."""
+        mail = any(mailbox.waiting for mailbox in self.mailboxes.values())
+        return not (mail or self.disk.waiting or self.log.asked)
+
+    def work(self, count: int) -> None:
+        """Do some of everything that waits."""
+        for mailbox in list(self.mailboxes.values()):
+            mailbox.work(count)
+        self.disk.release(count)
+        self.log.answer(count)
+
+    @property
+    def known(self) -> dict[Created, bytes]:
+        return {entry.created: entry.body for entry in self.store.each(limit=10**6)}
+
+
+class House:
+    """Rooms with links, some open, and a list of what was acknowledged."""
+
+    def __init__(self, skews_ms: list[int]) -> None:
+        self.rooms = {name: Room(name, skew) for name, skew in zip(NAMES, skews_ms, strict=False)}
+        self.names = list(self.rooms)
+        self.links: dict[tuple[str, str], SlowPair] = {}
+        self.added: list[Later[Any]] = []
+        self.gone: set[Created] = set()
+        self.count = 0
+
+    # What may happen
+
+    def add(self, place: int, kind: int) -> None:
+        self.count += 1
+        meta: dict[str, Any] | None = None
+        name = f"e{self.count}"
+        if kind % 4 == 0:  # a client that offers the same event here and there
+            meta, name = {"created": (NOW_MS, "client", kind)}, f"same{kind}"
+        if kind % 7 == 0:  # two clients under one id, with different events
+            meta = {"created": (NOW_MS, "twins", kind), "time": NOW_MS}
+        self.added.append(self._room(place).log.add({"type": name}, meta))
+
+    def work(self, place: int, count: int) -> None:
+        self._room(place).disk.release(count)
+
+    def answer(self, place: int, count: int) -> None:
+        self._room(place).log.answer(count)
+
+    def connect(self, one: int, other: int) -> None:
+        first, second = self._room(one).name, self._room(other).name
+        if first == second or (second, first) in self.links:
+            return
+        if (first, second) not in self.links:
+            self.links[first, second] = SlowPair()
+            self._furnish((first, second))
+        self._dial((first, second))
+
+    def cut(self, place: int, _: int) -> None:
+        if self.links:
+            self._link(place).cut()
+
+    def turn(self, place: int, count: int) -> None:
+        for mailbox in self._room(place).mailboxes.values():
+            mailbox.work(count)
+
+    def deliver(self, place: int, count: int) -> None:
+        if self.links:
+            self._link(place).pump(count)
+
+    def crash(self, place: int, _: int) -> None:
+        self._restart(self._room(place), self._room(place).store)
+
+    def wipe(self, place: int, _: int) -> None:
+        self._restart(self._room(place), MemoryStore())
+
+    def keep(self, place: int, _: int) -> None:
+        room = self._room(place)
+        room.snapshot = deepcopy(room.store)
+
+    def restore(self, place: int, _: int) -> None:
+        room = self._room(place)
+        self._restart(room, deepcopy(room.snapshot))
+
+    def wait(self, place: int, ms: int) -> None:
+        self._room(place).clock.advance(ms)
+
+    def flow(self, seed: int, _: int) -> None:
+        """Some time passes everywhere, and some of everything arrives."""
+        random = Random(seed)
+        for room in self.rooms.values():
+            room.clock.advance(random.choice([1, RELAY_MS, 2 * RELAY_MS]))
+            room.work(random.choice(COUNTS))
+        for link in self.links.values():
+            link.pump(random.choice(COUNTS))
+
+    # The end
+
+    def settle(self) -> None:
+        """Connect all in a ring, and let everything happen that can."""
+        for index in range(len(self.names)):
+            self.connect(index, (index + 1) % len(self.names))
+        for _ in range(QUIET_ROUNDS):
+            for link in self.links.values():
+                link.pump(1_000)
+            for room in self.rooms.values():
+                room.work(1_000)
+            is_under_way = any(link.waiting for link in self.links.values())
+            is_quiet = not is_under_way and all(room.is_quiet for room in self.rooms.values())
+            if is_quiet and not self._wait_for_relays():
+                return
+        raise AssertionError("it does not go quiet")
+
+    def _wait_for_relays(self) -> bool:
+        """Dial what is not open, or else let the clocks go on if somebody waits for them. False if neither is left."""
+        is_more = False
+        for key in self.links:
+            is_more |= self._dial(key)
+        for room in self.rooms.values():
+            if room.clock.waiting:
+                is_more = True
+                room.clock.advance(RELAY_MS)
+        return is_more
+
+    def check(self) -> None:
+        shown = {room.name: room.store.each(limit=10**6) for room in self.rooms.values()}
+        first = [(entry.created, entry.time, entry.body) for entry in shown["a"]]
+        for entries in shown.values():
+            assert [(entry.created, entry.time, entry.body) for entry in entries] == first
+            assert len({entry.created for entry in entries}) == len(entries)
+        assert first == sorted(first, key=lambda item: (item[1], item[0]))
+        known = {created for created, _, _ in first}
+        for later in self.added:
+            if later.is_done and later.exception is None and later.result() is not None:
+                created = later.result()["created"]
+                assert created in known or created in self.gone
+        vectors = [room.log.published.state.vector for room in self.rooms.values()]
+        assert all(vector == vectors[0] for vector in vectors)
+        for room in self.rooms.values():
+            assert room.clock.waiting == 0
+            for role in room.roles.values():
+                assert role.state == "synchronized" and role.lag == 0
+
+    def _dial(self, key: tuple[str, str]) -> bool:
+        """Open a link if it is not open, and its ends have seen that it is not. True if it was dialled."""
+        link = self.links[key]
+        mail = any(self.rooms[name].mailboxes["".join(key)].waiting for name in key)
+        if link.left.connected or link.left._is_opening or mail:
+            return False
+        link.left.connect()
+        return True
+
+    def check_claims(self) -> None:
+        """What a role calls confirmed is on the other end's disk."""
+        for key in self.links:
+            for name, other in (key, reversed(key)):
+                role = self.rooms[name].roles["".join(key)]
+                held = self.rooms[other].store.state.vector
+                if role._is_walking:
+                    changes = self.rooms[name].store.page(0, limit=10**6).entries
+                    confirmed = [change.dot for change in changes if change.position <= role.synced]
+                    assert all(dot is not None and held.covers(dot) for dot in confirmed)
+
+    def _room(self, place: int) -> Room:
+        return self.rooms[self.names[place % len(self.names)]]
+
+    def _link(self, place: int) -> SlowPair:
+        return list(self.links.values())[place % len(self.links)]
+
+    def _restart(self, room: Room, store: MemoryStore) -> None:
+        mine = [key for key in self.links if room.name in key]
+        for key in mine:
+            self.links[key].cut()
+            for name in key:
+                self.rooms[name].roles.pop("".join(key)).destroy()
+                del self.rooms[name].mailboxes["".join(key)]
+            self.links[key]._queue.clear()
+        elsewhere = {created for other in self.rooms.values() if other is not room for created in other.known}
+        store.open()
+        left = {entry.created for entry in store.each(limit=10**6)}
+        self.gone |= room.known.keys() - elsewhere - left
+        room.begin(store)
+        for key in mine:
+            self.links[key] = SlowPair()
+            self._furnish(key)
+
+    def _furnish(self, key: tuple[str, str]) -> None:
+        link = self.links[key]
+        for name, connection in zip(key, (link.left, link.right), strict=True):
+            room = self.rooms[name]
+            random = Random(f"{name} {key} {room.lives}")
+            mailbox = room.mailboxes["".join(key)] = Mailbox()
+            room.roles["".join(key)] = PeerSync(
+                name, room.log, connection, clock=room.clock, random=random, turn=mailbox.turn, timeout=None, ping=None
+            )
+
+
+COMMON = ["add", "add", "work", "answer", "deliver", "deliver", "turn", "turn", "connect", "flow"]
+RARE = ["cut", "crash", "wipe", "keep", "restore", "wait"]
+COUNTS = [0, 1, 2, 3, 4, 7, 100]
+
+places = st.integers(0, 4)
+common = st.tuples(st.sampled_from(COMMON), places, st.sampled_from(COUNTS))
+timely = st.tuples(st.just("wait"), places, st.sampled_from([1, int(RELAY_MS), 100]))
+rare = st.tuples(st.sampled_from(RARE), places, places)
+steps = st.lists(common | common | timely | rare, max_size=80)
+
+
+@given(st.lists(st.integers(-5_000, 5_000), min_size=2, max_size=5), steps)
+@settings(max_examples=100, deadline=None)
+def test_everybody_has_the_same_in_the_end_and_nothing_acknowledged_is_lost(
+    skews_ms: list[int], steps: list[tuple[str, int, int]]
+) -> None:
+    house = House(skews_ms)
+
+    for step, place, count in steps:
+        getattr(house, step)(place, count)
+        house.check_claims()
+    house.settle()
+
+    house.check()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_everybody_has_the_same_after_a_long_life_too(seed: int) -> None:
+    random = Random(seed)
+    house = House([random.randint(-5_000, 5_000) for _ in range(2 + seed % 4)])
+    losses = RARE if seed % 2 else ["cut", "wait"]
+
+    for number in range(300):
+        step = random.choice(losses if random.random() < 0.15 else COMMON)
+        getattr(house, step)(number if step == "flow" else random.randrange(5), random.choice(COUNTS))
+        house.check_claims()
+        if random.random() < 0.02:
+            house.settle()
+    house.settle()
+
+    house.check()
+    assert len(house.rooms["a"].known) > 0

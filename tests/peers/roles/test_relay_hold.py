@@ -1,0 +1,145 @@
+"""What came from others waits for its time, in two groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peers.roles.relay_hold import Relays
+
+WAIT_MS = 20
+
+
+def test_nothing_waits_at_first() -> None:
+    assert Relays(7).limit(9) == 9
+
+
+def test_what_is_not_from_others_does_not_begin_a_wait() -> None:
+    relays = Relays(7)
+
+    assert not relays.note(9, is_relay=False)
+
+    assert not relays.is_waiting
+    assert relays.limit(9) == 9
+
+
+def test_what_is_from_others_waits_and_what_was_there_before_may_go() -> None:
+    relays = Relays()
+    relays.note(3, is_relay=False)
+
+    assert relays.note(5, is_relay=True)
+
+    assert relays.is_waiting
+    assert relays.limit(5) == 3
+
+
+def test_nothing_overtakes_what_waits() -> None:
+    relays = Relays()
+    relays.note(1, is_relay=True)
+
+    assert not relays.note(2, is_relay=False)
+
+    assert relays.limit(2) == 0
+
+
+def test_after_its_time_all_of_it_may_go() -> None:
+    relays = Relays()
+    relays.note(1, is_relay=True)
+
+    assert not relays.ripen()
+
+    assert not relays.is_waiting
+    assert relays.limit(1) == 1
+
+
+def test_what_came_of_others_meanwhile_waits_for_a_time_of_its_own() -> None:
+    relays = Relays()
+    relays.note(1, is_relay=True)
+    assert not relays.note(2, is_relay=True)
+
+    assert relays.ripen()
+    assert relays.limit(2) == 1
+
+    assert not relays.ripen()
+    assert relays.limit(2) == 2
+
+
+def test_what_came_of_our_own_meanwhile_does_not_prolong_the_wait() -> None:
+    relays = Relays()
+    relays.note(1, is_relay=True)
+    relays.note(2, is_relay=False)
+
+    assert not relays.ripen()
+
+    assert relays.limit(2) == 2
+
+
+def test_a_time_that_ends_when_none_runs_does_no_harm() -> None:
+    relays = Relays()
+    relays.note(5, is_relay=False)
+
+    assert not relays.ripen()
+
+    assert relays.limit(5) == 5
+
+
+def test_the_limit_is_never_beyond_what_there_is() -> None:
+    relays = Relays(9)
+    relays.note(10, is_relay=True)
+
+    assert relays.limit(4) == 4
+
+
+@dataclass
+class Watch:
+    """Relays with a clock, as a session uses it."""
+
+    relays: Relays = field(default_factory=Relays)
+    now_ms: int = 0
+    due_ms: int | None = None
+    last_position: int = 0
+    noted_ms: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    """When each position was noted, and whether with something of others."""
+    limits: list[int] = field(default_factory=list)
+
+    def pass_ms(self, ms: int) -> None:
+        for _ in range(ms):
+            self.now_ms += 1
+            if self.now_ms == self.due_ms:
+                self._wait(self.relays.ripen())
+            self.look()
+
+    def note(self, count: int, *, is_relay: bool) -> None:
+        for position in range(self.last_position + 1, self.last_position + count + 1):
+            self.noted_ms[position] = self.now_ms, is_relay
+        self.last_position += count
+        if self.relays.note(self.last_position, is_relay=is_relay):
+            self._wait(True)
+        self.look()
+
+    def look(self) -> None:
+        limit = self.relays.limit(self.last_position)
+        self.limits.append(limit)
+        for position, (noted_ms, is_relay) in self.noted_ms.items():
+            waited_ms = self.now_ms - noted_ms
+            assert not is_relay or position > limit or waited_ms >= WAIT_MS
+            assert position <= limit or waited_ms < 2 * WAIT_MS
+
+    def _wait(self, begins: bool) -> None:
+        self.due_ms = self.now_ms + WAIT_MS if begins else None
+
+
+@given(st.lists(st.tuples(st.integers(0, 2 * WAIT_MS), st.integers(1, 3), st.booleans()), max_size=30))
+def test_others_wait_for_one_time_and_nothing_waits_for_more_than_two(notes: list[tuple[int, int, bool]]) -> None:
+    watch = Watch()
+
+    for ms, count, is_relay in notes:
+        watch.pass_ms(ms)
+        watch.note(count, is_relay=is_relay)
+    watch.pass_ms(2 * WAIT_MS)
+
+    assert watch.limits == sorted(watch.limits)
+    assert watch.limits[-1] == watch.last_position
+    assert not watch.relays.is_waiting

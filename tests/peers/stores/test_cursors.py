@@ -1,0 +1,73 @@
+"""The cursors that a store keeps for Logux clients and servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from peers.clock import ManualClock
+from peers.stores import memory as memory_store
+from peers.stores.memory import MemoryStore
+from peers.stores.sqlite import store as sqlite_store
+from peers.stores.sqlite.store import SqliteStore
+from peers.stores.store import Store
+from tests.support.pair import NOW_MS, open_log
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "log.db", synchronous="OFF")
+
+
+def keep(store: Store, other_node_id: str, synced: int, other_synced: int) -> None:
+    with store.transaction():
+        store.keep_cursors(other_node_id, synced, other_synced)
+
+
+def test_an_unknown_node_has_zero_cursors(store: Store) -> None:
+    store.open()
+
+    assert store.cursors("anna:1") == (0, 0)
+
+
+def test_updates_both_synced_values_and_keeps_them_when_it_is_opened_again(store: Store) -> None:
+    store.open()
+    keep(store, "anna:1", 1, 2)
+    keep(store, "anna:1", 3, 2)
+
+    store.close()
+    store.open()
+
+    assert store.cursors("anna:1") == (3, 2)
+    assert store.cursors("anna:2") == (0, 0)
+
+
+def test_what_a_failed_transaction_kept_is_gone(store: Store) -> None:
+    store.open()
+    keep(store, "anna:1", 1, 2)
+
+    with pytest.raises(KeyError), store.transaction():
+        store.keep_cursors("anna:1", 5, 5)
+        store.keep_cursors("bert:1", 5, 5)
+        raise KeyError
+
+    assert (store.cursors("anna:1"), store.cursors("bert:1")) == ((1, 2), (0, 0))
+
+
+def test_forgets_those_that_were_kept_longest_ago(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_store, "MAX_CURSORS", 2)
+    monkeypatch.setattr(sqlite_store, "MAX_CURSORS", 2)
+    store.open()
+    for name, synced in (("anna", 1), ("bert", 2), ("anna", 3), ("carl", 4)):
+        keep(store, name, synced, 0)
+
+    assert [store.cursors(name)[0] for name in ("anna", "bert", "carl")] == [3, 0, 4]
+
+
+def test_a_log_keeps_cursors() -> None:
+    log = open_log("home", ManualClock(NOW_MS))
+
+    log.keep_cursors("anna:1", 7, 9).get()
+
+    assert log.cursors("anna:1").get() == (7, 9)

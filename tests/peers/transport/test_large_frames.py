@@ -1,0 +1,143 @@
+"""Large frames: a bounded number of their bytes is in memory, and what has no room waits unread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from peers.events.entry import Entry
+from peers.protocol.offering import OFFER_BYTES, OFFER_EVENTS, pieces_of
+from peers.transport.large_frames import FrameRoom
+from peers.transport.port import LARGE_FRAME
+from peers.transport.web_socket import WebSocketNetwork
+from tests.support.web_socket_room import Record, Room, raw_wire, settled
+
+LARGE = b'"' + b"x" * (2 * LARGE_FRAME - 2) + b'"'
+LIMIT = 4 * LARGE_FRAME
+TOO_LONG = b'["debug","error","too long"]'
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    room = Room()
+    yield room
+    room.leave()
+
+
+def door_with(room: Room, space: FrameRoom, **options: Any) -> WebSocketNetwork:
+    return room.also(max_frame=LIMIT, room=space, **options)
+
+
+def visitors(room: Room, door: WebSocketNetwork, count: int) -> list[tuple[Record, Record]]:
+    """So many connections, each with its two ends: the dialled one and the one at the door."""
+    listening, dialling = room.listen(network=door), room.also(max_frame=LIMIT)
+    pairs = []
+    for _ in range(count):
+        before = len(room.accepted)
+        left = room.dial(listening.port, dialling)
+        room.until(lambda left=left, before=before: left.connection.connected and len(room.accepted) > before)
+        pairs.append((left, room.accepted[-1]))
+    return pairs
+
+
+def test_a_large_frame_pauses_its_connection_until_it_is_dealt_with(room: Room) -> None:
+    space = FrameRoom()
+    ((left, right),) = visitors(room, door_with(room, space), 1)
+
+    left.connection.send(LARGE)
+    left.connection.send(b'"next"')
+    room.until(lambda: right.frames)
+
+    assert settled(room, lambda: len(right.frames)) == 1
+    assert space.used == len(LARGE)
+    right.connection.resume()
+    room.until(lambda: right.frames[1:] == [b'"next"'])
+    assert space.used == 0
+
+
+def test_a_frame_for_which_there_is_no_room_waits_unread_and_is_alive_meanwhile(room: Room) -> None:
+    space = FrameRoom(3 * LARGE_FRAME)
+    (first, at_first), (second, at_second) = visitors(room, door_with(room, space), 2)
+    signs: list[float] = []
+    first.connection.send(LARGE)
+    room.until(lambda: at_first.frames)
+
+    second.connection.send(LARGE)
+    room.until(lambda: space.is_awaited)
+    at_second.connection.on("activity", lambda: signs.append(room.loop.time()))
+
+    assert settled(room, lambda: len(raw_wire(at_second.connection).protocol.reader.buffer)) < LARGE_FRAME
+    assert at_second.frames == []
+    room.until(lambda: signs)
+    at_first.connection.resume()
+    room.until(lambda: at_second.frames == [LARGE])
+
+
+def test_small_frames_of_others_are_read_while_there_is_no_room(room: Room) -> None:
+    space = FrameRoom(3 * LARGE_FRAME)
+    (first, at_first), (second, at_second) = visitors(room, door_with(room, space), 2)
+    first.connection.send(LARGE)
+    room.until(lambda: at_first.frames)
+
+    second.connection.send(b'"small"')
+
+    room.until(lambda: at_second.frames == [b'"small"'])
+
+
+@pytest.mark.parametrize("who", ["the one that holds it", "the one that waits"])
+def test_a_lost_connection_gives_its_room_back(room: Room, who: str) -> None:
+    space = FrameRoom(3 * LARGE_FRAME)
+    (first, at_first), (second, _), (third, at_third) = visitors(room, door_with(room, space), 3)
+    first.connection.send(LARGE)
+    room.until(lambda: at_first.frames)
+    second.connection.send(LARGE)
+    room.until(lambda: space.is_awaited)
+    if who == "the one that waits":
+        second.connection.disconnect()
+        third.connection.send(LARGE)
+        at_first.connection.resume()
+        room.until(lambda: at_third.frames == [LARGE])
+    else:
+        first.connection.disconnect()
+        room.until(lambda: not space.is_awaited)
+
+
+def test_the_parts_of_a_message_count_together(room: Room) -> None:
+    space = FrameRoom()
+    ((left, right),) = visitors(room, door_with(room, space), 1)
+    part = "x" * (LARGE_FRAME - 10)
+
+    async def parts() -> Any:
+        for number in range(3):
+            yield part
+            if number == 1:
+                room.loop.call_soon(left.events.append, ("used", space.used))
+
+    room.run(raw_wire(left.connection).send(parts()))
+    room.until(lambda: right.frames)
+
+    assert space.used == LIMIT
+    assert right.frames == [part.encode() * 3]
+
+
+def test_a_frame_over_the_limit_is_told_before_the_end(room: Room) -> None:
+    ((left, right),) = visitors(room, door_with(room, FrameRoom(), too_long=TOO_LONG), 1)
+
+    raw_wire(left.connection).transport.write(b"\x81\xff" + (LIMIT + 1).to_bytes(8, "big") + b"mask" + b"x" * 1_000)
+
+    room.until(lambda: left.reasons)
+    assert left.frames == [TOO_LONG]
+    room.until(lambda: right.reasons)
+    assert right.frames == []
+
+
+def test_many_events_are_offered_in_pieces_of_a_bounded_size() -> None:
+    small = [Entry((n, "a", 0), n, b'{"type":"a"}') for n in range(2 * OFFER_EVENTS + 1)]
+    large = [Entry((n, "a", 0), n, b"x" * 250_000) for n in range(40)]
+
+    assert [len(piece) for piece in pieces_of(small)] == [OFFER_EVENTS, OFFER_EVENTS, 1]
+    assert max(sum(entry.size for entry in piece) for piece in pieces_of(large)) < OFFER_BYTES + 260_000
+    assert [entry for piece in pieces_of(large) for entry in piece] == large
+    assert list(pieces_of([])) == [[]]

@@ -1,0 +1,380 @@
+"""Two real roles on one connection, with everything they say on record; and one role that faces a script."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Literal, TypeVar
+
+from peers.clock import ManualClock, Undo
+from peers.events.created import HybridTimer
+from peers.events.entry import Entry, encode_event
+from peers.events.version_vector import VersionVector
+from peers.later import Later
+from peers.log.log import Log
+from peers.roles.base import BaseSync
+from peers.roles.peer import PeerSync
+from peers.stores.disk import Disk, InlineDisk
+from peers.stores.memory import MemoryStore
+from peers.stores.store import Page, Store
+from peers.transport.local_pair import LocalPair
+from peers.transport.port import Connection
+
+T = TypeVar("T")
+Side = Literal["left", "right"]
+
+NOW_MS = 1_000_000
+SETTLE_ROUNDS = 10_000
+
+
+class PairLog(Log):
+    """A log that a test can look into."""
+
+    store: Store
+
+    @property
+    def types(self) -> list[str]:
+        """The types of all events, in the order of every node."""
+        return [entry.event["type"] for entry in self.entries]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return self.store.each(limit=1_000_000)
+
+
+class AskedLog(PairLog):
+    """A log that answers later, as one in another mailbox does: when `answer` is called."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._asked: deque[Callable[[], None]] = deque()
+
+    def page(self, after: int, **options: Any) -> Later[Page]:
+        asked = super().page
+        return self._later(lambda: asked(after, **options))
+
+    def first_lacked(self, vector: VersionVector) -> Later[int]:
+        asked = super().first_lacked
+        return self._later(lambda: asked(vector))
+
+    @property
+    def asked(self) -> int:
+        """How many questions wait for their answer."""
+        return len(self._asked)
+
+    def answer(self, count: int = 1_000_000) -> None:
+        """Answer what was asked by now and what is asked meanwhile, or the first few."""
+        while self._asked and count:
+            count -= 1
+            self._asked.popleft()()
+
+    def _later(self, ask: Callable[[], Later[T]]) -> Later[T]:
+        later: Later[T] = Later()
+        self._asked.append(lambda: ask().then(later.follow))
+        return later
+
+
+class Mailbox:
+    """Where the reactions of one role wait for their turn, as those of an actor do: its `turn` is the role's option."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callable[[], None]] = deque()
+
+    def turn(self, reaction: Callable[..., None]) -> Callable[..., None]:
+        return lambda *args: self.waiting.append(lambda: reaction(*args))
+
+    def work(self, count: int = 1_000_000) -> None:
+        """Let what waits, and what comes meanwhile, have its turn, or the first few."""
+        while self.waiting and count:
+            count -= 1
+            self.waiting.popleft()()
+
+
+class HeldDisk:
+    """A disk that keeps its work until it is released, as a slow one would."""
+
+    def __init__(self, store: Store) -> None:
+        self._disk = InlineDisk(store)
+        self._waiting: deque[Callable[[], None]] = deque()
+        self.is_holding = True
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def run(self, work: Callable[[Store], T]) -> Later[T]:
+        later: Later[T] = Later()
+        self._waiting.append(lambda: self._disk.run(work).then(later.follow))
+        if not self.is_holding:
+            self.release()
+        return later
+
+    def release(self, pieces: int = 1_000_000) -> None:
+        """Do the work that waits now, or the first pieces of it."""
+        for _ in range(min(pieces, len(self._waiting))):
+            self._waiting.popleft()()
+
+    def close(self) -> Later[None]:
+        self.release()
+        return self._disk.close()
+
+
+def open_log(
+    node_id: str,
+    clock: ManualClock,
+    *,
+    store: Store | None = None,
+    disk: Disk | None = None,
+    seed: int = 0,
+    kind: type[PairLog] = PairLog,
+) -> PairLog:
+    """A real log, in memory unless there is a store; its random numbers follow from the node's name and `seed`."""
+    store = store or MemoryStore()
+    state = store.open()
+    timer = HybridTimer(node_id, clock.now_ms, after_ms=state.clock_ms)
+    log = kind(disk or InlineDisk(store), state, timer=timer, clock=clock, random=Random(f"{node_id} {seed}"))
+    log.store = store
+    return log
+
+
+class RecordedConnection:
+    """A connection that writes down what is sent; when muted, it goes no further."""
+
+    def __init__(self, inner: Connection) -> None:
+        self._inner = inner
+        self.sent: list[Any] = []
+        self.is_muted = False
+        self.pauses: list[str] = []
+        self.listeners = 0
+
+    @property
+    def connected(self) -> bool:
+        return self._inner.connected
+
+    @property
+    def dialled(self) -> bool:
+        return self._inner.dialled
+
+    @property
+    def address(self) -> str:
+        return self._inner.address
+
+    def connect(self) -> None:
+        self._inner.connect()
+
+    def disconnect(self, reason: str = "") -> None:
+        self._inner.disconnect(reason)
+
+    def send(self, frame: bytes) -> None:
+        self.sent.append(json.loads(frame))
+        if not self.is_muted:
+            self._inner.send(frame)
+
+    def pause(self) -> None:
+        self.pauses.append("pause")
+        self._inner.pause()
+
+    def resume(self) -> None:
+        self.pauses.append("resume")
+        self._inner.resume()
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
+        undo = self._inner.on(event, listener)
+        self.listeners += 1
+
+        def count_and_undo() -> None:
+            self.listeners -= 1
+            undo()
+
+        return count_and_undo
+
+
+class Pair:
+    """`left` dials, `right` accepts. Both logs are named as their side; one clock drives everything."""
+
+    def __init__(
+        self,
+        left_role: type[BaseSync] = PeerSync,
+        right_role: type[BaseSync] = PeerSync,
+        *,
+        clock: ManualClock | None = None,
+        left: dict[str, Any] | None = None,
+        right: dict[str, Any] | None = None,
+        **both: Any,
+    ) -> None:
+        """Options of `left` and `right` are those of the roles, and `node_id`, `store`, `disk`, `log`, `seed`, `clock`."""
+        self.clock = clock or ManualClock(NOW_MS)
+        self.local = LocalPair()
+        self.left_connection = RecordedConnection(self.local.left)
+        self.right_connection = RecordedConnection(self.local.right)
+        self.left_errors: list[str] = []
+        self.right_errors: list[str] = []
+        self.left: Any = self._make(left_role, "left", self.left_connection, {**both, **(left or {})})
+        self.right: Any = self._make(right_role, "right", self.right_connection, {**both, **(right or {})})
+
+    def _make(self, role: type[BaseSync], side: str, connection: Connection, options: dict[str, Any]) -> BaseSync:
+        node_id = options.pop("node_id", side)
+        seed = options.pop("seed", 0)
+        store, disk, log = (options.pop(name, None) for name in ("store", "disk", "log"))
+        clock = options.pop("clock", self.clock)
+        log = log or open_log(node_id, clock, store=store, disk=disk, seed=seed)
+        return role(node_id, log, connection, clock=clock, random=Random(f"{side} {seed}"), **options)
+
+    @property
+    def left_sent(self) -> list[Any]:
+        return self.left_connection.sent
+
+    @property
+    def right_sent(self) -> list[Any]:
+        return self.right_connection.sent
+
+    def catch(self) -> Pair:
+        """Collect the errors of both sides instead of raising them."""
+        self.left.catch(lambda error: self.left_errors.append(str(error)))
+        self.right.catch(lambda error: self.right_errors.append(str(error)))
+        return self
+
+    def connect(self) -> Pair:
+        self.left_connection.connect()
+        return self
+
+    def meet(self) -> Pair:
+        """Connect, shake hands, and forget what was said so far."""
+        self.connect()
+        assert self.left.authenticated and self.right.authenticated
+        self.forget()
+        return self
+
+    def forget(self) -> None:
+        """Clear the records."""
+        self.left_sent.clear()
+        self.right_sent.clear()
+
+    def mute(self, side: Side) -> None:
+        """From now on nothing that this side says arrives."""
+        self._connection(side).is_muted = True
+
+    def unmute(self, side: Side) -> None:
+        self._connection(side).is_muted = False
+
+    def cut(self) -> None:
+        """The link is lost, and both ends learn of it."""
+        self.local.left.disconnect("cut")
+
+    def say(self, side: Side, *items: Any) -> None:
+        """Send a message that the side's role has not thought of."""
+        self._connection(side).send(json.dumps(items).encode())
+
+    def destroy(self) -> None:
+        self.left.destroy()
+        self.right.destroy()
+
+    def _connection(self, side: Side) -> RecordedConnection:
+        return self.left_connection if side == "left" else self.right_connection
+
+
+class Stranger:
+    """Somebody who says what a test makes them say, to a real role that accepted (or dialled) them."""
+
+    def __init__(
+        self,
+        role: type[BaseSync] = PeerSync,
+        *,
+        dials: bool = True,
+        connects: bool = True,
+        catches: bool = True,
+        **options: Any,
+    ) -> None:
+        self.clock = ManualClock(NOW_MS)
+        local = LocalPair()
+        self._theirs = local.left if dials else local.right
+        self.connection = RecordedConnection(local.right if dials else local.left)
+        self.dialler = local.left
+        self.reasons: list[str] = []
+        self._theirs.on("disconnect", self.reasons.append)
+        self.errors: list[Any] = []
+        store, disk = options.pop("store", None), options.pop("disk", None)
+        log = options.pop("log", None) or open_log("home", self.clock, store=store, disk=disk)
+        self.role: Any = role("home", log, self.connection, clock=self.clock, random=Random("home"), **options)
+        if catches:
+            self.role.catch(self.errors.append)
+        if connects:
+            local.left.connect()
+
+    @property
+    def log(self) -> PairLog:
+        log: PairLog = self.role.log
+        return log
+
+    @property
+    def heard(self) -> list[Any]:
+        """What the role said."""
+        return self.connection.sent
+
+    @property
+    def connected(self) -> bool:
+        return self._theirs.connected
+
+    def say(self, *items: Any) -> Stranger:
+        return self.say_raw(json.dumps(items).encode())
+
+    def say_raw(self, frame: bytes) -> Stranger:
+        self._theirs.send(frame)
+        return self
+
+    def trickle(self) -> None:
+        """A few bytes come, and no whole frame."""
+        self.connection._inner._emitter.emit("activity")  # type: ignore[attr-defined]
+
+    def greet(self, node_id: str = "stranger", vector: dict[str, Any] | None = None, **options: Any) -> Stranger:
+        """Say `connect` as a node does, and forget the answer."""
+        self.say("connect", 5, node_id, 0, {"peer": hello(vector), **options})
+        self.heard.clear()
+        return self
+
+
+def hello(vector: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """The option `peer` of a greeting."""
+    return {"boot": "b1", "connection": "c1", "held": [], "vector": vector or {}, **more}
+
+
+def wire_event(
+    seq: int, type_: str = "a", *, epoch: str = "e", ms: int = 0, **more: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An event and its meta as a node sends them in `sync`."""
+    return {"type": type_, **more}, {"id": [ms, seq], "time": ms, "dot": [epoch, seq]}
+
+
+def sentences(errors: Sequence[Any]) -> list[str]:
+    return [str(error) for error in errors]
+
+
+def fill(log: PairLog, count: int, prefix: str = "e") -> list[str]:
+    names = [f"{prefix}{number:05}" for number in range(count)]
+    log.add_batch([({"type": name}, None) for name in names])
+    return names
+
+
+def syncs(sent: list[Any]) -> list[Any]:
+    return [message for message in sent if message[0] == "sync"]
+
+
+def sent_types(sent: list[Any]) -> list[list[str]]:
+    """The types of the events of each `sync`."""
+    return [[event["type"] for event in message[2::2]] for message in syncs(sent)]
+
+
+def asked_stranger() -> tuple[Stranger, AskedLog]:
+    """Somebody who has greeted a role whose log answers when it is told to."""
+    log = open_log("home", ManualClock(NOW_MS), kind=AskedLog)
+    assert isinstance(log, AskedLog)
+    stranger = Stranger(log=log).greet()
+    log.answer()
+    return stranger, log
+
+
+def received(seq: int, type_: str = "r", *, epoch: str = "e", ms: int = 0, time: int = 0) -> Entry:
+    ms = ms or seq
+    return Entry((ms, "attic", 0), time or ms, encode_event({"type": type_}), b"", (epoch, seq))

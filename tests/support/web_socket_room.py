@@ -1,0 +1,158 @@
+"""A room with a network of connections over real sockets, its doors, and records of what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from peers.transport.channel import WiredConnection
+from peers.transport.network import WiredNetwork
+from peers.transport.port import Connection, Listening
+from peers.transport.web_socket import WebSocketNetwork
+
+SECONDS = 10.0
+DEBUG_NOISE = "Error on transport creation for incoming connection"
+"""What asyncio says, in debug mode only, of a stranger whose TLS handshake failed."""
+
+
+class Record:
+    """What one connection emitted, as a list of tuples."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.events: list[tuple[Any, ...]] = []
+        for name in ("connecting", "connect", "message", "error", "disconnect"):
+            connection.on(name, self._writer(name))
+
+    def _writer(self, name: str) -> Callable[..., None]:
+        return lambda *args: self.events.append((name, *args))
+
+    def all(self, name: str) -> list[Any]:
+        return [event[1] if len(event) > 1 else None for event in self.events if event[0] == name]
+
+    @property
+    def frames(self) -> list[bytes]:
+        return self.all("message")
+
+    @property
+    def reasons(self) -> list[str]:
+        return self.all("disconnect")
+
+
+class Room:
+    """A loop in debug mode with a network, its doors and records; leaving it proves that nothing is left over."""
+
+    def __init__(self, kind: Callable[..., WiredNetwork] = WebSocketNetwork) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_debug(True)
+        self.loop.slow_callback_duration = SECONDS
+        self.failures: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.failures.append(context))
+        self.network = kind(self.loop, connect_seconds=2.0)
+        self._networks = [self.network]
+        self.accepted: list[Record] = []
+
+    def also(self, **options: Any) -> WebSocketNetwork:
+        """One more network, which is closed with the room."""
+        network = WebSocketNetwork(self.loop, **options)
+        self._networks.append(network)
+        return network
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(asyncio.wait_for(work, SECONDS))
+
+    def until(self, condition: Callable[[], object]) -> None:
+        async def poll() -> None:
+            while not condition():
+                await asyncio.sleep(0.001)
+
+        self.run(poll())
+
+    def listen(self, host: str = "127.0.0.1", port: int = 0, network: WiredNetwork | None = None) -> Listening:
+        async def work() -> Listening:
+            return await (network or self.network).listen(host, port, lambda c: self.accepted.append(Record(c)))
+
+        listening: Listening = self.run(work())
+        return listening
+
+    def dial(self, port: int, network: WiredNetwork | None = None, host: str = "127.0.0.1") -> Record:
+        return self.dial_to(f"{host}:{port}", network)
+
+    def dial_to(self, address: str, network: WiredNetwork | None = None) -> Record:
+        record = Record((network or self.network).dial(address))
+        record.connection.connect()
+        return record
+
+    def meet(self, **networks: WiredNetwork) -> tuple[Record, Record]:
+        """A dialled and an accepted connection, open, with cleared records."""
+        left = self.dial(self.listen(network=networks.get("right")).port, networks.get("left"))
+        self.until(lambda: left.connection.connected and self.accepted)
+        left.events.clear()
+        return left, self.accepted[-1]
+
+    def answer(
+        self, reaction: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+    ) -> int:
+        """The port of a plain TCP server that does something else than WebSocket."""
+        self.plain = self.run(asyncio.start_server(reaction, "127.0.0.1", 0))
+        port: int = self.plain.sockets[0].getsockname()[1]
+        return port
+
+    def talk(self, port: int, data: bytes) -> bytes:
+        """What a plain TCP client gets back for `data`, up to the end."""
+
+        async def work() -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(data)
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return answer
+
+        answer: bytes = self.run(work())
+        return answer
+
+    def leave(self) -> None:
+        async def work() -> None:
+            if hasattr(self, "plain"):
+                self.plain.close()
+            for network in self._networks:
+                await network.close()
+
+        self.run(work())
+        assert [task for task in asyncio.all_tasks(self.loop) if not task.done()] == []
+        self.run(self.loop.shutdown_default_executor())
+        self.loop.close()
+        gc.collect()
+        assert [failure for failure in self.failures if failure["message"] != DEBUG_NOISE] == []
+
+
+def channel_of(connection: Connection) -> Any:
+    assert isinstance(connection, WiredConnection) and connection._channel is not None
+    return connection._channel
+
+
+def raw_wire(connection: Connection) -> Any:
+    """The library's connection below ours, to break it."""
+    return channel_of(connection)._wire
+
+
+def settled(room: Room, measure: Callable[[], int]) -> int:
+    """The measure once it has not moved for 0.2 s."""
+
+    async def work() -> int:
+        last, since = measure(), room.loop.time()
+        while room.loop.time() - since < 0.2:
+            await asyncio.sleep(0.01)
+            if measure() != last:
+                last, since = measure(), room.loop.time()
+        return last
+
+    value: int = room.run(work())
+    return value
+
+
+async def as_coroutine(later: Any) -> Any:
+    return await later
