@@ -15,7 +15,7 @@ from mesh.actors.agreeing import resolve
 from mesh.actors.environment import Environment
 from mesh.actors.gateway_supervisor import DoorError
 from mesh.actors.listener import OpenDoors
-from mesh.actors.log_keeper import LogProxy, safely
+from mesh.actors.log_proxy import LogProxy, safely
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_actor import LoopActorRef

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.peer_session import PeerSession
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.request import Request

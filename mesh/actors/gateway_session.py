@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from mesh.actors.environment import Environment
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.reports import Closed, Failed, Met, Noted, Refused, Report, StateChanged
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.runtime.request import RequestActor

@@ -13,7 +13,7 @@ import pykka
 from mesh.actors.environment import Environment
 from mesh.actors.gateway_session import GatewaySession
 from mesh.actors.listener import Listener
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.reports import Accepted, Closed, Failed, Met, Noted, Refused, Report, StateChanged
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.mailbox import Runtime

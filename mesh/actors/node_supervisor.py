@@ -13,7 +13,8 @@ from mesh.actors.discoverer import Discoverer
 from mesh.actors.environment import Environment
 from mesh.actors.gateway_supervisor import DoorError, GatewaySupervisor
 from mesh.actors.listener import Listener, OpenDoor, OpenDoors
-from mesh.actors.log_keeper import LogKeeper, LogProxy
+from mesh.actors.log_keeper import LogKeeper
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.peer_session import MakeRole, PeerSession, RoleOptions
 from mesh.actors.reports import (
     Accepted,

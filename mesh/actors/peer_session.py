@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from mesh.actors.environment import Environment
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.reports import (
     Closed,
     Compared,

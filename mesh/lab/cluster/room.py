@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from mesh.actors.environment import Environment
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.inspection import abandon_actors, living_actors

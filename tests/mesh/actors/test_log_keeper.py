@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.log_keeper import LogKeeper, LogProxy
+from mesh.actors.log_keeper import LogKeeper
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.request import Request
 from mesh.actors.thread_disk import ThreadDisk

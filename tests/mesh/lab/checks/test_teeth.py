@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.gateway.clients.role import ClientGatewaySync
 from mesh.lab.fuzz.script import Script, step
 from mesh.lab.fuzz.storm import play, storm
