@@ -7,8 +7,8 @@ from random import Random
 from typing import Any, TypeVar
 
 from mesh.actors.log_proxy import NOT_OPEN, LogProxy, LogRequest
+from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import RequestActor
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
 from peers.clock import Clock, Undo
 from peers.events.version_vector import VersionVector
@@ -20,7 +20,7 @@ from peers.stores.store import Store, StoreError
 T = TypeVar("T")
 
 
-class LogKeeper(RequestActor):
+class LogKeeper(LoopActor):
     """Opens the log, runs every request on it in its own turn, and publishes each commit. A failing request fails its asker."""
 
     def __init__(
