@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from mesh.actors.environment import Environment
 from mesh.actors.log_proxy import LogProxy
-from mesh.actors.reports import Closed, Met, Noted, Refused, Report, StateChanged
+from mesh.actors.reports import Closed, Met, Noted, Refused, Report
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.session_base import SessionBase
 from mesh.gateway.endpoints import DialOut, Listen
@@ -144,7 +144,6 @@ class GatewaySession(SessionBase[BaseSync]):
             raise ValueError(FIXES_IDS)
         role.catch(self._on_error)
         role.on("authenticated", self._on_authenticated)
-        role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
         role.on("refused", self._note)
 
     def _on_authenticated(self) -> None:

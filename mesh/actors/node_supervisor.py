@@ -113,7 +113,7 @@ class NodeSupervisor(LoopActor):
             self._perform(self._membership.on_begin())
             if not self._children.is_ending:
                 await self._start_discovery()
-                self._children.later(ALONE_SECONDS, lambda: self.defer(self._notice_if_alone))
+                self._children.later(ALONE_SECONDS, self._notice_if_alone)
         finally:
             self._begun.set()
         return OpenDoors(self._door, self._door_ports)
