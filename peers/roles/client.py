@@ -10,7 +10,7 @@ from peers.codec.messages import Message, Options, Refusal, Sync, Version
 from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
 from peers.log.log import SyncLog
-from peers.protocol.core import QUEUED_BEFORE_PAUSE
+from peers.protocol.session import QUEUED_BEFORE_PAUSE
 from peers.roles.base import BaseSync
 from peers.transport.port import Connection
 
