@@ -50,7 +50,7 @@ class ClientSync(BaseSync):
         self._was_found_out = False
         self._redials = False
         self._stated_other = 0
-        self._cursors_of: str | None = None
+        self.cursors_of: str | None = None
         """Whose numbers `synced` and `other_synced` are; None: not known, as they were given."""
         known = PROBES[0] if protocol is None else protocol
         super().__init__(node_id, log, connection, protocol=known, timeout=timeout, ping=ping, **options)
@@ -111,7 +111,7 @@ class ClientSync(BaseSync):
     def on_authenticated(self) -> None:
         self._was_found_out = self._was_found_out or bool(self._probes)
         self._probes = []
-        before, self._cursors_of = self._cursors_of, self.other_node_id
+        before, self.cursors_of = self.cursors_of, self.other_node_id
         if before not in (None, self.other_node_id):
             self._start_anew()
         if self.authenticated:

@@ -14,8 +14,9 @@ import msgspec
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import judge_origin
+from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
-from mesh.gateway.clients.role import ClientGatewaySync, Guard, Hooks
+from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Tokens
 from mesh.gateway.endpoints import Listen, MakeRole
 from mesh.gateway.turned_away import TurnedAway
