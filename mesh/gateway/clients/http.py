@@ -81,6 +81,8 @@ class ClientGateway:
         turned_away: TurnedAway,
     ) -> None:
         self.port = settings.port
+        self.network: WebSocketNetwork
+        """Set by `make`; the caller closes it at the end."""
         self._settings = settings
         self._clock = clock
         self._status = status
@@ -90,10 +92,10 @@ class ClientGateway:
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
 
-    def make(self, loop: asyncio.AbstractEventLoop) -> tuple[Listen, WebSocketNetwork]:
-        """The door, and its network, which is to be closed at the end. Raises MeshError for a bad certificate."""
+    def make(self, loop: asyncio.AbstractEventLoop) -> Listen:
+        """What to open. Raises MeshError for a certificate that cannot be used."""
         settings = self._settings
-        network = WebSocketNetwork(
+        self.network = WebSocketNetwork(
             loop,
             max_frame=MAX_CLIENT_FRAME,
             stranger_frame=STRANGER_FRAME,
@@ -104,7 +106,7 @@ class ClientGateway:
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
         where = (settings.host, settings.port)
-        return Listen(CLIENTS, CLIENTS_DOOR, *where, network, settings.make_role, options, ADVICE), network
+        return Listen(CLIENTS, CLIENTS_DOOR, *where, self.network, settings.make_role, options, ADVICE)
 
     def on_request(self, request: HttpRequest) -> OnRequest:
         """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""

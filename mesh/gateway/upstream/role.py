@@ -83,7 +83,7 @@ class UpstreamSync(ClientSync):
         self._on_finished: Callable[[], None] | None = None
         self._undo_finish: Undo | None = None
         super().__init__(node_id, log, connection, **options)
-        self._cursors = SavedCursors(self, f"upstream:{url}", save_ms=UPSTREAM_SAVE_MS)
+        self._cursors = SavedCursors(self, cursors_key(url), save_ms=UPSTREAM_SAVE_MS)
         self._is_seeded = bool(self.synced or self.other_synced)
         self.on("connect", self._on_met)
         self.on("synced", self._check_finished)
@@ -248,6 +248,11 @@ class UpstreamSync(ClientSync):
         if sentence not in self._told and len(self._told) < MAX_TOLD:
             self._told.add(sentence)
             self.emitter.emit("refused", sentence)
+
+
+def cursors_key(url: str) -> str:
+    """The name under which the log keeps the cursors of the server at `url`."""
+    return f"upstream:{url}"
 
 
 def _is_control(entry: Entry) -> bool:
