@@ -9,7 +9,7 @@ from typing import Unpack
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_host, check_origin
-from mesh.gateway.clients.http import CLIENTS, STRANGER_FRAME, TOO_LONG, ClientGateway, ClientSettings
+from mesh.gateway.clients.http import CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, ClientGateway, ClientSettings
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.options import GatewayOptions
@@ -54,7 +54,7 @@ class Gateways:
     @property
     def clients_port(self) -> int:
         """The port of the clients' door; 0 while it is closed."""
-        return self.ports.get(CLIENTS, 0)
+        return self.ports.get(CLIENTS_KEY, 0)
 
     @property
     def clients_url(self) -> str:
@@ -110,7 +110,7 @@ class Gateways:
         """The ports are open: their numbers, by `Listen.key`."""
         self.ports = ports
         if self._client_gateway is not None:
-            self._client_gateway.port = ports[CLIENTS]
+            self._client_gateway.port = ports[CLIENTS_KEY]
 
     async def close(self) -> None:
         """Close all networks. A second call does nothing."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 FIRST_BYTES = 16 * 1024
 """The window of a new link."""
 LEAST_BYTES = 4 * 1024
-SOON_MS = 1_000.0
+SOON_ANSWER_MS = 1_000.0
 """An answer within it lets the window grow."""
-LATE_MS = 3_000.0
+LATE_ANSWER_MS = 3_000.0
 """An answer after it halves the window."""
 PARTS = 4
 """Messages that a full window is sent in."""
@@ -51,9 +51,11 @@ class Pace:
 
     def note(self, size: int, answer_ms: float) -> None:
         """A message with `size` bytes of events was acknowledged `answer_ms` after it was sent."""
-        if answer_ms > LATE_MS:
+        if answer_ms > LATE_ANSWER_MS:
             self.window = max(self.window // 2, LEAST_BYTES)
-        elif answer_ms < SOON_MS and size >= self.page_bytes // 2:  # a small message says little about a large one
+        elif (
+            answer_ms < SOON_ANSWER_MS and size >= self.page_bytes // 2
+        ):  # a small message says little about a large one
             self.window = min(self.window * 2, self._most)
 
 

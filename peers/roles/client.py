@@ -14,8 +14,8 @@ from peers.protocol.session import QUEUED_BEFORE_PAUSE
 from peers.roles.base import BaseSync
 from peers.transport.port import Connection
 
-TIMEOUT_MS = 20_000
-PING_MS = 5_000
+CLIENT_TIMEOUT_MS = 20_000
+CLIENT_PING_MS = 5_000
 PROBES: tuple[Version, ...] = ([0, 1], 7)
 """In this order an unknown server is tried: the first does no harm anywhere, the second finds out the rest."""
 
@@ -39,8 +39,8 @@ class ClientSync(BaseSync):
         connection: Connection,
         *,
         protocol: int | Sequence[int] | None = None,
-        timeout: int | None = TIMEOUT_MS,
-        ping: int | None = PING_MS,
+        timeout: int | None = CLIENT_TIMEOUT_MS,
+        ping: int | None = CLIENT_PING_MS,
         resends: bool = True,
         **options: Any,
     ) -> None:

@@ -30,7 +30,7 @@ from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameRoom
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 
-CLIENTS = "clients"
+CLIENTS_KEY = "clients"
 CLIENTS_DOOR = "the clients' door"
 STRANGER_FRAME = 64 * 1024
 """Bytes that somebody may send at once before the token was looked at."""
@@ -106,7 +106,7 @@ class ClientGateway:
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
         where = (settings.host, settings.port)
-        return Listen(CLIENTS, CLIENTS_DOOR, *where, self.network, settings.make_role, options, ADVICE)
+        return Listen(CLIENTS_KEY, CLIENTS_DOOR, *where, self.network, settings.make_role, options, ADVICE)
 
     def on_request(self, request: HttpRequest) -> OnRequest:
         """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""

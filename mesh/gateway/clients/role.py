@@ -15,15 +15,15 @@ from mesh.gateway.saved_cursors import SavedCursors
 from peers.errors import SyncError
 from peers.events.entry import Entry
 from peers.later import Later
+from peers.log.draft import Meta
 from peers.log.log import SyncLog
+from peers.protocol.filters import Event
 from peers.roles.server import ServerSync
 from peers.transport.port import Connection
 
 SINCE = "since"
 """The header in which a client repeats the mark of its `connect` if that is one of this node's log, as our own page does."""
 
-Event = dict[str, Any]
-Meta = dict[str, Any]
 Hook = Callable[[Event, Meta, str], Any]
 """(event, meta, user) -> what the filter or map of a role returns, or a coroutine of it."""
 
