@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self
+from typing import Any, Concatenate, ParamSpec, Self, Unpack
 
 from mesh.actors.environment import Environment
 from mesh.actors.listener import DoorError
@@ -27,7 +27,8 @@ from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
 from mesh.errors import MeshError
 from mesh.forking import check_log, forking, unwatch, watch
-from mesh.gateway.options import EndpointOptions, GatewayOptions
+from mesh.gateway.gateways import Gateways
+from mesh.gateway.options import GatewayOptions
 from mesh.holders import THREAD, Holders
 from mesh.listening import door_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
@@ -90,7 +91,7 @@ class Node:
         interfaces: Sequence[str] | None = None,
         requery_seconds: float = REQUERY_SECONDS,
         role: MakeRole = PeerSync,
-        **outside: Any,
+        **outside: Unpack[GatewayOptions],
     ) -> None:
         for address in peers:
             parse_address(address, "the peer", is_dialled=True)
@@ -102,7 +103,7 @@ class Node:
         self._peers = tuple(dict.fromkeys(peers))
         self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
         self._role = role
-        self._openings = GatewayOptions(EndpointOptions(**outside))
+        self._openings = Gateways(**outside)
         self._kept = LogProxy()
         self._kept_peers = KeptPeers(self._path)
         self._emitter = Emitter()

@@ -9,7 +9,7 @@ from random import Random
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from peers.clock import Clock
-from peers.protocol.turns import Spawn
+from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
 

@@ -181,7 +181,7 @@ def test_an_event_from_upstream_with_much_meta_can_go_on_to_other_nodes() -> Non
 
 
 def test_cursors_that_the_disk_did_not_take_are_written_at_the_end() -> None:
-    from mesh.gateway.upstream.role import KEEP_MS
+    from mesh.gateway.upstream.role import UPSTREAM_SAVE_MS
     from peers.later import Later
     from peers.stores.store import StoreError
 
@@ -189,7 +189,7 @@ def test_cursors_that_the_disk_did_not_take_are_written_at_the_end() -> None:
     keep, script.log.keep_cursors = script.log.keep_cursors, lambda *_: Later.failed(StoreError("full"))  # type: ignore[method-assign]
     script.add("milk")
     script.answer()
-    script.clock.advance(KEEP_MS)
+    script.clock.advance(UPSTREAM_SAVE_MS)
     script.log.keep_cursors = keep  # type: ignore[method-assign]
 
     script.role.destroy()

@@ -14,8 +14,9 @@ import msgspec
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import judge_origin
+from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
-from mesh.gateway.clients.role import ClientGatewaySync, Guard, Hooks
+from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Tokens
 from mesh.gateway.endpoints import Listen, MakeRole
 from mesh.gateway.turned_away import TurnedAway
@@ -29,7 +30,7 @@ from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameRoom
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 
-CLIENTS = "clients"
+CLIENTS_KEY = "clients"
 CLIENTS_DOOR = "the clients' door"
 STRANGER_FRAME = 64 * 1024
 """Bytes that somebody may send at once before the token was looked at."""
@@ -80,6 +81,8 @@ class ClientGateway:
         turned_away: TurnedAway,
     ) -> None:
         self.port = settings.port
+        self.network: WebSocketNetwork
+        """Set by `make`; the caller closes it at the end."""
         self._settings = settings
         self._clock = clock
         self._status = status
@@ -89,10 +92,10 @@ class ClientGateway:
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
 
-    def make(self, loop: asyncio.AbstractEventLoop) -> tuple[Listen, WebSocketNetwork]:
-        """The door, and its network, which is to be closed at the end. Raises MeshError for a bad certificate."""
+    def make(self, loop: asyncio.AbstractEventLoop) -> Listen:
+        """What to open. Raises MeshError for a certificate that cannot be used."""
         settings = self._settings
-        network = WebSocketNetwork(
+        self.network = WebSocketNetwork(
             loop,
             max_frame=MAX_CLIENT_FRAME,
             stranger_frame=STRANGER_FRAME,
@@ -103,7 +106,7 @@ class ClientGateway:
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
         where = (settings.host, settings.port)
-        return Listen(CLIENTS, CLIENTS_DOOR, *where, network, settings.make_role, options, ADVICE), network
+        return Listen(CLIENTS_KEY, CLIENTS_DOOR, *where, self.network, settings.make_role, options, ADVICE)
 
     def on_request(self, request: HttpRequest) -> OnRequest:
         """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""

@@ -20,10 +20,11 @@ from msgspec import Meta
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_user
+from peers.events.created import MAX_MS
 
 TOKENS_FILE = "tokens.json"
-LOCK_FILE = "tokens.lock"
-VERSION = 1
+TOKENS_LOCK_FILE = "tokens.lock"
+TOKENS_VERSION = 1
 """Of the content of `tokens.json`."""
 TOKEN_BYTES = 24
 MAX_TOKEN_CHARACTERS = 128
@@ -33,13 +34,12 @@ MAX_TOKENS = 10_000
 EXPIRED_KEPT_MS = 90 * 86_400_000
 """How long a token is kept after it was first found expired: the clock may have been wrong then."""
 MAX_USER_TOKENS = 100
-MAX_FILE_BYTES = 8 * 1024 * 1024
+MAX_TOKENS_FILE_BYTES = 8 * 1024 * 1024
 MAX_TTL_SECONDS = 36_500 * 86_400
 """A hundred years."""
 ID_CHARACTERS = 6
-MAX_MS = 2**53 - 1
 LOCK_POLLS = 250
-POLL_SECONDS = 0.02
+LOCK_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class _Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: Annotated[int, Meta(ge=1, le=VERSION)]
+    version: Annotated[int, Meta(ge=1, le=TOKENS_VERSION)]
     tokens: Annotated[list[_Token], Meta(max_length=2 * MAX_TOKENS)]
 
 
@@ -210,7 +210,7 @@ class Tokens:
     def _read(self) -> None:
         with self._path.open("rb") as file:
             signature = _signature(os.fstat(file.fileno()))  # before its bytes: a later change shows at the next look
-            content = file.read(MAX_FILE_BYTES + 1)
+            content = file.read(MAX_TOKENS_FILE_BYTES + 1)
         self._seen, self._trouble, self._by_user = signature, None, {}
         try:
             for one in _decode(content, self._path):
@@ -226,7 +226,7 @@ class Tokens:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:
                 os.fchmod(handle, 0o600)  # whatever a run that was killed left there
-                file.write(msgspec.json.encode(_Content(version=VERSION, tokens=list(tokens))) + b"\n")
+                file.write(msgspec.json.encode(_Content(version=TOKENS_VERSION, tokens=list(tokens))) + b"\n")
                 file.flush()
                 self._make_later(handle)
                 os.fsync(handle)
@@ -252,7 +252,7 @@ class Tokens:
     def _locked(self) -> Iterator[None]:
         """Alone among all who write, for a moment. Readers need no lock: the file is replaced as a whole."""
         try:
-            lock = (self._home / LOCK_FILE).open("ab")
+            lock = (self._home / TOKENS_LOCK_FILE).open("ab")
         except OSError as error:
             raise self._unusable(error) from None
         with lock:
@@ -261,12 +261,12 @@ class Tokens:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    select.select([], [], [], POLL_SECONDS)
+                    select.select([], [], [], LOCK_POLL_SECONDS)
                 except OSError as error:
                     raise self._unusable(error) from None
             else:
                 raise MeshError(
-                    f"another process has been changing {self._path} for {LOCK_POLLS * POLL_SECONDS:.0f} s: "
+                    f"another process has been changing {self._path} for {LOCK_POLLS * LOCK_POLL_SECONDS:.0f} s: "
                     "end it, or try again"
                 )
             yield
@@ -295,11 +295,11 @@ def _signature(status: os.stat_result) -> _Signature:
 
 
 def _decode(content: bytes, path: Path) -> Sequence[_Token]:
-    if len(content) > MAX_FILE_BYTES:
-        raise _damaged(path, f"it has more than {MAX_FILE_BYTES} bytes")
+    if len(content) > MAX_TOKENS_FILE_BYTES:
+        raise _damaged(path, f"it has more than {MAX_TOKENS_FILE_BYTES} bytes")
     try:
         version = msgspec.json.decode(content, type=_Versioned).version
-        if isinstance(version, int) and version > VERSION:
+        if isinstance(version, int) and version > TOKENS_VERSION:
             raise MeshError(
                 f"{path} was written by a newer release of peermesh: use that one, or choose another --home"
             )

@@ -210,7 +210,7 @@ class Forged:
 
 def trust_the_marks_of_clients(patch: pytest.MonkeyPatch) -> None:
     def on_cursors(self: ClientGatewaySync, done: Later[tuple[int, int]]) -> None:
-        _, self.other_synced = self._written = done.result()
+        _, self.other_synced = self._cursors.saved = done.result()
         self.start_walk(self.resume_from())
 
     patch.setattr(ClientGatewaySync, "_on_cursors", on_cursors)
