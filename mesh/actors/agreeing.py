@@ -13,7 +13,7 @@ from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.request import Request
 from mesh.errors import MeshError
 from mesh.membership.agreement import Agreement
-from mesh.membership.membership import Neighbourhood
+from mesh.membership.membership import Membership
 from peers.later import Later
 
 
@@ -23,7 +23,7 @@ class Agreeing:
     def __init__(
         self,
         sessions: Mapping[str, LoopActorRef[SessionActor]],
-        around: Neighbourhood,
+        around: Membership,
         kept: KeptLog,
         describe: Callable[[], Awaitable[Mapping[str, Any]]],
         turn: Callable[[Callable[..., None]], Callable[..., None]],

@@ -39,7 +39,7 @@ from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice, Redi
 from mesh.membership.diagnosis.clocks import CHECK_SECONDS, Clocks
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.dialling.refusals import ALONE_SECONDS, alone_sentence
-from mesh.membership.membership import GOODBYE, Neighbourhood
+from mesh.membership.membership import GOODBYE, Membership
 from mesh.membership.restart_policy import Pause, Record, on_failure, on_retry
 from mesh.membership.status import NO_DISCOVERY, Status, show_status
 from mesh.settings.config import Settings, mesh_mark
@@ -56,7 +56,7 @@ BEGIN_SECONDS = 10.0
 class NodeSupervisor(RequestActor):
     """Ask it to `begin`, ask it to `end`, then stop it. Children fail one for one; the log's keeper takes the sessions along.
 
-    It asks down with a timeout, children tell up, and what is to be done about a report is Neighbourhood's decision.
+    It asks down with a timeout, children tell up, and what is to be done about a report is Membership's decision.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class NodeSupervisor(RequestActor):
         self._on_notice = on_notice
         self._make_role = make_role
         self._outside = outside or Outside()
-        self._neighbourhood = Neighbourhood(settings.node_id, settings.instance, settings.peers)
+        self._neighbourhood = Membership(settings.node_id, settings.instance, settings.peers)
         self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, self._neighbourhood)
         self._sessions: dict[str, LoopActorRef[SessionActor]] = {}
         self._agreeing = Agreeing(self._sessions, self._neighbourhood, kept, self._describe, self.into_mailbox)

@@ -26,7 +26,7 @@ from mesh.actors.runtime.request import RequestActor
 from mesh.membership.diagnosis.clones import TAKEN, TAKEN_REASON
 from mesh.membership.dialling.link_selection import gather_ms
 from mesh.membership.dialling.refusals import ANOTHER_MESH, CLONED, THIS_NODE
-from mesh.membership.membership import PAUSED, Neighbourhood
+from mesh.membership.membership import PAUSED, Membership
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
 from peers.clock import Undo
 from peers.errors import SyncError
@@ -57,7 +57,7 @@ class RoleOptions:
     node_id: str
     mesh: str
     boot: str
-    around: Neighbourhood
+    around: Membership
     """The supervisor's; to be read only: what it knows by then."""
 
     def gather_ms(self) -> float:
@@ -356,7 +356,7 @@ class SessionActor(RequestActor):
 
 
 def _why_refused(error: SyncError) -> str:
-    """Without its subject: Neighbourhood knows best who that is."""
+    """Without its subject: Membership knows best who that is."""
     why = {"wrong-credentials": ANOTHER_MESH, OURSELVES: THIS_NODE, CLONE: CLONED}.get(error.type)
     return why or (f"it sent {error.type}: {error.description}" if error.received else error.description)
 

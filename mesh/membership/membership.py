@@ -31,7 +31,7 @@ SURPLUS = "one connection is enough"
 PAUSED = "paused"
 
 
-class Neighbourhood:
+class Membership:
     """Members, sessions and failures of one node. `now_seconds` is the monotonic clock's."""
 
     def __init__(self, node_id: str, instance: str, static_addresses: Iterable[str] = ()) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from mesh.membership.diagnosis.store_trouble import StoreTrouble
 from mesh.membership.member import Member
-from mesh.membership.membership import Neighbourhood
+from mesh.membership.membership import Membership
 from mesh.membership.restart_policy import Record
 from mesh.settings.config import Settings
 from peers.events.event_error import Cause
@@ -36,7 +36,7 @@ def show_status(
     settings: Settings,
     port: int,
     log: LogView,
-    neighbourhood: Neighbourhood,
+    membership: Membership,
     described: Mapping[str, Mapping[str, Any] | None],
     failures: Mapping[str, Record],
     outside: Mapping[str, Any] | None = None,
@@ -71,7 +71,7 @@ def show_status(
         "conflicts": state.conflicts,
         "ahead": log.ahead,
         "refused_events": dict(sorted(log.refused_events.items())),
-        "sessions": _sessions(neighbourhood, described),
+        "sessions": _sessions(membership, described),
         "paused": [
             {"what": subject, "why": record.why, "restarts": record.restarts}
             for subject, record in sorted(failures.items())
@@ -81,20 +81,20 @@ def show_status(
         "doors": others["doors"],
         "clients": others["clients"],
         "turned_away": others["turned_away"],
-        "refused": _refused(neighbourhood),
-        "other_meshes": neighbourhood.other_meshes.count,
-        "peers": _peers(neighbourhood, described, state.last_position, now_ms - now_seconds * 1000),
+        "refused": _refused(membership),
+        "other_meshes": membership.other_meshes.count,
+        "peers": _peers(membership, described, state.last_position, now_ms - now_seconds * 1000),
         "clocks": others.get("clocks", []),
         "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
 
 
-def _sessions(neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+def _sessions(membership: Membership, described: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
     rows = []
-    for session in neighbourhood.sessions.values():
+    for session in membership.sessions.values():
         shown = described.get(session.key) or {}
         subject = session.other_node_id or session.subject
-        record = neighbourhood.failures.get(subject, Record())
+        record = membership.failures.get(subject, Record())
         rows.append(
             {
                 "other_node_id": session.other_node_id,
@@ -110,22 +110,22 @@ def _sessions(neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str,
     return rows
 
 
-def _refused(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
-    why = dict(neighbourhood.refused_static)
-    for node_id, member in neighbourhood.members.items():
+def _refused(membership: Membership) -> list[dict[str, Any]]:
+    why = dict(membership.refused_static)
+    for node_id, member in membership.members.items():
         if member.state == "refused":
             why[node_id] = member.reason
     return [{"what": what, "why": why[what]} for what in sorted(why)]
 
 
 def _peers(
-    neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
+    membership: Membership, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
 ) -> list[dict[str, Any]]:
     """`last_position` is that of our log, `began_ms` what the wall clock shows at 0 of the monotonic one."""
     rows = []
-    for node_id, member in sorted(neighbourhood.members.items()):
-        met = [session for session in neighbourhood.sessions.with_node(node_id) if session.is_met]
-        record = neighbourhood.failures.get(node_id, Record())
+    for node_id, member in sorted(membership.members.items()):
+        met = [session for session in membership.sessions.with_node(node_id) if session.is_met]
+        record = membership.failures.get(node_id, Record())
         shown = (described.get(met[0].key) or {}) if met else {}
         behind = shown.get("lag") if met else None if member.confirmed is None else last_position - member.confirmed
         since = shown.get("behind_since_seconds") if met else member.behind_since_seconds

@@ -16,7 +16,7 @@ from mesh.gateway.clients.role import DoorSync
 from mesh.lab.fuzz.script import Script, step
 from mesh.lab.fuzz.storm import play, storm
 from mesh.lab.simulation.storage import FileStore
-from mesh.membership import membership as neighbourhood
+from mesh.membership import membership
 from mesh.membership.dialling.link_selection import Link
 from peers.events.created import Created, HybridTimer
 from peers.events.entry import Entry
@@ -138,7 +138,7 @@ def close_both_crossing_connections(patch: pytest.MonkeyPatch) -> None:
     def all_but_own(own: str, other: str, links: Sequence[Link], newest: Link, held: Sequence[str]) -> list[str]:
         return [link.key for link in links if not link.dialled] if len(links) > 1 else []
 
-    patch.setattr(neighbourhood, "surplus_links", all_but_own)
+    patch.setattr(membership, "surplus_links", all_but_own)
 
 
 def send_nothing_again_after_a_reconnect(patch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def keep_the_tail_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 def leave_sessions_behind(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(neighbourhood.Neighbourhood, "close_all", lambda self, reason: [])
+    patch.setattr(membership.Membership, "close_all", lambda self, reason: [])
 
 
 def lose_what_a_full_disk_refused(patch: pytest.MonkeyPatch) -> None:
