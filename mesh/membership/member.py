@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mesh.membership.diagnosis.clones import Runs
+from mesh.membership.diagnosis.runs import Runs
 
 LOST_SECONDS = 60.0
 """A node that was broken off is lost after this long without a session."""
@@ -152,6 +152,14 @@ class Members(dict[str, Member]):
 
     def move(self, node_id: str, event: Event, now_seconds: float) -> None:
         self[node_id] = moved(self[node_id], event, now_seconds)
+
+    def expire(self, node_id: str, now_seconds: float) -> Member | None:
+        """A member that has been suspect for LOST_SECONDS is lost now. Returns its row before that, None if it is not lost."""
+        member = self.get(node_id)
+        if member is None or member.state != "suspect" or now_seconds - member.since_seconds < LOST_SECONDS:
+            return None
+        self.move(node_id, "expired", now_seconds)
+        return member
 
     def is_found(self, node_id: str) -> bool:
         """Whether it was announced and no session was ever met, or not since it was lost."""

@@ -59,6 +59,11 @@ def on_retry(record: Record) -> Record:
 class Failures(dict[str, Record]):
     """Records by what failed: a node id or a static address."""
 
+    def on_failure(self, subject: str, now_seconds: float, why: str, share: float) -> Restart | Pause:
+        """Note a failure of `subject`, and what to do; see the function `on_failure`."""
+        self[subject], outcome = on_failure(self.get(subject, Record()), now_seconds, why, share)
+        return outcome
+
     def is_paused(self, subject: str) -> bool:
         record = self.get(subject)
         return record is not None and record.is_paused

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from mesh.membership.diagnosis.clones import MAX_RUNS
+from mesh.membership.diagnosis.runs import MAX_RUNS
 from mesh.membership.member import (
     MAX_ADDRESSES,
     MAX_MEMBERS,

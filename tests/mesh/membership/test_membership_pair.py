@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from mesh.membership.dialling.dial_backoff import MAX_REST_SECONDS
+from mesh.membership.dialling.dial_backoff import MAX_BACKOFF_SECONDS
 from tests.support.two_ends import TwoEnds
 
 END = st.sampled_from(("a", "b"))
@@ -94,7 +94,7 @@ class TwoNodes(RuleBasedStateMachine):
         for end in self.world.ends.values():
             if any(record.is_paused for record in end.membership.failures.values()):
                 end.perform(end.membership.on_retry(self.world.now))
-        self.world.pass_time(MAX_REST_SECONDS + 10.0)
+        self.world.pass_time(MAX_BACKOFF_SECONDS + 10.0)
         stays = self.world.open_wires()
         assert len(stays) == 1
         assert self.world.met("a") == self.world.met("b") == stays
