@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from mesh.control import messages
 from mesh.control.log_items import item_of
-from mesh.control.log_reading import Reading
+from mesh.control.log_reading import LogReading
 from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control.unix_socket import listen_in
 from mesh.errors import MeshError
@@ -26,7 +26,7 @@ from peers.later import Later
 from peers.log.draft import BusyError
 from peers.log.log import Meta
 from peers.stores.store import StoreError
-from peers.transport.listening_socket import DoorSocket, fit
+from peers.transport.listening_socket import ListeningSocket, fit
 
 MAX_CLIENTS = 64
 """Commands that do not follow the log, at once."""
@@ -67,13 +67,13 @@ class ControlServer:
         self.on_stop = on_stop
         self._clients: dict[_Client, None] = {}
         self._followers: dict[_Client, None] = {}
-        self._door: DoorSocket | None = None
+        self._door: ListeningSocket | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listen. Raises MeshError, with a sentence."""
         try:
-            self._door = DoorSocket(
+            self._door = ListeningSocket(
                 listen_in(self.node.home), asyncio.get_running_loop(), max_opening=MAX_CLIENTS, is_own=True
             )
         except OSError as error:
@@ -254,7 +254,7 @@ class _Client:
         if request.follow:
             self._server.on_follow(self)
         undo = self._node.log.on("change", self._wake.set) if request.follow else None
-        reading = Reading(request)
+        reading = LogReading(request)
         try:
             while (walk := reading.next_page()) is not None:
                 self._wake.clear()

@@ -11,7 +11,7 @@ from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.lineage import stands_in
 from peers.events.version_vector import MAX_RANGES, Dot, Epoch, VersionVector
-from peers.stores.retention import Effects, Life
+from peers.stores.retention import Effects, RetentionRules
 from peers.stores.rows import AlreadyKnown
 from peers.stores.store import Appended
 
@@ -36,7 +36,7 @@ class _Batch:
     effects: Effects = field(default_factory=Effects)
 
 
-class Taking(Life):
+class AppendRules(RetentionRules):
     """Decides what becomes of each entry; a subclass keeps the rows, and the numbers over a restart.
 
     What is shown depends on the set of copies and dots that came, not on their order. Of all copies of one `created`

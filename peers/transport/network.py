@@ -14,7 +14,7 @@ from peers.transport.port import Connection, Listening
 log = logging.getLogger(__name__)
 
 
-class Door(Protocol):
+class OpenListening(Protocol):
     """A Listening, and what the network does with it when it ends."""
 
     def close(self) -> Later[None]:
@@ -31,7 +31,7 @@ class WiredNetwork:
         self.loop = loop
         self.is_closed = False
         self.channels: dict[Channel, None] = {}
-        self.doors: list[Door] = []
+        self.doors: list[OpenListening] = []
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:

@@ -23,7 +23,7 @@ from peers.transport.address import Target, parse_address, parse_url, show_addre
 from peers.transport.channel import CLOSE_SECONDS, WiredConnection, WireError
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameRoom
-from peers.transport.listening_socket import DoorSocket, door_sockets, fit
+from peers.transport.listening_socket import ListeningSocket, door_sockets, fit
 from peers.transport.network import WiredNetwork
 from peers.transport.port import Connection, Listening
 from peers.transport.sockets import check_port, explain_os_error, hosts_of, place_to_dial
@@ -36,7 +36,7 @@ MAX_CLIENT_FRAME = 64 * 1024 * 1024
 MAX_ACCEPTED = 512
 """Open connections that one door keeps: so many, or for half of the files that this process may have open."""
 MAX_OPENING = 128
-"""Connections at one door that have not finished, or not begun, their opening handshake; see DoorSocket."""
+"""Connections at one door that have not finished, or not begun, their opening handshake; see ListeningSocket."""
 ACCEPT_SECONDS = 5.0
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
@@ -192,7 +192,7 @@ class WebSocketNetwork(WiredNetwork):
         self.doors.append(listening)
         later.set(listening)
 
-    async def _serve(self, door: DoorSocket, on_connection: Callable[[Connection], None]) -> Server:
+    async def _serve(self, door: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:
         async def accept(wire: ServerConnection) -> None:
             assert isinstance(wire, WebSocketWire)
             door.let_in(wire.transport)

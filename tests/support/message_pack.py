@@ -14,7 +14,7 @@ from pathlib import Path
 from peers.later import Later
 from peers.transport.address import Target, local_host, parse_address, show_address
 from peers.transport.channel import Channel, WiredConnection, WireError
-from peers.transport.listening_socket import DoorSocket, door_sockets, fit
+from peers.transport.listening_socket import ListeningSocket, door_sockets, fit
 from peers.transport.network import WiredNetwork
 from peers.transport.port import Connection, Listening
 from peers.transport.sockets import check_port, explain_os_error, hosts_of, place_to_dial
@@ -198,7 +198,7 @@ class MessagePackNetwork(WiredNetwork):
     ) -> None:
         accepted: dict[_Wire, None] = {}
 
-        def on_open(door: DoorSocket, wire: _Wire) -> None:
+        def on_open(door: ListeningSocket, wire: _Wire) -> None:
             door.let_in(wire.transport)
             if len(accepted) >= fit(MAX_ACCEPTED, 2) or self.is_closed:
                 wire.abort()
@@ -218,12 +218,12 @@ class MessagePackNetwork(WiredNetwork):
         self.doors.append(listening)
         later.set(listening)
 
-    async def _serve(self, door: DoorSocket, on_open: Callable[[_Wire], None]) -> asyncio.Server:
+    async def _serve(self, door: ListeningSocket, on_open: Callable[[_Wire], None]) -> asyncio.Server:
         return await self.loop.create_server(lambda: _Wire(self.loop, on_open), sock=door, backlog=1)
 
-    async def _doors(self, where: Path | Target) -> list[DoorSocket]:
+    async def _doors(self, where: Path | Target) -> list[ListeningSocket]:
         if isinstance(where, Path):
-            return [DoorSocket(_bound(where), self.loop, max_opening=MAX_ACCEPTED)]
+            return [ListeningSocket(_bound(where), self.loop, max_opening=MAX_ACCEPTED)]
         return await door_sockets(self.loop, where.host, where.port, max_opening=MAX_ACCEPTED)
 
 
