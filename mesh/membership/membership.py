@@ -67,7 +67,7 @@ class Membership:
         return self._dialling.add_static(address, now_seconds)
 
     def remove_static(self, address: str) -> list[Action]:
-        """Stop dialling `address`; close its connection unless discovery found the node too."""
+        """Stop dialling `address`, and close its connection unless discovery found the node too."""
         self._on_answer(address)
         return self._dialling.remove_static(address)
 
@@ -76,13 +76,13 @@ class Membership:
         if sighting.other_mesh:
             return self.other_meshes.on_sighting(sighting)
         if sighting.is_goodbye:
-            return []  # a hint withdrawn closes nothing, and may be forged
+            return []  # it may be forged, and closes nothing: only the hint where to dial is withdrawn
         if sighting.node_id == self.node_id:
             return self._clones.on_own_sighting(sighting.instance, sighting.addresses, now_seconds)
         before = self.members.get(sighting.node_id)
         addresses = sighting.addresses
         if before is not None and before.instance != sighting.instance and self.sessions.met(sighting.node_id):
-            addresses = (*addresses, *before.addresses)  # the other run lives: two machines may have one id
+            addresses = (*addresses, *before.addresses)  # the other run is connected: there may be two machines
         member = sighted(
             before or Member(sighting.node_id, since_seconds=now_seconds), addresses, sighting.instance, now_seconds
         )
@@ -128,7 +128,7 @@ class Membership:
         if session is None or session.is_closing:
             return []
         if session.subject not in {"", other_node_id, *self.static}:
-            return self._on_stranger(session, other_node_id, address, now_seconds)
+            return self._on_wrong_node(session, other_node_id, address, now_seconds)
         self.sessions.change(
             key, other_node_id=other_node_id, link=link, connection_id=link.connection_id, address=address
         )
@@ -146,7 +146,7 @@ class Membership:
             news = self._clones.on_cloned(other_node_id)
         if self._clones.must_close(before, member, link):
             return [*self._keep(replace(before, runs=member.runs)), *self.sessions.close([key], TAKEN_REASON), *news]
-        return [*self._on_met(key, moved(member, "met", now_seconds), link, held), *news]
+        return [*self._on_connected(key, moved(member, "met", now_seconds), link, held), *news]
 
     def on_turned_away(self, key: str, node_id: str, boot: str, address: str, now_seconds: float) -> list[Action]:
         """The run `boot` of a node greeted and was turned away: another machine is connected under its id."""
@@ -156,7 +156,7 @@ class Membership:
         if session is None or session.is_closing or not session.dialled:
             return []
         if session.subject not in {node_id, *self.static}:
-            return self._on_stranger(session, node_id, address, now_seconds)
+            return self._on_wrong_node(session, node_id, address, now_seconds)
         return self.sessions.close([key], TAKEN_REASON)
 
     def on_closed(
@@ -193,7 +193,7 @@ class Membership:
             return self.sessions.close(self._dialling.needless_dials(node_id, ended=key), SURPLUS)
         if session.is_closing:  # we closed it: no news, but its node and other ones may be dialled now
             return [
-                *self._break(node_id, now_seconds),
+                *self._mark_broken(node_id, now_seconds),
                 *self._dialling.looks({node_id, session.subject}, SECOND_DIAL_SECONDS),
                 *self._dialling.next_trials(now_seconds),
             ]
@@ -244,7 +244,7 @@ class Membership:
         outcome = self.failures.on_failure(subject, now_seconds, why, share)
         actions = self.sessions.close(self.sessions.keys_of(subject), PAUSED) if isinstance(outcome, Pause) else []
         if not self.sessions.met(subject):
-            actions += self._break(subject, now_seconds)
+            actions += self._mark_broken(subject, now_seconds)
         node_id = subject if subject in self.members else None
         if isinstance(outcome, Pause):
             text = f"paused the session with {subject} after too many failures: {why}; `mesh retry` starts it again"
@@ -305,7 +305,7 @@ class Membership:
         session = self.sessions.get(key)
         return self._black_holes.max_segment(self.static.get(session.subject) or session.subject) if session else None
 
-    def _on_met(self, key: str, member: Member, link: Link, held: tuple[str, ...]) -> list[Action]:
+    def _on_connected(self, key: str, member: Member, link: Link, held: tuple[str, ...]) -> list[Action]:
         """A node greeted that may stay connected."""
         node_id = member.node_id
         was_met = self.sessions.met(node_id, but=key)
@@ -330,7 +330,7 @@ class Membership:
     def _on_broken(
         self, node_id: str, reason: str, now_seconds: float, link: Link | None, outcome: LinkOutcome
     ) -> list[Action]:
-        actions = self._break(node_id, now_seconds)
+        actions = self._mark_broken(node_id, now_seconds)
         if link is None:
             return actions
         lasted = None if reason == SURPLUS else 0.0 if outcome.is_stalled else now_seconds - link.met_seconds
@@ -339,7 +339,7 @@ class Membership:
         )
         return [notice, *actions, *self._dialling.on_link_end(node_id, lasted, now_seconds)]
 
-    def _break(self, node_id: str | None, now_seconds: float) -> list[Action]:
+    def _mark_broken(self, node_id: str | None, now_seconds: float) -> list[Action]:
         """A member has no session any more: it is suspect now, and lost after LOST_SECONDS."""
         before = self.members.get(node_id or "")
         if before is None:
@@ -360,7 +360,7 @@ class Membership:
         node_id = self.static.get(session.subject, session.subject)
         return self._rare.unreachable(session.subject, addresses, node_id, reason, now_seconds)
 
-    def _on_stranger(self, session: Session, other_node_id: str, address: str, now_seconds: float) -> list[Action]:
+    def _on_wrong_node(self, session: Session, other_node_id: str, address: str, now_seconds: float) -> list[Action]:
         """Another node answered where `session.subject` was expected: that address is out of date, but others may be right."""
         closed = self.sessions.close([session.key], "another node was expected here")
         if session.subject not in self.members:  # it was a check for clones of this node

@@ -1,4 +1,4 @@
-"""What a node shows of itself: plain values, ready for JSON."""
+"""What `mesh status` and `mesh peers` show of a node: plain values, ready for JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from peers.log.log import Published
 
 Status = dict[str, Any]
 
-
 NO_DISCOVERY = {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"}
-"""Of a node whose discovery failed and restarts or is paused, or is too busy to answer."""
+"""Shown when discovery failed and restarts or is paused, or is too busy to answer."""
 
 
 class LogView(Protocol):
@@ -46,18 +45,21 @@ def show_status(
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
-    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`, who
-    was `turned_away`; how `discovery` is (None: it does not run); and the `clocks` that are wrong, see
-    mesh.membership.diagnosis.clocks.Clocks.rows. `now_ms` is the wall clock's, `now_seconds` the monotonic one's.
-    `store_error` is None while the disk works, else its last `error` and `since_ms`, by the wall clock, since when it fails.
+    `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
+    the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
+    (None: it does not run); and the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows). `now_ms` is the
+    time of the wall clock, `now_seconds` that of the monotonic clock.
 
-    `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, by the wall clock,
-    when its `state` began, and `reason`, why there is no session (of the last attempt, lost connection or refusal), empty
-    while there is one; `behind` is how many of our events it lacks, at most (None if it never greeted), `behind_since_ms` the
-    last time it was known to have them all (None while it has), and `missing` how many of its events we lack, at most (None
-    without a session); its `addresses` are those to dial, or the one from which the node dialled us. A row of `sessions` has
-    `lag`, how many of our events the other end has not confirmed, and `missing`, how many of those that it greeted with have
-    not come yet, both at most.
+    Fields, besides the obvious ones. Times `_ms` are of the wall clock; numbers of events are upper bounds.
+
+    - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
+    - `other_meshes`: number of other meshes that announce themselves on this network
+    - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, empty while it is; `behind`,
+      how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last known to have them all
+      (None while it has); `missing`, how many of its events we lack (None without a session); `addresses`, those to dial, or
+      the one from which it dialled us
+    - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
+      that it had at its greeting have not come yet
     """
     others = {"doors": {}, "clients": [], "paused": [], "turned_away": [], "discovery": None, **(outside or {})}
     state = log.published.state
@@ -121,7 +123,7 @@ def _refused(membership: Membership) -> list[dict[str, Any]]:
 def _peers(
     membership: Membership, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
 ) -> list[dict[str, Any]]:
-    """`last_position` is that of our log, `began_ms` what the wall clock shows at 0 of the monotonic one."""
+    """`last_position` is of our log; `began_ms` is the wall clock's time at 0 of the monotonic clock."""
     rows = []
     for node_id, member in sorted(membership.members.items()):
         met = [session for session in membership.sessions.with_node(node_id) if session.is_met]

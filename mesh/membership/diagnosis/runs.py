@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-MAX_RUNS = 4
+MAX_NODE_RUNS = 4
 """Runs of one node that are remembered; a further one replaces the one that greeted longest ago."""
 CLONE_RETURNS = 3
 """So many returns show two machines. One late greeting of a run that has ended makes two: it returns, then the living run."""
@@ -65,7 +65,7 @@ class Runs:
         if boot in self.boots:
             return replace(self, seen=tuple(run if old.boot == boot else old for old in self.seen))
         kept = self.seen
-        if len(kept) >= MAX_RUNS:
+        if len(kept) >= MAX_NODE_RUNS:
             oldest = min(kept, key=lambda old: old.seen_seconds)
             kept = tuple(old for old in kept if old is not oldest)
         return replace(self, seen=(*kept, run))
