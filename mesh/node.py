@@ -22,7 +22,8 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.synchronized_waiters import resolve
 from mesh.actors.thread_disk import ThreadDisk
 from mesh.control.server import ControlServer
-from mesh.discovery.mdns.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
+from mesh.discovery.mdns.mdns import MdnsDiscovery
+from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
 from mesh.errors import MeshError
@@ -48,8 +49,6 @@ from peers.transport.http import no_pages
 from peers.transport.web_socket import WebSocketNetwork
 
 P = ParamSpec("P")
-
-REQUERY_SECONDS = 45.0
 
 
 class Node:
