@@ -11,7 +11,7 @@ from mesh.membership.actions import Notice
 
 LOGGER = "mesh"
 """Notices alone are logged under this name; modules log under names of their own below it."""
-LEVELS = {
+LOG_LEVELS = {
     **dict.fromkeys(("paused", "refused", "restarted", "unreachable", "note", "open door"), logging.WARNING),
     **dict.fromkeys(("cloned", "failed"), logging.ERROR),
 }
@@ -49,7 +49,7 @@ class RunningNode(Protocol):
 
 def log_notice(notice: Notice) -> None:
     """Log a notice, under the name `mesh`."""
-    logging.getLogger(LOGGER).log(LEVELS.get(notice.kind, logging.INFO), "%s", notice.sentence)
+    logging.getLogger(LOGGER).log(LOG_LEVELS.get(notice.kind, logging.INFO), "%s", notice.sentence)
 
 
 def start_notices(node: RunningNode) -> list[Notice]:

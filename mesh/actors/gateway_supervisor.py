@@ -21,7 +21,7 @@ from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.actions import Notice
 from mesh.membership.membership import PAUSED
 
-MAX_SESSIONS = 512
+MAX_GATEWAY_SESSIONS = 512
 """Sessions at all doors together."""
 MAX_STRANGERS = 32
 """Connections of one address at one door that were not let in yet."""
@@ -147,9 +147,9 @@ class GatewaySupervisor(LoopActor):
     def _on_accepted(self, door: Listen, report: Accepted) -> None:
         connection = report.connection
         subject = f"{door.name} from {address_key(connection.address)}"
-        was_full, self._is_full = self._is_full, len(self._rows) >= MAX_SESSIONS
+        was_full, self._is_full = self._is_full, len(self._rows) >= MAX_GATEWAY_SESSIONS
         if self._is_full and not was_full:
-            self._note(f"all {MAX_SESSIONS} places at the doors of this node are taken: others are turned away")
+            self._note(f"all {MAX_GATEWAY_SESSIONS} places at the doors of this node are taken: others are turned away")
         if self._children.is_ending or self._is_full or self._children.failures.is_paused(subject):
             connection.disconnect("all places are taken" if self._is_full else PAUSED)
             return

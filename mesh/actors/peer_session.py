@@ -50,12 +50,12 @@ class RoleOptions:
     node_id: str
     mesh: str
     boot: str
-    around: Membership
+    membership: Membership
     """The supervisor's; to be read only: what it knows by then."""
 
     def gather_ms(self) -> float:
         """See PeerSync."""
-        return gather_ms(len(self.around.sessions))
+        return gather_ms(len(self.membership.sessions))
 
 
 MakeRole = Callable[..., PeerSync]
@@ -145,7 +145,7 @@ class PeerSession(SessionBase[PeerSync]):
             credentials=options.mesh,
             auth=self._judge,
             boot=options.boot,
-            held=options.around.sessions.held,
+            held=options.membership.sessions.held,
             gather_ms=options.gather_ms,
         )
         role.catch(self._on_error)
@@ -170,7 +170,7 @@ class PeerSession(SessionBase[PeerSync]):
         return self._reconnecting(RacingConnection(lambda: self._addresses, self._dial, clock=self._environment.clock))
 
     def _dial(self, address: str) -> Connection:
-        return self._environment.network.dial(address, max_segment=self._options.around.max_segment(self._key))
+        return self._environment.network.dial(address, max_segment=self._options.membership.max_segment(self._key))
 
     def _on_met(self) -> None:
         role = self._role
@@ -192,7 +192,7 @@ class PeerSession(SessionBase[PeerSync]):
                 self._environment.clock.now_ms()
             )  # that we answer under this id is what the dialler must know
             raise SyncError(CLONE, None, other_node_id=node_id)
-        why = self._options.around.why_turned_away(node_id, role.other_hello.boot)
+        why = self._options.membership.why_turned_away(node_id, role.other_hello.boot)
         if why:
             raise SyncError(why, None, other_node_id=node_id)
         return True
@@ -269,7 +269,7 @@ class PeerSession(SessionBase[PeerSync]):
 
     def _behind_since_seconds(self, role: PeerSync) -> float | None:
         """As far as is known, by an earlier link if this one has not brought it all it lacked."""
-        since_ms, member = role.behind.since_ms, self._options.around.members.get(role.other_node_id or "")
+        since_ms, member = role.behind.since_ms, self._options.membership.members.get(role.other_node_id or "")
         if since_ms is None or not role.behind.is_from_start or member is None or member.behind_since_seconds is None:
             return None if since_ms is None else since_ms / 1000
         return member.behind_since_seconds

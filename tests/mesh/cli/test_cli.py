@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pykka
 import pytest
 from click.testing import CliRunner
 
 import mesh.cli.commands
 from mesh import Node
+from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
 from mesh.cli.up import PRINTER_LINES, Printer, one_line_log, run_up
@@ -455,8 +457,8 @@ class FailingNode(Node):
 
     async def begin(self) -> None:
         await super().begin()
-        assert self._supervisor is not None
-        self._supervisor.tell_to(fail)
+        (supervisor,) = pykka.ActorRegistry.get_by_class(NodeSupervisor)
+        supervisor.tell_to(fail)
 
 
 def test_a_node_that_fails_says_so_and_ends(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -467,7 +469,7 @@ def test_a_node_that_fails_says_so_and_ends(tmp_path: Path, capfd: pytest.Captur
 
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["up", "failed", "stopped"]
-    assert events[1]["text"].startswith("the node failed: AttributeError")
+    assert events[1]["text"].startswith("the node failed: RuntimeError")
 
 
 def test_a_library_s_troubles_are_one_sentence_and_ours_are_all_shown(capsys: pytest.CaptureFixture[str]) -> None:

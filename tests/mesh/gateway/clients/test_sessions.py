@@ -354,7 +354,7 @@ def test_cuts_a_frame_that_is_too_large_for_anybody_and_says_what_to_do(house: H
 
 
 def test_takes_no_more_sessions_than_there_are_places(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.actors.gateway_supervisor.MAX_SESSIONS", 2)
+    monkeypatch.setattr("mesh.actors.gateway_supervisor.MAX_GATEWAY_SESSIONS", 2)
     house.start()
     house.enter("ada:1")
     second = house.enter("ada:2")
