@@ -41,13 +41,10 @@ class WireError(Exception):
 
 
 class Wire(Protocol):
-    """An open socket that carries frames, as its channel needs it. It calls the channel's `on_bytes` and `on_lost`."""
+    """An open socket that carries frames, as its channel needs it. It calls `on_bytes` of its channel when bytes come."""
 
     channel: Channel | None
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether its socket is gone; frames that came before may still be there to be received."""
+    """None at first: `Channel.start` sets it."""
 
     @property
     def local_host(self) -> str:
@@ -141,8 +138,7 @@ class Channel:
         self.regulate()
         self._writer = self._network.spawn(self._write(wire))
         self._network.spawn(self._read(wire))
-        if wire.is_lost:
-            self.on_lost()
+        self._network.spawn(self._watch(wire))
 
     def send(self, frame: bytes) -> None:
         if self.is_over:
@@ -229,7 +225,8 @@ class Channel:
             self._next_activity = now + ACTIVITY_SECONDS
             self._tell("activity")
 
-    def on_lost(self) -> None:
+    async def _watch(self, wire: Wire) -> None:
+        await wire.wait_closed()
         if not self._flowing.is_set():  # what came before the end is still delivered if it is resumed soon
             self._grace = self._network.loop.call_later(CLOSE_SECONDS, self._turn_deaf)
 

@@ -23,10 +23,10 @@ from peers.transport.address import Target, parse_address, parse_url, show_addre
 from peers.transport.channel import CLOSE_SECONDS, WiredConnection, WireError
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameRoom
-from peers.transport.listening_socket import DoorSocket, door_sockets, fit
+from peers.transport.listening_socket import ListeningSocket, limited_by_files
 from peers.transport.network import WiredNetwork
-from peers.transport.port import Connection, Listening
-from peers.transport.sockets import check_port, explain_os_error, hosts_of, place_to_dial
+from peers.transport.port import Connection
+from peers.transport.sockets import explain_os_error, place_to_dial
 from peers.transport.web_socket_wire import AcceptedWire, DialledWire, WebSocketWire
 
 MAX_FRAME = 1024 * 1024
@@ -35,8 +35,6 @@ MAX_CLIENT_FRAME = 64 * 1024 * 1024
 """The same at a door for Logux clients: JavaScript ones send all their backlog in one frame."""
 MAX_ACCEPTED = 512
 """Open connections that one door keeps: so many, or for half of the files that this process may have open."""
-MAX_OPENING = 128
-"""Connections at one door that have not finished, or not begun, their opening handshake; see DoorSocket."""
 ACCEPT_SECONDS = 5.0
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
@@ -49,30 +47,6 @@ _QUIET = logging.Logger("websockets", level=logging.CRITICAL + 1)  # the library
 class _Dial(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc  # whoever answers decides about itself, not about where we go
-
-
-class WebSocketListening:
-    """An open door; `close` closes it for newcomers only."""
-
-    def __init__(self, servers: list[Server], loop: asyncio.AbstractEventLoop) -> None:
-        sockets = [one for server in servers for one in server.sockets]
-        self.port: int = sockets[0].getsockname()[1]
-        self.hosts = hosts_of(sockets, self.port)
-        self.servers = servers
-        self._loop = loop
-        self._closed: Later[None] | None = None
-
-    def close(self) -> Later[None]:
-        if self._closed is None:
-            self._closed = Later()
-            for server in self.servers:
-                server.close(close_connections=False)  # its task closes the socket in its first step
-            self._loop.call_soon(self._closed.set)
-        return self._closed
-
-    async def wait_closed(self) -> None:
-        for server in self.servers:
-            await server.wait_closed()
 
 
 class WebSocketNetwork(WiredNetwork):
@@ -133,18 +107,9 @@ class WebSocketNetwork(WiredNetwork):
         target = replace(target, max_segment=max_segment)
         return WiredConnection(self, address, partial(self.reach, target))
 
-    def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
-        """As the port says; an empty host is every address of this machine, IPv4 and IPv6."""
-        check_port(port)
-        later: Later[Listening] = Later()
-        self.spawn(self._listen(later, host, port, on_connection))
-        return later
-
     def descriptors(self) -> Iterator[int]:
         """Of every socket: of the doors, and of the connections, those in their handshake too."""
-        for door in self.doors:
-            if isinstance(door, WebSocketListening):
-                yield from (one.fileno() for server in door.servers for one in server.sockets)
+        yield from (one.fileno() for listening in self.listenings for one in listening.sockets)
         yield from (wire.transport.get_extra_info("socket").fileno() for wire in tuple(self._wires))
 
     async def reach(self, target: Target) -> WebSocketWire:
@@ -180,31 +145,19 @@ class WebSocketNetwork(WiredNetwork):
             self._dial_tls = await asyncio.to_thread(ssl.create_default_context)
         return self._dial_tls
 
-    async def _listen(
-        self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
-    ) -> None:
-        try:
-            doors = await door_sockets(self.loop, host, port, max_opening=MAX_OPENING)
-            listening = WebSocketListening([await self._serve(door, on_connection) for door in doors], self.loop)
-        except (OSError, UnicodeError) as error:
-            later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
-            return
-        self.doors.append(listening)
-        later.set(listening)
-
-    async def _serve(self, door: DoorSocket, on_connection: Callable[[Connection], None]) -> Server:
+    async def serve(self, listening: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:
         async def accept(wire: ServerConnection) -> None:
             assert isinstance(wire, WebSocketWire)
-            door.let_in(wire.transport)
+            listening.let_in(wire.transport)
             connection = WiredConnection(self, show_address(wire.remote_address))
             if self._stranger_frame is not None:
                 connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
             self.accept(connection, wire, on_connection)
             await wire.wait_closed()
 
-        return await serve(
+        server = await serve(
             accept,
-            sock=door,
+            sock=listening,
             backlog=1,
             process_request=self._answer,
             server_header=None,
@@ -213,6 +166,8 @@ class WebSocketNetwork(WiredNetwork):
             ssl=self._tls,
             **self._options | {"max_size": self._stranger_frame or self._max_frame},
         )
+        server.close = partial(server.close, close_connections=False)  # type: ignore[method-assign]
+        return server
 
     async def _answer(self, wire: ServerConnection, request: Request) -> Response | None:
         is_upgrade = "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
@@ -222,7 +177,7 @@ class WebSocketNetwork(WiredNetwork):
         if not is_upgrade:
             body = f"{self._purpose}\n".encode()
             return _respond(wire, request.method, HttpAnswer(426, {"Upgrade": "websocket"}, body))
-        if len(wire.server.all_connections) >= fit(MAX_ACCEPTED, 2):
+        if len(wire.server.all_connections) >= limited_by_files(MAX_ACCEPTED, 2):
             return wire.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "All places here are taken; try again later.\n")
         return None
 

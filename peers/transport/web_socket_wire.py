@@ -84,8 +84,6 @@ class WebSocketWire(LibraryConnection):
         self._reading.end()
         if self._deadline is not None:
             self._deadline.cancel()
-        if self.channel is not None:
-            self.channel.on_lost()
 
     def process_event(self, event: Event) -> None:
         if self.refusal is not None:
@@ -110,10 +108,6 @@ class WebSocketWire(LibraryConnection):
             self._is_in_binary = not event.fin
             return True
         return False
-
-    @property
-    def is_lost(self) -> bool:
-        return self.protocol.state is State.CLOSED
 
     @property
     def local_host(self) -> str:

@@ -171,7 +171,7 @@ def test_a_door_with_tls_waits_only_so_long_for_a_handshake(
 def test_who_speaks_tls_gets_in_where_silent_connections_hold_every_place(
     room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_socket, "MAX_OPENING", 1)
+    monkeypatch.setattr("peers.transport.network.MAX_OPENING", 1)
     door = room.listen(network=room.also(tls=door_tls))
 
     with socket.create_connection(("127.0.0.1", door.port)) as silent:
