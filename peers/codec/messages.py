@@ -10,13 +10,16 @@ from msgspec import Meta
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
-from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES
+from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES, VersionVector
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one message between nodes."""
 MAX_BATCH = 500
 """Events of one `sync`."""
 MAX_VECTOR_BYTES = 256 * 1024
+_RANGE_BYTES = 2 * 16 + 4
+"""At most: two numbers below 2^53, two brackets, two commas."""
+_EPOCH_BYTES = 8
 MAX_HELD = 512
 """Connections that a greeting names."""
 
@@ -166,3 +169,15 @@ def name_of(message: Message) -> str:
     if isinstance(message, Custom):
         return message.name
     return str(type(message).__struct_config__.tag)
+
+
+def write_vector(vector: VersionVector) -> dict[str, list[tuple[int, int]]]:
+    """What to send of `vector`. Beyond the limit it claims less, newest epochs first: a repeat, never a loss."""
+    written: dict[str, list[tuple[int, int]]] = {}
+    size = 0
+    for epoch, ranges in reversed(vector.ranges.items()):
+        size += len(epoch) + _EPOCH_BYTES + _RANGE_BYTES * len(ranges)
+        if size > MAX_VECTOR_BYTES:
+            break
+        written[epoch] = list(ranges)
+    return written
