@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mesh.actors.agreeing import resolve
-from mesh.actors.environment import Edges
+from mesh.actors.environment import Environment
 from mesh.actors.gateway_supervisor import DoorError
 from mesh.actors.listener import OpenDoors
-from mesh.actors.log_keeper import KeptLog, safely
+from mesh.actors.log_keeper import LogProxy, safely
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_actor import LoopActorRef
@@ -26,10 +26,10 @@ from mesh.actors.thread_disk import ThreadDisk
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
 from mesh.discovery.port import Discovery
-from mesh.discovery.static import FixedDiscovery
+from mesh.discovery.static import StaticDiscovery
 from mesh.errors import MeshError
 from mesh.forking import check_log, forking, unwatch, watch
-from mesh.gateway.options import Openings, OutsideOptions
+from mesh.gateway.options import EndpointOptions, GatewayOptions
 from mesh.holders import THREAD, Holders
 from mesh.listening import door_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
@@ -104,8 +104,8 @@ class Node:
         self._peers = tuple(dict.fromkeys(peers))
         self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
         self._role = role
-        self._openings = Openings(OutsideOptions(**outside))
-        self._kept = KeptLog()
+        self._openings = GatewayOptions(EndpointOptions(**outside))
+        self._kept = LogProxy()
         self._kept_peers = KeptPeers(self._path)
         self._emitter = Emitter()
         self._home: Home | None = None
@@ -318,7 +318,7 @@ class Node:
         self._holders["network"] = self._network
         self._holders.runtime = Runtime(loop)
         store = SqliteStore(home.log_path)  # one for all keepers: it knows its file again
-        edges = Edges(
+        edges = Environment(
             runtime=self._holders.runtime,
             clock=LoopClock(loop),
             random=random,
@@ -356,7 +356,7 @@ class Node:
 
     def _discovery(self, loop: asyncio.AbstractEventLoop, random: Random) -> Discovery:
         if not self._mdns:
-            return FixedDiscovery()
+            return StaticDiscovery()
         found = MdnsDiscovery(
             loop, LoopClock(loop), random, interfaces=self._interfaces, requery_seconds=self._requery_seconds
         )

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from mesh.actors.log_keeper import KeptLog
-from mesh.actors.peer_session import SessionActor
+from mesh.actors.log_keeper import LogProxy
+from mesh.actors.peer_session import PeerSession
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.request import Request
 from mesh.errors import MeshError
 from mesh.membership.agreement import Agreement
-from mesh.membership.membership import Neighbourhood
+from mesh.membership.membership import Membership
 from peers.later import Later
 
 
@@ -22,9 +22,9 @@ class Agreeing:
 
     def __init__(
         self,
-        sessions: Mapping[str, LoopActorRef[SessionActor]],
-        around: Neighbourhood,
-        kept: KeptLog,
+        sessions: Mapping[str, LoopActorRef[PeerSession]],
+        around: Membership,
+        kept: LogProxy,
         describe: Callable[[], Awaitable[Mapping[str, Any]]],
         turn: Callable[[Callable[..., None]], Callable[..., None]],
     ) -> None:

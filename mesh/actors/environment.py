@@ -15,7 +15,7 @@ from peers.transport.port import Network
 
 
 @dataclass(frozen=True)
-class Edges:
+class Environment:
     """Handed to a node's supervisor, and by it to each child."""
 
     runtime: Runtime

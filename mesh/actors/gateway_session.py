@@ -1,4 +1,4 @@
-"""RoleActor: one role of any kind in one mailbox."""
+"""GatewaySession: one role of any kind in one mailbox."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mesh.actors.environment import Edges
-from mesh.actors.log_keeper import KeptLog
+from mesh.actors.environment import Environment
+from mesh.actors.log_keeper import LogProxy
 from mesh.actors.reports import Closed, Failed, Met, Noted, Refused, Report, StateChanged
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.runtime.request import RequestActor
-from mesh.gateway.endpoints import Door, Line
+from mesh.gateway.endpoints import DialOut, Listen
 from mesh.membership.dialling.refusals import unreachable_sentence
 from peers.clock import Undo
 from peers.errors import SyncError
@@ -32,17 +32,17 @@ FIXES_IDS = (
 )
 
 
-class RoleActor(RequestActor):
+class GatewaySession(RequestActor):
     """Runs the role of a line, which it dials until it is closed, or of somebody who came in by a door."""
 
     def __init__(
         self,
         runtime: Runtime,
-        edges: Edges,
+        edges: Environment,
         key: str,
         node_id: str,
-        log: KeptLog,
-        place: Door | Line,
+        log: LogProxy,
+        place: Listen | DialOut,
         tell: Callable[[Report], None],
         *,
         accepted: Connection | None = None,
@@ -114,7 +114,7 @@ class RoleActor(RequestActor):
             self._tell(Failed(self._key, f"{exception_type.__name__}: {exception_value}"))
 
     def _begin(self) -> None:
-        if isinstance(self._place, Door):
+        if isinstance(self._place, Listen):
             self._start({})
         elif self._place.cursors_key is None:
             self._dial({})
@@ -126,7 +126,7 @@ class RoleActor(RequestActor):
         self._dial({"synced": synced, "other_synced": other_synced})
 
     def _dial(self, cursors: dict[str, int]) -> None:
-        assert isinstance(self._place, Line)
+        assert isinstance(self._place, DialOut)
         self._connection = Reconnect(
             self._place.network.dial(self._place.url),
             clock=self._edges.clock,
@@ -197,7 +197,7 @@ class RoleActor(RequestActor):
 
     def _on_error(self, error: SyncError) -> None:
         self._is_troubled = True
-        if not isinstance(self._place, Line):
+        if not isinstance(self._place, DialOut):
             self._farewell = str(error)
             if not self._was_met and not error.received and self._role is not None:
                 why = self._place.advice.get(error.type, error.description)
@@ -217,7 +217,7 @@ class RoleActor(RequestActor):
         self._tell(Noted(self._key, f"{sentence}{more}"))
 
     def _on_disconnect(self, reason: str) -> None:
-        if not isinstance(self._place, Line):
+        if not isinstance(self._place, DialOut):
             self._farewell = self._farewell or reason
             self.stop()
             return

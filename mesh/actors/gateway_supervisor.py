@@ -1,4 +1,4 @@
-"""RoleSupervisor: starts, watches and restarts the sessions with those who are no nodes."""
+"""GatewaySupervisor: starts, watches and restarts the sessions with those who are no nodes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 import pykka
 
-from mesh.actors.environment import Edges
-from mesh.actors.gateway_session import RoleActor
+from mesh.actors.environment import Environment
+from mesh.actors.gateway_session import GatewaySession
 from mesh.actors.listener import Listener
-from mesh.actors.log_keeper import KeptLog
+from mesh.actors.log_keeper import LogProxy
 from mesh.actors.reports import Accepted, Closed, Failed, Met, Noted, Refused, Report, StateChanged
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.runtime.request import Request, RequestActor
 from mesh.gateway.clients.access import address_key
-from mesh.gateway.endpoints import Door, Line, Outside
+from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.actions import Notice
 from mesh.membership.restart_policy import Pause, Record, on_failure, on_retry
@@ -52,8 +52,8 @@ class DoorError(OSError):
 class _Row:
     """One session."""
 
-    ref: LoopActorRef[RoleActor]
-    place: Door | Line
+    ref: LoopActorRef[GatewaySession]
+    place: Listen | DialOut
     subject: str
     """Whose failures count together: a line; at a door one address, and once it is known who it is, one user."""
     address: str
@@ -65,21 +65,21 @@ class _Row:
 class _Opened:
     """A door, and who listens there."""
 
-    door: Door
+    door: Listen
     ref: LoopActorRef[Listener] = field(repr=False)
     port: int
 
 
-class RoleSupervisor(RequestActor):
+class GatewaySupervisor(RequestActor):
     """Ask it to `open`, later to `close`. Sessions fail one for one, by the same rules as those with nodes."""
 
     def __init__(
         self,
         runtime: Runtime,
-        edges: Edges,
+        edges: Environment,
         node_id: str,
-        kept: KeptLog,
-        outside: Outside,
+        kept: LogProxy,
+        outside: Endpoints,
         *,
         on_notice: Callable[[Notice], None],
     ) -> None:
@@ -138,7 +138,7 @@ class RoleSupervisor(RequestActor):
             if opened.door.name in paused:
                 self._reopen(opened)
         for row in self._rows.values():
-            if isinstance(row.place, Line):
+            if isinstance(row.place, DialOut):
                 _tell(row.ref, "redial")
         for line in self._outside.lines:
             self._dial(line)
@@ -187,7 +187,7 @@ class RoleSupervisor(RequestActor):
             case Failed(key, why):
                 self._on_failed(key, why)
 
-    def on_door(self, door: Door, report: Report) -> None:
+    def on_door(self, door: Listen, report: Report) -> None:
         """Somebody came in by a door, or it failed."""
         if isinstance(report, Accepted):
             self._on_accepted(door, report)
@@ -207,7 +207,7 @@ class RoleSupervisor(RequestActor):
         text = f"the doors and lines of this node failed: {exception_type.__name__}: {exception_value}"
         self._on_notice(Notice("failed", None, text))
 
-    def _on_accepted(self, door: Door, report: Accepted) -> None:
+    def _on_accepted(self, door: Listen, report: Accepted) -> None:
         connection = report.connection
         subject = f"{door.name} from {address_key(connection.address)}"
         was_full, self._is_full = self._is_full, len(self._rows) >= MAX_SESSIONS
@@ -231,15 +231,15 @@ class RoleSupervisor(RequestActor):
     def _is_paused(self, subject: str) -> bool:
         return self._records.get(subject, Record()).is_paused
 
-    def _dial(self, line: Line) -> None:
+    def _dial(self, line: DialOut) -> None:
         key = f"line:{line.name}"
         if key not in self._rows:  # a retry may have been quicker
             self._start(key, line, line.name, line.shown_url)
 
-    def _start(self, key: str, place: Door | Line, subject: str, address: str, **how: Any) -> None:
-        node_id = place.node_id if isinstance(place, Line) and place.node_id else self._node_id
+    def _start(self, key: str, place: Listen | DialOut, subject: str, address: str, **how: Any) -> None:
+        node_id = place.node_id if isinstance(place, DialOut) and place.node_id else self._node_id
         tell = self.into_mailbox(self.on_report)
-        ref = RoleActor.start(self._edges.runtime, self._edges, key, node_id, self._kept, place, tell, **how)
+        ref = GatewaySession.start(self._edges.runtime, self._edges, key, node_id, self._kept, place, tell, **how)
         self._rows[key] = _Row(ref, place, subject, address)
 
     def _on_met(self, key: str, other_node_id: str) -> None:
@@ -247,7 +247,7 @@ class RoleSupervisor(RequestActor):
         if row is None:
             return
         row.node_id = other_node_id
-        if isinstance(row.place, Door):
+        if isinstance(row.place, Listen):
             # From here on it is known whose failures they are: others may come from the same address.
             row.subject = f"{other_node_id.partition(':')[0]} at {row.place.name}"
             if self._is_paused(row.subject):
@@ -264,7 +264,7 @@ class RoleSupervisor(RequestActor):
         why = f": {reason}" if reason else ""
         if is_met and reason != PAUSED:  # strangers come and go without a word
             self._on_notice(Notice("client", name if is_met else None, f"{name} is gone, by {row.place.name}{why}"))
-        if isinstance(row.place, Door) or not row.ref.is_alive():
+        if isinstance(row.place, Listen) or not row.ref.is_alive():
             self._forget(key)
 
     def _on_failed(self, key: str, why: str) -> None:
@@ -277,7 +277,7 @@ class RoleSupervisor(RequestActor):
         place = row.place
         who = row.node_id or row.subject
         self._on_notice(Notice("restarted", row.node_id or None, f"the session with {who} failed: {why}"))
-        self._after_failure(row.subject, why, partial(self._dial, place) if isinstance(place, Line) else None)
+        self._after_failure(row.subject, why, partial(self._dial, place) if isinstance(place, DialOut) else None)
 
     def _after_failure(self, subject: str, why: str, restart: Callable[[], None] | None) -> None:
         record = self._records.pop(subject, Record())
@@ -291,7 +291,7 @@ class RoleSupervisor(RequestActor):
         elif restart is not None:
             self._later(outcome.delay_seconds, restart)
 
-    async def _open_door(self, door: Door, port: int) -> None:
+    async def _open_door(self, door: Listen, port: int) -> None:
         tell = self.into_mailbox(partial(self.on_door, door))
         ref = Listener.start(self._edges.runtime, door.network, tell)
         try:

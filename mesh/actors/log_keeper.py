@@ -1,4 +1,4 @@
-"""LogKeeper: the one owner of a node's log; and KeptLog, what everybody else sees of it."""
+"""LogKeeper: the one owner of a node's log; and LogProxy, what everybody else sees of it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LogKeeper(RequestActor):
         runtime: Runtime,
         node_id: str,
         open_disk: Callable[[], Disk],
-        kept: KeptLog,
+        kept: LogProxy,
         *,
         clock: Clock,
         random: Random,
@@ -69,6 +69,11 @@ class LogKeeper(RequestActor):
         self._disk: Disk | None = None
         self._is_closing = False
         self._undo_probe: Undo | None = None
+
+    @property
+    def log(self) -> Log | None:
+        """The open log, for checks that read it on the loop and change nothing; None until it is open."""
+        return self._log
 
     async def open(self) -> None:
         """Open the disk and its log; until then nothing may be requested. Raises StoreError."""
@@ -183,7 +188,7 @@ def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
     return call
 
 
-class KeptLog:
+class LogProxy:
     """The log as sessions and the node's facade see it: what was last published, and requests to the keeper.
 
     Events: `fresh` (vector) with the dots of each commit, then `change` (); `event` (event, meta) for each new event, and

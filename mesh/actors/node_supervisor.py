@@ -10,11 +10,11 @@ from typing import Any
 from mesh.actors.agreeing import Agreeing
 from mesh.actors.children import ANSWER_SECONDS, answer, ask, close_child, start_asking, tell
 from mesh.actors.discoverer import Discoverer
-from mesh.actors.environment import Edges
-from mesh.actors.gateway_supervisor import DoorError, RoleSupervisor
+from mesh.actors.environment import Environment
+from mesh.actors.gateway_supervisor import DoorError, GatewaySupervisor
 from mesh.actors.listener import Listener, OpenDoor, OpenDoors
-from mesh.actors.log_keeper import KeptLog, LogKeeper
-from mesh.actors.peer_session import MakeRole, RoleOptions, SessionActor
+from mesh.actors.log_keeper import LogKeeper, LogProxy
+from mesh.actors.peer_session import MakeRole, PeerSession, RoleOptions
 from mesh.actors.reports import (
     Accepted,
     AddressesGone,
@@ -34,12 +34,12 @@ from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.runtime.request import Request, RequestActor, Work
 from mesh.discovery.port import Announcement
-from mesh.gateway.endpoints import Outside
+from mesh.gateway.endpoints import Endpoints
 from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.diagnosis.clocks import CHECK_SECONDS, Clocks
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.dialling.refusals import ALONE_SECONDS, alone_sentence
-from mesh.membership.membership import GOODBYE, Neighbourhood
+from mesh.membership.membership import GOODBYE, Membership
 from mesh.membership.restart_policy import Pause, Record, on_failure, on_retry
 from mesh.membership.status import NO_DISCOVERY, Status, show_status
 from mesh.settings.config import Settings, mesh_mark
@@ -56,19 +56,19 @@ BEGIN_SECONDS = 10.0
 class NodeSupervisor(RequestActor):
     """Ask it to `begin`, ask it to `end`, then stop it. Children fail one for one; the log's keeper takes the sessions along.
 
-    It asks down with a timeout, children tell up, and what is to be done about a report is Neighbourhood's decision.
+    It asks down with a timeout, children tell up, and what is to be done about a report is Membership's decision.
     """
 
     def __init__(
         self,
         runtime: Runtime,
-        edges: Edges,
+        edges: Environment,
         settings: Settings,
-        kept: KeptLog,
+        kept: LogProxy,
         *,
         on_notice: Callable[[Notice], None],
         make_role: MakeRole = PeerSync,
-        outside: Outside | None = None,
+        outside: Endpoints | None = None,
     ) -> None:
         super().__init__(runtime)
         self._edges = edges
@@ -76,15 +76,15 @@ class NodeSupervisor(RequestActor):
         self._kept = kept
         self._on_notice = on_notice
         self._make_role = make_role
-        self._outside = outside or Outside()
-        self._neighbourhood = Neighbourhood(settings.node_id, settings.instance, settings.peers)
+        self._outside = outside or Endpoints()
+        self._neighbourhood = Membership(settings.node_id, settings.instance, settings.peers)
         self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, self._neighbourhood)
-        self._sessions: dict[str, LoopActorRef[SessionActor]] = {}
+        self._sessions: dict[str, LoopActorRef[PeerSession]] = {}
         self._agreeing = Agreeing(self._sessions, self._neighbourhood, kept, self._describe, self.into_mailbox)
         self._keeper: LoopActorRef[LogKeeper] | None = None
         self._listener: LoopActorRef[Listener] | None = None
         self._discoverer: LoopActorRef[Discoverer] | None = None
-        self._roles: LoopActorRef[RoleSupervisor] | None = None
+        self._roles: LoopActorRef[GatewaySupervisor] | None = None
         self._own_failures: dict[str, Record] = {}
         self._door = OpenDoor(0, ())
         self._door_ports: dict[str, int] = {}
@@ -96,6 +96,11 @@ class NodeSupervisor(RequestActor):
         self._begun: Later[None] = Later()
         self._clocks = Clocks(self._neighbourhood)
         self._undo_store = kept.on("store", lambda sentence: on_notice(Notice("store", None, sentence)))
+
+    @property
+    def membership(self) -> Membership:
+        """What this node knows of the others, for checks that read it on the loop and change nothing."""
+        return self._neighbourhood
 
     async def begin(self) -> OpenDoors:
         """Open the log and the doors, then look for others; where we listen. Raises StoreError or DoorError."""
@@ -333,7 +338,7 @@ class NodeSupervisor(RequestActor):
             self._perform(self._neighbourhood.on_look(subject, self._now()))
 
     def _start_session(self, key: str, **how: Any) -> None:
-        self._sessions[key] = SessionActor.start(
+        self._sessions[key] = PeerSession.start(
             self._edges.runtime,
             self._edges,
             key,
@@ -374,7 +379,7 @@ class NodeSupervisor(RequestActor):
         if not self._outside.doors and not self._outside.lines:
             return
         edges = self._edges
-        roles = RoleSupervisor.start(
+        roles = GatewaySupervisor.start(
             edges.runtime, edges, self._settings.node_id, self._kept, self._outside, on_notice=self._on_notice
         )
         self._door_ports = await self._open(roles, "open")

@@ -1,4 +1,4 @@
-"""SessionActor: one role in one mailbox."""
+"""PeerSession: one role in one mailbox."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mesh.actors.environment import Edges
-from mesh.actors.log_keeper import KeptLog
+from mesh.actors.environment import Environment
+from mesh.actors.log_keeper import LogProxy
 from mesh.actors.reports import (
     Closed,
     Compared,
@@ -26,7 +26,7 @@ from mesh.actors.runtime.request import RequestActor
 from mesh.membership.diagnosis.clones import TAKEN, TAKEN_REASON
 from mesh.membership.dialling.link_selection import gather_ms
 from mesh.membership.dialling.refusals import ANOTHER_MESH, CLONED, THIS_NODE
-from mesh.membership.membership import PAUSED, Neighbourhood
+from mesh.membership.membership import PAUSED, Membership
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
 from peers.clock import Undo
 from peers.errors import SyncError
@@ -57,7 +57,7 @@ class RoleOptions:
     node_id: str
     mesh: str
     boot: str
-    around: Neighbourhood
+    around: Membership
     """The supervisor's; to be read only: what it knows by then."""
 
     def gather_ms(self) -> float:
@@ -69,7 +69,7 @@ MakeRole = Callable[..., PeerSync]
 """Makes the role of a session: PeerSync, or a subclass of it."""
 
 
-class SessionActor(RequestActor):
+class PeerSession(RequestActor):
     """Runs one role on one connection: it wires the role's inputs to its mailbox and tells the supervisor what happens.
 
     A dialled one keeps dialling until it is closed; an accepted one ends with its connection.
@@ -78,10 +78,10 @@ class SessionActor(RequestActor):
     def __init__(
         self,
         runtime: Runtime,
-        edges: Edges,
+        edges: Environment,
         key: str,
         make_role: MakeRole,
-        log: KeptLog,
+        log: LogProxy,
         options: RoleOptions,
         tell: Callable[[Report], None],
         *,
@@ -110,6 +110,11 @@ class SessionActor(RequestActor):
         """What was told about events that were not taken."""
         self._undo_stable: Undo | None = None
         self._is_troubled = False
+
+    @property
+    def role(self) -> PeerSync | None:
+        """The role, to be read on the loop; None until the session has begun."""
+        return self._role
 
     def on_start(self) -> None:
         # In a turn of its own, because what is raised in on_start itself reaches no hook of Pykka.
@@ -356,7 +361,7 @@ class SessionActor(RequestActor):
 
 
 def _why_refused(error: SyncError) -> str:
-    """Without its subject: Neighbourhood knows best who that is."""
+    """Without its subject: Membership knows best who that is."""
     why = {"wrong-credentials": ANOTHER_MESH, OURSELVES: THIS_NODE, CLONE: CLONED}.get(error.type)
     return why or (f"it sent {error.type}: {error.description}" if error.received else error.description)
 

@@ -42,7 +42,7 @@ SIZES = (Size("few", 5, "all", 0, 1_000), Size("hundred", 100, "all", 2, 2), Siz
 
 
 @dataclass(frozen=True)
-class Run:
+class LabRun:
     """What one size came to."""
 
     size: str
@@ -59,7 +59,7 @@ class Run:
     trace_hash: str
 
 
-def measure(sizes: Sequence[Size], *, seed: int = 0) -> list[Run]:
+def measure(sizes: Sequence[Size], *, seed: int = 0) -> list[LabRun]:
     """Play each size in a new interpreter, one after the other."""
     runs = []
     for size in sizes:
@@ -68,7 +68,7 @@ def measure(sizes: Sequence[Size], *, seed: int = 0) -> list[Run]:
     return runs
 
 
-def play(size: Size, seed: int = 0) -> Run:
+def play(size: Size, seed: int = 0) -> LabRun:
     """All meet and write; a wall stands for a while, both sides write; it falls and all agree. Raises Violation."""
     logging.disable(logging.CRITICAL)  # what so many nodes log is for nobody
     try:
@@ -77,7 +77,7 @@ def play(size: Size, seed: int = 0) -> Run:
         logging.disable(logging.NOTSET)
 
 
-def _play(size: Size, seed: int) -> Run:
+def _play(size: Size, seed: int) -> LabRun:
     began = time.monotonic()
     with Cluster(seed, traces=False) as house:
         names = [f"room{number}" for number in range(size.nodes)]
@@ -100,10 +100,12 @@ def _play(size: Size, seed: int) -> Run:
         events = rooms[0].store.state.events
     real_seconds = time.monotonic() - began
     turns = house.loop.turns
-    return Run(size.name, size.nodes, links, events, house.seconds, real_seconds, turns, _peak_mb(), house.trace_hash)
+    return LabRun(
+        size.name, size.nodes, links, events, house.seconds, real_seconds, turns, _peak_mb(), house.trace_hash
+    )
 
 
-def show(runs: Sequence[Run]) -> str:
+def show(runs: Sequence[LabRun]) -> str:
     """A table with a line for each run."""
     from mesh.terminal.tables import table, tables
 

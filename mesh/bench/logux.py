@@ -23,7 +23,7 @@ LIMIT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class LoguxRun:
     """One direction with one kind of server."""
 
     server: str
@@ -36,7 +36,7 @@ class Run:
     """Seconds of processor time that each end took."""
 
 
-def measure(events: int) -> list[Run]:
+def measure(events: int) -> list[LoguxRun]:
     """Both directions, with a node of ours and with @logux/core 0.10 as the server. Raises PackagesError without Node."""
     packages = installed_packages(HERE, "peermesh-bench")
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def measure(events: int) -> list[Run]:
         ]
 
 
-async def _ours(scripts: Path, direction: str, events: int) -> Run:
+async def _ours(scripts: Path, direction: str, events: int) -> LoguxRun:
     """A node with a log on disk behind its clients' door."""
     with tempfile.TemporaryDirectory() as home:
         token = Tokens(Path(home)).add("bench", None, int(time.time() * 1000))
@@ -65,10 +65,10 @@ async def _ours(scripts: Path, direction: str, events: int) -> Run:
             told = await asyncio.to_thread(_client, scripts, options, direction, events)
             cpu = time.process_time() - began
             assert node.log.last_added == events, "events are missing in the node's log"
-            return Run("peermesh", direction, events, told["seconds"], told["cpu"], cpu)
+            return LoguxRun("peermesh", direction, events, told["seconds"], told["cpu"], cpu)
 
 
-def _theirs(scripts: Path, direction: str, events: int) -> Run:
+def _theirs(scripts: Path, direction: str, events: int) -> LoguxRun:
     """A Logux server with its log in memory."""
     held = json.dumps({"events": events if direction == "out" else 0})
     with ExitStack() as stack:
@@ -80,7 +80,7 @@ def _theirs(scripts: Path, direction: str, events: int) -> Run:
         port = json.loads(server.stdout.readline())["port"]
         told = _client(scripts, {"url": f"ws://127.0.0.1:{port}/"}, direction, events)
         cpu = json.loads(server.stdout.readline())["cpu"]
-        return Run("@logux/core", direction, events, told["seconds"], told["cpu"], cpu)
+        return LoguxRun("@logux/core", direction, events, told["seconds"], told["cpu"], cpu)
 
 
 def _client(scripts: Path, options: dict[str, Any], direction: str, events: int) -> dict[str, float]:
@@ -97,7 +97,7 @@ def _client(scripts: Path, options: dict[str, Any], direction: str, events: int)
     return told
 
 
-def show(runs: list[Run]) -> str:
+def show(runs: list[LoguxRun]) -> str:
     """A table with a line for each run, and how the two servers compare."""
     from mesh.terminal.tables import table, tables
 

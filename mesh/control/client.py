@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from msgspec import Raw
 
 from mesh.control import messages
-from mesh.control.line_reader import Lines
+from mesh.control.line_reader import LineReader
 from mesh.control.messages import Answer, Request
 from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
@@ -32,7 +32,7 @@ class ControlClient:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._lines = Lines(messages.MAX_LINE_BYTES)
+        self._lines = LineReader(messages.MAX_LINE_BYTES)
         self._received: deque[bytes | None] = deque()
         try:
             self.connection = connect_in(home)

@@ -1,9 +1,9 @@
-"""Lines: cuts a stream of bytes into lines of bounded length."""
+"""LineReader: cuts a stream of bytes into lines of bounded length."""
 
 from __future__ import annotations
 
 
-class Lines:
+class LineReader:
     """Feed it what arrives; it gives back whole lines, and None for each one that was too long to be kept."""
 
     def __init__(self, max_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Reading: which pages of a log a Read asks for, and which of their events it wants."""
+"""LogReading: which pages of a log a Read asks for, and which of their events it wants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE_EVENTS = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Reading:
+class LogReading:
     """Ask the log for `next_page`, give the page to `take`, until `next_page` is None.
 
     The last `tail` of the wanted events are found by a walk backward, of which nothing is kept but the place of the first.

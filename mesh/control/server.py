@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from mesh.control import messages
 from mesh.control.log_items import item_of
-from mesh.control.log_reading import Reading
+from mesh.control.log_reading import LogReading
 from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control.unix_socket import listen_in
 from mesh.errors import MeshError
@@ -254,7 +254,7 @@ class _Client:
         if request.follow:
             self._server.on_follow(self)
         undo = self._node.log.on("change", self._wake.set) if request.follow else None
-        reading = Reading(request)
+        reading = LogReading(request)
         try:
             while (walk := reading.next_page()) is not None:
                 self._wake.clear()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_host, check_origin
-from mesh.gateway.clients.http import CLIENTS, STRANGER_FRAME, TOO_LONG, ClientDoor, ClientSettings
-from mesh.gateway.clients.role import DoorSync, Hook, Hooks
-from mesh.gateway.endpoints import Door, Line, MakeRole, Outside
+from mesh.gateway.clients.http import CLIENTS, STRANGER_FRAME, TOO_LONG, ClientGateway, ClientSettings
+from mesh.gateway.clients.role import ClientGatewaySync, Hook, Hooks
+from mesh.gateway.endpoints import DialOut, Endpoints, Listen, MakeRole
 from mesh.gateway.turned_away import TurnedAway
 from mesh.gateway.upstream.role import UpstreamSync
 from mesh.membership.status import Status
@@ -31,7 +31,7 @@ UPSTREAM_ADVICE = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutsideOptions:
+class EndpointOptions:
     """The options of Node that are about others than nodes; see there."""
 
     clients: str | None = None
@@ -39,7 +39,7 @@ class OutsideOptions:
     clients_key: str | Path | None = None
     clients_origins: Sequence[str] = ()
     clients_hosts: Sequence[str] = ()
-    clients_role: MakeRole = DoorSync
+    clients_role: MakeRole = ClientGatewaySync
     in_filter: Hook | None = None
     in_map: Hook | None = None
     out_filter: Hook | None = None
@@ -54,10 +54,10 @@ class OutsideOptions:
     dial: Mapping[str, MakeRole] = field(default_factory=dict)
 
 
-class Openings:
+class GatewayOptions:
     """Made and checked with the node; `make` for each start, `close` at each end."""
 
-    def __init__(self, options: OutsideOptions) -> None:
+    def __init__(self, options: EndpointOptions) -> None:
         """Raises MeshError, with a sentence, for options that cannot be used."""
         self._options = options
         self._clients = _client_settings(options)
@@ -66,7 +66,7 @@ class Openings:
             _check_url(url)
         self.networks: list[WebSocketNetwork] = []
         """Of all doors and lines."""
-        self._door: ClientDoor | None = None
+        self._door: ClientGateway | None = None
         self.ports: Mapping[str, int] = {}
         """By the key of the door, while the node runs."""
 
@@ -96,12 +96,14 @@ class Openings:
         home: Path,
         clock: Clock,
         status: Callable[[], Later[Status]],
-    ) -> Outside:
+    ) -> Endpoints:
         """What the supervisor is to open. Raises MeshError."""
-        doors: list[Door] = []
+        doors: list[Listen] = []
         room, turned_away = FrameRoom(), TurnedAway(clock)
         if self._clients is not None:
-            self._door = ClientDoor(self._clients, home, clock=clock, status=status, room=room, turned_away=turned_away)
+            self._door = ClientGateway(
+                self._clients, home, clock=clock, status=status, room=room, turned_away=turned_away
+            )
             door, network = self._door.make(loop)
             doors.append(door)
             self.networks.append(network)
@@ -116,13 +118,14 @@ class Openings:
         )
         self.networks.append(network)
         for address, host, port in self._served:
-            doors.append(Door(address, f"the door {address}", host, port, network, self._options.serve[address]))
+            doors.append(Listen(address, f"the door {address}", host, port, network, self._options.serve[address]))
         lines = [
-            Line(f"the line to {url}", url, network, make_role) for url, make_role in sorted(self._options.dial.items())
+            DialOut(f"the line to {url}", url, network, make_role)
+            for url, make_role in sorted(self._options.dial.items())
         ]
         if self._options.upstream is not None:
             lines.append(self._upstream(self._options.upstream, node_id, network))
-        return Outside(tuple(doors), tuple(lines), turned_away)
+        return Endpoints(tuple(doors), tuple(lines), turned_away)
 
     def opened(self, ports: Mapping[str, int]) -> None:
         """The doors are open at these ports."""
@@ -137,10 +140,10 @@ class Openings:
         for network in networks:
             await network.close()
 
-    def _upstream(self, url: str, node_id: str, network: WebSocketNetwork) -> Line:
+    def _upstream(self, url: str, node_id: str, network: WebSocketNetwork) -> DialOut:
         options = self._options
         user = options.upstream_user
-        return Line(
+        return DialOut(
             UPSTREAM,
             url,
             network,
@@ -157,7 +160,7 @@ class Openings:
         )
 
 
-def _client_settings(options: OutsideOptions) -> ClientSettings | None:
+def _client_settings(options: EndpointOptions) -> ClientSettings | None:
     if options.clients is None:
         return None
     if (options.clients_cert is None) != (options.clients_key is None):

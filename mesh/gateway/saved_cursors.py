@@ -1,4 +1,4 @@
-"""KeptCursors: a role whose place in both logs outlives it, in the node's own log."""
+"""SavedCursors: a role whose place in both logs outlives it, in the node's own log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEEP_MS = 1_000
 """How long a change may wait to be written: what is lost by a crash is exchanged again, and known then."""
 
 
-class KeptCursors(BaseSync):
+class SavedCursors(BaseSync):
     """Writes `synced` and `other_synced` down under `cursors_key`, a while after they change, and at the end."""
 
     keep_ms = KEEP_MS

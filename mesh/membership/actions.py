@@ -1,4 +1,4 @@
-"""What Neighbourhood wants done, as values: the supervisor carries them out in order."""
+"""What Membership wants done, as values: the supervisor carries them out in order."""
 
 from __future__ import annotations
 

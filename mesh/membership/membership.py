@@ -14,7 +14,7 @@ from mesh.membership.diagnosis.clones import TAKEN, TAKEN_REASON, clone_notice
 from mesh.membership.diagnosis.other_meshes import OTHERS, OtherMeshes
 from mesh.membership.diagnosis.own_clones import OWN_DIAL, OwnClones
 from mesh.membership.diagnosis.rare_notices import SUMMARY
-from mesh.membership.dialling.dial_backoff import BriefLinks
+from mesh.membership.dialling.dial_backoff import DialBackoff
 from mesh.membership.dialling.dialling import Dialling, dial_key
 from mesh.membership.dialling.link_selection import SECOND_DIAL_SECONDS, Link, dial_delay_seconds, surplus_links
 from mesh.membership.dialling.refusals import CLONED, THIS_NODE, refusal_sentence
@@ -31,7 +31,7 @@ SURPLUS = "one connection is enough"
 PAUSED = "paused"
 
 
-class Neighbourhood:
+class Membership:
     """Members, sessions and failures of one node. `now_seconds` is the monotonic clock's."""
 
     def __init__(self, node_id: str, instance: str, static_addresses: Iterable[str] = ()) -> None:
@@ -45,7 +45,7 @@ class Neighbourhood:
         self.refused_static: dict[str, str] = {}
         self._clone_looks = CloneLooks(self.members, self.sessions)
         self._own_clones = OwnClones(node_id, instance, self.sessions)
-        self._brief = BriefLinks(node_id)
+        self._brief = DialBackoff(node_id)
         self._black_holes = BlackHoles()
         self._unreached = Unreached()
         self._dialling = Dialling(
@@ -291,7 +291,7 @@ class Neighbourhood:
         """The operator wants everything that was paused or refused tried again."""
         self.refused_static.clear()
         self._own_clones.clear()
-        self._brief = BriefLinks(self.node_id)
+        self._brief = DialBackoff(self.node_id)
         self._unreached.clear()
         for subject in sorted(self.failures):
             self.failures.forgive(subject)

@@ -1,4 +1,4 @@
-"""The session actors of a node, as Neighbourhood knows them."""
+"""The session actors of a node, as Membership knows them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from mesh.membership.diagnosis.store_trouble import StoreTrouble
 from mesh.membership.member import Member
-from mesh.membership.membership import Neighbourhood
+from mesh.membership.membership import Membership
 from mesh.membership.restart_policy import Record
 from mesh.settings.config import Settings
 from peers.events.event_error import Cause
@@ -36,7 +36,7 @@ def show_status(
     settings: Settings,
     port: int,
     log: LogView,
-    neighbourhood: Neighbourhood,
+    neighbourhood: Membership,
     described: Mapping[str, Mapping[str, Any] | None],
     failures: Mapping[str, Record],
     outside: Mapping[str, Any] | None = None,
@@ -89,7 +89,7 @@ def show_status(
     }
 
 
-def _sessions(neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+def _sessions(neighbourhood: Membership, described: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
     rows = []
     for session in neighbourhood.sessions.values():
         shown = described.get(session.key) or {}
@@ -110,7 +110,7 @@ def _sessions(neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str,
     return rows
 
 
-def _refused(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
+def _refused(neighbourhood: Membership) -> list[dict[str, Any]]:
     why = dict(neighbourhood.refused_static)
     for node_id, member in neighbourhood.members.items():
         if member.state == "refused":
@@ -119,7 +119,7 @@ def _refused(neighbourhood: Neighbourhood) -> list[dict[str, Any]]:
 
 
 def _peers(
-    neighbourhood: Neighbourhood, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
+    neighbourhood: Membership, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
 ) -> list[dict[str, Any]]:
     """`last_position` is that of our log, `began_ms` what the wall clock shows at 0 of the monotonic one."""
     rows = []

@@ -27,7 +27,7 @@ class React(Protocol):
     def __call__(self, value: Any, reaction: Callable[[Later[Any]], None], /) -> None: ...
 
 
-class Sieve:
+class FilterChain:
     """Groups of entries go in and come out in one order, however long a callback takes; one callback runs at a time.
 
     `between` is done to each entry after the filter and before the map; None leaves it out. What a callback raises is

@@ -24,7 +24,7 @@ def difference_ms(span: Span) -> int:
     return low if low > 0 else min(high, 0)
 
 
-class Apart:
+class ClockOffset:
     """Made when a link opens.
 
     Spans that agree narrow each other; one that does not fit replaces the others, because a clock stepped.

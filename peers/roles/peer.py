@@ -20,9 +20,9 @@ from peers.log.log import SyncLog
 from peers.protocol.flow_control import SOON_MS, Pace, Patience
 from peers.protocol.sync import WINDOW
 from peers.roles.checked import CheckedSync
-from peers.roles.clock_offset import Apart
+from peers.roles.clock_offset import ClockOffset
 from peers.roles.missing import Missing
-from peers.roles.relay_hold import Relays
+from peers.roles.relay_hold import RelayHold
 from peers.roles.untold import Untold
 from peers.stores.store import PAGE_BYTES, Page, StoreError, StoreState
 from peers.transport.port import Connection
@@ -124,7 +124,7 @@ class PeerSync(CheckedSync):
         self._untold = Untold()
         self._came = VersionVector()
         """What came over this link, and need not be named on it."""
-        self._relays = Relays()
+        self._relays = RelayHold()
         self._pace = Pace(WINDOW * PAGE_BYTES, PAGE_BYTES)
         self._patience = Patience()
         self._has_own = False
@@ -133,7 +133,7 @@ class PeerSync(CheckedSync):
         self._missing = Missing()
         self._has_moved = False
         """Events came, or the other end acknowledged some."""
-        self._apart = Apart(self.clock)
+        self._apart = ClockOffset(self.clock)
 
     def on_connect(self) -> None:
         super().on_connect()
@@ -412,7 +412,7 @@ class PeerSync(CheckedSync):
         return super().is_caught_up() and not self.missing
 
     def _on_start(self, done: Later[int]) -> None:
-        self._relays = Relays(self.log.published.state.last_position)
+        self._relays = RelayHold(self.log.published.state.last_position)
         self.start_walk(done.result() - 1)
 
     def _on_sifted(self, entries: list[Entry], walked: int) -> None:

@@ -20,8 +20,8 @@ class FrameRoom:
 
     def __init__(self, size: int = ROOM_BYTES) -> None:
         self._size = size
-        self._held: dict[Reading, int] = {}
-        self._waiting: dict[Reading, int] = {}
+        self._held: dict[FrameReading, int] = {}
+        self._waiting: dict[FrameReading, int] = {}
 
     @property
     def used(self) -> int:
@@ -33,7 +33,7 @@ class FrameRoom:
         """Whether a frame waits for room."""
         return bool(self._waiting)
 
-    def ask(self, reading: Reading, size: int) -> bool:
+    def ask(self, reading: FrameReading, size: int) -> bool:
         """Whether there is room now for `size` bytes in all. Otherwise `on_room` of `reading` is called later."""
         if not self._waiting and self._fits(reading, size):
             self._held[reading] = size
@@ -41,7 +41,7 @@ class FrameRoom:
         self._waiting[reading] = size
         return False
 
-    def give_back(self, reading: Reading) -> None:
+    def give_back(self, reading: FrameReading) -> None:
         """Its frame is dealt with, or its connection is lost. Harmless if it has no room and wants none."""
         self._waiting.pop(reading, None)
         if self._held.pop(reading, 0):
@@ -54,7 +54,7 @@ class FrameRoom:
             self._held[first] = size
             first.on_room()
 
-    def _fits(self, reading: Reading, size: int) -> bool:
+    def _fits(self, reading: FrameReading, size: int) -> bool:
         others = self.used - self._held.get(reading, 0)
         return not others or others + size <= self._size
 
@@ -67,7 +67,7 @@ class Transport(Protocol):
     def resume_reading(self) -> None: ...
 
 
-class Reading:
+class FrameReading:
     """Decides whether one socket is read: not while its queue of frames is full, nor while a large frame waits for room."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, room: FrameRoom, on_alive: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from websockets.protocol import Event, State
 
 from peers.transport.address import local_host
 from peers.transport.channel import CLOSE_SECONDS, Channel, WireError
-from peers.transport.large_frames import FrameRoom, Reading
+from peers.transport.large_frames import FrameReading, FrameRoom
 from peers.transport.sockets import explain_os_error
 
 ANSWER_BYTES = 4 * 1024 * 1024
@@ -44,7 +44,7 @@ class WebSocketWire(LibraryConnection):
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
         self._wires = wires
         self._max_frame, self._too_long = max_frame, too_long
-        self._reading = Reading(self.loop, room, self._on_alive)
+        self._reading = FrameReading(self.loop, room, self._on_alive)
         self._reading.watch(self.protocol)
         self._fail = self.protocol.fail
         self.protocol.fail = self._on_fail  # type: ignore[method-assign]

@@ -1,7 +1,7 @@
 """Two Neighbourhoods and everything between them, where only the order of what happens is left open.
 
 Reports wait in the mailbox of an end, commands in that of a session, frames in a direction of a wire. `steps` lists what
-may happen next; a test picks. Nothing of it is real but Neighbourhood.
+may happen next; a test picks. Nothing of it is real but Membership.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from mesh.discovery.port import Sighting
 from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import GOODBYE, Neighbourhood
+from mesh.membership.membership import GOODBYE, Membership
 
 REDIAL_SECONDS = 0.5
 Step = Callable[[], None]
@@ -56,7 +56,7 @@ class End:
         self.world = world
         self.node_id = node_id
         self.run = run
-        self.neighbourhood = Neighbourhood(node_id, f"{node_id}{run}", static)
+        self.neighbourhood = Membership(node_id, f"{node_id}{run}", static)
         self.talks: dict[str, Talk] = {}
         self.reports: deque[Callable[[], list[Action] | None]] = deque()
         self.looks: list[tuple[float, str]] = []

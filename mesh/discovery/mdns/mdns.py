@@ -16,11 +16,11 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from mesh.discovery.mdns import txt_record
 from mesh.discovery.mdns.hearing import MdnsHearing
-from mesh.discovery.mdns.interfaces import Network, what_is_missing, why_none
-from mesh.discovery.mdns.multicast_sockets import Sockets
+from mesh.discovery.mdns.interfaces import ChosenInterfaces, what_is_missing, why_none
+from mesh.discovery.mdns.multicast_sockets import MulticastSockets
 from mesh.discovery.mdns.network_watch import WATCH_SECONDS, NetworkWatch
 from mesh.discovery.mdns.owned_tasks import OwnedTasks
-from mesh.discovery.mdns.query_schedule import Requery
+from mesh.discovery.mdns.query_schedule import QuerySchedule
 from mesh.discovery.mdns.scan import what_is_denied
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from peers.clock import Clock
@@ -74,11 +74,11 @@ class MdnsDiscovery:
         self._type = service_type
         self._tasks = OwnedTasks(loop, LOG)
         self._clock = clock
-        self._sockets = Sockets(self._use, self._count_senders)
+        self._sockets = MulticastSockets(self._use, self._count_senders)
         self._hearing = MdnsHearing(
             clock, self._tasks, service_type, network=lambda: self._network, on_sighting=self._report
         )
-        self._requery = Requery(clock, random, self._hearing.ask_for_all, requery_seconds=requery_seconds)
+        self._requery = QuerySchedule(clock, random, self._hearing.ask_for_all, requery_seconds=requery_seconds)
         self._watch = NetworkWatch(
             clock,
             self._wanted,
@@ -89,7 +89,7 @@ class MdnsDiscovery:
         )
         self._on_sighting: Callable[[Sighting], None] | None = None
         self._announcement: Announcement | None = None
-        self._network = Network()
+        self._network = ChosenInterfaces()
         self._has_place = asyncio.Event()
         """Whether there is an address at which our door is open; else there is nothing to announce."""
         self._on_state: Callable[[DiscoveryState], None] = ignore_state
@@ -149,7 +149,7 @@ class MdnsDiscovery:
         await self._follow(self._watch.start(), is_news=True)
         started.set()
 
-    async def _follow(self, network: Network, *, is_news: bool) -> None:
+    async def _follow(self, network: ChosenInterfaces, *, is_news: bool) -> None:
         """Bring the sockets to a network, or try again what failed on it before; then say how it is."""
         async with self._changing:
             before = self._network
@@ -195,7 +195,7 @@ class MdnsDiscovery:
         self._requery.restart()
         self._run(self._announce(), "announcing")
 
-    async def _move(self, before: Network) -> None:
+    async def _move(self, before: ChosenInterfaces) -> None:
         LOG.info("mdns: network changed: now on %s", ", ".join(self._network.sockets) or "nothing")
         await self._announce_again()  # before the sockets change: or zeroconf announces the old addresses again
         await self._sockets.move(before, self._network)
@@ -291,12 +291,12 @@ class MdnsDiscovery:
         self._run(self._announce_again(), "announcing after sleep")
         self.requery()
 
-    def _take(self, network: Network) -> None:
+    def _take(self, network: ChosenInterfaces) -> None:
         assert self._announcement is not None
         self._network = replace(network, hosts=self._announcement.hosts)
         (self._has_place.set if self._network.announced else self._has_place.clear)()
 
-    def _on_change(self, network: Network) -> None:
+    def _on_change(self, network: ChosenInterfaces) -> None:
         self._run(self._follow(network, is_news=True), "following the network")
 
     def _on_quiet(self) -> None:

@@ -25,7 +25,7 @@ def requery_pauses(requery_seconds: float, random: Random) -> Iterator[float]:
         yield requery_seconds * random.uniform(1 - JITTER, 1 + JITTER)
 
 
-class Requery:
+class QuerySchedule:
     """Calls `ask` by that schedule, from its beginning again after each `restart`."""
 
     def __init__(self, clock: Clock, random: Random, ask: Callable[[], None], *, requery_seconds: float) -> None:

@@ -15,9 +15,9 @@ import msgspec
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import judge_origin
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
-from mesh.gateway.clients.role import DoorSync, Guard, Hooks
+from mesh.gateway.clients.role import ClientGatewaySync, Guard, Hooks
 from mesh.gateway.clients.tokens import Tokens
-from mesh.gateway.endpoints import Door, MakeRole
+from mesh.gateway.endpoints import Listen, MakeRole
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
 from peers.clock import Clock
@@ -63,10 +63,10 @@ class ClientSettings:
     hosts: tuple[str, ...] = ()
     """Names under which this node is reached, besides its addresses."""
     hooks: Hooks = Hooks()  # noqa: RUF009 - frozen
-    make_role: MakeRole = DoorSync
+    make_role: MakeRole = ClientGatewaySync
 
 
-class ClientDoor:
+class ClientGateway:
     """Made anew at each start of the node; `port` is to be set once the door is open."""
 
     def __init__(
@@ -89,7 +89,7 @@ class ClientDoor:
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
 
-    def make(self, loop: asyncio.AbstractEventLoop) -> tuple[Door, WebSocketNetwork]:
+    def make(self, loop: asyncio.AbstractEventLoop) -> tuple[Listen, WebSocketNetwork]:
         """The door, and its network, which is to be closed at the end. Raises MeshError for a bad certificate."""
         settings = self._settings
         network = WebSocketNetwork(
@@ -103,7 +103,7 @@ class ClientDoor:
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
         where = (settings.host, settings.port)
-        return Door(CLIENTS, CLIENTS_DOOR, *where, network, settings.make_role, options, ADVICE), network
+        return Listen(CLIENTS, CLIENTS_DOOR, *where, network, settings.make_role, options, ADVICE), network
 
     def on_request(self, request: HttpRequest) -> OnRequest:
         """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""

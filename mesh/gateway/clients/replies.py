@@ -1,4 +1,4 @@
-"""Answering: a role that tells @logux/client what became of its events, as a Logux server does."""
+"""ClientReplies: a role that tells @logux/client what became of its events, as a Logux server does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_UNDONE_BYTES = 1024 * 1024
 """Events of one message that are sent back whole when they were dropped; of more than that, their types alone."""
 
 
-class Answering(ServerSync):
+class ClientReplies(ServerSync):
     """`client.sync` of @logux/client waits until its event is answered; what was dropped is undone there.
 
     Clients of that kind are known by protocol 5 and a node id of three parts, USER:CLIENT:TAB, and by own events that name

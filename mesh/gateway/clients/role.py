@@ -1,4 +1,4 @@
-"""DoorSync: the role at the clients' door, a ServerSync that lets users with tokens in."""
+"""ClientGatewaySync: the role at the clients' door, a ServerSync that lets users with tokens in."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import WrongAttempts, may_write, user_of
-from mesh.gateway.clients.replies import Answering
+from mesh.gateway.clients.replies import ClientReplies
 from mesh.gateway.clients.tokens import Pass, Tokens
 from mesh.gateway.foreign_meta import without_keep_last
-from mesh.gateway.saved_cursors import KeptCursors
+from mesh.gateway.saved_cursors import SavedCursors
 from peers.clock import Clock, Undo
 from peers.errors import SyncError
 from peers.events.entry import Entry
@@ -71,7 +71,7 @@ class Guard:
             return True  # a file that is damaged just now lets nobody new in, and throws nobody out
 
 
-class DoorSync(KeptCursors, Answering, ServerSync):
+class ClientGatewaySync(SavedCursors, ClientReplies, ServerSync):
     """A client's node id is `USER` or `USER:...`, and its credentials are a token of that user.
 
     What it writes must be created by that user; anything else, such as what JavaScript peers echo after a reconnect, is

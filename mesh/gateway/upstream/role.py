@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from mesh.gateway.foreign_meta import without_keep_last
-from mesh.gateway.saved_cursors import KeptCursors
-from mesh.gateway.upstream.send_queue import OneByOne
+from mesh.gateway.saved_cursors import SavedCursors
+from mesh.gateway.upstream.send_queue import SendQueue
 from peers.clock import Undo
 from peers.codec.messages import Message, Sync
 from peers.codec.refused import refused
@@ -39,7 +39,7 @@ FINISH_MS = 1_000
 _encode = msgspec.json.Encoder().encode
 
 
-class UpstreamSync(KeptCursors, ClientSync):
+class UpstreamSync(SavedCursors, ClientSync):
     """What the mesh writes goes up, and what the server's other clients write comes down.
 
     An event from the server that was created by a node is dropped: it came from a mesh, or a stranger made it up in a node's
@@ -79,7 +79,7 @@ class UpstreamSync(KeptCursors, ClientSync):
         self._kept_owner = 0
         self._here = ""
         """What the ids of the events that we send begin with."""
-        self._one_by_one = OneByOne(super().send, self._call_later, on_silence=self._on_silence_of)
+        self._one_by_one = SendQueue(super().send, self._call_later, on_silence=self._on_silence_of)
         """One page of events at most, which wait until the server has carried out what was sent before."""
         self._on_finished: Callable[[], None] | None = None
         self._undo_finish: Undo | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from mesh.gateway.clients.role import DoorSync, Guard, Hooks
+from mesh.gateway.clients.role import ClientGatewaySync, Guard, Hooks
 from mesh.gateway.clients.tokens import Pass, Tokens
-from mesh.gateway.saved_cursors import KeptCursors
+from mesh.gateway.saved_cursors import SavedCursors
 from peers.clock import Clock
 from peers.log.log import SyncLog
 from peers.roles.client import ClientSync
@@ -26,13 +26,15 @@ class OpenTokens:
         return True
 
 
-def clients_door(node_id: str, log: SyncLog, connection: Connection, *, clock: Clock, **options: Any) -> DoorSync:
+def clients_door(
+    node_id: str, log: SyncLog, connection: Connection, *, clock: Clock, **options: Any
+) -> ClientGatewaySync:
     """The role of a node's clients' door, for `serve=`: the product's own, but for its tokens."""
     guard = Guard(cast(Tokens, OpenTokens()), clock)
-    return DoorSync(node_id, log, connection, clock=clock, guard=guard, hooks=Hooks(), **options)
+    return ClientGatewaySync(node_id, log, connection, clock=clock, guard=guard, hooks=Hooks(), **options)
 
 
-class ClientRole(KeptCursors, ClientSync):
+class ClientRole(SavedCursors, ClientSync):
     """What an application of Logux runs: where it is in both logs outlives it, in its own log."""
 
     @property

@@ -9,8 +9,8 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from mesh.actors.environment import Edges
-from mesh.actors.log_keeper import KeptLog
+from mesh.actors.environment import Environment
+from mesh.actors.log_keeper import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.inspection import abandon_actors, living_actors
@@ -19,11 +19,11 @@ from mesh.actors.runtime.loop_thread import Spawner
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.runtime.request import Request
 from mesh.discovery.port import Discovery
-from mesh.discovery.static import FixedDiscovery
-from mesh.gateway.endpoints import Door, Line, Outside
+from mesh.discovery.static import StaticDiscovery
+from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.endpoints import MakeRole as OwnRole
 from mesh.lab.checks.subject import Witness
-from mesh.lab.cluster.pending_write import ANSWER_SECONDS, Added
+from mesh.lab.cluster.pending_write import ANSWER_SECONDS, PendingWrite
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.disk import SimDisk
@@ -90,7 +90,7 @@ class Room:
         self._on_notice = on_notice
         self._lives = 0
         self._homes = 0
-        self._kept: KeptLog | None = None
+        self._kept: LogProxy | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._disk: SimDisk | None = None
         self._is_disk_full = False
@@ -127,7 +127,7 @@ class Room:
         return [event["type"] for event in self.events]
 
     @property
-    def kept(self) -> KeptLog | None:
+    def kept(self) -> LogProxy | None:
         """The log of its last life, as its sessions see it."""
         return self._kept
 
@@ -187,10 +187,10 @@ class Room:
         self.runtime = Runtime(loop, schedule=self._schedule, messages_per_turn=1)
         self._disk = SimDisk(loop, random, self.store)
         self._disk.is_full = self._is_disk_full
-        self._kept = KeptLog()
+        self._kept = LogProxy()
         if self.witness is not None:
             self.witness.on_life(self, self._kept)
-        edges = Edges(
+        edges = Environment(
             runtime=self.runtime,
             clock=self.clock,
             random=random,
@@ -298,7 +298,7 @@ class Room:
         result.then(self._on_added)
         if self.witness is not None:
             self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)
-        added = Added(self._loop, self.name)
+        added = PendingWrite(self._loop, self.name)
         result.then(added.follow)
         return added
 
@@ -334,10 +334,10 @@ class Room:
             self.witness.on_disk(self, before)
         self.medium.discard(before)
 
-    def _outside(self, network: Network) -> Outside:
-        doors = [Door(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
-        lines = [Line(f"the line to {to}", to, network, role) for to, role in self.dial.items()]
-        return Outside(tuple(doors), tuple(lines))
+    def _outside(self, network: Network) -> Endpoints:
+        doors = [Listen(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
+        lines = [DialOut(f"the line to {to}", to, network, role) for to, role in self.dial.items()]
+        return Endpoints(tuple(doors), tuple(lines))
 
     def _schedule(self, drain: Callable[[], None]) -> None:
         if self._frozen is None:
@@ -357,7 +357,7 @@ class Room:
         return self._disk
 
     def _discovery(self) -> Discovery:
-        return FixedDiscovery() if self.links is not None else self._air.discovery(self.name)
+        return StaticDiscovery() if self.links is not None else self._air.discovery(self.name)
 
 
 @lru_cache(maxsize=4_096)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from mesh.discovery.mdns.query_schedule import Requery
+from mesh.discovery.mdns.query_schedule import QuerySchedule
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.network import SimNetwork
@@ -118,7 +118,7 @@ class SimDiscovery:
         self.room = room
         self._air = air
         self._clock = RoomClock(air.loop)
-        self._requery = Requery(self._clock, air.random, self._ask, requery_seconds=requery_seconds)
+        self._requery = QuerySchedule(self._clock, air.random, self._ask, requery_seconds=requery_seconds)
         self._announcement: Announcement | None = None
         self._on_sighting: Callable[[Sighting], None] | None = None
         self._known: dict[str, Sighting] = {}

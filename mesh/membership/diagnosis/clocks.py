@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from mesh.membership.actions import Action, Notice
-from mesh.membership.membership import Neighbourhood
+from mesh.membership.membership import Membership
 from peers.events.created import MAX_DRIFT_MS
 from peers.roles.clock_offset import Span, difference_ms
 
@@ -34,7 +34,7 @@ class Clocks:
     Its methods return what people are told: each step, lead and difference once, until it has been mended.
     """
 
-    def __init__(self, around: Neighbourhood) -> None:
+    def __init__(self, around: Membership) -> None:
         """`around` is only read: who is connected counts, and no other node."""
         self._around = around
         self._last: _Reading | None = None

@@ -12,7 +12,7 @@ CLONE_LOOK = "*clone "
 
 
 class CloneLooks:
-    """A part of Neighbourhood."""
+    """A part of Membership."""
 
     def __init__(self, members: Members, sessions: Sessions) -> None:
         self._members = members

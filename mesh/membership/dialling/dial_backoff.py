@@ -14,7 +14,7 @@ DECAY_SECONDS = 300.0
 """After this long a brief link counts half."""
 
 
-class BriefLinks:
+class DialBackoff:
     """Counts the brief links of one node with each other one."""
 
     def __init__(self, node_id: str) -> None:

@@ -15,7 +15,7 @@ REMOVED = "its address was removed"
 
 
 class Dialling:
-    """Looks at what Neighbourhood knows; it changes nothing of that but the sessions and the static addresses."""
+    """Looks at what Membership knows; it changes nothing of that but the sessions and the static addresses."""
 
     def __init__(
         self,

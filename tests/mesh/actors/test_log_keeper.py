@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.log_keeper import KeptLog, LogKeeper
+from mesh.actors.log_keeper import LogKeeper, LogProxy
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.request import Request
 from mesh.actors.thread_disk import ThreadDisk
@@ -43,7 +43,7 @@ class Cellar:
     def __init__(self, house: House, path: Path) -> None:
         self.house = house
         self.path = path
-        self.kept = KeptLog()
+        self.kept = LogProxy()
         self.failures: list[str] = []
         self.threads_before = threading.active_count()
 
@@ -188,7 +188,7 @@ def test_a_request_may_be_awaited_on_the_loop(cellar: Cellar) -> None:
     cellar.end(keeper)
 
 
-async def _awaited(kept: KeptLog) -> Any:
+async def _awaited(kept: LogProxy) -> Any:
     return await kept.add({"type": "milk"})
 
 

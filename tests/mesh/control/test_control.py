@@ -18,7 +18,7 @@ from msgspec import Raw
 from mesh import MeshError, Node
 from mesh.control import messages
 from mesh.control.client import ControlClient
-from mesh.control.line_reader import Lines
+from mesh.control.line_reader import LineReader
 from mesh.control.log_reading import PAGE_EVENTS
 from mesh.control.server import MAX_CLIENTS, MAX_FOLLOWERS
 from mesh.control.unix_socket import connect_in
@@ -370,7 +370,7 @@ def test_what_was_confirmed_before_the_node_stopped_is_in_the_log(tmp_path: Path
 def test_cuts_bytes_into_lines_and_drops_those_that_are_too_long(
     pieces: list[bytes], lines: list[bytes | None]
 ) -> None:
-    cutter = Lines(5)
+    cutter = LineReader(5)
 
     cut = [line for piece in pieces for line in cutter.feed(piece)] + cutter.end()
 

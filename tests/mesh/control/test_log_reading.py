@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.control import log_reading
-from mesh.control.log_reading import Reading
+from mesh.control.log_reading import LogReading
 from mesh.control.messages import Read
 from peers.events.entry import Entry
 from peers.log.moments import read_walk
@@ -29,7 +29,7 @@ def filled() -> MemoryStore:
 
 
 def read(store: Store, request: Read) -> Iterator[Entry]:
-    reading = Reading(request)
+    reading = LogReading(request)
     while (walk := reading.next_page()) is not None:
         page = store.each(**read_walk(0, **walk))
         yield from reading.take(page)

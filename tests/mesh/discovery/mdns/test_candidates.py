@@ -7,11 +7,11 @@ from ipaddress import ip_interface
 import pytest
 
 from mesh.discovery.mdns.candidates import candidates
-from mesh.discovery.mdns.interfaces import Interface, Network
+from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface
 
 
-def on(*interfaces: Interface, unused: tuple[Interface, ...] = ()) -> Network:
-    return Network(interfaces, machine=(*interfaces, *unused))
+def on(*interfaces: Interface, unused: tuple[Interface, ...] = ()) -> ChosenInterfaces:
+    return ChosenInterfaces(interfaces, machine=(*interfaces, *unused))
 
 
 def card(name: str, index: int, *addresses: str) -> Interface:
@@ -23,7 +23,9 @@ BRIDGES = [card(f"bridge{number}", 10 + number, f"10.{88 + number}.0.1/24") for 
 BRIDGE_ADDRESSES = [f"10.{88 + number}.0.1" for number in range(10)]
 
 
-def dialled(*found: str, network: Network | None = None, port: int = 4000, source: str = "") -> tuple[str, ...]:
+def dialled(
+    *found: str, network: ChosenInterfaces | None = None, port: int = 4000, source: str = ""
+) -> tuple[str, ...]:
     return candidates(found, port, network=network or on(LAN_CARD), own_port=4000, source=source)
 
 

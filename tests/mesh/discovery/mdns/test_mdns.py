@@ -27,16 +27,16 @@ from mesh.discovery.mdns.instances import (
     REPORTS,
     REPORTS_OF_SOURCE,
     SETTLE_MS,
+    InstanceReading,
     Instances,
-    Reading,
 )
-from mesh.discovery.mdns.interfaces import Interface, Network, choose, what_is_missing
+from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface, choose, what_is_missing
 from mesh.discovery.mdns.mdns import SERVICE_TYPE, MdnsDiscovery
 from mesh.discovery.mdns.network_watch import NetworkWatch
-from mesh.discovery.mdns.query_schedule import Requery, requery_pauses
+from mesh.discovery.mdns.query_schedule import QuerySchedule, requery_pauses
 from mesh.discovery.mdns.scan import scan
 from mesh.discovery.port import Announcement, Discovery, DiscoveryState, Sighting
-from mesh.discovery.static import FixedDiscovery
+from mesh.discovery.static import StaticDiscovery
 from peers.clock import LoopClock, ManualClock, Undo
 from peers.later import Later
 from peers.transport.sockets import EVERY_HOST
@@ -124,7 +124,7 @@ def test_asks_steadily_later_and_not_in_chorus() -> None:
 def test_asks_again_after_a_restart_but_never_within_a_second() -> None:
     clock = ManualClock()
     asked: list[float] = []
-    requery = Requery(clock, Random(1), lambda: asked.append(clock.elapsed_ms()), requery_seconds=45)
+    requery = QuerySchedule(clock, Random(1), lambda: asked.append(clock.elapsed_ms()), requery_seconds=45)
 
     requery.restart()
     clock.advance(3_500)
@@ -188,7 +188,7 @@ def test_announces_exactly_what_is_listened_on(hosts: tuple[str, ...], announced
 def test_an_address_of_the_other_family_takes_no_place_in_an_announcement() -> None:
     many = Interface("eth0", 2, tuple(own(*(f"10.0.0.{n}/24" for n in range(1, 30)), "fd00::7/64")))
 
-    assert Network((many,), hosts=("::",)).announced == ("fd00::7",)
+    assert ChosenInterfaces((many,), hosts=("::",)).announced == ("fd00::7",)
 
 
 def test_nodes_that_listen_on_loopback_are_announced_where_discovery_is_on_loopback() -> None:
@@ -388,14 +388,14 @@ class Cache:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.readings: dict[str, Reading | None] = {}
+        self.readings: dict[str, InstanceReading | None] = {}
         self.sightings: list[Sighting] = []
         self.reads = 0
         self.asked: list[str] = []
         self.withdrawn: list[str] = []
         self.instances = Instances(self.clock, read=self.read, ask=self.ask, on_sighting=self.sightings.append)
 
-    def read(self, name: str) -> Reading | None:
+    def read(self, name: str) -> InstanceReading | None:
         self.reads += 1
         return self.readings.get(name)
 
@@ -404,7 +404,7 @@ class Cache:
         return lambda: self.withdrawn.append(name)
 
     def hear(self, name: str, *addresses: str, counter: int = 1) -> None:
-        self.readings[name] = Reading(Sighting(name, "run-1", addresses), counter)
+        self.readings[name] = InstanceReading(Sighting(name, "run-1", addresses), counter)
         self.instances.heard(name)
 
 
@@ -428,7 +428,7 @@ def test_looks_again_once_a_replaced_address_has_expired() -> None:
     cache.hear("a", "new", "old")
     cache.clock.advance(100)
 
-    cache.readings["a"] = Reading(Sighting("a", "run-1", ("new",)), 1)
+    cache.readings["a"] = InstanceReading(Sighting("a", "run-1", ("new",)), 1)
     cache.clock.advance(SETTLE_MS)
 
     assert [sighting.addresses for sighting in cache.sightings] == [("new", "old"), ("new",)]
@@ -472,7 +472,7 @@ def test_asks_for_missing_records_and_again_when_told_to() -> None:
     cache.instances.ask_again()
     cache.clock.advance(10_000)
     assert cache.asked == ["a", "a"]
-    cache.readings["a"] = Reading(Sighting("a", "run-1", ("10.0.0.1:1",)))
+    cache.readings["a"] = InstanceReading(Sighting("a", "run-1", ("10.0.0.1:1",)))
     cache.instances.answered("a")
     cache.clock.advance(10_000)
 
@@ -481,7 +481,7 @@ def test_asks_for_missing_records_and_again_when_told_to() -> None:
 
 def test_forgets_what_is_not_for_us() -> None:
     cache = Cache()
-    cache.readings["a"] = Reading(None)
+    cache.readings["a"] = InstanceReading(None)
 
     cache.instances.heard("a")
     cache.clock.advance(1)
@@ -515,7 +515,7 @@ def flood(cache: Cache, source: Callable[[int], str], *, seconds: int, per_secon
     """Node ids that were reported while so many forged announcements, whole ones, come in."""
     for number in range(seconds * per_second):
         name = f"forged-{number}"
-        cache.readings[name] = Reading(Sighting(name, "run-1", ("10.0.0.66:1",)))
+        cache.readings[name] = InstanceReading(Sighting(name, "run-1", ("10.0.0.66:1",)))
         cache.instances.heard(name, source(number))
         cache.clock.advance(1000 // per_second)
     return [sighting.node_id for sighting in cache.sightings]
@@ -525,7 +525,7 @@ def test_of_a_flood_from_one_address_few_are_reported_and_other_nodes_at_once() 
     cache = Cache()
 
     flood(cache, lambda number: "10.0.0.66", seconds=14, per_second=100)
-    cache.readings["attic"] = Reading(Sighting("attic", "run-1", ("10.0.0.2:1",)))
+    cache.readings["attic"] = InstanceReading(Sighting("attic", "run-1", ("10.0.0.2:1",)))
     cache.instances.heard("attic", "10.0.0.2")
     cache.clock.advance(1)
     reported = flood(cache, lambda number: "10.0.0.66", seconds=1, per_second=61)
@@ -593,7 +593,7 @@ def test_refuses_the_service_type(service_type: str) -> None:
 
 
 def test_fixed_discovery_finds_nobody() -> None:
-    discovery: Discovery = FixedDiscovery()
+    discovery: Discovery = StaticDiscovery()
 
     assert discovery.start(Announcement(KITCHEN, "m", "run-1", 4000), pytest.fail).get() is None
     discovery.requery()
@@ -889,9 +889,9 @@ def test_follows_the_network_onto_other_addresses() -> None:
             await lan.start(KITCHEN)
             attic = await lan.start(ATTIC, port=4001)
             await lan.until(KITCHEN, sighting(ATTIC, 4001))
-            moved = Network((Interface("lo", 1, tuple(own("127.0.0.2/8"))),))
+            moved = ChosenInterfaces((Interface("lo", 1, tuple(own("127.0.0.2/8"))),))
 
-            attic._on_change(Network())  # all is gone
+            attic._on_change(ChosenInterfaces())  # all is gone
             attic._on_change(moved)
 
             await lan.until_dials(KITCHEN, "127.0.0.2:4001")
@@ -913,7 +913,7 @@ def test_a_node_that_listens_at_no_address_here_hears_and_is_announced_once_ther
             await asyncio.sleep(0.1)
             assert lan.seen[KITCHEN] == []
 
-            attic._on_change(Network((Interface("lo", 1, tuple(own("127.0.0.1/8", "127.0.0.2/8"))),)))
+            attic._on_change(ChosenInterfaces((Interface("lo", 1, tuple(own("127.0.0.1/8", "127.0.0.2/8"))),)))
 
             await lan.until(KITCHEN, Sighting(ATTIC, "run-1", ("127.0.0.2:4001",)))
 

@@ -9,10 +9,10 @@ import pykka
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from mesh.actors.gateway_supervisor import RoleSupervisor
+from mesh.actors.gateway_supervisor import GatewaySupervisor
 from mesh.actors.listener import Listener
 from mesh.actors.log_keeper import LogKeeper
-from mesh.gateway.clients.role import DoorSync
+from mesh.gateway.clients.role import ClientGatewaySync
 from mesh.node import Node
 from peers.later import Later
 from peers.stores.store import PAGE_BYTES, StoreError
@@ -117,14 +117,14 @@ def can_add(node: Node, name: str) -> bool:
 def test_a_node_whose_doors_failed_says_so(house: House) -> None:
     node = house.start()
 
-    explode(node, RoleSupervisor)
+    explode(node, GatewaySupervisor)
 
     wait_until(lambda: any(notice.kind == "failed" for notice in house.notices["kitchen"]), "it is told")
     assert any("the doors and lines of this node failed: Boom" in line for line in house.said())
     assert types(node) == []
 
 
-class Grumbling(DoorSync):
+class Grumbling(ClientGatewaySync):
     """A role of one's own at the clients' door, with a message that always fails."""
 
     def grumble_message(self) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mesh.lab import Cluster
-from mesh.membership.dialling.dial_backoff import BRIEF_SECONDS, FORGIVEN, MAX_REST_SECONDS, BriefLinks
+from mesh.membership.dialling.dial_backoff import BRIEF_SECONDS, FORGIVEN, MAX_REST_SECONDS, DialBackoff
 
 
 def test_the_first_brief_links_mean_nothing() -> None:
-    links = BriefLinks("attic~1")
+    links = DialBackoff("attic~1")
 
     rests = [links.note("study~2", 0.1, now) for now in range(int(FORGIVEN))]
 
@@ -16,7 +16,7 @@ def test_the_first_brief_links_mean_nothing() -> None:
 
 
 def test_the_rest_grows_up_to_its_limit_and_ends() -> None:
-    links, now = BriefLinks("attic~1"), 0.0
+    links, now = DialBackoff("attic~1"), 0.0
     rests: list[float] = []
 
     for _ in range(12):
@@ -33,7 +33,7 @@ def test_the_rest_grows_up_to_its_limit_and_ends() -> None:
 
 
 def test_a_link_that_lasted_is_forgiven_all() -> None:
-    links = BriefLinks("attic~1")
+    links = DialBackoff("attic~1")
     for now in range(9):
         links.note("study~2", 0.1, now)
 
