@@ -12,8 +12,6 @@ from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES, VersionVector
 
-MAX_FRAME = 1024 * 1024
-"""Bytes of one message between nodes."""
 MAX_BATCH = 500
 """Events of one `sync`."""
 MAX_VECTOR_BYTES = 256 * 1024
@@ -30,20 +28,20 @@ Version = int | list[int]
 WireVersion = Count | Annotated[list[Count], Meta(min_length=2, max_length=2)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_FOREIGN_SEQ)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+\Z")]
+WireLabel = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+\Z")]
 WireRanges = Annotated[list[tuple[Seq, Seq]], Meta(max_length=MAX_RANGES)]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What PeerSync adds to `connect` and `connected`, under the option `peer`."""
 
-    boot: Label
+    boot: WireLabel
     """Random id of the run of that node: a new one replaces its older connections."""
-    connection: Label
+    connection: WireLabel
     """This connection's name, given by the end that dialled."""
-    held: Annotated[list[Label], Meta(max_length=MAX_HELD)]
+    held: Annotated[list[WireLabel], Meta(max_length=MAX_HELD)]
     """Connections that the sender still holds with the receiver, or is dialling to whomever."""
-    vector: dict[Label, WireRanges]
+    vector: dict[WireLabel, WireRanges]
     """What the sender has."""
     last_position: Count = 0
     """The last position of the sender's log; releases that do not say it say 0."""
@@ -76,7 +74,7 @@ class Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message
 class Have(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="have"):
     """PeerSync only: what the sender got from others meanwhile, so that it need not be sent."""
 
-    vector: dict[Label, WireRanges]
+    vector: dict[WireLabel, WireRanges]
 
 
 class Synced(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="synced"):

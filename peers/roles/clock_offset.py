@@ -14,7 +14,7 @@ Span = tuple[int, int]
 
 NEWS_MS = 1_000
 """A difference that changes by less is not told again."""
-LATE_MS = 30_000
+SEND_DELAY_MS = 30_000
 """An event is sent at most so long after it was made, while the link answers."""
 
 
@@ -45,7 +45,7 @@ class ClockOffset:
 
     def on_sign(self) -> None:
         """They sent a `ping` or `pong`: what they send later was hardly made long before."""
-        self._since_ms = max(self._since_ms, self._clock.elapsed_ms() - LATE_MS)
+        self._since_ms = max(self._since_ms, self._clock.elapsed_ms() - SEND_DELAY_MS)
 
     def on_entries(self, entries: Sequence[Entry], known: VersionVector, node_id: str | None) -> None:
         """These came now from `node_id`, which has said before that it holds `known`: the newest of its own that is not

@@ -9,16 +9,16 @@ from typing import Any, Protocol
 
 from peers.transport.port import LARGE_FRAME
 
-ROOM_BYTES = 128 * 1024 * 1024
+LARGE_FRAME_BYTES = 128 * 1024 * 1024
 """Of frames above LARGE_FRAME, in all connections that share one FrameRoom; what is more waits unread."""
-WAIT_SECONDS = 1.0
+ALIVE_SECONDS = 1.0
 """How often an end that has to wait for room counts as alive, though nothing of it is read."""
 
 
 class FrameRoom:
     """What all connections of a node have together for large frames. First come, first served."""
 
-    def __init__(self, size: int = ROOM_BYTES) -> None:
+    def __init__(self, size: int = LARGE_FRAME_BYTES) -> None:
         self._size = size
         self._held: dict[FrameReading, int] = {}
         self._waiting: dict[FrameReading, int] = {}
@@ -136,7 +136,7 @@ class FrameReading:
         self.end_frame()
 
     def _wait(self) -> None:
-        self._tick = self._loop.call_later(WAIT_SECONDS, self._on_tick)
+        self._tick = self._loop.call_later(ALIVE_SECONDS, self._on_tick)
         self._regulate()
 
     def _on_tick(self) -> None:

@@ -25,14 +25,12 @@ from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameRoom
 from peers.transport.listening_socket import ListeningSocket, limited_by_files
 from peers.transport.network import WiredNetwork
-from peers.transport.port import Connection
+from peers.transport.port import MAX_FRAME, Connection
 from peers.transport.sockets import explain_os_error, place_to_dial
 from peers.transport.web_socket_wire import AcceptedWire, DialledWire, WebSocketWire
 
-MAX_FRAME = 1024 * 1024
-"""Bytes of one frame; a longer one closes the connection."""
 MAX_CLIENT_FRAME = 64 * 1024 * 1024
-"""The same at a door for Logux clients: JavaScript ones send all their backlog in one frame."""
+"""Bytes of one frame of a Logux client: JavaScript ones send all their backlog in one frame."""
 MAX_ACCEPTED = 512
 """Open connections that one door keeps: so many, or for half of the files that this process may have open."""
 ACCEPT_SECONDS = 5.0

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mesh.errors import MeshError
 from mesh.settings.config import NAME, check_name
+from peers.transport.address import MAX_PORT
 
 MAX_WRONG = 10
 """Wrong credentials of one address within the window that are looked at; what follows is refused unseen."""
@@ -22,7 +23,6 @@ LAN_NETWORKS = (ipaddress.ip_network("fe80::/10"), ipaddress.ip_network("fc00::/
 """IPv6 addresses that only mean something on a LAN."""
 MAX_HEADER_CHARACTERS = 512
 SHOWN_CHARACTERS = 80
-MAX_PORT = 65535
 MAX_NODE_ID_CHARACTERS = 200
 RESERVED_USER = "server"
 """Logux servers speak under this user id and refuse clients that claim it."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from peers.transport import channel as channel_module
-from peers.transport.port import Connection
-from peers.transport.web_socket import MAX_FRAME, WebSocketNetwork
+from peers.transport.port import MAX_FRAME, Connection
+from peers.transport.web_socket import WebSocketNetwork
 from tests.support.web_socket_room import Record, Room, as_coroutine, channel_of, raw_wire, settled
 
 UPGRADE = (

@@ -16,7 +16,8 @@ import trustme
 
 from peers.transport import web_socket
 from peers.transport.http import HttpAnswer, HttpRequest
-from peers.transport.web_socket import MAX_CLIENT_FRAME, MAX_FRAME, WebSocketNetwork
+from peers.transport.port import MAX_FRAME
+from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 from tests.support.web_socket_room import Record, Room, raw_wire
 
 UPGRADE = (
