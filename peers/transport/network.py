@@ -114,7 +114,7 @@ class WiredNetwork(ABC):
 
     def accept(self, connection: WiredConnection, wire: Wire, on_connection: Callable[[Connection], None]) -> None:
         """Open `connection` over a wire that the other end dialled, and call `on_connection` with it."""
-        connection.adopt(wire)
+        connection.open_accepted(wire)
         try:
             on_connection(connection)
         except Exception:  # the listening socket stays open for the others

@@ -72,9 +72,9 @@ class MessagePackConnection(WiredConnection):
 
 class MessagePackNetwork(WiredNetwork):
     def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
-        return MessagePackConnection(self, address, partial(self._reach, parse_address(address)))
+        return MessagePackConnection(self, address, partial(self._open_wire, parse_address(address)))
 
-    async def _reach(self, target: Target) -> MessagePackWire:
+    async def _open_wire(self, target: Target) -> MessagePackWire:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return (await self.loop.create_connection(MessagePackWire, target.host, target.port))[1]

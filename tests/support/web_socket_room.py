@@ -130,13 +130,13 @@ class Room:
 
 
 def channel_of(connection: Connection) -> Any:
-    assert isinstance(connection, WiredConnection) and connection._channel is not None
-    return connection._channel
+    assert isinstance(connection, WiredConnection) and connection.channel is not None
+    return connection.channel
 
 
 def raw_wire(connection: Connection) -> Any:
     """The library's connection below ours, to break it."""
-    return channel_of(connection)._wire
+    return channel_of(connection).wire
 
 
 def settled(room: Room, measure: Callable[[], int]) -> int:
