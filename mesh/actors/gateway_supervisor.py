@@ -33,7 +33,7 @@ class _Row:
 
     endpoint: Listen | DialOut
     subject: str
-    """Whose failures count together: a line; at a door one address, and one user once the user is known."""
+    """What failures are counted for: a line, or at a door an address, and the user once it is known."""
     address: str
     node_id: str = ""
 
@@ -165,7 +165,7 @@ class GatewaySupervisor(LoopActor):
             self._children.tell(key, GatewaySession.close, "others wait for this place")
 
     def _dial(self, line: DialOut) -> None:
-        if _key(line) not in self._rows:  # a retry may have been quicker
+        if _key(line) not in self._rows:  # a retry may have dialled it already
             self._start(_key(line), line, line.name, line.shown_url)
 
     def _start(self, key: str, endpoint: Listen | DialOut, subject: str, address: str, **how: Any) -> None:
@@ -183,7 +183,7 @@ class GatewaySupervisor(LoopActor):
             return
         row.node_id = other_node_id
         if isinstance(row.endpoint, Listen):
-            # From here on it is known whose failures they are: others may come from the same address.
+            # From now on its failures count for the user, since others may use the same address.
             row.subject = f"{other_node_id.partition(':')[0]} at {row.endpoint.name}"
             if self._children.failures.is_paused(row.subject):
                 self._children.tell(key, GatewaySession.close, PAUSED)
