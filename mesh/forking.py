@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from weakref import WeakSet
 
 from mesh.errors import MeshError
@@ -29,6 +29,7 @@ forking = threading.RLock()
 """Held while this process is being forked: take it for what must not be half done in the child."""
 
 
+@runtime_checkable
 class Holder(Protocol):
     """What has files or sockets open."""
 

@@ -65,12 +65,15 @@ def test_a_wait_whose_command_was_ended_keeps_nothing_and_one_that_is_under_way_
     street: Street,
 ) -> None:
     kitchen = street.start("kitchen")
+    assert kitchen._run is not None and kitchen._run.control is not None  # no command shows who is connected
+    control = kitchen._run.control
+    idle = len([*control.descriptors()])
     before = ControlClient(kitchen.home)
     with running(kitchen.home, "wait") as waiting:
-        wait_until(lambda: kitchen._control is not None and len(kitchen._control._clients) == 2, "it waits")
+        wait_until(lambda: len([*control.descriptors()]) == idle + 2, "it waits")
         waiting.terminate()
         waiting.wait(10)
-    wait_until(lambda: kitchen._control is not None and len(kitchen._control._clients) == 1, "it is gone")
+    wait_until(lambda: len([*control.descriptors()]) == idle + 1, "it is gone")
     errors: list[str] = []
 
     def wait() -> None:

@@ -209,7 +209,7 @@ def test_a_client_that_asks_and_never_reads_the_answers_is_cut(house: House, mon
 
 
 def door_network(node: Node) -> Any:
-    return node._openings.networks[0]
+    return node._gateways.networks[0]
 
 
 def test_a_client_whose_connection_was_cut_is_gone_at_once(house: House) -> None:
