@@ -80,7 +80,7 @@ class Node:
     log: NodeLog
     """The event log of this node."""
     port: int
-    """The port at which this node listens for other nodes; 0 before the start."""
+    """The port at which this node listens for other nodes; 0 before the first start."""
 
     def __init__(
         self,
@@ -118,60 +118,66 @@ class Node:
 
     @property
     def node_id(self) -> str:
-        """`NAME~HASH`. Raises MeshError before the start."""
+        """The node id, `NAME~HASH`. Raises MeshError while the node does not run."""
         return self._opened().node_id
 
     @property
     def clients_port(self) -> int:
-        """Of the clients' door; 0 while there is none."""
+        """The port of the clients' door; 0 while it is closed."""
         return self._gateways.clients_port
 
     @property
     def clients_url(self) -> str:
-        """Where browsers find the page of this node, as seen from this machine if the door is open to all; empty without."""
+        """The URL of the page for browsers, as seen from this machine; empty while the clients' door is closed."""
         return self._gateways.clients_url
 
     @property
     def is_clients_door_in_clear(self) -> bool:
-        """Whether tokens cross the network readably."""
+        """Whether clients from other machines send their tokens without encryption."""
         return self._gateways.is_in_clear
 
     @property
     def door_ports(self) -> Mapping[str, int]:
-        """Where we listen for others than nodes, by the key of the door."""
+        """The ports for clients and servers that are no nodes, by the key of the door: `clients`, or a HOST:PORT of `serve`."""
         return self._gateways.ports
 
     @property
     def mesh(self) -> str:
+        """The mesh that this node belongs to. Raises MeshError while the node does not run."""
         return self._opened().facts.mesh
 
     @property
     def home(self) -> Path:
+        """The folder of this node."""
         return self._path
 
     @property
     def is_new(self) -> bool:
-        """Whether this start made the home, and so a new node. Raises MeshError before the start."""
+        """Whether this start made the home, and so a new node. Raises MeshError while the node does not run."""
         return self._opened().is_new
 
     def on(self, event: str, listener: Callable[[Notice], Any]) -> Undo:
-        """Call `listener(notice)` on the loop at each `change` (a peer connected, unreachable, lost ...); returns the undo.
+        """Call `listener(notice)` on the node's loop for each event; the result is a function that ends this.
 
-        Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
+        - `change`: a Notice for people, as that a node was connected, unreachable or lost.
+        - `stop`: a user called `mesh stop`. The node does not stop itself: the program that started it should do so.
+
+        The listener must be a plain function that does not block. What it raises is logged. Raises ValueError for another
+        event, and TypeError for a coroutine function.
         """
         self.log.check()
         return self._emitter.on(checked(event, {"change", "stop"}, listener), safely(listener, event))
 
     def status(self) -> Later[Status]:
-        """What `mesh status --json` prints."""
+        """What `mesh status --json` prints. Fails with MeshError while the node does not run."""
         return self._ask(NodeSupervisor.status)
 
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
-        """Wait until at least `peers` nodes are connected, and this node and each of them hold what either held at the call.
+        """Wait until at least `peers` nodes are connected, and this node and each of them hold all that either held at the
+        call. An event counts as held once its `add` was answered.
 
-        An event counts as held once its `add` was answered. Fails with TimeoutError after `timeout` seconds, which says who is
-        missing or behind, and by how much; with ValueError for `peers` below 1 or a `timeout` that is not above 0; with
-        MeshError when the node stops.
+        Fails with TimeoutError after `timeout` seconds, which names the nodes that are missing or behind, and by how much; with
+        ValueError for `peers` below 1 or a `timeout` that is not above 0; with MeshError when the node stops.
         """
         if peers < 1 or not 0 < timeout < math.inf:
             return Later.failed(ValueError(f"peers={peers}, timeout={timeout}: take 1 or more, and seconds above 0"))
@@ -181,30 +187,38 @@ class Node:
         return waited
 
     def static_peers(self) -> Later[list[dict[str, str | None]]]:
-        """The addresses that are dialled whatever discovery finds: rows with `address`, `source` (`--peer`, which is `peers=`
-        too, or `peers.json`) and the `node_id` that answered there, None until one did. Fails with MeshError.
+        """The addresses that are dialled whatever discovery finds.
+
+        Rows with `address`, `source` (`--peer`, which stands for `peers=` too, or `peers.json`) and `node_id`, the node that
+        answered there; None until one did. Fails with MeshError while the node does not run.
         """
         return self._ask(NodeSupervisor.static_peers).transform(
             lambda found: show_sources(self._peers, self._kept_peers.list(), found)
         )
 
     def add_peer(self, address: str) -> Later[None]:
-        """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`. Fails with MeshError."""
+        """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`.
+
+        Fails with MeshError for what is no address, and while the node does not run.
+        """
         return self._change_peer(address, is_wanted=True)
 
     def remove_peer(self, address: str) -> Later[None]:
-        """Dial an address of `add_peer` no more, and close the connection by it unless discovery knows that node, too.
+        """Stop to dial an address of `add_peer`, and close its connection unless discovery has found that node, too.
 
-        Fails with MeshError for any other address, as one of `peers=`.
+        Fails with MeshError for any other address, also for one of `peers=`.
         """
         return self._change_peer(address, is_wanted=False)
 
     def retry(self) -> Later[None]:
-        """Start everything that was paused or refused again."""
+        """Start everything that was paused or refused again. Fails with MeshError while the node does not run."""
         return self._ask(NodeSupervisor.retry)
 
     def start(self) -> Self:
-        """Start on a thread and loop of its own; a loop that runs in the caller's thread stands still meanwhile."""
+        """Start on a thread and a loop of its own; the calling thread waits, also a loop that runs in it.
+
+        Raises MeshError or StoreError. `stop` must follow.
+        """
         thread = LoopThread()
         try:
             thread.run(self.begin())
@@ -217,9 +231,9 @@ class Node:
         return self
 
     def stop(self) -> None:
-        """Say goodbye, close the log, end the thread. Harmless when it is stopped.
+        """Say goodbye to the other nodes, close the log and end the thread. Harmless when it is stopped.
 
-        Raises RuntimeError on the node's own loop, where it could not wait for itself; the node then goes on.
+        Raises RuntimeError on the node's own loop, where it would wait for itself; the node then goes on.
         """
         self.log.check()
         if self._thread is not None:
@@ -293,7 +307,7 @@ class Node:
             raise MeshError(why_not_listening(error)) from None
         self.port = opened.nodes.port
         self._gateways.opened(opened.ports)
-        if not kept and (self._listen is None or self._listen[1]):  # what port 0 gave is for this run
+        if not kept and (self._listen is None or self._listen[1]):  # a port that port 0 gave is for this run only
             home.keep_port(self.port)
         wanted = kept if self._listen is None else 0
         for notice in door_notices(opened.nodes, wanted, is_mdns_on=self._mdns):

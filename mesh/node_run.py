@@ -131,7 +131,7 @@ class NodeRun:
         )
         leave_log(self._path / LOG_FILE)
         for holder in self._holders():
-            with contextlib.suppress(Exception):  # one that is being changed just now must not keep the others
+            with contextlib.suppress(Exception):  # one that is being changed does not stop the others
                 let_go(holder.descriptors())
         if threading.get_ident() == self._loop_thread and self._runtime is not None:
             self._silence(self._runtime)
