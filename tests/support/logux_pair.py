@@ -26,19 +26,12 @@ def logux(
     return Pair(ClientSync, ServerSync, left={"protocol": protocol, **(left or {})}, right=right, **both).catch()
 
 
-def meet_again(pair: Pair, log: PairLog | None = None, *, node_id: str = "right", **options: Any) -> Pair:
-    """A door on the right, which serves whoever comes from now on with a new role; and a new link to it."""
+def meet_again(pair: Pair, log: PairLog | None = None, **options: Any) -> Pair:
+    """A new link to a server on the right, which from now on makes a new role for each connection."""
     if pair.left.connected:
         pair.cut()
     pair.forget()
-    log = log or pair.right.log
-
-    def accept() -> None:
-        pair.right = pair._make(ServerSync, "right", pair.right_connection, {"log": log, "node_id": node_id, **options})
-        pair.right.catch(lambda error: pair.right_errors.append(str(error)))
-
-    pair.local.right._emitter.clear()  # an older door, if there was one
-    pair.local.right.on("connect", accept)
+    pair.serve(ServerSync, log=log or pair.right.log, **{"node_id": "right", **options})
     return pair.connect()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Literal, TypeVar
 
 from peers.clock import ManualClock, Undo
+from peers.emitter import Emitter
 from peers.events.created import HybridTimer
 from peers.events.entry import Entry, encode_event
 from peers.events.version_vector import VersionVector
@@ -33,6 +34,21 @@ class PairLog(Log):
     """A log that a test can look into."""
 
     store: Store
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.listeners: Counter[str] = Counter()
+        """How many listeners each event has."""
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
+        self.listeners[event] += 1
+        undo = super().on(event, listener)
+
+        def count_and_undo() -> None:
+            self.listeners[event] -= 1
+            undo()
+
+        return count_and_undo
 
     @property
     def types(self) -> list[str]:
@@ -144,6 +160,7 @@ class RecordedConnection:
 
     def __init__(self, inner: Connection) -> None:
         self._inner = inner
+        self._emitter = Emitter()
         self.sent: list[Any] = []
         self.is_muted = False
         self.pauses: list[str] = []
@@ -181,14 +198,19 @@ class RecordedConnection:
         self._inner.resume()
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        undo = self._inner.on(event, listener)
+        undos = self._inner.on(event, listener), self._emitter.on(event, listener)
         self.listeners += 1
 
         def count_and_undo() -> None:
             self.listeners -= 1
-            undo()
+            for undo in undos:
+                undo()
 
         return count_and_undo
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Let an event of the connection happen that is not caused by its other end."""
+        self._emitter.emit(event, *args)
 
 
 class Pair:
@@ -213,6 +235,7 @@ class Pair:
         self.right_errors: list[str] = []
         self.left: Any = self._make(left_role, "left", self.left_connection, {**both, **(left or {})})
         self.right: Any = self._make(right_role, "right", self.right_connection, {**both, **(right or {})})
+        self._undo_serve: Undo = lambda: None
 
     def _make(self, role: type[BaseSync], side: str, connection: Connection, options: dict[str, Any]) -> BaseSync:
         node_id = options.pop("node_id", side)
@@ -221,6 +244,18 @@ class Pair:
         clock = options.pop("clock", self.clock)
         log = log or open_log(node_id, clock, store=store, disk=disk, seed=seed)
         return role(node_id, log, connection, clock=clock, random=Random(f"{side} {seed}"), **options)
+
+    def serve(self, role: type[BaseSync], **options: Any) -> None:
+        """Accept each connection that is opened from now on with a new role on the right; only the last call counts."""
+        self._undo_serve()
+        self.right.destroy()
+        options = {"log": self.right.log, **options}
+
+        def accept() -> None:
+            self.right = self._make(role, "right", self.right_connection, {**options})
+            self.right.catch(lambda error: self.right_errors.append(str(error)))
+
+        self._undo_serve = self.local.right.on("connect", accept)
 
     @property
     def left_sent(self) -> list[Any]:
@@ -289,11 +324,11 @@ class Stranger:
     ) -> None:
         self.clock = ManualClock(NOW_MS)
         local = LocalPair()
-        self._theirs = local.left if dials else local.right
+        self.theirs = local.left if dials else local.right
         self.connection = RecordedConnection(local.right if dials else local.left)
         self.dialler = local.left
         self.reasons: list[str] = []
-        self._theirs.on("disconnect", self.reasons.append)
+        self.theirs.on("disconnect", self.reasons.append)
         self.errors: list[Any] = []
         store, disk = options.pop("store", None), options.pop("disk", None)
         log = options.pop("log", None) or open_log("home", self.clock, store=store, disk=disk)
@@ -315,18 +350,18 @@ class Stranger:
 
     @property
     def connected(self) -> bool:
-        return self._theirs.connected
+        return self.theirs.connected
 
     def say(self, *items: Any) -> Stranger:
         return self.say_raw(json.dumps(items).encode())
 
     def say_raw(self, frame: bytes) -> Stranger:
-        self._theirs.send(frame)
+        self.theirs.send(frame)
         return self
 
     def trickle(self) -> None:
         """A few bytes come, and no whole frame."""
-        self.connection._inner._emitter.emit("activity")  # type: ignore[attr-defined]
+        self.connection.emit("activity")
 
     def greet(self, node_id: str = "stranger", vector: dict[str, Any] | None = None, **options: Any) -> Stranger:
         """Say `connect` as a node does, and forget the answer."""

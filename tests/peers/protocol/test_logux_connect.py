@@ -113,7 +113,7 @@ def test_turns_away_another_protocol(greeted: Any, options: Any) -> None:
 
 def test_takes_nothing_from_whom_it_turned_away() -> None:
     stranger = server()
-    stranger.connection._inner.on("message", lambda _frame: None)
+    stranger.connection.on("message", lambda _frame: None)
 
     stranger.say("connect", [1, 0], "client", 0)
     with pytest.raises(RuntimeError, match="started before sending"):

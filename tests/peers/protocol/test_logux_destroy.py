@@ -19,13 +19,13 @@ from tests.support.pair import NOW_MS, RecordedConnection, open_log
 def test_leaves_no_listener_no_timer_and_no_link(protocol: Any, side: str) -> None:
     pair = logux(protocol).meet()
     role = getattr(pair, side)
-    before = len(role.log._emitter._listeners["change"])
+    before = role.log.listeners["change"]
 
     role.destroy()
 
     assert not role.connected
     assert getattr(pair, f"{side}_connection").listeners == 0
-    assert len(role.log._emitter._listeners["change"]) == before - 1 == 0
+    assert role.log.listeners["change"] == before - 1 == 0
     pair.destroy()
     assert pair.clock.waiting == 0
 

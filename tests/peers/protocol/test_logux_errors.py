@@ -214,7 +214,7 @@ def test_a_message_in_a_message_is_not_taken() -> None:
 def test_an_error_of_the_channel_is_reported(protocol: Any) -> None:
     stranger = met_client(protocol)
 
-    stranger.connection._inner._emitter.emit("error", ValueError("half a frame"))  # type: ignore[attr-defined]
+    stranger.connection.emit("error", ValueError("half a frame"))
 
     assert [error.type for error in stranger.errors] == ["wrong-format"]
     assert "half a frame" in str(stranger.errors[0])

@@ -53,15 +53,11 @@ def test_a_client_does_not_start_anew_because_our_door_begins_below_what_it_stat
 
     pair = Pair(ClientSync, Careful, left={"protocol": 5}).catch()
     fill(pair.right.log, 1_200)
-    log = pair.connect().right.log
+    pair.connect()
     pair.cut()
     pair.forget()
 
-    def accept() -> None:
-        pair.right = pair._make(Careful, "right", pair.right_connection, {"log": log})
-
-    pair.local.right._emitter.clear()
-    pair.local.right.on("connect", accept)
+    pair.serve(Careful)
     pair.connect()
 
     assert [message[3] for message in pair.left_sent if message[0] == "connect"] == [1_200]

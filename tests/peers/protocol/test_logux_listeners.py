@@ -66,16 +66,12 @@ def test_a_listener_may_destroy_the_role() -> None:
 
 @every_dialect
 def test_a_callback_may_add_to_the_log(protocol: Any) -> None:
-    pair = logux(protocol)
-
     def answer(event: Any, _meta: Any) -> bool:
         if event["type"] == "question":
             pair.right.log.add({"type": "answer"})
         return True
 
-    pair.right._in_filter = answer
-    pair.right._in_sieve, pair.right._out_sieve = pair.right._sieves()
-    pair.meet()
+    pair = logux(protocol, right={"in_filter": answer}).meet()
 
     pair.left.log.add({"type": "question"})
 

@@ -159,11 +159,12 @@ def test_is_not_synchronized_while_an_event_is_under_way() -> None:
 @every_dialect
 def test_is_not_synchronized_before_the_own_commit(protocol: Any) -> None:
     store = MemoryStore()
-    stranger = met_client(protocol, store=store, disk=HeldDisk(store))
+    disk = HeldDisk(store)
+    stranger = met_client(protocol, store=store, disk=disk)
     stranger.say("sync", 1)
 
     stranger.log.add({"type": "a"})
-    stranger.log._disk.release()  # type: ignore[attr-defined]
+    disk.release()
 
     assert stranger.role.state in ("sending", "connecting")
     assert stranger.role.lag == 1

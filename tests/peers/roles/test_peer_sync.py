@@ -212,11 +212,11 @@ def test_has_at_most_a_window_of_messages_under_way() -> None:
     pair.cut()
     wiped = Stranger(log=pair.left.log)
 
-    wiped.greet()  # it has nothing, and acknowledges nothing
+    wiped.say("connect", 5, "stranger", 0, {"peer": hello()})  # it has nothing, and acknowledges nothing
     wiped.say("ping", 0)
 
     assert wiped.role.synced == 0
-    assert PARTS <= len(wiped.role._in_flight) <= WINDOW
+    assert PARTS <= len(syncs(wiped.heard)) <= WINDOW
 
 
 def test_goes_on_as_acknowledgements_come() -> None:

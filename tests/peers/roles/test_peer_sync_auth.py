@@ -298,7 +298,7 @@ def test_takes_nothing_more_from_whom_it_has_turned_away() -> None:
     stranger = Stranger(connects=False)
     said: list[list[Any]] = [["ping", 1], ["connect", 5, "left", 0, {"peer": hello()}], ["sync", 1, *wire_event(1)]]
 
-    stranger._theirs.on("connect", lambda: [stranger.say(*message) for message in said])
+    stranger.theirs.on("connect", lambda: [stranger.say(*message) for message in said])
     stranger.dialler.connect()
 
     assert stranger.heard == [["error", "missed-auth", "ping"]]

@@ -23,7 +23,7 @@ def test_destroy_leaves_no_listener_and_no_timer() -> None:
 
     assert pair.clock.waiting == 0
     assert pair.left_connection.listeners == pair.right_connection.listeners == 0
-    assert not pair.left.log._emitter.has_listeners("change")
+    assert not pair.left.log.listeners["change"]
     assert not pair.left.connected
     assert pair.left.state == "disconnected"
 

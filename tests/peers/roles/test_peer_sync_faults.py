@@ -275,7 +275,7 @@ def test_nothing_is_taken_after_a_fault() -> None:
         ["dance"],
         ["error", "own"],
     ]
-    stranger._theirs.on("connect", lambda: [stranger.say(*message) for message in said])
+    stranger.theirs.on("connect", lambda: [stranger.say(*message) for message in said])
 
     stranger.dialler.connect()
 
@@ -287,7 +287,7 @@ def test_nothing_is_taken_after_a_fault() -> None:
 def test_nothing_is_taken_after_a_received_error() -> None:
     stranger = Stranger(connects=False)
     said: list[list[Any]] = [["connect", 5, "left", 0, GOOD], ["error", "own"], ["sync", 1, *wire_event(1)]]
-    stranger._theirs.on("connect", lambda: [stranger.say(*message) for message in said])
+    stranger.theirs.on("connect", lambda: [stranger.say(*message) for message in said])
 
     stranger.dialler.connect()
 
@@ -347,7 +347,7 @@ def test_debug_is_given_to_who_listens() -> None:
 def test_an_error_of_the_channel_is_reported() -> None:
     stranger = Stranger().greet()
 
-    stranger.connection._inner._emitter.emit("error", ValueError("a frame of 9000 bytes"))  # type: ignore[attr-defined]
+    stranger.connection.emit("error", ValueError("a frame of 9000 bytes"))
 
     assert sentences(stranger.errors) == ["stranger: wrong-format (Wrong message format in a frame of 9000 bytes)"]
 

@@ -90,7 +90,7 @@ def test_what_was_not_told_over_a_lost_link_is_in_the_next_greeting() -> None:
     stranger.greet()
     mailbox.work()
     stranger.log.add_entries([received(1)])
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
 
     mailbox.work()  # the news has its turn when the link is gone
     stranger.heard.clear()
@@ -175,7 +175,7 @@ def test_the_next_link_does_not_trust_what_was_named_over_the_last() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1)])
     stranger.say("have", {"e": [[1, 1]]})
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
 
     stranger.dialler.connect()
     stranger.say("connect", 5, "stranger", 0, {"peer": hello()})  # its disk was wiped

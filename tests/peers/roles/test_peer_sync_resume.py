@@ -33,7 +33,7 @@ def test_a_wiped_neighbour_gets_it_over_the_same_session_too() -> None:
     stranger = Stranger(log=pair.left.log)
     stranger.greet("right", {pair.left.log.published.epoch: [[1, 3]]})
     assert syncs(stranger.heard) == []
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
 
     stranger.dialler.connect()
     stranger.say("connect", 5, "right", 0, {"peer": hello()})

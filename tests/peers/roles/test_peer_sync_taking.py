@@ -40,7 +40,7 @@ def test_a_pause_ends_with_the_link() -> None:
     disk.release()
     for number in range(1, 30):
         stranger.say("sync", number, *wire_event(number))
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
     disk.release()
     disk.is_holding = False
 
@@ -96,7 +96,7 @@ def test_a_refused_event_is_acknowledged_stays_a_hole_and_blocks_nothing(bad: tu
 
 def test_a_refused_event_is_asked_for_again_at_the_next_greeting() -> None:
     stranger = Stranger().greet().say("sync", 1, {"no": "type"}, wire_event(1)[1])
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
 
     stranger.dialler.connect()
     stranger.heard.clear()

@@ -220,7 +220,7 @@ def test_a_later_acknowledgement_covers_what_was_sent_before_even_with_a_higher_
 
     stranger.say("synced", 1)
 
-    assert len(stranger.role._in_flight) == 0
+    assert not stranger.role.is_owing
     assert (stranger.role.synced, stranger.role.lag) == (1, 2)
 
 
@@ -244,7 +244,7 @@ def test_what_overtook_is_sent_again_if_it_was_lost_with_the_link() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1, "theirs")])
     stranger.log.add({"type": "own"})
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
     assert stranger.role.lag == 2
     stranger.heard.clear()
 
@@ -275,7 +275,7 @@ def test_the_wait_ends_with_the_role() -> None:
     pair.destroy()
 
     assert pair.clock.waiting == 0
-    assert not pair.left.log._emitter.has_listeners("fresh")
+    assert not pair.left.log.listeners["fresh"]
 
 
 def test_no_wait_begins_when_the_other_end_hangs_up_at_what_it_is_told() -> None:
@@ -308,7 +308,7 @@ def test_the_wait_of_a_lost_link_is_not_that_of_the_next() -> None:
     mailbox.work()
     stranger.log.add_entries([received(1)])
     mailbox.work()
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
     stranger.clock.advance(RELAY_MS)  # the end of the wait has its turn when the next link is open
     late = mailbox.waiting.pop()
     mailbox.work()

@@ -30,10 +30,10 @@ def explode(node: Node, kind: type[Any], number: int = 0) -> None:
     actors = pykka.ActorRegistry.get_by_class(kind)
     ref = actors[-1 - number]
 
-    def fail() -> None:
+    def fail(_actor: Any) -> None:
         raise Boom("made to fail")
 
-    ref._actor_weakref().defer(fail)  # type: ignore[attr-defined]
+    ref.tell_to(fail)  # type: ignore[attr-defined]
 
 
 def can_connect(port: int) -> bool:
@@ -149,7 +149,8 @@ def test_a_full_disk_ends_the_session_that_writes_and_loses_nothing(house: House
     wait_until(
         lambda: [row["state"] for row in house.clients()] == ["synchronized"] * 2, "both have read their cursors"
     )
-    disk = node._supervisor._actor_weakref()._keeper._actor_weakref()._disk._disk  # type: ignore[union-attr]
+    (keeper,) = pykka.ActorRegistry.get_by_class(LogKeeper)
+    disk = keeper.actor_inbox.actor._disk._disk  # type: ignore[attr-defined]  # a node makes its disk itself
     work = disk.run
 
     def full(job: Any) -> Any:
@@ -208,7 +209,7 @@ def test_a_client_that_asks_and_never_reads_the_answers_is_cut(house: House, mon
 
 
 def door_network(node: Node) -> Any:
-    return node._openings.networks[0]
+    return node._openings.networks[0]  # no port of a node reaches its channels
 
 
 def test_a_client_whose_connection_was_cut_is_gone_at_once(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -16,7 +17,7 @@ import pytest
 
 import mesh.gateway.clients.tokens
 from mesh.errors import MeshError
-from mesh.gateway.clients.tokens import EXPIRED_KEPT_MS, MAX_TOKENS, MAX_USER_TOKENS, Pass, Tokens
+from mesh.gateway.clients.tokens import EXPIRED_KEPT_MS, MAX_TOKENS, MAX_USER_TOKENS, TOKENS_LOCK_FILE, Pass, Tokens
 from tests.support.root import ROOT
 
 NOW = 1_700_000_000_000
@@ -297,8 +298,10 @@ def test_a_process_that_keeps_the_lock_is_not_waited_for_without_end(
     monkeypatch.setattr(mesh.gateway.clients.tokens, "LOCK_POLLS", 2)
     tokens.add("alice", None, NOW)
 
-    with tokens._locked(), pytest.raises(MeshError, match=r"another process has been changing .*tokens\.json"):
-        Tokens(tmp_path).add("bob", None, NOW)
+    with (tmp_path / TOKENS_LOCK_FILE).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(MeshError, match=r"another process has been changing .*tokens\.json"):
+            Tokens(tmp_path).add("bob", None, NOW)
 
     assert [row.user for row in tokens.list(NOW)] == ["alice"]
 
