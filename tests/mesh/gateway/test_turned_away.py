@@ -58,7 +58,7 @@ def test_a_page_of_another_site_is_a_line_and_a_row_that_say_what_would_let_it_i
     assert (row["name"], row["count"]) == (None, 1)
     assert f"--clients-origin {EVIL}" in row["why"]
     assert refusals(house) == [
-        f"refused at {DOOR}: somebody from {refusals(house)[0].split(' from ')[1].split(': ')[0]}: {row['why']}"
+        f"refused at {DOOR}: a client from {refusals(house)[0].split(' from ')[1].split(': ')[0]}: {row['why']}"
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peers.roles.checked import AGAIN_MS
+from peers.roles.checked import ASK_AGAIN_MS
 from peers.roles.peer import PEER_PING_MS, RELAY_MS, PeerSync
 from peers.stores.memory import MemoryStore
 from tests.support.pair import HeldDisk, Pair, Stranger, fill, hello, received, wire_event
@@ -48,7 +48,7 @@ def test_waits_until_the_other_end_has_sent_what_it_held() -> None:
     assert (checked.is_done, stranger.role.awaited) == (False, 2)
 
     stranger.say("sync", 3, *wire_event(2), *wire_event(3))
-    stranger.clock.advance(AGAIN_MS)
+    stranger.clock.advance(ASK_AGAIN_MS)
     stranger.say("pong", 3, 9)  # the six that came later are of no concern
 
     assert (checked.is_done, stranger.role.awaited) == (True, 0)
