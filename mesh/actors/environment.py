@@ -27,3 +27,7 @@ class Environment:
     """A disk over the node's store, again after each failure of the log's keeper."""
     discovery: Callable[[], Discovery]
     """A discovery of its own for each start."""
+
+    def now_seconds(self) -> float:
+        """The monotonic clock, as membership and restart policy take it."""
+        return self.clock.elapsed_ms() / 1000

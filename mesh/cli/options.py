@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 from click.exceptions import Exit
 
+from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.errors import MeshError
 from mesh.settings.config import check_name, parse_address
 from mesh.settings.paths import default_home
@@ -21,8 +22,6 @@ from mesh.terminal import output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-REQUERY_SECONDS = 45.0
-MIN_REQUERY_SECONDS = 0.5
 MAX_REQUERY_SECONDS = 86_400.0
 HOME_VARIABLE = "MESH_HOME"
 UPSTREAM_TOKEN_VARIABLE = "MESH_UPSTREAM_TOKEN"

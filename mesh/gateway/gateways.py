@@ -21,7 +21,7 @@ from peers.clock import Clock
 from peers.later import Later
 from peers.transport.address import is_loopback, parse_url
 from peers.transport.http import no_pages
-from peers.transport.large_frames import FrameRoom
+from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 
 UPSTREAM = "the upstream server"
@@ -80,10 +80,10 @@ class Gateways:
     ) -> Endpoints:
         """What to open and to dial. Raises MeshError for a certificate that cannot be used."""
         listens: list[Listen] = []
-        room, turned_away = FrameRoom(), TurnedAway(clock)
+        frame_memory, turned_away = FrameMemory(), TurnedAway(clock)
         if self._clients is not None:
             self._client_gateway = ClientGateway(
-                self._clients, home, clock=clock, status=status, room=room, turned_away=turned_away
+                self._clients, home, clock=clock, status=status, frame_memory=frame_memory, turned_away=turned_away
             )
             listens.append(self._client_gateway.make(loop))
             self.networks.append(self._client_gateway.network)
@@ -93,7 +93,7 @@ class Gateways:
             stranger_frame=STRANGER_FRAME,
             binary="ignore",
             on_request=no_pages,
-            room=room,
+            frame_memory=frame_memory,
             too_long=TOO_LONG,
         )
         self.networks.append(network)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from peers.events.entry import Entry, encode_extra
+from peers.events.entry import RESERVED_META, Entry, encode_extra
 from peers.later import Later
 from peers.log.draft import Meta, make_draft
 
@@ -16,8 +16,6 @@ Filter = Callable[[Event, Meta], Any]
 """(event, meta) -> bool, or a coroutine or Later of one: True keeps the event, False drops it for good."""
 Map = Callable[[Event, Meta], Any]
 """(event, meta) -> (event, meta), or a coroutine or Later of it: what replaces them."""
-
-_LOG_KEYS = frozenset({"created", "time", "added", "dot"})
 
 
 class React(Protocol):
@@ -114,7 +112,7 @@ class FilterChain:
 def changed(entry: Entry, event: Event, meta: Meta) -> Entry:
     """`entry` with what a map returned. Raises ValueError, with a sentence, if that is no event or no meta."""
     draft = make_draft(event, {key: meta[key] for key in ("created", "time") if key in meta})
-    extra = {key: value for key, value in meta.items() if key not in _LOG_KEYS}
+    extra = {key: value for key, value in meta.items() if key not in RESERVED_META}
     return Entry(
         entry.created if draft.created is None else draft.created,
         entry.time if draft.time is None else draft.time,

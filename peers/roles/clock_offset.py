@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from peers.clock import Clock
 from peers.events.created import MAX_DRIFT_MS
 from peers.events.entry import Entry
-from peers.events.lineage import lineage
-from peers.events.version_vector import VersionVector
+from peers.events.version_vector import VersionVector, lineage
 
 Span = tuple[int, int]
 """By how many ms the other end's clock is ahead of ours, at least and at most; negative if it is behind."""

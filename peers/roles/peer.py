@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 
 from peers.clock import Undo
-from peers.codec.messages import MAX_HELD, Have, Hello, Message, Options, Refusal, Version
+from peers.codec.messages import MAX_HELD, Have, Hello, Message, Options, Refusal, Version, write_vector
 from peers.codec.peer import PeerProtocol
 from peers.codec.refused import refused
-from peers.codec.vectors import read_vector, write_vector
 from peers.events.entry import Entry
 from peers.events.event_error import EventError
 from peers.events.version_vector import VersionVector
@@ -176,7 +175,7 @@ class PeerSync(CheckedSync):
         if options.peer is None:
             raise self.error("wrong-format", "a greeting without the option `peer`: only nodes are served here")
         try:
-            self.lacking = read_vector(options.peer.vector)
+            self.lacking = VersionVector(options.peer.vector)
         except ValueError as error:
             raise self.error("wrong-format", str(error)) from None
         self._missing = Missing(self.log.published.state.vector, self.lacking, options.peer.last_position)
@@ -233,7 +232,7 @@ class PeerSync(CheckedSync):
     def have_message(self, vector: Mapping[str, Sequence[tuple[int, int]]]) -> None:
         assert self.lacking is not None
         try:
-            told = read_vector(vector)
+            told = VersionVector(vector)
         except ValueError as error:
             raise self.error("wrong-format", str(error)) from None
         known = self.lacking.joins(told)

@@ -13,11 +13,11 @@ import pykka
 from websockets.sync.server import ServerConnection, serve
 
 from mesh.actors.runtime.loop_thread import LoopThread
-from mesh.actors.runtime.mailbox import Call
 from mesh.gateway.upstream.role import UpstreamSync
 from peers.events.entry import MAX_EXTRA_BYTES, check_extra
 from peers.roles.client import ClientSync
 from tests.support.door_house import House, house, wait_until  # noqa: F401
+from tests.support.loop_house import fail
 from tests.support.upstream_script import HERE, URL, Script
 
 
@@ -42,16 +42,12 @@ def stop_the_rest() -> None:
         pykka.ActorRegistry.unregister(ref)
 
 
-def boom() -> None:
-    raise ValueError("a bug")
-
-
 def test_the_doors_do_not_outlive_a_supervisor_that_failed(house: House) -> None:  # noqa: F811
     node = house.start(dial={"ws://127.0.0.1:1": ClientSync})
     assert node._supervisor is not None
     supervisor = node._supervisor
 
-    supervisor.actor_inbox.offer(Call(boom, ()))
+    supervisor.tell_to(fail)
     wait_until(lambda: not supervisor.is_alive(), "the end of the supervisor")
     node.stop()
 

@@ -1,4 +1,4 @@
-"""A neighbourhood without actors: what it is told, and the actions that it wants."""
+"""A membership without actors: what it is told, and the actions that it wants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STATIC = "hall.example:4000"
 
 
 class House:
-    """A neighbourhood, called "m", whose actions are kept; time passes only in `look`."""
+    """A membership, called "m", whose actions are kept; time passes only in `look`."""
 
     def __init__(self, *static: str) -> None:
         self.inside = Membership("m", "m-run", static)

@@ -16,19 +16,17 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from mesh.discovery.mdns import txt_record
 from mesh.discovery.mdns.hearing import MdnsHearing
-from mesh.discovery.mdns.interfaces import ChosenInterfaces, what_is_missing, why_none
+from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface, what_is_missing, why_none
 from mesh.discovery.mdns.multicast_sockets import MulticastSockets
 from mesh.discovery.mdns.network_watch import WATCH_SECONDS, NetworkWatch
 from mesh.discovery.mdns.owned_tasks import OwnedTasks
-from mesh.discovery.mdns.query_schedule import QuerySchedule
-from mesh.discovery.mdns.scan import what_is_denied
+from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS, QuerySchedule
+from mesh.discovery.mdns.scan import scan, what_is_denied
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from peers.clock import Clock
 from peers.later import Later
 
 SERVICE_TYPE = "_peermesh._tcp.local."
-REQUERY_SECONDS = 45.0
-MIN_REQUERY_SECONDS = 0.5
 OTHER_TTL_SECONDS = 1200
 """How long others keep our name without hearing from us; zeroconf keeps names for 1125 s at the least."""
 ANNOUNCE_TIMEOUT_SECONDS = 15.0
@@ -60,10 +58,13 @@ class MdnsDiscovery:
         requery_seconds: float = REQUERY_SECONDS,
         service_type: str = SERVICE_TYPE,
         watch_seconds: float = WATCH_SECONDS,
+        look: Callable[[], Sequence[Interface]] = scan,
     ) -> None:
-        """`interfaces` are addresses or names; nothing is ever sent on another one. None: all LANs of the machine.
+        """`interfaces` are the addresses or names of those to use; None: all LANs of the machine. No other one is used.
 
-        Raises ValueError for a service type that RFC 6763 does not allow and for a `requery_seconds` under 0.5.
+        `requery_seconds` is the steady pause between two queries, `watch_seconds` that between two calls of `look`, which lists
+        the interfaces of the machine. Raises ValueError for a service type that RFC 6763 does not allow, and for a
+        `requery_seconds` under MIN_REQUERY_SECONDS.
         """
         if not _SERVICE_TYPE.fullmatch(service_type):
             raise ValueError(f"service type {service_type!r}: must be like {SERVICE_TYPE!r}, the name up to 15 letters")
@@ -85,6 +86,7 @@ class MdnsDiscovery:
             on_change=self._on_change,
             on_wake=self._on_wake,
             on_quiet=self._on_quiet,
+            look=look,
             watch_seconds=watch_seconds,
         )
         self._on_sighting: Callable[[Sighting], None] | None = None

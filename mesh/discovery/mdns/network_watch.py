@@ -10,9 +10,9 @@ from peers.clock import Clock, Undo
 
 WATCH_SECONDS = 0.5
 """Pause between two looks, each of which takes 0.5 ms: a network that comes is to be in use within 3 s."""
-SETTLE_SECONDS = 0.25
+CONFIRM_SECONDS = 0.25
 """A change is reported once a second look after this pause agrees with the first."""
-SETTLE_LIMIT = 5
+MAX_UNSETTLED_LOOKS = 5
 """After so many looks that all differ the last one is reported nevertheless."""
 WAKE_SECONDS = 5.0
 """When the wall clock gained this much on the monotonic one, the machine slept (or its time was set)."""
@@ -73,10 +73,10 @@ class NetworkWatch:
     def _on_time(self) -> None:
         """The next look is arranged first: nothing that follows can end the watch."""
         seen = self._see()
-        is_settled = seen == self._seen or self._unsettled_looks >= SETTLE_LIMIT
+        is_settled = seen == self._seen or self._unsettled_looks >= MAX_UNSETTLED_LOOKS
         self._seen = seen
         self._unsettled_looks = 0 if is_settled else self._unsettled_looks + 1
-        self._wait(self._watch_seconds if is_settled else min(SETTLE_SECONDS, self._watch_seconds))
+        self._wait(self._watch_seconds if is_settled else min(CONFIRM_SECONDS, self._watch_seconds))
         if self._has_slept():
             self._on_wake()
         if is_settled:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import TYPE_CHECKING
 
-from peers.clock import Clock, Undo
+if TYPE_CHECKING:  # the command line imports the times below: at its start it does without `peers`
+    from peers.clock import Clock, Undo
 
 QUICK_SECONDS = (0.0, 1.0, 3.0, 9.0, 27.0)
 """When the first questions are asked, counted from the reason to ask."""
+REQUERY_SECONDS = 45.0
+"""The usual steady pause."""
+MIN_REQUERY_SECONDS = 0.5
+"""The shortest steady pause that may be chosen."""
 MIN_PAUSE_SECONDS = 1.0
 """No two questions come closer, whatever happens (RFC 6762, 5.2)."""
 JITTER = 0.2

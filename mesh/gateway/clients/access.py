@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from mesh.errors import MeshError
 from mesh.settings.config import NAME, check_name
-from peers.transport.address import MAX_PORT
 
 MAX_WRONG = 10
 """After so many wrong credentials from one address within the window, further ones are refused unread."""
@@ -24,6 +23,7 @@ LAN_NETWORKS = (ipaddress.ip_network("fe80::/10"), ipaddress.ip_network("fc00::/
 MAX_HEADER_CHARACTERS = 512
 MAX_SHOWN_CHARACTERS = 80
 MAX_NODE_ID_CHARACTERS = 200
+HIGHEST_PORT = 0xFFFF  # not MAX_PORT: `mesh token` loads this file without the package peers
 RESERVED_USER = "server"
 """Logux servers speak under this user id and refuse clients that claim it."""
 NULL = "null"
@@ -220,7 +220,7 @@ def _parse_authority(text: str) -> _Authority | None:
     port = None if found[3] is None else int(found[3])
     host = _own_host(found[1] or found[2])
     is_bracketed_name = found[1] is not None and _ip(found[1]) is None
-    if host is None or is_bracketed_name or (port is not None and not 1 <= port <= MAX_PORT):
+    if host is None or is_bracketed_name or (port is not None and not 1 <= port <= HIGHEST_PORT):
         return None
     return _Authority(host, port)
 

@@ -27,7 +27,7 @@ from peers.codec.messages import Debug
 from peers.errors import SyncError
 from peers.later import Later
 from peers.transport.http import HttpAnswer, HttpRequest
-from peers.transport.large_frames import FrameRoom
+from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 
 CLIENTS_KEY = "clients"
@@ -78,7 +78,7 @@ class ClientGateway:
         *,
         clock: Clock,
         status: Callable[[], Later[Status]],
-        room: FrameRoom,
+        frame_memory: FrameMemory,
         turned_away: TurnedAway,
     ) -> None:
         self.port = settings.port
@@ -87,7 +87,7 @@ class ClientGateway:
         self._settings = settings
         self._clock = clock
         self._status = status
-        self._room = room
+        self._frame_memory = frame_memory
         self._turned_away = turned_away
         self._guard = Guard(Tokens(home), clock)
         self._hosts: frozenset[str] = frozenset()
@@ -102,7 +102,7 @@ class ClientGateway:
             stranger_frame=STRANGER_FRAME,
             tls=_tls(settings.cert, settings.key),
             on_request=self.on_request,
-            room=self._room,
+            frame_memory=self._frame_memory,
             too_long=TOO_LONG,
         )
         options = {"guard": self._guard, "hooks": settings.hooks}

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
-
 import pytest
 
 from mesh.discovery.mdns.candidates import candidates
 from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface
+from tests.support.mdns_parts import card
 
 
 def on(*interfaces: Interface, unused: tuple[Interface, ...] = ()) -> ChosenInterfaces:
     return ChosenInterfaces(interfaces, machine=(*interfaces, *unused))
-
-
-def card(name: str, index: int, *addresses: str) -> Interface:
-    return Interface(name, index, tuple(ip_interface(address) for address in addresses))
 
 
 LAN_CARD = card("eth0", 2, "10.0.0.1/24", "fd77::1/64", "fe80::5/64")

@@ -43,7 +43,7 @@ def test_small_packets_are_used_until_a_link_has_lasted_ten_minutes() -> None:
 
 
 class House:
-    """A neighbourhood that dials `study`, time passing by itself."""
+    """A membership that dials `study`, time passing by itself."""
 
     def __init__(self, subject: str = "study") -> None:
         self.inside = Membership("attic", "run", (subject,))
