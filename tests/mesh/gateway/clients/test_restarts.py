@@ -189,7 +189,7 @@ def test_a_client_that_reads_nothing_costs_a_bounded_amount_and_the_others_nothi
     node.log.add_batch([({"type": "big", "n": n, "text": "x" * 100_000}, None) for n in range(100)]).get(5)
     quick.take(200)
 
-    assert 0 < max(channel._queued_bytes for channel in door_network(node).channels) < 9 * PAGE_BYTES
+    assert 0 < max(channel.queued_bytes for channel in door_network(node).channels) < 9 * PAGE_BYTES
 
 
 def test_a_client_that_asks_and_never_reads_the_answers_is_cut(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
