@@ -88,7 +88,7 @@ class House:
 
 
 @given(protocols, steps)
-def test_both_logs_agree_in_the_end_whatever_happened(protocol: Any, taken: list[tuple[str, Any, int]]) -> None:
+def test_both_logs_agree_at_the_end_of_any_history(protocol: Any, taken: list[tuple[str, Any, int]]) -> None:
     house = House(protocol)
     house.meet()
 

@@ -39,7 +39,7 @@ def test_a_listener_of_errors_that_fails_does_not_keep_the_link_open() -> None:
     assert not stranger.connected
 
 
-def test_a_server_ends_although_a_listener_fails() -> None:
+def test_a_server_is_destroyed_although_a_listener_fails() -> None:
     stranger = server()
     stranger.role.on("state", lambda: 1 // 0)
 

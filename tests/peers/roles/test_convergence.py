@@ -273,7 +273,7 @@ steps = st.lists(common | common | timely | rare, max_size=80)
 
 @given(st.lists(st.integers(-5_000, 5_000), min_size=2, max_size=5), steps)
 @settings(max_examples=100, deadline=None)
-def test_everybody_has_the_same_in_the_end_and_nothing_acknowledged_is_lost(
+def test_all_logs_agree_in_the_end_and_no_acknowledged_event_is_lost(
     skews_ms: list[int], steps: list[tuple[str, int, int]]
 ) -> None:
     house = House(skews_ms)
@@ -287,7 +287,7 @@ def test_everybody_has_the_same_in_the_end_and_nothing_acknowledged_is_lost(
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_everybody_has_the_same_after_a_long_life_too(seed: int) -> None:
+def test_all_logs_agree_after_a_long_history_too(seed: int) -> None:
     random = Random(seed)
     house = House([random.randint(-5_000, 5_000) for _ in range(2 + seed % 4)])
     losses = RARE if seed % 2 else ["cut", "wait"]

@@ -14,7 +14,7 @@ from tests.support.pair import HeldDisk, Stranger, hello, wire_event
 # Who takes
 
 
-def test_pauses_a_sender_that_breaks_the_window() -> None:
+def test_reading_pauses_for_a_sender_that_exceeds_the_window() -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = Stranger(store=store, disk=disk).greet()
@@ -50,7 +50,7 @@ def test_a_pause_ends_with_the_link() -> None:
     assert stranger.heard == [["synced", 99]]
 
 
-def test_acknowledges_an_empty_sync() -> None:
+def test_an_empty_sync_is_acknowledged() -> None:
     stranger = Stranger().greet().say("sync", 7)
 
     assert stranger.heard == [["synced", 7]]
@@ -80,7 +80,7 @@ TOO_LARGE = {"type": "b", "text": "x" * 300_000}
     ],
     ids=lambda bad: str(bad)[:60],
 )
-def test_a_refused_event_is_acknowledged_stays_a_hole_and_blocks_nothing(bad: tuple[Any, Any]) -> None:
+def test_a_refused_event_is_acknowledged_and_stays_missing_without_blocking_others(bad: tuple[Any, Any]) -> None:
     stranger = Stranger().greet()
     sentences: list[str] = []
     stranger.role.on("refused", sentences.append)

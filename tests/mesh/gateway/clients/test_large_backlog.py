@@ -55,7 +55,7 @@ def backlog(base: int) -> str:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc of Linux")
-def test_a_long_backlog_with_a_bad_event_takes_at_most_four_times_its_size_and_gives_it_back(
+def test_a_long_backlog_with_a_bad_event_uses_at_most_four_times_its_size_in_memory_and_frees_it(
     node: tuple[subprocess.Popen[str], str], tmp_path: Path
 ) -> None:
     process, url = node
