@@ -1,4 +1,4 @@
-"""Two real roles on one connection, with everything they say on record; and one role that faces a script."""
+"""Two real roles on one connection, with all their messages on record; and one role that faces a script."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PairLog(Log):
 
 
 class AskedLog(PairLog):
-    """A log that answers later, as one in another mailbox does: when `answer` is called."""
+    """A log that answers when `answer` is called, as a log in another mailbox answers later."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -77,11 +77,11 @@ class AskedLog(PairLog):
 
     @property
     def asked(self) -> int:
-        """How many questions wait for their answer."""
+        """How many questions have no answer yet."""
         return len(self._asked)
 
     def answer(self, count: int = 1_000_000) -> None:
-        """Answer what was asked by now and what is asked meanwhile, or the first few."""
+        """Answer all questions, those that are asked meanwhile included, or the first `count`."""
         while self._asked and count:
             count -= 1
             self._asked.popleft()()
@@ -102,7 +102,7 @@ class Mailbox:
         return lambda *args: self.waiting.append(lambda: reaction(*args))
 
     def work(self, count: int = 1_000_000) -> None:
-        """Let what waits, and what comes meanwhile, have its turn, or the first few."""
+        """Run all waiting reactions, those that come meanwhile included, or the first `count`."""
         while self.waiting and count:
             count -= 1
             self.waiting.popleft()()
@@ -128,7 +128,7 @@ class HeldDisk:
         return later
 
     def release(self, pieces: int = 1_000_000) -> None:
-        """Do the work that waits now, or the first pieces of it."""
+        """Do the waiting work, or the first `pieces` of it."""
         for _ in range(min(pieces, len(self._waiting))):
             self._waiting.popleft()()
 
@@ -156,7 +156,7 @@ def open_log(
 
 
 class RecordedConnection:
-    """A connection that writes down what is sent; when muted, it goes no further."""
+    """A connection that records sent frames; while it is muted, they do not arrive."""
 
     def __init__(self, inner: Connection) -> None:
         self._inner = inner
@@ -276,7 +276,7 @@ class Pair:
         return self
 
     def meet(self) -> Pair:
-        """Connect, shake hands, and forget what was said so far."""
+        """Connect, exchange greetings, and clear the records."""
         self.connect()
         assert self.left.authenticated and self.right.authenticated
         self.forget()
@@ -288,18 +288,18 @@ class Pair:
         self.right_sent.clear()
 
     def mute(self, side: Side) -> None:
-        """From now on nothing that this side says arrives."""
+        """From now on no frame of this side arrives."""
         self._connection(side).is_muted = True
 
     def unmute(self, side: Side) -> None:
         self._connection(side).is_muted = False
 
     def cut(self) -> None:
-        """The link is lost, and both ends learn of it."""
+        """The link is lost, and both ends notice it."""
         self.local.left.disconnect("cut")
 
     def say(self, side: Side, *items: Any) -> None:
-        """Send a message that the side's role has not thought of."""
+        """Send any message in the name of the side's role."""
         self._connection(side).send(json.dumps(items).encode())
 
     def destroy(self) -> None:
@@ -311,7 +311,7 @@ class Pair:
 
 
 class Stranger:
-    """Somebody who says what a test makes them say, to a real role that accepted (or dialled) them."""
+    """A scripted end: it sends what the test says to a real role that accepted (or dialled) it."""
 
     def __init__(
         self,
@@ -345,7 +345,7 @@ class Stranger:
 
     @property
     def heard(self) -> list[Any]:
-        """What the role said."""
+        """What the role sent."""
         return self.connection.sent
 
     @property
@@ -360,7 +360,7 @@ class Stranger:
         return self
 
     def trickle(self) -> None:
-        """A few bytes come, and no whole frame."""
+        """A few bytes arrive, and no whole frame."""
         self.connection.emit("activity")
 
     def greet(self, node_id: str = "stranger", vector: dict[str, Any] | None = None, **options: Any) -> Stranger:
@@ -402,7 +402,7 @@ def sent_types(sent: list[Any]) -> list[list[str]]:
 
 
 def asked_stranger() -> tuple[Stranger, AskedLog]:
-    """Somebody who has greeted a role whose log answers when it is told to."""
+    """A scripted end that has greeted a role, whose log answers when the test says so."""
     log = open_log("home", ManualClock(NOW_MS), kind=AskedLog)
     assert isinstance(log, AskedLog)
     stranger = Stranger(log=log).greet()

@@ -165,10 +165,6 @@ class Tokens:
             self._write(kept)
         return len(tokens) - len(kept)
 
-    def check(self, user: str, token: object, now_ms: int) -> bool:
-        """Whether `token` is a valid token of `user`."""
-        return self.verify(user, token, now_ms) is not None
-
     def verify(self, user: str, token: object, now_ms: int) -> Pass | None:
         """The pass for a valid token of `user`; None for any other value, whatever a client has sent."""
         self._refresh()

@@ -1,4 +1,4 @@
-"""Who is refused at the clients' door can be seen at our side: a line with the reason, and a row in `status`."""
+"""A connection that is refused at the clients' port is a line with the reason, and a row in `status`."""
 
 from __future__ import annotations
 

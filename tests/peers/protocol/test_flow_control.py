@@ -1,4 +1,4 @@
-"""How fast the other end is: a window in bytes that answers open and close, and a wait that fits them."""
+"""Flow control: a window in bytes and a timeout, which both follow how long answers take."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_the_timeout_stays_within_its_limits(answers: list[float]) -> None:
     assert 5_000 <= patience.limit_ms(5_000) <= 5_000 * MAX_STRETCH
 
 
-# On a link. Found on real hosts, over one of 2 kB/s: the first page of 512 kB was never through before one end gave up,
-# and each attempt began anew.
+# On a link. On real hosts with 2 kB/s, the first page of 512 kB never arrived before one end ended the link, and each
+# attempt began from the start.
 
 
 def test_a_new_link_begins_with_a_small_window() -> None:
@@ -107,7 +107,7 @@ def test_an_end_that_answers_late_gets_smaller_messages_and_a_longer_timeout() -
     stranger.heard.clear()
     stranger.clock.advance(6_000)
     assert stranger.connected
-    assert stranger.role._pace.window == LEAST_BYTES
+    assert stranger.role._pace.window == LEAST_BYTES  # no port shows the window alone
     stranger.clock.advance(14_000)
 
     assert not stranger.connected

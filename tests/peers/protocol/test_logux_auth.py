@@ -1,4 +1,4 @@
-"""Who is let in by a Logux role, and what happens until that is decided."""
+"""Authentication of Logux clients and servers, and messages that arrive before it."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_a_client_too_answers_early_messages_with_an_error() -> None:
 
 
 def test_a_client_keeps_events_that_a_server_sends_before_its_answer() -> None:
-    # Found with a real server of logux-sync 0.1 that went on writing: what is new goes to everybody who is connected.
+    # A real server of logux-sync 0.1 sends new events to every open connection, authenticated or not.
     stranger = client()
     for n in range(100):
         stranger.say("sync", n + 1, {"type": f"{n}"}, [NOW_MS, "server", n])

@@ -1,4 +1,4 @@
-"""Filters, maps and credentials that are slow, fail or never answer: nothing is lost, leaked or stuck."""
+"""Filters, maps and credentials that are slow, fail or never answer: no event is lost, and no timer or link is left."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.support.pair import Pair, syncs
 OUT = ("out_filter", "out_map")
 IN = ("in_filter", "in_map")
 LONG = {"timeout": 10 * CALLBACK_MS, "ping": None}
-"""So that nothing but the limit of the callback ends a link."""
+"""A timeout that is longer than the limit of callbacks."""
 
 
 def left_with(protocol: Any, name: str, callback: Any, **options: Any) -> Pair:
-    """Let in, with that callback at the client, and an event on its way through it."""
+    """A connected pair whose client has that callback, and an event that is held by it."""
     pair = logux(protocol, left={name: callback, **options}, **LONG).meet()
     start(pair, name)
     return pair
@@ -38,7 +38,7 @@ def arrived(pair: Pair, name: str) -> bool:
 
 
 def passing(event: Any, meta: Any) -> Any:
-    """What lets an event through, as a filter and as a map."""
+    """The answer of a filter and of a map that passes the event."""
     return event, meta
 
 

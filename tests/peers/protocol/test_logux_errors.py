@@ -1,4 +1,4 @@
-"""What Logux roles say when they cannot go on, and what they make of such words."""
+"""Errors that Logux roles send, and errors that they receive."""
 
 from __future__ import annotations
 

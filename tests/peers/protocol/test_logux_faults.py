@@ -1,4 +1,4 @@
-"""Sessions with Logux clients and servers where turns, links and disks are not as one would like."""
+"""Sessions with Logux clients and servers with late turns, broken links and slow disks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_nothing_of_an_old_link_is_sent_over_a_new_one_before_the_greeting() -> 
 
 def test_a_client_does_not_start_anew_when_a_server_begins_below_the_mark_that_it_stated() -> None:
     class Careful(ServerSync):
-        """As ClientGatewaySync: from the smaller of what is stated and what was confirmed here."""
+        """As ClientGatewaySync: starts at the smaller of the stated and the confirmed mark."""
 
         def on_authenticated(self) -> None:
             self.start_walk(min(self.stated or 0, 3))

@@ -1,4 +1,4 @@
-"""What Logux roles keep to themselves, do not take, and change on the way."""
+"""Filters and maps of Logux roles, for sent and for received events."""
 
 from __future__ import annotations
 

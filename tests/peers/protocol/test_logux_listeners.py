@@ -10,7 +10,7 @@ from tests.support.logux_pair import every_dialect, logux, meet_again, met_clien
 from tests.support.pair import sent_types
 
 LONG = {"timeout": 300_000, "ping": None}
-"""So that no timeout ends a link."""
+"""Timeouts that never end a link in these tests."""
 
 
 @pytest.mark.parametrize("event", ["connect", "authenticated", "state", "synced", "headers"])

@@ -1,4 +1,4 @@
-"""Pings, and what happens when no answer comes."""
+"""Pings, and missing answers."""
 
 from __future__ import annotations
 

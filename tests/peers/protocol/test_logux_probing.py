@@ -1,4 +1,4 @@
-"""Which dialect is spoken: a server hears it from the first greeting, and a client that does not know it tries."""
+"""How the protocol is chosen: a server takes it from the first greeting, a client without the option tries."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_a_client_finds_the_protocol_again_when_the_server_speaks_another_one() 
         stranger.say(*WRONG_FORMAT)
 
     assert [message[1] for message in stranger.heard] == [[0, 1], [0, 1], [0, 1], 7]
-    assert not stranger.connected  # it speaks nothing that we know
+    assert not stranger.connected  # it speaks no version that we know
     assert [error.type for error in stranger.errors] == ["wrong-format"]
 
 

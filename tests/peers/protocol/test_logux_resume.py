@@ -1,4 +1,4 @@
-"""Where a Logux client and a Logux server go on after a loss, and what they do when a log is another one."""
+"""Where a Logux client and a Logux server resume after a loss, and what they do when a log is another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the roles of Logux are made of."""
+"""The options and attributes of Logux roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application's version, as Logux roles tell it and as listeners judge it."""
+"""The application's version: how Logux roles send it, and how listeners refuse it."""
 
 from __future__ import annotations
 

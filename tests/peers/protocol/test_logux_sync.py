@@ -1,4 +1,4 @@
-"""Events on their way between a Logux client and a Logux server."""
+"""Events between a Logux client and a Logux server."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_reading_pauses_when_commits_are_slow() -> None:
     assert stranger.role.other_synced == MAX_TAKING + 9
 
 
-# What is wrong in a message
+# Faulty messages
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Since when the other end is behind: told from confirmed positions and the clock."""
+"""Since when the other end is behind, from confirmed positions and the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far two clocks are apart, told by what comes over a link."""
+"""How far two clocks are apart, from the messages of a link."""
 
 from __future__ import annotations
 

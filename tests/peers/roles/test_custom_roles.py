@@ -1,4 +1,4 @@
-"""Roles of one's own on BaseSync."""
+"""Roles of your own, on BaseSync."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.pair import NOW_MS, Pair
 
 
 class WitnessSync(BaseSync):
-    """A symmetric role that says when the other side holds our events."""
+    """A symmetric role that reports when the other end holds our events."""
 
     def on_connect(self) -> None:
         super().on_connect()
-        self.send_connect()  # both sides speak first: nobody is the server
+        self.send_connect()  # both ends speak first: neither is the server
 
     def connected_message(self, protocol: int, node_id: str, times: Any, options: Any = None) -> None:
-        self.end_timeout()  # their own connect already told us the rest
+        self.end_timeout()  # their own connect has said the rest
 
     def on_authenticated(self) -> None:
         self.start_walk(0)

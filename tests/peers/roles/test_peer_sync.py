@@ -1,4 +1,4 @@
-"""Events on their way between two nodes."""
+"""Events between two nodes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_an_event_that_could_not_be_stored_is_not_acknowledged() -> None:
     with pytest.raises(Exception, match="closed"):
         pair.left.log.add({"type": "a"})
 
-    assert pair.right_sent == [["error", "store"]]  # why exactly is told on this machine only
+    assert pair.right_sent == [["error", "store"]]  # the details are reported on this machine only
     assert not pair.right.connected
     assert pair.left.log.types == ["a"]
 
@@ -136,7 +136,7 @@ def test_an_event_that_arrives_over_two_links_is_stored_once() -> None:
     pair = Pair().meet()
     body = encode_event({"type": "a"})
     entry = Entry((1, "attic", 0), 1, body, b"", ("f", 1))
-    pair.mute("right")  # what it says that it has is late
+    pair.mute("right")  # its `have` is late
     pair.left.log.add_entries([entry])
     pair.right.log.add_entries([entry])
 
@@ -188,7 +188,7 @@ def test_events_whose_acknowledgement_was_lost_are_not_sent_again() -> None:
     assert (pair.left.state, pair.left.lag) == ("synchronized", 0)
 
 
-# Walking
+# The walk
 
 
 def test_a_backlog_arrives_in_order() -> None:

@@ -1,4 +1,4 @@
-"""Who is let in, and what happens until that is decided."""
+"""Authentication of nodes, and messages that arrive before it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.pair import NOW_MS, Pair, Stranger, hello, sentences, wire_ev
 
 
 class Kept:
-    """An `auth` that decides when it is told to."""
+    """An `auth` that answers when the test does."""
 
     def __init__(self) -> None:
         self.verdict: Later[bool] = Later()
@@ -215,7 +215,7 @@ def test_reading_pauses_when_many_messages_wait_for_auth() -> None:
 
     for _ in range(2 * QUEUED_BEFORE_PAUSE):
         stranger.say("ping", 1)
-    waiting = len(stranger.role._queued)
+    waiting = len(stranger.role._queued)  # no port shows the queue
     auth.verdict.set(True)
 
     assert waiting == QUEUED_BEFORE_PAUSE

@@ -1,4 +1,4 @@
-"""A node that is behind does not call itself synchronized."""
+"""A node that is behind is not synchronized."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_events_that_the_other_end_has_cleaned_are_not_waited_for() -> None:
 
     stranger.say("sync", 3, *wire_event(3))
 
-    assert stranger.heard[-1][0] == "ping"  # how far have you walked?
+    assert stranger.heard[-1][0] == "ping"  # asks up to where it has sent all
     stranger.say("pong", 3)
     assert (stranger.role.state, stranger.role.missing) == ("synchronized", 0)
 

@@ -1,4 +1,4 @@
-"""Whether both ends hold the same: known only once the other end has confirmed ours and sent all of its own."""
+"""Checks whether both ends hold the same: the other end has confirmed our log and sent all of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.pair import HeldDisk, Pair, Stranger, fill, hello, received, 
 
 
 def held_by(role: PeerSync) -> int:
-    """The position up to which the role's log goes now."""
+    """The last position of the role's log."""
     return role.log.published.state.last_position
 
 
@@ -49,7 +49,7 @@ def test_a_check_waits_until_the_other_end_has_sent_its_log() -> None:
 
     stranger.say("sync", 3, *wire_event(2), *wire_event(3))
     stranger.clock.advance(ASK_AGAIN_MS)
-    stranger.say("pong", 3, 9)  # the six that came later are of no concern
+    stranger.say("pong", 3, 9)  # the six later events do not count
 
     assert (checked.is_done, stranger.role.awaited) == (True, 0)
     assert [frame for frame in stranger.heard if frame[0] == "ping"] == [["ping", 0], ["ping", 3]]

@@ -1,4 +1,4 @@
-"""What nodes tell each other of events that one of them let go."""
+"""What nodes send each other about events that one of them has cleaned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a role after its link, or after its end."""
+"""What is left of a role after its link has closed, or after destroy."""
 
 from __future__ import annotations
 

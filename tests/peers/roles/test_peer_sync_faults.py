@@ -1,4 +1,4 @@
-"""What the other end may say wrong, and how it is told."""
+"""Faulty messages of the other end, and the errors that it gets."""
 
 from __future__ import annotations
 

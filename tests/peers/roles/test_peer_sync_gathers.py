@@ -1,4 +1,4 @@
-"""With many neighbours: what came from others is gathered for a while, then told in one message."""
+"""With many neighbours, events of other nodes are gathered for a time and then named in one message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GATHER_MS = 50.0
 
 
 def gathering(ms: float = GATHER_MS) -> Stranger:
-    """Somebody who has met an end with many neighbours."""
+    """A scripted end that is connected to an end with many neighbours."""
     return Stranger(gather_ms=lambda: ms).greet()
 
 

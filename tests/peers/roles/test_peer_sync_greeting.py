@@ -1,4 +1,4 @@
-"""Who speaks first, and what is said of oneself."""
+"""The greeting between nodes: who speaks first, and what it contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a mesh of many: who says what it has got elsewhere, and what is therefore not sent."""
+"""The message `have`: nodes name events from other links, so that these are not sent to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.pair import (
     wire_event,
 )
 
-# What is told
+# What is named
 
 
 def test_events_from_another_link_are_named_at_once() -> None:
@@ -92,7 +92,7 @@ def test_events_that_were_not_named_on_a_lost_link_are_in_the_next_greeting() ->
     stranger.log.add_entries([received(1)])
     stranger.theirs.disconnect()
 
-    mailbox.work()  # the news has its turn when the link is gone
+    mailbox.work()  # the reaction to the commit runs after the link has closed
     stranger.heard.clear()
     stranger.dialler.connect()
     stranger.say("connect", 5, "stranger", 0, {"peer": hello()})
@@ -103,7 +103,7 @@ def test_events_that_were_not_named_on_a_lost_link_are_in_the_next_greeting() ->
     assert stranger.errors == []
 
 
-# What is therefore not sent
+# What is not sent for that reason
 
 
 def test_events_that_were_not_named_are_passed_on_after_the_wait() -> None:
@@ -164,7 +164,7 @@ def test_an_own_event_that_the_other_end_names_is_not_sent() -> None:
     stranger, log = asked_stranger()
     log.add({"type": "own"})
 
-    stranger.say("have", {log.published.epoch: [[1, 1]]})  # it got it over another way
+    stranger.say("have", {log.published.epoch: [[1, 1]]})  # it got the event over another link
     log.answer()
 
     assert stranger.heard == []
@@ -183,7 +183,7 @@ def test_names_of_the_last_link_do_not_count_on_the_next() -> None:
     assert sent_types(stranger.heard) == [["r"]]
 
 
-# What is said wrong
+# Faulty messages
 
 
 @pytest.mark.parametrize(

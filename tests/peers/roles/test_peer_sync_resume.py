@@ -1,4 +1,4 @@
-"""What a node gets back, and what it knows in several ways."""
+"""What a node gets back after a loss, and events with several dots."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_wiped_neighbour_gets_everything_back_over_the_same_session_too() -> N
 
 
 def rolled_back_pair(kept: int, written: int) -> tuple[Pair, list[str]]:
-    """Left's machine was set back to a snapshot with `kept` events while its process, and so its epoch, lived on."""
+    """Left's machine was set back to a snapshot with `kept` events while its process went on, and with it its epoch."""
     clock = ManualClock(NOW_MS)
     before = Pair(clock=clock).meet()
     names = fill(before.left.log, written)
@@ -65,7 +65,7 @@ def test_a_rolled_back_node_starts_another_epoch_and_gets_back_what_it_lost() ->
     epoch = pair.left.log.published.epoch
 
     pair.connect()
-    assert not pair.left.connected  # its greeting claimed too much: it greets anew
+    assert not pair.left.connected  # its greeting had claimed more than it has: it greets anew
     pair.connect()
 
     assert said == ["rolled back"]
@@ -77,7 +77,7 @@ def test_a_rolled_back_node_starts_another_epoch_and_gets_back_what_it_lost() ->
 
 def test_events_that_a_rolled_back_node_wrote_since_get_second_dots_and_reach_the_others() -> None:
     pair, names = rolled_back_pair(kept=2, written=5)
-    pair.left.log.add({"type": "since"})  # under a dot that the other knows for something else
+    pair.left.log.add({"type": "since"})  # under a dot that the other end has for another event
 
     pair.connect().connect()
 

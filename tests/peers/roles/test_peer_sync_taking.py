@@ -1,4 +1,4 @@
-"""What an end takes, refuses, and how fast."""
+"""Which events an end takes and refuses, and when it pauses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from peers.protocol.sync import WINDOW
 from peers.stores.memory import MemoryStore
 from tests.support.pair import HeldDisk, Stranger, hello, wire_event
 
-# Who takes
+# Taking
 
 
 def test_reading_pauses_for_a_sender_that_exceeds_the_window() -> None:

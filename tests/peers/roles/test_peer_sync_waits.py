@@ -1,4 +1,4 @@
-"""What came from others waits before it is passed on; our own overtakes it, and each acknowledgement says what it confirms."""
+"""Events of other nodes wait before they are passed on, and own events overtake them; what each acknowledgement confirms."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_stream_of_events_of_other_nodes_is_at_most_two_waits_late() -> None:
 
 def test_events_of_other_nodes_wait_for_an_end_that_is_far_behind_too() -> None:
     stranger = Stranger().greet()
-    fill(stranger.log, 30)  # in a burst everybody is behind, and must not send what others send
+    fill(stranger.log, 30)  # in a burst all nodes are behind, and must not all send the same events
     stranger.heard.clear()
 
     stranger.log.add_entries([received(1)])
@@ -78,7 +78,7 @@ def test_all_events_of_a_group_are_sent_together_after_the_wait() -> None:
     assert pair.left.state == "synchronized"
 
 
-# Our own go first
+# Own events first
 
 
 def test_an_own_event_overtakes_waiting_ones_and_is_sent_once() -> None:
@@ -153,7 +153,7 @@ def test_a_page_without_new_own_events_is_not_read_again() -> None:
     log.answer(1)
 
     assert log.asked == 0
-    assert stranger.role.state == "sending"  # what waits is still to come
+    assert stranger.role.state == "sending"  # the waiting event is not sent yet
     stranger.clock.advance(RELAY_MS)
     log.answer()
     stranger.say("synced", 2)
@@ -309,7 +309,7 @@ def test_a_wait_of_a_lost_link_does_not_count_on_the_next() -> None:
     stranger.log.add_entries([received(1)])
     mailbox.work()
     stranger.theirs.disconnect()
-    stranger.clock.advance(RELAY_MS)  # the end of the wait has its turn when the next link is open
+    stranger.clock.advance(RELAY_MS)  # the reaction to the end of the wait runs on the next link
     late = mailbox.waiting.pop()
     mailbox.work()
     stranger.dialler.connect()

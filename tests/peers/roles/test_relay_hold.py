@@ -1,4 +1,4 @@
-"""What came from others waits for its time, in two groups."""
+"""Changes of other nodes are held back in two groups."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Watch:
     due_ms: int | None = None
     last_position: int = 0
     noted_ms: dict[int, tuple[int, bool]] = field(default_factory=dict)
-    """When each position was noted, and whether with something of others."""
+    """When each position was noted, and whether with changes of other nodes."""
     limits: list[int] = field(default_factory=list)
 
     def pass_ms(self, ms: int) -> None:

@@ -1,4 +1,4 @@
-"""A machine is set back to a snapshot while its process lives on: both of its histories reach everybody."""
+"""A machine is set back to a snapshot while its process goes on: both of its histories reach all nodes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class House:
         self.lives = 0
         self.count = 0
 
-    # What may happen
+    # Steps
 
     def add(self, name: str, other: str = "") -> None:
-        """Not beyond what others know of its epoch: then nobody could tell that it was set back."""
+        """Not beyond what others know of its epoch: otherwise no node could notice that it was set back."""
         log = self.logs[name]
         epoch = log.published.epoch
         mine = log.published.state.vector.highest(epoch)
@@ -72,11 +72,11 @@ class House:
         self.logs[name].published = Published(store.state, epoch)
 
     def restart(self, name: str, other: str = "") -> None:
-        """Not before others have told it that it was set back: nobody compares the epochs of earlier runs."""
+        """Not before others have noticed that it was set back: epochs of earlier runs are not compared."""
         log = self.logs[name]
         if self._highest(name, log.published.epoch) <= log.published.state.vector.highest(log.published.epoch):
             assert isinstance(log.store, MemoryStore)
-            log.store.close()  # a renewal that nobody can have heard of is forgotten
+            log.store.close()  # a renewal that no other node can know of is forgotten
             self._begin(name, log.store)
 
     # The end
@@ -86,7 +86,7 @@ class House:
         return {entry.created: entry.event["type"] for log in self.logs.values() for entry in log.entries}
 
     def settle(self) -> None:
-        """Let all meet until nothing is new."""
+        """Connect all nodes until no event is new."""
         for _ in range(QUIET_ROUNDS):
             before = [(log.published, log.store.state) for log in self.logs.values()]
             for one in self.names:
@@ -112,10 +112,10 @@ class House:
 
     @property
     def is_unnoticed(self) -> bool:
-        """Whether a dot still means two events, in an epoch that its node goes on with.
+        """Whether a dot still stands for two events, in an epoch that its node continues.
 
-        That is the limit of what is promised: who holds more of an epoch than its node gives the rollback away, and when
-        all of those are set back too, or the node has caught up with them, nobody can.
+        That is the limit of the promise: a node that holds more of an epoch than its owner reveals the rollback. When all
+        such nodes are set back too, or the owner has caught up with them, it cannot be noticed.
         """
         meanings: dict[Dot, Created] = {}
         for log in self.logs.values():

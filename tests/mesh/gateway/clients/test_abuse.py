@@ -1,4 +1,4 @@
-"""What strangers, clients and pages of other sites may do at a door."""
+"""What unauthenticated connections, clients and pages of other sites can do at an open port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVIL = "https://evil.example"
 
 
 def upgrade(port: int) -> socket.socket:
-    """A raw socket that was let in as a WebSocket."""
+    """A raw socket that was accepted as a WebSocket."""
     wire = socket.create_connection(("127.0.0.1", port), timeout=10)
     key = base64.b64encode(os.urandom(16)).decode()
     wire.sendall(
@@ -48,7 +48,7 @@ def test_refused_events_of_one_message_cause_few_notices(house: House) -> None: 
     ada.send("sync", 1, *[item for n in range(2_000) for item in ({"type": "a"}, {"id": [n, "", 1], "time": 1})])
     ada.wait_for("synced")
 
-    house.clients()  # the supervisor has taken what came before
+    house.clients()  # the supervisor has handled what came before
     assert len(house.said()) < 200
 
 

@@ -1,4 +1,4 @@
-"""Who may come in by the clients' door."""
+"""Who may use the clients' port."""
 
 from __future__ import annotations
 

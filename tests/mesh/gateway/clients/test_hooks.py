@@ -1,4 +1,4 @@
-"""What a node's owner decides for each user at the clients' door: filters and maps, and what becomes of their faults."""
+"""Filters and maps of a node for each user of the clients' port, and their errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ as_it_may_be = pytest.mark.parametrize("is_async", [False, True], ids=["plain", 
 
 
 def given(hook: Callable[[Event, Meta, str], Any], is_async: bool) -> Callable[[Event, Meta, str], Any]:
-    """The hook as it is, or as a coroutine function that takes a while."""
+    """The hook itself, or a coroutine function that answers later."""
     if not is_async:
         return hook
 

@@ -1,4 +1,4 @@
-"""What the clients' door answers over HTTP, with and without TLS, and what it says when it cannot be opened."""
+"""The clients' port over HTTP, with and without TLS, and the errors when it cannot be opened."""
 
 from __future__ import annotations
 

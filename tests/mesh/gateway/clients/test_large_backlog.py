@@ -1,4 +1,4 @@
-"""A client's whole backlog in one frame: a node in a process of its own takes it, and gives the memory back."""
+"""A client's whole backlog in one frame: a node in a process of its own stores it, and frees the memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.root import ROOT
 EVENTS = 24_000
 FRAME_BYTES = 1_050 * EVENTS
 CACHES_BYTES = 64 * 1024 * 1024
-"""What a node keeps after any number of events, however they came: the tail of its log, pages of SQLite."""
+"""Memory that a node keeps after any number of events: the tail of its log, pages of SQLite."""
 SECONDS = 90.0
 
 

@@ -1,4 +1,4 @@
-"""What becomes of events that cannot be taken, at the clients' door: the client is told, nothing else is lost, we know."""
+"""Events of clients that are refused: the client and the node are informed, and no other event is lost."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def send(client: Client, *pairs: str) -> None:
 
 
 def told(client: Client, events: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """What came after the confirmation: that many events for this client alone, and sentences for its developer."""
+    """What follows the confirmation: that many events for this client alone, and sentences for its developer."""
     assert client.wait_for("synced") == ["synced", 9]
     client.take(events)
     client.send("ping", 0)

@@ -1,4 +1,4 @@
-"""What @logux/client is told of its events at the clients' door; the frames, as literals."""
+"""The replies to the events of @logux/client, as literal frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fails around the clients' door, and comes back: the door itself, a session, the log's keeper, the disk, a retry."""
+"""Failures around the clients' port and the recovery: its listener, a session, the log keeper, the disk, a retry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["house"]
 
 
 class Boom(Exception):
-    """What a test does to an actor."""
+    """Raised in an actor by a test."""
 
 
 def explode(node: Node, kind: type[Any], number: int = 0) -> None:
@@ -125,7 +125,7 @@ def test_a_node_reports_that_its_gateways_failed(house: House) -> None:
 
 
 class Grumbling(ClientGatewaySync):
-    """A role of one's own at the clients' door, with a message that always fails."""
+    """A role of your own for the clients' port, with a message that always fails."""
 
     def grumble_message(self) -> None:
         raise Boom("grumbled")
@@ -175,7 +175,7 @@ def test_a_node_that_stops_sends_its_clients_no_error(house: House) -> None:
     assert client.end() == []
 
 
-# Clients that are slow, and what one costs
+# Slow clients
 
 
 def test_a_client_that_reads_nothing_costs_limited_memory_and_delays_no_others(house: House) -> None:
@@ -200,7 +200,7 @@ def test_a_client_that_never_reads_its_replies_is_disconnected(house: House, mon
     slow.greet(house.token("ada"))
 
     with pytest.raises((ConnectionClosed, OSError)):
-        for n in range(10_000):  # each comes back whole, to be undone
+        for n in range(10_000):  # each is sent back whole, to be undone
             slow.send("sync", n + 1, {"type": "big", "text": "x" * 50_000}, slow.meta(n, "ada:1:tab"))
 
     wait_until(lambda: any("clients' door: " in line for line in house.said()[-1:]), "its end")

@@ -1,4 +1,4 @@
-"""The clients' door of a real node: who gets in, what may be written, and where one goes on."""
+"""The clients' port of a real node: who is accepted, what may be written, and where a session resumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ in_each_dialect = pytest.mark.parametrize("protocol", DIALECTS, ids=["0.1", "5",
 with_ids = pytest.mark.parametrize("protocol", DIALECTS[1:], ids=["5", "7"])
 
 
-# Who gets in
+# Who is accepted
 
 
 @in_each_dialect
@@ -196,7 +196,7 @@ def test_the_status_has_the_state_of_a_client_and_its_lag(house: House) -> None:
     assert house.clients()[0]["state"] == "synchronized"
 
 
-# Where one goes on
+# Where a session resumes
 
 
 @in_each_dialect
@@ -237,7 +237,7 @@ def test_a_session_resumes_at_the_confirmed_mark_if_the_client_states_more(house
     for name in ("two", "three"):
         node.log.add({"type": name}).get(5)
 
-    again = house.enter("ada", 5, 900)  # it was at a node with a longer log meanwhile
+    again = house.enter("ada", 5, 900)  # it was connected to a node with a longer log meanwhile
 
     assert again.take(2) == ["two", "three"]
 

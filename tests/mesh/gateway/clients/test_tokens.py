@@ -1,4 +1,4 @@
-"""The tokens of a home: made, shown, checked, revoked, by any number of processes."""
+"""The tokens of a home: added, listed, checked and revoked, by any number of processes."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def test_a_token_is_valid_for_its_user_only(tokens: Tokens) -> None:
     token = tokens.add("alice", None, NOW)
     tokens.add("bob", None, NOW)
 
-    assert tokens.check("alice", token, NOW)
-    assert not tokens.check("bob", token, NOW)
-    assert not tokens.check("carol", token, NOW)
-    assert not tokens.check("alice", token + "x", NOW)
+    assert tokens.verify("alice", token, NOW)
+    assert not tokens.verify("bob", token, NOW)
+    assert not tokens.verify("carol", token, NOW)
+    assert not tokens.verify("alice", token + "x", NOW)
 
 
 def test_every_token_of_a_user_works(tokens: Tokens) -> None:
     made = [tokens.add("alice", None, NOW) for _ in range(3)]
 
     assert len(set(made)) == 3
-    assert all(tokens.check("alice", token, NOW) for token in made)
+    assert all(tokens.verify("alice", token, NOW) for token in made)
 
 
 @pytest.mark.parametrize("token", ["", "é", "\ud800", "x" * 1_000_000, None, 7, True, ["a"], {"a": 1}, b"bytes"])
@@ -157,7 +157,7 @@ def test_a_token_made_while_the_clock_was_wrong_removes_no_other_one(tokens: Tok
         ("bob", "valid"),
     ]
     assert [(row.user, row.state) for row in tokens.list(NOW + 1)] == [("alice", "valid"), ("bob", "valid")]
-    assert tokens.check("alice", token, NOW + 1)
+    assert tokens.verify("alice", token, NOW + 1)
 
 
 def test_an_expired_token_is_removed_long_after_it_was_found_expired(tokens: Tokens) -> None:
@@ -207,9 +207,9 @@ def test_revoking_ends_all_tokens_of_a_user_and_their_passes(tokens: Tokens) -> 
 
     assert tokens.revoke("alice") == 2
 
-    assert not any(tokens.check("alice", token, NOW) for token in made)
+    assert not any(tokens.verify("alice", token, NOW) for token in made)
     assert not tokens.still_valid(held, NOW)
-    assert tokens.check("bob", other, NOW)
+    assert tokens.verify("bob", other, NOW)
 
 
 def test_a_new_token_does_not_revive_a_pass(tokens: Tokens) -> None:
@@ -237,13 +237,13 @@ def test_revoking_a_user_without_tokens_is_an_error(tokens: Tokens, tmp_path: Pa
 
 def test_a_running_node_sees_what_another_process_changes(tmp_path: Path) -> None:
     node, command = Tokens(tmp_path), Tokens(tmp_path)
-    assert not node.check("alice", "x", NOW)
+    assert not node.verify("alice", "x", NOW)
 
     token = command.add("alice", None, NOW)
-    assert node.check("alice", token, NOW)
+    assert node.verify("alice", token, NOW)
 
     command.revoke("alice")
-    assert not node.check("alice", token, NOW)
+    assert not node.verify("alice", token, NOW)
 
     (tmp_path / "tokens.json").unlink()
     assert node.list(NOW) == ()
@@ -254,10 +254,10 @@ def test_each_of_many_changes_within_one_tick_of_the_clock_is_seen(tmp_path: Pat
     last = command.add("u0", None, NOW)
 
     for number in range(1, 10):  # same size each time, and the file system gives inodes and times out again
-        assert node.check(f"u{number - 1}", last, NOW)
+        assert node.verify(f"u{number - 1}", last, NOW)
         command.revoke(f"u{number - 1}")
         last = command.add(f"u{number}", None, NOW)
-        assert not node.check(f"u{number - 1}", last, NOW)
+        assert not node.verify(f"u{number - 1}", last, NOW)
 
 
 def test_a_changed_file_has_a_later_time_even_if_the_clock_went_back(tokens: Tokens, tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ USES: list[Callable[[Tokens], object]] = [
     lambda tokens: tokens.add("alice", None, NOW),
     lambda tokens: tokens.list(NOW),
     lambda tokens: tokens.revoke("a"),
-    lambda tokens: tokens.check("a", "token", NOW),
+    lambda tokens: tokens.verify("a", "token", NOW),
     lambda tokens: tokens.still_valid(Pass("a", "0" * 64, None), NOW),
 ]
 
@@ -366,10 +366,10 @@ def test_a_running_node_recovers_when_its_file_is_repaired(tokens: Tokens, tmp_p
 
     (tmp_path / "tokens.json").write_bytes(b"oops")
     with pytest.raises(MeshError):
-        tokens.check("alice", token, NOW)
+        tokens.verify("alice", token, NOW)
     (tmp_path / "tokens.json").write_bytes(good)
 
-    assert tokens.check("alice", token, NOW)
+    assert tokens.verify("alice", token, NOW)
 
 
 def test_a_file_that_cannot_be_read_is_an_error_with_a_sentence(tokens: Tokens, tmp_path: Path) -> None:

@@ -212,11 +212,11 @@ def test_a_refusal_before_the_greeting_names_no_server() -> None:
     assert errors == ["the other end sent wrong-credentials (Wrong credentials)"]
 
 
-# Where to go on
+# Where to resume
 
 
 def restarted(script: Script, node_id: str) -> list[Any]:
-    """The node stops, and starts again with what it kept; its greetings, to a server that is called so."""
+    """The node stops, and starts again with its saved cursors; its greetings to a server with that node id."""
     script.role.destroy()
     synced, other_synced = script.log.cursors(f"upstream:{URL}").get()
     script.node_id = node_id
@@ -227,7 +227,7 @@ def restarted(script: Script, node_id: str) -> list[Any]:
 
 
 def grown(node_id: str) -> Script:
-    """Both sides have sent something."""
+    """Both ends have sent events."""
     script = Script(node_id)
     script.bring({"type": "theirs"}, added=5)
     script.add("ours")
