@@ -1,7 +1,8 @@
-"""The created triple: an event's identity, its order, and the timers that make it."""
+"""The created triple: an event's identity, its order, and the timer that makes it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 Created = tuple[int, str, int]
@@ -37,6 +38,10 @@ def created_key(created: Created) -> bytes:
 def created_from_key(key: bytes) -> Created:
     """The triple that `created_key` made `key` of."""
     return int.from_bytes(key[:8], "big"), key[8:-9].decode(), int.from_bytes(key[-8:], "big")
+
+
+NowMs = Callable[[], int]
+"""The wall clock's reading, in ms since 1970."""
 
 
 class Timer(Protocol):
@@ -121,32 +126,3 @@ class HybridTimer:
         if self._seen_ms > max(now, self._wall_ms) + self._max_drift_ms + 1:
             self._seen_ms = 0
         return now
-
-
-class NowMs(Protocol):
-    """The wall clock's reading, in ms."""
-
-    def __call__(self) -> int: ...
-
-
-class CountingTimer:
-    """A timer for tests and literals: 1, 2, 3 ... in its node's name."""
-
-    def __init__(self, node_id: str) -> None:
-        self._node_id = node_id
-        self._ms = 0
-
-    @property
-    def ms(self) -> int:
-        return self._ms
-
-    @property
-    def time(self) -> int:
-        return self._ms
-
-    def next(self) -> Created:
-        self._ms += 1
-        return self._ms, self._node_id, 0
-
-    def see(self, ms: int) -> None:
-        self._ms = max(self._ms, ms)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from peers.events.created import Created
+from peers.events.created import MAX_MS, Created
 from peers.events.event_error import EventError, not_json
 from peers.events.reasons import Label, check_labels, labels, may_have_labels, with_kept
 from peers.events.version_vector import Dot
@@ -132,6 +132,13 @@ def check_event(body: bytes) -> None:
     if not isinstance(event.get("type"), str):
         raise EventError("bad-type", "an event needs a `type` that is a string")
     _check_nesting(body, event, "event")
+
+
+def check_time(time: int) -> int:
+    """`time` itself, in ms. Raises EventError unless it is from 0 to MAX_MS."""
+    if not 0 <= time <= MAX_MS:
+        raise EventError("bad-time", f"the time {time} is out of range")
+    return time
 
 
 def too_large(size: str) -> EventError:
