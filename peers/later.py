@@ -18,8 +18,8 @@ class Later(Generic[T]):
     that sets it, `get` blocks the calling thread, `await` suspends a coroutine.
 
         later = log.add({"type": "note"})
-        entry = await later                        # in a coroutine
-        entry = later.get(timeout=5.0)             # in a thread
+        meta = await later                         # in a coroutine
+        meta = later.get(timeout=5.0)              # in a thread
         later.then(lambda done: print(done.exception or done.result()))
     """
 
