@@ -1,11 +1,13 @@
-"""Adder: hands events to the running node in batches, and tells what became of each."""
+"""`mesh add`: sends events to the running node in batches, and prints the outcome of each."""
 
 from __future__ import annotations
 
 import os
 import select
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 from msgspec import Raw
@@ -15,6 +17,8 @@ from mesh.control.client import ControlClient
 from mesh.control.line_reader import Lines
 from mesh.control.messages import BATCH_BYTES, BATCH_EVENTS, MAX_LINE_BYTES, Added, Answer, Confirmed, Failure
 from mesh.errors import MeshError
+from mesh.terminal import output
+from mesh.terminal.progress import Progress, file_position, file_size
 
 AHEAD_BATCHES = 2
 """Batches sent without an answer: while one is written to disk, the next is already there."""
@@ -26,6 +30,48 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 READ_BYTES = 64 * 1024
 
 _SPACES_FOR_CONTROLS = bytes(max(byte, ord(" ")) for byte in range(256))
+
+
+def add_events(home: Path, events: Sequence[str]) -> int:
+    """Add these events, or for `-` the lines of standard input. Returns the exit code; 1: one was refused. Raises MeshError."""
+    source = _standard_input() if list(events) == ["-"] else None
+    refused: list[int] = []
+    unprinted: list[str] = []
+
+    def on_confirmed(confirmed: list[Confirmed]) -> None:
+        lines = [msgspec.json.encode({"created": one.created, "added": one.added}) for one in confirmed]
+        if not unprinted:
+            try:
+                with progress.hidden():
+                    output.write(b"\n".join([*lines, b""]))
+            except output.OutputError as error:
+                unprinted[:] = [str(error)]
+                output.complain(f"events are stored all the same, from here on without a line for each: {error}")
+        progress.at(adder.confirmed, done=file_position(source))
+
+    def on_refused(number: int, why: str) -> None:
+        refused[:] = [number]
+        with progress.hidden():
+            output.complain(f"{'event' if source is None else 'line'} {number} is not added: {why}")
+
+    with ControlClient(home) as client, Progress("stored", total=file_size(source)) as progress:
+        adder = Adder(client, on_confirmed=on_confirmed, on_refused=on_refused)
+        given = [] if source is not None else [event.encode(errors="surrogateescape") for event in events]
+        try:
+            adder.run(given, source)
+        except MeshError as error:
+            raise MeshError(f"{error}; {_count(adder.confirmed)} confirmed, and any other may be missing") from None
+    return 1 if refused else 0
+
+
+def _standard_input() -> int:
+    if sys.stdin is None:
+        raise MeshError("standard input is closed: give events as arguments")
+    return sys.stdin.fileno()
+
+
+def _count(events: int) -> str:
+    return {0: "no event was", 1: "1 event was"}.get(events, f"{events} events were")
 
 
 class Adder:

@@ -48,12 +48,13 @@ def lab(*, names: tuple[str, ...], seed: int, as_json: bool) -> None:
     mesh bench lab
     mesh bench lab --size few --seed 7
     """
-    import msgspec
-
     from mesh.bench.lab import SIZES, measure, show
 
     runs = measure([size for size in SIZES if not names or size.name in names], seed=seed)
-    output.write(msgspec.json.encode(runs) + b"\n" if as_json else show(runs))
+    if as_json:
+        output.write_json(runs)
+    else:
+        output.write(show(runs))
 
 
 @bench.command()
@@ -67,8 +68,6 @@ def logux(*, events: int, as_json: bool) -> None:
     \b
     mesh bench logux
     """
-    import msgspec
-
     from mesh.bench.logux import measure, show
     from mesh.bench.npm_packages import PackagesError
 
@@ -76,4 +75,7 @@ def logux(*, events: int, as_json: bool) -> None:
         runs = measure(events)
     except PackagesError as error:
         raise MeshError(f"this cannot be measured here: {error}") from None
-    output.write(msgspec.json.encode(runs) + b"\n" if as_json else show(runs))
+    if as_json:
+        output.write_json(runs)
+    else:
+        output.write(show(runs))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import partial, reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -19,7 +19,10 @@ from mesh.settings.config import check_name, parse_address
 from mesh.settings.paths import default_home
 from mesh.terminal import output
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from mesh.control.client import ControlClient
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 REQUERY_SECONDS = 45.0
 MIN_REQUERY_SECONDS = 0.5
@@ -104,7 +107,14 @@ def home_of(context: click.Context) -> Path:
     try:
         return given.expanduser().absolute()
     except RuntimeError:
-        raise MeshError(f"nobody knows which directory {given} is: give --home a whole path") from None
+        raise MeshError(f"the directory {given} is not known here: give --home a whole path") from None
+
+
+def node_of(context: click.Context) -> ControlClient:
+    """A connection to the node that runs in the home of a command. Raises NoNodeError without one, or MeshError."""
+    from mesh.control.client import ControlClient  # imported here: `mesh --help` starts without it
+
+    return ControlClient(home_of(context))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -116,12 +126,6 @@ home = click.option(
     metavar="DIR",
     callback=_home,
     help="Where the node keeps its key and its log. Default: a folder of this user's data.",
-)
-
-existing = click.option(
-    "--existing",
-    is_flag=True,
-    help="Refuse to make a new node. For services: the disk of their home may not be mounted.",
 )
 
 
@@ -137,59 +141,8 @@ version = click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
 )
 
-name = click.option(
-    "--name",
-    metavar="NAME",
-    callback=_checked(check_name, "the name"),
-    help="This node's name, fixed at the first start. Default: the host's name.",
-)
-
-mesh = click.option(
-    "--mesh",
-    metavar="NAME",
-    callback=_checked(check_name, "the mesh's name"),
-    help="The mesh to belong to, fixed at the first start. Default: home.",
-)
-
-listen = click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    callback=_checked(parse_address, "the address to listen on"),
-    help="Where others reach this node; :PORT is all addresses, IPv4 and IPv6. Default: all, and a port that is chosen "
-    "once and kept.",
-)
-
-peers = click.option(
-    "--peer",
-    "peers",
-    multiple=True,
-    metavar="HOST:PORT",
-    callback=_checked(partial(parse_address, is_dialled=True), "the peer"),
-    help="Another node to connect to, found or not. May be repeated.",
-)
-
 peer = click.argument(
     "address", metavar="HOST:PORT", callback=_checked(partial(parse_address, is_dialled=True), "the peer")
-)
-
-no_mdns = click.option("--no-mdns", is_flag=True, help="Neither announce this node nor look for others.")
-
-interfaces = click.option(
-    "--interface",
-    "interfaces",
-    multiple=True,
-    metavar="ADDRESS_OR_NAME",
-    help="Look for others only here, as in eth0. May be repeated. Default: all networks but Docker's, if there are others.",
-)
-
-requery = click.option(
-    "--requery",
-    "requery_seconds",
-    type=Number(MIN_REQUERY_SECONDS, MAX_REQUERY_SECONDS),
-    default=REQUERY_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="How often the LAN is asked for nodes that are missing.",
 )
 
 events = click.argument("events", nargs=-1, required=True, metavar="JSON...")
@@ -258,10 +211,68 @@ def _is_plain(text: str, limit: int) -> bool:
     return 0 < len(text) <= limit and text.isprintable() and " " not in text
 
 
-def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     """Several options as one decorator; the help lists them in this order."""
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
+
+node_options = together(
+    click.option(
+        "--name",
+        metavar="NAME",
+        callback=_checked(check_name, "the name"),
+        help="This node's name, fixed at the first start. Default: the host's name.",
+    ),
+    click.option(
+        "--mesh",
+        metavar="NAME",
+        callback=_checked(check_name, "the mesh's name"),
+        help="The mesh to belong to, fixed at the first start. Default: home.",
+    ),
+    click.option(
+        "--existing",
+        is_flag=True,
+        help="Refuse to make a new node. For services: the disk of their home may not be mounted.",
+    ),
+    click.option(
+        "--listen",
+        metavar="HOST:PORT",
+        callback=_checked(parse_address, "the address to listen on"),
+        help="Where others reach this node; :PORT is all addresses, IPv4 and IPv6. Default: all, and a port that is chosen "
+        "once and kept.",
+    ),
+    click.option(
+        "--peer",
+        "peers",
+        multiple=True,
+        metavar="HOST:PORT",
+        callback=_checked(partial(parse_address, is_dialled=True), "the peer"),
+        help="Another node to connect to, found or not. May be repeated.",
+    ),
+    click.option(
+        "--no-mdns",
+        "mdns",
+        is_flag=True,
+        callback=lambda _context, _option, given: not given,
+        help="Neither announce this node nor look for others.",
+    ),
+    click.option(
+        "--interface",
+        "interfaces",
+        multiple=True,
+        metavar="ADDRESS_OR_NAME",
+        help="Look for others only here, as in eth0. May be repeated. Default: all networks but Docker's, if there are others.",
+    ),
+    click.option(
+        "--requery",
+        "requery_seconds",
+        type=Number(MIN_REQUERY_SECONDS, MAX_REQUERY_SECONDS),
+        default=REQUERY_SECONDS,
+        show_default=True,
+        metavar="SECONDS",
+        help="How often the LAN is asked for nodes that are missing.",
+    ),
+)
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 

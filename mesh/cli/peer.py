@@ -47,10 +47,8 @@ def wait(context: click.Context, *, peers: int, timeout_seconds: float) -> None:
     mesh wait
     mesh wait --peers 2 --timeout 10
     """
-    from mesh.control.client import ControlClient
-
-    with ControlClient(options.home_of(context)) as client:
-        client.wait(peers, timeout_seconds)
+    with options.node_of(context) as node:
+        node.wait(peers, timeout_seconds)
 
 
 @click.group()
@@ -118,15 +116,16 @@ def list_peers(context: click.Context, *, as_json: bool) -> None:
     mesh peer list
     mesh peer list --json
     """
-    import msgspec
-
     from mesh.settings.kept_peers import KeptPeers, show_sources
 
     home = options.home_of(context)
     rows: list[dict[str, str | None]] = []
     if not _ask(home, lambda client: rows.extend(client.static_peers())):
         rows = show_sources((), KeptPeers(home).list(), {})
-    output.write(msgspec.json.encode(rows) + b"\n" if as_json else _table_of(rows))
+    if as_json:
+        output.write_json(rows)
+    else:
+        output.write(_table_of(rows))
 
 
 def _ask(home: Path, request: Callable[[Any], None]) -> bool:

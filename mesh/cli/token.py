@@ -64,12 +64,13 @@ def list_tokens(context: click.Context, *, as_json: bool) -> None:
     mesh token list
     mesh token list --json
     """
-    import msgspec
-
     from mesh.gateway.clients.tokens import Tokens
 
     rows = Tokens(options.home_of(context)).list(_now_ms())
-    output.write(msgspec.json.encode(rows) + b"\n" if as_json else _table_of(rows))
+    if as_json:
+        output.write_json(rows)
+    else:
+        output.write(_table_of(rows))
 
 
 @token.command()

@@ -19,12 +19,14 @@ from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
 from mesh.settings.home_lock import holder, is_locked
 
-A = TypeVar("A", bound=Answer)
+AnswerKind = TypeVar("AnswerKind", bound=Answer)
 
-ANSWER_SECONDS = 10.0
-POLL_SECONDS = 0.02
-STOP_POLLS = 500
-RECEIVE_BYTES = 64 * 1024
+NODE_SECONDS = 10.0
+"""Within which a node answers, and within which it stops."""
+STOP_CHECK_SECONDS = 0.02
+"""Between two checks whether a node has stopped."""
+ANSWER_BYTES = 64 * 1024
+"""Read from the socket at once."""
 
 
 class ControlClient:
@@ -59,7 +61,7 @@ class ControlClient:
 
     def wait(self, peers: int, timeout_seconds: float) -> None:
         """Wait until the node and at least so many others hold the same."""
-        self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + ANSWER_SECONDS)
+        self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + NODE_SECONDS)
 
     def static_peers(self) -> list[dict[str, str | None]]:
         """See Node.static_peers."""
@@ -72,13 +74,12 @@ class ControlClient:
     def stop(self) -> None:
         """Stop the node; it has stopped when this returns."""
         self._ask(messages.Stop(), messages.Done)
-        for _ in range(STOP_POLLS):
+        for _ in range(round(NODE_SECONDS / STOP_CHECK_SECONDS)):
             if not is_locked(self.home):
                 return
-            select.select([], [], [], POLL_SECONDS)
+            select.select([], [], [], STOP_CHECK_SECONDS)
         raise MeshError(
-            f"the node in {self.home}{holder(self.home)} has not stopped within {STOP_POLLS * POLL_SECONDS:.0f} s: "
-            "end its process"
+            f"the node in {self.home}{holder(self.home)} has not stopped within {NODE_SECONDS:.0f} s: end its process"
         )
 
     def read(self, request: messages.Read) -> Iterator[list[Raw]]:
@@ -96,10 +97,10 @@ class ControlClient:
         """What to raise when the connection breaks."""
         return NoNodeError(f"the node in {self.home} stopped")
 
-    def _ask(self, request: Request, kind: type[A], *, seconds: float = ANSWER_SECONDS) -> A:
+    def _ask(self, request: Request, kind: type[AnswerKind], *, seconds: float = NODE_SECONDS) -> AnswerKind:
         self.connection.settimeout(seconds)
         self._send(request)
-        answer: A = self._next_answer(kind)
+        answer: AnswerKind = self._next_answer(kind)
         self.connection.settimeout(None)
         return answer
 
@@ -123,7 +124,7 @@ class ControlClient:
 
     def _receive_bytes(self) -> None:
         try:
-            received = self.connection.recv(RECEIVE_BYTES)
+            received = self.connection.recv(ANSWER_BYTES)
         except TimeoutError:
             raise self._silent() from None
         except BlockingIOError:
@@ -151,7 +152,7 @@ class ControlClient:
         return f"the node in {self.home} is of another release than this command: start it anew with this one ({why})"
 
     def _silent(self) -> MeshError:
-        seconds = self.connection.gettimeout() or ANSWER_SECONDS
+        seconds = self.connection.gettimeout() or NODE_SECONDS
         return MeshError(
             f"the node in {self.home}{holder(self.home)} has not answered within {seconds:.0f} s: "
             "try again, or restart it"

@@ -1,22 +1,28 @@
-"""Reading: which pages of a log a Read asks for, and which of their events it wants."""
+"""LogReading: which pages of a log answer a Read, and which of their events; and one event as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from mesh.control.log_items import has_type
+import msgspec
+from msgspec import Raw
+
 from mesh.control.messages import Read
 from peers.events.entry import Entry
-from peers.log.moments import LogWalk
+from peers.log.moments import EPOCH, LogWalk
 
-PAGE_EVENTS = 100
-"""Events read from the log at once for one client."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EVENTS_PER_READ = 100
+"""Events read from the log at once for one command."""
 
 
-class Reading:
+def item_of(entry: Entry) -> Raw:
+    """`{"event": ..., "meta": ...}` on one line: line breaks between the parts of an event become spaces."""
+    text = msgspec.json.encode({"event": Raw(entry.body), "meta": entry.meta})
+    return Raw(text.replace(b"\r", b" ").replace(b"\n", b" "))
+
+
+class LogReading:
     """Ask the log for `next_page`, give the page to `take`, until `next_page` is None.
 
     The last `tail` of the wanted events are found by a walk backward, of which nothing is kept but the place of the first.
@@ -42,7 +48,7 @@ class Reading:
         if self._is_done:
             return None
         request = self._request
-        options: LogWalk = {"order": request.order, "after": self._after, "limit": PAGE_EVENTS}
+        options: LogWalk = {"order": request.order, "after": self._after, "limit": EVENTS_PER_READ}
         options["is_backward"] = request.reverse or bool(self._sought)
         options["since"] = request.since if request.from_ms is None else _moment(request.from_ms)
         if request.until_ms is not None:
@@ -78,8 +84,16 @@ class Reading:
         return taken
 
     def _wants(self, entry: Entry) -> bool:
-        return entry.added > self._request.since and has_type(entry, self._request.type)
+        wanted = self._request.type
+        return entry.added > self._request.since and (wanted is None or _TYPE.decode(entry.body).type == wanted)
+
+
+class _EventType(msgspec.Struct):
+    type: str
+
+
+_TYPE = msgspec.json.Decoder(_EventType)
 
 
 def _moment(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
+    return EPOCH + timedelta(milliseconds=ms)

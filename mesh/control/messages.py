@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from mesh.settings.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
-
-T = TypeVar("T")
 
 MAX_LINE_BYTES = 1024 * 1024
 """Of a request or an answer."""
@@ -152,15 +150,17 @@ def encode(message: Request | Answer) -> bytes:
 
 def decode_request(line: bytes) -> Request:
     """Raises ValueError, with a sentence."""
-    return _decode(_REQUEST, line, "request")
+    request: Request = _decode(_REQUEST, line, "request")
+    return request
 
 
 def decode_answer(line: bytes) -> Answer:
     """Raises ValueError, with a sentence."""
-    return _decode(_ANSWER, line, "answer")
+    answer: Answer = _decode(_ANSWER, line, "answer")
+    return answer
 
 
-def _decode(decoder: msgspec.json.Decoder[T], line: bytes, what: str) -> T:
+def _decode(decoder: msgspec.json.Decoder[Any], line: bytes, what: str) -> Any:
     try:
         return decoder.decode(line)
     except RecursionError:

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from mesh.control import messages
-from mesh.control.log_items import item_of
-from mesh.control.log_reading import Reading
+from mesh.control.log_reading import LogReading, item_of
 from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control.unix_socket import listen_in
 from mesh.errors import MeshError
@@ -39,7 +38,7 @@ WAITING_REQUESTS = 2
 WRITE_BUFFER_BYTES = 64 * 1024
 BUSY_SECONDS = 0.05
 BUSY_ATTEMPTS = 200
-CLOSE_SECONDS = 2.0
+FINISH_SECONDS = 2.0
 """How long answers under way may take when the node stops."""
 
 
@@ -101,7 +100,7 @@ class ControlServer:
         for client in clients:
             client.finish()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(FINISH_SECONDS):
                 for client in clients:
                     await client.ended.wait()
         for client in clients:
@@ -254,7 +253,7 @@ class _Client:
         if request.follow:
             self._server.on_follow(self)
         undo = self._node.log.on("change", self._wake.set) if request.follow else None
-        reading = Reading(request)
+        reading = LogReading(request)
         try:
             while (walk := reading.next_page()) is not None:
                 self._wake.clear()

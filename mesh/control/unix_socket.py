@@ -13,7 +13,7 @@ from mesh.settings.paths import SOCKET_FILE
 
 MAX_ADDRESS_BYTES = 103
 """Of a unix socket's path: 107 on Linux, 103 on others."""
-BACKLOG = 64
+WAITING_COMMANDS = 64
 _OPEN_FOLDERS = Path("/proc/self/fd")
 
 
@@ -32,7 +32,7 @@ def listen_in(home: Path) -> socket.socket:
                 listening.bind(address)
             finally:
                 os.umask(before)
-        listening.listen(BACKLOG)
+        listening.listen(WAITING_COMMANDS)
     except BaseException:
         listening.close()
         raise

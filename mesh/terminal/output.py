@@ -51,6 +51,13 @@ def write(text: bytes | str) -> None:
         raise _lost_output(error) from None
 
 
+def write_json(value: Any) -> None:
+    """Print a value as one line of JSON. Raises as `write`."""
+    import msgspec
+
+    write(msgspec.json.encode(value) + b"\n")
+
+
 def flush() -> None:
     """Print what `print` has kept back, at the end of a process. Raises as `write`."""
     try:

@@ -48,12 +48,12 @@ class Names:
         return node_id if name in self._shared else name
 
 
-class _Item(msgspec.Struct):
+class _ShownItem(msgspec.Struct):
     event: dict[str, Any]
     meta: dict[str, Any]
 
 
-_ITEM = msgspec.json.Decoder(_Item)
+_ITEM = msgspec.json.Decoder(_ShownItem)
 
 
 def show_event(item: bytes, names: Names) -> str:

@@ -18,7 +18,7 @@ MIN_MS = 10**11
 
 _FIRST: Created = (0, "", 0)
 """Sorts before every `created` there is."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def place_at(moment: Any, now_ms: int) -> Place:
@@ -91,7 +91,7 @@ def _in_range(ms: int) -> int:
 def _microseconds(moment: Any, now_ms: int) -> int:
     if isinstance(moment, datetime):
         try:
-            return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+            return (moment.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
         except (OverflowError, ValueError, OSError):
             raise ValueError(f"{moment} is too far away for this machine's calendar: give it a time zone") from None
     if isinstance(moment, timedelta):

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from mesh.bench.lab import SIZES, Run, Size, play, show
+from mesh.bench.lab import SIZES, LabRun, Size, play, show
 from mesh.lab import Cluster
 from mesh.lab.cluster.topology import chords, ring
 
@@ -92,7 +92,7 @@ def test_chords_of_a_few_are_all_links() -> None:
 
 
 def test_the_table_has_a_line_for_each_size() -> None:
-    run = Run("few", 5, 10, 5_000, 6.7, 1.9, 23_000, 76.0, "")
+    run = LabRun("few", 5, 10, 5_000, 6.7, 1.9, 23_000, 76.0, "")
 
     assert show([run]).splitlines()[1].split() == ["few", "5", "10", "5000", "6.7", "1.9", "23000", "76"]
 

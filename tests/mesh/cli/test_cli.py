@@ -26,7 +26,7 @@ from mesh import Node
 from mesh.actors.runtime.request import Request
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
-from mesh.cli.up import PRINTER_LINES, Printer, one_line_log, run_up
+from mesh.cli.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
@@ -484,12 +484,12 @@ def test_a_library_s_troubles_are_one_sentence_and_ours_are_all_shown(capsys: py
 
 def test_a_reader_that_does_not_read_holds_up_nobody() -> None:
     ours, theirs = os.pipe()
-    printer = Printer(theirs)
+    writer = LineWriter(theirs)
 
-    for _ in range(PRINTER_LINES * 3):
-        printer.print("x" * 1000)
+    for _ in range(MAX_WAITING_LINES * 3):
+        writer.print("x" * 1000)
     os.close(ours)
-    printer.close()
+    writer.close()
 
     os.close(theirs)
 

@@ -19,7 +19,7 @@ from mesh import MeshError, Node
 from mesh.control import messages
 from mesh.control.client import ControlClient
 from mesh.control.line_reader import Lines
-from mesh.control.log_reading import PAGE_EVENTS
+from mesh.control.log_reading import EVENTS_PER_READ
 from mesh.control.server import MAX_CLIENTS, MAX_FOLLOWERS
 from mesh.control.unix_socket import connect_in
 from mesh.settings import home as identity
@@ -211,10 +211,10 @@ def test_answers_requests_that_were_sent_ahead_in_their_order(talk: Callable[[],
 
 
 def test_reads_the_log_in_pages(node: Node) -> None:
-    add(node, PAGE_EVENTS * 2 + 50)
+    add(node, EVENTS_PER_READ * 2 + 50)
 
     with ControlClient(node.home) as client:
-        assert numbers(read(client)) == list(range(PAGE_EVENTS * 2 + 50))
+        assert numbers(read(client)) == list(range(EVENTS_PER_READ * 2 + 50))
 
 
 def test_reads_what_was_added_since(node: Node) -> None:
@@ -225,7 +225,7 @@ def test_reads_what_was_added_since(node: Node) -> None:
 
 
 def test_reads_one_type_of_event(node: Node) -> None:
-    add(node, PAGE_EVENTS)
+    add(node, EVENTS_PER_READ)
     node.log.add({"type": "milk", "n": -1}).get(DEADLINE_SECONDS)
 
     with ControlClient(node.home) as client:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.control import log_reading
-from mesh.control.log_reading import Reading
+from mesh.control.log_reading import LogReading
 from mesh.control.messages import Read
 from peers.events.entry import Entry
 from peers.log.moments import read_walk
@@ -29,7 +29,7 @@ def filled() -> MemoryStore:
 
 
 def read(store: Store, request: Read) -> Iterator[Entry]:
-    reading = Reading(request)
+    reading = LogReading(request)
     while (walk := reading.next_page()) is not None:
         page = store.each(**read_walk(0, **walk))
         yield from reading.take(page)
@@ -73,7 +73,7 @@ requests = st.builds(
 def test_a_read_gives_what_its_rule_says_page_by_page(request: Read) -> None:
     store = filled()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_reading, "PAGE_EVENTS", 3)
+        patch.setattr(log_reading, "EVENTS_PER_READ", 3)
 
         assert list(read(store, request)) == by_rule(store, request)
 

@@ -9,8 +9,7 @@ from typing import Any, Self
 
 from msgspec import Raw
 
-from mesh.control.log_items import item_of
-from mesh.control.log_reading import Reading
+from mesh.control.log_reading import LogReading, item_of
 from mesh.control.messages import Read
 from mesh.errors import MeshError
 from mesh.settings.paths import LOG_FILE
@@ -51,7 +50,7 @@ class IdleLog:
 
     def read(self, request: Read) -> Iterator[list[Raw]]:
         """The events asked for, some at a time; what is added later is not followed."""
-        reading = Reading(request)
+        reading = LogReading(request)
         try:
             while (walk := reading.next_page()) is not None:
                 if items := [
