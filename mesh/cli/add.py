@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from mesh.control import messages
 from mesh.control.client import ControlClient
-from mesh.control.line_reader import Lines
+from mesh.control.line_reader import LineReader
 from mesh.control.messages import BATCH_BYTES, BATCH_EVENTS, MAX_LINE_BYTES, Added, Answer, Confirmed, Failure
 from mesh.errors import MeshError
 from mesh.terminal import output
@@ -105,7 +105,7 @@ class Adder:
         """Add `given`, then all lines of `source`. Raises MeshError if the node stops or fails; what was confirmed stays so."""
         self._gather_given(given)
         self._client.connection.setblocking(False)
-        lines = Lines(MAX_GIVEN_BYTES)
+        lines = LineReader(MAX_GIVEN_BYTES)
         while True:
             wants_more = source is not None and not self._has_batch()
             if wants_more and _is_ready(source):
@@ -153,7 +153,7 @@ class Adder:
     def _has_batch(self) -> bool:
         return len(self._gathered) >= BATCH_EVENTS or self._gathered_bytes >= BATCH_BYTES
 
-    def _read(self, source: int | None, lines: Lines) -> int | None:
+    def _read(self, source: int | None, lines: LineReader) -> int | None:
         """Read once; what to read from next."""
         assert source is not None
         try:
@@ -210,7 +210,7 @@ class Adder:
         if isinstance(answer, Failure):
             raise MeshError(answer.why)
         if not isinstance(answer, Added) or not self._sent or len(answer.outcomes) != len(self._sent[0]):
-            raise MeshError("the node gave an answer to another question: is it of another version?")
+            raise MeshError("the node answered another request: is it of another version?")
         confirmed: list[Confirmed] = []
         for number, outcome in zip(self._sent.popleft(), answer.outcomes, strict=True):
             if isinstance(outcome, Confirmed):

@@ -1,4 +1,4 @@
-"""ControlClient: one blocking connection of a command to the node that runs in a home."""
+"""ControlClient: a blocking connection from a command to the node that runs in a home."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from msgspec import Raw
 
 from mesh.control import messages
-from mesh.control.line_reader import Lines
+from mesh.control.line_reader import LineReader
 from mesh.control.messages import Answer, Request
 from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
@@ -30,16 +30,20 @@ ANSWER_BYTES = 64 * 1024
 
 
 class ControlClient:
-    """Use it in a `with`. Everything raises MeshError, with a sentence, if there is no node or it does not do it."""
+    """Requests to a running node. Use it in a `with`.
+
+    Everything raises MeshError with a sentence if the node refuses a request or does not answer within NODE_SECONDS, and
+    NoNodeError if no node runs or it stops.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._lines = Lines(messages.MAX_LINE_BYTES)
+        self._lines = LineReader(messages.MAX_LINE_BYTES)
         self._received: deque[bytes | None] = deque()
         try:
             self.connection = connect_in(home)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise NoNodeError(_why_nobody(home)) from None
+            raise NoNodeError(_why_no_node(home)) from None
         except OSError as error:
             raise MeshError(f"cannot talk to the node in {home}: {error.strerror or error}") from None
 
@@ -52,27 +56,27 @@ class ControlClient:
         self.connection.close()
 
     def status(self) -> dict[str, Any]:
-        """See mesh.membership.status."""
+        """The object of `mesh status --json`, see mesh.membership.status."""
         return self._ask(messages.Show(), messages.Shown).status
 
     def retry(self) -> None:
-        """Start what is paused or refused again."""
+        """Let the node start again what it paused or refused."""
         self._ask(messages.Retry(), messages.Done)
 
     def wait(self, peers: int, timeout_seconds: float) -> None:
-        """Wait until the node and at least so many others hold the same."""
+        """Wait until at least `peers` others are connected, and the node and each of them have the same events."""
         self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + NODE_SECONDS)
 
     def static_peers(self) -> list[dict[str, str | None]]:
-        """See Node.static_peers."""
+        """The rows of `mesh peer list --json`, see Node.static_peers."""
         return self._ask(messages.ShowPeers(), messages.Peers).rows
 
     def change_peer(self, address: str, is_wanted: bool) -> None:
-        """Let the node dial an address from now on, or no more."""
+        """Let the node dial an address from now on, or, without `is_wanted`, no longer."""
         self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
 
     def stop(self) -> None:
-        """Stop the node; it has stopped when this returns."""
+        """Stop the node. It has stopped when this returns. Raises MeshError after NODE_SECONDS."""
         self._ask(messages.Stop(), messages.Done)
         for _ in range(round(NODE_SECONDS / STOP_CHECK_SECONDS)):
             if not is_locked(self.home):
@@ -83,18 +87,18 @@ class ControlClient:
         )
 
     def read(self, request: messages.Read) -> Iterator[list[Raw]]:
-        """The events asked for, some at a time, each `{"event": ..., "meta": ...}`; without end if the request follows."""
+        """Lists of the requested events, each `{"event": ..., "meta": ...}`. It does not end if the request follows the log."""
         self._send(request)
         while isinstance(answer := self._next_answer(messages.Events | messages.Done), messages.Events):
             yield answer.items
 
     def receive(self) -> list[Answer]:
-        """Read once, and give what answers that completes."""
+        """Read from the socket once; returns the answers that are complete then."""
         self._receive_bytes()
         return [self._take() for _ in range(len(self._received))]
 
     def lost(self) -> MeshError:
-        """What to raise when the connection breaks."""
+        """The error to raise when the connection breaks."""
         return NoNodeError(f"the node in {self.home} stopped")
 
     def _ask(self, request: Request, kind: type[AnswerKind], *, seconds: float = NODE_SECONDS) -> AnswerKind:
@@ -119,7 +123,7 @@ class ControlClient:
         if isinstance(answer, messages.Failure):
             raise MeshError(self._why_not(answer.why))
         if not isinstance(answer, kind):
-            raise MeshError(f"the node in {self.home} gave an answer to another question: is it of another version?")
+            raise MeshError(f"the node in {self.home} answered another request: is it of another version?")
         return answer
 
     def _receive_bytes(self) -> None:
@@ -149,7 +153,9 @@ class ControlClient:
     def _why_not(self, why: str) -> str:
         if not why.startswith(f"the request {messages.NOT_UNDERSTOOD}"):
             return why
-        return f"the node in {self.home} is of another release than this command: start it anew with this one ({why})"
+        return (
+            f"the node in {self.home} is of another release than this command: restart it with the same release ({why})"
+        )
 
     def _silent(self) -> MeshError:
         seconds = self.connection.gettimeout() or NODE_SECONDS
@@ -159,7 +165,7 @@ class ControlClient:
         )
 
 
-def _why_nobody(home: Path) -> str:
+def _why_no_node(home: Path) -> str:
     if is_locked(home):
         return (
             f"the node in {home}{holder(home)} is just starting or stopping: try again in a moment, "

@@ -23,28 +23,28 @@ def item_of(entry: Entry) -> Raw:
 
 
 class LogReading:
-    """Ask the log for `next_page`, give the page to `take`, until `next_page` is None.
+    """Read the log with the options of `next_page`, give each page to `take`, until `next_page` is None.
 
-    The last `tail` of the wanted events are found by a walk backward, of which nothing is kept but the place of the first.
+    With `tail`, a walk backward finds the place of the first wanted event first. It keeps nothing else in memory.
     """
 
     def __init__(self, request: Read) -> None:
         self._request = request
         self._after: Entry | None = None
-        if request.follow and request.from_ms is not None:  # goes on: nothing before is looked at again
+        if request.follow and request.from_ms is not None:  # start after `since`, in the order of `added`
             self._after = Entry((0, "-", 0), 0, b"", added=request.since)
         self._left = request.limit
         self._sought = 0
-        """How many of the wanted events are still to be found on the walk backward."""
+        """How many of the wanted events the walk backward has still to find."""
         self._first: Entry | None = None
-        """Of those found, the one that comes first."""
+        """The first one, in the order of the log, of those found so far."""
         if request.tail is not None:
             self._left = request.tail if self._left is None else min(self._left, request.tail)
             self._sought = 0 if request.reverse else request.tail
         self._is_done = self._left == 0
 
     def next_page(self) -> LogWalk | None:
-        """The options of the page to ask the log for; None if there is nothing more to read."""
+        """The options of the next page; None if nothing more is to be read."""
         if self._is_done:
             return None
         request = self._request
@@ -56,7 +56,7 @@ class LogReading:
         return options
 
     def take(self, page: Sequence[Entry]) -> Sequence[Entry]:
-        """The wanted events of a page, as far as it is their turn; an empty page says that the walk has come to its end."""
+        """The events of a page that answer the Read; none while the walk goes backward. An empty page ends the walk."""
         if page:
             self._after = page[-1]
         wanted = [entry for entry in page if self._wants(entry)]

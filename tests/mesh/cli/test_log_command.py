@@ -236,7 +236,7 @@ def test_a_node_of_the_release_before_does_what_it_can_and_refuses_the_rest_with
 
     assert done.exit_code == 1
     assert re.fullmatch(
-        rf"the node in {tmp_path} is of another release than this command: start it anew with this one "
+        rf"the node in {tmp_path} is of another release than this command: restart it with the same release "
         r"\(the request cannot be understood: .*`tail`.*\)\n",
         done.stderr,
     )
