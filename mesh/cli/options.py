@@ -1,4 +1,4 @@
-"""The options of the commands: their names, limits and help."""
+"""The options of the commands: names, limits and help."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAX_TTL_DAYS = 36_500
 
 
 def _checked(check: Callable[[str, str], object], what: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """A callback that makes a usage error of what `check` says against an option."""
+    """A callback of click that turns the MeshError of `check` into a usage error."""
 
     def callback(_context: click.Context, _option: click.Parameter, given: Any) -> Any:
         try:
@@ -51,13 +51,13 @@ def _checked(check: Callable[[str, str], object], what: str) -> Callable[[click.
 
 
 class WholeNumber(click.IntRange):
-    """A range whose complaints are about a number, not about a range."""
+    """An integer range; its errors call it a whole number."""
 
     name = "whole number"
 
 
 class Number(click.FloatRange):
-    """The same for fractions; without `nan`, which passes through every range."""
+    """A range of fractions; its errors call it a number. Refuses `nan`, which every range lets through."""
 
     name = "number"
 
@@ -69,7 +69,7 @@ class Number(click.FloatRange):
 
 
 def read_duration(given: str) -> int | None:
-    """`90s`, `15m`, `12h` or `30d`, in seconds; None if it is not written so. Raises a usage error beyond the limits."""
+    """Seconds of `90s`, `15m`, `12h` or `30d`; None for other text. Raises a usage error beyond MAX_TTL_DAYS."""
     found = re.fullmatch(r"([0-9]{1,12})([smhd])", given)
     if found is None:
         return None
@@ -91,16 +91,16 @@ def _seconds(_context: click.Context, _option: click.Parameter, given: str | Non
 
 
 def _home(_context: click.Context, _option: click.Parameter, given: str | None) -> Path | None:
-    """Refuse an empty directory, which is what an unset shell variable gives: as a path it is the current one."""
+    """Refuse an empty directory, as from an unset shell variable: as a path it would be the current directory."""
     if given is None:
-        given = os.environ.get(HOME_VARIABLE)  # Click takes an empty one for none
+        given = os.environ.get(HOME_VARIABLE)  # Click ignores the variable if it is empty
     if given == "":
         raise click.BadParameter(f"it is empty: give a directory, or leave out --home and unset {HOME_VARIABLE}")
     return None if given is None else Path(given)
 
 
 def home_of(context: click.Context) -> Path:
-    """The home that a command is about."""
+    """The home that a command is for. Raises MeshError for an unknown user, as in `~ada`."""
     given: Path | None = context.obj
     if given is None:
         return default_home()
@@ -125,7 +125,7 @@ home = click.option(
     show_envvar=True,
     metavar="DIR",
     callback=_home,
-    help="Where the node keeps its key and its log. Default: a folder of this user's data.",
+    help="Where the node keeps its key and its log. Default: a folder among this user's data.",
 )
 
 
@@ -212,7 +212,7 @@ def _is_plain(text: str, limit: int) -> bool:
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """Several options as one decorator; the help lists them in this order."""
+    """Several options as one decorator, listed by the help in this order."""
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
@@ -232,14 +232,14 @@ node_options = together(
     click.option(
         "--existing",
         is_flag=True,
-        help="Refuse to make a new node. For services: the disk of their home may not be mounted.",
+        help="Do not make a new node. For services: an unmounted disk is an error then.",
     ),
     click.option(
         "--listen",
         metavar="HOST:PORT",
         callback=_checked(parse_address, "the address to listen on"),
         help="Where others reach this node; :PORT is all addresses, IPv4 and IPv6. Default: all, and a port that is chosen "
-        "once and kept.",
+        "at the first start and kept.",
     ),
     click.option(
         "--peer",
@@ -247,7 +247,7 @@ node_options = together(
         multiple=True,
         metavar="HOST:PORT",
         callback=_checked(partial(parse_address, is_dialled=True), "the peer"),
-        help="Another node to connect to, found or not. May be repeated.",
+        help="Another node to connect to, whether discovery finds it or not. May be repeated.",
     ),
     click.option(
         "--no-mdns",
@@ -261,7 +261,8 @@ node_options = together(
         "interfaces",
         multiple=True,
         metavar="ADDRESS_OR_NAME",
-        help="Look for others only here, as in eth0. May be repeated. Default: all networks but Docker's, if there are others.",
+        help="Look for others only here, for example eth0. May be repeated. Default: all networks, but Docker's only if "
+        "there is no other.",
     ),
     click.option(
         "--requery",
@@ -270,7 +271,7 @@ node_options = together(
         default=REQUERY_SECONDS,
         show_default=True,
         metavar="SECONDS",
-        help="How often the LAN is asked for nodes that are missing.",
+        help="Interval of the queries for missing nodes.",
     ),
 )
 
@@ -374,5 +375,5 @@ ttl = click.option(
     "ttl_seconds",
     callback=_seconds,
     metavar="DURATION",
-    help="How long the token lasts, as 90s, 15m, 12h or 30d. Default: until it is revoked.",
+    help="How long the token is valid: 90s, 15m, 12h or 30d. Default: until it is revoked.",
 )

@@ -1,4 +1,4 @@
-"""The commands about other nodes: `mesh wait`, and `mesh peer` for the addresses that are dialled."""
+"""`mesh wait`, and `mesh peer` for addresses that are dialled whether discovery finds them or not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     metavar="N",
-    help="How many other nodes have to be connected, at least.",
+    help="The least number of other nodes.",
 )
 @click.option(
     "--timeout",
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     default=WAIT_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait.",
+    help="The longest time to wait.",
 )
 @click.pass_context
 def wait(context: click.Context, *, peers: int, timeout_seconds: float) -> None:
-    """Wait until everything is here and there.
+    """Wait until the connected nodes have the same events.
 
-    This node and all that are connected then hold what each of them held at the call. It fails with who is missing or behind,
-    and by how much, when the time is up.
+    This node then has the events that each of them had at the call, and each of them has those of this node. When the time is
+    up, it fails and names the nodes that are missing or behind, and by how much.
 
     \b
     mesh wait
@@ -55,14 +55,14 @@ def wait(context: click.Context, *, peers: int, timeout_seconds: float) -> None:
 def peer() -> None:
     """Add, remove and list addresses to dial.
 
-    The node dials them whatever it finds by itself, as those of `mesh up --peer`.
+    The node dials them whether discovery finds them or not, like those of `mesh up --peer`.
 
     \b
     mesh peer add 192.168.1.7:30307
     mesh peer list
     mesh peer remove 192.168.1.7:30307
 
-    They are kept in the home. A running node follows at once.
+    They are kept in the home. A change takes effect at once if the node runs.
     """
 
 
@@ -70,9 +70,7 @@ def peer() -> None:
 @options.peer
 @click.pass_context
 def add_peer(context: click.Context, *, address: str) -> None:
-    """Dial another node at HOST:PORT from now on.
-
-    At once if this machine's node runs, and after each start.
+    """Dial another node at HOST:PORT from now on, also after each start.
 
     \b
     mesh peer add 192.168.1.7:30307
@@ -91,9 +89,9 @@ def add_peer(context: click.Context, *, address: str) -> None:
 @options.peer
 @click.pass_context
 def remove_peer(context: click.Context, *, address: str) -> None:
-    """Dial HOST:PORT no more.
+    """Dial HOST:PORT no longer.
 
-    A connection by it ends, unless the node finds the other one by itself, too.
+    A connection to this address ends, unless discovery finds the other node too.
 
     \b
     mesh peer remove 192.168.1.7:30307
@@ -129,7 +127,7 @@ def list_peers(context: click.Context, *, as_json: bool) -> None:
 
 
 def _ask(home: Path, request: Callable[[Any], None]) -> bool:
-    """Let the node that runs in `home` do it; False if there is none."""
+    """Send a request to the node that runs in `home`. False if none runs. Raises MeshError."""
     from mesh.settings.home_lock import is_locked
 
     if not is_locked(home):
@@ -143,7 +141,7 @@ def _ask(home: Path, request: Callable[[Any], None]) -> bool:
 
 @contextmanager
 def _idle(home: Path) -> Iterator[KeptPeers]:
-    """The peers of a home in which no node runs, and none can start meanwhile."""
+    """The peers of a home in which no node runs; the home is locked meanwhile. Raises MeshError."""
     from mesh.settings.home_lock import release, take
     from mesh.settings.kept_peers import KeptPeers
 
@@ -160,6 +158,6 @@ def _table_of(rows: list[dict[str, str | None]]) -> str:
     from mesh.terminal.tables import table, tables
 
     if not rows:
-        return "no address is dialled besides those that are found\n"
+        return "no address is dialled but those that discovery finds\n"
     cells = [(row["address"] or "", row["source"] or "", row["node_id"] or "-") for row in rows]
     return tables([table(("address", "from", "node"), cells)])

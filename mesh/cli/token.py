@@ -1,4 +1,4 @@
-"""`mesh token`: who may come in by the clients' door; works on the home's file, whether its node runs or not."""
+"""`mesh token`: the tokens of Logux clients, in a file of the home, whether its node runs or not."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 @click.group()
 def token() -> None:
-    """Say which users may come in by the clients' door (see `mesh up --clients`).
+    """Make, list and revoke tokens of clients.
+
+    Logux clients and browsers show them at the clients' door, see `mesh up --clients`.
 
     \b
     mesh token add alice --ttl 30d
     mesh token list
     mesh token revoke alice
 
-    A change counts at once, for a running node too.
+    A change takes effect at once, also for a running node.
     """
 
 
@@ -36,7 +38,7 @@ def token() -> None:
 @options.ttl
 @click.pass_context
 def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None:
-    """Make a token for a user and print it: it is shown only this once. A user may have several.
+    """Make a token for a user and print it; it is shown only once. A user may have several.
 
     \b
     mesh token add alice
@@ -49,7 +51,9 @@ def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None
     try:
         output.write(f"{made}\n")
     except output.OutputError:
-        raise MeshError(f"nobody has read the new token of {user}, and it is not shown again: make another") from None
+        raise MeshError(
+            f"the new token of {user} could not be printed, and it is not shown again: make another"
+        ) from None
     if not (home / LOCK_FILE).exists():
         output.complain(f"note: no node has run in {home} yet; the token is for the first one that does")
 
@@ -58,7 +62,7 @@ def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None
 @options.as_json
 @click.pass_context
 def list_tokens(context: click.Context, *, as_json: bool) -> None:
-    """List the tokens. The id tells them apart; the tokens themselves are kept nowhere.
+    """List the tokens with their ids. The tokens themselves are not stored.
 
     \b
     mesh token list
@@ -111,5 +115,5 @@ def _table_of(rows: Sequence[TokenRow]) -> str:
 
 
 def _now_ms() -> int:
-    """The wall clock, read here since a command is the outermost edge: nobody above could pass it in."""
+    """The wall clock. Commands read it themselves, all other code gets it as an argument."""
     return time_ns() // 1_000_000
