@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Unpack
 
-from mesh.actors.log_keeper import KeptLog
+from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from peers.clock import Undo
 from peers.events.entry import Entry
@@ -23,7 +23,7 @@ EventAndMeta = tuple[dict[str, Any], Meta]
 class NodeLog:
     """The node's log for applications. Results are Later: `await` them on the node's loop, `.get()` them anywhere else."""
 
-    def __init__(self, kept: KeptLog) -> None:
+    def __init__(self, kept: LogProxy) -> None:
         self._kept_log = kept
         self._refusal = ""
 
@@ -41,7 +41,7 @@ class NodeLog:
             raise MeshError(self._refusal)
 
     @property
-    def _kept(self) -> KeptLog:
+    def _kept(self) -> LogProxy:
         self.check()
         return self._kept_log
 

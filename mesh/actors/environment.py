@@ -9,13 +9,13 @@ from random import Random
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from peers.clock import Clock
-from peers.protocol.turns import Spawn
+from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
 
 
 @dataclass(frozen=True)
-class Edges:
+class Environment:
     """Handed to a node's supervisor, and by it to each child."""
 
     runtime: Runtime
@@ -27,3 +27,7 @@ class Edges:
     """A disk over the node's store, again after each failure of the log's keeper."""
     discovery: Callable[[], Discovery]
     """A discovery of its own for each start."""
+
+    def now_seconds(self) -> float:
+        """The monotonic clock, as membership and restart policy take it."""
+        return self.clock.elapsed_ms() / 1000

@@ -87,7 +87,7 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     mesh up --clients :31337 --clients-cert cert.pem --clients-key key.pem
     mesh up --upstream wss://logux.example --upstream-user kitchen
     """
-    given = options.given_doors(context, chosen)
+    given = options.given_options(context, chosen)
     home = options.home_of(context)
     # Imported here: no other command needs the whole node.
     from mesh.cli.up import run_up

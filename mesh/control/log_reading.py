@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from mesh.control.messages import Read
 from peers.events.entry import Entry
-from peers.log.moments import EPOCH, LogWalk
+from peers.log.moments import UNIX_EPOCH, LogWalk
 
 EVENTS_PER_READ = 100
 """Events read from the log at once for one command."""
@@ -96,4 +96,4 @@ _TYPE = msgspec.json.Decoder(_EventType)
 
 
 def _moment(ms: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=ms)
+    return UNIX_EPOCH + timedelta(milliseconds=ms)

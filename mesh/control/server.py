@@ -25,7 +25,7 @@ from peers.later import Later
 from peers.log.draft import BusyError
 from peers.log.log import Meta
 from peers.stores.store import StoreError
-from peers.transport.listening_socket import DoorSocket, fit
+from peers.transport.listening_socket import ListeningSocket, limited_by_files
 
 MAX_COMMANDS = 64
 """Connected commands that do not follow the log."""
@@ -67,13 +67,13 @@ class ControlServer:
         self.on_stop = on_stop
         self._connections: dict[_Connection, None] = {}
         self._followers: dict[_Connection, None] = {}
-        self._listening: DoorSocket | None = None
+        self._listening: ListeningSocket | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listen. Raises MeshError if the socket cannot be made."""
         try:
-            self._listening = DoorSocket(
+            self._listening = ListeningSocket(
                 listen_in(self.node.home), asyncio.get_running_loop(), max_opening=MAX_COMMANDS, is_own=True
             )
         except OSError as error:
@@ -120,7 +120,7 @@ class ControlServer:
 
     def on_follow(self, connection: _Connection) -> None:
         """A connection begins to follow the log. Raises MeshError beyond MAX_FOLLOWERS."""
-        if connection not in self._followers and len(self._followers) >= fit(MAX_FOLLOWERS, FILES_SHARE):
+        if connection not in self._followers and len(self._followers) >= limited_by_files(MAX_FOLLOWERS, FILES_SHARE):
             raise MeshError(f"{len(self._followers)} commands follow this log already: end some of them")
         self._followers[connection] = None
 
@@ -128,7 +128,7 @@ class ControlServer:
         assert self._listening is not None
         self._listening.let_in(writer.transport)
         others = len(self._connections) - len(self._followers)
-        if self._server is None or others >= fit(MAX_COMMANDS, FILES_SHARE):
+        if self._server is None or others >= limited_by_files(MAX_COMMANDS, FILES_SHARE):
             writer.write(messages.encode(Failure(f"{others} commands talk to this node already: end some of them")))
             writer.close()
             return

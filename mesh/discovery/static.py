@@ -8,7 +8,7 @@ from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_s
 from peers.later import Later
 
 
-class FixedDiscovery:
+class StaticDiscovery:
     """Announces nothing and sights nobody; no packet is ever sent."""
 
     def start(

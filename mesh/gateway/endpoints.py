@@ -15,7 +15,7 @@ MakeRole = Callable[..., BaseSync]
 
 
 @dataclass(frozen=True)
-class Door:
+class Listen:
     """Who comes in here gets a session with this role."""
 
     key: str
@@ -32,7 +32,7 @@ class Door:
 
 
 @dataclass(frozen=True)
-class Line:
+class DialOut:
     """One session with this role, dialled at `url` and again after each loss."""
 
     name: str
@@ -63,10 +63,10 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Outside:
+class Endpoints:
     """All of it."""
 
-    doors: tuple[Door, ...] = ()
-    lines: tuple[Line, ...] = ()
+    doors: tuple[Listen, ...] = ()
+    lines: tuple[DialOut, ...] = ()
     turned_away: TurnedAway | None = None
     """Where the doors note whom they refuse; None: the supervisor of their sessions makes one."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from base64 import b32encode
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,20 +24,19 @@ from msgspec import Meta
 
 from mesh.errors import MeshError
 from mesh.settings.config import DEFAULT_MESH, check_name
+from mesh.settings.home_files import FILE_VERSION, FileVersion, decode_file, write_whole
 from mesh.settings.home_lock import release, take
 from mesh.settings.paths import LOG_FILE
 
 HASH_CHARACTERS = 8
-VERSION = 1
-"""Of the content of `node.json`."""
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of `node.json`, fixed with the home."""
 
-    version: Annotated[int, Meta(ge=1, le=VERSION)] = VERSION
+    version: FileVersion = FILE_VERSION
     name: str
     mesh: str
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
@@ -132,25 +130,16 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
     return loaded
 
 
-def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
+def _load_facts(path: Path, name: str | None, mesh: str | None) -> NodeFacts:
     if not path.exists():
-        facts = Facts(
+        facts = NodeFacts(
             name=check_name(default_name() if name is None else name, "the name"),
             mesh=check_name(DEFAULT_MESH if mesh is None else mesh, "the mesh's name"),
         )
         write_whole(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts
-    content = path.read_bytes()
-    if is_newer(content, VERSION, Facts):
-        raise MeshError(f"{path} was written by a newer release of peermesh: use that one, or choose another --home")
-    try:
-        facts = msgspec.json.decode(content, type=Facts)
-        check_name(facts.name, "the name")
-        check_name(facts.mesh, "the mesh's name")
-    except (msgspec.DecodeError, UnicodeDecodeError, MeshError) as error:
-        raise MeshError(
-            f"{path} is damaged ({error}): put it back from a backup, or delete it and give --name anew"
-        ) from None
+    remedy = ": put it back from a backup, or delete it and give --name anew"
+    facts = decode_file(path.read_bytes(), path, NodeFacts, _check_facts, remedy)
     for what, given, kept in (("name", name, facts.name), ("mesh", mesh, facts.mesh)):
         if given is not None and given != kept:
             raise MeshError(
@@ -159,22 +148,6 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
     return facts
 
 
-def is_newer(content: bytes, known: int, kind: type[msgspec.Struct]) -> bool:
-    """Whether the content of a file has a version above `known`, or a field that `kind` lacks: a later release wrote it."""
-    try:
-        found = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    version = found.get("version", known)
-    return (isinstance(version, int) and version > known) or not found.keys() <= set(kind.__struct_fields__)
-
-
-def write_whole(path: Path, content: bytes, *, mode: int) -> None:
-    """Write so that after a crash the file is either the old or the new one."""
-    temporary = path.with_name(path.name + ".new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _check_facts(facts: NodeFacts) -> None:
+    check_name(facts.name, "the name")
+    check_name(facts.mesh, "the mesh's name")

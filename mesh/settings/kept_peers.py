@@ -13,21 +13,20 @@ from msgspec import Meta
 
 from mesh.errors import MeshError
 from mesh.settings.config import parse_address
-from mesh.settings.home import is_newer, write_whole
+from mesh.settings.home_files import FILE_VERSION, MAX_FILE_BYTES, FileVersion, decode_file, write_whole
 
 PEERS_FILE = "peers.json"
-VERSION = 1
-"""Of the content of `peers.json`."""
 MAX_PEERS = 256
-MAX_FILE_BYTES = 1024 * 1024
 GIVEN = "--peer"
 """The source of an address that the node was started with."""
 KEPT = PEERS_FILE
 """The source of one in the file."""
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: Annotated[int, Meta(ge=1, le=VERSION)]
+class PeersFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `peers.json`."""
+
+    version: FileVersion
     peers: Annotated[list[str], Meta(max_length=MAX_PEERS)]
 
 
@@ -50,7 +49,8 @@ class KeptPeers:
                     content = file.read(MAX_FILE_BYTES + 1)
             except FileNotFoundError:
                 return ()
-        return self._read(content)
+        remedy = ": put it back from a backup, or delete it and add the peers anew"
+        return tuple(dict.fromkeys(decode_file(content, self._path, PeersFile, _check_peers, remedy).peers))
 
     def add(self, address: str) -> None:
         """Keep an address; it is on disk when this returns. Harmless when it is kept already."""
@@ -76,25 +76,8 @@ class KeptPeers:
             else:
                 raise MeshError(f"{address} is not in {self._path}: `mesh peer list` shows which addresses are")
 
-    def _read(self, content: bytes) -> tuple[str, ...]:
-        if is_newer(content, VERSION, Content):
-            raise MeshError(
-                f"{self._path} was written by a newer release of peermesh: use that one, or choose another --home"
-            )
-        try:
-            if len(content) > MAX_FILE_BYTES:
-                raise MeshError(f"it has more than {MAX_FILE_BYTES} bytes")
-            peers = msgspec.json.decode(content, type=Content).peers
-            for peer in peers:
-                parse_address(peer, "the peer", is_dialled=True)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MeshError) as error:
-            raise MeshError(
-                f"{self._path} is damaged ({error}): put it back from a backup, or delete it and add the peers anew"
-            ) from None
-        return tuple(dict.fromkeys(peers))
-
     def _write(self, peers: tuple[str, ...]) -> None:
-        content = msgspec.json.encode(Content(version=VERSION, peers=list(peers))) + b"\n"
+        content = msgspec.json.encode(PeersFile(version=FILE_VERSION, peers=list(peers))) + b"\n"
         with self._explained():
             write_whole(self._path, content, mode=0o644)
 
@@ -106,6 +89,11 @@ class KeptPeers:
             raise MeshError(
                 f"{self._path} cannot be used: {error.strerror or error}; the peers of a node are in its home"
             ) from None
+
+
+def _check_peers(content: PeersFile) -> None:
+    for peer in content.peers:
+        parse_address(peer, "the peer", is_dialled=True)
 
 
 def show_sources(

@@ -13,9 +13,8 @@ from peers.emitter import Emitter
 from peers.events.created import MAX_DRIFT_MS, Created, Timer
 from peers.events.entry import Entry, encode_diff
 from peers.events.event_error import Cause
-from peers.events.lineage import successor
 from peers.events.reasons import DEFAULT_REASON
-from peers.events.version_vector import Epoch, VersionVector
+from peers.events.version_vector import Epoch, VersionVector, successor
 from peers.later import Later
 from peers.log.draft import BusyError, Draft, Waiting, add_batch, make_draft, read_created
 from peers.log.draft import Meta as Meta
@@ -23,7 +22,7 @@ from peers.log.moments import LogWalk, Moment, read_walk
 from peers.log.port import MAX_RENEWALS as MAX_RENEWALS
 from peers.log.port import Published as Published
 from peers.log.port import SyncLog as SyncLog
-from peers.log.retention import Bounds, Cleaned, Keeper, LogLife
+from peers.log.retention import Bounds, Cleaned, Keeper, LogRetention
 from peers.log.tail import Tail
 from peers.log.timing import followed, last_time, make_timer
 from peers.stores.disk import Disk
@@ -77,7 +76,7 @@ class Log:
         self.refused_events: Counter[Cause] = Counter()
         """Events from others that were not taken since this log was opened, by cause."""
         self.published = Published(state, self._new_epoch())
-        self._life = LogLife(disk, self._publish_cleaning, last_added=lambda: self.last_added, now_ms=clock.now_ms)
+        self._life = LogRetention(disk, self._publish_cleaning, last_added=lambda: self.last_added, now_ms=clock.now_ms)
 
     @classmethod
     def open(

@@ -73,7 +73,7 @@ class Keepers:
         return any(keeper(event, meta) for keeper in tuple(self._keepers))
 
 
-class LogLife:
+class LogRetention:
     """What `Log` promises of `find`, `remove_reason`, `change_meta` and `clean`, over its disk."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Taking: what was read from one link and is not committed yet, and whether more may be read."""
+"""ReceiveWindow: what was read from one link and is not committed yet, and whether more may be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_TAKING_BYTES = 32 * 1024 * 1024
 """The same in bytes of events, with one message beyond."""
 
 
-class Taking:
+class ReceiveWindow:
     """Pauses the connection while too much waits. Messages end in the order in which they began."""
 
     def __init__(self, connection: Connection, max_messages: int) -> None:

@@ -18,10 +18,10 @@ from peers.later import Later
 from peers.log.draft import Draft
 from peers.log.log import SyncLog
 from peers.protocol.core import State, SyncCore
-from peers.protocol.filters import Filter, Map, Sieve
+from peers.protocol.filters import Filter, FilterChain, Map
+from peers.protocol.flow_control import Sent
 from peers.protocol.offering import Offering
-from peers.protocol.receive_window import MAX_TAKING, Taking
-from peers.protocol.sent import Sent
+from peers.protocol.receive_window import MAX_TAKING, ReceiveWindow
 from peers.stores.store import PAGE_BYTES, Page, StoreState
 from peers.transport.port import LARGE_FRAME, Connection
 
@@ -81,7 +81,7 @@ class SyncMessages(SyncCore):
         self._in_flight: list[Sent] = []
         self._position = 0
         self._offering = self._new_offering()
-        self._taking = Taking(connection, self.max_taking)
+        self._taking = ReceiveWindow(connection, self.max_taking)
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
         self._is_walking = False
@@ -107,7 +107,7 @@ class SyncMessages(SyncCore):
         self.received.clear()
         self._in_sieve, self._out_sieve = self._sieves()
         self._offering = self._new_offering()
-        self._taking = Taking(self.connection, self.max_taking)
+        self._taking = ReceiveWindow(self.connection, self.max_taking)
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
@@ -312,11 +312,11 @@ class SyncMessages(SyncCore):
     def _new_offering(self) -> Offering:
         return Offering(self.react, self._offered, on_offered=self._on_offered, on_taken=self._on_taken)
 
-    def _sieves(self) -> tuple[Sieve, Sieve]:
+    def _sieves(self) -> tuple[FilterChain, FilterChain]:
         """New ones for each link: what an old one still waits for is not its business any more."""
         return (
-            Sieve(partial(self._react_in_time, "in"), self._in_filter, self._in_map, between=self._fixed),
-            Sieve(partial(self._react_in_time, "out"), self._out_filter, self._out_map),
+            FilterChain(partial(self._react_in_time, "in"), self._in_filter, self._in_map, between=self._fixed),
+            FilterChain(partial(self._react_in_time, "out"), self._out_filter, self._out_map),
         )
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:

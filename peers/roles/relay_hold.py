@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Relays:
+class RelayHold:
     """Holds back what came from others, in two groups: one waits for its time, the next gathers meanwhile.
 
     Whoever uses it calls `ripen` one waiting time after `note` or `ripen` said that a wait begins.

@@ -9,9 +9,8 @@ from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.lineage import stands_in
-from peers.events.version_vector import MAX_RANGES, Dot, Epoch, VersionVector
-from peers.stores.retention import Effects, Life
+from peers.events.version_vector import MAX_RANGES, Dot, Epoch, VersionVector, stands_in
+from peers.stores.retention import Effects, RetentionRules
 from peers.stores.rows import AlreadyKnown
 from peers.stores.store import Appended
 
@@ -36,7 +35,7 @@ class _Batch:
     effects: Effects = field(default_factory=Effects)
 
 
-class Taking(Life):
+class AppendRules(RetentionRules):
     """Decides what becomes of each entry; a subclass keeps the rows, and the numbers over a restart.
 
     What is shown depends on the set of copies and dots that came, not on their order. Of all copies of one `created`

@@ -16,7 +16,7 @@ from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch, VersionVector
-from peers.stores.append import Taking, as_change
+from peers.stores.append import AppendRules, as_change
 from peers.stores.memory_walk import walk_by_added, walk_by_place
 from peers.stores.store import (
     MAX_CURSORS,
@@ -36,7 +36,7 @@ V = TypeVar("V")
 _Undo = Callable[[], object]
 
 
-class MemoryStore(Taking):
+class MemoryStore(AppendRules):
     """Keeps everything for as long as the object lives: `close` and `open` it as often as you like."""
 
     def __init__(self) -> None:

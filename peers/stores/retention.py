@@ -41,7 +41,7 @@ class Effects:
                 self.kept[reason] = max(place, self.kept.get(reason, place))
 
 
-class Life(Rows):
+class RetentionRules(Rows):
     """Removes reasons and cleans what has none left.
 
     **keep_last.** An event that came with `keep_last` takes that reason from all that are older by (time, created), and from

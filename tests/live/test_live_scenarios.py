@@ -21,7 +21,7 @@ from mesh_process import MESH, ROOT
 
 from mesh.lab import Cluster
 from mesh.lab.live.checks import group_faults, log_faults
-from mesh.lab.live.cluster import LiveHouse, why_not_live
+from mesh.lab.live.cluster import LiveCluster, why_not_live
 from mesh.lab.live.namespaces import find_flags
 from mesh.lab.live.room import LiveEntry, LiveLog, NotLive
 from mesh.lab.live.runner import play_live
@@ -65,7 +65,7 @@ def processes_of(folder: Path) -> Iterator[str]:
             yield line
 
 
-def run_until(house: LiveHouse, is_true: Callable[[], bool], seconds: float = 10) -> None:
+def run_until(house: LiveCluster, is_true: Callable[[], bool], seconds: float = 10) -> None:
     deadline = house.seconds + seconds
     while not is_true():
         assert house.seconds < deadline, f"still not so after {seconds} s"
@@ -130,7 +130,7 @@ def test_a_wrong_belief_fails_with_what_each_room_saw(capsys: pytest.CaptureFixt
 def test_what_was_acknowledged_and_is_lost_is_noticed_even_in_a_room_that_is_off(netlab_flags: tuple[str, ...]) -> None:
     with (
         pytest.raises(AssertionError, match="kitchen acknowledged 1 events that it does not hold"),
-        LiveHouse(netlab_flags, now_seconds=time.monotonic) as house,
+        LiveCluster(netlab_flags, now_seconds=time.monotonic) as house,
     ):
         (kitchen,) = house.start("kitchen")
         kitchen.log.add(MILK)
@@ -143,7 +143,7 @@ def test_what_was_acknowledged_and_is_lost_is_noticed_even_in_a_room_that_is_off
 @pytest.mark.netlab
 @pytest.mark.long
 def test_a_frozen_room_is_left_out_and_catches_up_and_a_reset_is_noticed(netlab_flags: tuple[str, ...]) -> None:
-    with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
         kitchen, study = house.start("kitchen", "study")
         house.settle("they have met")
         house.freeze(study)
@@ -166,7 +166,7 @@ def test_a_frozen_room_is_left_out_and_catches_up_and_a_reset_is_noticed(netlab_
 @pytest.mark.netlab
 @pytest.mark.long
 def test_a_room_that_is_frozen_when_the_story_fails_is_killed(netlab_flags: tuple[str, ...]) -> None:
-    with pytest.raises(ZeroDivisionError), LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+    with pytest.raises(ZeroDivisionError), LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
         (study,) = house.start("study")
         process = study.process
         house.freeze(study)
@@ -179,7 +179,7 @@ def test_a_room_that_is_frozen_when_the_story_fails_is_killed(netlab_flags: tupl
 @pytest.mark.netlab
 @pytest.mark.long
 def test_what_is_held_comes_once_it_is_released_and_a_slow_room_gets_all(netlab_flags: tuple[str, ...]) -> None:
-    with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
         kitchen, study = house.start("kitchen", "study")
         house.settle("they have met")
         house.hold(kitchen, study)
@@ -202,7 +202,7 @@ def test_what_is_held_comes_once_it_is_released_and_a_slow_room_gets_all(netlab_
 @pytest.mark.netlab
 @pytest.mark.long
 def test_a_full_disk_refuses_what_is_written_until_there_is_room(netlab_flags: tuple[str, ...]) -> None:
-    with LiveHouse(netlab_flags, now_seconds=time.monotonic, has_small_disks=True) as house:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic, has_small_disks=True) as house:
         (attic,) = house.start("attic")
         attic.log.add(MILK)
         house.settle("it is written")
@@ -223,7 +223,7 @@ def test_a_full_disk_refuses_what_is_written_until_there_is_room(netlab_flags: t
 @pytest.mark.netlab
 @pytest.mark.long
 def test_the_disk_of_this_machine_is_never_filled(netlab_flags: tuple[str, ...]) -> None:
-    with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
         (attic,) = house.start("attic")
 
         with pytest.raises(ValueError, match="has no disk of its own"):
@@ -236,7 +236,7 @@ def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
 ) -> None:
     monkeypatch.setattr("mesh.lab.live.fault_verbs.RESET_SECONDS", 0.2)
 
-    with LiveHouse(netlab_flags, now_seconds=time.monotonic) as house:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
         house.start("kitchen", "study")
         house.flaky("kitchen", "study", seconds=1)
         run_until(house, lambda: len([line for line in house.trace if line.endswith("slow kitchen - study")]) == 2)
@@ -251,7 +251,7 @@ def test_who_was_spoken_of_has_to_come(netlab_flags: tuple[str, ...]) -> None:
 
     with (
         pytest.raises(ValueError, match=re.escape(sentence)),
-        LiveHouse(netlab_flags, now_seconds=time.monotonic) as house,
+        LiveCluster(netlab_flags, now_seconds=time.monotonic) as house,
     ):
         house.start("kitchen", "study")
         house.partition(["kitchn"], ["study"])
@@ -262,7 +262,7 @@ def test_nobody_waits_an_hour(netlab_flags: tuple[str, ...], monkeypatch: pytest
     monkeypatch.setattr("mesh.lab.live.cluster.RUN_SECONDS", 0.1)
     told: list[str] = []
 
-    with LiveHouse(netlab_flags, now_seconds=time.monotonic, on_line=told.append) as house:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic, on_line=told.append) as house:
         house.run(3600)
 
     assert [line.partition("  ")[2] for line in told] == ["3600 s are too long to wait for: 0.1 s stand for them"]

@@ -1,4 +1,4 @@
-"""A neighbourhood without actors: what it is told, and the actions that it wants."""
+"""A membership without actors: what it is told, and the actions that it wants."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 from mesh.discovery.port import Sighting
 from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import Neighbourhood
+from mesh.membership.membership import Membership
 
 AT = "10.0.0.1:4000"
 STATIC = "hall.example:4000"
 
 
 class House:
-    """A neighbourhood, called "m", whose actions are kept; time passes only in `look`."""
+    """A membership, called "m", whose actions are kept; time passes only in `look`."""
 
     def __init__(self, *static: str) -> None:
-        self.inside = Neighbourhood("m", "m-run", static)
+        self.inside = Membership("m", "m-run", static)
         self.now = 0.0
         self.accepted = 0
 

@@ -1,7 +1,7 @@
-"""Two Neighbourhoods and everything between them, where only the order of what happens is left open.
+"""Two Memberships and everything between them, where only the order of what happens is left open.
 
 Reports wait in the mailbox of an end, commands in that of a session, frames in a direction of a wire. `steps` lists what
-may happen next; a test picks. Nothing of it is real but Neighbourhood.
+may happen next; a test picks. Nothing of it is real but Membership.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from mesh.discovery.port import Sighting
 from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import GOODBYE, Neighbourhood
+from mesh.membership.membership import GOODBYE, Membership
 
 REDIAL_SECONDS = 0.5
 Step = Callable[[], None]
@@ -56,7 +56,7 @@ class End:
         self.world = world
         self.node_id = node_id
         self.run = run
-        self.neighbourhood = Neighbourhood(node_id, f"{node_id}{run}", static)
+        self.membership = Membership(node_id, f"{node_id}{run}", static)
         self.talks: dict[str, Talk] = {}
         self.reports: deque[Callable[[], list[Action] | None]] = deque()
         self.looks: list[tuple[float, str]] = []
@@ -80,16 +80,16 @@ class End:
                     pass
 
     def sight(self, other: End) -> None:
-        sighting = Sighting(other.node_id, other.neighbourhood.instance, (f"{other.node_id}:1",))
-        self.perform(self.neighbourhood.on_sighting(sighting, self.world.now))
+        sighting = Sighting(other.node_id, other.membership.instance, (f"{other.node_id}:1",))
+        self.perform(self.membership.on_sighting(sighting, self.world.now))
 
     def take_report(self) -> None:
         self.perform(self.reports.popleft()() or [])
 
     def tell_closed(self, talk: Talk, reason: str) -> None:
         def closed() -> list[Action]:
-            actions = self.neighbourhood.on_closed(talk.key, reason, self.world.now)
-            if talk.key not in self.neighbourhood.sessions:
+            actions = self.membership.on_closed(talk.key, reason, self.world.now)
+            if talk.key not in self.membership.sessions:
                 self.talks.pop(talk.key, None)
             return actions
 
@@ -97,12 +97,12 @@ class End:
 
     def tell_greeted(self, talk: Talk, other: End, held: tuple[str, ...]) -> None:
         assert talk.wire is not None
-        connection_id, boot = talk.wire.connection_id, other.neighbourhood.instance
+        connection_id, boot = talk.wire.connection_id, other.membership.instance
 
         def greeted() -> list[Action]:
             now = self.world.now
             link = Link(talk.key, connection_id, talk.dialled, boot, now)
-            return self.neighbourhood.on_greeted(talk.key, other.node_id, link, held, "x:1", now)
+            return self.membership.on_greeted(talk.key, other.node_id, link, held, "x:1", now)
 
         self.reports.append(greeted)
 
@@ -125,7 +125,7 @@ class End:
 
         def failed() -> list[Action]:
             self.talks.pop(talk.key, None)
-            return self.neighbourhood.on_failed(talk.key, "a bug", self.world.now, 1.0)
+            return self.membership.on_failed(talk.key, "a bug", self.world.now, 1.0)
 
         self.reports.append(failed)
 
@@ -134,7 +134,7 @@ class End:
             return
         match frame:
             case ("connect", held):
-                wire.send(talk, "connected", self.neighbourhood.sessions.held(other.node_id))
+                wire.send(talk, "connected", self.membership.sessions.held(other.node_id))
                 self.tell_greeted(talk, other, held)
             case ("connected", held):
                 self.tell_greeted(talk, other, held)
@@ -215,9 +215,9 @@ class TwoEnds:
         wire.ends = [(end, talk), (other, acceptor)]
         self.wires.append(wire)
         other.talks[key] = acceptor
-        other.neighbourhood.on_accepted(key, "x:1")
-        held = end.neighbourhood.sessions.held(None)  # before the supervisor has heard of this dial
-        end.reports.append(lambda: end.neighbourhood.on_dialled(talk.key, wire.connection_id, self.now))
+        other.membership.on_accepted(key, "x:1")
+        held = end.membership.sessions.held(None)  # before the supervisor has heard of this dial
+        end.reports.append(lambda: end.membership.on_dialled(talk.key, wire.connection_id, self.now))
         wire.send(talk, "connect", held)
 
     def _deliver(self, wire: Wire, to: int) -> None:
@@ -243,7 +243,7 @@ class TwoEnds:
                     wire.ends[to][1].wire = None
         self.ends[name] = self.make(name)
         self.a, self.b = self.ends["a"], self.ends["b"]
-        self.ends[name].perform(self.ends[name].neighbourhood.on_begin())
+        self.ends[name].perform(self.ends[name].membership.on_begin())
 
     def settle(self) -> None:
         """Do everything that waits, in a fixed order, and let no time pass."""
@@ -271,9 +271,9 @@ class TwoEnds:
                     if when > self.now:
                         end.looks.append((when, subject))
                     elif not subject:
-                        end.perform(end.neighbourhood.on_free(self.now))
+                        end.perform(end.membership.on_free(self.now))
                     else:
-                        end.perform(end.neighbourhood.on_look(subject, self.now))
+                        end.perform(end.membership.on_look(subject, self.now))
         self.now = end_seconds
 
     def open_wires(self) -> list[str]:
@@ -282,7 +282,7 @@ class TwoEnds:
 
     def met(self, name: str) -> list[str]:
         """Connections on which the node believes to be in touch."""
-        return sorted(s.connection_id for s in self.ends[name].neighbourhood.sessions.values() if s.is_met)
+        return sorted(s.connection_id for s in self.ends[name].membership.sessions.values() if s.is_met)
 
 
 def waits(talk: Talk, now: float) -> bool:

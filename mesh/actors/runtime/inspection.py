@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-import pykka
-
-from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.loop_actor import LoopActor, LoopActorRef
 from mesh.actors.runtime.mailbox import Runtime
+
+A = TypeVar("A", bound=LoopActor)
 
 
 def living_actors(runtime: Runtime) -> list[LoopActorRef[Any]]:
     """The actors that were started on `runtime` and have not stopped, in the order of their start."""
-    actors = [inbox._actor for inbox in tuple(runtime.inboxes)]
+    actors = [inbox.actor for inbox in tuple(runtime.inboxes)]
     return [cast("LoopActorRef[Any]", actor.actor_ref) for actor in actors if actor is not None]
 
 
@@ -24,9 +24,9 @@ def abandon_actors(runtime: Runtime) -> None:
 
 def waiting_messages(ref: LoopActorRef[Any]) -> int:
     """How much waits in the mailbox of an actor."""
-    return len(ref.actor_inbox._waiting)
+    return ref.actor_inbox.waiting_count
 
 
-def actor_behind(ref: LoopActorRef[Any]) -> pykka.Actor | None:
-    """The actor itself, to be looked at by a check that stands outside of it; None once it is dead."""
-    return ref.actor_inbox._actor
+def actor_behind(ref: LoopActorRef[A]) -> A | None:
+    """The actor itself, for checks that read its public properties on its loop; None once it is dead."""
+    return cast("A | None", ref.actor_inbox.actor)

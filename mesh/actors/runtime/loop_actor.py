@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 import pykka
 
 from mesh.actors.runtime.loop_future import LoopFuture
-from mesh.actors.runtime.mailbox import Call, Envelope, Mailbox, Runtime, Stop
+from mesh.actors.runtime.mailbox import FAILURES, Call, Envelope, Mailbox, Runtime, Stop
 from peers.later import Later, is_on_loop
 
 __all__ = ["LoopActor", "LoopActorRef", "LoopFuture", "Runtime"]
 
 A = TypeVar("A", bound="LoopActor")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class LoopActorRef(pykka.ActorRef[A], Generic[A]):
@@ -51,6 +53,44 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
         else:
             self.actor_inbox.offer(Envelope(message, reply))
         return reply.get(timeout) if block else reply
+
+    @overload
+    def ask_to(
+        self, method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]], /, *args: P.args, **options: P.kwargs
+    ) -> LoopFuture[R]: ...
+
+    @overload
+    def ask_to(
+        self, method: Callable[Concatenate[A, P], Later[R]], /, *args: P.args, **options: P.kwargs
+    ) -> LoopFuture[R]: ...
+
+    @overload
+    def ask_to(
+        self, method: Callable[Concatenate[A, P], R], /, *args: P.args, **options: P.kwargs
+    ) -> LoopFuture[R]: ...
+
+    def ask_to(self, method: Callable[..., Any], /, *args: Any, **options: Any) -> LoopFuture[Any]:
+        """Call a method of the actor in a turn of its own; the LoopFuture gets its result. Never blocks.
+
+        `ref.ask_to(Listener.open, host, port)` calls exactly this method, not one of a subclass. Fails with what the method
+        raised, or with ActorDeadError.
+        """
+        reply: LoopFuture[Any] = LoopFuture()
+        reply.loop = self.actor_inbox.loop
+        if not self.is_alive():
+            reply.fail(self.actor_inbox.dead())
+        else:
+            self.actor_inbox.offer(Call(self._bound(method, args, options), (), reply))
+        return reply
+
+    def tell_to(self, method: Callable[Concatenate[A, P], Any], /, *args: P.args, **options: P.kwargs) -> None:
+        """Call a method of the actor in a turn of its own; a failure is the actor's. Dropped if the actor is dead."""
+        self.actor_inbox.offer(Call(self._bound(method, args, options), ()))
+
+    def _bound(self, method: Callable[..., Any], args: Any, options: Any) -> Callable[[], Any]:
+        return functools.partial(
+            method, self.actor_inbox.actor, *args, **options
+        )  # never called once there is no actor
 
     @overload
     def stop(self, *, block: Literal[True], timeout: float | None = None) -> bool: ...
@@ -90,6 +130,9 @@ class LoopActor(pykka.Actor):
     ActorDeadError. A returned pykka.Future is a plain value. Stop an actor before its loop is closed.
     """
 
+    # Private parts of Pykka that are used here: _actor_ref, _actor_loop_setup, what Mailbox calls (_handle_receive,
+    # _handle_failure, _stop), and the hooks for new actor types (_create_actor_inbox, _create_future, _start_actor_loop).
+
     actor_inbox: Mailbox
 
     def __init__(self, runtime: Runtime) -> None:
@@ -117,6 +160,22 @@ class LoopActor(pykka.Actor):
     def into_mailbox(self, function: Callable[..., Any]) -> Callable[..., None]:
         """A callback that makes `function` run in a turn of this actor, whoever calls it, in whichever thread."""
         return functools.partial(self.defer, function)
+
+    def handle_message(self, message: Any) -> Any:
+        """Called by the mailbox: handle one message as Pykka does."""
+        return self._handle_receive(message)
+
+    def handle_failure(self, error: BaseException) -> None:
+        """Called by the mailbox while `error` is handled: die of it as Pykka does."""
+        self._handle_failure(type(error), error, error.__traceback__)
+        try:
+            self.on_failure(type(error), error, error.__traceback__)
+        except FAILURES as second:
+            self._handle_failure(type(second), second, second.__traceback__)
+
+    def stop_now(self) -> None:
+        """Called by the mailbox: stop without handling what waits."""
+        self._stop()
 
     @staticmethod
     def _create_actor_inbox() -> Mailbox:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import CoroutineType
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, Protocol, cast
 
 import pykka
 
-# Everything private of Pykka that is touched: these two, what the mailbox calls of an actor (_handle_receive,
-# _handle_failure, _stop), and in LoopActor _actor_ref, _actor_loop_setup and the three hooks for new actor types
-# (_create_actor_inbox, _create_future, _start_actor_loop).
+# These two are private in Pykka; LoopActor names the other private parts of Pykka that are used.
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop as Stop
 
 from mesh.actors.runtime.loop_future import LoopFuture
 from peers.later import Later, is_on_loop
 
-__all__ = ["Call", "Envelope", "Mailbox", "Runtime", "Stop"]
+__all__ = ["FAILURES", "Call", "Envelope", "Mailbox", "Runtime", "Stop"]
 
 MESSAGES_PER_TURN = 64  # then the loop sees to its sockets and to the other actors
 FAILURES = (Exception, asyncio.CancelledError)  # of one actor; any other BaseException stops them all
@@ -51,14 +50,34 @@ class Runtime:
 
 
 class Call(Envelope[Callable[..., Any]]):
-    """A function to run in the actor's turn, as a message without an asker."""
+    """A function to run in the actor's turn; `reply_to` gets its result, None: its failure is the actor's."""
 
     __slots__ = ("args",)
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], reply_to: LoopFuture[Any] | None = None
+    ) -> None:
         self.message = function
-        self.reply_to = None
+        self.reply_to = reply_to
         self.args = args
+
+
+class MailboxOwner(Protocol):
+    """What a mailbox needs of its actor; LoopActor has it."""
+
+    actor_stopped: threading.Event
+
+    @property
+    def actor_ref(self) -> pykka.ActorRef[Any]: ...
+
+    def handle_message(self, message: Any) -> Any:
+        """Handle one message; the result answers an ask."""
+
+    def handle_failure(self, error: BaseException) -> None:
+        """Die of `error`; called while it is handled."""
+
+    def stop_now(self) -> None:
+        """Stop without handling what waits."""
 
 
 class Mailbox:
@@ -71,16 +90,27 @@ class Mailbox:
     __slots__ = ("_actor", "_is_scheduled", "_name", "_runtime", "_unfinished", "_waiting", "loop")
 
     def __init__(self) -> None:
-        self._actor: pykka.Actor | None = None  # None again once it is dead, so that its refs do not keep it
+        self._actor: MailboxOwner | None = None  # None again once it is dead, so that its refs do not keep it
         self._is_scheduled = True  # until the actor starts
         self._waiting: deque[Envelope[Any]] = deque()
         self._unfinished: dict[object, LoopFuture[Any] | None] | None = None  # task or ask -> the ask it will answer
 
-    def bind(self, actor: pykka.Actor, runtime: Runtime) -> None:
+    def bind(self, actor: MailboxOwner, runtime: Runtime) -> None:
+        """Say whose mailbox this is, before the first message."""
         self._actor = actor
         self._name = type(actor).__name__
         self._runtime = runtime
         self.loop = runtime.loop
+
+    @property
+    def actor(self) -> MailboxOwner | None:
+        """Whose mailbox this is; None once that actor is dead."""
+        return self._actor
+
+    @property
+    def waiting_count(self) -> int:
+        """How many messages wait."""
+        return len(self._waiting)
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Add a message. Raises ActorDeadError if the actor is dead."""
@@ -178,17 +208,17 @@ class Mailbox:
             self._is_scheduled = True
         self._wake()
 
-    def _take(self, actor: pykka.Actor, envelope: Envelope[Any]) -> None:
+    def _take(self, actor: MailboxOwner, envelope: Envelope[Any]) -> None:
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         try:
             message = envelope.message
-            answer = message(*envelope.args) if type(envelope) is Call else actor._handle_receive(message)
+            answer = message(*envelope.args) if type(envelope) is Call else actor.handle_message(message)
             if answer is not None and is_deferred(answer):
                 self._adopt(answer, reply)
                 return
         except FAILURES as error:
             if reply is None:
-                fail(actor, error)
+                actor.handle_failure(error)
             else:
                 self._answer_error(reply, error)
             return
@@ -259,7 +289,7 @@ class Mailbox:
         actor = self._actor
         try:
             if actor is not None and not actor.actor_stopped.is_set():
-                actor._stop()
+                actor.stop_now()
         finally:
             pykka.ActorRegistry.stop_all(block=False)
 
@@ -316,15 +346,6 @@ class Mailbox:
 def is_deferred(answer: object) -> bool:
     """Whether a handler's answer is one that is still to be finished."""
     return type(answer) is CoroutineType or (isinstance(answer, Later) and not isinstance(answer, pykka.Future))
-
-
-def fail(actor: pykka.Actor, error: BaseException) -> None:
-    """What Pykka does about a failure that nobody asked for; to be called while it is handled."""
-    actor._handle_failure(type(error), error, error.__traceback__)
-    try:
-        actor.on_failure(type(error), error, error.__traceback__)
-    except FAILURES as second:
-        actor._handle_failure(type(second), second, second.__traceback__)
 
 
 def throw(error: BaseException) -> NoReturn:

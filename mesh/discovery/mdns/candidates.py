@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from mesh.discovery.mdns.interfaces import ANNOUNCED_LIMIT, Interface, Network
+from mesh.discovery.mdns.interfaces import ANNOUNCED_LIMIT, ChosenInterfaces, Interface
 
 CANDIDATE_LIMIT = 6
 """How many addresses of one node are tried."""
@@ -20,7 +20,7 @@ _BROADCAST = ipaddress.ip_address("255.255.255.255")
 
 
 def candidates(
-    found: Iterable[str], port: int, *, network: Network, own_port: int, source: str = ""
+    found: Iterable[str], port: int, *, network: ChosenInterfaces, own_port: int, source: str = ""
 ) -> tuple[str, ...]:
     """`address:port` of what can be dialled from here, at most six.
 
@@ -56,7 +56,7 @@ def candidates(
     return tuple(f"[{text}]:{port}" if ":" in text else f"{text}:{port}" for text in best[:CANDIDATE_LIMIT])
 
 
-def _worth_dialling(text: str, network: Network) -> _IP | None:
+def _worth_dialling(text: str, network: ChosenInterfaces) -> _IP | None:
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
@@ -68,7 +68,7 @@ def _worth_dialling(text: str, network: Network) -> _IP | None:
     return None if ip.is_link_local and not _is_in(ip, network.interfaces) else ip
 
 
-def _arrival(sender: _IP | None, network: Network) -> tuple[Interface, ...]:
+def _arrival(sender: _IP | None, network: ChosenInterfaces) -> tuple[Interface, ...]:
     """The interfaces on which a packet of `sender` may have come in: one, unless several are in the same network."""
     if sender is None:
         return ()
@@ -79,7 +79,7 @@ def _arrival(sender: _IP | None, network: Network) -> tuple[Interface, ...]:
     return tuple(each for length, each in lengths if length == longest >= 0)
 
 
-def _rank(ip: _IP, sender: _IP | None, arrival: tuple[Interface, ...], network: Network) -> tuple[int, int]:
+def _rank(ip: _IP, sender: _IP | None, arrival: tuple[Interface, ...], network: ChosenInterfaces) -> tuple[int, int]:
     """Smaller is better."""
     is_scoped = bool(_scope(ip))
     if is_scoped and sender is not None and _scope(sender) and ip != sender:
@@ -104,7 +104,7 @@ def _longest(ip: _IP, interface: Interface) -> int:
     return max((each.network.prefixlen for each in interface.addresses if ip in each.network), default=-1)
 
 
-def _is_ours(ip: _IP, network: Network) -> bool:
+def _is_ours(ip: _IP, network: ChosenInterfaces) -> bool:
     """Whether it leads to this machine."""
     return ip.is_loopback or _has(network.machine, ip)
 

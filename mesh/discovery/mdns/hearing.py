@@ -22,8 +22,8 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from mesh.discovery.mdns import txt_record
 from mesh.discovery.mdns.candidates import candidates
-from mesh.discovery.mdns.instances import INSTANCE_LIMIT, Instances, Reading
-from mesh.discovery.mdns.interfaces import Network
+from mesh.discovery.mdns.instances import INSTANCE_LIMIT, InstanceReading, Instances
+from mesh.discovery.mdns.interfaces import ChosenInterfaces
 from mesh.discovery.mdns.owned_tasks import OwnedTasks
 from mesh.discovery.port import Announcement, Sighting
 from peers.clock import Clock, Undo
@@ -36,7 +36,7 @@ ASKING_LIMIT = 16
 LOG = logging.getLogger(__name__)
 
 _TYPE_PTR, _CLASS_IN = 12, 1
-_NOT_FOR_US = Reading(None)
+_NOT_FOR_US = InstanceReading(None)
 
 
 class MdnsHearing:
@@ -48,7 +48,7 @@ class MdnsHearing:
         tasks: OwnedTasks,
         service_type: str,
         *,
-        network: Callable[[], Network],
+        network: Callable[[], ChosenInterfaces],
         on_sighting: Callable[[Sighting], None],
     ) -> None:
         """`network` gives our own network as it is now."""
@@ -139,7 +139,7 @@ class MdnsHearing:
         except Exception:  # whatever it is: it ends here
             LOG.exception("mdns: a reaction to %r failed", name[:80])
 
-    def _read(self, name: str) -> Reading | None:
+    def _read(self, name: str) -> InstanceReading | None:
         """What the cache holds of an announcement; None while something of it is missing."""
         if self._zeroconf is None:
             return _NOT_FOR_US
@@ -150,7 +150,7 @@ class MdnsHearing:
             return self._judge(info, self._instances.source(name))
         return _NOT_FOR_US
 
-    def _judge(self, info: AsyncServiceInfo, source: str) -> Reading:
+    def _judge(self, info: AsyncServiceInfo, source: str) -> InstanceReading:
         own = self._own
         text = txt_record.decode(info.text or b"")
         if own is None or text is None:
@@ -165,7 +165,7 @@ class MdnsHearing:
             source=source,
         )
         other_mesh = "" if text.mesh == own.mesh else text.mesh
-        return Reading(Sighting(text.node_id, text.instance, addresses, other_mesh=other_mesh), text.counter)
+        return InstanceReading(Sighting(text.node_id, text.instance, addresses, other_mesh=other_mesh), text.counter)
 
     def _ask(self, name: str) -> Undo:
         task = self._tasks.start(self._resolve(name), "mdns: asking for records")

@@ -25,7 +25,7 @@ SETTLE_MS = 1200
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class InstanceReading:
     """What the records of one announcement say at this moment."""
 
     sighting: Sighting | None
@@ -38,7 +38,7 @@ class Reading:
 class _Entry:
     name: str
     source: str = ""
-    reported: Reading | None = None
+    reported: InstanceReading | None = None
     is_settled: bool = False
     looked_ms: float | None = None
     due_ms: float | None = None
@@ -53,7 +53,7 @@ class Instances:
         self,
         clock: Clock,
         *,
-        read: Callable[[str], Reading | None],
+        read: Callable[[str], InstanceReading | None],
         ask: Callable[[str], Undo],
         on_sighting: Callable[[Sighting], None],
     ) -> None:

@@ -39,7 +39,7 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class ChosenInterfaces:
     """The interfaces chosen, each with only the addresses that may be used."""
 
     interfaces: tuple[Interface, ...] = ()
@@ -91,7 +91,7 @@ class Network:
         return {ip: index for ip, index in found.items() if ip in sockets}
 
 
-def choose(found: Iterable[Interface], wanted: Sequence[str] | None) -> Network:
+def choose(found: Iterable[Interface], wanted: Sequence[str] | None) -> ChosenInterfaces:
     """The interfaces to use: those `wanted`, by address or by name, or None for the LANs of this machine.
 
     A LAN is up, can multicast, and is neither loopback nor one of Docker's. Without any it is Docker's, and without those
@@ -105,7 +105,7 @@ def choose(found: Iterable[Interface], wanted: Sequence[str] | None) -> Network:
         chosen = chosen or [_only(interface, ["127.0.0.1"]) for interface in usable]
     else:
         chosen = [_only(interface, wanted) for interface in usable]
-    return Network(tuple(interface for interface in chosen if interface.addresses), machine=everything)
+    return ChosenInterfaces(tuple(interface for interface in chosen if interface.addresses), machine=everything)
 
 
 def why_none(found: Iterable[Interface], wanted: Sequence[str] | None) -> str:
@@ -116,7 +116,7 @@ def why_none(found: Iterable[Interface], wanted: Sequence[str] | None) -> str:
     return f"mDNS: nothing like {', '.join(wanted)} is up on this machine (found: {there})"
 
 
-def what_is_missing(network: Network, wanted: Sequence[str] | None) -> str:
+def what_is_missing(network: ChosenInterfaces, wanted: Sequence[str] | None) -> str:
     """Why those interfaces are a poor choice that we made for want of a better one; empty when they are none."""
     if wanted is not None:
         return ""

@@ -16,19 +16,17 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from mesh.discovery.mdns import txt_record
 from mesh.discovery.mdns.hearing import MdnsHearing
-from mesh.discovery.mdns.interfaces import Network, what_is_missing, why_none
-from mesh.discovery.mdns.multicast_sockets import Sockets
+from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface, what_is_missing, why_none
+from mesh.discovery.mdns.multicast_sockets import MulticastSockets
 from mesh.discovery.mdns.network_watch import WATCH_SECONDS, NetworkWatch
 from mesh.discovery.mdns.owned_tasks import OwnedTasks
-from mesh.discovery.mdns.query_schedule import Requery
-from mesh.discovery.mdns.scan import what_is_denied
+from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS, QuerySchedule
+from mesh.discovery.mdns.scan import scan, what_is_denied
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from peers.clock import Clock
 from peers.later import Later
 
 SERVICE_TYPE = "_peermesh._tcp.local."
-REQUERY_SECONDS = 45.0
-MIN_REQUERY_SECONDS = 0.5
 OTHER_TTL_SECONDS = 1200
 """How long others keep our name without hearing from us; zeroconf keeps names for 1125 s at the least."""
 ANNOUNCE_TIMEOUT_SECONDS = 15.0
@@ -60,10 +58,13 @@ class MdnsDiscovery:
         requery_seconds: float = REQUERY_SECONDS,
         service_type: str = SERVICE_TYPE,
         watch_seconds: float = WATCH_SECONDS,
+        look: Callable[[], Sequence[Interface]] = scan,
     ) -> None:
-        """`interfaces` are addresses or names; nothing is ever sent on another one. None: all LANs of the machine.
+        """`interfaces` are the addresses or names of those to use; None: all LANs of the machine. No other one is used.
 
-        Raises ValueError for a service type that RFC 6763 does not allow and for a `requery_seconds` under 0.5.
+        `requery_seconds` is the steady pause between two queries, `watch_seconds` that between two calls of `look`, which lists
+        the interfaces of the machine. Raises ValueError for a service type that RFC 6763 does not allow, and for a
+        `requery_seconds` under MIN_REQUERY_SECONDS.
         """
         if not _SERVICE_TYPE.fullmatch(service_type):
             raise ValueError(f"service type {service_type!r}: must be like {SERVICE_TYPE!r}, the name up to 15 letters")
@@ -74,22 +75,23 @@ class MdnsDiscovery:
         self._type = service_type
         self._tasks = OwnedTasks(loop, LOG)
         self._clock = clock
-        self._sockets = Sockets(self._use, self._count_senders)
+        self._sockets = MulticastSockets(self._use, self._count_senders)
         self._hearing = MdnsHearing(
             clock, self._tasks, service_type, network=lambda: self._network, on_sighting=self._report
         )
-        self._requery = Requery(clock, random, self._hearing.ask_for_all, requery_seconds=requery_seconds)
+        self._requery = QuerySchedule(clock, random, self._hearing.ask_for_all, requery_seconds=requery_seconds)
         self._watch = NetworkWatch(
             clock,
             self._wanted,
             on_change=self._on_change,
             on_wake=self._on_wake,
             on_quiet=self._on_quiet,
+            look=look,
             watch_seconds=watch_seconds,
         )
         self._on_sighting: Callable[[Sighting], None] | None = None
         self._announcement: Announcement | None = None
-        self._network = Network()
+        self._network = ChosenInterfaces()
         self._has_place = asyncio.Event()
         """Whether there is an address at which our door is open; else there is nothing to announce."""
         self._on_state: Callable[[DiscoveryState], None] = ignore_state
@@ -149,7 +151,7 @@ class MdnsDiscovery:
         await self._follow(self._watch.start(), is_news=True)
         started.set()
 
-    async def _follow(self, network: Network, *, is_news: bool) -> None:
+    async def _follow(self, network: ChosenInterfaces, *, is_news: bool) -> None:
         """Bring the sockets to a network, or try again what failed on it before; then say how it is."""
         async with self._changing:
             before = self._network
@@ -195,7 +197,7 @@ class MdnsDiscovery:
         self._requery.restart()
         self._run(self._announce(), "announcing")
 
-    async def _move(self, before: Network) -> None:
+    async def _move(self, before: ChosenInterfaces) -> None:
         LOG.info("mdns: network changed: now on %s", ", ".join(self._network.sockets) or "nothing")
         await self._announce_again()  # before the sockets change: or zeroconf announces the old addresses again
         await self._sockets.move(before, self._network)
@@ -291,12 +293,12 @@ class MdnsDiscovery:
         self._run(self._announce_again(), "announcing after sleep")
         self.requery()
 
-    def _take(self, network: Network) -> None:
+    def _take(self, network: ChosenInterfaces) -> None:
         assert self._announcement is not None
         self._network = replace(network, hosts=self._announcement.hosts)
         (self._has_place.set if self._network.announced else self._has_place.clear)()
 
-    def _on_change(self, network: Network) -> None:
+    def _on_change(self, network: ChosenInterfaces) -> None:
         self._run(self._follow(network, is_news=True), "following the network")
 
     def _on_quiet(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from mesh.discovery.mdns.interfaces import Network
+from mesh.discovery.mdns.interfaces import ChosenInterfaces
 
 OPEN_TRIES = 8
 """How often a start tries addresses that are not ready yet."""
@@ -15,7 +15,7 @@ OPEN_PAUSE_SECONDS = 0.5
 LOG = logging.getLogger(__name__)
 
 
-class Sockets:
+class MulticastSockets:
     """Opens and closes sockets as the network changes; each call has to end before the next begins."""
 
     def __init__(self, use: Callable[[list[str]], Awaitable[None]], count: Callable[[], int]) -> None:
@@ -23,7 +23,7 @@ class Sockets:
         self._use = use
         self._count = count
 
-    async def wait(self, network: Network) -> None:
+    async def wait(self, network: ChosenInterfaces) -> None:
         """Until one of them is open; raises OSError after 4 s.
 
         A link-local IPv6 address cannot be used in its first two seconds, and may be all there is.
@@ -35,7 +35,7 @@ class Sockets:
             await self._try(list(network.sockets))
         raise OSError(f"mDNS cannot multicast on {', '.join(network.sockets)}: no group could be joined there")
 
-    async def move(self, before: Network, after: Network) -> None:
+    async def move(self, before: ChosenInterfaces, after: ChosenInterfaces) -> None:
         """To another network. An address that is on another interface now needs a new socket."""
         places = before.places()
         moved = [ip for ip, index in after.places().items() if places.get(ip, index) != index]
@@ -43,11 +43,11 @@ class Sockets:
             await self._try([ip for ip in after.sockets if ip not in moved])
         await self._try(list(after.sockets))
 
-    def is_whole(self, network: Network) -> bool:
+    def is_whole(self, network: ChosenInterfaces) -> bool:
         """Whether each address has its socket."""
         return self._count() >= len(network.sockets)
 
-    async def repair(self, network: Network) -> bool:
+    async def repair(self, network: ChosenInterfaces) -> bool:
         """Try again what could not be opened; whether something could."""
         before = self._count()
         await self._try(list(network.sockets))

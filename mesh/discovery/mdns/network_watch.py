@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mesh.discovery.mdns.interfaces import Interface, Network, choose
+from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface, choose
 from mesh.discovery.mdns.scan import scan
 from peers.clock import Clock, Undo
 
 WATCH_SECONDS = 0.5
 """Pause between two looks, each of which takes 0.5 ms: a network that comes is to be in use within 3 s."""
-SETTLE_SECONDS = 0.25
+CONFIRM_SECONDS = 0.25
 """A change is reported once a second look after this pause agrees with the first."""
-SETTLE_LIMIT = 5
+MAX_UNSETTLED_LOOKS = 5
 """After so many looks that all differ the last one is reported nevertheless."""
 WAKE_SECONDS = 5.0
 """When the wall clock gained this much on the monotonic one, the machine slept (or its time was set)."""
@@ -26,7 +26,7 @@ class NetworkWatch:
         clock: Clock,
         wanted: Sequence[str] | None,
         *,
-        on_change: Callable[[Network], None],
+        on_change: Callable[[ChosenInterfaces], None],
         on_wake: Callable[[], None],
         on_quiet: Callable[[], None],
         look: Callable[[], Sequence[Interface]] = scan,
@@ -42,20 +42,20 @@ class NetworkWatch:
         self._watch_seconds = watch_seconds
         self.trouble = ""
         """Why the last look failed; empty when it did not."""
-        self._reported = Network()
-        self._seen = Network()
+        self._reported = ChosenInterfaces()
+        self._seen = ChosenInterfaces()
         self._unsettled_looks = 0
         self._offset_ms = 0.0
         self._undo: Undo | None = None
 
     @property
-    def network(self) -> Network:
+    def network(self) -> ChosenInterfaces:
         """What was there at the last look that settled."""
         return self._reported
 
-    def start(self) -> Network:
+    def start(self) -> ChosenInterfaces:
         """Begin, and return what is there now: nothing while the interfaces cannot be listed."""
-        self._seen = Network()
+        self._seen = ChosenInterfaces()
         self._reported = self._seen = self._see()
         self._offset_ms = self._clock.now_ms() - self._clock.elapsed_ms()
         self._wait(self._watch_seconds)
@@ -73,16 +73,16 @@ class NetworkWatch:
     def _on_time(self) -> None:
         """The next look is arranged first: nothing that follows can end the watch."""
         seen = self._see()
-        is_settled = seen == self._seen or self._unsettled_looks >= SETTLE_LIMIT
+        is_settled = seen == self._seen or self._unsettled_looks >= MAX_UNSETTLED_LOOKS
         self._seen = seen
         self._unsettled_looks = 0 if is_settled else self._unsettled_looks + 1
-        self._wait(self._watch_seconds if is_settled else min(SETTLE_SECONDS, self._watch_seconds))
+        self._wait(self._watch_seconds if is_settled else min(CONFIRM_SECONDS, self._watch_seconds))
         if self._has_slept():
             self._on_wake()
         if is_settled:
             self._report(seen)
 
-    def _see(self) -> Network:
+    def _see(self) -> ChosenInterfaces:
         """What is there, or what was there before if that cannot be found out."""
         try:
             self.trouble, seen = "", choose(self._look(), self._wanted)
@@ -90,7 +90,7 @@ class NetworkWatch:
             self.trouble, seen = f"the network interfaces cannot be listed: {error.strerror or error}", self._seen
         return seen
 
-    def _report(self, seen: Network) -> None:
+    def _report(self, seen: ChosenInterfaces) -> None:
         before, self._reported = self._reported, seen
         if is_news(before, seen):
             self._on_change(seen)
@@ -103,12 +103,12 @@ class NetworkWatch:
         return self._offset_ms - before >= WAKE_SECONDS * 1000
 
 
-def is_news(before: Network, after: Network) -> bool:
+def is_news(before: ChosenInterfaces, after: ChosenInterfaces) -> bool:
     """Whether others should hear of it: an address came or went, or an interface is connected again."""
     if before.addresses != after.addresses or before.places() != after.places():
         return True
     return any(name not in _running(before) for name in _running(after))
 
 
-def _running(network: Network) -> tuple[str, ...]:
+def _running(network: ChosenInterfaces) -> tuple[str, ...]:
     return tuple(interface.name for interface in network.interfaces if interface.is_running)

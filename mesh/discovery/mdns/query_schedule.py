@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import TYPE_CHECKING
 
-from peers.clock import Clock, Undo
+if TYPE_CHECKING:  # the command line imports the times below: at its start it does without `peers`
+    from peers.clock import Clock, Undo
 
 QUICK_SECONDS = (0.0, 1.0, 3.0, 9.0, 27.0)
 """When the first questions are asked, counted from the reason to ask."""
+REQUERY_SECONDS = 45.0
+"""The usual steady pause."""
+MIN_REQUERY_SECONDS = 0.5
+"""The shortest steady pause that may be chosen."""
 MIN_PAUSE_SECONDS = 1.0
 """No two questions come closer, whatever happens (RFC 6762, 5.2)."""
 JITTER = 0.2
@@ -25,7 +31,7 @@ def requery_pauses(requery_seconds: float, random: Random) -> Iterator[float]:
         yield requery_seconds * random.uniform(1 - JITTER, 1 + JITTER)
 
 
-class Requery:
+class QuerySchedule:
     """Calls `ask` by that schedule, from its beginning again after each `restart`."""
 
     def __init__(self, clock: Clock, random: Random, ask: Callable[[], None], *, requery_seconds: float) -> None:

@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_user
+from mesh.settings.home_files import FILE_VERSION, MAX_FILE_BYTES, FileVersion, decode_file
 
 TOKENS_FILE = "tokens.json"
-LOCK_FILE = "tokens.lock"
-VERSION = 1
-"""Of the content of `tokens.json`."""
+TOKENS_LOCK_FILE = "tokens.lock"
 TOKEN_BYTES = 24
 MAX_TOKEN_CHARACTERS = 128
 """What is longer is refused without being hashed."""
@@ -33,13 +32,13 @@ MAX_TOKENS = 10_000
 EXPIRED_KEPT_MS = 90 * 86_400_000
 """How long a token is kept after it was first found expired: the clock may have been wrong then."""
 MAX_USER_TOKENS = 100
-MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_TTL_SECONDS = 36_500 * 86_400
 """A hundred years."""
 ID_CHARACTERS = 6
-MAX_MS = 2**53 - 1
+MAX_TOKEN_MS = 2**53 - 1
+"""The latest time of a token, in ms since 1970. Not of peers.events.created, which `mesh token` starts without."""
 LOCK_POLLS = 250
-POLL_SECONDS = 0.02
+LOCK_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +66,9 @@ class _Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     user: str
     hash: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     """SHA-256 of the token. A slow, salted hash is for what people choose; nobody can guess 24 random bytes."""
-    made_ms: Annotated[int, Meta(ge=0, le=MAX_MS)]
-    expires_ms: Annotated[int, Meta(ge=0, le=MAX_MS)] | None = None
-    expired_ms: Annotated[int, Meta(ge=0, le=MAX_MS)] | None = None
+    made_ms: Annotated[int, Meta(ge=0, le=MAX_TOKEN_MS)]
+    expires_ms: Annotated[int, Meta(ge=0, le=MAX_TOKEN_MS)] | None = None
+    expired_ms: Annotated[int, Meta(ge=0, le=MAX_TOKEN_MS)] | None = None
     """The mark: when it was first found expired, by the clock of then."""
 
     def is_expired(self, now_ms: int) -> bool:
@@ -84,15 +83,12 @@ class _Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
 
-class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: Annotated[int, Meta(ge=1, le=VERSION)]
+class _TokensFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    version: FileVersion
     tokens: Annotated[list[_Token], Meta(max_length=2 * MAX_TOKENS)]
 
 
-class _Versioned(msgspec.Struct):
-    version: Any = None
-
-
+_REMEDY = ", so no client is let in: put it back from a backup, or delete it and make new tokens"
 _Signature = tuple[int, int, int]
 """mtime in ns, size and inode: another one says that the file was written since."""
 
@@ -213,7 +209,7 @@ class Tokens:
             content = file.read(MAX_FILE_BYTES + 1)
         self._seen, self._trouble, self._by_user = signature, None, {}
         try:
-            for one in _decode(content, self._path):
+            for one in decode_file(content, self._path, _TokensFile, _check_users, _REMEDY).tokens:
                 self._by_user.setdefault(one.user, []).append(one)
         except MeshError as error:
             self._trouble = str(error)
@@ -226,7 +222,7 @@ class Tokens:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:
                 os.fchmod(handle, 0o600)  # whatever a run that was killed left there
-                file.write(msgspec.json.encode(_Content(version=VERSION, tokens=list(tokens))) + b"\n")
+                file.write(msgspec.json.encode(_TokensFile(version=FILE_VERSION, tokens=list(tokens))) + b"\n")
                 file.flush()
                 self._make_later(handle)
                 os.fsync(handle)
@@ -252,7 +248,7 @@ class Tokens:
     def _locked(self) -> Iterator[None]:
         """Alone among all who write, for a moment. Readers need no lock: the file is replaced as a whole."""
         try:
-            lock = (self._home / LOCK_FILE).open("ab")
+            lock = (self._home / TOKENS_LOCK_FILE).open("ab")
         except OSError as error:
             raise self._unusable(error) from None
         with lock:
@@ -261,12 +257,12 @@ class Tokens:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    select.select([], [], [], POLL_SECONDS)
+                    select.select([], [], [], LOCK_POLL_SECONDS)
                 except OSError as error:
                     raise self._unusable(error) from None
             else:
                 raise MeshError(
-                    f"another process has been changing {self._path} for {LOCK_POLLS * POLL_SECONDS:.0f} s: "
+                    f"another process has been changing {self._path} for {LOCK_POLLS * LOCK_POLL_SECONDS:.0f} s: "
                     "end it, or try again"
                 )
             yield
@@ -294,30 +290,9 @@ def _signature(status: os.stat_result) -> _Signature:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _decode(content: bytes, path: Path) -> Sequence[_Token]:
-    if len(content) > MAX_FILE_BYTES:
-        raise _damaged(path, f"it has more than {MAX_FILE_BYTES} bytes")
-    try:
-        version = msgspec.json.decode(content, type=_Versioned).version
-        if isinstance(version, int) and version > VERSION:
-            raise MeshError(
-                f"{path} was written by a newer release of peermesh: use that one, or choose another --home"
-            )
-        tokens = msgspec.json.decode(content, type=_Content).tokens
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
-    try:
-        for one in tokens:
-            check_user(one.user)
-    except MeshError as error:
-        raise _damaged(path, str(error)) from None
-    return tokens
-
-
-def _damaged(path: Path, why: str) -> MeshError:
-    return MeshError(
-        f"{path} is damaged ({why}), so no client is let in: put it back from a backup, or delete it and make new tokens"
-    )
+def _check_users(content: _TokensFile) -> None:
+    for one in content.tokens:
+        check_user(one.user)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""OneByOne: messages that go out one at a time, each once the other end has answered the one before."""
+"""SendQueue: messages that go out one at a time, each once the other end has answered the one before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANSWER_MS = 10_000
 """How long an answer may take before the next message goes out all the same."""
 
 
-class OneByOne:
+class SendQueue:
     """`push` what is to be sent under a name, and say which name was `answered`."""
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.lab.checks.ledger import Ledger
 from mesh.lab.checks.limits import broken_limits
-from mesh.lab.checks.subject import ClientSubject, Holder, RoomSubject
+from mesh.lab.checks.subject import ClientSubject, RoomSubject, Subject
 from mesh.lab.simulation.store_inspection import LabStore, inspected
 from peers.events.created import Created
 from peers.events.entry import Entry, encode_event
@@ -16,7 +16,7 @@ from peers.later import Later
 from peers.stores.store import StoreError
 
 if TYPE_CHECKING:
-    from mesh.actors.log_keeper import KeptLog
+    from mesh.actors.log_proxy import LogProxy
 
 SHOWN_TYPES = 12
 MAX_FAULTS = 20
@@ -43,7 +43,7 @@ class Checker:
         """The node that wrote in each epoch."""
         self._looked: dict[str, float] = {}
 
-    def on_life(self, room: RoomSubject, kept: KeptLog) -> None:
+    def on_life(self, room: RoomSubject, kept: LogProxy) -> None:
         """A room begins another life, with this log."""
         opened: list[str] = []
 
@@ -129,7 +129,7 @@ class Checker:
             self._note(room, f"{room.name} goes on in the epoch {epoch}, in which {self._epochs[epoch]} wrote before")
         self._epochs[epoch] = room.name
 
-    def _check_claims(self, room: RoomSubject, kept: KeptLog) -> None:
+    def _check_claims(self, room: RoomSubject, kept: LogProxy) -> None:
         claimed, numbers = kept.published.state.vector, inspected(room.store).numbers
         if claimed is numbers.vector:
             return  # nearly always, and in a large house worth it
@@ -208,7 +208,7 @@ def show_types(types: Sequence[str]) -> str:
     return f"{len(types)} events, the last {list(types[-SHOWN_TYPES:])}"
 
 
-def show_held(holder: Holder) -> str:
+def show_held(holder: Subject) -> str:
     """The types of what a room or client holds, for people."""
     try:
         return show_types(holder.types)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mesh.actors.log_keeper import LogKeeper
 from mesh.actors.node_supervisor import NodeSupervisor
-from mesh.actors.peer_session import SessionActor
+from mesh.actors.peer_session import PeerSession
 from mesh.actors.runtime.inspection import actor_behind, living_actors, waiting_messages
 from mesh.lab.checks.subject import RoomSubject
 from mesh.membership.member import MAX_MEMBERS
@@ -54,11 +54,11 @@ def measures(room: RoomSubject) -> Iterator[Measure]:
             yield from _of_keeper(actor)
         else:
             yield Measure(f"the mailbox of {ref.actor_class.__name__}", waiting, MAX_MAILBOX, "MAX_MAILBOX")
-        if isinstance(actor, SessionActor):
+        if isinstance(actor, PeerSession):
             sessions += 1
             yield from _of_session(actor)
         elif isinstance(actor, NodeSupervisor):
-            members = len(actor._neighbourhood.members)
+            members = len(actor.membership.members)
             yield Measure("its table of members", members, MAX_MEMBERS, "MAX_MEMBERS")
     yield Measure("its table of sessions", sessions, MAX_SESSIONS + SESSIONS_EACH * members, "MAX_SESSIONS")
     for ranges in room.store.state.vector.ranges.values():
@@ -70,7 +70,7 @@ def _of_keeper(keeper: LogKeeper) -> Iterator[Measure]:
         yield Measure("the tail of its log", len(keeper._log._tail._entries), TAIL_CHANGES, "TAIL_CHANGES")
 
 
-def _of_session(session: SessionActor) -> Iterator[Measure]:
+def _of_session(session: PeerSession) -> Iterator[Measure]:
     role = session._role
     if role is None:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from mesh.actors.log_keeper import KeptLog
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.lab.simulation.store_inspection import LabStore
 from peers.events.created import Created
@@ -14,7 +14,7 @@ from peers.later import Later
 from peers.stores.store import Store
 
 
-class Holder(Protocol):
+class Subject(Protocol):
     """A room or a client: it holds events in a store."""
 
     name: str
@@ -27,7 +27,7 @@ class Holder(Protocol):
         """The types of its events, in the order of the log."""
 
 
-class RoomSubject(Holder, Protocol):
+class RoomSubject(Subject, Protocol):
     """One room, in which a node runs or ran."""
 
     is_running: bool
@@ -47,7 +47,7 @@ class RoomSubject(Holder, Protocol):
     def entries(self) -> Sequence[Entry]: ...
 
     @property
-    def kept(self) -> KeptLog | None:
+    def kept(self) -> LogProxy | None:
         """The log of its node while it runs."""
 
     @property
@@ -62,7 +62,7 @@ class RoomSubject(Holder, Protocol):
         """The actors that live in it."""
 
 
-class ClientSubject(Holder, Protocol):
+class ClientSubject(Subject, Protocol):
     """One Logux client."""
 
     to: str
@@ -72,7 +72,7 @@ class ClientSubject(Holder, Protocol):
 class Witness(Protocol):
     """What watches rooms; see Checker and Timeline."""
 
-    def on_life(self, room: RoomSubject, kept: KeptLog) -> None:
+    def on_life(self, room: RoomSubject, kept: LogProxy) -> None:
         """The node of `room` has opened its log."""
 
     def on_add(self, room: RoomSubject, event: dict[str, Any], result: Later[Any], *, is_timed: bool) -> None:

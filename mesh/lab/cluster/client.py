@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.actors.runtime.loop_thread import Spawner
 from mesh.lab.cluster.client_roles import CURSORS, ClientRole
-from mesh.lab.cluster.pending_write import Added
+from mesh.lab.cluster.pending_write import PendingWrite
 from mesh.lab.cluster.room import Room
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.disk import SimDisk
@@ -153,7 +153,7 @@ class Client:
             raise RuntimeError(f"{self.name} does not run: restart it before it can write")
         result = self._log.add(event, meta)
         result.then(self._on_added)
-        added = Added(self._loop, self.name)
+        added = PendingWrite(self._loop, self.name)
         result.then(added.follow)
         return added
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from mesh.gateway.clients.role import DoorSync, Guard, Hooks
-from mesh.gateway.clients.tokens import Pass, Tokens
-from mesh.gateway.saved_cursors import KeptCursors
+from mesh.gateway.clients.guard import Guard
+from mesh.gateway.clients.role import ClientGatewaySync, Hooks
+from mesh.gateway.clients.tokens import Pass
+from mesh.gateway.saved_cursors import SavedCursors
 from peers.clock import Clock
 from peers.log.log import SyncLog
 from peers.roles.client import ClientSync
@@ -26,15 +27,25 @@ class OpenTokens:
         return True
 
 
-def clients_door(node_id: str, log: SyncLog, connection: Connection, *, clock: Clock, **options: Any) -> DoorSync:
+def clients_door(
+    node_id: str, log: SyncLog, connection: Connection, *, clock: Clock, **options: Any
+) -> ClientGatewaySync:
     """The role of a node's clients' door, for `serve=`: the product's own, but for its tokens."""
-    guard = Guard(cast(Tokens, OpenTokens()), clock)
-    return DoorSync(node_id, log, connection, clock=clock, guard=guard, hooks=Hooks(), **options)
+    guard = Guard(OpenTokens(), clock)
+    return ClientGatewaySync(node_id, log, connection, clock=clock, guard=guard, hooks=Hooks(), **options)
 
 
-class ClientRole(KeptCursors, ClientSync):
-    """What an application of Logux runs: where it is in both logs outlives it, in its own log."""
+class ClientRole(ClientSync):
+    """The role of an application of Logux: its log keeps how far it has got in both logs."""
 
-    @property
-    def cursors_key(self) -> str:
-        return CURSORS
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors = SavedCursors(self, CURSORS)
+
+    def on_disconnect(self, reason: str) -> None:
+        self._cursors.save()
+        super().on_disconnect(reason)
+
+    def destroy(self, reason: str = "") -> None:
+        self._cursors.save()
+        super().destroy(reason)

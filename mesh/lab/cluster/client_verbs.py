@@ -1,4 +1,4 @@
-"""Clients: what a Cluster can do to the Logux clients of its house, and when it is content with them."""
+"""ClientVerbs: what a Cluster can do to the Logux clients of its house, and when it is content with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mesh.lab.checks.checker import Checker
 from mesh.lab.cluster.arguments import name_of, nobody
 from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.room import Room
-from mesh.lab.recording.timeline import Diary
+from mesh.lab.recording.timeline import Timeline
 from mesh.lab.simulation.network import SimNetwork
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.later import Later
@@ -18,7 +18,7 @@ Protocol = int | Sequence[int] | str | None
 """(0, 1) or "0.1", 5 or 7; None finds out what is spoken at the other end."""
 
 
-class Clients:
+class ClientVerbs:
     """The verbs about clients. Clients are given themselves or by name; they are crashed and restarted as rooms are."""
 
     seed: int
@@ -27,7 +27,7 @@ class Clients:
     clients: dict[str, Client]
     checker: Checker
     _network: SimNetwork
-    _diary: Diary | None
+    _diary: Timeline | None
 
     def _wait_all(self, laters: Sequence[Later[Any]], what: str) -> None:
         raise NotImplementedError

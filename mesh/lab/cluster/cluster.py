@@ -21,15 +21,15 @@ from mesh.lab.checks.checker import (
 )
 from mesh.lab.cluster.arguments import COUNT, SECONDS, check, name_of, names_in_groups, nobody
 from mesh.lab.cluster.client import Client
-from mesh.lab.cluster.client_verbs import Clients
-from mesh.lab.cluster.convergence import Accord
-from mesh.lab.cluster.fault_verbs import Faults, Place
+from mesh.lab.cluster.client_verbs import ClientVerbs
+from mesh.lab.cluster.convergence import Convergence
+from mesh.lab.cluster.fault_verbs import FaultVerbs, Place
 from mesh.lab.cluster.room import PORT, Room
 from mesh.lab.cluster.topology import Links, read_links
-from mesh.lab.recording.timeline import Diary, Happening
+from mesh.lab.recording.timeline import Happening, Timeline
 from mesh.lab.recording.trace import Trace
 from mesh.lab.simulation.discovery import SimAir
-from mesh.lab.simulation.network import Dial, SimNetwork
+from mesh.lab.simulation.network import DialRecord, SimNetwork
 from mesh.lab.simulation.storage import Media, StoreKind
 from mesh.lab.simulation.virtual_loop import LabAlarm, VirtualLoop
 from mesh.membership.actions import Notice
@@ -47,7 +47,7 @@ class Violation(AssertionError):
     """The checker found a broken promise."""
 
 
-class Cluster(Faults, Clients):
+class Cluster(FaultVerbs, ClientVerbs):
     """Runs whole nodes in virtual time: only network, discovery, disks and clocks are simulated.
 
     One seed gives one story, byte for byte. Verbs take rooms or their names. Use it as a context manager: leaving it stops
@@ -78,13 +78,13 @@ class Cluster(Faults, Clients):
         self.rooms: dict[str, Room] = {}
         self.clients: dict[str, Client] = {}
         self.checker = Checker(self.rooms)
-        self._diary = Diary(self.checker, self.loop.time) if has_diary else None
+        self._diary = Timeline(self.checker, self.loop.time) if has_diary else None
         self._beat = ""
         self._failed_when: str | None = None
         self._on_line = on_line
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=self._trace if traces else None)
         self._air = SimAir(self.loop, Random(f"{seed} air"), self._network)
-        self._accord = Accord(self._network)
+        self._accord = Convergence(self._network)
         self._expected: dict[str, str] = {}
         """Names of those who were spoken of before they came, and by which verb."""
         self._media = Media()
@@ -128,7 +128,7 @@ class Cluster(Faults, Clients):
         return self.loop.time()
 
     @property
-    def dials(self) -> Sequence[Dial]:
+    def dials(self) -> Sequence[DialRecord]:
         """Every attempt to open a connection, in order; of a great many the last ones."""
         return self._network.dials
 

@@ -1,4 +1,4 @@
-"""Accord: whether all who can talk have met and hold the same, made to be looked at in every instant of a large house."""
+"""Convergence: whether all who can talk have met and hold the same, made to be looked at in every instant of a large house."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mesh.lab.simulation.network import SimNetwork
 
 
-class Accord:
+class Convergence:
     """Who can talk with whom, worked out anew when a way changed; and a look that begins where the last one failed."""
 
     def __init__(self, network: SimNetwork) -> None:

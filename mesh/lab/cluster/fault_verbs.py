@@ -1,4 +1,4 @@
-"""Faults: the verbs that break one way, one room's clock, disk or process, and mend them again."""
+"""FaultVerbs: the verbs that break one way, one room's clock, disk or process, and mend them again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Snapshot = LabStore
 """A copy of a room's disk."""
 
 
-class Faults:
+class FaultVerbs:
     """What a Cluster can do to single ways and rooms. Rooms and clients are given themselves or by name."""
 
     seed: int

@@ -1,4 +1,4 @@
-"""Added: what a write in a house comes to, for a story that wants to know it."""
+"""PendingWrite: what a write in a house comes to, for a story that wants to know it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ANSWER_SECONDS = 60.0
 """Virtual time within which a node must answer what it is asked."""
 
 
-class Added(Later[Meta | None]):
+class PendingWrite(Later[Meta | None]):
     """A Later whose `get` lets virtual time pass until the disk has the event; `run` and `settle` do so, too."""
 
     def __init__(self, loop: VirtualLoop, who: str) -> None:

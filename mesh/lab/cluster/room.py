@@ -9,21 +9,21 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from mesh.actors.environment import Edges
-from mesh.actors.log_keeper import KeptLog
+from mesh.actors.environment import Environment
+from mesh.actors.listener import OpenDoors
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.inspection import abandon_actors, living_actors
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.loop_thread import Spawner
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import Request
 from mesh.discovery.port import Discovery
-from mesh.discovery.static import FixedDiscovery
-from mesh.gateway.endpoints import Door, Line, Outside
+from mesh.discovery.static import StaticDiscovery
+from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.endpoints import MakeRole as OwnRole
 from mesh.lab.checks.subject import Witness
-from mesh.lab.cluster.pending_write import ANSWER_SECONDS, Added
+from mesh.lab.cluster.pending_write import ANSWER_SECONDS, PendingWrite
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.disk import SimDisk
@@ -90,7 +90,7 @@ class Room:
         self._on_notice = on_notice
         self._lives = 0
         self._homes = 0
-        self._kept: KeptLog | None = None
+        self._kept: LogProxy | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._disk: SimDisk | None = None
         self._is_disk_full = False
@@ -127,7 +127,7 @@ class Room:
         return [event["type"] for event in self.events]
 
     @property
-    def kept(self) -> KeptLog | None:
+    def kept(self) -> LogProxy | None:
         """The log of its last life, as its sessions see it."""
         return self._kept
 
@@ -179,7 +179,7 @@ class Room:
             raise ValueError(f"{self.name} is frozen: thaw it first")
         return self
 
-    def begin(self) -> Later[int]:
+    def begin(self) -> Later[OpenDoors]:
         """Start a node on what the disk holds."""
         self._lives += 1
         random = Random(f"{self._seed} {self.name} {self._lives}")
@@ -187,10 +187,10 @@ class Room:
         self.runtime = Runtime(loop, schedule=self._schedule, messages_per_turn=1)
         self._disk = SimDisk(loop, random, self.store)
         self._disk.is_full = self._is_disk_full
-        self._kept = KeptLog()
+        self._kept = LogProxy()
         if self.witness is not None:
             self.witness.on_life(self, self._kept)
-        edges = Edges(
+        edges = Environment(
             runtime=self.runtime,
             clock=self.clock,
             random=random,
@@ -213,10 +213,10 @@ class Room:
             self._kept,
             on_notice=lambda notice: self._on_notice(self, notice),
             make_role=self.role,
-            outside=self._outside(edges.network),
+            endpoints=self._outside(edges.network),
         )
         self.is_running = True
-        return self._supervisor.ask(Request("begin"), block=False)
+        return self._supervisor.ask_to(NodeSupervisor.begin)
 
     def end(self) -> Later[Any]:
         """Stop the node as its operator would."""
@@ -230,7 +230,7 @@ class Room:
             self.store.open()  # for whoever looks at the disk of a room that is off
             supervisor.stop(block=False).then(stopped.follow)
 
-        supervisor.ask(Request("end"), block=False).then(on_ended)
+        supervisor.ask_to(NodeSupervisor.end).then(on_ended)
         return stopped
 
     def crash(self) -> None:
@@ -298,7 +298,7 @@ class Room:
         result.then(self._on_added)
         if self.witness is not None:
             self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)
-        added = Added(self._loop, self.name)
+        added = PendingWrite(self._loop, self.name)
         result.then(added.follow)
         return added
 
@@ -314,12 +314,12 @@ class Room:
     def ask_status(self) -> Later[dict[str, Any]]:
         """What `mesh status` would show."""
         assert self._supervisor is not None
-        return self._supervisor.ask(Request("status"), block=False)
+        return self._supervisor.ask_to(NodeSupervisor.status)
 
     def ask_synchronized(self, peers: int = 1, timeout_seconds: float = WAIT_SECONDS) -> Later[None]:
         """See Node.synchronized."""
         assert self._supervisor is not None
-        return self._supervisor.ask(Request("synchronized", (peers, timeout_seconds, Later())), block=False)
+        return self._supervisor.ask_to(NodeSupervisor.synchronized, peers, timeout_seconds, Later())
 
     def close_disk(self) -> None:
         """Its story is over: keep what is to be looked at, and nothing open."""
@@ -334,10 +334,10 @@ class Room:
             self.witness.on_disk(self, before)
         self.medium.discard(before)
 
-    def _outside(self, network: Network) -> Outside:
-        doors = [Door(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
-        lines = [Line(f"the line to {to}", to, network, role) for to, role in self.dial.items()]
-        return Outside(tuple(doors), tuple(lines))
+    def _outside(self, network: Network) -> Endpoints:
+        doors = [Listen(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
+        lines = [DialOut(f"the line to {to}", to, network, role) for to, role in self.dial.items()]
+        return Endpoints(tuple(doors), tuple(lines))
 
     def _schedule(self, drain: Callable[[], None]) -> None:
         if self._frozen is None:
@@ -357,7 +357,7 @@ class Room:
         return self._disk
 
     def _discovery(self) -> Discovery:
-        return FixedDiscovery() if self.links is not None else self._air.discovery(self.name)
+        return StaticDiscovery() if self.links is not None else self._air.discovery(self.name)
 
 
 @lru_cache(maxsize=4_096)

@@ -28,7 +28,7 @@ _FAILED = re.compile(r": (restarted|paused): (?!.*(?:disk is full|disk I/O error
 _LINK = re.compile(r"^([\d.]+) (\S+): (dis)?connected: (?:lost the connection|connected) to ([^\s:]+)")
 
 
-class Stage:
+class Player:
     """Plays the steps of a script in a house. A step that makes no sense by now does nothing."""
 
     def __init__(self, house: Cluster, script: Script) -> None:
@@ -299,7 +299,7 @@ class Stage:
 
 
 VERBS: dict[str, Callable[..., bool | None]] = {
-    name: getattr(Stage, name)
+    name: getattr(Player, name)
     for name in (
         "write", "say", "twin", "status", "clean", "wait", "wall", "heal", "cut", "hold", "release", "slow", "flaky", "reset",
         "freeze", "thaw", "skew", "drift", "fill", "free", "crash", "stop", "restart", "wipe", "lose", "backup", "restore",

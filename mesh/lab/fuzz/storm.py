@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mesh.lab.cluster.cluster import Cluster
-from mesh.lab.fuzz.player import Stage
+from mesh.lab.fuzz.player import Player
 from mesh.lab.fuzz.script import ROOMS, Script, draw
 from mesh.lab.fuzz.shrinking import MAX_RUNS, Shrinking
 from mesh.lab.fuzz.summary import storm_table
@@ -27,7 +27,7 @@ PROGRESS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StormOutcome:
     """How a storm ended."""
 
     seed: int
@@ -44,18 +44,18 @@ class Outcome:
     """Virtual."""
 
 
-def storm(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0, traces: bool = False) -> Outcome:
+def storm(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0, traces: bool = False) -> StormOutcome:
     """Draw the story of a seed and play it. See `draw` for the options, and `play`."""
     return play(draw(seed, nodes=nodes, minutes=minutes), seed, traces=traces)
 
 
-def play(script: Script, seed: int, *, traces: bool = False) -> Outcome:
+def play(script: Script, seed: int, *, traces: bool = False) -> StormOutcome:
     """Play a script, mend everything, and let the checker judge. What goes wrong is in the outcome, never raised.
 
     With `traces` every frame is part of the trace hash.
     """
     house = Cluster(seed, traces=traces)
-    stage = Stage(house, script)
+    stage = Player(house, script)
     failure = None
     try:
         with Interrupts(house.loop.record), house:
@@ -66,7 +66,7 @@ def play(script: Script, seed: int, *, traces: bool = False) -> Outcome:
         failure = f"{type(error).__name__}: {error}"
     ledger = house.checker.ledger
     counts = tuple(sorted(stage.counts.items()))
-    return Outcome(
+    return StormOutcome(
         seed, failure, house.trace_hash, script, counts, len(ledger.acknowledged), len(ledger.lost), house.seconds
     )
 
@@ -75,12 +75,12 @@ def play(script: Script, seed: int, *, traces: bool = False) -> Outcome:
 class Summary:
     """What became of many storms."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[StormOutcome, ...]
     """In the order of their seeds, without what an interruption left out."""
     real_seconds: float
 
     @property
-    def failures(self) -> tuple[Outcome, ...]:
+    def failures(self) -> tuple[StormOutcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.failure is not None)
 
     def table(self) -> str:
@@ -94,7 +94,7 @@ def run_storms(
     nodes: tuple[int, int] = (3, 9),
     minutes: float = 10.0,
     processes: int | None = None,
-    on_outcome: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[StormOutcome], None] | None = None,
 ) -> Summary:
     """Play a storm for each seed, on all cores (`processes` says otherwise); `on_outcome` gets each, in the order of seeds.
 
@@ -110,7 +110,7 @@ def run_storms(
     return Summary(tuple(outcomes), time.monotonic() - began)
 
 
-def shrink(outcome: Outcome, *, max_runs: int = MAX_RUNS) -> Outcome:
+def shrink(outcome: StormOutcome, *, max_runs: int = MAX_RUNS) -> StormOutcome:
     """The shortest story found that fails with the seed of a failing one."""
     seed = outcome.seed
 
@@ -140,11 +140,11 @@ def main(
 
     The shortest story that still fails is printed as a test for the first few of those that did.
     """
-    progress = Progress(seeds)
+    progress = StormProgress(seeds)
     began = time.monotonic()
-    outcomes: list[Outcome] = []
+    outcomes: list[StormOutcome] = []
 
-    def on_outcome(outcome: Outcome) -> None:
+    def on_outcome(outcome: StormOutcome) -> None:
         outcomes.append(outcome)
         progress.on_outcome(outcome)
 
@@ -173,7 +173,7 @@ def replay_command(seed: int, nodes: tuple[int, int], minutes: float) -> str:
     return f"mesh scenario storm --seed {seed} --seeds 1 --nodes {nodes[0]}..{nodes[1]} --minutes {minutes:g}"
 
 
-class Progress:
+class StormProgress:
     """One line that says how far it is, on a terminal only."""
 
     def __init__(self, total: int) -> None:
@@ -181,7 +181,7 @@ class Progress:
         self._done = self._failed = 0
         self._told = 0.0
 
-    def on_outcome(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: StormOutcome) -> None:
         self._done += 1
         self._failed += outcome.failure is not None
         now = time.monotonic()
@@ -194,7 +194,7 @@ class Progress:
             print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)
 
 
-def _play_quietly(seed: int, *, nodes: tuple[int, int], minutes: float) -> Outcome:
+def _play_quietly(seed: int, *, nodes: tuple[int, int], minutes: float) -> StormOutcome:
     with _quiet():
         return storm(seed, nodes=nodes, minutes=minutes)
 

@@ -1,4 +1,4 @@
-"""LiveHouse: the verbs of a Cluster on real hosts, so that a story is played with `--live` by real nodes."""
+"""LiveCluster: the verbs of a Cluster on real hosts, so that a story is played with `--live` by real nodes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mesh.lab.cluster.cluster import Violation
 from mesh.lab.cluster.topology import Links, groups_of, read_links
 from mesh.lab.live.checks import Logs, group_faults, log_faults, shown, types_of
 from mesh.lab.live.disk import DISK_BYTES
-from mesh.lab.live.fault_verbs import LiveFaults, Named
-from mesh.lab.live.link import Link
+from mesh.lab.live.fault_verbs import LiveFaultVerbs, Named
+from mesh.lab.live.link import LiveLink
 from mesh.lab.live.namespaces import NetLab
 from mesh.lab.live.room import PORT, REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
 from mesh.lab.recording.trace import TRACE_LINES
@@ -51,7 +51,7 @@ NOT_LIVE = {
 """What a Cluster or Room offers and real hosts do not, and what a story does that uses it."""
 
 
-class LiveHouse(LiveFaults):
+class LiveCluster(LiveFaultVerbs):
     """Real hosts in network namespaces: a bridge, nft rules, a link in user space, real mDNS, `mesh up` and kill -9.
 
     It has those verbs of Cluster that make sense there; the others raise NotLive. Use it as a context manager: leaving it
@@ -88,9 +88,9 @@ class LiveHouse(LiveFaults):
         except BaseException:
             shutil.rmtree(self._folder)
             raise
-        super().__init__(Link(self._lab, seed=seed), seed=seed)
+        super().__init__(LiveLink(self._lab, seed=seed), seed=seed)
 
-    def __enter__(self) -> LiveHouse:
+    def __enter__(self) -> LiveCluster:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:

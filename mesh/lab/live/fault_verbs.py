@@ -1,4 +1,4 @@
-"""LiveFaults: the verbs that break real ways, processes and disks, and mend them again."""
+"""LiveFaultVerbs: the verbs that break real ways, processes and disks, and mend them again."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from mesh.lab.cluster.arguments import (
 from mesh.lab.cluster.fault_verbs import RESET_SECONDS
 from mesh.lab.cluster.topology import may_be_linked
 from mesh.lab.live.disk import back_up, fill, free, put_back, read_log
-from mesh.lab.live.link import Link
-from mesh.lab.live.link_queue import Quality
+from mesh.lab.live.link import LiveLink
+from mesh.lab.live.link_queue import LinkQuality
 from mesh.lab.live.namespaces import Host
 from mesh.lab.live.room import LiveRoom, NotLive
 from mesh.lab.simulation.wire import LATENCY_MS
@@ -38,19 +38,19 @@ class Backup(NamedTuple):
     folder: Path
 
 
-class LiveFaults:
-    """What a LiveHouse can do to single ways and rooms, as Faults in the lab. Rooms are given themselves or by name."""
+class LiveFaultVerbs:
+    """What a LiveCluster can do to single ways and rooms, as Faults in the lab. Rooms are given themselves or by name."""
 
     rooms: dict[str, LiveRoom]
     _folder: Path
 
-    def __init__(self, link: Link, *, seed: int) -> None:
+    def __init__(self, link: LiveLink, *, seed: int) -> None:
         self._link = link
         self._seed = seed
         self._walls: list[list[str]] = []
         self._cuts: dict[tuple[str, str], None] = {}
         self._holds: dict[tuple[str, str], None] = {}
-        self._qualities: dict[tuple[str, str], Quality] = {}
+        self._qualities: dict[tuple[str, str], LinkQuality] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         """What has to be done at which second."""
         self._counted = 0
@@ -122,7 +122,7 @@ class LiveFaults:
         check("slow", "loss", loss, SHARE)
         is_bad = latency_ms != LATENCY_MS or bytes_per_second is not None or loss > 0
         names = names_of_two("slow", one, other)
-        quality = Quality(latency_ms, bytes_per_second, loss) if is_bad else Quality()
+        quality = LinkQuality(latency_ms, bytes_per_second, loss) if is_bad else LinkQuality()
         for pair in (names, names[::-1]):
             self._set_quality(pair, quality)
         self._set_ways()
@@ -143,7 +143,7 @@ class LiveFaults:
         shown = " - ".join(names)
         random = Random(f"{self._seed} flaky {' '.join(names)}")
         end = self.seconds + seconds
-        before = {pair: self._qualities.get(pair, Quality()) for pair in (names, names[::-1])}
+        before = {pair: self._qualities.get(pair, LinkQuality()) for pair in (names, names[::-1])}
 
         def set_ways(loss: float | None) -> None:
             for pair, quality in before.items():
@@ -220,9 +220,9 @@ class LiveFaults:
             return False
         return set(_both_ways(one, other)).isdisjoint([*self._closed_ways(), *self._holds])
 
-    def _set_quality(self, pair: tuple[str, str], quality: Quality) -> None:
+    def _set_quality(self, pair: tuple[str, str], quality: LinkQuality) -> None:
         self._qualities.pop(pair, None)
-        if quality != Quality():  # only what is bad is carried in user space
+        if quality != LinkQuality():  # only what is bad is carried in user space
             self._qualities[pair] = quality
 
     def _closed_ways(self) -> list[tuple[str, str]]:
@@ -233,9 +233,9 @@ class LiveFaults:
         return [*walled, *self._cuts]
 
     def _set_ways(self) -> None:
-        bad = {**dict.fromkeys(self._holds, Quality()), **self._qualities}
+        bad = {**dict.fromkeys(self._holds, LinkQuality()), **self._qualities}
         held = {
-            pair: Quality(quality.latency_ms, quality.bytes_per_second, quality.loss, is_held=pair in self._holds)
+            pair: LinkQuality(quality.latency_ms, quality.bytes_per_second, quality.loss, is_held=pair in self._holds)
             for pair, quality in bad.items()
         }
         self._link.set(

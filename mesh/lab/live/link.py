@@ -1,4 +1,4 @@
-"""Link: bad ways between the hosts of a lab, carried in user space; good ones stay in the kernel's bridge."""
+"""LiveLink: bad ways between the hosts of a lab, carried in user space; good ones stay in the kernel's bridge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import mesh
-from mesh.lab.live.link_queue import Quality
+from mesh.lab.live.link_queue import LinkQuality
 from mesh.lab.live.namespaces import NetLab, NetLabError, Process
 
 ANSWER_SECONDS = 10.0
@@ -24,10 +24,10 @@ ENVIRONMENT = {
 
 Way = tuple[int, int]
 """From host number to host number."""
-GOOD = Quality()
+GOOD = LinkQuality()
 
 
-class Link:
+class LiveLink:
     """Says of each way in a lab whether frames pass it at once, badly, or not at all.
 
     The frames of a bad way are dropped by the bridge and carried by a process that ends with the lab. It starts when there is
@@ -39,10 +39,10 @@ class Link:
         self._lab = lab
         self._seed = seed
         self._process: Process | None = None
-        self._carried: dict[Way, Quality] = {}
+        self._carried: dict[Way, LinkQuality] = {}
         self._macs: dict[int, str] = {}
 
-    def set(self, *, closed: Iterable[Way] = (), bad: Mapping[Way, Quality] | None = None) -> None:
+    def set(self, *, closed: Iterable[Way] = (), bad: Mapping[Way, LinkQuality] | None = None) -> None:
         """From now on nothing passes `closed` ways, `bad` ones are as bad as that, and all others good. Raises NetLabError.
 
         What is under way on one that becomes good arrives at once; on one that closes it is lost.
@@ -63,7 +63,7 @@ class Link:
             why = self._process.stderr_text().strip() or "it said nothing"
             raise NetLabError(f"the process that carries frames ended with {code}: {why}")
 
-    def _carry(self, ways: Mapping[Way, Quality]) -> None:
+    def _carry(self, ways: Mapping[Way, LinkQuality]) -> None:
         if self._process is None:
             if not ways:
                 return
@@ -86,7 +86,7 @@ class Link:
             process.wait(ANSWER_SECONDS)
             self.check()
 
-    def _row(self, source: int, target: int, quality: Quality) -> list[object]:
+    def _row(self, source: int, target: int, quality: LinkQuality) -> list[object]:
         if target not in self._macs:
             self._macs[target] = self._lab.mac(target)
         mac = self._macs[target]

@@ -18,7 +18,7 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-from mesh.lab.live.link_queue import Quality, Way
+from mesh.lab.live.link_queue import LinkQuality, LinkQueue
 
 FRAME_BYTES = 128 * 1024
 """Of one frame, as the kernel hands it over: at most 64 KiB, and its headers."""
@@ -35,14 +35,14 @@ ETH_P_ALL = 3
 Pair = tuple[int, int]
 
 
-class Carrier:
+class LinkProcess:
     """Carries frames from source ports to target ports, until its input ends."""
 
     def __init__(self, *, seed: str, now: Callable[[], float]) -> None:
         self._seed = seed
         self._now = now
         self._selector = selectors.DefaultSelector()
-        self._ways: dict[Pair, Way] = {}
+        self._ways: dict[Pair, LinkQueue] = {}
         self._macs: dict[Pair, bytes] = {}
         self._sources: dict[int, socket.socket] = {}
         self._targets: dict[int, socket.socket] = {}
@@ -70,9 +70,9 @@ class Carrier:
         self._macs.clear()
         for source, target, mac, latency_ms, bytes_per_second, loss, is_held in rows:
             pair = source, target
-            way = before.get(pair) or Way(Random(f"{self._seed} {source} {target}"))
+            way = before.get(pair) or LinkQueue(Random(f"{self._seed} {source} {target}"))
             low, high = latency_ms
-            way.change(Quality((low, high), bytes_per_second, loss, is_held), self._now())
+            way.change(LinkQuality((low, high), bytes_per_second, loss, is_held), self._now())
             self._ways[pair] = way
             self._macs[pair] = bytes.fromhex(mac.replace(":", ""))
         self._keep_open(self._sources, sorted({source for source, _ in self._ways}), ETH_P_ALL)
@@ -132,4 +132,4 @@ def _open(port: int, protocol: int) -> socket.socket:
 if __name__ == "__main__":
     # On one core: what a process sends from another one may overtake, since each core has its own queue of frames.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    Carrier(seed=sys.argv[1], now=monotonic).run(0, 1)
+    LinkProcess(seed=sys.argv[1], now=monotonic).run(0, 1)

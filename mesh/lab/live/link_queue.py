@@ -13,7 +13,7 @@ FLIGHT_FRAMES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class LinkQuality:
     """How good a way is."""
 
     latency_ms: tuple[float, float] = (0.0, 0.0)
@@ -25,18 +25,18 @@ class Quality:
     """Whether nothing comes out for now."""
 
 
-class Way:
+class LinkQueue:
     """First in, first out. `now` is always a monotonic time in seconds."""
 
     def __init__(self, random: Random) -> None:
-        self.quality = Quality()
+        self.quality = LinkQuality()
         self._random = random
         self._frames: deque[tuple[float, bytes]] = deque()
         """When each is due, and the frame."""
         self._free_at = 0.0
         """When the last frame that was taken has been sent at the given rate."""
 
-    def change(self, quality: Quality, now: float) -> None:
+    def change(self, quality: LinkQuality, now: float) -> None:
         """Be as good as this from now on. What is under way arrives at once if it differs in more than `is_held`."""
         before, self.quality = self.quality, quality
         if (before.latency_ms, before.bytes_per_second, before.loss) != (

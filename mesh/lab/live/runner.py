@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from mesh.errors import MeshError
-from mesh.lab.live.cluster import LiveHouse, names_in, why_not_live
+from mesh.lab.live.cluster import LiveCluster, names_in, why_not_live
 from mesh.lab.live.namespaces import NetLabError, find_flags
 from mesh.lab.live.room import NotLive
 from mesh.lab.recording.failure_report import is_mistake, lines_about
@@ -48,10 +48,10 @@ def play_live(
     flags, missing = find_flags()
     if flags is None:
         return _refuse(name, f"stories cannot be played live here: {missing}")
-    house: LiveHouse | None = None
+    house: LiveCluster | None = None
     try:
         with _ended_by_signals():
-            house = LiveHouse(
+            house = LiveCluster(
                 flags,
                 now_seconds=monotonic,
                 on_line=_print,
@@ -72,7 +72,7 @@ def play_live(
     return 0
 
 
-def _show_failure(name: str, error: BaseException, sentence: str, house: LiveHouse | None) -> None:
+def _show_failure(name: str, error: BaseException, sentence: str, house: LiveCluster | None) -> None:
     is_ours = not is_mistake(error)
     if house is not None and is_ours:
         print(*house.trace[-SHOWN_LINES:], sep="\n", file=sys.stderr)

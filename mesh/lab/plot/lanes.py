@@ -8,7 +8,7 @@ from html import escape
 from itertools import pairwise
 
 from mesh.lab.plot.label_layout import LaneTexts, text_width
-from mesh.lab.plot.partitions import Walls, groups
+from mesh.lab.plot.partitions import Partitions, groups
 from mesh.lab.plot.time_axis import show_duration
 from mesh.lab.recording.timeline import Happening
 
@@ -99,7 +99,7 @@ class Lanes:
         }
         for happening, x in self.pairs:
             self._live(happening, x)
-        self.walls = Walls(self.pairs, {name: lane.y for name, lane in self._lanes.items()}, self.height, right)
+        self.walls = Partitions(self.pairs, {name: lane.y for name, lane in self._lanes.items()}, self.height, right)
 
     def draw(self) -> list[str]:
         """The lanes themselves, and on them the events."""

@@ -37,7 +37,7 @@ class _Wall:
     text: str
 
 
-class Walls:
+class Partitions:
     """Draws the stretches in which somebody could not talk to somebody, behind the lanes and on them."""
 
     def __init__(

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mesh.lab.checks.subject import ClientSubject, Holder, RoomSubject, Witness
+from mesh.lab.checks.subject import ClientSubject, RoomSubject, Subject, Witness
 from peers.events.created import Created
 from peers.later import Later
 from peers.log.log import Log
 from peers.stores.store import StoreError
 
 if TYPE_CHECKING:
-    from mesh.actors.log_keeper import KeptLog
+    from mesh.actors.log_proxy import LogProxy
     from mesh.lab.simulation.store_inspection import LabStore
 
 KEPT_HAPPENINGS = 200_000
@@ -38,7 +38,7 @@ class Happening:
     """Of an event: its write and its arrivals have the same, from 1 on."""
 
 
-class Diary:
+class Timeline:
     """Writes down what happens in a cluster. It stands in front of the checker, which is told the same."""
 
     def __init__(self, checker: Witness, now: Callable[[], float]) -> None:
@@ -46,7 +46,7 @@ class Diary:
         self._happenings: list[Happening] = []
         self._checker = checker
         self._now = now
-        self._holders: dict[str, Holder] = {}
+        self._holders: dict[str, Subject] = {}
         self._seen: dict[str, int] = {}
         """Up to which `added` each disk was looked at."""
         self._numbers: dict[Created, int] = {}
@@ -79,7 +79,7 @@ class Diary:
         self._holders[client.name] = client
         log.on("change", lambda: self._look(client.name))
 
-    def on_life(self, room: RoomSubject, kept: KeptLog) -> None:
+    def on_life(self, room: RoomSubject, kept: LogProxy) -> None:
         self._checker.on_life(room, kept)
         kept.on("change", lambda: self._look(room.name))
 

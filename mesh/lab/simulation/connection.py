@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from mesh.lab.simulation.virtual_loop import VirtualLoop
-from mesh.lab.simulation.wire import SEND_BYTES, Kind, Wire
+from mesh.lab.simulation.wire import SEND_BYTES, Kind, SimWire
 from peers.clock import Undo
 from peers.emitter import Emitter
 
@@ -25,23 +25,23 @@ class OwnNetwork(Protocol):
     loop: VirtualLoop
     room: str
     is_dead: bool
-    channels: dict[Channel, None]
+    channels: dict[SimChannel, None]
 
     def is_replaced(self) -> bool: ...
-    def channel_to(self, connection: SimConnection) -> Channel: ...
+    def channel_to(self, connection: SimConnection) -> SimChannel: ...
     def after_a_way(self, other: OwnNetwork, reaction: Callable[[str], None], reason: str) -> None: ...
     def trace(self, connection: SimConnection, text: str) -> None: ...
     def trace_frame(self, connection: SimConnection, frame: bytes) -> None: ...
 
 
-class Channel:
+class SimChannel:
     """One attempt to open, the opening that may follow, and its end; a connection dialled again has a new one."""
 
-    other: Channel | None = None
+    other: SimChannel | None = None
     """The end in the other room, as soon as there is one."""
-    _on_open: Callable[[Channel], None]
+    _on_open: Callable[[SimChannel], None]
 
-    def __init__(self, connection: SimConnection, network: OwnNetwork, out: Wire) -> None:
+    def __init__(self, connection: SimConnection, network: OwnNetwork, out: SimWire) -> None:
         self.connection = connection
         self.is_over = False
         self._network = network
@@ -58,7 +58,7 @@ class Channel:
         self._out.put("dial", str(port).encode())
         self._timer = self._network.loop.call_later(CONNECT_SECONDS, self._on_time)
 
-    def accept(self, dialler: Channel, on_open: Callable[[Channel], None]) -> None:
+    def accept(self, dialler: SimChannel, on_open: Callable[[SimChannel], None]) -> None:
         """Answer a dial; `on_open` is called when the dialler has opened it, and never if it does not."""
         self.other, dialler.other = dialler, self
         self._on_open = on_open
@@ -84,16 +84,16 @@ class Channel:
         if self.other is not None:
             self.other._out.wake()
 
-    def may_read(self, _wire: Wire) -> bool:
+    def may_read(self, _wire: SimWire) -> bool:
         if self._network.is_dead:
             return self._network.is_replaced()  # the next life of the room answers that it knows nothing of this
         return not self._is_open or self._is_deaf or self._is_listening()
 
-    def read_part(self, _wire: Wire) -> None:
+    def read_part(self, _wire: SimWire) -> None:
         if self._is_open and not self.is_over and not self._network.is_dead:
             self.connection.emit("activity")
 
-    def read(self, wire: Wire, kind: Kind, payload: bytes) -> None:
+    def read(self, wire: SimWire, kind: Kind, payload: bytes) -> None:
         if self._network.is_dead:
             wire.drop()
             self._reset_other()
@@ -149,7 +149,7 @@ class Channel:
     def _is_listening(self) -> bool:
         return not self._is_paused and self.connection.has_listeners("message")
 
-    def _read_late(self, wire: Wire, kind: Kind) -> None:
+    def _read_late(self, wire: SimWire, kind: Kind) -> None:
         """Nothing is taken here any more: frames are dropped, so that the other end's close gets through."""
         if kind != "frame":
             wire.drop()
@@ -215,7 +215,7 @@ class SimConnection:
         self._port = port
         self._network = network
         self._emitter = Emitter()
-        self._channel: Channel | None = None
+        self._channel: SimChannel | None = None
 
     def connect(self) -> None:
         if not self.dialled:
@@ -258,11 +258,11 @@ class SimConnection:
             self._network.trace(self, "connect")
         self._emitter.emit(event, *args)
 
-    def adopt(self, channel: Channel) -> None:
+    def adopt(self, channel: SimChannel) -> None:
         """Begin with a channel that the other end opened."""
         self._channel = channel
 
-    def on_end(self, channel: Channel, reason: str, error: Exception | None) -> None:
+    def on_end(self, channel: SimChannel, reason: str, error: Exception | None) -> None:
         if self._channel is channel:  # not so if it was closed here, and perhaps dialled again since
             self._channel = None
             self.connected = False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from mesh.discovery.mdns.query_schedule import Requery
+from mesh.discovery.mdns.query_schedule import REQUERY_SECONDS, QuerySchedule
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.network import SimNetwork
@@ -18,7 +18,6 @@ AIR_MS = (1.0, 50.0)
 """From a packet's sending until it is heard."""
 GOODBYE_SECONDS = 0.25
 """How long it takes to say goodbye."""
-REQUERY_SECONDS = 45.0
 TELL_PAUSE_SECONDS = 1.0
 """A node answers at most this often, so that one answer serves many who ask (RFC 6762, 6)."""
 REMEMBERED_SIGHTINGS = 200
@@ -118,7 +117,7 @@ class SimDiscovery:
         self.room = room
         self._air = air
         self._clock = RoomClock(air.loop)
-        self._requery = Requery(self._clock, air.random, self._ask, requery_seconds=requery_seconds)
+        self._requery = QuerySchedule(self._clock, air.random, self._ask, requery_seconds=requery_seconds)
         self._announcement: Announcement | None = None
         self._on_sighting: Callable[[Sighting], None] | None = None
         self._known: dict[str, Sighting] = {}

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from mesh.lab.simulation.connection import Channel, OwnNetwork, SimConnection
+from mesh.lab.simulation.connection import OwnNetwork, SimChannel, SimConnection
 from mesh.lab.simulation.virtual_loop import VirtualLoop
-from mesh.lab.simulation.wire import LATENCY_MS, Kind, Quality, Wire
+from mesh.lab.simulation.wire import LATENCY_MS, Kind, SimWire, WireQuality
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.later import Later
@@ -32,7 +32,7 @@ Trace = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class DialRecord:
     """One attempt to open a connection."""
 
     seconds: float
@@ -54,16 +54,16 @@ class SimNetwork:
         self.random = random
         self.on_trace = on_trace
         """Gets a line for each frame read, and each connection opened or ended: the same lines for the same seeds."""
-        self.dials: deque[Dial] = deque(maxlen=KEPT_DIALS)
+        self.dials: deque[DialRecord] = deque(maxlen=KEPT_DIALS)
         """Whoever has dialled whom, in order."""
         self._doors: dict[str, RoomNetwork] = {}
         self._free_ports: dict[str, int] = {}
-        self._wires: dict[Wire, None] = {}
+        self._wires: dict[SimWire, None] = {}
         self._groups: dict[str, int] = {}
         self._cuts: set[tuple[str, str]] = set()
         self._holds: set[tuple[str, str]] = set()
         self._frozen: set[str] = set()
-        self._qualities: dict[tuple[str, str], Quality] = {}
+        self._qualities: dict[tuple[str, str], WireQuality] = {}
         self._emitter = Emitter()
 
     def door(self, room: str) -> RoomNetwork:
@@ -140,9 +140,9 @@ class SimNetwork:
         loss: float = 0.0,
     ) -> None:
         """Set how good one way is, for what is sent from now on; the defaults make it good again."""
-        self.set_quality(source, target, Quality(latency_ms, bytes_per_second, loss))
+        self.set_quality(source, target, WireQuality(latency_ms, bytes_per_second, loss))
 
-    def set_quality(self, source: str, target: str, quality: Quality) -> None:
+    def set_quality(self, source: str, target: str, quality: WireQuality) -> None:
         """The same, all in one."""
         self._qualities[source, target] = quality
 
@@ -185,10 +185,10 @@ class SimNetwork:
         """Whether what either sends reaches the other now."""
         return self.may_pass(one, other) and self.may_pass(other, one)
 
-    def quality(self, source: str, target: str) -> Quality:
+    def quality(self, source: str, target: str) -> WireQuality:
         return self._qualities.get((source, target), _GOOD)
 
-    def forget(self, wire: Wire) -> None:
+    def forget(self, wire: SimWire) -> None:
         self._wires.pop(wire, None)
 
     def on_route_change(self, listener: Callable[[], None]) -> Undo:
@@ -201,8 +201,8 @@ class SimNetwork:
         """The door of a room that is up."""
         return self._doors.get(room)
 
-    def wire(self, source: str, target: str, reader: Channel | Reception) -> Wire:
-        wire = Wire(self, source, target, reader)
+    def wire(self, source: str, target: str, reader: SimChannel | Reception) -> SimWire:
+        wire = SimWire(self, source, target, reader)
         self._wires[wire] = None
         return wire
 
@@ -229,7 +229,7 @@ class RoomNetwork:
         self.loop = network.loop
         self.room = room
         self.is_dead = False
-        self.channels: dict[Channel, None] = {}
+        self.channels: dict[SimChannel, None] = {}
         self.listenings: dict[int, SimListening] = {}
         self._network = network
 
@@ -271,12 +271,12 @@ class RoomNetwork:
         """Whether the room lives again, after this door died."""
         return self._network.find(self.room) is not None
 
-    def channel_to(self, connection: SimConnection) -> Channel:
+    def channel_to(self, connection: SimConnection) -> SimChannel:
         """A new channel of a connection that is to be dialled."""
-        self._network.dials.append(Dial(self.loop.time(), self.room, connection.room))
+        self._network.dials.append(DialRecord(self.loop.time(), self.room, connection.room))
         reception = Reception(self._network, lambda: channel)
         out = self._network.wire(self.room, connection.room, reception)
-        channel = Channel(connection, self, out)
+        channel = SimChannel(connection, self, out)
         if self.is_dead:
             out.drop()
         return channel
@@ -338,16 +338,16 @@ class SimListening:
         self._door.loop.call_soon(later.set)
         return later
 
-    def accept(self, dialler: Channel, wire: Wire, back: Wire) -> None:
+    def accept(self, dialler: SimChannel, wire: SimWire, back: SimWire) -> None:
         """Answer a dial; the connection is handed over when the dialler knows that it is open."""
         room = wire.source
         connection = SimConnection(self._door, self._door.address_of(room), room=room, port=0, dialled=False)
-        channel = Channel(connection, self._door, back)
+        channel = SimChannel(connection, self._door, back)
         connection.adopt(channel)
         wire.reader = channel
         channel.accept(dialler, self._hand_over)
 
-    def _hand_over(self, channel: Channel) -> None:
+    def _hand_over(self, channel: SimChannel) -> None:
         if self._door.listenings.get(self.port) is self:
             self._on_connection(channel.connection)
         else:
@@ -357,17 +357,17 @@ class SimListening:
 class Reception:
     """Reads the first packet of a dial in a room: somebody listens there, or it is refused."""
 
-    def __init__(self, network: SimNetwork, dialler: Callable[[], Channel]) -> None:
+    def __init__(self, network: SimNetwork, dialler: Callable[[], SimChannel]) -> None:
         self._network = network
         self._dialler = dialler
 
-    def may_read(self, _wire: Wire) -> bool:
+    def may_read(self, _wire: SimWire) -> bool:
         return True
 
-    def read_part(self, _wire: Wire) -> None:
+    def read_part(self, _wire: SimWire) -> None:
         """A dial has no parts."""
 
-    def read(self, wire: Wire, _kind: Kind, payload: bytes) -> None:
+    def read(self, wire: SimWire, _kind: Kind, payload: bytes) -> None:
         dialler = self._dialler()
         back = self._network.wire(wire.target, wire.source, dialler)
         door = self._network.find(wire.target)
@@ -378,4 +378,4 @@ class Reception:
             listening.accept(dialler, wire, back)
 
 
-_GOOD = Quality()
+_GOOD = WireQuality()

@@ -26,7 +26,7 @@ Kind = Literal["dial", "accept", "refuse", "open", "frame", "close"]
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class WireQuality:
     """How good the way from one room to another is."""
 
     latency_ms: tuple[float, float] = LATENCY_MS
@@ -54,27 +54,27 @@ class Ways(Protocol):
     def may_pass(self, source: str, target: str) -> bool:
         """Whether what `source` sends reaches `target` now."""
 
-    def quality(self, source: str, target: str) -> Quality:
+    def quality(self, source: str, target: str) -> WireQuality:
         """How good that way is now."""
 
-    def forget(self, wire: Wire) -> None:
+    def forget(self, wire: SimWire) -> None:
         """It was dropped: no more `route_changed` for it."""
 
 
 class Reader(Protocol):
     """Whoever reads a wire."""
 
-    def may_read(self, wire: Wire) -> bool:
-        """Whether it takes anything now; `Wire.wake` says that this has changed."""
+    def may_read(self, wire: SimWire) -> bool:
+        """Whether it takes anything now; `SimWire.wake` says that this has changed."""
 
-    def read(self, wire: Wire, kind: Kind, payload: bytes) -> None:
+    def read(self, wire: SimWire, kind: Kind, payload: bytes) -> None:
         """The next item arrived."""
 
-    def read_part(self, wire: Wire) -> None:
+    def read_part(self, wire: SimWire) -> None:
         """Some bytes of the next item arrived."""
 
 
-class Wire:
+class SimWire:
     """First in, first out, like one direction of TCP: a wall delays what is under way, and loses nothing of it."""
 
     def __init__(self, ways: Ways, source: str, target: str, reader: Reader) -> None:
@@ -132,7 +132,7 @@ class Wire:
             self._timer.cancel()
             self._timer = None
 
-    def _quality(self) -> Quality:
+    def _quality(self) -> WireQuality:
         return self._ways.quality(self.source, self.target)
 
     def _may_arrive(self) -> bool:

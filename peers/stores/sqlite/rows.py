@@ -15,7 +15,7 @@ from peers.events.created import Created, created_from_key, created_key
 from peers.events.entry import Entry
 from peers.events.reasons import Label, may_have_labels
 from peers.events.version_vector import Dot, Epoch
-from peers.stores.append import Taking
+from peers.stores.append import AppendRules
 from peers.stores.rows import AlreadyKnown
 from peers.stores.sqlite.file import LABEL, damaged, explain
 from peers.stores.store import Place, StoreError
@@ -53,7 +53,7 @@ _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 Row = tuple[Any, ...]
 
 
-class SqliteRows(Taking):
+class SqliteRows(AppendRules):
     """Events and further dots in the table `changes`, claims in `aside`, what events are found by in `labels`.
 
     A row with `added` is an event's own: it has a body, or a tombstone. The others are further dots; in them, an empty

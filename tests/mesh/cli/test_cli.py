@@ -23,13 +23,13 @@ from click.testing import CliRunner
 
 import mesh.cli.commands
 from mesh import Node
-from mesh.actors.runtime.request import Request
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
 from mesh.cli.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
+from tests.support.loop_house import fail
 
 COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "bench", "scenario")
 
@@ -456,7 +456,7 @@ class FailingNode(Node):
     async def begin(self) -> None:
         await super().begin()
         assert self._supervisor is not None  # private: applications cannot make their supervisor fail
-        self._supervisor.tell(Request("stumble"))
+        self._supervisor.tell_to(fail)
 
 
 def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -467,7 +467,7 @@ def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest
 
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["up", "failed", "stopped"]
-    assert events[1]["text"].startswith("the node failed: AttributeError")
+    assert events[1]["text"].startswith("the node failed: RuntimeError: a bug")
 
 
 def test_shows_the_first_log_record_of_each_library_and_all_of_peermesh(capsys: pytest.CaptureFixture[str]) -> None:

@@ -247,9 +247,9 @@ def test_the_other_commands_do_not_load_the_tokens() -> None:
 @options.clients_door
 @options.upstream_link
 @click.pass_context
-def passed_on(context: click.Context, /, **doors: Any) -> None:
+def passed_on(context: click.Context, /, **chosen: Any) -> None:
     """Print what `mesh up` passes to its Node."""
-    click.echo(json.dumps(options.given_doors(context, doors), default=str))
+    click.echo(json.dumps(options.given_options(context, chosen), default=str))
 
 
 def passed_options(*args: str, **variables: str) -> Any:

@@ -8,14 +8,14 @@ from typing import get_args
 
 import pytest
 
-from mesh.membership.diagnosis.clones import MAX_RUNS
+from mesh.membership.diagnosis.runs import MAX_NODE_RUNS
 from mesh.membership.member import (
-    MAX_ADDRESSES,
+    MAX_MEMBER_ADDRESSES,
     MAX_MEMBERS,
     MOVES,
-    Event,
     Member,
-    State,
+    MemberEvent,
+    MemberState,
     greeted,
     moved,
     sighted,
@@ -50,7 +50,7 @@ FOUND = Member("kitchen", addresses=("10.0.0.1:1",), instance="run1")
         ("refused", "met", "alive"),
     ],
 )
-def test_a_member_moves(state: State, event: Event, after: State) -> None:
+def test_a_member_moves(state: MemberState, event: MemberEvent, after: MemberState) -> None:
     member = moved(replace(FOUND, state=state, since_seconds=1.0), event, 9.0)
 
     assert member.state == after
@@ -58,7 +58,7 @@ def test_a_member_moves(state: State, event: Event, after: State) -> None:
 
 
 def test_every_state_knows_every_event() -> None:
-    assert set(MOVES) == set(itertools.product(get_args(State), get_args(Event)))
+    assert set(MOVES) == set(itertools.product(get_args(MemberState), get_args(MemberEvent)))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_every_state_knows_every_event() -> None:
     ids=["the same again", "a new address", "a new run", "fewer addresses"],
 )
 def test_a_refused_node_gets_a_new_chance_when_something_about_it_changes(
-    addresses: tuple[str, ...], instance: str, after: State
+    addresses: tuple[str, ...], instance: str, after: MemberState
 ) -> None:
     member = sighted(replace(FOUND, state="refused"), addresses, instance, 9.0)
 
@@ -82,7 +82,7 @@ def test_a_refused_node_gets_a_new_chance_when_something_about_it_changes(
 def test_only_so_many_addresses_are_kept() -> None:
     member = sighted(FOUND, tuple(f"10.0.0.{n}:1" for n in range(99)), "run1", 9.0)
 
-    assert len(member.addresses) == MAX_ADDRESSES
+    assert len(member.addresses) == MAX_MEMBER_ADDRESSES
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_runs_that_take_turns_are_a_cloned_home_and_one_late_greeting_is_not(boo
         member = greeted(member, boot, 1.0)
 
     assert member.is_cloned is is_cloned
-    assert len(member.runs.seen) <= MAX_RUNS
+    assert len(member.runs.seen) <= MAX_NODE_RUNS
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_of_too_many_members_the_one_nobody_misses_is_forgotten(special: Member,
 
 
 @pytest.mark.parametrize(("state", "forgotten"), [("suspect", "m000"), ("alive", None)])
-def test_all_may_be_forgotten_but_those_with_a_session(state: State, forgotten: str | None) -> None:
+def test_all_may_be_forgotten_but_those_with_a_session(state: MemberState, forgotten: str | None) -> None:
     members = {f"m{n:03}": Member(f"m{n:03}", state, 2.0) for n in range(MAX_MEMBERS + 1)}
 
     assert surplus_member(members) == forgotten

@@ -6,7 +6,7 @@ import pytest
 
 from mesh.membership.actions import Action, Dial, LookAgain, Redial, Requery
 from mesh.membership.dialling.refusals import ANOTHER_MESH, THIS_NODE
-from mesh.membership.member import LOST_SECONDS, MAX_ADDRESSES, MAX_MEMBERS
+from mesh.membership.member import LOST_SECONDS, MAX_MEMBER_ADDRESSES, MAX_MEMBERS
 from mesh.membership.membership import GOODBYE, PAUSED, SURPLUS
 from tests.support.neighbour_house import AT, STATIC, House, closes, kinds, looks, notices
 
@@ -78,7 +78,7 @@ def test_forged_sightings_fill_neither_memory_nor_the_network() -> None:
 
     assert len(house.inside.members) <= MAX_MEMBERS
     assert len(house.inside.sessions) <= MAX_MEMBERS
-    assert all(len(member.addresses) <= MAX_ADDRESSES for member in house.inside.members.values())
+    assert all(len(member.addresses) <= MAX_MEMBER_ADDRESSES for member in house.inside.members.values())
     assert house.inside.sessions[key].is_met
 
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from mesh.membership.dialling.dial_backoff import MAX_REST_SECONDS
+from mesh.membership.dialling.dial_backoff import MAX_BACKOFF_SECONDS
 from tests.support.two_ends import TwoEnds
 
 END = st.sampled_from(("a", "b"))
@@ -25,7 +25,7 @@ class TwoNodes(RuleBasedStateMachine):
         self.sighting = sighting if sighting or any(static) else ("a", "b")
         self.world = TwoEnds(*static)
         for end in self.world.ends.values():
-            end.perform(end.neighbourhood.on_begin())
+            end.perform(end.membership.on_begin())
         self.sight_all()
 
     def sight_all(self) -> None:
@@ -72,7 +72,7 @@ class TwoNodes(RuleBasedStateMachine):
     @rule(name=END)
     def lose_the_log(self, name: str) -> None:
         end = self.world.ends[name]
-        end.perform(end.neighbourhood.close_all("the log restarts"))
+        end.perform(end.membership.close_all("the log restarts"))
         end.looks.append((self.world.now + 0.1, ""))
 
     @rule(name=END, number=st.integers(0, 5))
@@ -85,22 +85,22 @@ class TwoNodes(RuleBasedStateMachine):
     @rule(name=END)
     def retry(self, name: str) -> None:
         end = self.world.ends[name]
-        end.perform(end.neighbourhood.on_retry(self.world.now))
+        end.perform(end.membership.on_retry(self.world.now))
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
         self.heal()
         for end in self.world.ends.values():
-            if any(record.is_paused for record in end.neighbourhood.failures.values()):
-                end.perform(end.neighbourhood.on_retry(self.world.now))
-        self.world.pass_time(MAX_REST_SECONDS + 10.0)
+            if any(record.is_paused for record in end.membership.failures.values()):
+                end.perform(end.membership.on_retry(self.world.now))
+        self.world.pass_time(MAX_BACKOFF_SECONDS + 10.0)
         stays = self.world.open_wires()
         assert len(stays) == 1
         assert self.world.met("a") == self.world.met("b") == stays
         for end in self.world.ends.values():
-            assert sorted(end.talks) == sorted(end.neighbourhood.sessions)
-            assert [m.state for m in end.neighbourhood.members.values()] == ["alive"]
+            assert sorted(end.talks) == sorted(end.membership.sessions)
+            assert [m.state for m in end.membership.members.values()] == ["alive"]
 
 
 TestTwoNodes = TwoNodes.TestCase

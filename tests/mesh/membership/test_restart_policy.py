@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.membership.restart_policy import (
-    DECAY_SECONDS,
+    FAILURE_HALF_LIFE_SECONDS,
     MAX_DELAY_SECONDS,
     MIN_DELAY_SECONDS,
     Pause,
@@ -43,7 +43,7 @@ def test_the_pause_before_a_restart_doubles_and_is_jittered(failures: float, sha
         (0.0, 6, True),
         (1.0, 5, False),
         (1.0, 6, True),
-        (DECAY_SECONDS, 100, False),
+        (FAILURE_HALF_LIFE_SECONDS, 100, False),
         (5.0, 100, True),
         (10.0, 100, False),
     ],

@@ -13,7 +13,7 @@ from mesh.discovery.port import Sighting
 from mesh.membership.diagnosis.store_trouble import StoreTrouble
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.dialling.refusals import ANOTHER_MESH
-from mesh.membership.membership import Neighbourhood
+from mesh.membership.membership import Membership
 from mesh.membership.restart_policy import Record
 from mesh.membership.session_record import LinkOutcome
 from mesh.membership.status import Status, show_status
@@ -36,8 +36,8 @@ class Log:
     refused_events: Counter[Cause] = field(default_factory=lambda: Counter({"too-large": 2, "bad-text": 1}))
 
 
-def met(*, state: str = "synchronized") -> Neighbourhood:
-    around = Neighbourhood("m", "run1", ("hall:1",))
+def met(*, state: str = "synchronized") -> Membership:
+    around = Membership("m", "run1", ("hall:1",))
     around.on_begin()
     around.on_sighting(Sighting("a", "run1", ("10.0.0.1:1",)), 0.0)
     around.on_accepted("accepted:1", "10.0.0.1:5000")
@@ -51,14 +51,14 @@ def outside(**discovery: object) -> dict[str, object]:
     return {"doors": {}, "clients": [], "paused": [], "discovery": discovery}
 
 
-def show(around: Neighbourhood, described: dict[str, object] | None = None) -> Status:
+def show(around: Membership, described: dict[str, object] | None = None) -> Status:
     status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures, **NOW)  # type: ignore[arg-type]
     assert json.loads(json.dumps(status)) == status
     return status
 
 
 def test_status_tells_of_the_node_and_its_log() -> None:
-    status = show(Neighbourhood("m", "run1"))
+    status = show(Membership("m", "run1"))
 
     assert status == {
         "node_id": "m",
@@ -96,7 +96,7 @@ def test_status_tells_of_the_node_and_its_log() -> None:
     ],
 )
 def test_status_tells_where_discovery_works_or_since_when_and_why_not(discovery: dict[str, object], row: str) -> None:
-    status = show_status(SETTINGS, 4000, Log(), Neighbourhood("m", "run1"), {}, {}, outside(**discovery), **NOW)  # type: ignore[arg-type]
+    status = show_status(SETTINGS, 4000, Log(), Membership("m", "run1"), {}, {}, outside(**discovery), **NOW)  # type: ignore[arg-type]
 
     assert status["discovery"] == discovery
     assert f"discovery           {row}" in tables(status)
@@ -181,7 +181,7 @@ def test_a_node_that_had_all_when_it_went_away_is_behind_since_then() -> None:
 
 
 def test_a_node_that_dialled_us_has_the_address_from_which_it_did() -> None:
-    around = Neighbourhood("m", "run1")
+    around = Membership("m", "run1")
     around.on_accepted("accepted:1", "10.0.0.1:5000")
     around.on_greeted("accepted:1", "a", Link("accepted:1", "c1", False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
 
@@ -238,7 +238,7 @@ def test_status_says_who_is_refused_and_why() -> None:
 
 
 def test_status_tells_how_many_events_were_not_taken_and_why() -> None:
-    shown = tables(show(Neighbourhood("m", "run1")))
+    shown = tables(show(Membership("m", "run1")))
 
     assert "events not taken    1 bad-text, 2 too-large\n" in shown
 
@@ -255,7 +255,7 @@ def test_status_says_who_is_cloned() -> None:
 
 
 def test_the_tables_show_wrong_clocks() -> None:
-    status = show(Neighbourhood("m", "run1"))
+    status = show(Membership("m", "run1"))
     sentence = "this machine's clock stepped back by 3600 s"
 
     text = tables({**status, "clocks": [{"kind": "step", "node_id": None, "ms": -3_600_000, "sentence": sentence}]})

@@ -46,7 +46,7 @@ def test_says_nothing_of_an_old_link_over_a_new_one_before_the_greeting() -> Non
 
 def test_a_client_does_not_start_anew_because_our_door_begins_below_what_it_states() -> None:
     class Careful(ServerSync):
-        """As DoorSync: from the smaller of what is stated and what was confirmed here."""
+        """As ClientGatewaySync: from the smaller of what is stated and what was confirmed here."""
 
         def on_authenticated(self) -> None:
             self.start_walk(min(self.stated or 0, 3))

@@ -6,7 +6,7 @@ from peers.clock import ManualClock
 from peers.events.created import MAX_DRIFT_MS
 from peers.events.entry import Entry
 from peers.events.version_vector import VersionVector
-from peers.roles.clock_offset import Apart, Span, difference_ms
+from peers.roles.clock_offset import ClockOffset, Span, difference_ms
 from tests.support.pair import NOW_MS, Pair
 
 HOUR_MS = 3_600_000
@@ -19,7 +19,7 @@ def event(time: int, *, created: int | None = None, epoch: str = "e", seq: int =
 
 def told_by(*entries: Entry, known: VersionVector = NOTHING, open_for_ms: int = 0, signs: bool = False) -> Span | None:
     clock = ManualClock(NOW_MS)
-    apart = Apart(clock)
+    apart = ClockOffset(clock)
     clock.advance(open_for_ms)
     if signs:
         apart.on_sign()
@@ -29,7 +29,7 @@ def told_by(*entries: Entry, known: VersionVector = NOTHING, open_for_ms: int = 
 
 def test_an_answer_tells_the_difference_without_the_time_that_it_was_under_way() -> None:
     clock = ManualClock(NOW_MS)
-    apart = Apart(clock)
+    apart = ClockOffset(clock)
     clock.advance(30_000)
 
     apart.on_answer(NOW_MS, NOW_MS + HOUR_MS + 15_000, NOW_MS + HOUR_MS + 15_000)

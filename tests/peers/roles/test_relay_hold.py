@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peers.roles.relay_hold import Relays
+from peers.roles.relay_hold import RelayHold
 
 WAIT_MS = 20
 
 
 def test_nothing_waits_at_first() -> None:
-    assert Relays(7).limit(9) == 9
+    assert RelayHold(7).limit(9) == 9
 
 
 def test_what_is_not_from_others_does_not_begin_a_wait() -> None:
-    relays = Relays(7)
+    relays = RelayHold(7)
 
     assert not relays.note(9, is_relay=False)
 
@@ -26,7 +26,7 @@ def test_what_is_not_from_others_does_not_begin_a_wait() -> None:
 
 
 def test_what_is_from_others_waits_and_what_was_there_before_may_go() -> None:
-    relays = Relays()
+    relays = RelayHold()
     relays.note(3, is_relay=False)
 
     assert relays.note(5, is_relay=True)
@@ -36,7 +36,7 @@ def test_what_is_from_others_waits_and_what_was_there_before_may_go() -> None:
 
 
 def test_nothing_overtakes_what_waits() -> None:
-    relays = Relays()
+    relays = RelayHold()
     relays.note(1, is_relay=True)
 
     assert not relays.note(2, is_relay=False)
@@ -45,7 +45,7 @@ def test_nothing_overtakes_what_waits() -> None:
 
 
 def test_after_its_time_all_of_it_may_go() -> None:
-    relays = Relays()
+    relays = RelayHold()
     relays.note(1, is_relay=True)
 
     assert not relays.ripen()
@@ -55,7 +55,7 @@ def test_after_its_time_all_of_it_may_go() -> None:
 
 
 def test_what_came_of_others_meanwhile_waits_for_a_time_of_its_own() -> None:
-    relays = Relays()
+    relays = RelayHold()
     relays.note(1, is_relay=True)
     assert not relays.note(2, is_relay=True)
 
@@ -67,7 +67,7 @@ def test_what_came_of_others_meanwhile_waits_for_a_time_of_its_own() -> None:
 
 
 def test_what_came_of_our_own_meanwhile_does_not_prolong_the_wait() -> None:
-    relays = Relays()
+    relays = RelayHold()
     relays.note(1, is_relay=True)
     relays.note(2, is_relay=False)
 
@@ -77,7 +77,7 @@ def test_what_came_of_our_own_meanwhile_does_not_prolong_the_wait() -> None:
 
 
 def test_a_time_that_ends_when_none_runs_does_no_harm() -> None:
-    relays = Relays()
+    relays = RelayHold()
     relays.note(5, is_relay=False)
 
     assert not relays.ripen()
@@ -86,7 +86,7 @@ def test_a_time_that_ends_when_none_runs_does_no_harm() -> None:
 
 
 def test_the_limit_is_never_beyond_what_there_is() -> None:
-    relays = Relays(9)
+    relays = RelayHold(9)
     relays.note(10, is_relay=True)
 
     assert relays.limit(4) == 4
@@ -96,7 +96,7 @@ def test_the_limit_is_never_beyond_what_there_is() -> None:
 class Watch:
     """Relays with a clock, as a session uses it."""
 
-    relays: Relays = field(default_factory=Relays)
+    relays: RelayHold = field(default_factory=RelayHold)
     now_ms: int = 0
     due_ms: int | None = None
     last_position: int = 0

@@ -1,4 +1,4 @@
-"""DoorSocket: who gets a place when this process may open no more files."""
+"""ListeningSocket: who gets a place when this process may open no more files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from peers.transport.listening_socket import DoorSocket
+from peers.transport.listening_socket import ListeningSocket
 
-Open = Callable[..., DoorSocket]
+Open = Callable[..., ListeningSocket]
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def open_door(stack: ExitStack) -> Open:
     loop = asyncio.new_event_loop()
     stack.callback(loop.close)
     return lambda **options: stack.enter_context(
-        DoorSocket(socket.create_server(("127.0.0.1", 0)), loop, max_opening=8, **options)
+        ListeningSocket(socket.create_server(("127.0.0.1", 0)), loop, max_opening=8, **options)
     )
 
 

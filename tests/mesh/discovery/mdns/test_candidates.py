@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
-
 import pytest
 
 from mesh.discovery.mdns.candidates import candidates
-from mesh.discovery.mdns.interfaces import Interface, Network
+from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface
+from tests.support.mdns_parts import card
 
 
-def on(*interfaces: Interface, unused: tuple[Interface, ...] = ()) -> Network:
-    return Network(interfaces, machine=(*interfaces, *unused))
-
-
-def card(name: str, index: int, *addresses: str) -> Interface:
-    return Interface(name, index, tuple(ip_interface(address) for address in addresses))
+def on(*interfaces: Interface, unused: tuple[Interface, ...] = ()) -> ChosenInterfaces:
+    return ChosenInterfaces(interfaces, machine=(*interfaces, *unused))
 
 
 LAN_CARD = card("eth0", 2, "10.0.0.1/24", "fd77::1/64", "fe80::5/64")
@@ -23,7 +18,9 @@ BRIDGES = [card(f"bridge{number}", 10 + number, f"10.{88 + number}.0.1/24") for 
 BRIDGE_ADDRESSES = [f"10.{88 + number}.0.1" for number in range(10)]
 
 
-def dialled(*found: str, network: Network | None = None, port: int = 4000, source: str = "") -> tuple[str, ...]:
+def dialled(
+    *found: str, network: ChosenInterfaces | None = None, port: int = 4000, source: str = ""
+) -> tuple[str, ...]:
     return candidates(found, port, network=network or on(LAN_CARD), own_port=4000, source=source)
 
 

@@ -9,10 +9,11 @@ import pykka
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from mesh.actors.gateway_supervisor import RoleSupervisor
+from mesh.actors.gateway_supervisor import GatewaySupervisor
 from mesh.actors.listener import Listener
 from mesh.actors.log_keeper import LogKeeper
-from mesh.gateway.clients.role import DoorSync
+from mesh.actors.runtime.inspection import actor_behind
+from mesh.gateway.clients.role import ClientGatewaySync
 from mesh.node import Node
 from peers.later import Later
 from peers.stores.store import PAGE_BYTES, StoreError
@@ -28,12 +29,11 @@ class Boom(Exception):
 def explode(node: Node, kind: type[Any], number: int = 0) -> None:
     """Make an actor of that kind fail; `number` counts from the newest."""
     actors = pykka.ActorRegistry.get_by_class(kind)
-    ref = actors[-1 - number]
 
-    def fail() -> None:
+    def fail(_actor: Any) -> None:
         raise Boom("made to fail")
 
-    ref._actor_weakref().defer(fail)  # type: ignore[attr-defined]
+    actors[-1 - number].tell_to(fail)  # type: ignore[attr-defined]
 
 
 def can_connect(port: int) -> bool:
@@ -117,14 +117,14 @@ def can_add(node: Node, name: str) -> bool:
 def test_a_node_whose_doors_failed_says_so(house: House) -> None:
     node = house.start()
 
-    explode(node, RoleSupervisor)
+    explode(node, GatewaySupervisor)
 
     wait_until(lambda: any(notice.kind == "failed" for notice in house.notices["kitchen"]), "it is told")
     assert any("the doors and lines of this node failed: Boom" in line for line in house.said())
     assert types(node) == []
 
 
-class Grumbling(DoorSync):
+class Grumbling(ClientGatewaySync):
     """A role of one's own at the clients' door, with a message that always fails."""
 
     def grumble_message(self) -> None:
@@ -149,7 +149,8 @@ def test_a_full_disk_ends_the_session_that_writes_and_loses_nothing(house: House
     wait_until(
         lambda: [row["state"] for row in house.clients()] == ["synchronized"] * 2, "both have read their cursors"
     )
-    disk = node._supervisor._actor_weakref()._keeper._actor_weakref()._disk._disk  # type: ignore[union-attr]
+    (keeper,) = pykka.ActorRegistry.get_by_class(LogKeeper)
+    disk = actor_behind(keeper)._disk._disk  # type: ignore[arg-type,union-attr]  # no port makes the disk of a real node full
     work = disk.run
 
     def full(job: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.peer_session import SessionActor
+from mesh.actors.peer_session import PeerSession
 from mesh.actors.runtime.inspection import actor_behind, living_actors
 from mesh.lab import Cluster, Room, Violation
 from mesh.lab.checks.checker import duplicate_faults, durability_faults
@@ -195,7 +195,7 @@ def full_mailbox(room: Room) -> None:
 def wide_window(room: Room) -> None:
     for ref in living_actors(room.runtime):
         actor = actor_behind(ref)
-        if isinstance(actor, SessionActor) and actor._role is not None:
+        if isinstance(actor, PeerSession) and actor._role is not None:
             actor._role._in_flight += [None] * 9  # type: ignore[list-item]
 
 

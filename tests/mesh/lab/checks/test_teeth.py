@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.log_keeper import KeptLog
-from mesh.gateway.clients.role import DoorSync
+from mesh.actors.children import Children
+from mesh.actors.log_proxy import LogProxy
+from mesh.gateway.clients.role import ClientGatewaySync
 from mesh.lab.fuzz.script import Script, step
 from mesh.lab.fuzz.storm import play, storm
 from mesh.lab.simulation.storage import FileStore
@@ -25,7 +26,7 @@ from peers.log.log import Log
 from peers.log.tail import Tail
 from peers.protocol.sync import SyncMessages
 from peers.roles.peer import PeerSync
-from peers.stores.append import Taking
+from peers.stores.append import AppendRules
 from peers.stores.memory import MemoryStore
 from peers.stores.store import StoreError
 
@@ -91,15 +92,15 @@ def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def claim_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    add_entries = KeptLog.add_entries
+    add_entries = LogProxy.add_entries
 
-    def claim(self: KeptLog, entries: Sequence[Entry]) -> Later[Any]:
+    def claim(self: LogProxy, entries: Sequence[Entry]) -> Later[Any]:
         state = self.published.state
         vector = state.vector.adds(entry.dot for entry in entries if entry.dot is not None)
         self.published = replace(self.published, state=replace(state, vector=vector))
         return add_entries(self, entries)
 
-    patch.setattr(KeptLog, "add_entries", claim)
+    patch.setattr(LogProxy, "add_entries", claim)
 
 
 def keep_one_epoch(patch: pytest.MonkeyPatch) -> None:
@@ -112,11 +113,11 @@ def keep_one_epoch(patch: pytest.MonkeyPatch) -> None:
 
 
 def skip_dedupe(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Taking, "_is_new", lambda self, entry, batch: True)
+    patch.setattr(AppendRules, "_is_new", lambda self, entry, batch: True)
 
 
 def forget_a_second_dot(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Taking, "_take_further_dot", lambda self, event, dot, batch: None)
+    patch.setattr(AppendRules, "_take_further_dot", lambda self, event, dot, batch: None)
 
 
 def drop_the_window(patch: pytest.MonkeyPatch) -> None:
@@ -178,7 +179,8 @@ def keep_the_tail_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 def leave_sessions_behind(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(neighbourhood.Neighbourhood, "close_all", lambda self, reason: [])
+    patch.setattr(neighbourhood.Membership, "close_all", lambda self, reason: [])
+    patch.setattr(Children, "stop", lambda self: None)
 
 
 def lose_what_a_full_disk_refused(patch: pytest.MonkeyPatch) -> None:
@@ -207,15 +209,15 @@ class Forged:
 
 
 def trust_the_marks_of_clients(patch: pytest.MonkeyPatch) -> None:
-    def on_cursors(self: DoorSync, done: Later[tuple[int, int]]) -> None:
-        _, self.other_synced = self._written = done.result()
+    def on_cursors(self: ClientGatewaySync, done: Later[tuple[int, int]]) -> None:
+        _, self.other_synced = self._cursors.saved = done.result()
         self.start_walk(self.resume_from())
 
-    patch.setattr(DoorSync, "_on_cursors", on_cursors)
+    patch.setattr(ClientGatewaySync, "_on_cursors", on_cursors)
 
 
 def confirm_to_clients_what_is_dropped(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(DoorSync, "admitted", lambda self, entry: None)
+    patch.setattr(ClientGatewaySync, "admitted", lambda self, entry: None)
 
 
 def say_done_when_a_commit_failed(patch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,7 @@ def test_a_client_with_a_wrong_token_is_not_let_in() -> None:
 
 
 def test_an_event_that_a_room_confirmed_and_dropped_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.gateway.clients.role.DoorSync.admitted", lambda self, entry: None)
+    monkeypatch.setattr("mesh.gateway.clients.role.ClientGatewaySync.admitted", lambda self, entry: None)
 
     with (
         pytest.raises(Violation, match=r"kitchen confirmed .* of phone before it was on its disk"),

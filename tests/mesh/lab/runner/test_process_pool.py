@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.lab.fuzz.storm import Outcome, Progress, main, run_storms
+from mesh.lab.fuzz.storm import StormOutcome, StormProgress, main, run_storms
 from mesh.lab.runner.process_pool import spread, usable_cores
 
 
@@ -21,7 +21,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 
 def test_an_interruption_ends_every_process_at_once() -> None:
-    def interrupt(_: Outcome) -> None:
+    def interrupt(_: StormOutcome) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -51,10 +51,10 @@ def test_an_interruption_leaves_no_files(tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_interrupted_storm_sums_up_what_there_was(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(_: Progress, __: Outcome) -> None:
+    def interrupt(_: StormProgress, __: StormOutcome) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Progress, "on_outcome", interrupt)
+    monkeypatch.setattr(StormProgress, "on_outcome", interrupt)
     with pytest.raises(KeyboardInterrupt):
         main(seeds=9, nodes=(3, 3), minutes=0.2, processes=1)
 

@@ -77,7 +77,7 @@ class Simulated(Cluster):
 def simulated_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is played live is played by simulated nodes."""
     monkeypatch.setattr("mesh.lab.live.runner.find_flags", lambda: ((), ""))
-    monkeypatch.setattr("mesh.lab.live.runner.LiveHouse", lambda *_, **__: Simulated())
+    monkeypatch.setattr("mesh.lab.live.runner.LiveCluster", lambda *_, **__: Simulated())
 
 
 def hopeless(house: Cluster) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.membership.actions import Action, Notice, Requery
 from mesh.membership.diagnosis.black_holes import BLOCKED_LINKS, PROOF_SECONDS, SMALL_SEGMENT, BlackHoles
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import SURPLUS, Neighbourhood
+from mesh.membership.membership import SURPLUS, Membership
 from mesh.membership.session_record import LinkOutcome
 
 
@@ -43,10 +43,10 @@ def test_small_packets_are_used_until_a_link_has_lasted_ten_minutes() -> None:
 
 
 class House:
-    """A neighbourhood that dials `study`, time passing by itself."""
+    """A membership that dials `study`, time passing by itself."""
 
     def __init__(self, subject: str = "study") -> None:
-        self.inside = Neighbourhood("attic", "run", (subject,))
+        self.inside = Membership("attic", "run", (subject,))
         self.key = f"static:{subject}"
         self.now = 0.0
         self.inside.on_begin()

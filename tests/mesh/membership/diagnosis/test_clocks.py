@@ -10,7 +10,7 @@ from mesh.lab import Cluster
 from mesh.membership.actions import Action, Notice
 from mesh.membership.diagnosis.clocks import Clocks, length
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import Neighbourhood
+from mesh.membership.membership import Membership
 
 SECOND, HOUR, YEAR = 1_000, 3_600_000, 31_557_600_000
 NOW = 60 * YEAR
@@ -18,7 +18,7 @@ NOW = 60 * YEAR
 
 def clocks_among(*names: str) -> Clocks:
     """Those of a node that is connected to these, with a first reading of its clock."""
-    around = Neighbourhood("m", "run1")
+    around = Membership("m", "run1")
     for name in names:
         around.on_accepted(name, "10.0.0.1:5000")
         around.on_greeted(name, name, Link(name, name, False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)

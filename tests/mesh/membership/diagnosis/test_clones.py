@@ -8,9 +8,8 @@ import pytest
 
 from mesh.lab import Cluster, Room
 from mesh.membership.actions import Dial, LookAgain
-from mesh.membership.diagnosis.clone_looks import CLONE_LOOK
-from mesh.membership.diagnosis.clones import CLONE_SECONDS, RETURN_SECONDS, TAKEN, TAKEN_REASON, Runs
-from mesh.membership.diagnosis.own_clones import OWN_DIAL, PAUSE_SECONDS
+from mesh.membership.diagnosis.clones import CHECK_PAUSE_SECONDS, CLONE_LOOK, OWN_DIAL, TAKEN, TAKEN_REASON
+from mesh.membership.diagnosis.runs import CLONE_SECONDS, RETURN_SECONDS, Runs
 from mesh.membership.dialling.refusals import CLONED, THIS_NODE
 from tests.support.neighbour_house import AT, STATIC, House, closes, kinds, looks, notices
 
@@ -83,7 +82,7 @@ def test_many_announcements_under_our_id_are_checked_one_by_one_and_rarely() -> 
             house.close(OWN_DIAL, "refused")
             house.close(OWN_DIAL, "no clone")
 
-    assert dials == 60 / PAUSE_SECONDS
+    assert dials == 60 / CHECK_PAUSE_SECONDS
 
 
 def test_a_retry_leaves_a_check_that_is_under_way_alone() -> None:

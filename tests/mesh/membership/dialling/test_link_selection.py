@@ -87,10 +87,10 @@ def test_of_several_connections_one_stays(
 def test_however_dials_cross_one_connection_stays(a_way: str, b_way: str, data: st.DataObject) -> None:
     world = TwoEnds(STATIC[a_way], STATIC[b_way])
     for end, way in ((world.a, a_way), (world.b, b_way)):
-        end.perform(end.neighbourhood.on_begin())
+        end.perform(end.membership.on_begin())
         if way in {"sighted", "both ways"}:
             end.sight(world.other(end))
-            end.perform(end.neighbourhood.on_look(world.other(end).node_id, 0.0))
+            end.perform(end.membership.on_look(world.other(end).node_id, 0.0))
 
     while steps := world.steps():
         steps[data.draw(st.integers(0, len(steps) - 1))]()

@@ -7,7 +7,7 @@ import pytest
 from mesh.lab import Cluster, Room
 from mesh.membership.actions import Action, Dial, LookAgain
 from mesh.membership.diagnosis.other_meshes import GATHER_SECONDS, OTHERS
-from mesh.membership.diagnosis.rare_notices import INTERVAL_SECONDS, SHOWN, SUMMARY
+from mesh.membership.diagnosis.rare_notices import INTERVAL_SECONDS, NOTICES_PER_INTERVAL, SUMMARY
 from mesh.membership.dialling.refusals import unreachable_sentence
 from mesh.membership.dialling.trials import MAX_RETRY_SECONDS, MAX_TRIALS
 from mesh.membership.member import LOST_SECONDS
@@ -175,7 +175,7 @@ def flood(house: House, count: int, seconds: float, *, places: int) -> tuple[lis
 def test_a_flood_of_announcements_that_nothing_answers_is_a_few_lines_and_few_dials(places: int, most: int) -> None:
     told, dials, at_once = flood(House(), 1461, 600, places=places)
 
-    assert len(told) <= (1 if places == 1 else SHOWN + 600 / INTERVAL_SECONDS)
+    assert len(told) <= (1 if places == 1 else NOTICES_PER_INTERVAL + 600 / INTERVAL_SECONDS)
     assert bool([text for _, text in told if "left out" in text]) is (places > 1)
     assert at_once <= MAX_TRIALS
     assert dials <= most
@@ -238,8 +238,10 @@ def test_of_many_like_notices_a_few_are_shown_and_then_their_number_each_minute(
     told = [kind for number in range(MAX_TRIALS) for kind in kinds(fail(house, f"b{number}"))]
     (summary, *_) = house.look(SUMMARY, after=INTERVAL_SECONDS)
 
-    assert told == ["unreachable"] * SHOWN
-    assert notices([summary])[0][1].startswith(f"{MAX_TRIALS - SHOWN} more notices like the last ones were left out")
+    assert told == ["unreachable"] * NOTICES_PER_INTERVAL
+    assert notices([summary])[0][1].startswith(
+        f"{MAX_TRIALS - NOTICES_PER_INTERVAL} more notices like the last ones were left out"
+    )
     assert kinds(house.look(SUMMARY, after=INTERVAL_SECONDS)) == []
 
 
@@ -282,7 +284,7 @@ def test_forged_announcements_where_another_node_answers_cost_a_room_few_lines_a
         house.run(130)
 
         told = lines_of(house, kitchen, since)
-        assert len(told) <= SHOWN + 2
+        assert len(told) <= NOTICES_PER_INTERVAL + 2
         assert len(house.dials) - dials <= 40
         assert kitchen.peers.keys() == {study.node_id, attic.node_id}
 
