@@ -102,7 +102,7 @@ class LogPrinter:
         for items in client.read(request):
             output.write(b"".join(self._show(bytes(item)) + b"\n" for item in items))
             self._printed += len(items)
-            self._last = _ADDED.decode(items[-1]).meta.added
+            self._last = _ITEM_ADDED.decode(items[-1]).meta.added
             progress.at(self._printed)
 
 
@@ -116,7 +116,7 @@ class _ItemAdded(msgspec.Struct):
     meta: _MetaAdded
 
 
-_ADDED = msgspec.json.Decoder(_ItemAdded)
+_ITEM_ADDED = msgspec.json.Decoder(_ItemAdded)
 
 
 def _readable(status: dict[str, Any]) -> Callable[[bytes], bytes]:

@@ -25,7 +25,7 @@ NODE_SECONDS = 10.0
 """Within which a node answers, and within which it stops."""
 STOP_CHECK_SECONDS = 0.02
 """Between two checks whether a node has stopped."""
-ANSWER_BYTES = 64 * 1024
+SOCKET_READ_BYTES = 64 * 1024
 """Read from the socket at once."""
 
 
@@ -128,7 +128,7 @@ class ControlClient:
 
     def _receive_bytes(self) -> None:
         try:
-            received = self.connection.recv(ANSWER_BYTES)
+            received = self.connection.recv(SOCKET_READ_BYTES)
         except TimeoutError:
             raise self._silent() from None
         except BlockingIOError:

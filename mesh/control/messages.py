@@ -21,7 +21,7 @@ MAX_TIME_MS = 253_402_300_799_998
 ITEMS_BYTES = 512 * 1024
 """An answer is sent once its events have this many bytes, so that the last one fits into the line too."""
 
-Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+EventCount = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Time = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
 NOT_UNDERSTOOD = "cannot be understood"
@@ -42,7 +42,7 @@ class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True, omit_
     """
 
     order: Literal["created", "added"] = "created"
-    since: Count = 0
+    since: EventCount = 0
     """Leave out events with an `added` up to this."""
     type: str | None = None
     follow: bool = False
@@ -50,9 +50,9 @@ class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True, omit_
     """Leave out events with an earlier `time`, in ms since 1970."""
     until_ms: Time | None = None
     """Leave out events with a later `time`, in ms since 1970."""
-    tail: Count | None = None
+    tail: EventCount | None = None
     """Of these, only the last so many. Not with `follow`."""
-    limit: Count | None = None
+    limit: EventCount | None = None
     """End after so many events."""
     reverse: bool = False
     """The last event first. Not with `follow`."""

@@ -39,7 +39,7 @@ WRITE_BUFFER_BYTES = 64 * 1024
 BUSY_SECONDS = 0.05
 """Between two attempts to add events while too many wait for the disk."""
 BUSY_ATTEMPTS = 200
-FINISH_SECONDS = 2.0
+LAST_ANSWERS_SECONDS = 2.0
 """How long answers may still take when the node stops."""
 
 
@@ -101,7 +101,7 @@ class ControlServer:
         for connection in connections:
             connection.finish()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FINISH_SECONDS):
+            async with asyncio.timeout(LAST_ANSWERS_SECONDS):
                 for connection in connections:
                     await connection.ended.wait()
         for connection in connections:

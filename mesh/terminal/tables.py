@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TABLE_WIDTH = 10_000
 """Columns. A narrow terminal wraps the lines itself, so that node ids are not cut."""
-GAP = 2
+COLUMN_GAP = 2
 STATE_COLOURS = {
     "alive": "green",
     "synchronized": "green",
@@ -103,7 +103,7 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    counted = [(label, str(status[key])) for label, key in _FACTS if key in status]
+    counted = [(label, str(status[key])) for label, key in _STATUS_FACTS if key in status]
     facts = table((), [*counted, *_refused_events(status), *_discovery(status.get("discovery"))])
     shown = [facts]
     if trouble := status.get("store_error"):
@@ -136,7 +136,7 @@ def show_status(status: dict[str, Any]) -> str:
     return tables(shown)
 
 
-_FACTS = (
+_STATUS_FACTS = (
     ("node", "node_id"),
     ("mesh", "mesh"),
     ("port", "port"),
@@ -219,7 +219,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, show_header=bool(headings), padding=(0, GAP, 0, 0), header_style="bold")
+    made = Table(
+        box=None, pad_edge=False, show_header=bool(headings), padding=(0, COLUMN_GAP, 0, 0), header_style="bold"
+    )
     for heading in headings:
         made.add_column(heading, no_wrap=True)
     for row in rows:
