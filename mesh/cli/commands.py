@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.exceptions import Exit
 
-from mesh.cli import options
+from mesh.cli import options, up_options
 from mesh.cli.bench import bench
 from mesh.cli.log import log
 from mesh.cli.peer import peer, wait
@@ -69,9 +69,9 @@ def app(context: click.Context, home: Path | None) -> None:
 
 
 @click.command()
-@options.node_options
-@options.clients_door
-@options.upstream_link
+@up_options.node_options
+@up_options.clients_options
+@up_options.upstream_options
 @options.as_json
 @click.pass_context
 def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
@@ -87,7 +87,7 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     mesh up --clients :31337 --clients-cert cert.pem --clients-key key.pem
     mesh up --upstream wss://logux.example --upstream-user kitchen
     """
-    given = options.given_options(context, chosen)
+    given = up_options.given_options(context, chosen)
     home = options.home_of(context)
     # Imported here: no other command needs the whole node.
     from mesh.cli.up import run_up
@@ -104,7 +104,7 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
 
 
 @click.command()
-@options.events
+@click.argument("events", nargs=-1, required=True, metavar="JSON...")
 @click.pass_context
 def add(context: click.Context, events: tuple[str, ...]) -> None:
     """Add events: JSON objects with a `type`. Each prints a line once it is on disk.

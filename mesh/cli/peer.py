@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 
 from mesh.cli import options
 from mesh.errors import MeshError
-from mesh.settings.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
+from mesh.settings.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS, parse_address
 from mesh.terminal import output
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ def wait(context: click.Context, *, peers: int, timeout_seconds: float) -> None:
         node.wait(peers, timeout_seconds)
 
 
+address_argument = click.argument(
+    "address", metavar="HOST:PORT", callback=options.checked(partial(parse_address, is_dialled=True), "the peer")
+)
+
+
 @click.group()
 def peer() -> None:
     """Add, remove and list addresses to dial.
@@ -67,7 +73,7 @@ def peer() -> None:
 
 
 @peer.command("add")
-@options.peer
+@address_argument
 @click.pass_context
 def add_peer(context: click.Context, *, address: str) -> None:
     """Dial another node at HOST:PORT from now on, also after each start.
@@ -86,7 +92,7 @@ def add_peer(context: click.Context, *, address: str) -> None:
 
 
 @peer.command("remove")
-@options.peer
+@address_argument
 @click.pass_context
 def remove_peer(context: click.Context, *, address: str) -> None:
     """Dial HOST:PORT no longer.

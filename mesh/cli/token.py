@@ -18,6 +18,34 @@ if TYPE_CHECKING:
     from mesh.gateway.clients.tokens import TokenRow
 
 
+def _check_user(user: str, what: str) -> None:
+    from mesh.gateway.clients.access import check_user
+
+    check_user(user, what)
+
+
+def _seconds(_context: click.Context, _option: click.Parameter, given: str | None) -> float | None:
+    if given is None:
+        return None
+    seconds = options.read_duration(given)
+    if seconds is None:
+        raise click.BadParameter(
+            f"{given!r} is not a duration: write a whole number and s, m, h or d, as in 90s or 30d"
+        )
+    return float(seconds)
+
+
+user_argument = click.argument("user", metavar="USER", callback=options.checked(_check_user, "the user"))
+
+ttl_option = click.option(
+    "--ttl",
+    "ttl_seconds",
+    callback=_seconds,
+    metavar="DURATION",
+    help="How long the token is valid: 90s, 15m, 12h or 30d. Default: until it is revoked.",
+)
+
+
 @click.group()
 def token() -> None:
     """Make, list and revoke tokens of clients.
@@ -34,8 +62,8 @@ def token() -> None:
 
 
 @token.command()
-@options.user
-@options.ttl
+@user_argument
+@ttl_option
 @click.pass_context
 def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None:
     """Make a token for a user and print it; it is shown only once. A user may have several.
@@ -78,7 +106,7 @@ def list_tokens(context: click.Context, *, as_json: bool) -> None:
 
 
 @token.command()
-@options.user
+@user_argument
 @click.pass_context
 def revoke(context: click.Context, *, user: str) -> None:
     """End all tokens of a user; a running node ends their sessions too.

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mesh import Node
-from mesh.cli import options
+from mesh.cli import up_options
 from mesh.cli.commands import app
 from mesh.gateway.clients.tokens import Tokens
 from tests.support.root import ROOT
@@ -244,12 +244,12 @@ def test_the_other_commands_do_not_load_the_tokens() -> None:
 
 
 @click.command()
-@options.clients_door
-@options.upstream_link
+@up_options.clients_options
+@up_options.upstream_options
 @click.pass_context
 def passed_on(context: click.Context, /, **chosen: Any) -> None:
     """Print what `mesh up` passes to its Node."""
-    click.echo(json.dumps(options.given_options(context, chosen), default=str))
+    click.echo(json.dumps(up_options.given_options(context, chosen), default=str))
 
 
 def passed_options(*args: str, **variables: str) -> Any:
