@@ -129,7 +129,7 @@ def test_a_node_may_open_more_files_than_the_soft_limit_says(tmp_path: Path) -> 
     ("args", "complaint"),
     [
         (["up"], r"user 54321 has no home directory .*: give --home DIR, or set MESH_HOME\n"),
-        (["--home", "~/x", "status"], r"nobody knows which directory ~/x is: give --home a whole path\n"),
+        (["--home", "~/x", "status"], r"the directory ~/x is not known here: give --home a whole path\n"),
     ],
 )
 @pytest.mark.usefixtures("netlab_flags")
