@@ -50,9 +50,7 @@ def told_until(process: Process, kind: str) -> list[Any]:
     return told
 
 
-def test_large_packets_that_vanish_are_found_out_and_small_ones_bring_the_events(
-    netlab: NetLab, tmp_path: Path
-) -> None:
+def test_lost_large_packets_are_noticed_and_small_ones_bring_the_events(netlab: NetLab, tmp_path: Path) -> None:
     one, two = netlab.hosts(2)
     netlab.rules("meta length > 1400 drop")
     told_until(start(one, tmp_path, 40), "up")

@@ -45,7 +45,7 @@ class ReadOnlyMachine:
 
 
 @pytest.mark.netlab
-def test_catches_up_where_no_temporary_folder_can_be_written(netlab: NetLab, tmp_path: Path) -> None:
+def test_a_node_catches_up_without_a_writable_temporary_folder(netlab: NetLab, tmp_path: Path) -> None:
     (host,) = netlab.hosts(1)
     netlab.mount(tmp_path, size_bytes=HOME_BYTES)
     machine = ReadOnlyMachine(host)
@@ -84,9 +84,7 @@ class LimitedMachine(ThisMachine):
 
 
 @pytest.mark.parametrize("first_words", [b"", UPGRADE], ids=["silent", "idle"])
-def test_strangers_that_hold_connections_keep_neither_commands_nor_later_nodes_out(
-    tmp_path: Path, first_words: bytes
-) -> None:
+def test_silent_connections_keep_neither_commands_nor_later_nodes_out(tmp_path: Path, first_words: bytes) -> None:
     complaints = tmp_path / "complaints"
     kitchen, study = MeshNode(tmp_path / "kitchen", LimitedMachine("-n 64")), MeshNode(tmp_path / "study")
     with ExitStack() as stack:
@@ -133,7 +131,9 @@ def test_a_node_may_open_more_files_than_the_soft_limit_says(tmp_path: Path) -> 
     ],
 )
 @pytest.mark.usefixtures("netlab_flags")
-def test_a_user_without_a_home_directory_is_told_to_name_one(args: Sequence[str], complaint: str) -> None:
+def test_a_user_without_a_home_directory_gets_an_error_that_names_the_option(
+    args: Sequence[str], complaint: str
+) -> None:
     bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
 
     done = subprocess.run(

@@ -119,7 +119,7 @@ def test_a_home_without_a_log_says_that_no_node_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_gives_nothing_half_old(
+def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_prints_a_consistent_log(
     how: str, request: pytest.FixtureRequest
 ) -> None:
     home: Path = request.getfixturevalue(how)
@@ -148,7 +148,9 @@ def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_gives_noth
         (lambda log: log.write_bytes(log.read_bytes()[:63] + b"\x09" + log.read_bytes()[64:]), "by a newer release"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_a_sentence(stopped: Path, spoil: Callable[[Path], Any], sentence: str) -> None:
+def test_a_file_that_cannot_be_read_is_an_error_with_a_sentence(
+    stopped: Path, spoil: Callable[[Path], Any], sentence: str
+) -> None:
     spoil(stopped / "log.sqlite")
     before = look(stopped)
 

@@ -58,7 +58,7 @@ def add_until_killed(till: MeshNode, number: int, seconds: float) -> set[tuple[i
 
 
 @pytest.mark.timeout(60 + 10 * ROUNDS)
-def test_what_was_printed_survives_kill_9_and_reaches_the_other_node(nodes: tuple[MeshNode, MeshNode]) -> None:
+def test_a_confirmed_event_survives_kill_9_and_reaches_the_other_node(nodes: tuple[MeshNode, MeshNode]) -> None:
     till, office = nodes
     random = Random(1)
     options = ["--no-mdns", "--listen", "127.0.0.1:0"]

@@ -128,7 +128,9 @@ def test_finds_a_node_that_was_started_during_a_partition(netlab: NetLab, tmp_pa
     took("heal -> all see all, requery every second", until(lambda: all(len(node.dials) == 2 for node in nodes), 3))
 
 
-def test_a_lost_session_finds_the_others_at_once_after_a_heal(netlab: NetLab, tmp_path: Path, took: Took) -> None:
+def test_a_node_that_lost_a_session_finds_the_others_at_once_after_a_heal(
+    netlab: NetLab, tmp_path: Path, took: Took
+) -> None:
     one, two = netlab.hosts(2)
     netlab.partition([1], [2])
     kitchen, attic = Node(one, tmp_path, "kitchen"), Node(two, tmp_path, "attic")
@@ -143,7 +145,7 @@ def test_a_lost_session_finds_the_others_at_once_after_a_heal(netlab: NetLab, tm
     until(lambda: "kitchen" in attic.dials, 2.5)
 
 
-def test_announces_a_new_address_and_follows_it(netlab: NetLab, tmp_path: Path, took: Took) -> None:
+def test_announces_a_new_address_and_moves_its_sockets_to_it(netlab: NetLab, tmp_path: Path, took: Took) -> None:
     one, two = netlab.hosts(2)
     kitchen, attic = (
         Node(one, tmp_path, "kitchen", interfaces=["eth0"], watch_seconds=0.5),

@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> Iterator[Any]:
         node.kill()
 
 
-def test_a_node_that_is_seen_and_cannot_be_reached_is_explained_and_a_lost_address_ends_its_links_at_once(
+def test_an_unreachable_node_is_explained_and_a_removed_address_ends_its_links_at_once(
     netlab: NetLab, start: Any
 ) -> None:
     hosts = netlab.hosts(2)
@@ -91,7 +91,7 @@ def test_a_node_that_is_seen_and_cannot_be_reached_is_explained_and_a_lost_addre
     assert took < 4, f"it took {took:.1f} s"
 
 
-def test_only_a_copy_of_a_home_that_answers_is_called_one_and_other_meshes_are_named(
+def test_a_copy_of_a_home_is_reported_only_if_it_answers_and_other_meshes_are_named(
     netlab: NetLab, start: Any, tmp_path: Path
 ) -> None:
     hosts = netlab.hosts(4)

@@ -41,7 +41,7 @@ def test_hosts_reach_each_other_until_they_are_partitioned(netlab: NetLab) -> No
     assert can_reach(one, three)
 
 
-def test_a_pulled_cable_comes_back(netlab: NetLab) -> None:
+def test_a_cable_that_was_pulled_can_be_plugged_in_again(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
 
     netlab.link_down(two)
@@ -62,7 +62,7 @@ def test_a_signal_reaches_the_spawned_process_itself(netlab: NetLab) -> None:
     assert process.wait(2) == -signal.SIGTERM
 
 
-def test_pipes_env_and_stderr_of_a_process_are_at_hand(netlab: NetLab) -> None:
+def test_a_process_has_its_own_pipes_and_environment_and_its_stderr_is_kept(netlab: NetLab) -> None:
     (host,) = netlab.hosts(1)
 
     process = host.spawn(["sh", "-c", 'echo "$WORD"; echo oops >&2'], env={"WORD": "milk"}, stdout=subprocess.PIPE)
@@ -72,7 +72,7 @@ def test_pipes_env_and_stderr_of_a_process_are_at_hand(netlab: NetLab) -> None:
     assert "h1 pid" in netlab.stderr_report()
 
 
-def test_closing_names_a_process_that_was_left_behind(netlab_flags: tuple[str, ...]) -> None:
+def test_closing_reports_a_process_that_still_runs(netlab_flags: tuple[str, ...]) -> None:
     lab = NetLab(netlab_flags)
     (host,) = lab.hosts(1)
     host.run(["sh", "-c", "sleep 100 >/dev/null 2>&1 &"])

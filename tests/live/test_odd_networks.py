@@ -102,7 +102,7 @@ def rename_card(host: Host, name: str) -> None:
     host.run(["sh", "-euc", script], check=True)
 
 
-def test_machines_with_ten_bridges_of_the_same_addresses_meet_whatever_their_lan_is_called(
+def test_machines_with_ten_bridges_of_the_same_addresses_connect_whatever_the_name_of_their_lan(
     netlab: NetLab, tmp_path: Path, took: Took
 ) -> None:
     names = ("br-lan", "br-home", "vethlan", "tun5")
@@ -141,7 +141,7 @@ def test_a_network_that_comes_late_is_used_within_3_s(netlab: NetLab, tmp_path: 
     assert alone[1:] == off[1:] == ["looks for other nodes on eth0"]
 
 
-def test_a_sandbox_without_some_families_uses_what_is_left_and_says_what_is_missing(
+def test_in_a_sandbox_a_node_uses_the_allowed_families_and_names_the_denied_ones(
     netlab: NetLab, tmp_path: Path, took: Took
 ) -> None:
     hosts = netlab.hosts(3, ipv6=True)

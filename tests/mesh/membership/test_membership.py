@@ -1,11 +1,10 @@
-"""What a node decides about its neighbours: reports in, actions out."""
+"""What Membership decides about each report: reports in, actions out."""
 
 from __future__ import annotations
 
 import pytest
 
 from mesh.membership.actions import Action, Dial, LookAgain, Redial, Requery
-from mesh.membership.dialling.refusals import ANOTHER_MESH, THIS_NODE
 from mesh.membership.member import LOST_SECONDS, MAX_MEMBER_ADDRESSES, MAX_MEMBERS
 from mesh.membership.membership import GOODBYE, PAUSED, SURPLUS
 from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
@@ -32,7 +31,7 @@ def test_a_node_is_not_dialled_twice() -> None:
     assert node.look() == []
 
 
-def test_a_node_that_is_met_is_not_dialled() -> None:
+def test_a_connected_node_is_not_dialled() -> None:
     node = OneNode()
     node.sight()
     node.greet(node.accept())
@@ -41,7 +40,7 @@ def test_a_node_that_is_met_is_not_dialled() -> None:
     assert node.sight() == []
 
 
-def test_a_new_sighting_hurries_the_dial_that_waits() -> None:
+def test_a_new_sighting_makes_a_waiting_dial_try_at_once() -> None:
     node = OneNode()
     node.dial()
 
@@ -56,14 +55,14 @@ def test_a_withdrawn_announcement_closes_nothing() -> None:
     assert node.state() == "alive"
 
 
-def test_our_own_announcement_is_nobody() -> None:
+def test_our_own_announcement_is_ignored() -> None:
     node = OneNode()
 
     assert node.sight("m", instance="m-run") == []
     assert node.membership.members == {}
 
 
-def test_forged_sightings_fill_neither_memory_nor_the_network() -> None:
+def test_forged_sightings_are_limited_in_memory_and_in_dials() -> None:
     node = OneNode()
     key = node.meet("a-friend")
     for number in range(3 * MAX_MEMBERS):
@@ -82,7 +81,7 @@ def test_forged_sightings_fill_neither_memory_nor_the_network() -> None:
     assert node.membership.sessions[key].is_met
 
 
-def test_another_node_that_answers_makes_us_dial_the_other_addresses() -> None:
+def test_when_another_node_answers_only_the_other_addresses_are_dialled_again() -> None:
     node = OneNode()
     node.sight("a", AT, "10.0.0.2:4000")
     node.look()
@@ -101,7 +100,7 @@ def test_another_node_that_answers_makes_us_dial_the_other_addresses() -> None:
 # Connections
 
 
-def test_a_session_is_connected_then_synchronized_and_both_are_news_once() -> None:
+def test_a_session_is_reported_once_as_connected_and_once_as_synchronized() -> None:
     node = OneNode()
     key = node.dial()
 
@@ -147,7 +146,7 @@ def test_no_record_of_a_session_is_left_after_it_closed() -> None:
     assert node.close(unknown) == []
 
 
-def test_a_dial_is_surplus_once_the_other_end_came_in() -> None:
+def test_a_dial_ends_when_the_other_end_has_connected() -> None:
     node = OneNode()
     node.dial("z")
     key = node.accept()
@@ -165,7 +164,7 @@ def test_the_larger_id_ends_a_surplus_dial_only_between_two_attempts() -> None:
     assert closes(node.close("dial:a")) == [("dial:a", SURPLUS)]
 
 
-def test_a_surplus_connection_that_closes_is_no_news() -> None:
+def test_a_surplus_connection_that_closes_is_not_reported() -> None:
     node = OneNode()
     key = node.meet("z")
     assert closes(node.greet(node.accept(), "z", held=(f"c-{key}",))) == [("accepted:1", SURPLUS)]
@@ -174,7 +173,7 @@ def test_a_surplus_connection_that_closes_is_no_news() -> None:
     assert list(node.membership.sessions) == [key]
 
 
-def test_when_the_kept_connection_breaks_while_a_surplus_one_closes_somebody_dials() -> None:
+def test_if_the_kept_connection_breaks_while_a_surplus_one_closes_the_node_is_dialled_again() -> None:
     node = OneNode()
     node.dial("z")
     node.greet(node.accept(), "z")
@@ -187,7 +186,7 @@ def test_when_the_kept_connection_breaks_while_a_surplus_one_closes_somebody_dia
     assert node.look("z", after=2.0) == [Dial("dial:z", (AT,))]
 
 
-def test_a_greeting_on_a_session_that_is_being_closed_counts_for_nothing() -> None:
+def test_a_greeting_on_a_closing_session_is_ignored() -> None:
     node = OneNode()
     key = node.dial()
     node.membership.close_all(GOODBYE)
@@ -196,7 +195,7 @@ def test_a_greeting_on_a_session_that_is_being_closed_counts_for_nothing() -> No
     assert node.state() == "found"
 
 
-def test_a_greeting_names_what_is_held_with_that_node_and_every_dial_under_way() -> None:
+def test_a_greeting_names_the_connections_with_that_node_and_all_open_dials() -> None:
     node = OneNode()
     key = node.meet("a")
     node.meet("b")
@@ -227,7 +226,7 @@ def test_a_node_that_says_goodbye_has_left_until_it_is_sighted_again() -> None:
     assert node.look(after=2) == [Dial("dial:a", (AT,))]
 
 
-def test_a_late_goodbye_of_the_run_before_does_not_hide_the_next() -> None:
+def test_a_late_goodbye_of_the_last_run_does_not_hide_the_next_run() -> None:
     node = OneNode()
     key = node.accept()
     node.greet(key)
@@ -239,165 +238,10 @@ def test_a_late_goodbye_of_the_run_before_does_not_hide_the_next() -> None:
     assert node.look(after=2) == [Dial("dial:a", (AT,))]
 
 
-# Static peers
-
-
-def test_a_static_peer_is_dialled_at_the_start_and_its_node_id_learned() -> None:
-    node = OneNode(STATIC)
-
-    assert node.membership.on_begin() == [Dial(f"static:{STATIC}", (STATIC,))]
-    node.greet(f"static:{STATIC}", "a")
-
-    assert node.membership.static == {STATIC: "a"}
-
-
-def test_a_static_peer_is_dialled_again_after_it_said_goodbye() -> None:
-    node = OneNode(STATIC)
-    node.membership.on_begin()
-    node.greet(f"static:{STATIC}")
-
-    actions = node.close(f"static:{STATIC}", GOODBYE)
-
-    assert closes(actions) == []  # the session goes on dialling by itself
-    assert looks(actions)[STATIC] == 1.0
-
-
-def test_a_static_peer_that_came_in_by_itself_is_dialled_after_it_was_lost() -> None:
-    node = OneNode(STATIC)
-    node.membership.on_begin()
-    node.greet(f"static:{STATIC}", "z")
-    key = node.accept()
-    node.greet(key, "z", boot="run2")
-    node.close(f"static:{STATIC}", SURPLUS)
-    assert list(node.membership.sessions) == [key]
-
-    actions = node.close(key)
-
-    assert looks(actions)[STATIC] == 0.0
-    assert node.look(STATIC) == [Dial(f"static:{STATIC}", (STATIC,))]
-
-
-@pytest.mark.parametrize("why", ["Wrong credentials", "ourselves"])
-def test_a_static_peer_that_refuses_is_left_alone_until_a_retry(why: str) -> None:
-    node = OneNode(STATIC)
-    node.membership.on_begin()
-    key = f"static:{STATIC}"
-
-    actions = node.membership.on_refused(key, None, why, 0.0)
-    node.close(key, "refused")
-
-    assert closes(actions) == [(key, "refused")]
-    assert notices(actions) == [("refused", f"refused: {STATIC}: {why}")]
-    assert node.look(STATIC, after=1000) == []
-    assert node.membership.on_retry(node.now) == [Dial(key, (STATIC,))]
-
-
-@pytest.mark.parametrize(
-    ("why", "notice"),
-    [
-        (ANOTHER_MESH, ("refused", f"{STATIC} {ANOTHER_MESH}")),
-        (THIS_NODE, ("refused", f"{STATIC} is this node itself: leave it out of --peer")),
-    ],
-)
-def test_a_refusal_says_what_to_do(why: str, notice: tuple[str, str]) -> None:
-    node = OneNode(STATIC)
-    node.membership.on_begin()
-
-    assert notices(node.membership.on_refused(f"static:{STATIC}", None, why, 0.0)) == [notice]
-
-
-def test_a_static_address_that_cannot_be_reached_is_told_once_until_it_worked() -> None:
-    node = OneNode(STATIC)
-    node.membership.on_begin()
-    key = f"static:{STATIC}"
-
-    told = [notices(node.close(key, f"{STATIC}: refused")) for _ in range(3)]
-    node.greet(key)
-    node.close(key)
-
-    sentence = (
-        f"cannot reach {STATIC} yet: refused; nothing listens there: it does not run now, or uses another port; "
-        "it is tried again"
-    )
-    assert told == [[("unreachable", sentence)], [], []]
-    assert kinds(node.close(key, f"{STATIC}: no route")) == ["unreachable"]
-
-
-def test_a_link_that_ends_before_the_greeting_is_not_called_unreachable() -> None:
-    node = OneNode(STATIC)
-    node.membership.on_begin()
-    node.membership.on_dialled(f"static:{STATIC}", "c1", 0.0)
-
-    assert node.close(f"static:{STATIC}", "error") == []
-
-
-def test_a_retry_hurries_every_dial_that_waits() -> None:
-    node = OneNode(STATIC)
-    node.membership.on_begin()
-    node.meet("b")
-    node.dial("a")
-
-    actions = node.membership.on_retry(node.now)
-
-    assert actions == [Redial(f"static:{STATIC}", (STATIC,)), Redial("dial:a", (AT,))]
-
-
-def test_a_static_address_may_change_hands() -> None:
-    node = OneNode(STATIC)
-    node.membership.on_begin()
-    key = f"static:{STATIC}"
-    node.greet(key, "a")
-    node.close(key)
-
-    assert kinds(node.greet(key, "b")) == ["connected"]
-    assert node.membership.static == {STATIC: "b"}
-    assert (node.state("a"), node.state("b")) == ("suspect", "alive")
-
-
-# Refusals
-
-
-def test_a_node_that_refuses_us_is_not_dialled_until_something_about_it_changes() -> None:
-    node = OneNode()
-    key = node.dial()
-
-    assert kinds(node.membership.on_refused(key, "a", "Wrong credentials", 0.0)) == ["refused"]
-    node.close(key, "refused")
-
-    assert node.state() == "refused"
-    node.sight()
-    assert node.look(after=100) == []
-    node.sight("a", "10.0.0.7:1")
-    assert node.look(after=100) == [Dial("dial:a", ("10.0.0.7:1",))]
-
-
-def test_a_stranger_who_is_refused_under_a_friends_name_does_the_friend_no_harm() -> None:
-    node = OneNode()
-    node.sight()
-
-    actions = node.membership.on_refused(node.accept(), "a", "Wrong credentials", 0.0)
-
-    assert kinds(actions) == ["refused"]
-    assert node.state() == "found"
-
-
-def test_a_refusal_at_a_forged_address_does_not_end_a_living_session() -> None:
-    node = OneNode()
-    key = node.dial("a")
-    node.greet(node.accept(), "a")
-
-    node.membership.on_refused(key, None, "Wrong credentials", 0.0)
-    node.close(key, "refused")
-    node.close("accepted:1")
-
-    assert node.state() == "suspect"
-    assert node.look(after=2) == [Dial("dial:a", (AT,))]
-
-
 # Failures
 
 
-def test_a_session_that_fails_starts_again_after_a_moment() -> None:
+def test_a_session_that_fails_is_restarted_after_a_delay() -> None:
     node = OneNode()
     key = node.meet()
 
@@ -409,7 +253,7 @@ def test_a_session_that_fails_starts_again_after_a_moment() -> None:
     assert node.membership.failures["a"].restarts == 1
 
 
-def test_a_session_that_fails_before_it_is_known_whose_it_was_is_a_note() -> None:
+def test_a_session_that_fails_before_its_greeting_is_reported_with_its_address() -> None:
     node = OneNode()
 
     actions = node.fail(node.accept("10.0.0.9:1"))
@@ -418,7 +262,7 @@ def test_a_session_that_fails_before_it_is_known_whose_it_was_is_a_note() -> Non
     assert node.membership.sessions == {}
 
 
-def test_a_session_that_fails_while_it_is_closed_is_no_failure() -> None:
+def test_a_session_that_fails_while_it_closes_is_not_counted_as_a_failure() -> None:
     node = OneNode()
     key = node.meet()
     node.membership.close_all("the log restarts")
@@ -431,7 +275,7 @@ def test_a_session_that_fails_while_it_is_closed_is_no_failure() -> None:
     assert node.look(after=2) == [Dial("dial:a", (AT,))]
 
 
-def test_a_session_that_fails_on_and_on_is_paused_until_a_retry() -> None:
+def test_a_session_that_fails_again_and_again_is_paused_until_a_retry() -> None:
     node = OneNode()
     actions: list[Action] = []
     for _ in range(6):
@@ -450,7 +294,7 @@ def test_a_session_that_fails_on_and_on_is_paused_until_a_retry() -> None:
     assert node.membership.on_retry(node.now) == [Dial("dial:a", (AT,))]
 
 
-def test_a_paused_node_is_turned_away_when_it_comes_by_itself() -> None:
+def test_a_paused_node_is_turned_away_when_it_connects() -> None:
     node = OneNode()
     node.pause()
 
@@ -461,7 +305,7 @@ def test_a_paused_node_is_turned_away_when_it_comes_by_itself() -> None:
     assert node.membership.sessions == {}
 
 
-def test_another_run_of_a_paused_node_gets_a_new_chance() -> None:
+def test_another_run_of_a_paused_node_may_connect() -> None:
     node = OneNode()
     node.pause(boot="run1")
 
@@ -470,7 +314,7 @@ def test_another_run_of_a_paused_node_gets_a_new_chance() -> None:
     assert not node.membership.failures["a"].is_paused
 
 
-def test_a_sighting_of_another_run_ends_the_pause_too() -> None:
+def test_a_sighting_of_another_run_ends_the_pause() -> None:
     node = OneNode()
     node.pause(boot="run1")
 
@@ -479,7 +323,7 @@ def test_a_sighting_of_another_run_ends_the_pause_too() -> None:
     assert node.look(after=2) == [Dial("dial:a", (AT,))]
 
 
-def test_pausing_one_node_closes_its_other_sessions_and_nobody_elses() -> None:
+def test_pausing_a_node_closes_its_other_sessions_only() -> None:
     node = OneNode()
     node.meet("b")
     node.dial("a")
@@ -496,7 +340,7 @@ def test_pausing_one_node_closes_its_other_sessions_and_nobody_elses() -> None:
     assert node.membership.sessions["dial:b"].is_met
 
 
-def test_a_node_id_an_address_and_a_stranger_have_keys_of_their_own() -> None:
+def test_sessions_that_dial_a_node_dial_an_address_or_were_accepted_have_different_keys() -> None:
     node = OneNode(STATIC)
     node.membership.on_begin()
     node.dial("a")
@@ -505,7 +349,7 @@ def test_a_node_id_an_address_and_a_stranger_have_keys_of_their_own() -> None:
     assert sorted(node.membership.sessions) == ["accepted:1", "dial:a", f"static:{STATIC}"]
 
 
-def test_a_key_is_free_only_after_its_session_has_closed() -> None:
+def test_a_key_is_used_again_only_after_its_session_has_closed() -> None:
     node = OneNode()
     key = node.meet()
     node.membership.close_all("the log restarts")

@@ -1,4 +1,4 @@
-"""Ways on which large packets vanish: two links in a row that end in silence show one."""
+"""Path MTU black holes: two blocked links in a row show one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def blocked(holes: BlackHoles, times: int = BLOCKED_LINKS) -> list[bool]:
     return [holes.note("study", 9.0, is_blocked=True) for _ in range(times)]
 
 
-def test_the_second_blocked_link_in_a_row_shows_it_once() -> None:
+def test_the_second_blocked_link_in_a_row_shows_a_black_hole() -> None:
     holes = BlackHoles()
 
     assert blocked(holes, 4) == [False, True, False, False]
@@ -21,7 +21,7 @@ def test_the_second_blocked_link_in_a_row_shows_it_once() -> None:
     assert holes.max_segment("attic") is None
 
 
-def test_a_link_that_ended_otherwise_lies_between() -> None:
+def test_a_link_that_was_not_blocked_starts_the_count_anew() -> None:
     holes = BlackHoles()
     blocked(holes, 1)
 
@@ -61,19 +61,19 @@ class Dialler:
         return membership.on_closed(key, reason, self.now, outcome=outcome)
 
 
-def test_a_node_whose_links_are_blocked_is_dialled_for_small_packets_and_people_are_told_once() -> None:
+def test_a_black_hole_is_reported_once_and_later_dials_use_small_packets() -> None:
     dialler = Dialler("study:1")
     outcome = LinkOutcome(is_stalled=True, is_blocked=True)
 
-    told = [action for _ in range(4) for action in dialler.link(outcome) if isinstance(action, Notice)]
+    reported = [action for _ in range(4) for action in dialler.link(outcome) if isinstance(action, Notice)]
 
-    sentences = [notice.sentence for notice in told if "large packets" in notice.sentence]
+    sentences = [notice.sentence for notice in reported if "large packets" in notice.sentence]
     assert len(sentences) == 1
     assert sentences[0].startswith("large packets do not get through to study~1, small ones do: ")
     assert dialler.membership.max_segment(dialler.key) == SMALL_SEGMENT
 
 
-def test_a_greeting_that_is_too_large_is_found_out_too() -> None:
+def test_a_black_hole_shows_although_no_greeting_gets_through() -> None:
     dialler = Dialler("study:1")
 
     for _ in range(BLOCKED_LINKS):
@@ -82,16 +82,16 @@ def test_a_greeting_that_is_too_large_is_found_out_too() -> None:
     assert dialler.membership.max_segment(dialler.key) == SMALL_SEGMENT
 
 
-def test_a_link_that_moved_nothing_counts_as_a_brief_one() -> None:
+def test_a_link_on_which_no_data_moved_counts_as_brief() -> None:
     dialler = Dialler("study:1")
 
     first, *_, last = [dialler.link(LinkOutcome(is_stalled=True)) for _ in range(4)]
 
     assert Requery() in first
-    assert Requery() not in last  # it is given time, and not asked for
+    assert Requery() not in last  # it is dialled after a pause
 
 
-def test_a_link_that_the_other_end_closes_for_another_one_is_no_brief_one() -> None:
+def test_a_link_that_the_other_end_closed_for_another_one_does_not_count_as_brief() -> None:
     dialler = Dialler("study:1")
 
     ended = [dialler.link(LinkOutcome(is_stalled=True), reason=SURPLUS) for _ in range(6)]
@@ -99,7 +99,7 @@ def test_a_link_that_the_other_end_closes_for_another_one_is_no_brief_one() -> N
     assert all(Requery() in actions for actions in ended)
 
 
-def test_what_the_other_end_had_is_remembered_after_its_link() -> None:
+def test_the_confirmed_position_of_a_node_is_remembered_after_its_link() -> None:
     dialler = Dialler("study:1")
 
     dialler.link(LinkOutcome(confirmed=7))
