@@ -1,4 +1,4 @@
-"""The link in user space: what is slow, lossy or held really is so, and all other ways stay as fast as they are."""
+"""The link in user space: it makes the given directions slow, lossy or held, and does not slow the others."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
 
 
 def spawn(host: Host, script: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start it, and wait until it says that it is up."""
+    """Start a script, and wait until it prints that it is up."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     process = host.spawn([sys.executable, "-c", script, *map(str, arguments)], **pipes)
     assert process.stdout is not None
@@ -112,7 +112,7 @@ def ping(source: Host, target: Host, timeout: float = 2.0) -> float:
 def burst(
     source: Host, target: Host, count: int, *, size: int = FRAME, quiet_seconds: float = 1.0
 ) -> tuple[int, float]:
-    """Send frames at once: how many arrive, and how long after the first the last one does."""
+    """Send frames at once. Returns how many arrive, and the seconds from the first to the last."""
     counting = spawn(target, COUNT, quiet_seconds)
     ask(source, BURST, target.ip, count, size)
     answer, _ = counting.communicate(timeout=20)
@@ -130,7 +130,7 @@ def test_both_directions_of_a_link_are_late_and_no_other_link_is(netlab: NetLab)
     one, two, three = netlab.hosts(3)
     for host in (two, three):
         spawn(host, ECHO)
-        ping(one, host)  # they learn each other's address
+        ping(one, host)  # each learns the address of the other
     link = LiveLink(netlab)
 
     link.set(bad=ways(one, two, LinkQuality(latency_ms=(100, 120))))
@@ -154,7 +154,7 @@ def test_one_direction_alone_is_late_and_a_multicast_reaches_the_other_hosts_at_
     assert 0.15 <= far < 0.25
     assert near < 0.05
     spawn(one, ECHO)
-    ping(two, one)  # they learn each other's address
+    ping(two, one)  # each learns the address of the other
     assert 0.15 <= ping(two, one) < 0.25
 
 
@@ -196,7 +196,7 @@ def test_held_frames_arrive_after_the_release_and_partitioned_ones_never(netlab:
     way = (one.number, two.number)
     link = LiveLink(netlab)
     for is_walled, expected in ((False, 5), (True, 1)):
-        ask(one, PING, two.ip, 0.1)  # so that they know each other's address
+        ask(one, PING, two.ip, 0.1)  # each learns the address of the other
         link.set(bad={way: LinkQuality(is_held=True)})
         counting = spawn(two, COUNT, 0.2)
         ask(one, BURST, two.ip, 5, FRAME)
@@ -219,7 +219,7 @@ def test_the_link_works_without_root() -> None:
     lab = NetLab(flags)
     one, two = lab.hosts(2)
     spawn(two, ECHO)
-    ping(one, two)  # they learn each other's address
+    ping(one, two)  # each learns the address of the other
 
     LiveLink(lab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(200, 200))})
 

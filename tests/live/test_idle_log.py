@@ -24,7 +24,7 @@ MOUNT_READ_ONLY = (
 
 
 def look(home: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """All that is in a home."""
+    """All files of a home, with their content."""
     found = {}
     for path in sorted(home.iterdir()):
         status = path.lstat()
@@ -78,7 +78,7 @@ def test_the_log_of_a_node_that_does_not_run_is_read_and_nothing_in_its_home_cha
     assert types(done) == ["milk", "bread"]
     assert readable.split()[2:] == ["kitchen", "bread"]
     assert look(home) == before
-    assert types_of(home) == ["milk", "bread"]  # and its next run loses nothing
+    assert types_of(home) == ["milk", "bread"]  # the next run has all events
 
 
 def types_of(home: Path) -> list[str]:
@@ -127,7 +127,7 @@ def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_prints_a_c
     reader.open()
     assert len(reader.each()) == 2
 
-    node = MeshNode(home)  # in another process, as always: in one, SQLite would share the reader's index
+    node = MeshNode(home)  # in another process: in one process SQLite would share the index of the reader
     node.up("--no-mdns", "--listen", "127.0.0.1:0")
     node.ask("add", "-", stdin="".join(f'{{"type": "more {number}"}}\n' for number in range(500)))
     with pytest.raises(StoreError, match="opened by a node meanwhile"):

@@ -1,4 +1,4 @@
-"""Machines on one LAN: real `mesh up` processes in network namespaces, found by real mDNS, nothing configured."""
+"""Machines on one LAN: `mesh up` processes in network namespaces find each other by mDNS, without configuration."""
 
 from __future__ import annotations
 

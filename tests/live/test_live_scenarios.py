@@ -1,7 +1,7 @@
-"""Stories on real hosts: the same scripts, played by real nodes in network namespaces, with real mDNS and kill -9.
+"""Scenarios on real hosts: the same scripts, run by real nodes in network namespaces, with real mDNS and kill -9.
 
-Three of them are played each time; `pytest -m "long or not long" tests/live/test_live_scenarios.py` plays all that this file
-names, and runs the other tests that start nodes.
+Three of them run each time; `pytest -m "long or not long" tests/live/test_live_scenarios.py` runs all that this file names,
+and the other tests that start nodes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mesh.lab.live.namespaces import find_flags
 from mesh.lab.live.room import LiveEntry, LiveLog, NotLive
 from mesh.lab.live.runner import play_live
 from mesh.lab.runner.library import load, titles
-from mesh.settings.home import LOG_FILE
+from mesh.settings.paths import LOG_FILE
 
 PLAYED = ["crash_and_return", "late_joiner", "two_lans_one_bridge"]
 TAKE_LONG = [
@@ -55,7 +55,7 @@ def spawn(name: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def processes_of(folder: Path) -> Iterator[str]:
-    """Command lines that name the folder."""
+    """The command lines that name the folder."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode()
@@ -158,7 +158,7 @@ def test_a_frozen_room_is_not_waited_for_and_catches_up_and_a_reset_is_noticed(n
         cluster.reset(kitchen, study)
         run_until(cluster, lambda: len([line for line in cluster.trace if ": disconnected: " in line]) >= 2)
         cluster.settle("they have met again")
-        cluster.freeze(study)  # the cluster thaws it in the end
+        cluster.freeze(study)  # the cluster thaws it at the end
 
     assert f"thaw {study}" in cluster.trace[-1]
 
@@ -260,12 +260,12 @@ def test_a_room_that_a_verb_names_must_start(netlab_flags: tuple[str, ...]) -> N
 @pytest.mark.netlab
 def test_long_waits_are_shortened(netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.lab.live.cluster.RUN_SECONDS", 0.1)
-    told: list[str] = []
+    lines: list[str] = []
 
-    with LiveCluster(netlab_flags, now_seconds=time.monotonic, on_line=told.append) as cluster:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic, on_line=lines.append) as cluster:
         cluster.run(3600)
 
-    assert [line.partition("  ")[2] for line in told] == ["3600 s are too long to wait for: 0.1 s stand for them"]
+    assert [line.partition("  ")[2] for line in lines] == ["3600 s are too long to wait for: 0.1 s stand for them"]
 
 
 def test_scenarios_that_need_the_simulation_say_why() -> None:

@@ -1,4 +1,4 @@
-"""The README is true: its Python runs as it stands, on hosts of their own, and its commands are those that exist."""
+"""The README: its Python examples run as printed, and its commands exist."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ def test_the_own_role_of_the_readme_runs(lan: list[Host], tmp_path: Path) -> Non
     dialled = example.replace("kitchen", "study").replace('serve={":5000"', f'dial={{"{lan[0].ip}:5000"')
     kitchen = start(lan[0], example, tmp_path / "kitchen")
     assert kitchen.stdout is not None
-    kitchen.stdout.readline()  # the prompt: it serves
+    kitchen.stdout.readline()  # the prompt: it runs
     study = start(lan[1], dialled, tmp_path / "study")
     assert study.stdout is not None
 
     heard = kitchen.stdout.readline()
-    told = study.stdout.readline() + study.stdout.readline()  # the prompt too, before it, after it or amid it
+    printed = study.stdout.readline() + study.stdout.readline()  # the prompt too, before, after or within it
 
     assert heard.startswith("study~") and heard.endswith(" waves\n")
-    assert "Enter stops it\n" in told
-    waved = told.replace("Enter stops it\n", "")
+    assert "Enter stops it\n" in printed
+    waved = printed.replace("Enter stops it\n", "")
     assert waved.startswith("kitchen~") and waved.endswith(" waves\n")
     for process in (kitchen, study):
         process.communicate("\n", timeout=20)

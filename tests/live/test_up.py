@@ -1,4 +1,4 @@
-"""`mesh up` as a real process: what it prints, how it stops, and why it may not start."""
+"""`mesh up` as a real process: what it prints, how it stops, and when it does not start."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def up() -> Iterator[Start]:
-    """Start `mesh up`; whatever still runs at the end is killed."""
+    """Start `mesh up`; processes that still run at the end are killed."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(home: Path, *args: str) -> subprocess.Popen[str]:
@@ -82,7 +82,7 @@ def next_event(process: subprocess.Popen[str]) -> dict[str, object]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, and what was still to be read of standard output and error."""
+    """The exit code, and the rest of standard output and standard error."""
     assert process.stdout is not None
     assert process.stderr is not None
     # Not communicate: it does not know what readline has read ahead.
@@ -216,7 +216,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, up: Start) -> None:
     study = up(tmp_path / "study", "--name", "study", "--json", "--peer", f"127.0.0.1:{first['port']}")
     while next_event(study)["event"] != "synchronized":
         pass
-    kitchen.send_signal(signal.SIGSTOP)  # so that the goodbye takes its time
+    kitchen.send_signal(signal.SIGSTOP)  # so that the goodbye takes long
 
     study.send_signal(signal.SIGINT)
     while handles_interrupts(study.pid):

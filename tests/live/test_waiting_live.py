@@ -1,4 +1,4 @@
-"""`mesh wait` and `mesh peer` between machines, as an operator calls them."""
+"""`mesh wait` and `mesh peer` between machines."""
 
 from __future__ import annotations
 

@@ -258,7 +258,7 @@ def test_a_session_that_fails_before_its_greeting_is_reported_with_its_address()
 
     actions = node.fail(node.accept("10.0.0.9:1"))
 
-    assert notices(actions) == [("note", "a session with 10.0.0.9:1 failed before it was known whose it was: a bug")]
+    assert notices(actions) == [("note", "a session with 10.0.0.9:1 failed before its node was known: a bug")]
     assert node.membership.sessions == {}
 
 
