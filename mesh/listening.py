@@ -6,8 +6,7 @@ import errno
 from collections.abc import Sequence
 from random import Random
 
-from mesh.actors.gateway_supervisor import DoorError
-from mesh.actors.listener import OpenDoor
+from mesh.actors.listener import DoorError, OpenDoor
 from mesh.gateway.clients.http import CLIENTS_DOOR
 from mesh.membership.actions import Notice
 from mesh.settings.config import EVERY_ADDRESS

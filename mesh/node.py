@@ -9,19 +9,17 @@ from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, Unpack
 
-from mesh.actors.agreeing import resolve
 from mesh.actors.environment import Environment
-from mesh.actors.gateway_supervisor import DoorError
-from mesh.actors.listener import OpenDoors
-from mesh.actors.log_keeper import LogProxy, safely
+from mesh.actors.listener import DoorError
+from mesh.actors.log_proxy import LogProxy, safely
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.loop_thread import LoopThread, Spawner
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import Request
+from mesh.actors.synchronized_waiters import resolve
 from mesh.actors.thread_disk import ThreadDisk
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.mdns import MdnsDiscovery
@@ -30,7 +28,8 @@ from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
 from mesh.errors import MeshError
 from mesh.forking import check_log, forking, unwatch, watch
-from mesh.gateway.options import EndpointOptions, GatewayOptions
+from mesh.gateway.gateways import Gateways
+from mesh.gateway.options import GatewayOptions
 from mesh.holders import THREAD, Holders
 from mesh.listening import door_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
@@ -49,7 +48,7 @@ from peers.stores.sqlite.store import SqliteStore
 from peers.transport.http import no_pages
 from peers.transport.web_socket import WebSocketNetwork
 
-T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Node:
@@ -91,7 +90,7 @@ class Node:
         interfaces: Sequence[str] | None = None,
         requery_seconds: float = REQUERY_SECONDS,
         role: MakeRole = PeerSync,
-        **outside: Any,
+        **outside: Unpack[GatewayOptions],
     ) -> None:
         for address in peers:
             parse_address(address, "the peer", is_dialled=True)
@@ -103,7 +102,7 @@ class Node:
         self._peers = tuple(dict.fromkeys(peers))
         self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
         self._role = role
-        self._openings = GatewayOptions(EndpointOptions(**outside))
+        self._openings = Gateways(**outside)
         self._kept = LogProxy()
         self._kept_peers = KeptPeers(self._path)
         self._emitter = Emitter()
@@ -165,7 +164,7 @@ class Node:
 
     def status(self) -> Later[Status]:
         """What `mesh status --json` prints."""
-        return self._ask("status")
+        return self._ask(NodeSupervisor.status)
 
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
         """Wait until at least `peers` nodes are connected, and this node and each of them hold what either held at the call.
@@ -177,7 +176,7 @@ class Node:
         if peers < 1 or not 0 < timeout < math.inf:
             return Later.failed(ValueError(f"peers={peers}, timeout={timeout}: take 1 or more, and seconds above 0"))
         abandoned = Later[None]()
-        waited = self._ask("synchronized", peers, timeout, abandoned)
+        waited = self._ask(NodeSupervisor.synchronized, peers, timeout, abandoned)
         waited.on_abandoned = partial(resolve, abandoned)
         return waited
 
@@ -185,7 +184,7 @@ class Node:
         """The addresses that are dialled whatever discovery finds: rows with `address`, `source` (`--peer`, which is `peers=`
         too, or `peers.json`) and the `node_id` that answered there, None until one did. Fails with MeshError.
         """
-        return self._ask("static_peers").transform(
+        return self._ask(NodeSupervisor.static_peers).transform(
             lambda found: show_sources(self._peers, self._kept_peers.list(), found)
         )
 
@@ -202,7 +201,7 @@ class Node:
 
     def retry(self) -> Later[None]:
         """Start everything that was paused or refused again."""
-        return self._ask("retry")
+        return self._ask(NodeSupervisor.retry)
 
     def start(self) -> Self:
         """Start on a thread and loop of its own; a loop that runs in the caller's thread stands still meanwhile."""
@@ -277,7 +276,7 @@ class Node:
             await control.close()
         try:
             if supervisor is not None and supervisor.is_alive():
-                await supervisor.ask(Request("end"), block=False)
+                await supervisor.ask_to(NodeSupervisor.end)
                 await supervisor.stop(block=False)
         finally:
             try:
@@ -335,10 +334,10 @@ class Node:
             self._kept,
             on_notice=self._on_notice,
             make_role=self._role,
-            outside=outside,
+            endpoints=outside,
         )
         try:
-            opened: OpenDoors = await self._supervisor.ask(Request("begin"), block=False)
+            opened = await self._supervisor.ask_to(NodeSupervisor.begin)
         except DoorError as error:
             raise MeshError(why_not_listening(error)) from None
         self.port = opened.nodes.port
@@ -372,7 +371,7 @@ class Node:
                 self._kept_peers.remove(address, self._peers)
         except MeshError as error:
             return Later.failed(error)
-        return Later.done(None) if address in self._peers else self._ask("change_peer", address, is_wanted)
+        return Later.done(None) if address in self._peers else self._ask(NodeSupervisor.change_peer, address, is_wanted)
 
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)
@@ -383,11 +382,13 @@ class Node:
         self._emitter.emit("stop", Notice("stop", None, "asked to stop"))
         return is_heard
 
-    def _ask(self, method: str, *arguments: Any) -> Later[Any]:
+    def _ask(
+        self, method: Callable[Concatenate[NodeSupervisor, P], Any], *args: P.args, **options: P.kwargs
+    ) -> Later[Any]:
         self.log.check()
         if self._supervisor is None:
             return Later.failed(MeshError("this node is not running"))
-        return self._supervisor.ask(Request(method, arguments), block=False)
+        return self._supervisor.ask_to(method, *args, **options)
 
     def _opened(self) -> Home:
         if self._home is None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Unpack
 
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from peers.clock import Undo
 from peers.events.entry import Entry

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.actors.reports import AddressesGone, Failed, Noted, Report, Sighted
+from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import RequestActor
 from mesh.discovery.port import Announcement, Discovery, DiscoveryState
 from peers.clock import Clock
 from peers.later import Later
@@ -15,7 +15,7 @@ from peers.later import Later
 NOT_WANTED = DiscoveryState(is_on=False, why="this node was started without it (--no-mdns)")
 
 
-class Discoverer(RequestActor):
+class Discoverer(LoopActor):
     """Ask it to `open`; sightings are told up, and in a sentence how discovery is."""
 
     def __init__(self, runtime: Runtime, discovery: Discovery, tell: Callable[[Report], None], clock: Clock) -> None:
@@ -62,4 +62,4 @@ class Discoverer(RequestActor):
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self._discovery.stop()
-        self._tell(Failed("discovery", f"{exception_type.__name__}: {exception_value}"))
+        self._tell(Failed.of("discovery", exception_value))

@@ -9,7 +9,7 @@ from random import Random
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from peers.clock import Clock
-from peers.protocol.turns import Spawn
+from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
 
@@ -27,3 +27,7 @@ class Environment:
     """A disk over the node's store, again after each failure of the log's keeper."""
     discovery: Callable[[], Discovery]
     """A discovery of its own for each start."""
+
+    def now_seconds(self) -> float:
+        """The monotonic clock, as membership and restart policy take it."""
+        return self.clock.elapsed_ms() / 1000

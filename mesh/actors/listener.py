@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.actors.reports import Accepted, Failed, Report
+from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import RequestActor
 from peers.clock import Clock
 from peers.later import Later
 from peers.transport.port import Connection, Listening, Network
@@ -36,7 +36,18 @@ class OpenDoors:
     """Of the doors for others than nodes, by the key of the door."""
 
 
-class Listener(RequestActor):
+class DoorError(OSError):
+    """A listening socket could not be opened; `name` is the door's, empty for the socket for nodes."""
+
+    def __init__(self, name: str, host: str, port: int, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.name = name
+        self.host = host
+        self.port = port
+        self.error = error
+
+
+class Listener(LoopActor):
     """Ask it to `open`; from then on each connection is told up, paused until its session reads."""
 
     def __init__(self, runtime: Runtime, network: Network, tell: Callable[[Report], None]) -> None:
@@ -81,7 +92,7 @@ class Listener(RequestActor):
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.close()
-        self._tell(Failed("listener", f"{exception_type.__name__}: {exception_value}"))
+        self._tell(Failed.of("listener", exception_value))
 
     def _on_open(self, listening: Listening) -> OpenDoor:
         self._listening = listening

@@ -1,4 +1,4 @@
-"""PeerSession: one role in one mailbox."""
+"""PeerSession: the session with one node."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 
 from mesh.actors.environment import Environment
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.reports import (
     Closed,
     Compared,
     Dialled,
-    Failed,
     Greeted,
     Noted,
     Refused,
@@ -22,24 +21,18 @@ from mesh.actors.reports import (
     StateChanged,
 )
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import RequestActor
+from mesh.actors.session_base import SessionBase
 from mesh.membership.diagnosis.clones import TAKEN, TAKEN_REASON
 from mesh.membership.dialling.link_selection import gather_ms
 from mesh.membership.dialling.refusals import ANOTHER_MESH, CLONED, THIS_NODE
 from mesh.membership.membership import PAUSED, Membership
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
-from peers.clock import Undo
 from peers.errors import SyncError
 from peers.later import Later
 from peers.roles.peer import PeerSync
 from peers.transport.port import Connection
 from peers.transport.racing import RacingConnection
-from peers.transport.reconnect import Reconnect
 
-MIN_REDIAL_MS = 500
-MAX_REDIAL_MS = 30_000
-STABLE_MS = 5_000
-"""After an error, a link has to live this long before the next loss is answered soon again."""
 MAX_REFUSED = 100
 """Sentences about events of one node that were not taken, as long as its session lives."""
 OURSELVES = "ourselves"
@@ -69,16 +62,13 @@ MakeRole = Callable[..., PeerSync]
 """Makes the role of a session: PeerSync, or a subclass of it."""
 
 
-class PeerSession(RequestActor):
-    """Runs one role on one connection: it wires the role's inputs to its mailbox and tells the supervisor what happens.
-
-    A dialled one keeps dialling until it is closed; an accepted one ends with its connection.
-    """
+class PeerSession(SessionBase[PeerSync]):
+    """Runs a PeerSync on one connection with a node: an accepted one, or one that it dials at `addresses`."""
 
     def __init__(
         self,
         runtime: Runtime,
-        edges: Environment,
+        environment: Environment,
         key: str,
         make_role: MakeRole,
         log: LogProxy,
@@ -88,37 +78,19 @@ class PeerSession(RequestActor):
         accepted: Connection | None = None,
         addresses: Sequence[str] = (),
     ) -> None:
-        super().__init__(runtime)
-        self._edges = edges
-        self._key = key
+        super().__init__(runtime, environment, key, log, tell, accepted)
         self._make_role = make_role
-        self._log = log
         self._options = options
-        self._tell = tell
         self._addresses = tuple(addresses)
-        self._reconnect: Reconnect | None = None
-        self._accepted = accepted
-        self._role: PeerSync | None = None
-        self._farewell = ""
-        self._noted = ""
         self._error: SyncError | None = None
         """What ended the link; the disconnect that follows tells of it."""
         self._left = ""
         """Why this end left the link."""
-        self._is_met = False
         self._refused: set[str] = set()
         """What was told about events that were not taken."""
-        self._undo_stable: Undo | None = None
-        self._is_troubled = False
-
-    @property
-    def role(self) -> PeerSync | None:
-        """The role, to be read on the loop; None until the session has begun."""
-        return self._role
 
     def on_start(self) -> None:
-        # In a turn of its own, because what is raised in on_start itself reaches no hook of Pykka.
-        self.defer(self._begin)
+        self.defer(self._begin)  # Pykka calls no hook for what is raised in on_start itself
 
     def redial(self, addresses: Sequence[str]) -> None:
         """Try at once, at these addresses."""
@@ -163,21 +135,13 @@ class PeerSession(RequestActor):
         self._end(self._farewell)
         self._tell(closed)
 
-    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        self._end("failed")
-        self._tell(Failed(self._key, f"{exception_type.__name__}: {exception_value}"))
-
     def _begin(self) -> None:
         connection = self._accepted or self._dialling()
         options = self._options
-        role = self._role = self._make_role(
+        role = self._start_role(
+            self._make_role,
             options.node_id,
-            self._log,
             connection,
-            clock=self._edges.clock,
-            random=self._edges.random,
-            spawn=self._edges.spawn,
-            turn=self.into_mailbox,
             credentials=options.mesh,
             auth=self._judge,
             boot=options.boot,
@@ -203,19 +167,10 @@ class PeerSession(RequestActor):
             self.stop()
 
     def _dialling(self) -> Connection:
-        racing = RacingConnection(lambda: self._addresses, self._dial, clock=self._edges.clock)
-        self._reconnect = Reconnect(
-            racing,
-            clock=self._edges.clock,
-            random=self._edges.random,
-            min_delay=MIN_REDIAL_MS,
-            max_delay=MAX_REDIAL_MS,
-            resets_on_connect=False,
-        )
-        return self._reconnect
+        return self._reconnecting(RacingConnection(lambda: self._addresses, self._dial, clock=self._environment.clock))
 
     def _dial(self, address: str) -> Connection:
-        return self._edges.network.dial(address, max_segment=self._options.around.max_segment(self._key))
+        return self._environment.network.dial(address, max_segment=self._options.around.max_segment(self._key))
 
     def _on_met(self) -> None:
         role = self._role
@@ -234,7 +189,7 @@ class PeerSession(RequestActor):
             return False
         if node_id == self._options.node_id:
             role.send_connected(
-                self._edges.clock.now_ms()
+                self._environment.clock.now_ms()
             )  # that we answer under this id is what the dialler must know
             raise SyncError(CLONE, None, other_node_id=node_id)
         why = self._options.around.why_turned_away(node_id, role.other_hello.boot)
@@ -245,10 +200,7 @@ class PeerSession(RequestActor):
     def _on_authenticated(self) -> None:
         role = self._role
         assert role is not None and role.other_node_id is not None and role.other_hello is not None
-        self._is_met = True
-        if self._reconnect is not None and not self._is_troubled:
-            self._reconnect.reset()
-        self._watch_stable(role.connection_id)
+        self._on_let_in(partial(self._on_stable, role.connection_id))
         hello = role.other_hello
         self._tell(
             Greeted(
@@ -261,27 +213,15 @@ class PeerSession(RequestActor):
             )
         )
 
-    def _watch_stable(self, connection_id: str) -> None:
-        self._cancel_stable()
-        on_stable = self.into_mailbox(self._on_stable)
-        self._undo_stable = self._edges.clock.call_later(STABLE_MS, partial(on_stable, connection_id))
-
     def _on_stable(self, connection_id: str) -> None:
         role = self._role
         if role is None or not role.authenticated or role.connection_id != connection_id:
             return  # it was lost while this waited in the mailbox
         if role.is_stalled:
-            self._watch_stable(connection_id)
+            self._watch_stable(partial(self._on_stable, connection_id))
             return
         self._noted = ""
-        self._is_troubled = False
-        if self._reconnect is not None:
-            self._reconnect.reset()
-
-    def _cancel_stable(self) -> None:
-        if self._undo_stable is not None:
-            self._undo_stable()
-            self._undo_stable = None
+        self._note_stable()
 
     def _on_event_refused(self, sentence: str) -> None:
         # A hole is sent again in each connection, and a node may send any number of bad events.
@@ -349,15 +289,6 @@ class PeerSession(RequestActor):
         self._noted = why  # once is enough until it works again
         address = self._role.connection.address if self._role is not None else ""
         return why, f"{error.other_node_id or address or 'a connection'}: {why}"
-
-    def _end(self, reason: str) -> None:
-        self._cancel_stable()
-        if self._role is not None:
-            self._role.destroy(reason)
-        elif self._accepted is not None:
-            self._accepted.disconnect(reason)
-        if self._reconnect is not None:
-            self._reconnect.destroy()
 
 
 def _why_refused(error: SyncError) -> str:

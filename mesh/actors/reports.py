@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from mesh.discovery.port import Sighting
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
@@ -100,6 +101,11 @@ class Failed:
 
     key: str
     why: str
+
+    @classmethod
+    def of(cls, key: str, error: BaseException) -> Self:
+        """`why` names the type of `error` and its text."""
+        return cls(key, f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, slots=True)

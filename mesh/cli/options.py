@@ -328,28 +328,21 @@ upstream_link = together(
     ),
 )
 
-_NEEDS = {
-    "clients_cert": ("--clients-cert", "clients", "--clients HOST:PORT"),
-    "clients_key": ("--clients-key", "clients", "--clients HOST:PORT"),
-    "clients_origins": ("--clients-origin", "clients", "--clients HOST:PORT"),
-    "clients_hosts": ("--clients-host", "clients", "--clients HOST:PORT"),
-    "upstream_user": ("--upstream-user", "upstream", "--upstream URL"),
-    "upstream_token": ("--upstream-token", "upstream", "--upstream URL"),
-    "upstream_channels": ("--upstream-channel", "upstream", "--upstream URL"),
-    "upstream_subprotocol": ("--upstream-subprotocol", "upstream", "--upstream URL"),
-}
-"""Option: how it is written, and the one without which it means nothing."""
-
 
 def given_doors(context: click.Context, doors: dict[str, Any]) -> dict[str, Any]:
-    """Those of `clients_door` and `upstream_link` that were given. Raises a usage error if one lacks what it needs."""
-    given = {key: value for key, value in doors.items() if value not in (None, ())}
+    """Those of `clients_door` and `upstream_link` that were given, as keyword arguments of Node (see GatewayOptions).
+
+    Raises a usage error for one that has no effect: `clients_...` without `clients`, `upstream_...` without `upstream`.
+    """
+    given = {name: value for name, value in doors.items() if value not in (None, ())}
     if "upstream" not in given and context.get_parameter_source("upstream_token") is ParameterSource.ENVIRONMENT:
-        given.pop("upstream_token", None)  # it may stand in an environment that serves several nodes
-    for key in given:
-        if key in _NEEDS and _NEEDS[key][1] not in given:
-            option, _, needed = _NEEDS[key]
-            raise click.UsageError(f"{option} is of no use alone: give {needed} too", context)
+        given.pop("upstream_token", None)  # the environment may be that of several nodes
+    options = {option.name: option for option in context.command.params}
+    for name in given:
+        needed = options[name.partition("_")[0]]
+        if needed.name not in given:
+            needs = f"{needed.opts[0]} {needed.metavar}"
+            raise click.UsageError(f"{options[name].opts[0]} is of no use alone: give {needs} too", context)
     if ("clients_cert" in given) != ("clients_key" in given):
         raise click.UsageError("give both --clients-cert and --clients-key, or none of them", context)
     return given

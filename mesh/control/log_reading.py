@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from mesh.control.log_items import has_type
 from mesh.control.messages import Read
 from peers.events.entry import Entry
-from peers.log.moments import LogWalk
+from peers.log.moments import UNIX_EPOCH, LogWalk
 
 PAGE_EVENTS = 100
 """Events read from the log at once for one client."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LogReading:
@@ -82,4 +80,4 @@ class LogReading:
 
 
 def _moment(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
+    return UNIX_EPOCH + timedelta(milliseconds=ms)

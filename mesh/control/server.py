@@ -26,7 +26,7 @@ from peers.later import Later
 from peers.log.draft import BusyError
 from peers.log.log import Meta
 from peers.stores.store import StoreError
-from peers.transport.listening_socket import ListeningSocket, fit
+from peers.transport.listening_socket import ListeningSocket, limited_by_files
 
 MAX_CLIENTS = 64
 """Commands that do not follow the log, at once."""
@@ -120,7 +120,7 @@ class ControlServer:
 
     def on_follow(self, client: _Client) -> None:
         """A client begins to follow the log. Raises MeshError if too many do."""
-        if client not in self._followers and len(self._followers) >= fit(MAX_FOLLOWERS, FILES_SHARE):
+        if client not in self._followers and len(self._followers) >= limited_by_files(MAX_FOLLOWERS, FILES_SHARE):
             raise MeshError(f"{len(self._followers)} commands follow this log already: end some of them")
         self._followers[client] = None
 
@@ -128,7 +128,7 @@ class ControlServer:
         assert self._door is not None
         self._door.let_in(writer.transport)
         others = len(self._clients) - len(self._followers)
-        if self._server is None or others >= fit(MAX_CLIENTS, FILES_SHARE):
+        if self._server is None or others >= limited_by_files(MAX_CLIENTS, FILES_SHARE):
             writer.write(messages.encode(Failure(f"{others} commands talk to this node already: end some of them")))
             writer.close()
             return

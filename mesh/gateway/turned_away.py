@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.gateway.clients.access import address_key
+from mesh.gateway.clients.access import MAX_SHOWN_CHARACTERS, address_key
 from peers.clock import Clock
 
-MAX_ROWS = 50
+MAX_REFUSED_ROWS = 50
 """Different addresses, names and reasons that are remembered; beyond it the one that was refused longest ago goes."""
 LINE_MS = 60_000
 """One line for each of them in this time, and MAX_LINES for all."""
 MAX_LINES = 10
-SHOWN_CHARACTERS = 80
 
 
 @dataclass
@@ -38,11 +37,11 @@ class TurnedAway:
 
     def note(self, door: str, address: str, name: str, why: str) -> None:
         """Somebody at `address` was refused; `name` is the node id that they claim, empty if they named none."""
-        shown = name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}..."
+        shown = name if len(name) <= MAX_SHOWN_CHARACTERS else f"{name[:MAX_SHOWN_CHARACTERS]}..."
         key = (door, address_key(address), shown, why)
         row = self._rows.pop(key, None) or _Row()
         self._rows[key] = row
-        while len(self._rows) > MAX_ROWS:
+        while len(self._rows) > MAX_REFUSED_ROWS:
             del self._rows[next(iter(self._rows))]
         row.count += 1
         row.last_ms = self._clock.now_ms()

@@ -8,7 +8,7 @@ import msgspec
 
 MAX_MARKS = 1_000_000
 """Brackets and borders that are looked at one by one, about a second of work; text with more of them is refused whole."""
-LEVELS = 4
+SHALLOW_LEVELS = 4
 """A list or an object with no more levels in it is passed by in one step."""
 
 TAIL = 64
@@ -16,7 +16,7 @@ TAIL = 64
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _NEST = rb'[\[{](?:[^"\[\]{}]++|' + _STRING + rb")*+[\]}]"
-for _ in range(LEVELS - 1):
+for _ in range(SHALLOW_LEVELS - 1):
     _NEST = rb'[\[{](?:[^"\[\]{}]++|' + _STRING + rb"|" + _NEST + rb")*+[\]}]"
 _SHALLOW = re.compile(rb'(?:[^"\[\]{},:]++|' + _STRING + rb"|" + _NEST + rb")*+([,:]|[\[{]++|[\]}]++)", re.DOTALL)
 """All up to the next border of the outermost list or object, or to brackets."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -34,16 +34,13 @@ from peers.errors import SyncError
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import RESERVED_META, Entry, check_event, check_extra
 from peers.events.event_error import EventError, not_json
-
-T = TypeVar("T")
+from peers.events.reasons import DEFAULT_REASON
 
 MAX_RECEIVED_BATCH = 65_536
 """Events of one `sync` that is taken: JavaScript peers send their whole backlog in one frame, and die of more than 62 000."""
 KEPT_EXTRAS = 64
 MAX_OTHER_BYTES = 64 * 1024
 """Of any message but `sync`: what it decodes to takes many times as much, and headers stay with the session."""
-DEFAULT_REASON = "log"
-"""The reason of an event that has no other. See peers.log.log."""
 
 Number = Annotated[float, Meta(ge=0, le=MAX_MS)]
 """JavaScript has one kind of number; what should be whole is rounded down."""
@@ -65,7 +62,7 @@ class _Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="messag
     options: Object = {}
 
 
-class _Counted(msgspec.Struct, frozen=True, array_like=True):
+class _Numbered(msgspec.Struct, frozen=True, array_like=True):
     name: str
     added: Number
 
@@ -96,7 +93,7 @@ _string = msgspec.json.Decoder(str).decode
 _number = msgspec.json.Decoder(Number).decode
 _connect = msgspec.json.Decoder(_Connect).decode
 _connected = msgspec.json.Decoder(_Connected).decode
-_counted = msgspec.json.Decoder(_Counted).decode
+_numbered = msgspec.json.Decoder(_Numbered).decode
 _error = msgspec.json.Decoder(_Error).decode
 _headers = msgspec.json.Decoder(_Headers).decode
 _debug = msgspec.json.Decoder(_Debug).decode
@@ -105,13 +102,13 @@ _meta_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _words = msgspec.json.Decoder(list[str]).decode
 _encode = msgspec.json.Encoder().encode
 
-_COUNTED: dict[str, type[Synced] | type[Ping] | type[Pong] | type[Ready]] = {
+_NUMBERED: dict[str, type[Synced] | type[Ping] | type[Pong] | type[Ready]] = {
     "synced": Synced,
     "ping": Ping,
     "pong": Pong,
     "ready": Ready,
 }
-_OURS = frozenset({"id", "time", *RESERVED_META})
+_NOT_SENT_META = frozenset({"id", "time", *RESERVED_META})
 _TO_LOGUX = {"keep_last": "keepLast"}
 _FROM_LOGUX = {"keepLast": "keep_last"}
 
@@ -179,9 +176,9 @@ class LoguxDialect:
                 version, options = _version(answer.protocol), self._read_options(answer.options)
                 return Connected(version, _name(answer.node_id), times, options)
             case "synced" | "ping" | "pong":
-                return _COUNTED[name](int(_counted(frame).added))
+                return _NUMBERED[name](int(_numbered(frame).added))
             case "ready" if getattr(self, "has_ready", False):
-                return Ready(int(_counted(frame).added))
+                return Ready(int(_numbered(frame).added))
             case "error":
                 error = _error(frame)
                 return Error(error.type, error.options)
@@ -231,7 +228,7 @@ def meta_for_logux(entry: Entry, wire_id: Any, time: int) -> dict[str, Any]:
     meta: dict[str, Any] = {"id": wire_id, "time": time}
     if entry.extra:
         for key, value in _meta_keys(entry.extra).items():
-            if key not in _OURS:
+            if key not in _NOT_SENT_META:
                 meta[_TO_LOGUX.get(key, key)] = value
     meta.setdefault("reasons", (DEFAULT_REASON,))  # without one a JavaScript log keeps nothing
     return meta
@@ -249,7 +246,7 @@ def meta_keys(text: bytes) -> dict[str, msgspec.Raw]:
 
 def extra_from_logux(meta: dict[str, msgspec.Raw]) -> bytes:
     """The application's own keys of a meta that came over protocol 5 or 7. Raises ValueError."""
-    return _extra_of(tuple([(key, bytes(value)) for key, value in meta.items() if key not in _OURS]))
+    return _extra_of(tuple([(key, bytes(value)) for key, value in meta.items() if key not in _NOT_SENT_META]))
 
 
 @lru_cache(maxsize=KEPT_EXTRAS)

@@ -13,7 +13,7 @@ from peers.events.created import MAX_MS, Created
 DIGITS = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 """The digits to base 64, in the order of their character codes, so that numbers of one length sort as text."""
 
-_COUNTED = re.compile(r"(.*)!([1-9])([-0-9A-Z_a-z]+)")
+_NODE_WITH_COUNTER = re.compile(r"(.*)!([1-9])([-0-9A-Z_a-z]+)")
 _read_string = msgspec.json.Decoder(str).decode
 
 
@@ -74,7 +74,7 @@ def from_digits(text: str) -> int:
 
 
 def _split(node_id: str) -> tuple[str, int]:
-    counted = _COUNTED.fullmatch(node_id)
+    counted = _NODE_WITH_COUNTER.fullmatch(node_id)
     if counted is None:
         return node_id, 0
     name, length, digits = counted.groups()

@@ -10,13 +10,14 @@ from msgspec import Meta
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
-from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES
+from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES, VersionVector
 
-MAX_FRAME = 1024 * 1024
-"""Bytes of one message between nodes."""
 MAX_BATCH = 500
 """Events of one `sync`."""
 MAX_VECTOR_BYTES = 256 * 1024
+_RANGE_BYTES = 2 * 16 + 4
+"""At most: two numbers below 2^53, two brackets, two commas."""
+_EPOCH_BYTES = 8
 MAX_HELD = 512
 """Connections that a greeting names."""
 
@@ -27,20 +28,20 @@ Version = int | list[int]
 WireVersion = Count | Annotated[list[Count], Meta(min_length=2, max_length=2)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_FOREIGN_SEQ)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Label = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+\Z")]
+WireLabel = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+\Z")]
 WireRanges = Annotated[list[tuple[Seq, Seq]], Meta(max_length=MAX_RANGES)]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What PeerSync adds to `connect` and `connected`, under the option `peer`."""
 
-    boot: Label
+    boot: WireLabel
     """Random id of the run of that node: a new one replaces its older connections."""
-    connection: Label
+    connection: WireLabel
     """This connection's name, given by the end that dialled."""
-    held: Annotated[list[Label], Meta(max_length=MAX_HELD)]
+    held: Annotated[list[WireLabel], Meta(max_length=MAX_HELD)]
     """Connections that the sender still holds with the receiver, or is dialling to whomever."""
-    vector: dict[Label, WireRanges]
+    vector: dict[WireLabel, WireRanges]
     """What the sender has."""
     last_position: Count = 0
     """The last position of the sender's log; releases that do not say it say 0."""
@@ -73,7 +74,7 @@ class Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message
 class Have(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="have"):
     """PeerSync only: what the sender got from others meanwhile, so that it need not be sent."""
 
-    vector: dict[Label, WireRanges]
+    vector: dict[WireLabel, WireRanges]
 
 
 class Synced(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="synced"):
@@ -166,3 +167,15 @@ def name_of(message: Message) -> str:
     if isinstance(message, Custom):
         return message.name
     return str(type(message).__struct_config__.tag)
+
+
+def write_vector(vector: VersionVector) -> dict[str, list[tuple[int, int]]]:
+    """What to send of `vector`. Beyond the limit it claims less, newest epochs first: a repeat, never a loss."""
+    written: dict[str, list[tuple[int, int]]] = {}
+    size = 0
+    for epoch, ranges in reversed(vector.ranges.items()):
+        size += len(epoch) + _EPOCH_BYTES + _RANGE_BYTES * len(ranges)
+        if size > MAX_VECTOR_BYTES:
+            break
+        written[epoch] = list(ranges)
+    return written

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from peers.codec.borders import members_of
 from peers.codec.codec import MESSAGE_NAME, RelativeDialect, encode_plain, items_of_frame, wrong_format
-from peers.codec.messages import MAX_BATCH, PEER_MESSAGES, Connected, Custom, Label, Message, Refusal, Seq, Sync
+from peers.codec.messages import MAX_BATCH, PEER_MESSAGES, Connected, Custom, Message, Refusal, Seq, Sync, WireLabel
 from peers.codec.refused import created_of, refused
 from peers.events.created import MAX_MS, Created, check_created
 from peers.events.entry import Entry, check_event, check_extra
@@ -27,7 +27,7 @@ class WireMeta(msgspec.Struct, frozen=True, omit_defaults=True):
 
     id: WireId
     time: int
-    dot: tuple[Label, Seq] | None = None
+    dot: tuple[WireLabel, Seq] | None = None
     app: msgspec.Raw = _NO_RAW
     """The application's own keys, as their bytes came."""
 

@@ -7,6 +7,8 @@ from typing import Protocol
 Created = tuple[int, str, int]
 """(ms, node_id, n): wall-clock ms at the node that made the event, that node, and a counter within the ms."""
 
+BEFORE_ALL: Created = (0, "", 0)
+"""Sorts before the `created` of every event."""
 MAX_MS = 2**53 - 1
 """The largest ms that JavaScript holds exactly."""
 MAX_DRIFT_MS = 60_000

@@ -12,8 +12,8 @@ MAX_INDEXES = 32
 MAX_LABEL = 200
 """Characters of one reason or index."""
 
-Kind = Literal["reason", "index"]
-Label = tuple[Kind, str]
+LabelKind = Literal["reason", "index"]
+Label = tuple[LabelKind, str]
 
 _HINT = re.compile(rb'"(?:reasons|keep_last|indexes)"|\\')
 

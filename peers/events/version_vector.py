@@ -1,7 +1,8 @@
-"""What a node has, as ranges of sequence numbers by epoch."""
+"""What a node has, as ranges of sequence numbers by epoch; and which epoch stands in for which others."""
 
 from __future__ import annotations
 
+import re
 import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +12,7 @@ Dot = tuple[Epoch, int]
 """(epoch, seq): the label of the node that first accepted an event."""
 Ranges = tuple[tuple[int, int], ...]
 """Sorted, apart from each other, both ends included: ((1, 7), (9, 9))."""
+_SUCCESSOR = re.compile(r"(.+)\.([1-9][0-9]{0,8})\.[^.]+")
 
 MAX_RANGES = 256
 """Ranges kept for an epoch. Beyond it the highest are forgotten: to claim less than one has costs a repeat, never a loss."""
@@ -116,6 +118,27 @@ class VersionVector:
         for epoch, runs in more.items():
             joined[epoch] = _joined(joined.get(epoch, ()), runs)
         return result
+
+
+def lineage(epoch: Epoch) -> tuple[str, int]:
+    """Its root and generation. It stands in for every epoch of the same root and a smaller generation.
+
+    `ROOT` is generation 0, and `ROOT.3.ANYTHING` is one of generation 3.
+    """
+    match = _SUCCESSOR.fullmatch(epoch)
+    return (match[1], int(match[2])) if match else (epoch, 0)
+
+
+def successor(epoch: Epoch, mark: str) -> Epoch:
+    """An epoch that stands in for this one; `mark` (without a full stop) sets it apart from others that do."""
+    root, generation = lineage(epoch)
+    return f"{root}.{generation + 1}.{mark}"
+
+
+def stands_in(new: Epoch, old: Epoch) -> bool:
+    """Whether `new` stands in for `old`."""
+    (new_root, new_generation), (old_root, old_generation) = lineage(new), lineage(old)
+    return new_root == old_root and new_generation > old_generation
 
 
 def _check_ranges(epoch: Epoch, ranges: Ranges) -> None:

@@ -13,9 +13,8 @@ from peers.emitter import Emitter
 from peers.events.created import MAX_DRIFT_MS, Created, Timer
 from peers.events.entry import Entry, encode_diff
 from peers.events.event_error import Cause
-from peers.events.lineage import successor
 from peers.events.reasons import DEFAULT_REASON
-from peers.events.version_vector import Epoch, VersionVector
+from peers.events.version_vector import Epoch, VersionVector, successor
 from peers.later import Later
 from peers.log.draft import BusyError, Draft, Waiting, add_batch, make_draft, read_created
 from peers.log.draft import Meta as Meta

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
-from peers.events.created import MAX_MS, Created
+from peers.events.created import BEFORE_ALL, MAX_MS
 from peers.events.entry import Entry
 from peers.log.draft import Meta, read_created
 from peers.stores.store import Order, Place
@@ -16,9 +16,7 @@ Moment = Entry | Meta | datetime | timedelta | int
 MIN_MS = 10**11
 """A `since` that is a whole number is an `added` below this, and ms from this on, which is 1973: no log has so many events."""
 
-_FIRST: Created = (0, "", 0)
-"""Sorts before every `created` there is."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def place_at(moment: Any, now_ms: int) -> Place:
@@ -26,12 +24,12 @@ def place_at(moment: Any, now_ms: int) -> Place:
 
     Raises ValueError, with a sentence, for what is no moment.
     """
-    return _event_place(moment) or (_in_range(-(-_microseconds(moment, now_ms) // 1_000)), _FIRST)
+    return _event_place(moment) or (_in_range(-(-_microseconds(moment, now_ms) // 1_000)), BEFORE_ALL)
 
 
 def place_past(moment: Any, now_ms: int) -> Place:
     """The place after which is all that is younger: of an event its own, else that after all of its ms. Raises ValueError."""
-    return _event_place(moment) or (_in_range(_microseconds(moment, now_ms) // 1_000 + 1), _FIRST)
+    return _event_place(moment) or (_in_range(_microseconds(moment, now_ms) // 1_000 + 1), BEFORE_ALL)
 
 
 def read_since(since: Any, now_ms: int) -> tuple[int, Place | None]:
@@ -91,7 +89,7 @@ def _in_range(ms: int) -> int:
 def _microseconds(moment: Any, now_ms: int) -> int:
     if isinstance(moment, datetime):
         try:
-            return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+            return (moment.astimezone(UTC) - UNIX_EPOCH) // timedelta(microseconds=1)
         except (OverflowError, ValueError, OSError):
             raise ValueError(f"{moment} is too far away for this machine's calendar: give it a time zone") from None
     if isinstance(moment, timedelta):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peers.events.created import Created, HybridTimer, NowMs
+from peers.events.created import BEFORE_ALL, HybridTimer, NowMs
 from peers.events.entry import Entry
 from peers.stores.store import Store, StoreState
-
-_FIRST: Created = (0, "", 0)
 
 
 def last_time(store: Store, now_ms: int, max_drift_ms: int) -> int | None:
@@ -18,7 +16,7 @@ def last_time(store: Store, now_ms: int, max_drift_ms: int) -> int | None:
     """
     if store.state.clock_ms < now_ms + max_drift_ms:
         return None
-    last = Entry(_FIRST, now_ms, b"")
+    last = Entry(BEFORE_ALL, now_ms, b"")
     while page := [entry for entry in store.each(after=last) if entry.time <= now_ms + max_drift_ms]:
         last = page[-1]
     return last.time

@@ -7,18 +7,15 @@ from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from peers.events.entry import Entry, encode_extra
+from peers.events.entry import RESERVED_META, Entry, encode_extra
 from peers.later import Later
-from peers.log.draft import make_draft
+from peers.log.draft import Meta, make_draft
 
 Event = dict[str, Any]
-Meta = dict[str, Any]
 Filter = Callable[[Event, Meta], Any]
 """(event, meta) -> bool, or a coroutine or Later of one: keep it, or drop it for good."""
 Map = Callable[[Event, Meta], Any]
 """(event, meta) -> (event, meta), or a coroutine or Later of it: what to take instead."""
-
-_OURS = frozenset({"created", "time", "added", "dot"})
 
 
 class React(Protocol):
@@ -115,7 +112,7 @@ class FilterChain:
 def changed(entry: Entry, event: Event, meta: Meta) -> Entry:
     """The entry that a map made of `entry`. Raises ValueError, with a sentence, for what is no event or no meta."""
     draft = make_draft(event, {key: meta[key] for key in ("created", "time") if key in meta})
-    extra = {key: value for key, value in meta.items() if key not in _OURS}
+    extra = {key: value for key, value in meta.items() if key not in RESERVED_META}
     return Entry(
         entry.created if draft.created is None else draft.created,
         entry.time if draft.time is None else draft.time,

@@ -10,12 +10,12 @@ from peers.codec.messages import Message, Options, Refusal, Sync, Version
 from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
 from peers.log.log import SyncLog
-from peers.protocol.core import QUEUED_BEFORE_PAUSE
+from peers.protocol.session import QUEUED_BEFORE_PAUSE
 from peers.roles.base import BaseSync
 from peers.transport.port import Connection
 
-TIMEOUT_MS = 20_000
-PING_MS = 5_000
+CLIENT_TIMEOUT_MS = 20_000
+CLIENT_PING_MS = 5_000
 PROBES: tuple[Version, ...] = ([0, 1], 7)
 """In this order an unknown server is tried: the first does no harm anywhere, the second finds out the rest."""
 
@@ -39,8 +39,8 @@ class ClientSync(BaseSync):
         connection: Connection,
         *,
         protocol: int | Sequence[int] | None = None,
-        timeout: int | None = TIMEOUT_MS,
-        ping: int | None = PING_MS,
+        timeout: int | None = CLIENT_TIMEOUT_MS,
+        ping: int | None = CLIENT_PING_MS,
         resends: bool = True,
         **options: Any,
     ) -> None:
@@ -50,7 +50,7 @@ class ClientSync(BaseSync):
         self._was_found_out = False
         self._redials = False
         self._stated_other = 0
-        self._cursors_of: str | None = None
+        self.cursors_of: str | None = None
         """Whose numbers `synced` and `other_synced` are; None: not known, as they were given."""
         known = PROBES[0] if protocol is None else protocol
         super().__init__(node_id, log, connection, protocol=known, timeout=timeout, ping=ping, **options)
@@ -111,7 +111,7 @@ class ClientSync(BaseSync):
     def on_authenticated(self) -> None:
         self._was_found_out = self._was_found_out or bool(self._probes)
         self._probes = []
-        before, self._cursors_of = self._cursors_of, self.other_node_id
+        before, self.cursors_of = self.cursors_of, self.other_node_id
         if before not in (None, self.other_node_id):
             self._start_anew()
         if self.authenticated:

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from peers.clock import Clock
 from peers.events.created import MAX_DRIFT_MS
 from peers.events.entry import Entry
-from peers.events.lineage import lineage
-from peers.events.version_vector import VersionVector
+from peers.events.version_vector import VersionVector, lineage
 
 Span = tuple[int, int]
 """By how many ms the other end's clock is ahead of ours, at least and at most; both are negative if it is behind."""
 
 NEWS_MS = 1_000
 """A difference that changes by less is not told again."""
-LATE_MS = 30_000
+MAX_SEND_DELAY_MS = 30_000
 """An event is sent at most so long after it was made, while the link answers."""
 
 
@@ -46,7 +45,7 @@ class ClockOffset:
 
     def on_sign(self) -> None:
         """They sent a `ping` or `pong`: what they send later was hardly made long before."""
-        self._since_ms = max(self._since_ms, self._clock.elapsed_ms() - LATE_MS)
+        self._since_ms = max(self._since_ms, self._clock.elapsed_ms() - MAX_SEND_DELAY_MS)
 
     def on_entries(self, entries: Sequence[Entry], known: VersionVector, node_id: str | None) -> None:
         """These came now from `node_id`, which has said before that it holds `known`: the newest of its own that is not

@@ -17,8 +17,8 @@ from peers.log.log import SyncLog
 from peers.roles.base import BaseSync
 from peers.transport.port import Connection
 
-TIMEOUT_MS = 20_000
-PING_MS = 10_000
+SERVER_TIMEOUT_MS = 20_000
+SERVER_PING_MS = 10_000
 UNDO = "logux/undo"
 ANSWERS_A_MESSAGE = 500
 ANSWERS_BYTES = 4 * 1024 * 1024
@@ -43,8 +43,8 @@ class ServerSync(BaseSync):
         log: SyncLog,
         connection: Connection,
         *,
-        timeout: int | None = TIMEOUT_MS,
-        ping: int | None = PING_MS,
+        timeout: int | None = SERVER_TIMEOUT_MS,
+        ping: int | None = SERVER_PING_MS,
         **options: Any,
     ) -> None:
         if options.get("fix_time"):

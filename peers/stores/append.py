@@ -9,8 +9,7 @@ from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.lineage import stands_in
-from peers.events.version_vector import MAX_RANGES, Dot, Epoch, VersionVector
+from peers.events.version_vector import MAX_RANGES, Dot, Epoch, VersionVector, stands_in
 from peers.stores.retention import Effects, RetentionRules
 from peers.stores.rows import AlreadyKnown
 from peers.stores.store import Appended

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.lineage import lineage
 from peers.events.reasons import Label
-from peers.events.version_vector import Dot, Epoch, VersionVector
+from peers.events.version_vector import Dot, Epoch, VersionVector, lineage
 from peers.stores.store import Place, StoreError, StoreState
 
 

@@ -1,4 +1,4 @@
-"""A connection over one wire after another: its states, its queues and their limits, whatever its bytes look like."""
+"""WiredConnection and Channel: states, queues and limits of a connection; its wires know how bytes become frames."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from peers.emitter import Emitter
 from peers.transport.port import LARGE_FRAME
 
 SEND_BYTES = 16 * 1024 * 1024
-"""Bytes that `send` may queue for an end that does not read; above it the connection is closed as too slow."""
+"""Bytes that `send` queues while the other end does not read; above it the connection is closed as too slow."""
 WRITE_BATCH = 64 * 1024
 """Bytes after which queued frames are handed to the socket in one write."""
 READ_TURN = 64
 """Frames delivered before the rest of the loop gets its turn."""
 CLOSE_SECONDS = 1.0
+"""A connection that is closed by this end, or lost while it is paused, is cut after this."""
 ACTIVITY_SECONDS = 0.1
+"""Between two `activity` events, at least."""
 REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries at most 125 bytes, two of them the code
 
 # Close codes of RFC 6455, 7.4.1
@@ -32,7 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class WireError(Exception):
-    """There is no wire, or none any more: why in a few words, and what could not be taken, if that was why."""
+    """A wire cannot be opened, or has ended.
+
+    `reason` says why in a few words. `fault` is what this end could not accept, if that was the reason; else None.
+    """
 
     def __init__(self, reason: str, fault: Exception | None = None) -> None:
         super().__init__(reason)
@@ -41,88 +46,93 @@ class WireError(Exception):
 
 
 class Wire(Protocol):
-    """An open socket that carries frames, as its channel needs it. It calls the channel's `on_bytes` and `on_lost`."""
+    """The port of an open socket that carries frames. When bytes come, it calls `channel.on_bytes()`."""
 
     channel: Channel | None
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether its socket is gone; frames that came before may still be there to be received."""
+    """None at first; `Channel.start` sets it."""
 
     @property
     def local_host(self) -> str:
         """As Connection says."""
 
     async def recv_frame(self) -> bytes:
-        """The next frame. Raises WireError when there will be none."""
+        """Wait for the next frame. Raises WireError when there is no more; then it is not called again."""
 
     def write_frames(self, frames: list[bytes]) -> None:
-        """Write frames in one go; dropped once it is closing."""
+        """Write frames at once, without waiting; they are dropped once the wire is closing."""
 
     async def drain(self) -> None:
         """Wait until the socket has taken what was written. Raises OSError if it is lost."""
 
     async def close(self, code: int, reason: str) -> None:
-        """Say goodbye, and wait for the answer. `reason` has at most REASON_BYTES, for wires that can carry one."""
+        """Send the end of the stream, and wait for that of the other end; it is cancelled after CLOSE_SECONDS.
+
+        `code` is a close code of RFC 6455, `reason` has at most REASON_BYTES bytes: for wires that can carry them.
+        """
 
     def end_large(self) -> None:
-        """The large frame that was received last is dealt with."""
+        """The last frame was larger than LARGE_FRAME, and its memory is free again. Most wires need not act."""
 
     def abort(self) -> None:
-        """Drop it at once, with all that is still to be written. Harmless when it is lost."""
+        """Close the socket at once, and drop what is not written yet. Harmless when it is lost."""
 
     async def wait_closed(self) -> None:
-        """Wait until its socket is gone."""
+        """Wait until its socket is closed, by either end. Raises nothing."""
 
 
-Reach = Callable[[], Coroutine[Any, Any, Wire]]
-"""Dials. Raises WireError, and nothing else, however it fails."""
+OpenWire = Callable[[], Coroutine[Any, Any, Wire]]
+"""Dials once. Raises WireError, and nothing else, when that fails."""
 
 
-class Wiring(Protocol):
-    """What a connection asks of its network: the loop, and somebody who waits for its tasks."""
+class ChannelNetwork(Protocol):
+    """The port of what a connection needs of its network; WiredNetwork has it."""
 
     loop: asyncio.AbstractEventLoop
     is_closed: bool
     channels: dict[Channel, None]
+    """Those that are not over: a channel adds and removes itself."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run it as a task, which `close` of the network waits for."""
+        """Run `work` as a task, which `close` of the network waits for."""
 
 
 class Channel:
-    """One attempt to open, the opening that may follow, and its end; dialling again makes a new one."""
+    """One opening of a connection, from its dial or its acceptance to its end; dialling again makes a new one."""
 
-    def __init__(self, connection: WiredConnection, network: Wiring) -> None:
+    def __init__(self, connection: WiredConnection, network: ChannelNetwork) -> None:
+        self.connection = connection
         self.is_over = False
-        self._connection = connection
+        """Whether its end is announced or about to be; its wire may still be closing."""
+        self.wire: Wire | None = None
+        """None until it is open."""
+        self.queued_bytes = 0
+        """Bytes that were sent and are not written to the socket yet."""
         self._network = network
         self._opening: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
-        self._wire: Wire | None = None
         self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
         self._wake = asyncio.Event()
-        self._flowing = asyncio.Event()
+        self._may_deliver = asyncio.Event()
         self._is_paused = False
-        self._is_deaf = False
-        self._grace: asyncio.TimerHandle | None = None
+        self._drops_frames = False
+        self._drop_timer: asyncio.TimerHandle | None = None
         self._next_activity = 0.0
         network.channels[self] = None
 
     @property
     def local_host(self) -> str:
-        return self._wire.local_host if self._wire is not None else ""
+        return self.wire.local_host if self.wire is not None else ""
 
-    def dial(self, reach: Reach) -> None:
-        self._opening = self._network.spawn(self._open(reach))
+    def dial(self, open_wire: OpenWire) -> None:
+        """Begin to open it."""
+        self._opening = self._network.spawn(self._open(open_wire))
 
-    async def _open(self, reach: Reach) -> None:
+    async def _open(self, open_wire: OpenWire) -> None:
         if self.is_over:
             return
         try:
-            self._tell("connecting")
-            wire = await reach()
+            self._emit("connecting")
+            wire = await open_wire()
         except WireError as failure:
             self.finish(failure.reason, error=failure.fault)
             return
@@ -131,24 +141,24 @@ class Channel:
             await wire.wait_closed()
             return
         self.start(wire)
-        self._tell("connect")
+        self._emit("connect")
 
     def start(self, wire: Wire) -> None:
-        """Read and write from here on."""
-        self._wire = wire
+        """It is open: read and write from here on."""
+        self.wire = wire
         wire.channel = self
-        self._connection.connected = True
-        self.regulate()
+        self.connection.connected = True
+        self.update_delivery()
         self._writer = self._network.spawn(self._write(wire))
         self._network.spawn(self._read(wire))
-        if wire.is_lost:
-            self.on_lost()
+        self._network.spawn(self._watch(wire))
 
     def send(self, frame: bytes) -> None:
+        """Queue a frame. With more than SEND_BYTES in the queue the connection ends as too slow."""
         if self.is_over:
-            return  # `disconnect` is on its way
-        self._queued_bytes += len(frame)
-        if self._queued_bytes > SEND_BYTES:
+            return  # `disconnect` follows on the next turn of the loop
+        self.queued_bytes += len(frame)
+        if self.queued_bytes > SEND_BYTES:
             self._queue.clear()
             self.finish("too slow", code=POLICY_VIOLATION)
             return
@@ -163,8 +173,8 @@ class Channel:
                     wire.write_frames(frames)
                     await wire.drain()
                 except OSError:
-                    return  # the reader learns why, and says so
-                self._queued_bytes -= size
+                    return  # the reader gets the reason too, and ends the channel
+                self.queued_bytes -= size
                 if self._queue:
                     await asyncio.sleep(0)
             if self.is_over:
@@ -186,76 +196,82 @@ class Channel:
             while True:
                 for _ in range(READ_TURN):
                     frame = await wire.recv_frame()
-                    await self._flow()
-                    is_large = len(frame) > LARGE_FRAME and not self._is_deaf
+                    await self._wait_to_deliver()
+                    is_large = len(frame) > LARGE_FRAME and not self._drops_frames
                     if is_large:
                         self.pause(True)
-                    if not self._is_deaf:
-                        self._tell("message", frame)
+                    if not self._drops_frames:
+                        self._emit("message", frame)
                     del frame  # it may be large, and the next one may come late
                     if is_large:
-                        await self._flow()
+                        await self._wait_to_deliver()
                         wire.end_large()
                 await asyncio.sleep(0)
         except WireError as end:
             self.finish(end.reason, error=end.fault)
 
-    async def _flow(self) -> None:
-        while not self._flowing.is_set():
-            await self._flowing.wait()
+    async def _wait_to_deliver(self) -> None:
+        while not self._may_deliver.is_set():
+            await self._may_deliver.wait()
 
-    def _tell(self, event: str, *args: Any) -> None:
-        """Emit one event; a listener that fails ends the connection, since it may have lost what it was told."""
+    def _emit(self, event: str, *args: Any) -> None:
+        """Emit one event. A listener that fails ends the connection: it may have missed a frame."""
         try:
-            self._connection.emitter.emit(event, *args)
+            self.connection.emitter.emit(event, *args)
         except Exception as failure:
-            log.exception("connection %s: a listener of %s failed", self._connection.address, event)
+            log.exception("connection %s: a listener of %s failed", self.connection.address, event)
             self.finish(f"internal error: {type(failure).__name__}", code=INTERNAL_ERROR)
 
     def pause(self, is_paused: bool) -> None:
+        """Stop delivering frames, or go on."""
         self._is_paused = is_paused
-        self.regulate()
+        self.update_delivery()
 
-    def regulate(self) -> None:
-        """Let frames through, or hold them: while it is paused, and until somebody listens to them."""
-        if self._is_deaf or (not self._is_paused and self._connection.emitter.has_listeners("message")):
-            self._flowing.set()
+    def update_delivery(self) -> None:
+        """Deliver frames, or hold them while it is paused or has no listener to `message`."""
+        if self._drops_frames or (not self._is_paused and self.connection.emitter.has_listeners("message")):
+            self._may_deliver.set()
         else:
-            self._flowing.clear()
+            self._may_deliver.clear()
 
     def on_bytes(self) -> None:
+        """The wire has received bytes."""
         now = self._network.loop.time()
         if now >= self._next_activity and not self.is_over:
             self._next_activity = now + ACTIVITY_SECONDS
-            self._tell("activity")
+            self._emit("activity")
 
-    def on_lost(self) -> None:
-        if not self._flowing.is_set():  # what came before the end is still delivered if it is resumed soon
-            self._grace = self._network.loop.call_later(CLOSE_SECONDS, self._turn_deaf)
+    async def _watch(self, wire: Wire) -> None:
+        await wire.wait_closed()
+        if not self._may_deliver.is_set():  # frames that came before the end are still delivered if it is resumed soon
+            self._drop_timer = self._network.loop.call_later(CLOSE_SECONDS, self._drop_frames)
 
-    def _turn_deaf(self) -> None:
-        self._is_deaf = True
-        self.regulate()
+    def _drop_frames(self) -> None:
+        self._drops_frames = True
+        self.update_delivery()
 
     def finish(self, reason: str, *, code: int = NORMAL_CLOSURE, error: Exception | None = None) -> None:
-        """Deliver nothing more, say so on the next turn of the loop, close in the background. Harmless when over."""
+        """Deliver nothing more, emit `disconnect` on the next turn of the loop, and close the wire in the background.
+
+        `error` is emitted before it. Harmless when it is over.
+        """
         if self.is_over:
             return
         self.is_over = True
-        if self._grace is not None:
-            self._grace.cancel()
-        self._turn_deaf()  # frames that still come are read and dropped, so that the other end's close gets through
+        if self._drop_timer is not None:
+            self._drop_timer.cancel()
+        self._drop_frames()  # the wire is read on, so that the end of the other side's stream is seen
         self._wake.set()
-        log.debug("connection %s: %s", self._connection.address, reason)
-        self._network.loop.call_soon(self._connection.on_end, reason, error)
+        log.debug("connection %s: %s", self.connection.address, reason)
+        self._network.loop.call_soon(self.connection.on_end, reason, error)
         self._network.spawn(self._end(code, reason))
 
     async def _end(self, code: int, reason: str) -> None:
         try:
-            if self._opening is not None and self._wire is None:
+            if self._opening is not None and self.wire is None:
                 self._opening.cancel()
-            if self._wire is not None and self._writer is not None:
-                await self._close_wire(self._wire, self._writer, code, reason)
+            if self.wire is not None and self._writer is not None:
+                await self._close_wire(self.wire, self._writer, code, reason)
         finally:
             del self._network.channels[self]
 
@@ -265,78 +281,81 @@ class Channel:
                 await writer
                 await wire.close(code, reason.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore"))
         except TimeoutError:
-            log.debug("connection %s: cut, it did not close within %g s", self._connection.address, CLOSE_SECONDS)
+            log.debug("connection %s: cut, it did not close within %g s", self.connection.address, CLOSE_SECONDS)
         finally:
             wire.abort()
         await wire.wait_closed()
 
 
 class WiredConnection:
-    """A `Connection` over one wire after another: `reach` makes the next one; without it, it was accepted.
+    """A Connection over wires, one after the other: `open_wire` dials the next one; without it, it was accepted.
 
-    Frames that come before somebody listens to `message` are held, so that an accepted connection can be handed on.
-    Between `disconnect()` and the event, one turn of the loop later, `send` drops what it is given.
+    Frames are held until there is a listener to `message`, so an accepted connection can be given to another part of a
+    program. Between `disconnect()` and the event, one turn of the loop later, `send` drops its frames.
     """
 
-    def __init__(self, network: Wiring, address: str, reach: Reach | None = None) -> None:
+    def __init__(self, network: ChannelNetwork, address: str, open_wire: OpenWire | None = None) -> None:
         self.connected = False
-        self.dialled = reach is not None
+        self.dialled = open_wire is not None
         self.address = address
-        self._network = network
-        self._reach = reach
         self.emitter = Emitter()
         self.on_welcome: Callable[[], None] | None = None
-        self._channel: Channel | None = None
+        """Called by `welcome`; the network that accepted it sets it."""
+        self.channel: Channel | None = None
+        """None while it is closed."""
+        self._network = network
+        self._open_wire = open_wire
 
     @property
     def local_host(self) -> str:
-        return self._channel.local_host if self._channel is not None else ""
+        return self.channel.local_host if self.channel is not None else ""
 
     def welcome(self) -> None:
-        """The other end is no stranger any more: it may send larger frames, where strangers may not."""
+        """The other end is authenticated: from now on it may send frames of the full size."""
         if self.on_welcome is not None:
             self.on_welcome()
 
     def connect(self) -> None:
-        if self._reach is None:
+        if self._open_wire is None:
             raise RuntimeError(f"{self.address} was accepted: only the end that dialled can open it again")
         if self._network.is_closed:
             raise RuntimeError(f"{self.address} cannot be dialled: this network is closed")
-        if self._channel is not None:
+        if self.channel is not None:
             raise RuntimeError(f"{self.address} is open or being opened: it can be dialled again after `disconnect`")
-        self._channel = Channel(self, self._network)
-        self._channel.dial(self._reach)
+        self.channel = Channel(self, self._network)
+        self.channel.dial(self._open_wire)
 
     def disconnect(self, reason: str = "") -> None:
-        if self._channel is not None:
-            self._channel.finish(reason or "closed by this end")
+        if self.channel is not None:
+            self.channel.finish(reason or "closed by this end")
 
     def send(self, frame: bytes) -> None:
-        if self._channel is None or not self.connected:
+        if self.channel is None or not self.connected:
             raise RuntimeError(f"{self.address} is not open: frames can be sent after `connect`")
-        self._channel.send(frame)
+        self.channel.send(frame)
 
     def pause(self) -> None:
-        if self._channel is not None:
-            self._channel.pause(True)
+        if self.channel is not None:
+            self.channel.pause(True)
 
     def resume(self) -> None:
-        if self._channel is not None:
-            self._channel.pause(False)
+        if self.channel is not None:
+            self.channel.pause(False)
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         undo = self.emitter.on(event, listener)
-        if self._channel is not None:
-            self._channel.regulate()
+        if self.channel is not None:
+            self.channel.update_delivery()
         return undo
 
-    def adopt(self, wire: Wire) -> None:
-        """Begin with a channel that the other end opened."""
-        self._channel = Channel(self, self._network)
-        self._channel.start(wire)
+    def open_accepted(self, wire: Wire) -> None:
+        """Begin with a wire that the other end dialled."""
+        self.channel = Channel(self, self._network)
+        self.channel.start(wire)
 
     def on_end(self, reason: str, error: Exception | None) -> None:
-        self._channel = None
+        """Its channel is over."""
+        self.channel = None
         self.connected = False
         try:
             if error is not None:

@@ -1,103 +1,82 @@
-"""Large frames: how many bytes of them are in memory at once, and who waits until there is room."""
+"""FrameMemory and FrameReading: a limit on the memory that large frames take; a socket waits unread until it has its part."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from collections.abc import Callable
 
 from peers.transport.port import LARGE_FRAME
 
-ROOM_BYTES = 128 * 1024 * 1024
-"""Of frames above LARGE_FRAME, in all connections that share one FrameRoom; what is more waits unread."""
-WAIT_SECONDS = 1.0
-"""How often an end that has to wait for room counts as alive, though nothing of it is read."""
+LARGE_FRAME_BYTES = 128 * 1024 * 1024
+"""The limit of a FrameMemory: bytes of frames above LARGE_FRAME, of all connections that share it."""
+ALIVE_SECONDS = 1.0
+"""How often a connection that waits for memory counts as alive, although nothing of it is read."""
 
 
-class FrameRoom:
-    """What all connections of a node have together for large frames. First come, first served."""
+class FrameMemory:
+    """The memory for large frames that connections share, in the order of their requests.
 
-    def __init__(self, size: int = ROOM_BYTES) -> None:
+    `size` is in bytes. A frame that is larger than all of it is read while no other one is.
+    """
+
+    def __init__(self, size: int = LARGE_FRAME_BYTES) -> None:
         self._size = size
         self._held: dict[FrameReading, int] = {}
         self._waiting: dict[FrameReading, int] = {}
 
     @property
     def used(self) -> int:
-        """Bytes that are given away."""
+        """Bytes that connections hold now."""
         return sum(self._held.values())
 
     @property
-    def is_awaited(self) -> bool:
-        """Whether a frame waits for room."""
+    def has_waiting(self) -> bool:
+        """Whether a frame waits for memory."""
         return bool(self._waiting)
 
-    def ask(self, reading: FrameReading, size: int) -> bool:
-        """Whether there is room now for `size` bytes in all. Otherwise `on_room` of `reading` is called later."""
+    def request(self, reading: FrameReading, size: int) -> bool:
+        """Hold `size` bytes in all for `reading`. False: it has to wait, and its `on_memory` is called later."""
         if not self._waiting and self._fits(reading, size):
             self._held[reading] = size
             return True
         self._waiting[reading] = size
         return False
 
-    def give_back(self, reading: FrameReading) -> None:
-        """Its frame is dealt with, or its connection is lost. Harmless if it has no room and wants none."""
+    def release(self, reading: FrameReading) -> None:
+        """Give up what `reading` holds or waits for. Harmless if that is nothing."""
         self._waiting.pop(reading, None)
         if self._held.pop(reading, 0):
-            give_memory_back()
+            return_freed_memory()
         while self._waiting:
             first, size = next(iter(self._waiting.items()))
             if not self._fits(first, size):
                 break
             del self._waiting[first]
             self._held[first] = size
-            first.on_room()
+            first.on_memory()
 
     def _fits(self, reading: FrameReading, size: int) -> bool:
         others = self.used - self._held.get(reading, 0)
         return not others or others + size <= self._size
 
 
-class Transport(Protocol):
-    """The part of asyncio's ReadTransport that is used here."""
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-
 class FrameReading:
-    """Decides whether one socket is read: not while its queue of frames is full, nor while a large frame waits for room."""
+    """Pauses the reading of one socket while its queue of frames is full, or while a large frame waits for memory."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, room: FrameRoom, on_alive: Callable[[], None]) -> None:
-        """`on_alive` is called now and then while the other end has to wait."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, memory: FrameMemory, on_alive: Callable[[], None]) -> None:
+        """`on_alive` is called every ALIVE_SECONDS while a frame waits."""
         self._loop = loop
-        self._room = room
+        self._memory = memory
         self._on_alive = on_alive
-        self._transport: Transport | None = None
+        self._transport: asyncio.ReadTransport | None = None
         self._is_queue_full = False
-        self._tick: asyncio.TimerHandle | None = None
+        self._alive_timer: asyncio.TimerHandle | None = None
         self._size = 0
 
-    def begin(self, transport: Transport) -> None:
+    def begin(self, transport: asyncio.ReadTransport) -> None:
         """The socket is open."""
         self._transport = transport
-
-    def watch(self, protocol: Any) -> None:
-        """Learn of each frame that the protocol of the WebSocket library is about to read."""
-        read_exact = protocol.reader.read_exact
-
-        def read(size: int) -> Generator[None, None, bytearray]:
-            before = protocol.current_size  # of the frames that this message has had so far
-            if before is None:
-                self.on_announced(size)
-            elif before + size > LARGE_FRAME:  # nobody knows how many follow
-                self.on_announced(protocol.max_message_size or before + size)
-            found: Generator[None, None, bytearray] = read_exact(size)
-            return found
-
-        protocol.reader.read_exact = read
 
     def pause(self) -> None:
         """The queue of frames is full."""
@@ -105,30 +84,30 @@ class FrameReading:
         self._regulate()
 
     def resume(self) -> None:
-        """It is not any more."""
+        """The queue of frames has space again."""
         self._is_queue_full = False
         self._regulate()
 
     def on_announced(self, size: int) -> None:
-        """So many bytes of one message are read by now or come next; it is read on when there is room."""
+        """A message of `size` bytes is about to be read, or has grown to that: request memory for it if it is large."""
         if size > max(LARGE_FRAME, self._size):
             self._size = size
-            if not self._room.ask(self, size):
+            if not self._memory.request(self, size):
                 self._wait()
 
-    def on_room(self) -> None:
-        """Called by the room."""
-        if self._tick is not None:
-            self._tick.cancel()
-            self._tick = None
+    def on_memory(self) -> None:
+        """It waits no longer: the memory has granted its request."""
+        if self._alive_timer is not None:
+            self._alive_timer.cancel()
+            self._alive_timer = None
         self._regulate()
 
     def end_frame(self) -> None:
-        """The message is dealt with, or the socket is lost."""
+        """The message needs no memory any more."""
         if self._size:
             self._size = 0
-            self._room.give_back(self)
-            self.on_room()
+            self._memory.release(self)
+            self.on_memory()
 
     def end(self) -> None:
         """The socket is lost."""
@@ -136,24 +115,24 @@ class FrameReading:
         self.end_frame()
 
     def _wait(self) -> None:
-        self._tick = self._loop.call_later(WAIT_SECONDS, self._on_tick)
+        self._alive_timer = self._loop.call_later(ALIVE_SECONDS, self._on_alive_timer)
         self._regulate()
 
-    def _on_tick(self) -> None:
+    def _on_alive_timer(self) -> None:
         self._wait()
         self._on_alive()
 
     def _regulate(self) -> None:
         if self._transport is None:
             return
-        if self._is_queue_full or self._tick is not None:
+        if self._is_queue_full or self._alive_timer is not None:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
 
 
-def give_memory_back() -> None:
-    """Return what was freed to the system: the C library keeps it otherwise, for the next frame that may never come."""
+def return_freed_memory() -> None:
+    """Give freed memory back to the system. The C library would keep it for later allocations."""
     if _trim is not None:
         _trim(0)
 

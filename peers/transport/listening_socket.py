@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from peers.transport.sockets import every_address
+from peers.transport.sockets import listen_everywhere
 
 BACKLOG = 100
 """Connections that wait in the kernel to be accepted."""
@@ -21,7 +21,7 @@ OPENING_SHARE = 8
 RESERVE_SHARE = 4
 MAX_RESERVE = 128
 """Files that doors leave to the log, the control socket, discovery and dialling: a quarter of all, at most as many."""
-COMPLAINT_SECONDS = 60.0
+WARNING_SECONDS = 60.0
 _RAN_DRY = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 log = logging.getLogger(__name__)
@@ -33,15 +33,17 @@ def max_files() -> int:
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
-def fit(wanted: int, share: int) -> int:
+def limited_by_files(wanted: int, share: int) -> int:
     """`wanted`, or what is less: one of `share` equal parts of the files that this process may open, at least 1."""
     return min(wanted, max(1, max_files() // share))
 
 
-async def door_sockets(loop: asyncio.AbstractEventLoop, host: str, port: int, **limits: Any) -> list[ListeningSocket]:
+async def open_listening_sockets(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, **limits: Any
+) -> list[ListeningSocket]:
     """Listen at every address that `host` has; an empty host is every address of this machine. Raises OSError."""
     if not host:
-        return [ListeningSocket(every_address(port), loop, **limits)]
+        return [ListeningSocket(listen_everywhere(port), loop, **limits)]
     doors: list[ListeningSocket] = []
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -82,7 +84,7 @@ class ListeningSocket(socket.socket):
         self._max_opening = max_opening
         self._is_own = is_own
         self._opening: list[socket.socket] = []
-        self._complained = -COMPLAINT_SECONDS
+        self._warned_at = -WARNING_SECONDS
 
     def listen(self, backlog: int = BACKLOG, /) -> None:
         """Listen with BACKLOG: the one that asyncio is given says only how many it accepts a turn."""
@@ -97,8 +99,9 @@ class ListeningSocket(socket.socket):
         is_short = left <= reserve
         self._opening = [one for one in self._opening if one.fileno() >= 0]
         if is_short:
-            self._complain(f"it has opened {files - left} of the {files} files that it may open")
-        is_displaced = (is_short or len(self._opening) >= fit(self._max_opening, OPENING_SHARE)) and self._displace()
+            self._warn(f"it has opened {files - left} of the {files} files that it may open")
+        is_crowded = len(self._opening) >= limited_by_files(self._max_opening, OPENING_SHARE)
+        is_displaced = (is_short or is_crowded) and self._displace()
         # What is displaced is closed a moment later: until then the newcomer is one more.
         if is_short and not (is_displaced and left > reserve // 2):
             newcomer.close()
@@ -122,7 +125,7 @@ class ListeningSocket(socket.socket):
         except OSError as error:
             if error.errno not in _RAN_DRY:
                 raise
-            self._complain(error.strerror or str(error))
+            self._warn(error.strerror or str(error))
             self._displace()
         # Else the connection waits on, and the loop is woken for it again and again.
         self._close_spare()
@@ -140,10 +143,10 @@ class ListeningSocket(socket.socket):
             self._opening.pop(0).shutdown(socket.SHUT_RDWR)  # not `close`: its number belongs to the loop
         return True
 
-    def _complain(self, what: str) -> None:
+    def _warn(self, what: str) -> None:
         now = self._loop.time()
-        if now - self._complained >= COMPLAINT_SECONDS:
-            self._complained = now
+        if now - self._warned_at >= WARNING_SECONDS:
+            self._warned_at = now
             log.warning(
                 "this process turns connections away: %s; raise its limit of open files "
                 "(`ulimit -n`, or LimitNOFILE= of its service), and look at who connects",

@@ -1,46 +1,109 @@
-"""WiredNetwork: the connections, doors and tasks of one kind, on one loop, and their common end."""
+"""WiredNetwork: the connections, listening sockets and tasks of one kind, on one loop, and their common end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from peers.later import Later
 from peers.transport.channel import GOING_AWAY, Channel, Wire, WiredConnection
+from peers.transport.listening_socket import ListeningSocket, open_listening_sockets
 from peers.transport.port import Connection, Listening
+from peers.transport.sockets import check_port, hosts_of
+
+MAX_OPENING = 128
+"""Connections at one listening socket that have not finished, or not begun, their opening handshake; see ListeningSocket."""
 
 log = logging.getLogger(__name__)
 
 
-class OpenListening(Protocol):
-    """A Listening, and what the network does with it when it ends."""
+class Server(Protocol):
+    """Accepts the connections of one listening socket: `asyncio.Server` is one."""
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """Its listening socket; nothing once it is closed."""
+
+    def close(self) -> None:
+        """Accept nothing more. Connections that were accepted stay open."""
+
+    async def wait_closed(self) -> None:
+        """Wait until its socket is closed."""
+
+
+class ServerListening:
+    """A Listening over the servers of one port: one for each address of its host."""
+
+    def __init__(self, servers: Sequence[Server], loop: asyncio.AbstractEventLoop) -> None:
+        self._servers = servers
+        self._loop = loop
+        self._closed: Later[None] | None = None
+        self.port: int = self.sockets[0].getsockname()[1]
+        self.hosts = hosts_of(self.sockets, self.port)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Those that are open."""
+        return [one for server in self._servers for one in server.sockets]
 
     def close(self) -> Later[None]:
         """As Listening says."""
+        if self._closed is None:
+            self._closed = Later()
+            for server in self._servers:
+                server.close()  # some close the socket in the first step of a task
+            self._loop.call_soon(self._closed.set)
+        return self._closed
 
     async def wait_closed(self) -> None:
         """Wait until nothing of it is left."""
+        for server in self._servers:
+            await server.wait_closed()
 
 
-class WiredNetwork:
-    """What every Network of wires has; a kind of wire adds `dial` and `listen`."""
+class WiredNetwork(ABC):
+    """A Network without its kind of wire: a subclass says how a wire is dialled (`dial`) and how it is accepted (`serve`).
+
+    Everything of it runs on `loop`. tests/support/message_pack.py is an example of a whole subclass.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.is_closed = False
         self.channels: dict[Channel, None] = {}
-        self.doors: list[OpenListening] = []
+        self.listenings: list[ServerListening] = []
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
+    @abstractmethod
     def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
-        """As Network says."""
-        raise NotImplementedError
+        """As Network says: a WiredConnection whose `reach` opens a wire to `address`."""
+
+    @abstractmethod
+    async def serve(self, listening: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:
+        """Accept connections at this socket, and give each to `accept` once its handshake is done. Raises OSError."""
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
-        """As Network says."""
-        raise NotImplementedError
+        """As Network says. Raises ValueError for a port above 65535."""
+        check_port(port)
+        later: Later[Listening] = Later()
+        self.spawn(self._listen(later, host, port, on_connection))
+        return later
+
+    async def _listen(
+        self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
+    ) -> None:
+        try:
+            sockets = await open_listening_sockets(self.loop, host, port, max_opening=MAX_OPENING)
+            listening = ServerListening([await self.serve(one, on_connection) for one in sockets], self.loop)
+        except (OSError, UnicodeError) as error:
+            later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
+            return
+        self.listenings.append(listening)
+        later.set(listening)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` as a task, which `close` waits for."""
@@ -50,42 +113,42 @@ class WiredNetwork:
         return task
 
     def accept(self, connection: WiredConnection, wire: Wire, on_connection: Callable[[Connection], None]) -> None:
-        """Open `connection` over a wire that the other end dialled, and hand it over."""
-        connection.adopt(wire)
+        """Open `connection` over a wire that the other end dialled, and call `on_connection` with it."""
+        connection.open_accepted(wire)
         try:
             on_connection(connection)
-        except Exception:  # one caller must not close the door for the others
+        except Exception:  # the listening socket stays open for the others
             log.exception("connection %s: nobody could take it", connection.address)
             connection.disconnect("internal error")
 
     def close(self) -> Later[None]:
-        """Close every door and connection; resolved when no socket and no task of this network is left."""
+        """Close every listening socket and connection; resolved when no socket and no task of this network is left."""
         later: Later[None] = Later()
         self.is_closed = True
-        self._shut_doors()
+        self._close_listenings()
         for channel in tuple(self.channels):
             channel.finish("this end is closing", code=GOING_AWAY)
         tasks = tuple(self._tasks)
 
         async def wait() -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._shut_doors()  # one may have opened meanwhile
-            for door in self.doors:
-                await door.wait_closed()
+            self._close_listenings()  # one may have opened meanwhile
+            for listening in self.listenings:
+                await listening.wait_closed()
             later.set()
 
         self.spawn(wait())
         return later
 
     def abandon(self) -> None:
-        """End every task without a word to the other ends: for a forked process, to which no connection belongs."""
+        """Cancel every task without a word to the other ends: for a forked process, to which no connection belongs."""
         self.is_closed = True
         for task in tuple(self._tasks):
             task.cancel()
 
-    def _shut_doors(self) -> None:
-        for door in self.doors:
-            door.close()
+    def _close_listenings(self) -> None:
+        for listening in self.listenings:
+            listening.close()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]

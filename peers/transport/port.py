@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from peers.clock import Undo
 from peers.later import Later
 
-LARGE_FRAME = 1024 * 1024
+MAX_FRAME = 1024 * 1024
+"""Bytes of one frame between nodes; a longer one ends the connection."""
+LARGE_FRAME = MAX_FRAME
 """Bytes of a frame after which a connection may pause itself until the frame is dealt with."""
 
 

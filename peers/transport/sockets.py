@@ -17,7 +17,7 @@ NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EN
 RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
 
-def every_address(port: int) -> socket.socket:
+def listen_everywhere(port: int) -> socket.socket:
     """A listening socket for IPv4 and IPv6 with one port. Raises OSError if the port is taken."""
     if socket.has_dualstack_ipv6():
         try:
@@ -28,7 +28,7 @@ def every_address(port: int) -> socket.socket:
     return socket.create_server(("", port))
 
 
-async def place_to_dial(loop: asyncio.AbstractEventLoop, target: Target) -> dict[str, Any]:
+async def dial_options(loop: asyncio.AbstractEventLoop, target: Target) -> dict[str, Any]:
     """What `loop.create_connection` has to be told of `target`: host and port, or an open socket with small segments.
 
     A segment size set before connecting is announced to the other end, so it holds for both (RFC 9293, 3.7.1). Raises OSError.

@@ -1,4 +1,4 @@
-"""The network of WebSocket connections: wires that are dialled or accepted, and the doors that accept them."""
+"""WebSocketNetwork: connections over WebSocket, dialled and accepted, with TLS and HTTP answers."""
 
 from __future__ import annotations
 
@@ -22,25 +22,22 @@ from peers.later import Later
 from peers.transport.address import Target, parse_address, parse_url, show_address
 from peers.transport.channel import CLOSE_SECONDS, WiredConnection, WireError
 from peers.transport.http import HttpAnswer, HttpRequest
-from peers.transport.large_frames import FrameRoom
-from peers.transport.listening_socket import ListeningSocket, door_sockets, fit
+from peers.transport.large_frames import FrameMemory
+from peers.transport.listening_socket import ListeningSocket, limited_by_files
 from peers.transport.network import WiredNetwork
-from peers.transport.port import Connection, Listening
-from peers.transport.sockets import check_port, explain_os_error, hosts_of, place_to_dial
+from peers.transport.port import MAX_FRAME, Connection
+from peers.transport.sockets import dial_options, explain_os_error
 from peers.transport.web_socket_wire import AcceptedWire, DialledWire, WebSocketWire
 
-MAX_FRAME = 1024 * 1024
-"""Bytes of one frame; a longer one closes the connection."""
 MAX_CLIENT_FRAME = 64 * 1024 * 1024
-"""The same at a door for Logux clients: JavaScript ones send all their backlog in one frame."""
+"""Bytes of one frame of a Logux client: JavaScript ones send all their backlog in one frame."""
 MAX_ACCEPTED = 512
-"""Open connections that one door keeps: so many, or for half of the files that this process may have open."""
-MAX_OPENING = 128
-"""Connections at one door that have not finished, or not begun, their opening handshake; see ListeningSocket."""
+"""Open connections at one listening socket: so many, or half of the files that this process may open, if that is less."""
 ACCEPT_SECONDS = 5.0
+"""A connection whose opening handshake is not done by then is closed."""
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
-"""An answer, or one that comes later; None lets the request go on."""
+"""An answer to an HTTP request, now or later; None accepts it."""
 
 log = logging.getLogger(__name__)
 _QUIET = logging.Logger("websockets", level=logging.CRITICAL + 1)  # the library logs tracebacks of peers that vanish
@@ -48,43 +45,22 @@ _QUIET = logging.Logger("websockets", level=logging.CRITICAL + 1)  # the library
 
 class _Dial(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc  # whoever answers decides about itself, not about where we go
-
-
-class WebSocketListening:
-    """An open door; `close` closes it for newcomers only."""
-
-    def __init__(self, servers: list[Server], loop: asyncio.AbstractEventLoop) -> None:
-        sockets = [one for server in servers for one in server.sockets]
-        self.port: int = sockets[0].getsockname()[1]
-        self.hosts = hosts_of(sockets, self.port)
-        self.servers = servers
-        self._loop = loop
-        self._closed: Later[None] | None = None
-
-    def close(self) -> Later[None]:
-        if self._closed is None:
-            self._closed = Later()
-            for server in self.servers:
-                server.close(close_connections=False)  # its task closes the socket in its first step
-            self._loop.call_soon(self._closed.set)
-        return self._closed
-
-    async def wait_closed(self) -> None:
-        for server in self.servers:
-            await server.wait_closed()
+        return exc  # the end that answers does not decide which end is dialled
 
 
 class WebSocketNetwork(WiredNetwork):
-    """A `Network` of WebSocket connections, all on one loop.
+    """A Network of WebSocket connections, all on one loop.
 
-    `max_frame` is in bytes; `connect_seconds` bounds an attempt with its handshake; `purpose` is what a door answers to a
-    browser that opens it by mistake. A door with `tls` takes nothing in the clear. Dialling `wss://` goes by `dial_tls`, or
-    trusts whom this machine trusts. Binary frames end a connection, or mean nothing (`binary="ignore"`: what a Logux 7
-    server sends before it has heard text). `compress` offers and accepts permessage-deflate. `on_request` judges every HTTP
-    request at a door, the upgrades too, and is called on the loop: None lets it go on. `stranger_frame` is the limit at a
-    door until the connection is told to `welcome` the other end. `room` is what it shares with other networks for large
-    frames. `too_long` is the frame that an end is sent, if it is no stranger, before one over `max_frame` closes it.
+    - `max_frame`: bytes of one frame that is received; a longer one closes the connection
+    - `stranger_frame`: the same of an accepted connection until its `welcome` is called; None: `max_frame`
+    - `too_long`: a frame that an authenticated end gets before its frame above `max_frame` closes the connection
+    - `connect_seconds`: limit of one attempt to open, with its handshake
+    - `tls`: accept connections over TLS only; `dial_tls`: for dialling `wss://`; None: the machine's trusted certificates
+    - `binary`: whether binary frames end a connection ("refuse") or are ignored: a Logux 7 server sends some at first
+    - `compress`: offer and accept permessage-deflate
+    - `on_request`: called on the loop with every HTTP request, upgrades too; see OnRequest
+    - `purpose`: the text of the answer to a browser that opens the port by mistake
+    - `frame_memory`: the memory for large frames, if several networks share it
     """
 
     def __init__(
@@ -99,7 +75,7 @@ class WebSocketNetwork(WiredNetwork):
         compress: bool = False,
         on_request: Callable[[HttpRequest], OnRequest] | None = None,
         stranger_frame: int | None = None,
-        room: FrameRoom | None = None,
+        frame_memory: FrameMemory | None = None,
         too_long: bytes | None = None,
         purpose: str = "This door is for WebSocket connections between the nodes of a mesh; there is no page here.",
     ) -> None:
@@ -114,7 +90,7 @@ class WebSocketNetwork(WiredNetwork):
         self._wire_options: dict[str, Any] = {
             "ignores_binary": binary == "ignore",
             "wires": self._wires,
-            "room": room or FrameRoom(),
+            "frame_memory": frame_memory or FrameMemory(),
             "max_frame": max_frame,
             "too_long": too_long,
         }
@@ -128,33 +104,24 @@ class WebSocketNetwork(WiredNetwork):
         }
 
     def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
-        """As the port says; `ws://host:port/path` and `wss://host:port/path` are addresses too."""
+        """As Network says; `ws://host:port/path` and `wss://host:port/path` are addresses too."""
         target = parse_url(address) if "://" in address else parse_address(address)
         target = replace(target, max_segment=max_segment)
-        return WiredConnection(self, address, partial(self.reach, target))
-
-    def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
-        """As the port says; an empty host is every address of this machine, IPv4 and IPv6."""
-        check_port(port)
-        later: Later[Listening] = Later()
-        self.spawn(self._listen(later, host, port, on_connection))
-        return later
+        return WiredConnection(self, address, partial(self.open_wire, target))
 
     def descriptors(self) -> Iterator[int]:
-        """Of every socket: of the doors, and of the connections, those in their handshake too."""
-        for door in self.doors:
-            if isinstance(door, WebSocketListening):
-                yield from (one.fileno() for server in door.servers for one in server.sockets)
+        """The file numbers of all its sockets: those that listen, and those of connections, also during their handshake."""
+        yield from (one.fileno() for listening in self.listenings for one in listening.sockets)
         yield from (wire.transport.get_extra_info("socket").fileno() for wire in tuple(self._wires))
 
-    async def reach(self, target: Target) -> WebSocketWire:
-        """Dial. Raises WireError, and nothing else, however it fails."""
+    async def open_wire(self, target: Target) -> WebSocketWire:
+        """Dial `target`. Raises WireError, and nothing else, when that fails."""
         try:
             secure: dict[str, Any] = {}
             if target.is_secure:
                 secure = {"ssl": await self._trusted(), "ssl_shutdown_timeout": CLOSE_SECONDS}
             async with asyncio.timeout(self.connect_seconds):
-                place = await place_to_dial(self.loop, target)
+                place = await dial_options(self.loop, target)
             wire = await _Dial(
                 target.uri,
                 proxy=None,
@@ -166,7 +133,7 @@ class WebSocketNetwork(WiredNetwork):
                 **self._options,
             )
             assert isinstance(wire, WebSocketWire)
-        except Exception as error:  # whatever it was, the attempt ends in exactly one disconnect
+        except Exception as error:  # an attempt ends in exactly one `disconnect`
             is_refusal = isinstance(error, (InvalidHandshake, ssl.SSLError)) and not _is_passing(error)
             reason = explain_failure(error, target, self.connect_seconds)
             raise WireError(reason, error if is_refusal else None) from error
@@ -176,35 +143,23 @@ class WebSocketNetwork(WiredNetwork):
         return partial(kind, **self._wire_options)
 
     async def _trusted(self) -> ssl.SSLContext:
-        if self._dial_tls is None:  # reading the machine's certificates takes some ms of a disk
+        if self._dial_tls is None:  # to read the machine's certificates takes some ms
             self._dial_tls = await asyncio.to_thread(ssl.create_default_context)
         return self._dial_tls
 
-    async def _listen(
-        self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
-    ) -> None:
-        try:
-            doors = await door_sockets(self.loop, host, port, max_opening=MAX_OPENING)
-            listening = WebSocketListening([await self._serve(door, on_connection) for door in doors], self.loop)
-        except (OSError, UnicodeError) as error:
-            later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
-            return
-        self.doors.append(listening)
-        later.set(listening)
-
-    async def _serve(self, door: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:
+    async def serve(self, listening: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:
         async def accept(wire: ServerConnection) -> None:
             assert isinstance(wire, WebSocketWire)
-            door.let_in(wire.transport)
+            listening.let_in(wire.transport)
             connection = WiredConnection(self, show_address(wire.remote_address))
             if self._stranger_frame is not None:
                 connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
             self.accept(connection, wire, on_connection)
             await wire.wait_closed()
 
-        return await serve(
+        server = await serve(
             accept,
-            sock=door,
+            sock=listening,
             backlog=1,
             process_request=self._answer,
             server_header=None,
@@ -213,6 +168,8 @@ class WebSocketNetwork(WiredNetwork):
             ssl=self._tls,
             **self._options | {"max_size": self._stranger_frame or self._max_frame},
         )
+        server.close = partial(server.close, close_connections=False)  # type: ignore[method-assign]
+        return server
 
     async def _answer(self, wire: ServerConnection, request: Request) -> Response | None:
         is_upgrade = "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
@@ -222,7 +179,7 @@ class WebSocketNetwork(WiredNetwork):
         if not is_upgrade:
             body = f"{self._purpose}\n".encode()
             return _respond(wire, request.method, HttpAnswer(426, {"Upgrade": "websocket"}, body))
-        if len(wire.server.all_connections) >= fit(MAX_ACCEPTED, 2):
+        if len(wire.server.all_connections) >= limited_by_files(MAX_ACCEPTED, 2):
             return wire.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "All places here are taken; try again later.\n")
         return None
 
@@ -236,7 +193,7 @@ class WebSocketNetwork(WiredNetwork):
         try:
             answer = self._on_request(HttpRequest(request.method, request.path, headers, address, is_upgrade))
             return await answer if isinstance(answer, Later) else answer
-        except Exception:  # one request must not close the door for the others
+        except Exception:  # a fault in one request must not end the server
             log.exception("request of %s: it could not be answered", address)
             return HttpAnswer(500, body=b"This request could not be answered; the log of this machine says why.\n")
 
@@ -252,7 +209,7 @@ def _respond(wire: ServerConnection, method: str, answer: HttpAnswer) -> Respons
 
 
 def _is_passing(error: Exception) -> bool:
-    """Whether it was no answer at all, or one that asks to come back later."""
+    """Whether there was no answer at all, or one that asks for another attempt later."""
     if isinstance(error, InvalidStatus):
         return error.response.status_code == http.HTTPStatus.SERVICE_UNAVAILABLE
     return isinstance(error.__cause__, EOFError)

@@ -1,8 +1,9 @@
-"""One connection of the library as a wire: signs of life, no binary frames, room for large ones, a bound on its end."""
+"""WebSocketWire: a connection of the websockets library as a Wire."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from typing import Any
 from weakref import WeakSet
 
@@ -15,15 +16,20 @@ from websockets.protocol import Event, State
 
 from peers.transport.address import local_host
 from peers.transport.channel import CLOSE_SECONDS, Channel, WireError
-from peers.transport.large_frames import FrameReading, FrameRoom
+from peers.transport.large_frames import FrameMemory, FrameReading
+from peers.transport.port import LARGE_FRAME
 from peers.transport.sockets import explain_os_error
 
 ANSWER_BYTES = 4 * 1024 * 1024
-"""What the library may have left to be sent beside our own frames, which wait elsewhere."""
+"""Bytes that may wait to be written: answers of the library, beside our own frames, which wait in the channel."""
 
 
 class WebSocketWire(LibraryConnection):
-    """What is added to a connection of the library: signs of life, no binary frames, a bound on how long it ends."""
+    """A connection of the library that reports activity, takes no binary frames, and waits for memory for large frames.
+
+    However it ends, its socket is closed CLOSE_SECONDS later. `wires` gets it when its socket is open. `too_long` is sent
+    to an authenticated end before a frame above `max_frame` bytes closes the connection.
+    """
 
     channel: Channel | None = None
     refusal: Exception | None = None
@@ -35,7 +41,7 @@ class WebSocketWire(LibraryConnection):
         *args: Any,
         ignores_binary: bool,
         wires: WeakSet[WebSocketWire],
-        room: FrameRoom,
+        frame_memory: FrameMemory,
         max_frame: int,
         too_long: bytes | None,
         **options: Any,
@@ -44,8 +50,8 @@ class WebSocketWire(LibraryConnection):
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
         self._wires = wires
         self._max_frame, self._too_long = max_frame, too_long
-        self._reading = FrameReading(self.loop, room, self._on_alive)
-        self._reading.watch(self.protocol)
+        self._reading = FrameReading(self.loop, frame_memory, self._on_alive)
+        self._announce_frames()
         self._fail = self.protocol.fail
         self.protocol.fail = self._on_fail  # type: ignore[method-assign]
 
@@ -54,6 +60,22 @@ class WebSocketWire(LibraryConnection):
         self._wires.add(self)
         self._reading.begin(self.transport)
         self.recv_messages.pause, self.recv_messages.resume = self._reading.pause, self._reading.resume
+
+    def _announce_frames(self) -> None:
+        """Tell `_reading` of each frame before the library reads it."""
+        protocol: Any = self.protocol
+        read_exact = protocol.reader.read_exact
+
+        def read(size: int) -> Generator[None, None, bytearray]:
+            before = protocol.current_size  # of the frames that this message has had so far
+            if before is None:
+                self._reading.on_announced(size)
+            elif before + size > LARGE_FRAME:  # it is not known how many follow
+                self._reading.on_announced(protocol.max_message_size or before + size)
+            found: Generator[None, None, bytearray] = read_exact(size)
+            return found
+
+        protocol.reader.read_exact = read
 
     def _on_fail(self, code: int, reason: str = "") -> None:
         is_welcome = self.protocol.max_message_size == self._max_frame and self.protocol.state is State.OPEN
@@ -71,25 +93,23 @@ class WebSocketWire(LibraryConnection):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.transport.get_write_buffer_size() > ANSWER_BYTES:
-            self.transport.abort()  # it is asked for answers, by pings above all, that the other end does not read
+            self.transport.abort()  # the other end asks for answers, mostly by pings, and does not read them
         self._watch_end()
         self._on_alive()
 
     def eof_received(self) -> None:
         super().eof_received()
-        self._end_within(CLOSE_SECONDS)  # else asyncio waits until the other end has read what is still to be written
+        self._end_within(CLOSE_SECONDS)  # asyncio would wait until the other end has read what is not written yet
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._reading.end()
         if self._deadline is not None:
             self._deadline.cancel()
-        if self.channel is not None:
-            self.channel.on_lost()
 
     def process_event(self, event: Event) -> None:
         if self.refusal is not None:
-            return  # nothing counts after what was refused
+            return  # what follows a refused frame is ignored
         if not self._is_binary(event):
             super().process_event(event)
             return
@@ -110,10 +130,6 @@ class WebSocketWire(LibraryConnection):
             self._is_in_binary = not event.fin
             return True
         return False
-
-    @property
-    def is_lost(self) -> bool:
-        return self.protocol.state is State.CLOSED
 
     @property
     def local_host(self) -> str:
@@ -137,7 +153,7 @@ class WebSocketWire(LibraryConnection):
         self.transport.abort()
 
     def _watch_end(self) -> None:
-        # The library bounds a close that we begin, not one that the other end, or a fault in what it sent, begins.
+        # The library limits the time of a close that we begin, not of one that the other end begins, or a fault in its frames.
         if self.protocol.close_expected():
             is_no_answer = self.protocol.state is State.CONNECTING and isinstance(self, ClientConnection)
             self._end_within(0 if is_no_answer else CLOSE_SECONDS)
@@ -156,7 +172,7 @@ class AcceptedWire(WebSocketWire, ServerConnection):
 
 
 def explain_end(closed: ConnectionClosed, refusal: Exception | None) -> tuple[str, Exception | None]:
-    """Why an open connection ended, and what the channel could not take, if that was why."""
+    """Why an open connection ended, and which fault in its frames was the reason, if one was."""
     fault = refusal or closed.__cause__
     if isinstance(fault, Exception) and not isinstance(fault, (OSError, EOFError)):
         return f"it sent what cannot be taken: {fault}", fault

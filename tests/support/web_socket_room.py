@@ -44,13 +44,13 @@ class Record:
 class Room:
     """A loop in debug mode with a network, its doors and records; leaving it proves that nothing is left over."""
 
-    def __init__(self, kind: Callable[..., WiredNetwork] = WebSocketNetwork) -> None:
+    def __init__(self, kind: Callable[[asyncio.AbstractEventLoop], WiredNetwork] | None = None) -> None:
         self.loop = asyncio.new_event_loop()
         self.loop.set_debug(True)
         self.loop.slow_callback_duration = SECONDS
         self.failures: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.failures.append(context))
-        self.network = kind(self.loop, connect_seconds=2.0)
+        self.network = kind(self.loop) if kind else WebSocketNetwork(self.loop, connect_seconds=2.0)
         self._networks = [self.network]
         self.accepted: list[Record] = []
 
@@ -130,13 +130,13 @@ class Room:
 
 
 def channel_of(connection: Connection) -> Any:
-    assert isinstance(connection, WiredConnection) and connection._channel is not None
-    return connection._channel
+    assert isinstance(connection, WiredConnection) and connection.channel is not None
+    return connection.channel
 
 
 def raw_wire(connection: Connection) -> Any:
     """The library's connection below ours, to break it."""
-    return channel_of(connection)._wire
+    return channel_of(connection).wire
 
 
 def settled(room: Room, measure: Callable[[], int]) -> int:

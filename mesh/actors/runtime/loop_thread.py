@@ -18,7 +18,7 @@ CLOSE_SECONDS = 1.0
 
 
 class Spawner:
-    """Runs coroutine callbacks of users as tasks that are kept until they are done. See peers.protocol.core.Spawn."""
+    """Runs coroutine callbacks of users as tasks that are kept until they are done. See peers.protocol.ports.Spawn."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

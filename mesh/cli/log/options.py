@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mesh.control.messages import Read
 
 MAX_COUNT = 2**53 - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _since(context: click.Context, option: click.Parameter, given: str | None) -> dict[str, int]:
@@ -42,6 +41,7 @@ def _is_number(given: str) -> bool:
 def _ms(given: str, what: str) -> int:
     """Since 1970, of a time or of an age before now. Events have no parts of a ms, so neither have these."""
     from mesh.control.messages import MAX_TIME_MS  # what only a few commands need is loaded by these
+    from peers.log.moments import UNIX_EPOCH
 
     seconds = read_duration(given)
     if seconds is not None:
@@ -49,7 +49,7 @@ def _ms(given: str, what: str) -> int:
     try:
         if _is_number(given):
             raise ValueError(given)
-        ms = (datetime.fromisoformat(given).astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
+        ms = (datetime.fromisoformat(given).astimezone(UTC) - UNIX_EPOCH) // timedelta(milliseconds=1)
         return max(0, min(ms, MAX_TIME_MS))
     except (ValueError, OverflowError, OSError):
         raise click.BadParameter(

@@ -10,19 +10,19 @@ from typing import NamedTuple
 
 from mesh.errors import MeshError
 from mesh.settings.config import NAME, check_name
+from peers.transport.address import MAX_PORT
 
 MAX_WRONG = 10
 """Wrong credentials of one address within the window that are looked at; what follows is refused unseen."""
 WINDOW_SECONDS = 60.0
-MAX_ADDRESSES = 10_000
+MAX_WRONG_ADDRESSES = 10_000
 """Whose wrong attempts are remembered at once; beyond it, those who have been quiet for longest are forgotten."""
 V6_PREFIX_BITS = 64
 """What one customer of a provider has at least: whoever owns an IPv6 address can use all of its /64."""
 LAN_NETWORKS = (ipaddress.ip_network("fe80::/10"), ipaddress.ip_network("fc00::/7"), ipaddress.ip_network("::1/128"))
 """IPv6 addresses that only mean something on a LAN."""
 MAX_HEADER_CHARACTERS = 512
-SHOWN_CHARACTERS = 80
-MAX_PORT = 65535
+MAX_SHOWN_CHARACTERS = 80
 MAX_NODE_ID_CHARACTERS = 200
 RESERVED_USER = "server"
 """Logux servers speak under this user id and refuse clients that claim it."""
@@ -43,7 +43,11 @@ class WrongAttempts:
     """
 
     def __init__(
-        self, *, max_wrong: int = MAX_WRONG, window_seconds: float = WINDOW_SECONDS, max_addresses: int = MAX_ADDRESSES
+        self,
+        *,
+        max_wrong: int = MAX_WRONG,
+        window_seconds: float = WINDOW_SECONDS,
+        max_addresses: int = MAX_WRONG_ADDRESSES,
     ) -> None:
         self._max_wrong = max_wrong
         self._window_ms = window_seconds * 1000
@@ -242,4 +246,4 @@ def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _shown(text: str | None) -> str:
     if text is None:
         return "none"
-    return repr(text) if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]!r}..."
+    return repr(text) if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]!r}..."

@@ -14,8 +14,9 @@ import msgspec
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import judge_origin
+from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
-from mesh.gateway.clients.role import ClientGatewaySync, Guard, Hooks
+from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Tokens
 from mesh.gateway.endpoints import Listen, MakeRole
 from mesh.gateway.turned_away import TurnedAway
@@ -26,10 +27,10 @@ from peers.codec.messages import Debug
 from peers.errors import SyncError
 from peers.later import Later
 from peers.transport.http import HttpAnswer, HttpRequest
-from peers.transport.large_frames import FrameRoom
+from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 
-CLIENTS = "clients"
+CLIENTS_KEY = "clients"
 CLIENTS_DOOR = "the clients' door"
 STRANGER_FRAME = 64 * 1024
 """Bytes that somebody may send at once before the token was looked at."""
@@ -76,34 +77,36 @@ class ClientGateway:
         *,
         clock: Clock,
         status: Callable[[], Later[Status]],
-        room: FrameRoom,
+        frame_memory: FrameMemory,
         turned_away: TurnedAway,
     ) -> None:
         self.port = settings.port
+        self.network: WebSocketNetwork
+        """Set by `make`; the caller closes it at the end."""
         self._settings = settings
         self._clock = clock
         self._status = status
-        self._room = room
+        self._frame_memory = frame_memory
         self._turned_away = turned_away
         self._guard = Guard(Tokens(home), clock)
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
 
-    def make(self, loop: asyncio.AbstractEventLoop) -> tuple[Listen, WebSocketNetwork]:
-        """The door, and its network, which is to be closed at the end. Raises MeshError for a bad certificate."""
+    def make(self, loop: asyncio.AbstractEventLoop) -> Listen:
+        """What to open. Raises MeshError for a certificate that cannot be used."""
         settings = self._settings
-        network = WebSocketNetwork(
+        self.network = WebSocketNetwork(
             loop,
             max_frame=MAX_CLIENT_FRAME,
             stranger_frame=STRANGER_FRAME,
             tls=_tls(settings.cert, settings.key),
             on_request=self.on_request,
-            room=self._room,
+            frame_memory=self._frame_memory,
             too_long=TOO_LONG,
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
         where = (settings.host, settings.port)
-        return Listen(CLIENTS, CLIENTS_DOOR, *where, network, settings.make_role, options, ADVICE), network
+        return Listen(CLIENTS_KEY, CLIENTS_DOOR, *where, self.network, settings.make_role, options, ADVICE)
 
     def on_request(self, request: HttpRequest) -> OnRequest:
         """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""

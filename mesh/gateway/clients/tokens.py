@@ -21,6 +21,7 @@ from msgspec import Meta
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_user
 from mesh.settings.home_files import FILE_VERSION, MAX_FILE_BYTES, FileVersion, decode_file
+from peers.events.created import MAX_MS
 
 TOKENS_FILE = "tokens.json"
 TOKENS_LOCK_FILE = "tokens.lock"
@@ -35,9 +36,8 @@ MAX_USER_TOKENS = 100
 MAX_TTL_SECONDS = 36_500 * 86_400
 """A hundred years."""
 ID_CHARACTERS = 6
-MAX_MS = 2**53 - 1
 LOCK_POLLS = 250
-POLL_SECONDS = 0.02
+LOCK_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +256,12 @@ class Tokens:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    select.select([], [], [], POLL_SECONDS)
+                    select.select([], [], [], LOCK_POLL_SECONDS)
                 except OSError as error:
                     raise self._unusable(error) from None
             else:
                 raise MeshError(
-                    f"another process has been changing {self._path} for {LOCK_POLLS * POLL_SECONDS:.0f} s: "
+                    f"another process has been changing {self._path} for {LOCK_POLLS * LOCK_POLL_SECONDS:.0f} s: "
                     "end it, or try again"
                 )
             yield

@@ -31,15 +31,15 @@ CAME_FROM = "upstream"
 """The meta key of an event that came from a @logux/server: where that is. No node sends it there again."""
 MAX_TOLD = 100
 """Different sentences about what the server refused, in one connection; it may refuse every event."""
-KEEP_MS = 20
-"""A @logux/server carries out again what it is sent again, so little may be forgotten by a crash."""
+UPSTREAM_SAVE_MS = 20
+"""How long the cursors wait to be saved: a @logux/server carries out again what it is sent again after a crash of ours."""
 FINISH_MS = 1_000
 """How long we wait at our end for a @logux/server to say that it has what it was sent."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-class UpstreamSync(SavedCursors, ClientSync):
+class UpstreamSync(ClientSync):
     """What the mesh writes goes up, and what the server's other clients write comes down.
 
     An event from the server that was created by a node is dropped: it came from a mesh, or a stranger made it up in a node's
@@ -56,7 +56,6 @@ class UpstreamSync(SavedCursors, ClientSync):
     the client must subscribe: to `channels`, anew in each connection.
     """
 
-    keep_ms = KEEP_MS
     follows_times = False  # the mesh gets it from us
 
     def __init__(
@@ -76,21 +75,18 @@ class UpstreamSync(SavedCursors, ClientSync):
         """Id of a subscription: its channel; until it is answered."""
         self._subscriptions = 0
         self._told: set[str] = set()
-        self._kept_owner = 0
+        self._saved_owner = 0
         self._here = ""
         """What the ids of the events that we send begin with."""
-        self._one_by_one = SendQueue(super().send, self._call_later, on_silence=self._on_silence_of)
+        self._send_queue = SendQueue(super().send, self.call_later, on_silence=self._on_silence_of)
         """One page of events at most, which wait until the server has carried out what was sent before."""
         self._on_finished: Callable[[], None] | None = None
         self._undo_finish: Undo | None = None
         super().__init__(node_id, log, connection, **options)
+        self._cursors = SavedCursors(self, cursors_key(url), save_ms=UPSTREAM_SAVE_MS)
         self._is_seeded = bool(self.synced or self.other_synced)
         self.on("connect", self._on_met)
         self.on("synced", self._check_finished)
-
-    @property
-    def cursors_key(self) -> str | None:
-        return f"upstream:{self._url}"
 
     @property
     def is_strict(self) -> bool:
@@ -119,15 +115,15 @@ class UpstreamSync(SavedCursors, ClientSync):
 
     def send(self, message: Message) -> None:
         if self.is_strict and isinstance(message, Sync) and message.added:
-            self._one_by_one.push(_logux_id(message.entries[0].created), message)
+            self._send_queue.push(_logux_id(message.entries[0].created), message)
         else:
             super().send(message)
 
     def finish(self, done: Callable[[], None]) -> None:
         """Send no more events; call `done` once the server has those that were sent, or after a while."""
-        self._one_by_one.stop()
+        self._send_queue.stop()
         self._on_finished = done
-        self._undo_finish = self._call_later(FINISH_MS, self._finished)
+        self._undo_finish = self.call_later(FINISH_MS, self._finished)
         self._check_finished()
 
     def send_subscribe(self, channel: str) -> None:
@@ -154,19 +150,21 @@ class UpstreamSync(SavedCursors, ClientSync):
         super().take(added, taken)
 
     def on_disconnect(self, reason: str) -> None:
+        self._cursors.save()
         super().on_disconnect(reason)
         self._finished()
 
+    def destroy(self, reason: str = "") -> None:
+        self._cursors.save()
+        super().destroy(reason)
+
     def _forget_link(self) -> None:
         super()._forget_link()
-        self._one_by_one.clear()
-
-    def _call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
-        return self.clock.call_later(delay_ms, self._turn(reaction))
+        self._send_queue.clear()
 
     def _check_finished(self) -> None:
         is_open = self.is_strict and self.connected
-        if self._on_finished is not None and not (is_open and len(self._in_flight) > len(self._one_by_one)):
+        if self._on_finished is not None and not (is_open and len(self._in_flight) > len(self._send_queue)):
             self._finished()
 
     def _finished(self) -> None:
@@ -180,22 +178,22 @@ class UpstreamSync(SavedCursors, ClientSync):
     @property
     def _owner_key(self) -> str:
         """Under which it is kept whose numbers the cursors are."""
-        return f"{self.cursors_key} of"
+        return f"{self._cursors.key} of"
 
     def _on_owner(self, done: Later[tuple[int, int]]) -> None:
-        self._kept_owner = done.result()[0]
+        self._saved_owner = done.result()[0]
         # Not known or another: ClientSync is to take them for those of somebody else.
-        self._cursors_of = self.other_node_id if self._kept_owner == _fingerprint(self.other_node_id or "") else ""
+        self.cursors_of = self.other_node_id if self._saved_owner == _fingerprint(self.other_node_id or "") else ""
         self._go_on()
 
     def _go_on(self) -> None:
         self.resends = not self.is_strict
         super().on_authenticated()
         owner = _fingerprint(self.other_node_id or "")
-        if owner != self._kept_owner:
-            self._kept_owner = owner
-            self.keep()  # first: numbers of nobody known are harmless, those of somebody else are not
-            self.let_keep(self._owner_key, owner, 0)
+        if owner != self._saved_owner:
+            self._saved_owner = owner
+            self._cursors.save()  # first: cursors of an unknown owner are harmless, those of a wrong one are not
+            self._cursors.save_as(self._owner_key, owner, 0)
         if self.authenticated and self.is_strict:
             for channel in self._channels:
                 self.send_subscribe(channel)
@@ -233,7 +231,7 @@ class UpstreamSync(SavedCursors, ClientSync):
         return bool(msgspec.json.decode(entry.extra).get(CAME_FROM) == self._place)
 
     def _on_control(self, event: dict[str, Any]) -> None:
-        self._one_by_one.answered(str(event.get("id")))
+        self._send_queue.answered(str(event.get("id")))
         channel = self._asked.pop(str(event.get("id")), None)
         if event["type"] != f"{CONTROL}undo":
             return
@@ -250,6 +248,11 @@ class UpstreamSync(SavedCursors, ClientSync):
         if sentence not in self._told and len(self._told) < MAX_TOLD:
             self._told.add(sentence)
             self.emitter.emit("refused", sentence)
+
+
+def cursors_key(url: str) -> str:
+    """The name under which the log keeps the cursors of the server at `url`."""
+    return f"upstream:{url}"
 
 
 def _is_control(entry: Entry) -> bool:

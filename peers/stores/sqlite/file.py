@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,12 +16,12 @@ from peers.stores.store import DISK_FULL, StoreError
 
 APPLICATION_ID = 0x706D6C67
 """`pmlg` in SQLite's header: a file of ours."""
-VERSION = 2
+LAYOUT_VERSION = 2
 LABEL = "INSERT INTO labels (kind, name, position, time, created) VALUES (?, ?, ?, ?, ?)"
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """What the write-ahead log is cut down to after a checkpoint."""
-ROOM_BYTES = 1024 * 1024
+MIN_FREE_BYTES = 1024 * 1024
 PAGE_CACHE_KIB = 16 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
@@ -88,7 +89,7 @@ CREATE TABLE cursors (
     synced INTEGER NOT NULL,
     other_synced INTEGER NOT NULL
 );
-PRAGMA user_version = {VERSION};
+PRAGMA user_version = {LAYOUT_VERSION};
 """
 
 _UPGRADE_FROM_1 = f"""
@@ -137,7 +138,7 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
             "or move its write-ahead log away too"
         )
     connection = _open(path, "rwc")
-    try:
+    with _closed_on_error(path, connection):
         for pragma in (f"busy_timeout = {BUSY_MS}", f"synchronous = {synchronous}", f"cache_size = -{PAGE_CACHE_KIB}"):
             connection.execute(f"PRAGMA {pragma}")
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -150,12 +151,6 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM facts WHERE FALSE")
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        connection.close()
-        raise explain(path, error) from error
-    except StoreError:
-        connection.close()
-        raise
     return connection
 
 
@@ -170,18 +165,12 @@ def connect_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
     # Without `readonly_shm` SQLite makes that index anew in its file, although the connection is for reading.
     mode = ("ro" if is_copy else "ro&readonly_shm=1") if _is_there(wal_of(path)) else "ro&immutable=1"
     connection = _open(path, mode)
-    try:
+    with _closed_on_error(path, connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version < VERSION:
+        if version < LAYOUT_VERSION:
             raise StoreError(
                 f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
             )
-    except sqlite3.Error as error:
-        connection.close()
-        raise explain(path, error) from error
-    except StoreError:
-        connection.close()
-        raise
     return connection
 
 
@@ -202,7 +191,7 @@ def explain(path: Path, error: sqlite3.Error) -> StoreError:
 def check_room(path: Path) -> None:
     """Raise StoreError if there is no room for a large event: a small one may still find its place in a full disk."""
     disk = os.statvfs(path.parent)
-    if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+    if disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES:
         fix, brief = _FIXES["SQLITE_FULL"]
         raise StoreError(f"the log file {path}: database or disk is full; {fix}", brief)
 
@@ -241,9 +230,9 @@ def _check_header(path: Path) -> None:
 def _check_version(path: Path, application_id: int, version: int) -> None:
     if application_id != APPLICATION_ID:
         raise StoreError(f"the log file {path}: it belongs to another program; move it away, or name another file")
-    if version > VERSION:
+    if version > LAYOUT_VERSION:
         raise StoreError(
-            f"the log file {path}: it was written by a newer release (layout {version}, this one knows {VERSION}); "
+            f"the log file {path}: it was written by a newer release (layout {version}, this one knows {LAYOUT_VERSION}); "
             "install that release again, or name another file"
         )
     if version < 1:
@@ -260,7 +249,7 @@ def _check_contents(path: Path) -> None:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             _check_version(path, application_id, version)
-            for table in _TABLES if version == VERSION else _TABLES_OF_1:
+            for table in _TABLES if version == LAYOUT_VERSION else _TABLES_OF_1:
                 connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname == "SQLITE_ERROR":
@@ -282,6 +271,19 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def _closed_on_error(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
+    """Close the connection if a statement or a check fails. Raises StoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
+
+
 def _create(connection: sqlite3.Connection) -> None:
     """In one transaction, before the change to WAL: so the file's own first page says whose it is."""
     connection.execute("BEGIN EXCLUSIVE")
@@ -293,7 +295,7 @@ def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
     """Bring a file of layout 1 up to date, in one transaction: its events are found by what their meta says since ever."""
     connection.execute("BEGIN EXCLUSIVE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version < VERSION:
+    if version < LAYOUT_VERSION:
         _run(connection, _UPGRADE_FROM_1)
         for position, time, key, body, extra in connection.execute(_WITH_EXTRA):
             try:

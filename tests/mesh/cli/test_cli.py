@@ -23,13 +23,13 @@ from click.testing import CliRunner
 
 import mesh.cli.commands
 from mesh import Node
-from mesh.actors.runtime.request import Request
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
 from mesh.cli.up import PRINTER_LINES, Printer, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
+from tests.support.loop_house import fail
 
 COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "bench", "scenario")
 
@@ -456,7 +456,7 @@ class FailingNode(Node):
     async def begin(self) -> None:
         await super().begin()
         assert self._supervisor is not None
-        self._supervisor.tell(Request("stumble"))
+        self._supervisor.tell_to(fail)
 
 
 def test_a_node_that_fails_says_so_and_ends(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

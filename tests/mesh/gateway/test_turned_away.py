@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from mesh.gateway.turned_away import LINE_MS, MAX_LINES, MAX_ROWS, TurnedAway
+from mesh.gateway.turned_away import LINE_MS, MAX_LINES, MAX_REFUSED_ROWS, TurnedAway
 from mesh.terminal.tables import show_status
 from peers.clock import ManualClock
 from tests.support.door_house import DIALECTS, SECONDS, House, house, now_ms, wait_until
@@ -107,7 +107,7 @@ def test_lines_and_rows_are_bounded_whoever_comes() -> None:
     for n in range(200):
         turned_away.note(DOOR, f"10.0.0.{n}:5000", "x" * 10_000, "a reason")
     assert len(lines) == MAX_LINES
-    assert len(turned_away.rows()) == MAX_ROWS
+    assert len(turned_away.rows()) == MAX_REFUSED_ROWS
     assert turned_away.rows()[0]["address"] == "10.0.0.199"
     assert all(len(line) < 400 for line in lines)
 

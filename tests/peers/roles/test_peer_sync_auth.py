@@ -10,7 +10,8 @@ import pytest
 
 from peers.errors import SyncError
 from peers.later import Later
-from peers.protocol.core import HANDSHAKE_MS, MAX_QUEUED, QUEUED_BEFORE_PAUSE
+from peers.protocol.core import HANDSHAKE_MS
+from peers.protocol.session import MAX_QUEUED, QUEUED_BEFORE_PAUSE
 from tests.support.pair import NOW_MS, Pair, Stranger, hello, sentences, wire_event
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from peers.events.version_vector import VersionVector
 from peers.roles.missing import Missing
-from peers.roles.peer import PING_MS, TIMEOUT_MS
+from peers.roles.peer import PEER_PING_MS, PEER_TIMEOUT_MS
 from tests.support.pair import Pair, Stranger, fill, hello, wire_event
 
 
@@ -97,7 +97,7 @@ def test_a_link_on_which_nothing_is_acknowledged_is_stalled_for_the_end_that_sen
     pair.left.log.add({"type": "a"})
     assert pair.left.is_stalled
 
-    pair.clock.advance(PING_MS + TIMEOUT_MS)
+    pair.clock.advance(PEER_PING_MS + PEER_TIMEOUT_MS)
 
     assert pair.left_errors == ["right sent timeout (A timeout was reached (5000ms))"]
     assert pair.left.is_stalled  # also when the link is over

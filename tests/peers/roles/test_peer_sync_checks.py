@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from peers.roles.checked import AGAIN_MS
-from peers.roles.peer import PING_MS, RELAY_MS, PeerSync
+from peers.roles.peer import PEER_PING_MS, RELAY_MS, PeerSync
 from peers.stores.memory import MemoryStore
 from tests.support.pair import HeldDisk, Pair, Stranger, fill, hello, received, wire_event
 
@@ -71,7 +71,7 @@ def test_waits_until_what_the_other_end_sent_is_on_disk() -> None:
 
 def test_an_answer_to_an_earlier_question_says_nothing() -> None:
     stranger = Stranger().greet()
-    stranger.clock.advance(PING_MS)
+    stranger.clock.advance(PEER_PING_MS)
     assert stranger.heard == [["ping", 0]]
     checked = stranger.role.check(0)
 

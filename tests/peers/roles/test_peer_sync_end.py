@@ -7,7 +7,7 @@ import pytest
 from peers.clock import ManualClock
 from peers.errors import SyncError
 from peers.roles.base import BaseSync
-from peers.roles.peer import PING_MS, TIMEOUT_MS, PeerSync
+from peers.roles.peer import PEER_PING_MS, PEER_TIMEOUT_MS, PeerSync
 from peers.transport.reconnect import Reconnect
 from tests.support.pair import NOW_MS, AskedLog, Pair, Stranger, open_log, wire_event
 
@@ -80,7 +80,7 @@ def test_on_silence_may_end_the_role() -> None:
 
     pair = Pair(Impatient, PeerSync, right={"ping": None}).meet()
 
-    pair.clock.advance(PING_MS)
+    pair.clock.advance(PEER_PING_MS)
 
     assert pair.left.is_destroyed
     assert pair.clock.waiting == 0
@@ -102,7 +102,7 @@ def test_a_timeout_leaves_a_reconnect_at_work() -> None:
     pair.right.catch(lambda _error: None)
     reconnect.connect()
     pair.mute("right")
-    pair.clock.advance(PING_MS + TIMEOUT_MS)
+    pair.clock.advance(PEER_PING_MS + PEER_TIMEOUT_MS)
     assert not again.connected
     pair.unmute("right")
 

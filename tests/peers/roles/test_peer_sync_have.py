@@ -8,7 +8,7 @@ import pytest
 
 from peers.events.version_vector import MAX_RANGES
 from peers.later import Later
-from peers.protocol.core import MAX_QUEUED
+from peers.protocol.session import MAX_QUEUED
 from peers.roles.peer import MAX_KNOWN, RELAY_MS
 from tests.support.pair import (
     Mailbox,

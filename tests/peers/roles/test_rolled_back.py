@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from peers.clock import ManualClock
 from peers.events.created import Created
-from peers.events.lineage import lineage
-from peers.events.version_vector import Dot, VersionVector
+from peers.events.version_vector import Dot, VersionVector, lineage
 from peers.log.log import Published
 from peers.roles.peer import RELAY_MS
 from peers.stores.memory import MemoryStore

@@ -15,8 +15,7 @@ from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.lineage import successor
-from peers.events.version_vector import Dot, VersionVector
+from peers.events.version_vector import Dot, VersionVector, successor
 from peers.stores.memory import MemoryStore
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import Cleaning, Criteria, Order, Place, Store, WalkOptions

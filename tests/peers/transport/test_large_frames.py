@@ -9,7 +9,7 @@ import pytest
 
 from peers.events.entry import Entry
 from peers.protocol.offering import OFFER_BYTES, OFFER_EVENTS, pieces_of
-from peers.transport.large_frames import FrameRoom
+from peers.transport.large_frames import FrameMemory
 from peers.transport.port import LARGE_FRAME
 from peers.transport.web_socket import WebSocketNetwork
 from tests.support.web_socket_room import Record, Room, raw_wire, settled
@@ -26,8 +26,8 @@ def room() -> Iterator[Room]:
     room.leave()
 
 
-def door_with(room: Room, space: FrameRoom, **options: Any) -> WebSocketNetwork:
-    return room.also(max_frame=LIMIT, room=space, **options)
+def door_with(room: Room, memory: FrameMemory, **options: Any) -> WebSocketNetwork:
+    return room.also(max_frame=LIMIT, frame_memory=memory, **options)
 
 
 def visitors(room: Room, door: WebSocketNetwork, count: int) -> list[tuple[Record, Record]]:
@@ -43,29 +43,29 @@ def visitors(room: Room, door: WebSocketNetwork, count: int) -> list[tuple[Recor
 
 
 def test_a_large_frame_pauses_its_connection_until_it_is_dealt_with(room: Room) -> None:
-    space = FrameRoom()
-    ((left, right),) = visitors(room, door_with(room, space), 1)
+    memory = FrameMemory()
+    ((left, right),) = visitors(room, door_with(room, memory), 1)
 
     left.connection.send(LARGE)
     left.connection.send(b'"next"')
     room.until(lambda: right.frames)
 
     assert settled(room, lambda: len(right.frames)) == 1
-    assert space.used == len(LARGE)
+    assert memory.used == len(LARGE)
     right.connection.resume()
     room.until(lambda: right.frames[1:] == [b'"next"'])
-    assert space.used == 0
+    assert memory.used == 0
 
 
 def test_a_frame_for_which_there_is_no_room_waits_unread_and_is_alive_meanwhile(room: Room) -> None:
-    space = FrameRoom(3 * LARGE_FRAME)
-    (first, at_first), (second, at_second) = visitors(room, door_with(room, space), 2)
+    memory = FrameMemory(3 * LARGE_FRAME)
+    (first, at_first), (second, at_second) = visitors(room, door_with(room, memory), 2)
     signs: list[float] = []
     first.connection.send(LARGE)
     room.until(lambda: at_first.frames)
 
     second.connection.send(LARGE)
-    room.until(lambda: space.is_awaited)
+    room.until(lambda: memory.has_waiting)
     at_second.connection.on("activity", lambda: signs.append(room.loop.time()))
 
     assert settled(room, lambda: len(raw_wire(at_second.connection).protocol.reader.buffer)) < LARGE_FRAME
@@ -76,8 +76,8 @@ def test_a_frame_for_which_there_is_no_room_waits_unread_and_is_alive_meanwhile(
 
 
 def test_small_frames_of_others_are_read_while_there_is_no_room(room: Room) -> None:
-    space = FrameRoom(3 * LARGE_FRAME)
-    (first, at_first), (second, at_second) = visitors(room, door_with(room, space), 2)
+    memory = FrameMemory(3 * LARGE_FRAME)
+    (first, at_first), (second, at_second) = visitors(room, door_with(room, memory), 2)
     first.connection.send(LARGE)
     room.until(lambda: at_first.frames)
 
@@ -88,12 +88,12 @@ def test_small_frames_of_others_are_read_while_there_is_no_room(room: Room) -> N
 
 @pytest.mark.parametrize("who", ["the one that holds it", "the one that waits"])
 def test_a_lost_connection_gives_its_room_back(room: Room, who: str) -> None:
-    space = FrameRoom(3 * LARGE_FRAME)
-    (first, at_first), (second, _), (third, at_third) = visitors(room, door_with(room, space), 3)
+    memory = FrameMemory(3 * LARGE_FRAME)
+    (first, at_first), (second, _), (third, at_third) = visitors(room, door_with(room, memory), 3)
     first.connection.send(LARGE)
     room.until(lambda: at_first.frames)
     second.connection.send(LARGE)
-    room.until(lambda: space.is_awaited)
+    room.until(lambda: memory.has_waiting)
     if who == "the one that waits":
         second.connection.disconnect()
         third.connection.send(LARGE)
@@ -101,29 +101,29 @@ def test_a_lost_connection_gives_its_room_back(room: Room, who: str) -> None:
         room.until(lambda: at_third.frames == [LARGE])
     else:
         first.connection.disconnect()
-        room.until(lambda: not space.is_awaited)
+        room.until(lambda: not memory.has_waiting)
 
 
 def test_the_parts_of_a_message_count_together(room: Room) -> None:
-    space = FrameRoom()
-    ((left, right),) = visitors(room, door_with(room, space), 1)
+    memory = FrameMemory()
+    ((left, right),) = visitors(room, door_with(room, memory), 1)
     part = "x" * (LARGE_FRAME - 10)
 
     async def parts() -> Any:
         for number in range(3):
             yield part
             if number == 1:
-                room.loop.call_soon(left.events.append, ("used", space.used))
+                room.loop.call_soon(left.events.append, ("used", memory.used))
 
     room.run(raw_wire(left.connection).send(parts()))
     room.until(lambda: right.frames)
 
-    assert space.used == LIMIT
+    assert memory.used == LIMIT
     assert right.frames == [part.encode() * 3]
 
 
 def test_a_frame_over_the_limit_is_told_before_the_end(room: Room) -> None:
-    ((left, right),) = visitors(room, door_with(room, FrameRoom(), too_long=TOO_LONG), 1)
+    ((left, right),) = visitors(room, door_with(room, FrameMemory(), too_long=TOO_LONG), 1)
 
     raw_wire(left.connection).transport.write(b"\x81\xff" + (LIMIT + 1).to_bytes(8, "big") + b"mask" + b"x" * 1_000)
 

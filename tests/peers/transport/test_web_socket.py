@@ -168,7 +168,7 @@ def test_a_full_door_says_so_and_keeps_those_it_has(room: Room, monkeypatch: pyt
 def test_who_speaks_gets_in_where_silent_connections_hold_every_place(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_socket, "MAX_OPENING", 2)
+    monkeypatch.setattr("peers.transport.network.MAX_OPENING", 2)
     door = room.listen()
     silent = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(2)]
     room.run(asyncio.sleep(0.05))

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from peers.transport import channel as channel_module
-from peers.transport.port import Connection
-from peers.transport.web_socket import MAX_FRAME, WebSocketNetwork
+from peers.transport.port import MAX_FRAME, Connection
+from peers.transport.web_socket import WebSocketNetwork
 from tests.support.web_socket_room import Record, Room, as_coroutine, channel_of, raw_wire, settled
 
 UPGRADE = (
@@ -200,13 +200,13 @@ def test_pausing_makes_the_sender_wait(room: Room) -> None:
     for _ in range(150):
         left.connection.send(b"x" * 100_000)
     channel = channel_of(left.connection)
-    waiting = settled(room, lambda: channel._queued_bytes)
+    waiting = settled(room, lambda: channel.queued_bytes)
 
     assert right.events == []
     assert waiting > 1_000_000  # of 15 MB; the rest is in the buffers of the two sockets
     right.connection.resume()
     room.until(lambda: len(right.frames) == 150)
-    assert channel._queued_bytes == 0
+    assert channel.queued_bytes == 0
 
 
 def test_holds_frames_until_somebody_listens(room: Room) -> None:
@@ -257,7 +257,7 @@ def test_disconnecting_from_an_end_that_does_not_read_takes_a_second(room: Room)
     for _ in range(100):
         left.connection.send(b"x" * 100_000)
     channel, wire = channel_of(left.connection), raw_wire(left.connection)
-    settled(room, lambda: channel._queued_bytes)
+    settled(room, lambda: channel.queued_bytes)
 
     begin = time.monotonic()
     left.connection.disconnect("enough")
@@ -314,7 +314,7 @@ def test_a_peer_that_ends_its_stream_but_reads_nothing_is_cut(room: Room) -> Non
         for _ in range(150):
             room.accepted[0].connection.send(b"x" * 100_000)
         channel = channel_of(room.accepted[0].connection)
-        settled(room, lambda: channel._queued_bytes)
+        settled(room, lambda: channel.queued_bytes)
         deaf.shutdown(socket.SHUT_WR)
         room.until(lambda: room.accepted[0].reasons and not room.network.channels)
 

@@ -16,7 +16,8 @@ import trustme
 
 from peers.transport import web_socket
 from peers.transport.http import HttpAnswer, HttpRequest
-from peers.transport.web_socket import MAX_CLIENT_FRAME, MAX_FRAME, WebSocketNetwork
+from peers.transport.port import MAX_FRAME
+from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 from tests.support.web_socket_room import Record, Room, raw_wire
 
 UPGRADE = (
@@ -171,7 +172,7 @@ def test_a_door_with_tls_waits_only_so_long_for_a_handshake(
 def test_who_speaks_tls_gets_in_where_silent_connections_hold_every_place(
     room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_socket, "MAX_OPENING", 1)
+    monkeypatch.setattr("peers.transport.network.MAX_OPENING", 1)
     door = room.listen(network=room.also(tls=door_tls))
 
     with socket.create_connection(("127.0.0.1", door.port)) as silent:

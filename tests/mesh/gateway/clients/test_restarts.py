@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from mesh.actors.gateway_supervisor import GatewaySupervisor
 from mesh.actors.listener import Listener
 from mesh.actors.log_keeper import LogKeeper
+from mesh.actors.runtime.inspection import actor_behind
 from mesh.gateway.clients.role import ClientGatewaySync
 from mesh.node import Node
 from peers.later import Later
@@ -28,12 +29,11 @@ class Boom(Exception):
 def explode(node: Node, kind: type[Any], number: int = 0) -> None:
     """Make an actor of that kind fail; `number` counts from the newest."""
     actors = pykka.ActorRegistry.get_by_class(kind)
-    ref = actors[-1 - number]
 
-    def fail() -> None:
+    def fail(_actor: Any) -> None:
         raise Boom("made to fail")
 
-    ref._actor_weakref().defer(fail)  # type: ignore[attr-defined]
+    actors[-1 - number].tell_to(fail)  # type: ignore[attr-defined]
 
 
 def can_connect(port: int) -> bool:
@@ -149,7 +149,8 @@ def test_a_full_disk_ends_the_session_that_writes_and_loses_nothing(house: House
     wait_until(
         lambda: [row["state"] for row in house.clients()] == ["synchronized"] * 2, "both have read their cursors"
     )
-    disk = node._supervisor._actor_weakref()._keeper._actor_weakref()._disk._disk  # type: ignore[union-attr]
+    (keeper,) = pykka.ActorRegistry.get_by_class(LogKeeper)
+    disk = actor_behind(keeper)._disk._disk  # type: ignore[arg-type,union-attr]  # no port makes the disk of a real node full
     work = disk.run
 
     def full(job: Any) -> Any:
@@ -188,7 +189,7 @@ def test_a_client_that_reads_nothing_costs_a_bounded_amount_and_the_others_nothi
     node.log.add_batch([({"type": "big", "n": n, "text": "x" * 100_000}, None) for n in range(100)]).get(5)
     quick.take(200)
 
-    assert 0 < max(channel._queued_bytes for channel in door_network(node).channels) < 9 * PAGE_BYTES
+    assert 0 < max(channel.queued_bytes for channel in door_network(node).channels) < 9 * PAGE_BYTES
 
 
 def test_a_client_that_asks_and_never_reads_the_answers_is_cut(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

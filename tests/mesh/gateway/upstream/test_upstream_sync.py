@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mesh.cli import options
-from mesh.gateway.upstream.role import CAME_FROM, FINISH_MS, KEEP_MS, MAX_TOLD
+from mesh.gateway.upstream.role import CAME_FROM, FINISH_MS, MAX_TOLD, UPSTREAM_SAVE_MS
 from mesh.gateway.upstream.send_queue import ANSWER_MS
 from tests.support.upstream_script import HERE, NOW_MS, URL, Script
 
@@ -272,7 +272,7 @@ def test_keeps_its_place_soon() -> None:
     script.add("milk")
     script.answer()
 
-    script.clock.advance(KEEP_MS)
+    script.clock.advance(UPSTREAM_SAVE_MS)
 
     assert script.log.cursors(f"upstream:{URL}").get()[0] == 1
 

@@ -132,7 +132,7 @@ def test_a_probe_says_that_a_disk_is_full_though_a_small_write_finds_its_place(
     with store.transaction():
         store.probe()
 
-    monkeypatch.setattr("peers.stores.sqlite.file.ROOM_BYTES", 2**60)
+    monkeypatch.setattr("peers.stores.sqlite.file.MIN_FREE_BYTES", 2**60)
 
     with pytest.raises(StoreError, match="free space on the disk") as full, store.transaction():
         store.probe()

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from peers.events.entry import Entry
-from peers.stores.sqlite.file import APPLICATION_ID, VERSION, WAL_LIMIT_BYTES
+from peers.stores.sqlite.file import APPLICATION_ID, LAYOUT_VERSION, WAL_LIMIT_BYTES
 from peers.stores.sqlite.rows import _LABELLED, _WITH_OLDER_REASON
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.sqlite.walk import _INDEXED
@@ -67,13 +67,13 @@ def make_foreign(path: Path) -> None:
 
 def make_newer(path: Path) -> None:
     opened(path).close()
-    with_header(path, 60, VERSION + 1)
+    with_header(path, 60, LAYOUT_VERSION + 1)
 
 
 def make_newer_in_the_wal(path: Path) -> None:
     """An upgrade that crashed before its checkpoint: the file's own first page still says the old version."""
     store = opened(path)
-    store._execute(f"PRAGMA user_version = {VERSION + 1}")
+    store._execute(f"PRAGMA user_version = {LAYOUT_VERSION + 1}")
     for end in ("", "-wal"):
         shutil.copy(f"{path}{end}", f"{path}{end}.copy")
     store.close()
@@ -175,7 +175,7 @@ def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
 
     with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT_VERSION,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from peers.events.created import created_key
 from peers.events.entry import Entry
-from peers.stores.sqlite.file import APPLICATION_ID, VERSION
+from peers.stores.sqlite.file import APPLICATION_ID, LAYOUT_VERSION
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import Criteria, StoreError
 
@@ -84,7 +84,7 @@ def test_a_file_of_layout_1_takes_events_and_cursors_and_is_of_the_new_layout_th
 
     assert [each.added for each in again.each()] == [2, 1, 3]
     assert again.cursors("anna:1") == (1, 2)
-    assert again._execute("PRAGMA user_version").fetchone() == (VERSION,)
+    assert again._execute("PRAGMA user_version").fetchone() == (LAYOUT_VERSION,)
     again.close()
 
 
