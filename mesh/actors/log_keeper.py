@@ -70,6 +70,11 @@ class LogKeeper(RequestActor):
         self._is_closing = False
         self._undo_probe: Undo | None = None
 
+    @property
+    def log(self) -> Log | None:
+        """The log, once it is open. For checks from outside: all others use its proxy."""
+        return self._log
+
     async def open(self) -> None:
         """Open the disk and its log; until then nothing may be requested. Raises StoreError."""
         await self._kept.free  # two disks at work on one store would give the same numbers twice

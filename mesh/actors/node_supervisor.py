@@ -97,6 +97,11 @@ class NodeSupervisor(RequestActor):
         self._clocks = Clocks(self._neighbourhood)
         self._undo_store = kept.on("store", lambda sentence: on_notice(Notice("store", None, sentence)))
 
+    @property
+    def membership(self) -> Membership:
+        """What it knows of other nodes. For checks from outside."""
+        return self._neighbourhood
+
     async def begin(self) -> OpenDoors:
         """Open the log and the doors, then look for others; where we listen. Raises StoreError or DoorError."""
         self._is_beginning = True

@@ -111,6 +111,11 @@ class PeerSession(RequestActor):
         self._undo_stable: Undo | None = None
         self._is_troubled = False
 
+    @property
+    def role(self) -> PeerSync | None:
+        """The role on its connection, if there is one. For checks from outside."""
+        return self._role
+
     def on_start(self) -> None:
         # In a turn of its own, because what is raised in on_start itself reaches no hook of Pykka.
         self.defer(self._begin)

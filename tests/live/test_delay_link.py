@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from mesh.lab.live.link import LiveLink
-from mesh.lab.live.link_queue import FLIGHT_FRAMES, QUEUE_BYTES, LinkQuality, LinkQueue
+from mesh.lab.live.link import LabLink
+from mesh.lab.live.link_queue import FLIGHT_FRAMES, QUEUE_BYTES, FrameQueue, LinkQuality
 from mesh.lab.live.namespaces import Host, NetLab, NetLabError
 
 PORT = 5_000
@@ -131,7 +131,7 @@ def test_both_ways_are_late_and_all_others_are_not(netlab: NetLab) -> None:
     for host in (two, three):
         spawn(host, ECHO)
         ping(one, host)  # they learn each other's address
-    link = LiveLink(netlab)
+    link = LabLink(netlab)
 
     link.set(bad=ways(one, two, LinkQuality(latency_ms=(100, 120))))
 
@@ -145,7 +145,7 @@ def test_both_ways_are_late_and_all_others_are_not(netlab: NetLab) -> None:
 @pytest.mark.netlab
 def test_one_way_alone_is_late_and_a_multicast_reaches_the_near_ones_at_once(netlab: NetLab) -> None:
     one, two, three = netlab.hosts(3)
-    LiveLink(netlab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(150, 150))})
+    LabLink(netlab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(150, 150))})
     listening = [spawn(host, GROUP, host.ip, "listen") for host in (two, three)]
 
     spawn(one, GROUP, one.ip, "say").communicate("now\n", timeout=5)
@@ -161,7 +161,7 @@ def test_one_way_alone_is_late_and_a_multicast_reaches_the_near_ones_at_once(net
 @pytest.mark.netlab
 def test_tcp_comes_through_whole_although_frames_are_lost(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
-    LiveLink(netlab).set(bad=ways(one, two, LinkQuality(latency_ms=(0.2, 2), loss=0.02)))
+    LabLink(netlab).set(bad=ways(one, two, LinkQuality(latency_ms=(0.2, 2), loss=0.02)))
     spawn(two, TCP)
 
     assert ask(one, TCP, two.ip) == "whole\n"
@@ -170,7 +170,7 @@ def test_tcp_comes_through_whole_although_frames_are_lost(netlab: NetLab) -> Non
 @pytest.mark.netlab
 def test_a_rate_is_kept_and_a_buffer_runs_over(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
-    link = LiveLink(netlab)
+    link = LabLink(netlab)
     link.set(bad={(one.number, two.number): LinkQuality(bytes_per_second=40_000)})
 
     arrived, seconds = burst(one, two, 50, quiet_seconds=0.3)
@@ -183,7 +183,7 @@ def test_a_rate_is_kept_and_a_buffer_runs_over(netlab: NetLab) -> None:
 @pytest.mark.netlab
 def test_a_share_of_all_frames_is_lost(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
-    LiveLink(netlab).set(bad={(one.number, two.number): LinkQuality(loss=0.3)})
+    LabLink(netlab).set(bad={(one.number, two.number): LinkQuality(loss=0.3)})
 
     arrived, _ = burst(one, two, 400, size=20, quiet_seconds=0.3)
 
@@ -194,7 +194,7 @@ def test_a_share_of_all_frames_is_lost(netlab: NetLab) -> None:
 def test_what_is_held_comes_once_it_is_released_and_what_was_walled_off_never(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
     way = (one.number, two.number)
-    link = LiveLink(netlab)
+    link = LabLink(netlab)
     for is_walled, expected in ((False, 5), (True, 1)):
         ask(one, PING, two.ip, 0.1)  # so that they know each other's address
         link.set(bad={way: LinkQuality(is_held=True)})
@@ -221,7 +221,7 @@ def test_nobody_has_to_be_root() -> None:
     spawn(two, ECHO)
     ping(one, two)  # they learn each other's address
 
-    LiveLink(lab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(200, 200))})
+    LabLink(lab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(200, 200))})
 
     assert 0.2 <= ping(one, two) < 0.3
     lab.close()
@@ -230,7 +230,7 @@ def test_nobody_has_to_be_root() -> None:
 @pytest.mark.netlab
 def test_the_end_of_its_process_is_noticed(netlab: NetLab) -> None:
     netlab.hosts(2)
-    link = LiveLink(netlab)
+    link = LabLink(netlab)
     link.set(bad={(1, 2): LinkQuality(is_held=True)})
     link.check()
     carrier = next(process for process in netlab.processes if process.place is netlab.switch)
@@ -245,7 +245,7 @@ def test_the_end_of_its_process_is_noticed(netlab: NetLab) -> None:
 
 
 def test_a_way_is_bounded_however_late_it_is() -> None:
-    way = LinkQueue(Random(1))
+    way = FrameQueue(Random(1))
     way.change(LinkQuality(is_held=True), 0.0)
 
     taken = [way.put(b"frame", 1_500, 0.0) for _ in range(FLIGHT_FRAMES + 5)]
@@ -257,7 +257,7 @@ def test_a_way_is_bounded_however_late_it_is() -> None:
 
 
 def test_no_frame_overtakes_another_on_its_way() -> None:
-    way = LinkQueue(Random(1))
+    way = FrameQueue(Random(1))
     way.change(LinkQuality(latency_ms=(1, 50)), 0.0)
     frames = [number.to_bytes(2, "big") for number in range(100)]
     for number, frame in enumerate(frames):
@@ -269,7 +269,7 @@ def test_no_frame_overtakes_another_on_its_way() -> None:
 
 
 def test_a_way_that_becomes_good_lets_go_what_is_under_way() -> None:
-    way = LinkQueue(Random(1))
+    way = FrameQueue(Random(1))
     way.change(LinkQuality(latency_ms=(5_000, 5_000), bytes_per_second=100), 0.0)
     way.put(b"frame", 1_000, 0.0)
     assert way.next_due == 15.0
@@ -282,7 +282,7 @@ def test_a_way_that_becomes_good_lets_go_what_is_under_way() -> None:
 def test_the_same_seed_loses_the_same_frames() -> None:
     runs = []
     for _ in range(2):
-        way = LinkQueue(Random("seed 1 2"))
+        way = FrameQueue(Random("seed 1 2"))
         way.change(LinkQuality(loss=0.5), 0.0)
         runs.append([way.put(b"frame", 100, 0.0) for _ in range(50)])
 

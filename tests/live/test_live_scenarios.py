@@ -234,7 +234,7 @@ def test_the_disk_of_this_machine_is_never_filled(netlab_flags: tuple[str, ...])
 def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
     netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.lab.live.fault_verbs.RESET_SECONDS", 0.2)
+    monkeypatch.setattr("mesh.lab.cluster.fault_verbs.RESET_SECONDS", 0.2)
 
     with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
         house.start("kitchen", "study")
@@ -247,7 +247,7 @@ def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
 @pytest.mark.netlab
 @pytest.mark.long
 def test_who_was_spoken_of_has_to_come(netlab_flags: tuple[str, ...]) -> None:
-    sentence = "kitchn was named and never came: there is no room kitchn: did you mean kitchen?"
+    sentence = "partition was about kitchn, which was never started: there is no room kitchn: did you mean kitchen?"
 
     with (
         pytest.raises(ValueError, match=re.escape(sentence)),

@@ -20,14 +20,13 @@ from mesh.discovery.mdns.interfaces import ChosenInterfaces, what_is_missing, wh
 from mesh.discovery.mdns.multicast_sockets import MulticastSockets
 from mesh.discovery.mdns.network_watch import WATCH_SECONDS, NetworkWatch
 from mesh.discovery.mdns.owned_tasks import OwnedTasks
-from mesh.discovery.mdns.query_schedule import QuerySchedule
+from mesh.discovery.mdns.query_schedule import REQUERY_SECONDS, QuerySchedule
 from mesh.discovery.mdns.scan import what_is_denied
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from peers.clock import Clock
 from peers.later import Later
 
 SERVICE_TYPE = "_peermesh._tcp.local."
-REQUERY_SECONDS = 45.0
 MIN_REQUERY_SECONDS = 0.5
 OTHER_TTL_SECONDS = 1200
 """How long others keep our name without hearing from us; zeroconf keeps names for 1125 s at the least."""

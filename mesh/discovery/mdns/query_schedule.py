@@ -9,6 +9,8 @@ from peers.clock import Clock, Undo
 
 QUICK_SECONDS = (0.0, 1.0, 3.0, 9.0, 27.0)
 """When the first questions are asked, counted from the reason to ask."""
+REQUERY_SECONDS = 45.0
+"""The usual steady pause."""
 MIN_PAUSE_SECONDS = 1.0
 """No two questions come closer, whatever happens (RFC 6762, 5.2)."""
 JITTER = 0.2

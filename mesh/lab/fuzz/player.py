@@ -11,10 +11,10 @@ from mesh.lab.cluster import topology
 from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.client_roles import clients_door
 from mesh.lab.cluster.cluster import Cluster
-from mesh.lab.cluster.fault_verbs import Snapshot
 from mesh.lab.cluster.room import Room
 from mesh.lab.fuzz.script import Script
 from mesh.lab.simulation.disk import COMMIT_MS
+from mesh.lab.simulation.storage import LabStore
 from mesh.lab.simulation.wire import LATENCY_MS
 
 CLIENTS_PORT = 5_000
@@ -35,7 +35,7 @@ class Player:
         self.house = house
         self.script = script
         self.counts: Counter[str] = Counter()
-        self.backups: dict[str, Snapshot] = {}
+        self.backups: dict[str, LabStore] = {}
         self.written = 0
         self._holds: dict[tuple[str, str], None] = {}
         self._slowed: dict[tuple[str, str], None] = {}

@@ -48,7 +48,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 def log(home: Path, *options: str) -> str:
     """The names of the events that are printed."""
-    done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(home), "log", "--json", *options])
+    done = CliRunner().invoke(mesh.commands.app, ["--home", str(home), "log", "--json", *options])
     assert done.exit_code == 0, done.stderr
     return "".join(json.loads(line)["event"]["name"] for line in done.stdout.splitlines())
 
@@ -177,7 +177,7 @@ def test_does_not_go_on_in_another_log(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(tmp_path: Path, options: list[str], sentence: str) -> None:
-    done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(tmp_path / "none"), "log", *options])
+    done = CliRunner().invoke(mesh.commands.app, ["--home", str(tmp_path / "none"), "log", *options])
 
     assert done.exit_code == 2
     assert sentence in " ".join(done.stderr.split())
@@ -232,7 +232,7 @@ def test_a_node_of_the_release_before_does_what_it_can_and_refuses_the_rest_with
     with old_node(tmp_path):
         assert log(tmp_path) == log(tmp_path, "--since", "1", "--type", "a") == "a"
 
-        done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(tmp_path), "log", "--json", "--tail", "1"])
+        done = CliRunner().invoke(mesh.commands.app, ["--home", str(tmp_path), "log", "--json", "--tail", "1"])
 
     assert done.exit_code == 1
     assert re.fullmatch(
@@ -243,6 +243,6 @@ def test_a_node_of_the_release_before_does_what_it_can_and_refuses_the_rest_with
 
 
 def test_a_time_that_is_printed_can_be_given_back(node: Node) -> None:
-    done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(node.home), "log", "--tail", "1"])
+    done = CliRunner().invoke(mesh.commands.app, ["--home", str(node.home), "log", "--tail", "1"])
 
     assert log(node.home, "--since", done.stdout[:23]) == "e"

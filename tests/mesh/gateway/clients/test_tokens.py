@@ -294,7 +294,7 @@ def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_a_process_that_keeps_the_lock_is_not_waited_for_without_end(
     tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mesh.gateway.clients.tokens, "LOCK_POLLS", 2)
+    monkeypatch.setattr(mesh.tokens, "LOCK_POLLS", 2)
     tokens.add("alice", None, NOW)
 
     with tokens._locked(), pytest.raises(MeshError, match=r"another process has been changing .*tokens\.json"):

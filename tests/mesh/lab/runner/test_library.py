@@ -81,7 +81,7 @@ def test_a_story_has_one_sentence_a_scenario_of_its_name_and_a_row_in_the_readme
 
 
 def test_the_list_names_every_story_and_what_happens() -> None:
-    done = CliRunner().invoke(mesh.cli.commands.app, ["scenario", "--list"])
+    done = CliRunner().invoke(mesh.commands.app, ["scenario", "--list"])
 
     heading, *rows = done.stdout.splitlines()
     assert heading.split() == ["scenario", "what", "happens"]
@@ -89,7 +89,7 @@ def test_the_list_names_every_story_and_what_happens() -> None:
 
 
 def test_a_story_is_played_by_its_name_with_a_line_per_beat() -> None:
-    done = CliRunner().invoke(mesh.cli.commands.app, ["scenario", "partition", "--seed", "3"])
+    done = CliRunner().invoke(mesh.commands.app, ["scenario", "partition", "--seed", "3"])
 
     assert done.exit_code == 0
     assert [line.split("  ")[1] for line in done.stdout.splitlines()] == [
@@ -108,7 +108,7 @@ def test_a_story_is_played_by_its_name_with_a_line_per_beat() -> None:
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, sentence: str) -> None:
-    done = CliRunner().invoke(mesh.cli.commands.app, ["scenario", name])
+    done = CliRunner().invoke(mesh.commands.app, ["scenario", name])
 
     assert done.exit_code == 2
     assert done.stderr.endswith(f"Error: {sentence}\n")
@@ -126,7 +126,7 @@ def two_stories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_stories")
 def test_all_of_them_are_summed_up_in_a_table() -> None:
-    done = CliRunner().invoke(mesh.cli.commands.app, ["scenario", "all", "--seeds", "3", "--processes", "1"])
+    done = CliRunner().invoke(mesh.commands.app, ["scenario", "all", "--seeds", "3", "--processes", "1"])
 
     heading, *rows = done.stdout.splitlines()
     assert done.exit_code == 1
@@ -140,7 +140,7 @@ def test_all_of_them_are_summed_up_in_a_table() -> None:
 
 @pytest.mark.usefixtures("two_stories")
 def test_a_story_that_fails_ends_with_what_each_room_saw_and_how_to_replay_it() -> None:
-    done = CliRunner().invoke(mesh.cli.commands.app, ["scenario", "hopeless", "--seed", "5"])
+    done = CliRunner().invoke(mesh.commands.app, ["scenario", "hopeless", "--seed", "5"])
 
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-3:] == [
@@ -154,7 +154,7 @@ def test_a_story_that_fails_ends_with_what_each_room_saw_and_how_to_replay_it() 
 def test_a_gallery_that_is_not_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.lab.runner.folder.FOLDERS", (tmp_path / "none",))
 
-    done = CliRunner().invoke(mesh.cli.commands.app, ["scenario", "--list"])
+    done = CliRunner().invoke(mesh.commands.app, ["scenario", "--list"])
 
     assert done.exit_code == 1
     assert done.stderr == f"there are no scenarios at {tmp_path / 'none'}: install peermesh again\n"
@@ -168,7 +168,7 @@ def test_a_storm_is_played_from_the_command_line_too() -> None:
 
 
 def test_a_wrong_number_of_nodes_is_explained() -> None:
-    done = CliRunner().invoke(mesh.cli.commands.app, ["scenario", "storm", "--nodes", "9..3"])
+    done = CliRunner().invoke(mesh.commands.app, ["scenario", "storm", "--nodes", "9..3"])
 
     assert done.exit_code == 2
     assert "'9..3' is not a number of nodes" in done.stderr

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mesh.lab import Cluster, Scenario, scenario
+from mesh.lab import Cluster, Scenario, clients_door, scenario
+from mesh.lab.cluster.client import Client
+from mesh.lab.cluster.room_maker import RoomMaker
 from mesh.lab.recording import trace
 from mesh.lab.runner.library import load
+from mesh.lab.simulation.wire import WireQuality
 from tests.support.story_scripts import HEAD, run, write
 
 
@@ -62,39 +65,42 @@ def test_a_story_that_exits_has_failed_with_its_seed(code: object, said: str) ->
 # Interruptions
 
 
-class Interrupted(Cluster):
-    """Ctrl-C comes while it frees its disks."""
+def test_an_interruption_while_the_house_ends_is_not_replaced_by_another_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closes: list[RoomMaker] = []
+    close = RoomMaker.close
 
-    times = 0
-
-    def _close_disks(self) -> None:
-        self.times += 1
-        if self.times == 1:
+    def interrupted(maker: RoomMaker) -> None:
+        closes.append(maker)
+        if len(closes) == 1:
             raise KeyboardInterrupt
-        super()._close_disks()
+        close(maker)
 
+    monkeypatch.setattr(RoomMaker, "close", interrupted)
 
-def test_an_interruption_while_the_house_ends_is_not_replaced_by_another_error() -> None:
-    with pytest.raises(KeyboardInterrupt), Interrupted(1) as house:
+    with pytest.raises(KeyboardInterrupt), Cluster(1) as house:
         house.start("kitchen", store="sqlite")
 
-    assert house.times == 2
+    assert len(closes) == 2
 
 
-def test_what_cannot_be_freed_does_not_hide_why_the_story_failed() -> None:
-    class Stuck(Cluster):
-        def _hang_up(self) -> None:
-            raise RuntimeError("stuck")
+def test_what_cannot_be_freed_does_not_hide_why_the_story_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(client: Client) -> None:
+        raise RuntimeError("stuck")
 
-    with pytest.raises(AssertionError, match="no bread"), Stuck(1) as house:
-        (kitchen,) = house.start("kitchen")
+    monkeypatch.setattr(Client, "end", fail)
+
+    with pytest.raises(AssertionError, match="no bread"), Cluster(1) as house:
+        (kitchen,) = house.start("kitchen", serve={5_000: clients_door})
+        house.client("phone", to="kitchen:5000")
         raise AssertionError("no bread")
 
     assert kitchen.actors == []
 
 
 SIGNALS = (
-    "import signal\n\nfrom mesh.lab.cluster.cluster import Cluster as House\n"
+    "import signal\n\nfrom mesh.lab.cluster.room_maker import RoomMaker\n"
     "from mesh.lab.simulation.virtual_loop import VirtualLoop\n"
 )
 SWALLOWED = {
@@ -109,8 +115,8 @@ SWALLOWED = {
         ["house.start('kitchen', 'study')", "house.settle('met')"],
     ),
     "while the disks are freed": (
-        "close = House._close_disks\n\n\ndef interrupted(house):\n    House._close_disks = close\n"
-        "    signal.raise_signal(signal.SIGINT)\n\n\nHouse._close_disks = interrupted\n\n\n",
+        "close = RoomMaker.close\n\n\ndef interrupted(maker):\n    RoomMaker.close = close\n"
+        "    signal.raise_signal(signal.SIGINT)\n\n\nRoomMaker.close = interrupted\n\n\n",
         ["house.start('kitchen')"],
     ),
     "where the story catches it": (
@@ -213,7 +219,7 @@ def test_a_fault_of_the_product_that_closes_a_store_is_told_as_itself(capsys: py
         kitchen, study = house.start("kitchen", "study")
         house.settle("met")
         for one, other in ((kitchen, study), (study, kitchen)):
-            house._network.slow(one.name, other.name, latency_ms=None)  # type: ignore[arg-type]
+            house._network.set_quality(one.name, other.name, WireQuality(None))  # type: ignore[arg-type]
 
     told = shown(broken, capsys, seed=4)
 
