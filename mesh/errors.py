@@ -1,9 +1,9 @@
-"""MeshError: what the house, not the protocol, has to complain about."""
+"""MeshError: what is wrong with a node or with how it is used; errors of the protocol are SyncError."""
 
 
 class MeshError(Exception):
-    """A sentence for people: who, what, and what would fix it."""
+    """Its text is a sentence for users: what is wrong, and how to correct it."""
 
 
 class NoNodeError(MeshError):
-    """No node runs in the home, or it has just stopped: one that is started there can be asked."""
+    """No node runs in the home, or it has just stopped. Start one there and try again."""

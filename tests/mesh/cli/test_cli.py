@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pykka
 import pytest
 from click.testing import CliRunner
 
 import mesh.cli.commands
 from mesh import Node
+from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
 from mesh.cli.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
@@ -455,8 +457,8 @@ class FailingNode(Node):
 
     async def begin(self) -> None:
         await super().begin()
-        assert self._supervisor is not None  # private: applications cannot make their supervisor fail
-        self._supervisor.tell_to(fail)
+        (supervisor,) = pykka.ActorRegistry.get_by_class(NodeSupervisor)
+        supervisor.tell_to(fail)
 
 
 def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ def test_prints_only_the_token(home: Path) -> None:
 
     token = done.stdout.removesuffix("\n")
     assert (done.exit_code, len(token)) == (0, 32)
-    assert Tokens(home).check("alice", token, now_ms())
+    assert Tokens(home).verify("alice", token, now_ms())
 
 
 def test_a_token_can_be_made_before_the_first_start(home: Path) -> None:

@@ -16,15 +16,24 @@ SECOND, HOUR, YEAR = 1_000, 3_600_000, 31_557_600_000
 NOW = 60 * YEAR
 
 
-def clocks_among(*names: str) -> Clocks:
-    """Those of a node that is connected to these, with a first reading of its clock."""
-    around = Membership("m", "run1")
+def membership_of(*names: str) -> Membership:
+    """What a node knows that is connected to these."""
+    membership = Membership("m", "run1")
     for name in names:
-        around.on_accepted(name, "10.0.0.1:5000")
-        around.on_greeted(name, name, Link(name, name, False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
-    clocks = Clocks(around)
+        membership.on_accepted(name, "10.0.0.1:5000")
+        membership.on_greeted(name, name, Link(name, name, False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
+    return membership
+
+
+def clocks_of(membership: Membership) -> Clocks:
+    """The clocks of such a node, with a first reading of its own."""
+    clocks = Clocks(membership)
     clocks.on_reading(NOW, 0.0, NOW)
     return clocks
+
+
+def clocks_among(*names: str) -> Clocks:
+    return clocks_of(membership_of(*names))
 
 
 def said(actions: list[Action]) -> list[str]:
@@ -143,10 +152,11 @@ def test_our_own_step_explains_the_differences_that_come_with_it() -> None:
 
 
 def test_only_who_is_connected_counts() -> None:
-    clocks = clocks_among("study")
+    membership = membership_of("study")
+    clocks = clocks_of(membership)
     clocks.on_compared("study", (HOUR, HOUR))
 
-    clocks._around.on_closed("study", "gone", 1.0)
+    membership.on_closed("study", "gone", 1.0)
 
     assert shown(clocks) == []
 
