@@ -13,85 +13,85 @@ from mesh.membership.actions import Dial, Redial
 from mesh.membership.dialling.dialling import REMOVED
 from mesh.settings.kept_peers import PEERS_FILE, KeptPeers
 from tests.support.commands import run
-from tests.support.neighbour_house import AT, STATIC, House, closes, looks
+from tests.support.one_node import AT, STATIC, OneNode, closes, looks
 from tests.support.street import Street, at, wait_until
 
 KEY = f"static:{STATIC}"
 
 
 def test_an_address_that_is_added_is_dialled_at_once() -> None:
-    house = House()
+    node = OneNode()
 
-    assert house.inside.add_static(STATIC, 0.0) == [Dial(KEY, (STATIC,))]
-    assert house.inside.add_static(STATIC, 0.0) == []
+    assert node.membership.add_static(STATIC, 0.0) == [Dial(KEY, (STATIC,))]
+    assert node.membership.add_static(STATIC, 0.0) == []
 
 
 def test_an_added_address_is_dialled_even_if_its_node_is_connected() -> None:
-    house = House()
-    house.meet("a")
+    node = OneNode()
+    node.meet("a")
 
-    assert house.inside.add_static(STATIC, 0.0) == [Dial(KEY, (STATIC,))]
+    assert node.membership.add_static(STATIC, 0.0) == [Dial(KEY, (STATIC,))]
 
 
 def test_dialling_an_address_ends_when_it_is_removed() -> None:
-    house = House()
-    house.inside.add_static(STATIC, 0.0)
+    node = OneNode()
+    node.membership.add_static(STATIC, 0.0)
 
-    assert closes(house.inside.remove_static(STATIC)) == [(KEY, REMOVED)]
+    assert closes(node.membership.remove_static(STATIC)) == [(KEY, REMOVED)]
 
-    again = house.close(KEY, REMOVED)
-    assert all(house.look(subject, after=60) == [] for subject in looks(again))
-    assert (house.inside.static, house.inside.sessions) == ({}, {})
+    again = node.close(KEY, REMOVED)
+    assert all(node.look(subject, after=60) == [] for subject in looks(again))
+    assert (node.membership.static, node.membership.sessions) == ({}, {})
 
 
 def test_a_connection_ends_and_is_not_dialled_again_when_its_only_address_is_removed() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.greet(KEY, "a", address=STATIC)
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.greet(KEY, "a", address=STATIC)
 
-    assert closes(house.inside.remove_static(STATIC)) == [(KEY, REMOVED)]
+    assert closes(node.membership.remove_static(STATIC)) == [(KEY, REMOVED)]
 
-    again = house.close(KEY, REMOVED)
-    assert not any(isinstance(action, Dial) for subject in looks(again) for action in house.look(subject, after=1))
-    assert house.inside.members["a"].reason == REMOVED
+    again = node.close(KEY, REMOVED)
+    assert not any(isinstance(action, Dial) for subject in looks(again) for action in node.look(subject, after=1))
+    assert node.membership.members["a"].reason == REMOVED
 
 
 def test_a_connection_stays_when_discovery_knows_its_node_and_is_redialled_at_the_discovered_address() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.greet(KEY, "a", address=STATIC)
-    house.sight("a", AT)
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.greet(KEY, "a", address=STATIC)
+    node.sight("a", AT)
 
-    assert house.inside.remove_static(STATIC) == [Redial(KEY, (AT,))]
-    assert house.inside.sessions[KEY].is_met
+    assert node.membership.remove_static(STATIC) == [Redial(KEY, (AT,))]
+    assert node.membership.sessions[KEY].is_met
 
-    broken = house.close(KEY, "lost")
+    broken = node.close(KEY, "lost")
     assert closes(broken) == [(KEY, REMOVED)]
-    house.close(KEY, REMOVED)
-    assert house.look("a", after=1) == [Dial("dial:a", (AT,))]
+    node.close(KEY, REMOVED)
+    assert node.look("a", after=1) == [Dial("dial:a", (AT,))]
 
 
 def test_an_address_that_is_added_again_keeps_its_connection() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.greet(KEY, "a", address=STATIC)
-    house.sight("a", AT)
-    house.inside.remove_static(STATIC)
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.greet(KEY, "a", address=STATIC)
+    node.sight("a", AT)
+    node.membership.remove_static(STATIC)
 
-    assert house.inside.add_static(STATIC, 0.0) == [Redial(KEY, (STATIC,))]
+    assert node.membership.add_static(STATIC, 0.0) == [Redial(KEY, (STATIC,))]
 
-    assert closes(house.close(KEY, "lost")) == []
-    assert house.inside.static == {STATIC: "a"}
+    assert closes(node.close(KEY, "lost")) == []
+    assert node.membership.static == {STATIC: "a"}
 
 
 def test_an_address_that_was_refused_is_dialled_after_it_is_removed_and_added() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.inside.on_refused(KEY, None, "no nodes here", 0.0)
-    house.close(KEY, "refused")
-    house.inside.remove_static(STATIC)
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.membership.on_refused(KEY, None, "no nodes here", 0.0)
+    node.close(KEY, "refused")
+    node.membership.remove_static(STATIC)
 
-    assert house.inside.add_static(STATIC, 1.0) == [Dial(KEY, (STATIC,))]
+    assert node.membership.add_static(STATIC, 1.0) == [Dial(KEY, (STATIC,))]
 
 
 @pytest.fixture
