@@ -626,7 +626,7 @@ def test_a_bug_is_reported_as_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys
     def fail(**_: object) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr(mesh.commands, "app", fail)
+    monkeypatch.setattr(mesh.cli.commands, "app", fail)
 
     with pytest.raises(SystemExit) as ended:
         main()
