@@ -65,8 +65,10 @@ def test_a_wait_whose_command_was_ended_keeps_nothing_and_one_that_is_under_way_
     street: Street,
 ) -> None:
     kitchen = street.start("kitchen")
-    assert kitchen._run is not None and kitchen._run.control is not None  # no command shows who is connected
-    control = kitchen._run.control
+    assert (
+        kitchen._resources is not None and kitchen._resources.control is not None
+    )  # no command shows who is connected
+    control = kitchen._resources.control
     idle = len([*control.descriptors()])
     before = ControlClient(kitchen.home)
     with running(kitchen.home, "wait") as waiting:
