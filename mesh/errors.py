@@ -1,8 +1,11 @@
-"""MeshError: what is wrong with a node or with how it is used; errors of the protocol are SyncError."""
+"""The errors of `mesh`."""
 
 
 class MeshError(Exception):
-    """Its text is a sentence for users: what is wrong, and how to correct it."""
+    """An error of a node, a home or a command, as a sentence for users: what is wrong, and what would fix it.
+
+    Errors of the protocol between two nodes are `peers.errors.SyncError`.
+    """
 
 
 class NoNodeError(MeshError):

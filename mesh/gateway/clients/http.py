@@ -1,4 +1,4 @@
-"""The clients' door: what it lets in over HTTP, the page that it serves, and the role of whoever connects."""
+"""ClientGateway: the port for Logux clients and browsers: checks HTTP requests, serves the page, upgrades to WebSocket."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 
 CLIENTS_KEY = "clients"
+"""The key of this port in `Node.door_ports` and in JSON."""
 CLIENTS_DOOR = "the clients' door"
 STRANGER_FRAME = 64 * 1024
-"""Bytes that somebody may send at once before the token was looked at."""
+"""Limit of a frame, in bytes, from a client that is not authenticated yet."""
 HOSTS_MS = 5_000
-"""How long the addresses of this machine are taken for what they were."""
+"""How long the list of this machine's addresses is used before it is read again."""
 BEARER = "Bearer "
 ADVICE = {
     "wrong-credentials": "it shows no token that holds for this user: `mesh token list` shows which do",
@@ -48,19 +49,19 @@ TOO_LONG = encode_plain(
         "does so by itself (option syncBatch), older ones send all in one, so let fewer or smaller events wait",
     )
 )
-"""What a client that sends too much at once is told before its connection ends."""
+"""The message to a client that sends too long a frame, before its connection ends."""
 
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """What was said of the door at the node's start."""
+    """The options `clients...` of GatewayOptions, checked."""
 
     host: str
     port: int
     cert: Path | None = None
     key: Path | None = None
     origins: tuple[str, ...] = ()
-    """Origins of pages that may connect, besides our own one."""
+    """Origins of pages that may connect, besides our own page."""
     hosts: tuple[str, ...] = ()
     """Names under which this node is reached, besides its addresses."""
     hooks: Hooks = Hooks()  # noqa: RUF009 - frozen
@@ -68,7 +69,7 @@ class ClientSettings:
 
 
 class ClientGateway:
-    """Made anew at each start of the node; `port` is to be set once the door is open."""
+    """Made anew at each start of the node. The caller sets `port` once the port is open."""
 
     def __init__(
         self,
@@ -109,7 +110,7 @@ class ClientGateway:
         return Listen(CLIENTS_KEY, CLIENTS_DOOR, *where, self.network, settings.make_role, options, ADVICE)
 
     def on_request(self, request: HttpRequest) -> OnRequest:
-        """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""
+        """The answer to an HTTP request: a file of the page, the status, or an error; None: upgrade to a WebSocket."""
         why_not = judge_origin(
             request.headers.get("origin"),
             request.headers.get("host"),
@@ -169,8 +170,8 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 
-    def refuse() -> str:  # the library would ask whoever sits at the terminal
-        raise MeshError(f"the key {key} is encrypted, and nobody is asked for its password: give it decrypted")
+    def refuse() -> str:  # called by the library, which would otherwise ask at the terminal
+        raise MeshError(f"the key {key} is encrypted, and a node cannot ask for its password: give it decrypted")
 
     try:
         context.load_cert_chain(cert, key, refuse)
