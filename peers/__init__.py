@@ -1,4 +1,4 @@
-"""What two ends of one connection say about a log, and what each remembers of it."""
+"""A log of events, its stores, and the roles that synchronise two logs over one connection."""
 
 from peers.clock import Clock, LoopClock, ManualClock
 from peers.errors import FATAL, SyncError

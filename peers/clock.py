@@ -1,4 +1,4 @@
-"""Wall and monotonic time as a port, and the clock that tests turn by hand."""
+"""Clock: wall and monotonic time as a port, the real one, and one for tests."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from collections.abc import Callable
 from typing import Protocol
 
 Undo = Callable[[], None]
+"""Takes back what the call that returned it has begun: a timer, a listener. Harmless when it is called again."""
 
 
 class Clock(Protocol):
-    """What a role may know of time."""
+    """The port through which roles and connections read the time and set timers; all times are in ms."""
 
     def now_ms(self) -> int:
-        """Wall clock in ms since 1970; it may jump: for `created` and `time` only."""
+        """Wall clock, ms since 1970. It may jump: for `created` and `time` of events only."""
 
     def elapsed_ms(self) -> float:
-        """Monotonic ms from an unknown start: for timeouts and pings."""
+        """Monotonic clock, ms since an unknown start: for timeouts and pings. It may stop while the machine sleeps."""
 
     def uptime_ms(self) -> float:
-        """As `elapsed_ms`, but it goes on while the machine sleeps: a step of the wall clock shows beside it."""
+        """As `elapsed_ms`, but it goes on while the machine sleeps: compared with `now_ms` it shows steps of that clock."""
 
     def call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
-        """Call `reaction` once, `delay_ms` from now, unless the returned undo is called first."""
+        """Call `reaction` once, in `delay_ms` (0 or less: soon), unless the returned undo is called before."""
 
 
 class LoopClock:
-    """The real clock, its timers kept by an asyncio loop."""
+    """The real Clock, with the timers of an asyncio loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -49,7 +50,14 @@ class LoopClock:
 
 
 class ManualClock:
-    """A clock for tests: it stands still until `advance`, and runs what is due on the way, in order."""
+    """A Clock for tests: it stands still until `advance`, which calls the timers that become due, in order.
+
+    `now_ms` is the first reading of the wall clock; `wall_ms` may be set, to let that clock jump.
+
+        clock = ManualClock(1_000)
+        clock.call_later(50, lambda: print(clock.now_ms()))
+        clock.advance(100)                         # prints 1050
+    """
 
     def __init__(self, now_ms: int = 1_000_000) -> None:
         self.wall_ms = now_ms
@@ -75,11 +83,11 @@ class ManualClock:
 
     @property
     def waiting(self) -> int:
-        """How many timers are set: a test of clean teardown wants 0."""
+        """How many timers are set; a test of teardown expects 0."""
         return sum(number not in self._cancelled for _, number, _ in self._due)
 
     def advance(self, ms: float) -> None:
-        """Let `ms` pass on both clocks."""
+        """Let `ms` pass on both clocks, in one thread: timers are called in this call."""
         end = self._elapsed_ms + ms
         while self._due and self._due[0][0] <= end:
             due, number, reaction = heapq.heappop(self._due)

@@ -1,4 +1,4 @@
-"""Listeners by event name; `on` returns its own undo."""
+"""Emitter: listeners by the name of their event."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Listener = Callable[..., Any]
 
 
 class Emitter:
-    """Calls listeners in the order in which they came; one that leaves during an emit is not called any more."""
+    """Calls listeners in the order in which they were added; one that is removed during an emit is not called any more."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, dict[object, Listener]] = {}
-        """By a mark of its own for each, so that one function may listen twice."""
+        """By a key of its own for each, so that one function can be added twice."""
 
     def on(self, event: str, listener: Listener) -> Undo:
-        """Call `listener` at each `event` until the returned undo is called; undoing twice is harmless."""
+        """Call `listener` at each `event` until the returned undo is called."""
         mark = object()
         listeners = self._listeners.setdefault(event, {})
         listeners[mark] = listener
@@ -39,7 +39,7 @@ class Emitter:
         return undo
 
     def emit(self, event: str, *args: Any) -> None:
-        """Call everybody who listens to `event`; the first error that one raises reaches the caller after all were called."""
+        """Call the listeners of `event`. If some raise, the first exception is raised after all have been called."""
         listeners = self._listeners.get(event)
         if not listeners:
             return
@@ -48,15 +48,16 @@ class Emitter:
             if mark in listeners:
                 try:
                     listener(*args)
-                except Exception as error:  # noqa: BLE001 - the others still hear of it; it is raised below
+                except Exception as error:  # noqa: BLE001 - the others are called first; it is raised below
                     first_error = first_error or error
         if first_error is not None:
             raise first_error
 
     def has_listeners(self, event: str) -> bool:
+        """Whether `event` has a listener."""
         return bool(self._listeners.get(event))
 
     def clear(self) -> None:
-        """Forget all listeners; undos taken before stay harmless."""
+        """Remove all listeners; their undos stay harmless."""
         for listeners in self._listeners.values():
             listeners.clear()

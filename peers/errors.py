@@ -1,24 +1,25 @@
-"""What goes wrong between two ends, by Logux's names, and which of it nobody should retry."""
+"""SyncError: the errors of the protocol by Logux's names, and those after which a new attempt is useless."""
 
 from __future__ import annotations
 
 from typing import Any
 
 FATAL = frozenset({"wrong-protocol", "wrong-subprotocol", "wrong-credentials"})
-"""Types that a new attempt cannot mend: Reconnect and the supervisor stop until something changes."""
-
-
+"""Types of errors that a new attempt would meet again: Reconnect and the supervisor stop until something changes."""
 MAX_SHOWN = 200
-"""Characters of what the other end sent that go into a sentence."""
+"""Characters of a text from the other end that a sentence shows."""
 MAX_STORE_SHOWN = 1_000
-"""The same of a sentence about a store: that of our own names the file."""
+"""The same of an error of a store: ours names its file."""
 
 
 class SyncError(Exception):
-    """An error of the protocol: found here and told to the other end, or received from it.
+    """An error of the protocol: found here and sent to the other end, or received from it.
 
-    `type` is one of Logux's names (`wrong-format`, `timeout` ...), `options` what travels with it, `other_node_id` the other
-    end, if it is known yet.
+    - `type`: one of Logux's names: `wrong-format`, `timeout` ...
+    - `options`: the value that is sent with it, such as the ms of a timeout
+    - `received`: whether the other end found it and sent it
+    - `other_node_id`: the other end, if it is known
+    - `description`: a sentence; the text of the exception also names the other end
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class SyncError(Exception):
 
     @property
     def is_fatal(self) -> bool:
+        """Whether a new attempt would fail in the same way; see FATAL."""
         return self.type in FATAL
 
     def _sentence(self) -> str:
@@ -50,7 +52,7 @@ class SyncError(Exception):
 
 
 def describe(type: str, options: Any = None) -> str:
-    """A sentence for an error of `type`; the type itself where nothing is known about it. Any `options` are survived."""
+    """A sentence for an error of `type`; of an unknown type its name. `options` may be any JSON value."""
     used = options.get("used") if isinstance(options, dict) else None
     supported = options.get("supported") if isinstance(options, dict) else None
     match type:
@@ -75,7 +77,7 @@ def describe(type: str, options: Any = None) -> str:
 
 
 def _without_credentials(frame: Any) -> str:
-    """Greetings hold credentials: those are for nobody's log, whoever could not read them."""
+    """A greeting that could not be read is not shown: it holds credentials, which must not get into a log."""
     is_greeting = isinstance(frame, str) and '"connect' in frame[:MAX_SHOWN]
     return "a greeting" if is_greeting else _shown(frame)
 
@@ -85,10 +87,10 @@ def _versions(value: Any) -> str:
 
 
 def _shown(value: Any, limit: int = MAX_SHOWN) -> str:
-    """What the other end sent, made fit for a terminal and a log: short, and nothing in it that steers a screen."""
+    """A value from the other end as text for terminals and logs: short, without control characters."""
     try:
         text = str(value)
-    except (RecursionError, ValueError):  # a number may have too many digits
+    except (RecursionError, ValueError):  # such as a number with too many digits
         text = "something too deep or too long to show"
     if len(text) > limit:
         text = text[:limit] + "..."

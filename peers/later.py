@@ -1,4 +1,4 @@
-"""A result that comes later: for plain threads, for coroutines, and for reactions."""
+"""Later: a result that comes later, for threads, coroutines and callbacks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ R = TypeVar("R")
 
 
 class Later(Generic[T]):
-    """One result, or one exception, that somebody sets once and anybody may wait for.
+    """One result, or one exception, that is set once, from any thread.
 
-    Whoever makes one must `set` or `fail` it, from any thread. Whoever gets one picks a way to wait: `then` (a reaction in
-    the resolving thread), `get` (blocks the thread) or `await` (never blocks the loop).
+    The code that makes one has to `set` or `fail` it. There are three ways to wait: `then` calls a function in the thread
+    that sets it, `get` blocks the calling thread, `await` suspends a coroutine.
+
+        later = log.add({"type": "note"})
+        meta = await later                         # in a coroutine
+        meta = later.get(timeout=5.0)              # in a thread
+        later.then(lambda done: print(done.exception or done.result()))
     """
 
     loop: asyncio.AbstractEventLoop | None = None
-    """The loop that resolves it, for whoever makes one to set. `get` never blocks that one; None, not known: any."""
+    """The loop that sets it, if the code that makes it knows one: `get` refuses to block this loop. None: any loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,53 +34,55 @@ class Later(Generic[T]):
         self._exception: BaseException | None = None
         self._reactions: list[Callable[[Later[T]], None]] = []
         self.on_abandoned: Callable[[], object] | None = None
-        """For whoever makes one: called when nobody waits for it any more, so that the work for it may stop."""
+        """Called by `abandon`; the code that makes it may set this, to stop its work for the result."""
         self._resolved: threading.Event | None = None  # made for the first thread that waits
 
     @classmethod
     def done(cls, value: T) -> Later[T]:
-        """One that is already resolved with `value`."""
+        """One whose result is `value` already."""
         later: Later[T] = cls()
         later.set(value)
         return later
 
     @classmethod
     def failed(cls, exception: BaseException) -> Later[T]:
-        """One that is already resolved with `exception`."""
+        """One that has failed with `exception` already."""
         later: Later[T] = cls()
         later.fail(exception)
         return later
 
     @property
     def is_done(self) -> bool:
+        """Whether the result or the exception is set."""
         return self._is_done
 
     @property
     def exception(self) -> BaseException | None:
-        """What it failed with; None while it is open and when it succeeded."""
+        """The exception that was set; None if there is none, or not yet."""
         return self._exception
 
     def abandon(self) -> None:
-        """Say that nobody waits for it any more. It may be resolved all the same."""
+        """The result is not needed any more. It may be set all the same."""
         if not self._is_done and self.on_abandoned is not None:
             self.on_abandoned()
 
     def set(self, value: T | None = None) -> None:
-        """Resolve with a value. Raises RuntimeError if it is already resolved."""
+        """Set the result. Raises RuntimeError if it is set already."""
         self._resolve(value, None)
 
     def fail(self, exception: BaseException) -> None:
-        """Resolve with an exception, which `get` and `await` raise. Raises RuntimeError if it is already resolved."""
+        """Set the exception, which `get`, `result` and `await` raise. Raises RuntimeError if it is set already."""
         self._resolve(None, exception)
 
     def follow(self, other: Later[T]) -> None:
-        """Resolve as `other` was; fits `other.then(later.follow)`. Raises RuntimeError if `other` is open."""
-        if not other._is_done:
-            raise RuntimeError("not resolved yet")
-        self._resolve(other._value, other._exception)
+        """Set what `other` has, as in `other.then(later.follow)`. Raises RuntimeError if `other` is not set."""
+        if other.exception is None:
+            self._resolve(other.result(), None)
+        else:
+            self._resolve(None, other.exception)
 
     def then(self, reaction: Callable[[Later[T]], None]) -> None:
-        """Call `reaction(self)` in the resolving thread, or at once if it is already resolved."""
+        """Call `reaction(self)` in the thread that sets it, or now if it is set already."""
         with self._lock:
             if not self._is_done:
                 self._reactions.append(reaction)
@@ -83,17 +90,17 @@ class Later(Generic[T]):
         reaction(self)
 
     def transform(self, function: Callable[[T], R]) -> Later[R]:
-        """A Later of `function(value)`; failures, also those of `function`, are passed on."""
+        """A Later of `function(value)`. An exception, also one of `function`, is passed on."""
         result: Later[R] = Later()
         result.loop = self.loop
 
         def react(source: Later[T]) -> None:
-            if source._exception is not None:
-                result.fail(source._exception)
+            if source.exception is not None:
+                result.fail(source.exception)
                 return
             try:
-                value = function(source._value)
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
+                value = function(source.result())
+            except Exception as error:  # noqa: BLE001 - raised where the result is waited for
                 result.fail(error)
             else:
                 result.set(value)
@@ -102,17 +109,17 @@ class Later(Generic[T]):
         return result
 
     def get(self, timeout: float | None = None) -> T:
-        """Wait in a thread, `timeout` in seconds; coroutines of a loop that runs in it stand still meanwhile.
+        """Block this thread until it is set, at most `timeout` seconds (None: no limit), and return the result.
 
-        Raises what it failed with, TimeoutError when the time is up, and RuntimeError instead of blocking the loop that
-        resolves it.
+        Raises the exception that was set, TimeoutError after `timeout`, and RuntimeError in the loop that has to set it,
+        which would wait for ever.
         """
         if not self._is_done:
             self._block(timeout)
         return self.result()
 
     def result(self) -> T:
-        """The value of a resolved one, or its exception raised. Raises RuntimeError while it is open."""
+        """The result, without waiting. Raises the exception that was set, and RuntimeError if nothing is set yet."""
         if not self._is_done:
             raise RuntimeError("not resolved yet")
         if self._exception is not None:
@@ -166,7 +173,7 @@ class Later(Generic[T]):
         for reaction in reactions:
             try:
                 reaction(self)
-            except Exception as error:  # noqa: BLE001 - the others still get theirs; it is raised below
+            except Exception as error:  # noqa: BLE001 - the other reactions are called first; it is raised below
                 first_error = first_error or error
         if first_error is not None:
             raise first_error
@@ -182,7 +189,7 @@ def is_on_loop(loop: asyncio.AbstractEventLoop | None = None) -> bool:
 
 
 def blocked() -> RuntimeError:
-    """What to raise where a wait would never end."""
+    """The error for a wait that would never end."""
     return RuntimeError(
         "get() would block the event loop that has to resolve this. What was asked for is done all the same, "
         "an added event is stored all the same: await it, or do not wait"

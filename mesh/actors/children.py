@@ -19,9 +19,9 @@ A = TypeVar("A", bound=LoopActor)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ANSWER_SECONDS = 2.0
+CHILD_ANSWER_SECONDS = 2.0
 """How long a child may take to answer; a busy one is then shown without."""
-GOODBYE_SECONDS = 3.0
+SESSIONS_CLOSE_SECONDS = 3.0
 """How long all sessions together may take to close."""
 MAX_FAILURES = 4_096
 """Children whose failures are remembered; beyond it the oldest are forgotten."""
@@ -63,24 +63,24 @@ class Children(Generic[A]):
         try:
             answered = await opening
         except BaseException:
-            await _close(ref, ANSWER_SECONDS)
+            await _close(ref, CHILD_ANSWER_SECONDS)
             raise
         self.services[key] = ref
         return answered
 
-    async def close(self, key: str, *, seconds: float = ANSWER_SECONDS) -> None:
+    async def close(self, key: str, *, seconds: float = CHILD_ANSWER_SECONDS) -> None:
         """Ask a service to close, wait up to `seconds`, and stop it. Harmless if there is none."""
         ref = self.services.get(key)
         if ref is not None and ref.is_alive():
             await _close(ref, seconds)
 
     async def ask(self, key: str, method: Callable[[Any], Any]) -> Any:
-        """What a service answers, or None if there is none, it is dead, or it takes more than ANSWER_SECONDS."""
+        """What a service answers, or None if there is none, it is dead, or it takes more than CHILD_ANSWER_SECONDS."""
         ref = self.services.get(key)
         return None if ref is None else await _answer(ref.ask_to(method))
 
     async def ask_sessions(self, method: Callable[[A], Any]) -> dict[str, Any]:
-        """What each session answers by its key, None if it is dead or takes more than ANSWER_SECONDS."""
+        """What each session answers by its key, None if it is dead or takes more than CHILD_ANSWER_SECONDS."""
         asked = {key: ref.ask_to(method) for key, ref in self.sessions.items()}
         return {key: await _answer(asking) for key, asking in asked.items()}  # all are asked before the first wait
 
@@ -97,9 +97,9 @@ class Children(Generic[A]):
             self._all_closed.set(None)
 
     async def until_closed(self) -> None:
-        """Wait up to GOODBYE_SECONDS until all sessions have ended; a notice says if some have not."""
-        if self.sessions and not await is_in_time(self._all_closed, GOODBYE_SECONDS):
-            self._on_notice(Notice("note", None, f"some sessions did not close within {GOODBYE_SECONDS:.0f} s"))
+        """Wait up to SESSIONS_CLOSE_SECONDS until all sessions have ended; a notice says if some have not."""
+        if self.sessions and not await is_in_time(self._all_closed, SESSIONS_CLOSE_SECONDS):
+            self._on_notice(Notice("note", None, f"some sessions did not close within {SESSIONS_CLOSE_SECONDS:.0f} s"))
 
     def on_failed(self, key: str, why: str, restart: Callable[[], Any] | None, *, name: str = "") -> bool:
         """Count a failure. `restart`, a function or coroutine function, is called after a delay, unless it pauses `key`.
@@ -157,7 +157,7 @@ async def is_in_time(later: Later[Any], seconds: float) -> bool:
     return True
 
 
-async def _answer(asked: Later[Any], seconds: float = ANSWER_SECONDS) -> Any:
+async def _answer(asked: Later[Any], seconds: float = CHILD_ANSWER_SECONDS) -> Any:
     try:
         async with asyncio.timeout(seconds):
             return await asked

@@ -1,4 +1,4 @@
-"""Discoverer: one Discovery in one mailbox."""
+"""Discoverer: runs one Discovery and reports what it finds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ NOT_WANTED = DiscoveryState(is_on=False, why="this node was started without it (
 
 
 class Discoverer(LoopActor):
-    """Ask it to `open`; sightings are told up, and in a sentence how discovery is."""
+    """Ask it to `open`, later to `close`. It reports sightings, addresses that this machine lost, and in a sentence each
+    change of the state of discovery."""
 
     def __init__(self, runtime: Runtime, discovery: Discovery, tell: Callable[[Report], None], clock: Clock) -> None:
         super().__init__(runtime)
@@ -27,11 +28,11 @@ class Discoverer(LoopActor):
         self._since_ms = clock.now_ms()
 
     def open(self, announcement: Announcement) -> Later[None]:
-        """Announce us and look for others, as soon as there is a network where that can be done."""
+        """Announce this node and look for others, as soon as there is a network that allows it."""
         return self._discovery.start(announcement, lambda sighting: self._tell(Sighted(sighting)), self._on_state)
 
     def describe(self) -> dict[str, Any]:
-        """What `status` shows; `since_ms`, by the wall clock, is when it went on or off."""
+        """What `status` shows; `since_ms`, by the wall clock, is when discovery went on or off."""
         state = self._state
         return {
             "on": state.is_on,
@@ -51,10 +52,11 @@ class Discoverer(LoopActor):
             self._tell(Noted("discovery", state.sentence, "note" if state.why else "discovery"))
 
     def requery(self) -> None:
+        """Ask the network again for other nodes, now."""
         self._discovery.requery()
 
     def close(self) -> Later[None]:
-        """Say goodbye to the LAN."""
+        """Withdraw the announcement and stop."""
         return self._discovery.stop()
 
     def on_stop(self) -> None:

@@ -21,7 +21,7 @@ from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.actions import Notice
 from mesh.membership.membership import PAUSED
 
-MAX_SESSIONS = 512
+MAX_GATEWAY_SESSIONS = 512
 """Sessions at all doors together."""
 MAX_STRANGERS = 32
 """Connections of one address at one door that were not let in yet."""
@@ -33,7 +33,7 @@ class _Row:
 
     endpoint: Listen | DialOut
     subject: str
-    """Whose failures count together: a line; at a door one address, and one user once the user is known."""
+    """What failures are counted for: a line, or at a door an address, and the user once it is known."""
     address: str
     node_id: str = ""
 
@@ -147,9 +147,9 @@ class GatewaySupervisor(LoopActor):
     def _on_accepted(self, door: Listen, report: Accepted) -> None:
         connection = report.connection
         subject = f"{door.name} from {address_key(connection.address)}"
-        was_full, self._is_full = self._is_full, len(self._rows) >= MAX_SESSIONS
+        was_full, self._is_full = self._is_full, len(self._rows) >= MAX_GATEWAY_SESSIONS
         if self._is_full and not was_full:
-            self._note(f"all {MAX_SESSIONS} places at the doors of this node are taken: others are turned away")
+            self._note(f"all {MAX_GATEWAY_SESSIONS} places at the doors of this node are taken: others are turned away")
         if self._children.is_ending or self._is_full or self._children.failures.is_paused(subject):
             connection.disconnect("all places are taken" if self._is_full else PAUSED)
             return
@@ -165,7 +165,7 @@ class GatewaySupervisor(LoopActor):
             self._children.tell(key, GatewaySession.close, "others wait for this place")
 
     def _dial(self, line: DialOut) -> None:
-        if _key(line) not in self._rows:  # a retry may have been quicker
+        if _key(line) not in self._rows:  # a retry may have dialled it already
             self._start(_key(line), line, line.name, line.shown_url)
 
     def _start(self, key: str, endpoint: Listen | DialOut, subject: str, address: str, **how: Any) -> None:
@@ -183,7 +183,7 @@ class GatewaySupervisor(LoopActor):
             return
         row.node_id = other_node_id
         if isinstance(row.endpoint, Listen):
-            # From here on it is known whose failures they are: others may come from the same address.
+            # From now on its failures count for the user, since others may use the same address.
             row.subject = f"{other_node_id.partition(':')[0]} at {row.endpoint.name}"
             if self._children.failures.is_paused(row.subject):
                 self._children.tell(key, GatewaySession.close, PAUSED)

@@ -1,4 +1,4 @@
-"""Listener: keeps the door open and hands up whoever comes in."""
+"""Listener: accepts connections at one listening socket and reports each to its supervisor."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from peers.later import Later
 from peers.transport.port import Connection, Listening, Network
 
 BUSY_PAUSE_MS = 100.0
-"""Between two attempts to open a door at a port that is in use."""
+"""Pause between two attempts to listen at a port that is in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenDoor:
-    """Where a door is open."""
+    """Where one socket listens."""
 
     port: int
     hosts: tuple[str, ...]
-    """As Listening says."""
+    """The addresses, as Listening has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenDoors:
-    """Where a node listens."""
+    """Where a node listens: for nodes, and for others by the key of each door."""
 
     nodes: OpenDoor
     ports: dict[str, int]
-    """Of the doors for others than nodes, by the key of the door."""
 
 
 class DoorError(OSError):
@@ -48,7 +47,7 @@ class DoorError(OSError):
 
 
 class Listener(LoopActor):
-    """Ask it to `open`; from then on each connection is told up, paused until its session reads."""
+    """Ask it to `open`, later to `close`. It reports each connection as Accepted, paused until its session reads."""
 
     def __init__(self, runtime: Runtime, network: Network, tell: Callable[[Report], None]) -> None:
         super().__init__(runtime)
@@ -57,13 +56,13 @@ class Listener(LoopActor):
         self._listening: Listening | None = None
 
     def open(self, host: str, port: int) -> Later[OpenDoor]:
-        """Open the door; where it is then. Fails with OSError."""
+        """Listen at `host` and `port` (0: any free one); the result says where. Fails with OSError."""
         return self._network.listen(host, port, self._on_connection).transform(self._on_open)
 
     async def open_first(self, host: str, ports: Sequence[int], patience_seconds: float, clock: Clock) -> OpenDoor:
-        """Open the door at the first port that is free; the first of all is tried again for `patience_seconds`.
+        """Listen at the first of `ports` that is free; `ports[0]` is tried again for `patience_seconds` before the others.
 
-        Fails with the OSError of the last port if all are in use, at once with any other one.
+        Fails with the OSError of the last port if all are in use, and at once with any other OSError.
         """
         deadline_ms = clock.elapsed_ms() + patience_seconds * 1000
         waiting = list(ports)
@@ -84,7 +83,7 @@ class Listener(LoopActor):
                 del waiting[0]
 
     def close(self) -> Later[None]:
-        """Shut the door; who came in stays."""
+        """Stop to listen; connections that were accepted stay open."""
         return self._listening.close() if self._listening is not None else Later.done(None)
 
     def on_stop(self) -> None:

@@ -190,7 +190,7 @@ class LogProxy:
         self._emitter.emit("change")
 
     def announce(self, entry: Entry) -> None:
-        """Called by the keeper for each new event; decoded only if somebody listens."""
+        """Called by the keeper for each new event; decoded only if there are listeners."""
         if self._emitter.has_listeners("event"):
             self._emitter.emit("event", entry.event, entry.meta)
 

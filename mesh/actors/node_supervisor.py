@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from mesh.actors.children import ANSWER_SECONDS, GOODBYE_SECONDS, Children, is_in_time
+from mesh.actors.children import CHILD_ANSWER_SECONDS, SESSIONS_CLOSE_SECONDS, Children, is_in_time
 from mesh.actors.discoverer import Discoverer
 from mesh.actors.environment import Environment
 from mesh.actors.gateway_supervisor import GatewaySupervisor
@@ -48,7 +48,7 @@ from peers.roles.peer import PeerSync
 BEGIN_SECONDS = 10.0
 """How long `end` waits for a start that is under way."""
 
-LOG = "log"
+KEEPER = "log"
 LISTENER = "listener"
 DISCOVERY = "discovery"
 GATEWAY = "gateway"
@@ -128,10 +128,10 @@ class NodeSupervisor(LoopActor):
             self._on_notice(Notice("note", None, f"the start did not end within {BEGIN_SECONDS:.0f} s"))
         await self._children.close(DISCOVERY)
         await self._children.close(LISTENER)
-        await self._children.close(GATEWAY, seconds=GOODBYE_SECONDS + ANSWER_SECONDS)
+        await self._children.close(GATEWAY, seconds=SESSIONS_CLOSE_SECONDS + CHILD_ANSWER_SECONDS)
         self._perform(self._membership.close_all(GOODBYE))
         await self._children.until_closed()
-        await self._children.close(LOG)
+        await self._children.close(KEEPER)
 
     async def status(self) -> Status:
         """Everything that `mesh status` shows of this node."""
@@ -248,8 +248,8 @@ class NodeSupervisor(LoopActor):
             self._on_service_failed(key, why)
 
     def _on_service_failed(self, name: str, why: str) -> None:
-        if name == LOG:
-            self._children.services.pop(LOG, None)
+        if name == KEEPER:
+            self._children.services.pop(KEEPER, None)
             self._perform(self._membership.close_all("the log restarts"))
         if self._children.on_failed(name, why, partial(self._restart, name), name=f"the {name}"):
             self._on_notice(Notice("restarted", None, f"the {name} failed and restarts: {why}"))
@@ -258,7 +258,7 @@ class NodeSupervisor(LoopActor):
         if self._children.is_ending:
             return
         starts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-            LOG: self._start_keeper,
+            KEEPER: self._start_keeper,
             LISTENER: self._start_listener,
             DISCOVERY: self._start_discovery,
         }
@@ -267,7 +267,7 @@ class NodeSupervisor(LoopActor):
         except Exception as error:  # noqa: BLE001 - it counts as the child's next failure
             self._on_service_failed(name, f"{type(error).__name__}: {error}")
             return
-        if name == LOG:
+        if name == KEEPER:
             self._perform(self._membership.on_free(self._now()))
 
     def on_stop(self) -> None:
@@ -307,7 +307,7 @@ class NodeSupervisor(LoopActor):
 
     @property
     def _may_start_sessions(self) -> bool:
-        return LOG in self._children.services and not self._children.is_ending
+        return KEEPER in self._children.services and not self._children.is_ending
 
     def _start_session(self, key: str, **how: Any) -> None:
         environment = self._environment
@@ -324,9 +324,9 @@ class NodeSupervisor(LoopActor):
             self._log,
             clock=environment.clock,
             random=environment.random,
-            on_failed=lambda why: self._report(Failed(LOG, why)),
+            on_failed=lambda why: self._report(Failed(KEEPER, why)),
         )
-        await self._children.open(LOG, keeper, keeper.ask_to(LogKeeper.open))
+        await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))
         self._log.kept_by(keeper)
 
     async def _start_listener(self) -> None:

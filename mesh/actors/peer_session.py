@@ -34,32 +34,33 @@ from peers.transport.port import Connection
 from peers.transport.racing import RacingConnection
 
 MAX_REFUSED = 100
-"""Sentences about events of one node that were not taken, as long as its session lives."""
+"""The most notices of one session about events that were not taken."""
 OURSELVES = "ourselves"
-"""The error for a connection whose two ends are one node."""
+"""The error for a connection of a node with itself."""
 CLONE = "cloned"
-"""The error for another run of our own node id: one of the two homes is a copy."""
+"""The error for another node with our own node id: one of the two homes is a copy."""
 CLONE_REDIALS = 4
-"""One that is turned away because of a clone dials again after 8 s at most: it should not wait long once the other is gone."""
+"""Failures that count for a session that is turned away because of a clone: it dials again after 8 s at most, so that it
+connects soon once the other run is gone."""
 
 
 @dataclass(frozen=True)
 class RoleOptions:
-    """What every role of a node is made with."""
+    """What each role of a node is made with."""
 
     node_id: str
     mesh: str
     boot: str
-    around: Membership
-    """The supervisor's; to be read only: what it knows by then."""
+    membership: Membership
+    """The supervisor's, read only: it changes while the session lives."""
 
     def gather_ms(self) -> float:
         """See PeerSync."""
-        return gather_ms(len(self.around.sessions))
+        return gather_ms(len(self.membership.sessions))
 
 
 MakeRole = Callable[..., PeerSync]
-"""Makes the role of a session: PeerSync, or a subclass of it."""
+"""Makes the role of a session: PeerSync, a subclass of it, or a function with its parameters."""
 
 
 class PeerSession(SessionBase[PeerSync]):
@@ -83,29 +84,29 @@ class PeerSession(SessionBase[PeerSync]):
         self._options = options
         self._addresses = tuple(addresses)
         self._error: SyncError | None = None
-        """What ended the link; the disconnect that follows tells of it."""
+        """What ended the link; the report of the disconnect that follows names it."""
         self._left = ""
         """Why this end left the link."""
         self._refused: set[str] = set()
-        """What was told about events that were not taken."""
+        """Sentences about events that were not taken; each is noted once."""
 
     def on_start(self) -> None:
         self.defer(self._begin)  # Pykka calls no hook for what is raised in on_start itself
 
     def redial(self, addresses: Sequence[str]) -> None:
-        """Try at once, at these addresses."""
+        """Dial these addresses, at once if there is no connection."""
         self._addresses = tuple(addresses)
         if self._reconnect is not None and not self._reconnect.connected:
             self._reconnect.reset()
             self._reconnect.connect()
 
     def close(self, reason: str) -> None:
-        """End for good; the other end is told the reason."""
+        """End for good; the other end gets the reason."""
         self._farewell = reason
         self.stop()
 
     def leave(self, hosts: frozenset[str]) -> None:
-        """This machine does not have these addresses any more: a connection that uses one ends now, not when it is missed."""
+        """This machine lost these addresses: a connection that uses one is closed at once, without waiting for a timeout."""
         role = self._role
         if role is not None and role.connected and role.connection.local_host in hosts:
             self._left = f"the address {role.connection.local_host} of this machine is gone"
@@ -127,7 +128,7 @@ class PeerSession(SessionBase[PeerSync]):
         }
 
     def check(self, position: int) -> Later[None]:
-        """See CheckedSync."""
+        """Ask the other node whether both hold the same up to `position`; see CheckedSync. Fails without a connection."""
         return self._role.check(position) if self._role else Later.failed(ConnectionError("there is no connection"))
 
     def on_stop(self) -> None:
@@ -145,7 +146,7 @@ class PeerSession(SessionBase[PeerSync]):
             credentials=options.mesh,
             auth=self._judge,
             boot=options.boot,
-            held=options.around.sessions.held,
+            held=options.membership.sessions.held,
             gather_ms=options.gather_ms,
         )
         role.catch(self._on_error)
@@ -170,7 +171,7 @@ class PeerSession(SessionBase[PeerSync]):
         return self._reconnecting(RacingConnection(lambda: self._addresses, self._dial, clock=self._environment.clock))
 
     def _dial(self, address: str) -> Connection:
-        return self._environment.network.dial(address, max_segment=self._options.around.max_segment(self._key))
+        return self._environment.network.dial(address, max_segment=self._options.membership.max_segment(self._key))
 
     def _on_met(self) -> None:
         role = self._role
@@ -183,16 +184,14 @@ class PeerSession(SessionBase[PeerSync]):
             raise SyncError(CLONE, None, other_node_id=role.other_node_id)
 
     def _judge(self, credentials: Any, node_id: str) -> bool:
-        """Whether they are let in. Raises SyncError for one who may try again, so that it waits longer before each attempt."""
+        """Whether the other end is accepted. Raises SyncError if it may try again, after a longer wait each time."""
         role = self._role
         if role is None or role.other_hello is None or credentials != self._options.mesh:
             return False
         if node_id == self._options.node_id:
-            role.send_connected(
-                self._environment.clock.now_ms()
-            )  # that we answer under this id is what the dialler must know
+            role.send_connected(self._environment.clock.now_ms())  # so that the dialler learns that we have its id
             raise SyncError(CLONE, None, other_node_id=node_id)
-        why = self._options.around.why_turned_away(node_id, role.other_hello.boot)
+        why = self._options.membership.why_turned_away(node_id, role.other_hello.boot)
         if why:
             raise SyncError(why, None, other_node_id=node_id)
         return True
@@ -231,7 +230,7 @@ class PeerSession(SessionBase[PeerSync]):
             self._tell(Noted(self._key, f"{sentence}{more}"))
 
     def _on_error(self, error: SyncError) -> None:
-        # Only the one that dialled and got an answer under our id knows of a clone: anybody may dial and claim to be us.
+        # Only an answer to our own dial proves a clone: any node may dial us and claim our id.
         is_clone = error.type == CLONE and self._accepted is None and not error.received
         if error.is_fatal or error.type == OURSELVES or is_clone:
             self._tell(Refused(self._key, error.other_node_id, _why_refused(error)))
@@ -268,37 +267,37 @@ class PeerSession(SessionBase[PeerSync]):
         return LinkOutcome(role.is_stalled, is_blocked, role.synced, self._behind_since_seconds(role))
 
     def _behind_since_seconds(self, role: PeerSync) -> float | None:
-        """As far as is known, by an earlier link if this one has not brought it all it lacked."""
-        since_ms, member = role.behind.since_ms, self._options.around.members.get(role.other_node_id or "")
+        """When the other node last had everything; taken from an earlier link until this one has caught up."""
+        since_ms, member = role.behind.since_ms, self._options.membership.members.get(role.other_node_id or "")
         if since_ms is None or not role.behind.is_from_start or member is None or member.behind_since_seconds is None:
             return None if since_ms is None else since_ms / 1000
         return member.behind_since_seconds
 
     def _why_closed(self, reason: str) -> tuple[str, str]:
-        """The reason of a disconnect, and the sentence that people are owed for it: none if the link was met, or as before."""
+        """The reason of a disconnect, and a sentence for users; empty after a greeting, and if it is the same as before."""
         error, self._error = self._error, None
         was_met, self._is_met = self._is_met, False
         left, self._left = self._left, ""
         if left:
             return left, ""
-        if error is None:  # a close may overtake the message that says why: then it is what it was before
+        if error is None:  # the close may overtake the error message: assume the cause of the time before
             return self._noted if reason == "error" and self._noted and not was_met else reason, ""
         why = _why_ended(error)
         if was_met or why == self._noted or (error.type in {PAUSED, TAKEN, CLONE} and not error.received):
             return why, ""
-        self._noted = why  # once is enough until it works again
+        self._noted = why
         address = self._role.connection.address if self._role is not None else ""
         return why, f"{error.other_node_id or address or 'a connection'}: {why}"
 
 
 def _why_refused(error: SyncError) -> str:
-    """Without its subject: Membership knows best who that is."""
+    """A part of a sentence, to which Membership adds the subject."""
     why = {"wrong-credentials": ANOTHER_MESH, OURSELVES: THIS_NODE, CLONE: CLONED}.get(error.type)
     return why or (f"it sent {error.type}: {error.description}" if error.received else error.description)
 
 
 def _why_ended(error: SyncError) -> str:
-    """Without its subject, which the sentence begins with."""
+    """A part of a sentence, without its subject."""
     if error.type == "timeout":
         seconds = f"{error.options / 1000:g} s" if isinstance(error.options, (int, float)) else "too long"
         return f"it heard nothing from us for {seconds}" if error.received else f"no answer for {seconds}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from mesh.membership.diagnosis.runs import Runs
 
@@ -16,53 +16,20 @@ MAX_MEMBER_ADDRESSES = 6
 """Addresses that are kept of one node."""
 
 MemberState = Literal["found", "alive", "suspect", "lost", "left", "refused"]
+STATES: tuple[MemberState, ...] = get_args(MemberState)
 MemberEvent = Literal["sighted", "renewed", "met", "broken", "expired", "goodbye", "refused"]
 
-MOVES: dict[tuple[MemberState, MemberEvent], MemberState] = {
-    ("found", "sighted"): "found",
-    ("found", "renewed"): "found",
-    ("found", "met"): "alive",
-    ("found", "broken"): "found",
-    ("found", "expired"): "found",
-    ("found", "goodbye"): "left",
-    ("found", "refused"): "refused",
-    ("alive", "sighted"): "alive",
-    ("alive", "renewed"): "alive",
-    ("alive", "met"): "alive",
-    ("alive", "broken"): "suspect",
-    ("alive", "expired"): "alive",
-    ("alive", "goodbye"): "left",
-    ("alive", "refused"): "refused",
-    ("suspect", "sighted"): "suspect",
-    ("suspect", "renewed"): "suspect",
-    ("suspect", "met"): "alive",
-    ("suspect", "broken"): "suspect",
-    ("suspect", "expired"): "lost",
-    ("suspect", "goodbye"): "left",
-    ("suspect", "refused"): "refused",
-    ("lost", "sighted"): "found",
-    ("lost", "renewed"): "found",
-    ("lost", "met"): "alive",
-    ("lost", "broken"): "lost",
-    ("lost", "expired"): "lost",
-    ("lost", "goodbye"): "left",
-    ("lost", "refused"): "refused",
-    ("left", "sighted"): "found",
-    ("left", "renewed"): "found",
-    ("left", "met"): "alive",
-    ("left", "broken"): "left",
-    ("left", "expired"): "left",
-    ("left", "goodbye"): "left",
-    ("left", "refused"): "refused",
-    ("refused", "sighted"): "refused",  # the same announcement again changes nothing
-    ("refused", "renewed"): "found",
-    ("refused", "met"): "alive",
-    ("refused", "broken"): "refused",
-    ("refused", "expired"): "refused",
-    ("refused", "goodbye"): "left",
-    ("refused", "refused"): "refused",
+MOVES: dict[MemberEvent, dict[MemberState, MemberState]] = {
+    "sighted": {"lost": "found", "left": "found"},  # not "refused": the same announcement again changes nothing
+    "renewed": {"lost": "found", "left": "found", "refused": "found"},
+    "met": dict.fromkeys(STATES, "alive"),
+    "broken": {"alive": "suspect"},
+    "expired": {"suspect": "lost"},
+    "goodbye": dict.fromkeys(STATES, "left"),
+    "refused": dict.fromkeys(STATES, "refused"),
 }
-"""The state after each event. `renewed` is a sighting with a new address or instance."""
+"""For each event the new state by the old one; a state that is not named stays. `renewed` is a sighting with a new address or
+instance."""
 
 NO_RUNS = Runs()
 
@@ -101,7 +68,7 @@ class Member:
 
 def moved(member: Member, event: MemberEvent, now_seconds: float) -> Member:
     """`member` after `event`, by the table MOVES; `since_seconds` changes with the state."""
-    state = MOVES[member.state, event]
+    state = MOVES[event].get(member.state, member.state)
     return member if state == member.state else replace(member, state=state, since_seconds=now_seconds)
 
 

@@ -239,7 +239,7 @@ class Membership:
         del self.sessions[key]
         subject = session.other_node_id or session.subject
         if not subject:
-            text = f"a session with {session.address} failed before it was known whose it was: {why}"
+            text = f"a session with {session.address} failed before its node was known: {why}"
             return [Notice("note", None, text)]
         outcome = self.failures.on_failure(subject, now_seconds, why, share)
         actions = self.sessions.close(self.sessions.keys_of(subject), PAUSED) if isinstance(outcome, Pause) else []

@@ -1,4 +1,4 @@
-"""A node's home on disk: its key, its name and mesh, its port, and the lock that keeps a second run out."""
+"""Home: the folder of a node, with its key, name, mesh and port, and with a lock against a second run."""
 
 from __future__ import annotations
 
@@ -34,34 +34,35 @@ FACTS_FILE = "node.json"
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `node.json`, fixed with the home."""
+    """The content of `node.json`. Only the port changes after the home was made."""
 
     version: FileVersion = FILE_VERSION
     name: str
     mesh: str
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    """Chosen at the first start and kept; 0 until then."""
+    """Chosen at the first start; 0 until then."""
 
 
 def default_name() -> str:
-    """The host's name, as far as it fits into a node id."""
+    """The name of the host, changed to fit into a node id."""
     host = socket.gethostname().split(".")[0]
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-")[:64] or "node"
 
 
 def make_node_id(name: str, key: Ed25519PrivateKey) -> str:
-    """`NAME~HASH`: the first characters of the public key's SHA-256, lower-case base32."""
+    """`NAME~HASH`: the hash is the first 8 characters of the SHA-256 of the public key, in lower-case base32."""
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return f"{name}~{b32encode(sha256(public).digest()).decode().lower()[:HASH_CHARACTERS]}"
 
 
 class Home:
-    """One home directory, locked by this process until `close`."""
+    """The home of one node, locked by this process until `close`."""
 
     def __init__(self, path: Path, *, name: str | None = None, mesh: str | None = None, existing: bool = False) -> None:
-        """Open the home, or make it unless it has to be an `existing` one.
+        """Open the home at `path`; make a new one if there is none, unless it must be `existing`.
 
-        Raises MeshError, with a sentence, if it is in use, damaged, of another name, or not there.
+        `name` and `mesh` are those of a new home; by default the name of the host and "home". Raises MeshError, a sentence, if
+        the home is in use, damaged, missing, or has another name or mesh.
         """
         self.path = path
         try:
@@ -87,19 +88,21 @@ class Home:
 
     @property
     def node_id(self) -> str:
+        """`NAME~HASH`, see make_node_id."""
         return make_node_id(self.facts.name, self._key)
 
     @property
     def log_path(self) -> Path:
+        """The file of the log."""
         return self.path / LOG_FILE
 
     def descriptors(self) -> Iterator[int]:
-        """Of the lock file: as long as any process has it open, the home is in use."""
+        """The file descriptor of the lock file. The home is in use as long as any process has it open."""
         if not self._lock.closed:
             yield self._lock.fileno()
 
     def keep_port(self, port: int) -> None:
-        """Listen there at later starts too. Raises MeshError if the home cannot be written."""
+        """Listen at `port` at later starts too. Raises MeshError if the home cannot be written."""
         self.facts = msgspec.structs.replace(self.facts, port=port)
         try:
             write_whole(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
@@ -107,7 +110,7 @@ class Home:
             raise _unusable(self.path, error) from None
 
     def close(self) -> None:
-        """Let another process use it."""
+        """Unlock the home."""
         release(self._lock)
 
 

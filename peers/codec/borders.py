@@ -1,4 +1,4 @@
-"""Where the items of a list and the members of an object begin and end in JSON text that no decoder takes as a whole."""
+"""Finds the items of a list and the members of an object in JSON text that a decoder refuses as a whole."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 import msgspec
 
 MAX_MARKS = 1_000_000
-"""Brackets and borders that are looked at one by one, about a second of work; text with more of them is refused whole."""
+"""Brackets and borders that are read one by one, in about a second; text with more of them is refused as a whole."""
 SHALLOW_LEVELS = 4
-"""A list or an object with no more levels in it is passed by in one step."""
+"""A list or an object with no more levels in it is skipped in one step."""
 
 TAIL = 64
-"""Bytes at the end in which a frame that was cut off is known at once."""
+"""Bytes at the end that are read first: a frame that was cut off is found there."""
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _NEST = rb'[\[{](?:[^"\[\]{}]++|' + _STRING + rb")*+[\]}]"
 for _ in range(SHALLOW_LEVELS - 1):
     _NEST = rb'[\[{](?:[^"\[\]{}]++|' + _STRING + rb"|" + _NEST + rb")*+[\]}]"
 _SHALLOW = re.compile(rb'(?:[^"\[\]{},:]++|' + _STRING + rb"|" + _NEST + rb")*+([,:]|[\[{]++|[\]}]++)", re.DOTALL)
-"""All up to the next border of the outermost list or object, or to brackets."""
+"""The text up to the next comma or colon of the outermost list or object, or to brackets."""
 _DEEP = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb"|" + _NEST + rb")*+([\[{]++|[\]}]++)", re.DOTALL)
 """The same further down, where commas and colons are no borders."""
 _SPACE = b" \t\n\r"
@@ -27,10 +27,10 @@ _string = msgspec.json.Decoder(str).decode
 
 
 def items_of(text: bytes, max_items: int = MAX_MARKS) -> list[bytes]:
-    """The items of a list, which need not be JSON themselves. Raises ValueError if quotes and brackets are not in pairs.
+    """The texts of the items of a list; an item may be invalid JSON, such as a string with half of a character.
 
-    It raises it too for more than `max_items`. An item with a fault in it, such as half of a character, hides no other one.
-    The time is linear in the length.
+    Raises ValueError if quotes or brackets are not in pairs, or if there are more than `max_items`. The time is linear in
+    the length.
     """
     pieces, borders = _split(text, b"[]", max_items)
     if b":" in borders:
@@ -39,7 +39,7 @@ def items_of(text: bytes, max_items: int = MAX_MARKS) -> list[bytes]:
 
 
 def members_of(text: bytes) -> dict[str, bytes]:
-    """The values of an object by their keys, of which the last of a name counts; as `items_of`."""
+    """The texts of the values of an object by their keys; of equal keys the last one counts. See `items_of`."""
     pieces, borders = _split(text, b"{}", MAX_MARKS)
     if bytes(borders) != (b":," * len(pieces))[: len(borders)] or len(pieces) % 2:
         raise ValueError("an object is made of keys and values")
@@ -48,12 +48,12 @@ def members_of(text: bytes) -> dict[str, bytes]:
         try:
             members[_string(key)] = value
         except ValueError:
-            continue  # a key that cannot be read is none that is looked for
+            continue  # no key of ours is unreadable
     return members
 
 
 def _split(text: bytes, brackets: bytes, max_pieces: int) -> tuple[list[bytes], bytearray]:
-    """The pieces between the outermost commas and colons, and these."""
+    """The texts between the outermost commas and colons, and these marks."""
     position = len(text) - len(text.lstrip(_SPACE))
     if text[position : position + 1] != brackets[:1] or text[-TAIL:].rstrip(_SPACE)[-1:] not in (b"", brackets[1:]):
         raise ValueError("it does not begin and end with the brackets that were looked for")

@@ -1,4 +1,4 @@
-"""The port of every dialect: how messages become the frames of one connection, and what else its protocol decides."""
+"""Dialect: the port that turns messages into frames and back for one protocol, and what else the protocol decides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peers.events.entry import Entry
 from peers.transport.port import LARGE_FRAME
 
 RAW_BYTES = 32
-"""In a large frame with a comma for fewer bytes, the decoder's objects could take more than twice its size."""
+"""A large frame with more commas than one in so many bytes is not decoded at once: its objects would take too much memory."""
 MESSAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/-]{0,63}")
 
 _encode = msgspec.json.Encoder().encode
@@ -23,69 +23,69 @@ _raw_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Dialect(Protocol):
-    """One for each connection: what is sent depends on who is at its two ends."""
+    """The encoder and decoder of one connection: what is sent depends on the node ids and times of its two ends."""
 
     other_node_id: str | None
     time_fix: int
     """How far our clock is ahead of theirs, in ms; 0 unless the role fixes time."""
     bare_meta: bool
-    """Whether only id and time of an event's meta are sent."""
+    """Whether only the id and the time of an event's meta are sent."""
 
     @property
     def protocol(self) -> Version:
-        """What our greeting says."""
+        """The version in our greeting."""
 
     @property
     def batch(self) -> int:
-        """Events of one `sync` that we send."""
+        """Events of one `sync` that we send, at most."""
 
     @property
     def other_subprotocol(self) -> Any:
-        """What is taken for the subprotocol of an end that names none."""
+        """The subprotocol of an end that names none."""
 
     @property
     def has_ready(self) -> bool:
-        """Whether both ends say when their first `sync` messages are out."""
+        """Whether both ends send `ready` after their first `sync` messages."""
 
     @property
     def times_sync(self) -> bool:
-        """Whether an unanswered `sync` runs a timeout."""
+        """Whether an unanswered `sync` starts a timeout."""
 
     @property
     def keeps_early(self) -> bool:
-        """Whether what comes before the greeting waits for it; otherwise it is an error."""
+        """Whether messages that come before the greeting are kept until then; otherwise they are an error."""
 
     @property
     def breaks_early(self) -> bool:
-        """Whether that error ends the connection; then a stranger does not learn either which messages are known."""
+        """Whether that error ends the connection, so that a stranger does not learn which messages are known."""
 
     @property
     def knows_base(self) -> bool:
-        """Whether the times of events can be read yet."""
+        """Whether the times of events can be read: relative ones need a `connected` first."""
 
     def why_not(self, version: Version) -> Any:
-        """The options of our `wrong-protocol` error, None if `version` can be spoken with."""
+        """The options of our `wrong-protocol` error; None if this dialect understands `version`."""
 
     def on_times(self, times: tuple[int, int], *, is_ours: bool) -> None:
-        """A `connected` was said or heard."""
+        """A `connected` was sent (`is_ours`) or received, with these times in ms."""
 
     def fixed(self, entry: Entry) -> Entry:
         """A received entry by our clock. Raises ValueError if that is out of range."""
 
     def why_not_sent(self, entry: Entry) -> str | None:
-        """Why an end that checks what it gets would hang up on this event, None if it would not."""
+        """Why this event must not be sent: the other end would close the connection. None if it can be sent."""
 
     def encode(self, message: Message) -> bytes:
-        """The frame of `message`. Raises ValueError if it holds what JSON cannot say."""
+        """The frame of `message`. Raises ValueError if JSON cannot express it."""
 
     def decode(self, frame: bytes) -> Message:
-        """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of what was wrong."""
+        """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of the frame."""
 
 
 class RelativeDialect:
-    """What dialects with numbered protocols share: times count from the second number of `connected`.
+    """What dialects with one-number protocols share: times are relative to the second time of `connected`.
 
-    Where both ends said one, each counts from its own.
+    If both ends have sent a `connected`, the times of each are relative to its own.
     """
 
     protocol: int
@@ -101,29 +101,29 @@ class RelativeDialect:
         self.other_node_id: str | None = None
         self.time_fix = 0
         self.bare_meta = False
-        self.said_time: int | None = None
-        self.heard_time: int | None = None
+        self.sent_time: int | None = None
+        self.received_time: int | None = None
 
     @property
     def knows_base(self) -> bool:
-        """Whether a `connected` was said or heard."""
-        return self.said_time is not None or self.heard_time is not None
+        """Whether a `connected` was sent or received."""
+        return self.sent_time is not None or self.received_time is not None
 
     @property
     def sending_base(self) -> int:
-        """What the times that we send count from, in ms."""
-        return self.said_time if self.said_time is not None else self.heard_time or 0
+        """The base of the times that we send, in ms."""
+        return self.sent_time if self.sent_time is not None else self.received_time or 0
 
     @property
     def taking_base(self) -> int:
-        """What the times that we are sent count from, in ms."""
-        return self.heard_time if self.heard_time is not None else self.said_time or 0
+        """The base of the times that we receive, in ms."""
+        return self.received_time if self.received_time is not None else self.sent_time or 0
 
     def on_times(self, times: tuple[int, int], *, is_ours: bool) -> None:
         if is_ours:
-            self.said_time = times[1]
+            self.sent_time = times[1]
         else:
-            self.heard_time = times[1]
+            self.received_time = times[1]
 
     def why_not(self, version: Version) -> Any:
         if isinstance(version, int) and version >= self.protocol:
@@ -138,7 +138,7 @@ class RelativeDialect:
 
 
 def encode_plain(message: Message) -> bytes:
-    """The frame of a message that looks the same in every dialect. Raises ValueError if JSON cannot say it."""
+    """The frame of a message that is the same in every dialect. Raises ValueError if JSON cannot express it."""
     try:
         if isinstance(message, Custom):
             return _encode([message.name, *message.items])
@@ -152,15 +152,14 @@ def encode_plain(message: Message) -> bytes:
 
 
 def items_of_frame(frame: bytes, max_items: int) -> Sequence[bytes | msgspec.Raw]:
-    """The items of a message. Raises ValueError for what is no list, and may do so for more than `max_items`.
+    """The items of a message. Raises ValueError if it is no list, and may do so for more than `max_items`.
 
-    The decoder refuses a frame whole for half of a character, or for 1 000 brackets, in one event of it. Then the borders of
-    the items are looked for in another way, so that whoever reads them refuses that event alone.
+    The JSON decoder refuses the whole frame if one event has half of a character, or 1 000 brackets. Then the borders of
+    the items are found without it, so that only that event is refused.
     """
     if len(frame) > LARGE_FRAME and frame.count(b",") * RAW_BYTES > len(frame):
-        return items_of(
-            frame, max_items
-        )  # it may be a list of millions of numbers, and the decoder makes an object of each
+        # It may be a list of millions of numbers, and the decoder makes an object of each.
+        return items_of(frame, max_items)
     try:
         return _raw_items(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,7 +1,8 @@
-"""What the three dialects of Logux share: the shapes of their messages, and how events are read and refused."""
+"""LoguxDialect: what the three dialects of Logux share, from the shapes of messages to how events are read and refused."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any
@@ -37,13 +38,14 @@ from peers.events.event_error import EventError, not_json
 from peers.events.reasons import DEFAULT_REASON
 
 MAX_RECEIVED_BATCH = 65_536
-"""Events of one `sync` that is taken: JavaScript peers send their whole backlog in one frame, and die of more than 62 000."""
+"""Events of one `sync` that is accepted: JavaScript peers send their whole backlog in one frame, and crash above 62 000."""
 KEPT_EXTRAS = 64
+"""Different metas whose encoding is kept for the next event with the same one."""
 MAX_OTHER_BYTES = 64 * 1024
-"""Of any message but `sync`: what it decodes to takes many times as much, and headers stay with the session."""
+"""Bytes of any message but `sync`: decoded it takes many times as much, and headers stay with the session."""
 
 Number = Annotated[float, Meta(ge=0, le=MAX_MS)]
-"""JavaScript has one kind of number; what should be whole is rounded down."""
+"""JavaScript has one kind of number; whole ones are rounded down."""
 NodeName = Name | int | float
 Object = dict[str, Any]
 
@@ -113,12 +115,15 @@ _TO_LOGUX = {"keep_last": "keepLast"}
 _FROM_LOGUX = {"keepLast": "keep_last"}
 
 
-class LoguxDialect:
-    """A dialect says how greetings name the credentials, and how the event pairs of a `sync` look."""
+class LoguxDialect(ABC):
+    """A Dialect without the forms of events: a subclass says how the pairs of a `sync` look."""
 
     credentials_key = "token"
+    """The option of greetings that holds the credentials."""
     protocol: Any
     other_node_id: str | None
+    other_subprotocol: Any
+    has_ready: bool
 
     def encode(self, message: Message) -> bytes:
         match message:
@@ -146,20 +151,21 @@ class LoguxDialect:
         except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError, ValueError):
             raise wrong_format(frame) from None
 
+    @abstractmethod
     def pairs(self, entries: Sequence[Entry]) -> list[Any]:
-        """What stands for the entries in a `sync`: each as two items."""
-        raise NotImplementedError
+        """The items of a `sync` for these entries: two for each."""
 
+    @abstractmethod
     def read_pair(self, body: bytes, second: bytes) -> Entry:
-        """The entry of such two items, not fixed; `body` is not looked at. Raises ValueError or RecursionError."""
-        raise NotImplementedError
+        """The entry of two such items, by the sender's clock; `body` is not checked. Raises ValueError or RecursionError."""
 
+    @abstractmethod
     def read_created(self, second: bytes) -> Created:
-        """The `created` in the second item alone, whatever else is wrong with that. Raises ValueError or RecursionError."""
-        raise NotImplementedError
+        """The `created` in the second item, even if the rest of it is invalid. Raises ValueError or RecursionError."""
 
+    @abstractmethod
     def on_times(self, times: tuple[int, int], *, is_ours: bool) -> None:
-        """A `connected` was said or heard."""
+        """As Dialect says."""
 
     def _read(self, name: str, items: Sequence[bytes | msgspec.Raw], frame: bytes) -> Message:
         match name:
@@ -177,7 +183,7 @@ class LoguxDialect:
                 return Connected(version, _name(answer.node_id), times, options)
             case "synced" | "ping" | "pong":
                 return _NUMBERED[name](int(_numbered(frame).added))
-            case "ready" if getattr(self, "has_ready", False):
+            case "ready" if self.has_ready:
                 return Ready(int(_numbered(frame).added))
             case "error":
                 error = _error(frame)
@@ -209,17 +215,17 @@ class LoguxDialect:
                 check_event(body)
                 entries.append(entry)
             except (ValueError, RecursionError) as error:
-                # Unlike Logux, which ends the link for an event of the wrong shape: it would be sent again for ever.
+                # Unlike Logux, which ends the connection for a malformed event: it would be sent again for ever.
                 refusals.append(refused(error, body, created_of(self.read_created, second)))
         return Sync(added, tuple(entries), tuple(refusals))
 
     def _options_of(self, options: Options) -> dict[str, Any]:
-        # What JavaScript takes for false is not sent, as in Logux.
+        # As in Logux, values that are false in JavaScript are not sent.
         given = {self.credentials_key: options.token, "subprotocol": options.subprotocol}
         return {key: value for key, value in given.items() if value or isinstance(value, (list, dict))}
 
     def _read_options(self, options: Object) -> Options:
-        subprotocol = options.get("subprotocol") or getattr(self, "other_subprotocol", 0)
+        subprotocol = options.get("subprotocol") or self.other_subprotocol
         return Options(subprotocol=subprotocol, token=options.get(self.credentials_key))
 
 
@@ -235,7 +241,7 @@ def meta_for_logux(entry: Entry, wire_id: Any, time: int) -> dict[str, Any]:
 
 
 def meta_keys(text: bytes) -> dict[str, msgspec.Raw]:
-    """The keys of a meta with their values as they came. Raises EventError or RecursionError."""
+    """The keys of a meta with the JSON text of their values. Raises EventError or RecursionError."""
     try:
         return _meta_keys(text)
     except msgspec.ValidationError as error:
@@ -251,7 +257,7 @@ def extra_from_logux(meta: dict[str, msgspec.Raw]) -> bytes:
 
 @lru_cache(maxsize=KEPT_EXTRAS)
 def _extra_of(keys: tuple[tuple[str, bytes], ...]) -> bytes:
-    # Nearly all events of a client have the same keys here: the reasons of its log.
+    # Nearly all events of one client have the same keys here: the reasons of its log.
     kept = {_FROM_LOGUX.get(key, key): msgspec.Raw(value) for key, value in keys}
     for key in ("reasons", "indexes"):
         if key in kept:
@@ -268,5 +274,5 @@ def _version(value: float | list[float]) -> Version:
 
 
 def _name(value: str | float) -> str:
-    """Logux 0.1 also takes numbers for names."""
+    """Logux 0.1 also allows numbers as names."""
     return value if isinstance(value, str) else str(value)

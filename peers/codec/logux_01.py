@@ -21,9 +21,9 @@ MAJOR = 0
 
 
 class Protocol1(LoguxDialect):
-    """Nothing but the event and its `created` travels; the time of an event is the ms of its `created`.
+    """Only the event and its `created` are sent; the time of an event is the ms of its `created`.
 
-    `time_fix` moves `created`, and so changes who an event is: see BaseSync.
+    `time_fix` changes `created`, and so the identity of an event: see BaseSync.
     """
 
     protocol: Version = [MAJOR, 1]  # noqa: RUF012 - never changed
@@ -42,6 +42,9 @@ class Protocol1(LoguxDialect):
         self.other_node_id: str | None = None
         self.time_fix = 0
         self.bare_meta = True
+
+    def on_times(self, times: tuple[int, int], *, is_ours: bool) -> None:
+        """Nothing to note: times are absolute here."""
 
     def why_not(self, version: Version) -> Any:
         if not isinstance(version, int) and version[0] == MAJOR:
@@ -77,7 +80,7 @@ class Protocol1(LoguxDialect):
             items = _read_created(second)
             if isinstance(items[0], str) or (len(items) == 3 and isinstance(items[2], str)):
                 raise EventError("bad-id", "created must be [ms, node_id, n]")
-            # A client that fixes time sends halves of ms; whoever counts otherwise may leave out its name and the counter.
+            # A client that fixes time sends halves of ms. Clients with other counters may leave out the name and the counter.
             ms, n = int(items[0]), int(items[2]) if len(items) == 3 else 0
             created = (ms, str(items[1]) if len(items) > 1 else self.other_node_id or "", n)
             check_created(created)

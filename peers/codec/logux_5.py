@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,15 +11,15 @@ import msgspec
 from peers.codec.borders import members_of
 from peers.codec.codec import RelativeDialect
 from peers.codec.logux import LoguxDialect, extra_from_logux, meta_for_logux, meta_keys
-from peers.events.created import MAX_MS, Created, check_created
-from peers.events.entry import Entry
+from peers.events.created import Created, check_created
+from peers.events.entry import Entry, check_time
 from peers.events.event_error import EventError
 
 _read_time = msgspec.json.Decoder(float).decode
 
 
 class TimedDialect(RelativeDialect, LoguxDialect):
-    """What protocols 5 and 7 share: meta travels, its `time` relative and fixed, and an id stays what it is."""
+    """What protocols 5 and 7 share: meta is sent, with a relative `time` that `time_fix` changes; ids are not changed."""
 
     keeps_early = True
     breaks_early = False
@@ -26,7 +27,7 @@ class TimedDialect(RelativeDialect, LoguxDialect):
     def fixed(self, entry: Entry) -> Entry:
         if not self.time_fix:
             return entry
-        time = _checked_time(entry.time + self.time_fix)
+        time = check_time(entry.time + self.time_fix)
         return Entry(entry.created, time, entry.body, entry.extra)
 
     def why_not_sent(self, entry: Entry) -> str | None:
@@ -55,25 +56,25 @@ class TimedDialect(RelativeDialect, LoguxDialect):
     def read_created(self, second: bytes) -> Created:
         return self._created(members_of(second))
 
+    @abstractmethod
     def log_id(self, created: Created) -> str:
-        """What a log of JavaScript calls this event."""
-        raise NotImplementedError
+        """The id of this event in a JavaScript log."""
 
-    def id_decoder(self, text: bytes | msgspec.Raw) -> Any:
-        """The value of an id on the wire. Raises msgspec.DecodeError."""
-        raise NotImplementedError
+    @abstractmethod
+    def decode_id(self, text: bytes | msgspec.Raw) -> Any:
+        """The JSON value of an id on the wire. Raises msgspec.DecodeError."""
 
+    @abstractmethod
     def write_id(self, created: Created) -> Any:
-        """What stands for a `created` on the wire."""
-        raise NotImplementedError
+        """The id on the wire for a `created`."""
 
+    @abstractmethod
     def read_id(self, wire_id: Any) -> Created:
         """The `created` of an id. Raises ValueError."""
-        raise NotImplementedError
 
     def _created(self, keys: Mapping[str, bytes | msgspec.Raw]) -> Created:
         try:
-            created = self.read_id(self.id_decoder(keys["id"]))
+            created = self.read_id(self.decode_id(keys["id"]))
             check_created(created)
         except KeyError:
             raise EventError("bad-id", "its meta has no id") from None
@@ -83,7 +84,7 @@ class TimedDialect(RelativeDialect, LoguxDialect):
 
     def _time(self, keys: Mapping[str, msgspec.Raw]) -> int:
         try:
-            return _checked_time(int(_read_time(keys["time"]) // 1) + self.taking_base)
+            return check_time(int(_read_time(keys["time"]) // 1) + self.taking_base)
         except KeyError:
             raise EventError("bad-time", "its meta has no time") from None
         except (msgspec.DecodeError, OverflowError, RecursionError) as error:
@@ -101,7 +102,7 @@ class Protocol5(TimedDialect):
     def log_id(self, created: Created) -> str:
         return " ".join(map(str, created))
 
-    def id_decoder(self, text: bytes | msgspec.Raw) -> Any:
+    def decode_id(self, text: bytes | msgspec.Raw) -> Any:
         wire_id = _read_number_or_list(text)
         match wire_id:
             case int() | [int(), int()] | [int(), str(), int()]:
@@ -109,7 +110,7 @@ class Protocol5(TimedDialect):
         raise msgspec.ValidationError("an id is ms, [ms, n] or [ms, node id, n]")
 
     def why_not_sent(self, entry: Entry) -> str | None:
-        """Also a node id with a space: JavaScript keeps it, and can never send it back."""
+        """Also a node id with a space: a JavaScript log stores the event, and cannot send it."""
         if " " in entry.created[1]:
             return f"event {list(entry.created)} has a space in its node id, which protocol 5 cannot carry"
         return super().why_not_sent(entry)
@@ -130,9 +131,3 @@ class Protocol5(TimedDialect):
             case [shift, node_id, n]:
                 return shift + self.taking_base, node_id, n
         raise ValueError(f"{wire_id} is no id")
-
-
-def _checked_time(time: int) -> int:
-    if not 0 <= time <= MAX_MS:
-        raise EventError("bad-time", f"the time {time} is out of range")
-    return time

@@ -20,9 +20,9 @@ _read_string = msgspec.json.Decoder(str).decode
 class Protocol7(TimedDialect):
     """An id on the wire is `TIME NODE`, or `TIME` if the sender made the event.
 
-    Protocol 7 knows no counter. An event of ours that has one travels as `TIME NODE!LN`: N to base 64 and L how many digits
-    it has, which sorts behind the same ms without a counter, and becomes the counter again when it comes back. A node
-    whose name would be read so gets `!1-`, the counter 0.
+    Protocol 7 has no counter. The id of an event with one is `TIME NODE!LN`: N is the counter to base 64 and L the number of
+    its digits. It sorts after the same ms without a counter, and is read back as the counter. A node whose name looks like
+    that gets `!1-`, the counter 0.
     """
 
     protocol = 7
@@ -30,7 +30,7 @@ class Protocol7(TimedDialect):
     has_ready = True
     times_sync = False
 
-    def id_decoder(self, text: bytes | msgspec.Raw) -> Any:
+    def decode_id(self, text: bytes | msgspec.Raw) -> Any:
         return _read_string(text)
 
     def write_id(self, created: Created) -> Any:

@@ -1,4 +1,4 @@
-"""Every message that two ends exchange: its shape, and the limits that hold on the wire."""
+"""The messages that two ends exchange: their shapes, and their limits on the wire."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES, VersionVect
 MAX_BATCH = 500
 """Events of one `sync`."""
 MAX_VECTOR_BYTES = 256 * 1024
+"""Bytes of a version vector on the wire."""
 _RANGE_BYTES = 2 * 16 + 4
 """At most: two numbers below 2^53, two brackets, two commas."""
 _EPOCH_BYTES = 8
 MAX_HELD = 512
-"""Connections that a greeting names."""
+"""Connections that one greeting names."""
 
 Count = Annotated[int, Meta(ge=0, le=MAX_MS)]
 Version = int | list[int]
-"""Logux 0.1 counts its protocol in two numbers, all later ones in one."""
+"""The version of a protocol: two numbers in Logux 0.1, one in all later ones."""
 # Not a tuple: msgspec 0.22 crashes when the garbage collector meets a union of a bounded number and a tuple of such.
 WireVersion = Count | Annotated[list[Count], Meta(min_length=2, max_length=2)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_FOREIGN_SEQ)]
@@ -33,18 +34,18 @@ WireRanges = Annotated[list[tuple[Seq, Seq]], Meta(max_length=MAX_RANGES)]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What PeerSync adds to `connect` and `connected`, under the option `peer`."""
+    """The option `peer` of `connect` and `connected`, between PeerSyncs."""
 
     boot: WireLabel
-    """Random id of the run of that node: a new one replaces its older connections."""
+    """Random id of this run of the node: connections of an older run are replaced."""
     connection: WireLabel
-    """This connection's name, given by the end that dialled."""
+    """This connection's name, from the end that dialled."""
     held: Annotated[list[WireLabel], Meta(max_length=MAX_HELD)]
-    """Connections that the sender still holds with the receiver, or is dialling to whomever."""
+    """Names of the connections that the sender has with the receiver, and of all that it is dialling."""
     vector: dict[WireLabel, WireRanges]
-    """What the sender has."""
+    """The events that the sender has."""
     last_position: Count = 0
-    """The last position of the sender's log; releases that do not say it say 0."""
+    """The last position of the sender's log; 0 from releases that do not send it."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,7 +73,7 @@ class Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message
 
 
 class Have(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="have"):
-    """PeerSync only: what the sender got from others meanwhile, so that it need not be sent."""
+    """PeerSync only: the events that the sender got from others meanwhile; they need not be sent to it."""
 
     vector: dict[WireLabel, WireRanges]
 
@@ -88,7 +89,7 @@ class Ping(msgspec.Struct, frozen=True, array_like=True, tag_field="message", ta
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="pong"):
     added: Count
     last_position: Count = 0
-    """PeerSync only: the last position of the sender's log; 0 if it has sent everything, or is of a release without this."""
+    """PeerSync only: the last position of the sender's log; 0 if it has sent everything, or from releases without this."""
 
 
 class Error(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="error"):
@@ -106,31 +107,31 @@ class Debug(msgspec.Struct, frozen=True, array_like=True, tag_field="message", t
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="ready"):
-    """Protocol 7 only: the first `sync` messages, if there were any, are out."""
+    """Protocol 7 only: the sender's first `sync` messages, if any, are sent."""
 
     added: Count
 
 
 class Duilian(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="duilian"):
-    """The first line of a Chinese couplet; whoever knows the second one says it."""
+    """The first line of a Chinese couplet; Logux answers it with the second line."""
 
     line: str
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """An event that this end does not take. It is acknowledged, stays a hole, and blocks nothing behind it."""
+    """An event that this end does not accept. It is acknowledged and not stored; the events after it are accepted."""
 
     why: str
-    """A sentence, for people."""
+    """The reason as a sentence, for people."""
     cause: Cause
     created: Created | None = None
-    """None if its id is what is bad, or cannot be read."""
+    """None if its id is bad or cannot be read."""
     type: bytes = b""
     """Its `type` as JSON text, empty if it has none that can be read."""
 
 
 class Sync(msgspec.Struct, frozen=True):
-    """Events on their way. On the wire: `["sync", added, event, meta, event, meta ...]`."""
+    """Events. On the wire: `["sync", added, event, meta, event, meta ...]`."""
 
     added: int
     entries: tuple[Entry, ...]
@@ -138,7 +139,7 @@ class Sync(msgspec.Struct, frozen=True):
 
 
 class Custom(msgspec.Struct, frozen=True):
-    """A message of somebody's own role: a name and any items."""
+    """A message of an application's own role: a name and any items."""
 
     name: str
     items: tuple[Any, ...]
@@ -157,11 +158,11 @@ PEER_MESSAGES: dict[str, type[Any]] = {
     "headers": Headers,
     "debug": Debug,
 }
-"""Messages between nodes whose items are the fields of a struct; `sync` and own messages are read otherwise."""
+"""Messages between nodes whose items are the fields of a struct; `sync` and Custom are read in other ways."""
 
 
 def name_of(message: Message) -> str:
-    """What the message is called on the wire."""
+    """The name of the message on the wire."""
     if isinstance(message, Sync):
         return "sync"
     if isinstance(message, Custom):
@@ -170,7 +171,10 @@ def name_of(message: Message) -> str:
 
 
 def write_vector(vector: VersionVector) -> dict[str, list[tuple[int, int]]]:
-    """What to send of `vector`. Beyond the limit it claims less, newest epochs first: a repeat, never a loss."""
+    """The part of `vector` that fits into MAX_VECTOR_BYTES, newest epochs first.
+
+    To claim less than one has costs a repeated event, never a lost one.
+    """
     written: dict[str, list[tuple[int, int]]] = {}
     size = 0
     for epoch, ranges in reversed(vector.ranges.items()):

@@ -1,4 +1,4 @@
-"""What PeerSync speaks: the protocol 5 of Logux, with keys of its own in options and meta."""
+"""PeerProtocol: the dialect of PeerSync. It is Logux's protocol 5 with more keys in options and meta."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from msgspec import Meta
 
 from peers.codec.borders import members_of
 from peers.codec.codec import MESSAGE_NAME, RelativeDialect, encode_plain, items_of_frame, wrong_format
-from peers.codec.messages import MAX_BATCH, PEER_MESSAGES, Connected, Custom, Message, Refusal, Seq, Sync, WireLabel
+from peers.codec.messages import (
+    MAX_BATCH,
+    PEER_MESSAGES,
+    Connected,
+    Count,
+    Custom,
+    Message,
+    Refusal,
+    Seq,
+    Sync,
+    WireLabel,
+)
 from peers.codec.refused import created_of, refused
-from peers.events.created import MAX_MS, Created, check_created
-from peers.events.entry import Entry, check_event, check_extra
+from peers.events.created import Created, check_created
+from peers.events.entry import Entry, check_event, check_extra, check_time
 from peers.events.event_error import EventError, not_json
 
 _NO_RAW = msgspec.Raw(b"")
@@ -29,11 +40,11 @@ class WireMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     time: int
     dot: tuple[WireLabel, Seq] | None = None
     app: msgspec.Raw = _NO_RAW
-    """The application's own keys, as their bytes came."""
+    """The JSON text of the application's own keys."""
 
 
 _decode_string = msgspec.json.Decoder(str).decode
-_decode_number = msgspec.json.Decoder(Annotated[int, Meta(ge=0, le=MAX_MS)]).decode
+_decode_count = msgspec.json.Decoder(Count).decode
 _decode_meta = msgspec.json.Decoder(WireMeta).decode
 _decode_id = msgspec.json.Decoder(WireId).decode
 _decode_plain = {name: msgspec.json.Decoder(kind).decode for name, kind in PEER_MESSAGES.items()}
@@ -46,7 +57,7 @@ class PeerProtocol(RelativeDialect):
     protocol = 5
 
     def encode(self, message: Message) -> bytes:
-        """The frame of `message`. Raises ValueError if it holds what JSON cannot say."""
+        """As Dialect says."""
         if isinstance(message, Sync):
             return _encode(["sync", message.added, *self._encode_entries(message.entries)])
         if isinstance(message, Connected):
@@ -54,7 +65,7 @@ class PeerProtocol(RelativeDialect):
         return encode_plain(message)
 
     def decode(self, frame: bytes) -> Message:
-        """The message of a frame. Raises SyncError `wrong-format`, which shows the beginning of what was wrong."""
+        """As Dialect says."""
         try:
             items = items_of_frame(frame, 2 + 2 * MAX_BATCH)
             name = _decode_string(items[0])
@@ -87,7 +98,7 @@ class PeerProtocol(RelativeDialect):
     def _decode_sync(self, items: Sequence[bytes | msgspec.Raw], frame: bytes) -> Sync:
         if len(items) < 2 or len(items) % 2 or len(items) > 2 + 2 * MAX_BATCH:
             raise wrong_format(frame)
-        added = _decode_number(items[1])
+        added = _decode_count(items[1])
         entries: list[Entry] = []
         refusals: list[Refusal] = []
         for index in range(2, len(items), 2):
@@ -114,9 +125,7 @@ class PeerProtocol(RelativeDialect):
         except ValueError as error:
             raise EventError("bad-id", f"its id cannot be taken: {error}") from None
         check_event(body)
-        time = meta.time + self.taking_base
-        if not 0 <= time <= MAX_MS:
-            raise EventError("bad-time", f"the time {time} is out of range")
+        time = check_time(meta.time + self.taking_base)
         extra = bytes(meta.app)
         return Entry(created, time, body, check_extra(extra) if extra else b"", meta.dot)
 

@@ -1,4 +1,4 @@
-"""What can still be said of an event on the wire that cannot be taken: which one it is, and why."""
+"""Refusals: which event cannot be accepted, and why, as far as its bytes tell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from peers.events.entry import MAX_NESTING
 from peers.events.event_error import cause_of
 
 MAX_TYPE = 100
-"""Characters of its type that are sent back."""
+"""Characters of its type that the answer shows."""
 
 
 class _Typed(msgspec.Struct):
@@ -27,7 +27,7 @@ _typed = msgspec.json.Decoder(_Typed).decode
 
 
 def refused(error: Exception, body: bytes, created: Created | None = None) -> Refusal:
-    """The refusal for the `error` that was found in an event; `created` as far as it could be read."""
+    """The refusal of an event in which `error` was found; `created` is None if it could not be read."""
     cause = "bad-id" if created is None else cause_of(error)
     why = f"it is nested deeper than {MAX_NESTING}" if isinstance(error, RecursionError) else str(error)
     kind = type_of(body)
@@ -37,7 +37,7 @@ def refused(error: Exception, body: bytes, created: Created | None = None) -> Re
 
 
 def created_of(read_created: Callable[[bytes], Created], second: bytes) -> Created | None:
-    """What `read_created` finds beside an event that cannot be taken; None if even that cannot be read."""
+    """The `created` that `read_created` finds in the second item of an event; None if it cannot be read."""
     try:
         return read_created(second)
     except (ValueError, RecursionError):
@@ -45,7 +45,7 @@ def created_of(read_created: Callable[[bytes], Created], second: bytes) -> Creat
 
 
 def type_of(body: bytes) -> bytes:
-    """The `type` of an event as ASCII JSON text, a long one cut; empty if there is none that can be read."""
+    """The `type` of an event as ASCII JSON text, cut after MAX_TYPE characters; empty if there is none or it is unreadable."""
     try:
         return _shown(bytes(_typed(body).type))
     except (ValueError, RecursionError):
@@ -58,7 +58,7 @@ def type_of(body: bytes) -> bytes:
 
 def _shown(text: bytes) -> bytes:
     if text[:1] == b'"':
-        # Unlike msgspec, this reads half of a character; the end that wrote it gets the same back.
+        # Unlike msgspec, this reads half of a character; the sender gets the same text back.
         return json.dumps(json.loads(text.decode(errors="replace"), strict=False)[:MAX_TYPE]).encode()
     value: Any = msgspec.json.decode(text)
     return b"" if isinstance(value, (dict, list)) or len(text) > MAX_TYPE else text

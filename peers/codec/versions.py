@@ -11,9 +11,9 @@ LoguxProtocol = Protocol1 | Protocol5 | Protocol7
 
 
 def dialect_of(version: Version, node_id: str) -> LoguxProtocol:
-    """The dialect for a greeting with `version`: a pair speaks 0.1, 5 and 6 speak 5, larger ones 7.
+    """The dialect for a greeting with `version`: a pair is 0.1, 5 and 6 are 5, larger numbers are 7.
 
-    A number below 5 gets the dialect 5, which refuses it in its own words.
+    A number below 5 gets dialect 5 too, whose `why_not` refuses it.
     """
     if not isinstance(version, int):
         return Protocol1(node_id)

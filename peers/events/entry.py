@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from peers.events.created import Created
+from peers.events.created import MAX_MS, Created
 from peers.events.event_error import EventError, not_json
 from peers.events.reasons import Label, check_labels, labels, may_have_labels, with_kept
 from peers.events.version_vector import Dot
@@ -24,37 +24,38 @@ READ_ONLY_META = RESERVED_META | {"indexes", "subprotocol"}
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """An event and its meta. The JSON bytes are kept as first accepted; `event` and `meta` decode them for whoever looks."""
+    """An event and its meta, immutable. The JSON text is kept as first accepted; `event` and `meta` decode it each time."""
 
     created: Created
+    """(ms, node_id, n): its identity, the same on every node."""
     time: int
-    """ms; fixed where the event was first accepted, the same on every node."""
+    """ms since 1970, the same on every node. Events are ordered by `time`, then by `created`."""
     body: bytes
     """The event as JSON text."""
     extra: bytes = b""
     """The application's own meta keys as the JSON text of an object, or empty."""
     dot: Dot | None = None
-    """None until the log that accepts it first gives one."""
+    """(epoch, seq): the label from the log that accepted it first; None until then."""
     added: int = 0
     """This log's own counter; 0 while it is not stored here."""
     position: int = 0
-    """The store's private number of the change that this entry was read as; 0 while it is not stored here."""
+    """The number of the change in this store, which only the store uses; 0 while it is not stored here."""
     local: bytes = b""
-    """What this log alone changed of the meta, as the JSON text of an object, or empty. It is never sent."""
+    """Changes of the meta in this log alone, as the JSON text of an object, or empty. They are never sent."""
     tombstone: bytes = b""
-    """The digest of an event that was cleaned: then `body` and `extra` are gone. Empty while it lives."""
+    """The digest of a cleaned event, whose `body` and `extra` are empty; empty for all others."""
 
     @property
     def event(self) -> dict[str, Any]:
-        """The event, decoded anew at each call."""
+        """The event: a new dict at each access."""
         event: dict[str, Any] = msgspec.json.decode(self.body)
         return event
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The application's keys, as this log has changed them, then `created`, `time`, `added` and `dot`.
+        """A new dict of the application's keys, with the changes of this log, and `created`, `time`, `added` and `dot`.
 
-        `reasons` is there only if somebody gave or changed them: an event without has the reason `log`.
+        An event without `reasons` has the reason `log`.
         """
         meta = with_kept(msgspec.json.decode(self.extra)) if self.extra else {}
         if self.local:
@@ -64,12 +65,12 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def reasons(self) -> list[str]:
-        """The reasons that it names, those of `keep_last` too; none if it has only the reason `log` without naming it."""
+        """The reasons in its meta, also that of `keep_last`; empty if it names none: then it has the reason `log`."""
         return labels(self.meta, "reasons") if self._may_have_labels else []
 
     @property
     def labels(self) -> list[Label]:
-        """Its reasons and indexes, each with its kind."""
+        """Its reasons and indexes, as (kind, name)."""
         if not self._may_have_labels:
             return []
         meta = self.meta
@@ -80,7 +81,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def keep_last(self) -> str | None:
-        """The reason that older events lose for the sake of this one."""
+        """The reason that older events lose when this one is stored; None if it names none."""
         name = msgspec.json.decode(self.extra).get("keep_last") if may_have_labels(self.extra) else None
         return name if isinstance(name, str) else None
 
@@ -90,7 +91,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def rank(self) -> tuple[int, bytes]:
-        """Of two copies with one `created`, every node shows the one with the smaller rank."""
+        """Of two different events with one `created`, every node keeps the one with the smaller rank."""
         return self.time, self.digest
 
     @property
@@ -100,23 +101,23 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def buried(self) -> Entry:
-        """The same, cleaned: without its body and its meta, but with its rank."""
+        """The same event, cleaned: without body and meta, with its digest."""
         return Entry(self.created, self.time, b"", b"", self.dot, self.added, self.position, b"", self.digest)
 
     @property
     def size(self) -> int:
-        """Bytes that it takes, roughly, in memory and on the wire."""
+        """The bytes that it takes in memory and on the wire, roughly."""
         return len(self.body) + len(self.extra) + 100
 
     def same_as(self, other: Entry) -> bool:
-        """Whether both are copies of one event: a different dot, added or position makes no difference."""
+        """Whether both are copies of one event, whatever their dots, `added` and positions are."""
         if self.created != other.created or self.time != other.time:
             return False
         return self.digest == other.digest if self.tombstone or other.tombstone else self.body == other.body
 
 
 def encode_event(event: Any) -> bytes:
-    """The JSON text of `event`. Raises EventError, with a sentence, for what is not an event or is too large."""
+    """The JSON text of `event`, a dict with a `type`. Raises EventError, with a sentence, if it is none or is too large."""
     body = _encode(event, "event")
     check_event(body)
     return body
@@ -134,8 +135,15 @@ def check_event(body: bytes) -> None:
     _check_nesting(body, event, "event")
 
 
+def check_time(time: int) -> int:
+    """`time` itself, in ms. Raises EventError unless it is from 0 to MAX_MS."""
+    if not 0 <= time <= MAX_MS:
+        raise EventError("bad-time", f"the time {time} is out of range")
+    return time
+
+
 def too_large(size: str) -> EventError:
-    """The error for an event of so many bytes; `size` is for people."""
+    """The error for an event of `size` bytes."""
     return EventError("too-large", f"the event has {size} bytes, and at most {MAX_EVENT_BYTES} are taken")
 
 

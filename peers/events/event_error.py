@@ -1,4 +1,4 @@
-"""EventError: an event that no log takes, why, and the cause by a name that programs know."""
+"""EventError: why a log cannot accept an event, as a sentence and as a name for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HALF_CHARACTER = (
 
 
 class EventError(ValueError):
-    """An event, or its meta, is not taken; the text says why."""
+    """An event or its meta is refused. The text is a sentence with the reason, `cause` its name for programs."""
 
     def __init__(self, cause: Cause, why: str) -> None:
         super().__init__(why)
@@ -33,7 +33,7 @@ def not_json(what: str, text: bytes, error: Exception) -> EventError:
 
 
 def cause_of(error: Exception) -> Cause:
-    """The cause of what checks and decoders raise."""
+    """The cause for an exception of the checks and the JSON decoder."""
     if isinstance(error, EventError):
         return error.cause
     if isinstance(error, RecursionError):

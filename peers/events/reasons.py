@@ -1,4 +1,4 @@
-"""Why an event stays in a log, and by which names it is found: the meta keys `reasons`, `keep_last` and `indexes`."""
+"""The meta keys `reasons` and `keep_last`, which keep an event in a log, and `indexes`, by which it is found."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _HINT = re.compile(rb'"(?:reasons|keep_last|indexes)"|\\')
 
 
 def may_have_labels(extra: bytes) -> bool:
-    """Whether this JSON text may have one of the keys above: a cheap look. A key may be written with escapes."""
+    """Whether this JSON text may have one of the keys above: a quick check. A key may be written with escapes."""
     return _HINT.search(extra) is not None
 
 
 def check_labels(meta: dict[str, Any]) -> None:
-    """Raise ValueError, with a sentence, unless the keys above hold what they should, as far as they are there."""
+    """Raise ValueError, with a sentence, unless those of the keys above that are there have allowed values."""
     for key, limit in (("reasons", MAX_REASONS), ("indexes", MAX_INDEXES)):
         names = meta.get(key, [])
         if not isinstance(names, (list, tuple)):
@@ -38,7 +38,7 @@ def check_labels(meta: dict[str, Any]) -> None:
 
 
 def with_kept(meta: dict[str, Any]) -> dict[str, Any]:
-    """`meta` itself, in which `keep_last` was made one of the `reasons`."""
+    """`meta` itself, with `keep_last` added to its `reasons`."""
     reason = meta.get("keep_last")
     if isinstance(reason, str):
         meta["reasons"] = list(dict.fromkeys([*labels(meta, "reasons"), reason]))
@@ -46,7 +46,7 @@ def with_kept(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def labels(meta: dict[str, Any], key: str) -> list[str]:
-    """The strings of a list, each once; none if it is not there, or is not what it should be (in an old file)."""
+    """The strings of the list `meta[key]`, each once; empty if there is none, or no list (in an old file)."""
     names = meta.get(key)
     return list(dict.fromkeys([name for name in names if isinstance(name, str)])) if isinstance(names, list) else []
 

@@ -1,4 +1,4 @@
-"""What a node has, as ranges of sequence numbers by epoch; and which epoch stands in for which others."""
+"""VersionVector: the events that a node has, as ranges of sequence numbers by epoch; and the names of epochs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,29 @@ Ranges = tuple[tuple[int, int], ...]
 _SUCCESSOR = re.compile(r"(.+)\.([1-9][0-9]{0,8})\.[^.]+")
 
 MAX_RANGES = 256
-"""Ranges kept for an epoch. Beyond it the highest are forgotten: to claim less than one has costs a repeat, never a loss."""
+"""Ranges of one epoch; more are dropped, the highest first. To claim less than one has costs a repeated event, never a lost
+one."""
 MAX_SEQ = 2**53 - 1
 MAX_FOREIGN_SEQ = 2**52
-"""The largest seq that is taken from others: whatever they claim of our epochs, we can count on from there."""
+"""The largest seq that is accepted from others: above what they claim of our epochs there are numbers left for us."""
 
 
 class VersionVector:
-    """An immutable set of dots. Sharing one between threads is safe."""
+    """An immutable set of dots, (epoch, seq), stored as ranges. It can be shared between threads.
+
+    vector = VersionVector({"e1": [(1, 7), (9, 9)]})
+    vector.covers(("e1", 9))                     # True
+    list(VersionVector().lacks(vector))          # [("e1", 1, 7), ("e1", 9, 9)]
+    """
 
     __slots__ = ("_ranges",)
 
     def __init__(self, ranges: Mapping[Epoch, Iterable[tuple[int, int]]] | None = None) -> None:
-        """Raises ValueError unless each epoch's ranges are sorted, apart, and made of numbers from 1."""
+        """`ranges` has a list of (first, last) for each epoch, both included.
+
+        Raises ValueError unless they are sorted, apart from each other, and from 1 to MAX_SEQ. Of more than MAX_RANGES
+        ranges of an epoch the first are kept.
+        """
         self._ranges: dict[Epoch, Ranges] = {}
         if not ranges:
             return
@@ -39,7 +49,7 @@ class VersionVector:
 
     @property
     def ranges(self) -> dict[Epoch, Ranges]:
-        """A copy as a plain dict."""
+        """The ranges by epoch, as a new dict."""
         return dict(self._ranges)
 
     def __eq__(self, other: object) -> bool:
@@ -52,7 +62,7 @@ class VersionVector:
         return f"VersionVector({self._ranges})"
 
     def __len__(self) -> int:
-        """How many dots it covers; at most what `len` can say, whatever another side claims."""
+        """How many dots it covers, at most sys.maxsize."""
         return min(sys.maxsize, sum(last - first + 1 for ranges in self._ranges.values() for first, last in ranges))
 
     def __bool__(self) -> bool:
@@ -60,6 +70,7 @@ class VersionVector:
         return bool(self._ranges)
 
     def covers(self, dot: Dot) -> bool:
+        """Whether `dot` is in it."""
         epoch, seq = dot
         ranges = self._ranges.get(epoch)
         if ranges is None:
@@ -72,22 +83,23 @@ class VersionVector:
         return first <= seq <= last
 
     def covers_all(self, other: VersionVector) -> bool:
+        """Whether all dots of `other` are in it."""
         return not any(True for _ in self.lacks(other))
 
     def highest(self, epoch: Epoch) -> int:
-        """The largest seq covered of `epoch`, 0 if none."""
+        """The largest seq of `epoch` in it, 0 if there is none."""
         ranges = self._ranges.get(epoch)
         return ranges[-1][1] if ranges else 0
 
     def adds(self, dots: Iterable[Dot]) -> VersionVector:
-        """A new vector that covers `dots` too."""
+        """A vector that covers what this one covers, and `dots`."""
         by_epoch: dict[Epoch, list[int]] = {}
         for epoch, seq in dots:
             by_epoch.setdefault(epoch, []).append(seq)
         return self._with({epoch: _runs(sorted(seqs)) for epoch, seqs in by_epoch.items()})
 
     def joins(self, other: VersionVector) -> VersionVector:
-        """A vector that covers what either of the two covers."""
+        """A vector that covers what this one or `other` covers."""
         if not other._ranges:
             return self
         return self._with(other._ranges) if self._ranges else other
@@ -105,7 +117,7 @@ class VersionVector:
         return result
 
     def lacks(self, other: VersionVector) -> Iterator[tuple[Epoch, int, int]]:
-        """What `other` covers and this does not, as (epoch, first, last)."""
+        """The dots that `other` covers and this one does not, as ranges (epoch, first, last)."""
         for epoch, theirs in other._ranges.items():
             ours = self._ranges.get(epoch, ())
             for first, last in theirs:
@@ -121,22 +133,22 @@ class VersionVector:
 
 
 def lineage(epoch: Epoch) -> tuple[str, int]:
-    """Its root and generation. It stands in for every epoch of the same root and a smaller generation.
+    """The root and the generation of an epoch: `ROOT` is generation 0, and `ROOT.3.ANYTHING` is one of generation 3.
 
-    `ROOT` is generation 0, and `ROOT.3.ANYTHING` is one of generation 3.
+    An epoch replaces every epoch of the same root and a smaller generation.
     """
     match = _SUCCESSOR.fullmatch(epoch)
     return (match[1], int(match[2])) if match else (epoch, 0)
 
 
 def successor(epoch: Epoch, mark: str) -> Epoch:
-    """An epoch that stands in for this one; `mark` (without a full stop) sets it apart from others that do."""
+    """An epoch that replaces this one; `mark`, without a full stop, makes its name different from others that do."""
     root, generation = lineage(epoch)
     return f"{root}.{generation + 1}.{mark}"
 
 
 def stands_in(new: Epoch, old: Epoch) -> bool:
-    """Whether `new` stands in for `old`."""
+    """Whether `new` replaces `old`."""
     (new_root, new_generation), (old_root, old_generation) = lineage(new), lineage(old)
     return new_root == old_root and new_generation > old_generation
 

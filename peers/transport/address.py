@@ -1,4 +1,4 @@
-"""The address of a door, as people and sockets write it."""
+"""Network addresses: read from text, checked, and written for people."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 @dataclass(frozen=True)
 class Target:
-    """Where to dial, or to listen; the host has no brackets, and may carry an IPv6 scope. Secure: over TLS."""
+    """Where to dial, or to listen. The host has no brackets, and may have an IPv6 scope: `fe80::1%eth0`."""
 
     host: str
     port: int
     path: str = "/"
     """With the query, if there is one."""
     is_secure: bool = False
+    """Over TLS."""
     max_segment: int | None = None
-    """Bytes of a TCP segment either way, at most; None: what the network allows."""
+    """The largest TCP segment in both directions, in bytes; None: what the network allows."""
 
     @property
     def uri(self) -> str:
-        """For the opening request; without the scope, which means nothing to the other end (RFC 6874)."""
+        """For the opening request; without the scope, which has a meaning on this machine only (RFC 6874)."""
         host = self.host.partition("%")[0]
         scheme = "wss" if self.is_secure else "ws"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}{self.path}"
@@ -39,7 +40,7 @@ class Target:
 def parse_address(address: str, *, is_dialled: bool = True) -> Target:
     """Read `host:port`, `[v6]:port` or `[v6%scope]:port`. Raises ValueError with a sentence.
 
-    For listening (`is_dialled` is False) there are two more: `:port`, with an empty host, is every address of this
+    For listening (`is_dialled` is False) two more are accepted: `:port`, with an empty host, is every address of this
     machine, and port 0 is any free one.
     """
     found = ADDRESS.fullmatch(address)
@@ -81,7 +82,7 @@ def parse_url(url: str) -> Target:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a door at `host`, an address or `localhost`."""
+    """Whether only this machine can dial `host`, an address or `localhost`."""
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
@@ -90,7 +91,7 @@ def is_loopback(host: str) -> bool:
 
 
 def show_listening(host: str, port: int | str) -> str:
-    """Where a door is, as an option and a sentence write it: `:4000` is every address of this machine."""
+    """Where a socket listens, as options and sentences write it: `:4000` is every address of this machine."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -127,15 +128,15 @@ def _check_v6(host: str, port: int, address: str) -> None:
 
 
 def local_host(name: Any) -> str:
-    """What a socket says of its own end (`getsockname`), without port and scope; empty for another kind of socket."""
+    """The host in `getsockname()` of a socket, without port and scope; empty if it has none."""
     host = str(name[0]).partition("%")[0] if isinstance(name, tuple) and name else ""
     return host.removeprefix("::ffff:") if "." in host else host
 
 
 def show_address(name: Any) -> str:
-    """What a socket says of an end of it (`getpeername`), as people write it; never fails."""
+    """The address in `getpeername()` of a socket, as people write it; never fails."""
     if not isinstance(name, tuple) or len(name) < 2:
-        return "unknown"  # the socket was gone before it could be asked
+        return "unknown"  # the socket was closed before its address was read
     host, port = str(name[0]), name[1]
     if host.startswith("::ffff:") and "." in host:
         return f"{host.removeprefix('::ffff:')}:{port}"

@@ -1,4 +1,4 @@
-"""What a door is asked over HTTP before a connection is made of it, and what it answers instead."""
+"""HttpRequest and HttpAnswer: what a listening socket is asked before a WebSocket opens, and what it answers instead."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """One request. It has no body: a door reads none."""
+    """One request. Its body is not read."""
 
     method: str
     path: str
     """With the query, as it was sent: not decoded."""
     headers: Mapping[str, str]
-    """By lower-case name; what was sent several times is joined by commas."""
+    """By lower-case name; several of one name are joined by commas."""
     address: str
-    """Where it came from, for people: `192.168.1.7:44321`."""
+    """The address of the other end, for people: `192.168.1.7:44321`."""
     is_upgrade: bool
     """Whether it asks for a WebSocket."""
 
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """The door's answer, after which it closes. It adds `Content-Length`, `Connection` and `Date` itself.
+    """The answer, after which the connection is closed. `Content-Length`, `Connection` and `Date` are added to the headers.
 
-    Raises ValueError for a status below 200, and for headers that no line of HTTP can hold.
+    Raises ValueError for a status that HTTP does not know or that is below 200, and for headers that are not printable ASCII.
     """
 
     status: int
@@ -46,7 +46,7 @@ class HttpAnswer:
 
 
 def no_pages(request: HttpRequest) -> HttpAnswer | None:
-    """For doors that are no browser's business: a page of any site may open connections to its reader's own LAN."""
+    """An `on_request` that refuses browsers: a page of any site could open connections to the LAN of its reader."""
     if "origin" in request.headers:
         return HttpAnswer(403, body=b"This door is for programs: connections of pages in a browser are not taken.\n")
     return None

@@ -1,4 +1,4 @@
-"""ListeningSocket: a listening socket that accepts no more connections than this process may have open files."""
+"""ListeningSocket: accepts no more connections than this process has files left for."""
 
 from __future__ import annotations
 
@@ -17,66 +17,71 @@ from peers.transport.sockets import listen_everywhere
 BACKLOG = 100
 """Connections that wait in the kernel to be accepted."""
 OPENING_SHARE = 8
-"""A door keeps at most this part, one eighth, of the files that the process may open for unfinished handshakes."""
+"""Unfinished handshakes take at most one eighth of the files that the process may open."""
 RESERVE_SHARE = 4
 MAX_RESERVE = 128
-"""Files that doors leave to the log, the control socket, discovery and dialling: a quarter of all, at most as many."""
+"""Files left to the log, the control socket, discovery and dialling: a quarter of all, but at most so many."""
 WARNING_SECONDS = 60.0
+"""Between two warnings of one socket, at least."""
 _RAN_DRY = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 log = logging.getLogger(__name__)
 
 
 def max_files() -> int:
-    """How many files this process may have open (the soft limit, now)."""
+    """How many files this process may have open: the soft limit, which may change."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def limited_by_files(wanted: int, share: int) -> int:
-    """`wanted`, or what is less: one of `share` equal parts of the files that this process may open, at least 1."""
+    """The smaller of `wanted` and one of `share` equal parts of the files that this process may open; at least 1."""
     return min(wanted, max(1, max_files() // share))
 
 
 async def open_listening_sockets(
     loop: asyncio.AbstractEventLoop, host: str, port: int, **limits: Any
 ) -> list[ListeningSocket]:
-    """Listen at every address that `host` has; an empty host is every address of this machine. Raises OSError."""
+    """One socket for each address of `host`, all with one port; an empty host is every address of this machine.
+
+    Port 0 takes any free one. `limits` are options of ListeningSocket. Raises OSError, and then no socket is left open.
+    """
     if not host:
         return [ListeningSocket(listen_everywhere(port), loop, **limits)]
-    doors: list[ListeningSocket] = []
+    sockets: list[ListeningSocket] = []
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            where = (address[0], doors[0].getsockname()[1], *address[2:]) if doors else address  # one port for all
+            where = (address[0], sockets[0].getsockname()[1], *address[2:]) if sockets else address  # one port for all
             try:
-                doors.append(ListeningSocket(socket.create_server(where, family=family), loop, **limits))
+                sockets.append(ListeningSocket(socket.create_server(where, family=family), loop, **limits))
             except OSError as error:
                 if error.errno != errno.EAFNOSUPPORT:
                     raise
-        if not doors:
+        if not sockets:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     except BaseException:
-        for door in doors:
-            door.close()
+        for one in sockets:
+            one.close()
         raise
-    return doors
+    return sockets
 
 
 class ListeningSocket(socket.socket):
-    """Give it to `create_server` as `sock`, with `backlog=1`: asyncio then accepts one connection a turn of its loop.
+    """Give it to `create_server` as `sock`, with `backlog=1`: asyncio then accepts one connection in a turn of its loop.
 
-    While files are short, or more than `max_opening` handshakes are unfinished, each newcomer displaces the connection whose
-    handshake has been unfinished for the longest time: one that says nothing keeps no place from one that speaks.
+    While files are short, or `max_opening` handshakes are unfinished, each new connection closes the one whose handshake
+    has been unfinished for the longest time. So connections that send nothing do not keep out others. Call `let_in` when a
+    handshake is finished.
     """
 
     def __init__(
         self, listening: socket.socket, loop: asyncio.AbstractEventLoop, *, max_opening: int, is_own: bool = False
     ) -> None:
-        """`listening` is taken over. With `is_own` only this user connects, and may use what other doors leave."""
+        """`listening` is replaced by this one. With `is_own` only this user can connect, and may use the reserved files."""
         with listening:
             self._spare = _open_spare()
-            # asyncio turns Nagle's algorithm off where the protocol is named, which create_server does not do.
+            # asyncio turns Nagle's algorithm off if the protocol is named; create_server does not name it.
             protocol = 0 if listening.family == socket.AF_UNIX else socket.IPPROTO_TCP
             super().__init__(listening.family, listening.type, protocol, fileno=listening.detach())
         self.setblocking(False)
@@ -87,14 +92,14 @@ class ListeningSocket(socket.socket):
         self._warned_at = -WARNING_SECONDS
 
     def listen(self, backlog: int = BACKLOG, /) -> None:
-        """Listen with BACKLOG: the one that asyncio is given says only how many it accepts a turn."""
+        """Listen with BACKLOG: the number that asyncio got limits only what it accepts in a turn."""
         super().listen(max(backlog, BACKLOG))
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection, as asyncio expects it. Raises BlockingIOError if there is none, or no place for one."""
+        """The next connection, as asyncio expects it. Raises BlockingIOError if there is none, or no file for it."""
         newcomer, address = self._take()
         files = max_files()
-        left = files - newcomer.fileno()  # it has the lowest number that was free
+        left = files - newcomer.fileno()  # its number is the lowest that was free
         reserve = 1 if self._is_own else min(MAX_RESERVE, files // RESERVE_SHARE)
         is_short = left <= reserve
         self._opening = [one for one in self._opening if one.fileno() >= 0]
@@ -102,7 +107,7 @@ class ListeningSocket(socket.socket):
             self._warn(f"it has opened {files - left} of the {files} files that it may open")
         is_crowded = len(self._opening) >= limited_by_files(self._max_opening, OPENING_SHARE)
         is_displaced = (is_short or is_crowded) and self._displace()
-        # What is displaced is closed a moment later: until then the newcomer is one more.
+        # The displaced connection is closed a moment later: until then both have a file.
         if is_short and not (is_displaced and left > reserve // 2):
             newcomer.close()
             raise BlockingIOError(errno.EAGAIN, "there is no place for one more connection")
@@ -110,12 +115,12 @@ class ListeningSocket(socket.socket):
         return newcomer, address
 
     def let_in(self, transport: asyncio.BaseTransport) -> None:
-        """The handshake of an accepted connection is done: it is displaced no more."""
+        """The handshake of an accepted connection is finished: no other one closes it any more."""
         number = transport.get_extra_info("socket").fileno()
         self._opening = [one for one in self._opening if one.fileno() not in {number, -1}]
 
     def close(self) -> None:
-        """Listen no longer; what was accepted stays."""
+        """Accept nothing more; accepted connections stay open."""
         super().close()
         self._close_spare()
 
@@ -127,7 +132,7 @@ class ListeningSocket(socket.socket):
                 raise
             self._warn(error.strerror or str(error))
             self._displace()
-        # Else the connection waits on, and the loop is woken for it again and again.
+        # The connection has to be taken: while it waits, the loop does not sleep.
         self._close_spare()
         try:
             super().accept()[0].close()
@@ -139,8 +144,8 @@ class ListeningSocket(socket.socket):
     def _displace(self) -> bool:
         if not self._opening:
             return False
-        with suppress(OSError):  # it has gone by itself
-            self._opening.pop(0).shutdown(socket.SHUT_RDWR)  # not `close`: its number belongs to the loop
+        with suppress(OSError):  # it is lost already
+            self._opening.pop(0).shutdown(socket.SHUT_RDWR)  # the loop closes it, and needs its number until then
         return True
 
     def _warn(self, what: str) -> None:
@@ -160,5 +165,5 @@ class ListeningSocket(socket.socket):
 
 
 def _open_spare() -> int:
-    """A file that is closed to make room for one more connection, which can then be turned away."""
+    """A file that can be closed, so that a connection can be accepted and turned away when no other file is left."""
     return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

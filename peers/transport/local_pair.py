@@ -1,4 +1,4 @@
-"""Two ends of one connection in one process: for tests, and for logs on the same machine."""
+"""LocalPair: two ends of one connection in one process, for tests and for logs in one program."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from peers.emitter import Emitter
 
 
 class LocalPair:
-    """`left` is the end that dials, `right` the one that accepts. Frames arrive at once and in order.
+    """Two Connections, `left` that dials and `right` that accepts; frames arrive at once and in order.
 
-    Each end knows the `other`. At `connect` the other end hears of it first, at `disconnect` the own end.
+    `connect` is emitted at the other end first, `disconnect` at the own end first. Unlike other connections, these call
+    listeners inside `connect`, `send` and `disconnect`: a call returns when all answers, and the answers to them, have
+    arrived. A call inside a listener takes effect after that listener.
 
-    Unlike what the port says, what is begun from outside happens inside that call: `send` returns when all answers, and the
-    answers to these, were given. From inside a reaction it happens after it.
+        pair = LocalPair()
+        pair.right.on("message", print)
+        pair.left.connect()
+        pair.left.send(b'["ping",0]')
     """
 
     def __init__(self) -> None:
@@ -27,7 +31,7 @@ class LocalPair:
         self.left.other, self.right.other = self.right, self.left
 
     def soon(self, work: Callable[[], None]) -> None:
-        """Run `work` after what is going on now."""
+        """Run `work` now, or after the work that runs now."""
         self._queue.append(work)
         if self._is_running:
             return
@@ -37,7 +41,7 @@ class LocalPair:
             while self._queue:
                 try:
                     self._queue.popleft()()
-                except Exception as error:  # noqa: BLE001 - what was begun is ended first; it is raised below
+                except Exception as error:  # noqa: BLE001 - the rest of the work is done first; it is raised below
                     first_error = first_error or error
         finally:
             self._is_running = False
@@ -46,7 +50,7 @@ class LocalPair:
 
 
 class LocalConnection:
-    """One end of a LocalPair. See Connection."""
+    """One end of a LocalPair, see Connection; `other` is the other end."""
 
     other: LocalConnection
     local_host = ""
@@ -56,13 +60,13 @@ class LocalConnection:
         self.dialled = dialled
         self.address = "local:left" if not dialled else "local:right"
         self._pair = pair
-        self._emitter = Emitter()
+        self.emitter = Emitter()
         self._is_opening = False
         self._is_paused = False
         self._held: deque[bytes] = deque()
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        return self._emitter.on(event, listener)
+        return self.emitter.on(event, listener)
 
     def connect(self) -> None:
         if not self.dialled:
@@ -76,7 +80,7 @@ class LocalConnection:
         # Unlike Logux 0.1, which raises "already finished", it is harmless when it is closed: as with every connection.
         if self._is_opening:
             self._is_opening = False
-            self._pair.soon(lambda: self._emitter.emit("disconnect", reason))
+            self._pair.soon(lambda: self.emitter.emit("disconnect", reason))
         elif self.connected:
             self._pair.soon(lambda: self._close(reason))
 
@@ -100,8 +104,8 @@ class LocalConnection:
     def _read(self) -> None:
         while self._held and self.connected and not self._is_paused:
             frame = self._held.popleft()
-            self._emitter.emit("activity")
-            self._emitter.emit("message", frame)
+            self.emitter.emit("activity")
+            self.emitter.emit("message", frame)
 
     def _open(self) -> None:
         if self.connected or not self._is_opening:
@@ -110,14 +114,14 @@ class LocalConnection:
         for end in (self, self.other):
             end._held.clear()
             end._is_paused = False
-        self._emitter.emit("connecting")  # Unlike Logux 0.1: only a socket said so there
+        self.emitter.emit("connecting")  # Unlike Logux 0.1: only a socket said so there
         self.connected = self.other.connected = True
-        self.other._emitter.emit("connect")
-        self._emitter.emit("connect")
+        self.other.emitter.emit("connect")
+        self.emitter.emit("connect")
 
     def _close(self, reason: str) -> None:
         if not self.connected:
             return
         self.connected = self.other.connected = False
-        self._emitter.emit("disconnect", reason)
-        self.other._emitter.emit("disconnect", reason)
+        self.emitter.emit("disconnect", reason)
+        self.other.emitter.emit("disconnect", reason)

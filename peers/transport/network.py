@@ -43,7 +43,7 @@ class ServerListening:
         self._loop = loop
         self._closed: Later[None] | None = None
         self.port: int = self.sockets[0].getsockname()[1]
-        self.hosts = hosts_of(self.sockets, self.port)
+        self.hosts = hosts_of(self.sockets)
 
     @property
     def sockets(self) -> list[socket.socket]:

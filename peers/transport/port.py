@@ -1,4 +1,4 @@
-"""The port that every connection offers: frames out, frames and changes in."""
+"""The ports of the transport: Connection, Listening and Network."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ LARGE_FRAME = MAX_FRAME
 
 
 class Connection(Protocol):
-    """One channel to one other end, which may be opened, lost and opened again.
+    """A connection to one other end, which may be opened, lost and opened again.
 
-    A frame is the JSON text of one message, as UTF-8 bytes. Events, in the order in which they may come:
+    A frame is the JSON text of one message, as UTF-8 bytes. The events that `on` takes, in the order in which they may come:
 
     - `connecting`: an attempt to open it has begun
     - `connect`: it is open
-    - `activity`: some bytes came, perhaps less than a frame: a sign of life
-    - `message` (frame: bytes); after one of more than LARGE_FRAME bytes it may be paused: `resume` says that the frame,
-      and what was made of it, need no memory any more
-    - `error` (exception): what the channel itself could not take; `disconnect` may follow
-    - `disconnect` (reason: str): it is closed, or the attempt to open it failed; says why in a few words
+    - `activity`: bytes have come, perhaps less than a frame: the other end is alive
+    - `message` (frame: bytes). After a frame of more than LARGE_FRAME bytes the connection may pause itself: call `resume`
+      when the frame, and what was made of it, need no memory any more
+    - `error` (exception): the connection itself could not take what came; `disconnect` may follow
+    - `disconnect` (reason: str): it is closed, or the attempt to open it failed; the reason is a few words
 
-    All events come on one thread (that of the loop). A connection never calls back from inside `connect` or `send`.
+    All events come on one thread, that of the loop. No listener is called inside `connect` or `send`.
+
+        connection = network.dial("192.168.1.7:44321")
+        connection.on("connect", lambda: connection.send(b'["ping",0]'))
+        connection.on("message", print)
+        connection.connect()
     """
 
     @property
@@ -36,7 +41,7 @@ class Connection(Protocol):
 
     @property
     def dialled(self) -> bool:
-        """True if this end opened it (or will), False if it was accepted."""
+        """True if this end opens it, False if it was accepted."""
 
     @property
     def address(self) -> str:
@@ -44,58 +49,63 @@ class Connection(Protocol):
 
     @property
     def local_host(self) -> str:
-        """The address of this machine that it uses, without port and scope; empty while it is not open, or has none."""
+        """The address of this machine that it uses, without port and scope; empty while it is closed, or if it has none."""
 
     def connect(self) -> None:
-        """Begin to open it. Raises RuntimeError if it is open or was accepted."""
+        """Begin to open it; `connect` or `disconnect` follows. Raises RuntimeError if it is open or was accepted."""
 
     def disconnect(self, reason: str = "") -> None:
-        """Close it, without waiting; `disconnect` is emitted once. Harmless when it is closed already."""
+        """Close it, without waiting; `disconnect` is emitted once, with `reason`. Harmless when it is closed."""
 
     def send(self, frame: bytes) -> None:
-        """Send one frame, in order. Raises RuntimeError when it is not open."""
+        """Send one frame, after those before. Raises RuntimeError when it is not open.
+
+        A frame that cannot leave at once is queued; a connection whose queue grows too long closes itself.
+        """
 
     def pause(self) -> None:
-        """Stop reading, so that the other end has to wait."""
+        """Emit no `message` and stop reading, so that the other end has to wait."""
 
     def resume(self) -> None:
         """Read on after `pause`."""
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        """Listen to one of the events above; returns the undo."""
+        """Call `listener` at each `event` of those above, until the returned undo is called."""
 
 
 class Listening(Protocol):
-    """An open door."""
+    """A port on which connections are accepted. See Network.listen."""
 
     @property
     def port(self) -> int:
-        """The port it got."""
+        """The number of the port, also if 0 was asked for."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The addresses at which it is open; `0.0.0.0` is every IPv4 address of this machine, `::` every IPv6 one."""
+        """The addresses of this machine; `0.0.0.0` is every IPv4 address, `::` every IPv6 one."""
 
     def close(self) -> Later[None]:
-        """Accept nothing more; connections that were accepted live on. Harmless when it is closed."""
+        """Accept nothing more; accepted connections stay open. Harmless when it is closed."""
 
 
 class Network(Protocol):
-    """Makes connections of one kind."""
+    """Makes connections of one kind, by dialling and by accepting.
+
+    To write one for another kind of socket, subclass peers.transport.network.WiredNetwork.
+    """
 
     def dial(self, address: str, *, max_segment: int | None = None) -> Connection:
-        """A connection to `host:port` that is not open yet: `connect()` opens it. Raises ValueError for a bad address.
+        """A connection to `host:port` that is not open yet: call its `connect`. Raises ValueError for a bad address.
 
-        `max_segment` bounds the TCP segments of both ends, in bytes, on a way on which large packets get lost.
+        `max_segment` limits the TCP segments of both ends, in bytes: for routes on which large packets are lost.
         """
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
-        """Open a door; each accepted connection, already open, is handed to `on_connection`. Port 0 takes any free one.
+        """Accept connections at `host` and `port`; `on_connection` is called with each, which is open then.
 
-        An empty host is every address of this machine, IPv4 and IPv6 on one port.
-
-        Fails with OSError if the port is taken or the host is not ours.
+        An empty host is every address of this machine, IPv4 and IPv6 on one port. Port 0 takes any free one. The result
+        fails with OSError if the port is taken or the host is no address of this machine.
         """
 
     def close(self) -> Later[None]:
-        """Shut all doors and wait until every connection is closed; those that are still open are closed too."""
+        """Close every listening port and every connection; resolved when all of them are closed."""

@@ -1,4 +1,4 @@
-"""RacingConnection: one end that may be reached under several addresses; the first that answers wins."""
+"""RacingConnection: dials several addresses of one end; the first that answers is used."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from peers.emitter import Emitter
 from peers.transport.port import Connection
 
 STAGGER_MS = 250
-"""Between the start of one attempt and the next."""
+"""Between the start of one attempt and the next; a failed attempt starts the next one at once."""
 MAX_CANDIDATES = 6
+"""Addresses of one `connect` that are dialled; the rest is ignored."""
 
 
 class RacingConnection:
-    """A dialled Connection over candidates, asked for anew at each `connect()`.
+    """A dialled Connection over the addresses that `candidates` returns, which is called at each `connect()`.
 
-    Source of the staggering: RFC 8305 (Happy Eyeballs). Losers are closed before a byte was said on them.
+    `dial` makes the connection to one of them. Attempts start STAGGER_MS after each other (RFC 8305, Happy Eyeballs). The
+    other attempts are closed before a frame is sent on them.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class RacingConnection:
         self._next()
 
     def _next(self) -> None:
-        """Start one more attempt, and the clock for the one after it."""
+        """Start one more attempt, and the timer for the one after it."""
         self._stop_timer()
         if not self._left:
             if not self._running and self._winner is None:

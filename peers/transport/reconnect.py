@@ -1,4 +1,4 @@
-"""Reconnect: a connection that opens itself again after a loss, later after each failure."""
+"""Reconnect: a connection that opens itself again after a loss, with a longer delay after each failure."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ from peers.clock import Clock, Undo
 from peers.transport.port import Connection
 
 KEEPS_TRYING = frozenset({"timeout", "error", "freeze"})
-"""Reasons of our own to disconnect that leave Reconnect at work; any other one stops it."""
+"""Reasons of `disconnect` after which it is opened again; any other one stops that."""
 
 
 def retry_delay(attempt: int, *, min_delay: float, max_delay: float, random: Random) -> float:
-    """How long to wait before the next attempt, in the unit of `min_delay`; `attempt` counts failures, from 0.
+    """The delay before the next attempt, in the unit of `min_delay` and `max_delay`; `attempt` counts failures, from 0.
 
-    Doubles up to the cap, then takes a random share from a half to all of it. Unlike Logux 0.1, the jitter comes after the
-    cap, so that thirty machines behind one router do not redial in step. (The back-off libraries draw from the global
-    random generator, which would end the lab's determinism.)
+    `min_delay` is doubled `attempt` times, up to `max_delay`; the result is a random part of that, from a half to all.
+    Unlike Logux 0.1, the random part is taken after the cap, so that thirty machines behind one router do not redial at the
+    same time. (Libraries for back-off use the global random generator, which would end the lab's determinism.)
     """
     capped = min(max_delay, min_delay * 2.0 ** min(attempt, 32))
     return capped * random.uniform(0.5, 1.0)
 
 
 class Reconnect:
-    """Wraps a dialled connection and is one itself. `connect()` starts it, `disconnect()` stops it for good.
+    """A Connection that wraps a dialled one and opens it again after each loss, from `connect()` to `disconnect()`.
 
-    `reconnecting`: whether a loss will be answered. `connecting`: whether an attempt is under way. Unlike Logux 0.1, frames
-    are not read here: a role that receives a fatal error disconnects with its type as the reason, which stops this too.
+    - `clock` and `random` (a `random.Random`) decide when
+    - `min_delay`, `max_delay`: of the first delay and of the longest one, in ms; see retry_delay
+    - `attempts`: attempts in a row without success after which it gives up; None: no limit
+    - `resets_on_connect`: whether an open connection is a success. False: only `reset()` is, for a role whose greeting may
+      be refused each time on a connection that opens
 
-    `attempts` limits connects in a row without success (None: no limit). With `resets_on_connect=False` only `reset()`
-    counts as success: for a role whose greeting may be refused again and again on a link that opens.
+    Unlike Logux 0.1, frames are not read here: a role that receives a fatal error disconnects with its type as the reason,
+    and that stops this too.
+
+        connection = Reconnect(network.dial("attic.local:44321"), clock=LoopClock(loop), random=Random())
+        ClientSync("anna", log, connection, clock=LoopClock(loop))
+        connection.connect()
     """
 
     def __init__(
@@ -48,8 +55,11 @@ class Reconnect:
         self.inner = connection
         self.dialled = True
         self.reconnecting = connection.connected
+        """Whether it is opened again after the next loss."""
         self.connecting = False
+        """Whether an attempt is under way."""
         self.failures = 0
+        """Losses and failed attempts in a row."""
         self._clock = clock
         self._random = random
         self._min_delay = min_delay
@@ -92,27 +102,27 @@ class Reconnect:
         self.inner.resume()
 
     def connect(self) -> None:
-        """Open it now, and again after every loss. While it waits for its next attempt, that attempt begins at once."""
+        """Open it now, and again after every loss. If it waits for its next attempt, that attempt begins now."""
         self.reconnecting = True
         self._cancel()
-        if not self._is_open and not self._is_opening:  # one that is closing is opened again once it has closed
+        if not self._is_open and not self._is_opening:  # one that is closing is opened again when it is closed
             self._is_opening = True
             self._connects += 1
             self.inner.connect()
 
     def disconnect(self, reason: str = "") -> None:
-        """Close it. It stays closed, unless the reason is one of KEEPS_TRYING."""
+        """Close it. It stays closed, unless the reason is one of KEEPS_TRYING: timeout, error, freeze."""
         if reason not in KEEPS_TRYING:
             self.reconnecting = False
             self._cancel()
         self.inner.disconnect(reason)
 
     def reset(self) -> None:
-        """The link proved good: the next loss is answered after the shortest delay."""
+        """The connection has succeeded: after the next loss the shortest delay is used."""
         self.failures = self._connects = 0
 
     def destroy(self, reason: str = "") -> None:
-        """Close it for good, whatever the reason, and leave nothing behind. Harmless when it is closed or destroyed.
+        """Close it with any reason, and end its timer and listeners. Harmless when it is closed or destroyed.
 
         Unlike Logux 0.1, which raises "already finished" over a LocalPair that is not open.
         """

@@ -1,4 +1,4 @@
-"""What plain sockets need: a door at every address of this machine, and a few words for what went wrong."""
+"""Functions for plain sockets: listen at every address, dial with small segments, explain an OSError."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from peers.transport.address import MAX_PORT, Target
 
 EVERY_HOST = ("0.0.0.0", "::")
-"""What `hosts_of` says of a door at every address of this machine."""
+"""What `hosts_of` returns for sockets that listen at every address of this machine."""
 NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
 RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
@@ -29,9 +29,10 @@ def listen_everywhere(port: int) -> socket.socket:
 
 
 async def dial_options(loop: asyncio.AbstractEventLoop, target: Target) -> dict[str, Any]:
-    """What `loop.create_connection` has to be told of `target`: host and port, or an open socket with small segments.
+    """The options of `loop.create_connection` for `target`: its host and port, or an open socket with small segments.
 
-    A segment size set before connecting is announced to the other end, so it holds for both (RFC 9293, 3.7.1). Raises OSError.
+    A segment size that is set before connecting is announced to the other end, so it limits both (RFC 9293, 3.7.1).
+    Raises OSError.
     """
     if target.max_segment is None:
         return {"host": target.host, "port": target.port}
@@ -53,31 +54,29 @@ async def dial_options(loop: asyncio.AbstractEventLoop, target: Target) -> dict[
     raise error
 
 
-def hosts_of(listening: Iterable[socket.socket], port: int) -> tuple[str, ...]:
-    """The addresses at which these sockets take connections to `port`; `0.0.0.0` and `::` are every one of a family."""
+def hosts_of(listening: Iterable[socket.socket]) -> tuple[str, ...]:
+    """The addresses at which these sockets listen; `0.0.0.0` is every IPv4 address of this machine, `::` every IPv6 one."""
     hosts: list[str] = []
-    for door in listening:
-        host, door_port, *rest = door.getsockname()
-        if door_port != port:
-            continue  # of a host name with several addresses each got a port of its own
-        if host == "::" and not door.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+    for one in listening:
+        host, _, *rest = one.getsockname()
+        if host == "::" and not one.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
             hosts.append("0.0.0.0")
         hosts.append(f"{host}%{rest[1]}" if rest and rest[1] and "%" not in host else host)
     return tuple(hosts)
 
 
 def check_port(port: int) -> None:
-    """Raise ValueError unless one can listen on `port`."""
+    """Raise ValueError, with a sentence, unless `port` is from 0 to MAX_PORT."""
     if not 0 <= port <= MAX_PORT:
         raise ValueError(f"{port} is not a port: take one from 1 to {MAX_PORT}, or 0 for any free one")
 
 
 def explain_os_error(error: OSError) -> str:
-    """In a few words, why a socket did not open, or why it is lost."""
+    """Why a socket did not open, or is lost, in a few words."""
     if isinstance(error, socket.gaierror):
         return "no address known"
     number = error.errno
-    if number is None:  # asyncio tried several addresses and joined the sentences
+    if number is None:  # asyncio tried several addresses, and joined their errors in one text
         found = re.search(r"\[Errno (\d+)\]", str(error))
         number = int(found[1]) if found else 0
     if number == errno.ECONNREFUSED:

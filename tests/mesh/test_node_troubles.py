@@ -12,6 +12,7 @@ from typing import Any
 import pykka
 from websockets.sync.server import ServerConnection, serve
 
+from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.runtime.loop_thread import LoopThread
 from mesh.gateway.upstream.role import UpstreamSync
 from peers.events.entry import MAX_EXTRA_BYTES, check_extra
@@ -44,8 +45,7 @@ def stop_the_rest() -> None:
 
 def test_the_doors_do_not_outlive_a_supervisor_that_failed(house: House) -> None:  # noqa: F811
     node = house.start(dial={"ws://127.0.0.1:1": ClientSync})
-    assert node._supervisor is not None
-    supervisor = node._supervisor
+    (supervisor,) = pykka.ActorRegistry.get_by_class(NodeSupervisor)
 
     supervisor.tell_to(fail)
     wait_until(lambda: not supervisor.is_alive(), "the end of the supervisor")
@@ -102,7 +102,7 @@ def test_a_loop_is_not_blocked_by_who_waits_for_it_on_itself() -> None:
             return "an error instead of a deadlock"
         return "done"
 
-    answer = asyncio.run_coroutine_threadsafe(stop_from_a_listener(), thread._loop)
+    answer = asyncio.run_coroutine_threadsafe(stop_from_a_listener(), thread.loop)
     assert answer.result(3) == "an error instead of a deadlock"
     thread.close()
 

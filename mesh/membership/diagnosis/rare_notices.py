@@ -64,7 +64,7 @@ class RareNotices:
         self._began_seconds, self._shown = now_seconds, NOTICES_PER_INTERVAL
         text = (
             f"{left_out} more notices like the last ones were left out: nodes were announced that cannot be reached; "
-            "`mesh peers` lists them, and if that goes on, somebody on this network forges announcements"
+            "`mesh peers` lists them, and if that goes on, a host on this network forges announcements"
         )
         return [Notice("unreachable", None, text), LookAgain(SUMMARY, INTERVAL_SECONDS)]
 

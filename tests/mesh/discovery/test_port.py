@@ -23,11 +23,11 @@ from tests.support.mdns_parts import KITCHEN
         ),
     ],
 )
-def test_says_in_a_sentence_where_it_looks_for_others(state: DiscoveryState, sentence: str) -> None:
+def test_the_notice_names_the_interfaces_and_what_is_wrong(state: DiscoveryState, sentence: str) -> None:
     assert state.sentence == sentence
 
 
-def test_fixed_discovery_finds_nobody() -> None:
+def test_static_discovery_finds_no_nodes() -> None:
     discovery: Discovery = StaticDiscovery()
 
     assert discovery.start(Announcement(KITCHEN, "m", "run-1", 4000), pytest.fail).get() is None

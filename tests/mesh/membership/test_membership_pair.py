@@ -1,4 +1,4 @@
-"""Two Neighbourhoods that meet, lose each other, restart and say goodbye: whatever happened, they are in touch again."""
+"""Two Memberships that connect, lose each other, restart and say goodbye: they always connect again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END = st.sampled_from(("a", "b"))
 
 
 class TwoNodes(RuleBasedStateMachine):
-    """At the end the network is whole, and time passes: then exactly one connection is there, and both use it."""
+    """At the end the network works, and time passes: then there is exactly one connection, and both nodes use it."""
 
     world: TwoEnds
 
@@ -29,7 +29,7 @@ class TwoNodes(RuleBasedStateMachine):
         self.sight_all()
 
     def sight_all(self) -> None:
-        self.is_unseen = False
+        self.has_unseen_run = False
         for name in self.sighting:
             self.world.ends[name].sight(self.world.other(self.world.ends[name]))
 
@@ -50,23 +50,23 @@ class TwoNodes(RuleBasedStateMachine):
         self.world.cut(self.world.wires[number % len(self.world.wires)])
 
     @rule()
-    def build_a_wall(self) -> None:
-        self.world.has_wall = True
+    def partition(self) -> None:
+        self.world.is_partitioned = True
         for wire in self.world.wires:
             self.world.cut(wire)
 
-    @precondition(lambda self: self.world.has_wall)
+    @precondition(lambda self: self.world.is_partitioned)
     @rule()
     def heal(self) -> None:
-        self.world.has_wall = False
-        if self.is_unseen:
+        self.world.is_partitioned = False
+        if self.has_unseen_run:
             self.sight_all()
 
     @rule(name=END, goodbye=st.booleans())
     def restart(self, name: str, goodbye: bool) -> None:
         self.world.restart(name, goodbye=goodbye)
-        self.is_unseen = True
-        if not self.world.has_wall:
+        self.has_unseen_run = True
+        if not self.world.is_partitioned:
             self.sight_all()
 
     @rule(name=END)
@@ -78,9 +78,9 @@ class TwoNodes(RuleBasedStateMachine):
     @rule(name=END, number=st.integers(0, 5))
     def fail(self, name: str, number: int) -> None:
         end = self.world.ends[name]
-        talks = [talk for talk in end.talks.values() if not talk.is_over]
-        if talks and not end.reports:
-            end.fail(talks[number % len(talks)])
+        sessions = [session for session in end.sessions.values() if not session.is_over]
+        if sessions and not end.reports:
+            end.fail(sessions[number % len(sessions)])
 
     @rule(name=END)
     def retry(self, name: str) -> None:
@@ -99,7 +99,7 @@ class TwoNodes(RuleBasedStateMachine):
         assert len(stays) == 1
         assert self.world.met("a") == self.world.met("b") == stays
         for end in self.world.ends.values():
-            assert sorted(end.talks) == sorted(end.membership.sessions)
+            assert sorted(end.sessions) == sorted(end.membership.sessions)
             assert [m.state for m in end.membership.members.values()] == ["alive"]
 
 

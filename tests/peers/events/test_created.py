@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from peers.events.created import (
     MAX_DRIFT_MS,
     MAX_MS,
-    CountingTimer,
     Created,
     HybridTimer,
     check_created,
@@ -218,13 +217,3 @@ def test_time_follows_our_clock_and_goes_back_only_by_a_larger_step_of_it(steps:
             assert max(wall.now, time, seen) <= timer.time <= min(wall.now + 1_001, created[0])
             assert created > last
             last, time, highest = created, timer.time, max(highest, wall.now)
-
-
-def test_the_timer_for_tests_counts() -> None:
-    timer = CountingTimer("a")
-
-    first = timer.next()
-    timer.see(7)
-    timer.see(3)
-
-    assert [first, timer.next(), timer.time] == [(1, "a", 0), (8, "a", 0), 8]

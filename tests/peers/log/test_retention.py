@@ -50,8 +50,9 @@ def test_tells_of_each_event_that_is_cleaned(log: PairLog) -> None:
 
 
 def test_tells_of_a_cleaned_event_after_the_commit() -> None:
-    disk = HeldDisk(MemoryStore())
-    log = open_log("home", ManualClock(NOW_MS), store=disk._disk._store, disk=disk)
+    store = MemoryStore()
+    disk = HeldDisk(store)
+    log = open_log("home", ManualClock(NOW_MS), store=store, disk=disk)
     log.add({"type": "a"}, {"reasons": ["r"]})
     disk.release()
     news = told(log)
@@ -169,8 +170,9 @@ def test_a_keeper_that_fails_keeps_the_event_and_the_failure_is_told(log: PairLo
 
 
 def test_a_cleaning_gives_others_their_turn() -> None:
-    disk = HeldDisk(MemoryStore())
-    log = open_log("home", ManualClock(NOW_MS), store=disk._disk._store, disk=disk)
+    store = MemoryStore()
+    disk = HeldDisk(store)
+    log = open_log("home", ManualClock(NOW_MS), store=store, disk=disk)
     log.add_batch([({"type": "a"}, None)] * 500)
     disk.release()
 
@@ -186,8 +188,9 @@ def test_a_cleaning_gives_others_their_turn() -> None:
 
 
 def test_a_reason_given_while_keepers_are_asked_is_heeded() -> None:
-    disk = HeldDisk(MemoryStore())
-    log = open_log("home", ManualClock(NOW_MS), store=disk._disk._store, disk=disk)
+    store = MemoryStore()
+    disk = HeldDisk(store)
+    log = open_log("home", ManualClock(NOW_MS), store=store, disk=disk)
     log.add({"type": "a"}, {"created": (1, "n", 0)})
     disk.release()
     log.keep(lambda *_: bool(log.change_meta((1, "n", 0), {"reasons": ["r"]})) and False)

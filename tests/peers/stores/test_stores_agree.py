@@ -422,14 +422,14 @@ class BothStores(RuleBasedStateMachine):
 
     def is_idle(self, claim: Entry) -> bool:
         """Whether a claim says nothing: its event is shown so, or is hidden for the sake of old dots alone."""
-        shown = self.memory._shown(claim.created)
+        shown = self.memory._shown(claim.created)  # `find` leaves out what was cleaned
         if shown is not None:
             return shown.same_as(claim)
         claims = [each for each in self.memory.aside() if each.created == claim.created]
         return all(each.dot is not None and self.is_renewed(each.dot) for each in claims)
 
     def is_renewed(self, dot: Dot) -> bool:
-        return self.memory._numbers.is_renewed(dot[0])
+        return self.memory._numbers.is_renewed(dot[0])  # no port shows it: only the rules of a store ask for it
 
     def visible(self, store: Store) -> object:
         keys = [(ms, node, 0) for ms in range(1, 5) for node in "ab"]

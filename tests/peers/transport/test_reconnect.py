@@ -32,7 +32,7 @@ class Door(RecordedConnection):
         if self.is_open:
             super().connect()
         else:
-            self.local.soon(lambda: self.local.left._emitter.emit("disconnect", "refused"))
+            self.local.soon(lambda: self.local.left.emitter.emit("disconnect", "refused"))
 
     def wrap(self, **options: Any) -> Reconnect:
         return Reconnect(self, clock=self.clock, random=Random(1), **options)
@@ -254,9 +254,9 @@ def test_is_connecting_until_the_attempt_has_failed() -> None:
     reconnect = door.wrap()
     reconnect.connect()
 
-    door.local.left._emitter.emit("connecting")
+    door.local.left.emitter.emit("connecting")
     began = reconnect.connecting
-    door.local.left._emitter.emit("disconnect", "refused")
+    door.local.left.emitter.emit("disconnect", "refused")
 
     assert began and not reconnect.connecting
 
@@ -338,7 +338,7 @@ def test_a_loss_that_is_told_twice_is_answered_once() -> None:
     door.is_open = False
 
     door.local.right.disconnect()
-    door.local.left._emitter.emit("disconnect", "again")
+    door.local.left.emitter.emit("disconnect", "again")
 
     assert door.clock.waiting == 1
     reconnect.destroy()
@@ -387,7 +387,7 @@ def test_destroy_during_an_attempt_ends_it() -> None:
     door = Door(is_open=False)
     reconnect = door.wrap()
     reconnect.connect()
-    door.local.left._emitter.emit("connecting")
+    door.local.left.emitter.emit("connecting")
 
     reconnect.destroy()
     door.clock.advance(60_000)

@@ -18,7 +18,7 @@ from peers.clock import ManualClock, Undo
 
 
 class Cache:
-    """Records that the test makes up, and what became of them."""
+    """Announcements that the test makes up, and what is reported of them."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -57,7 +57,7 @@ def test_reports_each_change_of_an_announcement_once() -> None:
     assert [sighting.addresses for sighting in cache.sightings] == [("10.0.0.1:1",), ("10.0.0.2:1",), ("10.0.0.2:1",)]
 
 
-def test_looks_again_once_a_replaced_address_has_expired() -> None:
+def test_reads_an_announcement_again_when_a_replaced_address_has_expired() -> None:
     cache = Cache()
     cache.hear("a", "new", "old")
     cache.clock.advance(100)
@@ -69,7 +69,7 @@ def test_looks_again_once_a_replaced_address_has_expired() -> None:
     assert cache.clock.waiting == 0
 
 
-def test_says_goodbye_only_of_what_it_reported() -> None:
+def test_reports_a_goodbye_only_of_a_reported_node() -> None:
     cache = Cache()
     cache.hear("a", "10.0.0.1:1")
     cache.instances.heard("unknown")
@@ -84,7 +84,7 @@ def test_says_goodbye_only_of_what_it_reported() -> None:
     assert cache.clock.waiting == 0
 
 
-def test_a_flood_of_changes_is_looked_at_four_times_a_second() -> None:
+def test_an_announcement_that_always_changes_is_read_four_times_a_second() -> None:
     cache = Cache()
 
     for counter in range(1000):
@@ -94,7 +94,7 @@ def test_a_flood_of_changes_is_looked_at_four_times_a_second() -> None:
     assert cache.reads == 1 + 1000 / LOOK_PAUSE_MS
 
 
-def test_asks_for_missing_records_and_again_when_told_to() -> None:
+def test_queries_missing_records_and_queries_again_on_request() -> None:
     cache = Cache()
 
     cache.instances.heard("a")
@@ -113,7 +113,7 @@ def test_asks_for_missing_records_and_again_when_told_to() -> None:
     assert [sighting.node_id for sighting in cache.sightings] == ["a"]
 
 
-def test_forgets_what_is_not_for_us() -> None:
+def test_forgets_an_announcement_that_is_not_a_node() -> None:
     cache = Cache()
     cache.readings["a"] = InstanceReading(None)
 
@@ -124,7 +124,7 @@ def test_forgets_what_is_not_for_us() -> None:
     assert cache.sightings == []
 
 
-def test_two_thousand_forged_names_push_out_each_other_and_not_a_node() -> None:
+def test_two_thousand_forged_names_replace_each_other_and_no_node() -> None:
     cache = Cache()
     cache.hear("kitchen", "10.0.0.1:1")
     cache.clock.advance(2_000)
@@ -146,7 +146,7 @@ def test_two_thousand_forged_names_push_out_each_other_and_not_a_node() -> None:
 
 
 def flood(cache: Cache, source: Callable[[int], str], *, seconds: int, per_second: int) -> list[str]:
-    """Node ids that were reported while so many forged announcements, whole ones, come in."""
+    """The node ids that are reported in a flood of forged, complete announcements."""
     for number in range(seconds * per_second):
         name = f"forged-{number}"
         cache.readings[name] = InstanceReading(Sighting(name, "run-1", ("10.0.0.66:1",)))
@@ -155,7 +155,7 @@ def flood(cache: Cache, source: Callable[[int], str], *, seconds: int, per_secon
     return [sighting.node_id for sighting in cache.sightings]
 
 
-def test_of_a_flood_from_one_address_few_are_reported_and_other_nodes_at_once() -> None:
+def test_a_flood_from_one_address_is_limited_and_does_not_delay_other_nodes() -> None:
     cache = Cache()
 
     flood(cache, lambda number: "10.0.0.66", seconds=14, per_second=100)
@@ -170,7 +170,7 @@ def test_of_a_flood_from_one_address_few_are_reported_and_other_nodes_at_once() 
     assert len(cache.instances) == INSTANCE_LIMIT
 
 
-def test_of_a_flood_from_many_addresses_what_is_reported_is_limited_too() -> None:
+def test_a_flood_from_many_addresses_is_limited() -> None:
     cache = Cache()
 
     reported = flood(cache, lambda number: f"10.0.{number % 200}.{number % 211}", seconds=10, per_second=500)

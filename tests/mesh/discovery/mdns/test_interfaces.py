@@ -40,13 +40,15 @@ def test_uses_every_lan_and_nothing_else() -> None:
         ((), ()),
     ],
 )
-def test_announces_exactly_what_is_listened_on(hosts: tuple[str, ...], announced: tuple[str, ...]) -> None:
+def test_announces_exactly_the_addresses_at_which_the_node_listens(
+    hosts: tuple[str, ...], announced: tuple[str, ...]
+) -> None:
     network = choose([LO, ETH, WLAN, DOCKER], None)
 
     assert replace(network, hosts=hosts).announced == announced
 
 
-def test_an_address_of_the_other_family_takes_no_place_in_an_announcement() -> None:
+def test_addresses_of_the_other_family_do_not_count_for_the_limit_of_an_announcement() -> None:
     many = card("eth0", 2, *(f"10.0.0.{n}/24" for n in range(1, 30)), "fd00::7/64")
 
     assert ChosenInterfaces((many,), hosts=("::",)).announced == ("fd00::7",)
@@ -57,7 +59,7 @@ def test_nodes_that_listen_on_loopback_are_announced_where_discovery_is_on_loopb
 
 
 @pytest.mark.parametrize("name", ["br-lan", "br-home", "vethlan", "veth0", "tun5", "virbr0", "docker1", "dockerlan"])
-def test_only_docker_s_own_names_are_passed_over(name: str) -> None:
+def test_only_interfaces_with_names_of_docker_are_ignored(name: str) -> None:
     docker = [card(each, 9, "172.18.0.1/16") for each in ("br-0123456789ab", "veth0a1b2c3")]
 
     network = choose([LO, DOCKER, *docker, card(name, 5, "10.9.0.1/24")], None)
@@ -66,7 +68,7 @@ def test_only_docker_s_own_names_are_passed_over(name: str) -> None:
     assert what_is_missing(network, None) == ""
 
 
-def test_uses_what_it_passed_over_and_then_loopback_when_there_is_nothing_else() -> None:
+def test_without_a_lan_docker_is_used_and_without_that_loopback() -> None:
     docker, alone = choose([LO, DOCKER], None), choose([LO], None)
 
     assert (docker.announced, alone.announced) == (("172.17.0.1",), ("127.0.0.1",))
@@ -90,7 +92,7 @@ def test_uses_what_it_passed_over_and_then_loopback_when_there_is_nothing_else()
         ([], ()),
     ],
 )
-def test_never_widens_a_given_list(wanted: list[str], announced: tuple[str, ...]) -> None:
+def test_never_uses_more_interfaces_than_those_it_was_given(wanted: list[str], announced: tuple[str, ...]) -> None:
     assert choose([LO, ETH, WLAN, DOCKER], wanted).announced == announced
 
 
@@ -112,7 +114,9 @@ SANDBOX = ROOT / "tests" / "support" / "sandbox.py"
         ("AF_INET,AF_NETLINK", set(), "without IPv4 and IPv6, since this process may not open AF_INET and AF_NETLINK"),
     ],
 )
-def test_lists_what_a_sandbox_leaves_and_says_what_it_takes(denied: str, versions: set[int], missing: str) -> None:
+def test_in_a_sandbox_the_allowed_families_are_listed_and_the_denied_ones_named(
+    denied: str, versions: set[int], missing: str
+) -> None:
     code = """
 from mesh.discovery.mdns.scan import scan, what_is_denied
 try:

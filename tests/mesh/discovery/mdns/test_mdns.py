@@ -22,7 +22,7 @@ from peers.transport.sockets import EVERY_HOST
 from tests.support.mdns_parts import ATTIC, KITCHEN, LO, card, entries
 
 
-def test_the_service_type_is_one_that_every_browser_takes() -> None:
+def test_the_service_type_is_one_that_every_mdns_browser_accepts() -> None:
     name = SERVICE_TYPE.removesuffix("._tcp.local.")
 
     assert name.startswith("_")
@@ -49,7 +49,7 @@ ANY_LOOPBACK = {"interfaces": ["127.0.0.1", "127.0.0.2"], "watch_seconds": 0.05}
 
 
 def run(test: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    """Run a coroutine in asyncio's debug mode; nothing of it may be left."""
+    """Run a coroutine in asyncio's debug mode; no task of it may be left."""
 
     async def check() -> None:
         async with asyncio.timeout(20):
@@ -73,7 +73,7 @@ class Loopback:
         self.service_type = f"_t{secrets.token_hex(6)}._tcp.local."
         self.seen: dict[str, list[Sighting]] = {}
         self.running: list[MdnsDiscovery] = []
-        self.strangers: list[AsyncZeroconf] = []
+        self.other_programs: list[AsyncZeroconf] = []
         self.broadcasts: list[Awaitable[Any]] = []
 
     async def start(
@@ -102,12 +102,12 @@ class Loopback:
         return node
 
     async def register(self, label: str, raw: bytes, *, port: int = 4001) -> AsyncZeroconf:
-        """What any program on the LAN may announce, at once and without asking."""
-        stranger = AsyncZeroconf(interfaces=["127.0.0.1"])
-        self.strangers.append(stranger)
+        """Announce a node as any program on the LAN can: at once, without a check of the name."""
+        other_program = AsyncZeroconf(interfaces=["127.0.0.1"])
+        self.other_programs.append(other_program)
         info = self.info(label, raw, port)
-        self.broadcasts.append(await stranger.async_register_service(info, cooperating_responders=True))
-        return stranger
+        self.broadcasts.append(await other_program.async_register_service(info, cooperating_responders=True))
+        return other_program
 
     def info(self, label: str, raw: bytes, port: int = 4001) -> AsyncServiceInfo:
         return AsyncServiceInfo(
@@ -134,7 +134,7 @@ class Loopback:
             await asyncio.sleep(0.01)
 
     async def until_dials(self, node_id: str, address: str) -> None:
-        """Wait until a node's last sighting has this address in the first place."""
+        """Wait until the last sighting of a node has this address first."""
         deadline = time.monotonic() + 5
         while self.seen[node_id][-1].addresses[0] != address:
             assert time.monotonic() < deadline, self.seen[node_id]
@@ -146,7 +146,7 @@ class Loopback:
     async def __aexit__(self, *_: object) -> None:
         ends = [until_done(node.stop()) for node in self.running]
         await asyncio.gather(*self.broadcasts)
-        await asyncio.gather(*ends, *(stranger.async_close() for stranger in self.strangers))
+        await asyncio.gather(*ends, *(other_program.async_close() for other_program in self.other_programs))
 
 
 def sighting(node_id: str, port: int, *, instance: str = "run-1", **more: Any) -> Sighting:
@@ -176,8 +176,10 @@ def test_marks_nodes_of_other_meshes_and_reports_copies_of_itself() -> None:
             await lan.register("copy", txt_record.encode(txt_record.TextRecord(KITCHEN, "m", "run-2")))
             await lan.register("attic", txt_record.encode(txt_record.TextRecord(ATTIC, "m", "run-1")))
 
-            stranger = sighting("cellar~1", 4001, other_mesh="another")
-            await lan.until_seen(KITCHEN, sighting(ATTIC, 4001), sighting(KITCHEN, 4001, instance="run-2"), stranger)
+            other_program = sighting("cellar~1", 4001, other_mesh="another")
+            await lan.until_seen(
+                KITCHEN, sighting(ATTIC, 4001), sighting(KITCHEN, 4001, instance="run-2"), other_program
+            )
 
         seen = {(each.node_id, each.instance) for each in lan.seen[KITCHEN]}
         assert seen == {(ATTIC, "run-1"), (KITCHEN, "run-2"), ("cellar~1", "run-1")}
@@ -218,7 +220,7 @@ def test_sees_a_node_that_stopped_and_came_back_at_once() -> None:
     run(test)
 
 
-def test_hostile_announcements_are_ignored_and_break_nothing() -> None:
+def test_malformed_announcements_are_ignored() -> None:
     good = txt_record.encode(txt_record.TextRecord(ATTIC, "m", "run-1"))
     hostile = [
         b"",
@@ -258,10 +260,10 @@ def test_a_node_id_that_is_in_use_is_announced_under_another_name(caplog: pytest
 
     run(test)
 
-    assert caplog.text == ""  # a cache that repeats an announcement looks the same: a greeting has to tell
+    assert caplog.text == ""  # a cache that repeats an announcement looks the same: only a greeting shows which it is
 
 
-def test_a_listener_that_fails_ends_nothing() -> None:
+def test_a_callback_that_fails_does_not_stop_discovery() -> None:
     async def test() -> None:
         errors: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
@@ -278,7 +280,7 @@ def test_a_listener_that_fails_ends_nothing() -> None:
     run(test)
 
 
-def test_says_why_it_cannot_work_here_and_may_be_started_again() -> None:
+def test_reports_why_it_cannot_work_and_can_be_started_again() -> None:
     async def test() -> None:
         node = MdnsDiscovery(*parts(), interfaces=["203.0.113.9"])
 
@@ -293,7 +295,7 @@ def test_says_why_it_cannot_work_here_and_may_be_started_again() -> None:
     run(test)
 
 
-def test_starts_by_itself_when_its_interface_comes_up_and_says_each_change_once() -> None:
+def test_starts_when_its_interface_comes_up_and_reports_each_change_once() -> None:
     async def test() -> None:
         states: list[DiscoveryState] = []
         async with Loopback() as lan:
@@ -312,7 +314,7 @@ def test_starts_by_itself_when_its_interface_comes_up_and_says_each_change_once(
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 5, 20])
-def test_a_stop_in_the_middle_of_the_start_leaves_nothing(turns: int) -> None:
+def test_a_stop_during_the_start_leaves_no_task(turns: int) -> None:
     async def test() -> None:
         lan = Loopback()
         node = MdnsDiscovery(*parts(), interfaces=["127.0.0.1"], service_type=lan.service_type)
@@ -354,7 +356,7 @@ def test_follows_the_network_onto_other_addresses() -> None:
     run(test)
 
 
-def test_a_node_that_listens_at_no_address_here_hears_and_is_announced_once_there_is_one() -> None:
+def test_a_node_without_an_address_to_announce_hears_others_and_is_announced_when_it_has_one() -> None:
     """It listens at 127.0.0.2."""
 
     async def test() -> None:

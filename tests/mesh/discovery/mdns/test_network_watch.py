@@ -82,7 +82,7 @@ def test_reports_a_network_that_never_settles() -> None:
     assert 3 <= len(lan.changes) <= 5
 
 
-def test_does_not_report_what_a_given_list_leaves_out() -> None:
+def test_does_not_report_interfaces_that_were_not_given() -> None:
     lan = Lan(LO, WLAN, wanted=["10.1.1.7"])
 
     lan.interfaces = (LO, WLAN, ETH)
@@ -94,7 +94,7 @@ def test_does_not_report_what_a_given_list_leaves_out() -> None:
     assert lan.changes == [()]
 
 
-def test_keeps_what_it_knows_while_the_interfaces_cannot_be_listed() -> None:
+def test_reports_no_change_while_the_interfaces_cannot_be_listed() -> None:
     lan = Lan(LO, WLAN)
 
     lan.error = OSError("changed while it was read")

@@ -15,18 +15,18 @@ from peers.clock import ManualClock
     ("requery_seconds", "pauses"),
     [(45.0, [0, 1, 2, 6, 18]), (4.0, [0, 1, 2, 4, 4]), (1.0, [0, 1, 1, 1, 1])],
 )
-def test_asks_soon_at_first(requery_seconds: float, pauses: list[float]) -> None:
+def test_queries_several_times_soon(requery_seconds: float, pauses: list[float]) -> None:
     assert list(itertools.islice(requery_pauses(requery_seconds, Random(1)), 5)) == pauses
 
 
-def test_asks_steadily_later_and_not_in_chorus() -> None:
+def test_queries_steadily_later_with_jitter() -> None:
     steady = list(itertools.islice(requery_pauses(45, Random(1)), 5, 205))
 
     assert 36 <= min(steady) < 38
     assert 52 < max(steady) <= 54
 
 
-def test_asks_again_after_a_restart_but_never_within_a_second() -> None:
+def test_queries_again_after_a_restart_but_never_within_a_second() -> None:
     clock = ManualClock()
     asked: list[float] = []
     requery = QuerySchedule(clock, Random(1), lambda: asked.append(clock.elapsed_ms()), requery_seconds=45)

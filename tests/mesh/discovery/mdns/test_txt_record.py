@@ -49,12 +49,12 @@ def test_skips_unknown_entries_and_takes_the_first_of_two() -> None:
 
 
 @given(st.binary(max_size=500))
-def test_no_bytes_break_the_reader(raw: bytes) -> None:
+def test_any_bytes_can_be_decoded(raw: bytes) -> None:
     record = txt_record.decode(raw)
 
     assert record is None or txt_record.decode(txt_record.encode(record)) == record
 
 
-def test_refuses_to_announce_what_nobody_would_accept() -> None:
+def test_refuses_to_announce_what_other_nodes_would_not_accept() -> None:
     with pytest.raises(ValueError, match="cannot announce node id 'a b'"):
         txt_record.encode(txt_record.TextRecord("a b", "m", "1"))

@@ -209,7 +209,7 @@ def test_a_client_that_never_reads_its_replies_is_disconnected(house: House, mon
 
 
 def door_network(node: Node) -> Any:
-    return node._openings.networks[0]  # no port of a node reaches its channels
+    return node._gateways.networks[0]  # no port of a node reaches its channels
 
 
 def test_a_session_ends_at_once_when_its_connection_is_cut(house: House) -> None:

@@ -354,7 +354,7 @@ def test_a_frame_over_the_limit_ends_the_connection_with_advice(house: House) ->
 
 
 def test_no_more_sessions_than_the_limit_are_accepted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.actors.gateway_supervisor.MAX_SESSIONS", 2)
+    monkeypatch.setattr("mesh.actors.gateway_supervisor.MAX_GATEWAY_SESSIONS", 2)
     house.start()
     house.enter("ada:1")
     second = house.enter("ada:2")

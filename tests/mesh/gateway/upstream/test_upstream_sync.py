@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mesh.cli import options
+from mesh.cli import up_options
 from mesh.gateway.upstream.role import CAME_FROM, FINISH_MS, MAX_TOLD, UPSTREAM_SAVE_MS
 from mesh.gateway.upstream.send_queue import ANSWER_MS
 from tests.support.upstream_script import HERE, NOW_MS, URL, Script
@@ -323,10 +323,10 @@ def given(*args: str) -> Any:
     import click
 
     @click.command()
-    @options.upstream_link
+    @up_options.upstream_options
     @click.pass_context
-    def passed_on(context: click.Context, /, **doors: Any) -> None:
-        click.echo(json.dumps(options.given_doors(context, doors)))
+    def passed_on(context: click.Context, /, **chosen: Any) -> None:
+        click.echo(json.dumps(up_options.given_options(context, chosen)))
 
     done = CliRunner().invoke(passed_on, args, env={"MESH_UPSTREAM_TOKEN": ""})
     return json.loads(done.stdout) if done.exit_code == 0 else done.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Links that end soon after their greeting, again and again: both ends give each other time."""
+"""Links that end soon after their greeting, again and again: both ends wait longer and longer before they dial."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mesh.lab import Cluster
 from mesh.membership.dialling.dial_backoff import BRIEF_SECONDS, FREE_BRIEF_LINKS, MAX_BACKOFF_SECONDS, DialBackoff
 
 
-def test_the_first_brief_links_mean_nothing() -> None:
+def test_the_first_brief_links_cause_no_pause() -> None:
     backoff = DialBackoff("attic~1")
 
     pauses = [backoff.on_link_end("study~2", 0.1, now) for now in range(int(FREE_BRIEF_LINKS))]
@@ -15,7 +15,7 @@ def test_the_first_brief_links_mean_nothing() -> None:
     assert not backoff.is_paused("study~2", FREE_BRIEF_LINKS)
 
 
-def test_the_rest_grows_up_to_its_limit_and_ends() -> None:
+def test_the_pause_grows_up_to_its_limit_and_ends() -> None:
     backoff, now = DialBackoff("attic~1"), 0.0
     pauses: list[float] = []
 
@@ -32,7 +32,7 @@ def test_the_rest_grows_up_to_its_limit_and_ends() -> None:
     assert max(pauses) <= MAX_BACKOFF_SECONDS
 
 
-def test_a_link_that_lasted_is_forgiven_all() -> None:
+def test_a_link_that_lasted_resets_the_count() -> None:
     backoff = DialBackoff("attic~1")
     for now in range(9):
         backoff.on_link_end("study~2", 0.1, now)
@@ -42,19 +42,19 @@ def test_a_link_that_lasted_is_forgiven_all() -> None:
     assert backoff.on_link_end("study~2", 0.1, 21.0) is None
 
 
-def test_neighbours_of_a_full_disk_come_ever_more_seldom_and_at_once_when_it_is_another_run() -> None:
-    with Cluster(0, traces=False) as house:
-        kitchen, study, attic = house.start("kitchen", "study", "attic")
-        house.settle("they have met")
-        house.disk_full(attic)
+def test_neighbours_dial_a_node_with_a_full_disk_less_and_less_often_until_it_restarts() -> None:
+    with Cluster(0, traces=False) as cluster:
+        kitchen, study, attic = cluster.start("kitchen", "study", "attic")
+        cluster.settle("they have met")
+        cluster.disk_full(attic)
         study.log.add({"type": "ink"})
-        house.run(300)
-        before = len(house.dials)
+        cluster.run(300)
+        before = len(cluster.dials)
 
-        house.run(300)
-        assert len(house.dials) - before < 120  # of two neighbours and itself; about 200 before there was a back-off
+        cluster.run(300)
+        assert len(cluster.dials) - before < 120  # of two neighbours and itself; about 200 before there was a back-off
 
-        house.disk_full(attic, is_full=False)
-        house.restart(attic)
-        house.settle("there is room", limit_seconds=10)
+        cluster.disk_full(attic, is_full=False)
+        cluster.restart(attic)
+        cluster.settle("there is room", limit_seconds=10)
         assert attic.types == kitchen.types == ["ink"]

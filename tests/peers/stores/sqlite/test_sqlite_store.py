@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,12 @@ def with_header(path: Path, offset: int, value: int) -> None:
         file.write(value.to_bytes(4, "big"))
 
 
+def run(path: Path, statement: str, *values: Any) -> list[Any]:
+    """Run a statement in the file through another connection."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
 def make_foreign(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE facts (key, value)")
@@ -73,7 +80,7 @@ def make_newer(path: Path) -> None:
 def make_newer_in_the_wal(path: Path) -> None:
     """An upgrade that crashed before its checkpoint: the file's own first page still says the old version."""
     store = opened(path)
-    store._execute(f"PRAGMA user_version = {LAYOUT_VERSION + 1}")
+    run(path, f"PRAGMA user_version = {LAYOUT_VERSION + 1}")
     for end in ("", "-wal"):
         shutil.copy(f"{path}{end}", f"{path}{end}.copy")
     store.close()
@@ -333,7 +340,7 @@ def test_the_numbers_do_not_come_from_the_rows(tmp_path: Path) -> None:
     """Cleaning will remove rows; what is removed keeps its numbers, and does not return."""
     store = opened(tmp_path / "log.db")
     put(store, Entry((1, "kitchen", 0), 1, BODY, b"", ("far", 1)), entry(2), entry(3))
-    store._execute("DELETE FROM changes")
+    run(tmp_path / "log.db", "DELETE FROM changes")
     store.close()
     store = opened(tmp_path / "log.db")
 
@@ -375,21 +382,20 @@ def test_the_numbers_do_not_come_from_the_rows(tmp_path: Path) -> None:
     ],
 )
 def test_finds_its_way_by_index(tmp_path: Path, statement: str, index: str) -> None:
-    store = opened(tmp_path / "log.db")
+    opened(tmp_path / "log.db").close()
     values = [1] * statement.count("?")
 
-    plan = " ".join(row[-1] for row in store._execute(f"EXPLAIN QUERY PLAN {statement}", values))
+    plan = " ".join(row[-1] for row in run(tmp_path / "log.db", f"EXPLAIN QUERY PLAN {statement}", *values))
 
     assert index in plan
     assert "TEMP B-TREE" not in plan
-    store.close()
 
 
 def test_syncs_every_commit_unless_told_otherwise(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "log.db")
     store.open()
 
-    assert store._execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._execute("PRAGMA synchronous").fetchone() == (2,)  # only its own connection knows that
     store.close()
     with pytest.raises(ValueError, match="OFF, NORMAL, FULL, EXTRA"):
         SqliteStore(tmp_path / "log.db", synchronous="SOMETIMES")

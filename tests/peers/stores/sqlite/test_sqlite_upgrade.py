@@ -84,8 +84,9 @@ def test_a_file_of_layout_1_takes_events_and_cursors_and_is_of_the_new_layout_th
 
     assert [each.added for each in again.each()] == [2, 1, 3]
     assert again.cursors("anna:1") == (1, 2)
-    assert again._execute("PRAGMA user_version").fetchone() == (LAYOUT_VERSION,)
     again.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT_VERSION,)
 
 
 def test_events_of_layout_1_are_found_by_their_reasons_and_indexes(path: Path) -> None:
