@@ -23,7 +23,7 @@ _PLACES = {
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        # Imported when first used: a command that only talks to a running node needs none of a node's libraries.
+        # Imported at the first use, so that a command for a running node does not load the libraries of a node.
         if name not in _PLACES:
             raise AttributeError(f"module 'mesh' has no attribute {name!r}")
         return getattr(import_module(_PLACES[name]), name)

@@ -1,9 +1,12 @@
-"""MeshError: what the house, not the protocol, has to complain about."""
+"""The errors of `mesh`."""
 
 
 class MeshError(Exception):
-    """A sentence for people: who, what, and what would fix it."""
+    """An error of a node, a home or a command, as a sentence for users: what is wrong, and what would fix it.
+
+    Errors of the protocol between two nodes are `peers.errors.SyncError`.
+    """
 
 
 class NoNodeError(MeshError):
-    """No node runs in the home, or it has just stopped: one that is started there can be asked."""
+    """No node runs in the home, or it has just stopped. Start one there and try again."""

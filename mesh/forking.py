@@ -1,4 +1,4 @@
-"""What a process that was forked does about the nodes of its parent: it lets go of them, and touches nothing of theirs."""
+"""How a forked process leaves the nodes of its parent: it closes its copies of their files and sockets, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ import socket
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from weakref import WeakSet
 
 from mesh.errors import MeshError
 
 
 class Forkable(Protocol):
-    """What runs here and cannot run on in a child process."""
+    """Something that runs in this process and cannot go on in a child process."""
 
     def on_forked(self) -> None:
-        """Called in the child, on its only thread."""
+        """Called in the child process, on its only thread."""
 
 
 forking = threading.RLock()
-"""Held while this process is being forked: take it for what must not be half done in the child."""
+"""Held while this process is being forked. Hold it for work that must not be half done in the child."""
 
 
+@runtime_checkable
 class Holder(Protocol):
-    """What has files or sockets open."""
+    """An object that has files or sockets open."""
 
     def descriptors(self) -> Iterable[int]:
-        """Of all that are open now; -1 stands for none."""
+        """The numbers of all that are open now; -1 stands for none."""
 
 
 _running: dict[Forkable, None] = {}
@@ -44,26 +45,26 @@ _logs: set[tuple[int, int]] = set()
 
 
 def watch(node: Forkable) -> None:
-    """From now on `node.on_forked` is called in every child process."""
+    """Call `node.on_forked` in every child process from now on."""
     _running[node] = None
 
 
 def unwatch(node: Forkable) -> None:
-    """The node has stopped. Harmless when it was not watched."""
+    """The node has stopped: forget it. Harmless when it was not watched."""
     _running.pop(node, None)
 
 
 def work_lock() -> threading.RLock:
-    """To be held at work with SQLite: forked in the middle of it, a child could never use SQLite at all."""
+    """A lock to hold during work with SQLite: a child that is forked in the middle of it could never use SQLite."""
     lock = threading.RLock()
     _work.add(lock)
     return lock
 
 
 def let_go(descriptors: Iterable[int]) -> None:
-    """Close what a child inherited, saying nothing on it: the parent's connections and locks stay as they are.
+    """Close descriptors that a child inherited, without sending anything: the parent's connections and locks stay open.
 
-    /dev/null takes each place, since the objects that hold these numbers close them once more when they end.
+    Each number is then open on /dev/null, because the objects that hold these numbers close them once more when they end.
     """
     numbers = sorted({number for number in descriptors if number >= 0})
     if not numbers:
@@ -80,12 +81,13 @@ def let_go(descriptors: Iterable[int]) -> None:
 def part(loop: asyncio.AbstractEventLoop) -> None:
     """Give the child's copy of a loop, which may run on, an epoll and a self-pipe of its own.
 
-    Those that it inherited are the parent's too: to run or to close the loop here would take wake-ups away from there. What
-    was let go of is watched no more. Private of asyncio are the three attributes that are read here.
+    It inherited the parent's: to run or to close the loop in the child would take wake-ups away from the parent. What was
+    let go of is no longer watched. Three private attributes of asyncio's loops are read here, because asyncio has no public
+    way to replace its selector and its self-pipe.
     """
     inner: Any = loop
     if not isinstance(loop, asyncio.SelectorEventLoop) or not isinstance(inner._selector, selectors.EpollSelector):
-        return  # a kqueue is not inherited; another loop has its own way
+        return  # a kqueue is not inherited; other kinds of loops are not ours
     selector = inner._selector
     fresh = select.epoll()
     pair = socket.socketpair()
@@ -101,14 +103,14 @@ def part(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def keep_for_ever(inherited: object) -> None:
-    """Never destroy it in this process: that would close SQLite's connection and warn of what was not closed."""
+    """Never destroy this object in this process: that would close SQLite's connection, and warn of what is not closed."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
 def leave_log(path: Path) -> None:
-    """Note that this log is open in the parent, by way of a connection that SQLite allows no child to use or to close.
+    """Note that the parent has this log open, by a connection that SQLite allows no child to use or to close.
 
-    Its descriptors stay open: SQLite knows them by their inodes, and one that is used again would be taken for the old file.
+    Its descriptors stay open: SQLite knows them by their inodes, and would take a number that is used again for the old file.
     """
     with contextlib.suppress(OSError):
         _logs.add(_file(path))
@@ -151,7 +153,7 @@ def _in_child() -> None:
     _running.clear()
     for node in inherited:
         keep_for_ever(node)
-        with contextlib.suppress(Exception):  # the child goes on, and the other nodes are let go of
+        with contextlib.suppress(Exception):  # the child goes on, and leaves the other nodes
             node.on_forked()
     _after()
 

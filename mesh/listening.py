@@ -1,4 +1,4 @@
-"""Where a node listens for others, and what is said of it."""
+"""The address and port at which a node listens for others, and the notices about them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import errno
 from collections.abc import Sequence
 from random import Random
 
-from mesh.actors.gateway_supervisor import DoorError
-from mesh.actors.listener import OpenDoor
+from mesh.actors.listener import DoorError, OpenDoor
 from mesh.gateway.clients.http import CLIENTS_DOOR
 from mesh.membership.actions import Notice
 from mesh.settings.config import EVERY_ADDRESS
@@ -16,9 +15,9 @@ from peers.transport.address import is_loopback, show_listening
 
 
 def where_to_listen(listen: tuple[str, int] | None, kept: int, random: Random) -> tuple[str, tuple[int, ...], float]:
-    """The host, the ports to try, and for how many seconds the first one alone.
+    """The host, the ports to try in this order, and for how many seconds only the first one is tried.
 
-    They are as the option says, else the port that the home has `kept`, or if that is 0 a new one.
+    They are as the option `listen` gives them, else the port that the home has `kept`, or if that is 0 a new one.
     """
     if listen is not None:
         return listen[0], (listen[1],), 0.0
@@ -29,11 +28,11 @@ def where_to_listen(listen: tuple[str, int] | None, kept: int, random: Random) -
 
 
 def door_notices(door: OpenDoor, kept: int, *, is_mdns_on: bool) -> list[Notice]:
-    """What is said of where the node listens; `kept` is the port that it should have been, 0 if any will do."""
-    said = [Notice("note", None, _moved(kept, door.port))] if kept and door.port != kept else []
+    """The notices about where the node listens. `kept` is the port that it should have; 0: any."""
+    notices = [Notice("note", None, _moved(kept, door.port))] if kept and door.port != kept else []
     if is_mdns_on and all(map(is_loopback, door.hosts)):
-        said.append(Notice("listening", None, _unreachable_from_outside(door.hosts)))
-    return said
+        notices.append(Notice("listening", None, _unreachable_from_outside(door.hosts)))
+    return notices
 
 
 def _moved(kept: int, port: int) -> str:
@@ -51,7 +50,7 @@ def _unreachable_from_outside(hosts: Sequence[str]) -> str:
 
 
 def why_not_listening(failed: DoorError) -> str:
-    """What is said when a door cannot be opened."""
+    """The sentence for a listening socket that cannot be opened."""
     error, host = failed.error, failed.host
     where = show_listening(host, failed.port) if host else f"port {failed.port}"
     option = {"": "--listen", CLIENTS_DOOR: "--clients"}.get(failed.name, "serve")

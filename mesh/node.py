@@ -9,75 +9,78 @@ from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, Unpack
 
-from mesh.actors.agreeing import resolve
-from mesh.actors.environment import Environment
-from mesh.actors.gateway_supervisor import DoorError
-from mesh.actors.listener import OpenDoors
-from mesh.actors.log_keeper import LogProxy, safely
+from mesh.actors.listener import DoorError
+from mesh.actors.log_proxy import LogProxy, safely
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
-from mesh.actors.runtime.loop_actor import LoopActorRef
-from mesh.actors.runtime.loop_thread import LoopThread, Spawner
-from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import Request
-from mesh.actors.thread_disk import ThreadDisk
+from mesh.actors.runtime.loop_thread import LoopThread
+from mesh.actors.synchronized_waiters import resolve
 from mesh.control.server import ControlServer
-from mesh.discovery.mdns.mdns import MIN_REQUERY_SECONDS, MdnsDiscovery
+from mesh.discovery.mdns.mdns import MdnsDiscovery
+from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
 from mesh.errors import MeshError
-from mesh.forking import check_log, forking, unwatch, watch
-from mesh.gateway.options import EndpointOptions, GatewayOptions
-from mesh.holders import THREAD, Holders
+from mesh.gateway.gateways import Gateways
+from mesh.gateway.options import GatewayOptions
 from mesh.listening import door_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
-from mesh.notices import log_notice, start_notices, stop_notice
+from mesh.node_run import NodeRun
+from mesh.notices import log_notice, start_notices
 from mesh.settings.config import WAIT_SECONDS, Settings, parse_address
 from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers, show_sources
-from mesh.settings.paths import LOG_FILE, default_home
-from peers.clock import LoopClock, Undo
+from mesh.settings.paths import default_home
+from peers.clock import Clock, Undo
 from peers.emitter import Emitter
 from peers.later import Later
 from peers.roles.peer import PeerSync
-from peers.stores.sqlite.store import SqliteStore
-from peers.transport.http import no_pages
-from peers.transport.web_socket import WebSocketNetwork
 
-T = TypeVar("T")
-
-REQUERY_SECONDS = 45.0
+P = ParamSpec("P")
 
 
 class Node:
-    """One node, with a home on disk and real sockets. Use it as `with Node(...)` from threads, `async with` on a loop.
+    """One node, with a home on disk and real sockets.
 
-    `name` and `mesh` are fixed with the home; the port is chosen at the first start and kept. `listen` and `peers` are
-    `HOST:PORT`; to listen, `:PORT` is every address of this machine, as by default, `0.0.0.0:PORT` every IPv4 and
-    `[::]:PORT` every IPv6 one. `interfaces` are addresses or names that mDNS may use (None: all LANs of the machine).
-    Starting raises MeshError or StoreError, with a sentence. `role` is PeerSync or a subclass of it. With `existing`,
-    starting fails where there is no home yet, as on a disk that is not mounted; otherwise a new node is made there.
+    From threads, use it as a context manager; the node runs on a thread of its own, and `.get()` waits for a result:
 
-    What `mesh up` prints, a node says in `logging.getLogger("mesh")`: trouble as WARNING or ERROR, the rest as INFO.
+        with Node("kitchen") as node:
+            node.log.add({"type": "milk"}).get()
+
+    On an asyncio loop, use `async with` and await the results; the node runs on that loop:
+
+        async with Node("kitchen") as node:
+            await node.log.add({"type": "milk"})
+
+    - `name`: the name of the node, fixed when the home is made; None: the name of the machine.
+    - `home`: the folder with the identity, the log and the settings of the node; None: the default one of this user.
+    - `mesh`: the mesh that the node belongs to, fixed when the home is made. Nodes of different meshes do not connect.
+    - `existing`: fail if there is no home yet, as on a disk that is not mounted, instead of making a new node there.
+    - `listen`: HOST:PORT at which other nodes connect. `:PORT` is every address of this machine, `0.0.0.0:PORT` every IPv4
+      and `[::]:PORT` every IPv6 address. None: every address, and the port that was chosen at the first start.
+    - `peers`: HOST:PORT of nodes that are always dialled, whatever discovery finds.
+    - `mdns`: whether to announce this node on the LAN and to look for others there.
+    - `interfaces`: addresses or names of the network interfaces that mDNS may use; None: all LANs of the machine.
+    - `requery_seconds`: how often mDNS asks for other nodes, MIN_REQUERY_SECONDS or more.
+    - `role`: PeerSync, or a subclass of it, for the sessions with other nodes.
+    - `outside`: ports and connections for clients and servers that are no nodes; GatewayOptions lists these options.
+
+    The constructor raises MeshError for options that cannot be used, with a sentence; starting raises MeshError or
+    StoreError. Whatever `mesh up` prints is logged to `logging.getLogger("mesh")`: trouble as WARNING or ERROR, the rest as
+    INFO.
 
     A node belongs to the process that started it. In a child made by `os.fork` every call raises MeshError, and leaving the
     `with` does nothing: start another node there, with another home.
-
-    Others than nodes (mesh.gateway.options has the names and types of these options):
-    - `clients`, HOST:PORT, opens a door for Logux clients and browsers; `clients_cert` and `clients_key` are PEM files,
-      `clients_origins` pages that may connect besides our own, `clients_hosts` further names of this machine. Clients show
-      a token of `mesh token add`. What each user may write and see is decided by `in_filter`, `in_map`, `out_filter` and
-      `out_map` (event, meta, user), as the options of a role that are called so.
-    - `upstream`, a ws:// or wss:// URL, makes the node a client of a Logux server, as `upstream_user` with `upstream_token`.
-      A @logux/server sends only what goes over `upstream_channels`, and may ask for an `upstream_subprotocol`. It carries
-      out what it is sent: let one node of a mesh alone be its client.
-    - `serve` {HOST:PORT: role} and `dial` {URL: role}: roles of your own, subclasses of BaseSync, are started at that door
-      or on that line, supervised and restarted like the built-in ones.
     """
+
+    log: NodeLog
+    """The event log of this node."""
+    port: int
+    """The port at which this node listens for other nodes; 0 before the first start."""
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class Node:
         interfaces: Sequence[str] | None = None,
         requery_seconds: float = REQUERY_SECONDS,
         role: MakeRole = PeerSync,
-        **outside: Any,
+        **outside: Unpack[GatewayOptions],
     ) -> None:
         for address in peers:
             parse_address(address, "the peer", is_dialled=True)
@@ -104,122 +107,133 @@ class Node:
         self._peers = tuple(dict.fromkeys(peers))
         self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
         self._role = role
-        self._openings = GatewayOptions(EndpointOptions(**outside))
-        self._kept = LogProxy()
+        self._gateways = Gateways(**outside)
+        self._log_proxy = LogProxy()
         self._kept_peers = KeptPeers(self._path)
         self._emitter = Emitter()
-        self._home: Home | None = None
-        self._network: WebSocketNetwork | None = None
-        self._spawner: Spawner | None = None
-        self._supervisor: LoopActorRef[NodeSupervisor] | None = None
-        self._control: ControlServer | None = None
+        self._run: NodeRun | None = None
         self._thread: LoopThread | None = None
-        self._holders = Holders()
-        self.log = NodeLog(self._kept)
+        self.log = NodeLog(self._log_proxy)
         self.port = 0
 
     @property
     def node_id(self) -> str:
-        """`NAME~HASH`. Raises MeshError before the start."""
+        """The node id, `NAME~HASH`. Raises MeshError while the node does not run."""
         return self._opened().node_id
 
     @property
     def clients_port(self) -> int:
-        """Of the clients' door; 0 while there is none."""
-        return self._openings.clients_port
+        """The port of the clients' door; 0 while it is closed."""
+        return self._gateways.clients_port
 
     @property
     def clients_url(self) -> str:
-        """Where browsers find the page of this node, as seen from this machine if the door is open to all; empty without."""
-        return self._openings.clients_url
+        """The URL of the page for browsers, as seen from this machine; empty while the clients' door is closed."""
+        return self._gateways.clients_url
 
     @property
     def is_clients_door_in_clear(self) -> bool:
-        """Whether tokens cross the network readably."""
-        return self._openings.is_in_clear
+        """Whether clients from other machines send their tokens without encryption."""
+        return self._gateways.is_in_clear
 
     @property
     def door_ports(self) -> Mapping[str, int]:
-        """Where we listen for others than nodes, by the key of the door."""
-        return self._openings.ports
+        """The ports for clients and servers that are no nodes, by the key of the door: `clients`, or a HOST:PORT of `serve`."""
+        return self._gateways.ports
 
     @property
     def mesh(self) -> str:
+        """The mesh that this node belongs to. Raises MeshError while the node does not run."""
         return self._opened().facts.mesh
 
     @property
     def home(self) -> Path:
+        """The folder of this node."""
         return self._path
 
     @property
     def is_new(self) -> bool:
-        """Whether this start made the home, and so a new node. Raises MeshError before the start."""
+        """Whether this start made the home, and so a new node. Raises MeshError while the node does not run."""
         return self._opened().is_new
 
     def on(self, event: str, listener: Callable[[Notice], Any]) -> Undo:
-        """Call `listener(notice)` on the loop at each `change` (a peer connected, unreachable, lost ...); returns the undo.
+        """Call `listener(notice)` on the node's loop for each event; the result is a function that ends this.
 
-        Another event is `stop`: somebody ran `mesh stop`, and whoever owns this node should stop it.
+        - `change`: a Notice for people, as that a node was connected, unreachable or lost.
+        - `stop`: a user called `mesh stop`. The node does not stop itself: the program that started it should do so.
+
+        The listener must be a plain function that does not block. What it raises is logged. Raises ValueError for another
+        event, and TypeError for a coroutine function.
         """
         self.log.check()
         return self._emitter.on(checked(event, {"change", "stop"}, listener), safely(listener, event))
 
     def status(self) -> Later[Status]:
-        """What `mesh status --json` prints."""
-        return self._ask("status")
+        """What `mesh status --json` prints. Fails with MeshError while the node does not run."""
+        return self._ask(NodeSupervisor.status)
 
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
-        """Wait until at least `peers` nodes are connected, and this node and each of them hold what either held at the call.
+        """Wait until at least `peers` nodes are connected, and this node and each of them hold all that either held at the
+        call. An event counts as held once its `add` was answered.
 
-        An event counts as held once its `add` was answered. Fails with TimeoutError after `timeout` seconds, which says who is
-        missing or behind, and by how much; with ValueError for `peers` below 1 or a `timeout` that is not above 0; with
-        MeshError when the node stops.
+        Fails with TimeoutError after `timeout` seconds, which names the nodes that are missing or behind, and by how much; with
+        ValueError for `peers` below 1 or a `timeout` that is not above 0; with MeshError when the node stops.
         """
         if peers < 1 or not 0 < timeout < math.inf:
             return Later.failed(ValueError(f"peers={peers}, timeout={timeout}: take 1 or more, and seconds above 0"))
         abandoned = Later[None]()
-        waited = self._ask("synchronized", peers, timeout, abandoned)
+        waited = self._ask(NodeSupervisor.synchronized, peers, timeout, abandoned)
         waited.on_abandoned = partial(resolve, abandoned)
         return waited
 
     def static_peers(self) -> Later[list[dict[str, str | None]]]:
-        """The addresses that are dialled whatever discovery finds: rows with `address`, `source` (`--peer`, which is `peers=`
-        too, or `peers.json`) and the `node_id` that answered there, None until one did. Fails with MeshError.
+        """The addresses that are dialled whatever discovery finds.
+
+        Rows with `address`, `source` (`--peer`, which stands for `peers=` too, or `peers.json`) and `node_id`, the node that
+        answered there; None until one did. Fails with MeshError while the node does not run.
         """
-        return self._ask("static_peers").transform(
+        return self._ask(NodeSupervisor.static_peers).transform(
             lambda found: show_sources(self._peers, self._kept_peers.list(), found)
         )
 
     def add_peer(self, address: str) -> Later[None]:
-        """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`. Fails with MeshError."""
+        """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`.
+
+        Fails with MeshError for what is no address, and while the node does not run.
+        """
         return self._change_peer(address, is_wanted=True)
 
     def remove_peer(self, address: str) -> Later[None]:
-        """Dial an address of `add_peer` no more, and close the connection by it unless discovery knows that node, too.
+        """Stop to dial an address of `add_peer`, and close its connection unless discovery has found that node, too.
 
-        Fails with MeshError for any other address, as one of `peers=`.
+        Fails with MeshError for any other address, also for one of `peers=`.
         """
         return self._change_peer(address, is_wanted=False)
 
     def retry(self) -> Later[None]:
-        """Start everything that was paused or refused again."""
-        return self._ask("retry")
+        """Start everything that was paused or refused again. Fails with MeshError while the node does not run."""
+        return self._ask(NodeSupervisor.retry)
 
     def start(self) -> Self:
-        """Start on a thread and loop of its own; a loop that runs in the caller's thread stands still meanwhile."""
+        """Start on a thread and a loop of its own; the calling thread waits, also a loop that runs in it.
+
+        Raises MeshError or StoreError. `stop` must follow.
+        """
         thread = LoopThread()
         try:
             thread.run(self.begin())
         except BaseException:
             thread.close()
             raise
-        self._thread = self._holders[THREAD] = thread
+        self._thread = thread
+        if self._run is not None:
+            self._run.thread = thread
         return self
 
     def stop(self) -> None:
-        """Say goodbye, close the log, end the thread. Harmless when it is stopped.
+        """Say goodbye to the other nodes, close the log and end the thread. Harmless when it is stopped.
 
-        Raises RuntimeError on the node's own loop, where it could not wait for itself; the node then goes on.
+        Raises RuntimeError on the node's own loop, where it would wait for itself; the node then goes on.
         """
         self.log.check()
         if self._thread is not None:
@@ -249,62 +263,25 @@ class Node:
         await self.end()
 
     async def begin(self) -> None:
-        """Start on the running loop; `end` must follow."""
+        """Start on the running loop, as `async with` does; `end` must follow. Raises MeshError or StoreError."""
         self.log.check()
-        if self._home is not None:
+        if self._run is not None:
             raise MeshError("this node runs already")
-        self._holders.begin()
-        watch(self)
+        self._run = NodeRun(self._path, self._gateways, self.log.disown)
         try:
-            with forking:
-                home = self._home = Home(self._path, name=self._name, mesh=self._mesh, existing=self._existing)
-                self._holders["home"] = home
-            check_log(home.log_path)
-            await self._start(home)
+            await self._start(self._run)
         except BaseException:
             await self.end()
             raise
 
     async def end(self) -> None:
-        """Stop what `begin` started."""
-        if self.log.is_disowned:
-            return
-        control, self._control = self._control, None
-        supervisor, self._supervisor = self._supervisor, None
-        network, self._network = self._network, None
-        spawner, self._spawner = self._spawner, None
-        home, self._home = self._home, None
-        if control is not None:
-            await control.close()
-        try:
-            if supervisor is not None and supervisor.is_alive():
-                await supervisor.ask(Request("end"), block=False)
-                await supervisor.stop(block=False)
-        finally:
-            try:
-                if network is not None:
-                    await network.close()
-                await self._openings.close()
-                if spawner is not None:
-                    await spawner.close()
-            finally:
-                if home is not None:
-                    home.close()
-                    if control is not None:
-                        log_notice(stop_notice(home.node_id))
-                unwatch(self)
-                self._holders.clear()
+        """Stop what `begin` started. Harmless when it is stopped."""
+        run, self._run = self._run, None
+        if run is not None and not self.log.is_disowned:
+            await run.close()
 
-    def on_forked(self) -> None:
-        """See mesh.forking: everything here is the parent's."""
-        self.log.disown(
-            f"this is the node of process {self._holders.pid}, which forked: "
-            "start a node of its own in this process, with another home"
-        )
-        self._holders.leave(self._path / LOG_FILE)
-
-    async def _start(self, home: Home) -> None:
-        loop = asyncio.get_running_loop()
+    async def _start(self, run: NodeRun) -> None:
+        home = run.open_home(name=self._name, mesh=self._mesh, existing=self._existing)
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
         settings = Settings(
@@ -314,54 +291,41 @@ class Node:
             *where_to_listen(self._listen, kept, random),
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
         )
-        self._network, self._spawner = WebSocketNetwork(loop, on_request=no_pages), Spawner(loop)
-        self._holders["network"] = self._network
-        self._holders.runtime = Runtime(loop)
-        store = SqliteStore(home.log_path)  # one for all keepers: it knows its file again
-        edges = Environment(
-            runtime=self._holders.runtime,
-            clock=LoopClock(loop),
-            random=random,
-            network=self._network,
-            spawn=self._spawner,
-            open_disk=lambda: ThreadDisk(loop, store),
-            discovery=lambda: self._discovery(loop, random),
-        )
-        outside = self._openings.make(loop, home.node_id, home.path, edges.clock, self.status)
-        self._holders |= {f"opening {number}": network for number, network in enumerate(self._openings.networks)}
-        self._supervisor = NodeSupervisor.start(
-            edges.runtime,
-            edges,
+        environment = run.open_environment(random, partial(self._make_discovery, random))
+        run.supervisor = NodeSupervisor.start(
+            environment.runtime,
+            environment,
             settings,
-            self._kept,
+            self._log_proxy,
             on_notice=self._on_notice,
             make_role=self._role,
-            outside=outside,
+            endpoints=run.open_gateways(home.node_id, environment.clock, self.status),
         )
         try:
-            opened: OpenDoors = await self._supervisor.ask(Request("begin"), block=False)
+            opened = await run.supervisor.ask_to(NodeSupervisor.begin)
         except DoorError as error:
             raise MeshError(why_not_listening(error)) from None
         self.port = opened.nodes.port
-        self._openings.opened(opened.ports)
-        if not kept and (self._listen is None or self._listen[1]):  # what port 0 gave is for this run
+        self._gateways.opened(opened.ports)
+        if not kept and (self._listen is None or self._listen[1]):  # a port that port 0 gave is for this run only
             home.keep_port(self.port)
         wanted = kept if self._listen is None else 0
         for notice in door_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
             self._on_notice(notice)
-        self._control = self._holders["control"] = ControlServer(self, on_stop=self._on_stop_asked)
-        await self._control.start()
+        await run.open_control(ControlServer(self, on_stop=self._on_stop_asked))
         for notice in start_notices(self):
             log_notice(notice)
 
-    def _discovery(self, loop: asyncio.AbstractEventLoop, random: Random) -> Discovery:
+    def _make_discovery(self, random: Random, clock: Clock) -> Discovery:
         if not self._mdns:
             return StaticDiscovery()
-        found = MdnsDiscovery(
-            loop, LoopClock(loop), random, interfaces=self._interfaces, requery_seconds=self._requery_seconds
+        return MdnsDiscovery(
+            asyncio.get_running_loop(),
+            clock,
+            random,
+            interfaces=self._interfaces,
+            requery_seconds=self._requery_seconds,
         )
-        self._holders["discovery"] = found
-        return found
 
     def _change_peer(self, address: str, *, is_wanted: bool) -> Later[None]:
         self.log.check()
@@ -373,7 +337,7 @@ class Node:
                 self._kept_peers.remove(address, self._peers)
         except MeshError as error:
             return Later.failed(error)
-        return Later.done(None) if address in self._peers else self._ask("change_peer", address, is_wanted)
+        return Later.done(None) if address in self._peers else self._ask(NodeSupervisor.change_peer, address, is_wanted)
 
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)
@@ -384,13 +348,15 @@ class Node:
         self._emitter.emit("stop", Notice("stop", None, "asked to stop"))
         return is_heard
 
-    def _ask(self, method: str, *arguments: Any) -> Later[Any]:
+    def _ask(
+        self, method: Callable[Concatenate[NodeSupervisor, P], Any], *args: P.args, **options: P.kwargs
+    ) -> Later[Any]:
         self.log.check()
-        if self._supervisor is None:
+        if self._run is None or self._run.supervisor is None:
             return Later.failed(MeshError("this node is not running"))
-        return self._supervisor.ask(Request(method, arguments), block=False)
+        return self._run.supervisor.ask_to(method, *args, **options)
 
     def _opened(self) -> Home:
-        if self._home is None:
+        if self._run is None or self._run.home is None:
             raise MeshError("this node is not running")
-        return self._home
+        return self._run.home

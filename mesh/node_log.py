@@ -1,4 +1,4 @@
-"""NodeLog: a node's log as applications see it."""
+"""NodeLog: the log of a node as applications see it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Unpack
 
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from peers.clock import Undo
 from peers.events.entry import Entry
@@ -21,47 +21,59 @@ EventAndMeta = tuple[dict[str, Any], Meta]
 
 
 class NodeLog:
-    """The node's log for applications. Results are Later: `await` them on the node's loop, `.get()` them anywhere else."""
+    """The log of a node, for applications; `Node.log` is one. It can be used in any thread.
 
-    def __init__(self, kept: LogProxy) -> None:
-        self._kept_log = kept
+        meta = node.log.add({"type": "milk"}).get()
+        for event, meta in node.log.each():
+            print(event["type"])
+
+    Results are Later: `await` them on the node's loop, or call `.get()` in any other thread. Each call raises MeshError in a
+    process that was forked, and its result fails with StoreError while the node does not run or when the disk fails.
+    """
+
+    def __init__(self, log: LogProxy) -> None:
+        self._log_proxy = log
         self._refusal = ""
 
     def disown(self, why: str) -> None:
-        """From now on every call raises MeshError, with this sentence."""
+        """Called in a forked process: from now on every call raises MeshError with the sentence `why`."""
         self._refusal = why
 
     @property
     def is_disowned(self) -> bool:
+        """Whether this process was forked from the one that the node runs in."""
         return bool(self._refusal)
 
     def check(self) -> None:
-        """Raise MeshError if this log is not to be used in this process."""
+        """Raise MeshError if this process was forked from the one that the node runs in."""
         if self._refusal:
             raise MeshError(self._refusal)
 
     @property
-    def _kept(self) -> LogProxy:
+    def _log(self) -> LogProxy:
         self.check()
-        return self._kept_log
+        return self._log_proxy
 
     @property
     def last_added(self) -> int:
-        """This log's counter of events. Raises MeshError before the start."""
-        if not self._kept.is_open:
+        """The `added` of the newest event of this log. Raises MeshError before the start."""
+        if not self._log.is_open:
             raise MeshError("this node is not running")
-        return self._kept.published.state.last_added
+        return self._log.published.state.last_added
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """Add an event; the result is its meta once it is on disk, None if its `created` was known.
+        """Add an event, a dict of JSON values with a `type`. The result is its meta once it is on disk.
 
-        Fails with ValueError for what is not an event, BusyError when too many wait, StoreError if the disk fails.
+        `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. The result is None if the
+        log knows the `created` already. Fails with ValueError for what is not an event, BusyError when too many wait, and
+        StoreError if the disk fails.
         """
-        return self._kept.add(event, meta)
+        return self._log.add(event, meta)
 
     def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
-        """Add (event, meta) pairs in one transaction: for each its meta, None if known, or what is wrong with it."""
-        return self._kept.add_batch(items)
+        """Add (event, meta) pairs in one transaction. The result has for each its meta, None if it was known, or the
+        ValueError that says what is wrong with it. Fails with BusyError or StoreError."""
+        return self._log.add_batch(items)
 
     def page(
         self,
@@ -74,62 +86,75 @@ class NodeLog:
         limit: int = 500,
         index: str | None = None,
     ) -> Later[tuple[Entry, ...]]:
-        """A page of entries, by (time, created) or by `added`, after the last one of the page before (an entry or a meta).
+        """A page of up to `limit` entries, in the order of (time, created), or with `order="added"` of `added`.
 
-        `since` and `index` as in `each`; `before` leaves out what is not older than a Moment; `is_backward` begins at the end,
-        and goes on with what comes before `after`. Fails with ValueError for what is no moment, or StoreError.
+        `after` is the last entry of the page before, or its meta. `since` and `index` are as in `each`; `before` leaves out
+        events that are not older than a Moment. `is_backward` starts at the end, and then goes on with what comes before
+        `after`. Fails with ValueError for what is no Moment, or StoreError.
         """
-        return self._kept.each(
+        return self._log.each(
             order=order, after=after, since=since, before=before, is_backward=is_backward, limit=limit, index=index
         )
 
     def each(self, *, order: Order = "created", since: Moment = 0, index: str | None = None) -> EventWalk:
         """All events with their metas: `for event, meta in log.each()`, or `async for` on a loop.
 
-        `order="created"` is the same on every node. `since` leaves out what has an `added` up to this whole number, or what
-        is not younger than this entry or meta, or what is older than another Moment (see `remove_reason`; whole numbers
-        from 10**11 on are ms). `index` takes only those that were added with it. Raises ValueError for what is no moment.
+        `order="created"` is the same on every node. `since` leaves out events with an `added` up to this whole number, or
+        events that are not younger than this entry or meta, or that are older than another Moment (see `remove_reason`; whole
+        numbers from 10**11 on are ms). `index` takes only events that were added with it. Raises ValueError for what is no
+        Moment.
         """
         self.check()
         return EventWalk(self, order, since, index)
 
     def find(self, created: Any) -> Later[Entry | None]:
-        """The event with this `created`; None if it is not known, or cleaned."""
-        return self._kept.find(created)
+        """The event with this `created`; None if it is unknown or was cleaned."""
+        return self._log.find(created)
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        """Call `listener(event, meta)` on the loop for each new `event`, or each `clean` one; returns the undo."""
-        return self._kept.on(checked(event, {"event", "change", "clean"}, listener), listener)
+        """Call `listener` on the node's loop; the result is a function that ends this.
 
-    # How long events live: on this node alone, whoever wrote them
+        `event`: `listener(event, meta)` for each new event. `clean`: `listener(event, meta)` for each event that was cleaned.
+        `change`: `listener()` after each commit. What the listener raises is logged. Raises ValueError for another event, and
+        TypeError for a coroutine function.
+        """
+        return self._log.on(checked(event, {"event", "change", "clean"}, listener), listener)
+
+    # How long events live, on this node only, whichever node wrote them
 
     def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
-        """Take a reason of life from events; those left without one are cleaned. The result is how many were.
+        """Take a reason to keep them from events; those left without one are cleaned. The result is how many were cleaned.
 
         An event that was added without `reasons` has the reason `log`. The bounds, all optional: `min_added`, `max_added`,
         `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a Moment: an entry, a meta, a
         datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an age by the node's clock.
         """
-        return self._kept.remove_reason(reason, **bounds)
+        return self._log.remove_reason(reason, **bounds)
 
     def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
-        """Give events a further reason of life; the result is how many had not had it."""
-        return self._kept.add_reason(reason, **bounds)
+        """Give events a further reason to keep them. The result is how many did not have it before."""
+        return self._log.add_reason(reason, **bounds)
 
     def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
-        """Change keys of an event's meta on this node; False if it is not known. Fails with ValueError for what is fixed."""
-        return self._kept.change_meta(created, diff)
+        """Change keys of the meta of an event, on this node only. The result is False if the event is not known.
+
+        Fails with ValueError for keys that cannot be changed.
+        """
+        return self._log.change_meta(created, diff)
 
     def keep(self, keeper: Keeper) -> Undo:
-        """Let `keeper(event, meta)`, called on the loop, say which events `clean` leaves alone; returns the undo."""
-        return self._kept.keep(keeper)
+        """Keep events for which `keeper(event, meta)` is true from being cleaned; the result is a function that ends this.
+
+        It is called on the node's loop for each event that may be cleaned.
+        """
+        return self._log.keep(keeper)
 
     def clean(self, *, reasons: str | Sequence[str] | None = None, before: Moment | None = None) -> Later[int]:
-        """Erase events for good, on this node; the result is how many were. It needs `reasons`, `before`, or both.
+        """Erase events for good, on this node only. The result is how many. It needs `reasons`, `before`, or both.
 
-        `reasons` (a name or several): events that live for these alone; one that has another reason too stays as it is.
-        `before` (a Moment, as in `remove_reason`): events that are older. Alone, it is about those that were added without
-        `reasons`, as `reasons="log"` is; with `reasons`, an event has to fit both. What a keeper keeps stays in any case.
+        `reasons` (a name or several): erases events that have no other reasons than these.
+        `before` (a Moment, as in `remove_reason`): erases events that are older. Without `reasons` it is about events that were
+        added without them, as `reasons="log"` is; with both, an event has to fit both. What a keeper keeps is not erased.
 
         Raises TypeError if neither is given. Fails with ValueError or StoreError, or with what a keeper raised.
         """
@@ -138,11 +163,11 @@ class NodeLog:
                 "clean() erases events for good: say which, as in clean(before=timedelta(days=30)) or "
                 'clean(reasons="cart"); clean(reasons="log") is every event that was added without reasons'
             )
-        return self._kept.clean(reasons=DEFAULT_REASON if reasons is None else reasons, before=before)
+        return self._log.clean(reasons=DEFAULT_REASON if reasons is None else reasons, before=before)
 
 
 class EventWalk:
-    """A walk over the log, a page at a time."""
+    """A walk over the log, which reads one page at a time; see NodeLog.each."""
 
     def __init__(self, log: NodeLog, order: Order, since: Moment, index: str | None) -> None:
         self._log = log
@@ -168,6 +193,7 @@ class EventWalk:
 
 
 def checked(event: str, known: set[str], listener: Callable[..., Any]) -> str:
+    """`event`, if it is known and `listener` fits. Raises ValueError or TypeError."""
     if event not in known:
         raise ValueError(f"there is no event {event!r} here: take one of {', '.join(sorted(known))}")
     if inspect.iscoroutinefunction(listener):

@@ -1,4 +1,4 @@
-"""What a node says to people: at its start and end, and through `logging` whatever `mesh up` prints."""
+"""The notices of a node at its start and end, and how each notice is logged."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Protocol
 from mesh.membership.actions import Notice
 
 LOGGER = "mesh"
-"""Notices alone are logged under this name; modules log under names of their own below it."""
-LEVELS = {
+"""The logger of notices, and of nothing else; modules log under names of their own below it."""
+LOG_LEVELS = {
     **dict.fromkeys(("paused", "refused", "restarted", "unreachable", "note", "open door"), logging.WARNING),
     **dict.fromkeys(("cloned", "failed"), logging.ERROR),
 }
-"""By the kind of the notice; all others are INFO."""
+"""Log levels by the kind of the notice; all other kinds are INFO."""
 OPEN_LINK = (
     "the links between nodes are neither encrypted nor authenticated yet: "
     "anybody on this network can read and write this log"
@@ -27,7 +27,7 @@ OPEN_DOOR = (
 
 
 class RunningNode(Protocol):
-    """What the notices say of a node that runs; see Node."""
+    """What the notices need of a node; see Node."""
 
     @property
     def node_id(self) -> str: ...
@@ -48,27 +48,27 @@ class RunningNode(Protocol):
 
 
 def log_notice(notice: Notice) -> None:
-    """Log a notice, under the name `mesh`."""
-    logging.getLogger(LOGGER).log(LEVELS.get(notice.kind, logging.INFO), "%s", notice.sentence)
+    """Log a notice to LOGGER."""
+    logging.getLogger(LOGGER).log(LOG_LEVELS.get(notice.kind, logging.INFO), "%s", notice.sentence)
 
 
 def start_notices(node: RunningNode) -> list[Notice]:
-    """What is said once a node runs. The kinds are new, up, door, page, and open link and open door, which are warnings."""
+    """The notices once a node runs. The kinds are new, up, door, page, and open link and open door, which are warnings."""
     node_id = node.node_id
-    said = [Notice("new", node_id, f"made a new home in {node.home}: a new node, {node_id}")] if node.is_new else []
+    notices = [Notice("new", node_id, f"made a new home in {node.home}: a new node, {node_id}")] if node.is_new else []
     up = f"{node_id} is up in mesh {node.mesh}: it listens on port {node.port}, its home is {node.home}"
-    said += [Notice("up", node_id, up), Notice("open link", None, OPEN_LINK)]
-    said += [
+    notices += [Notice("up", node_id, up), Notice("open link", None, OPEN_LINK)]
+    notices += [
         Notice("door", None, f"the door for {key} is open on port {port}") for key, port in node.door_ports.items()
     ]
     if node.clients_url:
         page = f"the page of this node is at {node.clients_url}; `mesh token add USER` prints a token for it"
-        said.append(Notice("page", None, page))
+        notices.append(Notice("page", None, page))
     if node.is_clients_door_in_clear:
-        said.append(Notice("open door", None, OPEN_DOOR))
-    return said
+        notices.append(Notice("open door", None, OPEN_DOOR))
+    return notices
 
 
 def stop_notice(node_id: str) -> Notice:
-    """What is said when a node has stopped."""
+    """The notice once a node has stopped."""
     return Notice("stopped", node_id, f"{node_id} stopped")

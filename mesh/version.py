@@ -1,4 +1,4 @@
-"""The version of this package: of the source tree that runs, or of what is installed."""
+"""The version of this package: of the source tree that runs, else of the installed distribution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 def _find() -> str:
     try:
         project = tomllib.loads(_PROJECT.read_text(encoding="utf-8")).get("project", {})
-        if project.get("name") == _NAME:  # a source tree, whatever is installed beside it
+        if project.get("name") == _NAME:  # a source tree; another version may be installed beside it
             return str(project["version"])
     except (OSError, ValueError, KeyError):
         pass

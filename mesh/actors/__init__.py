@@ -1,1 +1,1 @@
-"""Actors: the node supervisor and the children that it starts, watches and restarts."""
+"""Actors: the supervisor of a node, and the children that it starts, watches and restarts."""

@@ -1,4 +1,4 @@
-"""Discoverer: one Discovery in one mailbox."""
+"""Discoverer: runs one Discovery and reports what it finds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.actors.reports import AddressesGone, Failed, Noted, Report, Sighted
+from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import RequestActor
 from mesh.discovery.port import Announcement, Discovery, DiscoveryState
 from peers.clock import Clock
 from peers.later import Later
@@ -15,8 +15,9 @@ from peers.later import Later
 NOT_WANTED = DiscoveryState(is_on=False, why="this node was started without it (--no-mdns)")
 
 
-class Discoverer(RequestActor):
-    """Ask it to `open`; sightings are told up, and in a sentence how discovery is."""
+class Discoverer(LoopActor):
+    """Ask it to `open`, later to `close`. It reports sightings, addresses that this machine lost, and in a sentence each
+    change of the state of discovery."""
 
     def __init__(self, runtime: Runtime, discovery: Discovery, tell: Callable[[Report], None], clock: Clock) -> None:
         super().__init__(runtime)
@@ -27,11 +28,11 @@ class Discoverer(RequestActor):
         self._since_ms = clock.now_ms()
 
     def open(self, announcement: Announcement) -> Later[None]:
-        """Announce us and look for others, as soon as there is a network where that can be done."""
+        """Announce this node and look for others, as soon as there is a network that allows it."""
         return self._discovery.start(announcement, lambda sighting: self._tell(Sighted(sighting)), self._on_state)
 
     def describe(self) -> dict[str, Any]:
-        """What `status` shows; `since_ms`, by the wall clock, is when it went on or off."""
+        """What `status` shows; `since_ms`, by the wall clock, is when discovery went on or off."""
         state = self._state
         return {
             "on": state.is_on,
@@ -51,10 +52,11 @@ class Discoverer(RequestActor):
             self._tell(Noted("discovery", state.sentence, "note" if state.why else "discovery"))
 
     def requery(self) -> None:
+        """Ask the network again for other nodes, now."""
         self._discovery.requery()
 
     def close(self) -> Later[None]:
-        """Say goodbye to the LAN."""
+        """Withdraw the announcement and stop."""
         return self._discovery.stop()
 
     def on_stop(self) -> None:
@@ -62,4 +64,4 @@ class Discoverer(RequestActor):
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self._discovery.stop()
-        self._tell(Failed("discovery", f"{exception_type.__name__}: {exception_value}"))
+        self._tell(Failed.of("discovery", exception_value))

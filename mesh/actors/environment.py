@@ -1,4 +1,4 @@
-"""Where a node touches the world: everything that the lab replaces and a LAN provides."""
+"""Environment: the clock, the network, the disk and all else outside of a node, which the lab replaces."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from random import Random
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from peers.clock import Clock
-from peers.protocol.turns import Spawn
+from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Handed to a node's supervisor, and by it to each child."""
+    """Given to the supervisor of a node, and by it to each child."""
 
     runtime: Runtime
     clock: Clock
@@ -24,6 +24,10 @@ class Environment:
     network: Network
     spawn: Spawn
     open_disk: Callable[[], Disk]
-    """A disk over the node's store, again after each failure of the log's keeper."""
+    """Makes a disk over the store of the node; called again after each failure of the log's keeper."""
     discovery: Callable[[], Discovery]
-    """A discovery of its own for each start."""
+    """Makes a discovery; called for each start of the Discoverer."""
+
+    def now_seconds(self) -> float:
+        """The monotonic clock, as membership and restart policy take it."""
+        return self.clock.elapsed_ms() / 1000

@@ -1,4 +1,4 @@
-"""Listener: keeps the door open and hands up whoever comes in."""
+"""Listener: accepts connections at one listening socket and reports each to its supervisor."""
 
 from __future__ import annotations
 
@@ -8,36 +8,46 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.actors.reports import Accepted, Failed, Report
+from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import RequestActor
 from peers.clock import Clock
 from peers.later import Later
 from peers.transport.port import Connection, Listening, Network
 
 BUSY_PAUSE_MS = 100.0
-"""Between two attempts to open a door at a port that is in use."""
+"""Pause between two attempts to listen at a port that is in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenDoor:
-    """Where a door is open."""
+    """Where one socket listens."""
 
     port: int
     hosts: tuple[str, ...]
-    """As Listening says."""
+    """The addresses, as Listening has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenDoors:
-    """Where a node listens."""
+    """Where a node listens: for nodes, and for others by the key of each door."""
 
     nodes: OpenDoor
     ports: dict[str, int]
-    """Of the doors for others than nodes, by the key of the door."""
 
 
-class Listener(RequestActor):
-    """Ask it to `open`; from then on each connection is told up, paused until its session reads."""
+class DoorError(OSError):
+    """A listening socket could not be opened; `name` is the door's, empty for the socket for nodes."""
+
+    def __init__(self, name: str, host: str, port: int, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.name = name
+        self.host = host
+        self.port = port
+        self.error = error
+
+
+class Listener(LoopActor):
+    """Ask it to `open`, later to `close`. It reports each connection as Accepted, paused until its session reads."""
 
     def __init__(self, runtime: Runtime, network: Network, tell: Callable[[Report], None]) -> None:
         super().__init__(runtime)
@@ -46,13 +56,13 @@ class Listener(RequestActor):
         self._listening: Listening | None = None
 
     def open(self, host: str, port: int) -> Later[OpenDoor]:
-        """Open the door; where it is then. Fails with OSError."""
+        """Listen at `host` and `port` (0: any free one); the result says where. Fails with OSError."""
         return self._network.listen(host, port, self._on_connection).transform(self._on_open)
 
     async def open_first(self, host: str, ports: Sequence[int], patience_seconds: float, clock: Clock) -> OpenDoor:
-        """Open the door at the first port that is free; the first of all is tried again for `patience_seconds`.
+        """Listen at the first of `ports` that is free; `ports[0]` is tried again for `patience_seconds` before the others.
 
-        Fails with the OSError of the last port if all are in use, at once with any other one.
+        Fails with the OSError of the last port if all are in use, and at once with any other OSError.
         """
         deadline_ms = clock.elapsed_ms() + patience_seconds * 1000
         waiting = list(ports)
@@ -73,7 +83,7 @@ class Listener(RequestActor):
                 del waiting[0]
 
     def close(self) -> Later[None]:
-        """Shut the door; who came in stays."""
+        """Stop to listen; connections that were accepted stay open."""
         return self._listening.close() if self._listening is not None else Later.done(None)
 
     def on_stop(self) -> None:
@@ -81,7 +91,7 @@ class Listener(RequestActor):
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.close()
-        self._tell(Failed("listener", f"{exception_type.__name__}: {exception_value}"))
+        self._tell(Failed.of("listener", exception_value))
 
     def _on_open(self, listening: Listening) -> OpenDoor:
         self._listening = listening

@@ -1,4 +1,4 @@
-"""PeerSession: one role in one mailbox."""
+"""PeerSession: the session with one node."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 
 from mesh.actors.environment import Environment
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.reports import (
     Closed,
     Compared,
     Dialled,
-    Failed,
     Greeted,
     Noted,
     Refused,
@@ -22,63 +21,55 @@ from mesh.actors.reports import (
     StateChanged,
 )
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import RequestActor
+from mesh.actors.session_base import SessionBase
 from mesh.membership.diagnosis.clones import TAKEN, TAKEN_REASON
 from mesh.membership.dialling.link_selection import gather_ms
 from mesh.membership.dialling.refusals import ANOTHER_MESH, CLONED, THIS_NODE
 from mesh.membership.membership import PAUSED, Membership
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
-from peers.clock import Undo
 from peers.errors import SyncError
 from peers.later import Later
 from peers.roles.peer import PeerSync
 from peers.transport.port import Connection
 from peers.transport.racing import RacingConnection
-from peers.transport.reconnect import Reconnect
 
-MIN_REDIAL_MS = 500
-MAX_REDIAL_MS = 30_000
-STABLE_MS = 5_000
-"""After an error, a link has to live this long before the next loss is answered soon again."""
 MAX_REFUSED = 100
-"""Sentences about events of one node that were not taken, as long as its session lives."""
+"""The most notices of one session about events that were not taken."""
 OURSELVES = "ourselves"
-"""The error for a connection whose two ends are one node."""
+"""The error for a connection of a node with itself."""
 CLONE = "cloned"
-"""The error for another run of our own node id: one of the two homes is a copy."""
+"""The error for another node with our own node id: one of the two homes is a copy."""
 CLONE_REDIALS = 4
-"""One that is turned away because of a clone dials again after 8 s at most: it should not wait long once the other is gone."""
+"""Failures that count for a session that is turned away because of a clone: it dials again after 8 s at most, so that it
+connects soon once the other run is gone."""
 
 
 @dataclass(frozen=True)
 class RoleOptions:
-    """What every role of a node is made with."""
+    """What each role of a node is made with."""
 
     node_id: str
     mesh: str
     boot: str
-    around: Membership
-    """The supervisor's; to be read only: what it knows by then."""
+    membership: Membership
+    """The supervisor's, read only: it changes while the session lives."""
 
     def gather_ms(self) -> float:
         """See PeerSync."""
-        return gather_ms(len(self.around.sessions))
+        return gather_ms(len(self.membership.sessions))
 
 
 MakeRole = Callable[..., PeerSync]
-"""Makes the role of a session: PeerSync, or a subclass of it."""
+"""Makes the role of a session: PeerSync, a subclass of it, or a function with its parameters."""
 
 
-class PeerSession(RequestActor):
-    """Runs one role on one connection: it wires the role's inputs to its mailbox and tells the supervisor what happens.
-
-    A dialled one keeps dialling until it is closed; an accepted one ends with its connection.
-    """
+class PeerSession(SessionBase[PeerSync]):
+    """Runs a PeerSync on one connection with a node: an accepted one, or one that it dials at `addresses`."""
 
     def __init__(
         self,
         runtime: Runtime,
-        edges: Environment,
+        environment: Environment,
         key: str,
         make_role: MakeRole,
         log: LogProxy,
@@ -88,52 +79,34 @@ class PeerSession(RequestActor):
         accepted: Connection | None = None,
         addresses: Sequence[str] = (),
     ) -> None:
-        super().__init__(runtime)
-        self._edges = edges
-        self._key = key
+        super().__init__(runtime, environment, key, log, tell, accepted)
         self._make_role = make_role
-        self._log = log
         self._options = options
-        self._tell = tell
         self._addresses = tuple(addresses)
-        self._reconnect: Reconnect | None = None
-        self._accepted = accepted
-        self._role: PeerSync | None = None
-        self._farewell = ""
-        self._noted = ""
         self._error: SyncError | None = None
-        """What ended the link; the disconnect that follows tells of it."""
+        """What ended the link; the report of the disconnect that follows names it."""
         self._left = ""
         """Why this end left the link."""
-        self._is_met = False
         self._refused: set[str] = set()
-        """What was told about events that were not taken."""
-        self._undo_stable: Undo | None = None
-        self._is_troubled = False
-
-    @property
-    def role(self) -> PeerSync | None:
-        """The role, to be read on the loop; None until the session has begun."""
-        return self._role
+        """Sentences about events that were not taken; each is noted once."""
 
     def on_start(self) -> None:
-        # In a turn of its own, because what is raised in on_start itself reaches no hook of Pykka.
-        self.defer(self._begin)
+        self.defer(self._begin)  # Pykka calls no hook for what is raised in on_start itself
 
     def redial(self, addresses: Sequence[str]) -> None:
-        """Try at once, at these addresses."""
+        """Dial these addresses, at once if there is no connection."""
         self._addresses = tuple(addresses)
         if self._reconnect is not None and not self._reconnect.connected:
             self._reconnect.reset()
             self._reconnect.connect()
 
     def close(self, reason: str) -> None:
-        """End for good; the other end is told the reason."""
+        """End for good; the other end gets the reason."""
         self._farewell = reason
         self.stop()
 
     def leave(self, hosts: frozenset[str]) -> None:
-        """This machine does not have these addresses any more: a connection that uses one ends now, not when it is missed."""
+        """This machine lost these addresses: a connection that uses one is closed at once, without waiting for a timeout."""
         role = self._role
         if role is not None and role.connected and role.connection.local_host in hosts:
             self._left = f"the address {role.connection.local_host} of this machine is gone"
@@ -155,7 +128,7 @@ class PeerSession(RequestActor):
         }
 
     def check(self, position: int) -> Later[None]:
-        """See CheckedSync."""
+        """Ask the other node whether both hold the same up to `position`; see CheckedSync. Fails without a connection."""
         return self._role.check(position) if self._role else Later.failed(ConnectionError("there is no connection"))
 
     def on_stop(self) -> None:
@@ -163,25 +136,17 @@ class PeerSession(RequestActor):
         self._end(self._farewell)
         self._tell(closed)
 
-    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        self._end("failed")
-        self._tell(Failed(self._key, f"{exception_type.__name__}: {exception_value}"))
-
     def _begin(self) -> None:
         connection = self._accepted or self._dialling()
         options = self._options
-        role = self._role = self._make_role(
+        role = self._start_role(
+            self._make_role,
             options.node_id,
-            self._log,
             connection,
-            clock=self._edges.clock,
-            random=self._edges.random,
-            spawn=self._edges.spawn,
-            turn=self.into_mailbox,
             credentials=options.mesh,
             auth=self._judge,
             boot=options.boot,
-            held=options.around.sessions.held,
+            held=options.membership.sessions.held,
             gather_ms=options.gather_ms,
         )
         role.catch(self._on_error)
@@ -203,19 +168,10 @@ class PeerSession(RequestActor):
             self.stop()
 
     def _dialling(self) -> Connection:
-        racing = RacingConnection(lambda: self._addresses, self._dial, clock=self._edges.clock)
-        self._reconnect = Reconnect(
-            racing,
-            clock=self._edges.clock,
-            random=self._edges.random,
-            min_delay=MIN_REDIAL_MS,
-            max_delay=MAX_REDIAL_MS,
-            resets_on_connect=False,
-        )
-        return self._reconnect
+        return self._reconnecting(RacingConnection(lambda: self._addresses, self._dial, clock=self._environment.clock))
 
     def _dial(self, address: str) -> Connection:
-        return self._edges.network.dial(address, max_segment=self._options.around.max_segment(self._key))
+        return self._environment.network.dial(address, max_segment=self._options.membership.max_segment(self._key))
 
     def _on_met(self) -> None:
         role = self._role
@@ -228,16 +184,14 @@ class PeerSession(RequestActor):
             raise SyncError(CLONE, None, other_node_id=role.other_node_id)
 
     def _judge(self, credentials: Any, node_id: str) -> bool:
-        """Whether they are let in. Raises SyncError for one who may try again, so that it waits longer before each attempt."""
+        """Whether the other end is accepted. Raises SyncError if it may try again, after a longer wait each time."""
         role = self._role
         if role is None or role.other_hello is None or credentials != self._options.mesh:
             return False
         if node_id == self._options.node_id:
-            role.send_connected(
-                self._edges.clock.now_ms()
-            )  # that we answer under this id is what the dialler must know
+            role.send_connected(self._environment.clock.now_ms())  # so that the dialler learns that we have its id
             raise SyncError(CLONE, None, other_node_id=node_id)
-        why = self._options.around.why_turned_away(node_id, role.other_hello.boot)
+        why = self._options.membership.why_turned_away(node_id, role.other_hello.boot)
         if why:
             raise SyncError(why, None, other_node_id=node_id)
         return True
@@ -245,10 +199,7 @@ class PeerSession(RequestActor):
     def _on_authenticated(self) -> None:
         role = self._role
         assert role is not None and role.other_node_id is not None and role.other_hello is not None
-        self._is_met = True
-        if self._reconnect is not None and not self._is_troubled:
-            self._reconnect.reset()
-        self._watch_stable(role.connection_id)
+        self._on_let_in(partial(self._on_stable, role.connection_id))
         hello = role.other_hello
         self._tell(
             Greeted(
@@ -261,27 +212,15 @@ class PeerSession(RequestActor):
             )
         )
 
-    def _watch_stable(self, connection_id: str) -> None:
-        self._cancel_stable()
-        on_stable = self.into_mailbox(self._on_stable)
-        self._undo_stable = self._edges.clock.call_later(STABLE_MS, partial(on_stable, connection_id))
-
     def _on_stable(self, connection_id: str) -> None:
         role = self._role
         if role is None or not role.authenticated or role.connection_id != connection_id:
             return  # it was lost while this waited in the mailbox
         if role.is_stalled:
-            self._watch_stable(connection_id)
+            self._watch_stable(partial(self._on_stable, connection_id))
             return
         self._noted = ""
-        self._is_troubled = False
-        if self._reconnect is not None:
-            self._reconnect.reset()
-
-    def _cancel_stable(self) -> None:
-        if self._undo_stable is not None:
-            self._undo_stable()
-            self._undo_stable = None
+        self._note_stable()
 
     def _on_event_refused(self, sentence: str) -> None:
         # A hole is sent again in each connection, and a node may send any number of bad events.
@@ -291,7 +230,7 @@ class PeerSession(RequestActor):
             self._tell(Noted(self._key, f"{sentence}{more}"))
 
     def _on_error(self, error: SyncError) -> None:
-        # Only the one that dialled and got an answer under our id knows of a clone: anybody may dial and claim to be us.
+        # Only an answer to our own dial proves a clone: any node may dial us and claim our id.
         is_clone = error.type == CLONE and self._accepted is None and not error.received
         if error.is_fatal or error.type == OURSELVES or is_clone:
             self._tell(Refused(self._key, error.other_node_id, _why_refused(error)))
@@ -328,46 +267,37 @@ class PeerSession(RequestActor):
         return LinkOutcome(role.is_stalled, is_blocked, role.synced, self._behind_since_seconds(role))
 
     def _behind_since_seconds(self, role: PeerSync) -> float | None:
-        """As far as is known, by an earlier link if this one has not brought it all it lacked."""
-        since_ms, member = role.behind.since_ms, self._options.around.members.get(role.other_node_id or "")
+        """When the other node last had everything; taken from an earlier link until this one has caught up."""
+        since_ms, member = role.behind.since_ms, self._options.membership.members.get(role.other_node_id or "")
         if since_ms is None or not role.behind.is_from_start or member is None or member.behind_since_seconds is None:
             return None if since_ms is None else since_ms / 1000
         return member.behind_since_seconds
 
     def _why_closed(self, reason: str) -> tuple[str, str]:
-        """The reason of a disconnect, and the sentence that people are owed for it: none if the link was met, or as before."""
+        """The reason of a disconnect, and a sentence for users; empty after a greeting, and if it is the same as before."""
         error, self._error = self._error, None
         was_met, self._is_met = self._is_met, False
         left, self._left = self._left, ""
         if left:
             return left, ""
-        if error is None:  # a close may overtake the message that says why: then it is what it was before
+        if error is None:  # the close may overtake the error message: assume the cause of the time before
             return self._noted if reason == "error" and self._noted and not was_met else reason, ""
         why = _why_ended(error)
         if was_met or why == self._noted or (error.type in {PAUSED, TAKEN, CLONE} and not error.received):
             return why, ""
-        self._noted = why  # once is enough until it works again
+        self._noted = why
         address = self._role.connection.address if self._role is not None else ""
         return why, f"{error.other_node_id or address or 'a connection'}: {why}"
 
-    def _end(self, reason: str) -> None:
-        self._cancel_stable()
-        if self._role is not None:
-            self._role.destroy(reason)
-        elif self._accepted is not None:
-            self._accepted.disconnect(reason)
-        if self._reconnect is not None:
-            self._reconnect.destroy()
-
 
 def _why_refused(error: SyncError) -> str:
-    """Without its subject: Membership knows best who that is."""
+    """A part of a sentence, to which Membership adds the subject."""
     why = {"wrong-credentials": ANOTHER_MESH, OURSELVES: THIS_NODE, CLONE: CLONED}.get(error.type)
     return why or (f"it sent {error.type}: {error.description}" if error.received else error.description)
 
 
 def _why_ended(error: SyncError) -> str:
-    """Without its subject, which the sentence begins with."""
+    """A part of a sentence, without its subject."""
     if error.type == "timeout":
         seconds = f"{error.options / 1000:g} s" if isinstance(error.options, (int, float)) else "too long"
         return f"it heard nothing from us for {seconds}" if error.received else f"no answer for {seconds}"

@@ -1,8 +1,9 @@
-"""What children tell their supervisor: frozen values, told up, never asked for."""
+"""Reports: the frozen values that children send up to their supervisor, which never asks for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from mesh.discovery.port import Sighting
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
@@ -13,7 +14,7 @@ from peers.transport.port import Connection
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """A session opened a connection and is about to greet on it."""
+    """A session opened a connection; its greeting comes next."""
 
     key: str
     connection_id: str
@@ -21,7 +22,7 @@ class Dialled:
 
 @dataclass(frozen=True, slots=True)
 class Greeted:
-    """Both greetings are done, as far as this end knows, and the other end is let in."""
+    """Both greetings are done, as far as this end knows, and the other node is accepted."""
 
     key: str
     other_node_id: str
@@ -33,7 +34,7 @@ class Greeted:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The other end's wall clock was compared with ours."""
+    """The wall clock of the other node was compared with ours."""
 
     key: str
     span: Span
@@ -41,7 +42,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """Somebody who is no node is let in."""
+    """A client or server that is no node was authenticated."""
 
     key: str
     other_node_id: str
@@ -49,7 +50,7 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The role is in another state."""
+    """The role has changed its state."""
 
     key: str
     state: State
@@ -57,18 +58,18 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The connection is closed, or an attempt to open it failed. A dialled session goes on trying."""
+    """A connection is closed, or an attempt to open it failed. A session that dials tries again."""
 
     key: str
     reason: str
     note: str = ""
-    """A sentence for people, if an error before the greeting was the cause that they were not told of."""
+    """A sentence for users, if an error before the greeting was the cause and no notice has said so; else empty."""
     outcome: LinkOutcome = NOTHING_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An error that a new attempt cannot mend."""
+    """A session ended with an error that a new attempt cannot mend."""
 
     key: str
     other_node_id: str | None
@@ -77,7 +78,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class SecondRun:
-    """A run of a node greeted us, and was turned away because another one is connected."""
+    """A run of a node greeted us and was turned away, because another run of the same node is connected."""
 
     key: str
     other_node_id: str
@@ -87,7 +88,7 @@ class SecondRun:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something that people should see."""
+    """A sentence for users; `kind` is that of the notice."""
 
     key: str
     sentence: str
@@ -96,29 +97,34 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The child's actor died of an exception."""
+    """The actor of a child died of an exception."""
 
     key: str
     why: str
 
+    @classmethod
+    def of(cls, key: str, error: BaseException) -> Self:
+        """`why` names the type of `error` and its text."""
+        return cls(key, f"{type(error).__name__}: {error}")
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Somebody dialled us. The connection is open and paused; whoever gets this owns it."""
+    """A connection was accepted. It is open and paused, and belongs to the receiver of this report."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Sighted:
-    """Discovery heard of a node."""
+    """Discovery heard an announcement of a node."""
 
     sighting: Sighting
 
 
 @dataclass(frozen=True, slots=True)
 class AddressesGone:
-    """This machine does not have these addresses any more."""
+    """This machine has lost these addresses."""
 
     hosts: frozenset[str]
 

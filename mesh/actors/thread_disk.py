@@ -1,4 +1,4 @@
-"""ThreadDisk: one thread on which a node's store does its blocking work, many pieces in one transaction."""
+"""ThreadDisk: a thread that does the blocking work of a node's store, many pieces in one transaction."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ T = TypeVar("T")
 Piece = tuple[Callable[[Store], Any], Later[Any]]
 
 GROUP_PIECES = 2_000
-"""Pieces of work in one transaction, at most."""
+"""The most pieces of work in one transaction."""
 
 
 class ThreadDisk:
-    """See peers.stores.disk.Disk. The thread opens the store with the first piece of work, so that a bad file fails that work.
+    """A Disk (see peers.stores.disk) with a thread of its own; results are resolved on `loop`.
 
-    Group commit: whatever waits goes into one transaction, and its results wake the loop once. While one group commits, the
-    next gathers.
+    The thread opens the store with the first piece of work, so that a bad file fails that work. Group commit: all work that
+    waits goes into one transaction, and its results wake the loop once. While one group commits, the next gathers. If a
+    group fails, each of its pieces is tried in a transaction of its own.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
@@ -70,7 +71,7 @@ class ThreadDisk:
         try:
             with self._at_work:
                 self._store.close()
-        except Exception as failure:  # noqa: BLE001 - it belongs to whoever waits for the end
+        except Exception as failure:  # noqa: BLE001 - raised where the end is awaited
             error = failure
         self._wake(lambda: self._finish(error))
 
@@ -81,10 +82,10 @@ class ThreadDisk:
                 self._is_open = True
             with self._store.transaction():
                 return [(later, work(self._store), None) for work, later in group]
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
+        except Exception as error:  # noqa: BLE001 - raised where the result is read
             if len(group) == 1:
                 return [(group[0][1], None, error)]
-        return [result for piece in group for result in self._run_group([piece])]  # the others are not to blame
+        return [result for piece in group for result in self._run_group([piece])]  # one bad piece fails alone
 
     def _resolve(self, results: list[tuple[Later[Any], Any, Exception | None]]) -> None:
         def resolve() -> None:
@@ -94,7 +95,7 @@ class ThreadDisk:
                         later.set(value)
                     else:
                         later.fail(error)
-                except Exception as failure:  # noqa: BLE001 - of a reaction; the other pieces still get their results
+                except Exception as failure:  # noqa: BLE001 - of a reaction; the other pieces get their results
                     context = {"message": "a reaction to a result of the disk failed", "exception": failure}
                     self._loop.call_exception_handler(context)
 

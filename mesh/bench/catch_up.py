@@ -1,4 +1,7 @@
-"""How fast an empty node gets a long log: `python -m mesh.bench.catch_up [--events N]`, two processes, SQLite at both ends."""
+"""How fast an empty node gets a long log from another one: two processes, SQLite at both ends.
+
+`python -m mesh.bench.catch_up [--events N]` runs it without `mesh`, and is how it starts its two processes.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,19 @@ from pathlib import Path
 import click
 from click.exceptions import Exit
 
+from mesh.bench import MEASURE_SECONDS
 from mesh.node import Node
 from mesh.terminal.output import INTERRUPTED
 
-BATCH = 500
-LIMIT_SECONDS = 300.0
+EVENTS_PER_WRITE = 500
 
 
 async def _write(home: str, count: int) -> None:
-    """Child one: fill a log, then serve it until standard input ends."""
+    """The first process: fill a log, then serve it until standard input ends."""
     async with Node("writer", home=home, listen="127.0.0.1:0", mdns=False) as node:
         began = time.monotonic()
-        for first in range(0, count, BATCH):
-            numbers = range(first, min(first + BATCH, count))
+        for first in range(0, count, EVENTS_PER_WRITE):
+            numbers = range(first, min(first + EVENTS_PER_WRITE, count))
             await node.log.add_batch([({"type": "reading", "n": n, "text": "x" * 100}, None) for n in numbers])
         took = time.monotonic() - began
         print(json.dumps({"port": node.port, "seconds": took}), flush=True)
@@ -33,7 +36,7 @@ async def _write(home: str, count: int) -> None:
 
 
 async def _fetch(home: str, count: int, peer: str) -> None:
-    """Child two: start empty and wait for everything."""
+    """The second process: start empty and wait for all events."""
     began = 0.0
 
     def on_change(_: object) -> None:
@@ -42,7 +45,7 @@ async def _fetch(home: str, count: int, peer: str) -> None:
 
     node = Node("reader", home=home, listen="127.0.0.1:0", mdns=False, peers=[peer])
     node.on("change", on_change)  # the first change is the connection
-    async with node, asyncio.timeout(LIMIT_SECONDS):
+    async with node, asyncio.timeout(MEASURE_SECONDS):
         committed = asyncio.Event()
         node.log.on("change", committed.set)
         while node.log.last_added < count:
@@ -52,7 +55,7 @@ async def _fetch(home: str, count: int, peer: str) -> None:
 
 
 def measure(events: int) -> None:
-    """Fill one node's log, start an empty one beside it, and print how long it takes to get everything."""
+    """Fill the log of one node, start an empty node beside it, and print how long it takes to get all events."""
     command = [sys.executable, "-m", "mesh.bench.catch_up", "--events", str(events)]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -84,7 +87,7 @@ def measure(events: int) -> None:
 @click.option("--home", default="", hidden=True)
 @click.option("--peer", default="", hidden=True)
 def main(*, events: int, child: str, home: str, peer: str) -> None:
-    """Fill one node's log, start an empty one beside it, and print how long it takes to get everything."""
+    """Fill the log of one node, start an empty node beside it, and print how long it takes to get all events."""
     try:
         if child == "write":
             asyncio.run(_write(home, events))

@@ -1,4 +1,4 @@
-"""How large a house the lab plays here, and how fast: nodes, connections and events, each size in a process of its own."""
+"""How large a cluster the lab simulates on this machine, and how fast; each size in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from mesh.lab.cluster.cluster import Cluster
 from mesh.lab.cluster.topology import Links, chords, line
 
 LINKS_EACH = 4
-"""Of a node in a house with partial links, on average."""
-SETTLE_SECONDS = 600.0
-"""Virtual time within which a house must agree."""
+"""Links of a node in the shape `some`, on average."""
+AGREE_SECONDS = 600.0
+"""Virtual time within which all nodes must have the same events."""
 APART_SECONDS = 5.0
-"""How long the wall stands, in virtual time."""
+"""Virtual time of the partition."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """A house, and how much is written in it."""
+    """A cluster, and how much is written in it."""
 
     name: str
     nodes: int
     shape: str
-    """`all`: everybody finds everybody; `some`: a ring and LINKS_EACH links for each, dialled by address; `line`."""
+    """`all`: each node finds all others; `some`: a ring and LINKS_EACH links for each, dialled by address; `line`."""
     before: int
-    """Events that each node writes at first."""
+    """Events that each node writes before the partition."""
     apart: int
-    """Events that each node writes while a wall stands between two halves."""
+    """Events that each node writes while the two halves are apart."""
 
 
 SIZES = (Size("few", 5, "all", 0, 1_000), Size("hundred", 100, "all", 2, 2), Size("hundreds", 300, "some", 2, 2))
@@ -43,16 +43,16 @@ SIZES = (Size("few", 5, "all", 0, 1_000), Size("hundred", 100, "all", 2, 2), Siz
 
 @dataclass(frozen=True)
 class LabRun:
-    """What one size came to."""
+    """The figures of one size."""
 
     size: str
     nodes: int
     links: int
-    """Connections, once all have met."""
+    """Connections between nodes before the partition."""
     events: int
     virtual_seconds: float
     real_seconds: float
-    """From the first room to the checker's verdict."""
+    """From the start of the first node to the end of the checker."""
     callbacks: int
     peak_mb: float
     """Memory of the process, at most."""
@@ -60,7 +60,7 @@ class LabRun:
 
 
 def measure(sizes: Sequence[Size], *, seed: int = 0) -> list[LabRun]:
-    """Play each size in a new interpreter, one after the other."""
+    """Simulate each size in a new process, one after the other."""
     runs = []
     for size in sizes:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -69,8 +69,8 @@ def measure(sizes: Sequence[Size], *, seed: int = 0) -> list[LabRun]:
 
 
 def play(size: Size, seed: int = 0) -> LabRun:
-    """All meet and write; a wall stands for a while, both sides write; it falls and all agree. Raises Violation."""
-    logging.disable(logging.CRITICAL)  # what so many nodes log is for nobody
+    """All nodes meet and write, both halves of a partition write, it heals and all agree. Raises Violation."""
+    logging.disable(logging.CRITICAL)  # hundreds of nodes would fill the screen
     try:
         return _play(size, seed)
     finally:
@@ -82,12 +82,12 @@ def _play(size: Size, seed: int) -> LabRun:
     with Cluster(seed, traces=False) as house:
         names = [f"room{number}" for number in range(size.nodes)]
         rooms = house.start(*names, links=_shape(size.shape, seed))
-        house.settle("all have met", limit_seconds=SETTLE_SECONDS)
+        house.settle("all have met", limit_seconds=AGREE_SECONDS)
         links = sum(len(room.peers) for room in rooms) // 2
         for room in rooms:
             for number in range(size.before):
                 room.log.add({"type": f"{room.name}.before.{number}"})
-        house.settle("all agree", limit_seconds=SETTLE_SECONDS)
+        house.settle("all agree", limit_seconds=AGREE_SECONDS)
         half = size.nodes // 2
         house.partition(names[:half], names[half:])
         for room in rooms:
@@ -95,7 +95,7 @@ def _play(size: Size, seed: int) -> LabRun:
                 room.log.add({"type": f"{room.name}.apart.{number}"})
         house.run(APART_SECONDS)
         house.heal()
-        house.settle("all agree again", limit_seconds=SETTLE_SECONDS)
+        house.settle("all agree again", limit_seconds=AGREE_SECONDS)
         house.assert_converged()
         events = rooms[0].store.state.events
     real_seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""How fast events go to and from a real Logux client: `mesh bench logux`, beside the same client with a Logux server."""
+"""How fast a real Logux client sends events to a node and gets them from it, compared with a Logux server."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mesh.bench import MEASURE_SECONDS
 from mesh.bench.npm_packages import installed_packages, scripts_beside
 from mesh.gateway.clients.tokens import Tokens
 from mesh.node import Node
 
 HERE = Path(__file__).parent / "js"
-BATCH = 20
-"""Events added at once: about as many in one ms as the Logux log gets."""
-LIMIT_SECONDS = 300.0
+EVENTS_PER_BATCH = 20
+"""Events added at once: about as many as the Logux log takes in one ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoguxRun:
-    """One direction with one kind of server."""
+    """One measurement: one direction, with one kind of server."""
 
     server: str
     direction: str
     events: int
     seconds: float
-    """From the client's first word, or its first event, to the last confirmation, or the last event there."""
+    """From the client's first message to the last confirmation, or until it has the last event."""
     client_cpu: float
     server_cpu: float
     """Seconds of processor time that each end took."""
 
 
 def measure(events: int) -> list[LoguxRun]:
-    """Both directions, with a node of ours and with @logux/core 0.10 as the server. Raises PackagesError without Node."""
+    """Both directions, with a node and with @logux/core 0.10 as the server. Raises PackagesError without Node.js."""
     packages = installed_packages(HERE, "peermesh-bench")
     with tempfile.TemporaryDirectory() as folder:
         scripts = scripts_beside(packages, HERE, Path(folder))
@@ -50,26 +50,26 @@ def measure(events: int) -> list[LoguxRun]:
 
 
 async def _ours(scripts: Path, direction: str, events: int) -> LoguxRun:
-    """A node with a log on disk behind its clients' door."""
+    """The server is a node with its log on disk; the client connects to its clients' port."""
     with tempfile.TemporaryDirectory() as home:
         token = Tokens(Path(home)).add("bench", None, int(time.time() * 1000))
         async with Node("bench", home=home, mdns=False, listen="127.0.0.1:0", clients="127.0.0.1:0") as node:
             if direction == "out":
-                for first in range(0, events, BATCH):
-                    numbers = range(first, min(first + BATCH, events))
+                for first in range(0, events, EVENTS_PER_BATCH):
+                    numbers = range(first, min(first + EVENTS_PER_BATCH, events))
                     await node.log.add_batch(
                         [({"type": "reading", "number": n, "text": "x" * 100}, None) for n in numbers]
                     )
             options: dict[str, Any] = {"url": f"ws://127.0.0.1:{node.clients_port}/", "token": token}
             began = time.process_time()
-            told = await asyncio.to_thread(_client, scripts, options, direction, events)
+            result = await asyncio.to_thread(_client, scripts, options, direction, events)
             cpu = time.process_time() - began
             assert node.log.last_added == events, "events are missing in the node's log"
-            return LoguxRun("peermesh", direction, events, told["seconds"], told["cpu"], cpu)
+            return LoguxRun("peermesh", direction, events, result["seconds"], result["cpu"], cpu)
 
 
 def _theirs(scripts: Path, direction: str, events: int) -> LoguxRun:
-    """A Logux server with its log in memory."""
+    """The server is a Logux server with its log in memory."""
     held = json.dumps({"events": events if direction == "out" else 0})
     with ExitStack() as stack:
         server = stack.enter_context(
@@ -78,9 +78,9 @@ def _theirs(scripts: Path, direction: str, events: int) -> LoguxRun:
         stack.callback(server.kill)
         assert server.stdout is not None
         port = json.loads(server.stdout.readline())["port"]
-        told = _client(scripts, {"url": f"ws://127.0.0.1:{port}/"}, direction, events)
+        result = _client(scripts, {"url": f"ws://127.0.0.1:{port}/"}, direction, events)
         cpu = json.loads(server.stdout.readline())["cpu"]
-        return LoguxRun("@logux/core", direction, events, told["seconds"], told["cpu"], cpu)
+        return LoguxRun("@logux/core", direction, events, result["seconds"], result["cpu"], cpu)
 
 
 def _client(scripts: Path, options: dict[str, Any], direction: str, events: int) -> dict[str, float]:
@@ -90,15 +90,15 @@ def _client(scripts: Path, options: dict[str, Any], direction: str, events: int)
         cwd=scripts,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=LIMIT_SECONDS,
+        timeout=MEASURE_SECONDS,
         check=True,
     )
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
 def show(runs: list[LoguxRun]) -> str:
-    """A table with a line for each run, and how the two servers compare."""
+    """A table with a line for each run, and below it how the two servers compare."""
     from mesh.terminal.tables import table, tables
 
     rows = [

@@ -1,4 +1,4 @@
-"""Packages of npm, installed once into a cache folder: exact versions, checked against a lock file."""
+"""npm packages, installed once into a cache folder, in the versions of a lock file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import platformdirs
 
 MANIFEST = ("package.json", "package-lock.json")
 NODE_MAJOR = 20
-"""The oldest Node that the Logux packages run on."""
+"""The oldest Node.js that the Logux packages run on."""
 INSTALL_SECONDS = 90.0
-"""How long npm may take; it gives up on a silent registry earlier."""
+"""How long npm may take; without an answer of the registry it ends earlier."""
 VERSION_SECONDS = 20.0
 REASON_LIMIT = 600
-"""Characters of npm's own words in the reason: the last ones."""
+"""Characters of npm's own message in the reason: the last ones."""
 _NPM_CI = (
     *("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--engine-strict=false"),
     *("--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=20000", "--loglevel=error"),
@@ -26,14 +26,14 @@ _NPM_CI = (
 
 
 class PackagesError(Exception):
-    """The packages cannot be had here; the text says why, in one sentence."""
+    """The packages cannot be installed; the text says why, in one sentence."""
 
 
 def installed_packages(manifest: Path, name: str) -> Path:
-    """The cache folder with `node_modules` in it, filled by `npm ci` if the lock file in `manifest` was never installed.
+    """The cache folder with `node_modules`; `npm ci` fills it if this lock file of the folder `manifest` is a new one.
 
-    Several processes may do so at once: each installs beside it, the first to be ready gives the folder its name.
-    Raises PackagesError without Node, without npm, or when the registry cannot be reached.
+    Several processes may call this at once: each installs into a folder of its own, and the first to finish renames its own.
+    Raises PackagesError without Node.js, without npm, or if the registry cannot be reached.
     """
     _check_node()
     digest = hashlib.sha256(b"".join((manifest / file).read_bytes() for file in MANIFEST)).hexdigest()[:16]
@@ -44,10 +44,10 @@ def installed_packages(manifest: Path, name: str) -> Path:
 
 
 def scripts_beside(packages: Path, manifest: Path, folder: Path) -> Path:
-    """Copy the scripts of `manifest` into `folder`, where they find the packages; answers `folder`."""
+    """Copy the scripts of `manifest` into `folder`, where they find the packages; returns `folder`."""
     for script in sorted(manifest.glob("*.mjs")):
         shutil.copy(script, folder)
-    # Not NODE_PATH: modules do not look there.
+    # A link, since ES modules ignore NODE_PATH.
     (folder / "node_modules").symlink_to(packages / "node_modules", target_is_directory=True)
     return folder
 
@@ -88,5 +88,5 @@ def _install(manifest: Path, folder: Path) -> None:
         try:
             fresh.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else somebody else was faster, with the same lock file
+            if not folder.is_dir():  # else another process has installed the same lock file
                 raise

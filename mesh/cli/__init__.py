@@ -1,1 +1,1 @@
-"""The command line: each command reads its options and talks to a node or to the files of its home."""
+"""The command line: each command reads its options, and asks a running node or reads the files of its home."""

@@ -1,11 +1,13 @@
-"""Adder: hands events to the running node in batches, and tells what became of each."""
+"""`mesh add`: sends events to the running node in batches, and prints the outcome of each."""
 
 from __future__ import annotations
 
 import os
 import select
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 from msgspec import Raw
@@ -15,25 +17,70 @@ from mesh.control.client import ControlClient
 from mesh.control.line_reader import LineReader
 from mesh.control.messages import BATCH_BYTES, BATCH_EVENTS, MAX_LINE_BYTES, Added, Answer, Confirmed, Failure
 from mesh.errors import MeshError
+from mesh.terminal import output
+from mesh.terminal.progress import Progress, file_position, file_size
 
 AHEAD_BATCHES = 2
-"""Batches sent without an answer: while one is written to disk, the next is already there."""
+"""Batches sent before the answer to the first: while the node writes one to disk, it has the next one already."""
 MAX_GIVEN_BYTES = MAX_LINE_BYTES - 1024
-"""Of one event as it is given, so that its request is not too long; the node says how much less a log takes."""
-DEPTH = 64
+"""Of one event, so that its request fits into a line. The limit of the log is lower, and the node checks it."""
+REQUEST_DEPTH = 64
+"""Levels of JSON nesting that a request adds around an event, at most."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""Some programs begin a UTF-8 file with it; it is no part of the first line."""
+"""Some programs begin a UTF-8 file with it; it is not part of the first line."""
 READ_BYTES = 64 * 1024
 
 _SPACES_FOR_CONTROLS = bytes(max(byte, ord(" ")) for byte in range(256))
 
 
-class Adder:
-    """`run` it once over events that are given, or that arrive on a file descriptor, one a line.
+def add_events(home: Path, events: Sequence[str]) -> int:
+    """Add these events, or for `-` the lines of standard input. Returns the exit code; 1: one was refused. Raises MeshError."""
+    source = _standard_input() if list(events) == ["-"] else None
+    refused: list[int] = []
+    unprinted: list[str] = []
 
-    A batch goes out when it is full or when nothing more is there to be read, so that a file is fast and a slow producer gets
-    each answer at once. A bad event is refused and loses no other. Events keep their bytes; line breaks between the parts of
-    one become spaces.
+    def on_confirmed(confirmed: list[Confirmed]) -> None:
+        lines = [msgspec.json.encode({"created": one.created, "added": one.added}) for one in confirmed]
+        if not unprinted:
+            try:
+                with progress.hidden():
+                    output.write(b"\n".join([*lines, b""]))
+            except output.OutputError as error:
+                unprinted[:] = [str(error)]
+                output.complain(f"events are stored all the same, from here on without a line for each: {error}")
+        progress.at(adder.confirmed, done=file_position(source))
+
+    def on_refused(number: int, why: str) -> None:
+        refused[:] = [number]
+        with progress.hidden():
+            output.complain(f"{'event' if source is None else 'line'} {number} is not added: {why}")
+
+    with ControlClient(home) as client, Progress("stored", total=file_size(source)) as progress:
+        adder = Adder(client, on_confirmed=on_confirmed, on_refused=on_refused)
+        given = [] if source is not None else [event.encode(errors="surrogateescape") for event in events]
+        try:
+            adder.run(given, source)
+        except MeshError as error:
+            raise MeshError(f"{error}; {_count(adder.confirmed)} confirmed, and any other may be missing") from None
+    return 1 if refused else 0
+
+
+def _standard_input() -> int:
+    if sys.stdin is None:
+        raise MeshError("standard input is closed: give events as arguments")
+    return sys.stdin.fileno()
+
+
+def _count(events: int) -> str:
+    return {0: "no event was", 1: "1 event was"}.get(events, f"{events} events were")
+
+
+class Adder:
+    """Sends events to a node: those of an argument, or the lines of a file descriptor. `run` it once.
+
+    It sends a batch when the batch is full or when there is nothing more to read for the moment, so that a file is fast and a
+    slow producer gets each answer at once. A bad event is refused, the others are added. Events keep their bytes, but line
+    breaks between the parts of an event become spaces.
     """
 
     def __init__(
@@ -43,7 +90,7 @@ class Adder:
         on_confirmed: Callable[[list[Confirmed]], None],
         on_refused: Callable[[int, str], None],
     ) -> None:
-        """`on_confirmed` gets what is on disk, in order; `on_refused` the number of an event, from 1, and why."""
+        """`on_confirmed` gets the events that are on disk, in order; `on_refused` the number of an event, from 1, and why."""
         self.confirmed = 0
         self._client = client
         self._on_confirmed = on_confirmed
@@ -52,11 +99,11 @@ class Adder:
         self._gathered: deque[tuple[int, bytes]] = deque()
         self._gathered_bytes = 0
         self._sent: deque[list[int]] = deque()
-        """For each batch without an answer the numbers of its events."""
+        """The numbers of the events of each batch that has no answer yet."""
         self._outgoing = memoryview(b"")
 
     def run(self, given: Iterable[bytes] = (), source: int | None = None) -> None:
-        """Add `given`, then all lines of `source`. Raises MeshError if the node stops or fails; what was confirmed stays so."""
+        """Add `given`, then all lines of `source`. Raises MeshError if the node stops or fails; confirmed events stay."""
         self._gather_given(given)
         self._client.connection.setblocking(False)
         lines = LineReader(MAX_GIVEN_BYTES)
@@ -94,13 +141,16 @@ class Adder:
         except ValueError as error:
             self._on_refused(self._number, str(error))
             return
-        # Only now: in a string a line break is a fault, not a space.
+        # After the check: a line break inside of a string is an error.
         body = body.replace(b"\n", b" ").replace(b"\r", b" ")
         self._gathered.append((self._number, body))
         self._gathered_bytes += len(body)
 
     def _refuse_long(self) -> None:
-        from peers.events.entry import MAX_EVENT_BYTES, too_large  # it takes a while, and hardly any event is so long
+        from peers.events.entry import (  # imported here: it takes a while and is rarely needed
+            MAX_EVENT_BYTES,
+            too_large,
+        )
 
         self._on_refused(self._number, str(too_large(f"more than {MAX_EVENT_BYTES}")))
 
@@ -108,7 +158,7 @@ class Adder:
         return len(self._gathered) >= BATCH_EVENTS or self._gathered_bytes >= BATCH_BYTES
 
     def _read(self, source: int | None, lines: LineReader) -> int | None:
-        """Read once; what to read from next."""
+        """Read once. Returns what to read from next: `source`, or None at its end."""
         assert source is not None
         try:
             received = os.read(source, READ_BYTES)
@@ -142,7 +192,7 @@ class Adder:
         self._write()
 
     def _wait(self, source: int | None) -> None:
-        """Until there is something to read, to write or to take."""
+        """Wait until a line, an answer or room for output is there; handle answers and output."""
         connection = self._client.connection
         inputs: list[int] = [connection.fileno()] if source is None else [connection.fileno(), source]
         readable, writable, _ = select.select(inputs, [connection.fileno()] if self._outgoing else [], [])
@@ -164,7 +214,7 @@ class Adder:
         if isinstance(answer, Failure):
             raise MeshError(answer.why)
         if not isinstance(answer, Added) or not self._sent or len(answer.outcomes) != len(self._sent[0]):
-            raise MeshError("the node gave an answer to another question: is it of another version?")
+            raise MeshError("the node answered another request: is it of another version?")
         confirmed: list[Confirmed] = []
         for number, outcome in zip(self._sent.popleft(), answer.outcomes, strict=True):
             if isinstance(outcome, Confirmed):
@@ -177,13 +227,13 @@ class Adder:
 
 
 def _check_json(body: bytes) -> None:
-    """Raise ValueError, with a sentence, for what would break a request; what is an event is for the node to say."""
+    """Raise ValueError, with a sentence, for text that would break a request. The node checks whether it is an event."""
     if not body:
         raise ValueError("it is empty: an event is an object with a `type`")
     try:
         msgspec.json.decode(body, type=Raw)
-        if body.count(b"{") + body.count(b"[") > DEPTH:
-            msgspec.json.decode(b"[" * DEPTH + body + b"]" * DEPTH, type=Raw)  # the node reads it from further down
+        if body.count(b"{") + body.count(b"[") > REQUEST_DEPTH:
+            msgspec.json.decode(b"[" * REQUEST_DEPTH + body + b"]" * REQUEST_DEPTH, type=Raw)
     except msgspec.DecodeError as error:
         if _is_json(body.translate(_SPACES_FOR_CONTROLS)):
             raise ValueError("it has a raw control character: in a string, write a line break as \\n") from None

@@ -1,4 +1,4 @@
-"""`mesh bench`: what this machine makes of it, in figures."""
+"""`mesh bench`: measures how fast peermesh is on this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bench() -> None:
 @bench.command("catch-up")
 @click.option("--events", default=100_000, show_default=True, type=click.IntRange(1), help="How many events.")
 def catch_up(*, events: int) -> None:
-    """How fast an empty node gets a long log from its neighbour.
+    """How fast an empty node gets a long log from another one.
 
     \b
     mesh bench catch-up --events 20000
@@ -34,41 +34,45 @@ def catch_up(*, events: int) -> None:
 
 @bench.command()
 @click.option(
-    "--size", "names", multiple=True, type=click.Choice(["few", "hundred", "hundreds"]), help="One of them only."
+    "--size",
+    "names",
+    multiple=True,
+    type=click.Choice(["few", "hundred", "hundreds"]),
+    help="Only this size. May be repeated.",
 )
-@click.option("--seed", default=0, show_default=True, type=int, help="Another story of the same size.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Another run of the same size.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def lab(*, names: tuple[str, ...], seed: int, as_json: bool) -> None:
-    """How large a house the lab plays here in virtual time, and how long that takes.
+    """How fast the lab simulates large clusters.
 
-    Five nodes with a thousand events each; a hundred of which everybody knows everybody; three hundred with four links each.
-    All meet and write, a wall stands for a while, and all agree in the end. It takes minutes.
+    Five nodes with a thousand events each; a hundred nodes, all connected; three hundred with four links each. They meet,
+    write, are partitioned for a while, and agree in the end. It takes minutes.
 
     \b
     mesh bench lab
     mesh bench lab --size few --seed 7
     """
-    import msgspec
-
     from mesh.bench.lab import SIZES, measure, show
 
     runs = measure([size for size in SIZES if not names or size.name in names], seed=seed)
-    output.write(msgspec.json.encode(runs) + b"\n" if as_json else show(runs))
+    if as_json:
+        output.write_json(runs)
+    else:
+        output.write(show(runs))
 
 
 @bench.command()
 @click.option("--events", default=10_000, show_default=True, type=click.IntRange(1), help="How many events each way.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def logux(*, events: int, as_json: bool) -> None:
-    """How fast a real Logux client (@logux/core 0.10) sends to and gets from a node, beside a Logux server.
+    """How fast a Logux client syncs with a node.
 
-    Needs Node and npm; the packages are fetched once and kept in the user's cache folder.
+    The client is @logux/core 0.10; the same with a Logux server is measured too. Needs Node.js and npm. The packages are
+    fetched once and kept in the user's cache folder.
 
     \b
     mesh bench logux
     """
-    import msgspec
-
     from mesh.bench.logux import measure, show
     from mesh.bench.npm_packages import PackagesError
 
@@ -76,4 +80,7 @@ def logux(*, events: int, as_json: bool) -> None:
         runs = measure(events)
     except PackagesError as error:
         raise MeshError(f"this cannot be measured here: {error}") from None
-    output.write(msgspec.json.encode(runs) + b"\n" if as_json else show(runs))
+    if as_json:
+        output.write_json(runs)
+    else:
+        output.write(show(runs))

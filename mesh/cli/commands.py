@@ -1,9 +1,8 @@
-"""The commands of `mesh`, with their help."""
+"""The command `mesh`: its commands in the order of its help, and what they have in common."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import click
 from click.exceptions import Exit
 
-from mesh.cli import options
+from mesh.cli import options, up_options
 from mesh.cli.bench import bench
-from mesh.cli.log.options import log_options, read_request
+from mesh.cli.log import log
 from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
@@ -21,18 +20,16 @@ from mesh.errors import MeshError
 from mesh.terminal import output
 from mesh.terminal.output import INTERRUPTED
 
-WRONG_USAGE = 2
-
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn whatever a command runs into into a sentence and an exit code."""
+    """Turn an exception of a command into a sentence on standard error and an exit code."""
     try:
         yield
     except KeyboardInterrupt:
         raise Exit(INTERRUPTED) from None
     except (output.OutputClosed, BrokenPipeError):
-        raise Exit(0) from None  # whoever read our output has seen enough
+        raise Exit(0) from None  # as after `mesh log | head -1`
     except MeshError as error:
         output.complain(str(error))
         raise Exit(1) from None
@@ -41,17 +38,13 @@ def _explained() -> Iterator[None]:
         raise Exit(1) from None
 
 
-class QuietGroup(click.Group):
-    """Explains whatever a command runs into."""
+class ExplainingGroup(click.Group):
+    """Turns exceptions of its commands into a sentence and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # as they stand in this file, not by the alphabet
+        return list(self.commands)  # in the order of `add_command`, not of the alphabet
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args and not ctx.resilient_parsing:
-            # Said here, since Click 8.1 makes a success of it.
-            click.echo(ctx.get_help(), err=True)
-            raise Exit(WRONG_USAGE)
         with _explained():
             return super().parse_args(ctx, args)
 
@@ -60,7 +53,7 @@ class QuietGroup(click.Group):
             return super().invoke(ctx)
 
 
-@click.group("mesh", cls=QuietGroup, context_settings={"help_option_names": ["--help", "-h"]})
+@click.group("mesh", cls=ExplainingGroup, context_settings={"help_option_names": ["--help", "-h"]})
 @options.home
 @options.version
 @click.pass_context
@@ -75,34 +68,13 @@ def app(context: click.Context, home: Path | None) -> None:
     context.obj = home
 
 
-@app.command()
-@options.name
-@options.mesh
-@options.existing
-@options.listen
-@options.peers
-@options.no_mdns
-@options.interfaces
-@options.requery
-@options.clients_door
-@options.upstream_link
+@click.command()
+@up_options.node_options
+@up_options.clients_options
+@up_options.upstream_options
 @options.as_json
 @click.pass_context
-def up(
-    context: click.Context,
-    /,
-    *,
-    name: str | None,
-    mesh: str | None,
-    existing: bool,
-    listen: str | None,
-    peers: tuple[str, ...],
-    no_mdns: bool,
-    interfaces: tuple[str, ...],
-    requery_seconds: float,
-    as_json: bool,
-    **doors: Any,
-) -> None:
+def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
 
     \b
@@ -115,29 +87,15 @@ def up(
     mesh up --clients :31337 --clients-cert cert.pem --clients-key key.pem
     mesh up --upstream wss://logux.example --upstream-user kitchen
     """
-    given = options.given_doors(context, doors)
+    given = up_options.given_options(context, chosen)
     home = options.home_of(context)
-    # The whole node is loaded here, and by no other command.
+    # Imported here: no other command needs the whole node.
     from mesh.cli.up import run_up
     from mesh.node import Node
     from peers.stores.store import StoreError
 
-    def make_node() -> Node:
-        return Node(
-            name,
-            home=home,
-            mesh=mesh,
-            existing=existing,
-            listen=listen,
-            peers=peers,
-            mdns=not no_mdns,
-            interfaces=interfaces or None,
-            requery_seconds=requery_seconds,
-            **given,
-        )
-
     try:
-        code = run_up(make_node, as_json=as_json)
+        code = run_up(lambda: Node(home=home, **given), as_json=as_json)
     except StoreError as error:
         raise MeshError(str(error)) from None
     except ValueError as error:
@@ -145,13 +103,13 @@ def up(
     raise Exit(code)
 
 
-@app.command()
-@options.events
+@click.command()
+@click.argument("events", nargs=-1, required=True, metavar="JSON...")
 @click.pass_context
 def add(context: click.Context, events: tuple[str, ...]) -> None:
     """Add events: JSON objects with a `type`. Each prints a line once it is on disk.
 
-    Success says that all are on disk, whether or not these lines could be printed.
+    The exit code is 0 if all are on disk, even if these lines could not be printed.
 
     \b
     JSON...  Events, or - for one per line of standard input.
@@ -162,76 +120,12 @@ def add(context: click.Context, events: tuple[str, ...]) -> None:
     """
     if "-" in events and len(events) > 1:
         raise click.BadParameter("- stands alone: give events as arguments, or on standard input")
-    raise Exit(_add(options.home_of(context), events))
+    from mesh.cli.add import add_events
+
+    raise Exit(add_events(options.home_of(context), events))
 
 
-def _add(home: Path, events: Sequence[str]) -> int:
-    import msgspec
-
-    from mesh.cli.add import Adder
-    from mesh.control.client import ControlClient
-    from mesh.control.messages import Confirmed
-    from mesh.terminal.progress import Progress, file_position, file_size
-
-    source = _standard_input() if list(events) == ["-"] else None
-    refused: list[int] = []
-    unprinted: list[str] = []
-
-    def on_confirmed(confirmed: list[Confirmed]) -> None:
-        lines = [msgspec.json.encode({"created": one.created, "added": one.added}) for one in confirmed]
-        if not unprinted:
-            try:
-                with progress.hidden():
-                    output.write(b"\n".join([*lines, b""]))
-            except output.OutputError as error:
-                unprinted[:] = [str(error)]
-                output.complain(f"events are stored all the same, from here on without a line for each: {error}")
-        progress.at(adder.confirmed, done=file_position(source))
-
-    def on_refused(number: int, why: str) -> None:
-        refused[:] = [number]
-        with progress.hidden():
-            output.complain(f"{'event' if source is None else 'line'} {number} is not added: {why}")
-
-    with ControlClient(home) as client, Progress("stored", total=file_size(source)) as progress:
-        adder = Adder(client, on_confirmed=on_confirmed, on_refused=on_refused)
-        given = [] if source is not None else [event.encode(errors="surrogateescape") for event in events]
-        try:
-            adder.run(given, source)
-        except MeshError as error:
-            raise MeshError(f"{error}; {_count(adder.confirmed)} confirmed, and any other may be missing") from None
-    return 1 if refused else 0
-
-
-def _standard_input() -> int:
-    if sys.stdin is None:
-        raise MeshError("standard input is closed: give events as arguments")
-    return sys.stdin.fileno()
-
-
-def _count(events: int) -> str:
-    return {0: "no event was", 1: "1 event was"}.get(events, f"{events} events were")
-
-
-@app.command()
-@log_options
-@click.pass_context
-def log(context: click.Context, /, *, as_json: bool, is_waiting: bool, **chosen: Any) -> None:
-    """Print the log. It can be read while no node runs, too.
-
-    \b
-    mesh log
-    mesh log --since 12h --until '2026-11-23 03:30' --reverse
-    mesh log --tail 5 --follow --wait --type milk
-    mesh log --json --order added --since 100
-    """
-    request = read_request(is_waiting=is_waiting, **chosen)
-    from mesh.cli.log.printer import LogPrinter
-
-    LogPrinter(options.home_of(context), request, as_json=as_json, is_waiting=is_waiting).run()
-
-
-@app.command()
+@click.command()
 @options.as_json
 @click.pass_context
 def peers(context: click.Context, *, as_json: bool) -> None:
@@ -241,16 +135,17 @@ def peers(context: click.Context, *, as_json: bool) -> None:
     mesh peers
     mesh peers --json
     """
-    rows = _status(context)["peers"]
+    with options.node_of(context) as node:
+        rows = node.status()["peers"]
     if as_json:
-        _print_json(rows)
+        output.write_json(rows)
         return
     from mesh.terminal.tables import show_peers
 
     output.write(show_peers(rows))
 
 
-@app.command()
+@click.command()
 @options.as_json
 @click.pass_context
 def status(context: click.Context, *, as_json: bool) -> None:
@@ -260,16 +155,17 @@ def status(context: click.Context, *, as_json: bool) -> None:
     mesh status
     mesh status --json
     """
-    shown = _status(context)
+    with options.node_of(context) as node:
+        shown = node.status()
     if as_json:
-        _print_json(shown)
+        output.write_json(shown)
         return
     from mesh.terminal.tables import show_status
 
     output.write(show_status(shown))
 
 
-@app.command()
+@click.command()
 @click.pass_context
 def stop(context: click.Context) -> None:
     """Stop this machine's node; it has stopped when this returns.
@@ -277,13 +173,11 @@ def stop(context: click.Context) -> None:
     \b
     mesh stop
     """
-    from mesh.control.client import ControlClient
-
-    with ControlClient(options.home_of(context)) as client:
-        client.stop()
+    with options.node_of(context) as node:
+        node.stop()
 
 
-@app.command()
+@click.command()
 @click.pass_context
 def retry(context: click.Context) -> None:
     """Start again what the node has paused or what was refused.
@@ -291,27 +185,9 @@ def retry(context: click.Context) -> None:
     \b
     mesh retry
     """
-    from mesh.control.client import ControlClient
-
-    with ControlClient(options.home_of(context)) as client:
-        client.retry()
+    with options.node_of(context) as node:
+        node.retry()
 
 
-def _status(context: click.Context) -> dict[str, Any]:
-    from mesh.control.client import ControlClient
-
-    with ControlClient(options.home_of(context)) as client:
-        return client.status()
-
-
-def _print_json(value: Any) -> None:
-    import msgspec
-
-    output.write(msgspec.json.encode(value) + b"\n")
-
-
-app.add_command(wait)
-app.add_command(peer)
-app.add_command(token)
-app.add_command(bench)
-app.add_command(scenario)
+for command in (up, add, log, peers, status, stop, retry, wait, peer, token, bench, scenario):
+    app.add_command(command)

@@ -1,4 +1,4 @@
-"""The command `mesh`: from the shell's arguments to an exit code, with a sentence for everything that goes wrong."""
+"""The entry point of the command `mesh`: every error becomes a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mesh.terminal import output
 
 
 def main() -> NoReturn:
-    """Run the command line."""
+    """Run the command line and exit with its code."""
     output.hold_streams()
     code = _run()
     try:
         output.flush()
     except output.OutputClosed:
-        pass  # the reader has seen enough
+        pass  # as after `mesh log | head -1`
     except output.OutputError as error:
         output.complain(str(error))
         code = code or 1
@@ -24,7 +24,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        # Imported here: Ctrl-C while libraries load is as quiet as at any other time.
+        # Imported here, so that Ctrl-C while libraries load prints no traceback either.
         from mesh.cli.commands import app
 
         app(prog_name="mesh")
@@ -32,7 +32,7 @@ def _run() -> int:
         return output.INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Exception as error:  # whatever nobody thought of: people get a sentence
+    except Exception as error:  # a bug: a sentence instead of a traceback
         if sys.flags.dev_mode:
             raise
         output.complain(

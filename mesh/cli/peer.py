@@ -1,9 +1,10 @@
-"""The commands about other nodes: `mesh wait`, and `mesh peer` for the addresses that are dialled."""
+"""`mesh wait`, and `mesh peer` for addresses that are dialled whether discovery finds them or not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 
 from mesh.cli import options
 from mesh.errors import MeshError
-from mesh.settings.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
+from mesh.settings.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS, parse_address
 from mesh.terminal import output
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     metavar="N",
-    help="How many other nodes have to be connected, at least.",
+    help="The least number of other nodes.",
 )
 @click.option(
     "--timeout",
@@ -34,47 +35,48 @@ if TYPE_CHECKING:
     default=WAIT_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait.",
+    help="The longest time to wait.",
 )
 @click.pass_context
 def wait(context: click.Context, *, peers: int, timeout_seconds: float) -> None:
-    """Wait until everything is here and there.
+    """Wait until the connected nodes have the same events.
 
-    This node and all that are connected then hold what each of them held at the call. It fails with who is missing or behind,
-    and by how much, when the time is up.
+    This node then has the events that each of them had at the call, and each of them has those of this node. When the time is
+    up, it fails and names the nodes that are missing or behind, and by how much.
 
     \b
     mesh wait
     mesh wait --peers 2 --timeout 10
     """
-    from mesh.control.client import ControlClient
+    with options.node_of(context) as node:
+        node.wait(peers, timeout_seconds)
 
-    with ControlClient(options.home_of(context)) as client:
-        client.wait(peers, timeout_seconds)
+
+address_argument = click.argument(
+    "address", metavar="HOST:PORT", callback=options.checked(partial(parse_address, is_dialled=True), "the peer")
+)
 
 
 @click.group()
 def peer() -> None:
     """Add, remove and list addresses to dial.
 
-    The node dials them whatever it finds by itself, as those of `mesh up --peer`.
+    The node dials them whether discovery finds them or not, like those of `mesh up --peer`.
 
     \b
     mesh peer add 192.168.1.7:30307
     mesh peer list
     mesh peer remove 192.168.1.7:30307
 
-    They are kept in the home. A running node follows at once.
+    They are kept in the home. A change takes effect at once if the node runs.
     """
 
 
 @peer.command("add")
-@options.peer
+@address_argument
 @click.pass_context
 def add_peer(context: click.Context, *, address: str) -> None:
-    """Dial another node at HOST:PORT from now on.
-
-    At once if this machine's node runs, and after each start.
+    """Dial another node at HOST:PORT from now on, also after each start.
 
     \b
     mesh peer add 192.168.1.7:30307
@@ -90,12 +92,12 @@ def add_peer(context: click.Context, *, address: str) -> None:
 
 
 @peer.command("remove")
-@options.peer
+@address_argument
 @click.pass_context
 def remove_peer(context: click.Context, *, address: str) -> None:
-    """Dial HOST:PORT no more.
+    """Dial HOST:PORT no longer.
 
-    A connection by it ends, unless the node finds the other one by itself, too.
+    A connection to this address ends, unless discovery finds the other node too.
 
     \b
     mesh peer remove 192.168.1.7:30307
@@ -118,19 +120,20 @@ def list_peers(context: click.Context, *, as_json: bool) -> None:
     mesh peer list
     mesh peer list --json
     """
-    import msgspec
-
     from mesh.settings.kept_peers import KeptPeers, show_sources
 
     home = options.home_of(context)
     rows: list[dict[str, str | None]] = []
     if not _ask(home, lambda client: rows.extend(client.static_peers())):
         rows = show_sources((), KeptPeers(home).list(), {})
-    output.write(msgspec.json.encode(rows) + b"\n" if as_json else _table_of(rows))
+    if as_json:
+        output.write_json(rows)
+    else:
+        output.write(_table_of(rows))
 
 
 def _ask(home: Path, request: Callable[[Any], None]) -> bool:
-    """Let the node that runs in `home` do it; False if there is none."""
+    """Send a request to the node that runs in `home`. False if none runs. Raises MeshError."""
     from mesh.settings.home_lock import is_locked
 
     if not is_locked(home):
@@ -144,7 +147,7 @@ def _ask(home: Path, request: Callable[[Any], None]) -> bool:
 
 @contextmanager
 def _idle(home: Path) -> Iterator[KeptPeers]:
-    """The peers of a home in which no node runs, and none can start meanwhile."""
+    """The peers of a home in which no node runs; the home is locked meanwhile. Raises MeshError."""
     from mesh.settings.home_lock import release, take
     from mesh.settings.kept_peers import KeptPeers
 
@@ -161,6 +164,6 @@ def _table_of(rows: list[dict[str, str | None]]) -> str:
     from mesh.terminal.tables import table, tables
 
     if not rows:
-        return "no address is dialled besides those that are found\n"
+        return "no address is dialled but those that discovery finds\n"
     cells = [(row["address"] or "", row["source"] or "", row["node_id"] or "-") for row in rows]
     return tables([table(("address", "from", "node"), cells)])

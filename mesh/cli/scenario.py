@@ -1,4 +1,4 @@
-"""`mesh scenario`: stories of a house whose network, disks and clocks break, played in virtual time."""
+"""`mesh scenario`: plays scenarios, in which networks, disks and clocks break, in virtual time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STORM = "storm"
 
 
 class StoryGroup(click.Group):
-    """Its commands are the stories of the gallery, each loaded when it is played, and those below."""
+    """Its commands are the scenarios of the package, each loaded when it is played, and those below."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         from mesh.lab.runner.library import titles
@@ -40,7 +40,7 @@ class StoryGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Scenarios"):
             more = [(name, command.get_short_help_str(100)) for name, command in self.commands.items()]
-            formatter.write_dl([("NAME", "One of those that --list names."), *more])
+            formatter.write_dl([("NAME", "A scenario that --list names."), *more])
 
 
 def _print_list(_context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
@@ -54,9 +54,11 @@ def _print_list(_context: click.Context, _option: click.Parameter, is_asked: boo
 
 
 @click.group(cls=StoryGroup, subcommand_metavar="NAME [OPTIONS]")
-@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_print_list, help="Name them all.")
+@click.option(
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=_print_list, help="List all scenarios."
+)
 def scenario() -> None:
-    """Play a story: nodes agree, something breaks, it is mended. A seed gives the same run each time.
+    """Play a scenario: nodes agree, something breaks, it is repaired. The same seed gives the same run.
 
     \b
     mesh scenario --list
@@ -69,16 +71,18 @@ def scenario() -> None:
 
 def _processes_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
-        "--processes", type=click.IntRange(1), metavar="N", help="How many at once.  [default: as many as cores]"
+        "--processes", type=click.IntRange(1), metavar="N", help="How many at once.  [default: one for each core]"
     )(command)
 
 
 @scenario.command(ALL)
-@click.option("--seed", default=0, show_default=True, metavar="N", help="The first of all possible runs to play.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many of each.")
+@click.option("--seed", default=0, show_default=True, metavar="N", help="The first seed.")
+@click.option(
+    "--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many seeds of each."
+)
 @_processes_option
 def play_all(*, seed: int, seeds: int, processes: int | None) -> None:
-    """Play every story, and sum up.
+    """Play every scenario, and sum up.
 
     \b
     mesh scenario all --seeds 200
@@ -109,13 +113,15 @@ def play_all(*, seed: int, seeds: int, processes: int | None) -> None:
 
 
 @scenario.command(STORM)
-@click.option("--seed", default=0, show_default=True, metavar="N", help="The first of all possible storms to play.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many.")
-@click.option("--nodes", default="3..9", show_default=True, metavar="N..M", help="How many rooms a house may have.")
-@click.option("--minutes", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Virtual time of each.")
+@click.option("--seed", default=0, show_default=True, metavar="N", help="The first seed.")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many seeds.")
+@click.option("--nodes", default="3..9", show_default=True, metavar="N..M", help="How many nodes a storm has.")
+@click.option(
+    "--minutes", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Virtual time of each storm."
+)
 @_processes_option
 def play_storms(*, seed: int, seeds: int, nodes: str, minutes: float, processes: int | None) -> None:
-    """Play random stories of all faults, and shorten those that fail.
+    """Play random scenarios with all kinds of faults, and shrink those that fail.
 
     \b
     mesh scenario storm --seeds 60

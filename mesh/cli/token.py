@@ -1,4 +1,4 @@
-"""`mesh token`: who may come in by the clients' door; works on the home's file, whether its node runs or not."""
+"""`mesh token`: the tokens of Logux clients, in a file of the home, whether its node runs or not."""
 
 from __future__ import annotations
 
@@ -18,25 +18,55 @@ if TYPE_CHECKING:
     from mesh.gateway.clients.tokens import TokenRow
 
 
+def _check_user(user: str, what: str) -> None:
+    from mesh.gateway.clients.access import check_user
+
+    check_user(user, what)
+
+
+def _seconds(_context: click.Context, _option: click.Parameter, given: str | None) -> float | None:
+    if given is None:
+        return None
+    seconds = options.read_duration(given)
+    if seconds is None:
+        raise click.BadParameter(
+            f"{given!r} is not a duration: write a whole number and s, m, h or d, as in 90s or 30d"
+        )
+    return float(seconds)
+
+
+user_argument = click.argument("user", metavar="USER", callback=options.checked(_check_user, "the user"))
+
+ttl_option = click.option(
+    "--ttl",
+    "ttl_seconds",
+    callback=_seconds,
+    metavar="DURATION",
+    help="How long the token is valid: 90s, 15m, 12h or 30d. Default: until it is revoked.",
+)
+
+
 @click.group()
 def token() -> None:
-    """Say which users may come in by the clients' door (see `mesh up --clients`).
+    """Make, list and revoke tokens of clients.
+
+    Logux clients and browsers show them at the clients' door, see `mesh up --clients`.
 
     \b
     mesh token add alice --ttl 30d
     mesh token list
     mesh token revoke alice
 
-    A change counts at once, for a running node too.
+    A change takes effect at once, also for a running node.
     """
 
 
 @token.command()
-@options.user
-@options.ttl
+@user_argument
+@ttl_option
 @click.pass_context
 def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None:
-    """Make a token for a user and print it: it is shown only this once. A user may have several.
+    """Make a token for a user and print it; it is shown only once. A user may have several.
 
     \b
     mesh token add alice
@@ -49,7 +79,9 @@ def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None
     try:
         output.write(f"{made}\n")
     except output.OutputError:
-        raise MeshError(f"nobody has read the new token of {user}, and it is not shown again: make another") from None
+        raise MeshError(
+            f"the new token of {user} could not be printed, and it is not shown again: make another"
+        ) from None
     if not (home / LOCK_FILE).exists():
         output.complain(f"note: no node has run in {home} yet; the token is for the first one that does")
 
@@ -58,22 +90,23 @@ def add(context: click.Context, *, user: str, ttl_seconds: float | None) -> None
 @options.as_json
 @click.pass_context
 def list_tokens(context: click.Context, *, as_json: bool) -> None:
-    """List the tokens. The id tells them apart; the tokens themselves are kept nowhere.
+    """List the tokens with their ids. The tokens themselves are not stored.
 
     \b
     mesh token list
     mesh token list --json
     """
-    import msgspec
-
     from mesh.gateway.clients.tokens import Tokens
 
     rows = Tokens(options.home_of(context)).list(_now_ms())
-    output.write(msgspec.json.encode(rows) + b"\n" if as_json else _table_of(rows))
+    if as_json:
+        output.write_json(rows)
+    else:
+        output.write(_table_of(rows))
 
 
 @token.command()
-@options.user
+@user_argument
 @click.pass_context
 def revoke(context: click.Context, *, user: str) -> None:
     """End all tokens of a user; a running node ends their sessions too.
@@ -110,5 +143,5 @@ def _table_of(rows: Sequence[TokenRow]) -> str:
 
 
 def _now_ms() -> int:
-    """The wall clock, read here since a command is the outermost edge: nobody above could pass it in."""
+    """The wall clock. Commands read it themselves, all other code gets it as an argument."""
     return time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""`mesh up`: runs a node in the foreground until it is told to stop."""
+"""`mesh up`: runs a node in the foreground until a signal or `mesh stop` ends it."""
 
 from __future__ import annotations
 
@@ -20,36 +20,35 @@ from mesh.node import Node
 from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, start_notices, stop_notice
 from mesh.terminal.output import complain, printable
 
-PRINTER_LINES = 1_000
-"""Lines that wait for a slow reader of our standard output; what comes beyond them is left out."""
+MAX_WAITING_LINES = 1_000
+"""Lines that wait for a slow reader of standard output; further ones are dropped."""
 FLUSH_SECONDS = 1.0
 MAX_FILES = 4_096
-"""Files that this process lets itself open at once, if it may: connections of two full doors, and what else a node needs."""
+"""Files that this process raises its limit to, if it may: enough for nodes, clients and commands at their own limits."""
 
-
-_OPEN = {OPEN_LINK, OPEN_DOOR}
+_WARNINGS = {OPEN_LINK, OPEN_DOOR}
 
 
 def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
-    """Run the node until SIGTERM, SIGINT or `mesh stop`; the exit code. Raises MeshError, StoreError or ValueError."""
+    """Run the node until SIGTERM, SIGINT or `mesh stop`. Returns the exit code. Raises MeshError, StoreError or ValueError."""
     logging.basicConfig(level=logging.WARNING, handlers=[one_line_log()])
     _raise_file_limit()
-    printer = Printer()
+    writer = LineWriter()
     try:
-        return asyncio.run(_Up(make_node(), JsonTeller(printer) if as_json else LineTeller(printer)).run())
+        return asyncio.run(_Run(make_node(), JsonReport(writer) if as_json else TextReport(writer)).run())
     finally:
-        printer.close()
+        writer.close()
 
 
-class _Up:
+class _Run:
     """One run of a node in the foreground."""
 
-    def __init__(self, node: Node, teller: LineTeller | JsonTeller) -> None:
+    def __init__(self, node: Node, report: TextReport | JsonReport) -> None:
         self._node = node
-        self._teller = teller
+        self._report = report
         self._stop = asyncio.Event()
         self._early: list[Notice] | None = []
-        """Changes that come before the node is up, to be told after it."""
+        """Notices of the start, printed after the line that the node is up; None from then on."""
         self._has_failed = False
 
     async def run(self) -> int:
@@ -61,36 +60,36 @@ class _Up:
         node.on("change", self._on_notice)
         node.on("stop", lambda _: self._stop.set())
         async with node:
-            self._teller.up(node)
+            self._report.up(node)
             early, self._early = self._early or [], None
             for notice in early:
-                self._teller.notice(notice)
+                self._report.notice(notice)
             await self._stop.wait()
             node_id = node.node_id
-        self._teller.stopped(node_id)
+        self._report.notice(stop_notice(node_id))
         return 1 if self._has_failed else 0
 
     def _on_signal(self) -> None:
         self._stop.set()
-        # A second Ctrl-C ends the process at once, whatever it waits for.
+        # A second Ctrl-C ends the process at once.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def _on_notice(self, notice: Notice) -> None:
         if self._early is None:
-            self._teller.notice(notice)
-        elif len(self._early) < PRINTER_LINES:
+            self._report.notice(notice)
+        elif len(self._early) < MAX_WAITING_LINES:
             self._early.append(notice)
         if notice.kind == "failed":
             self._has_failed = True
             self._stop.set()
 
 
-class LineTeller:
-    """Readable lines. The first one, and each of a later day, has the date."""
+class TextReport:
+    """Prints notices as lines for people. The first line, and each line of a later day, has the date."""
 
-    def __init__(self, printer: Printer, *, now: Callable[[], datetime] = datetime.now) -> None:
-        self._printer = printer
+    def __init__(self, writer: LineWriter, *, now: Callable[[], datetime] = datetime.now) -> None:
+        self._writer = writer
         self._now = now
         self._first_day: date | None = None
 
@@ -99,27 +98,23 @@ class LineTeller:
             self.notice(notice)
 
     def notice(self, notice: Notice) -> None:
-        if notice.sentence in _OPEN:
-            self._printer.print(f"warning: {notice.sentence}")
+        if notice.sentence in _WARNINGS:
+            self._writer.print(f"warning: {notice.sentence}")
             return
         now = self._now()
         stamp = f"{now:%H:%M:%S}" if now.date() == self._first_day else f"{now:%Y-%m-%d %H:%M:%S}"
         self._first_day = self._first_day or now.date()
-        self._printer.print(f"{stamp}  {printable(notice.sentence)}")
-
-    def stopped(self, node_id: str) -> None:
-        self.notice(stop_notice(node_id))
+        self._writer.print(f"{stamp}  {printable(notice.sentence)}")
 
 
-class JsonTeller:
-    """JSON lines. `time` is in ms since 1970, as in the log."""
+class JsonReport:
+    """Prints notices as lines of JSON. `time` is in ms since 1970, as in the log."""
 
-    def __init__(self, printer: Printer, *, now: Callable[[], datetime] = datetime.now) -> None:
-        self._printer = printer
-        self._now = now
+    def __init__(self, writer: LineWriter) -> None:
+        self._writer = writer
 
     def up(self, node: Node) -> None:
-        self._tell(
+        self._print(
             event="up",
             node_id=node.node_id,
             mesh=node.mesh,
@@ -130,36 +125,33 @@ class JsonTeller:
             page=node.clients_url,
         )
         for notice in start_notices(node):
-            if notice.sentence in _OPEN:
+            if notice.sentence in _WARNINGS:
                 complain(f"warning: {notice.sentence}")
 
     def notice(self, notice: Notice) -> None:
-        self._tell(event=notice.kind, node_id=notice.node_id, text=notice.sentence)
+        self._print(event=notice.kind, node_id=notice.node_id, text=notice.sentence)
 
-    def stopped(self, node_id: str) -> None:
-        self.notice(stop_notice(node_id))
-
-    def _tell(self, **event: object) -> None:
-        time_ms = round(self._now().timestamp() * 1000)
-        self._printer.print(msgspec.json.encode({"time": time_ms, **event}).decode())
+    def _print(self, **event: object) -> None:
+        time_ms = round(datetime.now().timestamp() * 1000)
+        self._writer.print(msgspec.json.encode({"time": time_ms, **event}).decode())
 
 
-class Printer:
-    """Prints lines from a thread of its own: a reader that does not read must not hold up the node."""
+class LineWriter:
+    """Writes lines to a file descriptor from a thread of its own, so that a reader that stops reading cannot block the node."""
 
     def __init__(self, output: int = 1) -> None:
         self._output = output
-        self._lines: queue.Queue[str | None] = queue.Queue(PRINTER_LINES)
+        self._lines: queue.Queue[str | None] = queue.Queue(MAX_WAITING_LINES)
         self._thread = threading.Thread(target=self._work, name="peermesh-printer", daemon=True)
         self._thread.start()
 
     def print(self, line: str) -> None:
-        """Print a line soon, or never if too many wait."""
-        with contextlib.suppress(queue.Full):  # then nobody has read the last thousand either
+        """Write a line soon; it is dropped if MAX_WAITING_LINES wait already."""
+        with contextlib.suppress(queue.Full):
             self._lines.put_nowait(line)
 
     def close(self) -> None:
-        """Give what waits a moment to be printed."""
+        """Wait for the lines that are left, FLUSH_SECONDS at most."""
         try:
             self._lines.put(None, timeout=FLUSH_SECONDS)
         except queue.Full:
@@ -174,29 +166,31 @@ class Printer:
                 try:
                     text = text[os.write(self._output, text) :]
                 except OSError:
-                    is_open = False  # nobody reads any more; the node goes on all the same
+                    is_open = False  # the reader is gone; the node runs on
 
 
 def _raise_file_limit() -> None:
-    """Let this process open more files than the usual soft limit says. A Node inside another program leaves that alone."""
+    """Raise the soft limit of open files of this process. A Node inside another program does not do this."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # a sandbox may forbid it; doors keep to the limit that there is
+        with contextlib.suppress(
+            ValueError, OSError
+        ):  # a sandbox may forbid it; connections then keep to the present limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def one_line_log() -> logging.Handler:
-    """Prints what is logged on standard error: one line a record, and one record of each library."""
+    """A log handler for standard error: one line for each record, and one record only of each library."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(lambda record: record.name != LOGGER)  # notices, which are printed anyhow
+    handler.addFilter(lambda record: record.name != LOGGER)  # notices are printed on standard output
     handler.addFilter(_OncePerLibrary())
     return handler
 
 
 class _OncePerLibrary(logging.Filter):
-    """Passes our own lines; of each library one, as a sentence of ours: they repeat themselves, and name no remedy."""
+    """Passes all records of peermesh, and the first one of each library, as a sentence: libraries repeat themselves."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,7 +208,7 @@ class _OncePerLibrary(logging.Filter):
 
 
 class _OneLine(logging.Formatter):
-    """One line a record, without tracebacks."""
+    """One line for each record, without tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         record.exc_info, record.exc_text, record.stack_info = None, None, None

@@ -1,4 +1,4 @@
-"""ControlClient: one blocking connection of a command to the node that runs in a home."""
+"""ControlClient: a blocking connection from a command to the node that runs in a home."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
 from mesh.settings.home_lock import holder, is_locked
 
-A = TypeVar("A", bound=Answer)
+AnswerKind = TypeVar("AnswerKind", bound=Answer)
 
-ANSWER_SECONDS = 10.0
-POLL_SECONDS = 0.02
-STOP_POLLS = 500
-RECEIVE_BYTES = 64 * 1024
+NODE_SECONDS = 10.0
+"""Within which a node answers, and within which it stops."""
+STOP_CHECK_SECONDS = 0.02
+"""Between two checks whether a node has stopped."""
+SOCKET_READ_BYTES = 64 * 1024
+"""Read from the socket at once."""
 
 
 class ControlClient:
-    """Use it in a `with`. Everything raises MeshError, with a sentence, if there is no node or it does not do it."""
+    """Requests to a running node. Use it in a `with`.
+
+    Everything raises MeshError with a sentence if the node refuses a request or does not answer within NODE_SECONDS, and
+    NoNodeError if no node runs or it stops.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -37,7 +43,7 @@ class ControlClient:
         try:
             self.connection = connect_in(home)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise NoNodeError(_why_nobody(home)) from None
+            raise NoNodeError(_why_no_node(home)) from None
         except OSError as error:
             raise MeshError(f"cannot talk to the node in {home}: {error.strerror or error}") from None
 
@@ -50,56 +56,55 @@ class ControlClient:
         self.connection.close()
 
     def status(self) -> dict[str, Any]:
-        """See mesh.membership.status."""
+        """The object of `mesh status --json`, see mesh.membership.status."""
         return self._ask(messages.Show(), messages.Shown).status
 
     def retry(self) -> None:
-        """Start what is paused or refused again."""
+        """Let the node start again what it paused or refused."""
         self._ask(messages.Retry(), messages.Done)
 
     def wait(self, peers: int, timeout_seconds: float) -> None:
-        """Wait until the node and at least so many others hold the same."""
-        self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + ANSWER_SECONDS)
+        """Wait until at least `peers` others are connected, and the node and each of them have the same events."""
+        self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + NODE_SECONDS)
 
     def static_peers(self) -> list[dict[str, str | None]]:
-        """See Node.static_peers."""
+        """The rows of `mesh peer list --json`, see Node.static_peers."""
         return self._ask(messages.ShowPeers(), messages.Peers).rows
 
     def change_peer(self, address: str, is_wanted: bool) -> None:
-        """Let the node dial an address from now on, or no more."""
+        """Let the node dial an address from now on, or, without `is_wanted`, no longer."""
         self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
 
     def stop(self) -> None:
-        """Stop the node; it has stopped when this returns."""
+        """Stop the node. It has stopped when this returns. Raises MeshError after NODE_SECONDS."""
         self._ask(messages.Stop(), messages.Done)
-        for _ in range(STOP_POLLS):
+        for _ in range(round(NODE_SECONDS / STOP_CHECK_SECONDS)):
             if not is_locked(self.home):
                 return
-            select.select([], [], [], POLL_SECONDS)
+            select.select([], [], [], STOP_CHECK_SECONDS)
         raise MeshError(
-            f"the node in {self.home}{holder(self.home)} has not stopped within {STOP_POLLS * POLL_SECONDS:.0f} s: "
-            "end its process"
+            f"the node in {self.home}{holder(self.home)} has not stopped within {NODE_SECONDS:.0f} s: end its process"
         )
 
     def read(self, request: messages.Read) -> Iterator[list[Raw]]:
-        """The events asked for, some at a time, each `{"event": ..., "meta": ...}`; without end if the request follows."""
+        """Lists of the requested events, each `{"event": ..., "meta": ...}`. It does not end if the request follows the log."""
         self._send(request)
         while isinstance(answer := self._next_answer(messages.Events | messages.Done), messages.Events):
             yield answer.items
 
     def receive(self) -> list[Answer]:
-        """Read once, and give what answers that completes."""
+        """Read from the socket once; returns the answers that are complete then."""
         self._receive_bytes()
         return [self._take() for _ in range(len(self._received))]
 
     def lost(self) -> MeshError:
-        """What to raise when the connection breaks."""
+        """The error to raise when the connection breaks."""
         return NoNodeError(f"the node in {self.home} stopped")
 
-    def _ask(self, request: Request, kind: type[A], *, seconds: float = ANSWER_SECONDS) -> A:
+    def _ask(self, request: Request, kind: type[AnswerKind], *, seconds: float = NODE_SECONDS) -> AnswerKind:
         self.connection.settimeout(seconds)
         self._send(request)
-        answer: A = self._next_answer(kind)
+        answer: AnswerKind = self._next_answer(kind)
         self.connection.settimeout(None)
         return answer
 
@@ -118,12 +123,12 @@ class ControlClient:
         if isinstance(answer, messages.Failure):
             raise MeshError(self._why_not(answer.why))
         if not isinstance(answer, kind):
-            raise MeshError(f"the node in {self.home} gave an answer to another question: is it of another version?")
+            raise MeshError(f"the node in {self.home} answered another request: is it of another version?")
         return answer
 
     def _receive_bytes(self) -> None:
         try:
-            received = self.connection.recv(RECEIVE_BYTES)
+            received = self.connection.recv(SOCKET_READ_BYTES)
         except TimeoutError:
             raise self._silent() from None
         except BlockingIOError:
@@ -148,17 +153,19 @@ class ControlClient:
     def _why_not(self, why: str) -> str:
         if not why.startswith(f"the request {messages.NOT_UNDERSTOOD}"):
             return why
-        return f"the node in {self.home} is of another release than this command: start it anew with this one ({why})"
+        return (
+            f"the node in {self.home} is of another release than this command: restart it with the same release ({why})"
+        )
 
     def _silent(self) -> MeshError:
-        seconds = self.connection.gettimeout() or ANSWER_SECONDS
+        seconds = self.connection.gettimeout() or NODE_SECONDS
         return MeshError(
             f"the node in {self.home}{holder(self.home)} has not answered within {seconds:.0f} s: "
             "try again, or restart it"
         )
 
 
-def _why_nobody(home: Path) -> str:
+def _why_no_node(home: Path) -> str:
     if is_locked(home):
         return (
             f"the node in {home}{holder(home)} is just starting or stopping: try again in a moment, "

@@ -1,10 +1,10 @@
-"""LineReader: cuts a stream of bytes into lines of bounded length."""
+"""LineReader: splits a stream of bytes into lines of limited length."""
 
 from __future__ import annotations
 
 
 class LineReader:
-    """Feed it what arrives; it gives back whole lines, and None for each one that was too long to be kept."""
+    """`feed` it the received bytes. A line that is longer than `max_bytes` is dropped and comes as None."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -12,7 +12,7 @@ class LineReader:
         self._is_skipping = False
 
     def feed(self, received: bytes) -> list[bytes | None]:
-        """The lines that end in `received`, without their ends."""
+        """The lines that `received` completes, without their line ends."""
         *whole, self._rest = (self._rest + received).split(b"\n")
         lines: list[bytes | None] = [line if len(line) <= self._max_bytes else None for line in whole]
         if lines and self._is_skipping:
@@ -24,7 +24,7 @@ class LineReader:
         return lines
 
     def end(self) -> list[bytes | None]:
-        """The last line, if the stream ended without an end of line."""
+        """The last line, if the stream does not end with a line end."""
         if self._is_skipping:
             return [None]
         return [self._rest] if self._rest else []

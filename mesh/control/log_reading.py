@@ -1,46 +1,54 @@
-"""LogReading: which pages of a log a Read asks for, and which of their events it wants."""
+"""LogReading: which pages of a log answer a Read, and which of their events; and one event as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from mesh.control.log_items import has_type
+import msgspec
+from msgspec import Raw
+
 from mesh.control.messages import Read
 from peers.events.entry import Entry
 from peers.log.moments import UNIX_EPOCH, LogWalk
 
-PAGE_EVENTS = 100
-"""Events read from the log at once for one client."""
+EVENTS_PER_READ = 100
+"""Events read from the log at once for one command."""
+
+
+def item_of(entry: Entry) -> Raw:
+    """`{"event": ..., "meta": ...}` on one line: line breaks between the parts of an event become spaces."""
+    text = msgspec.json.encode({"event": Raw(entry.body), "meta": entry.meta})
+    return Raw(text.replace(b"\r", b" ").replace(b"\n", b" "))
 
 
 class LogReading:
-    """Ask the log for `next_page`, give the page to `take`, until `next_page` is None.
+    """Read the log with the options of `next_page`, give each page to `take`, until `next_page` is None.
 
-    The last `tail` of the wanted events are found by a walk backward, of which nothing is kept but the place of the first.
+    With `tail`, a walk backward finds the place of the first wanted event first. It keeps nothing else in memory.
     """
 
     def __init__(self, request: Read) -> None:
         self._request = request
         self._after: Entry | None = None
-        if request.follow and request.from_ms is not None:  # goes on: nothing before is looked at again
+        if request.follow and request.from_ms is not None:  # start after `since`, in the order of `added`
             self._after = Entry((0, "-", 0), 0, b"", added=request.since)
         self._left = request.limit
         self._sought = 0
-        """How many of the wanted events are still to be found on the walk backward."""
+        """How many of the wanted events the walk backward has still to find."""
         self._first: Entry | None = None
-        """Of those found, the one that comes first."""
+        """The first one, in the order of the log, of those found so far."""
         if request.tail is not None:
             self._left = request.tail if self._left is None else min(self._left, request.tail)
             self._sought = 0 if request.reverse else request.tail
         self._is_done = self._left == 0
 
     def next_page(self) -> LogWalk | None:
-        """The options of the page to ask the log for; None if there is nothing more to read."""
+        """The options of the next page; None if nothing more is to be read."""
         if self._is_done:
             return None
         request = self._request
-        options: LogWalk = {"order": request.order, "after": self._after, "limit": PAGE_EVENTS}
+        options: LogWalk = {"order": request.order, "after": self._after, "limit": EVENTS_PER_READ}
         options["is_backward"] = request.reverse or bool(self._sought)
         options["since"] = request.since if request.from_ms is None else _moment(request.from_ms)
         if request.until_ms is not None:
@@ -48,7 +56,7 @@ class LogReading:
         return options
 
     def take(self, page: Sequence[Entry]) -> Sequence[Entry]:
-        """The wanted events of a page, as far as it is their turn; an empty page says that the walk has come to its end."""
+        """The events of a page that answer the Read; none while the walk goes backward. An empty page ends the walk."""
         if page:
             self._after = page[-1]
         wanted = [entry for entry in page if self._wants(entry)]
@@ -76,7 +84,15 @@ class LogReading:
         return taken
 
     def _wants(self, entry: Entry) -> bool:
-        return entry.added > self._request.since and has_type(entry, self._request.type)
+        wanted = self._request.type
+        return entry.added > self._request.since and (wanted is None or _TYPE.decode(entry.body).type == wanted)
+
+
+class _EventType(msgspec.Struct):
+    type: str
+
+
+_TYPE = msgspec.json.Decoder(_EventType)
 
 
 def _moment(ms: int) -> datetime:

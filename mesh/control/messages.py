@@ -1,94 +1,91 @@
-"""What commands and a running node say to each other: one JSON object per line, a request or an answer."""
+"""The messages between commands and a running node: one JSON object per line, a request or an answer."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from mesh.settings.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
 
-T = TypeVar("T")
-
 MAX_LINE_BYTES = 1024 * 1024
-"""Of a request or an answer."""
+"""Of a request or an answer, without its line end."""
 MAX_ITEM_BYTES = 288 * 1024
-"""Of an event with its meta, as `mesh log --json` prints it; peers.events.entry has the limits of the parts."""
+"""Of an event with its meta, as `mesh log --json` prints it; peers.events.entry limits the parts."""
 BATCH_EVENTS = 500
 BATCH_BYTES = 256 * 1024
-"""Events of one Add: as many bytes of JSON, or a single larger event."""
+"""JSON text of the events of one Add; a single event may be larger."""
 MAX_TIME_MS = 253_402_300_799_998
-"""The last ms but one of the year 9999, beyond which no calendar here reaches."""
+"""The last ms but one of the year 9999, where Python's calendar ends."""
 ITEMS_BYTES = 512 * 1024
-"""Events of one answer are sent once they have this many bytes: the last one, too, then fits into the line."""
+"""An answer is sent once its events have this many bytes, so that the last one fits into the line too."""
 
-Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+EventCount = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Time = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
-
 NOT_UNDERSTOOD = "cannot be understood"
-"""Stands in every answer to a request that is none, of older releases too."""
+"""Part of every answer to a request that a node does not know. Older releases send it too, so it stays."""
 
 
 class Add(Struct, tag_field="do", tag="add", forbid_unknown_fields=True):
-    """Add events, given as JSON text without line breaks. Answer: Added. Several may be sent ahead; they are done in order."""
+    """Add events, given as JSON text without line breaks. Answer: Added. A client may send several before the first answer."""
 
     events: Annotated[list[Raw], Meta(min_length=1, max_length=BATCH_EVENTS)]
 
 
 class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True, omit_defaults=True):
-    """Read the log. Answers: Events as often as needed, then Done; with `follow`, Events for as long as both ends live.
+    """Read the log. Answers: any number of Events, then Done; with `follow`, Events until one end closes.
 
-    It ends when the client closes its sending side, so nothing is read for a client that has gone. Defaults are not sent, so
-    that a node of an older release refuses only what it cannot do.
+    It ends when the client closes its sending side. Defaults are not sent, so that a node of an older release refuses only
+    requests that it cannot fulfil.
     """
 
     order: Literal["created", "added"] = "created"
-    since: Count = 0
-    """Leave out what has an `added` up to this."""
+    since: EventCount = 0
+    """Leave out events with an `added` up to this."""
     type: str | None = None
     follow: bool = False
     from_ms: Time | None = None
-    """Leave out what has an earlier `time`."""
+    """Leave out events with an earlier `time`, in ms since 1970."""
     until_ms: Time | None = None
-    """Leave out what has a later `time`."""
-    tail: Count | None = None
-    """Of all that, only the last so many. It does not follow: that is another request."""
-    limit: Count | None = None
-    """End after so many."""
+    """Leave out events with a later `time`, in ms since 1970."""
+    tail: EventCount | None = None
+    """Of these, only the last so many. Not with `follow`."""
+    limit: EventCount | None = None
+    """End after so many events."""
     reverse: bool = False
-    """The last one first. It does not follow."""
+    """The last event first. Not with `follow`."""
 
 
 class Show(Struct, tag_field="do", tag="show", forbid_unknown_fields=True):
-    """What is the node's status? Answer: Shown."""
+    """Show the status of the node. Answer: Shown."""
 
 
 class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
-    """Start what is paused or refused again. Answer: Done."""
+    """Start again what is paused or refused. Answer: Done."""
 
 
 class Wait(Struct, tag_field="do", tag="wait", forbid_unknown_fields=True):
-    """Wait until this node and at least `peers` others hold the same, see Node.synchronized. Answer: Done, or Failure."""
+    """Wait until `peers` others or more have the same events, see Node.synchronized. Answer: Done, or Failure."""
 
     peers: Annotated[int, Meta(ge=1, le=MAX_WAIT_PEERS)] = 1
     timeout_seconds: Annotated[float, Meta(gt=0, le=MAX_WAIT_SECONDS)] = WAIT_SECONDS
 
 
 class ShowPeers(Struct, tag_field="do", tag="show peers", forbid_unknown_fields=True):
-    """Which addresses are dialled whatever discovery finds? Answer: Peers."""
+    """List the addresses that are dialled whether discovery finds them or not. Answer: Peers."""
 
 
 class ChangePeer(Struct, tag_field="do", tag="change peer", forbid_unknown_fields=True):
-    """Dial an address from now on, or no more, and keep that in the home. Answer: Done."""
+    """Dial an address from now on, or no longer, and keep that in the home. Answer: Done."""
 
     address: Annotated[str, Meta(max_length=1_000)]
     is_wanted: bool
 
 
 class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
-    """Stop the node. Answer: Done, before it has stopped."""
+    """Stop the node. Answer: Done, sent before the node has stopped."""
 
 
 class Confirmed(Struct, tag_field="is", tag="confirmed"):
@@ -99,13 +96,13 @@ class Confirmed(Struct, tag_field="is", tag="confirmed"):
 
 
 class Rejected(Struct, tag_field="is", tag="rejected"):
-    """An event that was not added, and a sentence why."""
+    """An event that was not added; `why` is a sentence."""
 
     why: str
 
 
 class Added(Struct, tag_field="is", tag="added"):
-    """What became of each event of an Add, in order."""
+    """The outcome of each event of an Add, in order."""
 
     outcomes: list[Confirmed | Rejected]
 
@@ -117,7 +114,7 @@ class Events(Struct, tag_field="is", tag="events"):
 
 
 class Shown(Struct, tag_field="is", tag="shown"):
-    """See mesh.membership.status."""
+    """The object of `mesh status --json`, see mesh.membership.status."""
 
     status: dict[str, Any]
 
@@ -129,11 +126,11 @@ class Peers(Struct, tag_field="is", tag="peers"):
 
 
 class Done(Struct, tag_field="is", tag="done"):
-    """It is done."""
+    """The request is done."""
 
 
 class Failure(Struct, tag_field="is", tag="failure"):
-    """It could not be done, and a sentence why."""
+    """The request is not done; `why` is a sentence."""
 
     why: str
 
@@ -146,21 +143,23 @@ _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
 def encode(message: Request | Answer) -> bytes:
-    """One line, with its end."""
+    """The message as one line, with its line end."""
     return msgspec.json.encode(message) + b"\n"
 
 
 def decode_request(line: bytes) -> Request:
     """Raises ValueError, with a sentence."""
-    return _decode(_REQUEST, line, "request")
+    request: Request = _decode(_REQUEST, line, "request")
+    return request
 
 
 def decode_answer(line: bytes) -> Answer:
     """Raises ValueError, with a sentence."""
-    return _decode(_ANSWER, line, "answer")
+    answer: Answer = _decode(_ANSWER, line, "answer")
+    return answer
 
 
-def _decode(decoder: msgspec.json.Decoder[T], line: bytes, what: str) -> T:
+def _decode(decoder: msgspec.json.Decoder[Any], line: bytes, what: str) -> Any:
     try:
         return decoder.decode(line)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""ControlServer: answers the commands of this machine's user on a unix socket in the node's home."""
+"""ControlServer: answers the commands of this user on a unix socket in the home of a node."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from mesh.control import messages
-from mesh.control.log_items import item_of
-from mesh.control.log_reading import LogReading
+from mesh.control.log_reading import LogReading, item_of
 from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control.unix_socket import listen_in
 from mesh.errors import MeshError
@@ -28,23 +27,24 @@ from peers.log.log import Meta
 from peers.stores.store import StoreError
 from peers.transport.listening_socket import ListeningSocket, limited_by_files
 
-MAX_CLIENTS = 64
-"""Commands that do not follow the log, at once."""
+MAX_COMMANDS = 64
+"""Connected commands that do not follow the log."""
 MAX_FOLLOWERS = 64
-"""Commands that follow the log, at once: they run for long, and must not keep the others out."""
+"""Connected commands that follow the log. They have a limit of their own, since they run for long."""
 FILES_SHARE = 8
-"""Each of the two kinds takes at most one eighth of the files that this process may have open."""
+"""Each of the two limits is at most one eighth of the open files that this process may have."""
 WAITING_REQUESTS = 2
-"""Requests read ahead of the one that is being answered."""
+"""Requests of one command that are read before the one before them is answered."""
 WRITE_BUFFER_BYTES = 64 * 1024
 BUSY_SECONDS = 0.05
+"""Between two attempts to add events while too many wait for the disk."""
 BUSY_ATTEMPTS = 200
-CLOSE_SECONDS = 2.0
-"""How long answers under way may take when the node stops."""
+LAST_ANSWERS_SECONDS = 2.0
+"""How long answers may still take when the node stops."""
 
 
 class ServedNode(Protocol):
-    """What the control socket needs of a Node; see there."""
+    """The part of Node that commands use; see there."""
 
     @property
     def home(self) -> Path: ...
@@ -59,22 +59,22 @@ class ServedNode(Protocol):
 
 
 class ControlServer:
-    """`start` it once the node runs, `close` it before the node ends. All of it runs on the node's loop."""
+    """`start` it when the node runs, `close` it before the node ends. Everything runs on the loop of the node."""
 
     def __init__(self, node: ServedNode, *, on_stop: Callable[[], bool]) -> None:
-        """`on_stop` is called for `mesh stop`; it returns whether anybody will stop the node."""
+        """`on_stop` is called for `mesh stop`. It returns whether the node will be stopped."""
         self.node = node
         self.on_stop = on_stop
-        self._clients: dict[_Client, None] = {}
-        self._followers: dict[_Client, None] = {}
-        self._door: ListeningSocket | None = None
+        self._connections: dict[_Connection, None] = {}
+        self._followers: dict[_Connection, None] = {}
+        self._listening: ListeningSocket | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen. Raises MeshError, with a sentence."""
+        """Listen. Raises MeshError if the socket cannot be made."""
         try:
-            self._door = ListeningSocket(
-                listen_in(self.node.home), asyncio.get_running_loop(), max_opening=MAX_CLIENTS, is_own=True
+            self._listening = ListeningSocket(
+                listen_in(self.node.home), asyncio.get_running_loop(), max_opening=MAX_COMMANDS, is_own=True
             )
         except OSError as error:
             path = self.node.home / SOCKET_FILE
@@ -83,60 +83,60 @@ class ControlServer:
             ) from None
         try:
             self._server = await asyncio.start_unix_server(
-                self._on_client, sock=self._door, backlog=1, limit=messages.MAX_LINE_BYTES
+                self._on_connection, sock=self._listening, backlog=1, limit=messages.MAX_LINE_BYTES
             )
-        except BaseException:  # the start may be given up just now
-            self._door.close()
+        except BaseException:  # also if the start is cancelled
+            self._listening.close()
             raise
 
     async def close(self) -> None:
-        """Take no more requests, finish those under way, and remove the socket. Harmless when it is closed."""
+        """Take no more requests, finish those that were read, and remove the socket. May be called again."""
         server, self._server = self._server, None
         if server is None:
             return
         server.close()
         with contextlib.suppress(FileNotFoundError):
             (self.node.home / SOCKET_FILE).unlink()
-        clients = tuple(self._clients)
-        for client in clients:
-            client.finish()
+        connections = tuple(self._connections)
+        for connection in connections:
+            connection.finish()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                for client in clients:
-                    await client.ended.wait()
-        for client in clients:
-            await client.abort()
+            async with asyncio.timeout(LAST_ANSWERS_SECONDS):
+                for connection in connections:
+                    await connection.ended.wait()
+        for connection in connections:
+            await connection.abort()
 
     def descriptors(self) -> Iterator[int]:
-        """Of every socket."""
+        """The file descriptors of all its sockets."""
         if self._server is not None:
             yield from (socket.fileno() for socket in self._server.sockets)
-        yield from (client.descriptor for client in tuple(self._clients))
+        yield from (connection.descriptor for connection in tuple(self._connections))
 
-    def forget(self, client: _Client) -> None:
-        """A client is gone."""
-        self._clients.pop(client, None)
-        self._followers.pop(client, None)
+    def forget(self, connection: _Connection) -> None:
+        """A connection has ended."""
+        self._connections.pop(connection, None)
+        self._followers.pop(connection, None)
 
-    def on_follow(self, client: _Client) -> None:
-        """A client begins to follow the log. Raises MeshError if too many do."""
-        if client not in self._followers and len(self._followers) >= limited_by_files(MAX_FOLLOWERS, FILES_SHARE):
+    def on_follow(self, connection: _Connection) -> None:
+        """A connection begins to follow the log. Raises MeshError beyond MAX_FOLLOWERS."""
+        if connection not in self._followers and len(self._followers) >= limited_by_files(MAX_FOLLOWERS, FILES_SHARE):
             raise MeshError(f"{len(self._followers)} commands follow this log already: end some of them")
-        self._followers[client] = None
+        self._followers[connection] = None
 
-    def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert self._door is not None
-        self._door.let_in(writer.transport)
-        others = len(self._clients) - len(self._followers)
-        if self._server is None or others >= limited_by_files(MAX_CLIENTS, FILES_SHARE):
+    def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._listening is not None
+        self._listening.let_in(writer.transport)
+        others = len(self._connections) - len(self._followers)
+        if self._server is None or others >= limited_by_files(MAX_COMMANDS, FILES_SHARE):
             writer.write(messages.encode(Failure(f"{others} commands talk to this node already: end some of them")))
             writer.close()
             return
-        self._clients[_Client(self, reader, writer)] = None
+        self._connections[_Connection(self, reader, writer)] = None
 
 
-class _Client:
-    """One connection: a task that reads requests, another that answers them in order."""
+class _Connection:
+    """The connection of one command: a task reads requests, another one answers them in order."""
 
     def __init__(self, server: ControlServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.ended = asyncio.Event()
@@ -147,7 +147,7 @@ class _Client:
         writer.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._waiting: deque[Request | Failure] = deque()
         self._wake = asyncio.Event()
-        """Set when the answering task should look around: a request, a commit, the end."""
+        """Set when the answering task has something to do: a request, new events, the end."""
         self._room = asyncio.Event()
         self._is_gone = False
         self._reading = asyncio.get_running_loop().create_task(self._read())
@@ -155,11 +155,11 @@ class _Client:
 
     @property
     def descriptor(self) -> int:
-        """Of its socket."""
+        """The file descriptor of its socket."""
         return int(self._writer.get_extra_info("socket").fileno())
 
     def finish(self) -> None:
-        """Read no more; end after what was read."""
+        """Read no more requests; end after those that were read."""
         self._reading.cancel()
         self._is_gone = True  # a task cancelled before its first step runs no `finally`
         self._wake.set()
@@ -183,7 +183,7 @@ class _Client:
         except asyncio.LimitOverrunError:
             self._waiting.append(Failure(f"a request may have {messages.MAX_LINE_BYTES} bytes at most"))
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has gone, or has said all
+            pass  # the command has ended, or has closed its sending side
         finally:
             self._is_gone = True
             self._wake.set()
@@ -195,10 +195,10 @@ class _Client:
                     await self._answer(request)
                 except ConnectionError:
                     break
-                except Exception as error:  # noqa: BLE001 - whatever a request runs into is its answer, and nobody else's
+                except Exception as error:  # noqa: BLE001 - the exception is the answer
                     await self._send(Failure(_sentence(error)))
         except ConnectionError:
-            pass  # nobody waits for the answer
+            pass  # the command has ended
         finally:
             self._reading.cancel()
             self._writer.close()
@@ -238,7 +238,7 @@ class _Client:
                 await self._send(request)
 
     async def _add(self, events: list[Raw]) -> messages.Added:
-        # A Raw is encoded as the very bytes that it holds: the event is kept as it was typed.
+        # A Raw keeps the bytes of the event as they were typed.
         items: list[tuple[Any, Meta | None]] = [(event, None) for event in events]
         for _ in range(BUSY_ATTEMPTS):
             try:
@@ -250,7 +250,7 @@ class _Client:
         raise MeshError("the disk has been too busy for more events: try again later")
 
     async def _page(self, request: messages.Read) -> None:
-        """Send what was asked for, a page at a time, each once the client has taken the one before."""
+        """Send the requested events a page at a time, each after the client has read the one before."""
         if request.follow:
             self._server.on_follow(self)
         undo = self._node.log.on("change", self._wake.set) if request.follow else None

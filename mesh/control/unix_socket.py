@@ -1,4 +1,4 @@
-"""The control socket of a home: how both ends reach it, however long the home's path is."""
+"""The unix socket in a home: how both ends open it, also where the path of the home is too long for a socket."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from mesh.errors import MeshError
 from mesh.settings.paths import SOCKET_FILE
 
 MAX_ADDRESS_BYTES = 103
-"""Of a unix socket's path: 107 on Linux, 103 on others."""
-BACKLOG = 64
+"""Of the path of a unix socket: Linux takes 107, other systems 103."""
+WAITING_COMMANDS = 64
+"""Connections that wait to be accepted."""
 _OPEN_FOLDERS = Path("/proc/self/fd")
 
 
 def listen_in(home: Path) -> socket.socket:
-    """A listening socket that only this user may use. To be called by whoever holds the home's lock. Raises OSError, MeshError.
+    """A listening socket that only this user may use. Raises OSError or MeshError.
 
-    What a run that was killed left behind is replaced.
+    The caller holds the lock of the home, so an existing socket file is one that a killed process left: it is replaced.
     """
     with suppress(FileNotFoundError):
         (home / SOCKET_FILE).unlink()
     listening = socket.socket(socket.AF_UNIX)
     try:
         with address_in(home) as address:
-            before = os.umask(0o177)  # so that there is no moment in which others may connect
+            before = os.umask(0o177)  # so that other users cannot connect even for a moment
             try:
                 listening.bind(address)
             finally:
                 os.umask(before)
-        listening.listen(BACKLOG)
+        listening.listen(WAITING_COMMANDS)
     except BaseException:
         listening.close()
         raise
@@ -40,7 +41,7 @@ def listen_in(home: Path) -> socket.socket:
 
 
 def connect_in(home: Path) -> socket.socket:
-    """A blocking connection to the node that runs in `home`. Raises OSError, MeshError."""
+    """A blocking connection to the node that runs in `home`. Raises OSError or MeshError."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         with address_in(home) as address:
@@ -53,7 +54,7 @@ def connect_in(home: Path) -> socket.socket:
 
 @contextmanager
 def address_in(home: Path) -> Iterator[str]:
-    """The socket's path, by way of an open folder where it is too long for a socket."""
+    """The path of the socket; where that is too long, a path through /proc by an open folder. Raises MeshError."""
     path = home / SOCKET_FILE
     if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES:
         yield str(path)

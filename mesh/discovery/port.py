@@ -1,4 +1,4 @@
-"""The port of every way to find other nodes: announce this one, hear of others."""
+"""The port of discovery: announce this node, report the announcements of others. Implemented in static.py and mdns/mdns.py."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from peers.later import Later
 from peers.transport.sockets import EVERY_HOST
 
 NAMED_LIMIT = 8
-"""How many interfaces a sentence names."""
+"""So many interfaces are named in a sentence; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a node says of itself to the LAN."""
+    """What a node announces on the LAN."""
 
     node_id: str
     mesh: str
-    """Hash of the mesh's name, so that other meshes on the LAN are told apart."""
+    """Hash of the name of its mesh: nodes of other meshes on the LAN are counted, and not dialled."""
     instance: str
-    """Random id of this run of the node: a new one tells others that it was restarted."""
+    """Random id of this run of the node: a new one shows a restart."""
     port: int
     hosts: tuple[str, ...] = EVERY_HOST
-    """The addresses at which it listens; `0.0.0.0` and `::` are every one of a family. No other one is announced."""
+    """The addresses at which it listens; `0.0.0.0` and `::` are all addresses of a family. Only these are announced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One announcement heard: a hint where to dial, never a proof of who is there."""
+    """An announcement that was heard: a hint where to dial, never a proof of the identity of the node there."""
 
     node_id: str
     instance: str
     addresses: tuple[str, ...]
     """Where it may be dialled, best first: `192.168.1.7:44321`, `[fe80::1%2]:44321`."""
     is_goodbye: bool = False
-    """The announcement was withdrawn: forget the hint, close nothing."""
+    """The announcement was withdrawn: the hint is out of date, but connections stay."""
     other_mesh: str = ""
-    """Hash of the name of its mesh if that is not ours: it is counted, not dialled."""
+    """Hash of the name of its mesh, if that is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryState:
-    """Whether discovery works, on which interfaces, and what is wrong: for people and for `mesh status`."""
+    """Whether discovery works, on which interfaces, and what is wrong: for notices and for `mesh status`."""
 
     is_on: bool
     interfaces: tuple[str, ...] = ()
     """Names of the interfaces in use; none where interfaces have no names."""
     why: str = ""
-    """Off: the reason. On: what is missing; empty when nothing is."""
+    """The reason if it is off; what is missing if it is on, empty if that is nothing."""
     addresses: frozenset[str] = frozenset()
-    """All addresses of this machine, used or not; none while they are not known."""
+    """All addresses of this machine, used or not; empty while they are not known."""
 
     @property
     def sentence(self) -> str:
-        """What people are told when it changes; empty when there is nothing to say."""
+        """The notice when it changes; empty if there is nothing to say."""
         if not self.is_on:
             return (
                 f"warning: does not look for other nodes: {self.why}; "
@@ -69,11 +69,11 @@ class DiscoveryState:
 
 
 def ignore_state(state: DiscoveryState) -> None:
-    """For callers of `Discovery.start` who do not need its state."""
+    """For callers of `Discovery.start` that do not need its state."""
 
 
 class Discovery(Protocol):
-    """Finds nodes until it is stopped. All of it runs on one asyncio loop; nothing in it is ever trusted."""
+    """Finds other nodes until it is stopped. All of it runs on one asyncio loop. Nothing that it hears is trusted."""
 
     def start(
         self,
@@ -81,14 +81,15 @@ class Discovery(Protocol):
         on_sighting: Callable[[Sighting], None],
         on_state: Callable[[DiscoveryState], None] = ignore_state,
     ) -> Later[None]:
-        """Announce us and report every other node, again whenever something about it changes.
+        """Announce this node, and call `on_sighting` for each other node, again at each change of its announcement.
 
-        The result comes after the first attempt. Where it cannot work yet (no interface, no multicast) it goes on trying, and
-        `on_state` says so; that is called before the result and at each change. Both are called on the loop and must not raise.
+        The result is set after the first attempt. Where discovery cannot work yet (no interface, no multicast) it goes on
+        trying. `on_state` is called before the result is set, and at each change. Both callbacks run on the loop and must not
+        raise.
         """
 
     def requery(self) -> None:
-        """Ask again soon and several times: a session was lost, a network came back."""
+        """Query again soon, several times: a session was lost, or a network came back."""
 
     def stop(self) -> Later[None]:
-        """Say goodbye and free everything. Harmless when it never started."""
+        """Withdraw the announcement and free all resources. Does nothing if it never started."""

@@ -1,4 +1,4 @@
-"""Discovery that finds nobody: for nodes that are told whom to dial."""
+"""Discovery that finds no nodes: for a node that dials only static addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from peers.later import Later
 
 
 class StaticDiscovery:
-    """Announces nothing and sights nobody; no packet is ever sent."""
+    """Announces nothing and reports nothing; it sends no packet."""
 
     def start(
         self,
@@ -17,12 +17,12 @@ class StaticDiscovery:
         on_sighting: Callable[[Sighting], None],
         on_state: Callable[[DiscoveryState], None] = ignore_state,
     ) -> Later[None]:
-        """Nothing to do: resolved at once. It has no state to tell of: the node was started without discovery."""
+        """Do nothing: the result is set at once, and `on_state` is never called."""
         return Later.done(None)
 
     def requery(self) -> None:
-        """Nobody to ask."""
+        """Do nothing."""
 
     def stop(self) -> Later[None]:
-        """Nothing to free: resolved at once."""
+        """Do nothing: the result is set at once."""
         return Later.done(None)

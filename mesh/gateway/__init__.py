@@ -1,1 +1,1 @@
-"""Gateways: sessions with those who are not nodes, Logux clients and Logux servers."""
+"""Gateways: sessions with Logux clients, Logux servers and roles of your own, which are not nodes of the mesh."""

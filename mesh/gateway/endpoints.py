@@ -1,4 +1,4 @@
-"""What a node has to do with others than nodes, as it was told at its start: doors that it opens, lines that it dials."""
+"""Endpoints: the ports that a node opens and the addresses that it dials, for others than nodes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from peers.roles.base import BaseSync
 from peers.transport.port import Network
 
 MakeRole = Callable[..., BaseSync]
-"""Makes a role as BaseSync is made: (node_id, log, connection, *, clock, random, spawn, turn, **options)."""
+"""A subclass of BaseSync, or a function that makes one from the same arguments:
+(node_id, log, connection, *, clock, random, spawn, turn, **options)."""
 
 
 @dataclass(frozen=True)
 class Listen:
-    """Who comes in here gets a session with this role."""
+    """A port to open: each connection that is accepted there gets a session with this role."""
 
     key: str
-    """For programs: `clients`, or the address as it was asked for."""
+    """For programs: `clients`, or the HOST:PORT of the option `serve`."""
     name: str
     """For people: `the clients' door`, `the door :5000`."""
     host: str
@@ -28,45 +29,36 @@ class Listen:
     make_role: MakeRole
     options: Mapping[str, Any] = field(default_factory=dict)
     advice: Mapping[str, str] = field(default_factory=dict)
-    """What an error means at this door, by its type."""
+    """What an error of the other end means here, by the error's type."""
 
 
 @dataclass(frozen=True)
 class DialOut:
-    """One session with this role, dialled at `url` and again after each loss."""
+    """An address to dial: one session with this role, dialled again after each loss."""
 
     name: str
     url: str
     network: Network
     make_role: MakeRole
     node_id: str | None = None
-    """Under which we speak; None: the node's own."""
+    """Our node id in this session; None: that of the node."""
     options: Mapping[str, Any] = field(default_factory=dict)
     cursors_key: str | None = None
-    """Under which the log keeps where to go on."""
+    """The name under which the log keeps the session's cursors; None: they are not kept."""
     advice: Mapping[str, str] = field(default_factory=dict)
-    """What would mend an error, by its type."""
+    """What to do about an error, by the error's type."""
 
     @property
     def shown_url(self) -> str:
-        """For people: a query may hold what is nobody's business."""
+        """The URL without its query, which may hold secrets."""
         return self.url.partition("?")[0]
 
 
 @dataclass(frozen=True)
-class Ports:
-    """Where a node listens."""
-
-    peers: int
-    doors: dict[str, int]
-    """By the name of the door."""
-
-
-@dataclass(frozen=True)
 class Endpoints:
-    """All of it."""
+    """All ports and addresses."""
 
     doors: tuple[Listen, ...] = ()
     lines: tuple[DialOut, ...] = ()
     turned_away: TurnedAway | None = None
-    """Where the doors note whom they refuse; None: the supervisor of their sessions makes one."""
+    """Where refused connections are noted; None: the supervisor of the sessions makes one."""

@@ -1,4 +1,4 @@
-"""What an event may say of how long others live, when it comes from outside of the mesh."""
+"""Strips `keep_last` from events that come from outside of the mesh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEEP_LAST = "keep_last"
 
 
 def without_keep_last(entry: Entry) -> Entry:
-    """The same event with its `keep_last` as an ordinary reason: it must not end the life of what others wrote."""
+    """The event with its `keep_last` turned into an ordinary reason: it must not remove events of others from the log."""
     if KEEP_LAST.encode() not in entry.extra:
         return entry
     meta = msgspec.json.decode(entry.extra)

@@ -1,185 +1,61 @@
-"""Openings: the doors and lines of a node besides those to other nodes, as they were asked for at its start."""
+"""GatewayOptions: the options of a node for sessions with others than nodes. They are listed here and nowhere else."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
-from mesh.errors import MeshError
-from mesh.gateway.clients.access import check_host, check_origin
-from mesh.gateway.clients.http import CLIENTS, STRANGER_FRAME, TOO_LONG, ClientGateway, ClientSettings
-from mesh.gateway.clients.role import ClientGatewaySync, Hook, Hooks
-from mesh.gateway.endpoints import DialOut, Endpoints, Listen, MakeRole
-from mesh.gateway.turned_away import TurnedAway
-from mesh.gateway.upstream.role import UpstreamSync
-from mesh.membership.status import Status
-from mesh.settings.config import parse_address
-from peers.clock import Clock
-from peers.later import Later
-from peers.transport.address import is_loopback, parse_url
-from peers.transport.http import no_pages
-from peers.transport.large_frames import FrameMemory
-from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
-
-UPSTREAM = "the upstream server"
-UPSTREAM_ADVICE = {
-    "wrong-credentials": "check --upstream-user and --upstream-token",
-    "wrong-subprotocol": "check --upstream-subprotocol",
-}
+if TYPE_CHECKING:  # the command line loads this module, and not the roles
+    from mesh.gateway.clients.role import Hook
+    from mesh.gateway.endpoints import MakeRole
 
 
-@dataclass(frozen=True, kw_only=True)
-class EndpointOptions:
-    """The options of Node that are about others than nodes; see there."""
+class GatewayOptions(TypedDict, total=False):
+    """Keyword arguments of Node; all may be left out. `mesh up` has most of them as options: `clients_cert` is --clients-cert.
 
-    clients: str | None = None
-    clients_cert: str | Path | None = None
-    clients_key: str | Path | None = None
-    clients_origins: Sequence[str] = ()
-    clients_hosts: Sequence[str] = ()
-    clients_role: MakeRole = ClientGatewaySync
-    in_filter: Hook | None = None
-    in_map: Hook | None = None
-    out_filter: Hook | None = None
-    out_map: Hook | None = None
-    upstream: str | None = None
-    upstream_user: str | None = None
-    upstream_token: str | None = None
-    upstream_channels: Sequence[str] = ()
-    upstream_subprotocol: int | str = 0
-    upstream_role: MakeRole = UpstreamSync
-    serve: Mapping[str, MakeRole] = field(default_factory=dict)
-    dial: Mapping[str, MakeRole] = field(default_factory=dict)
+    Node raises MeshError, with a sentence, for values that cannot be used, and TypeError for a name that is not listed here.
 
+        Node("kitchen", clients="127.0.0.1:8080", out_filter=lambda event, meta, user: event.get("to", user) == user)
+        Node("kitchen", upstream="wss://logux.example", upstream_user="10", upstream_token="secret")
+        Node("kitchen", serve={":5000": WavingSync}, dial={"192.168.1.7:5000": WavingSync})
+    """
 
-class GatewayOptions:
-    """Made and checked with the node; `make` for each start, `close` at each end."""
+    clients: str | None
+    """HOST:PORT at which Logux clients and browsers connect; port 0 takes a free one. None: no such port is opened."""
+    clients_cert: str | Path | None
+    """PEM file with the certificate and its chain; with `clients_key`, the port speaks TLS."""
+    clients_key: str | Path | None
+    """PEM file with the private key of the certificate, not encrypted."""
+    clients_origins: Sequence[str]
+    """Origins of other sites whose pages may connect, as `https://app.example`; `*` for any, `null` for sandboxed pages."""
+    clients_hosts: Sequence[str]
+    """Further names or addresses of this machine, without a port, by which browsers reach it."""
+    clients_role: MakeRole
+    """ClientGatewaySync, or a subclass of it."""
+    in_filter: Hook | None
+    """(event, meta, user) -> bool: whether an event of a client is taken. All four may be coroutine functions."""
+    in_map: Hook | None
+    """(event, meta, user) -> (event, meta): what is taken in place of an event of a client."""
+    out_filter: Hook | None
+    """(event, meta, user) -> bool: whether an event is sent to the clients of a user."""
+    out_map: Hook | None
+    """(event, meta, user) -> (event, meta): what is sent to the clients of a user in place of an event."""
 
-    def __init__(self, options: EndpointOptions) -> None:
-        """Raises MeshError, with a sentence, for options that cannot be used."""
-        self._options = options
-        self._clients = _client_settings(options)
-        self._served = [(address, *parse_address(address, "the address to serve at")) for address in options.serve]
-        for url in (*options.dial, *([options.upstream] if options.upstream else [])):
-            _check_url(url)
-        self.networks: list[WebSocketNetwork] = []
-        """Of all doors and lines."""
-        self._door: ClientGateway | None = None
-        self.ports: Mapping[str, int] = {}
-        """By the key of the door, while the node runs."""
+    upstream: str | None
+    """ws:// or wss:// URL of a Logux server that this node is a client of. Give it to one node of a mesh only."""
+    upstream_user: str | None
+    """The user id at that server; None: the node speaks under its own node id there."""
+    upstream_token: str | None
+    """The token to show there."""
+    upstream_channels: Sequence[str]
+    """Channels to subscribe to: a @logux/server sends nothing else."""
+    upstream_subprotocol: int | str
+    """The version of the application's events there, as 1 or "1.0.0"; 0 if it is left out."""
+    upstream_role: MakeRole
+    """UpstreamSync, or a subclass of it."""
 
-    @property
-    def clients_port(self) -> int:
-        """Of the clients' door; 0 without one."""
-        return self.ports.get(CLIENTS, 0)
-
-    @property
-    def clients_url(self) -> str:
-        """Where the page is; empty while it is nowhere."""
-        if self._clients is None or not self.clients_port:
-            return ""
-        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._clients.host, self._clients.host)
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self._clients.cert else 'http'}://{shown}:{self.clients_port}/"
-
-    @property
-    def is_in_clear(self) -> bool:
-        """Whether the clients' door is open to the network without encryption."""
-        return self._clients is not None and self._clients.cert is None and not is_loopback(self._clients.host)
-
-    def make(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        node_id: str,
-        home: Path,
-        clock: Clock,
-        status: Callable[[], Later[Status]],
-    ) -> Endpoints:
-        """What the supervisor is to open. Raises MeshError."""
-        doors: list[Listen] = []
-        frame_memory, turned_away = FrameMemory(), TurnedAway(clock)
-        if self._clients is not None:
-            self._door = ClientGateway(
-                self._clients, home, clock=clock, status=status, frame_memory=frame_memory, turned_away=turned_away
-            )
-            door, network = self._door.make(loop)
-            doors.append(door)
-            self.networks.append(network)
-        network = WebSocketNetwork(
-            loop,
-            max_frame=MAX_CLIENT_FRAME,
-            stranger_frame=STRANGER_FRAME,
-            binary="ignore",
-            on_request=no_pages,
-            frame_memory=frame_memory,
-            too_long=TOO_LONG,
-        )
-        self.networks.append(network)
-        for address, host, port in self._served:
-            doors.append(Listen(address, f"the door {address}", host, port, network, self._options.serve[address]))
-        lines = [
-            DialOut(f"the line to {url}", url, network, make_role)
-            for url, make_role in sorted(self._options.dial.items())
-        ]
-        if self._options.upstream is not None:
-            lines.append(self._upstream(self._options.upstream, node_id, network))
-        return Endpoints(tuple(doors), tuple(lines), turned_away)
-
-    def opened(self, ports: Mapping[str, int]) -> None:
-        """The doors are open at these ports."""
-        self.ports = ports
-        if self._door is not None:
-            self._door.port = ports[CLIENTS]
-
-    async def close(self) -> None:
-        """Close every network. Harmless when they are closed."""
-        networks, self.networks = self.networks, []
-        self.ports = {}
-        for network in networks:
-            await network.close()
-
-    def _upstream(self, url: str, node_id: str, network: WebSocketNetwork) -> DialOut:
-        options = self._options
-        user = options.upstream_user
-        return DialOut(
-            UPSTREAM,
-            url,
-            network,
-            options.upstream_role,
-            node_id=node_id if user is None else f"{user}:{node_id}",
-            options={
-                "url": url,
-                "credentials": options.upstream_token,
-                "channels": tuple(options.upstream_channels),
-                "subprotocol": options.upstream_subprotocol,
-            },
-            cursors_key=f"upstream:{url}",
-            advice=UPSTREAM_ADVICE,
-        )
-
-
-def _client_settings(options: EndpointOptions) -> ClientSettings | None:
-    if options.clients is None:
-        return None
-    if (options.clients_cert is None) != (options.clients_key is None):
-        raise MeshError("the clients' door needs a certificate and its key: give both, or none")
-    host, port = parse_address(options.clients, "the address of the clients' door")
-    return ClientSettings(
-        host=host,
-        port=port,
-        cert=None if options.clients_cert is None else Path(options.clients_cert),
-        key=None if options.clients_key is None else Path(options.clients_key),
-        origins=tuple(check_origin(origin, "the origin") for origin in options.clients_origins),
-        hosts=tuple(check_host(name, "the host") for name in options.clients_hosts),
-        hooks=Hooks(options.in_filter, options.in_map, options.out_filter, options.out_map),
-        make_role=options.clients_role,
-    )
-
-
-def _check_url(url: str) -> None:
-    try:
-        parse_url(url) if "://" in url else parse_address(url, "the address to dial", is_dialled=True)
-    except ValueError as error:
-        raise MeshError(f"{url!r} cannot be dialled: {error}") from None
+    serve: Mapping[str, MakeRole]
+    """HOST:PORT -> a subclass of BaseSync: a session with this role for each connection that is accepted there."""
+    dial: Mapping[str, MakeRole]
+    """URL or HOST:PORT -> a subclass of BaseSync: one session with this role, dialled again after each loss."""

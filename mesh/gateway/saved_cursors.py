@@ -1,66 +1,67 @@
-"""SavedCursors: a role whose place in both logs outlives it, in the node's own log."""
+"""SavedCursors: saves how far a session has got in both logs, in the node's own log, so that the next session resumes there."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from peers.clock import Undo
 from peers.later import Later
 from peers.log.log import SyncLog
-from peers.roles.base import BaseSync
 from peers.stores.store import StoreError
-from peers.transport.port import Connection
 
-KEEP_MS = 1_000
-"""How long a change may wait to be written: what is lost by a crash is exchanged again, and known then."""
+SAVE_MS = 1_000
+"""How long a change may wait to be saved. What a crash loses is exchanged again, and recognised as known."""
 
 
-class SavedCursors(BaseSync):
-    """Writes `synced` and `other_synced` down under `cursors_key`, a while after they change, and at the end."""
+class Resumable(Protocol):
+    """What SavedCursors needs of a role; every BaseSync has it."""
 
-    keep_ms = KEEP_MS
+    log: SyncLog
+    synced: int
+    other_synced: int
+    is_destroyed: bool
 
-    def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
-        self._undo_keep: Undo | None = None
-        super().__init__(node_id, log, connection, **options)
-        self._written: tuple[int, int] | None = (self.synced, self.other_synced)
-        self.on("synced", self._on_synced)
+    def on(self, event: str, listener: Callable[..., Any], /) -> Undo: ...
+    def call_later(self, delay_ms: float, reaction: Callable[[], None], /) -> Undo: ...
 
-    @property
-    def cursors_key(self) -> str | None:
-        """Under what name; None: they are not kept now."""
-        raise NotImplementedError
 
-    def destroy(self, reason: str = "") -> None:
-        if not self.is_destroyed:
-            self.keep()
-        super().destroy(reason)
+class SavedCursors:
+    """Saves `synced` and `other_synced` of a role, `save_ms` after they change. The role calls `save` when its link ends."""
 
-    def on_disconnect(self, reason: str) -> None:
-        self.keep()
-        super().on_disconnect(reason)
+    def __init__(self, role: Resumable, key: str | None = None, *, save_ms: int = SAVE_MS) -> None:
+        self.key = key
+        """The name under which they are saved; None: not known yet, so that nothing is saved."""
+        self.saved: tuple[int, int] | None = (role.synced, role.other_synced)
+        """What needs no saving: what the log has under that name. None after a failure."""
+        self._role = role
+        self._save_ms = save_ms
+        self._undo_save: Undo | None = None
+        role.on("synced", self._on_synced)
 
-    def keep(self) -> None:
-        """Write them down now."""
-        if self._undo_keep is not None:
-            self._undo_keep()
-            self._undo_keep = None
-        cursors = (self.synced, self.other_synced)
-        if self.cursors_key is not None and cursors != self._written:
-            self._written = cursors
-            self.let_keep(self.cursors_key, *cursors)
+    def save(self) -> None:
+        """Save them now, if they changed. Does nothing for a role that is destroyed."""
+        if self._role.is_destroyed:
+            return
+        if self._undo_save is not None:
+            self._undo_save()
+            self._undo_save = None
+        cursors = (self._role.synced, self._role.other_synced)
+        if self.key is not None and cursors != self.saved:
+            self.saved = cursors
+            self.save_as(self.key, *cursors)
 
-    def let_keep(self, key: str, synced: int, other_synced: int) -> None:
-        """Write two numbers down."""
-        self.log.keep_cursors(key, synced, other_synced).then(self._on_kept)
+    def save_as(self, key: str, first: int, second: int) -> None:
+        """Save two numbers under a name of their own."""
+        self._role.log.keep_cursors(key, first, second).then(self._on_saved)
 
-    def _on_kept(self, kept: Later[None]) -> None:
-        """A disk that takes nothing now costs a repeat; whoever adds events says so."""
-        if kept.exception is not None:
-            self._written = None
-            if not isinstance(kept.exception, StoreError):
-                raise kept.exception
+    def _on_saved(self, done: Later[None]) -> None:
+        """A store that fails now costs a repeated exchange later; the failure is reported where events are added."""
+        if done.exception is not None:
+            self.saved = None
+            if not isinstance(done.exception, StoreError):
+                raise done.exception
 
     def _on_synced(self) -> None:
-        if self._undo_keep is None and self.cursors_key is not None:
-            self._undo_keep = self.clock.call_later(self.keep_ms, self._turn(self.keep))
+        if self._undo_save is None and self.key is not None:
+            self._undo_save = self._role.call_later(self._save_ms, self.save)

@@ -1,4 +1,4 @@
-"""TurnedAway: who was refused at the doors of a node and why, as rows for `status` and as few lines for people."""
+"""TurnedAway: who was refused at the ports of a node, and why: rows for `status`, and a few lines for people."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.gateway.clients.access import address_key
+from mesh.gateway.clients.access import MAX_SHOWN_CHARACTERS, address_key
 from peers.clock import Clock
 
-MAX_ROWS = 50
-"""Different addresses, names and reasons that are remembered; beyond it the one that was refused longest ago goes."""
+MAX_REFUSED_ROWS = 50
+"""Limit of remembered rows; a further one replaces the row that was refused longest ago."""
 LINE_MS = 60_000
-"""One line for each of them in this time, and MAX_LINES for all."""
+"""Within this time, each row causes one line at most, and all rows together MAX_LINES."""
 MAX_LINES = 10
-SHOWN_CHARACTERS = 80
 
 
 @dataclass
@@ -26,23 +25,23 @@ class _Row:
 
 
 class TurnedAway:
-    """Set `tell`, which gets the lines. Clients try again every few seconds, so most of what is noted is told once only."""
+    """Set `tell`, which gets the lines. Clients try again every few seconds, so a refusal is told once, and counted then."""
 
     def __init__(self, clock: Clock) -> None:
         self.tell: Callable[[str], None] = lambda _line: None
         self._clock = clock
         self._rows: dict[tuple[str, str, str, str], _Row] = {}
-        """By door, address, name and reason; the newest last."""
+        """By port, address, name and reason; the newest last."""
         self._lines: deque[float] = deque(maxlen=MAX_LINES)
         self._untold = 0
 
     def note(self, door: str, address: str, name: str, why: str) -> None:
-        """Somebody at `address` was refused; `name` is the node id that they claim, empty if they named none."""
-        shown = name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}..."
+        """A connection from `address` was refused at `door`; `name` is the node id that it claimed, empty without one."""
+        shown = name if len(name) <= MAX_SHOWN_CHARACTERS else f"{name[:MAX_SHOWN_CHARACTERS]}..."
         key = (door, address_key(address), shown, why)
         row = self._rows.pop(key, None) or _Row()
         self._rows[key] = row
-        while len(self._rows) > MAX_ROWS:
+        while len(self._rows) > MAX_REFUSED_ROWS:
             del self._rows[next(iter(self._rows))]
         row.count += 1
         row.last_ms = self._clock.now_ms()
@@ -58,10 +57,10 @@ class TurnedAway:
         row.told_at = now
         door, address, name, why = key
         more, self._untold = f" ({self._untold} others were refused meanwhile)" if self._untold else "", 0
-        self.tell(f"refused at {door}: {name or 'somebody'} from {address}: {why}{more}")
+        self.tell(f"refused at {door}: {name or 'a client'} from {address}: {why}{more}")
 
     def rows(self) -> list[dict[str, Any]]:
-        """What `status` shows, the newest first; `last` in ms of the wall clock."""
+        """The rows of `status`, the newest first; `last` in ms of the wall clock."""
         return [
             {"at": door, "address": address, "name": name or None, "why": why, "count": row.count, "last": row.last_ms}
             for (door, address, name, why), row in reversed(self._rows.items())

@@ -1,1 +1,7 @@
-"""Membership: pure decisions about other nodes; values in, actions out."""
+"""Membership: what a node knows of the other nodes, and what it decides about them. Values in, actions out: no I/O, no clock.
+
+- membership.py: `Membership` takes each report (a sighting, a greeting, a closed session) and returns the actions to do.
+- member.py, session_record.py: the two tables that it keeps, of nodes and of sessions. actions.py: the actions.
+- dialling/: whom to dial, and when. diagnosis/: what is wrong with the network, a clock, the disk or an identity.
+- restart_policy.py: when a failed child starts again. agreement.py: what `mesh wait` waits for. status.py: what `status` shows.
+"""

@@ -1,4 +1,4 @@
-"""What Membership wants done, as values: the supervisor carries them out in order."""
+"""What Membership wants to be done, as values: the node supervisor carries them out in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Start a session that dials `addresses`, and dials again after each loss."""
+    """Start a session that dials `addresses`, and dials them again after each loss, until it is closed."""
 
     key: str
     addresses: tuple[str, ...]
@@ -15,7 +15,7 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Redial:
-    """Let a session that waits for its next attempt try at once."""
+    """Let the session of `key`, which may wait for its next attempt, dial `addresses` at once."""
 
     key: str
     addresses: tuple[str, ...]
@@ -23,7 +23,7 @@ class Redial:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Stop a session for good."""
+    """Stop the session of `key` for good; the other end is told the `reason`."""
 
     key: str
     reason: str
@@ -31,7 +31,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """Come back to `subject` after a while."""
+    """Call `Membership.on_look` with `subject` (a node id, an address or the name of a check) in `delay_seconds`."""
 
     subject: str
     delay_seconds: float
@@ -39,13 +39,16 @@ class LookAgain:
 
 @dataclass(frozen=True, slots=True)
 class Requery:
-    """Somebody is missing: let discovery ask again."""
+    """A node is missing: let discovery query again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A change that people are shown: `kind` is one of connected, synchronized, disconnected, unreachable, lost, left,
-    restarted, paused, refused, cloned, failed, clock, store, discovery, listening and note."""
+    """A change that users are shown, as a `sentence`.
+
+    `kind` is one of connected, synchronized, disconnected, unreachable, lost, left, restarted, paused, refused, cloned, failed,
+    clock, store, discovery, listening and note.
+    """
 
     kind: str
     node_id: str | None

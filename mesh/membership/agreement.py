@@ -1,4 +1,4 @@
-"""Agreement: whether a node and those that it is connected to hold what each of them held at one moment."""
+"""Agreement: whether a node and the nodes it is connected to hold all events that each of them held at one moment."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 from mesh.membership.member import Member
 from mesh.membership.session_record import Session, Sessions
 
-SHOWN = 5
-"""Nodes that a sentence names."""
+MAX_NAMED_NODES = 5
+"""So many nodes are named in a sentence; the others are counted."""
 
 
 class Agreement:
-    """What is known of it: links are asked one by one, and answer by the name of their connection."""
+    """Collects the answers of one wait. Each link is asked once, and answers with its connection id when both ends agree."""
 
     def __init__(self, peers: int, position: int) -> None:
-        """At least `peers` nodes have to be connected; `position` is how far our log went at that moment."""
+        """At least `peers` nodes must be connected; `position` is the last position of our log when the wait began."""
         self.peers = peers
         self.position = position
         self._asked: dict[str, None] = {}
         self._agreed: dict[str, None] = {}
 
     def to_ask(self, sessions: Sessions) -> list[Session]:
-        """Sessions whose link was not asked yet; from now on it counts as asked."""
+        """The sessions whose link was not asked yet. From now on these count as asked."""
         found = [
             session for session in sessions.values() if session.is_met and session.connection_id not in self._asked
         ]
@@ -31,32 +31,32 @@ class Agreement:
         return found
 
     def on_agreed(self, connection_id: str) -> None:
-        """Both ends of a link hold the same."""
+        """Both ends of a link hold the same events."""
         self._agreed[connection_id] = None
 
     def is_reached(self, sessions: Sessions) -> bool:
-        """Whether enough nodes are connected, and each over a link that agreed."""
+        """Whether enough nodes are connected, each with a link that agreed."""
         links = _links(sessions)
         return len(links) >= self.peers and all(map(self._has_agreed, links.values()))
 
     def why_not(
         self, sessions: Sessions, members: Iterable[Member], described: Mapping[str, Any], last_position: int
     ) -> str:
-        """Who is missing or behind, and by how much, without an end.
+        """Which nodes are missing or behind, and by how many events: a sentence without a full stop.
 
-        `described` is what each session says of itself, by key; `last_position` is how far our log goes now.
+        `described` has what each session shows of itself, by key; `last_position` is the last position of our log now.
         """
         links = _links(sessions)
         lines = []
         if len(links) < self.peers:
             few = f"only {len(links)} of {self.peers} nodes {'is' if len(links) == 1 else 'are'} connected"
             lines.append(few if links else "no node is connected")
-            lines += [_away(member) for member in members if member.node_id not in links][:SHOWN]
+            lines += [_away(member) for member in members if member.node_id not in links][:MAX_NAMED_NODES]
         behind = {node_id: met for node_id, met in sorted(links.items()) if not self._has_agreed(met)}
-        for node_id, met in list(behind.items())[:SHOWN]:
+        for node_id, met in list(behind.items())[:MAX_NAMED_NODES]:
             lines.append(self._behind(node_id, described.get(met[0].key) or {}, last_position))
-        if len(behind) > SHOWN:
-            lines.append(f"and {len(behind) - SHOWN} more are behind")
+        if len(behind) > MAX_NAMED_NODES:
+            lines.append(f"and {len(behind) - MAX_NAMED_NODES} more are behind")
         return "; ".join(lines)
 
     def _has_agreed(self, met: list[Session]) -> bool:
@@ -72,7 +72,7 @@ class Agreement:
 
 
 def _links(sessions: Sessions) -> dict[str, list[Session]]:
-    """The sessions that are met, by node."""
+    """The sessions with a greeting, by node."""
     links: dict[str, list[Session]] = {}
     for session in sessions.values():
         if session.is_met and session.other_node_id is not None:

@@ -1,4 +1,4 @@
-"""What a node shows of itself: plain values, ready for JSON."""
+"""What `mesh status` and `mesh peers` show of a node: plain values, ready for JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from peers.log.log import Published
 
 Status = dict[str, Any]
 
-
 NO_DISCOVERY = {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"}
-"""Of a node whose discovery failed and restarts or is paused, or is too busy to answer."""
+"""Shown when discovery failed and restarts or is paused, or is too busy to answer."""
 
 
 class LogView(Protocol):
@@ -36,7 +35,7 @@ def show_status(
     settings: Settings,
     port: int,
     log: LogView,
-    neighbourhood: Membership,
+    membership: Membership,
     described: Mapping[str, Mapping[str, Any] | None],
     failures: Mapping[str, Record],
     outside: Mapping[str, Any] | None = None,
@@ -46,18 +45,21 @@ def show_status(
 ) -> Status:
     """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
 
-    `outside` has what there is besides nodes: the ports of `doors`, the sessions of `clients`, what of them is `paused`, who
-    was `turned_away`; how `discovery` is (None: it does not run); and the `clocks` that are wrong, see
-    mesh.membership.diagnosis.clocks.Clocks.rows. `now_ms` is the wall clock's, `now_seconds` the monotonic one's.
-    `store_error` is None while the disk works, else its last `error` and `since_ms`, by the wall clock, since when it fails.
+    `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
+    the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
+    (None: it does not run); and the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows). `now_ms` is the
+    time of the wall clock, `now_seconds` that of the monotonic clock.
 
-    `other_meshes` is the number of other meshes heard of on this network. A row of `peers` has `since_ms`, by the wall clock,
-    when its `state` began, and `reason`, why there is no session (of the last attempt, lost connection or refusal), empty
-    while there is one; `behind` is how many of our events it lacks, at most (None if it never greeted), `behind_since_ms` the
-    last time it was known to have them all (None while it has), and `missing` how many of its events we lack, at most (None
-    without a session); its `addresses` are those to dial, or the one from which the node dialled us. A row of `sessions` has
-    `lag`, how many of our events the other end has not confirmed, and `missing`, how many of those that it greeted with have
-    not come yet, both at most.
+    Fields, besides the obvious ones. Times `_ms` are of the wall clock; numbers of events are upper bounds.
+
+    - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
+    - `other_meshes`: number of other meshes that announce themselves on this network
+    - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, empty while it is; `behind`,
+      how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last known to have them all
+      (None while it has); `missing`, how many of its events we lack (None without a session); `addresses`, those to dial, or
+      the one from which it dialled us
+    - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
+      that it had at its greeting have not come yet
     """
     others = {"doors": {}, "clients": [], "paused": [], "turned_away": [], "discovery": None, **(outside or {})}
     state = log.published.state
@@ -71,7 +73,7 @@ def show_status(
         "conflicts": state.conflicts,
         "ahead": log.ahead,
         "refused_events": dict(sorted(log.refused_events.items())),
-        "sessions": _sessions(neighbourhood, described),
+        "sessions": _sessions(membership, described),
         "paused": [
             {"what": subject, "why": record.why, "restarts": record.restarts}
             for subject, record in sorted(failures.items())
@@ -81,20 +83,20 @@ def show_status(
         "doors": others["doors"],
         "clients": others["clients"],
         "turned_away": others["turned_away"],
-        "refused": _refused(neighbourhood),
-        "other_meshes": neighbourhood.other_meshes.count,
-        "peers": _peers(neighbourhood, described, state.last_position, now_ms - now_seconds * 1000),
+        "refused": _refused(membership),
+        "other_meshes": membership.other_meshes.count,
+        "peers": _peers(membership, described, state.last_position, now_ms - now_seconds * 1000),
         "clocks": others.get("clocks", []),
         "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
 
 
-def _sessions(neighbourhood: Membership, described: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+def _sessions(membership: Membership, described: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
     rows = []
-    for session in neighbourhood.sessions.values():
+    for session in membership.sessions.values():
         shown = described.get(session.key) or {}
         subject = session.other_node_id or session.subject
-        record = neighbourhood.failures.get(subject, Record())
+        record = membership.failures.get(subject, Record())
         rows.append(
             {
                 "other_node_id": session.other_node_id,
@@ -110,22 +112,22 @@ def _sessions(neighbourhood: Membership, described: Mapping[str, Mapping[str, An
     return rows
 
 
-def _refused(neighbourhood: Membership) -> list[dict[str, Any]]:
-    why = dict(neighbourhood.refused_static)
-    for node_id, member in neighbourhood.members.items():
+def _refused(membership: Membership) -> list[dict[str, Any]]:
+    why = dict(membership.refused_static)
+    for node_id, member in membership.members.items():
         if member.state == "refused":
             why[node_id] = member.reason
     return [{"what": what, "why": why[what]} for what in sorted(why)]
 
 
 def _peers(
-    neighbourhood: Membership, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
+    membership: Membership, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
 ) -> list[dict[str, Any]]:
-    """`last_position` is that of our log, `began_ms` what the wall clock shows at 0 of the monotonic one."""
+    """`last_position` is of our log; `began_ms` is the wall clock's time at 0 of the monotonic clock."""
     rows = []
-    for node_id, member in sorted(neighbourhood.members.items()):
-        met = [session for session in neighbourhood.sessions.with_node(node_id) if session.is_met]
-        record = neighbourhood.failures.get(node_id, Record())
+    for node_id, member in sorted(membership.members.items()):
+        met = [session for session in membership.sessions.with_node(node_id) if session.is_met]
+        record = membership.failures.get(node_id, Record())
         shown = (described.get(met[0].key) or {}) if met else {}
         behind = shown.get("lag") if met else None if member.confirmed is None else last_position - member.confirmed
         since = shown.get("behind_since_seconds") if met else member.behind_since_seconds

@@ -1,15 +1,14 @@
-"""A node's home on disk: its key, its name and mesh, its port, and the lock that keeps a second run out."""
+"""Home: the folder of a node, with its key, name, mesh and port, and with a lock against a second run."""
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from base64 import b32encode
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,45 +24,45 @@ from msgspec import Meta
 
 from mesh.errors import MeshError
 from mesh.settings.config import DEFAULT_MESH, check_name
+from mesh.settings.home_files import FILE_VERSION, FileVersion, decode_file, write_whole
 from mesh.settings.home_lock import release, take
 from mesh.settings.paths import LOG_FILE
 
 HASH_CHARACTERS = 8
-VERSION = 1
-"""Of the content of `node.json`."""
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `node.json`, fixed with the home."""
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `node.json`. Only the port changes after the home was made."""
 
-    version: Annotated[int, Meta(ge=1, le=VERSION)] = VERSION
+    version: FileVersion = FILE_VERSION
     name: str
     mesh: str
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    """Chosen at the first start and kept; 0 until then."""
+    """Chosen at the first start; 0 until then."""
 
 
 def default_name() -> str:
-    """The host's name, as far as it fits into a node id."""
+    """The name of the host, changed to fit into a node id."""
     host = socket.gethostname().split(".")[0]
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-")[:64] or "node"
 
 
 def make_node_id(name: str, key: Ed25519PrivateKey) -> str:
-    """`NAME~HASH`: the first characters of the public key's SHA-256, lower-case base32."""
+    """`NAME~HASH`: the hash is the first 8 characters of the SHA-256 of the public key, in lower-case base32."""
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return f"{name}~{b32encode(sha256(public).digest()).decode().lower()[:HASH_CHARACTERS]}"
 
 
 class Home:
-    """One home directory, locked by this process until `close`."""
+    """The home of one node, locked by this process until `close`."""
 
     def __init__(self, path: Path, *, name: str | None = None, mesh: str | None = None, existing: bool = False) -> None:
-        """Open the home, or make it unless it has to be an `existing` one.
+        """Open the home at `path`; make a new one if there is none, unless it must be `existing`.
 
-        Raises MeshError, with a sentence, if it is in use, damaged, of another name, or not there.
+        `name` and `mesh` are those of a new home; by default the name of the host and "home". Raises MeshError, a sentence, if
+        the home is in use, damaged, missing, or has another name or mesh.
         """
         self.path = path
         try:
@@ -89,19 +88,21 @@ class Home:
 
     @property
     def node_id(self) -> str:
+        """`NAME~HASH`, see make_node_id."""
         return make_node_id(self.facts.name, self._key)
 
     @property
     def log_path(self) -> Path:
+        """The file of the log."""
         return self.path / LOG_FILE
 
     def descriptors(self) -> Iterator[int]:
-        """Of the lock file: as long as any process has it open, the home is in use."""
+        """The file descriptor of the lock file. The home is in use as long as any process has it open."""
         if not self._lock.closed:
             yield self._lock.fileno()
 
     def keep_port(self, port: int) -> None:
-        """Listen there at later starts too. Raises MeshError if the home cannot be written."""
+        """Listen at `port` at later starts too. Raises MeshError if the home cannot be written."""
         self.facts = msgspec.structs.replace(self.facts, port=port)
         try:
             write_whole(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
@@ -109,7 +110,7 @@ class Home:
             raise _unusable(self.path, error) from None
 
     def close(self) -> None:
-        """Let another process use it."""
+        """Unlock the home."""
         release(self._lock)
 
 
@@ -132,25 +133,16 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
     return loaded
 
 
-def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
+def _load_facts(path: Path, name: str | None, mesh: str | None) -> NodeFacts:
     if not path.exists():
-        facts = Facts(
+        facts = NodeFacts(
             name=check_name(default_name() if name is None else name, "the name"),
             mesh=check_name(DEFAULT_MESH if mesh is None else mesh, "the mesh's name"),
         )
         write_whole(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts
-    content = path.read_bytes()
-    if is_newer(content, VERSION, Facts):
-        raise MeshError(f"{path} was written by a newer release of peermesh: use that one, or choose another --home")
-    try:
-        facts = msgspec.json.decode(content, type=Facts)
-        check_name(facts.name, "the name")
-        check_name(facts.mesh, "the mesh's name")
-    except (msgspec.DecodeError, UnicodeDecodeError, MeshError) as error:
-        raise MeshError(
-            f"{path} is damaged ({error}): put it back from a backup, or delete it and give --name anew"
-        ) from None
+    remedy = ": put it back from a backup, or delete it and give --name anew"
+    facts = decode_file(path.read_bytes(), path, NodeFacts, _check_facts, remedy)
     for what, given, kept in (("name", name, facts.name), ("mesh", mesh, facts.mesh)):
         if given is not None and given != kept:
             raise MeshError(
@@ -159,22 +151,6 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> Facts:
     return facts
 
 
-def is_newer(content: bytes, known: int, kind: type[msgspec.Struct]) -> bool:
-    """Whether the content of a file has a version above `known`, or a field that `kind` lacks: a later release wrote it."""
-    try:
-        found = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    version = found.get("version", known)
-    return (isinstance(version, int) and version > known) or not found.keys() <= set(kind.__struct_fields__)
-
-
-def write_whole(path: Path, content: bytes, *, mode: int) -> None:
-    """Write so that after a crash the file is either the old or the new one."""
-    temporary = path.with_name(path.name + ".new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _check_facts(facts: NodeFacts) -> None:
+    check_name(facts.name, "the name")
+    check_name(facts.mesh, "the mesh's name")

@@ -1,4 +1,4 @@
-"""The lock of a home: held by the process that runs its node, whose number it tells."""
+"""The lock of a home: held by the process that runs its node; the file has the number of that process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PID_BYTES = 32
 
 
 def take(home: Path) -> IO[bytes]:
-    """Lock the home for this process, until `release`. Raises OSError, and MeshError if a node runs in it."""
+    """Lock the home for this process, until `release` of the result. Raises OSError, and MeshError if a node runs in it."""
     lock = (home / LOCK_FILE).open("ab", buffering=0)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -25,14 +25,14 @@ def take(home: Path) -> IO[bytes]:
             f"a node runs in {home} already{holder(home)}: "
             f"stop it with `mesh --home {home} stop`, or choose another --home"
         ) from None
-    with contextlib.suppress(OSError):  # a full disk takes no number, but lets a node start
+    with contextlib.suppress(OSError):  # on a full disk the number is missing, but the node starts
         lock.truncate(0)
         lock.write(b"%d\n" % os.getpid())
     return lock
 
 
 def release(lock: IO[bytes]) -> None:
-    """Let another process have the home. Harmless when it was released."""
+    """Unlock the home. Does nothing if that was done before."""
     if not lock.closed:
         with contextlib.suppress(OSError):
             lock.truncate(0)
@@ -40,7 +40,7 @@ def release(lock: IO[bytes]) -> None:
 
 
 def is_locked(home: Path) -> bool:
-    """Whether a node holds the home: it runs, starts, or has not stopped yet."""
+    """Whether a node has the home: it runs, starts, or has not stopped yet."""
     try:
         lock = (home / LOCK_FILE).open("rb")
     except OSError:
@@ -54,7 +54,7 @@ def is_locked(home: Path) -> bool:
 
 
 def holder(home: Path) -> str:
-    """` (process N)`, to follow the words for a running node; empty where the lock file of an older release names none."""
+    """` (process N)`, to append to a sentence about the running node; empty if the lock file has no number."""
     try:
         with (home / LOCK_FILE).open("rb") as lock:
             pid = int(lock.read(_PID_BYTES))
@@ -64,7 +64,7 @@ def holder(home: Path) -> str:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether there is such a process: a number may have been left behind by one that was killed."""
+    """Whether a process has this number. It may be left from a process that was killed."""
     try:
         if pid > 0:
             os.kill(pid, 0)

@@ -1,4 +1,4 @@
-"""KeptPeers: the addresses in `peers.json` of a home, which its node dials besides those that it is started with."""
+"""KeptPeers: the static addresses in `peers.json` of a home. Its node dials them besides those that it is started with."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from msgspec import Meta
 
 from mesh.errors import MeshError
 from mesh.settings.config import parse_address
-from mesh.settings.home import is_newer, write_whole
+from mesh.settings.home_files import FILE_VERSION, MAX_FILE_BYTES, FileVersion, decode_file, write_whole
 
 PEERS_FILE = "peers.json"
-VERSION = 1
-"""Of the content of `peers.json`."""
 MAX_PEERS = 256
-MAX_FILE_BYTES = 1024 * 1024
+"""Most addresses in the file."""
 GIVEN = "--peer"
 """The source of an address that the node was started with."""
 KEPT = PEERS_FILE
 """The source of one in the file."""
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: Annotated[int, Meta(ge=1, le=VERSION)]
+class PeersFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `peers.json`."""
+
+    version: FileVersion
     peers: Annotated[list[str], Meta(max_length=MAX_PEERS)]
 
 
 class KeptPeers:
-    """To be changed only by the process that holds the lock of the home. No file means no peers.
+    """The addresses in the file; none if there is no file. Only the process that has the lock of the home may change them.
 
-    Its methods raise MeshError, with a sentence, if the file is damaged, was written by a newer release or cannot be used;
-    they then leave it as it is.
+    All methods raise MeshError, a sentence, if the file is damaged, was written by a newer release or cannot be used. They
+    do not change such a file.
     """
 
     def __init__(self, home: Path) -> None:
@@ -43,17 +43,21 @@ class KeptPeers:
         self._changing = threading.Lock()
 
     def list(self) -> tuple[str, ...]:
-        """The addresses, in the order in which they were added."""
+        """The addresses, `host:port`, in the order in which they were added."""
         with self._explained():
             try:
                 with self._path.open("rb") as file:
                     content = file.read(MAX_FILE_BYTES + 1)
             except FileNotFoundError:
                 return ()
-        return self._read(content)
+        remedy = ": put it back from a backup, or delete it and add the peers anew"
+        return tuple(dict.fromkeys(decode_file(content, self._path, PeersFile, _check_peers, remedy).peers))
 
     def add(self, address: str) -> None:
-        """Keep an address; it is on disk when this returns. Harmless when it is kept already."""
+        """Add an address; it is on disk when this returns. Does nothing if it is in the file already.
+
+        Raises MeshError for a string that is not an address, and if the file has MAX_PEERS addresses.
+        """
         parse_address(address, "the peer", is_dialled=True)
         with self._changing:
             peers = self.list()
@@ -64,7 +68,11 @@ class KeptPeers:
             self._write((*peers, address))
 
     def remove(self, address: str, given: tuple[str, ...] = ()) -> None:
-        """Keep it no more. Raises MeshError for one that is not kept; `given` are those that the node was started with."""
+        """Remove an address; it is gone from the disk when this returns.
+
+        Raises MeshError if it is not in the file; the sentence is another one for an address of `given`, with which the node
+        was started.
+        """
         with self._changing:
             peers = self.list()
             if address in peers:
@@ -76,25 +84,8 @@ class KeptPeers:
             else:
                 raise MeshError(f"{address} is not in {self._path}: `mesh peer list` shows which addresses are")
 
-    def _read(self, content: bytes) -> tuple[str, ...]:
-        if is_newer(content, VERSION, Content):
-            raise MeshError(
-                f"{self._path} was written by a newer release of peermesh: use that one, or choose another --home"
-            )
-        try:
-            if len(content) > MAX_FILE_BYTES:
-                raise MeshError(f"it has more than {MAX_FILE_BYTES} bytes")
-            peers = msgspec.json.decode(content, type=Content).peers
-            for peer in peers:
-                parse_address(peer, "the peer", is_dialled=True)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MeshError) as error:
-            raise MeshError(
-                f"{self._path} is damaged ({error}): put it back from a backup, or delete it and add the peers anew"
-            ) from None
-        return tuple(dict.fromkeys(peers))
-
     def _write(self, peers: tuple[str, ...]) -> None:
-        content = msgspec.json.encode(Content(version=VERSION, peers=list(peers))) + b"\n"
+        content = msgspec.json.encode(PeersFile(version=FILE_VERSION, peers=list(peers))) + b"\n"
         with self._explained():
             write_whole(self._path, content, mode=0o644)
 
@@ -108,9 +99,14 @@ class KeptPeers:
             ) from None
 
 
+def _check_peers(content: PeersFile) -> None:
+    for peer in content.peers:
+        parse_address(peer, "the peer", is_dialled=True)
+
+
 def show_sources(
     given: tuple[str, ...], kept: tuple[str, ...], found: dict[str, str | None]
 ) -> list[dict[str, str | None]]:
-    """A row for each address and source; `found` has the node ids that answered there."""
+    """A row of `mesh peer list` for each address and source. `found` has the node id that answered at each address."""
     rows = [(address, GIVEN) for address in given] + [(address, KEPT) for address in kept]
     return [{"address": address, "source": source, "node_id": found.get(address)} for address, source in rows]

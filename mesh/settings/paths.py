@@ -1,4 +1,4 @@
-"""Where a home is by default, and which of its files the node and the commands share."""
+"""The default home of a user, and the names of those files in it that the node and the commands share."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LOG_FILE = "log.sqlite"
 
 
 def default_home() -> Path:
-    """The per-user data directory. Raises MeshError for a user who has none."""
-    # Imported here: a command that is given --home does without it.
+    """The data directory of this user for peermesh. Raises MeshError for a user who has no home directory."""
+    # Imported here: a command with --home does not need it.
     from platformdirs import user_data_path
 
     try:

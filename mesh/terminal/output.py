@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, complaints on standard error."""
+"""Printing: results on standard output, complaints on standard error."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 from mesh.errors import MeshError
 
 INTERRUPTED = 130
-"""The exit code of a command that was ended by Ctrl-C."""
+"""The exit code after Ctrl-C."""
 
 
 class OutputError(MeshError):
-    """A result cannot be printed."""
+    """A result cannot be printed on standard output."""
 
 
 class OutputClosed(OutputError):
-    """Nobody reads our standard output any more, as after `mesh log | head -1`."""
+    """The reader of standard output has closed it, as after `mesh log | head -1`."""
 
 
 def hold_streams() -> None:
-    """Prepare a process for standard streams that are closed or full. Call it before anything is opened.
+    """Prepare a process for standard streams that are closed or full. Call it before the process opens any file.
 
-    The number of a closed stream is taken, so that no file or socket gets it and is printed into. Complaints that nobody can
-    read get lost; results that nobody can read are an OutputError.
+    The number of a closed stream is taken, so that no file or socket gets this number and output lands in it. Complaints that
+    cannot be printed are dropped; results that cannot be printed raise OutputError.
     """
     for number in range(3):
         try:
@@ -41,7 +41,7 @@ def hold_streams() -> None:
 
 
 def write(text: bytes | str) -> None:
-    """Print and flush. Raises OutputError, and OutputClosed if there was a reader who has gone."""
+    """Print a result and flush. Raises OutputError; OutputClosed if the reader has closed the stream."""
     try:
         if sys.stdout is None:
             raise OSError(errno.EBADF, "it is closed")
@@ -51,8 +51,15 @@ def write(text: bytes | str) -> None:
         raise _lost_output(error) from None
 
 
+def write_json(value: Any) -> None:
+    """Print a value as one line of JSON. Raises as `write`."""
+    import msgspec
+
+    write(msgspec.json.encode(value) + b"\n")
+
+
 def flush() -> None:
-    """Print what `print` has kept back, at the end of a process. Raises as `write`."""
+    """Print what `print` has buffered, at the end of a process. Raises as `write`."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -61,7 +68,7 @@ def flush() -> None:
 
 
 def complain(sentence: str) -> None:
-    """Print a sentence for people on standard error, if it is open."""
+    """Print a sentence on standard error, if it is open."""
     with contextlib.suppress(OSError, AttributeError):
         sys.stderr.write(f"{printable(sentence)}\n")
         sys.stderr.flush()
@@ -76,7 +83,7 @@ class _Forgiving(io.FileIO):
 
 
 def _lost_output(error: OSError) -> OutputError:
-    # So that the interpreter's own flush at the end is silent.
+    # Standard output becomes /dev/null, so that the flush of the interpreter at its end does not fail again.
     with contextlib.suppress(OSError, AttributeError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     kind = OutputClosed if isinstance(error, BrokenPipeError) else OutputError
@@ -84,7 +91,7 @@ def _lost_output(error: OSError) -> OutputError:
 
 
 def printable(text: str) -> str:
-    """`text` without anything that a terminal would obey: what comes from other nodes is shown as it is written."""
+    """`text` with control characters escaped, so that text of other nodes cannot control the terminal."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _escape(character) for character in text)

@@ -1,4 +1,4 @@
-"""Progress: how far a long command is, on a terminal."""
+"""Progress: a progress line for long commands, on a terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 AFTER_SECONDS = 1.0
-"""What takes no longer shows nothing."""
+"""Commands that end earlier show no progress."""
 EVERY_SECONDS = 0.1
+"""Between two updates."""
 
 
 class Progress:
-    """A line on standard error after a while, if that is a terminal; otherwise nothing at all. Use it in a `with`."""
+    """A line on standard error after AFTER_SECONDS, if that is a terminal; else nothing. Use it in a `with`."""
 
     def __init__(
         self, what: str, *, is_wanted: bool = True, total: int | None = None, now: Callable[[], float] = time.monotonic
@@ -27,7 +28,7 @@ class Progress:
         """`what` follows the count of events, as in "1000 events printed"."""
         self.is_shown = is_wanted and sys.stderr is not None and sys.stderr.isatty()
         self.total = total
-        """How much there is to do; it may be set once that is known."""
+        """The amount of work, if it is known; it may be set later."""
         self._what = what
         self._now = now
         self._next = now() + AFTER_SECONDS
@@ -40,7 +41,7 @@ class Progress:
         self._hide()
 
     def at(self, events: int, done: int | None = None) -> None:
-        """So many events are done; `done` is the same in the unit of `total`, if that is not events."""
+        """So many events are done. `done` is the same in the unit of `total`, if that is not events."""
         if not self.is_shown or self._now() < self._next:
             return
         self._next = self._now() + EVERY_SECONDS
@@ -52,7 +53,7 @@ class Progress:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Print something else meanwhile, which may be to the same terminal."""
+        """Hide the line while the caller prints to the same terminal."""
         self._hide()
         yield
 
@@ -62,13 +63,13 @@ class Progress:
 
 
 def file_size(descriptor: int | None) -> int | None:
-    """Bytes of an open file, None if it is none, or is empty."""
+    """The bytes of an open file; None for other descriptors and empty files."""
     status = None if descriptor is None else os.fstat(descriptor)
     return status.st_size or None if status is not None and stat.S_ISREG(status.st_mode) else None
 
 
 def file_position(descriptor: int | None) -> int | None:
-    """How many of these bytes were read."""
+    """The bytes of an open file that were read; None for other descriptors."""
     return None if file_size(descriptor) is None else os.lseek(descriptor or 0, 0, os.SEEK_CUR)
 
 

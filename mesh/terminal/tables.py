@@ -1,4 +1,4 @@
-"""Readable forms: lines of the log, tables of peers, the status."""
+"""Text for people: lines of the log, tables of peers, the status."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TABLE_WIDTH = 10_000
-"""Columns; a terminal that has fewer wraps the lines itself, so that a node id stays whole."""
-GAP = 2
+"""Columns. A narrow terminal wraps the lines itself, so that node ids are not cut."""
+COLUMN_GAP = 2
 STATE_COLOURS = {
     "alive": "green",
     "synchronized": "green",
@@ -30,7 +30,7 @@ STATE_COLOURS = {
 
 
 class Names:
-    """Which nodes are known: a node id is shown as its NAME while no other node has that name."""
+    """The nodes that are known: a node id is shown as its NAME while no other node has this name."""
 
     def __init__(self, node_ids: Iterable[str] = ()) -> None:
         self._first: dict[str, str] = {}
@@ -39,7 +39,7 @@ class Names:
             self.shown(node_id)
 
     def shown(self, node_id: str) -> str:
-        """NAME, or the whole id. It is known from now on."""
+        """NAME, or the whole id if two nodes have this name. The node is known from now on."""
         name, mark, _ = node_id.partition("~")
         if not mark:
             return node_id
@@ -48,12 +48,12 @@ class Names:
         return node_id if name in self._shared else name
 
 
-class _Item(msgspec.Struct):
+class _ShownItem(msgspec.Struct):
     event: dict[str, Any]
     meta: dict[str, Any]
 
 
-_ITEM = msgspec.json.Decoder(_Item)
+_ITEM = msgspec.json.Decoder(_ShownItem)
 
 
 def show_event(item: bytes, names: Names) -> str:
@@ -67,7 +67,7 @@ def show_event(item: bytes, names: Names) -> str:
 
 
 def local_time(ms: int) -> str:
-    """Date and time of day here, to the ms; the number itself where no calendar reaches."""
+    """Date and time of this machine, with ms; the number itself beyond the year 9999."""
     try:
         return datetime.fromtimestamp(ms / 1000).isoformat(sep=" ", timespec="milliseconds")
     except (OverflowError, ValueError, OSError):
@@ -75,7 +75,7 @@ def local_time(ms: int) -> str:
 
 
 def local_second(ms: int | None) -> str:
-    """The same without the ms; `-` for what is not known."""
+    """The same without the ms; `-` for None."""
     return "-" if ms is None else local_time(ms).partition(".")[0]
 
 
@@ -87,7 +87,7 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
         (
             peer["node_id"],
             peer["state"],
-            local_second(peer.get("since_ms")),  # a node of an older release says nothing of what is asked with `get`
+            local_second(peer.get("since_ms")),  # a node of an older release lacks the keys that are read with `get`
             peer["session"] or "-",
             _behind(peer.get("behind"), peer),
             number(peer.get("missing")),
@@ -103,7 +103,7 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
 
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
-    counted = [(label, str(status[key])) for label, key in _FACTS if key in status]
+    counted = [(label, str(status[key])) for label, key in _STATUS_FACTS if key in status]
     facts = table((), [*counted, *_refused_events(status), *_discovery(status.get("discovery"))])
     shown = [facts]
     if trouble := status.get("store_error"):
@@ -122,7 +122,7 @@ def show_status(status: dict[str, Any]) -> str:
     if status["paused"]:
         paused = [(row["what"], str(row["restarts"]), row["why"]) for row in status["paused"]]
         shown.append(table(("paused", "restarts", "why (`mesh retry` starts it again)"), paused))
-    if status.get("refused"):  # a node of an older release says nothing of it
+    if status.get("refused"):  # a node of an older release lacks it
         refused = [(row["what"], row["why"]) for row in status["refused"]]
         shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
     if status.get("clocks"):
@@ -136,7 +136,7 @@ def show_status(status: dict[str, Any]) -> str:
     return tables(shown)
 
 
-_FACTS = (
+_STATUS_FACTS = (
     ("node", "node_id"),
     ("mesh", "mesh"),
     ("port", "port"),
@@ -149,7 +149,7 @@ _FACTS = (
 
 
 def _discovery(shown: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """The row about it; none from a node of an older release, which says nothing of it."""
+    """The row about discovery; none from a node of an older release, which lacks the key."""
     if shown is None:
         return []
     if shown["on"]:
@@ -160,7 +160,7 @@ def _discovery(shown: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _refused_events(status: dict[str, Any]) -> list[tuple[str, str]]:
-    counts = status.get("refused_events") or {}  # a node of an older release says nothing of it
+    counts = status.get("refused_events") or {}  # a node of an older release lacks it
     return [("events not taken", ", ".join(f"{count} {cause}" for cause, count in counts.items()))] if counts else []
 
 
@@ -182,7 +182,7 @@ def _sessions(status: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _apart(status: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Nodes that are known and not connected; what is refused has a table of its own."""
+    """Nodes that are known and not connected, without those that are refused or paused."""
     return [
         (
             row["node_id"],
@@ -204,37 +204,40 @@ def _clients(status: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _behind(events: int | None, peer: dict[str, Any]) -> str:
-    """How many events a node lacks, and since when."""
+    """How many events the other node lacks, and since when."""
     since_ms = peer.get("behind_since_ms")
     return f"{events} since {local_second(since_ms)}" if events and since_ms is not None else number(events)
 
 
 def number(value: int | None) -> str:
-    """A cell for what may not be known."""
+    """A cell for a number; `-` for None."""
     return "-" if value is None else str(value)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of rich, without lines. Control characters in cells are escaped; states have colours."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=bool(headings), padding=(0, GAP, 0, 0), header_style="bold")
+    made = Table(
+        box=None, pad_edge=False, show_header=bool(headings), padding=(0, COLUMN_GAP, 0, 0), header_style="bold"
+    )
     for heading in headings:
-        table.add_column(heading, no_wrap=True)
+        made.add_column(heading, no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(printable(cell), style=STATE_COLOURS.get(cell, ""), no_wrap=True) for cell in row))
-    return table
+        made.add_row(*(Text(printable(cell), style=STATE_COLOURS.get(cell, ""), no_wrap=True) for cell in row))
+    return made
 
 
-def tables(tables: Iterable[Table]) -> str:
-    """As text, a blank line between tables; in colour only on a terminal."""
+def tables(shown: Iterable[Table]) -> str:
+    """The tables as text, with a blank line between them; in colour only on a terminal."""
     from rich.console import Console
 
     text = io.StringIO()
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     console = Console(file=text, width=TABLE_WIDTH, force_terminal=is_terminal, highlight=False)
-    for number, table in enumerate(tables):
-        if number:
+    for position, one in enumerate(shown):
+        if position:
             console.print()
-        console.print(table)
+        console.print(one)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())

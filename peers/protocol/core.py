@@ -1,36 +1,34 @@
-"""What every role stands on: one connection at a time, its frames, timeouts, states and listeners."""
+"""SyncCore: the base of every role: one connection at a time, its frames, timeouts, states and listeners."""
 
 from __future__ import annotations
 
 import inspect
+from abc import ABCMeta, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from peers.clock import Clock, Undo
 from peers.codec.codec import Dialect
-from peers.codec.messages import Error, Message, Options, Version
+from peers.codec.messages import Error, Message, Version
 from peers.emitter import Emitter
 from peers.errors import SyncError
 from peers.later import Later
 from peers.log.log import SyncLog
-from peers.protocol.turns import Spawn, Turn, at_once, awaited
+from peers.protocol.ports import Destroyable, RandomBits, Spawn, Turn, at_once, awaited
 from peers.stores.store import StoreError
 from peers.transport.port import LARGE_FRAME, Connection
 
 State = Literal["disconnected", "wait", "connecting", "sending", "synchronized"]
 
 HANDSHAKE_MS = 30_000
-"""Life signs stretch a timeout, but whoever is not let in after this is cut: a stranger who trickles bytes, a stuck `auth`."""
-QUEUED_BEFORE_PAUSE = 16
-"""Messages kept while `auth` decides, after which no more are read."""
-MAX_QUEUED = 1_000
-"""Messages that may have been read already by then."""
+"""The link ends if the other end is not authenticated by then, although bytes that arrive extend `timeout`: against an end
+that sends single bytes, and an `auth` callback that never answers."""
 
 
-class _Role(type):
-    """Starts a role on a connection that is open already, once all of it is made."""
+class _Role(ABCMeta):
+    """Calls `begin` on each new role after all of its constructors have run."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
         role = super().__call__(*args, **options)
@@ -38,14 +36,12 @@ class _Role(type):
         return role
 
 
-class RandomBits(Protocol):
-    """The part of random.Random that roles use; passed in, so that a run can be repeated from its seed."""
-
-    def getrandbits(self, k: int, /) -> int: ...
-
-
 class SyncCore(metaclass=_Role):
-    """The part of a role that knows no message. See BaseSync."""
+    """The part of a role that knows no messages. See BaseSync, which has the parameters and events.
+
+    Subclasses define `make_dialect` and `dispatch`. Every other hook (`on_...`, `is_paused`, `state_offline`, `patience_ms`,
+    `note_answer`, `told_of`) has a default here, and an overriding method calls `super()`.
+    """
 
     def __init__(
         self,
@@ -59,10 +55,6 @@ class SyncCore(metaclass=_Role):
         turn: Turn = at_once,
         timeout: int | None = None,
         ping: int | None = None,
-        subprotocol: Any = 0,
-        credentials: Any = None,
-        auth: Callable[[Any, str], Any] | None = None,
-        fix_time: bool = False,
     ) -> None:
         if ping is not None and timeout is None:
             raise ValueError("set the timeout option too: a ping without one would wait for its answer for ever")
@@ -73,32 +65,23 @@ class SyncCore(metaclass=_Role):
         self.random = random
         self.timeout = timeout
         self.ping = ping
-        self.subprotocol = subprotocol
-        self.credentials = credentials
-        self.auth = auth
-        self.fix_time = fix_time
         self.emitter = Emitter()
         self.state: State = "disconnected"
         self.authenticated = False
         self.is_destroyed = False
         self.other_node_id: str | None = None
-        self.other_protocol: Version | None = None
-        self.other_options = Options()
-        self.other_headers: dict[str, Any] = {}
         self.frame = b""
-        """The newest one that came."""
+        """The bytes of the message that is being handled; empty between messages."""
         self._spawn = spawn
         self._turn = turn
         self._link = 0
         self._wires = 1 if connection.connected else 0
-        """How often the connection was opened, as of now, not of the role's turn."""
+        """How often the connection has opened so far."""
         self._opened = 0
-        """The one of them that the role knows of."""
-        self._judging = False
+        """How many of these openings the role has handled: it may lag behind, since its reactions wait for their turn."""
         self._is_closing = False
-        self._queued: list[Message] = []
         self._spawned: dict[Later[Any], None] = {}
-        """Callbacks that have not answered yet."""
+        """Results of coroutine callbacks that are still running."""
         self._waiting: deque[float] = deque()
         self._last_sign = 0.0
         self._last_traffic = 0.0
@@ -117,74 +100,73 @@ class SyncCore(metaclass=_Role):
         self.dialect: Dialect = self.make_dialect()
 
     def begin(self) -> None:
-        """Called once after the constructor."""
+        """Called once, after the constructors of all subclasses: handle a connection that is open already."""
         if self.connection.connected:
             self._turn(self._on_open)()
 
+    @abstractmethod
     def make_dialect(self) -> Dialect:
-        """What is spoken on a new link."""
-        raise NotImplementedError
+        """The encoding that a new link begins with."""
+
+    @abstractmethod
+    def dispatch(self, message: Message) -> None:
+        """Handle one message of the other end. Raises SyncError, which ends the link."""
 
     @property
     def protocol(self) -> Version:
+        """The protocol version of the current dialect."""
         return self.dialect.protocol
 
     @property
     def connected(self) -> bool:
-        """Whether the link is open that the role knows of: its turn may come when the next one is already."""
+        """Whether the link that the role has handled last is still open. False when the connection has opened anew since."""
         return self.connection.connected and self._opened == self._wires
 
-    @property
-    def other_subprotocol(self) -> Any:
-        """None until the other end has greeted."""
-        return None if self.other_node_id is None else self.other_options.subprotocol
-
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        """Listen to an event, see BaseSync; returns the undo."""
+        """Call `listener` at each `event`, see BaseSync for their names and arguments; returns a function that ends that."""
         return self.emitter.on(event, listener)
 
     def once(self, event: str, listener: Callable[..., Any]) -> Undo:
-        """As `on`, for the next one only."""
+        """As `on`, for the next such event only."""
         return self.emitter.once(event, listener)
 
     def catch(self, listener: Callable[[SyncError], Any]) -> Undo:
-        """Give errors to `listener` instead of raising them; returns the undo."""
+        """Pass errors to `listener` instead of raising them; returns a function that ends that."""
         return self.emitter.on("error", listener)
 
     def destroy(self, reason: str = "") -> None:
-        """Stop for good: no listener, timer or link is left. Harmless when it is destroyed."""
+        """End the role: remove its listeners and timers and close its link, with `reason`. A second call does nothing."""
         if self.is_destroyed:
             return
         self.is_destroyed = True
         for undo in reversed(self._undos):
             undo()
         self._forget_link()
-        destroy = getattr(self.connection, "destroy", None)
-        if destroy is not None:
-            destroy(reason)
+        if isinstance(self.connection, Destroyable):
+            self.connection.destroy(reason)
         else:
             self.connection.disconnect(reason)
         self.set_state("disconnected")
 
     def send(self, message: Message) -> None:
-        """Send one message. Raises RuntimeError when there is no link, ValueError for what JSON cannot say."""
+        """Send one message. Raises RuntimeError without an open link, ValueError for values that JSON cannot express."""
         if not self.connected:
             raise RuntimeError(f"{self.node_id} could not send {type(message).__name__} to a closed connection")
         self.connection.send(self.dialect.encode(message))
         self._last_traffic = self.clock.elapsed_ms()
 
     def fail(self, error: SyncError) -> None:
-        """Tell the other end, close, and report: what it sent, or failed to send, cannot be lived with."""
+        """Send `error`, close the link, and report the error here."""
         self.turn_away(error)
         self.report(error)
 
     def turn_away(self, error: SyncError) -> None:
-        """Tell the other end and close. Harmless when that was done already."""
+        """Send `error` and close the link. Does nothing when the link is closed or closing."""
         if not self.connected or self._is_closing:
             return
         try:
             self.send(Error(error.type, error.options))
-        except ValueError:  # JSON cannot say its options
+        except ValueError:  # JSON cannot express its options
             self.send(Error(error.type))
         try:
             self.emitter.emit("client_error", error)
@@ -192,29 +174,31 @@ class SyncCore(metaclass=_Role):
             self.hang_up(error.type if error.is_fatal or error.type == "timeout" else "error")
 
     def hang_up(self, reason: str) -> None:
-        """Close the link, and take nothing more that came over it."""
+        """Close the link; messages that arrived over it and were not handled yet are dropped."""
         self._is_closing = True
         self._forget_link()
         self.connection.disconnect(reason)
 
     def report(self, error: SyncError) -> None:
-        """Hand `error` to those who catch, or raise it."""
+        """Pass `error` to the listeners of `catch`; without one, raise it."""
         if not self.emitter.has_listeners("error"):
             raise error
         self.emitter.emit("error", error)
 
     def error(self, type: str, options: Any = None, *, received: bool = False) -> SyncError:
-        """A SyncError that knows the other end."""
+        """A SyncError that names the other end."""
         return SyncError(type, options, received=received, other_node_id=self.other_node_id)
 
     def set_state(self, state: State) -> None:
+        """Change `state` and emit the event `state`, if it is a new one."""
         if state != self.state:
             self.state = state
             self.emitter.emit("state")
 
     def start_timeout(self) -> None:
-        """An answer is expected within `timeout`. Unlike Logux 0.1, any byte that comes meanwhile starts that anew: a slow link
-        is not a dead one.
+        """Expect one more answer within `timeout` ms; without it the link ends.
+
+        Unlike Logux 0.1, every byte that arrives restarts the time, so that a slow link is not taken for a dead one.
         """
         if self.timeout is None:
             return
@@ -223,27 +207,28 @@ class SyncCore(metaclass=_Role):
             self._watch(self.timeout)
 
     def end_timeout(self) -> None:
-        """The oldest expected answer came."""
+        """The oldest expected answer has arrived."""
         if self._waiting:
             self.note_answer(self.clock.elapsed_ms() - self._waiting.popleft())
 
     def note_answer(self, answer_ms: float) -> None:
-        """An expected answer took so long."""
+        """Hook: an expected answer arrived after `answer_ms`."""
 
     def patience_ms(self) -> float:
-        """How long after the last byte that came an expected answer is missed; where there is a `timeout`."""
+        """Hook: how long after the last byte an expected answer is missing; only used with a `timeout`."""
         return self.timeout or 0
 
     def end_handshake(self) -> None:
+        """The other end is authenticated: HANDSHAKE_MS no longer counts."""
         if self._undo_handshake is not None:
             self._undo_handshake()
             self._undo_handshake = None
 
     def react(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
-        """Call `reaction` with the Later of `value`, in the role's turn, unless the link is another by then.
+        """Call `reaction` with the Later of `value`, in the role's turn, unless that link has ended by then.
 
-        `value` may be a plain value, a Later, a coroutine or something else to await. Raises TypeError for these two if
-        there is no `spawn`.
+        `value` may be a plain value, a Later, or an awaitable such as a coroutine. Raises TypeError for an awaitable if the
+        role has no `spawn`. A StoreError in the result ends the link, and `reaction` is not called.
         """
         if not isinstance(value, Later) and inspect.isawaitable(value):
             if self._spawn is None:
@@ -259,7 +244,7 @@ class SyncCore(metaclass=_Role):
             self._spawned.pop(done, None)
             if self._link != link or not self.connected or self.is_destroyed:
                 return
-            if isinstance(done.exception, StoreError):  # of this machine, not of this session: it may work again later
+            if isinstance(done.exception, StoreError):  # a fault of this machine, not of the link: a new link may work
                 self.turn_away(self.error("store", self.told_of(done.exception)))
                 self.report(self.error("store", str(done.exception)))
             else:
@@ -267,48 +252,49 @@ class SyncCore(metaclass=_Role):
 
         later.then(self._turn(on_result))
 
+    def call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
+        """Call `reaction` in the role's turn, after `delay_ms`; returns a function that cancels it."""
+        return self.clock.call_later(delay_ms, self._turn(reaction))
+
     def told_of(self, trouble: StoreError) -> str | None:
-        """What the other end is told of it, besides that it is our disk's."""
+        """Hook: details of our store's failure that the other end may see; None: only that the store failed."""
         return None
 
     def on_connecting(self) -> None:
+        """The connection is being opened."""
         self.set_state("connecting")
 
     def on_connect(self) -> None:
-        """A link is open: everything about the last one is forgotten. A role that speaks first does so here."""
+        """A link has opened: reset what belongs to the last one. A role that speaks first sends its greeting here."""
         self._forget_link()
         self._is_closing = False
         self.dialect = self.make_dialect()
         self._last_sign = self._last_traffic = self.clock.elapsed_ms()
         self.set_state("connecting")
         if self.timeout is not None:
-            self._undo_handshake = self.clock.call_later(HANDSHAKE_MS, self._turn(partial(self._on_late, self._link)))
+            self._undo_handshake = self.call_later(HANDSHAKE_MS, partial(self._on_late, self._link))
         if self.ping is not None:
             self._watch_silence(self._link, self.ping)
 
     def on_disconnect(self, _reason: str) -> None:
-        """The link is gone."""
+        """The link has closed."""
         self._forget_link()
         self._is_closing = False
         self.set_state(self.state_offline())
 
     def state_offline(self) -> State:
-        """`wait` if something is left to send."""
+        """Hook: the state without a link: `wait` if something is left to send, else `disconnected`."""
         return "disconnected"
 
-    def dispatch(self, message: Message) -> None:
-        """Take one message of the other end. BaseSync finds the method."""
-        raise NotImplementedError
-
     def on_silence(self) -> None:
-        """Nothing was sent or received for `ping` ms."""
+        """Hook: nothing was sent or received for `ping` ms."""
 
     def _count_wire(self) -> None:
         self._wires += 1
 
     def _on_open(self) -> None:
         self._opened += 1
-        if self.connected and not self.is_destroyed:  # it may be over again before its turn comes
+        if self.connected and not self.is_destroyed:  # the link may have closed before this turn
             self._guard(self.on_connect)
 
     def _on_frame(self, frame: bytes) -> None:
@@ -324,7 +310,7 @@ class SyncCore(metaclass=_Role):
                 self.connection.resume()
 
     def is_paused(self) -> bool:
-        """Whether nothing is read from the other end now, because too much of what it sent is still being taken."""
+        """Hook: whether reading is paused, because too much that the other end sent is not committed yet."""
         return False
 
     def decode(self, frame: bytes) -> Message:
@@ -332,7 +318,7 @@ class SyncCore(metaclass=_Role):
         return self.dialect.decode(frame)
 
     def _guard(self, step: Callable[[], None]) -> None:
-        """Take one step of the conversation. Whatever error comes of it ends the link: what was being done is half done."""
+        """Run one reaction. Any exception ends the link, because the reaction was interrupted halfway."""
         try:
             step()
         except SyncError as error:
@@ -353,11 +339,9 @@ class SyncCore(metaclass=_Role):
     def _forget_link(self) -> None:
         self._link += 1
         self.authenticated = False
-        self._judging = False
-        self._queued.clear()
         self._waiting.clear()
         spawned, self._spawned = self._spawned, {}
-        for later in spawned:  # a callback that never returns must not stay behind
+        for later in spawned:  # so that a callback that never returns does not stay in memory
             later.abandon()
         for undo in (self._undo_timeout, self._undo_silence, self._undo_handshake):
             if undo is not None:
@@ -369,7 +353,7 @@ class SyncCore(metaclass=_Role):
             self.fail(self.error("timeout", HANDSHAKE_MS))
 
     def _watch(self, delay_ms: float) -> None:
-        self._undo_timeout = self.clock.call_later(delay_ms, self._turn(partial(self._on_watch, self._link)))
+        self._undo_timeout = self.call_later(delay_ms, partial(self._on_watch, self._link))
 
     def _on_watch(self, link: int) -> None:
         if self._link != link:
@@ -379,7 +363,7 @@ class SyncCore(metaclass=_Role):
             return
         now = self.clock.elapsed_ms()
         if self.is_paused():
-            self._last_sign = now  # its answer may wait unread
+            self._last_sign = now  # the answer may have arrived and not been read
         patience = self.patience_ms()
         left = max(self._waiting[0], self._last_sign) + patience - now
         if left > 0:
@@ -399,4 +383,4 @@ class SyncCore(metaclass=_Role):
                 return
             self._watch_silence(link, left)
 
-        self._undo_silence = self.clock.call_later(delay_ms, self._turn(check))
+        self._undo_silence = self.call_later(delay_ms, check)

@@ -1,4 +1,4 @@
-"""Sieve: takes entries through a user's filter and map, one after another, in their order."""
+"""FilterChain: takes entries through a user's filter and map, one after another, in their order."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any, Protocol
 
 from peers.events.entry import RESERVED_META, Entry, encode_extra
 from peers.later import Later
-from peers.log.draft import make_draft
+from peers.log.draft import Meta, make_draft
 
 Event = dict[str, Any]
-Meta = dict[str, Any]
 Filter = Callable[[Event, Meta], Any]
-"""(event, meta) -> bool, or a coroutine or Later of one: keep it, or drop it for good."""
+"""(event, meta) -> bool, or a coroutine or Later of one: True keeps the event, False drops it for good."""
 Map = Callable[[Event, Meta], Any]
-"""(event, meta) -> (event, meta), or a coroutine or Later of it: what to take instead."""
+"""(event, meta) -> (event, meta), or a coroutine or Later of it: what replaces them."""
 
 
 class React(Protocol):
@@ -26,10 +25,9 @@ class React(Protocol):
 
 
 class FilterChain:
-    """Groups of entries go in and come out in one order, however long a callback takes; one callback runs at a time.
+    """Groups of entries leave in the order in which they came, however long a callback takes; one callback runs at a time.
 
-    `between` is done to each entry after the filter and before the map; None leaves it out. What a callback raises is
-    raised where it is found, and nothing comes out any more: it is the end of the link.
+    An exception of a callback is raised where its answer is read. Nothing leaves after it: the role ends the link.
     """
 
     def __init__(
@@ -40,17 +38,18 @@ class FilterChain:
         *,
         between: Callable[[Entry], Entry | None] = lambda entry: entry,
     ) -> None:
+        """`between` changes each entry after the filter `keep` and before the map `change`; its None drops the entry."""
         self._react = react
         self._keep = keep
         self._change = change
         self._between = between
         self._waiting: deque[tuple[Sequence[Entry], Callable[[list[Entry]], None]]] = deque()
         self.is_busy = False
-        """Whether a callback has not answered yet."""
+        """Whether a callback is still running."""
         self._is_running = False
 
     def sift(self, entries: Sequence[Entry], on_sifted: Callable[[list[Entry]], None]) -> None:
-        """Call `on_sifted` with those that passed, after those of the calls before; at once if no callback makes it wait."""
+        """Call `on_sifted` with the entries that passed, after the groups before; at once if every callback answers at once."""
         self._waiting.append((entries, on_sifted))
         if not self.is_busy and not self._is_running:
             self._run()
@@ -81,7 +80,7 @@ class FilterChain:
         return partial(on_sifted, passed)
 
     def _go_on(self, steps: Generator[Any, Any, Callable[[], None]], answer: Any) -> None:
-        """Run on until a callback makes us wait, or the group is through."""
+        """Continue until a callback does not answer at once, or the group is complete."""
         try:
             while True:
                 value = steps.send(answer)
@@ -111,7 +110,7 @@ class FilterChain:
 
 
 def changed(entry: Entry, event: Event, meta: Meta) -> Entry:
-    """The entry that a map made of `entry`. Raises ValueError, with a sentence, for what is no event or no meta."""
+    """`entry` with what a map returned. Raises ValueError, with a sentence, if that is no event or no meta."""
     draft = make_draft(event, {key: meta[key] for key in ("created", "time") if key in meta})
     extra = {key: value for key, value in meta.items() if key not in RESERVED_META}
     return Entry(

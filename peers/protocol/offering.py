@@ -1,4 +1,4 @@
-"""Offering: hands the events of messages to the log, in their order and in transactions of a bounded size."""
+"""Offering: passes the events of messages to the log, in their order, in transactions of bounded size."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from peers.events.entry import Entry
 from peers.later import Later
 
 OFFER_EVENTS = 1_000
-"""Events that are offered in one piece."""
+"""Events of one transaction."""
 OFFER_BYTES = 4 * 1024 * 1024
-"""The same in bytes, with one event beyond. While one such piece is committed, the next is offered already."""
+"""The same limit in bytes; one event may exceed it. While one piece is being committed, the next is offered."""
 
 Piece = tuple[list[Entry], list[int]]
-"""Events, and the numbers of the messages that end with them."""
+"""Events of one transaction, and the numbers of the messages that are complete with it."""
 
 
 class Offering:
-    """For one link. JavaScript peers send each event by itself, or all of them at once: neither makes odd transactions."""
+    """The messages of one link. Peers that send one event a message, or all at once, get transactions of a similar size."""
 
     def __init__(
         self,
@@ -30,25 +30,28 @@ class Offering:
         on_offered: Callable[[Sequence[Entry], Later[Any]], None],
         on_taken: Callable[[int], None],
     ) -> None:
-        """`react` is that of the role. `on_taken` gets the number of each message once all of it is committed."""
+        """`react` is SyncCore.react, `offer` that of the log.
+
+        `on_offered` gets the events and the outcome of each transaction, `on_taken` the number of each committed message.
+        """
         self._react = react
         self._offer = offer
         self._on_offered = on_offered
         self._on_taken = on_taken
         self._passed: list[tuple[int, list[Entry]]] = []
-        """Messages that are not cut into pieces yet."""
+        """Messages that are not divided into pieces yet."""
         self._pieces: deque[Piece] = deque()
         self._offered = self._events = self._bytes = 0
-        """Pieces that the log has and has not answered, and what is in them."""
+        """Pieces that the log is committing, with their events and bytes."""
         self._is_running = False
 
     def add(self, added: int, entries: list[Entry]) -> bool:
-        """One more message; whether `run` is to be called soon: others may come until then."""
+        """Add a message. True if the caller has to call `run`, in a later turn, so that more messages join it until then."""
         self._passed.append((added, entries))
         return len(self._passed) == 1
 
     def run(self) -> None:
-        """Offer what was added."""
+        """Offer the messages that were added."""
         passed, self._passed = self._passed, []
         *pieces, last = pieces_of([entry for _, entries in passed for entry in entries])
         self._pieces += [(piece, []) for piece in pieces]
@@ -57,13 +60,13 @@ class Offering:
 
     def _go_on(self) -> None:
         if self._is_running:
-            return  # some disks answer at once
+            return  # called by an answer of `offer` in the loop below
         self._is_running = True
         try:
             while self._pieces and self._events <= OFFER_EVENTS and self._bytes <= OFFER_BYTES:
                 entries, numbers = self._pieces.popleft()
                 self._count(entries, 1)
-                # One without events still has to wait for those before it.
+                # A message without events still waits for those before it.
                 outcomes: Any = self._offer(entries) if entries or self._offered > 1 else []
                 self._react(outcomes, partial(self._on_done, entries, numbers))
         finally:
@@ -83,7 +86,7 @@ class Offering:
 
 
 def pieces_of(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """The entries in pieces within the limits; at least one piece."""
+    """The entries in pieces within the limits; one empty piece for no entries."""
     piece: list[Entry] = []
     size = 0
     for entry in entries:

@@ -1,4 +1,4 @@
-"""ReceiveWindow: what was read from one link and is not committed yet, and whether more may be read."""
+"""ReceiveWindow: the messages of one link that are read and not committed yet; while there are too many, reading pauses."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections import deque
 from peers.transport.port import Connection
 
 MAX_TAKING = 256
-"""Messages that may wait for their commit; beyond it nothing is read. JavaScript peers send one for each new event."""
+"""Messages that may wait for their commit before reading pauses. JavaScript peers send one message for each new event."""
 MAX_TAKING_BYTES = 32 * 1024 * 1024
-"""The same in bytes of events, with one message beyond."""
+"""The same limit in bytes of events; one message may exceed it."""
 
 
 class ReceiveWindow:
-    """Pauses the connection while too much waits. Messages end in the order in which they began."""
+    """Pauses and resumes a connection. Messages are committed in the order in which they arrived."""
 
     def __init__(self, connection: Connection, max_messages: int) -> None:
         self._connection = connection
@@ -21,21 +21,21 @@ class ReceiveWindow:
         self._sizes: deque[int] = deque()
         self._has_large = False
         self.is_full = False
-        """Whether nothing is read now. After a large frame that is so until everything is committed."""
+        """Whether reading is paused. After a large frame it is, until everything is committed."""
 
     @property
     def count(self) -> int:
-        """Messages that wait."""
+        """Messages that wait for their commit."""
         return len(self._sizes)
 
     def begin(self, size: int, *, is_large: bool) -> None:
-        """A message with so many bytes of events came, perhaps in a large frame."""
+        """A message with `size` bytes of events has arrived; `is_large` if its frame was a large one."""
         self._sizes.append(size)
         self._has_large = self._has_large or is_large
         self._regulate()
 
     def end(self) -> None:
-        """The oldest one is committed."""
+        """The oldest message is committed."""
         self._sizes.popleft()
         self._regulate()
 

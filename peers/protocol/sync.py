@@ -19,9 +19,9 @@ from peers.log.draft import Draft
 from peers.log.log import SyncLog
 from peers.protocol.core import State, SyncCore
 from peers.protocol.filters import Filter, FilterChain, Map
+from peers.protocol.flow_control import Sent
 from peers.protocol.offering import Offering
 from peers.protocol.receive_window import MAX_TAKING, ReceiveWindow
-from peers.protocol.sent import Sent
 from peers.stores.store import PAGE_BYTES, Page, StoreState
 from peers.transport.port import LARGE_FRAME, Connection
 

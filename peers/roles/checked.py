@@ -1,4 +1,4 @@
-"""CheckedSync: a role that can ask whether both ends of its link hold the same."""
+"""CheckedSync: a role that can find out whether both ends of its link hold the same events."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from peers.roles.base import BaseSync
 from peers.roles.behind import Behind
 from peers.roles.checks import Checks
 
-AGAIN_MS = 100.0
-"""How long after an answer that is not enough the other end is asked again."""
+ASK_AGAIN_MS = 100.0
+"""Pause before the other end is asked again, after an answer that does not decide a check."""
 
 
 class CheckedSync(BaseSync):
-    """Its marks are positions of the sender's log, and its acknowledgements are cumulative."""
+    """For roles whose marks are positions of the sender's log and whose acknowledgements are cumulative."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._checks = Checks()
         self.behind = Behind()
-        """Of this link, or of the last one."""
+        """Since when the other end lacks events, on this link or on the last one."""
         self._undos += [self.on("synced", self._settle), self.log.on("change", self._note_behind)]
 
     def check(self, position: int) -> Later[None]:
-        """Resolved once the other end has confirmed our log up to `position`, and all that it holds now is committed here.
+        """Resolves once the other end has confirmed our log up to `position`, and all that it holds now is committed here.
 
-        Fails with ConnectionError when the link ends before, or if there is none.
+        Fails with ConnectionError without a link, or when the link ends before that.
         """
         if not self.authenticated or not self.connected:
             return Later.failed(ConnectionError("there is no connection"))
@@ -38,7 +38,7 @@ class CheckedSync(BaseSync):
 
     @property
     def awaited(self) -> int | None:
-        """Changes of the other end's log that the open checks wait for, at most; None: it has not said yet how many it has."""
+        """How many changes of the other end's log the open checks wait for, at most; None: it has not answered yet."""
         return self._checks.awaited(self._heard)
 
     def on_connect(self) -> None:
@@ -62,7 +62,7 @@ class CheckedSync(BaseSync):
         self._checks.on_pong(added, last_position, self._taking.count)
         self._settle()
         if self._checks.needs_ping:
-            self.clock.call_later(AGAIN_MS, self._turn(partial(self._ask, self._link)))
+            self.call_later(ASK_AGAIN_MS, partial(self._ask, self._link))
 
     def _on_taken(self, added: int) -> None:
         self._checks.on_taken()
@@ -73,7 +73,7 @@ class CheckedSync(BaseSync):
             self._guard(self.send_ping)
 
     def _settle(self) -> None:
-        if self._is_walking:  # before that `synced` is about the link before
+        if self._is_walking:  # until then `synced` is that of the last link
             self._checks.settle(self.synced)
         self._note_behind()
 

@@ -1,4 +1,4 @@
-"""Checks: whether both ends of a link hold what either of them held at a moment."""
+"""Checks: whether both ends of a link hold what either of them held at the moment of a question."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ class Check:
     """One question about a link."""
 
     position: int
-    """Of our log at that moment: up to here the other end has to confirm."""
+    """The end of our log at that moment: the other end has to confirm up to here."""
     ping: int
-    """The number of the first ping after that moment: its answer says how long their log was."""
+    """The number of the first ping after that moment: its answer says where their log ended."""
     last: int | None = None
-    """The last position of their log by that answer; None until it came."""
+    """The last position of their log, by that answer; None before it."""
     due: int | None = None
-    """How many of their messages have to be committed here; None until they have sent all up to `last`."""
+    """How many of their messages have to be committed here; None before they have sent all up to `last`."""
     done: Later[None] = field(default_factory=Later)
 
 
 class Checks:
-    """The checks of one link. The role tells what happens on it, and asks what is still to be done."""
+    """The checks of one link. The role reports what happens on the link, and reads whether another ping is needed."""
 
     def __init__(self) -> None:
         self._open: list[Check] = []
@@ -33,23 +33,23 @@ class Checks:
 
     @property
     def needs_ping(self) -> bool:
-        """Whether another answer of the other end is needed."""
+        """Whether a check needs another answer of the other end."""
         return any(check.due is None for check in self._open)
 
     def begin(self, position: int) -> Check:
-        """Ask whether the other end holds our log up to `position`, and we all that it holds now."""
+        """Begin a check: does the other end hold our log up to `position`, and do we hold all that it holds now?"""
         check = Check(position, self._pings + 1)
         self._open.append(check)
         return check
 
     def on_ping(self) -> None:
-        """We sent a ping."""
+        """A ping was sent."""
         self._pings += 1
 
     def on_pong(self, walked: int, last_position: int, taking: int) -> None:
-        """The next ping is answered: they have sent all up to `walked` of a log that ends at `last_position`.
+        """The oldest ping is answered: they have sent all up to `walked` of a log that ends at `last_position`.
 
-        `taking` is the number of messages that came before and are not committed yet.
+        `taking` is the number of their messages that have arrived and are not committed yet.
         """
         self._pongs += 1
         for check in self._open:
@@ -61,11 +61,11 @@ class Checks:
                 check.due = self._taken + taking
 
     def on_taken(self) -> None:
-        """The next message is committed."""
+        """One more of their messages is committed."""
         self._taken += 1
 
     def settle(self, confirmed: int) -> None:
-        """End the checks that are passed, now that the other end has confirmed our log up to `confirmed`."""
+        """Resolve the checks that are fulfilled, now that the other end has confirmed our log up to `confirmed`."""
         passed = [
             check
             for check in self._open
@@ -76,7 +76,7 @@ class Checks:
             check.done.set()
 
     def awaited(self, heard: int) -> int | None:
-        """How many changes of theirs the open checks wait for, at most; None: the other end has not answered one yet.
+        """How many changes of their log the open checks wait for, at most; None: a check has no answer yet.
 
         `heard` is the position up to which they have sent everything.
         """
@@ -85,7 +85,7 @@ class Checks:
         return max([0, *(check.last - heard for check in self._open if check.last is not None)])
 
     def end(self) -> None:
-        """The link is over."""
+        """The link has ended: fail all open checks."""
         ended, self._open = self._open, []
         for check in ended:
             check.done.fail(ConnectionError("the connection ended"))

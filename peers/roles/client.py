@@ -1,4 +1,4 @@
-"""ClientSync: the role of whoever dials a Logux server."""
+"""ClientSync: the role of a Logux client, which dials a Logux server."""
 
 from __future__ import annotations
 
@@ -10,28 +10,39 @@ from peers.codec.messages import Message, Options, Refusal, Sync, Version
 from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
 from peers.log.log import SyncLog
-from peers.protocol.core import QUEUED_BEFORE_PAUSE
+from peers.protocol.session import QUEUED_BEFORE_PAUSE
 from peers.roles.base import BaseSync
 from peers.transport.port import Connection
 
-TIMEOUT_MS = 20_000
-PING_MS = 5_000
+CLIENT_TIMEOUT_MS = 20_000
+CLIENT_PING_MS = 5_000
 PROBES: tuple[Version, ...] = ([0, 1], 7)
-"""In this order an unknown server is tried: the first does no harm anywhere, the second finds out the rest."""
+"""Versions to try with an unknown server, in this order: every server answers the first one, and the second finds 5 and 7."""
 
 
 class ClientSync(BaseSync):
-    """Says `connect` once the connection is open, and goes on where it stopped when it opens again.
+    """Sends `connect` once the connection is open. When it opens again, the role resumes where the last link ended.
 
-    `protocol` is (0, 1), 5 or 7; None finds out what the server speaks, which may take a second connection: the role then
-    opens the connection again by itself. Where to go on belongs to the server that was met: with another one, or with one
-    whose numbers have fallen because it lost its log, everything is exchanged anew. With `resends=False` that does not hold
-    for what we sent: for servers that carry events out and do not keep them.
+        connection = Reconnect(network.dial("wss://logux.example"), clock=clock, random=random)
+        client = ClientSync("10:kitchen", log, connection, clock=clock, random=random, credentials="secret")
+        client.catch(print)
+        connection.connect()
+
+    Parameters, besides those of BaseSync:
+    - `protocol`: (0, 1), 5 or 7. None finds out what the server speaks, which may take a second connection: the role opens
+      it by itself.
+    - `timeout` and `ping` in ms, CLIENT_TIMEOUT_MS and CLIENT_PING_MS if left out.
+    - `resends`: False for servers that carry events out and do not keep them, so that no event is sent to them twice.
+
+    `synced` and `other_synced` are marks of one server's log. When another server answers, or its marks have fallen because
+    it lost its log, both logs are exchanged from the start (with `resends=False` only theirs).
+
+    Errors: a `connect` from the server is `wrong-format`. A version that the server does not speak is `wrong-protocol`.
     """
 
     follows_times = True
 
-    # Unlike Logux 0.1, `fix_time` is off unless asked for: there it changes who an event is.
+    # Unlike Logux 0.1, `fix_time` is off by default: in that protocol it changes the identity of events.
     def __init__(
         self,
         node_id: str,
@@ -39,19 +50,19 @@ class ClientSync(BaseSync):
         connection: Connection,
         *,
         protocol: int | Sequence[int] | None = None,
-        timeout: int | None = TIMEOUT_MS,
-        ping: int | None = PING_MS,
+        timeout: int | None = CLIENT_TIMEOUT_MS,
+        ping: int | None = CLIENT_PING_MS,
         resends: bool = True,
         **options: Any,
     ) -> None:
         self.resends = resends
         self._probes = list(PROBES) if protocol is None else []
-        """What may still be tried; empty once it is known what the server speaks."""
+        """Versions that may still be tried; empty once the server's is known."""
         self._was_found_out = False
         self._redials = False
         self._stated_other = 0
-        self._cursors_of: str | None = None
-        """Whose numbers `synced` and `other_synced` are; None: not known, as they were given."""
+        self.cursors_of: str | None = None
+        """The server whose marks `synced` and `other_synced` are; None: unknown, they are those of the constructor."""
         known = PROBES[0] if protocol is None else protocol
         super().__init__(node_id, log, connection, protocol=known, timeout=timeout, ping=ping, **options)
 
@@ -76,24 +87,24 @@ class ClientSync(BaseSync):
         super().connected_message(protocol, node_id, times, options)
 
     def keeps_early(self, name: str) -> bool:
-        # Unlike Logux 0.1, whose servers send what is new to a client that they have not let in yet, and whose clients
-        # complain of it.
+        # Unlike Logux 0.1, whose servers send new events to clients that are not authenticated yet, and whose clients answer
+        # these with an error.
         return super().keeps_early(name) or name == "sync"
 
     def queue(self, message: Message) -> None:
-        # What is let go comes again, after the answer to our greeting: to pause would keep that out, and before it nobody
-        # knows how to fix a time that is part of who an event is.
+        # What is dropped here arrives again after the answer to our greeting. Pausing would keep that answer out, and before
+        # it a time that is part of an event's identity cannot be fixed.
         is_too_much = self.fix_time or len(self._queued) >= QUEUED_BEFORE_PAUSE - 1
         if not (isinstance(message, Sync) and self.dialect.knows_base and not self._judging and is_too_much):
             super().queue(message)
 
     def error_message(self, type: str, options: Any) -> None:
         if type == "wrong-format" and len(self._probes) > 1 and not self.authenticated:
-            del self._probes[0]  # it does not speak this
+            del self._probes[0]  # the server does not speak this version
             self._protocol = self._probes[0]
             self._redial()
         elif type == "wrong-format" and self._was_found_out and not self.authenticated:
-            self._was_found_out = False  # it spoke this the last time: the server was replaced by another release
+            self._was_found_out = False  # it spoke this version before: it is another release now
             self._probes = list(PROBES)
             self._protocol = self._probes[0]
             self._redial()
@@ -111,7 +122,7 @@ class ClientSync(BaseSync):
     def on_authenticated(self) -> None:
         self._was_found_out = self._was_found_out or bool(self._probes)
         self._probes = []
-        before, self._cursors_of = self._cursors_of, self.other_node_id
+        before, self.cursors_of = self.cursors_of, self.other_node_id
         if before not in (None, self.other_node_id):
             self._start_anew()
         if self.authenticated:
@@ -123,7 +134,7 @@ class ClientSync(BaseSync):
             super().on_other_sent(added)
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
-        if added:  # events that a Logux server does not keep come with 0
+        if added:  # events that a Logux server does not keep have the number 0
             self._check_numbers(added)
         if self.authenticated:
             super().sync_message(added, entries, refusals)
@@ -137,9 +148,9 @@ class ClientSync(BaseSync):
             self._start_anew()
 
     def _start_anew(self) -> None:
-        """The numbers that we have are not of this log: what was missed has to be asked for with another greeting.
+        """Our marks are not of this log: ask for all of it with another greeting.
 
-        Unlike Logux 0.1, where they are kept and the gap is never filled.
+        Unlike Logux 0.1, which keeps the marks, so that events are missing for good.
         """
         self.other_synced = 0
         if self.resends:

@@ -1,4 +1,4 @@
-"""What the other end had when it greeted and this node lacks: until it came, this node is behind."""
+"""Missing: the events that the other end had at its greeting and this node lacks. Until they arrive, this node is behind."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _EMPTY = VersionVector()
 
 
 class Missing:
-    """The dots of one greeting that are still to come over its link, or over another one.
+    """The dots of one greeting that are still to arrive, over its link or another one.
 
-    Some never come: the other end has cleaned them, or this end refused them. So it also ends when the other end has sent
-    everything that its log held at the greeting.
+    Some never arrive, because the other end has cleaned them or this end refused them. So this also ends when the other end
+    has sent everything that its log held at the greeting.
     """
 
     def __init__(self, held: VersionVector = _EMPTY, greeted: VersionVector = _EMPTY, last_position: int = 0) -> None:
@@ -23,17 +23,17 @@ class Missing:
         self._last_position = last_position
 
     def count(self, held: VersionVector) -> int:
-        """How many events are still missing, at most, now that this node has `held`."""
-        if not self._dots:  # nearly always
+        """How many events are still missing, at most, when this node has `held`."""
+        if not self._dots:  # the usual case
             return 0
         if held.covers_all(self._dots):
             self._dots = _EMPTY
         return sum(last - first + 1 for _, first, last in held.lacks(self._dots))
 
     def is_past(self, position: int) -> bool:
-        """Whether the other end, having walked its log up to `position`, has passed all that it held."""
+        """Whether a walk up to `position` has passed everything that the other end held at its greeting."""
         return position >= self._last_position
 
     def end(self) -> None:
-        """The other end has sent all that it held: what did not come will not come."""
+        """The other end has sent all that it held: what has not arrived never will."""
         self._dots = _EMPTY

@@ -17,7 +17,7 @@ from peers.events.event_error import EventError
 from peers.events.version_vector import VersionVector
 from peers.later import Later
 from peers.log.log import SyncLog
-from peers.protocol.flow_control import SOON_MS, Pace, Patience
+from peers.protocol.flow_control import SOON_ANSWER_MS, Pace, Patience
 from peers.protocol.sync import WINDOW
 from peers.roles.checked import CheckedSync
 from peers.roles.clock_offset import ClockOffset
@@ -27,8 +27,8 @@ from peers.roles.untold import Untold
 from peers.stores.store import PAGE_BYTES, Page, StoreError, StoreState
 from peers.transport.port import Connection
 
-PING_MS = 4_000
-TIMEOUT_MS = 5_000
+PEER_PING_MS = 4_000
+PEER_TIMEOUT_MS = 5_000
 RELAY_MS = 20.0
 """How long events of others wait before they are passed on: time enough to hear who has them already."""
 SLOW_GATHER_MS = 1_000.0
@@ -74,8 +74,8 @@ class PeerSync(CheckedSync):
         boot: str = "",
         held: Callable[[str | None], Sequence[str]] = nothing_held,
         gather_ms: Callable[[], float] = no_gathering,
-        timeout: int | None = TIMEOUT_MS,
-        ping: int | None = PING_MS,
+        timeout: int | None = PEER_TIMEOUT_MS,
+        ping: int | None = PEER_PING_MS,
         **options: Any,
     ) -> None:
         """`boot` is the random id of this run (made here if empty); `held` names the connections held with a node;
@@ -369,7 +369,7 @@ class PeerSync(CheckedSync):
     def _gathering_ms(self) -> float:
         """On a slow link too one message for many: what is told there comes late anyhow, and makes all else later."""
         usual_ms = self._patience.usual_ms
-        return max(self._gather_ms(), min(usual_ms / 4, SLOW_GATHER_MS) if usual_ms > SOON_MS else 0)
+        return max(self._gather_ms(), min(usual_ms / 4, SLOW_GATHER_MS) if usual_ms > SOON_ANSWER_MS else 0)
 
     def _on_gathered(self, link: int) -> None:
         if self._link == link:

@@ -1,4 +1,4 @@
-"""ServerSync: the role of whoever was dialled by a Logux client."""
+"""ServerSync: the role of a Logux server, for one connection of a client."""
 
 from __future__ import annotations
 
@@ -17,24 +17,30 @@ from peers.log.log import SyncLog
 from peers.roles.base import BaseSync
 from peers.transport.port import Connection
 
-TIMEOUT_MS = 20_000
-PING_MS = 10_000
+SERVER_TIMEOUT_MS = 20_000
+SERVER_PING_MS = 10_000
 UNDO = "logux/undo"
 ANSWERS_A_MESSAGE = 500
+"""Answers that are sent in one `sync`."""
 ANSWERS_BYTES = 4 * 1024 * 1024
-"""Of what is told about the refused events of one message; the rest are counted in a sentence."""
+"""Limit of the `logux/undo` answers to one message; further refused events get none."""
 MAX_DEBUGS = 100
-"""Sentences about the refused events of one message."""
+"""`debug` sentences about the refused events of one message; further events are counted in one more sentence."""
 
 
 class ServerSync(BaseSync):
-    """Waits for `connect`, answers it in the client's dialect, and is destroyed with the connection.
+    """Waits for `connect`, answers in the client's protocol, and is destroyed when the connection closes.
 
-    Where to go on is what the client says, so `synced` and `other_synced` are no options here, and neither is `fix_time`
-    (ValueError). A client is not sent what it wrote itself, unless it starts from nothing.
+        server = ServerSync("server", log, connection, clock=clock, random=random, auth=lambda token, node_id: token == "x")
 
-    Of an event that is not taken a client of protocol 5 or 7 is told once its message is confirmed: by `logux/undo`, if its
-    id can be read, and by a `debug` for its developer. Protocol 0.1 has no message for that.
+    Parameters: those of BaseSync, with `timeout` and `ping` in ms, SERVER_TIMEOUT_MS and SERVER_PING_MS if left out. The
+    client's `connect` says which protocol it speaks and where to resume, so `protocol`, `synced` and `other_synced` are a
+    ValueError here; so is `fix_time`, which is an option of clients.
+
+    A client is not sent the events that it wrote itself, unless its `connect` states the mark 0.
+
+    When an event is refused, a client of protocol 5 or 7 gets a `logux/undo`, if the event's id can be read, and a `debug`
+    message for its developer, both after the confirmation of the message. Protocol 0.1 has no message for that.
     """
 
     def __init__(
@@ -43,8 +49,8 @@ class ServerSync(BaseSync):
         log: SyncLog,
         connection: Connection,
         *,
-        timeout: int | None = TIMEOUT_MS,
-        ping: int | None = PING_MS,
+        timeout: int | None = SERVER_TIMEOUT_MS,
+        ping: int | None = SERVER_PING_MS,
         **options: Any,
     ) -> None:
         if options.get("fix_time"):
@@ -54,13 +60,13 @@ class ServerSync(BaseSync):
                 raise ValueError(f"{name} is what the client says: it is no option of a server")
         self._is_chosen = False
         self._untold: list[Refusal] = []
-        """Refused events that the client was not told of."""
+        """Refused events that the client was not told of yet."""
         self._answered = 0
         super().__init__(node_id, log, connection, timeout=timeout, ping=ping, **options)
         self.state = "connecting"
 
     def make_dialect(self) -> Dialect:
-        """Until the client has greeted, what everybody understands."""
+        """Protocol 0.1 until the client has greeted: every client understands its error messages."""
         self._is_chosen = False
         return Protocol1(self.node_id)
 
@@ -84,11 +90,11 @@ class ServerSync(BaseSync):
         return super().decode(frame)
 
     def connected_message(self, protocol: Version, node_id: str, times: Any, options: Any) -> None:
-        # Unlike Logux 0.1, an answer that nobody asked for lets nobody in.
+        # Unlike Logux 0.1, an answer to a greeting that was not sent authenticates no one.
         raise self.error("wrong-format", "`connected` from the end that dialled")
 
     def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
-        # What begins before the stated mark does not say a smaller one: that would mean that our log was lost.
+        # Not below the stated mark, even if the walk began before it: a smaller one would say that our log was lost.
         super().send_sync(max(added, self.stated or 0), entries, confirms=added if confirms is None else confirms)
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
@@ -116,16 +122,16 @@ class ServerSync(BaseSync):
             self.send_debug("error", f"not taken: {len(refusals) - MAX_DEBUGS} more events of the same message")
 
     def send_answers(self, answers: Sequence[msgspec.Raw]) -> None:
-        """Send events that are for this client alone, and in no log. For protocols 5 and 7."""
+        """Send events that are for this client alone, and in no log. Only for protocols 5 and 7."""
         assert isinstance(self.dialect, TimedDialect)
         ms = self.clock.now_ms()
         for start in range(0, len(answers), ANSWERS_A_MESSAGE):
             items: list[Any] = []
             for answer in answers[start : start + ANSWERS_A_MESSAGE]:
                 self._answered += 1
-                # Not under our own name: one of these ids may be that of an event.
+                # Not our own node id: an event of ours may have that id.
                 made = (ms, f"{self.node_id}:door", self._answered)
-                # Without reasons, so that the client keeps none; 0: it is no event of our log.
+                # Without reasons, so that the client does not keep it; the number 0: it is no event of our log.
                 items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
             self.send_own("sync", 0, *items)
 
@@ -138,5 +144,5 @@ class ServerSync(BaseSync):
 
 
 def written(type: str, logux_id: str, **more: Any) -> msgspec.Raw:
-    """An event about the one that a client calls `logux_id`."""
+    """A `logux/...` event about the event with the id `logux_id`, as JSON."""
     return msgspec.Raw(msgspec.json.encode({"type": type, "id": logux_id, **more}))

@@ -12,7 +12,7 @@ from mesh.lab.live.namespaces import NetLab, find_flags
 
 @pytest.fixture(scope="session")
 def netlab_flags() -> tuple[str, ...]:
-    """How to make namespaces here; skips with the reason where it cannot be done (NETLAB=require: fails instead)."""
+    """The flags with which namespaces can be made here. Where they cannot, it skips, or fails with NETLAB=require."""
     flags, reason = find_flags()
     if flags is not None:
         return flags
@@ -23,7 +23,7 @@ def netlab_flags() -> tuple[str, ...]:
 
 @pytest.fixture
 def netlab(netlab_flags: tuple[str, ...]) -> Iterator[NetLab]:
-    """An empty lab; `netlab.hosts(n)` fills it. What its processes wrote to stderr is part of a failure's report."""
+    """A lab without hosts; `netlab.hosts(n)` adds some. The report of a failed test has the stderr of its processes."""
     lab = NetLab(netlab_flags)
     yield lab
     lab.close()

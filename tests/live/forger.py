@@ -1,4 +1,4 @@
-"""Announces many nodes that do not exist, as anybody on a LAN can: forger.py ADDRESS COUNT MESH-MARK."""
+"""Announces many nodes that do not exist, as any host on a LAN can: forger.py ADDRESS COUNT MESH-MARK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process with nothing but discovery in it: prints each sighting as a JSON line, does what stdin says."""
+"""A process that runs only mDNS discovery: prints each sighting as a JSON line, and reads `requery` and `stop` from stdin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mesh` as a child process, for live tests: started, asked, killed, and never left behind."""
+"""`mesh` as a child process, for live tests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MESH = (sys.executable, "-m", "mesh")
 
 
 class Machine(Protocol):
-    """Where commands run: this machine, or a host of the lab."""
+    """Runs commands: this machine, or a host of the lab."""
 
     def spawn(self, args: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]: ...
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The first true value of `condition`, which is tried again and again. Fails after `seconds`."""
+    """Call `condition` again and again until its value is true, and return that. Fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -34,7 +34,7 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 class ThisMachine:
-    """Runs commands here."""
+    """Runs commands on this machine."""
 
     def spawn(self, args: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen([*args], text=True, **{"stderr": subprocess.DEVNULL, **options})
@@ -49,7 +49,7 @@ class MeshNode:
         self._machine: Machine = machine or ThisMachine()
 
     def up(self, *options: str, **how: Any) -> dict[str, Any]:
-        """Start it; what its first line said."""
+        """Start the node. Returns its first notice."""
         self.process = self._spawn("up", "--json", *options, **how)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -59,7 +59,7 @@ class MeshNode:
         return first
 
     def notices(self) -> Iterator[dict[str, Any]]:
-        """What it says from now on; waits for more until the process ends."""
+        """The notices from now on, until the process ends."""
         assert self.process is not None and self.process.stdout is not None
         return map(json.loads, self.process.stdout)
 
@@ -68,7 +68,7 @@ class MeshNode:
         return self._spawn(*arguments, **options)
 
     def ask(self, *arguments: str, stdin: str | None = None) -> str:
-        """What a command on the same home prints. Fails unless it ends well."""
+        """Run a command on the same home. Returns its output; fails unless its exit code is 0."""
         process = self._spawn(*arguments, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
         out, _ = process.communicate(stdin, timeout=30)
         assert process.returncode == 0, f"mesh {' '.join(arguments)} ended with {process.returncode}: {out}"

@@ -18,13 +18,13 @@ pytestmark = pytest.mark.netlab
 
 MEET_SECONDS = 3.0
 NO_DUPLICATE_SECONDS = 6.0
-"""How long a host may take to find that nobody else has its link-local address; that is some 2 s."""
+"""Limit for a host to find that no other host has its link-local address, which takes about 2 s."""
 Start = Callable[..., MeshNode]
 
 
 @pytest.fixture(scope="module")
 def netlab(netlab_flags: tuple[str, ...]) -> Iterator[NetLab]:
-    """Three LANs of two hosts: with fd77::/64 and no IPv4, with nothing but link-local addresses, and with all three."""
+    """Three LANs of two hosts: with fd77::/64 and no IPv4, with only link-local addresses, and with all three."""
     lab = NetLab(netlab_flags)
     try:
         pairs = [
@@ -42,7 +42,7 @@ def netlab(netlab_flags: tuple[str, ...]) -> Iterator[NetLab]:
 
 @pytest.fixture
 def start(netlab: NetLab, tmp_path: Path) -> Iterator[Start]:
-    """Start a node of this name on the host of this number; it is up then."""
+    """Start a node with this name on the host with this number, and wait until it is up."""
     nodes: list[MeshNode] = []
 
     def start(name: str, number: int, *options: str) -> MeshNode:
@@ -57,14 +57,14 @@ def start(netlab: NetLab, tmp_path: Path) -> Iterator[Start]:
 
 
 def link_local(host: Host) -> str:
-    """The host's link-local address; empty until it may be used."""
+    """The link-local address of a host; empty until it can be used."""
     command = ["ip", "-o", "-6", "addr", "show", "dev", "eth0", "scope", "link", "-tentative"]
     found = re.search(r"inet6 (\S+)/", host.run(command, check=True).stdout)
     return found[1] if found else ""
 
 
 def status(node: MeshNode) -> dict[str, Any]:
-    """As `mesh status --json`, without a process for each look."""
+    """The same as `mesh status --json`, without a new process."""
     with ControlClient(node.home) as client:
         return client.status()
 
@@ -76,7 +76,7 @@ def sessions(node: MeshNode) -> dict[str, str]:
 
 
 def announced(node: MeshNode, name: str) -> list[str]:
-    """Where `node` has heard that another one listens, without the ports."""
+    """The addresses, without ports, that another node has announced to `node`."""
     shown = status(node)
     (row,) = [row for row in shown["peers"] if row["node_id"].startswith(f"{name}~")]
     dialled_from = [session["address"] for session in shown["sessions"] if not session["dialled"]]
@@ -116,10 +116,10 @@ def test_a_node_announces_what_it_listens_on_and_one_on_loopback_says_that_it_an
     start("kitchen", 5, "--listen", "[::]:0")
     attic = start("attic", 5, "--listen", "127.0.0.1:0")
 
-    says = next(notice["text"] for notice in attic.notices() if notice["event"] == "listening")
+    text = next(notice["text"] for notice in attic.notices() if notice["event"] == "listening")
     wait_until(lambda: sessions(study).keys() == {"kitchen", "attic"}, 2 * MEET_SECONDS, "all have met")
     expected = ["[fd77::5]", f"[{link_local(netlab.host(5))}%2]"]
     wait_until(lambda: announced(study, "kitchen") == expected, MEET_SECONDS, "both addresses were heard")
 
-    assert says.startswith("listens on 127.0.0.1 alone: other machines cannot reach it")
+    assert text.startswith("listens on 127.0.0.1 alone: other machines cannot reach it")
     assert announced(study, "attic") == []  # it has dialled

@@ -1,4 +1,4 @@
-"""A way on which frames above 1 400 bytes vanish: a tunnel or VPN whose MTU nobody was told of."""
+"""A path on which frames above 1 400 bytes are lost: a tunnel or VPN with a smaller MTU that the hosts do not know."""
 
 from __future__ import annotations
 
@@ -42,24 +42,22 @@ def start(host: Host, folder: Path, count: int, *peers: str) -> Process:
     return host.spawn(args, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-def told_until(process: Process, kind: str) -> list[Any]:
+def notices_until(process: Process, kind: str) -> list[Any]:
     assert process.stdout is not None
-    told = []
-    while not told or told[-1][0] != kind:
-        told.append(json.loads(process.stdout.readline()))  # pytest's own timeout ends this
-    return told
+    notices = []
+    while not notices or notices[-1][0] != kind:
+        notices.append(json.loads(process.stdout.readline()))  # pytest's own timeout ends this
+    return notices
 
 
-def test_large_packets_that_vanish_are_found_out_and_small_ones_bring_the_events(
-    netlab: NetLab, tmp_path: Path
-) -> None:
+def test_lost_large_packets_are_noticed_and_small_ones_bring_the_events(netlab: NetLab, tmp_path: Path) -> None:
     one, two = netlab.hosts(2)
     netlab.rules("meta length > 1400 drop")
-    told_until(start(one, tmp_path, 40), "up")
+    notices_until(start(one, tmp_path, 40), "up")
 
-    told = told_until(start(two, tmp_path, 0, f"{one.ip}:4000"), "synchronized")
+    notices = notices_until(start(two, tmp_path, 0, f"{one.ip}:4000"), "synchronized")
 
-    assert told[-1][2] == 40  # never synchronized while it lacked them
-    large = [sentence for _, sentence, _ in told if sentence.startswith("large packets do not get through to h1~")]
+    assert notices[-1][2] == 40  # it was not synchronized before it had all events
+    large = [sentence for _, sentence, _ in notices if sentence.startswith("large packets do not get through to h1~")]
     assert len(large) == 1
-    assert [kind for kind, _, _ in told].count("connected") <= 4
+    assert [kind for kind, _, _ in notices].count("connected") <= 4

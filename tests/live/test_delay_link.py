@@ -1,4 +1,4 @@
-"""The link in user space: what is slow, lossy or held really is so, and all other ways stay as fast as they are."""
+"""The link in user space: it makes the given directions slow, lossy or held, and does not slow the others."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
 
 
 def spawn(host: Host, script: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start it, and wait until it says that it is up."""
+    """Start a script, and wait until it prints that it is up."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     process = host.spawn([sys.executable, "-c", script, *map(str, arguments)], **pipes)
     assert process.stdout is not None
@@ -112,7 +112,7 @@ def ping(source: Host, target: Host, timeout: float = 2.0) -> float:
 def burst(
     source: Host, target: Host, count: int, *, size: int = FRAME, quiet_seconds: float = 1.0
 ) -> tuple[int, float]:
-    """Send frames at once: how many arrive, and how long after the first the last one does."""
+    """Send frames at once. Returns how many arrive, and the seconds from the first to the last."""
     counting = spawn(target, COUNT, quiet_seconds)
     ask(source, BURST, target.ip, count, size)
     answer, _ = counting.communicate(timeout=20)
@@ -126,11 +126,11 @@ def ways(one: Host, other: Host, quality: LinkQuality) -> dict[tuple[int, int], 
 
 
 @pytest.mark.netlab
-def test_both_ways_are_late_and_all_others_are_not(netlab: NetLab) -> None:
+def test_both_directions_of_a_link_are_late_and_no_other_link_is(netlab: NetLab) -> None:
     one, two, three = netlab.hosts(3)
     for host in (two, three):
         spawn(host, ECHO)
-        ping(one, host)  # they learn each other's address
+        ping(one, host)  # each learns the address of the other
     link = LiveLink(netlab)
 
     link.set(bad=ways(one, two, LinkQuality(latency_ms=(100, 120))))
@@ -143,7 +143,7 @@ def test_both_ways_are_late_and_all_others_are_not(netlab: NetLab) -> None:
 
 
 @pytest.mark.netlab
-def test_one_way_alone_is_late_and_a_multicast_reaches_the_near_ones_at_once(netlab: NetLab) -> None:
+def test_one_direction_alone_is_late_and_a_multicast_reaches_the_other_hosts_at_once(netlab: NetLab) -> None:
     one, two, three = netlab.hosts(3)
     LiveLink(netlab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(150, 150))})
     listening = [spawn(host, GROUP, host.ip, "listen") for host in (two, three)]
@@ -154,12 +154,12 @@ def test_one_way_alone_is_late_and_a_multicast_reaches_the_near_ones_at_once(net
     assert 0.15 <= far < 0.25
     assert near < 0.05
     spawn(one, ECHO)
-    ping(two, one)  # they learn each other's address
+    ping(two, one)  # each learns the address of the other
     assert 0.15 <= ping(two, one) < 0.25
 
 
 @pytest.mark.netlab
-def test_tcp_comes_through_whole_although_frames_are_lost(netlab: NetLab) -> None:
+def test_tcp_data_arrives_complete_although_frames_are_lost(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
     LiveLink(netlab).set(bad=ways(one, two, LinkQuality(latency_ms=(0.2, 2), loss=0.02)))
     spawn(two, TCP)
@@ -168,7 +168,7 @@ def test_tcp_comes_through_whole_although_frames_are_lost(netlab: NetLab) -> Non
 
 
 @pytest.mark.netlab
-def test_a_rate_is_kept_and_a_buffer_runs_over(netlab: NetLab) -> None:
+def test_a_rate_is_kept_and_a_full_buffer_drops_frames(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
     link = LiveLink(netlab)
     link.set(bad={(one.number, two.number): LinkQuality(bytes_per_second=40_000)})
@@ -181,7 +181,7 @@ def test_a_rate_is_kept_and_a_buffer_runs_over(netlab: NetLab) -> None:
 
 
 @pytest.mark.netlab
-def test_a_share_of_all_frames_is_lost(netlab: NetLab) -> None:
+def test_the_given_share_of_frames_is_lost(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
     LiveLink(netlab).set(bad={(one.number, two.number): LinkQuality(loss=0.3)})
 
@@ -191,12 +191,12 @@ def test_a_share_of_all_frames_is_lost(netlab: NetLab) -> None:
 
 
 @pytest.mark.netlab
-def test_what_is_held_comes_once_it_is_released_and_what_was_walled_off_never(netlab: NetLab) -> None:
+def test_held_frames_arrive_after_the_release_and_partitioned_ones_never(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
     way = (one.number, two.number)
     link = LiveLink(netlab)
     for is_walled, expected in ((False, 5), (True, 1)):
-        ask(one, PING, two.ip, 0.1)  # so that they know each other's address
+        ask(one, PING, two.ip, 0.1)  # each learns the address of the other
         link.set(bad={way: LinkQuality(is_held=True)})
         counting = spawn(two, COUNT, 0.2)
         ask(one, BURST, two.ip, 5, FRAME)
@@ -212,14 +212,14 @@ def test_what_is_held_comes_once_it_is_released_and_what_was_walled_off_never(ne
 
 @pytest.mark.netlab
 @pytest.mark.usefixtures("netlab_flags")
-def test_nobody_has_to_be_root() -> None:
+def test_the_link_works_without_root() -> None:
     flags = ("--user", "--map-root-user", "--net", "--mount")
     if subprocess.run(["unshare", *flags, "true"], check=False).returncode != 0:
         pytest.skip("no user namespaces here")
     lab = NetLab(flags)
     one, two = lab.hosts(2)
     spawn(two, ECHO)
-    ping(one, two)  # they learn each other's address
+    ping(one, two)  # each learns the address of the other
 
     LiveLink(lab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(200, 200))})
 
@@ -228,7 +228,7 @@ def test_nobody_has_to_be_root() -> None:
 
 
 @pytest.mark.netlab
-def test_the_end_of_its_process_is_noticed(netlab: NetLab) -> None:
+def test_the_end_of_the_link_process_is_noticed(netlab: NetLab) -> None:
     netlab.hosts(2)
     link = LiveLink(netlab)
     link.set(bad={(1, 2): LinkQuality(is_held=True)})
@@ -244,7 +244,7 @@ def test_the_end_of_its_process_is_noticed(netlab: NetLab) -> None:
         link.set(bad={(1, 2): LinkQuality()})
 
 
-def test_a_way_is_bounded_however_late_it_is() -> None:
+def test_the_queue_of_a_link_is_bounded_however_late_it_is() -> None:
     way = LinkQueue(Random(1))
     way.change(LinkQuality(is_held=True), 0.0)
 
@@ -256,7 +256,7 @@ def test_a_way_is_bounded_however_late_it_is() -> None:
     assert len(way.take(1_000.0)) == FLIGHT_FRAMES
 
 
-def test_no_frame_overtakes_another_on_its_way() -> None:
+def test_no_frame_overtakes_another() -> None:
     way = LinkQueue(Random(1))
     way.change(LinkQuality(latency_ms=(1, 50)), 0.0)
     frames = [number.to_bytes(2, "big") for number in range(100)]
@@ -268,7 +268,7 @@ def test_no_frame_overtakes_another_on_its_way() -> None:
     assert arrived == frames
 
 
-def test_a_way_that_becomes_good_lets_go_what_is_under_way() -> None:
+def test_a_link_that_becomes_good_delivers_its_queue_at_once() -> None:
     way = LinkQueue(Random(1))
     way.change(LinkQuality(latency_ms=(5_000, 5_000), bytes_per_second=100), 0.0)
     way.put(b"frame", 1_000, 0.0)

@@ -1,4 +1,4 @@
-"""A program that forks while its node looks for others by mDNS."""
+"""A program that forks while its node runs mDNS discovery."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_the_child_closes_the_multicast_sockets_too_and_is_silent(netlab: NetLab
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         out, complaints = host.spawn(program, env={"PYTHONPATH": str(ROOT)}, **pipes).communicate(timeout=20)
 
-        told: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
         for line in out.splitlines():
-            told |= json.loads(line)
-        assert told["sockets_of_parent"] > 2  # the door is one
-        assert (told["sockets"], told["left"], complaints) == (0, True, "")
+            shown |= json.loads(line)
+        assert shown["sockets_of_parent"] > 2  # one is the listening socket
+        assert (shown["sockets"], shown["left"], complaints) == (0, True, "")

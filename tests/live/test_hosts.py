@@ -1,4 +1,4 @@
-"""Nodes on hosts that lack what a desktop has."""
+"""Nodes on hosts without what a desktop has: writable folders, many file descriptors, a home directory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ReadOnlyMachine:
 
 
 @pytest.mark.netlab
-def test_catches_up_where_no_temporary_folder_can_be_written(netlab: NetLab, tmp_path: Path) -> None:
+def test_a_node_catches_up_without_a_writable_temporary_folder(netlab: NetLab, tmp_path: Path) -> None:
     (host,) = netlab.hosts(1)
     netlab.mount(tmp_path, size_bytes=HOME_BYTES)
     machine = ReadOnlyMachine(host)
@@ -54,7 +54,7 @@ def test_catches_up_where_no_temporary_folder_can_be_written(netlab: NetLab, tmp
     study.up(*LOCAL)
     half = "".join(json.dumps({"type": "sale", "n": n}) + "\n" for n in range(1_000))
 
-    for _ in range(2):  # by turns, so that what the study gets belongs between what it has
+    for _ in range(2):  # in turns, so that the study gets events that sort between its own
         kitchen.ask("add", "-", stdin=half)
         study.ask("add", "-", stdin=half)
     study.ask("stop")
@@ -84,9 +84,7 @@ class LimitedMachine(ThisMachine):
 
 
 @pytest.mark.parametrize("first_words", [b"", UPGRADE], ids=["silent", "idle"])
-def test_strangers_that_hold_connections_keep_neither_commands_nor_later_nodes_out(
-    tmp_path: Path, first_words: bytes
-) -> None:
+def test_silent_connections_keep_neither_commands_nor_later_nodes_out(tmp_path: Path, first_words: bytes) -> None:
     complaints = tmp_path / "complaints"
     kitchen, study = MeshNode(tmp_path / "kitchen", LimitedMachine("-n 64")), MeshNode(tmp_path / "study")
     with ExitStack() as stack:
@@ -94,15 +92,15 @@ def test_strangers_that_hold_connections_keep_neither_commands_nor_later_nodes_o
         stack.callback(kitchen.kill)
         stack.callback(study.kill)
         port = kitchen.up(*LOCAL, stderr=kitchen_errors)["port"]
-        strangers = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(120)]
-        for stranger in strangers:
+        callers = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(120)]
+        for caller in callers:
             with suppress(ConnectionError):  # it was turned away
-                stranger.sendall(first_words)
+                caller.sendall(first_words)
 
         assert kitchen.status()["events"] == 0
-        if first_words:  # they have finished their handshakes: only their end makes room
-            for stranger in strangers:
-                stranger.close()
+        if first_words:  # their handshakes are done: only closing them makes room
+            for caller in callers:
+                caller.close()
         study.up(*LOCAL, "--peer", f"127.0.0.1:{port}")
 
         assert next(study.notices())["event"] == "connected"
@@ -129,11 +127,13 @@ def test_a_node_may_open_more_files_than_the_soft_limit_says(tmp_path: Path) -> 
     ("args", "complaint"),
     [
         (["up"], r"user 54321 has no home directory .*: give --home DIR, or set MESH_HOME\n"),
-        (["--home", "~/x", "status"], r"nobody knows which directory ~/x is: give --home a whole path\n"),
+        (["--home", "~/x", "status"], r"the directory ~/x is not known here: give --home a whole path\n"),
     ],
 )
 @pytest.mark.usefixtures("netlab_flags")
-def test_a_user_without_a_home_directory_is_told_to_name_one(args: Sequence[str], complaint: str) -> None:
+def test_a_user_without_a_home_directory_gets_an_error_that_names_the_option(
+    args: Sequence[str], complaint: str
+) -> None:
     bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
 
     done = subprocess.run(

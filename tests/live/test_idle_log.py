@@ -24,7 +24,7 @@ MOUNT_READ_ONLY = (
 
 
 def look(home: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """All that is in a home."""
+    """All files of a home, with their content."""
     found = {}
     for path in sorted(home.iterdir()):
         status = path.lstat()
@@ -78,7 +78,7 @@ def test_the_log_of_a_node_that_does_not_run_is_read_and_nothing_in_its_home_cha
     assert types(done) == ["milk", "bread"]
     assert readable.split()[2:] == ["kitchen", "bread"]
     assert look(home) == before
-    assert types_of(home) == ["milk", "bread"]  # and its next run loses nothing
+    assert types_of(home) == ["milk", "bread"]  # the next run has all events
 
 
 def types_of(home: Path) -> list[str]:
@@ -119,7 +119,7 @@ def test_a_home_without_a_log_says_that_no_node_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_gives_nothing_half_old(
+def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_prints_a_consistent_log(
     how: str, request: pytest.FixtureRequest
 ) -> None:
     home: Path = request.getfixturevalue(how)
@@ -127,7 +127,7 @@ def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_gives_noth
     reader.open()
     assert len(reader.each()) == 2
 
-    node = MeshNode(home)  # in another process, as always: in one, SQLite would share the reader's index
+    node = MeshNode(home)  # in another process: in one process SQLite would share the index of the reader
     node.up("--no-mdns", "--listen", "127.0.0.1:0")
     node.ask("add", "-", stdin="".join(f'{{"type": "more {number}"}}\n' for number in range(500)))
     with pytest.raises(StoreError, match="opened by a node meanwhile"):
@@ -148,7 +148,9 @@ def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_gives_noth
         (lambda log: log.write_bytes(log.read_bytes()[:63] + b"\x09" + log.read_bytes()[64:]), "by a newer release"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_a_sentence(stopped: Path, spoil: Callable[[Path], Any], sentence: str) -> None:
+def test_a_file_that_cannot_be_read_is_an_error_with_a_sentence(
+    stopped: Path, spoil: Callable[[Path], Any], sentence: str
+) -> None:
     spoil(stopped / "log.sqlite")
     before = look(stopped)
 

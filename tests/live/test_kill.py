@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what was confirmed on standard output is in the log, here and on the other node."""
+"""kill -9 at any moment: an event that was confirmed on standard output is in the log of both nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from mesh_process import MeshNode, wait_until
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
-"""KILL_ROUNDS=1000 for a night."""
+"""Set KILL_ROUNDS=1000 for a long run."""
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[MeshNode, MeshNode]]:
 
 
 def feed(adder: subprocess.Popen[str], number: int) -> None:
-    """Write events until nobody reads them any more."""
+    """Write events until the pipe is closed."""
     assert adder.stdin is not None
     with suppress(BrokenPipeError):
         for n in range(100_000):
@@ -38,7 +38,7 @@ def feed(adder: subprocess.Popen[str], number: int) -> None:
 
 
 def add_until_killed(till: MeshNode, number: int, seconds: float) -> set[tuple[int, str, int]]:
-    """What was confirmed before the node was killed, `seconds` after the first confirmation."""
+    """Kill the node `seconds` after the first confirmation. Returns the events that were confirmed before."""
     adder = till.spawn("add", "-", stdin=subprocess.PIPE)
     feeder = threading.Thread(target=feed, args=(adder, number))
     feeder.start()
@@ -53,12 +53,12 @@ def add_until_killed(till: MeshNode, number: int, seconds: float) -> set[tuple[i
     feeder.join(10)
     adder.stdout.close()
     assert not feeder.is_alive()
-    assert adder.returncode == 1  # it says that the node went away
+    assert adder.returncode == 1  # the node has gone
     return {tuple(json.loads(line)["created"]) for line in printed if line.endswith("\n")}
 
 
 @pytest.mark.timeout(60 + 10 * ROUNDS)
-def test_what_was_printed_survives_kill_9_and_reaches_the_other_node(nodes: tuple[MeshNode, MeshNode]) -> None:
+def test_a_confirmed_event_survives_kill_9_and_reaches_the_other_node(nodes: tuple[MeshNode, MeshNode]) -> None:
     till, office = nodes
     random = Random(1)
     options = ["--no-mdns", "--listen", "127.0.0.1:0"]

@@ -1,4 +1,4 @@
-"""Machines on one LAN: real `mesh up` processes in network namespaces, found by real mDNS, nothing configured."""
+"""Machines on one LAN: `mesh up` processes in network namespaces find each other by mDNS, without configuration."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_two_machines_find_each_other_and_share_an_event(netlab: NetLab, tmp_pat
     follower.communicate()
 
 
-def test_five_machines_agree_after_a_wall_behind_which_two_of_them_started(
+def test_five_machines_agree_after_a_partition_during_which_two_of_them_started(
     netlab: NetLab, tmp_path: Path, homes: list[MeshNode]
 ) -> None:
     nodes = [node_on(host, tmp_path, homes) for host in netlab.hosts(5)]
@@ -100,9 +100,7 @@ def test_five_machines_agree_after_a_wall_behind_which_two_of_them_started(
     assert len(set(logs[0])) == 5 * EVENTS
 
 
-def test_without_multicast_a_peer_given_by_hand_is_enough(
-    netlab: NetLab, tmp_path: Path, homes: list[MeshNode]
-) -> None:
+def test_without_multicast_a_static_address_is_enough(netlab: NetLab, tmp_path: Path, homes: list[MeshNode]) -> None:
     hosts = netlab.hosts(2)
     netlab.rules("udp dport 5353 drop")
     one, two = (node_on(host, tmp_path, homes) for host in hosts)

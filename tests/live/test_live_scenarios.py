@@ -1,7 +1,7 @@
-"""Stories on real hosts: the same scripts, played by real nodes in network namespaces, with real mDNS and kill -9.
+"""Scenarios on real hosts: the same scripts, run by real nodes in network namespaces, with real mDNS and kill -9.
 
-Three of them are played each time; `pytest -m "long or not long" tests/live/test_live_scenarios.py` plays all that this file
-names, and runs the other tests that start nodes.
+Three of them run each time; `pytest -m "long or not long" tests/live/test_live_scenarios.py` runs all that this file names,
+and the other tests that start nodes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mesh.lab.live.namespaces import find_flags
 from mesh.lab.live.room import LiveEntry, LiveLog, NotLive
 from mesh.lab.live.runner import play_live
 from mesh.lab.runner.library import load, titles
-from mesh.settings.home import LOG_FILE
+from mesh.settings.paths import LOG_FILE
 
 PLAYED = ["crash_and_return", "late_joiner", "two_lans_one_bridge"]
 TAKE_LONG = [
@@ -55,7 +55,7 @@ def spawn(name: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def processes_of(folder: Path) -> Iterator[str]:
-    """Command lines that name the folder."""
+    """The command lines that name the folder."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode()
@@ -65,11 +65,11 @@ def processes_of(folder: Path) -> Iterator[str]:
             yield line
 
 
-def run_until(house: LiveCluster, is_true: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = house.seconds + seconds
+def run_until(cluster: LiveCluster, is_true: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = cluster.seconds + seconds
     while not is_true():
-        assert house.seconds < deadline, f"still not so after {seconds} s"
-        house.run(0.05)
+        assert cluster.seconds < deadline, f"still not so after {seconds} s"
+        cluster.run(0.05)
 
 
 def check_it_passes(name: str, folder: Path) -> None:
@@ -86,14 +86,14 @@ def check_it_passes(name: str, folder: Path) -> None:
 @pytest.mark.usefixtures("netlab_flags")
 @pytest.mark.timeout(PLAY_SECONDS + 20)
 @pytest.mark.parametrize("name", [*PLAYED, *[pytest.param(name, marks=pytest.mark.long) for name in TAKE_LONG]])
-def test_the_story_passes_on_real_hosts_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+def test_the_scenario_passes_on_real_hosts_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     check_it_passes(name, tmp_path)
 
 
 @pytest.mark.netlab
 @pytest.mark.usefixtures("netlab_flags")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130)])
-def test_a_story_that_is_interrupted_leaves_nothing(number: signal.Signals, code: int, tmp_path: Path) -> None:
+def test_an_interrupted_scenario_leaves_nothing(number: signal.Signals, code: int, tmp_path: Path) -> None:
     with spawn("late_joiner", tmp_path) as player:
         assert player.stdout is not None
         assert "monday is written down" in player.stdout.readline()
@@ -110,12 +110,12 @@ def test_a_story_that_is_interrupted_leaves_nothing(number: signal.Signals, code
 @pytest.mark.netlab
 @pytest.mark.long
 @pytest.mark.usefixtures("netlab_flags")
-def test_a_wrong_belief_fails_with_what_each_room_saw(capsys: pytest.CaptureFixture[str]) -> None:
-    def hopes(house: Cluster) -> None:
-        kitchen, _study = house.start("kitchen", "study")
+def test_a_failed_assertion_shows_what_each_room_has(capsys: pytest.CaptureFixture[str]) -> None:
+    def hopes(cluster: Cluster) -> None:
+        kitchen, _study = cluster.start("kitchen", "study")
         kitchen.log.add({"type": "milk"})
-        house.settle("both have the milk")
-        house.assert_converged(["bread"])
+        cluster.settle("both have the milk")
+        cluster.assert_converged(["bread"])
 
     code = play_live(hopes, str)
 
@@ -127,49 +127,49 @@ def test_a_wrong_belief_fails_with_what_each_room_saw(capsys: pytest.CaptureFixt
 
 @pytest.mark.netlab
 @pytest.mark.long
-def test_what_was_acknowledged_and_is_lost_is_noticed_even_in_a_room_that_is_off(netlab_flags: tuple[str, ...]) -> None:
+def test_a_lost_acknowledged_event_is_noticed_even_in_a_room_that_is_off(netlab_flags: tuple[str, ...]) -> None:
     with (
         pytest.raises(AssertionError, match="kitchen acknowledged 1 events that it does not hold"),
-        LiveCluster(netlab_flags, now_seconds=time.monotonic) as house,
+        LiveCluster(netlab_flags, now_seconds=time.monotonic) as cluster,
     ):
-        (kitchen,) = house.start("kitchen")
+        (kitchen,) = cluster.start("kitchen")
         kitchen.log.add(MILK)
-        house.settle("it is written")
-        house.crash(kitchen)
+        cluster.settle("it is written")
+        cluster.crash(kitchen)
         for file in kitchen.home.glob(f"{LOG_FILE}*"):
             file.unlink()
 
 
 @pytest.mark.netlab
 @pytest.mark.long
-def test_a_frozen_room_is_left_out_and_catches_up_and_a_reset_is_noticed(netlab_flags: tuple[str, ...]) -> None:
-    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
-        kitchen, study = house.start("kitchen", "study")
-        house.settle("they have met")
-        house.freeze(study)
+def test_a_frozen_room_is_not_waited_for_and_catches_up_and_a_reset_is_noticed(netlab_flags: tuple[str, ...]) -> None:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        cluster.settle("they have met")
+        cluster.freeze(study)
         kitchen.log.add(MILK)
-        house.settle("the kitchen goes on")
+        cluster.settle("the kitchen goes on")
         assert (kitchen.types, study.types) == (["milk"], [])
         with pytest.raises(ValueError, match="study is frozen: thaw it first"):
-            house.status(study)
+            cluster.status(study)
 
-        house.thaw(study)
-        house.settle("both have the milk")
-        house.reset(kitchen, study)
-        run_until(house, lambda: len([line for line in house.trace if ": disconnected: " in line]) >= 2)
-        house.settle("they have met again")
-        house.freeze(study)  # the house thaws it in the end
+        cluster.thaw(study)
+        cluster.settle("both have the milk")
+        cluster.reset(kitchen, study)
+        run_until(cluster, lambda: len([line for line in cluster.trace if ": disconnected: " in line]) >= 2)
+        cluster.settle("they have met again")
+        cluster.freeze(study)  # the cluster thaws it at the end
 
-    assert f"thaw {study}" in house.trace[-1]
+    assert f"thaw {study}" in cluster.trace[-1]
 
 
 @pytest.mark.netlab
 @pytest.mark.long
-def test_a_room_that_is_frozen_when_the_story_fails_is_killed(netlab_flags: tuple[str, ...]) -> None:
-    with pytest.raises(ZeroDivisionError), LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
-        (study,) = house.start("study")
+def test_a_room_that_is_frozen_when_the_scenario_fails_is_killed(netlab_flags: tuple[str, ...]) -> None:
+    with pytest.raises(ZeroDivisionError), LiveCluster(netlab_flags, now_seconds=time.monotonic) as cluster:
+        (study,) = cluster.start("study")
         process = study.process
-        house.freeze(study)
+        cluster.freeze(study)
         raise ZeroDivisionError
 
     assert process is not None
@@ -178,97 +178,97 @@ def test_a_room_that_is_frozen_when_the_story_fails_is_killed(netlab_flags: tupl
 
 @pytest.mark.netlab
 @pytest.mark.long
-def test_what_is_held_comes_once_it_is_released_and_a_slow_room_gets_all(netlab_flags: tuple[str, ...]) -> None:
-    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
-        kitchen, study = house.start("kitchen", "study")
-        house.settle("they have met")
-        house.hold(kitchen, study)
+def test_held_frames_arrive_after_the_release_and_a_slow_room_gets_all_events(netlab_flags: tuple[str, ...]) -> None:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        cluster.settle("they have met")
+        cluster.hold(kitchen, study)
         kitchen.log.add(MILK)
-        house.settle("the kitchen has it")
+        cluster.settle("the kitchen has it")
         assert study.types == []
-        house.release(kitchen, study)
-        house.settle("it was late")
+        cluster.release(kitchen, study)
+        cluster.settle("it was late")
 
-        house.slow(kitchen, study, latency_ms=(100, 300), bytes_per_second=20_000, loss=0.02)
+        cluster.slow(kitchen, study, latency_ms=(100, 300), bytes_per_second=20_000, loss=0.02)
         for number in range(100):
             kitchen.log.add({"type": f"page {number}", "text": "x" * 500})
-        began = house.seconds
-        house.settle("it comes slowly")
+        began = cluster.seconds
+        cluster.settle("it comes slowly")
 
         assert len(study.types) == 101
-        assert house.seconds - began > 100 * 500 / 20_000
+        assert cluster.seconds - began > 100 * 500 / 20_000
 
 
 @pytest.mark.netlab
 @pytest.mark.long
-def test_a_full_disk_refuses_what_is_written_until_there_is_room(netlab_flags: tuple[str, ...]) -> None:
-    with LiveCluster(netlab_flags, now_seconds=time.monotonic, has_small_disks=True) as house:
-        (attic,) = house.start("attic")
+def test_a_full_disk_refuses_events_until_there_is_room(netlab_flags: tuple[str, ...]) -> None:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic, has_small_disks=True) as cluster:
+        (attic,) = cluster.start("attic")
         attic.log.add(MILK)
-        house.settle("it is written")
-        house.disk_full(attic)
+        cluster.settle("it is written")
+        cluster.disk_full(attic)
         refused = attic.log.add(BREAD)
-        run_until(house, lambda: refused.is_done)
+        run_until(cluster, lambda: refused.is_done)
         assert "database or disk is full" in str(refused.exception)
 
-        house.disk_full(attic, is_full=False)
+        cluster.disk_full(attic, is_full=False)
         attic.log.add(BREAD)
-        house.settle("there is room again")
+        cluster.settle("there is room again")
         assert attic.types == ["milk", "bread"]
-        house.crash(attic)
-        house.wipe(attic)
+        cluster.crash(attic)
+        cluster.wipe(attic)
         assert attic.types == []
 
 
 @pytest.mark.netlab
 @pytest.mark.long
 def test_the_disk_of_this_machine_is_never_filled(netlab_flags: tuple[str, ...]) -> None:
-    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
-        (attic,) = house.start("attic")
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as cluster:
+        (attic,) = cluster.start("attic")
 
         with pytest.raises(ValueError, match="has no disk of its own"):
-            house.disk_full(attic)
+            cluster.disk_full(attic)
 
 
 @pytest.mark.netlab
-def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
+def test_a_flaky_link_breaks_from_time_to_time_and_works_at_the_end(
     netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mesh.lab.live.fault_verbs.RESET_SECONDS", 0.2)
 
-    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as house:
-        house.start("kitchen", "study")
-        house.flaky("kitchen", "study", seconds=1)
-        run_until(house, lambda: len([line for line in house.trace if line.endswith("slow kitchen - study")]) == 2)
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic) as cluster:
+        cluster.start("kitchen", "study")
+        cluster.flaky("kitchen", "study", seconds=1)
+        run_until(cluster, lambda: len([line for line in cluster.trace if line.endswith("slow kitchen - study")]) == 2)
 
-    assert len([line for line in house.trace if line.endswith("reset kitchen - study")]) > 0
+    assert len([line for line in cluster.trace if line.endswith("reset kitchen - study")]) > 0
 
 
 @pytest.mark.netlab
 @pytest.mark.long
-def test_who_was_spoken_of_has_to_come(netlab_flags: tuple[str, ...]) -> None:
+def test_a_room_that_a_verb_names_must_start(netlab_flags: tuple[str, ...]) -> None:
     sentence = "kitchn was named and never came: there is no room kitchn: did you mean kitchen?"
 
     with (
         pytest.raises(ValueError, match=re.escape(sentence)),
-        LiveCluster(netlab_flags, now_seconds=time.monotonic) as house,
+        LiveCluster(netlab_flags, now_seconds=time.monotonic) as cluster,
     ):
-        house.start("kitchen", "study")
-        house.partition(["kitchn"], ["study"])
+        cluster.start("kitchen", "study")
+        cluster.partition(["kitchn"], ["study"])
 
 
 @pytest.mark.netlab
-def test_nobody_waits_an_hour(netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_waits_are_shortened(netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.lab.live.cluster.RUN_SECONDS", 0.1)
-    told: list[str] = []
+    lines: list[str] = []
 
-    with LiveCluster(netlab_flags, now_seconds=time.monotonic, on_line=told.append) as house:
-        house.run(3600)
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic, on_line=lines.append) as cluster:
+        cluster.run(3600)
 
-    assert [line.partition("  ")[2] for line in told] == ["3600 s are too long to wait for: 0.1 s stand for them"]
+    assert [line.partition("  ")[2] for line in lines] == ["3600 s are too long to wait for: 0.1 s stand for them"]
 
 
-def test_the_stories_that_need_the_lab_say_why() -> None:
+def test_scenarios_that_need_the_simulation_say_why() -> None:
     reasons = {name: why_not_live(load(name).story) for name in titles()}
 
     assert [name for name in [*PLAYED, *TAKE_LONG] if reasons[name] is not None] == []
@@ -277,7 +277,7 @@ def test_the_stories_that_need_the_lab_say_why() -> None:
     assert reasons["mixed_clients"] == "has Logux clients"
 
 
-def test_the_command_says_what_cannot_be_played_live() -> None:
+def test_the_command_names_what_cannot_run_live() -> None:
     done = subprocess.run(
         [sys.executable, "scenarios/wrong_clock.py", "--live"],
         cwd=ROOT,
@@ -299,7 +299,7 @@ def test_a_seed_has_no_meaning_live() -> None:
     assert "no seed decides there" in asked.output
 
 
-def test_a_machine_without_the_tools_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_the_tools_the_error_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
     flags, reason = find_flags()
@@ -319,7 +319,7 @@ def test_a_machine_without_the_tools_is_told_what_is_missing(monkeypatch: pytest
         ([ONE, LiveEntry(TWO.created, 2, 2, MILK)], "differ from what it was given"),
     ],
 )
-def test_a_log_is_judged(log: list[LiveEntry], fault: str | None) -> None:
+def test_a_log_is_checked(log: list[LiveEntry], fault: str | None) -> None:
     faults = log_faults("kitchen", log, GIVEN)
 
     assert faults == [] if fault is None else fault in "; ".join(faults)
@@ -328,12 +328,12 @@ def test_a_log_is_judged(log: list[LiveEntry], fault: str | None) -> None:
 @pytest.mark.parametrize(
     ("log", "fault"), [([ONE, TWO], None), ([TWO, ONE], "study shows"), ([ONE], "study lacks 1 acknowledged events")]
 )
-def test_the_logs_of_those_who_can_talk_are_compared(log: list[LiveEntry], fault: str | None) -> None:
+def test_the_logs_of_connected_rooms_are_compared(log: list[LiveEntry], fault: str | None) -> None:
     faults = group_faults({"kitchen": [ONE, TWO], "study": log}, {"kitchen": GIVEN, "study": {}})
 
     assert faults == [] if fault is None else fault in "; ".join(faults)
 
 
-def test_a_meta_of_ones_own_cannot_be_written_live() -> None:
+def test_an_own_meta_cannot_be_written_live() -> None:
     with pytest.raises(NotLive, match="meta of its own"):
         LiveLog(None).add(MILK, {"created": (1, "kitchen~aaaaaaaa", 0)})

@@ -1,4 +1,4 @@
-"""Discovery between processes on hosts of their own, on a LAN that can be cut."""
+"""mDNS discovery between processes on several hosts, on a LAN that can be partitioned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPOSITORY = HERE.parent.parent
 
 
 class Node:
-    """One process of `mdns_node.py` on a host, and what it saw."""
+    """One process of `mdns_node.py` on a host, and its sightings."""
 
     def __init__(self, host: Host, folder: Path, node_id: str, port: int = 4000, **options: Any) -> None:
         self.host = host
@@ -39,7 +39,7 @@ class Node:
 
     @property
     def dials(self) -> dict[str, list[str]]:
-        """Where each node may be dialled by its last sighting."""
+        """The addresses of each node in its last sighting."""
         sightings = [line for line in self.lines if "node_id" in line]
         last = {line["node_id"]: line for line in sightings}
         return {node_id: line["addresses"] for node_id, line in last.items() if not line["is_goodbye"]}
@@ -58,7 +58,7 @@ class Node:
 
 
 def until(is_true: Callable[[], bool], seconds: float) -> float:
-    """Wait for it; how long it took."""
+    """Wait until `is_true`. Returns how long that took."""
     begin = time.monotonic()
     while not is_true():
         assert time.monotonic() - begin < seconds, f"still not so after {seconds} s"
@@ -68,7 +68,7 @@ def until(is_true: Callable[[], bool], seconds: float) -> float:
 
 @pytest.fixture
 def took(record_property: Callable[[str, object], None]) -> Iterator[Callable[[str, float], None]]:
-    """Keep a measured time: `pytest -s` prints it, `--junitxml` records it."""
+    """Records a measured time: `pytest -s` prints it, `--junitxml` writes it."""
 
     def keep(what: str, seconds: float) -> None:
         record_property(what, round(seconds, 3))
@@ -96,7 +96,7 @@ def test_two_hosts_see_each_other_and_a_goodbye(netlab: NetLab, tmp_path: Path, 
     took("stopped -> goodbye seen", until(lambda: kitchen.dials == {}, 1))
     assert kitchen.stop() == cellar.stop() == 0
     assert kitchen.process.stderr_text() == attic.process.stderr_text() == ""
-    assert sent(three) == before  # whoever is told to stay on loopback sends nothing elsewhere
+    assert sent(three) == before  # the cellar, on loopback only, has sent nothing into the LAN
 
 
 def test_two_processes_of_one_host_and_a_third_elsewhere_see_each_other(
@@ -128,12 +128,14 @@ def test_finds_a_node_that_was_started_during_a_partition(netlab: NetLab, tmp_pa
     took("heal -> all see all, requery every second", until(lambda: all(len(node.dials) == 2 for node in nodes), 3))
 
 
-def test_a_lost_session_finds_the_others_at_once_after_a_heal(netlab: NetLab, tmp_path: Path, took: Took) -> None:
+def test_a_node_that_lost_a_session_finds_the_others_at_once_after_a_heal(
+    netlab: NetLab, tmp_path: Path, took: Took
+) -> None:
     one, two = netlab.hosts(2)
     netlab.partition([1], [2])
     kitchen, attic = Node(one, tmp_path, "kitchen"), Node(two, tmp_path, "attic")
     kitchen.started(), attic.started()
-    time.sleep(1.4)  # announced to nobody, and past the quick questions at 0 and 1 s
+    time.sleep(1.4)  # its announcement reached no host, and the quick queries at 0 and 1 s are over
     netlab.heal()
 
     kitchen.say("requery")
@@ -143,7 +145,7 @@ def test_a_lost_session_finds_the_others_at_once_after_a_heal(netlab: NetLab, tm
     until(lambda: "kitchen" in attic.dials, 2.5)
 
 
-def test_announces_a_new_address_and_follows_it(netlab: NetLab, tmp_path: Path, took: Took) -> None:
+def test_announces_a_new_address_and_moves_its_sockets_to_it(netlab: NetLab, tmp_path: Path, took: Took) -> None:
     one, two = netlab.hosts(2)
     kitchen, attic = (
         Node(one, tmp_path, "kitchen", interfaces=["eth0"], watch_seconds=0.5),

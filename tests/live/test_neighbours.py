@@ -1,4 +1,4 @@
-"""What people are told of their neighbours on a real network: those that do not answer, copies of a home, other meshes."""
+"""Notices about other nodes on a real network: unreachable ones, copies of a home, other meshes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.netlab
 HERE = Path(__file__).parent
 
 
-class Told(MeshNode):
-    """A node whose notices are kept as they come."""
+class WatchedNode(MeshNode):
+    """A node whose notices are collected."""
 
     def __init__(self, home: Path, host: Host) -> None:
         super().__init__(home, host)
@@ -48,10 +48,10 @@ class Told(MeshNode):
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
-    nodes: list[Told] = []
+    nodes: list[WatchedNode] = []
 
-    def make(host: Host, name: str, *options: str, home: str = "") -> Told:
-        node = Told(tmp_path / (home or name), host)
+    def make(host: Host, name: str, *options: str, home: str = "") -> WatchedNode:
+        node = WatchedNode(tmp_path / (home or name), host)
         nodes.append(node)
         node.up("--requery", "1", *options, *(("--name", name) if not home else ()))
         return node
@@ -61,19 +61,19 @@ def start(tmp_path: Path) -> Iterator[Any]:
         node.kill()
 
 
-def test_a_node_that_is_seen_and_cannot_be_reached_is_explained_and_a_lost_address_ends_its_links_at_once(
+def test_an_unreachable_node_is_explained_and_a_removed_address_ends_its_links_at_once(
     netlab: NetLab, start: Any
 ) -> None:
     hosts = netlab.hosts(2)
     netlab.rules("ip protocol tcp drop")
     kitchen, study = start(hosts[0], "kitchen"), start(hosts[1], "study")
 
-    wait_until(lambda: kitchen.texts("unreachable") and study.texts("unreachable"), 12, "both say why")
+    wait_until(lambda: kitchen.texts("unreachable") and study.texts("unreachable"), 12, "both report why")
     (row,) = kitchen.peers()
     netlab.heal()
     kitchen.ask("retry")
     wait_until(lambda: kitchen.texts("connected") and study.texts("connected"), 12, "the wall is down")
-    told = [notice["event"] for notice in kitchen.seen]
+    events = [notice["event"] for notice in kitchen.seen]
     old = hosts[1].ip
     netlab.set_address(hosts[1], "10.77.0.9")
     moved = time.monotonic()
@@ -86,12 +86,12 @@ def test_a_node_that_is_seen_and_cannot_be_reached_is_explained_and_a_lost_addre
     port = study.status()["port"]
     assert f"at {old}:{port} yet: timed out after 3 s; let TCP port {port} in through the firewall" in text
     assert (row["state"], row["session"], row["reason"]) == ("found", None, f"{old}:{port}: timed out after 3 s")
-    assert {"found", "lost", "disconnected"}.isdisjoint(told)
+    assert {"found", "lost", "disconnected"}.isdisjoint(events)
     assert study.texts("disconnected")[0].endswith(f"the address {old} of this machine is gone")
     assert took < 4, f"it took {took:.1f} s"
 
 
-def test_only_a_copy_of_a_home_that_answers_is_called_one_and_other_meshes_are_named(
+def test_a_copy_of_a_home_is_reported_only_if_it_answers_and_other_meshes_are_named(
     netlab: NetLab, start: Any, tmp_path: Path
 ) -> None:
     hosts = netlab.hosts(4)
@@ -99,17 +99,17 @@ def test_only_a_copy_of_a_home_that_answers_is_called_one_and_other_meshes_are_n
     study = start(hosts[1], "study")
     kitchen_id = kitchen.status()["node_id"]
     forge = [sys.executable, HERE / "mdns_node.py", kitchen_id, "4000", json.dumps({"mesh": mesh_mark("home")})]
-    liar = hosts[2].spawn(forge, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert liar.stdout is not None
-    said = wait_until(liar.stdout.readline, 10, "our id is announced by another")
+    forger = hosts[2].spawn(forge, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert forger.stdout is not None
+    first_line = wait_until(forger.stdout.readline, 10, "another host announces our id")
     office = start(hosts[3], "office", "--mesh", "office")
 
     wait_until(lambda: any("of another mesh" in text for text in kitchen.texts("note")), 10, "the other mesh is named")
-    wait_until(lambda: any("of another mesh" in text for text in office.texts("note")), 10, "so it is there")
-    assert json.loads(said) == {"started": kitchen_id}
+    wait_until(lambda: any("of another mesh" in text for text in office.texts("note")), 10, "and by the other mesh")
+    assert json.loads(first_line) == {"started": kitchen_id}
     assert [node.texts("cloned") for node in (kitchen, study, office)] == [[], [], []]
     assert kitchen.status()["other_meshes"] == 1
-    liar.kill()
+    forger.kill()
 
     shutil.copytree(tmp_path / "kitchen", tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock", "lock"))
     copy = start(hosts[2], "kitchen", home="copy")
@@ -118,7 +118,7 @@ def test_only_a_copy_of_a_home_that_answers_is_called_one_and_other_meshes_are_n
     wait_until(
         lambda: [row["session"] for row in study.peers() if row["node_id"] == kitchen_id] == ["synchronized"],
         12,
-        "the true one has its session",
+        "the original has its session",
     )
 
     assert kitchen.texts("cloned")[0].startswith(f"two machines run as {kitchen_id}: stop one of the two; ")

@@ -1,15 +1,14 @@
-"""The lab itself: hosts reach each other, and what is cut is cut."""
+"""The lab of network namespaces: hosts reach each other, partitions and pulled cables work, nothing is left behind."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mesh_process import wait_until
 
 from mesh.lab.live.namespaces import Host, NetLab, NetLabError
 
@@ -21,7 +20,7 @@ import socket, sys
 try:
     socket.create_connection((sys.argv[1], 9), 0.4)
 except ConnectionRefusedError:
-    print("refused: somebody is there")
+    print("refused: the host is there")
 """
 
 
@@ -41,7 +40,7 @@ def test_hosts_reach_each_other_until_they_are_partitioned(netlab: NetLab) -> No
     assert can_reach(one, three)
 
 
-def test_a_pulled_cable_comes_back(netlab: NetLab) -> None:
+def test_a_cable_that_was_pulled_can_be_plugged_in_again(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
 
     netlab.link_down(two)
@@ -49,20 +48,20 @@ def test_a_pulled_cable_comes_back(netlab: NetLab) -> None:
     assert not can_reach(one, two)
     assert "NO-CARRIER" in two.run(["ip", "link", "show", "eth0"]).stdout
     netlab.link_up(two)
-    wait_until(lambda: can_reach(one, two))
+    wait_until(lambda: can_reach(one, two), 3, "the cable works")
 
 
 def test_a_signal_reaches_the_spawned_process_itself(netlab: NetLab) -> None:
     (host,) = netlab.hosts(1)
     process = host.spawn(["sleep", "100"])
-    wait_until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"sleep"))
+    wait_until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"sleep"), 3, "it sleeps")
 
     process.terminate()
 
     assert process.wait(2) == -signal.SIGTERM
 
 
-def test_pipes_env_and_stderr_of_a_process_are_at_hand(netlab: NetLab) -> None:
+def test_a_process_has_its_own_pipes_and_environment_and_its_stderr_is_kept(netlab: NetLab) -> None:
     (host,) = netlab.hosts(1)
 
     process = host.spawn(["sh", "-c", 'echo "$WORD"; echo oops >&2'], env={"WORD": "milk"}, stdout=subprocess.PIPE)
@@ -72,7 +71,7 @@ def test_pipes_env_and_stderr_of_a_process_are_at_hand(netlab: NetLab) -> None:
     assert "h1 pid" in netlab.stderr_report()
 
 
-def test_closing_names_a_process_that_was_left_behind(netlab_flags: tuple[str, ...]) -> None:
+def test_closing_reports_a_process_that_still_runs(netlab_flags: tuple[str, ...]) -> None:
     lab = NetLab(netlab_flags)
     (host,) = lab.hosts(1)
     host.run(["sh", "-c", "sleep 100 >/dev/null 2>&1 &"])
@@ -93,18 +92,11 @@ sys.stdin.read()
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent, text=True, **pipes) as owner:
         sleeper, holder = (int(pid) for pid in owner.stdout.readline().split())
-        wait_until(lambda: Path(f"/proc/{sleeper}/cmdline").read_bytes().startswith(b"sleep"))
+        wait_until(lambda: Path(f"/proc/{sleeper}/cmdline").read_bytes().startswith(b"sleep"), 3, "it sleeps")
 
         owner.kill()
 
-    wait_until(lambda: is_gone(sleeper) and is_gone(holder))
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 3) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, f"still not so after {seconds} s"
-        time.sleep(0.01)
+    wait_until(lambda: is_gone(sleeper) and is_gone(holder), 3, "both have ended")
 
 
 def is_gone(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Networks as machines have them: container bridges, odd names, cards that come late, sandboxes, liars."""
+"""Unusual networks: container bridges, odd names of interfaces, late interfaces, sandboxes, forged announcements."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ ip addr add 10.250.0.1/24 dev veth1a2b3c4d
 
 
 class Node:
-    """`mesh up` on a host; what it says is kept, with the time."""
+    """`mesh up` on a host; its notices are collected, with their times."""
 
     def __init__(self, host: Host, folder: Path, *options: str, without: str = "") -> None:
         self.mesh = MeshNode(folder / f"home{host.number}", host)
         sandbox = [sys.executable, ROOT / "tests" / "support" / "sandbox.py", without] if without else []
         args = [*sandbox, *MESH, "--home", self.mesh.home, "up", "--json", *options]
         self.process = host.spawn(args, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
-        self.said: list[tuple[float, dict[str, Any]]] = []
+        self.notices: list[tuple[float, dict[str, Any]]] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.said.append((time.monotonic(), json.loads(line)))
+            self.notices.append((time.monotonic(), json.loads(line)))
 
     def when(self, event: str, text: str = "") -> list[float]:
-        """When it said so."""
-        return [at for at, said in self.said if said["event"] == event and text in said.get("text", "")]
+        """The times of the notices of one kind that contain `text`."""
+        return [at for at, notice in self.notices if notice["event"] == event and text in notice.get("text", "")]
 
     def started(self) -> Node:
         wait_until(lambda: self.when("up"), 10, "the node is up")
@@ -70,13 +70,13 @@ class Node:
 
     @property
     def looks(self) -> list[str]:
-        """What it said of where it looks for others."""
-        return [said["text"] for _, said in self.said if "look" in said.get("text", "")]
+        """The notices on which interfaces it looks for other nodes."""
+        return [notice["text"] for _, notice in self.notices if "look" in notice.get("text", "")]
 
 
 @pytest.fixture
 def took(record_property: Callable[[str, object], None]) -> Iterator[Callable[..., None]]:
-    """Wait until each node has met all others, at most 3 s from `since`; the time is kept and printed."""
+    """Wait until each node has connected to all others, at most 3 s after `since`; records and prints the time."""
 
     def meet(what: str, nodes: list[Node], since: float) -> None:
         others = len(nodes) - 1
@@ -93,7 +93,7 @@ Took = Callable[[str, list[Node], float], None]
 
 
 def all_up(nodes: list[Node]) -> float:
-    """When the last of them was up."""
+    """Wait until all are up. Returns when the last one was."""
     return max(node.started().when("up")[0] for node in nodes)
 
 
@@ -102,7 +102,7 @@ def rename_card(host: Host, name: str) -> None:
     host.run(["sh", "-euc", script], check=True)
 
 
-def test_machines_with_ten_bridges_of_the_same_addresses_meet_whatever_their_lan_is_called(
+def test_machines_with_ten_bridges_of_the_same_addresses_connect_whatever_the_name_of_their_lan(
     netlab: NetLab, tmp_path: Path, took: Took
 ) -> None:
     names = ("br-lan", "br-home", "vethlan", "tun5")
@@ -141,7 +141,7 @@ def test_a_network_that_comes_late_is_used_within_3_s(netlab: NetLab, tmp_path: 
     assert alone[1:] == off[1:] == ["looks for other nodes on eth0"]
 
 
-def test_a_sandbox_without_some_families_uses_what_is_left_and_says_what_is_missing(
+def test_in_a_sandbox_a_node_uses_the_allowed_families_and_names_the_denied_ones(
     netlab: NetLab, tmp_path: Path, took: Took
 ) -> None:
     hosts = netlab.hosts(3, ipv6=True)
@@ -155,20 +155,20 @@ def test_a_sandbox_without_some_families_uses_what_is_left_and_says_what_is_miss
         assert [text.partition(" (")[0] for text in node.looks] == [
             f"warning: looks for other nodes on eth0, but {missing}"
         ]
-        assert node.process.stderr_text().count("\n") == 1  # the warning about open links, nothing of a library
+        assert node.process.stderr_text().count("\n") == 1  # only the warning that links are open
 
 
 def test_thousands_of_forged_announcements_cost_little(netlab: NetLab, tmp_path: Path) -> None:
-    """See test_mdns.py for the exact limits."""
-    one, two, liar = netlab.hosts(3)
+    """See test_instances.py for the exact limits."""
+    one, two, forger = netlab.hosts(3)
     args = [sys.executable, HERE / "mdns_node.py", "kitchen", "4000", "{}"]
     kitchen = one.spawn(args, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert kitchen.stdout is not None and kitchen.stdin is not None
     kitchen.stdout.readline()
     before = resident_kib(kitchen.pid)
 
-    forge = [sys.executable, HERE / "forger.py", liar.ip, "1461", "mesh"]
-    liar.run(forge, env={"PYTHONPATH": str(ROOT)}, check=True)
+    forge = [sys.executable, HERE / "forger.py", forger.ip, "1461", "mesh"]
+    forger.run(forge, env={"PYTHONPATH": str(ROOT)}, check=True)
     attic = two.spawn([*args[:2], "attic", "4001", "{}"], env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE)
     sightings = []
     for line in kitchen.stdout:

@@ -1,4 +1,4 @@
-"""The README is true: its Python runs as it stands, on hosts of their own, and its commands are those that exist."""
+"""The README: its Python examples run as printed, and its commands exist."""
 
 from __future__ import annotations
 
@@ -59,28 +59,28 @@ def test_the_ten_lines_of_python_run_in_a_notebook_whose_thread_runs_a_loop(lan:
 
 
 @pytest.mark.netlab
-def test_the_role_of_your_own_waves(lan: list[Host], tmp_path: Path) -> None:
+def test_the_own_role_of_the_readme_runs(lan: list[Host], tmp_path: Path) -> None:
     example = blocks("python")[2]
     dialled = example.replace("kitchen", "study").replace('serve={":5000"', f'dial={{"{lan[0].ip}:5000"')
     kitchen = start(lan[0], example, tmp_path / "kitchen")
     assert kitchen.stdout is not None
-    kitchen.stdout.readline()  # the prompt: it serves
+    kitchen.stdout.readline()  # the prompt: it runs
     study = start(lan[1], dialled, tmp_path / "study")
     assert study.stdout is not None
 
     heard = kitchen.stdout.readline()
-    told = study.stdout.readline() + study.stdout.readline()  # the prompt too, before it, after it or amid it
+    printed = study.stdout.readline() + study.stdout.readline()  # the prompt too, before, after or within it
 
     assert heard.startswith("study~") and heard.endswith(" waves\n")
-    assert "Enter stops it\n" in told
-    waved = told.replace("Enter stops it\n", "")
+    assert "Enter stops it\n" in printed
+    waved = printed.replace("Enter stops it\n", "")
     assert waved.startswith("kitchen~") and waved.endswith(" waves\n")
     for process in (kitchen, study):
         process.communicate("\n", timeout=20)
         assert process.returncode == 0
 
 
-def test_the_role_of_your_own_has_at_most_twenty_lines() -> None:
+def test_the_own_role_of_the_readme_has_at_most_twenty_lines() -> None:
     role = blocks("python")[2].partition("class ")[2].partition("\n\n\n")[0]
 
     assert "WavingSync(BaseSync)" in role
@@ -115,7 +115,7 @@ def test_the_roles_alone_synchronize(tmp_path: Path) -> None:
     assert done.stdout == "synchronized ada:1 [{'type': 'hello'}]\n"
 
 
-def test_the_story_is_the_one_in_the_gallery() -> None:
+def test_the_scenario_is_one_that_is_shipped() -> None:
     *story, last = blocks("python")[4].splitlines()
     script = (ROOT / "scenarios/partition.py").read_text().splitlines()
 
@@ -123,7 +123,7 @@ def test_the_story_is_the_one_in_the_gallery() -> None:
     assert last == "partition.main()"
 
 
-def test_the_story_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_scenario_runs_as_printed(tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(blocks("python")[4])
 
     done = subprocess.run(

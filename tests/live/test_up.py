@@ -1,4 +1,4 @@
-"""`mesh up` as a real process: what it prints, how it stops, and why it may not start."""
+"""`mesh up` as a real process: what it prints, how it stops, and when it does not start."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def up() -> Iterator[Start]:
-    """Start `mesh up`; whatever still runs at the end is killed."""
+    """Start `mesh up`; processes that still run at the end are killed."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(home: Path, *args: str) -> subprocess.Popen[str]:
@@ -82,7 +82,7 @@ def next_event(process: subprocess.Popen[str]) -> dict[str, object]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, and what was still to be read of standard output and error."""
+    """The exit code, and the rest of standard output and standard error."""
     assert process.stdout is not None
     assert process.stderr is not None
     # Not communicate: it does not know what readline has read ahead.
@@ -90,7 +90,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.wait(DEADLINE_SECONDS), out, err
 
 
-def test_says_where_it_listens_that_links_are_open_and_that_it_stopped(tmp_path: Path, up: Start) -> None:
+def test_prints_where_it_listens_that_links_are_open_and_that_it_stopped(tmp_path: Path, up: Start) -> None:
     node = up(tmp_path, "--name", "kitchen", "--mesh", "cabin")
 
     made, first, warning = next_line(node), next_line(node), next_line(node)
@@ -110,7 +110,7 @@ def test_says_where_it_listens_that_links_are_open_and_that_it_stopped(tmp_path:
     assert re.fullmatch(rf"\d\d:\d\d:\d\d  {found[1]} stopped\n", rest)
 
 
-def test_tells_programs_the_same_as_json_lines(tmp_path: Path, up: Start) -> None:
+def test_prints_the_same_as_json_lines(tmp_path: Path, up: Start) -> None:
     before_ms = time.time() * 1000
     node = up(tmp_path, "--name", "kitchen", "--json")
 
@@ -128,7 +128,7 @@ def test_tells_programs_the_same_as_json_lines(tmp_path: Path, up: Start) -> Non
     assert len(complaints.splitlines()) == 1
 
 
-def test_a_service_starts_only_where_its_node_has_its_home(tmp_path: Path, up: Start) -> None:
+def test_with_existing_a_node_starts_only_if_its_home_is_there(tmp_path: Path, up: Start) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
 
@@ -145,7 +145,7 @@ def test_a_service_starts_only_where_its_node_has_its_home(tmp_path: Path, up: S
     assert next_event(up(disk, "--existing", "--json"))["new"] is False
 
 
-def test_says_each_thing_once(tmp_path: Path, up: Start) -> None:
+def test_prints_each_notice_once(tmp_path: Path, up: Start) -> None:
     node = up(tmp_path, "--peer", "127.0.0.1:1")
     while "cannot reach 127.0.0.1:1" not in next_line(node):
         pass
@@ -154,7 +154,7 @@ def test_says_each_thing_once(tmp_path: Path, up: Start) -> None:
     assert ended(node)[2] == ""
 
 
-def test_two_nodes_meet_share_an_event_and_part(tmp_path: Path, up: Start) -> None:
+def test_two_nodes_connect_share_an_event_and_disconnect(tmp_path: Path, up: Start) -> None:
     kitchen = up(tmp_path / "kitchen", "--name", "kitchen", "--json")
     first = next_event(kitchen)
     study = up(tmp_path / "study", "--name", "study", "--peer", f"127.0.0.1:{first['port']}")
@@ -216,7 +216,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, up: Start) -> None:
     study = up(tmp_path / "study", "--name", "study", "--json", "--peer", f"127.0.0.1:{first['port']}")
     while next_event(study)["event"] != "synchronized":
         pass
-    kitchen.send_signal(signal.SIGSTOP)  # so that the goodbye takes its time
+    kitchen.send_signal(signal.SIGSTOP)  # so that the goodbye takes long
 
     study.send_signal(signal.SIGINT)
     while handles_interrupts(study.pid):
@@ -237,7 +237,7 @@ def handles_interrupts(pid: int) -> bool:
     return caught is not None and bool(int(caught[1], 16) & 1 << signal.SIGINT - 1)
 
 
-def test_goes_on_when_nobody_reads_what_it_prints(tmp_path: Path, up: Start) -> None:
+def test_goes_on_when_its_output_is_not_read(tmp_path: Path, up: Start) -> None:
     node = up(tmp_path, "--json")
     next_event(node)
     assert node.stdout is not None
@@ -277,7 +277,7 @@ def test_does_not_start_where_the_port_is_taken(tmp_path: Path, up: Start) -> No
 
 
 @pytest.mark.parametrize("option", ["--name", "--mesh"])
-def test_does_not_start_under_another_name_than_the_homes(tmp_path: Path, up: Start, option: str) -> None:
+def test_does_not_start_with_another_name_than_that_of_the_home(tmp_path: Path, up: Start, option: str) -> None:
     first = up(tmp_path, "--json")
     next_event(first)
     first.terminate()
@@ -289,7 +289,7 @@ def test_does_not_start_under_another_name_than_the_homes(tmp_path: Path, up: St
     assert complaint.startswith(f"this home's {option[2:]} is ")
 
 
-def test_does_not_start_on_a_damaged_log_and_leaves_it_alone(tmp_path: Path, up: Start) -> None:
+def test_does_not_start_on_a_damaged_log_and_does_not_change_it(tmp_path: Path, up: Start) -> None:
     (tmp_path / "log.sqlite").write_bytes(b"not a log" * 1000)
 
     code, out, complaint = ended(up(tmp_path))

@@ -1,4 +1,4 @@
-"""`mesh wait` and `mesh peer` between machines, as an operator calls them."""
+"""`mesh wait` and `mesh peer` between machines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def homes(tmp_path: Path) -> Iterator[list[MeshNode]]:
         node.kill()
 
 
-def test_a_machine_that_joins_waits_until_everything_is_here_and_one_without_mdns_is_added_by_its_address(
+def test_a_machine_that_joins_waits_for_all_events_and_one_without_mdns_is_added_by_its_address(
     netlab: NetLab, tmp_path: Path, homes: list[MeshNode]
 ) -> None:
     hosts = netlab.hosts(3)

@@ -13,7 +13,6 @@ import pytest
 
 from mesh.actors.listener import Listener, OpenDoor
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import Request
 from mesh.errors import MeshError
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.network import SimNetwork
@@ -23,7 +22,7 @@ from mesh.node import Node
 from mesh.settings.home import Home
 from mesh.settings.ports import FIRST_EPHEMERAL, PORT_COUNT, TRIES, choose_ports, first_ephemeral, ports_instead
 from peers.transport.port import Listening
-from tests.support.loop_house import wait_until
+from tests.support.loop_house import fail, wait_until
 
 # Which ports are tried.
 
@@ -83,8 +82,7 @@ class Attic:
         return taken.result()
 
     def open(self, *ports: int, patience_seconds: float = 0.0) -> Any:
-        request = Request("open_first", ("", ports, patience_seconds, RoomClock(self.loop)))
-        return self.listener.ask(request, block=False)
+        return self.listener.ask_to(Listener.open_first, "", ports, patience_seconds, RoomClock(self.loop))
 
 
 @pytest.fixture
@@ -268,7 +266,7 @@ def test_a_listener_that_fails_opens_again_at_the_port_that_others_know(kitchen:
     node = kitchen.start("127.0.0.1:0")
     (failing,) = pykka.ActorRegistry.get_by_class(Listener)
 
-    failing.tell(Request("no_such_method"))
+    failing.tell_to(fail)
 
     wait_until(lambda: not failing.is_alive() and can_connect(node.port))
     assert node.status().get(5)["port"] == node.port

@@ -12,12 +12,13 @@ from typing import Any
 import pykka
 from websockets.sync.server import ServerConnection, serve
 
+from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.runtime.loop_thread import LoopThread
-from mesh.actors.runtime.mailbox import Call
 from mesh.gateway.upstream.role import UpstreamSync
 from peers.events.entry import MAX_EXTRA_BYTES, check_extra
 from peers.roles.client import ClientSync
 from tests.support.door_house import House, house, wait_until  # noqa: F401
+from tests.support.loop_house import fail
 from tests.support.upstream_script import HERE, URL, Script
 
 
@@ -42,16 +43,11 @@ def stop_the_rest() -> None:
         pykka.ActorRegistry.unregister(ref)
 
 
-def boom() -> None:
-    raise ValueError("a bug")
-
-
 def test_the_doors_do_not_outlive_a_supervisor_that_failed(house: House) -> None:  # noqa: F811
     node = house.start(dial={"ws://127.0.0.1:1": ClientSync})
-    assert node._supervisor is not None
-    supervisor = node._supervisor
+    (supervisor,) = pykka.ActorRegistry.get_by_class(NodeSupervisor)
 
-    supervisor.actor_inbox.offer(Call(boom, ()))
+    supervisor.tell_to(fail)
     wait_until(lambda: not supervisor.is_alive(), "the end of the supervisor")
     node.stop()
 
@@ -106,7 +102,7 @@ def test_a_loop_is_not_blocked_by_who_waits_for_it_on_itself() -> None:
             return "an error instead of a deadlock"
         return "done"
 
-    answer = asyncio.run_coroutine_threadsafe(stop_from_a_listener(), thread._loop)
+    answer = asyncio.run_coroutine_threadsafe(stop_from_a_listener(), thread.loop)
     assert answer.result(3) == "an error instead of a deadlock"
     thread.close()
 
@@ -185,7 +181,7 @@ def test_an_event_from_upstream_with_much_meta_can_go_on_to_other_nodes() -> Non
 
 
 def test_cursors_that_the_disk_did_not_take_are_written_at_the_end() -> None:
-    from mesh.gateway.upstream.role import KEEP_MS
+    from mesh.gateway.upstream.role import UPSTREAM_SAVE_MS
     from peers.later import Later
     from peers.stores.store import StoreError
 
@@ -193,7 +189,7 @@ def test_cursors_that_the_disk_did_not_take_are_written_at_the_end() -> None:
     keep, script.log.keep_cursors = script.log.keep_cursors, lambda *_: Later.failed(StoreError("full"))  # type: ignore[method-assign]
     script.add("milk")
     script.answer()
-    script.clock.advance(KEEP_MS)
+    script.clock.advance(UPSTREAM_SAVE_MS)
     script.log.keep_cursors = keep  # type: ignore[method-assign]
 
     script.role.destroy()

@@ -15,7 +15,7 @@ import pytest
 
 import mesh
 from mesh import MeshError, Node, Notice
-from mesh.cli.up import LineTeller, Printer
+from mesh.cli.up import LineWriter, TextReport
 from tests.support.root import ROOT
 
 
@@ -49,12 +49,12 @@ def test_lines_of_later_days_have_the_date_too(tmp_path: Path) -> None:
     times = iter([datetime(2026, 11, 23, 23, 59), datetime(2026, 11, 23, 23, 59, 7), datetime(2026, 11, 24, 0, 1)])
     printed = tmp_path / "printed"
     with printed.open("wb") as file:
-        printer = Printer(file.fileno())
-        teller = LineTeller(printer, now=lambda: next(times))
+        writer = LineWriter(file.fileno())
+        report = TextReport(writer, now=lambda: next(times))
 
         for text in ("up", "found", "lost"):
-            teller.notice(Notice("note", None, text))
-        printer.close()
+            report.notice(Notice("note", None, text))
+        writer.close()
 
     assert printed.read_text().splitlines() == [
         "2026-11-23 23:59:00  up",

@@ -114,7 +114,7 @@ class Echo(LoopActor):
 @pytest.fixture
 def echo() -> Iterator[LoopActorRef[Echo]]:
     thread = LoopThread()
-    ref = Echo.start(Runtime(thread._loop))  # the loop is private: a node alone starts actors on it
+    ref = Echo.start(Runtime(thread.loop))  # the loop is private: a node alone starts actors on it
     yield ref
     ref.stop()
     thread.close()

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its DevTools protocol over two pipes: when they close, however we went, it ends."""
+"""A headless Chromium, controlled by the DevTools protocol over two pipes. It ends when they close."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _FLAGS = (
     "--password-store=basic",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-# Chromium reads commands from file 3 and writes answers to file 4; what is there already is moved out of the way first.
+# Chromium reads commands from file 3 and writes answers to file 4; open files with these numbers are moved first.
 _LAUNCH = """
 import fcntl, os, sys
 command_read, answer_write = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
@@ -52,11 +52,11 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 
 class BrowserError(AssertionError):
-    """The browser refused a command, or the page did not do what was waited for; the text says which."""
+    """The browser refused a command, or the page did not reach an expected state in time."""
 
 
 def find_chromium() -> str | None:
-    """The reason why there is no browser here, or None if there is one."""
+    """The reason why there is no browser on this machine; None if there is one."""
     return None if shutil.which(COMMAND) else f"the command {COMMAND} is missing (Debian: apt-get install chromium)"
 
 
@@ -84,7 +84,7 @@ class Browser:
 
     @property
     def pid(self) -> int:
-        """Of the browser, and of the group that its helpers are in."""
+        """The process id of the browser, which is the id of its process group too."""
         return self._process.pid
 
     def tab(self) -> Tab:
@@ -112,7 +112,7 @@ class Browser:
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def _end_helpers(self) -> None:
-        """Its helper processes are of its group and end by themselves; what does not is killed."""
+        """The helper processes of its group end by themselves; those that do not are killed."""
         deadline = time.monotonic() + EXIT_SECONDS
         with contextlib.suppress(ProcessLookupError):
             while time.monotonic() < deadline:
@@ -121,7 +121,7 @@ class Browser:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
-        """One command to its answer; events that come before it are handed to their tabs. Raises BrowserError."""
+        """Send a command and return its result; events before the answer go to their tabs. Raises BrowserError."""
         self._last_id += 1
         number = self._last_id
         message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
@@ -153,7 +153,7 @@ class Browser:
 
 
 class Tab:
-    """One page. What it complains about is kept in `problems`: errors, exceptions and breaches of its policy."""
+    """One page. `problems` collects its errors, exceptions and violations of its content security policy."""
 
     def __init__(self, browser: Browser, session: str, context: str) -> None:
         self._browser = browser
@@ -168,7 +168,7 @@ class Tab:
 
     def open(self, url: str) -> None:
         """Go to `url` and wait until it is loaded."""
-        # Another fragment alone would not load the page anew.
+        # With another fragment alone the browser would not reload the page.
         if url.partition("#")[0] == self.evaluate("location.href").partition("#")[0]:
             self.call("Page.navigate", url="about:blank")
             self.wait_until("location.href === 'about:blank'")
@@ -196,14 +196,14 @@ class Tab:
 
     def texts(self, selector: str) -> list[str]:
         """The visible text of each match."""
-        # The innerText of what is not shown would be all of its text.
+        # The innerText of a hidden element is all of its text.
         found: list[str] = self.evaluate(
             f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.checkVisibility() ? e.innerText : '')"
         )
         return found
 
     def fill(self, selector: str, text: str) -> None:
-        """Replace what stands in an input by typing."""
+        """Replace the text of an input by typing."""
         self.evaluate(f"{{ const e = document.querySelector({json.dumps(selector)}); e.focus(); e.select(); }}")
         if text:
             self.call("Input.insertText", text=text)
@@ -216,7 +216,7 @@ class Tab:
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
     def click(self, selector: str) -> None:
-        """Press the mouse in the middle of the first match, as a person would: what covers it gets the click."""
+        """Click in the middle of the first match, as a user would: an element that covers it gets the click."""
         x, y = self.evaluate(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'nearest'}});"
             " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
@@ -225,17 +225,17 @@ class Tab:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Give the page this many pixels, and the reader's wish for light or dark colours."""
+        """Set the size of the page in pixels, and whether the user prefers dark colours."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def screenshot(self, path: Path) -> None:
-        """Write what is visible as a PNG file."""
+        """Write the visible part as a PNG file."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def leave(self) -> bool:
-        """Go to an empty page, as if the tab were new; whether that could be done: a page may ask whether to leave it."""
+        """Go to an empty page, as in a new tab. False if the page would ask first, since events wait to be sent."""
         if self.evaluate("document.querySelector('#log .waiting') !== null"):
             return False
         for method in ("clearDeviceMetricsOverride", "setEmulatedMedia"):
@@ -247,11 +247,11 @@ class Tab:
         return True
 
     def close(self) -> None:
-        """Close the tab with all that it stored."""
+        """Close the tab and delete its storage."""
         self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)
 
     def on_event(self, method: str, parameters: dict[str, Any]) -> None:
-        """Take note of what the browser reports about this tab."""
+        """Record an event of the browser about this tab."""
         if method == "Runtime.exceptionThrown":
             details = parameters["exceptionDetails"]
             self.problems.append(details.get("exception", {}).get("description", details["text"]))
@@ -266,7 +266,7 @@ class Tab:
         try:
             return condition()
         except BrowserError as error:
-            # While a page goes, expressions about it fail; a browser that is gone does not come back.
+            # Expressions fail while a page unloads: try again, unless the browser itself has ended.
             if "ended" in str(error) or "in time" in str(error):
                 raise
             return False

@@ -1,4 +1,4 @@
-"""The fixtures of the page's tests: a browser for all of them, and for each its own tabs and node."""
+"""Fixtures of the page's tests: one browser for all, and tabs and a node for each test."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def idle_tabs() -> list[Tab]:
-    """Tabs that earlier tests are done with: a new one takes a quarter of a second."""
+    """Tabs of earlier tests, for reuse: a new one takes 0.25 s."""
     return []
 
 
 @pytest.fixture
 def new_tab(chromium: Browser, idle_tabs: list[Tab]) -> Iterator[Callable[[], Tab]]:
-    """Opens empty tabs; what they stored for earlier tests belongs to other ports, and so to other origins."""
+    """Opens empty tabs. Their storage of earlier tests is of other ports, and so of other origins."""
     tabs: list[Tab] = []
 
     def open_tab() -> Tab:

@@ -1,4 +1,4 @@
-"""Real nodes with a clients' door each, for the page's tests."""
+"""Real nodes with a clients' port each, for the page's tests."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SECONDS = 10.0
 
 
 class Nodes:
-    """Nodes by name; the token of a user is the same text in all of a test's links."""
+    """Nodes by name. The token of a user is the same in all links of a test."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._running: dict[str, Node] = {}
-        self._doors: dict[str, int] = {}
+        self._clients_ports: dict[str, int] = {}
         self._tokens: dict[tuple[str, str], str] = {}
 
     def start(self, name: str = "kitchen", *, beside: Node | None = None, **options: Any) -> Node:
-        """Start a node, or start it again at its ports; `beside` is one that it has as a peer."""
+        """Start a node, or start it again at its clients' port; `beside` becomes its peer."""
         home = self._path / name
         node = Node(
             name,
@@ -30,11 +30,11 @@ class Nodes:
             mdns=False,
             listen="127.0.0.1:0",
             peers=[f"127.0.0.1:{beside.port}"] if beside is not None else (),
-            clients=f"127.0.0.1:{self._doors.get(name, 0)}",
+            clients=f"127.0.0.1:{self._clients_ports.get(name, 0)}",
             **options,
         )
         self._running[name] = node.start()
-        self._doors[name] = node.clients_port
+        self._clients_ports[name] = node.clients_port
         for user in ("ada", "bob"):
             if (name, user) not in self._tokens:
                 self._tokens[name, user] = Tokens(home).add(user, None, time.time_ns() // 1_000_000)

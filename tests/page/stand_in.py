@@ -1,4 +1,4 @@
-"""Stands in for a node's clients' door until there is one: the page, the status, and protocol 5 over a log in memory."""
+"""A server in place of a node: the page, the status, and protocol 5 of Logux over a log in memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from websockets.sync.server import Server, ServerConnection, serve
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 
 Created = tuple[int, str, int]
-BATCH = 500
+EVENTS_PER_MESSAGE = 500
 OPEN_SECONDS = 2.0
-"""How long a socket may stay silent: browsers open some that they may not need."""
+"""How long a connection may stay silent: browsers open some in advance."""
 
 
 @dataclass
@@ -48,13 +48,13 @@ class StandIn:
         self.peers = peers or []
         self.log: list[tuple[dict[str, Any], Created, int]] = []
         self.syncs: list[Created] = []
-        """Created of every event that clients sent, second copies included."""
-        self.heard: list[list[Any]] = []
-        """Every message of clients that is no sync."""
+        """The `created` of each event that clients sent, with repetitions."""
+        self.received: list[list[Any]] = []
+        """All messages of clients but `sync`."""
         self.answers_syncs = True
         self.answers_pings = True
         self.skew_ms = 0
-        """How far this node's clock is ahead of the browser's."""
+        """How far the clock of this node is ahead of the browser's."""
         self.port = 0
         self._clients: list[Client] = []
         self._lock = threading.RLock()
@@ -93,22 +93,22 @@ class StandIn:
             self._server = None
 
     def add(self, event: dict[str, Any], *, ago_ms: int = 0, node_id: str | None = None, n: int = 0) -> None:
-        """Write an event as this node, or as one that came from another."""
+        """Add an event of this node, or of another one."""
         ms = self.now_ms() - ago_ms
         self._take(event, (ms, node_id or self.node_id, n), ms)
 
     def forward(self) -> None:
-        """Send every client what it lacks, in the order of the log, not more than one batch a message."""
+        """Send each client the events that it lacks, in the order of the log, EVENTS_PER_MESSAGE events a message."""
         with self._lock:
             for client in self._clients:
                 while client.sent < len(self.log):
-                    page = self.log[client.sent : client.sent + BATCH]
+                    page = self.log[client.sent : client.sent + EVENTS_PER_MESSAGE]
                     client.sent += len(page)
                     items = [item for entry in page if entry[1] not in client.known for item in _wire(entry, client)]
                     if items:
                         client.send(["sync", client.sent, *items])
 
-    def tell(self, message: list[Any]) -> None:
+    def send_all(self, message: list[Any]) -> None:
         """Send a message to every client."""
         with self._lock:
             for client in self._clients:
@@ -155,7 +155,7 @@ class StandIn:
                 elif (client := self._meet(connection, message)) is None:
                     return
         except ConnectionClosed:
-            pass  # the page closed without saying so
+            pass  # the page closed without a closing handshake
         finally:
             with self._lock:
                 if client in self._clients:
@@ -180,7 +180,7 @@ class StandIn:
     def _react(self, client: Client, message: list[Any]) -> None:
         name, *items = message
         if name != "sync":
-            self.heard.append(message)
+            self.received.append(message)
         if name == "ping" and self.answers_pings:
             client.send(["pong", len(self.log)])
         elif name == "sync":

@@ -1,4 +1,4 @@
-"""The browser that the page's tests use: what it notices, and that it leaves nothing behind."""
+"""The browser of the page's tests: it reports problems, and ends completely."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_notices_what_goes_wrong_in_a_page(new_tab: Callable[[], Tab], node: StandIn) -> None:
+def test_records_the_problems_of_a_page(new_tab: Callable[[], Tab], node: StandIn) -> None:
     tab = new_tab()
     tab.open(node.url)
 
@@ -44,7 +44,7 @@ def test_notices_what_goes_wrong_in_a_page(new_tab: Callable[[], Tab], node: Sta
         assert any(noticed in problem for problem in tab.problems), (harm, tab.problems)
 
 
-def test_says_what_it_waited_for_in_vain(new_tab: Callable[[], Tab], node: StandIn) -> None:
+def test_an_expected_text_that_does_not_appear_is_an_error(new_tab: Callable[[], Tab], node: StandIn) -> None:
     tab = new_tab()
     tab.open(node.url)
 
@@ -54,7 +54,7 @@ def test_says_what_it_waited_for_in_vain(new_tab: Callable[[], Tab], node: Stand
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """One with a path so short that a browser can have its socket there."""
+    """A folder whose path is short enough for the sockets of a browser."""
     with TemporaryDirectory(prefix="b-", dir="/tmp", ignore_cleanup_errors=True) as path:
         yield Path(path)
 
@@ -64,7 +64,7 @@ def test_ends_with_the_process_that_started_it(chromium: Browser, short_folder: 
     owner = subprocess.Popen(
         [sys.executable, "-c", _BROWSER_AND_WAIT],
         cwd=Path(__file__).parent,
-        env={**os.environ, "TMPDIR": str(short_folder)},  # nobody is left to remove the profile
+        env={**os.environ, "TMPDIR": str(short_folder)},  # a killed owner cannot remove the profile
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,13 +1,12 @@
-"""The page in a browser: what a person sees and does, against a stand-in for the node."""
+"""The page in a browser: what a user sees and does, with a stand-in for the node."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from actions import add, rows, types, wait_for_rows
 from browser import Tab
 from stand_in import StandIn
-
-from tests.support.reading import add, rows, types, wait_for_rows
 
 SignIn = Callable[..., Tab]
 NewTab = Callable[[], Tab]
@@ -23,7 +22,7 @@ def test_signs_in_by_the_fragment_and_removes_it_from_the_address(new_tab: NewTa
     assert tab.problems == tab.network_problems == []
 
 
-def test_forgets_the_token_when_one_signs_out(signed_in: SignIn) -> None:
+def test_forgets_the_token_when_the_user_signs_out(signed_in: SignIn) -> None:
     tab = signed_in()
 
     tab.click("#sign-out")
@@ -32,7 +31,7 @@ def test_forgets_the_token_when_one_signs_out(signed_in: SignIn) -> None:
     assert tab.evaluate("sessionStorage.length") == 0
 
 
-def test_shows_events_by_time_whenever_they_come(signed_in: SignIn, node: StandIn) -> None:
+def test_shows_events_in_order_of_time_whenever_they_arrive(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
 
     node.add({"type": "third"})
@@ -43,7 +42,7 @@ def test_shows_events_by_time_whenever_they_come(signed_in: SignIn, node: StandI
     assert [row[:2] for row in rows(tab)] == [["study", "first"], ["attic", "second"], ["kitchen", "third"]]
 
 
-def test_writes_out_characters_that_would_turn_the_line_round(signed_in: SignIn, node: StandIn) -> None:
+def test_escapes_characters_that_would_change_the_direction_of_text(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
 
     node.add({"type": "abc\u202edef\u0007"})
@@ -52,7 +51,7 @@ def test_writes_out_characters_that_would_turn_the_line_round(signed_in: SignIn,
     assert types(tab) == ["abc\\u202edef\\u0007"]
 
 
-def test_keeps_a_bounded_number_of_rows(signed_in: SignIn, node: StandIn) -> None:
+def test_shows_a_limited_number_of_rows(signed_in: SignIn, node: StandIn) -> None:
     for number in range(1_500):
         node.add({"type": f"event {number}"}, ago_ms=1_500 - number)
 
@@ -64,7 +63,7 @@ def test_keeps_a_bounded_number_of_rows(signed_in: SignIn, node: StandIn) -> Non
     assert (shown[0], shown[-1]) == ("event 500", "event 1499")
 
 
-def test_follows_the_newest_event_unless_one_reads_older_ones(signed_in: SignIn, node: StandIn) -> None:
+def test_follows_the_newest_event_unless_the_user_scrolls_back(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
     for number in range(100):
         node.add({"type": f"event {number}"}, ago_ms=100 - number)
@@ -94,7 +93,7 @@ def test_follows_the_newest_event_when_the_screen_turns(signed_in: SignIn, node:
     tab.wait_until("(e => e.scrollHeight - e.scrollTop - e.clientHeight < 2)(document.getElementById('scroll'))")
 
 
-def test_explains_what_is_no_event(signed_in: SignIn, node: StandIn) -> None:
+def test_says_why_an_input_is_not_an_event(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
 
     for kind, fields, sentence in [
@@ -125,7 +124,7 @@ def test_shows_the_neighbours_of_the_node(signed_in: SignIn, node: StandIn) -> N
 
     shown = [text.split() for text in tab.texts("#peers li")]
     assert shown == [["kitchen~zzzzzzzz", "lost"], ["study", "synchronized"]]
-    assert tab.text("#node") == "kitchen~7f3q2x5a"  # two have that name
+    assert tab.text("#node") == "kitchen~7f3q2x5a"  # two nodes have that name
 
 
 def test_fits_a_phone(signed_in: SignIn, node: StandIn) -> None:

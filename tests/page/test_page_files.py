@@ -1,4 +1,4 @@
-"""The files of the page, as the clients' door serves them."""
+"""The files of the page, as a node serves them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_serves_the_page_and_its_files() -> None:
     assert PAGE_FILES["/"].body.startswith(b"<!doctype html>")
 
 
-def test_refers_to_nothing_that_it_does_not_serve() -> None:
+def test_all_referenced_files_are_served() -> None:
     texts = [file.body.decode() for file in PAGE_FILES.values()]
 
     referred = {
@@ -25,13 +25,13 @@ def test_refers_to_nothing_that_it_does_not_serve() -> None:
     assert referred <= set(PAGE_FILES)
 
 
-def test_names_no_other_place() -> None:
+def test_names_no_other_server() -> None:
     for path, file in PAGE_FILES.items():
         text = file.body.decode().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?://|//[a-z]+\.[a-z]", text), path
 
 
-def test_has_no_inline_script_or_style_and_never_makes_markup() -> None:
+def test_has_no_inline_script_or_style_and_makes_no_markup_from_text() -> None:
     page = PAGE_FILES["/"].body.decode()
 
     assert not re.search(r"<style|<script(?![^>]*src=)|\sstyle=|\son[a-z]+=", page)
@@ -39,7 +39,7 @@ def test_has_no_inline_script_or_style_and_never_makes_markup() -> None:
         assert not re.search(rb"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", file.body), path
 
 
-def test_forbids_everything_that_it_does_not_need() -> None:
+def test_the_content_security_policy_forbids_all_other_sources() -> None:
     policy = SECURITY_HEADERS["Content-Security-Policy"]
 
     assert policy.startswith("default-src 'none'; ")

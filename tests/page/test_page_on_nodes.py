@@ -1,15 +1,15 @@
-"""The page as a real node serves it: two nodes that are peers, strangers, restarts, and what people type."""
+"""The page of real nodes: two connected nodes, wrong tokens, restarts, and input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from actions import add, rows, types, wait_for_rows, wait_until_confirmed
 from browser import Tab
 from real_nodes import Nodes
 from real_nodes import types as types_of
 
 from mesh.gateway.clients.tokens import Tokens
-from tests.support.reading import add, rows, types, wait_for_rows, wait_until_confirmed
 
 NewTab = Callable[[], Tab]
 
@@ -21,7 +21,7 @@ def signed_in(new_tab: NewTab, nodes: Nodes, user: str = "ada", name: str = "kit
     return tab
 
 
-def test_an_event_typed_at_one_node_appears_at_the_other_and_back(new_tab: NewTab, nodes: Nodes) -> None:
+def test_events_typed_at_two_nodes_appear_on_both_pages(new_tab: NewTab, nodes: Nodes) -> None:
     kitchen = nodes.start("kitchen")
     attic = nodes.start("attic", beside=kitchen)
     ada, bob = signed_in(new_tab, nodes, "ada", "kitchen"), signed_in(new_tab, nodes, "bob", "attic")
@@ -41,7 +41,7 @@ def test_an_event_typed_at_one_node_appears_at_the_other_and_back(new_tab: NewTa
         assert tab.problems == tab.network_problems == []
 
 
-def test_asks_who_one_is_and_again_after_a_wrong_token(new_tab: NewTab, nodes: Nodes) -> None:
+def test_asks_for_user_and_token_again_after_a_wrong_token(new_tab: NewTab, nodes: Nodes) -> None:
     node = nodes.start()
     tab = new_tab()
     tab.open(node.clients_url)
@@ -69,7 +69,7 @@ def test_asks_who_one_is_and_again_after_a_wrong_token(new_tab: NewTab, nodes: N
     assert tab.problems == []
 
 
-def test_is_told_to_wait_after_too_many_wrong_tokens(new_tab: NewTab, nodes: Nodes) -> None:
+def test_says_how_long_to_wait_after_too_many_wrong_tokens(new_tab: NewTab, nodes: Nodes) -> None:
     node = nodes.start()
     tab = new_tab()
     tab.open(node.clients_url)
@@ -93,7 +93,7 @@ def test_asks_again_when_the_token_is_revoked(new_tab: NewTab, nodes: Nodes) -> 
     assert tab.problems == []
 
 
-def test_shows_markup_as_text_and_runs_none_of_it(new_tab: NewTab, nodes: Nodes) -> None:
+def test_shows_markup_in_events_as_text(new_tab: NewTab, nodes: Nodes) -> None:
     node = nodes.start()
     markup = "<img src=x onerror='window.harmed = 1'><script>window.harmed = 1</script>"
     node.log.add({"type": markup, markup: markup}).get(5)
@@ -107,7 +107,7 @@ def test_shows_markup_as_text_and_runs_none_of_it(new_tab: NewTab, nodes: Nodes)
     assert tab.problems == tab.network_problems == []
 
 
-def test_sends_what_was_typed_while_the_node_was_down_once(new_tab: NewTab, nodes: Nodes) -> None:
+def test_sends_events_that_were_typed_while_the_node_was_down_once(new_tab: NewTab, nodes: Nodes) -> None:
     node = nodes.start()
     tab = signed_in(new_tab, nodes)
     add(tab, "before")
@@ -156,7 +156,7 @@ def test_shows_the_log_of_a_node_whose_disk_was_wiped(new_tab: NewTab, nodes: No
     assert types(tab)[-1] == "new"
 
 
-def test_an_event_of_a_client_that_may_not_write_it_stays_out_of_the_log(new_tab: NewTab, nodes: Nodes) -> None:
+def test_an_event_that_in_filter_refuses_is_not_in_the_log(new_tab: NewTab, nodes: Nodes) -> None:
     node = nodes.start(in_filter=lambda event, meta, user: event["type"] != "secret")
     ada, bob = signed_in(new_tab, nodes), signed_in(new_tab, nodes, "bob")
 

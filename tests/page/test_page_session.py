@@ -1,14 +1,13 @@
-"""The page's conversation with the node: lost, found again, refused, and nothing doubled."""
+"""The session of the page with the node: reconnection, refusals, and each event once."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+from actions import add, pass_time, types, wait_for_rows, wait_until_confirmed
 from browser import Tab
 from stand_in import StandIn
-
-from tests.support.reading import add, pass_time, types, wait_for_rows, wait_until_confirmed
 
 SignIn = Callable[..., Tab]
 
@@ -25,7 +24,7 @@ def test_dates_an_event_by_the_clock_of_the_node(signed_in: SignIn, node: StandI
     assert abs(node.now_ms() - ms) < 10_000
 
 
-def test_writes_after_what_it_has_seen(signed_in: SignIn, node: StandIn) -> None:
+def test_own_events_come_after_the_events_that_it_has_seen(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
     node.add({"type": "a little ahead"}, ago_ms=-5_000)
     wait_for_rows(tab, 1)
@@ -37,7 +36,7 @@ def test_writes_after_what_it_has_seen(signed_in: SignIn, node: StandIn) -> None
     assert types(tab) == ["a little ahead", "answer", "more"]
 
 
-def test_doubles_nothing_when_the_answer_to_an_event_was_lost(signed_in: SignIn, node: StandIn) -> None:
+def test_an_event_whose_confirmation_was_lost_is_stored_once(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
     node.answers_syncs = False
     add(tab, "jam")
@@ -54,27 +53,27 @@ def test_doubles_nothing_when_the_answer_to_an_event_was_lost(signed_in: SignIn,
     assert types(tab) == node.types == ["jam"]
 
 
-def test_answers_pings_and_ignores_what_it_does_not_know(signed_in: SignIn, node: StandIn) -> None:
+def test_answers_pings_and_ignores_unknown_messages(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
 
-    node.tell(["gossip", {"from": "a newer node"}])
-    node.tell(["ping", 0])
+    node.send_all(["gossip", {"from": "a newer node"}])
+    node.send_all(["ping", 0])
     node.add({"type": "milk"})
     wait_for_rows(tab, 1)
 
-    assert ["pong", 0] in node.heard
+    assert ["pong", 0] in node.received
     assert tab.text("#state") == "synchronized"
     assert tab.problems == []
 
 
-def test_asks_a_silent_node_for_a_sign_of_life_and_hangs_up_without_one(signed_in: SignIn, node: StandIn) -> None:
+def test_pings_a_silent_node_and_disconnects_without_an_answer(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
     node.answers_pings = False
 
     pass_time(tab, 11)
     tab.wait_for_text("#state", "synchronized")
     deadline = time.monotonic() + 5
-    while ["ping", 0] not in node.heard:
+    while ["ping", 0] not in node.received:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     pass_time(tab, 21)
@@ -82,7 +81,7 @@ def test_asks_a_silent_node_for_a_sign_of_life_and_hangs_up_without_one(signed_i
     tab.wait_for_text("#state", "offline")
 
 
-def test_keeps_what_waits_while_the_token_is_renewed(signed_in: SignIn, node: StandIn) -> None:
+def test_keeps_waiting_events_while_the_token_is_renewed(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
     node.stop()
     tab.wait_for_text("#state", "offline")
@@ -105,10 +104,10 @@ def test_keeps_what_waits_while_the_token_is_renewed(signed_in: SignIn, node: St
     assert types(tab) == node.types == ["jam"]
 
 
-def test_says_what_the_node_complains_about_and_connects_again(signed_in: SignIn, node: StandIn) -> None:
+def test_shows_an_error_of_the_node_and_connects_again(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
 
-    node.tell(["error", "timeout", 20_000])
+    node.send_all(["error", "timeout", 20_000])
 
     tab.wait_for_text("#trouble", "The node reported timeout (20000)")
     tab.click("#try-now")

@@ -1,4 +1,4 @@
-"""Real nodes with an open clients' door, and plain Logux clients that say what a test tells them to."""
+"""Real nodes with an open clients' port, and plain Logux clients that send what a test says."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Client:
     def __init__(
         self, url: str, node_id: str, protocol: Any = 5, *, ssl: Any = None, max_queue: int = 16, **headers: str
     ) -> None:
-        """`max_queue`: messages that are read from the socket before anybody asks for them."""
+        """`max_queue`: messages that are read from the socket before they are asked for."""
         self.node_id = node_id
         self.protocol = protocol
         self.base = 0
@@ -61,7 +61,7 @@ class Client:
         )
 
     def greet(self, token: Any, synced: int = 0, *, since: int | None = None) -> list[Any]:
-        """Say `connect`; the answer, whatever it is."""
+        """Send `connect`; the result is the answer of any kind."""
         if since is not None:
             self.send("headers", {"since": since})
         key = "credentials" if self.protocol == [0, 1] else "token"
@@ -81,7 +81,7 @@ class Client:
         return message
 
     def wait_for(self, name: str) -> list[Any]:
-        """The next message of that name; events that come before it are confirmed."""
+        """The next message of that name; events that arrive before it are confirmed."""
         while True:
             message = self.receive()
             if message[0] == "sync":
@@ -91,7 +91,7 @@ class Client:
                 return message
 
     def take(self, number: int) -> list[str]:
-        """Wait until that many events came in all; their types."""
+        """Wait until that many events have arrived in all; their types."""
         while len(self.events) < number:
             self.wait_for("sync")
         return self.types
@@ -116,7 +116,7 @@ class Client:
         return {"id": f"{to_digits(ms + n)} {by}", "time": ms + n - self.base}
 
     def end(self) -> list[list[Any]]:
-        """Wait until the node hangs up; what came before that."""
+        """Wait until the node closes the connection; the messages before that."""
         before = len(self.heard)
         with pytest.raises(ConnectionClosed):
             while True:
@@ -136,7 +136,7 @@ class Client:
 
 
 class House:
-    """Nodes with doors; all are closed at the end, and then nothing may be left."""
+    """Nodes with a clients' port each. At the end all are stopped, and no actor or thread may be left."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -165,7 +165,7 @@ class House:
         return self.tokens[f"{user}@{name}"]
 
     def dial(self, node_id: str, protocol: Any = 5, *, at: str = "kitchen", **options: Any) -> Client:
-        """A connection to that node's door, which has said nothing yet."""
+        """A connection to that node's clients' port that has sent nothing yet."""
         url = self.nodes[at].clients_url.replace("http", "ws", 1)
         self._clients.append(Client(url, node_id, protocol, **options))
         return self._clients[-1]
@@ -173,7 +173,7 @@ class House:
     def enter(
         self, node_id: str, protocol: Any = 5, synced: int = 0, *, at: str = "kitchen", since: int | None = None
     ) -> Client:
-        """A client that is let in."""
+        """A client that is accepted."""
         client = self.dial(node_id, protocol, at=at)
         answer = client.greet(self.token(node_id.partition(":")[0], at), synced, since=since)
         assert answer[0] == "connected", answer
@@ -189,7 +189,7 @@ class House:
     def http(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> tuple[int, dict[str, str], bytes]:
-        """One request to the door of the kitchen: status, headers by lower-case name, body."""
+        """One request to the clients' port of the kitchen: status, headers by lower-case name, body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.nodes["kitchen"].clients_port, timeout=SECONDS)
         try:
             connection.request(method, path, body=body, headers=headers or {})

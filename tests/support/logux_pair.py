@@ -26,19 +26,12 @@ def logux(
     return Pair(ClientSync, ServerSync, left={"protocol": protocol, **(left or {})}, right=right, **both).catch()
 
 
-def meet_again(pair: Pair, log: PairLog | None = None, *, node_id: str = "right", **options: Any) -> Pair:
-    """A door on the right, which serves whoever comes from now on with a new role; and a new link to it."""
+def meet_again(pair: Pair, log: PairLog | None = None, **options: Any) -> Pair:
+    """A new link to a server on the right, which from now on makes a new role for each connection."""
     if pair.left.connected:
         pair.cut()
     pair.forget()
-    log = log or pair.right.log
-
-    def accept() -> None:
-        pair.right = pair._make(ServerSync, "right", pair.right_connection, {"log": log, "node_id": node_id, **options})
-        pair.right.catch(lambda error: pair.right_errors.append(str(error)))
-
-    pair.local.right._emitter.clear()  # an older door, if there was one
-    pair.local.right.on("connect", accept)
+    pair.serve(ServerSync, log=log or pair.right.log, **{"node_id": "right", **options})
     return pair.connect()
 
 
@@ -48,7 +41,7 @@ def client(protocol: Any = (0, 1), **options: Any) -> Stranger:
 
 
 def met_client(protocol: Any = (0, 1), *, connected: dict[str, Any] | None = None, **options: Any) -> Stranger:
-    """A client that was let in by a script, which is called `server`."""
+    """A client that was accepted by a script with the node id `server`."""
     stranger = client(protocol, **options)
     more = () if connected is None else (connected,)
     stranger.say("connected", version(protocol), "server", [NOW_MS, NOW_MS], *more)
@@ -62,19 +55,19 @@ def server(**options: Any) -> Stranger:
 
 
 def met_server(protocol: Any = (0, 1), *, synced: int = 0, **options: Any) -> Stranger:
-    """A server that has let in a script, which is called `client`."""
+    """A server that has accepted a script with the node id `client`."""
     stranger = server(**options).say("connect", version(protocol), "client", synced)
     stranger.heard.clear()
     return stranger
 
 
 def version(protocol: Any) -> Any:
-    """As it is on the wire."""
+    """The version in its form on the wire."""
     return protocol if isinstance(protocol, int) else list(protocol)
 
 
 def event(protocol: Any, ms: int, node_id: str = "client", type_: str = "a") -> tuple[Any, Any]:
-    """An event of that many ms after NOW_MS by `node_id`, and what goes beside it in a `sync`."""
+    """An event that `node_id` created `ms` after NOW_MS, and what stands beside it in a `sync`."""
     if protocol == 5:
         return {"type": type_}, {"id": [ms, node_id, 0], "time": ms}
     if protocol == 7:
@@ -99,7 +92,7 @@ class Asked:
         return self.answers[-1]
 
     def answer(self, value: Any) -> None:
-        """To the oldest question that waits."""
+        """Answer the oldest question."""
         self.answers.pop(0).set(value)
 
     def fail(self, error: Exception) -> None:
@@ -112,12 +105,12 @@ def spawn_at_once(work: Coroutine[Any, Any, Any]) -> Later[Any]:
         work.send(None)
     except StopIteration as stop:
         return Later.done(stop.value)
-    except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
+    except Exception as error:  # noqa: BLE001 - it is the result
         return Later.failed(error)
     raise AssertionError("it waits for something")
 
 
 def spawn_for_ever(work: Coroutine[Any, Any, Any]) -> Later[Any]:
-    """As for a coroutine that waits for what never comes."""
+    """Never answers, as for a coroutine that waits for ever."""
     work.close()
     return Later()

@@ -67,6 +67,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def fail(_actor: LoopActor) -> None:
+    """`ref.tell_to(fail)`: the actor dies of a bug."""
+    raise RuntimeError("a bug")
+
+
 class Recorder(LoopActor):
     """Answers with the message, and writes down what happens to it."""
 

@@ -1,14 +1,15 @@
-"""Two real roles on one connection, with everything they say on record; and one role that faces a script."""
+"""Two real roles on one connection, with all their messages on record; and one role that faces a script."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Literal, TypeVar
 
 from peers.clock import ManualClock, Undo
+from peers.emitter import Emitter
 from peers.events.created import HybridTimer
 from peers.events.entry import Entry, encode_event
 from peers.events.version_vector import VersionVector
@@ -34,6 +35,21 @@ class PairLog(Log):
 
     store: Store
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.listeners: Counter[str] = Counter()
+        """How many listeners each event has."""
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
+        self.listeners[event] += 1
+        undo = super().on(event, listener)
+
+        def count_and_undo() -> None:
+            self.listeners[event] -= 1
+            undo()
+
+        return count_and_undo
+
     @property
     def types(self) -> list[str]:
         """The types of all events, in the order of every node."""
@@ -45,7 +61,7 @@ class PairLog(Log):
 
 
 class AskedLog(PairLog):
-    """A log that answers later, as one in another mailbox does: when `answer` is called."""
+    """A log that answers when `answer` is called, as a log in another mailbox answers later."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -61,11 +77,11 @@ class AskedLog(PairLog):
 
     @property
     def asked(self) -> int:
-        """How many questions wait for their answer."""
+        """How many questions have no answer yet."""
         return len(self._asked)
 
     def answer(self, count: int = 1_000_000) -> None:
-        """Answer what was asked by now and what is asked meanwhile, or the first few."""
+        """Answer all questions, those that are asked meanwhile included, or the first `count`."""
         while self._asked and count:
             count -= 1
             self._asked.popleft()()
@@ -86,7 +102,7 @@ class Mailbox:
         return lambda *args: self.waiting.append(lambda: reaction(*args))
 
     def work(self, count: int = 1_000_000) -> None:
-        """Let what waits, and what comes meanwhile, have its turn, or the first few."""
+        """Run all waiting reactions, those that come meanwhile included, or the first `count`."""
         while self.waiting and count:
             count -= 1
             self.waiting.popleft()()
@@ -112,7 +128,7 @@ class HeldDisk:
         return later
 
     def release(self, pieces: int = 1_000_000) -> None:
-        """Do the work that waits now, or the first pieces of it."""
+        """Do the waiting work, or the first `pieces` of it."""
         for _ in range(min(pieces, len(self._waiting))):
             self._waiting.popleft()()
 
@@ -140,10 +156,11 @@ def open_log(
 
 
 class RecordedConnection:
-    """A connection that writes down what is sent; when muted, it goes no further."""
+    """A connection that records sent frames; while it is muted, they do not arrive."""
 
     def __init__(self, inner: Connection) -> None:
         self._inner = inner
+        self._emitter = Emitter()
         self.sent: list[Any] = []
         self.is_muted = False
         self.pauses: list[str] = []
@@ -181,14 +198,19 @@ class RecordedConnection:
         self._inner.resume()
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
-        undo = self._inner.on(event, listener)
+        undos = self._inner.on(event, listener), self._emitter.on(event, listener)
         self.listeners += 1
 
         def count_and_undo() -> None:
             self.listeners -= 1
-            undo()
+            for undo in undos:
+                undo()
 
         return count_and_undo
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Let an event of the connection happen that is not caused by its other end."""
+        self._emitter.emit(event, *args)
 
 
 class Pair:
@@ -213,6 +235,7 @@ class Pair:
         self.right_errors: list[str] = []
         self.left: Any = self._make(left_role, "left", self.left_connection, {**both, **(left or {})})
         self.right: Any = self._make(right_role, "right", self.right_connection, {**both, **(right or {})})
+        self._undo_serve: Undo = lambda: None
 
     def _make(self, role: type[BaseSync], side: str, connection: Connection, options: dict[str, Any]) -> BaseSync:
         node_id = options.pop("node_id", side)
@@ -221,6 +244,18 @@ class Pair:
         clock = options.pop("clock", self.clock)
         log = log or open_log(node_id, clock, store=store, disk=disk, seed=seed)
         return role(node_id, log, connection, clock=clock, random=Random(f"{side} {seed}"), **options)
+
+    def serve(self, role: type[BaseSync], **options: Any) -> None:
+        """Accept each connection that is opened from now on with a new role on the right; only the last call counts."""
+        self._undo_serve()
+        self.right.destroy()
+        options = {"log": self.right.log, **options}
+
+        def accept() -> None:
+            self.right = self._make(role, "right", self.right_connection, {**options})
+            self.right.catch(lambda error: self.right_errors.append(str(error)))
+
+        self._undo_serve = self.local.right.on("connect", accept)
 
     @property
     def left_sent(self) -> list[Any]:
@@ -241,7 +276,7 @@ class Pair:
         return self
 
     def meet(self) -> Pair:
-        """Connect, shake hands, and forget what was said so far."""
+        """Connect, exchange greetings, and clear the records."""
         self.connect()
         assert self.left.authenticated and self.right.authenticated
         self.forget()
@@ -253,18 +288,18 @@ class Pair:
         self.right_sent.clear()
 
     def mute(self, side: Side) -> None:
-        """From now on nothing that this side says arrives."""
+        """From now on no frame of this side arrives."""
         self._connection(side).is_muted = True
 
     def unmute(self, side: Side) -> None:
         self._connection(side).is_muted = False
 
     def cut(self) -> None:
-        """The link is lost, and both ends learn of it."""
+        """The link is lost, and both ends notice it."""
         self.local.left.disconnect("cut")
 
     def say(self, side: Side, *items: Any) -> None:
-        """Send a message that the side's role has not thought of."""
+        """Send any message in the name of the side's role."""
         self._connection(side).send(json.dumps(items).encode())
 
     def destroy(self) -> None:
@@ -276,7 +311,7 @@ class Pair:
 
 
 class Stranger:
-    """Somebody who says what a test makes them say, to a real role that accepted (or dialled) them."""
+    """A scripted end: it sends what the test says to a real role that accepted (or dialled) it."""
 
     def __init__(
         self,
@@ -289,11 +324,11 @@ class Stranger:
     ) -> None:
         self.clock = ManualClock(NOW_MS)
         local = LocalPair()
-        self._theirs = local.left if dials else local.right
+        self.theirs = local.left if dials else local.right
         self.connection = RecordedConnection(local.right if dials else local.left)
         self.dialler = local.left
         self.reasons: list[str] = []
-        self._theirs.on("disconnect", self.reasons.append)
+        self.theirs.on("disconnect", self.reasons.append)
         self.errors: list[Any] = []
         store, disk = options.pop("store", None), options.pop("disk", None)
         log = options.pop("log", None) or open_log("home", self.clock, store=store, disk=disk)
@@ -310,23 +345,23 @@ class Stranger:
 
     @property
     def heard(self) -> list[Any]:
-        """What the role said."""
+        """What the role sent."""
         return self.connection.sent
 
     @property
     def connected(self) -> bool:
-        return self._theirs.connected
+        return self.theirs.connected
 
     def say(self, *items: Any) -> Stranger:
         return self.say_raw(json.dumps(items).encode())
 
     def say_raw(self, frame: bytes) -> Stranger:
-        self._theirs.send(frame)
+        self.theirs.send(frame)
         return self
 
     def trickle(self) -> None:
-        """A few bytes come, and no whole frame."""
-        self.connection._inner._emitter.emit("activity")  # type: ignore[attr-defined]
+        """A few bytes arrive, and no whole frame."""
+        self.connection.emit("activity")
 
     def greet(self, node_id: str = "stranger", vector: dict[str, Any] | None = None, **options: Any) -> Stranger:
         """Say `connect` as a node does, and forget the answer."""
@@ -367,7 +402,7 @@ def sent_types(sent: list[Any]) -> list[list[str]]:
 
 
 def asked_stranger() -> tuple[Stranger, AskedLog]:
-    """Somebody who has greeted a role whose log answers when it is told to."""
+    """A scripted end that has greeted a role, whose log answers when the test says so."""
     log = open_log("home", ManualClock(NOW_MS), kind=AskedLog)
     assert isinstance(log, AskedLog)
     stranger = Stranger(log=log).greet()

@@ -1,7 +1,7 @@
-"""Two Neighbourhoods and everything between them, where only the order of what happens is left open.
+"""TwoEnds: two Memberships with a simulated network between them, in which a test chooses the order of all steps.
 
-Reports wait in the mailbox of an end, commands in that of a session, frames in a direction of a wire. `steps` lists what
-may happen next; a test picks. Nothing of it is real but Membership.
+Reports wait in the mailbox of an end, commands in that of a session, frames in each direction of a wire. `steps` lists the
+steps that are possible next. Only Membership is real code.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class Wire:
     """One connection; `ends` are (end, session) of the dialler and of the acceptor."""
 
     connection_id: str
-    ends: list[tuple[End, Talk]] = field(default_factory=list)
+    ends: list[tuple[End, EndSession]] = field(default_factory=list)
     frames: tuple[deque[Any], deque[Any]] = field(default_factory=lambda: (deque(), deque()))
-    """On their way to the dialler, to the acceptor."""
+    """Those on their way to the dialler, and to the acceptor."""
 
-    def send(self, talk: Talk, *frame: Any) -> None:
-        to = 1 if self.ends[0][1] is talk else 0
+    def send(self, session: EndSession, *frame: Any) -> None:
+        to = 1 if self.ends[0][1] is session else 0
         if self.ends[to][1].wire is self:
             self.frames[to].append(frame)
 
 
 @dataclass(eq=False)
-class Talk:
+class EndSession:
     """One session actor."""
 
     key: str
@@ -56,8 +56,8 @@ class End:
         self.world = world
         self.node_id = node_id
         self.run = run
-        self.neighbourhood = Membership(node_id, f"{node_id}{run}", static)
-        self.talks: dict[str, Talk] = {}
+        self.membership = Membership(node_id, f"{node_id}{run}", static)
+        self.sessions: dict[str, EndSession] = {}
         self.reports: deque[Callable[[], list[Action] | None]] = deque()
         self.looks: list[tuple[float, str]] = []
         self.notices: list[str] = []
@@ -67,11 +67,11 @@ class End:
         for action in actions:
             match action:
                 case Dial(key, _):
-                    assert key not in self.talks, f"{key} is dialled twice"
-                    self.talks[key] = Talk(key, dialled=True)
+                    assert key not in self.sessions, f"{key} is dialled twice"
+                    self.sessions[key] = EndSession(key, dialled=True)
                 case Redial(key, _) | Close(key, _):
-                    if key in self.talks:
-                        self.talks[key].commands.append(action)
+                    if key in self.sessions:
+                        self.sessions[key].commands.append(action)
                 case LookAgain(subject, delay):
                     self.looks.append((self.world.now + delay, subject))
                 case Notice(kind, _, _):
@@ -80,80 +80,80 @@ class End:
                     pass
 
     def sight(self, other: End) -> None:
-        sighting = Sighting(other.node_id, other.neighbourhood.instance, (f"{other.node_id}:1",))
-        self.perform(self.neighbourhood.on_sighting(sighting, self.world.now))
+        sighting = Sighting(other.node_id, other.membership.instance, (f"{other.node_id}:1",))
+        self.perform(self.membership.on_sighting(sighting, self.world.now))
 
     def take_report(self) -> None:
         self.perform(self.reports.popleft()() or [])
 
-    def tell_closed(self, talk: Talk, reason: str) -> None:
+    def report_closed(self, session: EndSession, reason: str) -> None:
         def closed() -> list[Action]:
-            actions = self.neighbourhood.on_closed(talk.key, reason, self.world.now)
-            if talk.key not in self.neighbourhood.sessions:
-                self.talks.pop(talk.key, None)
+            actions = self.membership.on_closed(session.key, reason, self.world.now)
+            if session.key not in self.membership.sessions:
+                self.sessions.pop(session.key, None)
             return actions
 
         self.reports.append(closed)
 
-    def tell_greeted(self, talk: Talk, other: End, held: tuple[str, ...]) -> None:
-        assert talk.wire is not None
-        connection_id, boot = talk.wire.connection_id, other.neighbourhood.instance
+    def report_greeted(self, session: EndSession, other: End, held: tuple[str, ...]) -> None:
+        assert session.wire is not None
+        connection_id, boot = session.wire.connection_id, other.membership.instance
 
         def greeted() -> list[Action]:
             now = self.world.now
-            link = Link(talk.key, connection_id, talk.dialled, boot, now)
-            return self.neighbourhood.on_greeted(talk.key, other.node_id, link, held, "x:1", now)
+            link = Link(session.key, connection_id, session.dialled, boot, now)
+            return self.membership.on_greeted(session.key, other.node_id, link, held, "x:1", now)
 
         self.reports.append(greeted)
 
-    def take_command(self, talk: Talk) -> None:
-        command = talk.commands.popleft()
+    def take_command(self, session: EndSession) -> None:
+        command = session.commands.popleft()
         if isinstance(command, Redial):
-            talk.ready_seconds = self.world.now
+            session.ready_seconds = self.world.now
         elif isinstance(command, Close):
-            talk.is_over = True
-            wire, talk.wire = talk.wire, None
+            session.is_over = True
+            wire, session.wire = session.wire, None
             if wire is not None:
-                wire.send(talk, "close", command.reason)
-            self.tell_closed(talk, command.reason)
+                wire.send(session, "close", command.reason)
+            self.report_closed(session, command.reason)
 
-    def fail(self, talk: Talk) -> None:
-        """The session's actor dies of a bug."""
-        wire, talk.wire, talk.is_over = talk.wire, None, True
+    def fail(self, session: EndSession) -> None:
+        """The actor of a session fails."""
+        wire, session.wire, session.is_over = session.wire, None, True
         if wire is not None:
-            wire.send(talk, "close", "failed")
+            wire.send(session, "close", "failed")
 
         def failed() -> list[Action]:
-            self.talks.pop(talk.key, None)
-            return self.neighbourhood.on_failed(talk.key, "a bug", self.world.now, 1.0)
+            self.sessions.pop(session.key, None)
+            return self.membership.on_failed(session.key, "a bug", self.world.now, 1.0)
 
         self.reports.append(failed)
 
-    def take_frame(self, wire: Wire, talk: Talk, other: End, frame: tuple[Any, ...]) -> None:
-        if talk.wire is not wire:
+    def take_frame(self, wire: Wire, session: EndSession, other: End, frame: tuple[Any, ...]) -> None:
+        if session.wire is not wire:
             return
         match frame:
             case ("connect", held):
-                wire.send(talk, "connected", self.neighbourhood.sessions.held(other.node_id))
-                self.tell_greeted(talk, other, held)
+                wire.send(session, "connected", self.membership.sessions.held(other.node_id))
+                self.report_greeted(session, other, held)
             case ("connected", held):
-                self.tell_greeted(talk, other, held)
+                self.report_greeted(session, other, held)
             case ("close", reason):
-                talk.wire = None
-                talk.is_over = not talk.dialled
-                talk.ready_seconds = self.world.now + REDIAL_SECONDS
-                self.tell_closed(talk, reason)
+                session.wire = None
+                session.is_over = not session.dialled
+                session.ready_seconds = self.world.now + REDIAL_SECONDS
+                self.report_closed(session, reason)
 
 
 class TwoEnds:
-    """Nodes `a` and `b`. `static` addresses of one lead to the other, whatever they are called."""
+    """Nodes `a` and `b`. Every static address of one leads to the other."""
 
     def __init__(self, a_static: tuple[str, ...] = (), b_static: tuple[str, ...] = ()) -> None:
         self.now = 0.0
         self.runs = 0
         self.wires: list[Wire] = []
         self.dials = 0
-        self.has_wall = False
+        self.is_partitioned = False
         self.static = {"a": a_static, "b": b_static}
         self.ends = {name: self.make(name) for name in ("a", "b")}
         self.a, self.b = self.ends["a"], self.ends["b"]
@@ -166,18 +166,18 @@ class TwoEnds:
         return self.ends["b" if end.node_id == "a" else "a"]
 
     def steps(self, *, with_redials: bool = False) -> list[Step]:
-        """What may happen next without time passing."""
+        """The steps that are possible now, without a wait."""
         found: list[Step] = []
         for end in self.ends.values():
             if end.reports:
                 found.append(end.take_report)
-            for talk in tuple(end.talks.values()):
-                if talk.is_over:
+            for session in tuple(end.sessions.values()):
+                if session.is_over:
                     continue
-                if talk.commands:
-                    found.append(partial(end.take_command, talk))
-                if talk.dialled and talk.wire is None and self._may_dial(end, talk, with_redials):
-                    found.append(partial(self.dial, end, talk))
+                if session.commands:
+                    found.append(partial(end.take_command, session))
+                if session.dialled and session.wire is None and self._may_dial(end, session, with_redials):
+                    found.append(partial(self.dial, end, session))
         for wire in self.wires:
             for to, frames in enumerate(wire.frames):
                 if frames and not self._must_wait(wire, to):
@@ -185,7 +185,7 @@ class TwoEnds:
         return found
 
     def _must_wait(self, wire: Wire, to: int) -> bool:
-        """What an earlier run of a node sent comes before what the next one sends; sightings may overtake it."""
+        """Frames of an earlier run of a node arrive before those of the next run; sightings may overtake them."""
         receiver, sender = wire.ends[to][0], wire.ends[1 - to][0]
         return any(
             frames and other.ends[side][0] is receiver and other.ends[1 - side][0].run < sender.run
@@ -193,46 +193,46 @@ class TwoEnds:
             for side, frames in enumerate(other.frames)
         )
 
-    def _may_dial(self, end: End, talk: Talk, with_redials: bool) -> bool:
-        if talk.is_first:
+    def _may_dial(self, end: End, session: EndSession, with_redials: bool) -> bool:
+        if session.is_first:
             return True
-        # An attempt after a loss takes longer than what waits in mailboxes.
-        return with_redials and talk.ready_seconds <= self.now and not talk.commands and not end.reports
+        # A new attempt after a loss takes longer than the reports in the mailboxes.
+        return with_redials and session.ready_seconds <= self.now and not session.commands and not end.reports
 
-    def dial(self, end: End, talk: Talk) -> None:
-        talk.is_first = False
+    def dial(self, end: End, session: EndSession) -> None:
+        session.is_first = False
         other = self.other(end)
-        if self.has_wall:
-            talk.ready_seconds = self.now + REDIAL_SECONDS
-            end.tell_closed(talk, "no route")
+        if self.is_partitioned:
+            session.ready_seconds = self.now + REDIAL_SECONDS
+            end.report_closed(session, "no route")
             return
         self.dials += 1
         other.accepted += 1
         key = f"accepted:{other.accepted}"
         wire = Wire(f"{end.node_id}-{self.dials}")
-        acceptor = Talk(key, dialled=False, wire=wire)
-        talk.wire = wire
-        wire.ends = [(end, talk), (other, acceptor)]
+        acceptor = EndSession(key, dialled=False, wire=wire)
+        session.wire = wire
+        wire.ends = [(end, session), (other, acceptor)]
         self.wires.append(wire)
-        other.talks[key] = acceptor
-        other.neighbourhood.on_accepted(key, "x:1")
-        held = end.neighbourhood.sessions.held(None)  # before the supervisor has heard of this dial
-        end.reports.append(lambda: end.neighbourhood.on_dialled(talk.key, wire.connection_id, self.now))
-        wire.send(talk, "connect", held)
+        other.sessions[key] = acceptor
+        other.membership.on_accepted(key, "x:1")
+        held = end.membership.sessions.held(None)  # before the report of this dial
+        end.reports.append(lambda: end.membership.on_dialled(session.key, wire.connection_id, self.now))
+        wire.send(session, "connect", held)
 
     def _deliver(self, wire: Wire, to: int) -> None:
-        end, talk = wire.ends[to]
-        end.take_frame(wire, talk, wire.ends[1 - to][0], wire.frames[to].popleft())
+        end, session = wire.ends[to]
+        end.take_frame(wire, session, wire.ends[1 - to][0], wire.frames[to].popleft())
         self.wires = [w for w in self.wires if any(w.frames) or any(t.wire is w for _, t in w.ends)]
 
     def cut(self, wire: Wire) -> None:
-        """It breaks; each end notices when its time comes."""
+        """A connection breaks; each end notices at a step of its own."""
         for frames in wire.frames:
             frames.clear()
             frames.append(("close", "lost"))
 
     def restart(self, name: str, *, goodbye: bool) -> None:
-        """The process ends and comes again as a new run."""
+        """The process of a node ends, and starts as a new run."""
         for wire in self.wires:
             for to, (end, _) in enumerate(wire.ends):
                 if end is self.ends[name]:
@@ -243,24 +243,26 @@ class TwoEnds:
                     wire.ends[to][1].wire = None
         self.ends[name] = self.make(name)
         self.a, self.b = self.ends["a"], self.ends["b"]
-        self.ends[name].perform(self.ends[name].neighbourhood.on_begin())
+        self.ends[name].perform(self.ends[name].membership.on_begin())
 
     def settle(self) -> None:
-        """Do everything that waits, in a fixed order, and let no time pass."""
+        """Do all possible steps in a fixed order, without time passing."""
         for _ in range(1000):
             steps = self.steps(with_redials=True)
             if not steps:
                 return
             steps[0]()
-        raise AssertionError("it never comes to rest")
+        raise AssertionError("there is always another step")
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, with everything that is due."""
+        """Let time pass, and do all steps that become possible."""
         end_seconds = self.now + seconds
         while True:
             self.settle()
             due = [when for end in self.ends.values() for when, _ in end.looks]
-            due += [t.ready_seconds for end in self.ends.values() for t in end.talks.values() if waits(t, self.now)]
+            due += [
+                t.ready_seconds for end in self.ends.values() for t in end.sessions.values() if is_waiting(t, self.now)
+            ]
             soon = [when for when in due if when <= end_seconds]
             if not soon:
                 break
@@ -271,19 +273,19 @@ class TwoEnds:
                     if when > self.now:
                         end.looks.append((when, subject))
                     elif not subject:
-                        end.perform(end.neighbourhood.on_free(self.now))
+                        end.perform(end.membership.on_free(self.now))
                     else:
-                        end.perform(end.neighbourhood.on_look(subject, self.now))
+                        end.perform(end.membership.on_look(subject, self.now))
         self.now = end_seconds
 
     def open_wires(self) -> list[str]:
-        """Connections that both ends hold."""
+        """The connections that both ends have open."""
         return sorted(w.connection_id for w in self.wires if all(t.wire is w and not t.is_over for _, t in w.ends))
 
     def met(self, name: str) -> list[str]:
-        """Connections on which the node believes to be in touch."""
-        return sorted(s.connection_id for s in self.ends[name].neighbourhood.sessions.values() if s.is_met)
+        """The connections that a node counts as connected."""
+        return sorted(s.connection_id for s in self.ends[name].membership.sessions.values() if s.is_met)
 
 
-def waits(talk: Talk, now: float) -> bool:
-    return talk.dialled and talk.wire is None and not talk.is_over and talk.ready_seconds > now
+def is_waiting(session: EndSession, now: float) -> bool:
+    return session.dialled and session.wire is None and not session.is_over and session.ready_seconds > now

@@ -20,7 +20,7 @@ URL = "ws://logux.example/path"
 
 
 class Script:
-    """A Logux server that says what a test makes it say, met by a role with a log of its own."""
+    """A scripted Logux server that sends what a test says, connected to a role with a log of its own."""
 
     def __init__(self, node_id: str = "server:abc", *, protocol: int = 5, **given: Any) -> None:
         self.clock = ManualClock(NOW_MS)

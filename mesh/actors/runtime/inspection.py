@@ -1,4 +1,4 @@
-"""Which actors live on a runtime: for those who check that none is left, and for a crash in the lab."""
+"""The actors of a runtime: for checks that none is left, for a crash in the lab, and for a forked process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def living_actors(runtime: Runtime) -> list[LoopActorRef[Any]]:
 
 
 def abandon_actors(runtime: Runtime) -> None:
-    """Let all actors of `runtime` be dead where they stand: no hook is called, no message handled, no answer given."""
+    """Mark all actors of `runtime` as dead at once, without calling any of their hooks. See Mailbox.abandon."""
     for ref in living_actors(runtime):
         ref.actor_inbox.abandon()
 
 
 def waiting_messages(ref: LoopActorRef[Any]) -> int:
-    """How much waits in the mailbox of an actor."""
+    """How many messages wait in the mailbox of an actor."""
     return ref.actor_inbox.waiting_count
 
 

@@ -1,4 +1,4 @@
-"""LoopActor: a Pykka actor whose mailbox is emptied by one asyncio loop, which it shares with many others."""
+"""LoopActor: a Pykka actor on an asyncio loop, which it shares with many others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar,
 import pykka
 
 from mesh.actors.runtime.loop_future import LoopFuture
-from mesh.actors.runtime.mailbox import FAILURES, Call, Envelope, Mailbox, Runtime, Stop
+from mesh.actors.runtime.mailbox import ACTOR_FAILURES, Call, Envelope, Mailbox, Runtime, Stop
 from peers.later import Later, is_on_loop
 
 __all__ = ["LoopActor", "LoopActorRef", "LoopFuture", "Runtime"]
@@ -20,7 +20,11 @@ R = TypeVar("R")
 
 
 class LoopActorRef(pykka.ActorRef[A], Generic[A]):
-    """Reference to a LoopActor, for any thread; on the actor's loop, ask and stop with `block=False` and await."""
+    """Reference to a LoopActor, to be used in any thread.
+
+    `ask_to` and `tell_to` call a method of the actor; `ask`, `tell` and `proxy` are Pykka's. On the actor's own loop use
+    `ask` and `stop` with `block=False` and await the result.
+    """
 
     actor_inbox: Mailbox
 
@@ -39,7 +43,7 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
-        """Send `message` and wait up to `timeout` seconds for the answer, or get a LoopFuture of it.
+        """Send `message`; wait up to `timeout` seconds for the answer, or with `block=False` get a LoopFuture of it.
 
         Raises what the actor raised, ActorDeadError, pykka.Timeout, and RuntimeError, with nothing sent, if it would
         block the actor's loop.
@@ -72,20 +76,26 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
     def ask_to(self, method: Callable[..., Any], /, *args: Any, **options: Any) -> LoopFuture[Any]:
         """Call a method of the actor in a turn of its own; the LoopFuture gets its result. Never blocks.
 
-        `ref.ask_to(Listener.open, host, port)` calls exactly this method, not one of a subclass. Fails with what the method
-        raised, or with ActorDeadError.
+        `method` is a method of the actor's class, and the rest are its arguments; one that overrides it is not looked for:
+
+            opened = await listener.ask_to(Listener.open, "127.0.0.1", 4000)
+
+        The LoopFuture fails with what the method raised, or with ActorDeadError.
         """
         reply: LoopFuture[Any] = LoopFuture()
         reply.loop = self.actor_inbox.loop
         if not self.is_alive():
             reply.fail(self.actor_inbox.dead())
         else:
-            self.actor_inbox.offer(Call(self._bound(method, args, options), (), reply))
+            self.actor_inbox.offer(Call(self._bound(method, args, options), reply))
         return reply
 
     def tell_to(self, method: Callable[Concatenate[A, P], Any], /, *args: P.args, **options: P.kwargs) -> None:
-        """Call a method of the actor in a turn of its own; a failure is the actor's. Dropped if the actor is dead."""
-        self.actor_inbox.offer(Call(self._bound(method, args, options), ()))
+        """Call a method of the actor in a turn of its own, as `ask_to`, without an answer.
+
+        What the method raises is the actor's failure. Silently dropped if the actor is dead.
+        """
+        self.actor_inbox.offer(Call(self._bound(method, args, options)))
 
     def _bound(self, method: Callable[..., Any], args: Any, options: Any) -> Callable[[], Any]:
         return functools.partial(
@@ -122,12 +132,23 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
 
 
 class LoopActor(pykka.Actor):
-    """A Pykka actor that runs on an asyncio loop, with many others.
+    """A Pykka actor that runs on an asyncio loop, which it shares with many others. Actor types are subclasses of it.
 
-    A handler (`on_receive`, or a method called through a proxy) must not block. It may return a coroutine or a Later:
-    the actor takes other messages meanwhile, and an ask is answered when it is done. The actor owns it: without an
-    asker its failure is the actor's failure; when the actor stops, the coroutine is cancelled and the ask gets
-    ActorDeadError. A returned pykka.Future is a plain value. Stop an actor before its loop is closed.
+    `start(runtime, ...)` makes one, from any thread, and returns its LoopActorRef. From then on the actor runs on the loop
+    of `runtime`, in turns, one message at a time:
+
+        listener = Listener.start(Runtime(loop), network, tell)
+        opened = await listener.ask_to(Listener.open, "127.0.0.1", 4000)
+        await listener.stop(block=False)
+
+    A handler (`on_receive`, or a method called by `ask_to`, `tell_to` or a proxy) must not block. It may return a coroutine
+    or a Later: the actor takes other messages meanwhile, and an ask is answered when it is done. The actor owns it: without
+    an asker its failure is the actor's failure; when the actor stops, the coroutine is cancelled and the ask fails with
+    ActorDeadError. A returned pykka.Future is a plain value.
+
+    `on_start`, `on_stop` and `on_failure` are Pykka's hooks. An exception that goes to no asker is logged and ends the actor;
+    then `on_failure` is called instead of `on_stop`. What is raised in `on_start` calls neither, so work that may fail is
+    deferred there. Stop an actor before its loop is closed.
     """
 
     # Private parts of Pykka that are used here: _actor_ref, _actor_loop_setup, what Mailbox calls (_handle_receive,
@@ -151,14 +172,14 @@ class LoopActor(pykka.Actor):
         return cast("LoopActorRef[Self]", self._actor_ref)
 
     def defer(self, function: Callable[..., Any], *args: Any) -> None:
-        """Run `function(*args)` in a turn of its own, as a told message is: its failure is the actor's.
+        """Run `function(*args)` in a turn of its own, from any thread; a coroutine that it returns is run, too.
 
-        From any thread; silently dropped if the actor is dead.
+        What it raises is the actor's failure. Silently dropped if the actor is dead.
         """
-        self.actor_inbox.offer(Call(function, args))
+        self.actor_inbox.offer(Call(functools.partial(function, *args)))
 
     def into_mailbox(self, function: Callable[..., Any]) -> Callable[..., None]:
-        """A callback that makes `function` run in a turn of this actor, whoever calls it, in whichever thread."""
+        """A callback, for any thread, that runs `function` in a turn of this actor, as `defer` does."""
         return functools.partial(self.defer, function)
 
     def handle_message(self, message: Any) -> Any:
@@ -170,7 +191,7 @@ class LoopActor(pykka.Actor):
         self._handle_failure(type(error), error, error.__traceback__)
         try:
             self.on_failure(type(error), error, error.__traceback__)
-        except FAILURES as second:
+        except ACTOR_FAILURES as second:
             self._handle_failure(type(second), second, second.__traceback__)
 
     def stop_now(self) -> None:
@@ -187,5 +208,5 @@ class LoopActor(pykka.Actor):
 
     def _start_actor_loop(self) -> None:
         self._runtime.inboxes[self.actor_inbox] = None
-        if not self.actor_inbox.offer_first(Call(self._actor_loop_setup, ())):
+        if not self.actor_inbox.offer_first(Call(self._actor_loop_setup)):
             raise self.actor_inbox.dead()

@@ -23,20 +23,24 @@ ExceptionInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | Non
 
 
 class GetTimeout(Timeout, TimeoutError):
-    """No result in time: what Pykka raises and what Later raises, in one."""
+    """No result in time: a pykka.Timeout for users of Pykka, and a TimeoutError for users of Later."""
 
 
 class LoopFuture(Later[T], Future[T]):
     """One result: `get` blocks the thread, `await` never blocks the loop, `then` reacts in the resolving thread.
 
-    What `map`, `filter`, `join` and `reduce` return computes its value when somebody first asks for it: `get` in the
-    thread that gets; `await` and `then` where the last of its sources resolves. A hook given to `set_get_hook` may
-    block, so `await` and `then` run it in a thread of its own (the lab therefore has none).
+    peermesh itself uses these three, `set`, `fail` and `transform`. `set_exception`, `set_get_hook`, `map`, `filter`, `join`
+    and `reduce` are here because Pykka documents them for each Future; actors of applications may use them.
+
+    What `map`, `filter`, `join` and `reduce` return computes its value at the first use: `get` in its own thread, `await`
+    and `then` where the last of its sources resolves. A hook given to `set_get_hook` may block, so `await` and `then` run
+    it in a thread of its own; the lab, which has one thread, must not use it.
     """
 
+    sources: tuple[Future[Any], ...] | None = None
+    """The futures that the hook waits for; None if they are not known."""
     _hook: GetHook[T] | None = None
-    _sources: tuple[Future[Any], ...] | None = None  # what the hook waits for; None: nobody knows
-    _is_started = False  # whether `then` has set the hook going
+    _is_started = False  # whether `then` has started the hook
     _is_kept = False  # whether the hook gave a result that stays
     _woken: threading.Event | None = None
     _traceback: TracebackType | None = None
@@ -54,24 +58,24 @@ class LoopFuture(Later[T], Future[T]):
         self.fail(error if error.__traceback__ is traceback else error.with_traceback(traceback))
 
     def set_get_hook(self, func: GetHook[T]) -> None:
-        """Let `func(timeout)` produce the value at the first `get`. Raises RuntimeError if it is already resolved."""
+        """Let `func(timeout)` give the value at the first `get`. Raises RuntimeError if it is already resolved."""
         with self._lock:
             if self._is_done:
                 raise RuntimeError("resolved already: a get hook comes too late")
             self._hook = func
-            self._sources = None
+            self.sources = None
             is_awaited = bool(self._reactions)
         if is_awaited:
             self._start()
 
     def get(self, timeout: float | None = None) -> T:
-        """Wait in a thread, `timeout` in seconds.
+        """Wait in a thread, up to `timeout` seconds (None: without limit).
 
         Raises what it failed with, GetTimeout (a pykka.Timeout) when the time is up, and RuntimeError instead of blocking
         the loop that resolves it.
         """
         if not self._is_done:
-            if self._would_block():
+            if self.would_block():
                 raise blocked()
             if self._hook is not None:
                 value = self._hook(timeout)
@@ -82,7 +86,7 @@ class LoopFuture(Later[T], Future[T]):
 
     def result(self) -> T:
         if self._exception is not None:
-            raise self._exception.with_traceback(self._traceback)  # else it would grow with every reader
+            raise self._exception.with_traceback(self._traceback)  # else the traceback would grow with each reader
         return super().result()
 
     def then(self, reaction: Callable[[Later[T]], None]) -> None:
@@ -126,16 +130,16 @@ class LoopFuture(Later[T], Future[T]):
         if not woken.wait(timeout):
             raise GetTimeout(f"{timeout} seconds")
 
-    def _would_block(self) -> bool:
+    def would_block(self) -> bool:
         """Whether `get` would block the loop that it waits for."""
         if self._is_done:
             return False
-        if self._sources is None:
+        if self.sources is None:
             return is_on_loop(self.loop)
-        return any(map(would_block, self._sources))
+        return any(map(would_block, self.sources))
 
     def _keep(self, value: Any, exception: BaseException | None) -> None:
-        """Resolve with what the hook gave; of two threads that ran it at once the first one's stays."""
+        """Resolve with what the hook gave; if two threads ran it at once, the first result counts."""
         with self._lock:
             if self._is_kept:
                 return
@@ -147,17 +151,17 @@ class LoopFuture(Later[T], Future[T]):
             if self._is_started:
                 return
             self._is_started = True
-        sources = self._sources
+        sources = self.sources
         if sources is not None and all(isinstance(source, Later) for source in sources):
             self._advance(sources, 0)
         else:
             threading.Thread(target=self._evaluate, name="get-hook", daemon=True).start()
 
     def _advance(self, sources: tuple[Any, ...], index: int) -> None:
-        """Evaluate once the sources are there, or one of them failed and all before it are there."""
+        """Evaluate once all sources are resolved, or one failed and all before it are resolved."""
         while index < len(sources):
             source = sources[index]
-            if not source.is_done:  # a loop for those that are done: no deeper for a thousand sources than for two
+            if not source.is_done:  # a loop, so that a thousand resolved sources need no deeper stack than two
                 source.then(functools.partial(self._advance_past, sources, index))
                 return
             if source.exception is not None:
@@ -173,18 +177,18 @@ class LoopFuture(Later[T], Future[T]):
             return
         try:
             value = self._hook(None)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
+        except Exception as error:  # noqa: BLE001 - raised where the result is read
             self._keep(None, error)
         else:
             self._keep(value, None)
 
 
 def derived(future: Future[T], *sources: Future[Any]) -> LoopFuture[T]:
-    """`future`, whose get hook Pykka wrote, told what that hook waits for."""
+    """`future`, whose get hook is Pykka's, with a note of what that hook waits for."""
     assert isinstance(future, LoopFuture)
-    future._sources = sources
+    future.sources = sources
     return future
 
 
 def would_block(future: Future[Any]) -> bool:
-    return future._would_block() if isinstance(future, LoopFuture) else is_on_loop()
+    return future.would_block() if isinstance(future, LoopFuture) else is_on_loop()

@@ -1,4 +1,4 @@
-"""What runs a node's coroutines: tasks for users' callbacks, and a thread with a loop of its own."""
+"""LoopThread, a thread with an asyncio loop of its own; and Spawner, which runs the coroutine callbacks of users."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from peers.later import Later
 
 T = TypeVar("T")
 
-CLOSE_SECONDS = 1.0
-"""How long a callback that is cancelled may take to end."""
+CANCEL_SECONDS = 1.0
+"""How long cancelled callbacks may take to end."""
 
 
 class Spawner:
-    """Runs coroutine callbacks of users as tasks that are kept until they are done. See peers.protocol.core.Spawn."""
+    """Runs coroutine callbacks of users as tasks, and keeps them until they are done. See peers.protocol.ports.Spawn."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -43,46 +43,51 @@ class Spawner:
         return result
 
     async def close(self) -> None:
-        """Cancel what still runs."""
+        """Cancel what still runs, and wait for it up to CANCEL_SECONDS."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(CANCEL_SECONDS):
                 await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class LoopThread:
-    """A thread that runs one loop."""
+    """A thread that runs one loop, from the start until `close`."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="peermesh-loop", daemon=True)
+        self.loop = asyncio.SelectorEventLoop(self._selector)
+        """To be used as asyncio allows it from other threads."""
+        self._thread = threading.Thread(target=self.loop.run_forever, name="peermesh-loop", daemon=True)
         self._thread.start()
 
     def check_outside(self) -> None:
-        """Raise RuntimeError in the thread itself: a wait for it would never end there."""
+        """Raise RuntimeError if called in this thread, where a wait for it would never end."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a node cannot wait for itself: call this from another thread, or await its coroutine")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` in this thread, and wait for it in another one. Raises RuntimeError as `check_outside` does."""
+        """Run a coroutine in this thread while the calling thread waits; the result is its result.
+
+        Raises what the coroutine raised, and RuntimeError as `check_outside` does.
+        """
         try:
             self.check_outside()
         except RuntimeError:
             work.close()
             raise
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     def descriptors(self) -> Iterator[int]:
-        """Of the selector and of all that it watches, connections that are just being opened among them."""
+        """File descriptors of the selector and of all that it watches, connections that are being opened included."""
         if isinstance(self._selector, selectors.EpollSelector):  # a kqueue is not inherited
             yield self._selector.fileno()
         yield from (key.fd for key in tuple(self._selector.get_map().values()))
 
     def close(self) -> None:
-        self.run(self._loop.shutdown_asyncgens())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Stop the loop and end the thread. Raises RuntimeError as `check_outside` does."""
+        self.run(self.loop.shutdown_asyncgens())
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self._loop.close()
+        self.loop.close()

@@ -1,4 +1,4 @@
-"""What waits for a LoopActor, and the turns in which its loop handles it."""
+"""Mailbox: the messages that wait for a LoopActor, and the turns in which its loop handles them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pykka.messages import _ActorStop as Stop
 from mesh.actors.runtime.loop_future import LoopFuture
 from peers.later import Later, is_on_loop
 
-__all__ = ["FAILURES", "Call", "Envelope", "Mailbox", "Runtime", "Stop"]
+__all__ = ["ACTOR_FAILURES", "Call", "Envelope", "Mailbox", "Runtime", "Stop"]
 
-MESSAGES_PER_TURN = 64  # then the loop sees to its sockets and to the other actors
-FAILURES = (Exception, asyncio.CancelledError)  # of one actor; any other BaseException stops them all
+MESSAGES_PER_TURN = 64  # after them the loop serves its sockets and the other actors
+ACTOR_FAILURES = (Exception, asyncio.CancelledError)  # end one actor; any other BaseException stops all actors
 FATAL_IN_TASK = (KeyboardInterrupt, SystemExit)  # asyncio raises these two out of the loop by itself
 
 pykka_log = logging.getLogger("pykka")
@@ -32,17 +32,17 @@ pykka_log = logging.getLogger("pykka")
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What runs an actor, handed to each one at its start.
+    """What runs actors; each one gets it at its start. Raises ValueError for `messages_per_turn` below 1.
 
-    `schedule` says how a turn is scheduled on the loop's own thread; the lab passes its own, where a seed picks whose
-    turn comes next, and takes one message a turn.
+    `schedule` schedules a turn on the loop's own thread. The lab passes its own, where a seed picks whose turn comes next,
+    and takes one message a turn.
     """
 
     loop: asyncio.AbstractEventLoop
     schedule: Callable[[Callable[[], None]], None] | None = None  # None: loop.call_soon
     messages_per_turn: int = MESSAGES_PER_TURN
     inboxes: dict[Mailbox, None] = field(default_factory=dict, compare=False, repr=False)
-    """Of the actors that were started on it and have not stopped, in order; the actors themselves see to it."""
+    """Of the actors that were started on it and have not stopped, in the order of their start; the actors maintain it."""
 
     def __post_init__(self) -> None:
         if self.messages_per_turn < 1:
@@ -50,16 +50,9 @@ class Runtime:
 
 
 class Call(Envelope[Callable[..., Any]]):
-    """A function to run in the actor's turn; `reply_to` gets its result, None: its failure is the actor's."""
+    """A function without arguments to run in a turn of the actor; without `reply_to` its failure is the actor's."""
 
-    __slots__ = ("args",)
-
-    def __init__(
-        self, function: Callable[..., Any], args: tuple[Any, ...], reply_to: LoopFuture[Any] | None = None
-    ) -> None:
-        self.message = function
-        self.reply_to = reply_to
-        self.args = args
+    __slots__ = ()
 
 
 class MailboxOwner(Protocol):
@@ -81,22 +74,22 @@ class MailboxOwner(Protocol):
 
 
 class Mailbox:
-    """What waits for one LoopActor, and the turns in which the loop empties it.
+    """The messages that wait for one LoopActor, and the turns in which the loop takes them.
 
-    No wake-up is lost: a put appends first and then looks whether a turn is scheduled; a turn first says that none is
-    and then looks for messages. Two turns scheduled at once are harmless.
+    No wake-up is lost: `put` first appends and then looks whether a turn is scheduled; a turn first notes that none is
+    scheduled and then looks for messages. Two turns scheduled at once are harmless.
     """
 
     __slots__ = ("_actor", "_is_scheduled", "_name", "_runtime", "_unfinished", "_waiting", "loop")
 
     def __init__(self) -> None:
-        self._actor: MailboxOwner | None = None  # None again once it is dead, so that its refs do not keep it
+        self._actor: MailboxOwner | None = None  # None once it is dead, so that its refs do not keep it in memory
         self._is_scheduled = True  # until the actor starts
         self._waiting: deque[Envelope[Any]] = deque()
         self._unfinished: dict[object, LoopFuture[Any] | None] | None = None  # task or ask -> the ask it will answer
 
     def bind(self, actor: MailboxOwner, runtime: Runtime) -> None:
-        """Say whose mailbox this is, before the first message."""
+        """Set the actor whose mailbox this is; called before the first message."""
         self._actor = actor
         self._name = type(actor).__name__
         self._runtime = runtime
@@ -104,7 +97,7 @@ class Mailbox:
 
     @property
     def actor(self) -> MailboxOwner | None:
-        """Whose mailbox this is; None once that actor is dead."""
+        """The actor whose mailbox this is; None once it is dead."""
         return self._actor
 
     @property
@@ -124,7 +117,7 @@ class Mailbox:
         return not self._waiting
 
     def offer(self, envelope: Envelope[Any]) -> bool:
-        """Add a message, from any thread. False if the actor is dead; an ask is then answered so."""
+        """Add a message, from any thread. False if the actor is dead; an ask then fails with ActorDeadError."""
         self._waiting.append(envelope)
         if not self._is_scheduled:
             self._is_scheduled = True
@@ -132,7 +125,7 @@ class Mailbox:
         return not self.loop.is_closed() or self.abandon()
 
     def offer_first(self, envelope: Envelope[Any]) -> bool:
-        """Add a message before all others and see to it that a turn follows."""
+        """Add a message before all others and schedule a turn. False if the actor is dead."""
         self._waiting.appendleft(envelope)
         self._is_scheduled = True
         return self._wake()
@@ -142,7 +135,10 @@ class Mailbox:
         return self.loop.is_closed() and not self.abandon()
 
     def abandon(self) -> Literal[False]:
-        """Let the actor be dead, because nobody will run it any more: its loop is closed."""
+        """Mark the actor as dead, because nothing runs it any more: its loop is closed, or the lab cut the power.
+
+        No hook is called and no message is handled; what was asked fails with ActorDeadError.
+        """
         actor = self._actor
         if actor is not None:
             pykka.ActorRegistry.unregister(actor.actor_ref)
@@ -151,6 +147,7 @@ class Mailbox:
         return False
 
     def dead(self) -> pykka.ActorDeadError:
+        """The error for a message that a dead actor cannot take."""
         why = "its loop is closed" if self.loop.is_closed() else "it has stopped"
         return pykka.ActorDeadError(f"{self._name} cannot take a message: {why}")
 
@@ -212,11 +209,11 @@ class Mailbox:
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         try:
             message = envelope.message
-            answer = message(*envelope.args) if type(envelope) is Call else actor.handle_message(message)
+            answer = message() if type(envelope) is Call else actor.handle_message(message)
             if answer is not None and is_deferred(answer):
                 self._adopt(answer, reply)
                 return
-        except FAILURES as error:
+        except ACTOR_FAILURES as error:
             if reply is None:
                 actor.handle_failure(error)
             else:
@@ -253,7 +250,7 @@ class Mailbox:
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         if reply is None or reply.is_done:
             return
-        if isinstance(envelope.message, Stop):  # it has stopped: whoever asked for that is content
+        if isinstance(envelope.message, Stop):  # it has stopped, as the asker wanted
             self._answer(reply, None)
         else:
             self._fail_dead(reply)
@@ -263,7 +260,7 @@ class Mailbox:
             self._fail(reply, pykka.ActorDeadError(f"{self._name} stopped before it answered"))
 
     def _refuse_waiting(self) -> None:
-        self._is_scheduled = False  # first: a put that comes after this sweeps for itself
+        self._is_scheduled = False  # first: a put that comes later refuses its message itself
         for envelope in pop_each(self._waiting):
             self._refuse(envelope)
 
@@ -294,7 +291,7 @@ class Mailbox:
             pykka.ActorRegistry.stop_all(block=False)
 
     def _adopt(self, work: Any, reply: LoopFuture[Any] | None) -> None:
-        """Own what a handler left to be finished: a coroutine, or a Later."""
+        """Own what a handler returned unfinished: a coroutine, or a Later."""
         if self._unfinished is None:
             self._unfinished = {}
         if isinstance(work, Later):
@@ -309,9 +306,9 @@ class Mailbox:
     def _later_done(self, reply: LoopFuture[Any] | None, later: Later[Any]) -> None:
         if reply is None:
             if later.exception is not None:
-                self.offer_first(Call(throw, (later.exception,)))
+                self.offer_first(Call(functools.partial(throw, later.exception)))
         elif not is_on_loop(self.loop):
-            self.offer(Call(self._later_done, (reply, later)))  # answers come from the loop, whoever resolved the Later
+            self.offer(Call(functools.partial(self._later_done, reply, later)))  # answers always come from the loop
         elif self._unfinished is not None and self._unfinished.pop(reply, None) is not None:
             if later.exception is None:
                 self._answer(reply, later.result())
@@ -322,14 +319,14 @@ class Mailbox:
         assert self._unfinished is not None
         reply = self._unfinished.pop(task)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, FAILURES):
+        if error is not None and not isinstance(error, ACTOR_FAILURES):
             self._task_broke(error, reply)
         elif reply is not None:
             if error is None:
                 self._answer(reply, task.result())
             else:
                 self._answer_error(reply, error)
-        elif error is not None and not task.cancelled() and not self.offer_first(Call(throw, (error,))):
+        elif error is not None and not task.cancelled() and not self.offer_first(Call(functools.partial(throw, error))):
             pykka_log.error("Unhandled exception in %s, after it stopped:", self._name, exc_info=error)
 
     def _task_broke(self, error: BaseException, reply: LoopFuture[Any] | None) -> None:
@@ -344,7 +341,7 @@ class Mailbox:
 
 
 def is_deferred(answer: object) -> bool:
-    """Whether a handler's answer is one that is still to be finished."""
+    """Whether the result of a handler comes later: it returned a coroutine or a Later, but no pykka.Future."""
     return type(answer) is CoroutineType or (isinstance(answer, Later) and not isinstance(answer, pykka.Future))
 
 
@@ -353,7 +350,7 @@ def throw(error: BaseException) -> NoReturn:
 
 
 def pop_each(waiting: deque[Envelope[Any]]) -> Iterator[Envelope[Any]]:
-    """What waits, each to exactly one of the threads that sweep at once."""
+    """The messages that wait; if several threads empty the queue at once, each message goes to one of them."""
     while True:
         try:
             envelope = waiting.popleft()

@@ -1,10 +1,10 @@
-"""A budget of acts: so many at once, then so many a second."""
+"""Budget: a rate limit with a burst (a token bucket)."""
 
 from __future__ import annotations
 
 
 class Budget:
-    """Refills with time, up to its burst."""
+    """Allows `burst` acts at once, and then `per_second`. Times are of the monotonic clock."""
 
     def __init__(self, burst: float, per_second: float) -> None:
         self._burst = burst
@@ -20,5 +20,5 @@ class Budget:
         return self._left >= 1
 
     def spend(self) -> None:
-        """One act was done; ask `has_some` first."""
+        """Count one act, after `has_some` allowed it."""
         self._left -= 1

@@ -1,4 +1,4 @@
-"""Which of a node's announced addresses are worth dialling, best first."""
+"""Candidates: which of the addresses that a node announced are dialled, best first."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from mesh.discovery.mdns.interfaces import ANNOUNCED_LIMIT, ChosenInterfaces, Interface
 
 CANDIDATE_LIMIT = 6
-"""How many addresses of one node are tried."""
+"""Addresses of one node that are dialled."""
 LOOKED_AT_LIMIT = 64
-"""How many are looked at: a forged announcement may carry hundreds."""
+"""Addresses of one announcement that are examined: a forged one may have hundreds."""
 
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 _ARRIVAL, _SHARED, _ELSEWHERE = range(3)
@@ -22,21 +22,22 @@ _BROADCAST = ipaddress.ip_address("255.255.255.255")
 def candidates(
     found: Iterable[str], port: int, *, network: ChosenInterfaces, own_port: int, source: str = ""
 ) -> tuple[str, ...]:
-    """`address:port` of what can be dialled from here, at most six.
+    """The addresses to dial, as `address:port`, at most CANDIDATE_LIMIT.
 
-    `source` is the address from which the announcement came, with its scope if it is link-local; empty when not known. First
-    come addresses in the networks of the interface on which it arrived, then those in other networks of ours, then the rest;
-    the source itself is never cut. Within a rank the given order stays, which is newest first.
+    `found` are the announced addresses, newest first; `source` is the address from which the announcement came, with its scope
+    if it is link-local, empty if not known. First come addresses in the networks of the interface on which the announcement
+    arrived, then those in other networks of this machine, then the rest; within a rank the order stays. The source is always
+    among them if it was announced.
 
-    `found` may hold anything: addresses that lead to nobody, to everybody, or (link-local ones without a scope) to nowhere in
-    particular are dropped. So are addresses that this machine has itself, as those of a bridge that both machines call
-    10.88.0.1, unless the announcement came from this machine or nothing else is left.
+    Unusable addresses are dropped: multicast, broadcast, unspecified, and link-local IPv6 without a scope. So are addresses
+    that this machine has itself (two machines may both have a bridge at 10.88.0.1), unless the announcement came from this
+    machine or no other address is left.
     """
     if not 0 < port < 65536:
         return ()
     texts = list(dict.fromkeys(found))
     if source and (source in texts or len(texts) >= ANNOUNCED_LIMIT):
-        texts.insert(0, source)  # a full announcement had no room for it, perhaps
+        texts.insert(0, source)  # a full announcement may have had no room for it
     sender = ipaddress.ip_address(source) if source else None
     from_here = sender is not None and _is_ours(sender, network)
     may_be_loopback = from_here or (sender is None and all(each.is_loopback for each in network.interfaces))
@@ -69,7 +70,7 @@ def _worth_dialling(text: str, network: ChosenInterfaces) -> _IP | None:
 
 
 def _arrival(sender: _IP | None, network: ChosenInterfaces) -> tuple[Interface, ...]:
-    """The interfaces on which a packet of `sender` may have come in: one, unless several are in the same network."""
+    """The interfaces on which a packet of `sender` may have arrived: one, unless several are in the same network."""
     if sender is None:
         return ()
     if _scope(sender):
@@ -83,16 +84,13 @@ def _rank(ip: _IP, sender: _IP | None, arrival: tuple[Interface, ...], network: 
     """Smaller is better."""
     is_scoped = bool(_scope(ip))
     if is_scoped and sender is not None and _scope(sender) and ip != sender:
-        return (
-            _ELSEWHERE,
-            _LINK_LOCAL,
-        )  # an interface has one: this is another's, which only has the scope of the packet
+        return _ELSEWHERE, _LINK_LOCAL  # the scope is that of the packet, but the address is of another interface
     where = _ARRIVAL if _is_in(ip, arrival) else _SHARED if _is_in(ip, network.interfaces) else _ELSEWHERE
     return where, _LINK_LOCAL if ip.is_link_local else _V4 if ip.version == 4 else _V6
 
 
 def _is_in(ip: _IP, interfaces: tuple[Interface, ...]) -> bool:
-    """Whether it is an address in a network of one of them."""
+    """Whether an address is in a network of one of the interfaces."""
     scope = _scope(ip)
     if scope:
         return any(scope in {str(each.index), each.name} for each in interfaces)
@@ -100,17 +98,17 @@ def _is_in(ip: _IP, interfaces: tuple[Interface, ...]) -> bool:
 
 
 def _longest(ip: _IP, interface: Interface) -> int:
-    """Length of its narrowest network that holds `ip`; -1: none does."""
+    """The prefix length of the narrowest network of an interface that has `ip`; -1 if none has it."""
     return max((each.network.prefixlen for each in interface.addresses if ip in each.network), default=-1)
 
 
 def _is_ours(ip: _IP, network: ChosenInterfaces) -> bool:
-    """Whether it leads to this machine."""
+    """Whether an address is of this machine."""
     return ip.is_loopback or _has(network.machine, ip)
 
 
 def _has(interfaces: tuple[Interface, ...], ip: _IP) -> bool:
-    """Whether one of them has this very address."""
+    """Whether one of the interfaces has exactly this address."""
     plain = ipaddress.ip_address(str(ip).partition("%")[0])
     mine = [each for each in interfaces if any(address.ip == plain for address in each.addresses)]
     return any(not _scope(ip) or _is_in(ip, (each,)) for each in mine)

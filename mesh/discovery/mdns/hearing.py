@@ -1,4 +1,4 @@
-"""Hearing of other nodes by mDNS: what zeroconf's cache holds of each announcement, and from which address it came."""
+"""Hearing other nodes by mDNS: reads announcements from the cache of zeroconf, and notes from which address they came."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from peers.clock import Clock, Undo
 ASK_TIMEOUT_MS = 3000
 ASK_ATTEMPTS = 2
 ASKING_LIMIT = 16
-"""How many announcements are asked for missing records at once."""
+"""Announcements whose missing records are queried at the same time."""
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _NOT_FOR_US = InstanceReading(None)
 
 
 class MdnsHearing:
-    """Reports every node that is announced, while it has a Zeroconf to listen with."""
+    """Reports every node that is announced, from `open` to `close`."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class MdnsHearing:
         network: Callable[[], ChosenInterfaces],
         on_sighting: Callable[[Sighting], None],
     ) -> None:
-        """`network` gives our own network as it is now."""
+        """`network` returns the interfaces that are used now."""
         self.own_names: tuple[str, ...] = ()
-        """Names of our own announcement, in lower case: passed over."""
+        """The names of our own announcement, in lower case: they are ignored."""
         self._tasks = tasks
         self._type = service_type
         self._network = network
@@ -63,21 +63,21 @@ class MdnsHearing:
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
         self._source = ""
-        """Where the packet came from that zeroconf reads at this moment."""
+        """The source address of the packet that zeroconf reads now."""
 
     def open(self, zeroconf: AsyncZeroconf, own: Announcement) -> None:
-        """Listen from now on."""
+        """Hear announcements with `zeroconf` from now on; `own` is our announcement."""
         self._zeroconf, self._own = zeroconf, own
         self.note_sources()
         self._browser = AsyncServiceBrowser(
             zeroconf.zeroconf,
             self._type,
             handlers=[self._on_service],
-            question_type=DNSQuestionType.QM,  # an answer to one would reach just any of the processes of a host
+            question_type=DNSQuestionType.QM,  # a unicast answer would reach only one of the processes of a host
         )
 
     async def close(self) -> None:
-        """Listen no more, forget all, report nothing."""
+        """Stop hearing, and forget all announcements without reporting that."""
         browser, self._browser = self._browser, None
         self._zeroconf = None
         self.mute()
@@ -85,29 +85,31 @@ class MdnsHearing:
             await browser.async_cancel()
 
     def mute(self) -> None:
-        """Forget what was heard, and report nothing more until it is opened again."""
+        """Forget all announcements, and report nothing until the next `open`."""
         self._own = None
         self._instances.clear()
 
     def note_sources(self) -> None:
-        """Learn the source of every packet, which zeroconf keeps to itself. Call it again when sockets were opened."""
+        """Record the source of every packet, which zeroconf does not pass on. Call this again after sockets were opened."""
         if self._zeroconf is None:
             return
         for reader in self._zeroconf.zeroconf.engine.readers:
             protocol = reader.transport.get_protocol()
-            if not isinstance(protocol, _Ear):
-                reader.transport.set_protocol(_Ear(cast(asyncio.DatagramProtocol, protocol), self._note_source))
+            if not isinstance(protocol, _SourceRecorder):
+                reader.transport.set_protocol(
+                    _SourceRecorder(cast(asyncio.DatagramProtocol, protocol), self._note_source)
+                )
 
     def look_again(self) -> None:
-        """Our own network changed, and with it what is worth dialling."""
+        """Our own network changed, and with it the candidates: read all announcements again."""
         self._instances.look_again()
 
     def hear(self, name: str) -> None:
-        """An announcement that was passed over is not ours after all."""
+        """An announcement that was ignored as our own is that of another node."""
         self._instances.heard(name)
 
     def ask_for_all(self) -> None:
-        """Ask who is there, naming those we know: only the others answer, and everybody hears the answer."""
+        """Query for all nodes, and list those that are known: only the others answer, and all hosts hear the answer."""
         self._instances.ask_again()
         if self._zeroconf is None:
             return
@@ -128,7 +130,7 @@ class MdnsHearing:
         self._source = source
 
     def _on_service(self, *, name: str, state_change: ServiceStateChange, **_: Any) -> None:
-        """Called by zeroconf while it reads a packet; it would jam for ever if anything was raised here."""
+        """Called by zeroconf while it reads a packet. Nothing may be raised here: zeroconf would stop reading for good."""
         try:
             if self._own is None or name.lower() in self.own_names:
                 return
@@ -136,11 +138,11 @@ class MdnsHearing:
                 self._instances.gone(name.lower())
             else:
                 self._instances.heard(name.lower(), self._source)
-        except Exception:  # whatever it is: it ends here
+        except Exception:  # see above
             LOG.exception("mdns: a reaction to %r failed", name[:80])
 
     def _read(self, name: str) -> InstanceReading | None:
-        """What the cache holds of an announcement; None while something of it is missing."""
+        """What the cache holds of an announcement; None while a record is missing."""
         if self._zeroconf is None:
             return _NOT_FOR_US
         with contextlib.suppress(BadTypeInNameException):
@@ -187,8 +189,8 @@ class MdnsHearing:
         self._instances.unanswered(name)
 
 
-class _Ear(asyncio.DatagramProtocol):
-    """Stands before a protocol of zeroconf and says whose packet that reads."""
+class _SourceRecorder(asyncio.DatagramProtocol):
+    """Passes packets on to a protocol of zeroconf, and their source addresses to `note`."""
 
     def __init__(self, inner: asyncio.DatagramProtocol, note: Callable[[str], None]) -> None:
         self._inner = inner
@@ -209,7 +211,7 @@ class _Ear(asyncio.DatagramProtocol):
 
 
 def _source(addr: tuple[Any, ...]) -> str:
-    """Of the address that a socket gives: without the dress that IPv4 wears on a socket of both, with a scope if it has one."""
+    """The IP address of a socket address: an IPv4-mapped one as IPv4, a link-local one with its scope."""
     ip: str = addr[0]
     if ip.startswith("::ffff:") and "." in ip:
         return ip[7:]

@@ -1,4 +1,4 @@
-"""The announcements heard so far: each is looked at, reported, looked at again, and forgotten when withdrawn."""
+"""Instances: the announcements that were heard; each is read, reported, read again, and forgotten when it is withdrawn."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from mesh.discovery.port import Sighting
 from peers.clock import Clock, Undo
 
 INSTANCE_LIMIT = 256
-"""How many announcements are kept. Of the address that sent most, those that told nothing yet go first, then the oldest."""
+"""Announcements that are kept. A further one replaces one of the source that has most: an unreported one, else the oldest."""
 REPORTS = (INSTANCE_LIMIT, 32.0)
-"""How many sightings are reported at once, and then a second."""
+"""Sightings that are reported at once, and then each second."""
 REPORTS_OF_SOURCE = (64, 1.0)
-"""The same of announcements from one address: a machine has few nodes, a repeater of mDNS some more."""
+"""The same for announcements from one address: a machine has few nodes, an mDNS reflector has some more."""
 REPORT_PAUSE_MS = 1000
-"""How long a sighting beyond that waits."""
+"""How long a sighting beyond these limits waits."""
 LOOK_PAUSE_MS = 250
-"""One announcement is looked at no more often, however often it changes."""
+"""Shortest time between two readings of one announcement, however often it changes."""
 SETTLE_MS = 1200
-"""A last look this long after a change: only then has an address that was replaced left the cache (RFC 6762, 10.2)."""
+"""An announcement is read once more this long after a change: a replaced address is cached until then (RFC 6762, 10.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceReading:
-    """What the records of one announcement say at this moment."""
+    """What the records of one announcement hold at one moment."""
 
     sighting: Sighting | None
-    """None: it is not for us (another mesh, ourselves, garbage)."""
+    """None if it is not a node, or our own announcement."""
     counter: int = 0
-    """The announcement's own count: a new one makes the same content news again."""
+    """The number that the node gave to the announcement: the same content with a new number is news."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +47,7 @@ class _Entry:
 
 
 class Instances:
-    """Turns names that were heard into sightings, within limits that nobody on the LAN can move."""
+    """Turns the names of announcements into sightings. Its limits hold whatever other hosts send."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class Instances:
         ask: Callable[[str], Undo],
         on_sighting: Callable[[Sighting], None],
     ) -> None:
-        """`read(name)` gives None while records are missing; then `ask(name)` has to get them and call `answered` or
-        `unanswered`, unless its undo is called first."""
+        """`read(name)` returns None while records are missing. Then `ask(name)` must query for them and call `answered` or
+        `unanswered`, unless its undo is called before."""
         self._clock = clock
         self._read = read
         self._ask = ask
@@ -71,12 +71,12 @@ class Instances:
         return len(self._entries)
 
     def source(self, name: str) -> str:
-        """The address from which the last news of it came; empty when that is not known."""
+        """The address from which an announcement came last; empty if that is not known."""
         entry = self._entries.get(name)
         return entry.source if entry is not None else ""
 
     def heard(self, name: str, source: str = "") -> None:
-        """Something about it is new: look at it as soon as it may be looked at."""
+        """A record of an announcement has come from `source`: read it as soon as LOOK_PAUSE_MS allows."""
         entry = self._entries.pop(name, None)
         if entry is None:
             self._make_room()
@@ -87,30 +87,30 @@ class Instances:
         self._look_after(entry, 0)
 
     def answered(self, name: str) -> None:
-        """What was asked for is there."""
+        """The records that were queried have come."""
         if name in self._entries:
             self.unanswered(name)
             self.heard(name)
 
     def unanswered(self, name: str) -> None:
-        """What was asked for did not come: it waits for `ask_again` or for news."""
+        """The records that were queried have not come: the announcement waits for `ask_again` or `heard`."""
         entry = self._entries.get(name)
         if entry is not None:
             entry.undo_ask = None
 
     def ask_again(self) -> None:
-        """Give those that told nothing yet another chance."""
+        """Read announcements again that miss records, and are neither queried nor waiting."""
         for entry in tuple(self._entries.values()):
             if entry.reported is None and entry.undo_ask is None and entry.undo_look is None:
                 self._look_after(entry, 0)
 
     def look_again(self) -> None:
-        """Our own network changed, and with it what is worth dialling."""
+        """Our own network changed, and with it the candidates: read all announcements again."""
         for entry in tuple(self._entries.values()):
             self._look_after(entry, 0)
 
     def gone(self, name: str) -> None:
-        """It was withdrawn, or is not for us any more."""
+        """An announcement was withdrawn, or is no longer a node: report its goodbye."""
         entry = self._entries.pop(name, None)
         if entry is None:
             return
@@ -119,7 +119,7 @@ class Instances:
             self._on_sighting(replace(entry.reported.sighting, is_goodbye=True))
 
     def clear(self) -> None:
-        """Forget all, report nothing."""
+        """Forget all announcements without reporting that."""
         for entry in self._entries.values():
             _free(entry)
         self._entries.clear()
@@ -134,7 +134,7 @@ class Instances:
         _free(victim)
 
     def _look_after(self, entry: _Entry, pause_ms: float) -> None:
-        """Look then, or earlier if that was arranged before; never at once, and never too often."""
+        """Read an announcement in `pause_ms`, or at an earlier time if that is set; never at once, nor before LOOK_PAUSE_MS."""
         now = self._clock.elapsed_ms()
         due = now + pause_ms
         if entry.looked_ms is not None:
@@ -171,7 +171,7 @@ class Instances:
             self._on_sighting(reading.sighting)
 
     def _may_report(self, source: str) -> bool:
-        """Whether one more sighting may be reported now; if so, it counts."""
+        """Whether one more sighting may be reported now; if so, it is counted."""
         now = self._clock.elapsed_ms()
         budget = self._budgets.pop(source, None) or Budget(*REPORTS_OF_SOURCE)
         self._budgets[source] = budget

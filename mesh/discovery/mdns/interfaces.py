@@ -1,4 +1,4 @@
-"""The network interfaces of this machine, and which of them we announce ourselves on."""
+"""The network interfaces of this machine, and which of them discovery uses."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from peers.transport.sockets import EVERY_HOST
 Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 NOT_A_LAN = re.compile(r"docker0|br-[0-9a-f]{12}|veth[0-9a-f]{7}")
-"""Names that Docker gives to its interfaces: there are many, and their addresses cannot be dialled from other machines.
+"""Names that Docker gives to its interfaces: there may be many, and other machines cannot dial their addresses.
 
-Others have the same beginnings: OpenWrt calls its LAN br-lan.
+The whole name must match: OpenWrt calls its LAN br-lan.
 """
 ANNOUNCED_LIMIT = 12
-"""How many addresses an announcement carries."""
+"""Most addresses in one announcement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """One interface with what it has right now."""
+    """One network interface and its present state."""
 
     name: str
     index: int
     addresses: tuple[Address, ...]
     is_up: bool = True
     is_running: bool = True
-    """Its cable is in, its access point reached: a return of it is a return of the network."""
+    """Whether its cable is plugged in, or its access point connected."""
     is_multicast: bool = True
-    """Multicast is possible there, and does not belong to a bridge instead."""
+    """Whether multicast is possible on it; false for a port of a bridge, which does it instead."""
 
     @property
     def is_loopback(self) -> bool:
@@ -44,9 +44,9 @@ class ChosenInterfaces:
 
     interfaces: tuple[Interface, ...] = ()
     hosts: tuple[str, ...] = field(default=EVERY_HOST, compare=False)
-    """Where our door is open, as Announcement says."""
+    """Where this node listens, as in Announcement."""
     machine: tuple[Interface, ...] = field(default=(), compare=False)
-    """All interfaces of this machine with all their addresses, used or not."""
+    """All interfaces of this machine with all their addresses."""
 
     @property
     def own_hosts(self) -> frozenset[str]:
@@ -59,9 +59,9 @@ class ChosenInterfaces:
 
     @property
     def sockets(self) -> tuple[str, ...]:
-        """One IPv4 and one IPv6 address of each interface: a group can be joined once per interface and family.
+        """One IPv4 and one IPv6 address of each interface: a multicast group is joined once per interface and family.
 
-        Of IPv6 the link-local one: only a message that comes from it tells the scope of a link-local address.
+        The IPv6 one is link-local, if there is one: only a packet from such a source gives scope to a link-local address.
         """
         chosen: dict[str, None] = {}
         for interface in self.interfaces:
@@ -73,7 +73,7 @@ class ChosenInterfaces:
 
     @property
     def announced(self) -> tuple[str, ...]:
-        """Every address under which others may dial us, IPv4 first."""
+        """The addresses at which others can dial this node, IPv4 first."""
         families = [version for version, host in ((4, "0.0.0.0"), (6, "::")) if host in self.hosts]
         listening = [each for one in self.interfaces for each in one.addresses if each.version in families]
         listening += [each for one in self.interfaces for each in _only(one, self.hosts).addresses]
@@ -85,17 +85,18 @@ class ChosenInterfaces:
         return tuple(address for interface in self.interfaces for address in interface.addresses)
 
     def places(self) -> dict[str, int]:
-        """Index of the interface behind each socket address: another one under the same address is a new interface."""
+        """The index of the interface of each socket address. If it changes, the interface was replaced."""
         sockets = set(self.sockets)
         found = {str(address.ip): each.index for each in self.interfaces for address in each.addresses}
         return {ip: index for ip, index in found.items() if ip in sockets}
 
 
 def choose(found: Iterable[Interface], wanted: Sequence[str] | None) -> ChosenInterfaces:
-    """The interfaces to use: those `wanted`, by address or by name, or None for the LANs of this machine.
+    """The interfaces to use: those `wanted`, by address or name; None: the LANs of this machine.
 
-    A LAN is up, can multicast, and is neither loopback nor one of Docker's. Without any it is Docker's, and without those
-    loopback (IPv4: nothing can be sent to ::1). What is wanted and not there is left out; nothing else ever takes its place.
+    A LAN is up, can multicast, and is neither loopback nor one of Docker's. If there is none, Docker's interfaces are used, and
+    without those loopback (only IPv4: nothing can be sent to ::1). A wanted interface that is missing is left out, and never
+    replaced by another one.
     """
     everything = tuple(found)
     usable = [interface for interface in everything if interface.is_up and interface.addresses]
@@ -109,7 +110,7 @@ def choose(found: Iterable[Interface], wanted: Sequence[str] | None) -> ChosenIn
 
 
 def why_none(found: Iterable[Interface], wanted: Sequence[str] | None) -> str:
-    """A sentence for when `choose` found nothing."""
+    """The sentence for users when `choose` found nothing."""
     there = ", ".join(f"{each.name} {address.ip}" for each in found for address in each.addresses) or "nothing"
     if wanted is None:
         return f"mDNS needs a network interface, and none is up, not even loopback (found: {there})"
@@ -117,7 +118,7 @@ def why_none(found: Iterable[Interface], wanted: Sequence[str] | None) -> str:
 
 
 def what_is_missing(network: ChosenInterfaces, wanted: Sequence[str] | None) -> str:
-    """Why those interfaces are a poor choice that we made for want of a better one; empty when they are none."""
+    """Why the chosen interfaces may not be enough; empty if they are LANs, or were wanted."""
     if wanted is not None:
         return ""
     if all(interface.is_loopback for interface in network.interfaces):
@@ -128,7 +129,7 @@ def what_is_missing(network: ChosenInterfaces, wanted: Sequence[str] | None) -> 
 
 
 def _only(interface: Interface, wanted: Sequence[str]) -> Interface:
-    """The interface with its wanted addresses only."""
+    """The interface with only its wanted addresses."""
     zones = ("", interface.name, str(interface.index))
     kept = []
     for address in interface.addresses:

@@ -1,4 +1,4 @@
-"""Discovery by multicast DNS service discovery (RFC 6762, RFC 6763)."""
+"""MdnsDiscovery: discovery by multicast DNS service discovery (RFC 6762, RFC 6763)."""
 
 from __future__ import annotations
 
@@ -16,28 +16,26 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from mesh.discovery.mdns import txt_record
 from mesh.discovery.mdns.hearing import MdnsHearing
-from mesh.discovery.mdns.interfaces import ChosenInterfaces, what_is_missing, why_none
+from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface, what_is_missing, why_none
 from mesh.discovery.mdns.multicast_sockets import MulticastSockets
 from mesh.discovery.mdns.network_watch import WATCH_SECONDS, NetworkWatch
 from mesh.discovery.mdns.owned_tasks import OwnedTasks
-from mesh.discovery.mdns.query_schedule import QuerySchedule
-from mesh.discovery.mdns.scan import what_is_denied
+from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS, QuerySchedule
+from mesh.discovery.mdns.scan import scan, what_is_denied
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from peers.clock import Clock
 from peers.later import Later
 
 SERVICE_TYPE = "_peermesh._tcp.local."
-REQUERY_SECONDS = 45.0
-MIN_REQUERY_SECONDS = 0.5
 OTHER_TTL_SECONDS = 1200
-"""How long others keep our name without hearing from us; zeroconf keeps names for 1125 s at the least."""
+"""How long other hosts cache our name; zeroconf caches names for at least 1125 s."""
 ANNOUNCE_TIMEOUT_SECONDS = 15.0
 ANNOUNCE_PAUSE_SECONDS = 30.0
-"""Pause before a name that somebody denies us is tried again."""
+"""Pause before the next attempt after all names were claimed by other hosts."""
 OPEN_RETRY_SECONDS = 30.0
-"""Pause before what failed is tried again on a network that did not change."""
+"""Pause before the sockets are opened again after that failed, while the network does not change."""
 LOG_LEVEL = logging.CRITICAL
-"""Of the `zeroconf` logger, unless it was set: what it logs is about sockets, and our state says that."""
+"""Level of the `zeroconf` logger, unless it was set: it logs errors of sockets, which our DiscoveryState has too."""
 
 LOG = logging.getLogger(__name__)
 
@@ -45,9 +43,9 @@ _SERVICE_TYPE = re.compile(r"_(?!-)(?!.*--)(?=[a-z0-9-]*[a-z])[a-z0-9-]{1,15}(?<
 
 
 class MdnsDiscovery:
-    """Announces one node on the LAN and reports the others; all of it runs on one asyncio loop.
+    """Announces one node on the LAN and reports the others. All of it runs on one asyncio loop.
 
-    Nothing heard is trusted: a record that is not a node's is ignored, a sighting is a hint where to dial.
+    Nothing that it hears is trusted: a record that is not of a node is ignored, and a sighting is only a hint where to dial.
     """
 
     def __init__(
@@ -60,10 +58,13 @@ class MdnsDiscovery:
         requery_seconds: float = REQUERY_SECONDS,
         service_type: str = SERVICE_TYPE,
         watch_seconds: float = WATCH_SECONDS,
+        look: Callable[[], Sequence[Interface]] = scan,
     ) -> None:
-        """`interfaces` are addresses or names; nothing is ever sent on another one. None: all LANs of the machine.
+        """`interfaces` are the addresses or names of those to use; None: all LANs of the machine. No other one is used.
 
-        Raises ValueError for a service type that RFC 6763 does not allow and for a `requery_seconds` under 0.5.
+        `requery_seconds` is the steady pause between two queries, `watch_seconds` that between two calls of `look`, which lists
+        the interfaces of the machine. Raises ValueError for a service type that RFC 6763 does not allow, and for a
+        `requery_seconds` under MIN_REQUERY_SECONDS.
         """
         if not _SERVICE_TYPE.fullmatch(service_type):
             raise ValueError(f"service type {service_type!r}: must be like {SERVICE_TYPE!r}, the name up to 15 letters")
@@ -85,13 +86,14 @@ class MdnsDiscovery:
             on_change=self._on_change,
             on_wake=self._on_wake,
             on_quiet=self._on_quiet,
+            look=look,
             watch_seconds=watch_seconds,
         )
         self._on_sighting: Callable[[Sighting], None] | None = None
         self._announcement: Announcement | None = None
         self._network = ChosenInterfaces()
-        self._has_place = asyncio.Event()
-        """Whether there is an address at which our door is open; else there is nothing to announce."""
+        self._has_address = asyncio.Event()
+        """Set while this node listens at an address that can be announced."""
         self._on_state: Callable[[DiscoveryState], None] = ignore_state
         self._state: DiscoveryState | None = None
         self._changing = asyncio.Lock()
@@ -108,9 +110,9 @@ class MdnsDiscovery:
         on_sighting: Callable[[Sighting], None],
         on_state: Callable[[DiscoveryState], None] = ignore_state,
     ) -> Later[None]:
-        """Open the sockets, then listen; the announcement is out 1.2 s later, once nobody has claimed the name.
+        """Open the sockets and hear other nodes. The announcement follows 1.2 s later, if no other host has claimed the name.
 
-        Raises ValueError for an announcement that cannot be written, RuntimeError when started twice.
+        Raises ValueError for an announcement that cannot be encoded, RuntimeError if it was started already.
         """
         if self._announcement is not None:
             raise RuntimeError("mDNS discovery is running already: stop it first")
@@ -125,12 +127,15 @@ class MdnsDiscovery:
         return self._started
 
     def requery(self) -> None:
-        """Ask at 0, 1, 3, 9 and 27 s from now, then steadily; nothing while it is not running."""
+        """Query at 0, 1, 3, 9 and 27 s from now, then steadily. Does nothing while it does not run."""
         if self._zeroconf is not None:
             self._requery.restart()
 
     def stop(self) -> Later[None]:
-        """Say goodbye (0.3 s), close the sockets, cancel all tasks. No sighting comes after the call; a start may."""
+        """Withdraw the announcement (takes 0.3 s), close the sockets, cancel all tasks.
+
+        No sighting is reported after the call. It can be started again when the result is set.
+        """
         if self._announcement is None:
             return Later.done(None)
         if self._stopped is None:
@@ -141,7 +146,7 @@ class MdnsDiscovery:
         return self._stopped
 
     def descriptors(self) -> list[int]:
-        """Of every multicast socket."""
+        """The file descriptors of all multicast sockets."""
         opened = self._zeroconf
         return [] if opened is None else [wrapped.sock.fileno() for wrapped in opened.zeroconf.engine.readers]
 
@@ -150,13 +155,13 @@ class MdnsDiscovery:
         started.set()
 
     async def _follow(self, network: ChosenInterfaces, *, is_news: bool) -> None:
-        """Bring the sockets to a network, or try again what failed on it before; then say how it is."""
+        """Move the sockets to a new network, or try again what failed on this one; then report the state."""
         async with self._changing:
             before = self._network
             self._take(network)
             if self._state is not None and not self._state.addresses <= network.own_hosts:
-                # At once: what follows takes a second, and links at an address that is gone are dead.
-                self._tell(replace(self._state, addresses=network.own_hosts))
+                # At once: the rest takes a second, and links at a removed address are dead.
+                self._set_state(replace(self._state, addresses=network.own_hosts))
             trouble = ""
             try:
                 if self._zeroconf is None:
@@ -167,9 +172,9 @@ class MdnsDiscovery:
                     self.requery()
                 elif not self._count_senders():
                     return
-            except Exception as error:  # noqa: BLE001 - whatever a library raises: discovery is off, and says why
+            except Exception as error:  # noqa: BLE001 - any error of a library: discovery is off, and its state says why
                 trouble = str(error) if isinstance(error, OSError | RuntimeError) else f"mDNS did not start: {error!r}"
-            self._say(trouble)
+            self._report_state(trouble)
 
     async def _open(self) -> None:
         self._tried_ms = self._clock.elapsed_ms()
@@ -181,7 +186,7 @@ class MdnsDiscovery:
             self._zeroconf = AsyncZeroconf(interfaces=sockets)
         except (OSError, RuntimeError) as error:
             reason = _why_not(sockets, error)
-        if self._zeroconf is None:  # raised out here: the frames of the other error keep half-open sockets
+        if self._zeroconf is None:  # not raised above: the frames of that error keep half-open sockets alive
             raise OSError(reason)
         assert self._announcement is not None
         try:
@@ -189,7 +194,7 @@ class MdnsDiscovery:
             await self._sockets.wait(self._network)
             self._hearing.own_names = (f"{self._label()}.{self._type}".lower(),)
             self._hearing.open(self._zeroconf, self._announcement)
-        except Exception:  # no cancellation: who stops us closes it, and half a close of a cancelled task leaks sockets
+        except Exception:  # not CancelledError: `stop` closes it, and a close that is cancelled half-way leaks sockets
             await self._close()
             raise
         self._requery.restart()
@@ -197,7 +202,7 @@ class MdnsDiscovery:
 
     async def _move(self, before: ChosenInterfaces) -> None:
         LOG.info("mdns: network changed: now on %s", ", ".join(self._network.sockets) or "nothing")
-        await self._announce_again()  # before the sockets change: or zeroconf announces the old addresses again
+        await self._announce_again()  # before the sockets change, or zeroconf announces the old addresses again
         await self._sockets.move(before, self._network)
         self._hearing.look_again()
         self.requery()
@@ -205,14 +210,14 @@ class MdnsDiscovery:
             raise OSError(self._why_none())
         await self._sockets.wait(self._network)
 
-    def _say(self, trouble: str) -> None:
-        """Tell how it is, if that is new."""
+    def _report_state(self, trouble: str) -> None:
+        """Report the state, if it changed."""
         missing = trouble or what_is_missing(self._network, self._wanted)
         why = "; ".join(part for part in (missing, what_is_denied()) if part)
         names = () if trouble else self._network.names
-        self._tell(DiscoveryState(not trouble, names, why, self._network.own_hosts))
+        self._set_state(DiscoveryState(not trouble, names, why, self._network.own_hosts))
 
-    def _tell(self, state: DiscoveryState) -> None:
+    def _set_state(self, state: DiscoveryState) -> None:
         if state != self._state:
             self._state = state
             self._on_state(state)
@@ -244,14 +249,14 @@ class MdnsDiscovery:
             opened.zeroconf.close()
 
     def abandon(self) -> None:
-        """Begin nothing more: for a forked process, to which no socket belongs."""
+        """Start nothing more, and leave the sockets alone: for a forked process, which does not own them."""
         self._requery.stop()
         self._watch.stop()
         self._hearing.mute()
 
     async def _announce(self) -> None:
         while True:
-            await self._has_place.wait()
+            await self._has_address.wait()
             try:
                 return await self._announce_once()
             except TimeoutError:
@@ -264,12 +269,12 @@ class MdnsDiscovery:
         try:
             broadcast = await self._zeroconf.async_register_service(info)
         except NonUniqueNameException:
-            # By another machine with our id, or by a cache that repeats an announcement of ours: a greeting will tell.
+            # By another machine with our id, or by a cache that repeats our announcement: only a greeting can show which.
             LOG.info("mdns: the name of node id %s is taken here: announcing a second one", self._announcement.node_id)
-            # A host name of its own too, or each of the two would withdraw the other's addresses.
+            # With another host name too, or each of the two would withdraw the addresses of the other.
             info = self._make_info(f"{self._label()}-{txt_record.digest(self._announcement.instance)[:8]}")
             taken, self._hearing.own_names = self._hearing.own_names, (info.name.lower(),)
-            for name in taken:  # it is another one's, and was passed over while it might have been ours
+            for name in taken:  # it belongs to another node, and was ignored while it might have been ours
                 self._hearing.hear(name)
             async with asyncio.timeout(ANNOUNCE_TIMEOUT_SECONDS):
                 broadcast = await self._zeroconf.async_register_service(info, allow_name_change=True)
@@ -280,7 +285,7 @@ class MdnsDiscovery:
             await self._announce_again()
 
     async def _announce_again(self) -> None:
-        """With our present addresses, and a counter that makes it news to everybody."""
+        """Announce our present addresses, with a new counter that makes the announcement news to all."""
         if self._zeroconf is None or self._info is None:
             return
         self._info = self._make_info(self._info.get_name(), self._info.server)
@@ -294,13 +299,13 @@ class MdnsDiscovery:
     def _take(self, network: ChosenInterfaces) -> None:
         assert self._announcement is not None
         self._network = replace(network, hosts=self._announcement.hosts)
-        (self._has_place.set if self._network.announced else self._has_place.clear)()
+        (self._has_address.set if self._network.announced else self._has_address.clear)()
 
     def _on_change(self, network: ChosenInterfaces) -> None:
         self._run(self._follow(network, is_news=True), "following the network")
 
     def _on_quiet(self) -> None:
-        """Nothing is new: what failed before may work by now."""
+        """The network did not change: repair what failed before."""
         if self._changing.locked():
             return
         network = self._network = replace(self._network, machine=self._watch.network.machine)
@@ -334,7 +339,7 @@ class MdnsDiscovery:
         )
 
     def _label(self) -> str:
-        """The name others see before they read our node id: stable, and telling strangers nothing."""
+        """The name of our announcement: the same at each start, and not showing our node id."""
         assert self._announcement is not None
         return txt_record.digest(self._announcement.node_id)
 

@@ -1,4 +1,4 @@
-"""Keeps the multicast sockets on the addresses that the network has now."""
+"""MulticastSockets: keeps the sockets of mDNS on the present addresses of the machine."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Awaitable, Callable
 from mesh.discovery.mdns.interfaces import ChosenInterfaces
 
 OPEN_TRIES = 8
-"""How often a start tries addresses that are not ready yet."""
+"""Attempts to open a socket at a start, while the addresses are not ready yet."""
 OPEN_PAUSE_SECONDS = 0.5
 
 LOG = logging.getLogger(__name__)
 
 
 class MulticastSockets:
-    """Opens and closes sockets as the network changes; each call has to end before the next begins."""
+    """Opens and closes sockets as the network changes. Each call must end before the next begins."""
 
     def __init__(self, use: Callable[[list[str]], Awaitable[None]], count: Callable[[], int]) -> None:
-        """`use` has to open sockets on these addresses and close all others; `count` tells how many are open."""
+        """`use` must open sockets on the given addresses and close all others; `count` returns how many are open."""
         self._use = use
         self._count = count
 
     async def wait(self, network: ChosenInterfaces) -> None:
-        """Until one of them is open; raises OSError after 4 s.
+        """Wait until a socket of `network` is open. Raises OSError after 4 s.
 
-        A link-local IPv6 address cannot be used in its first two seconds, and may be all there is.
+        A link-local IPv6 address cannot be used in its first two seconds, and may be the only address.
         """
         for _ in range(OPEN_TRIES):
             if self._count():
@@ -36,7 +36,7 @@ class MulticastSockets:
         raise OSError(f"mDNS cannot multicast on {', '.join(network.sockets)}: no group could be joined there")
 
     async def move(self, before: ChosenInterfaces, after: ChosenInterfaces) -> None:
-        """To another network. An address that is on another interface now needs a new socket."""
+        """Move the sockets to other addresses. An address that is on another interface now gets a new socket."""
         places = before.places()
         moved = [ip for ip, index in after.places().items() if places.get(ip, index) != index]
         if moved:
@@ -44,11 +44,11 @@ class MulticastSockets:
         await self._try(list(after.sockets))
 
     def is_whole(self, network: ChosenInterfaces) -> bool:
-        """Whether each address has its socket."""
+        """Whether each address of `network` has its socket."""
         return self._count() >= len(network.sockets)
 
     async def repair(self, network: ChosenInterfaces) -> bool:
-        """Try again what could not be opened; whether something could."""
+        """Try again to open missing sockets. Returns whether one was opened."""
         before = self._count()
         await self._try(list(network.sockets))
         return self._count() > before
@@ -56,5 +56,5 @@ class MulticastSockets:
     async def _try(self, addresses: list[str]) -> None:
         try:
             await self._use(addresses)
-        except (OSError, RuntimeError) as error:  # one of them is gone again: the next look at the network tells
+        except (OSError, RuntimeError) as error:  # an address is gone again: the network watch will notice
             LOG.info("mdns: cannot use %s: %s", ", ".join(addresses), error)

@@ -1,4 +1,4 @@
-"""Notices that the machine's network changed, or that the machine slept."""
+"""NetworkWatch: notices that the network of the machine changed, or that the machine slept."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mesh.discovery.mdns.scan import scan
 from peers.clock import Clock, Undo
 
 WATCH_SECONDS = 0.5
-"""Pause between two looks, each of which takes 0.5 ms: a network that comes is to be in use within 3 s."""
-SETTLE_SECONDS = 0.25
-"""A change is reported once a second look after this pause agrees with the first."""
-SETTLE_LIMIT = 5
-"""After so many looks that all differ the last one is reported nevertheless."""
+"""Time between two looks at the interfaces, each of which takes 0.5 ms. A new network must be in use within 3 s."""
+CONFIRM_SECONDS = 0.25
+"""A change is reported when a second look after this time agrees with the first."""
+MAX_UNSETTLED_LOOKS = 5
+"""After so many looks in a row that all differ, the last one is reported."""
 WAKE_SECONDS = 5.0
-"""When the wall clock gained this much on the monotonic one, the machine slept (or its time was set)."""
+"""If the wall clock gained this much on the monotonic clock, the machine slept (or its time was set)."""
 
 
 class NetworkWatch:
-    """Looks at the interfaces every few seconds and reports a change of those that are used, once each."""
+    """Looks at the interfaces every `watch_seconds`, and reports each change of those that are used once."""
 
     def __init__(
         self,
@@ -32,7 +32,11 @@ class NetworkWatch:
         look: Callable[[], Sequence[Interface]] = scan,
         watch_seconds: float = WATCH_SECONDS,
     ) -> None:
-        """`on_quiet` is called at each look that found nothing new: the moment to repair what failed before."""
+        """`wanted` are the interfaces that MdnsDiscovery was given; `look` lists those of the machine.
+
+        `on_change` gets the new interfaces, `on_wake` is called after a sleep of the machine, and `on_quiet` after each look
+        without a change: then what failed before can be repaired.
+        """
         self._clock = clock
         self._wanted = wanted
         self._on_change = on_change
@@ -41,7 +45,7 @@ class NetworkWatch:
         self._look = look
         self._watch_seconds = watch_seconds
         self.trouble = ""
-        """Why the last look failed; empty when it did not."""
+        """Why the last look failed; empty if it did not."""
         self._reported = ChosenInterfaces()
         self._seen = ChosenInterfaces()
         self._unsettled_looks = 0
@@ -50,11 +54,11 @@ class NetworkWatch:
 
     @property
     def network(self) -> ChosenInterfaces:
-        """What was there at the last look that settled."""
+        """The interfaces that were reported last."""
         return self._reported
 
     def start(self) -> ChosenInterfaces:
-        """Begin, and return what is there now: nothing while the interfaces cannot be listed."""
+        """Begin to watch. Returns the present interfaces; none while they cannot be listed."""
         self._seen = ChosenInterfaces()
         self._reported = self._seen = self._see()
         self._offset_ms = self._clock.now_ms() - self._clock.elapsed_ms()
@@ -62,7 +66,7 @@ class NetworkWatch:
         return self._reported
 
     def stop(self) -> None:
-        """Look no more. Harmless when it never started."""
+        """Stop watching. Does nothing if it never started."""
         if self._undo is not None:
             self._undo()
             self._undo = None
@@ -71,19 +75,19 @@ class NetworkWatch:
         self._undo = self._clock.call_later(seconds * 1000, self._on_time)
 
     def _on_time(self) -> None:
-        """The next look is arranged first: nothing that follows can end the watch."""
+        """The next look is scheduled before any callback, so that an error of a callback does not end the watch."""
         seen = self._see()
-        is_settled = seen == self._seen or self._unsettled_looks >= SETTLE_LIMIT
+        is_settled = seen == self._seen or self._unsettled_looks >= MAX_UNSETTLED_LOOKS
         self._seen = seen
         self._unsettled_looks = 0 if is_settled else self._unsettled_looks + 1
-        self._wait(self._watch_seconds if is_settled else min(SETTLE_SECONDS, self._watch_seconds))
+        self._wait(self._watch_seconds if is_settled else min(CONFIRM_SECONDS, self._watch_seconds))
         if self._has_slept():
             self._on_wake()
         if is_settled:
             self._report(seen)
 
     def _see(self) -> ChosenInterfaces:
-        """What is there, or what was there before if that cannot be found out."""
+        """The present interfaces, or those of the last look if they cannot be listed."""
         try:
             self.trouble, seen = "", choose(self._look(), self._wanted)
         except OSError as error:
@@ -104,7 +108,7 @@ class NetworkWatch:
 
 
 def is_news(before: ChosenInterfaces, after: ChosenInterfaces) -> bool:
-    """Whether others should hear of it: an address came or went, or an interface is connected again."""
+    """Whether other nodes must hear of the change: an address came or went, or an interface is connected again."""
     if before.addresses != after.addresses or before.places() != after.places():
         return True
     return any(name not in _running(before) for name in _running(after))

@@ -1,4 +1,4 @@
-"""The asyncio tasks that one object started: none outlives it, none fails unseen."""
+"""OwnedTasks: the asyncio tasks that one object started. None outlives it, and each error is logged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class OwnedTasks:
-    """Keeps each task until it is done, logs what it failed with, and cancels what is left at the end."""
+    """Keeps each task until it is done, logs its error, and cancels the rest at the end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, log: logging.Logger) -> None:
         self._loop = loop
@@ -19,18 +19,18 @@ class OwnedTasks:
         self._tasks: dict[asyncio.Future[Any], str] = {}
 
     def start(self, work: Coroutine[Any, Any, T], what: str) -> asyncio.Task[T]:
-        """Run `work`; `what` names it in the log should it fail."""
+        """Run `work` as a task; `what` names it in the log if it fails."""
         task = self._loop.create_task(work)
         self.adopt(task, what)
         return task
 
     def adopt(self, task: asyncio.Future[Any], what: str) -> None:
-        """Take over a task that somebody else started for us."""
+        """Keep a task that other code started for us."""
         self._tasks[task] = what
         task.add_done_callback(self._on_done)
 
     async def cancel(self) -> None:
-        """Cancel all but the caller's own task and wait until they have ended."""
+        """Cancel all tasks but the caller's own, and wait until they have ended."""
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()

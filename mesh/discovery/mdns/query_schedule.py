@@ -1,22 +1,28 @@
-"""When to ask the LAN again: soon and several times at first, then steadily, for as long as it takes."""
+"""QuerySchedule: when to query the LAN: several times soon after a reason to query, then steadily."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import TYPE_CHECKING
 
-from peers.clock import Clock, Undo
+if TYPE_CHECKING:  # the command line imports the times below: at its start it does without `peers`
+    from peers.clock import Clock, Undo
 
 QUICK_SECONDS = (0.0, 1.0, 3.0, 9.0, 27.0)
-"""When the first questions are asked, counted from the reason to ask."""
+"""Times of the first queries after a reason to query."""
+REQUERY_SECONDS = 45.0
+"""The usual steady pause."""
+MIN_REQUERY_SECONDS = 0.5
+"""The shortest steady pause that may be chosen."""
 MIN_PAUSE_SECONDS = 1.0
-"""No two questions come closer, whatever happens (RFC 6762, 5.2)."""
+"""Shortest pause between two queries (RFC 6762, 5.2)."""
 JITTER = 0.2
-"""How far a steady pause strays from its length, so that a mesh does not ask in chorus."""
+"""The jitter of a steady pause, as a share of it, so that the nodes of a mesh do not query at the same moment."""
 
 
 def requery_pauses(requery_seconds: float, random: Random) -> Iterator[float]:
-    """Seconds to wait before each question, without end; no step of the quick start exceeds `requery_seconds`."""
+    """The pause before each query in seconds, without end. No pause of the first queries exceeds `requery_seconds`."""
     before = 0.0
     for at in QUICK_SECONDS:
         yield min(at - before, requery_seconds)
@@ -26,7 +32,7 @@ def requery_pauses(requery_seconds: float, random: Random) -> Iterator[float]:
 
 
 class QuerySchedule:
-    """Calls `ask` by that schedule, from its beginning again after each `restart`."""
+    """Calls `ask` after each pause of `requery_pauses`, which begin again at each `restart`."""
 
     def __init__(self, clock: Clock, random: Random, ask: Callable[[], None], *, requery_seconds: float) -> None:
         self._clock = clock
@@ -38,13 +44,13 @@ class QuerySchedule:
         self._undo: Undo | None = None
 
     def restart(self) -> None:
-        """Ask now (a second after the last question if that is later), then soon, then steadily."""
+        """Query now, or MIN_PAUSE_SECONDS after the last query if that is later; then soon, then steadily."""
         self.stop()
         self._pauses = requery_pauses(self._requery_seconds, self._random)
         self._wait()
 
     def stop(self) -> None:
-        """Ask no more until the next `restart`."""
+        """Stop querying until the next `restart`."""
         if self._undo is not None:
             self._undo()
             self._undo = None

@@ -1,4 +1,4 @@
-"""Reads the list of network interfaces from the system, and what of it this process may use."""
+"""Reads the list of network interfaces from the system, and which address families this process may use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SANDBOX = "(RestrictAddressFamilies= of its unit, or another seccomp filter)"
 INTERFACES = Path("/sys/class/net")
 IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 LIST_LIMIT = 256
-"""IPv4 addresses of this machine that are read where there is no AF_NETLINK."""
+"""IPv4 addresses of this machine that are read where AF_NETLINK is denied."""
 
 _IFF_UP, _IFF_LOOPBACK, _IFF_RUNNING, _IFF_MULTICAST = 0x1, 0x8, 0x40, 0x1000
 _HEALTHY = _IFF_UP | _IFF_RUNNING | _IFF_MULTICAST
@@ -28,9 +28,9 @@ _IFREQ_BYTES = 16 + (24 if struct.calcsize("P") == 8 else 16)
 
 
 def scan() -> tuple[Interface, ...]:
-    """All interfaces that have an address, in the system's order; takes about 0.3 ms. Raises OSError.
+    """All interfaces that have an address, in the order of the system; takes about 0.3 ms.
 
-    Addresses of a family that this process may not use are left out.
+    Addresses of a family that this process may not use are left out. Raises OSError if the interfaces cannot be listed.
     """
     versions = [version for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)) if _may_open(family)]
     found: dict[str, Interface] = {}
@@ -49,7 +49,7 @@ def scan() -> tuple[Interface, ...]:
 
 
 def what_is_denied() -> str:
-    """What of the network this process has to do without, and why; empty when it is nothing."""
+    """Which address families this process may not use, and why, as the end of a sentence; empty if it may use all."""
     denied = {"AF_INET": "IPv4"} if not _may_open(socket.AF_INET) else {}
     if not _may_open(socket.AF_INET6) and _has_ipv6():
         denied["AF_INET6"] = "IPv6"
@@ -62,7 +62,7 @@ def what_is_denied() -> str:
 
 
 def _list() -> Iterator[tuple[str, int, list[Address]]]:
-    """Name, index and addresses of interfaces; one may come several times."""
+    """Name, index and addresses of each interface; the same interface may come several times."""
     try:
         adapters = list(ifaddr.get_adapters())
     except (AssertionError, UnicodeDecodeError) as error:  # ifaddr, when an interface vanishes meanwhile
@@ -87,7 +87,7 @@ def _addresses(adapter: ifaddr.Adapter) -> Iterable[Address]:
 
 
 def _list_ipv4() -> Iterator[tuple[str, int, list[Address]]]:
-    """What Linux tells of IPv4 without AF_NETLINK."""
+    """The same for IPv4 on Linux, without AF_NETLINK."""
     import fcntl  # not on every platform
 
     rows = array.array("B", bytes(LIST_LIMIT * _IFREQ_BYTES))
@@ -113,7 +113,7 @@ def _index(name: str) -> int:
 
 
 def _flags(name: str) -> int:
-    """The kernel's flags of an interface; where they cannot be asked for, those of a healthy one."""
+    """The kernel's flags of an interface; on other systems than Linux, those of a working one."""
     if sys.platform != "linux":
         return _HEALTHY
     import fcntl  # not on every platform
@@ -129,17 +129,22 @@ def _flags(name: str) -> int:
 
 
 def _is_bridge_port(name: str) -> bool:
-    """Whether what comes in there goes to a bridge: such are the ends of containers, which come and go."""
+    """Whether an interface is a port of a bridge, such as those of containers, which come and go."""
     return (INTERFACES / name / "brport").exists()
 
 
 def _may_open(family: int) -> bool:
-    """Whether this process gets sockets of the family."""
+    """Whether this process may open sockets of an address family."""
     kind = socket.SOCK_DGRAM  # fits AF_NETLINK, too
     try:
         socket.socket(family, kind).close()
     except OSError as error:
-        return error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}  # too many files: that passes
+        return error.errno in {
+            errno.EMFILE,
+            errno.ENFILE,
+            errno.ENOBUFS,
+            errno.ENOMEM,
+        }  # too many files: a passing trouble
     return True
 
 
@@ -148,7 +153,7 @@ def _is_netlink_denied() -> bool:
 
 
 def _has_ipv6() -> bool:
-    """Whether an interface other than loopback has an IPv6 address that we may not use."""
+    """Whether an interface other than loopback has an IPv6 address."""
     try:
         return any(line.split()[-1] != "lo" for line in IPV6_ADDRESSES.read_text().splitlines())
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""The TXT record of an announcement: five short entries, written by us and read without trust."""
+"""The TXT record of an announcement: five short entries, read without trust."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hashlib import sha256
 from mesh.discovery.port import Announcement
 
 TXT_VERSION = "1"
-"""Layout of these entries; another version is not for us."""
+"""The version of the entries; a record with another version is ignored."""
 TXT_LIMIT = 400
-"""Bytes of a whole record: what is longer was not written by a node."""
+"""Most bytes of a record; a longer one is ignored."""
 ENTRY_LIMIT = 255
-"""Bytes of one entry: its length is one byte on the wire (RFC 6763, 6.1)."""
+"""Most bytes of one entry: its length is one byte on the wire (RFC 6763, 6.1)."""
 
 _ID = re.compile(r"[A-Za-z0-9_.~-]{1,100}")
 _TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,64}")
@@ -22,27 +22,27 @@ _COUNTER = re.compile(r"[0-9]{1,10}")
 
 @dataclass(frozen=True, slots=True)
 class TextRecord:
-    """What a node says of itself: who it is, of which mesh, and which run of it this is."""
+    """The identity of a node: its id, the hash of its mesh, and the random id of its run."""
 
     node_id: str
     mesh: str
     instance: str
     counter: int = 0
-    """Grows at each announcement of one run, so that no record ever returns to an earlier value."""
+    """Grows with each announcement of one run, so that no record returns to an earlier content."""
 
 
 def text_of(announcement: Announcement, counter: int) -> TextRecord:
-    """The record of an announcement of ours."""
+    """The record of our own announcement."""
     return TextRecord(announcement.node_id, announcement.mesh, announcement.instance, counter)
 
 
 def digest(text: str) -> str:
-    """A label of 20 letters and digits that tells strangers nothing."""
+    """A label of 20 hexadecimal digits that does not show `text`."""
     return sha256(text.encode()).hexdigest()[:20]
 
 
 def encode(record: TextRecord) -> bytes:
-    """The record as the bytes of a TXT record (RFC 6763, 6). Raises ValueError for a part that nobody would accept."""
+    """The bytes of a TXT record (RFC 6763, 6). Raises ValueError for a field that other nodes would not accept."""
     entries = {
         "v": TXT_VERSION,
         "id": record.node_id,
@@ -60,9 +60,9 @@ def encode(record: TextRecord) -> bytes:
 
 
 def decode(raw: bytes) -> TextRecord | None:
-    """The record of a node, or None for anything else: cut off, over-long, another version, a part missing or odd.
+    """Decode the record of a node. Returns None for any other bytes: cut off, too long, another version, a wrong field.
 
-    Unknown entries are skipped; of a key that comes twice the first counts (RFC 6763, 6.4).
+    Unknown entries are skipped. If a key comes twice the first one counts (RFC 6763, 6.4).
     """
     entries = _entries(raw)
     if entries is None or entries.get("v") != TXT_VERSION:
@@ -84,7 +84,7 @@ def _entry(key: str, value: str) -> bytes:
 
 
 def _entries(raw: bytes) -> dict[str, str] | None:
-    """Keys, lower-case, and their values; None when the bytes are no TXT record."""
+    """The values by key, in lower case; None if the bytes are no TXT record."""
     if len(raw) > TXT_LIMIT:
         return None
     entries: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Who may come in by the clients' door, as pure decisions: from which pages, after how many wrong tokens, under which ids."""
+"""Who may use the clients' port, as pure decisions: which pages, after how many wrong tokens, and under which node ids."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 from mesh.errors import MeshError
 from mesh.settings.config import NAME, check_name
-from peers.transport.address import MAX_PORT
 
 MAX_WRONG = 10
-"""Wrong credentials of one address within the window that are looked at; what follows is refused unseen."""
+"""After so many wrong credentials from one address within the window, further ones are refused unread."""
 WINDOW_SECONDS = 60.0
-MAX_ADDRESSES = 10_000
-"""Whose wrong attempts are remembered at once; beyond it, those who have been quiet for longest are forgotten."""
+MAX_WRONG_ADDRESSES = 10_000
+"""Limit of remembered addresses; a further one replaces the one whose last wrong attempt is the oldest."""
 V6_PREFIX_BITS = 64
-"""What one customer of a provider has at least: whoever owns an IPv6 address can use all of its /64."""
+"""IPv6 addresses are counted by network: who has one address of a /64 can use all of them."""
 LAN_NETWORKS = (ipaddress.ip_network("fe80::/10"), ipaddress.ip_network("fc00::/7"), ipaddress.ip_network("::1/128"))
-"""IPv6 addresses that only mean something on a LAN."""
+"""IPv6 networks that are used inside a LAN only."""
 MAX_HEADER_CHARACTERS = 512
-SHOWN_CHARACTERS = 80
+MAX_SHOWN_CHARACTERS = 80
 MAX_NODE_ID_CHARACTERS = 200
+HIGHEST_PORT = 0xFFFF  # not MAX_PORT: `mesh token` loads this file without the package peers
 RESERVED_USER = "server"
 """Logux servers speak under this user id and refuse clients that claim it."""
 NULL = "null"
@@ -36,31 +36,36 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}")
 
 
 class WrongAttempts:
-    """Counts wrong credentials per remote address; times are monotonic, in ms.
+    """Counts wrong credentials per remote address. Times are monotonic, in ms.
 
-    Ask `is_refused` right before credentials are looked at, not when the connection opens: then many connections opened at
-    once gain nothing. What was refused is not counted again, so an address cools down while its attacker goes on.
+    Call `is_refused` right before the credentials are read, not when the connection opens: otherwise many connections that
+    are opened at once would get one attempt each. Refused attempts are not counted, so an address is free again after the
+    window even if its attempts go on.
     """
 
     def __init__(
-        self, *, max_wrong: int = MAX_WRONG, window_seconds: float = WINDOW_SECONDS, max_addresses: int = MAX_ADDRESSES
+        self,
+        *,
+        max_wrong: int = MAX_WRONG,
+        window_seconds: float = WINDOW_SECONDS,
+        max_addresses: int = MAX_WRONG_ADDRESSES,
     ) -> None:
         self._max_wrong = max_wrong
         self._window_ms = window_seconds * 1000
         self._max_addresses = max_addresses
         self._wrong: dict[str, deque[float]] = {}
-        """When each of the last wrong ones was, by address; whoever erred last stands last."""
+        """The times of the last wrong attempts by address; the address with the newest one is last."""
 
     def __len__(self) -> int:
         return len(self._wrong)
 
     def is_refused(self, address: str, now_ms: float) -> bool:
-        """Whether to answer `bruteforce` without a look at the credentials."""
+        """Whether to answer `bruteforce` without reading the credentials."""
         wrong = self._wrong.get(address_key(address))
         return wrong is not None and len(wrong) == self._max_wrong and now_ms - wrong[0] < self._window_ms
 
     def count(self, address: str, now_ms: float) -> None:
-        """The credentials that came from `address` were wrong."""
+        """Count wrong credentials from `address`."""
         key = address_key(address)
         wrong = self._wrong.pop(key, None) or deque(maxlen=self._max_wrong)
         wrong.append(now_ms)
@@ -70,9 +75,9 @@ class WrongAttempts:
 
 
 def address_key(address: str) -> str:
-    """The party behind `host:port`, `[v6%scope]:port` or a bare address: the IPv4 address, or the IPv6 network.
+    """What attempts are counted by: the IPv4 address or IPv6 network of `host:port`, `[v6%scope]:port` or an address.
 
-    All that cannot be read is one party. Never raises.
+    `unknown` for all text that is no address. Never raises.
     """
     host = address[1:].partition("]")[0] if address.startswith("[") else address
     if host.count(":") == 1:
@@ -80,7 +85,7 @@ def address_key(address: str) -> str:
     ip = _ip(host.partition("%")[0])
     if ip is None:
         return "unknown"
-    if ip.version == 4 or any(ip in network for network in LAN_NETWORKS):  # there many parties share one /64
+    if ip.version == 4 or any(ip in network for network in LAN_NETWORKS):  # on a LAN, many machines share one /64
         return str(ip)
     return str(ipaddress.ip_network((ip, V6_PREFIX_BITS), strict=False))
 
@@ -94,11 +99,11 @@ def judge_origin(
     own_hosts: Collection[str],
     is_tls: bool,
 ) -> str | None:
-    """None if a connection with these headers may go on, else a sentence why not. Never raises.
+    """None if a request with the headers Origin and Host is accepted, else a sentence why not. Never raises.
 
-    `port` is the door's. `own_hosts` are our addresses and names and what was given by --clients-host. Host must name one of
-    them: a page that made its own name lead here (DNS rebinding) cannot. Origin, which browsers send and programs need not,
-    must be a page that we serve, or be in the list of allowed ones.
+    `port` is the one that we listen on. `own_hosts` are our addresses and names, and those given by --clients-host. Host must
+    name one of them: a page whose own name was made to resolve to this machine (DNS rebinding) fails here. Origin, which
+    browsers send and programs need not, must be that of a page that we serve, or be in `allowed_origins`.
     """
     ours = frozenset(filter(None, map(_own_host, own_hosts)))
     called = _parse_authority(host) if host is not None else None
@@ -124,7 +129,7 @@ class _Origin(NamedTuple):
     scheme: str
     host: str
     port: int | None
-    """None for a scheme without a port of its own, if none is given."""
+    """None if none is given and the scheme has no default port."""
 
 
 def _judge_page(
@@ -139,7 +144,7 @@ def _judge_page(
     if ANY_ORIGIN in allowed or any(_parse_origin(one) == page for one in allowed):
         return None
     if page.host in ours and page.scheme in (("https",) if is_tls else ("http", "https")):
-        # Either this very door served the page, or a proxy in front of it that has the name by which we are called.
+        # The page was served by this port, or by a proxy in front of it whose name is in the Host header.
         is_proxy = page.host == called.host and page.port == (called.port or _DEFAULT_PORTS[page.scheme])
         if page.port == port or is_proxy:
             return None
@@ -147,7 +152,7 @@ def _judge_page(
 
 
 def check_origin(origin: str, what: str = "the origin") -> str:
-    """`origin` itself. Raises MeshError, with a sentence, for what no allow list can hold."""
+    """`origin` itself. Raises MeshError, with a sentence, for what is no origin of a page."""
     if origin in (ANY_ORIGIN, NULL):
         return origin
     page = _parse_origin(origin)
@@ -170,14 +175,14 @@ def check_host(host: str, what: str = "the host") -> str:
 
 
 def check_user(user: str, what: str = "the user") -> str:
-    """`user` itself. Raises MeshError, with a sentence, unless a client may have that name."""
+    """`user` itself. Raises MeshError, with a sentence, if clients cannot have that name."""
     if user == RESERVED_USER:
         raise MeshError(f"{what} {user!r} cannot be used: Logux servers reserve that name; take another")
     return check_name(user, what)
 
 
 def user_of(node_id: str) -> str:
-    """USER of `USER` or `USER:...`. Raises ValueError, with a sentence, for anything else, ids of nodes above all."""
+    """USER of `USER` or `USER:...`. Raises ValueError, with a sentence, for anything else, such as the id of a node."""
     user = node_id.partition(":")[0]
     is_readable = len(node_id) <= MAX_NODE_ID_CHARACTERS and node_id.isprintable() and " " not in node_id
     if user == RESERVED_USER or "~" in node_id or not is_readable or not NAME.fullmatch(user):
@@ -189,7 +194,7 @@ def user_of(node_id: str) -> str:
 
 
 def may_write(node_id_of_client: str, created_node_id: str, dialect_is_01: bool) -> bool:
-    """Whether a client may bring an event with a `created` of that id: its USER's; in Logux 0.1 exactly its own."""
+    """Whether a client may write an event with that node id in `created`: one of its USER; in Logux 0.1, its own only."""
     try:
         user = user_of(node_id_of_client)
         if dialect_is_01:
@@ -209,19 +214,20 @@ def _parse_origin(origin: str) -> _Origin | None:
 
 
 def _parse_authority(text: str) -> _Authority | None:
+
     found = _AUTHORITY.fullmatch(text) if len(text) <= MAX_HEADER_CHARACTERS else None
     if found is None:
         return None
     port = None if found[3] is None else int(found[3])
     host = _own_host(found[1] or found[2])
     is_bracketed_name = found[1] is not None and _ip(found[1]) is None
-    if host is None or is_bracketed_name or (port is not None and not 1 <= port <= MAX_PORT):
+    if host is None or is_bracketed_name or (port is not None and not 1 <= port <= HIGHEST_PORT):
         return None
     return _Authority(host, port)
 
 
 def _own_host(host: str) -> str | None:
-    """As hosts are compared; None for what cannot be one."""
+    """A host in the form in which hosts are compared; None for text that is no host."""
     ip = _ip(host.removeprefix("[").removesuffix("]").partition("%")[0])
     if ip is not None:
         return str(ip)
@@ -230,7 +236,7 @@ def _own_host(host: str) -> str | None:
 
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address; IPv4 within IPv6, as sockets for both give it, is IPv4."""
+    """The address, None for other text. IPv4 within IPv6, as dual-stack sockets show it, becomes IPv4."""
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
@@ -242,4 +248,4 @@ def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _shown(text: str | None) -> str:
     if text is None:
         return "none"
-    return repr(text) if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]!r}..."
+    return repr(text) if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]!r}..."

@@ -1,4 +1,4 @@
-"""The clients' door: what it lets in over HTTP, the page that it serves, and the role of whoever connects."""
+"""ClientGateway: the port for Logux clients and browsers: checks HTTP requests, serves the page, upgrades to WebSocket."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import msgspec
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import judge_origin
+from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
-from mesh.gateway.clients.role import ClientGatewaySync, Guard, Hooks
+from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Tokens
 from mesh.gateway.endpoints import Listen, MakeRole
 from mesh.gateway.turned_away import TurnedAway
@@ -29,12 +30,13 @@ from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 
-CLIENTS = "clients"
+CLIENTS_KEY = "clients"
+"""The key of this port in `Node.door_ports` and in JSON."""
 CLIENTS_DOOR = "the clients' door"
 STRANGER_FRAME = 64 * 1024
-"""Bytes that somebody may send at once before the token was looked at."""
+"""Limit of a frame, in bytes, from a client that is not authenticated yet."""
 HOSTS_MS = 5_000
-"""How long the addresses of this machine are taken for what they were."""
+"""How long the list of this machine's addresses is used before it is read again."""
 BEARER = "Bearer "
 ADVICE = {
     "wrong-credentials": "it shows no token that holds for this user: `mesh token list` shows which do",
@@ -47,19 +49,19 @@ TOO_LONG = encode_plain(
         "does so by itself (option syncBatch), older ones send all in one, so let fewer or smaller events wait",
     )
 )
-"""What a client that sends too much at once is told before its connection ends."""
+"""The message to a client that sends too long a frame, before its connection ends."""
 
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """What was said of the door at the node's start."""
+    """The options `clients...` of GatewayOptions, checked."""
 
     host: str
     port: int
     cert: Path | None = None
     key: Path | None = None
     origins: tuple[str, ...] = ()
-    """Origins of pages that may connect, besides our own one."""
+    """Origins of pages that may connect, besides our own page."""
     hosts: tuple[str, ...] = ()
     """Names under which this node is reached, besides its addresses."""
     hooks: Hooks = Hooks()  # noqa: RUF009 - frozen
@@ -67,7 +69,7 @@ class ClientSettings:
 
 
 class ClientGateway:
-    """Made anew at each start of the node; `port` is to be set once the door is open."""
+    """Made anew at each start of the node. The caller sets `port` once the port is open."""
 
     def __init__(
         self,
@@ -80,6 +82,8 @@ class ClientGateway:
         turned_away: TurnedAway,
     ) -> None:
         self.port = settings.port
+        self.network: WebSocketNetwork
+        """Set by `make`; the caller closes it at the end."""
         self._settings = settings
         self._clock = clock
         self._status = status
@@ -89,10 +93,10 @@ class ClientGateway:
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
 
-    def make(self, loop: asyncio.AbstractEventLoop) -> tuple[Listen, WebSocketNetwork]:
-        """The door, and its network, which is to be closed at the end. Raises MeshError for a bad certificate."""
+    def make(self, loop: asyncio.AbstractEventLoop) -> Listen:
+        """What to open. Raises MeshError for a certificate that cannot be used."""
         settings = self._settings
-        network = WebSocketNetwork(
+        self.network = WebSocketNetwork(
             loop,
             max_frame=MAX_CLIENT_FRAME,
             stranger_frame=STRANGER_FRAME,
@@ -103,10 +107,10 @@ class ClientGateway:
         )
         options = {"guard": self._guard, "hooks": settings.hooks}
         where = (settings.host, settings.port)
-        return Listen(CLIENTS, CLIENTS_DOOR, *where, network, settings.make_role, options, ADVICE), network
+        return Listen(CLIENTS_KEY, CLIENTS_DOOR, *where, self.network, settings.make_role, options, ADVICE)
 
     def on_request(self, request: HttpRequest) -> OnRequest:
-        """What becomes of an HTTP request: the page, the status, an error, or a WebSocket."""
+        """The answer to an HTTP request: a file of the page, the status, or an error; None: upgrade to a WebSocket."""
         why_not = judge_origin(
             request.headers.get("origin"),
             request.headers.get("host"),
@@ -166,8 +170,8 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 
-    def refuse() -> str:  # the library would ask whoever sits at the terminal
-        raise MeshError(f"the key {key} is encrypted, and nobody is asked for its password: give it decrypted")
+    def refuse() -> str:  # called by the library, which would otherwise ask at the terminal
+        raise MeshError(f"the key {key} is encrypted, and a node cannot ask for its password: give it decrypted")
 
     try:
         context.load_cert_chain(cert, key, refuse)

@@ -1,84 +1,79 @@
-"""ClientReplies: a role that tells @logux/client what became of its events, as a Logux server does."""
+"""ClientReplies: what @logux/client is told about each event that it sent, as a Logux server tells it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from peers.codec.codec import Dialect
 from peers.codec.logux_5 import Protocol5
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.log.log import SyncLog
-from peers.roles.server import UNDO, ServerSync, written
-from peers.transport.port import Connection
+from peers.roles.server import UNDO, written
 
 PROCESSED = "logux/processed"
 FOR_SERVERS = frozenset({"logux/subscribe", "logux/unsubscribe"})
-"""What a client says to a server, and to nobody behind it: here everybody sees all, but for filters."""
+"""Types of events that a client sends to the server itself. They are answered and not logged: every client here receives all
+events that the filters let pass, without subscriptions."""
 MAX_UNDONE_BYTES = 1024 * 1024
-"""Events of one message that are sent back whole when they were dropped; of more than that, their types alone."""
+"""Dropped events of one message are sent back whole up to this sum; of more, only their types are sent."""
 
 
-class ClientReplies(ServerSync):
-    """`client.sync` of @logux/client waits until its event is answered; what was dropped is undone there.
+def replies_for(dialect: Dialect, node_id: str, is_admitted: Callable[[Entry], bool]) -> ClientReplies | None:
+    """The replies for a client that is an @logux/client: it speaks protocol 5 under an id of three parts, USER:CLIENT:TAB."""
+    if isinstance(dialect, Protocol5) and node_id.count(":") == 2:
+        return ClientReplies(dialect.log_id, is_admitted)
+    return None
 
-    Clients of that kind are known by protocol 5 and a node id of three parts, USER:CLIENT:TAB, and by own events that name
-    no reason to be kept: what becomes of them is the server's business. The answers are in no log.
+
+class ClientReplies:
+    """Replies to the events of one client: `logux/processed`, or `logux/undo` for one that was dropped.
+
+    `client.sync` of @logux/client waits for them, and the client removes what is undone. Only events without reasons of their
+    own are replied to: the client leaves it to the server how long those are kept. The replies are in no log.
+
+    For each message call `on_message`, then `on_filtered`, then `take`; messages stay in their order.
     """
 
-    def __init__(self, node_id: str, log: SyncLog, connection: Connection, **options: Any) -> None:
+    def __init__(self, log_id: Callable[[Created], str], is_admitted: Callable[[Entry], bool]) -> None:
+        """`log_id` writes an id as this client knows it; events that are not admitted get no reply."""
+        self._log_id = log_id
+        self._is_admitted = is_admitted
         self._asked: deque[Sequence[Entry]] = deque()
         """The events of each message that is being filtered."""
-        self._answers: deque[list[msgspec.Raw]] = deque()
-        """What is to be said of each message that is being committed."""
-        super().__init__(node_id, log, connection, **options)
+        self._replies: deque[list[msgspec.Raw]] = deque()
+        """The replies to each message that is being committed."""
 
-    @property
-    def wants_answers(self) -> bool:
-        return isinstance(self.dialect, Protocol5) and (self.other_node_id or "").count(":") == 2
+    def on_message(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """A message has arrived; the result is those of its events that may enter the log."""
+        self._asked.append(entries)
+        return [entry for entry in entries if entry.reasons or not _is_for_servers(entry)]
 
-    def take(self, added: int, entries: Sequence[Entry]) -> None:
-        if self.wants_answers:
-            self._asked.append(entries)
-            entries = [entry for entry in entries if entry.reasons or not _is_for_servers(entry)]
-        super().take(added, entries)
+    def on_filtered(self, passed: Sequence[Entry]) -> None:
+        """The oldest message has gone through the filters, and these events passed."""
+        asked, known = self._asked.popleft(), {entry.created for entry in passed}
+        is_brief = sum(len(entry.body) for entry in asked) > MAX_UNDONE_BYTES
+        self._replies.append(
+            [
+                self._processed(one) if one.created in known or _is_for_servers(one) else self._undo(one, is_brief)
+                for one in asked
+                if self._is_admitted(one) and not one.reasons
+            ]
+        )
 
-    def _offer(self, added: int, entries: list[Entry]) -> None:
-        if self.wants_answers:
-            asked, passed = self._asked.popleft(), {entry.created for entry in entries}
-            is_brief = sum(len(entry.body) for entry in asked) > MAX_UNDONE_BYTES
-            self._answers.append(
-                [
-                    self._processed(one) if _is_done(one, passed) else self._undo(one, is_brief=is_brief)
-                    for one in asked
-                    if self.admitted(one) is not None and not one.reasons
-                ]
-            )
-        super()._offer(added, entries)
-
-    def send_synced(self, added: int) -> None:
-        super().send_synced(added)
-        if self.wants_answers:
-            self.send_answers(self._answers.popleft())
+    def take(self) -> list[msgspec.Raw]:
+        """The replies to the oldest message, which is committed now."""
+        return self._replies.popleft()
 
     def _processed(self, entry: Entry) -> msgspec.Raw:
-        return written(PROCESSED, self._logux_id(entry))
+        return written(PROCESSED, self._log_id(entry.created))
 
-    def _undo(self, entry: Entry, *, is_brief: bool) -> msgspec.Raw:
+    def _undo(self, entry: Entry, is_brief: bool) -> msgspec.Raw:
         action = {"type": entry.event["type"]} if is_brief else msgspec.Raw(entry.body)
-        return written(UNDO, self._logux_id(entry), reason="denied", action=action)
-
-    def _logux_id(self, entry: Entry) -> str:
-        assert isinstance(self.dialect, Protocol5)
-        return self.dialect.log_id(entry.created)
+        return written(UNDO, self._log_id(entry.created), reason="denied", action=action)
 
 
 def _is_for_servers(entry: Entry) -> bool:
     return b'"logux/' in entry.body and entry.event["type"] in FOR_SERVERS
-
-
-def _is_done(entry: Entry, passed: set[Created]) -> bool:
-    return entry.created in passed or _is_for_servers(entry)

@@ -1,41 +1,36 @@
-"""ClientGatewaySync: the role at the clients' door, a ServerSync that lets users with tokens in."""
+"""ClientGatewaySync: the role of the clients' port, a ServerSync that admits users with tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mesh.errors import MeshError
-from mesh.gateway.clients.access import WrongAttempts, may_write, user_of
-from mesh.gateway.clients.replies import ClientReplies
-from mesh.gateway.clients.tokens import Pass, Tokens
+from mesh.gateway.clients.access import may_write
+from mesh.gateway.clients.guard import ClientAccess, Guard
+from mesh.gateway.clients.replies import ClientReplies, replies_for
 from mesh.gateway.foreign_meta import without_keep_last
 from mesh.gateway.saved_cursors import SavedCursors
-from peers.clock import Clock, Undo
 from peers.errors import SyncError
 from peers.events.entry import Entry
 from peers.later import Later
+from peers.log.draft import Meta
 from peers.log.log import SyncLog
+from peers.protocol.filters import Event
 from peers.roles.server import ServerSync
 from peers.transport.port import Connection
 
-CHECK_MS = 2_000
-"""How often it is checked that the token of an open session still holds."""
-
 SINCE = "since"
-"""The header by which a client says that it means the mark in its `connect` for this very node's log: our own page does."""
+"""The header in which a client repeats the mark of its `connect` if that is one of this node's log, as our own page does."""
 
-Event = dict[str, Any]
-Meta = dict[str, Any]
 Hook = Callable[[Event, Meta, str], Any]
-"""(event, meta, user) -> what the filter or map of a role gives, or a coroutine of it."""
+"""(event, meta, user) -> what the filter or map of a role returns, or a coroutine of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a node's owner decides for each user: see peers.protocol.filters for filters and maps."""
+    """The filters and maps of the clients' port: those of a role, see peers.protocol.filters, with the user besides."""
 
     in_filter: Hook | None = None
     in_map: Hook | None = None
@@ -43,93 +38,39 @@ class Hooks:
     out_map: Hook | None = None
 
 
-class Guard:
-    """Judges credentials for all sessions of one door."""
+class ClientGatewaySync(ServerSync):
+    """One session with a Logux client. Its node id is `USER` or `USER:...`, its credentials are a token of that user.
 
-    def __init__(self, tokens: Tokens, clock: Clock) -> None:
-        self._tokens = tokens
-        self._clock = clock
-        self._wrong = WrongAttempts()
+    The client may only write events that its user created; others, such as those that JavaScript peers echo after a
+    reconnect, are acknowledged and dropped. It is sent what follows the smaller of two marks: the one in its `connect`, which
+    may be a mark of another node's log, and the one up to which it confirmed this node's log.
 
-    def judge(self, node_id: str, credentials: Any, address: str) -> Pass | None:
-        """The pass of a client, None for wrong credentials. Raises SyncError `bruteforce` after too many of these."""
-        now = self._clock.elapsed_ms()
-        if self._wrong.is_refused(address, now):
-            raise SyncError("bruteforce", None, other_node_id=node_id)
-        held = None
-        with suppress(ValueError):  # it may be no client's node id
-            held = self._tokens.verify(user_of(node_id), credentials, self._clock.now_ms())
-        if held is None:
-            self._wrong.count(address, now)
-        return held
-
-    def still_valid(self, held: Pass) -> bool:
-        """Whether the token was neither revoked nor has expired."""
-        try:
-            return self._tokens.still_valid(held, self._clock.now_ms())
-        except MeshError:
-            return True  # a file that is damaged just now lets nobody new in, and throws nobody out
-
-
-class ClientGatewaySync(SavedCursors, ClientReplies, ServerSync):
-    """A client's node id is `USER` or `USER:...`, and its credentials are a token of that user.
-
-    What it writes must be created by that user; anything else, such as what JavaScript peers echo after a reconnect, is
-    acknowledged and dropped. It is sent on from the smaller of what it states and what it confirmed to this node: the mark
-    that it states may be one of another node's log.
+    Parameters, besides those of ServerSync: `guard` judges credentials, for all sessions; `hooks` are the node's filters and
+    maps. Both are given by the gateway, so that a subclass for `clients_role` only passes them on.
     """
 
     def __init__(
         self, node_id: str, log: SyncLog, connection: Connection, *, guard: Guard, hooks: Hooks, **options: Any
     ) -> None:
-        self._guard_of_door = guard
-        self._hooks = hooks
-        self._pass: Pass | None = None
-        self._undo_check: Undo | None = None
         super().__init__(
             node_id,
             log,
             connection,
-            auth=self._let_pass,
+            auth=self._admit,
             in_filter=self._with_user(hooks.in_filter),
             in_map=self._with_user(hooks.in_map),
             out_filter=self._with_user(hooks.out_filter),
             out_map=self._with_user(hooks.out_map),
             **options,
         )
+        self._access = ClientAccess(guard, self.call_later, on_revoked=self._on_revoked)
+        self._cursors = SavedCursors(self)
+        self._replies: ClientReplies | None = None
 
     @property
     def user(self) -> str:
-        """Empty until they are let in."""
-        return self._pass.user if self._pass is not None else ""
-
-    @property
-    def cursors_key(self) -> str | None:
-        return f"client:{self.other_node_id}" if self._pass is not None else None
-
-    def on_authenticated(self) -> None:
-        assert self.cursors_key is not None
-        self._check_pass()
-        self.react(self.log.cursors(self.cursors_key), self._on_cursors)
-
-    def _on_cursors(self, done: Later[tuple[int, int]]) -> None:
-        confirmed, self.other_synced = self._written = done.result()
-        stated = self.stated or 0
-        since = self.other_headers.get(SINCE)
-        mark = self.resume_from()
-        if type(since) is int and since == stated:
-            self.start_walk(mark)
-        else:  # what was confirmed is a mark of this log, even if what is stated is not
-            self.start_walk(min(stated, confirmed))
-
-    def _let_pass(self, credentials: Any, node_id: str) -> bool:
-        try:
-            self._pass = self._guard_of_door.judge(node_id, credentials, self.connection.address)
-        except MeshError as error:
-            # Not `wrong-credentials`: clients would give up, and nothing is wrong with theirs.
-            self.emitter.emit("refused", str(error))
-            raise SyncError("store", other_node_id=node_id) from None
-        return self._pass is not None
+        """The user id; empty before the client is admitted."""
+        return self._access.user
 
     def admitted(self, entry: Entry) -> Entry | None:
         if entry.created[1] != self.other_node_id:
@@ -138,19 +79,60 @@ class ClientGatewaySync(SavedCursors, ClientReplies, ServerSync):
                 return None
         return without_keep_last(entry)
 
+    def on_authenticated(self) -> None:
+        node_id = self.other_node_id or ""
+        self._cursors.key = f"client:{node_id}"
+        self._replies = replies_for(self.dialect, node_id, lambda entry: self.admitted(entry) is not None)
+        self._access.watch()
+        self.react(self.log.cursors(self._cursors.key), self._on_cursors)
+
+    def take(self, added: int, entries: Sequence[Entry]) -> None:
+        super().take(added, entries if self._replies is None else self._replies.on_message(entries))
+
+    def send_synced(self, added: int) -> None:
+        super().send_synced(added)
+        if self._replies is not None:
+            self.send_answers(self._replies.take())
+
+    def on_disconnect(self, reason: str) -> None:
+        self._cursors.save()
+        super().on_disconnect(reason)
+
+    def destroy(self, reason: str = "") -> None:
+        self._cursors.save()
+        super().destroy(reason)
+
+    def _admit(self, credentials: Any, node_id: str) -> bool:
+        try:
+            return self._access.admit(node_id, credentials, self.connection.address)
+        except MeshError as error:
+            # Not `wrong-credentials`: the client's may be right, and after that error it would not try again.
+            self.emitter.emit("refused", str(error))
+            raise SyncError("store", other_node_id=node_id) from None
+
     def _with_user(self, hook: Hook | None) -> Callable[[Event, Meta], Any] | None:
         if hook is None:
             return None
         return lambda event, meta: hook(event, meta, self.user)
 
-    def _check_pass(self) -> None:
-        if self._pass is not None and not self._guard_of_door.still_valid(self._pass):
-            self.fail(self.error("wrong-credentials"))
-        else:
-            self._undo_check = self.clock.call_later(CHECK_MS, self._turn(self._check_pass))
+    def _on_cursors(self, done: Later[tuple[int, int]]) -> None:
+        confirmed, self.other_synced = self._cursors.saved = done.result()
+        stated = self.stated or 0
+        since = self.other_headers.get(SINCE)
+        mark = self.resume_from()
+        if type(since) is int and since == stated:
+            self.start_walk(mark)
+        else:  # the confirmed mark is one of this log, the stated one may not be
+            self.start_walk(min(stated, confirmed))
+
+    def _on_revoked(self) -> None:
+        self.fail(self.error("wrong-credentials"))
+
+    def _offer(self, added: int, entries: list[Entry]) -> None:
+        if self._replies is not None:
+            self._replies.on_filtered(entries)
+        super()._offer(added, entries)
 
     def _forget_link(self) -> None:
         super()._forget_link()
-        if self._undo_check is not None:
-            self._undo_check()
-            self._undo_check = None
+        self._access.end()

@@ -1,4 +1,4 @@
-"""Tokens: who may come in by a node's clients' door, kept in `tokens.json` of its home."""
+"""Tokens: the tokens of a node's clients, kept in `tokens.json` of its home."""
 
 from __future__ import annotations
 
@@ -13,48 +13,47 @@ from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_user
+from mesh.settings.home_files import FILE_VERSION, MAX_FILE_BYTES, FileVersion, decode_file
 
 TOKENS_FILE = "tokens.json"
-LOCK_FILE = "tokens.lock"
-VERSION = 1
-"""Of the content of `tokens.json`."""
+TOKENS_LOCK_FILE = "tokens.lock"
 TOKEN_BYTES = 24
 MAX_TOKEN_CHARACTERS = 128
-"""What is longer is refused without being hashed."""
+"""Longer ones are refused without being hashed."""
 MAX_TOKENS = 10_000
-"""Valid ones, and expired ones besides them."""
+"""Limit of valid tokens, and of expired ones."""
 EXPIRED_KEPT_MS = 90 * 86_400_000
-"""How long a token is kept after it was first found expired: the clock may have been wrong then."""
+"""How long a token stays in the file after it was first found expired: the clock may have been wrong then."""
 MAX_USER_TOKENS = 100
-MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_TTL_SECONDS = 36_500 * 86_400
 """A hundred years."""
 ID_CHARACTERS = 6
-MAX_MS = 2**53 - 1
+MAX_TIME_MS = 2**53 - 1
+"""The largest whole number that every reader of JSON keeps exact."""
 LOCK_POLLS = 250
-POLL_SECONDS = 0.02
+LOCK_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a right token was worth: to be shown to `Tokens.still_valid` later."""
+    """The result for a right token, for `Tokens.still_valid` later."""
 
     user: str
     hash: str
     expires_ms: int | None
-    """None: never."""
+    """Wall clock; None: it does not expire."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token, as it may be shown: the id says which, and helps nobody to come in."""
+    """One token, as it may be shown: the id identifies it and does not give access."""
 
     user: str
     id: str
@@ -66,17 +65,17 @@ class TokenRow:
 class _Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     user: str
     hash: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-    """SHA-256 of the token. A slow, salted hash is for what people choose; nobody can guess 24 random bytes."""
-    made_ms: Annotated[int, Meta(ge=0, le=MAX_MS)]
-    expires_ms: Annotated[int, Meta(ge=0, le=MAX_MS)] | None = None
-    expired_ms: Annotated[int, Meta(ge=0, le=MAX_MS)] | None = None
-    """The mark: when it was first found expired, by the clock of then."""
+    """SHA-256 of the token. A slow, salted hash protects passwords that people choose; 24 random bytes cannot be guessed."""
+    made_ms: Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
+    expires_ms: Annotated[int, Meta(ge=0, le=MAX_TIME_MS)] | None = None
+    expired_ms: Annotated[int, Meta(ge=0, le=MAX_TIME_MS)] | None = None
+    """When it was first found expired, by the wall clock of that time."""
 
     def is_expired(self, now_ms: int) -> bool:
         return self.expires_ms is not None and now_ms >= self.expires_ms
 
     def marked(self, now_ms: int) -> _Token:
-        """The same with the mark that it should have now."""
+        """The same token with the `expired_ms` that it should have now."""
         if not self.is_expired(now_ms):
             return msgspec.structs.replace(self, expired_ms=None)
         return msgspec.structs.replace(
@@ -84,38 +83,40 @@ class _Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
 
-class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: Annotated[int, Meta(ge=1, le=VERSION)]
+class _TokensFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    version: FileVersion
     tokens: Annotated[list[_Token], Meta(max_length=2 * MAX_TOKENS)]
 
 
-class _Versioned(msgspec.Struct):
-    version: Any = None
-
-
+_REMEDY = ", so no client is let in: put it back from a backup, or delete it and make new tokens"
 _Signature = tuple[int, int, int]
-"""mtime in ns, size and inode: another one says that the file was written since."""
+"""mtime in ns, size and inode: it differs after each write."""
 
 
 class Tokens:
-    """The tokens of one home. Any number of processes may use them at once: each change is seen by all.
+    """The tokens of one home. Any number of processes may use them at once: each sees the changes of the others.
 
-    Everything raises MeshError, with a sentence, if the file is damaged, of a newer release, or out of reach: then nobody
-    comes in, and the file is never overwritten. No file is no tokens. Times are of the wall clock, in ms.
+    Every method raises MeshError, with a sentence, if the file is damaged, was written by a newer release, or cannot be read:
+    then no client is let in, and the file is not overwritten. Without a file there are no tokens. Times are of the wall
+    clock, in ms.
     """
 
     def __init__(self, home: Path, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
-        """`random_bytes` is the system's by default, and not a seeded generator as elsewhere: a token must not be guessed."""
+        """`random_bytes` is the system's by default, not a seeded generator as elsewhere: tokens must not be guessed."""
         self._home = home
         self._path = home / TOKENS_FILE
         self._random_bytes = random_bytes
         self._seen: _Signature | None = None
         self._trouble: str | None = None
-        """Why the file with the signature that was seen cannot be used."""
+        """Why the file that was read last cannot be used; None: it can."""
         self._by_user: dict[str, list[_Token]] = {}
 
     def add(self, user: str, ttl_seconds: float | None, now_ms: int) -> str:
-        """A new token of `user`, on disk when this returns; it is kept nowhere else. The home is made if there is none."""
+        """A new token of `user`, valid for `ttl_seconds` (None: without end), which is on disk when this returns.
+
+        Only its hash is stored, so it cannot be shown again. Makes the home if there is none. Raises MeshError too for a user
+        that clients cannot have, a time out of range, and more than MAX_TOKENS or MAX_USER_TOKENS.
+        """
         check_user(user)
         if ttl_seconds is not None and not 0 < ttl_seconds <= MAX_TTL_SECONDS:
             raise MeshError(f"a token cannot last {ttl_seconds} s: take more than 0 s, and at most 36500 days")
@@ -129,9 +130,7 @@ class Tokens:
         with self._locked():
             valid, expired = _sorted_out(self._all(), now_ms)
             if len(valid) >= MAX_TOKENS:
-                raise MeshError(
-                    f"{MAX_TOKENS} tokens exist already: revoke those of somebody first, see `mesh token list`"
-                )
+                raise MeshError(f"{MAX_TOKENS} tokens exist already: revoke some of them first, see `mesh token list`")
             if sum(one.user == user for one in valid) >= MAX_USER_TOKENS:
                 raise MeshError(
                     f"{user} has {MAX_USER_TOKENS} tokens already: revoke them with `mesh token revoke {user}`"
@@ -154,10 +153,10 @@ class Tokens:
         return tuple(sorted(rows, key=lambda row: (row.user, row.made_ms, row.id)))
 
     def revoke(self, user: str) -> int:
-        """End all tokens of `user`; how many there were. Raises MeshError if there is none."""
+        """Remove all tokens of `user`; the result is how many there were. Raises MeshError if there are none."""
         none = MeshError(f"{user} has no token: `mesh token list` shows who has")
         if not self._all():
-            raise none  # and nothing is made where no home is
+            raise none  # before the lock file would be made in a folder that is no home
         with self._locked():
             tokens = self._all()
             kept = [one for one in tokens if one.user != user]
@@ -166,25 +165,21 @@ class Tokens:
             self._write(kept)
         return len(tokens) - len(kept)
 
-    def check(self, user: str, token: object, now_ms: int) -> bool:
-        """Whether this is a token of that user."""
-        return self.verify(user, token, now_ms) is not None
-
     def verify(self, user: str, token: object, now_ms: int) -> Pass | None:
-        """The pass for a token of that user, None for anything else that may come from the wire."""
+        """The pass for a valid token of `user`; None for any other value, whatever a client has sent."""
         self._refresh()
         if not isinstance(token, str) or not token.isascii() or len(token) > MAX_TOKEN_CHARACTERS:
             return None
         return self._pass(user, _hash(token), now_ms)
 
     def still_valid(self, held: Pass, now_ms: int) -> bool:
-        """Whether the token behind a pass has neither expired nor been revoked since."""
+        """Whether the token of a pass has neither expired nor been revoked since."""
         self._refresh()
         return self._pass(held.user, held.hash, now_ms) is not None
 
     def _pass(self, user: str, hashed: str, now_ms: int) -> Pass | None:
         found: _Token | None = None
-        for one in self._by_user.get(user, ()):  # all of them, so that the time it takes says nothing
+        for one in self._by_user.get(user, ()):  # compare all of them, so that the time does not show which one matched
             if compare_digest(one.hash, hashed):
                 found = one
         if found is None or found.is_expired(now_ms):
@@ -196,7 +191,7 @@ class Tokens:
         return [one for tokens in self._by_user.values() for one in tokens]
 
     def _refresh(self) -> None:
-        """Read the file if it was written since. What was wrong with it is said again until it is written anew."""
+        """Read the file if it has changed. Raises MeshError at each call while the file cannot be used."""
         try:
             if _signature(self._path.stat()) != self._seen:
                 self._read()
@@ -209,24 +204,26 @@ class Tokens:
 
     def _read(self) -> None:
         with self._path.open("rb") as file:
-            signature = _signature(os.fstat(file.fileno()))  # before its bytes: a later change shows at the next look
+            signature = _signature(
+                os.fstat(file.fileno())
+            )  # before the bytes, so that a later change is seen next time
             content = file.read(MAX_FILE_BYTES + 1)
         self._seen, self._trouble, self._by_user = signature, None, {}
         try:
-            for one in _decode(content, self._path):
+            for one in decode_file(content, self._path, _TokensFile, _check_users, _REMEDY).tokens:
                 self._by_user.setdefault(one.user, []).append(one)
         except MeshError as error:
             self._trouble = str(error)
 
     def _write(self, tokens: Sequence[_Token]) -> None:
-        """Write so that after a crash the file is either the old or the new one; to be called with the lock."""
+        """Replace the file, so that after a crash it is either the old or the new one. Call it with the lock."""
         temporary = self._path.with_name(f"{TOKENS_FILE}.new")
         handle = -1
         try:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:
-                os.fchmod(handle, 0o600)  # whatever a run that was killed left there
-                file.write(msgspec.json.encode(_Content(version=VERSION, tokens=list(tokens))) + b"\n")
+                os.fchmod(handle, 0o600)  # the file may be left from a run that was killed
+                file.write(msgspec.json.encode(_TokensFile(version=FILE_VERSION, tokens=list(tokens))) + b"\n")
                 file.flush()
                 self._make_later(handle)
                 os.fsync(handle)
@@ -236,9 +233,9 @@ class Tokens:
             raise self._unusable(error) from None
 
     def _make_later(self, handle: int) -> None:
-        """Give the new file a later mtime than the old one has, even if both are of one tick of the system's clock.
+        """Give the new file a later mtime than the old one, even within one tick of the system's clock.
 
-        Size and inode may come back: without it, a running node might not see the second of two quick changes.
+        Size and inode may repeat: otherwise a running node might miss the second of two quick changes.
         """
         try:
             old = self._path.stat().st_mtime_ns
@@ -250,9 +247,9 @@ class Tokens:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Alone among all who write, for a moment. Readers need no lock: the file is replaced as a whole."""
+        """Exclude other writers. Readers need no lock: the file is replaced as a whole."""
         try:
-            lock = (self._home / LOCK_FILE).open("ab")
+            lock = (self._home / TOKENS_LOCK_FILE).open("ab")
         except OSError as error:
             raise self._unusable(error) from None
         with lock:
@@ -261,12 +258,12 @@ class Tokens:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    select.select([], [], [], POLL_SECONDS)
+                    select.select([], [], [], LOCK_POLL_SECONDS)
                 except OSError as error:
                     raise self._unusable(error) from None
             else:
                 raise MeshError(
-                    f"another process has been changing {self._path} for {LOCK_POLLS * POLL_SECONDS:.0f} s: "
+                    f"another process has been changing {self._path} for {LOCK_POLLS * LOCK_POLL_SECONDS:.0f} s: "
                     "end it, or try again"
                 )
             yield
@@ -283,7 +280,7 @@ def _hash(token: str) -> str:
 
 
 def _sorted_out(tokens: Sequence[_Token], now_ms: int) -> tuple[list[_Token], list[_Token]]:
-    """The valid ones, and those expired ones that are kept, with their marks."""
+    """The valid tokens, and the expired ones that stay in the file, with their `expired_ms`."""
     marked = [one.marked(now_ms) for one in tokens]
     expired = [one for one in marked if one.expired_ms is not None and now_ms - one.expired_ms < EXPIRED_KEPT_MS]
     expired.sort(key=lambda one: one.expired_ms or 0)
@@ -294,30 +291,9 @@ def _signature(status: os.stat_result) -> _Signature:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _decode(content: bytes, path: Path) -> Sequence[_Token]:
-    if len(content) > MAX_FILE_BYTES:
-        raise _damaged(path, f"it has more than {MAX_FILE_BYTES} bytes")
-    try:
-        version = msgspec.json.decode(content, type=_Versioned).version
-        if isinstance(version, int) and version > VERSION:
-            raise MeshError(
-                f"{path} was written by a newer release of peermesh: use that one, or choose another --home"
-            )
-        tokens = msgspec.json.decode(content, type=_Content).tokens
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
-    try:
-        for one in tokens:
-            check_user(one.user)
-    except MeshError as error:
-        raise _damaged(path, str(error)) from None
-    return tokens
-
-
-def _damaged(path: Path, why: str) -> MeshError:
-    return MeshError(
-        f"{path} is damaged ({why}), so no client is let in: put it back from a backup, or delete it and make new tokens"
-    )
+def _check_users(content: _TokensFile) -> None:
+    for one in content.tokens:
+        check_user(one.user)
 
 
 def _sync_folder(folder: Path) -> None:

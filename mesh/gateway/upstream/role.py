@@ -1,4 +1,4 @@
-"""UpstreamSync: the role of a node that is a client of a Logux server, and bridges it with the mesh."""
+"""UpstreamSync: the role of a node that is a client of a Logux server, and connects that server's log with the mesh's."""
 
 from __future__ import annotations
 
@@ -22,42 +22,44 @@ from peers.roles.client import ClientSync
 from peers.transport.port import Connection
 
 LOGUX_SERVER = "server:"
-"""How the node id of a @logux/server begins. Such a one takes only events under the id of the client that sends them."""
+"""Prefix of the node id of a @logux/server, which accepts only events under the id of the client that sends them."""
 CONTROL = "logux/"
-"""How the types of a @logux/server's own events begin: they answer one client, and are no news for anybody else."""
+"""Prefix of the types of a @logux/server's own events: they answer one client, and are of no use to others."""
 MARK = "~"
-"""Only ids of nodes have it."""
+"""Character that only the ids of nodes contain."""
 CAME_FROM = "upstream"
-"""The meta key of an event that came from a @logux/server: where that is. No node sends it there again."""
+"""Meta key of an event that came from a @logux/server: the server's address. No node sends the event there again."""
 MAX_TOLD = 100
-"""Different sentences about what the server refused, in one connection; it may refuse every event."""
-KEEP_MS = 20
-"""A @logux/server carries out again what it is sent again, so little may be forgotten by a crash."""
+"""Limit of different sentences about refusals by the server, in one connection; it may refuse every event."""
+UPSTREAM_SAVE_MS = 20
+"""How long the cursors wait to be saved: a @logux/server carries out again what it is sent again after a crash of ours."""
 FINISH_MS = 1_000
-"""How long we wait at our end for a @logux/server to say that it has what it was sent."""
+"""How long `finish` waits for a @logux/server to confirm what it was sent."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-class UpstreamSync(SavedCursors, ClientSync):
-    """What the mesh writes goes up, and what the server's other clients write comes down.
+class UpstreamSync(ClientSync):
+    """Sends events of the mesh to the server, and takes the events of the server's other clients into the mesh.
 
-    An event from the server that was created by a node is dropped: it came from a mesh, or a stranger made it up in a node's
-    name; the mesh itself brings what its nodes wrote. Neither do `logux/...` events of the server enter the mesh.
+    Events from the server that name a node as their creator are dropped: the mesh replicates the events of its nodes itself,
+    and a client of the server could forge them. `logux/...` events of the server do not enter the mesh either.
 
-    Plain Logux servers keep a log, so ids are the same there and here, and a log that was lost is filled again.
+    A plain Logux server keeps a log: ids are the same there and here, and a server that lost its log is sent everything.
 
-    A @logux/server carries events out, whatever they were, so none is sent to it twice, and what came from one is marked
-    (CAME_FROM), so that no other node sends it back. It takes only events of the client that sends them, with no meta but
-    id and time: each travels under our id there, USER:NODE, followed by a name of the connection and its own id. So whatever
-    comes back is known by its id alone. (Without that name, an event that is sent again because the link broke before it was
-    confirmed would be a second one with the same id, after which a server that keeps events carries out no more of ours.)
-    An event that it refuses takes those that wait behind it there along, so it is sent one at a time. To be sent anything
-    the client must subscribe: to `channels`, anew in each connection.
+    A @logux/server carries out each event that it is sent, and may keep none. So:
+    - No event is sent to it twice, and events that came from it are marked (CAME_FROM), so that no node sends them back.
+    - It accepts only events of the client that sends them, with no meta but id and time. Each event is sent under our id
+      there, USER:NODE, followed by a random name of the connection and the event's own id; what comes back is recognised by
+      that id. Without the random name, an event that is sent again after a broken link would have the same id twice, and a
+      server that keeps events then carries out no more of ours.
+    - When it refuses an event, it drops those that wait behind it, so events are sent one at a time.
+    - It sends only events of the `channels` that we subscribe to, anew in each connection.
+
+    Parameters, besides those of ClientSync: `url`, the server's address, which names its cursors in the log; `channels`.
     """
 
-    keep_ms = KEEP_MS
-    follows_times = False  # the mesh gets it from us
+    follows_times = False  # the times of the mesh count
 
     def __init__(
         self,
@@ -73,24 +75,21 @@ class UpstreamSync(SavedCursors, ClientSync):
         self._place = url.partition("?")[0]
         self._channels = tuple(channels)
         self._asked: dict[str, str] = {}
-        """Id of a subscription: its channel; until it is answered."""
+        """The channel of each subscription that is not answered yet, by its id."""
         self._subscriptions = 0
         self._told: set[str] = set()
-        self._kept_owner = 0
+        self._saved_owner = 0
         self._here = ""
-        """What the ids of the events that we send begin with."""
-        self._one_by_one = SendQueue(super().send, self._call_later, on_silence=self._on_silence_of)
-        """One page of events at most, which wait until the server has carried out what was sent before."""
+        """Prefix of the ids under which events are sent."""
+        self._send_queue = SendQueue(super().send, self.call_later, on_silence=self._on_silence_of)
+        """Events for a @logux/server, at most one page: each waits until the server has carried out the one before."""
         self._on_finished: Callable[[], None] | None = None
         self._undo_finish: Undo | None = None
         super().__init__(node_id, log, connection, **options)
+        self._cursors = SavedCursors(self, cursors_key(url), save_ms=UPSTREAM_SAVE_MS)
         self._is_seeded = bool(self.synced or self.other_synced)
         self.on("connect", self._on_met)
         self.on("synced", self._check_finished)
-
-    @property
-    def cursors_key(self) -> str | None:
-        return f"upstream:{self._url}"
 
     @property
     def is_strict(self) -> bool:
@@ -119,19 +118,19 @@ class UpstreamSync(SavedCursors, ClientSync):
 
     def send(self, message: Message) -> None:
         if self.is_strict and isinstance(message, Sync) and message.added:
-            self._one_by_one.push(_logux_id(message.entries[0].created), message)
+            self._send_queue.push(_logux_id(message.entries[0].created), message)
         else:
             super().send(message)
 
     def finish(self, done: Callable[[], None]) -> None:
-        """Send no more events; call `done` once the server has those that were sent, or after a while."""
-        self._one_by_one.stop()
+        """Send no more events; call `done` once the server has confirmed those that were sent, or after FINISH_MS."""
+        self._send_queue.stop()
         self._on_finished = done
-        self._undo_finish = self._call_later(FINISH_MS, self._finished)
+        self._undo_finish = self.call_later(FINISH_MS, self._finished)
         self._check_finished()
 
     def send_subscribe(self, channel: str) -> None:
-        """Ask a @logux/server for what goes over a channel. It is no event of the log."""
+        """Ask a @logux/server for the events of a channel. The request is no event of the log."""
         self._subscriptions += 1
         now = self.clock.now_ms()
         created = now, self.node_id, self._subscriptions
@@ -154,19 +153,21 @@ class UpstreamSync(SavedCursors, ClientSync):
         super().take(added, taken)
 
     def on_disconnect(self, reason: str) -> None:
+        self._cursors.save()
         super().on_disconnect(reason)
         self._finished()
 
+    def destroy(self, reason: str = "") -> None:
+        self._cursors.save()
+        super().destroy(reason)
+
     def _forget_link(self) -> None:
         super()._forget_link()
-        self._one_by_one.clear()
-
-    def _call_later(self, delay_ms: float, reaction: Callable[[], None]) -> Undo:
-        return self.clock.call_later(delay_ms, self._turn(reaction))
+        self._send_queue.clear()
 
     def _check_finished(self) -> None:
         is_open = self.is_strict and self.connected
-        if self._on_finished is not None and not (is_open and len(self._in_flight) > len(self._one_by_one)):
+        if self._on_finished is not None and not (is_open and len(self._in_flight) > len(self._send_queue)):
             self._finished()
 
     def _finished(self) -> None:
@@ -179,23 +180,23 @@ class UpstreamSync(SavedCursors, ClientSync):
 
     @property
     def _owner_key(self) -> str:
-        """Under which it is kept whose numbers the cursors are."""
-        return f"{self.cursors_key} of"
+        """The name under which the log keeps whose cursors they are."""
+        return f"{self._cursors.key} of"
 
     def _on_owner(self, done: Later[tuple[int, int]]) -> None:
-        self._kept_owner = done.result()[0]
-        # Not known or another: ClientSync is to take them for those of somebody else.
-        self._cursors_of = self.other_node_id if self._kept_owner == _fingerprint(self.other_node_id or "") else ""
+        self._saved_owner = done.result()[0]
+        # "": unknown or another server, so that ClientSync starts from the beginning.
+        self.cursors_of = self.other_node_id if self._saved_owner == _fingerprint(self.other_node_id or "") else ""
         self._go_on()
 
     def _go_on(self) -> None:
         self.resends = not self.is_strict
         super().on_authenticated()
         owner = _fingerprint(self.other_node_id or "")
-        if owner != self._kept_owner:
-            self._kept_owner = owner
-            self.keep()  # first: numbers of nobody known are harmless, those of somebody else are not
-            self.let_keep(self._owner_key, owner, 0)
+        if owner != self._saved_owner:
+            self._saved_owner = owner
+            self._cursors.save()  # first: cursors of an unknown owner are harmless, those of a wrong one are not
+            self._cursors.save_as(self._owner_key, owner, 0)
         if self.authenticated and self.is_strict:
             for channel in self._channels:
                 self.send_subscribe(channel)
@@ -214,7 +215,7 @@ class UpstreamSync(SavedCursors, ClientSync):
         return msgspec.structs.replace(entry, created=(ms, self._here + origin, n))
 
     def _check_sender(self, sender: str) -> None:
-        """What we wrote comes back from another client: a node of this mesh that is one there too."""
+        """Report another node of this mesh that is a client of the server too: its events return to us from there."""
         ours = self.node_id.partition(":")[2]
         if self.is_strict and sender.endswith(f":{ours}") and not sender.startswith(f"{self.node_id}:"):
             other = sender.split(":")[1]
@@ -233,7 +234,7 @@ class UpstreamSync(SavedCursors, ClientSync):
         return bool(msgspec.json.decode(entry.extra).get(CAME_FROM) == self._place)
 
     def _on_control(self, event: dict[str, Any]) -> None:
-        self._one_by_one.answered(str(event.get("id")))
+        self._send_queue.answered(str(event.get("id")))
         channel = self._asked.pop(str(event.get("id")), None)
         if event["type"] != f"{CONTROL}undo":
             return
@@ -252,8 +253,13 @@ class UpstreamSync(SavedCursors, ClientSync):
             self.emitter.emit("refused", sentence)
 
 
+def cursors_key(url: str) -> str:
+    """The name under which the log keeps the cursors of the server at `url`."""
+    return f"upstream:{url}"
+
+
 def _is_control(entry: Entry) -> bool:
-    # It may be spelled with escapes.
+    # JSON may spell it with escapes.
     is_likely = b"logux" in entry.body or b"\\" in entry.body
     return is_likely and entry.event["type"].startswith(CONTROL)
 
@@ -263,5 +269,5 @@ def _logux_id(created: tuple[int, str, int]) -> str:
 
 
 def _fingerprint(node_id: str) -> int:
-    """A number that stands for a node id where only numbers are kept; never 0."""
+    """A number for a node id, where only numbers can be saved; never 0."""
     return int.from_bytes(sha256(node_id.encode()).digest()[:6], "big") or 1

@@ -1,4 +1,4 @@
-"""SendQueue: messages that go out one at a time, each once the other end has answered the one before."""
+"""SendQueue: sends messages one at a time, each after the answer to the one before."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from peers.clock import Undo
 from peers.codec.messages import Message
 
 ANSWER_MS = 10_000
-"""How long an answer may take before the next message goes out all the same."""
+"""Without an answer for this long, the next message is sent all the same."""
 
 
 class SendQueue:
-    """`push` what is to be sent under a name, and say which name was `answered`."""
+    """`push` a message under a name, and report each name that is `answered`."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class SendQueue:
         *,
         on_silence: Callable[[str], None],
     ) -> None:
-        """`on_silence` is called with the name that was not answered, before the next message goes out."""
+        """`on_silence` gets the name of a message without an answer, before the next one is sent."""
         self._send = send
         self._call_later = call_later
         self._on_silence = on_silence
@@ -33,27 +33,27 @@ class SendQueue:
         self._is_stopped = False
 
     def __len__(self) -> int:
-        """How many messages have not gone out."""
+        """How many messages are not sent yet."""
         return len(self._waiting)
 
     def push(self, name: str, message: Message) -> None:
-        """Send it, at once if no answer is awaited."""
+        """Send a message, at once if no answer is awaited."""
         self._waiting.append((name, message))
         self._next()
 
     def answered(self, name: str) -> None:
-        """An answer came, perhaps to something else."""
+        """An answer has arrived; names that are not awaited are ignored."""
         if name == self._awaited:
             self._forget()
             self._next()
 
     def clear(self) -> None:
-        """The link is gone: nothing waits, and no answer comes."""
+        """The link has closed: forget all messages and the awaited answer."""
         self._waiting.clear()
         self._forget()
 
     def stop(self) -> None:
-        """Nothing goes out any more."""
+        """Send no more messages."""
         self._is_stopped = True
 
     def _next(self) -> None:

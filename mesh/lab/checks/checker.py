@@ -16,7 +16,7 @@ from peers.later import Later
 from peers.stores.store import StoreError
 
 if TYPE_CHECKING:
-    from mesh.actors.log_keeper import LogProxy
+    from mesh.actors.log_proxy import LogProxy
 
 SHOWN_TYPES = 12
 MAX_FAULTS = 20

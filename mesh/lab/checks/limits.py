@@ -58,7 +58,7 @@ def measures(room: RoomSubject) -> Iterator[Measure]:
             sessions += 1
             yield from _of_session(actor)
         elif isinstance(actor, NodeSupervisor):
-            members = len(actor._neighbourhood.members)
+            members = len(actor.membership.members)
             yield Measure("its table of members", members, MAX_MEMBERS, "MAX_MEMBERS")
     yield Measure("its table of sessions", sessions, MAX_SESSIONS + SESSIONS_EACH * members, "MAX_SESSIONS")
     for ranges in room.store.state.vector.ranges.values():

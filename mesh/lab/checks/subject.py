@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.lab.simulation.store_inspection import LabStore
 from peers.events.created import Created

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from mesh.gateway.clients.role import ClientGatewaySync, Guard, Hooks
-from mesh.gateway.clients.tokens import Pass, Tokens
+from mesh.gateway.clients.guard import Guard
+from mesh.gateway.clients.role import ClientGatewaySync, Hooks
+from mesh.gateway.clients.tokens import Pass
 from mesh.gateway.saved_cursors import SavedCursors
 from peers.clock import Clock
 from peers.log.log import SyncLog
@@ -30,13 +31,21 @@ def clients_door(
     node_id: str, log: SyncLog, connection: Connection, *, clock: Clock, **options: Any
 ) -> ClientGatewaySync:
     """The role of a node's clients' door, for `serve=`: the product's own, but for its tokens."""
-    guard = Guard(cast(Tokens, OpenTokens()), clock)
+    guard = Guard(OpenTokens(), clock)
     return ClientGatewaySync(node_id, log, connection, clock=clock, guard=guard, hooks=Hooks(), **options)
 
 
-class ClientRole(SavedCursors, ClientSync):
-    """What an application of Logux runs: where it is in both logs outlives it, in its own log."""
+class ClientRole(ClientSync):
+    """The role of an application of Logux: its log keeps how far it has got in both logs."""
 
-    @property
-    def cursors_key(self) -> str:
-        return CURSORS
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors = SavedCursors(self, CURSORS)
+
+    def on_disconnect(self, reason: str) -> None:
+        self._cursors.save()
+        super().on_disconnect(reason)
+
+    def destroy(self, reason: str = "") -> None:
+        self._cursors.save()
+        super().destroy(reason)

@@ -10,14 +10,14 @@ from random import Random
 from typing import Any
 
 from mesh.actors.environment import Environment
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.listener import OpenDoors
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.inspection import abandon_actors, living_actors
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.loop_thread import Spawner
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.actors.runtime.request import Request
 from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
 from mesh.gateway.endpoints import DialOut, Endpoints, Listen
@@ -179,7 +179,7 @@ class Room:
             raise ValueError(f"{self.name} is frozen: thaw it first")
         return self
 
-    def begin(self) -> Later[int]:
+    def begin(self) -> Later[OpenDoors]:
         """Start a node on what the disk holds."""
         self._lives += 1
         random = Random(f"{self._seed} {self.name} {self._lives}")
@@ -213,10 +213,10 @@ class Room:
             self._kept,
             on_notice=lambda notice: self._on_notice(self, notice),
             make_role=self.role,
-            outside=self._outside(edges.network),
+            endpoints=self._outside(edges.network),
         )
         self.is_running = True
-        return self._supervisor.ask(Request("begin"), block=False)
+        return self._supervisor.ask_to(NodeSupervisor.begin)
 
     def end(self) -> Later[Any]:
         """Stop the node as its operator would."""
@@ -230,7 +230,7 @@ class Room:
             self.store.open()  # for whoever looks at the disk of a room that is off
             supervisor.stop(block=False).then(stopped.follow)
 
-        supervisor.ask(Request("end"), block=False).then(on_ended)
+        supervisor.ask_to(NodeSupervisor.end).then(on_ended)
         return stopped
 
     def crash(self) -> None:
@@ -314,12 +314,12 @@ class Room:
     def ask_status(self) -> Later[dict[str, Any]]:
         """What `mesh status` would show."""
         assert self._supervisor is not None
-        return self._supervisor.ask(Request("status"), block=False)
+        return self._supervisor.ask_to(NodeSupervisor.status)
 
     def ask_synchronized(self, peers: int = 1, timeout_seconds: float = WAIT_SECONDS) -> Later[None]:
         """See Node.synchronized."""
         assert self._supervisor is not None
-        return self._supervisor.ask(Request("synchronized", (peers, timeout_seconds, Later())), block=False)
+        return self._supervisor.ask_to(NodeSupervisor.synchronized, peers, timeout_seconds, Later())
 
     def close_disk(self) -> None:
         """Its story is over: keep what is to be looked at, and nothing open."""

@@ -13,7 +13,7 @@ from peers.log.log import Log
 from peers.stores.store import StoreError
 
 if TYPE_CHECKING:
-    from mesh.actors.log_keeper import LogProxy
+    from mesh.actors.log_proxy import LogProxy
     from mesh.lab.simulation.store_inspection import LabStore
 
 KEPT_HAPPENINGS = 200_000

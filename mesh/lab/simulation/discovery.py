@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from mesh.discovery.mdns.query_schedule import QuerySchedule
+from mesh.discovery.mdns.query_schedule import REQUERY_SECONDS, QuerySchedule
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.network import SimNetwork
@@ -18,7 +18,6 @@ AIR_MS = (1.0, 50.0)
 """From a packet's sending until it is heard."""
 GOODBYE_SECONDS = 0.25
 """How long it takes to say goodbye."""
-REQUERY_SECONDS = 45.0
 TELL_PAUSE_SECONDS = 1.0
 """A node answers at most this often, so that one answer serves many who ask (RFC 6762, 6)."""
 REMEMBERED_SIGHTINGS = 200

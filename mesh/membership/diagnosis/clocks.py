@@ -1,4 +1,4 @@
-"""What a node knows of wrong clocks: steps of its own one, the lead of its log, and how far its neighbours' ones are away."""
+"""Clocks: steps of this machine's clock, a log that is ahead of it, and clocks that differ between nodes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from peers.events.created import MAX_DRIFT_MS
 from peers.roles.clock_offset import Span, difference_ms
 
 CHECK_SECONDS = 10.0
-"""How often our own clock is looked at."""
+"""Time between two readings of our own clock."""
 SHOWN_MS = 86_400_000
 """How long `status` shows a step."""
 MIN_WITNESSES = 2
-"""So many neighbours have to agree that our clock is wrong; a single one may be wrong itself."""
+"""So many connected nodes must agree that our clock is wrong: a single one may be wrong itself."""
 REMEDY = "set it, or let a time service (NTP) do so"
 
 _UNITS = ((31_557_600_000, "years"), (86_400_000, "days"), (3_600_000, "hours"))
@@ -29,55 +29,61 @@ class _Reading:
 
 
 class Clocks:
-    """Compares clocks. Differences of up to MAX_DRIFT_MS are usual, and are neither told nor shown.
+    """Compares this machine's clock with its own past, with the log and with the clocks of connected nodes.
 
-    Its methods return what people are told: each step, lead and difference once, until it has been mended.
+    Differences of up to MAX_DRIFT_MS are usual, and are not reported. Each other step, lead (a log ahead of the clock) and
+    difference is returned as a notice once, until it has gone.
     """
 
-    def __init__(self, around: Membership) -> None:
-        """`around` is only read: who is connected counts, and no other node."""
-        self._around = around
+    def __init__(self, membership: Membership) -> None:
+        """`membership` is only read: only nodes that are connected are compared."""
+        self._membership = membership
         self._last: _Reading | None = None
         self._log_ms = 0
         self._step: tuple[int, _Reading] | None = None
-        """The last step, and when it was seen."""
+        """The last step in ms, and the reading that showed it."""
         self._spans: dict[str, Span] = {}
-        self._told: set[str] = set()
-        """Nodes whose difference was told."""
-        self._is_lead_told = False
-        self._is_wrong_told = False
+        self._reported: set[str] = set()
+        """Nodes whose difference was reported."""
+        self._is_lead_reported = False
+        self._is_wrong_reported = False
 
     def on_reading(self, wall_ms: int, uptime_ms: float, log_ms: int) -> list[Action]:
-        """Our wall clock beside one that never steps, and the high-water mark of our log's timer. To be called often."""
+        """Compare a reading of our wall clock with the last one, and with the log. Call it every CHECK_SECONDS.
+
+        `uptime_ms` is a clock that never steps; `log_ms` is the highest time that the log's timer has given.
+        """
         last, self._last, self._log_ms = self._last, _Reading(wall_ms, uptime_ms), log_ms
         lead = self._lead_ms()
         step = round(wall_ms - last.wall_ms - (uptime_ms - last.uptime_ms)) if last is not None else 0
         if abs(step) > MAX_DRIFT_MS:
             return self._on_step(step, self._last, lead)
-        is_new = bool(lead) and not self._is_lead_told
-        self._is_lead_told = bool(lead)
+        is_new = bool(lead) and not self._is_lead_reported
+        self._is_lead_reported = bool(lead)
         return [_notice(None, _lead_sentence(lead))] if is_new else []
 
     def on_compared(self, node_id: str, span: Span) -> list[Action]:
-        """A neighbour's clock was compared with ours."""
+        """The clock of a connected node was compared with ours: it is ahead by a value within `span`, in ms."""
         self._spans[node_id] = span
         measured, off = self._measured(), self._off()
-        self._told = {
-            known for known in self._told if known in off or (known not in measured and self._is_known(known))
+        self._reported = {
+            known for known in self._reported if known in off or (known not in measured and self._is_known(known))
         }
         wrong = self._wrong_ms()
-        was_told, self._is_wrong_told = self._is_wrong_told, bool(wrong)
+        was_reported, self._is_wrong_reported = self._is_wrong_reported, bool(wrong)
         if wrong:
-            self._told.update(off)
-            return [] if was_told else [_notice(None, f"{self._wrong_sentence(wrong)}; {REMEDY}")]
-        if node_id not in off or node_id in self._told:
+            self._reported.update(off)
+            return [] if was_reported else [_notice(None, f"{self._wrong_sentence(wrong)}; {REMEDY}")]
+        if node_id not in off or node_id in self._reported:
             return []
-        self._told.add(node_id)
+        self._reported.add(node_id)
         return [_notice(node_id, self._sentence_of(node_id, off[node_id]))]
 
     def rows(self) -> list[dict[str, Any]]:
-        """What `status` shows under `clocks`: `kind` is step, lead, own (our clock is wrong) or neighbour; `ms` says by how
-        much, of a neighbour's clock and of our log's positive if it is ahead of ours.
+        """What `status` shows under `clocks`.
+
+        `kind` is step, lead, own (our clock is wrong) or neighbour (that of a connected node is); `ms` is the difference,
+        positive if the other clock or the log is ahead of our clock.
         """
         rows: list[dict[str, Any]] = []
         if self._step is not None and self._last is not None:
@@ -97,21 +103,21 @@ class Clocks:
     def _on_step(self, step: int, now: _Reading, lead: int) -> list[Action]:
         self._step = step, now
         self._spans = {node_id: (low - step, high - step) for node_id, (low, high) in self._spans.items()}
-        # What follows from the step is shown, but is not told besides it.
-        self._is_lead_told, self._is_wrong_told = bool(lead), bool(self._wrong_ms())
-        self._told = {*self._told, *self._off()} if self._off() else set()
+        # What follows from the step is shown in `status`, but gets no notice of its own.
+        self._is_lead_reported, self._is_wrong_reported = bool(lead), bool(self._wrong_ms())
+        self._reported = {*self._reported, *self._off()} if self._off() else set()
         sentence = _step_sentence(step)
         if lead:
             sentence += f": what is written now comes before what was written in the last {length(lead)}"
         return [_notice(None, sentence)]
 
     def _lead_ms(self) -> int:
-        """By how much the log's timer is too far ahead of our clock; 0 if it is not."""
+        """By how much the log's timer is ahead of our clock; 0 if the difference is usual."""
         lead = self._log_ms - self._last.wall_ms if self._last is not None else 0
         return lead if lead > MAX_DRIFT_MS + 1 else 0
 
     def _wrong_ms(self) -> int:
-        """By how much our clock is ahead of those of most neighbours, negative if behind; 0 if most do not disagree."""
+        """By how much our clock is ahead of most connected nodes, negative if behind; 0 if it agrees with most of them."""
         off = self._off()
         for side in ([ms for ms in off.values() if ms < 0], [ms for ms in off.values() if ms > 0]):
             if len(side) >= MIN_WITNESSES and 2 * len(side) > len(self._measured()):
@@ -129,21 +135,21 @@ class Clocks:
         return f"{node_id}'s clock is {_away(ms)} this machine's"
 
     def _off(self) -> dict[str, int]:
-        """By how much the clocks of the neighbours are away from ours that are too far away."""
+        """The differences of those connected nodes whose clocks differ too much, by node id."""
         differences = {node_id: difference_ms(span) for node_id, span in sorted(self._measured().items())}
         return {node_id: ms for node_id, ms in differences.items() if abs(ms) > MAX_DRIFT_MS}
 
     def _measured(self) -> dict[str, Span]:
-        met = {session.other_node_id for session in self._around.sessions.values() if session.is_met}
+        met = {session.other_node_id for session in self._membership.sessions.values() if session.is_met}
         self._spans = {node_id: span for node_id, span in self._spans.items() if node_id in met}
         return self._spans
 
     def _is_known(self, node_id: str) -> bool:
-        return node_id in self._around.members
+        return node_id in self._membership.members
 
 
 def length(ms: int) -> str:
-    """A length of time in words, in the largest unit of which there are two."""
+    """A length of time in words, in the largest unit of which there are at least two: `3 hours`."""
     for unit, name in _UNITS:
         if abs(ms) >= 2 * unit:
             return f"{round(abs(ms) / unit)} {name}"

@@ -1,97 +1,116 @@
-"""Two machines under one node id: how it is noticed, which of them stays connected, and when it is over."""
+"""Clones: two machines that run under one node id, ours or that of another node."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from mesh.membership.actions import Action, Dial, LookAgain, Notice
+from mesh.membership.diagnosis.runs import CLONE_SECONDS
+from mesh.membership.dialling.link_selection import Link
+from mesh.membership.member import Member, Members
+from mesh.membership.session_record import Session, Sessions
 
-from mesh.membership.actions import Notice
-
-MAX_RUNS = 4
-CLONE_RETURNS = 3
-"""A late greeting of a run that has ended makes two: it comes back, and then the living one does."""
-RETURN_SECONDS = 120.0
-"""Returns further apart than this do not belong together."""
-CLONE_SECONDS = 30.0
-"""After this long without a sign of a second run there is only one machine."""
 TAKEN = "taken"
-"""The error for a run that is turned away because another run of its node is connected."""
+"""The error sent to a run that is turned away because another run of its node is connected."""
 TAKEN_REASON = "another machine is connected under this node id"
-"""The same for people."""
+"""The same for users."""
+CLONE_LOOK = "*clone "
+"""Prefix of the subject of the look whether two machines still answer under the node id that follows."""
+OWN_DIAL = "own"
+"""The key of the session that checks whether another machine answers under our id."""
+CHECK_PAUSE_SECONDS = 10.0
+"""Time between two checks."""
+MAX_FOREIGN_RUNS = 8
+"""Runs announced under our id that wait for their check, or are remembered after it; a further one replaces the oldest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a node, as its greetings show it."""
+class Clones:
+    """Finds out about clones, tells users of them once, and decides which of the two machines stays connected.
 
-    boot: str
-    seen_seconds: float
-    """When its last greeting came."""
+    A clone of another node shows in its greetings (see Runs). An announcement under our own id proves nothing: a gateway may
+    repeat an old one, and any host can forge one. So the address is dialled, and only an answer under our id counts.
+    """
 
+    def __init__(self, node_id: str, instance: str, members: Members, sessions: Sessions) -> None:
+        self._node_id = node_id
+        self._instance = instance
+        self._members = members
+        self._sessions = sessions
+        self._unchecked: dict[str, tuple[str, ...]] = {}
+        """Runs announced under our id: addresses by instance."""
+        self._checked: dict[str, None] = {}
+        self._next_seconds = 0.0
 
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """The runs of one node that greeted us. Those that replace each other again and again are two machines under one key."""
+    def on_cloned(self, node_id: str) -> list[Action]:
+        """The greetings of another node have shown a second machine."""
+        return [clone_notice(node_id), LookAgain(f"{CLONE_LOOK}{node_id}", CLONE_SECONDS)]
 
-    seen: tuple[Run, ...] = ()
-    """In the order of their first greetings."""
-    last: str = ""
-    """Boot id of the one that greeted last."""
-    returns: int = 0
-    """How often a boot id came back that another one had replaced."""
-    returned_seconds: float = 0.0
-    is_cloned: bool = False
-    """Two machines answer under this node's key."""
+    def must_close(self, before: Member, after: Member, link: Link) -> bool:
+        """Whether the new `link` of a node must close because another machine is connected under the node's id.
 
-    @property
-    def boots(self) -> tuple[str, ...]:
-        return tuple(run.boot for run in self.seen)
+        `before` and `after` are the node's rows before and after the greeting of the link.
+        """
+        others = {met.boot for met in self._sessions.links_with(after.node_id) if met.key != link.key} - {link.boot}
+        return bool(after.is_cloned and others and (before.is_cloned or not after.runs.is_first(link.boot, others)))
 
-    def greeted(self, boot: str, now_seconds: float) -> Runs:
-        """After a greeting of the run `boot`."""
-        returns, returned = self.returns, self.returned_seconds
-        if boot in self.boots and boot != self.last:
-            returns = returns + 1 if now_seconds - returned <= RETURN_SECONDS else 1
-            returned = now_seconds
-        is_cloned = self.is_cloned or returns >= CLONE_RETURNS
-        return replace(
-            self.turned_away(boot, now_seconds),
-            last=boot,
-            returns=returns,
-            returned_seconds=returned,
-            is_cloned=is_cloned,
-        )
+    def is_taken(self, node_id: str, boot: str) -> bool:
+        """Whether a run must be turned away at its greeting because another machine is connected under its node id."""
+        member = self._members.get(node_id)
+        is_cloned = member is not None and member.is_cloned
+        return is_cloned and any(link.boot != boot for link in self._sessions.links_with(node_id))
 
-    def turned_away(self, boot: str, now_seconds: float) -> Runs:
-        """After a greeting of the run `boot` that was not let in: it lives."""
-        run = Run(boot, now_seconds)
-        if boot in self.boots:
-            return replace(self, seen=tuple(run if old.boot == boot else old for old in self.seen))
-        kept = self.seen
-        if len(kept) >= MAX_RUNS:
-            oldest = min(kept, key=lambda old: old.seen_seconds)
-            kept = tuple(old for old in kept if old is not oldest)
-        return replace(self, seen=(*kept, run))
+    def on_look(self, subject: str, now_seconds: float) -> list[Action]:
+        """Tell users once only one machine runs under an id; until then look again every CLONE_SECONDS."""
+        node_id = subject.removeprefix(CLONE_LOOK)
+        member = self._members.get(node_id)
+        if member is None or not member.is_cloned:
+            return []
+        if not member.runs.is_over({link.boot for link in self._sessions.links_with(node_id)}, now_seconds):
+            return [LookAgain(subject, CLONE_SECONDS)]
+        self._members.change(node_id, runs=member.runs.renewed())
+        return [Notice("note", node_id, f"only one machine runs as {node_id} now")]
 
-    def is_first(self, boot: str, others: Collection[str]) -> bool:
-        """Whether the run `boot` was here before all `others`: of two machines that one stays connected."""
-        order = self.boots
-        return all(other not in order or order.index(boot) < order.index(other) for other in others)
+    def on_own_sighting(self, instance: str, addresses: tuple[str, ...], now_seconds: float) -> list[Action]:
+        """Our id was announced: check it soon, unless it is our own announcement or was checked before."""
+        if instance == self._instance or instance in self._checked or not addresses:
+            return []
+        self._unchecked[instance] = addresses
+        _drop_oldest(self._unchecked)
+        return self._look_at_own(now_seconds)
 
-    def is_over(self, met: Collection[str], now_seconds: float) -> bool:
-        """Whether at most one run shows signs of life; those in `met` are connected."""
-        alive = [run for run in self.seen if run.boot in met or now_seconds - run.seen_seconds < CLONE_SECONDS]
-        return len(alive) <= 1
+    def on_own_look(self, now_seconds: float) -> list[Action]:
+        """Dial the newest unchecked run, unless a check runs or ended less than CHECK_PAUSE_SECONDS ago."""
+        if OWN_DIAL in self._sessions or not self._unchecked or now_seconds < self._next_seconds:
+            return []
+        instance, addresses = self._unchecked.popitem()
+        self._checked[instance] = None
+        _drop_oldest(self._checked)
+        self._next_seconds = now_seconds + CHECK_PAUSE_SECONDS
+        self._sessions[OWN_DIAL] = Session(OWN_DIAL, dialled=True, subject=self._node_id, address=addresses[0])
+        return [Dial(OWN_DIAL, addresses)]
 
-    def renewed(self) -> Runs:
-        """Only the last run counts from here on."""
-        return Runs(tuple(run for run in self.seen if run.boot == self.last), self.last)
+    def on_check_end(self, session: Session, now_seconds: float) -> list[Action]:
+        """The connection of a check ended: end its session, then check the next run."""
+        return self._look_at_own(now_seconds) if session.is_closing else self._sessions.close([OWN_DIAL], "no clone")
+
+    def retry(self) -> None:
+        """Check all runs under our id again, and let both machines of another node connect until a clone shows again."""
+        self._checked.clear()
+        for node_id, member in self._members.items():
+            self._members.change(node_id, runs=member.runs.renewed())
+
+    def _look_at_own(self, now_seconds: float) -> list[Action]:
+        pause = max(0.0, self._next_seconds - now_seconds)
+        return [LookAgain(self._node_id, pause)] if self._unchecked else []
 
 
 def clone_notice(node_id: str) -> Notice:
-    """Two machines use one key, and what to do about it."""
+    """Tells users that two machines use one key, and what to do."""
     text = (
         f"two machines run as {node_id}: stop one of the two; if one home was copied from the other, start that node in an "
         "empty home instead (it gets all events from the others), then `mesh retry`"
     )
     return Notice("cloned", node_id, text)
+
+
+def _drop_oldest(runs: dict[str, tuple[str, ...]] | dict[str, None]) -> None:
+    if len(runs) > MAX_FOREIGN_RUNS:
+        del runs[next(iter(runs))]

@@ -1,4 +1,4 @@
-"""What is wrong with a node's disk: told once, shown while it lasts."""
+"""StoreTrouble: a disk that fails is reported once, and shown in `status` while it fails."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from peers.stores.store import DISK_FULL, StoreError
 
 PROBE_MS = 5_000
-"""While something is wrong the disk is tried this often."""
+"""While the disk fails it is tried this often."""
 QUIET_MS = 60_000
-"""The same trouble, or its end, is told at most once in this time: a disk that is nearly full fails now and then."""
+"""The same error, or its end, is reported at most once in this time: a disk that is nearly full fails now and then."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreTrouble:
-    """Why the store does not take or give what it should, and since when."""
+    """Why the store cannot write or read, and since when."""
 
     error: str
     since_ms: int
     """By the wall clock."""
     is_full: bool = False
-    """Then a small event may still find its place, and says nothing of the next one."""
+    """Whether the disk is full. Then a small event may still fit, but that does not mean that the next one will."""
 
     def shown(self) -> dict[str, Any]:
         """What `status` shows under `store_error`."""
@@ -29,34 +29,34 @@ class StoreTrouble:
 
 
 class StoreHealth:
-    """Decides what is told. Its methods return a sentence for people, or None."""
+    """Decides what is reported. Its methods return a sentence for users, or None."""
 
     def __init__(self) -> None:
         self.trouble: StoreTrouble | None = None
-        self._told: dict[str, float] = {}
-        """When each sentence was told, by the monotonic clock."""
-        self._was_told = False
-        """Of the trouble that lasts."""
+        self._reported: dict[str, float] = {}
+        """When each sentence was reported, in ms of the monotonic clock."""
+        self._was_reported = False
+        """Whether the present trouble was reported."""
 
     def on_error(self, failed: StoreError, now_ms: int, elapsed_ms: float) -> str | None:
-        """The disk failed."""
+        """The disk failed. `now_ms` is the time of the wall clock, `elapsed_ms` that of the monotonic one."""
         before, error = self.trouble, str(failed)
         self.trouble = StoreTrouble(error, before.since_ms if before else now_ms, failed.brief == DISK_FULL)
         if (before is not None and before.error == error) or not self._is_news(error, elapsed_ms):
             return None
-        self._was_told = True
+        self._was_reported = True
         return error
 
     def on_success(self) -> str | None:
-        """The disk took something."""
+        """A write succeeded: the trouble is over, if there was one."""
         if self.trouble is None:
             return None
-        was_told, self._was_told, self.trouble = self._was_told, False, None
-        return "the disk works again" if was_told else None
+        was_reported, self._was_reported, self.trouble = self._was_reported, False, None
+        return "the disk works again" if was_reported else None
 
     def _is_news(self, sentence: str, elapsed_ms: float) -> bool:
-        self._told = {told: at for told, at in self._told.items() if elapsed_ms - at < QUIET_MS}
-        if sentence in self._told:
+        self._reported = {known: at for known, at in self._reported.items() if elapsed_ms - at < QUIET_MS}
+        if sentence in self._reported:
             return False
-        self._told[sentence] = elapsed_ms
+        self._reported[sentence] = elapsed_ms
         return True

@@ -1,52 +1,60 @@
-"""Brief links: a node with which no link lasts is dialled ever more seldom, whatever discovery says of it."""
+"""DialBackoff: a node whose links end soon after their greeting is dialled less and less often."""
 
 from __future__ import annotations
 
 from hashlib import sha256
 
 BRIEF_SECONDS = 5.0
-"""A link that ends so soon after its greeting was of no use: its disk is full, perhaps, or ours."""
-FORGIVEN = 2.0
-"""Brief links that mean nothing: two nodes may have started at one time, or a cable was moved."""
-MIN_REST_SECONDS = 1.0
-MAX_REST_SECONDS = 30.0
-DECAY_SECONDS = 300.0
+"""A link that lasts less than this after its greeting is brief: one of the two disks may be full, for example."""
+FREE_BRIEF_LINKS = 2.0
+"""So many brief links cause no pause: two nodes may have started at the same time, or a cable was moved."""
+MIN_BACKOFF_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 30.0
+BRIEF_LINK_HALF_LIFE_SECONDS = 300.0
 """After this long a brief link counts half."""
 
 
 class DialBackoff:
-    """Counts the brief links of one node with each other one."""
+    """Counts the brief links of this node with each other node, and pauses the dials of those with too many."""
 
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
         self._counts: dict[str, tuple[float, float]] = {}
-        """How many count, as of when."""
-        self._rests: dict[str, float] = {}
-        """Until when each is let be."""
+        """Number of brief links of each node, older ones counted less, and the time to which it applies."""
+        self._ends: dict[str, float] = {}
+        """When the pause of each node ends."""
 
-    def note(self, other_id: str, lasted_seconds: float, now_seconds: float) -> float | None:
-        """A link ended: for how long its other end is to be let be; None: that is not needed.
+    def on_link_end(self, other_id: str, lasted_seconds: float, now_seconds: float) -> float | None:
+        """Count a link that ended. Returns the seconds for which its node is not dialled, None if it may be dialled now.
 
-        The time doubles with the count; half of it depends on the two, so that many who wait for one do not come in step.
+        The pause doubles with the count, up to MAX_BACKOFF_SECONDS. Half of it is jitter from the two node ids, so that many
+        nodes that wait for one do not dial it at the same moment.
         """
         if lasted_seconds >= BRIEF_SECONDS:
             self.forget(other_id)
             return None
         before, at_seconds = self._counts.get(other_id, (0.0, now_seconds))
-        count = before * 0.5 ** ((now_seconds - at_seconds) / DECAY_SECONDS) + 1
+        count = before * 0.5 ** ((now_seconds - at_seconds) / BRIEF_LINK_HALF_LIFE_SECONDS) + 1
         self._counts[other_id] = count, now_seconds
-        if count <= FORGIVEN:
+        if count <= FREE_BRIEF_LINKS:
             return None
         share = sha256(f"{self._node_id} {other_id} {count}".encode()).digest()[0] / 255
-        rest: float = min(MAX_REST_SECONDS, MIN_REST_SECONDS * 2 ** (count - FORGIVEN)) * (0.5 + share / 2)
-        self._rests[other_id] = now_seconds + rest
-        return rest
+        pause: float = min(MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS * 2 ** (count - FREE_BRIEF_LINKS)) * (
+            0.5 + share / 2
+        )
+        self._ends[other_id] = now_seconds + pause
+        return pause
 
-    def is_resting(self, other_id: str, now_seconds: float) -> bool:
-        """Whether it is to be let be now."""
-        return now_seconds < self._rests.get(other_id, now_seconds)
+    def is_paused(self, other_id: str, now_seconds: float) -> bool:
+        """Whether the node must not be dialled now."""
+        return now_seconds < self._ends.get(other_id, now_seconds)
 
     def forget(self, other_id: str) -> None:
-        """It is another run, or gone, or somebody wants it tried at once."""
+        """Start anew with a node: it restarted, or it is no longer known."""
         self._counts.pop(other_id, None)
-        self._rests.pop(other_id, None)
+        self._ends.pop(other_id, None)
+
+    def clear(self) -> None:
+        """Start anew with all nodes: the operator wants them dialled now."""
+        self._counts.clear()
+        self._ends.clear()

@@ -1,4 +1,4 @@
-"""Who dials whom, and which of several connections with one node stays: values in, values out."""
+"""Which of two nodes dials first, and which of several links between them stays: values in, values out."""
 
 from __future__ import annotations
 
@@ -6,47 +6,48 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SECOND_DIAL_SECONDS = 2.0
-"""The node with the larger id waits this long for the other to dial; then it dials too: reaching may work one way only."""
+"""The node with the larger id waits this long for the other to dial. Then it dials too: one direction may not work."""
 
 FEW_SESSIONS = 16
-"""With so many sessions everything is told at once."""
+"""With up to so many sessions each event is relayed at once."""
 GATHER_MS = 1.0
-"""For each session beyond these, what is to be told waits so much longer: the messages of a busy node stay bounded."""
+"""For each session beyond these a relayed event waits this much longer for others: this bounds the messages of a busy node."""
 MAX_GATHER_MS = 250.0
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One connection with a node, its greeting done on both ends as far as this end knows."""
+    """One connection with another node, after the greeting."""
 
     key: str
     connection_id: str
     dialled: bool
     boot: str
+    """The boot id of the other node's run."""
     met_seconds: float
-    """When the greeting was done."""
+    """When the greeting came."""
 
 
 def dial_delay_seconds(own_id: str, other_id: str) -> float:
-    """How long to wait before dialling a node that was sighted, or lost."""
+    """How long to wait before dialling a node that was sighted or lost: 0 for the smaller id, else SECOND_DIAL_SECONDS."""
     return 0.0 if own_id < other_id else SECOND_DIAL_SECONDS
 
 
 def gather_ms(sessions: int) -> float:
-    """How long a node with so many sessions gathers what it has got before it tells of it; see PeerSync."""
+    """How long a node with so many sessions gathers new events before it relays them, in ms; see PeerSync."""
     return min(MAX_GATHER_MS, GATHER_MS * max(0, sessions - FEW_SESSIONS))
 
 
 def surplus_links(own_id: str, other_id: str, links: Sequence[Link], newest: Link, held: Sequence[str]) -> list[str]:
-    """Keys of the links with `other_id` to close now that the greeting of `newest` came, which named `held`.
+    """Keys of the links with `other_id` to close, now that the greeting of the link `newest` has come.
 
-    Either end closes one of an earlier run of the other node: its process is gone. All else is up to the node with the smaller
-    id, because greetings on different connections overtake each other: two ends that both choose could each close the one
-    that the other keeps. It closes
+    `held` are the connection ids that the other end named in its greeting. Either end closes a link with an earlier run of the
+    other node: that process has ended. Everything else is decided by the node with the smaller id, because greetings on
+    different connections overtake each other: if both ends chose, each could close the link that the other one keeps. It closes
 
-    - one that the other end does not hold any more: it broke there, and here nobody noticed yet
-    - of two that one side dialled: the older
-    - of two that crossed: the one that the other end dialled
+    - a link that the other end does not name: it broke there, and this end has not noticed yet
+    - of two links that the same side dialled: the older
+    - of two links that crossed, dialled by both sides: the one that the other end dialled
 
     and always keeps one, which the other end does not close.
     """

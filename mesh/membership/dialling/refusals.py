@@ -1,4 +1,4 @@
-"""Why a node or an address is not connected, as sentences."""
+"""The sentences for users about a node or an address that is not connected."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ ANOTHER_MESH = (
 )
 THIS_NODE = "is this node itself: leave it out of --peer"
 CLONED = "runs under this node's id"
-"""Another machine answered us with our own node id."""
-
-
+"""Another machine answered under our own node id."""
 ALONE_SECONDS = 20.0
-"""After its start a node that heard of no other says what to check."""
+"""A node that has heard of no other one this long after its start says what to check."""
 
 
 def refusal_sentence(who: str, why: str) -> str:
-    """What people are shown when `who`, a node id or an address, is refused."""
+    """The notice that `who`, a node id or an address, was refused, or refused us."""
     return f"{who} {why}" if why in {ANOTHER_MESH, THIS_NODE, CLONED} else f"refused: {who}: {why}"
 
 
 def unreachable_sentence(subject: str, addresses: Sequence[str], reason: str) -> str:
-    """`subject` is the node id or the static address whose dial failed with `reason`, last at one of `addresses`."""
+    """The notice that `subject`, a node id or a static address, cannot be reached at its `addresses`.
+
+    `reason` is the error of the last dial; it begins with the address, if several were tried.
+    """
     at = next(
         (address for address in addresses if reason.startswith(f"{address}: ")), addresses[0] if addresses else ""
     )
@@ -34,7 +35,7 @@ def unreachable_sentence(subject: str, addresses: Sequence[str], reason: str) ->
 
 
 def _advice(why: str, address: str) -> str:
-    """What would help, in words that go on after a semicolon."""
+    """What would help: the end of a sentence."""
     port = re.search(r":(\d+)$", address)
     if "timed out" in why:
         which = f" {port[1]}" if port else ""
@@ -50,7 +51,7 @@ def _advice(why: str, address: str) -> str:
 
 
 def alone_sentence(port: int, discovery: Mapping[str, Any]) -> str:
-    """What to check while no other node was heard of; `discovery` is as `status` shows it."""
+    """What to check while no other node was heard of. `port` is our TCP port, `discovery` the row that `status` shows."""
     listens = f"no other node was heard of in {ALONE_SECONDS:.0f} s; this one listens on TCP port {port}"
     if not discovery["on"]:
         return f"{listens}, and does not look for others ({discovery['why']}): name one of them with --peer HOST:PORT"

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.log_keeper import LogKeeper, LogProxy
+from mesh.actors.log_keeper import LogKeeper
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.runtime.loop_actor import LoopActorRef
-from mesh.actors.runtime.request import Request
 from mesh.actors.thread_disk import ThreadDisk
 from peers.clock import LoopClock
 from peers.events.entry import Entry
 from peers.log.draft import make_draft
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
-from tests.support.loop_house import DEADLINE_SECONDS, House, wait_until
+from tests.support.loop_house import DEADLINE_SECONDS, House, fail, wait_until
 
 
 class SlowStore(SqliteStore):
@@ -61,7 +61,7 @@ class Cellar:
 
     def open(self) -> LoopActorRef[LogKeeper]:
         keeper = self.start()
-        keeper.ask(Request("open"), timeout=DEADLINE_SECONDS)
+        keeper.ask_to(LogKeeper.open).get(DEADLINE_SECONDS)
         self.kept.kept_by(keeper)
         return keeper
 
@@ -69,7 +69,7 @@ class Cellar:
         return [entry.event["type"] for entry in self.kept.each(order="added").get(DEADLINE_SECONDS)]
 
     def end(self, keeper: LoopActorRef[LogKeeper]) -> None:
-        keeper.ask(Request("close"), timeout=DEADLINE_SECONDS)
+        keeper.ask_to(LogKeeper.close).get(DEADLINE_SECONDS)
         keeper.stop(timeout=DEADLINE_SECONDS)
         assert threading.active_count() == self.threads_before
 
@@ -128,14 +128,14 @@ def test_listeners_stay_for_the_next_keeper(cellar: Cellar) -> None:
     heard: list[Any] = []
     cellar.kept.on("event", lambda event, _meta: heard.append(event["type"]))
     keeper = cellar.open()
-    keeper.tell(Request("no_such_method"))
+    keeper.tell_to(fail)
     wait_until(lambda: cellar.failures != [])
 
     again = cellar.open()
     cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
 
     assert heard == ["milk"]
-    assert "AttributeError" in cellar.failures[0]
+    assert cellar.failures == ["RuntimeError: a bug"]
     cellar.end(again)
 
 
@@ -143,11 +143,11 @@ def test_the_next_keeper_waits_until_the_disk_of_the_last_is_closed(cellar: Cell
     keeper = cellar.open()
     SlowStore.gate.clear()
     lost = cellar.kept.add({"type": "milk"})
-    keeper.tell(Request("no_such_method"))
+    keeper.tell_to(fail)
     wait_until(lambda: cellar.failures != [])
 
     again = cellar.start()
-    opened = again.ask(Request("open"), block=False)
+    opened = again.ask_to(LogKeeper.open)
     SlowStore.gate.set()
     opened.get(DEADLINE_SECONDS)
     cellar.kept.kept_by(again)

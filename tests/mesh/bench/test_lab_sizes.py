@@ -1,7 +1,6 @@
-"""Large houses: they meet, agree and are judged, at a cost that stays in proportion.
+"""Large clusters: all nodes agree, and the number of messages grows with the number of links.
 
-The documented sizes (a hundred nodes, three hundred) take minutes:
-`pytest -m long tests/mesh/bench/test_lab_sizes.py` plays them.
+The documented sizes (100 and 300 nodes) take minutes: `pytest -m long tests/mesh/bench/test_lab_sizes.py` runs them.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from mesh.lab import Cluster
 from mesh.lab.cluster.topology import chords, ring
 
 
-def test_forty_who_all_know_each_other_agree_after_a_wall() -> None:
+def test_forty_connected_nodes_agree_after_a_partition() -> None:
     run = play(Size("forty", 40, "all", 1, 1))
 
     assert (run.links, run.events) == (40 * 39 // 2, 80)
     assert run.virtual_seconds < 30
 
 
-def test_eighty_with_four_links_each_agree_after_a_wall() -> None:
+def test_eighty_nodes_with_four_links_each_agree_after_a_partition() -> None:
     run = play(Size("eighty", 80, "some", 1, 1))
 
     assert (run.links, run.events) == (160, 160)
     assert run.virtual_seconds < 30
 
 
-def test_a_line_of_sixty_agrees_after_a_wall_in_its_middle() -> None:
+def test_a_line_of_sixty_nodes_agrees_after_a_partition_in_its_middle() -> None:
     run = play(Size("sixty", 60, "line", 1, 1))
 
     assert (run.links, run.events) == (59, 120)
@@ -38,7 +37,7 @@ def test_a_line_of_sixty_agrees_after_a_wall_in_its_middle() -> None:
 
 
 @pytest.mark.parametrize("size", [Size("full", 12, "all", 2, 2), Size("partial", 20, "some", 2, 2)])
-def test_a_size_and_a_seed_give_one_story(size: Size) -> None:
+def test_the_same_size_and_seed_give_the_same_run(size: Size) -> None:
     first, second, other = play(size, 3), play(size, 3), play(size, 4)
 
     assert (first.trace_hash, first.callbacks) == (second.trace_hash, second.callbacks)
@@ -50,7 +49,7 @@ def frames(house: Cluster) -> Counter[str]:
     return Counter(line.split('"')[1] for line in house.trace if ' ["' in line)
 
 
-def test_in_a_house_of_thirty_an_event_is_sent_about_once_to_each() -> None:
+def test_among_thirty_nodes_an_event_is_sent_to_each_about_once() -> None:
     with Cluster(1) as house:
         rooms = house.start(*[f"room{number}" for number in range(30)])
         house.settle("met")
@@ -63,7 +62,7 @@ def test_in_a_house_of_thirty_an_event_is_sent_about_once_to_each() -> None:
         assert 6 * 29 <= copies <= 1.1 * 6 * 29
 
 
-def test_in_a_house_of_thirty_a_burst_of_all_is_told_of_a_few_times_only() -> None:
+def test_among_thirty_nodes_a_burst_of_events_is_announced_a_few_times_only() -> None:
     with Cluster(1) as house:
         rooms = house.start(*[f"room{number}" for number in range(30)])
         house.settle("met")
@@ -73,11 +72,11 @@ def test_in_a_house_of_thirty_a_burst_of_all_is_told_of_a_few_times_only() -> No
         house.run(1)
 
         sent = frames(house)
-        assert sent["have"] <= 3 * 30 * 29  # 15 for each way, when every commit was told by itself
+        assert sent["have"] <= 3 * 30 * 29  # 15 for each direction, if each commit was announced alone
         assert sent["sync"] <= 1.1 * 30 * 29
 
 
-def test_chords_are_a_ring_and_as_many_links_more_as_were_asked_for() -> None:
+def test_chords_are_a_ring_and_further_links() -> None:
     names = [f"room{number}" for number in range(50)]
 
     links = chords(names, random=Random(1), links_each=4)
@@ -87,7 +86,7 @@ def test_chords_are_a_ring_and_as_many_links_more_as_were_asked_for() -> None:
     assert not {frozenset(link) for link in ring(names)} - {*pairs}
 
 
-def test_chords_of_a_few_are_all_links() -> None:
+def test_chords_of_a_few_nodes_are_all_links() -> None:
     assert len(chords("abcd", random=Random(1), links_each=9)) == 6
 
 
@@ -100,7 +99,7 @@ def test_the_table_has_a_line_for_each_size() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", SIZES, ids=[size.name for size in SIZES])
-def test_the_documented_sizes_agree_after_a_wall(size: Size) -> None:
+def test_the_documented_sizes_agree_after_a_partition(size: Size) -> None:
     run = play(size)
 
     assert run.events == size.nodes * (size.before + size.apart)

@@ -1,4 +1,4 @@
-"""The commands of `mesh` that talk to a running node, as a shell sees them."""
+"""The commands of `mesh` in a shell, most of them with a running node."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pykka
 import pytest
 from click.testing import CliRunner
 
 import mesh.cli.commands
 from mesh import Node
-from mesh.actors.runtime.request import Request
+from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
-from mesh.cli.up import PRINTER_LINES, Printer, one_line_log, run_up
+from mesh.cli.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
+from tests.support.loop_house import fail
 
 COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "bench", "scenario")
 
@@ -70,7 +72,7 @@ def test_prints_a_line_for_each_event_that_is_added(node: Node) -> None:
     assert types(node) == ["milk", "bread"]
 
 
-def test_says_what_is_not_an_event_and_adds_the_others(node: Node) -> None:
+def test_refuses_what_is_not_an_event_and_adds_the_others(node: Node) -> None:
     done = run(node.home, "add", '{"type": "milk"}', "[7]", '{"type": "bread"}')
 
     assert done.stderr == b"event 2 is not added: an event must be an object with a `type`, not a list\n"
@@ -78,7 +80,7 @@ def test_says_what_is_not_an_event_and_adds_the_others(node: Node) -> None:
     assert types(node) == ["milk", "bread"]
 
 
-def test_names_the_lines_that_are_not_events(node: Node) -> None:
+def test_refuses_lines_that_are_not_events_by_number(node: Node) -> None:
     lines = [
         b'{"type": "a"}',
         b"nonsense",
@@ -102,7 +104,7 @@ def test_names_the_lines_that_are_not_events(node: Node) -> None:
 
 
 @pytest.mark.parametrize("size", [262_145, 400_000, 1_047_552, 2_000_000])
-def test_an_event_over_the_limit_is_told_the_limit_of_the_log(node: Node, size: int) -> None:
+def test_an_event_that_is_too_large_is_refused_with_the_limit(node: Node, size: int) -> None:
     event = b'{"type": "' + b"x" * (size - 12) + b'"}'
 
     done = run(node.home, "add", "-", given=event + b'\n{"type": "b"}')
@@ -113,7 +115,7 @@ def test_an_event_over_the_limit_is_told_the_limit_of_the_log(node: Node, size: 
     assert types(node) == ["b"]
 
 
-def test_a_line_nested_just_less_than_json_can_be_loses_no_other(node: Node) -> None:
+def test_a_line_that_is_nested_too_deep_is_refused_and_the_others_are_added(node: Node) -> None:
     lines = [b'{"type": "a", "x": ' + b"[" * depth + b"]" * depth + b"}" for depth in range(20, 1100, 27)]
 
     done = run(node.home, "add", "-", given=b"\n".join([*lines, b'{"type": "b"}']))
@@ -123,14 +125,14 @@ def test_a_line_nested_just_less_than_json_can_be_loses_no_other(node: Node) -> 
     assert len(done.stderr.splitlines()) == len(lines) - 1
 
 
-def test_answers_a_slow_producer_at_once(node: Node) -> None:
+def test_prints_each_line_of_a_slow_producer_at_once(node: Node) -> None:
     with running(node.home, "add", "-") as adding:
         for n in range(1, 4):
             say(adding, b'{"type": "slow"}\n')
             assert json.loads(next_line(adding))["added"] == n
 
 
-def test_adds_a_long_file_in_its_order(node: Node) -> None:
+def test_adds_a_long_file_in_order(node: Node) -> None:
     lines = [b'{"type":"number","n":%d}' % n for n in range(BATCH_EVENTS * (AHEAD_BATCHES + 2) + 7)]
 
     done = run(node.home, "add", "-", given=b"\n".join([*lines, b""]))
@@ -184,7 +186,7 @@ def test_refuses_a_raw_carriage_return_in_a_string_of_a_line(node: Node) -> None
     assert types(node) == ["bread"]
 
 
-def test_does_not_take_a_byte_order_mark_for_a_part_of_the_first_line(node: Node) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_line(node: Node) -> None:
     done = run(node.home, "add", "-", given=b'\xef\xbb\xbf{"type":"a"}\n\xef\xbb\xbf{"type":"b"}\n{"type":"c"}\n')
 
     assert done.stderr.startswith(b"line 2 is not added: it is not JSON: ")
@@ -218,7 +220,7 @@ def test_says_how_much_was_confirmed_when_the_node_stops(node: Node) -> None:
         assert [json.loads(line)["added"] for line in printed] == [1, 2]
 
 
-def test_adds_what_it_is_given_when_nobody_reads_its_answers_any_more(node: Node) -> None:
+def test_adds_events_after_the_reader_of_its_output_has_gone(node: Node) -> None:
     with running(node.home, "add", "-") as adding:
         assert adding.stdin is not None and adding.stdout is not None and adding.stderr is not None
         adding.stdout.close()
@@ -267,7 +269,7 @@ def test_sorts_by_time_or_as_events_came(node: Node) -> None:
     assert [line.split()[3] for line in as_added.stdout.splitlines()] == [b"late", b"early"]
 
 
-def test_shows_what_was_added_since_of_one_type(node: Node) -> None:
+def test_prints_events_of_one_type_with_a_higher_added(node: Node) -> None:
     for kind in ("milk", "bread", "milk", "bread"):
         node.log.add({"type": kind}).get(DEADLINE_SECONDS)
 
@@ -287,7 +289,7 @@ def test_follows_the_log_until_ctrl_c(node: Node) -> None:
         assert interrupt(following) == (130, b"")
 
 
-def test_says_that_the_node_it_follows_stopped(node: Node) -> None:
+def test_following_ends_with_an_error_when_the_node_stops(node: Node) -> None:
     node.log.add({"type": "old"}).get(DEADLINE_SECONDS)
     with running(node.home, "log", "-f") as following:
         next_line(following)
@@ -299,7 +301,7 @@ def test_says_that_the_node_it_follows_stopped(node: Node) -> None:
         assert following.stderr.read().decode() == f"the node in {node.home} stopped\n"
 
 
-def test_is_silent_when_nobody_reads_the_rest_of_the_log(node: Node) -> None:
+def test_ends_without_an_error_when_the_reader_has_gone(node: Node) -> None:
     node.log.add_batch([({"type": "long", "text": "x" * 1000}, None)] * 500).get(DEADLINE_SECONDS)
     with running(node.home, "log") as printing:
         assert next_line(printing)
@@ -311,7 +313,7 @@ def test_is_silent_when_nobody_reads_the_rest_of_the_log(node: Node) -> None:
         assert (printing.wait(DEADLINE_SECONDS), printing.stderr.read()) == (0, b"")
 
 
-def test_does_not_let_an_event_drive_the_terminal(node: Node) -> None:
+def test_an_event_cannot_control_the_terminal(node: Node) -> None:
     node.log.add({"type": "a\x1b[2Jb\nc", "text": "\x9b31m\u202e"}).get(DEADLINE_SECONDS)
 
     done = run(node.home, "log")
@@ -320,7 +322,7 @@ def test_does_not_let_an_event_drive_the_terminal(node: Node) -> None:
     assert done.stdout.decode().rstrip("\n").isprintable()
 
 
-def test_shows_names_while_they_are_unambiguous() -> None:
+def test_shows_names_while_they_are_unique() -> None:
     names = Names(["kitchen~aaaaaaaa"])
 
     assert names.shown("kitchen~aaaaaaaa") == "kitchen"
@@ -330,7 +332,7 @@ def test_shows_names_while_they_are_unambiguous() -> None:
     assert names.shown("kitchen~aaaaaaaa") == "kitchen~aaaaaaaa"
 
 
-def test_shows_a_time_that_no_calendar_has() -> None:
+def test_shows_a_time_beyond_the_year_9999_as_a_number() -> None:
     item = b'{"event": {"type": "a"}, "meta": {"created": [1, "a~b", 0], "time": 9007199254740991}}'
 
     assert show_event(item, Names()) == "9007199254740991 ms  a  a"
@@ -339,7 +341,7 @@ def test_shows_a_time_that_no_calendar_has() -> None:
 # peers and status
 
 
-def test_says_that_nobody_is_known_yet(node: Node) -> None:
+def test_says_that_no_other_node_is_known(node: Node) -> None:
     assert run(node.home, "peers").stdout == b"no other node is known yet\n"
     assert run(node.home, "peers", "--json").stdout == b"[]\n"
 
@@ -390,7 +392,7 @@ PEER: dict[str, Any] = {
 }
 
 
-def test_a_table_cuts_nothing_off() -> None:
+def test_a_table_does_not_cut_its_cells() -> None:
     heading, row = show_peers([PEER]).splitlines()
 
     assert row.split() == [
@@ -420,7 +422,7 @@ def test_the_status_shows_sessions_and_what_is_paused() -> None:
     assert r"study~c  5         ValueError: [red]bad[/red]\n\x1b[2J" in text
 
 
-def test_a_narrow_terminal_gets_whole_node_ids_and_colours(node: Node, tmp_path: Path) -> None:
+def test_a_narrow_terminal_shows_whole_node_ids_in_colours(node: Node, tmp_path: Path) -> None:
     address = f"127.0.0.1:{node.port}"
     with Node("n" * 64, home=tmp_path / "study", listen="127.0.0.1:0", mdns=False, peers=[address]) as study:
         wait_for(lambda: node.status().get()["peers"])
@@ -447,7 +449,7 @@ def on_terminal(args: list[str], *, columns: int) -> str:
     return shown.decode()
 
 
-# up, as far as it needs no process of its own (see tests/live/test_up.py)
+# up: what needs no process of its own (see tests/live/test_up.py)
 
 
 class FailingNode(Node):
@@ -455,11 +457,11 @@ class FailingNode(Node):
 
     async def begin(self) -> None:
         await super().begin()
-        assert self._supervisor is not None
-        self._supervisor.tell(Request("stumble"))
+        (supervisor,) = pykka.ActorRegistry.get_by_class(NodeSupervisor)
+        supervisor.tell_to(fail)
 
 
-def test_a_node_that_fails_says_so_and_ends(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def make_node() -> Node:
         return FailingNode("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False)
 
@@ -467,10 +469,10 @@ def test_a_node_that_fails_says_so_and_ends(tmp_path: Path, capfd: pytest.Captur
 
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["up", "failed", "stopped"]
-    assert events[1]["text"].startswith("the node failed: AttributeError")
+    assert events[1]["text"].startswith("the node failed: RuntimeError: a bug")
 
 
-def test_a_library_s_troubles_are_one_sentence_and_ours_are_all_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shows_the_first_log_record_of_each_library_and_all_of_peermesh(capsys: pytest.CaptureFixture[str]) -> None:
     screen = one_line_log()
     for name in ("zeroconf", "asyncio", "asyncio", "mesh.discovery.mdns.mdns", "mesh.discovery.mdns.mdns"):
         screen.handle(logging.LogRecord(name, logging.ERROR, "", 1, "%s\n  File x", ("oops",), None))
@@ -482,14 +484,14 @@ def test_a_library_s_troubles_are_one_sentence_and_ours_are_all_shown(capsys: py
     assert shown == [said.format("zeroconf"), said.format("asyncio"), ours, ours]
 
 
-def test_a_reader_that_does_not_read_holds_up_nobody() -> None:
+def test_a_reader_that_does_not_read_does_not_block_the_writer() -> None:
     ours, theirs = os.pipe()
-    printer = Printer(theirs)
+    writer = LineWriter(theirs)
 
-    for _ in range(PRINTER_LINES * 3):
-        printer.print("x" * 1000)
+    for _ in range(MAX_WAITING_LINES * 3):
+        writer.print("x" * 1000)
     os.close(ours)
-    printer.close()
+    writer.close()
 
     os.close(theirs)
 
@@ -521,13 +523,13 @@ def test_finds_the_home_in_the_environment(node: Node) -> None:
     assert json.loads(done.stdout)["node_id"] == node.node_id
 
 
-def test_retries_what_is_paused(node: Node) -> None:
+def test_retry_prints_nothing(node: Node) -> None:
     done = run(node.home, "retry")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_ctrl_c_is_quiet(node: Node) -> None:
+def test_ctrl_c_prints_no_traceback(node: Node) -> None:
     with running(node.home, "add", "-") as adding:
         say(adding, b'{"type": "a"}\n')
         next_line(adding)
@@ -535,7 +537,7 @@ def test_ctrl_c_is_quiet(node: Node) -> None:
         assert interrupt(adding) == (130, b"")
 
 
-def test_ctrl_c_is_quiet_while_the_options_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ctrl_c_prints_no_traceback_while_options_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def interrupt_here(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -604,7 +606,7 @@ def test_an_empty_home_is_not_the_current_directory(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_home_that_is_named_outranks_an_empty_variable(node: Node) -> None:
+def test_the_option_home_takes_precedence_over_an_empty_variable(node: Node) -> None:
     args = ["--home", str(node.home), "status", "--json"]
 
     done = CliRunner().invoke(mesh.cli.commands.app, args, env={"MESH_HOME": ""})
@@ -620,9 +622,7 @@ def test_help_has_examples(command: str) -> None:
     assert re.search(rf"^  mesh {command}\b", done.stdout, re.MULTILINE)
 
 
-def test_a_failure_of_its_own_is_a_sentence_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bug_is_reported_as_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(**_: object) -> None:
         raise KeyError("surprise")
 
@@ -635,7 +635,7 @@ def test_a_failure_of_its_own_is_a_sentence_too(
     assert capsys.readouterr().err.startswith("mesh itself failed (KeyError: 'surprise'): ")
 
 
-def test_commands_load_nothing_that_only_a_node_needs() -> None:
+def test_commands_load_no_module_that_only_a_node_needs() -> None:
     modules = "mesh.cli.main, mesh.cli.commands, mesh.cli.add, mesh.terminal.tables"
     node_only = {"asyncio", "cryptography", "ifaddr", "peers", "pykka", "sqlite3", "websockets", "zeroconf"}
     slow = {"pydantic", "rich.table", "typer"}

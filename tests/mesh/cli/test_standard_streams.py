@@ -34,7 +34,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def shell(home: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """`mesh COMMAND`, by way of a shell that can close streams; what reaches those that it leaves alone."""
+    """Run `mesh COMMAND` in a shell that can close streams; the result has the output of the others."""
     return subprocess.run(
         ["sh", "-c", f"exec {sys.executable} -m mesh {command}"],
         capture_output=True,
@@ -54,7 +54,9 @@ def shell(home: Path, command: str) -> subprocess.CompletedProcess[str]:
         (">/dev/full 2>/dev/full", ""),
     ],
 )
-def test_an_event_that_is_stored_is_a_success_wherever_its_line_goes(node: Node, streams: str, complaint: str) -> None:
+def test_add_succeeds_when_the_event_is_stored_but_its_line_cannot_be_printed(
+    node: Node, streams: str, complaint: str
+) -> None:
     before = node.log.last_added
 
     done = shell(node.home, f"{MILK} {streams}")
@@ -76,15 +78,13 @@ def test_an_event_that_is_stored_is_a_success_wherever_its_line_goes(node: Node,
         ("nonsense 2>/dev/full", 2, ""),
     ],
 )
-def test_a_result_that_cannot_be_printed_is_an_error_in_words(
-    node: Node, command: str, code: int, complaint: str
-) -> None:
+def test_a_result_that_cannot_be_printed_is_an_error(node: Node, command: str, code: int, complaint: str) -> None:
     done = shell(node.home, command)
 
     assert (done.returncode, done.stdout, done.stderr) == (code, "", complaint)
 
 
-def test_a_node_whose_streams_are_closed_prints_into_no_file_of_its_own(tmp_path: Path) -> None:
+def test_a_node_with_closed_streams_does_not_print_into_its_files(tmp_path: Path) -> None:
     command = f"exec {sys.executable} -m mesh up --no-mdns --listen 127.0.0.1:0 <&- >&- 2>&-"
     process = subprocess.Popen(["sh", "-c", command], env=environment(tmp_path))
     deadline = time.monotonic() + DEADLINE_SECONDS

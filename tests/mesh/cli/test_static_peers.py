@@ -1,4 +1,4 @@
-"""Addresses that are dialled whatever discovery finds: added and removed while a node runs, and kept in its home."""
+"""Addresses that are dialled whether discovery finds them or not: `mesh peer`, `add_peer`, `peers=`."""
 
 from __future__ import annotations
 
@@ -13,85 +13,85 @@ from mesh.membership.actions import Dial, Redial
 from mesh.membership.dialling.dialling import REMOVED
 from mesh.settings.kept_peers import PEERS_FILE, KeptPeers
 from tests.support.commands import run
-from tests.support.neighbour_house import AT, STATIC, House, closes, looks
+from tests.support.one_node import AT, STATIC, OneNode, closes, looks
 from tests.support.street import Street, at, wait_until
 
 KEY = f"static:{STATIC}"
 
 
 def test_an_address_that_is_added_is_dialled_at_once() -> None:
-    house = House()
+    node = OneNode()
 
-    assert house.inside.add_static(STATIC, 0.0) == [Dial(KEY, (STATIC,))]
-    assert house.inside.add_static(STATIC, 0.0) == []
-
-
-def test_an_address_of_a_node_that_is_connected_is_dialled_to_learn_whose_it_is() -> None:
-    house = House()
-    house.meet("a")
-
-    assert house.inside.add_static(STATIC, 0.0) == [Dial(KEY, (STATIC,))]
+    assert node.membership.add_static(STATIC, 0.0) == [Dial(KEY, (STATIC,))]
+    assert node.membership.add_static(STATIC, 0.0) == []
 
 
-def test_a_dial_of_an_address_that_is_removed_ends() -> None:
-    house = House()
-    house.inside.add_static(STATIC, 0.0)
+def test_an_added_address_is_dialled_even_if_its_node_is_connected() -> None:
+    node = OneNode()
+    node.meet("a")
 
-    assert closes(house.inside.remove_static(STATIC)) == [(KEY, REMOVED)]
-
-    again = house.close(KEY, REMOVED)
-    assert all(house.look(subject, after=60) == [] for subject in looks(again))
-    assert (house.inside.static, house.inside.sessions) == ({}, {})
+    assert node.membership.add_static(STATIC, 0.0) == [Dial(KEY, (STATIC,))]
 
 
-def test_a_connection_that_an_address_alone_held_ends_with_it_and_is_not_dialled_again() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.greet(KEY, "a", address=STATIC)
+def test_dialling_an_address_ends_when_it_is_removed() -> None:
+    node = OneNode()
+    node.membership.add_static(STATIC, 0.0)
 
-    assert closes(house.inside.remove_static(STATIC)) == [(KEY, REMOVED)]
+    assert closes(node.membership.remove_static(STATIC)) == [(KEY, REMOVED)]
 
-    again = house.close(KEY, REMOVED)
-    assert not any(isinstance(action, Dial) for subject in looks(again) for action in house.look(subject, after=1))
-    assert house.inside.members["a"].reason == REMOVED
+    again = node.close(KEY, REMOVED)
+    assert all(node.look(subject, after=60) == [] for subject in looks(again))
+    assert (node.membership.static, node.membership.sessions) == ({}, {})
 
 
-def test_a_connection_with_a_node_that_discovery_knows_is_kept_and_later_dialled_where_it_was_found() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.greet(KEY, "a", address=STATIC)
-    house.sight("a", AT)
+def test_a_connection_ends_and_is_not_dialled_again_when_its_only_address_is_removed() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.greet(KEY, "a", address=STATIC)
 
-    assert house.inside.remove_static(STATIC) == [Redial(KEY, (AT,))]
-    assert house.inside.sessions[KEY].is_met
+    assert closes(node.membership.remove_static(STATIC)) == [(KEY, REMOVED)]
 
-    broken = house.close(KEY, "lost")
+    again = node.close(KEY, REMOVED)
+    assert not any(isinstance(action, Dial) for subject in looks(again) for action in node.look(subject, after=1))
+    assert node.membership.members["a"].reason == REMOVED
+
+
+def test_a_connection_stays_when_discovery_knows_its_node_and_is_redialled_at_the_discovered_address() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.greet(KEY, "a", address=STATIC)
+    node.sight("a", AT)
+
+    assert node.membership.remove_static(STATIC) == [Redial(KEY, (AT,))]
+    assert node.membership.sessions[KEY].is_met
+
+    broken = node.close(KEY, "lost")
     assert closes(broken) == [(KEY, REMOVED)]
-    house.close(KEY, REMOVED)
-    assert house.look("a", after=1) == [Dial("dial:a", (AT,))]
+    node.close(KEY, REMOVED)
+    assert node.look("a", after=1) == [Dial("dial:a", (AT,))]
 
 
-def test_an_address_that_is_added_again_takes_its_connection_back() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.greet(KEY, "a", address=STATIC)
-    house.sight("a", AT)
-    house.inside.remove_static(STATIC)
+def test_an_address_that_is_added_again_keeps_its_connection() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.greet(KEY, "a", address=STATIC)
+    node.sight("a", AT)
+    node.membership.remove_static(STATIC)
 
-    assert house.inside.add_static(STATIC, 0.0) == [Redial(KEY, (STATIC,))]
+    assert node.membership.add_static(STATIC, 0.0) == [Redial(KEY, (STATIC,))]
 
-    assert closes(house.close(KEY, "lost")) == []
-    assert house.inside.static == {STATIC: "a"}
+    assert closes(node.close(KEY, "lost")) == []
+    assert node.membership.static == {STATIC: "a"}
 
 
-def test_what_was_refused_or_paused_about_an_address_is_forgotten_with_it() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.inside.on_refused(KEY, None, "no nodes here", 0.0)
-    house.close(KEY, "refused")
-    house.inside.remove_static(STATIC)
+def test_an_address_that_was_refused_is_dialled_after_it_is_removed_and_added() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.membership.on_refused(KEY, None, "no nodes here", 0.0)
+    node.close(KEY, "refused")
+    node.membership.remove_static(STATIC)
 
-    assert house.inside.add_static(STATIC, 1.0) == [Dial(KEY, (STATIC,))]
+    assert node.membership.add_static(STATIC, 1.0) == [Dial(KEY, (STATIC,))]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
     street.close()
 
 
-def test_a_running_node_dials_what_is_added_at_once_and_after_its_next_start_and_no_more_once_it_is_removed(
+def test_an_added_address_is_dialled_at_once_and_after_the_next_start_until_it_is_removed(
     street: Street,
 ) -> None:
     kitchen, study = street.start("kitchen"), street.start("study")
@@ -121,7 +121,7 @@ def test_a_running_node_dials_what_is_added_at_once_and_after_its_next_start_and
     assert json.loads((study.home / PEERS_FILE).read_bytes()) == {"version": 1, "peers": []}
 
 
-def test_an_address_that_a_node_was_started_with_is_listed_as_such_and_not_removed(street: Street) -> None:
+def test_an_address_of_the_start_is_listed_as_such_and_cannot_be_removed(street: Street) -> None:
     kitchen = street.start("kitchen")
     study = street.start("study", peers=[at(kitchen)])
     study.synchronized(timeout=10).get()
@@ -137,7 +137,7 @@ def test_an_address_that_a_node_was_started_with_is_listed_as_such_and_not_remov
     assert [row["state"] for row in study.status().get()["sessions"]] == ["synchronized"]
 
 
-def test_a_node_that_does_not_run_says_so_and_an_address_that_is_none_is_refused(street: Street) -> None:
+def test_add_peer_fails_while_the_node_does_not_run_and_for_bad_addresses(street: Street) -> None:
     kitchen = street.make("kitchen")
     with pytest.raises(MeshError, match="this node is not running"):
         kitchen.add_peer("10.0.0.1:1").get(10)
@@ -163,7 +163,7 @@ def test_a_node_that_does_not_run_says_so_and_an_address_that_is_none_is_refused
     ],
     ids=lambda value: value[:40] if isinstance(value, bytes) else value,
 )
-def test_a_damaged_or_newer_file_is_a_sentence_and_stays_as_it_is(street: Street, content: bytes, why: str) -> None:
+def test_a_damaged_or_newer_file_is_an_error_and_is_not_changed(street: Street, content: bytes, why: str) -> None:
     home = street.path / "kitchen"
     home.mkdir()
     (home / PEERS_FILE).write_bytes(content)
@@ -180,12 +180,12 @@ def test_too_many_peers_are_refused(tmp_path: Path) -> None:
     content = {"version": 1, "peers": [f"10.0.0.1:{port}" for port in range(1, 257)]}
     (tmp_path / PEERS_FILE).write_text(json.dumps(content))
 
-    peers.add("10.0.0.1:7")  # it is there
+    peers.add("10.0.0.1:7")  # a known one is no further peer
     with pytest.raises(MeshError, match="has 256 peers already"):
         peers.add("10.0.0.1:999")
 
 
-def test_mesh_peer_works_on_an_idle_home_and_on_a_running_node(street: Street) -> None:
+def test_mesh_peer_works_with_and_without_a_running_node(street: Street) -> None:
     kitchen, home = street.start("kitchen"), street.path / "study"
     address = at(kitchen)
     assert run(home, "peer", "remove", address).returncode == 1
@@ -206,4 +206,4 @@ def test_mesh_peer_works_on_an_idle_home_and_on_a_running_node(street: Street) -
     assert (removed.returncode, again.returncode) == (0, 1)
     assert again.stderr.decode().endswith("`mesh peer list` shows which addresses are\n")
     wait_until(lambda: not kitchen.status().get()["sessions"], "the connection ends")
-    assert run(home, "peer", "list").stdout == b"no address is dialled besides those that are found\n"
+    assert run(home, "peer", "list").stdout == b"no address is dialled but those that discovery finds\n"

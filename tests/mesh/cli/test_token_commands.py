@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mesh import Node
-from mesh.cli import options
+from mesh.cli import up_options
 from mesh.cli.commands import app
 from mesh.gateway.clients.tokens import Tokens
 from tests.support.root import ROOT
@@ -42,12 +42,12 @@ def now_ms() -> int:
 # add
 
 
-def test_prints_the_token_alone(home: Path) -> None:
+def test_prints_only_the_token(home: Path) -> None:
     done = mesh(home, "token", "add", "alice")
 
     token = done.stdout.removesuffix("\n")
     assert (done.exit_code, len(token)) == (0, 32)
-    assert Tokens(home).check("alice", token, now_ms())
+    assert Tokens(home).verify("alice", token, now_ms())
 
 
 def test_a_token_can_be_made_before_the_first_start(home: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_token_can_be_made_before_the_first_start(home: Path) -> None:
     ("ttl", "ms"),
     [("90s", 90_000), ("15m", 900_000), ("12h", DAY_MS // 2), ("30d", 30 * DAY_MS), ("36500d", 36_500 * DAY_MS)],
 )
-def test_a_token_lasts_as_long_as_was_said(home: Path, ttl: str, ms: int) -> None:
+def test_a_token_expires_after_its_ttl(home: Path, ttl: str, ms: int) -> None:
     mesh(home, "token", "add", "alice", "--ttl", ttl)
 
     (row,) = Tokens(home).list(now_ms())
@@ -74,7 +74,7 @@ def test_a_token_lasts_as_long_as_was_said(home: Path, ttl: str, ms: int) -> Non
 @pytest.mark.parametrize(
     "ttl", ["", "30", "d", "1.5h", "-1d", "5w", "1d12h", "٣d", "30D", " 1d", "1d\n", "9" * 13 + "s"]
 )
-def test_what_is_no_duration_is_explained(home: Path, ttl: str) -> None:
+def test_text_that_is_no_duration_is_a_usage_error(home: Path, ttl: str) -> None:
     done = mesh(home, "token", "add", "alice", f"--ttl={ttl}")
 
     assert done.exit_code == 2
@@ -83,7 +83,7 @@ def test_what_is_no_duration_is_explained(home: Path, ttl: str) -> None:
 
 
 @pytest.mark.parametrize("ttl", ["0s", "0d", "36501d", "999999999999d"])
-def test_a_duration_has_its_limits(home: Path, ttl: str) -> None:
+def test_a_duration_out_of_range_is_a_usage_error(home: Path, ttl: str) -> None:
     done = mesh(home, "token", "add", "alice", "--ttl", ttl)
 
     assert done.exit_code == 2
@@ -92,7 +92,7 @@ def test_a_duration_has_its_limits(home: Path, ttl: str) -> None:
 
 @pytest.mark.parametrize("user", ["", "server", "a b", "alice:1", "kitchen~7f3q2x5a", "x" * 65])
 @pytest.mark.parametrize("command", ["add", "revoke"])
-def test_a_name_that_no_client_may_have_is_explained(home: Path, command: str, user: str) -> None:
+def test_a_name_that_no_client_may_have_is_a_usage_error(home: Path, command: str, user: str) -> None:
     done = mesh(home, "token", command, user)
 
     assert done.exit_code == 2
@@ -100,7 +100,7 @@ def test_a_name_that_no_client_may_have_is_explained(home: Path, command: str, u
     assert not home.exists()
 
 
-def test_a_token_that_nobody_read_is_a_failure(home: Path) -> None:
+def test_a_token_that_cannot_be_printed_is_an_error(home: Path) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
 
@@ -115,13 +115,13 @@ def test_a_token_that_nobody_read_is_a_failure(home: Path) -> None:
     os.close(theirs)
 
     assert done.returncode == 1
-    assert done.stderr == b"nobody has read the new token of alice, and it is not shown again: make another\n"
+    assert done.stderr == b"the new token of alice could not be printed, and it is not shown again: make another\n"
 
 
 # list
 
 
-def test_lists_the_tokens_and_shows_none(home: Path) -> None:
+def test_lists_tokens_without_their_text(home: Path) -> None:
     made = [Tokens(home).add("alice", None, now_ms()), Tokens(home).add("carol", 1, LONG_AGO_MS)]
 
     done = mesh(home, "token", "list")
@@ -137,7 +137,7 @@ def rows_of(home: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_token_without_an_end_never_expires(home: Path) -> None:
+def test_a_token_without_a_ttl_never_expires(home: Path) -> None:
     mesh(home, "token", "add", "alice")
 
     assert mesh(home, "token", "list").stdout.splitlines()[1].split()[-1] == "never"
@@ -154,7 +154,7 @@ def test_lists_as_json(home: Path) -> None:
     assert sorted(row) == ["expires_ms", "id", "made_ms", "state", "user"]
 
 
-def test_says_that_there_are_none_and_makes_nothing(home: Path) -> None:
+def test_says_that_there_is_no_token_and_makes_no_file(home: Path) -> None:
     assert mesh(home, "token", "list").stdout == "no user has a token yet\n"
     assert mesh(home, "token", "list", "--json").stdout == "[]\n"
     assert not home.exists()
@@ -172,7 +172,7 @@ def test_revokes_all_tokens_of_a_user(home: Path) -> None:
     assert mesh(home, "token", "list").stdout == "no user has a token yet\n"
 
 
-def test_says_who_has_no_token_and_makes_nothing(home: Path) -> None:
+def test_says_that_a_user_has_no_token_and_makes_no_file(home: Path) -> None:
     done = mesh(home, "token", "revoke", "alice")
 
     assert (done.exit_code, done.stdout) == (1, "")
@@ -180,11 +180,11 @@ def test_says_who_has_no_token_and_makes_nothing(home: Path) -> None:
     assert not home.exists()
 
 
-# all of them
+# add, list and revoke
 
 
 @pytest.mark.parametrize("command", [["add", "alice"], ["list"], ["revoke", "alice"]])
-def test_a_damaged_file_is_a_sentence_and_left_as_it_is(home: Path, command: list[str]) -> None:
+def test_a_damaged_file_is_an_error_and_is_not_changed(home: Path, command: list[str]) -> None:
     home.mkdir()
     (home / "tokens.json").write_text("oops")
 
@@ -210,7 +210,7 @@ def test_without_a_command_it_shows_the_help_as_an_error(home: Path) -> None:
     assert "\n  mesh token add alice --ttl 30d\n" in done.stderr
 
 
-def test_loads_nothing_that_only_a_node_needs() -> None:
+def test_loads_no_module_that_only_a_node_needs() -> None:
     heavy = {"asyncio", "cryptography", "ifaddr", "peers", "pykka", "rich.table", "sqlite3", "websockets", "zeroconf"}
 
     done = subprocess.run(
@@ -240,37 +240,37 @@ def test_the_other_commands_do_not_load_the_tokens() -> None:
     ) == set()
 
 
-# the doors of up
+# options of `mesh up` for clients and upstream servers
 
 
 @click.command()
-@options.clients_door
-@options.upstream_link
+@up_options.clients_options
+@up_options.upstream_options
 @click.pass_context
-def passed_on(context: click.Context, /, **doors: Any) -> None:
-    """What `mesh up` passes on to its Node."""
-    click.echo(json.dumps(options.given_doors(context, doors), default=str))
+def passed_on(context: click.Context, /, **chosen: Any) -> None:
+    """Print what `mesh up` passes to its Node."""
+    click.echo(json.dumps(up_options.given_options(context, chosen), default=str))
 
 
-def what_is_passed_on(*args: str, **variables: str) -> Any:
+def passed_options(*args: str, **variables: str) -> Any:
     done = CliRunner().invoke(passed_on, args, env={"MESH_UPSTREAM_TOKEN": "", **variables})
     assert (done.exit_code, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
-def test_passes_nothing_on_unless_it_is_given() -> None:
-    assert what_is_passed_on() == {}
-    assert what_is_passed_on("--clients", "127.0.0.1:0") == {"clients": "127.0.0.1:0"}
+def test_only_given_options_are_passed_to_the_node() -> None:
+    assert passed_options() == {}
+    assert passed_options("--clients", "127.0.0.1:0") == {"clients": "127.0.0.1:0"}
 
 
-def test_passes_on_all_that_a_clients_door_may_have(tmp_path: Path) -> None:
+def test_all_options_for_clients_are_passed_to_the_node(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     cert.touch()
     key.touch()
     args = ["--clients", "0.0.0.0:31337", "--clients-cert", str(cert), "--clients-key", str(key)]
     origins = ["--clients-origin", "https://app.example", "--clients-origin", "null"]
 
-    assert what_is_passed_on(*args, *origins, "--clients-host", "mesh.example", "--clients-host", "fd00::7") == {
+    assert passed_options(*args, *origins, "--clients-host", "mesh.example", "--clients-host", "fd00::7") == {
         "clients": "0.0.0.0:31337",
         "clients_cert": str(cert),
         "clients_key": str(key),
@@ -282,20 +282,20 @@ def test_passes_on_all_that_a_clients_door_may_have(tmp_path: Path) -> None:
 UPSTREAM = ("--upstream", "wss://logux.example")
 
 
-def test_the_upstream_token_comes_from_the_environment_too() -> None:
-    given = what_is_passed_on(*UPSTREAM, "--upstream-user", "a@b.example", MESH_UPSTREAM_TOKEN="secret")
+def test_the_upstream_token_may_come_from_the_environment() -> None:
+    given = passed_options(*UPSTREAM, "--upstream-user", "a@b.example", MESH_UPSTREAM_TOKEN="secret")
 
     assert given == {"upstream": UPSTREAM[1], "upstream_user": "a@b.example", "upstream_token": "secret"}
-    assert what_is_passed_on(*UPSTREAM, "--upstream-token", "-x", MESH_UPSTREAM_TOKEN="y")["upstream_token"] == "-x"
+    assert passed_options(*UPSTREAM, "--upstream-token", "-x", MESH_UPSTREAM_TOKEN="y")["upstream_token"] == "-x"
 
 
-def test_a_token_in_the_environment_means_nothing_to_a_node_without_an_upstream_server() -> None:
-    assert what_is_passed_on(MESH_UPSTREAM_TOKEN="secret") == {}
+def test_the_token_in_the_environment_is_ignored_without_an_upstream_server() -> None:
+    assert passed_options(MESH_UPSTREAM_TOKEN="secret") == {}
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:31337", "wss://logux.example", "wss://[::1]:1/path?a=b", "WSS://x"])
-def test_an_upstream_server_is_a_web_socket(url: str) -> None:
-    assert what_is_passed_on("--upstream", url) == {"upstream": url}
+def test_an_upstream_url_is_a_web_socket_url(url: str) -> None:
+    assert passed_options("--upstream", url) == {"upstream": url}
 
 
 CLIENTS = ("--clients", "127.0.0.1:0")
@@ -331,7 +331,7 @@ CLIENTS = ("--clients", "127.0.0.1:0")
         ),
     ],
 )
-def test_a_usage_error_is_explained(
+def test_options_that_cannot_be_used_are_a_usage_error(
     home: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -344,7 +344,7 @@ def test_a_usage_error_is_explained(
     assert not home.exists()
 
 
-def test_up_says_how_to_open_the_door(home: Path) -> None:
+def test_the_help_of_up_shows_how_to_let_clients_in(home: Path) -> None:
     done = mesh(home, "up", "--help")
 
     assert "\n  mesh up --clients 127.0.0.1:31337\n" in done.stdout

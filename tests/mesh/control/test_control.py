@@ -1,4 +1,4 @@
-"""The control socket of a running node: who may use it, what it answers, and what it survives."""
+"""The control socket of a running node: access, answers, limits and ends."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mesh import MeshError, Node
 from mesh.control import messages
 from mesh.control.client import ControlClient
 from mesh.control.line_reader import LineReader
-from mesh.control.log_reading import PAGE_EVENTS
-from mesh.control.server import MAX_CLIENTS, MAX_FOLLOWERS
+from mesh.control.log_reading import EVENTS_PER_READ
+from mesh.control.server import MAX_COMMANDS, MAX_FOLLOWERS
 from mesh.control.unix_socket import connect_in
-from mesh.settings import home as identity
+from mesh.settings.home import Home
 from mesh.settings.paths import SOCKET_FILE
 from peers.events.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES
 
@@ -39,25 +39,25 @@ def node(tmp_path: Path) -> Iterator[Node]:
         yield running
 
 
-class Talk:
-    """One connection that says lines as they are."""
+class RawClient:
+    """One connection, which sends lines as they are."""
 
     def __init__(self, home: Path) -> None:
         self.connection = connect_in(home)
         self.connection.settimeout(DEADLINE_SECONDS)
         self._answers = self.connection.makefile("rb")
 
-    def say(self, request: object) -> None:
+    def send(self, request: object) -> None:
         line = request if isinstance(request, bytes) else json.dumps(request).encode()
         self.connection.sendall(line + b"\n")
 
-    def hear(self) -> Any:
+    def receive(self) -> Any:
         line = self._answers.readline()
         return json.loads(line) if line else None
 
     def ask(self, request: object) -> Any:
-        self.say(request)
-        return self.hear()
+        self.send(request)
+        return self.receive()
 
     def close(self) -> None:
         self._answers.close()
@@ -65,15 +65,15 @@ class Talk:
 
 
 @pytest.fixture
-def talk(node: Node) -> Iterator[Callable[[], Talk]]:
-    talks: list[Talk] = []
+def connect(node: Node) -> Iterator[Callable[[], RawClient]]:
+    clients: list[RawClient] = []
 
-    def start() -> Talk:
-        talks.append(Talk(node.home))
-        return talks[-1]
+    def start() -> RawClient:
+        clients.append(RawClient(node.home))
+        return clients[-1]
 
     yield start
-    for one in talks:
+    for one in clients:
         one.close()
 
 
@@ -89,7 +89,7 @@ def numbers(items: list[dict[str, Any]]) -> list[int]:
     return [item["event"]["n"] for item in items]
 
 
-def test_only_this_user_may_use_the_socket(node: Node) -> None:
+def test_the_socket_is_for_this_user_only(node: Node) -> None:
     mode = (node.home / SOCKET_FILE).stat().st_mode
 
     assert stat.S_ISSOCK(mode)
@@ -130,8 +130,8 @@ def test_says_how_to_start_a_node_where_none_runs(tmp_path: Path) -> None:
         ControlClient(tmp_path)
 
 
-def test_tells_a_node_that_is_starting_from_none(tmp_path: Path) -> None:
-    home = identity.Home(tmp_path, name="kitchen")
+def test_says_that_a_node_is_just_starting(tmp_path: Path) -> None:
+    home = Home(tmp_path, name="kitchen")
 
     with pytest.raises(MeshError, match=rf"\(process {os.getpid()}\) is just starting or stopping: .* end its process"):
         ControlClient(tmp_path)
@@ -154,8 +154,10 @@ def test_tells_a_node_that_is_starting_from_none(tmp_path: Path) -> None:
         b"\xff\xfe",
     ],
 )
-def test_answers_a_bad_request_with_a_sentence_and_goes_on(talk: Callable[[], Talk], request_line: bytes) -> None:
-    one = talk()
+def test_answers_a_bad_request_with_a_sentence_and_answers_the_next_one(
+    connect: Callable[[], RawClient], request_line: bytes
+) -> None:
+    one = connect()
 
     answer = one.ask(request_line)
 
@@ -164,22 +166,22 @@ def test_answers_a_bad_request_with_a_sentence_and_goes_on(talk: Callable[[], Ta
     assert one.ask({"do": "show"})["is"] == "shown"
 
 
-def test_ends_a_connection_whose_request_is_too_long(talk: Callable[[], Talk]) -> None:
-    one = talk()
+def test_ends_a_connection_whose_request_is_too_long(connect: Callable[[], RawClient]) -> None:
+    one = connect()
     threading.Thread(target=push, args=(one.connection, b"x" * (messages.MAX_LINE_BYTES * 2)), daemon=True).start()
 
-    answer = one.hear()
+    answer = one.receive()
 
     assert "1048576 bytes at most" in answer["why"]
 
 
 def push(connection: socket.socket, content: bytes) -> None:
-    with suppress(OSError):  # it is refused, as it should be
+    with suppress(OSError):  # the node closes the connection
         connection.sendall(content)
 
 
-def test_a_bad_event_loses_no_good_one(node: Node, talk: Callable[[], Talk]) -> None:
-    answer = talk().ask({"do": "add", "events": [{"type": "a"}, 7, {"type": "b"}]})
+def test_a_bad_event_is_refused_and_the_others_are_added(node: Node, connect: Callable[[], RawClient]) -> None:
+    answer = connect().ask({"do": "add", "events": [{"type": "a"}, 7, {"type": "b"}]})
 
     assert [outcome["is"] for outcome in answer["outcomes"]] == ["confirmed", "rejected", "confirmed"]
     assert answer["outcomes"][1]["why"] == "an event must be an object with a `type`, not a number"
@@ -187,37 +189,37 @@ def test_a_bad_event_loses_no_good_one(node: Node, talk: Callable[[], Talk]) -> 
     assert answer["outcomes"][2]["added"] == 2
 
 
-def test_keeps_the_bytes_of_an_event_as_they_were_given(node: Node, talk: Callable[[], Talk]) -> None:
-    talk().ask(b'{"do": "add", "events": [{ "type":"a",  "price": 1.50 }]}')
+def test_keeps_the_bytes_of_an_event_as_they_were_given(node: Node, connect: Callable[[], RawClient]) -> None:
+    connect().ask(b'{"do": "add", "events": [{ "type":"a",  "price": 1.50 }]}')
 
     (entry,) = node.log.page().get(DEADLINE_SECONDS)
     assert entry.body == b'{ "type":"a",  "price": 1.50 }'
 
 
-def test_gives_an_event_with_line_breaks_as_one_line(node: Node) -> None:
+def test_sends_an_event_with_line_breaks_as_one_line(node: Node) -> None:
     node.log.add_batch([(Raw(b'{"type":\r\n"a"}'), None)]).get(DEADLINE_SECONDS)
 
     with ControlClient(node.home) as client:
         assert [item["event"] for item in read(client)] == [{"type": "a"}]
 
 
-def test_answers_requests_that_were_sent_ahead_in_their_order(talk: Callable[[], Talk]) -> None:
-    one = talk()
+def test_answers_several_requests_in_their_order(connect: Callable[[], RawClient]) -> None:
+    one = connect()
 
     for n in range(20):
-        one.say({"do": "add", "events": [{"type": "number", "n": n}]})
+        one.send({"do": "add", "events": [{"type": "number", "n": n}]})
 
-    assert [one.hear()["outcomes"][0]["added"] for _ in range(20)] == list(range(1, 21))
+    assert [one.receive()["outcomes"][0]["added"] for _ in range(20)] == list(range(1, 21))
 
 
 def test_reads_the_log_in_pages(node: Node) -> None:
-    add(node, PAGE_EVENTS * 2 + 50)
+    add(node, EVENTS_PER_READ * 2 + 50)
 
     with ControlClient(node.home) as client:
-        assert numbers(read(client)) == list(range(PAGE_EVENTS * 2 + 50))
+        assert numbers(read(client)) == list(range(EVENTS_PER_READ * 2 + 50))
 
 
-def test_reads_what_was_added_since(node: Node) -> None:
+def test_reads_events_with_a_higher_added(node: Node) -> None:
     add(node, 10)
 
     with ControlClient(node.home) as client:
@@ -225,14 +227,14 @@ def test_reads_what_was_added_since(node: Node) -> None:
 
 
 def test_reads_one_type_of_event(node: Node) -> None:
-    add(node, PAGE_EVENTS)
+    add(node, EVENTS_PER_READ)
     node.log.add({"type": "milk", "n": -1}).get(DEADLINE_SECONDS)
 
     with ControlClient(node.home) as client:
         assert numbers(read(client, type="milk")) == [-1]
 
 
-def test_events_as_large_as_the_log_takes_fit_into_its_answers(node: Node) -> None:
+def test_the_largest_events_of_a_log_fit_into_answers(node: Node) -> None:
     rest = MAX_EVENT_BYTES - len('{"type":"large","text":""}')
     event = {"type": "large", "text": "x" * rest}
     meta = {"note": "y" * (MAX_EXTRA_BYTES - len('{"note":""}'))}
@@ -245,31 +247,33 @@ def test_events_as_large_as_the_log_takes_fit_into_its_answers(node: Node) -> No
     assert all(len(bytes(item)) <= messages.MAX_ITEM_BYTES for some in items for item in some)
 
 
-def test_follows_the_log(node: Node, talk: Callable[[], Talk]) -> None:
+def test_follows_the_log(node: Node, connect: Callable[[], RawClient]) -> None:
     add(node, 2)
-    one = talk()
-    one.say({"do": "read", "order": "added", "since": 1, "follow": True})
-    old = one.hear()
+    one = connect()
+    one.send({"do": "read", "order": "added", "since": 1, "follow": True})
+    old = one.receive()
 
     node.log.add({"type": "new"}).get(DEADLINE_SECONDS)
 
     assert [item["meta"]["added"] for item in old["items"]] == [2]
-    assert [item["event"] for item in one.hear()["items"]] == [{"type": "new"}]
+    assert [item["event"] for item in one.receive()["items"]] == [{"type": "new"}]
 
 
-def test_who_follows_learns_that_the_node_stopped(tmp_path: Path) -> None:
+def test_a_connection_that_follows_ends_when_the_node_stops(tmp_path: Path) -> None:
     with run_node(tmp_path) as node:
-        one = Talk(tmp_path)
+        one = RawClient(tmp_path)
         add(node, 1)
         one.ask({"do": "read", "follow": True})
 
-    assert one.hear() is None
+    assert one.receive() is None
     one.close()
 
 
-def test_a_client_that_does_not_read_holds_up_nobody_and_misses_nothing(node: Node, talk: Callable[[], Talk]) -> None:
-    slow, quick = talk(), talk()
-    slow.say({"do": "read", "order": "added", "follow": True})
+def test_a_client_that_reads_late_delays_no_other_and_gets_all_events(
+    node: Node, connect: Callable[[], RawClient]
+) -> None:
+    slow, quick = connect(), connect()
+    slow.send({"do": "read", "order": "added", "follow": True})
 
     for _ in range(8):
         add(node, 500, text="x" * 1000)
@@ -277,45 +281,45 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_misses_nothing(node: No
     assert quick.ask({"do": "show"})["status"]["events"] == 4000
     seen: list[int] = []
     while len(seen) < 4000:
-        seen += [item["meta"]["added"] for item in slow.hear()["items"]]
+        seen += [item["meta"]["added"] for item in slow.receive()["items"]]
     assert seen == list(range(1, 4001))
 
 
-def test_forgets_clients_that_have_gone(node: Node) -> None:
+def test_clients_that_disconnected_do_not_count(node: Node) -> None:
     add(node, 200, text="x" * 2000)
-    for _ in range(MAX_CLIENTS + 5):
-        gone = Talk(node.home)
-        gone.say({"do": "read", "follow": True})
-        gone.hear()
+    for _ in range(MAX_COMMANDS + 5):
+        gone = RawClient(node.home)
+        gone.send({"do": "read", "follow": True})
+        gone.receive()
         gone.close()
 
     with ControlClient(node.home) as client:
         assert client.status()["events"] == 200
 
 
-def test_refuses_more_clients_than_it_can_serve(talk: Callable[[], Talk]) -> None:
-    for _ in range(MAX_CLIENTS):
-        assert talk().ask({"do": "show"})["is"] == "shown"
+def test_refuses_a_command_beyond_the_limit(connect: Callable[[], RawClient]) -> None:
+    for _ in range(MAX_COMMANDS):
+        assert connect().ask({"do": "show"})["is"] == "shown"
 
-    refused = talk().hear()
+    refused = connect().receive()
 
     assert refused == {"is": "failure", "why": "64 commands talk to this node already: end some of them"}
 
 
-def test_forgotten_followers_keep_no_other_command_out(node: Node, talk: Callable[[], Talk]) -> None:
+def test_commands_that_follow_have_a_limit_of_their_own(node: Node, connect: Callable[[], RawClient]) -> None:
     add(node, 1)
     follow = {"do": "read", "follow": True}
     for _ in range(MAX_FOLLOWERS):
-        assert talk().ask(follow)["is"] == "events"
+        assert connect().ask(follow)["is"] == "events"
 
-    one_more = talk().ask(follow)
+    one_more = connect().ask(follow)
 
     assert one_more == {"is": "failure", "why": "64 commands follow this log already: end some of them"}
     with ControlClient(node.home) as client:
         assert client.status()["events"] == 1
 
 
-def test_leaves_a_node_inside_another_program_to_that_program(node: Node) -> None:
+def test_does_not_stop_a_node_inside_another_program(node: Node) -> None:
     with (
         ControlClient(node.home) as client,
         pytest.raises(MeshError, match=rf"inside another program \(process {os.getpid()}\)"),
@@ -323,29 +327,29 @@ def test_leaves_a_node_inside_another_program_to_that_program(node: Node) -> Non
         client.stop()
 
 
-def test_tells_the_owner_of_a_node_that_it_should_stop(node: Node, talk: Callable[[], Talk]) -> None:
-    heard: list[str] = []
-    node.on("stop", lambda notice: heard.append(notice.kind))
+def test_stop_is_an_event_for_the_owner_of_the_node(node: Node, connect: Callable[[], RawClient]) -> None:
+    notices: list[str] = []
+    node.on("stop", lambda notice: notices.append(notice.kind))
 
-    assert talk().ask({"do": "stop"}) == {"is": "done"}
+    assert connect().ask({"do": "stop"}) == {"is": "done"}
 
-    assert heard == ["stop"]
+    assert notices == ["stop"]
 
 
-def test_starts_again_what_was_paused(node: Node) -> None:
+def test_retry_leaves_nothing_paused(node: Node) -> None:
     with ControlClient(node.home) as client:
         client.retry()
         assert client.status()["paused"] == []
 
 
-def test_what_was_confirmed_before_the_node_stopped_is_in_the_log(tmp_path: Path) -> None:
+def test_events_that_were_confirmed_before_the_node_stopped_are_in_the_log(tmp_path: Path) -> None:
     with run_node(tmp_path):
-        one = Talk(tmp_path)
+        one = RawClient(tmp_path)
         for n in range(3):
-            one.say({"do": "add", "events": [{"type": "number", "n": n}] * 500})
-        assert one.hear()["is"] == "added"
+            one.send({"do": "add", "events": [{"type": "number", "n": n}] * 500})
+        assert one.receive()["is"] == "added"
     confirmed = 500
-    while (answer := one.hear()) is not None:
+    while (answer := one.receive()) is not None:
         confirmed += len(answer["outcomes"])
     one.close()
 
@@ -367,11 +371,11 @@ def test_what_was_confirmed_before_the_node_stopped_is_in_the_log(tmp_path: Path
         ([], []),
     ],
 )
-def test_cuts_bytes_into_lines_and_drops_those_that_are_too_long(
+def test_splits_bytes_into_lines_and_drops_those_that_are_too_long(
     pieces: list[bytes], lines: list[bytes | None]
 ) -> None:
-    cutter = LineReader(5)
+    reader = LineReader(5)
 
-    cut = [line for piece in pieces for line in cutter.feed(piece)] + cutter.end()
+    read = [line for piece in pieces for line in reader.feed(piece)] + reader.end()
 
-    assert cut == lines
+    assert read == lines

@@ -1,4 +1,4 @@
-"""What a Read means: filters first, then the last or the first of what they leave, then the order."""
+"""The events that answer a Read: filters first, then `tail` or `limit`, then the order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(store: Store, request: Read) -> Iterator[Entry]:
 
 
 def by_rule(store: Store, request: Read) -> list[Entry]:
-    """Straight from the rule, over the whole log at once."""
+    """The same by the rule itself, over the whole log at once."""
     chosen = [
         entry
         for entry in store.each(order=request.order)
@@ -70,15 +70,15 @@ requests = st.builds(
 
 @given(request=requests)
 @settings(max_examples=300, deadline=None)
-def test_a_read_gives_what_its_rule_says_page_by_page(request: Read) -> None:
+def test_a_read_in_pages_gives_the_same_events_as_the_rule(request: Read) -> None:
     store = filled()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_reading, "PAGE_EVENTS", 3)
+        patch.setattr(log_reading, "EVENTS_PER_READ", 3)
 
         assert list(read(store, request)) == by_rule(store, request)
 
 
-def test_a_followed_read_goes_on_where_it_was_and_keeps_to_its_time() -> None:
+def test_a_read_that_follows_starts_after_since_and_filters_by_time() -> None:
     request = Read(order="added", since=4, from_ms=5, follow=True)
 
     assert list(read(filled(), request)) == [entry for entry in filled().each(order="added")[4:] if entry.time >= 5]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh import Node
 from mesh.control.client import ControlClient
 from mesh.errors import MeshError
 from tests.support.commands import run, running
@@ -22,7 +23,13 @@ def street(tmp_path: Path) -> Iterator[Street]:
     street.close()
 
 
-def test_everything_is_here_once_it_is_synchronized(street: Street) -> None:
+def commands_at(node: Node) -> int:
+    """Connections to the control socket. It is private, since no caller outside of tests needs the number."""
+    run = node._run
+    return 0 if run is None or run.control is None else len(run.control._connections)
+
+
+def test_a_node_has_all_events_when_synchronized_returns(street: Street) -> None:
     kitchen = street.start("kitchen")
     for number in range(300):
         meta = kitchen.log.add({"type": f"e{number}"})
@@ -34,7 +41,7 @@ def test_everything_is_here_once_it_is_synchronized(street: Street) -> None:
     assert len(list(study.log.each())) == 300
 
 
-def test_awaited_on_a_loop_it_says_how_many_nodes_are_missing(street: Street) -> None:
+def test_synchronized_says_how_many_nodes_are_missing(street: Street) -> None:
     kitchen = street.start("kitchen")
     study = street.start("study", peers=[at(kitchen)])
 
@@ -48,7 +55,7 @@ def test_awaited_on_a_loop_it_says_how_many_nodes_are_missing(street: Street) ->
         study.synchronized(peers=0).get()
 
 
-def test_mesh_wait_ends_with_0_when_everything_is_here_and_with_1_and_a_sentence_when_not(street: Street) -> None:
+def test_mesh_wait_exits_with_0_when_synchronized_and_with_1_and_a_sentence_when_not(street: Street) -> None:
     kitchen = street.start("kitchen")
     kitchen.log.add({"type": "milk"}).get()
     alone = run(kitchen.home, "wait", "--timeout", "0.2")
@@ -61,16 +68,16 @@ def test_mesh_wait_ends_with_0_when_everything_is_here_and_with_1_and_a_sentence
     assert alone.stderr.endswith(b"not synchronized within 0.2 s: no node is connected\n")
 
 
-def test_a_wait_whose_command_was_ended_keeps_nothing_and_one_that_is_under_way_does_not_hold_up_the_end(
+def test_a_wait_ends_with_its_command_and_does_not_delay_the_stop_of_the_node(
     street: Street,
 ) -> None:
     kitchen = street.start("kitchen")
     before = ControlClient(kitchen.home)
     with running(kitchen.home, "wait") as waiting:
-        wait_until(lambda: kitchen._control is not None and len(kitchen._control._clients) == 2, "it waits")
+        wait_until(lambda: commands_at(kitchen) == 2, "the command waits")
         waiting.terminate()
         waiting.wait(10)
-    wait_until(lambda: kitchen._control is not None and len(kitchen._control._clients) == 1, "it is gone")
+    wait_until(lambda: commands_at(kitchen) == 1, "its connection is closed")
     errors: list[str] = []
 
     def wait() -> None:

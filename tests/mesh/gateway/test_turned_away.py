@@ -1,4 +1,4 @@
-"""Who is refused at the clients' door can be seen at our side: a line with the reason, and a row in `status`."""
+"""A connection that is refused at the clients' port is a line with the reason, and a row in `status`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from mesh.gateway.turned_away import LINE_MS, MAX_LINES, MAX_ROWS, TurnedAway
+from mesh.gateway.turned_away import LINE_MS, MAX_LINES, MAX_REFUSED_ROWS, TurnedAway
 from mesh.terminal.tables import show_status
 from peers.clock import ManualClock
 from tests.support.door_house import DIALECTS, SECONDS, House, house, now_ms, wait_until
@@ -48,7 +48,7 @@ def test_a_wrong_token_is_one_line_and_one_row_however_often_it_comes(house: Hou
     assert "turned away at" in shown and row["why"] in shown
 
 
-def test_a_page_of_another_site_is_a_line_and_a_row_that_say_what_would_let_it_in(house: House) -> None:
+def test_a_page_of_another_site_is_a_line_and_a_row_that_name_the_option_to_allow_it(house: House) -> None:
     node = house.start()
 
     with pytest.raises(InvalidStatus), connect(node.clients_url.replace("http", "ws"), origin=EVIL, proxy=None):
@@ -58,11 +58,11 @@ def test_a_page_of_another_site_is_a_line_and_a_row_that_say_what_would_let_it_i
     assert (row["name"], row["count"]) == (None, 1)
     assert f"--clients-origin {EVIL}" in row["why"]
     assert refusals(house) == [
-        f"refused at {DOOR}: somebody from {refusals(house)[0].split(' from ')[1].split(': ')[0]}: {row['why']}"
+        f"refused at {DOOR}: a client from {refusals(house)[0].split(' from ')[1].split(': ')[0]}: {row['why']}"
     ]
 
 
-def test_too_many_wrong_tokens_are_told_as_such(house: House) -> None:
+def test_too_many_wrong_tokens_are_reported_as_that(house: House) -> None:
     house.start()
 
     for _ in range(11):
@@ -72,7 +72,7 @@ def test_too_many_wrong_tokens_are_told_as_such(house: House) -> None:
     assert "too many wrong tokens" in rows(house)[0]["why"]
 
 
-def test_a_version_that_is_not_spoken_here_is_a_row_too(house: House) -> None:
+def test_a_protocol_version_that_is_refused_is_a_row_too(house: House) -> None:
     house.start()
 
     house.dial("ada", 4).greet("guess")
@@ -89,7 +89,7 @@ def test_a_wrong_token_over_http_is_a_row_too(house: House) -> None:
     assert [(row["name"], row["count"]) for row in rows(house)] == [("ada", 1)]
 
 
-def test_nobody_who_was_let_in_is_a_row(house: House) -> None:
+def test_a_client_that_was_accepted_is_no_row(house: House) -> None:
     house.start()
     ada = house.enter("ada")
     ada.wire.send("no JSON")
@@ -99,7 +99,7 @@ def test_nobody_who_was_let_in_is_a_row(house: House) -> None:
     assert rows(house) == []
 
 
-def test_lines_and_rows_are_bounded_whoever_comes() -> None:
+def test_lines_and_rows_are_limited() -> None:
     clock, lines = ManualClock(1_000_000), list[str]()
     turned_away = TurnedAway(clock)
     turned_away.tell = lines.append
@@ -107,7 +107,7 @@ def test_lines_and_rows_are_bounded_whoever_comes() -> None:
     for n in range(200):
         turned_away.note(DOOR, f"10.0.0.{n}:5000", "x" * 10_000, "a reason")
     assert len(lines) == MAX_LINES
-    assert len(turned_away.rows()) == MAX_ROWS
+    assert len(turned_away.rows()) == MAX_REFUSED_ROWS
     assert turned_away.rows()[0]["address"] == "10.0.0.199"
     assert all(len(line) < 400 for line in lines)
 

@@ -1,21 +1,21 @@
-"""How the row of another node changes."""
+"""How the row of a member changes."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import get_args
 
 import pytest
 
-from mesh.membership.diagnosis.clones import MAX_RUNS
+from mesh.membership.diagnosis.runs import MAX_NODE_RUNS
 from mesh.membership.member import (
-    MAX_ADDRESSES,
+    MAX_MEMBER_ADDRESSES,
     MAX_MEMBERS,
     MOVES,
-    Event,
+    STATES,
     Member,
-    State,
+    MemberEvent,
+    MemberState,
     greeted,
     moved,
     sighted,
@@ -50,15 +50,16 @@ FOUND = Member("kitchen", addresses=("10.0.0.1:1",), instance="run1")
         ("refused", "met", "alive"),
     ],
 )
-def test_a_member_moves(state: State, event: Event, after: State) -> None:
+def test_an_event_changes_the_state_of_a_member(state: MemberState, event: MemberEvent, after: MemberState) -> None:
     member = moved(replace(FOUND, state=state, since_seconds=1.0), event, 9.0)
 
     assert member.state == after
     assert member.since_seconds == (1.0 if state == after else 9.0)
 
 
-def test_every_state_knows_every_event() -> None:
-    assert set(MOVES) == set(itertools.product(get_args(State), get_args(Event)))
+def test_the_table_has_every_event_and_only_known_states() -> None:
+    assert set(MOVES) == set(get_args(MemberEvent))
+    assert {state for moves in MOVES.values() for pair in moves.items() for state in pair} == set(STATES)
 
 
 @pytest.mark.parametrize(
@@ -71,18 +72,18 @@ def test_every_state_knows_every_event() -> None:
     ],
     ids=["the same again", "a new address", "a new run", "fewer addresses"],
 )
-def test_a_refused_node_gets_a_new_chance_when_something_about_it_changes(
-    addresses: tuple[str, ...], instance: str, after: State
+def test_a_refused_node_is_found_again_when_its_announcement_changes(
+    addresses: tuple[str, ...], instance: str, after: MemberState
 ) -> None:
     member = sighted(replace(FOUND, state="refused"), addresses, instance, 9.0)
 
     assert (member.state, member.addresses, member.instance) == (after, addresses, instance)
 
 
-def test_only_so_many_addresses_are_kept() -> None:
+def test_the_number_of_addresses_of_a_member_is_limited() -> None:
     member = sighted(FOUND, tuple(f"10.0.0.{n}:1" for n in range(99)), "run1", 9.0)
 
-    assert len(member.addresses) == MAX_ADDRESSES
+    assert len(member.addresses) == MAX_MEMBER_ADDRESSES
 
 
 @pytest.mark.parametrize(
@@ -97,13 +98,13 @@ def test_only_so_many_addresses_are_kept() -> None:
         (["run1", "run2", "run1", "run3", "run2", "run1"], True),
     ],
 )
-def test_runs_that_take_turns_are_a_cloned_home_and_one_late_greeting_is_not(boots: list[str], is_cloned: bool) -> None:
+def test_runs_that_alternate_show_a_clone_and_one_late_greeting_does_not(boots: list[str], is_cloned: bool) -> None:
     member = FOUND
     for boot in boots:
         member = greeted(member, boot, 1.0)
 
     assert member.is_cloned is is_cloned
-    assert len(member.runs.seen) <= MAX_RUNS
+    assert len(member.runs.seen) <= MAX_NODE_RUNS
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_runs_that_take_turns_are_a_cloned_home_and_one_late_greeting_is_not(boo
         (replace(FOUND, addresses=()), False),
     ],
 )
-def test_who_may_be_dialled(member: Member, may: bool) -> None:
+def test_a_member_may_be_dialled_if_it_has_an_address_and_neither_left_nor_refused(member: Member, may: bool) -> None:
     assert member.may_be_dialled is may
 
 
@@ -132,7 +133,7 @@ def test_who_may_be_dialled(member: Member, may: bool) -> None:
         (Member("x", "found", 9.0), "m000"),
     ],
 )
-def test_of_too_many_members_the_one_nobody_misses_is_forgotten(special: Member, forgotten: str) -> None:
+def test_of_too_many_members_the_least_useful_one_is_dropped(special: Member, forgotten: str) -> None:
     members = {f"m{n:03}": Member(f"m{n:03}", "found", 2.0) for n in range(MAX_MEMBERS)}
     assert surplus_member(members) is None
 
@@ -142,7 +143,7 @@ def test_of_too_many_members_the_one_nobody_misses_is_forgotten(special: Member,
 
 
 @pytest.mark.parametrize(("state", "forgotten"), [("suspect", "m000"), ("alive", None)])
-def test_all_may_be_forgotten_but_those_with_a_session(state: State, forgotten: str | None) -> None:
+def test_a_member_with_a_session_is_never_dropped(state: MemberState, forgotten: str | None) -> None:
     members = {f"m{n:03}": Member(f"m{n:03}", state, 2.0) for n in range(MAX_MEMBERS + 1)}
 
     assert surplus_member(members) == forgotten

@@ -1,14 +1,13 @@
-"""What a node decides about its neighbours: reports in, actions out."""
+"""What Membership decides about each report: reports in, actions out."""
 
 from __future__ import annotations
 
 import pytest
 
 from mesh.membership.actions import Action, Dial, LookAgain, Redial, Requery
-from mesh.membership.dialling.refusals import ANOTHER_MESH, THIS_NODE
-from mesh.membership.member import LOST_SECONDS, MAX_ADDRESSES, MAX_MEMBERS
+from mesh.membership.member import LOST_SECONDS, MAX_MEMBER_ADDRESSES, MAX_MEMBERS
 from mesh.membership.membership import GOODBYE, PAUSED, SURPLUS
-from tests.support.neighbour_house import AT, STATIC, House, closes, kinds, looks, notices
+from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
 
 # Sightings
 
@@ -17,110 +16,110 @@ from tests.support.neighbour_house import AT, STATIC, House, closes, kinds, look
 def test_a_sighted_node_is_dialled_at_once_by_the_smaller_id_and_later_by_the_larger(
     node_id: str, seconds: float
 ) -> None:
-    house = House()
+    node = OneNode()
 
-    actions = house.sight(node_id)
+    actions = node.sight(node_id)
 
     assert actions == [LookAgain(node_id, seconds)]
-    assert house.look(node_id, after=seconds) == [Dial(f"dial:{node_id}", (AT,))]
+    assert node.look(node_id, after=seconds) == [Dial(f"dial:{node_id}", (AT,))]
 
 
 def test_a_node_is_not_dialled_twice() -> None:
-    house = House()
-    house.dial()
+    node = OneNode()
+    node.dial()
 
-    assert house.look() == []
-
-
-def test_a_node_that_is_met_is_not_dialled() -> None:
-    house = House()
-    house.sight()
-    house.greet(house.accept())
-
-    assert house.look() == []
-    assert house.sight() == []
+    assert node.look() == []
 
 
-def test_a_new_sighting_hurries_the_dial_that_waits() -> None:
-    house = House()
-    house.dial()
+def test_a_connected_node_is_not_dialled() -> None:
+    node = OneNode()
+    node.sight()
+    node.greet(node.accept())
 
-    assert house.sight("a", "10.0.0.2:4000") == [Redial("dial:a", ("10.0.0.2:4000",))]
+    assert node.look() == []
+    assert node.sight() == []
+
+
+def test_a_new_sighting_makes_a_waiting_dial_try_at_once() -> None:
+    node = OneNode()
+    node.dial()
+
+    assert node.sight("a", "10.0.0.2:4000") == [Redial("dial:a", ("10.0.0.2:4000",))]
 
 
 def test_a_withdrawn_announcement_closes_nothing() -> None:
-    house = House()
-    house.meet()
+    node = OneNode()
+    node.meet()
 
-    assert house.sight(is_goodbye=True) == []
-    assert house.state() == "alive"
-
-
-def test_our_own_announcement_is_nobody() -> None:
-    house = House()
-
-    assert house.sight("m", instance="m-run") == []
-    assert house.inside.members == {}
+    assert node.sight(is_goodbye=True) == []
+    assert node.state() == "alive"
 
 
-def test_forged_sightings_fill_neither_memory_nor_the_network() -> None:
-    house = House()
-    key = house.meet("a-friend")
+def test_our_own_announcement_is_ignored() -> None:
+    node = OneNode()
+
+    assert node.sight("m", instance="m-run") == []
+    assert node.membership.members == {}
+
+
+def test_forged_sightings_are_limited_in_memory_and_in_dials() -> None:
+    node = OneNode()
+    key = node.meet("a-friend")
     for number in range(3 * MAX_MEMBERS):
         name = f"forged-{number:04}"
-        actions = house.sight(name, *(f"10.1.1.{n}:1" for n in range(20))) + house.look(name)
+        actions = node.sight(name, *(f"10.1.1.{n}:1" for n in range(20))) + node.look(name)
         for closed, _ in closes(actions):
-            house.close(closed)
-        if f"dial:{name}" in house.inside.sessions:
-            house.close(f"dial:{name}", "refused")
-            house.close(f"dial:{name}", "no answer")
-        house.now += 0.01
+            node.close(closed)
+        if f"dial:{name}" in node.membership.sessions:
+            node.close(f"dial:{name}", "refused")
+            node.close(f"dial:{name}", "no answer")
+        node.now += 0.01
 
-    assert len(house.inside.members) <= MAX_MEMBERS
-    assert len(house.inside.sessions) <= MAX_MEMBERS
-    assert all(len(member.addresses) <= MAX_ADDRESSES for member in house.inside.members.values())
-    assert house.inside.sessions[key].is_met
+    assert len(node.membership.members) <= MAX_MEMBERS
+    assert len(node.membership.sessions) <= MAX_MEMBERS
+    assert all(len(member.addresses) <= MAX_MEMBER_ADDRESSES for member in node.membership.members.values())
+    assert node.membership.sessions[key].is_met
 
 
-def test_another_node_that_answers_makes_us_dial_the_other_addresses() -> None:
-    house = House()
-    house.sight("a", AT, "10.0.0.2:4000")
-    house.look()
+def test_when_another_node_answers_only_the_other_addresses_are_dialled_again() -> None:
+    node = OneNode()
+    node.sight("a", AT, "10.0.0.2:4000")
+    node.look()
 
-    actions = house.greet("dial:a", "x", address=AT)
-    again = house.close("dial:a")
+    actions = node.greet("dial:a", "x", address=AT)
+    again = node.close("dial:a")
 
     assert notices(actions) == [("note", f"x answers at {AT}, where a was expected")]
     assert Requery() in actions
     assert closes(actions) == [("dial:a", "another node was expected here")]
     assert looks(again)["a"] == 2.0
-    assert house.look() == [Dial("dial:a", ("10.0.0.2:4000",))]
-    assert "x" not in house.inside.members
+    assert node.look() == [Dial("dial:a", ("10.0.0.2:4000",))]
+    assert "x" not in node.membership.members
 
 
 # Connections
 
 
-def test_a_session_is_connected_then_synchronized_and_both_are_news_once() -> None:
-    house = House()
-    key = house.dial()
+def test_a_session_is_reported_once_as_connected_and_once_as_synchronized() -> None:
+    node = OneNode()
+    key = node.dial()
 
-    assert notices(house.greet(key)) == [("connected", f"connected to a at {AT}")]
-    assert notices(house.inside.on_state(key, "synchronized")) == [("synchronized", "synchronized with a")]
-    assert house.inside.on_state(key, "sending") == []
-    assert house.inside.on_state(key, "synchronized") == []
-    second = house.accept()
-    assert kinds(house.greet(second, held=("c-dial:a",))) == []
-    assert house.inside.on_state(second, "synchronized") == []
+    assert notices(node.greet(key)) == [("connected", f"connected to a at {AT}")]
+    assert notices(node.membership.on_state(key, "synchronized")) == [("synchronized", "synchronized with a")]
+    assert node.membership.on_state(key, "sending") == []
+    assert node.membership.on_state(key, "synchronized") == []
+    second = node.accept()
+    assert kinds(node.greet(second, held=("c-dial:a",))) == []
+    assert node.membership.on_state(second, "synchronized") == []
 
 
 def test_a_lost_connection_is_dialled_again_and_reported_lost_after_a_minute() -> None:
-    house = House()
-    key = house.accept()
-    house.sight()
-    house.greet(key)
+    node = OneNode()
+    key = node.accept()
+    node.sight()
+    node.greet(key)
 
-    actions = house.close(key, "no route")
+    actions = node.close(key, "no route")
 
     assert notices(actions) == [("disconnected", "lost the connection to a: no route")]
     assert Requery() in actions
@@ -128,388 +127,233 @@ def test_a_lost_connection_is_dialled_again_and_reported_lost_after_a_minute() -
         ("a", 2.0),
         ("a", 60.0),
     ]
-    assert house.look(after=2.0) == [Dial("dial:a", (AT,))]
-    assert notices(house.look(after=LOST_SECONDS)) == [("lost", "lost a: unreachable for 62 s (no route)")]
-    assert house.look(after=LOST_SECONDS) == []
+    assert node.look(after=2.0) == [Dial("dial:a", (AT,))]
+    assert notices(node.look(after=LOST_SECONDS)) == [("lost", "lost a: unreachable for 62 s (no route)")]
+    assert node.look(after=LOST_SECONDS) == []
 
 
 def test_no_record_of_a_session_is_left_after_it_closed() -> None:
-    house = House()
-    for key in (house.accept(), house.accept()):
-        house.greet(key, "a" if key.endswith("1") else "b")
-    unknown = house.accept()
+    node = OneNode()
+    for key in (node.accept(), node.accept()):
+        node.greet(key, "a" if key.endswith("1") else "b")
+    unknown = node.accept()
 
-    for key in (*house.inside.sessions,):
-        house.close(key)
+    for key in (*node.membership.sessions,):
+        node.close(key)
 
-    assert unknown not in house.inside.sessions
-    assert house.inside.sessions == {}
-    assert house.close(unknown) == []
+    assert unknown not in node.membership.sessions
+    assert node.membership.sessions == {}
+    assert node.close(unknown) == []
 
 
-def test_a_dial_is_surplus_once_the_other_end_came_in() -> None:
-    house = House()
-    house.dial("z")
-    key = house.accept()
+def test_a_dial_ends_when_the_other_end_has_connected() -> None:
+    node = OneNode()
+    node.dial("z")
+    key = node.accept()
 
-    actions = house.greet(key, "z")
+    actions = node.greet(key, "z")
 
     assert closes(actions) == [("dial:z", SURPLUS)]
 
 
 def test_the_larger_id_ends_a_surplus_dial_only_between_two_attempts() -> None:
-    house = House()
-    house.dial("a")
+    node = OneNode()
+    node.dial("a")
 
-    assert closes(house.greet(house.accept(), "a")) == []
-    assert closes(house.close("dial:a")) == [("dial:a", SURPLUS)]
-
-
-def test_a_surplus_connection_that_closes_is_no_news() -> None:
-    house = House()
-    key = house.meet("z")
-    assert closes(house.greet(house.accept(), "z", held=(f"c-{key}",))) == [("accepted:1", SURPLUS)]
-
-    assert house.close("accepted:1", SURPLUS) == []
-    assert list(house.inside.sessions) == [key]
+    assert closes(node.greet(node.accept(), "a")) == []
+    assert closes(node.close("dial:a")) == [("dial:a", SURPLUS)]
 
 
-def test_when_the_kept_connection_breaks_while_a_surplus_one_closes_somebody_dials() -> None:
-    house = House()
-    house.dial("z")
-    house.greet(house.accept(), "z")
+def test_a_surplus_connection_that_closes_is_not_reported() -> None:
+    node = OneNode()
+    key = node.meet("z")
+    assert closes(node.greet(node.accept(), "z", held=(f"c-{key}",))) == [("accepted:1", SURPLUS)]
 
-    house.close("accepted:1", "lost")
-    actions = house.close("dial:z", SURPLUS)
+    assert node.close("accepted:1", SURPLUS) == []
+    assert list(node.membership.sessions) == [key]
+
+
+def test_if_the_kept_connection_breaks_while_a_surplus_one_closes_the_node_is_dialled_again() -> None:
+    node = OneNode()
+    node.dial("z")
+    node.greet(node.accept(), "z")
+
+    node.close("accepted:1", "lost")
+    actions = node.close("dial:z", SURPLUS)
 
     assert looks(actions)["z"] == 2.0
     assert kinds(actions) == []
-    assert house.look("z", after=2.0) == [Dial("dial:z", (AT,))]
+    assert node.look("z", after=2.0) == [Dial("dial:z", (AT,))]
 
 
-def test_a_greeting_on_a_session_that_is_being_closed_counts_for_nothing() -> None:
-    house = House()
-    key = house.dial()
-    house.inside.close_all(GOODBYE)
+def test_a_greeting_on_a_closing_session_is_ignored() -> None:
+    node = OneNode()
+    key = node.dial()
+    node.membership.close_all(GOODBYE)
 
-    assert house.greet(key) == []
-    assert house.state() == "found"
+    assert node.greet(key) == []
+    assert node.state() == "found"
 
 
-def test_a_greeting_names_what_is_held_with_that_node_and_every_dial_under_way() -> None:
-    house = House()
-    key = house.meet("a")
-    house.meet("b")
-    house.dial("c")
-    house.inside.on_dialled("dial:c", "c-unknown", 0.0)
+def test_a_greeting_names_the_connections_with_that_node_and_all_open_dials() -> None:
+    node = OneNode()
+    key = node.meet("a")
+    node.meet("b")
+    node.dial("c")
+    node.membership.on_dialled("dial:c", "c-unknown", 0.0)
 
-    assert house.inside.sessions.held("a") == ("c-dial:a", "c-unknown")
-    assert house.inside.sessions.held(None) == ("c-dial:a", "c-dial:b", "c-unknown")
-    house.close(key)
-    assert house.inside.sessions.held("a") == ("c-unknown",)
+    assert node.membership.sessions.held("a") == ("c-dial:a", "c-unknown")
+    assert node.membership.sessions.held(None) == ("c-dial:a", "c-dial:b", "c-unknown")
+    node.close(key)
+    assert node.membership.sessions.held("a") == ("c-unknown",)
 
 
 # Goodbye
 
 
 def test_a_node_that_says_goodbye_has_left_until_it_is_sighted_again() -> None:
-    house = House()
-    key = house.meet()
+    node = OneNode()
+    key = node.meet()
 
-    actions = house.close(key, GOODBYE)
-    house.close(key, "left")
+    actions = node.close(key, GOODBYE)
+    node.close(key, "left")
 
     assert notices(actions) == [("left", "a said goodbye")]
     assert closes(actions) == [(key, "left")]
-    assert house.state() == "left"
-    assert house.look(after=100) == []
-    assert kinds(house.sight(instance="run2")) == []
-    assert house.look(after=2) == [Dial("dial:a", (AT,))]
+    assert node.state() == "left"
+    assert node.look(after=100) == []
+    assert kinds(node.sight(instance="run2")) == []
+    assert node.look(after=2) == [Dial("dial:a", (AT,))]
 
 
-def test_a_late_goodbye_of_the_run_before_does_not_hide_the_next() -> None:
-    house = House()
-    key = house.accept()
-    house.greet(key)
-    house.sight(instance="run2")
+def test_a_late_goodbye_of_the_last_run_does_not_hide_the_next_run() -> None:
+    node = OneNode()
+    key = node.accept()
+    node.greet(key)
+    node.sight(instance="run2")
 
-    house.close(key, GOODBYE)
+    node.close(key, GOODBYE)
 
-    assert house.state() == "suspect"
-    assert house.look(after=2) == [Dial("dial:a", (AT,))]
-
-
-# Static peers
-
-
-def test_a_static_peer_is_dialled_at_the_start_and_its_node_id_learned() -> None:
-    house = House(STATIC)
-
-    assert house.inside.on_begin() == [Dial(f"static:{STATIC}", (STATIC,))]
-    house.greet(f"static:{STATIC}", "a")
-
-    assert house.inside.static == {STATIC: "a"}
-
-
-def test_a_static_peer_is_dialled_again_after_it_said_goodbye() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.greet(f"static:{STATIC}")
-
-    actions = house.close(f"static:{STATIC}", GOODBYE)
-
-    assert closes(actions) == []  # the session goes on dialling by itself
-    assert looks(actions)[STATIC] == 1.0
-
-
-def test_a_static_peer_that_came_in_by_itself_is_dialled_after_it_was_lost() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.greet(f"static:{STATIC}", "z")
-    key = house.accept()
-    house.greet(key, "z", boot="run2")
-    house.close(f"static:{STATIC}", SURPLUS)
-    assert list(house.inside.sessions) == [key]
-
-    actions = house.close(key)
-
-    assert looks(actions)[STATIC] == 0.0
-    assert house.look(STATIC) == [Dial(f"static:{STATIC}", (STATIC,))]
-
-
-@pytest.mark.parametrize("why", ["Wrong credentials", "ourselves"])
-def test_a_static_peer_that_refuses_is_left_alone_until_a_retry(why: str) -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    key = f"static:{STATIC}"
-
-    actions = house.inside.on_refused(key, None, why, 0.0)
-    house.close(key, "refused")
-
-    assert closes(actions) == [(key, "refused")]
-    assert notices(actions) == [("refused", f"refused: {STATIC}: {why}")]
-    assert house.look(STATIC, after=1000) == []
-    assert house.inside.on_retry(house.now) == [Dial(key, (STATIC,))]
-
-
-@pytest.mark.parametrize(
-    ("why", "notice"),
-    [
-        (ANOTHER_MESH, ("refused", f"{STATIC} {ANOTHER_MESH}")),
-        (THIS_NODE, ("refused", f"{STATIC} is this node itself: leave it out of --peer")),
-    ],
-)
-def test_a_refusal_says_what_to_do(why: str, notice: tuple[str, str]) -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-
-    assert notices(house.inside.on_refused(f"static:{STATIC}", None, why, 0.0)) == [notice]
-
-
-def test_a_static_address_that_cannot_be_reached_is_told_once_until_it_worked() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    key = f"static:{STATIC}"
-
-    told = [notices(house.close(key, f"{STATIC}: refused")) for _ in range(3)]
-    house.greet(key)
-    house.close(key)
-
-    sentence = (
-        f"cannot reach {STATIC} yet: refused; nothing listens there: it does not run now, or uses another port; "
-        "it is tried again"
-    )
-    assert told == [[("unreachable", sentence)], [], []]
-    assert kinds(house.close(key, f"{STATIC}: no route")) == ["unreachable"]
-
-
-def test_a_link_that_ends_before_the_greeting_is_not_called_unreachable() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.inside.on_dialled(f"static:{STATIC}", "c1", 0.0)
-
-    assert house.close(f"static:{STATIC}", "error") == []
-
-
-def test_a_retry_hurries_every_dial_that_waits() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.meet("b")
-    house.dial("a")
-
-    actions = house.inside.on_retry(house.now)
-
-    assert actions == [Redial(f"static:{STATIC}", (STATIC,)), Redial("dial:a", (AT,))]
-
-
-def test_a_static_address_may_change_hands() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    key = f"static:{STATIC}"
-    house.greet(key, "a")
-    house.close(key)
-
-    assert kinds(house.greet(key, "b")) == ["connected"]
-    assert house.inside.static == {STATIC: "b"}
-    assert (house.state("a"), house.state("b")) == ("suspect", "alive")
-
-
-# Refusals
-
-
-def test_a_node_that_refuses_us_is_not_dialled_until_something_about_it_changes() -> None:
-    house = House()
-    key = house.dial()
-
-    assert kinds(house.inside.on_refused(key, "a", "Wrong credentials", 0.0)) == ["refused"]
-    house.close(key, "refused")
-
-    assert house.state() == "refused"
-    house.sight()
-    assert house.look(after=100) == []
-    house.sight("a", "10.0.0.7:1")
-    assert house.look(after=100) == [Dial("dial:a", ("10.0.0.7:1",))]
-
-
-def test_a_stranger_who_is_refused_under_a_friends_name_does_the_friend_no_harm() -> None:
-    house = House()
-    house.sight()
-
-    actions = house.inside.on_refused(house.accept(), "a", "Wrong credentials", 0.0)
-
-    assert kinds(actions) == ["refused"]
-    assert house.state() == "found"
-
-
-def test_a_refusal_at_a_forged_address_does_not_end_a_living_session() -> None:
-    house = House()
-    key = house.dial("a")
-    house.greet(house.accept(), "a")
-
-    house.inside.on_refused(key, None, "Wrong credentials", 0.0)
-    house.close(key, "refused")
-    house.close("accepted:1")
-
-    assert house.state() == "suspect"
-    assert house.look(after=2) == [Dial("dial:a", (AT,))]
+    assert node.state() == "suspect"
+    assert node.look(after=2) == [Dial("dial:a", (AT,))]
 
 
 # Failures
 
 
-def test_a_session_that_fails_starts_again_after_a_moment() -> None:
-    house = House()
-    key = house.meet()
+def test_a_session_that_fails_is_restarted_after_a_delay() -> None:
+    node = OneNode()
+    key = node.meet()
 
-    actions = house.fail(key)
+    actions = node.fail(key)
 
     assert notices(actions) == [("restarted", "the session with a failed and restarts: a bug")]
     assert sorted(a.delay_seconds for a in actions if isinstance(a, LookAgain)) == [0.1, 60.0]
-    assert house.look(after=0.1) == [Dial("dial:a", (AT,))]
-    assert house.inside.failures["a"].restarts == 1
+    assert node.look(after=0.1) == [Dial("dial:a", (AT,))]
+    assert node.membership.failures["a"].restarts == 1
 
 
-def test_a_session_that_fails_before_it_is_known_whose_it_was_is_a_note() -> None:
-    house = House()
+def test_a_session_that_fails_before_its_greeting_is_reported_with_its_address() -> None:
+    node = OneNode()
 
-    actions = house.fail(house.accept("10.0.0.9:1"))
+    actions = node.fail(node.accept("10.0.0.9:1"))
 
-    assert notices(actions) == [("note", "a session with 10.0.0.9:1 failed before it was known whose it was: a bug")]
-    assert house.inside.sessions == {}
+    assert notices(actions) == [("note", "a session with 10.0.0.9:1 failed before its node was known: a bug")]
+    assert node.membership.sessions == {}
 
 
-def test_a_session_that_fails_while_it_is_closed_is_no_failure() -> None:
-    house = House()
-    key = house.meet()
-    house.inside.close_all("the log restarts")
+def test_a_session_that_fails_while_it_closes_is_not_counted_as_a_failure() -> None:
+    node = OneNode()
+    key = node.meet()
+    node.membership.close_all("the log restarts")
 
-    actions = house.fail(key, "StoreError: the log is not open")
+    actions = node.fail(key, "StoreError: the log is not open")
 
     assert kinds(actions) == []
-    assert house.inside.failures == {}
-    assert house.inside.sessions == {}
-    assert house.look(after=2) == [Dial("dial:a", (AT,))]
+    assert node.membership.failures == {}
+    assert node.membership.sessions == {}
+    assert node.look(after=2) == [Dial("dial:a", (AT,))]
 
 
-def test_a_session_that_fails_on_and_on_is_paused_until_a_retry() -> None:
-    house = House()
+def test_a_session_that_fails_again_and_again_is_paused_until_a_retry() -> None:
+    node = OneNode()
     actions: list[Action] = []
     for _ in range(6):
-        house.sight()
-        house.look()
+        node.sight()
+        node.look()
         key = "dial:a"
-        house.greet(key)
-        actions = house.fail(key)
+        node.greet(key)
+        actions = node.fail(key)
 
     assert notices(actions) == [
         ("paused", "paused the session with a after too many failures: a bug; `mesh retry` starts it again")
     ]
-    assert house.look(after=1000) == []
-    assert house.sight() == [LookAgain("a", 2.0)]
-    assert house.look(after=2) == []
-    assert house.inside.on_retry(house.now) == [Dial("dial:a", (AT,))]
+    assert node.look(after=1000) == []
+    assert node.sight() == [LookAgain("a", 2.0)]
+    assert node.look(after=2) == []
+    assert node.membership.on_retry(node.now) == [Dial("dial:a", (AT,))]
 
 
-def test_a_paused_node_is_turned_away_when_it_comes_by_itself() -> None:
-    house = House()
-    house.pause()
+def test_a_paused_node_is_turned_away_when_it_connects() -> None:
+    node = OneNode()
+    node.pause()
 
-    assert house.inside.why_turned_away("a", "run1") == PAUSED
-    key = house.accept()
-    assert closes(house.greet(key)) == [(key, PAUSED)]
-    house.close(key, PAUSED)
-    assert house.inside.sessions == {}
-
-
-def test_another_run_of_a_paused_node_gets_a_new_chance() -> None:
-    house = House()
-    house.pause(boot="run1")
-
-    assert house.inside.why_turned_away("a", "run2") == ""
-    assert kinds(house.greet(house.accept(), boot="run2")) == ["connected"]
-    assert not house.inside.failures["a"].is_paused
+    assert node.membership.why_turned_away("a", "run1") == PAUSED
+    key = node.accept()
+    assert closes(node.greet(key)) == [(key, PAUSED)]
+    node.close(key, PAUSED)
+    assert node.membership.sessions == {}
 
 
-def test_a_sighting_of_another_run_ends_the_pause_too() -> None:
-    house = House()
-    house.pause(boot="run1")
+def test_another_run_of_a_paused_node_may_connect() -> None:
+    node = OneNode()
+    node.pause(boot="run1")
 
-    house.sight(instance="run2")
+    assert node.membership.why_turned_away("a", "run2") == ""
+    assert kinds(node.greet(node.accept(), boot="run2")) == ["connected"]
+    assert not node.membership.failures["a"].is_paused
 
-    assert house.look(after=2) == [Dial("dial:a", (AT,))]
+
+def test_a_sighting_of_another_run_ends_the_pause() -> None:
+    node = OneNode()
+    node.pause(boot="run1")
+
+    node.sight(instance="run2")
+
+    assert node.look(after=2) == [Dial("dial:a", (AT,))]
 
 
-def test_pausing_one_node_closes_its_other_sessions_and_nobody_elses() -> None:
-    house = House()
-    house.meet("b")
-    house.dial("a")
+def test_pausing_a_node_closes_its_other_sessions_only() -> None:
+    node = OneNode()
+    node.meet("b")
+    node.dial("a")
     for _ in range(5):
-        key = house.accept()
-        house.greet(key)
-        house.fail(key)
-    key = house.accept()
-    house.greet(key)
+        key = node.accept()
+        node.greet(key)
+        node.fail(key)
+    key = node.accept()
+    node.greet(key)
 
-    actions = house.fail(key)
+    actions = node.fail(key)
 
     assert closes(actions) == [("dial:a", PAUSED)]
-    assert house.inside.sessions["dial:b"].is_met
+    assert node.membership.sessions["dial:b"].is_met
 
 
-def test_a_node_id_an_address_and_a_stranger_have_keys_of_their_own() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    house.dial("a")
-    house.accept()
+def test_sessions_that_dial_a_node_dial_an_address_or_were_accepted_have_different_keys() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    node.dial("a")
+    node.accept()
 
-    assert sorted(house.inside.sessions) == ["accepted:1", "dial:a", f"static:{STATIC}"]
+    assert sorted(node.membership.sessions) == ["accepted:1", "dial:a", f"static:{STATIC}"]
 
 
-def test_a_key_is_free_only_after_its_session_has_closed() -> None:
-    house = House()
-    key = house.meet()
-    house.inside.close_all("the log restarts")
+def test_a_key_is_used_again_only_after_its_session_has_closed() -> None:
+    node = OneNode()
+    key = node.meet()
+    node.membership.close_all("the log restarts")
 
-    assert house.inside.on_free(house.now) == []
-    house.close(key)
-    assert house.inside.on_free(house.now) == [Dial(key, (AT,))]
+    assert node.membership.on_free(node.now) == []
+    node.close(key)
+    assert node.membership.on_free(node.now) == [Dial(key, (AT,))]

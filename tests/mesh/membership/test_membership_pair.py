@@ -1,4 +1,4 @@
-"""Two Neighbourhoods that meet, lose each other, restart and say goodbye: whatever happened, they are in touch again."""
+"""Two Memberships that connect, lose each other, restart and say goodbye: they always connect again."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from mesh.membership.dialling.dial_backoff import MAX_REST_SECONDS
+from mesh.membership.dialling.dial_backoff import MAX_BACKOFF_SECONDS
 from tests.support.two_ends import TwoEnds
 
 END = st.sampled_from(("a", "b"))
 
 
 class TwoNodes(RuleBasedStateMachine):
-    """At the end the network is whole, and time passes: then exactly one connection is there, and both use it."""
+    """At the end the network works, and time passes: then there is exactly one connection, and both nodes use it."""
 
     world: TwoEnds
 
@@ -25,11 +25,11 @@ class TwoNodes(RuleBasedStateMachine):
         self.sighting = sighting if sighting or any(static) else ("a", "b")
         self.world = TwoEnds(*static)
         for end in self.world.ends.values():
-            end.perform(end.neighbourhood.on_begin())
+            end.perform(end.membership.on_begin())
         self.sight_all()
 
     def sight_all(self) -> None:
-        self.is_unseen = False
+        self.has_unseen_run = False
         for name in self.sighting:
             self.world.ends[name].sight(self.world.other(self.world.ends[name]))
 
@@ -50,57 +50,57 @@ class TwoNodes(RuleBasedStateMachine):
         self.world.cut(self.world.wires[number % len(self.world.wires)])
 
     @rule()
-    def build_a_wall(self) -> None:
-        self.world.has_wall = True
+    def partition(self) -> None:
+        self.world.is_partitioned = True
         for wire in self.world.wires:
             self.world.cut(wire)
 
-    @precondition(lambda self: self.world.has_wall)
+    @precondition(lambda self: self.world.is_partitioned)
     @rule()
     def heal(self) -> None:
-        self.world.has_wall = False
-        if self.is_unseen:
+        self.world.is_partitioned = False
+        if self.has_unseen_run:
             self.sight_all()
 
     @rule(name=END, goodbye=st.booleans())
     def restart(self, name: str, goodbye: bool) -> None:
         self.world.restart(name, goodbye=goodbye)
-        self.is_unseen = True
-        if not self.world.has_wall:
+        self.has_unseen_run = True
+        if not self.world.is_partitioned:
             self.sight_all()
 
     @rule(name=END)
     def lose_the_log(self, name: str) -> None:
         end = self.world.ends[name]
-        end.perform(end.neighbourhood.close_all("the log restarts"))
+        end.perform(end.membership.close_all("the log restarts"))
         end.looks.append((self.world.now + 0.1, ""))
 
     @rule(name=END, number=st.integers(0, 5))
     def fail(self, name: str, number: int) -> None:
         end = self.world.ends[name]
-        talks = [talk for talk in end.talks.values() if not talk.is_over]
-        if talks and not end.reports:
-            end.fail(talks[number % len(talks)])
+        sessions = [session for session in end.sessions.values() if not session.is_over]
+        if sessions and not end.reports:
+            end.fail(sessions[number % len(sessions)])
 
     @rule(name=END)
     def retry(self, name: str) -> None:
         end = self.world.ends[name]
-        end.perform(end.neighbourhood.on_retry(self.world.now))
+        end.perform(end.membership.on_retry(self.world.now))
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
         self.heal()
         for end in self.world.ends.values():
-            if any(record.is_paused for record in end.neighbourhood.failures.values()):
-                end.perform(end.neighbourhood.on_retry(self.world.now))
-        self.world.pass_time(MAX_REST_SECONDS + 10.0)
+            if any(record.is_paused for record in end.membership.failures.values()):
+                end.perform(end.membership.on_retry(self.world.now))
+        self.world.pass_time(MAX_BACKOFF_SECONDS + 10.0)
         stays = self.world.open_wires()
         assert len(stays) == 1
         assert self.world.met("a") == self.world.met("b") == stays
         for end in self.world.ends.values():
-            assert sorted(end.talks) == sorted(end.neighbourhood.sessions)
-            assert [m.state for m in end.neighbourhood.members.values()] == ["alive"]
+            assert sorted(end.sessions) == sorted(end.membership.sessions)
+            assert [m.state for m in end.membership.members.values()] == ["alive"]
 
 
 TestTwoNodes = TwoNodes.TestCase

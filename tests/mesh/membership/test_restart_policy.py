@@ -1,11 +1,11 @@
-"""When a child that failed starts again."""
+"""When a failed child starts again."""
 
 from __future__ import annotations
 
 import pytest
 
 from mesh.membership.restart_policy import (
-    DECAY_SECONDS,
+    FAILURE_HALF_LIFE_SECONDS,
     MAX_DELAY_SECONDS,
     MIN_DELAY_SECONDS,
     Pause,
@@ -43,13 +43,13 @@ def test_the_pause_before_a_restart_doubles_and_is_jittered(failures: float, sha
         (0.0, 6, True),
         (1.0, 5, False),
         (1.0, 6, True),
-        (DECAY_SECONDS, 100, False),
+        (FAILURE_HALF_LIFE_SECONDS, 100, False),
         (5.0, 100, True),
         (10.0, 100, False),
     ],
     ids=str,
 )
-def test_too_many_failures_at_one_time_pause_a_child(seconds_between: float, count: int, is_paused: bool) -> None:
+def test_too_many_failures_in_a_short_time_pause_a_child(seconds_between: float, count: int, is_paused: bool) -> None:
     record = Record()
     for number in range(count):
         record, outcome = on_failure(record, number * seconds_between, "a bug", 0.5)
@@ -60,13 +60,13 @@ def test_too_many_failures_at_one_time_pause_a_child(seconds_between: float, cou
     assert record.is_paused is is_paused
 
 
-def test_a_clock_that_goes_back_does_not_make_failures_weigh_more() -> None:
+def test_a_clock_that_goes_back_does_not_make_failures_count_more() -> None:
     record, _ = on_failure(Record(2.0, 100.0), 1.0, "a bug", 0.5)
 
     assert record.failures == 3.0
 
 
-def test_a_new_chance_forgets_failures_and_keeps_the_story() -> None:
+def test_a_retry_forgets_failures_and_keeps_the_restarts_and_the_last_error() -> None:
     record = on_retry(Record(6.0, 1.0, 5, True, "a bug"))
 
     assert record == Record(0.0, 0.0, 5, False, "a bug")

@@ -1,4 +1,4 @@
-"""What a node shows of itself."""
+"""What `mesh status` and `mesh peers` show."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ class Log:
 
 
 def met(*, state: str = "synchronized") -> Membership:
-    around = Membership("m", "run1", ("hall:1",))
-    around.on_begin()
-    around.on_sighting(Sighting("a", "run1", ("10.0.0.1:1",)), 0.0)
-    around.on_accepted("accepted:1", "10.0.0.1:5000")
+    membership = Membership("m", "run1", ("hall:1",))
+    membership.on_begin()
+    membership.on_sighting(Sighting("a", "run1", ("10.0.0.1:1",)), 0.0)
+    membership.on_accepted("accepted:1", "10.0.0.1:5000")
     link = Link("accepted:1", "c1", False, "run1", 0.0)
-    around.on_greeted("accepted:1", "a", link, (), "10.0.0.1:5000", 0.0)
-    around.on_state("accepted:1", state)
-    return around
+    membership.on_greeted("accepted:1", "a", link, (), "10.0.0.1:5000", 0.0)
+    membership.on_state("accepted:1", state)
+    return membership
 
 
 def outside(**discovery: object) -> dict[str, object]:
     return {"doors": {}, "clients": [], "paused": [], "discovery": discovery}
 
 
-def show(around: Membership, described: dict[str, object] | None = None) -> Status:
-    status = show_status(SETTINGS, 4000, Log(), around, described or {}, around.failures, **NOW)  # type: ignore[arg-type]
+def show(membership: Membership, described: dict[str, object] | None = None) -> Status:
+    status = show_status(SETTINGS, 4000, Log(), membership, described or {}, membership.failures, **NOW)  # type: ignore[arg-type]
     assert json.loads(json.dumps(status)) == status
     return status
 
 
-def test_status_tells_of_the_node_and_its_log() -> None:
+def test_status_shows_the_node_and_its_log() -> None:
     status = show(Membership("m", "run1"))
 
     assert status == {
@@ -95,14 +95,16 @@ def test_status_tells_of_the_node_and_its_log() -> None:
         ({"on": False, "interfaces": [], "since_ms": None, "why": "it failed"}, "off: it failed\n"),
     ],
 )
-def test_status_tells_where_discovery_works_or_since_when_and_why_not(discovery: dict[str, object], row: str) -> None:
+def test_status_shows_where_discovery_works_or_since_when_and_why_it_does_not(
+    discovery: dict[str, object], row: str
+) -> None:
     status = show_status(SETTINGS, 4000, Log(), Membership("m", "run1"), {}, {}, outside(**discovery), **NOW)  # type: ignore[arg-type]
 
     assert status["discovery"] == discovery
     assert f"discovery           {row}" in tables(status)
 
 
-def test_status_tells_of_each_session() -> None:
+def test_status_shows_each_session() -> None:
     described = {"accepted:1": {"state": "sending", "lag": 3, "missing": 2}}
 
     static, accepted = show(met(), described)["sessions"]
@@ -129,15 +131,15 @@ def test_status_tells_of_each_session() -> None:
     }
 
 
-def test_a_session_too_busy_to_answer_is_shown_by_what_it_last_told() -> None:
+def test_a_session_that_is_too_busy_to_answer_is_shown_with_its_last_known_state() -> None:
     _, accepted = show(met(), {"accepted:1": None})["sessions"]
 
     assert (accepted["state"], accepted["lag"]) == ("synchronized", None)
 
 
-def test_status_tells_of_each_peer() -> None:
-    around = met()
-    assert show(around, {"accepted:1": {"lag": 3, "missing": 2, "behind_since_seconds": 5.0}})["peers"] == [
+def test_status_shows_each_peer() -> None:
+    membership = met()
+    assert show(membership, {"accepted:1": {"lag": 3, "missing": 2, "behind_since_seconds": 5.0}})["peers"] == [
         {
             "node_id": "a",
             "state": "alive",
@@ -152,49 +154,49 @@ def test_status_tells_of_each_peer() -> None:
         }
     ]
 
-    around.on_closed("accepted:1", "lost", 1.0)
+    membership.on_closed("accepted:1", "lost", 1.0)
 
-    (peer,) = show(around)["peers"]
+    (peer,) = show(membership)["peers"]
     assert (peer["state"], peer["session"], peer["since_ms"], peer["reason"]) == ("suspect", None, 1_001_000, "lost")
 
 
-def test_a_node_that_is_away_is_behind_by_what_it_had_not_confirmed() -> None:
-    around = met()
-    assert show(around)["peers"][0]["behind"] is None  # too busy to say
+def test_a_disconnected_node_is_behind_by_what_it_had_not_confirmed() -> None:
+    membership = met()
+    assert show(membership)["peers"][0]["behind"] is None  # the session is too busy to answer
 
     outcome = LinkOutcome(confirmed=Log().published.state.last_position - 2, behind_since_seconds=0.5)
-    around.on_closed("accepted:1", "lost", 1.0, outcome=outcome)
+    membership.on_closed("accepted:1", "lost", 1.0, outcome=outcome)
 
-    (peer,) = (status := show(around))["peers"]
+    (peer,) = (status := show(membership))["peers"]
     assert (peer["behind"], peer["behind_since_ms"], peer["missing"]) == (2, 1_000_500, None)
     since = f"{local_second(1_001_000)}  2 since {local_second(1_000_500)}  lost\n"
     assert f"\na                suspect  {since}" in tables(status)
 
 
-def test_a_node_that_had_all_when_it_went_away_is_behind_since_then() -> None:
-    around = met()
+def test_a_node_that_had_all_events_when_it_disconnected_is_behind_since_then() -> None:
+    membership = met()
 
-    around.on_closed("accepted:1", "lost", 1.0, outcome=LinkOutcome(confirmed=8))
+    membership.on_closed("accepted:1", "lost", 1.0, outcome=LinkOutcome(confirmed=8))
 
-    (peer,) = show(around)["peers"]
+    (peer,) = show(membership)["peers"]
     assert (peer["behind"], peer["behind_since_ms"]) == (1, 1_001_000)
 
 
-def test_a_node_that_dialled_us_has_the_address_from_which_it_did() -> None:
-    around = Membership("m", "run1")
-    around.on_accepted("accepted:1", "10.0.0.1:5000")
-    around.on_greeted("accepted:1", "a", Link("accepted:1", "c1", False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
+def test_a_node_that_dialled_us_is_shown_with_the_address_from_which_it_did() -> None:
+    membership = Membership("m", "run1")
+    membership.on_accepted("accepted:1", "10.0.0.1:5000")
+    membership.on_greeted("accepted:1", "a", Link("accepted:1", "c1", False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
 
-    assert show(around)["peers"][0]["addresses"] == ["10.0.0.1:5000"]
+    assert show(membership)["peers"][0]["addresses"] == ["10.0.0.1:5000"]
 
 
-def test_a_node_that_was_found_and_does_not_answer_has_the_reason_of_the_last_attempt() -> None:
-    around = met()
-    around.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 2.0)
-    around.on_look("b", 4.0)
-    around.on_closed("dial:b", "10.0.0.2:1: timed out after 3 s", 7.0)
+def test_a_found_node_that_does_not_answer_is_shown_with_the_last_error() -> None:
+    membership = met()
+    membership.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 2.0)
+    membership.on_look("b", 4.0)
+    membership.on_closed("dial:b", "10.0.0.2:1: timed out after 3 s", 7.0)
 
-    status = show(around)
+    status = show(membership)
 
     (peer,) = [peer for peer in status["peers"] if peer["node_id"] == "b"]
     assert (peer["state"], peer["since_ms"], peer["reason"]) == ("found", 1_002_000, "10.0.0.2:1: timed out after 3 s")
@@ -204,53 +206,53 @@ def test_a_node_that_was_found_and_does_not_answer_has_the_reason_of_the_last_at
     assert show_peers(status["peers"]).splitlines()[2].endswith("10.0.0.2:1: timed out after 3 s")
 
 
-def test_the_status_counts_other_meshes() -> None:
-    around = met()
+def test_status_counts_other_meshes() -> None:
+    membership = met()
     for node_id, mark in (("b", "m1"), ("c", "m1"), ("d", "m2")):
-        around.on_sighting(Sighting(node_id, "run1", ("10.0.0.2:1",), other_mesh=mark), 0.0)
-    around.on_sighting(Sighting("d", "run1", ("10.0.0.2:1",), is_goodbye=True, other_mesh="m2"), 0.0)
+        membership.on_sighting(Sighting(node_id, "run1", ("10.0.0.2:1",), other_mesh=mark), 0.0)
+    membership.on_sighting(Sighting("d", "run1", ("10.0.0.2:1",), is_goodbye=True, other_mesh="m2"), 0.0)
 
-    assert show(around)["other_meshes"] == 1
+    assert show(membership)["other_meshes"] == 1
 
 
-def test_status_says_who_is_paused_and_why() -> None:
-    around = met()
-    around.failures["a"] = Record(6.0, 1.0, 5, True, "a bug")
+def test_status_shows_which_nodes_are_paused_and_why() -> None:
+    membership = met()
+    membership.failures["a"] = Record(6.0, 1.0, 5, True, "a bug")
 
-    status = show(around)
+    status = show(membership)
 
     assert status["paused"] == [{"what": "a", "why": "a bug", "restarts": 5}]
     assert (status["peers"][0]["state"], status["peers"][0]["restarts"]) == ("paused", 5)
 
 
-def test_status_says_who_is_refused_and_why() -> None:
-    around = met()
-    around.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 0.0)
-    around.on_look("b", 2.0)
-    around.on_refused("dial:b", "b", ANOTHER_MESH, 2.0)
-    around.on_refused("static:hall:1", None, "no nodes here", 2.0)
+def test_status_shows_which_nodes_refused_us_and_why() -> None:
+    membership = met()
+    membership.on_sighting(Sighting("b", "run1", ("10.0.0.2:1",)), 0.0)
+    membership.on_look("b", 2.0)
+    membership.on_refused("dial:b", "b", ANOTHER_MESH, 2.0)
+    membership.on_refused("static:hall:1", None, "no nodes here", 2.0)
 
-    status = show(around)
+    status = show(membership)
 
     assert status["refused"] == [{"what": "b", "why": ANOTHER_MESH}, {"what": "hall:1", "why": "no nodes here"}]
     assert "hall:1   no nodes here\n" in tables(status)
     assert "refused" not in tables({**status, "refused": []}).replace("  refused ", "")
 
 
-def test_status_tells_how_many_events_were_not_taken_and_why() -> None:
+def test_status_counts_refused_events_by_reason() -> None:
     shown = tables(show(Membership("m", "run1")))
 
     assert "events not taken    1 bad-text, 2 too-large\n" in shown
 
 
-def test_status_says_who_is_cloned() -> None:
-    around = met()
+def test_status_shows_which_nodes_are_cloned() -> None:
+    membership = met()
     for number, boot in enumerate(("run2", "run1", "run2", "run1"), 2):
         key = f"accepted:{number}"
-        around.on_accepted(key, "x:1")
-        around.on_greeted(key, "a", Link(key, key, False, boot, 0.0), (), "x:1", 0.0)
+        membership.on_accepted(key, "x:1")
+        membership.on_greeted(key, "a", Link(key, key, False, boot, 0.0), (), "x:1", 0.0)
 
-    (peer,) = show(around)["peers"]
+    (peer,) = show(membership)["peers"]
     assert (peer["state"], peer["reason"]) == ("cloned", "two machines run under this id")
 
 

@@ -1,4 +1,4 @@
-"""What a node is told at its start."""
+"""The settings of a node."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_an_address_is_host_and_port(address: str, host: str, port: int) -> None
         "10.0.0.300:4000",
     ],
 )
-def test_what_is_no_address_is_a_sentence(address: str) -> None:
+def test_a_malformed_address_is_an_error_with_a_sentence(address: str) -> None:
     with pytest.raises(MeshError, match=r"^the peer .+: .+"):
         parse_address(address, "the peer")
 
@@ -53,17 +53,17 @@ def test_port_0_and_no_host_are_for_listening_only(address: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "kitchen-2.lan_x", "x" * 64, "7"])
-def test_a_name_that_fits_is_taken_as_it_is(name: str) -> None:
+def test_a_name_that_fits_is_not_changed(name: str) -> None:
     assert check_name(name, "the name") == name
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a~b", "a:b", "a\n", "x" * 65, "é"])
-def test_a_name_that_does_not_fit_is_a_sentence(name: str) -> None:
+def test_a_name_that_does_not_fit_is_an_error_with_a_sentence(name: str) -> None:
     with pytest.raises(MeshError, match=r"the name .* cannot be used: take 1 to 64 letters, digits"):
         check_name(name, "the name")
 
 
-def test_the_mark_of_a_mesh_hides_its_name() -> None:
+def test_the_mark_of_a_mesh_does_not_show_its_name() -> None:
     assert mesh_mark("home") == mesh_mark("home") != mesh_mark("house")
     assert "home" not in mesh_mark("home")
     assert len(mesh_mark("home")) == 16

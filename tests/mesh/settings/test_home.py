@@ -1,4 +1,4 @@
-"""A node's home on disk."""
+"""The home of a node on disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mesh.settings.home import Home, default_name, make_node_id
 
 
 def open_home(path: Path, *, name: str | None = None, mesh: str | None = None) -> Home:
-    """Open it and close it again, for what it says of itself."""
+    """Open the home and close it again."""
     home = Home(path, name=name, mesh=mesh)
     home.close()
     return home
@@ -71,7 +71,7 @@ def test_two_homes_of_one_name_are_two_nodes(tmp_path: Path) -> None:
     assert open_home(tmp_path / "1", name="kitchen").node_id != open_home(tmp_path / "2", name="kitchen").node_id
 
 
-def test_without_a_name_the_host_lends_its_own(tmp_path: Path) -> None:
+def test_without_a_name_the_name_of_the_host_is_used(tmp_path: Path) -> None:
     assert open_home(tmp_path).facts.name == default_name()
     assert NAME.fullmatch(default_name())
 
@@ -101,7 +101,7 @@ def test_another_name_or_mesh_for_the_same_home_is_an_error(tmp_path: Path, what
 
     with pytest.raises(MeshError, match=sentence):
         Home(tmp_path, **{what: "b"})
-    open_home(tmp_path)  # it is not left locked
+    open_home(tmp_path)  # the home is not locked
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a~b", "a/b", "a\n", "x" * 65, "küche"])
@@ -162,7 +162,7 @@ def test_damaged_facts_are_never_replaced(tmp_path: Path, content: bytes) -> Non
         b'{"name":"a","mesh":"home","colour":"red"}',
     ],
 )
-def test_facts_of_a_newer_release_are_not_called_damaged(tmp_path: Path, content: bytes) -> None:
+def test_facts_of_a_newer_release_are_not_reported_as_damaged(tmp_path: Path, content: bytes) -> None:
     open_home(tmp_path)
     (tmp_path / "node.json").write_bytes(content)
 
@@ -171,7 +171,7 @@ def test_facts_of_a_newer_release_are_not_called_damaged(tmp_path: Path, content
     assert (tmp_path / "node.json").read_bytes() == content
 
 
-def test_a_home_runs_once(tmp_path: Path) -> None:
+def test_two_nodes_cannot_run_in_one_home(tmp_path: Path) -> None:
     home = Home(tmp_path)
 
     with pytest.raises(MeshError, match=rf"a node runs in .* already \(process {os.getpid()}\): stop it with"):
@@ -182,8 +182,8 @@ def test_a_home_runs_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a number\n", b"4194305\n", b"99999999999999999999\n", b"-1\n"])
-def test_a_lock_of_an_older_release_names_no_process_and_keeps_others_out(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "lock").write_bytes(content)  # the number may be what a newer one left there when it was killed
+def test_a_lock_file_without_a_process_number_still_locks_the_home(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lock").write_bytes(content)  # a killed node may have left its number
 
     with (tmp_path / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -194,7 +194,7 @@ def test_a_lock_of_an_older_release_names_no_process_and_keeps_others_out(tmp_pa
 
 
 @pytest.mark.parametrize("which", ["node.key", "node.json", "lock"])
-def test_a_home_that_cannot_be_read_is_a_sentence(tmp_path: Path, which: str) -> None:
+def test_a_home_that_cannot_be_read_is_an_error_with_a_sentence(tmp_path: Path, which: str) -> None:
     (tmp_path / which).mkdir()
 
     with pytest.raises(MeshError, match=r"the home .* cannot be used: Is a directory"):

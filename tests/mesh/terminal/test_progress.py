@@ -1,4 +1,4 @@
-"""How far a long command is: shown on a terminal, and nowhere else."""
+"""The progress line of long commands: on a terminal only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEADLINE_SECONDS = 20.0
 
 @contextmanager
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The other side of the terminal that standard error is."""
+    """A terminal as standard error; yields its other side."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     monkeypatch.setenv("TERM", "xterm")
@@ -35,7 +35,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 def shown(terminal: int, until: str) -> str:
-    """What is written up to this text."""
+    """The output up to this text."""
     text = b""
     while until.encode() not in text:
         assert select.select([terminal], [], [], DEADLINE_SECONDS)[0], text
@@ -43,7 +43,7 @@ def shown(terminal: int, until: str) -> str:
     return text.decode()
 
 
-def test_a_long_command_says_how_far_it_is_and_wipes_that_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_command_shows_its_progress_and_hides_it_for_other_output(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     with on_terminal(monkeypatch) as terminal, Progress("printed", total=1000, now=lambda: now[0]) as progress:
         progress.at(100)
@@ -56,7 +56,7 @@ def test_a_long_command_says_how_far_it_is_and_wipes_that_out(monkeypatch: pytes
             shown(terminal, "\x1b[2K")
 
 
-def test_nothing_is_shown_where_it_is_not_wanted_or_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_progress_is_shown_if_not_wanted_or_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, *[AFTER_SECONDS] * 9])
     with (
         on_terminal(monkeypatch) as terminal,
@@ -71,7 +71,7 @@ def test_nothing_is_shown_where_it_is_not_wanted_or_is_no_terminal(monkeypatch: 
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
-def test_a_file_is_as_long_as_it_is_and_a_pipe_is_not(tmp_path: Path) -> None:
+def test_a_file_has_a_size_and_a_position_and_a_pipe_has_none(tmp_path: Path) -> None:
     (tmp_path / "events").write_bytes(b"12345")
     with (tmp_path / "events").open("rb", buffering=0) as file:
         file.read(2)

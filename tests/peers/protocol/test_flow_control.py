@@ -1,4 +1,4 @@
-"""How fast the other end is: a window in bytes that answers open and close, and a wait that fits them."""
+"""Flow control: a window in bytes and a timeout, which both follow how long answers take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST = 4 * 1024 * 1024
 answers = st.lists(st.tuples(st.integers(0, MOST), st.floats(0, 3_600_000)))
 
 
-def test_full_messages_that_are_answered_soon_open_it_and_late_ones_close_it() -> None:
+def test_full_messages_with_quick_answers_widen_the_window_and_late_answers_narrow_it() -> None:
     pace = Pace(MOST, MOST // 8)
 
     for _ in range(3):
@@ -26,7 +26,7 @@ def test_full_messages_that_are_answered_soon_open_it_and_late_ones_close_it() -
     assert pace.window == 4 * FIRST_BYTES
 
 
-def test_a_soon_answer_to_little_says_nothing() -> None:
+def test_a_quick_answer_to_a_small_message_does_not_widen_the_window() -> None:
     pace = Pace(MOST, MOST // 8)
 
     for _ in range(100):
@@ -36,7 +36,7 @@ def test_a_soon_answer_to_little_says_nothing() -> None:
 
 
 @given(answers)
-def test_it_stays_within_its_bounds(answers: list[tuple[int, float]]) -> None:
+def test_the_window_stays_within_its_limits(answers: list[tuple[int, float]]) -> None:
     pace = Pace(MOST, MOST // 8)
 
     for size, answer_ms in answers:
@@ -46,7 +46,7 @@ def test_it_stays_within_its_bounds(answers: list[tuple[int, float]]) -> None:
         assert pace.page_bytes == min(pace.window // PARTS, MOST // 8)
 
 
-def test_an_end_that_answers_at_once_is_not_waited_for_any_longer_than_was_asked() -> None:
+def test_the_timeout_is_not_extended_for_an_end_that_answers_at_once() -> None:
     patience = Patience()
 
     for _ in range(10):
@@ -55,7 +55,7 @@ def test_an_end_that_answers_at_once_is_not_waited_for_any_longer_than_was_asked
     assert patience.limit_ms(5_000) == 5_000
 
 
-def test_an_end_whose_answers_take_long_gets_more_time() -> None:
+def test_the_timeout_is_extended_for_an_end_whose_answers_take_long() -> None:
     patience = Patience()
 
     patience.note(3_000)
@@ -64,7 +64,7 @@ def test_an_end_whose_answers_take_long_gets_more_time() -> None:
 
 
 @given(st.lists(st.floats(0, 3_600_000)))
-def test_patience_has_bounds(answers: list[float]) -> None:
+def test_the_timeout_stays_within_its_limits(answers: list[float]) -> None:
     patience = Patience()
 
     for answer_ms in answers:
@@ -73,11 +73,11 @@ def test_patience_has_bounds(answers: list[float]) -> None:
     assert 5_000 <= patience.limit_ms(5_000) <= 5_000 * MAX_STRETCH
 
 
-# On a link. Found on real hosts, over one of 2 kB/s: the first page of 512 kB was never through before one end gave up,
-# and each attempt began anew.
+# On a link. On real hosts with 2 kB/s, the first page of 512 kB never arrived before one end ended the link, and each
+# attempt began from the start.
 
 
-def test_at_first_little_is_on_its_way() -> None:
+def test_a_new_link_begins_with_a_small_window() -> None:
     stranger = Stranger().greet()
 
     fill(stranger.log, 5_000)
@@ -86,7 +86,7 @@ def test_at_first_little_is_on_its_way() -> None:
     assert 10 < len(events) < 2 * FIRST_BYTES / 100
 
 
-def test_a_backlog_is_through_in_few_messages_where_answers_come_soon() -> None:
+def test_a_backlog_takes_few_messages_when_answers_are_quick() -> None:
     pair = Pair()
     names = fill(pair.left.log, 50_000)
 
@@ -96,7 +96,7 @@ def test_a_backlog_is_through_in_few_messages_where_answers_come_soon() -> None:
     assert len(syncs(pair.left_sent)) < 50_000 / 500 + 100
 
 
-def test_who_answers_late_is_sent_less_and_gets_more_time() -> None:
+def test_an_end_that_answers_late_gets_smaller_messages_and_a_longer_timeout() -> None:
     stranger = Stranger(timeout=5_000, ping=None).greet()
     fill(stranger.log, 5_000)
     for _ in range(20):
@@ -107,13 +107,13 @@ def test_who_answers_late_is_sent_less_and_gets_more_time() -> None:
     stranger.heard.clear()
     stranger.clock.advance(6_000)
     assert stranger.connected
-    assert stranger.role._pace.window == LEAST_BYTES
+    assert stranger.role._pace.window == LEAST_BYTES  # no port shows the window alone
     stranger.clock.advance(14_000)
 
     assert not stranger.connected
 
 
-def test_where_answers_take_long_one_message_tells_of_many_commits() -> None:
+def test_on_a_slow_link_one_have_message_names_many_commits() -> None:
     stranger = Stranger().greet()
     for number in range(1, 11):
         stranger.log.add({"type": "own"})

@@ -1,4 +1,4 @@
-"""Whatever happens to a Logux client, a Logux server and the link between them, both logs agree in the end."""
+"""After any history of a Logux client, a Logux server and the link between them, both logs agree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ steps = st.lists(
 
 
 class House:
-    """A pair whose disks, mailboxes and logs do their work when they are told to."""
+    """A pair whose disks, mailboxes and logs work only when a step says so."""
 
     def __init__(self, protocol: Any) -> None:
         clock = ManualClock()
@@ -67,7 +67,7 @@ class House:
                 self.meet()
 
     def meet(self) -> None:
-        """A new link, after all that the end of the last one brings has had its turn."""
+        """A new link, after all reactions to the end of the last one."""
         if self.pair.left.connected:
             self.pair.cut()
         for box in self.boxes.values():
@@ -88,7 +88,7 @@ class House:
 
 
 @given(protocols, steps)
-def test_both_logs_agree_in_the_end_whatever_happened(protocol: Any, taken: list[tuple[str, Any, int]]) -> None:
+def test_both_logs_agree_at_the_end_of_any_history(protocol: Any, taken: list[tuple[str, Any, int]]) -> None:
     house = House(protocol)
     house.meet()
 

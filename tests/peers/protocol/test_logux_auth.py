@@ -1,4 +1,4 @@
-"""Who is let in by a Logux role, and what happens until that is decided."""
+"""Authentication of Logux clients and servers, and messages that arrive before it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def refuse(_credentials: Any, _node_id: str) -> bool:
 
 @every_dialect
 @pytest.mark.parametrize("credentials", ["key", 7, {"a": [1]}, ["a"], [], {}], ids=repr)
-def test_shows_credentials_of_any_kind(protocol: Any, credentials: Any) -> None:
+def test_sends_credentials_of_any_json_type(protocol: Any, credentials: Any) -> None:
     asked: list[tuple[Any, str]] = []
 
     def auth(shown: Any, node_id: str) -> bool:
@@ -44,12 +44,12 @@ def test_shows_credentials_of_any_kind(protocol: Any, credentials: Any) -> None:
 
 @every_dialect
 @pytest.mark.parametrize("credentials", [0, "", False, None], ids=repr)
-def test_what_javascript_takes_for_false_is_not_shown(protocol: Any, credentials: Any) -> None:
+def test_does_not_send_credentials_that_are_false_in_javascript(protocol: Any, credentials: Any) -> None:
     assert len(client(protocol, credentials=credentials).heard[0]) == 4
 
 
 @every_dialect
-def test_a_server_may_show_credentials_too(protocol: Any) -> None:
+def test_a_server_may_send_credentials_too(protocol: Any) -> None:
     asked: list[tuple[Any, str]] = []
     pair = logux(protocol, left={"auth": lambda *shown: asked.append(shown) or True}, right={"credentials": "key"})
 
@@ -58,7 +58,7 @@ def test_a_server_may_show_credentials_too(protocol: Any) -> None:
     assert asked == [("key", "right")]
 
 
-def test_credentials_may_be_made_anew_for_each_greeting() -> None:
+def test_a_function_may_make_new_credentials_for_each_greeting() -> None:
     keys = iter(["first", "second"])
     pair = logux(left={"credentials": lambda: next(keys)})
 
@@ -72,7 +72,7 @@ def test_credentials_may_be_made_anew_for_each_greeting() -> None:
 
 
 @every_dialect
-def test_without_auth_everybody_is_let_in(protocol: Any) -> None:
+def test_without_auth_every_client_is_accepted(protocol: Any) -> None:
     pair = logux(protocol, left={"credentials": "whatever"}).connect()
 
     assert pair.left.authenticated
@@ -80,7 +80,7 @@ def test_without_auth_everybody_is_let_in(protocol: Any) -> None:
 
 
 @every_dialect
-def test_turns_away_whom_auth_refuses(protocol: Any) -> None:
+def test_an_end_that_auth_refuses_is_told_and_disconnected(protocol: Any) -> None:
     pair = logux(protocol, right={"auth": refuse})
     pair.left.log.add({"type": "a"})
 
@@ -94,7 +94,7 @@ def test_turns_away_whom_auth_refuses(protocol: Any) -> None:
 
 
 @every_dialect
-def test_a_client_may_turn_away_a_server(protocol: Any) -> None:
+def test_a_client_may_refuse_a_server(protocol: Any) -> None:
     pair = logux(protocol, left={"auth": refuse})
     pair.right.log.add({"type": "a"})
 
@@ -106,7 +106,7 @@ def test_a_client_may_turn_away_a_server(protocol: Any) -> None:
 
 
 @pytest.mark.parametrize("verdict", [None, 1, "yes", [True], object()], ids=lambda verdict: type(verdict).__name__)
-def test_nothing_but_true_lets_in(verdict: Any) -> None:
+def test_only_the_value_true_of_auth_accepts(verdict: Any) -> None:
     stranger = server(auth=lambda _credentials, _node_id: verdict).say("connect", [0, 1], "client", 0)
 
     assert stranger.heard == [["error", "wrong-credentials"]]
@@ -123,7 +123,7 @@ def test_auth_may_be_a_coroutine(protocol: Any) -> None:
     assert pair.right.authenticated
 
 
-def test_messages_wait_while_auth_decides_and_are_taken_in_their_order() -> None:
+def test_messages_wait_for_auth_and_are_then_handled_in_order() -> None:
     auth = Asked()
     stranger = server(auth=auth).say("connect", [0, 1], "client", 0)
     for number, name in enumerate("abc", 1):
@@ -142,7 +142,7 @@ def test_messages_wait_while_auth_decides_and_are_taken_in_their_order() -> None
     assert stranger.log.types == ["a", "b", "c"]
 
 
-def test_nothing_that_waited_is_taken_from_whom_auth_refuses() -> None:
+def test_messages_that_waited_for_auth_are_dropped_when_it_refuses() -> None:
     auth = Asked()
     stranger = server(auth=auth).say("connect", [0, 1], "client", 0)
     stranger.say("sync", 1, {"type": "a"}, [1, "client", 0])
@@ -174,7 +174,7 @@ def test_a_ping_waits_while_auth_decides(protocol: Any) -> None:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_message_before_the_greeting_is_answered_and_the_link_stays(message: list[Any], text: str) -> None:
+def test_a_message_before_the_greeting_gets_an_error_and_the_link_stays_open(message: list[Any], text: str) -> None:
     stranger = server().say(*message)
 
     assert stranger.heard == [["error", "missed-auth", text]]
@@ -182,7 +182,7 @@ def test_a_message_before_the_greeting_is_answered_and_the_link_stays(message: l
     assert stranger.errors == []
 
 
-def test_whoever_was_too_early_may_still_greet() -> None:
+def test_after_an_early_message_a_client_may_still_greet() -> None:
     stranger = server().say("ping", 0)
 
     stranger.say("connect", [0, 1], "client", 0)
@@ -196,15 +196,15 @@ def test_a_long_early_message_is_shown_in_part() -> None:
     assert len(stranger.heard[0][2]) == MAX_SHOWN
 
 
-def test_a_client_answers_so_too() -> None:
+def test_a_client_too_answers_early_messages_with_an_error() -> None:
     stranger = client().say("ping", 0)
 
     assert stranger.heard[1:] == [["error", "missed-auth", '["ping", 0]']]
     assert stranger.connected
 
 
-def test_a_client_keeps_events_that_a_server_sends_before_it_answers() -> None:
-    # Found with a real server of logux-sync 0.1 that went on writing: what is new goes to everybody who is connected.
+def test_a_client_keeps_events_that_a_server_sends_before_its_answer() -> None:
+    # A real server of logux-sync 0.1 sends new events to every open connection, authenticated or not.
     stranger = client()
     for n in range(100):
         stranger.say("sync", n + 1, {"type": f"{n}"}, [NOW_MS, "server", n])
@@ -220,7 +220,7 @@ def test_a_client_keeps_events_that_a_server_sends_before_it_answers() -> None:
     assert stranger.heard[-1] == ["synced", 100]
 
 
-def test_a_client_that_fixes_time_takes_no_event_before_it_knows_how() -> None:
+def test_a_client_that_fixes_time_takes_no_event_before_it_knows_the_offset() -> None:
     stranger = client(fix_time=True).say("sync", 1, {"type": "a"}, [NOW_MS, "server", 0])
 
     stranger.say("connected", [0, 1], "server", [NOW_MS - 5_000, NOW_MS - 5_000])
@@ -231,7 +231,7 @@ def test_a_client_that_fixes_time_takes_no_event_before_it_knows_how() -> None:
 
 
 @newer_dialects
-def test_a_newer_client_keeps_what_comes_before_the_answer(protocol: Any) -> None:
+def test_a_client_of_a_newer_protocol_keeps_messages_that_arrive_before_the_answer(protocol: Any) -> None:
     stranger = client(protocol).say("ping", 3)
     before = stranger.heard[1:]
 
@@ -245,14 +245,14 @@ def test_a_newer_client_keeps_what_comes_before_the_answer(protocol: Any) -> Non
 @pytest.mark.parametrize(
     "message", [["error", "odd"], ["headers", {}], ["debug", "error", "x"], ["duilian", "x"]], ids=lambda m: m[0]
 )
-def test_some_messages_need_no_greeting(message: list[Any]) -> None:
+def test_headers_errors_and_debug_need_no_greeting(message: list[Any]) -> None:
     stranger = server().say(*message)
 
     assert stranger.heard == []
 
 
 @pytest.mark.parametrize("kind", ["raises", "fails"])
-def test_an_auth_that_fails_turns_away_with_an_answer(kind: str) -> None:
+def test_when_auth_raises_the_other_end_gets_an_error(kind: str) -> None:
     def auth(_credentials: Any, _node_id: str) -> Any:
         if kind == "raises":
             raise KeyError("no such user")
@@ -278,7 +278,7 @@ def test_auth_may_refuse_with_an_error_of_its_own() -> None:
 
 
 @every_dialect
-def test_an_auth_that_never_decides_does_not_keep_anybody_for_ever(protocol: Any) -> None:
+def test_when_auth_never_answers_the_link_ends_after_a_time(protocol: Any) -> None:
     stranger = server(auth=Asked()).say("connect", version(protocol), "client", 0)
 
     stranger.clock.advance(HANDSHAKE_MS)
@@ -288,7 +288,7 @@ def test_an_auth_that_never_decides_does_not_keep_anybody_for_ever(protocol: Any
 
 
 @every_dialect
-def test_a_late_verdict_about_whom_has_left_is_ignored(protocol: Any) -> None:
+def test_an_answer_of_auth_after_the_link_has_closed_is_ignored(protocol: Any) -> None:
     auth = Asked()
     stranger = server(auth=auth).say("connect", version(protocol), "client", 0)
     stranger.dialler.disconnect("tired")
@@ -299,7 +299,7 @@ def test_a_late_verdict_about_whom_has_left_is_ignored(protocol: Any) -> None:
     assert not stranger.role.authenticated
 
 
-def test_a_late_verdict_about_the_last_link_does_not_count_for_the_next() -> None:
+def test_an_answer_of_auth_for_the_last_link_does_not_count_for_the_next() -> None:
     auth = Asked()
     stranger = client(auth=auth).say("connected", [0, 1], "server", [1, 2])
     stranger.dialler.disconnect("lost")
@@ -323,7 +323,7 @@ def test_authentication_ends_with_the_link(protocol: Any) -> None:
     assert pair.left.state == "connecting"
 
 
-def test_a_client_takes_nothing_over_a_new_link_before_it_is_answered() -> None:
+def test_a_client_takes_no_events_over_a_new_link_before_the_answer() -> None:
     stranger = client().say("connected", [0, 1], "server", [1, 2])
     stranger.dialler.disconnect("lost")
     stranger.dialler.connect()
@@ -334,7 +334,7 @@ def test_a_client_takes_nothing_over_a_new_link_before_it_is_answered() -> None:
     assert stranger.log.types == []
 
 
-def test_a_server_asks_auth_with_the_name_that_the_client_gives() -> None:
+def test_a_server_passes_the_node_id_of_the_client_to_auth() -> None:
     auth = Asked()
 
     server(auth=auth).say("connect", 5, "anna:1:2", 0, {"token": "t"})
@@ -343,7 +343,7 @@ def test_a_server_asks_auth_with_the_name_that_the_client_gives() -> None:
     assert met_server().role.authenticated
 
 
-def test_what_waited_while_the_link_was_lost_is_not_taken_over_the_next() -> None:
+def test_messages_that_waited_on_a_lost_link_are_not_handled_on_the_next() -> None:
     auth = Asked()
     stranger = client(auth=auth).say("connected", [0, 1], "server", [1, 2])
     stranger.say("sync", 1, {"type": "old"}, [1, "server", 0])

@@ -1,4 +1,4 @@
-"""Filters, maps and credentials that are slow, fail or never answer: nothing is lost, leaked or stuck."""
+"""Filters, maps and credentials that are slow, fail or never answer: no event is lost, and no timer or link is left."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.support.pair import Pair, syncs
 OUT = ("out_filter", "out_map")
 IN = ("in_filter", "in_map")
 LONG = {"timeout": 10 * CALLBACK_MS, "ping": None}
-"""So that nothing but the limit of the callback ends a link."""
+"""A timeout that is longer than the limit of callbacks."""
 
 
 def left_with(protocol: Any, name: str, callback: Any, **options: Any) -> Pair:
-    """Let in, with that callback at the client, and an event on its way through it."""
+    """A connected pair whose client has that callback, and an event that is held by it."""
     pair = logux(protocol, left={name: callback, **options}, **LONG).meet()
     start(pair, name)
     return pair
@@ -38,7 +38,7 @@ def arrived(pair: Pair, name: str) -> bool:
 
 
 def passing(event: Any, meta: Any) -> Any:
-    """What lets an event through, as a filter and as a map."""
+    """The answer of a filter and of a map that passes the event."""
     return event, meta
 
 
@@ -47,7 +47,7 @@ def passing(event: Any, meta: Any) -> Any:
 
 @every_dialect
 @pytest.mark.parametrize("name", [*OUT, *IN])
-def test_a_callback_that_never_answers_ends_the_link_after_a_while(protocol: Any, name: str) -> None:
+def test_a_callback_that_never_answers_ends_the_link_after_a_time(protocol: Any, name: str) -> None:
     pair = left_with(protocol, name, Asked())
 
     pair.clock.advance(CALLBACK_MS)
@@ -61,7 +61,7 @@ def test_a_callback_that_never_answers_ends_the_link_after_a_while(protocol: Any
 
 @every_dialect
 @pytest.mark.parametrize("name", [*OUT, *IN])
-def test_what_it_held_is_exchanged_over_the_next_link(protocol: Any, name: str) -> None:
+def test_events_that_a_callback_held_are_exchanged_over_the_next_link(protocol: Any, name: str) -> None:
     asked = Asked()
     pair = left_with(protocol, name, asked)
     pair.clock.advance(CALLBACK_MS)
@@ -75,7 +75,7 @@ def test_what_it_held_is_exchanged_over_the_next_link(protocol: Any, name: str) 
 
 
 @pytest.mark.parametrize("name", [*OUT, *IN])
-def test_a_coroutine_that_never_ends_is_no_better(name: str) -> None:
+def test_a_coroutine_that_never_ends_ends_the_link_too(name: str) -> None:
     async def callback(_event: Any, _meta: Any) -> Any: ...
 
     pair = left_with(5, name, callback, spawn=spawn_for_ever)
@@ -87,7 +87,7 @@ def test_a_coroutine_that_never_ends_is_no_better(name: str) -> None:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_credentials_that_never_come_do_not_keep_a_link_for_ever(side: str) -> None:
+def test_when_credentials_never_answer_the_link_ends_after_a_time(side: str) -> None:
     pair = logux(5, **{side: {"credentials": Asked()}}, **LONG).connect()
 
     pair.clock.advance(HANDSHAKE_MS)
@@ -97,7 +97,7 @@ def test_credentials_that_never_come_do_not_keep_a_link_for_ever(side: str) -> N
     assert "A timeout was reached (30000ms)" in (pair.left_errors + pair.right_errors)[0]
 
 
-def test_a_role_without_a_timeout_waits_as_long_as_its_callbacks_do() -> None:
+def test_a_role_without_a_timeout_waits_for_its_callbacks_without_limit() -> None:
     asked = Asked()
     pair = logux(5, left={"out_filter": asked, "timeout": None, "ping": None}, right=LONG).meet()
     pair.left.log.add({"type": "a"})
@@ -113,7 +113,7 @@ def test_a_role_without_a_timeout_waits_as_long_as_its_callbacks_do() -> None:
 
 @every_dialect
 @pytest.mark.parametrize("name", ["out_filter", "in_filter"])
-def test_a_slow_callback_that_answers_in_time_ends_nothing(protocol: Any, name: str) -> None:
+def test_a_slow_callback_that_answers_in_time_does_not_end_the_link(protocol: Any, name: str) -> None:
     asked = Asked()
     pair = left_with(protocol, name, asked)
     for _ in range(9):
@@ -128,7 +128,7 @@ def test_a_slow_callback_that_answers_in_time_ends_nothing(protocol: Any, name: 
     assert len((pair.right if name in OUT else pair.left).log.types) == 10
 
 
-def test_each_direction_has_its_own_time() -> None:
+def test_the_callbacks_of_each_direction_have_a_time_limit_of_their_own() -> None:
     going, coming = Asked(), Asked()
     pair = logux(left={"out_filter": going, "in_filter": coming}, **LONG).meet()
     pair.right.log.add({"type": "r"})
@@ -147,7 +147,7 @@ def test_each_direction_has_its_own_time() -> None:
 
 @every_dialect
 @pytest.mark.parametrize("name", ["in_filter", "in_map"])
-def test_confirms_nothing_that_a_slow_callback_holds(protocol: Any, name: str) -> None:
+def test_events_that_a_slow_callback_holds_are_not_confirmed(protocol: Any, name: str) -> None:
     asked = Asked()
     pair = left_with(protocol, name, asked)
     before = names(pair.left_sent)
@@ -160,7 +160,7 @@ def test_confirms_nothing_that_a_slow_callback_holds(protocol: Any, name: str) -
 
 @every_dialect
 @pytest.mark.parametrize("name", [*OUT, *IN])
-def test_a_late_answer_about_a_lost_link_says_nothing_over_the_next(protocol: Any, name: str) -> None:
+def test_an_answer_of_a_callback_for_a_lost_link_sends_nothing_over_the_next(protocol: Any, name: str) -> None:
     asked = Asked()
     pair = left_with(protocol, name, asked)
     meet_again(pair, **LONG)
@@ -174,7 +174,7 @@ def test_a_late_answer_about_a_lost_link_says_nothing_over_the_next(protocol: An
 
 
 @pytest.mark.parametrize("name", [*OUT, *IN])
-def test_an_answer_after_the_end_is_ignored(name: str) -> None:
+def test_an_answer_of_a_callback_after_destroy_is_ignored(name: str) -> None:
     asked = Asked()
     pair = left_with(5, name, asked)
     pair.destroy()
@@ -219,7 +219,7 @@ def test_a_callback_that_fails_ends_the_link_and_confirms_nothing(protocol: Any,
 
 @every_dialect
 @pytest.mark.parametrize("name", [*OUT, *IN])
-def test_what_it_failed_on_is_exchanged_once_it_works_again(protocol: Any, name: str) -> None:
+def test_the_event_that_a_callback_failed_on_is_exchanged_once_the_callback_works(protocol: Any, name: str) -> None:
     is_broken = [True]
 
     def callback(event: Any, meta: Any) -> Any:
@@ -256,7 +256,7 @@ def test_what_it_failed_on_is_exchanged_once_it_works_again(protocol: Any, name:
     ],
     ids=repr,
 )
-def test_a_map_that_gives_no_event_is_a_mistake_and_lets_nothing_through(name: str, given: Any) -> None:
+def test_a_map_that_returns_no_event_raises_an_error_and_passes_nothing(name: str, given: Any) -> None:
     pair = logux(5, left={name: lambda _event, _meta: given}, **LONG).meet()
 
     with pytest.raises((TypeError, ValueError, AttributeError)):
@@ -267,7 +267,7 @@ def test_a_map_that_gives_no_event_is_a_mistake_and_lets_nothing_through(name: s
 
 
 @pytest.mark.parametrize("name", ["out_filter", "in_filter"])
-def test_what_has_to_be_awaited_is_never_taken_for_a_yes(name: str) -> None:
+def test_an_awaitable_is_never_taken_for_true(name: str) -> None:
     loop = asyncio.new_event_loop()
     refused = loop.create_future()
     refused.set_result(False)
@@ -301,7 +301,7 @@ def test_any_awaitable_is_awaited(name: str) -> None:
     assert arrived(pair, name)
 
 
-def test_credentials_that_fail_end_the_link_and_say_nothing() -> None:
+def test_credentials_that_raise_end_the_link_without_a_greeting() -> None:
     def credentials() -> str:
         raise KeyError("key")
 
@@ -315,7 +315,7 @@ def test_credentials_that_fail_end_the_link_and_say_nothing() -> None:
 
 
 @every_dialect
-def test_the_second_event_has_no_longer_than_the_first(protocol: Any) -> None:
+def test_the_second_event_in_a_callback_has_the_same_time_limit_as_the_first(protocol: Any) -> None:
     asked = Asked()
     pair = left_with(protocol, "out_filter", asked)
     start(pair, "out_filter")

@@ -22,35 +22,35 @@ from tests.support.pair import NOW_MS, sentences
 
 
 @every_dialect
-def test_says_connect_as_soon_as_it_is_open(protocol: Any) -> None:
+def test_a_client_sends_connect_as_soon_as_the_connection_is_open(protocol: Any) -> None:
     assert client(protocol).heard == [["connect", version(protocol), "home", 0]]
 
 
-def test_says_how_far_it_has_the_other_log() -> None:
+def test_connect_states_up_to_which_mark_the_other_log_is_known() -> None:
     assert client(other_synced=7).heard == [["connect", [0, 1], "home", 7]]
 
 
-def test_names_credentials_and_subprotocol_as_logux_0_1_does() -> None:
+def test_connect_has_credentials_and_subprotocol_as_in_logux_0_1() -> None:
     heard = client(credentials="key", subprotocol="1.0.0").heard
 
     assert heard == [["connect", [0, 1], "home", 0, {"credentials": "key", "subprotocol": "1.0.0"}]]
 
 
 @newer_dialects
-def test_names_them_as_newer_ones_do(protocol: Any) -> None:
+def test_connect_has_token_and_subprotocol_as_in_newer_protocols(protocol: Any) -> None:
     heard = client(protocol, credentials="key", subprotocol=3).heard
 
     assert heard == [["connect", protocol, "home", 0, {"token": "key", "subprotocol": 3}]]
 
 
 @every_dialect
-def test_is_answered_with_connected(protocol: Any) -> None:
+def test_a_server_answers_connect_with_connected(protocol: Any) -> None:
     stranger = server().say("connect", version(protocol), "client", 0)
 
     assert stranger.heard[0] == ["connected", version(protocol), "home", [NOW_MS, NOW_MS]]
 
 
-def test_the_answer_says_when_the_greeting_came_and_when_it_was_answered() -> None:
+def test_connected_has_the_times_of_arrival_and_of_the_answer() -> None:
     auth = Asked()
     stranger = server(auth=auth).say("connect", [0, 1], "client", 0)
 
@@ -60,7 +60,7 @@ def test_the_answer_says_when_the_greeting_came_and_when_it_was_answered() -> No
     assert stranger.heard == [["connected", [0, 1], "home", [NOW_MS, NOW_MS + 30]]]
 
 
-def test_the_answer_takes_nothing_from_the_timer_of_events() -> None:
+def test_connected_does_not_use_the_timer_of_events() -> None:
     stranger = met_server()
 
     stranger.log.add({"type": "a"})
@@ -68,7 +68,7 @@ def test_the_answer_takes_nothing_from_the_timer_of_events() -> None:
     assert stranger.heard == [["sync", 1, {"type": "a"}, [NOW_MS, "home", 0]]]
 
 
-def test_the_times_of_an_answer_never_go_back() -> None:
+def test_the_times_in_connected_never_go_back() -> None:
     auth = Asked()
     stranger = server(auth=auth).say("connect", [0, 1], "client", 0)
 
@@ -101,7 +101,7 @@ def test_each_end_knows_the_other_after_the_greeting(protocol: Any) -> None:
     ],
     ids=str,
 )
-def test_turns_away_another_protocol(greeted: Any, options: Any) -> None:
+def test_another_major_version_of_the_protocol_is_refused(greeted: Any, options: Any) -> None:
     stranger = server().say("connect", greeted, "client", 0)
     reached = stranger.connected
 
@@ -111,9 +111,9 @@ def test_turns_away_another_protocol(greeted: Any, options: Any) -> None:
     assert [error.type for error in stranger.errors] == ["wrong-protocol"]
 
 
-def test_takes_nothing_from_whom_it_turned_away() -> None:
+def test_no_message_is_handled_after_a_refused_greeting() -> None:
     stranger = server()
-    stranger.connection._inner.on("message", lambda _frame: None)
+    stranger.connection.on("message", lambda _frame: None)
 
     stranger.say("connect", [1, 0], "client", 0)
     with pytest.raises(RuntimeError, match="started before sending"):
@@ -123,7 +123,7 @@ def test_takes_nothing_from_whom_it_turned_away() -> None:
 
 
 @pytest.mark.parametrize("greeted", [[0, 0], [0, 1], [0, 9]], ids=str)
-def test_another_minor_version_is_fine(greeted: Any) -> None:
+def test_another_minor_version_of_the_protocol_is_accepted(greeted: Any) -> None:
     stranger = server().say("connect", greeted, "client", 0)
 
     assert stranger.heard == [["connected", [0, 1], "home", [NOW_MS, NOW_MS]]]
@@ -150,7 +150,7 @@ def test_a_client_checks_the_protocol_of_the_answer(protocol: Any, answered: Any
 
 
 @every_dialect
-def test_an_answer_that_nobody_asked_for_lets_nobody_in(protocol: Any) -> None:
+def test_connected_without_a_connect_does_not_authenticate(protocol: Any) -> None:
     stranger = server(credentials="key").say("connected", version(protocol), "client", [1, 2])
 
     assert stranger.heard == [["error", "wrong-format", "`connected` from the end that dialled"]]
@@ -186,7 +186,7 @@ def test_a_server_does_not_greet_a_client(protocol: Any) -> None:
     ],
     ids=str,
 )
-def test_a_greeting_of_the_wrong_shape_is_told_and_harms_nobody(greeting: Any) -> None:
+def test_a_greeting_of_the_wrong_shape_gets_an_error(greeting: Any) -> None:
     stranger = server().say(*greeting)
 
     assert names(stranger.heard) == ["error"]
@@ -194,7 +194,7 @@ def test_a_greeting_of_the_wrong_shape_is_told_and_harms_nobody(greeting: Any) -
     assert not stranger.connected
 
 
-def test_logux_0_1_may_have_numbers_for_names() -> None:
+def test_a_node_id_of_logux_0_1_may_be_a_number() -> None:
     stranger = server().say("connect", [0, 1], 7, 0)
 
     assert stranger.role.other_node_id == "7"
@@ -209,7 +209,7 @@ def test_a_second_greeting_is_refused(protocol: Any) -> None:
     assert not stranger.connected
 
 
-def test_a_second_answer_is_refused() -> None:
+def test_a_second_connected_is_refused() -> None:
     stranger = met_client().say("connected", [0, 1], "another", [1, 2])
 
     assert stranger.heard == [["error", "wrong-format", "a second greeting on one connection"]]
@@ -240,7 +240,7 @@ def test_a_server_gives_up_on_a_client_that_does_not_greet() -> None:
 
 
 @every_dialect
-def test_nobody_waits_any_more_after_the_greeting(protocol: Any) -> None:
+def test_no_timeout_runs_after_the_greeting(protocol: Any) -> None:
     pair = logux(protocol, timeout=1_000, ping=None).connect()
 
     pair.clock.advance(100_000)
@@ -250,7 +250,7 @@ def test_nobody_waits_any_more_after_the_greeting(protocol: Any) -> None:
 
 
 @every_dialect
-def test_each_sends_what_the_other_lacks_after_the_greeting(protocol: Any) -> None:
+def test_after_the_greeting_each_end_sends_what_the_other_lacks(protocol: Any) -> None:
     pair = logux(protocol)
     pair.left.log.add({"type": "l"})
     pair.right.log.add({"type": "r"})
@@ -263,7 +263,7 @@ def test_each_sends_what_the_other_lacks_after_the_greeting(protocol: Any) -> No
 
 
 @every_dialect
-def test_is_synchronized_at_once_when_nobody_lacks_anything(protocol: Any) -> None:
+def test_the_state_is_synchronized_at_once_when_no_end_lacks_events(protocol: Any) -> None:
     pair = logux(protocol).connect()
 
     assert "sync" not in names(pair.left_sent + pair.right_sent)

@@ -16,22 +16,22 @@ from tests.support.pair import NOW_MS, RecordedConnection, open_log
 
 @every_dialect
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_leaves_no_listener_no_timer_and_no_link(protocol: Any, side: str) -> None:
+def test_destroy_leaves_no_listener_no_timer_and_no_link(protocol: Any, side: str) -> None:
     pair = logux(protocol).meet()
     role = getattr(pair, side)
-    before = len(role.log._emitter._listeners["change"])
+    before = role.log.listeners["change"]
 
     role.destroy()
 
     assert not role.connected
     assert getattr(pair, f"{side}_connection").listeners == 0
-    assert len(role.log._emitter._listeners["change"]) == before - 1 == 0
+    assert role.log.listeners["change"] == before - 1 == 0
     pair.destroy()
     assert pair.clock.waiting == 0
 
 
 @every_dialect
-def test_sends_and_takes_nothing_afterwards(protocol: Any) -> None:
+def test_a_destroyed_role_sends_and_takes_nothing(protocol: Any) -> None:
     stranger = met_client(protocol)
     stranger.role.destroy()
     stranger.heard.clear()
@@ -43,7 +43,7 @@ def test_sends_and_takes_nothing_afterwards(protocol: Any) -> None:
     assert stranger.role.state == "disconnected"
 
 
-def test_twice_is_once() -> None:
+def test_a_second_destroy_does_nothing() -> None:
     stranger = met_client()
     states: list[str] = []
     stranger.role.on("state", lambda: states.append(stranger.role.state))
@@ -54,7 +54,7 @@ def test_twice_is_once() -> None:
     assert states == ["disconnected"]
 
 
-def test_of_what_was_never_open_is_harmless() -> None:
+def test_destroy_works_before_the_connection_was_open() -> None:
     stranger = client(connects=False)
 
     stranger.role.destroy()
@@ -62,7 +62,7 @@ def test_of_what_was_never_open_is_harmless() -> None:
     assert stranger.connection.listeners == 0
 
 
-def test_destroys_a_connection_that_can_be_destroyed_instead_of_closing_it() -> None:
+def test_destroy_destroys_a_connection_that_has_a_destroy_method() -> None:
     class Destroyable(RecordedConnection):
         destroyed: list[str] = []  # noqa: RUF012 - of the one that this test makes
 
@@ -82,7 +82,7 @@ def test_destroys_a_connection_that_can_be_destroyed_instead_of_closing_it() -> 
 
 
 @every_dialect
-def test_a_server_ends_with_its_connection(protocol: Any) -> None:
+def test_a_server_is_destroyed_when_its_connection_closes(protocol: Any) -> None:
     stranger = met_server(protocol)
 
     stranger.dialler.disconnect("bye")
@@ -92,7 +92,7 @@ def test_a_server_ends_with_its_connection(protocol: Any) -> None:
     assert stranger.clock.waiting == 0
 
 
-def test_a_server_to_which_nobody_speaks_ends_too() -> None:
+def test_a_server_without_any_message_is_destroyed_too() -> None:
     stranger = server()
 
     stranger.clock.advance(20_000)
@@ -102,7 +102,7 @@ def test_a_server_to_which_nobody_speaks_ends_too() -> None:
 
 
 @every_dialect
-def test_a_client_outlives_its_link(protocol: Any) -> None:
+def test_a_client_is_not_destroyed_when_its_link_closes(protocol: Any) -> None:
     pair = logux(protocol).meet()
 
     pair.cut()

@@ -1,4 +1,4 @@
-"""What Logux roles say when they cannot go on, and what they make of such words."""
+"""Errors that Logux roles send, and errors that they receive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.pair import sentences
 
 @pytest.mark.parametrize("frame", ["1", '{"hi":1}', "[]", "[1]", "null", '"text"', "[null]", '[""]', '[["ping"],1]'])
 @pytest.mark.parametrize("make", [server, met_server, client, met_client], ids=lambda make: make.__name__)
-def test_what_is_no_message_is_told_and_ends_the_link(make: Any, frame: str) -> None:
+def test_json_that_is_no_message_gets_an_error_and_ends_the_link(make: Any, frame: str) -> None:
     stranger = make().say_raw(frame.encode())
 
     assert stranger.heard[-1] == ["error", "wrong-format", frame]
@@ -33,14 +33,14 @@ def test_what_is_no_message_is_told_and_ends_the_link(make: Any, frame: str) -> 
 
 @every_dialect
 @pytest.mark.parametrize("frame", [b"", b"{", b"hello", b'["ping",', b"\xff\xfe", b"[" * 100_000, b"\x00"], ids=repr)
-def test_text_that_is_not_json_is_told_and_ends_the_link(protocol: Any, frame: bytes) -> None:
+def test_text_that_is_not_json_gets_an_error_and_ends_the_link(protocol: Any, frame: bytes) -> None:
     stranger = met_server(protocol).say_raw(frame)
 
     assert stranger.heard[-1] == ["error", "wrong-format", frame.decode(errors="replace")[:MAX_SHOWN]]
     assert not stranger.connected
 
 
-def test_bad_text_right_after_opening_is_told_too() -> None:
+def test_bad_text_as_the_first_message_gets_an_error_too() -> None:
     stranger = client().say_raw(b"{")
 
     assert stranger.heard[1:] == [["error", "wrong-format", "{"]]
@@ -54,14 +54,14 @@ def test_a_long_bad_message_is_shown_in_part() -> None:
 
 @every_dialect
 @pytest.mark.parametrize("name", ["test", "on", "have", "constructor", "error_message"])
-def test_a_message_of_an_unknown_type_is_told_and_ends_the_link(protocol: Any, name: str) -> None:
+def test_a_message_of_an_unknown_type_gets_an_error_and_ends_the_link(protocol: Any, name: str) -> None:
     stranger = met_server(protocol).say(name, ["ping", 1])
 
     assert stranger.heard[-1] == ["error", "unknown-message", name]
     assert not stranger.connected
 
 
-def test_so_is_one_before_the_greeting() -> None:
+def test_a_message_of_an_unknown_type_before_the_greeting_gets_an_error_too() -> None:
     stranger = server().say("test")
 
     assert stranger.heard == [["error", "unknown-message", "test"]]
@@ -81,7 +81,7 @@ def test_ready_is_unknown_to_older_protocols(protocol: Any) -> None:
     ids=str,
 )
 @every_dialect
-def test_a_known_message_of_the_wrong_shape_is_told(protocol: Any, message: list[Any]) -> None:
+def test_a_known_message_of_the_wrong_shape_gets_an_error(protocol: Any, message: list[Any]) -> None:
     stranger = met_server(protocol).say(*message)
 
     assert stranger.heard[-1][:2] == ["error", "wrong-format"]
@@ -89,7 +89,7 @@ def test_a_known_message_of_the_wrong_shape_is_told(protocol: Any, message: list
 
 
 @every_dialect
-def test_a_received_error_is_raised_where_nobody_catches_it(protocol: Any) -> None:
+def test_a_received_error_is_raised_without_a_catch_listener(protocol: Any) -> None:
     stranger = met_client(protocol, catches=False)
 
     with pytest.raises(SyncError, match="server sent odd") as caught:
@@ -99,7 +99,7 @@ def test_a_received_error_is_raised_where_nobody_catches_it(protocol: Any) -> No
 
 
 @every_dialect
-def test_a_received_error_is_given_to_those_who_catch(protocol: Any) -> None:
+def test_a_received_error_is_passed_to_catch_listeners(protocol: Any) -> None:
     stranger = met_client(protocol)
     more: list[Any] = []
     undo = stranger.role.catch(more.append)
@@ -134,7 +134,7 @@ def test_a_received_error_ends_the_link(protocol: Any) -> None:
     ids=lambda message: str(message)[:50],
 )
 @every_dialect
-def test_an_error_of_any_shape_is_survived(protocol: Any, message: list[Any]) -> None:
+def test_an_error_message_with_any_options_is_read(protocol: Any, message: list[Any]) -> None:
     stranger = met_client(protocol).say(*message)
 
     assert len(stranger.errors) == 1
@@ -143,14 +143,14 @@ def test_an_error_of_any_shape_is_survived(protocol: Any, message: list[Any]) ->
 
 
 @pytest.mark.parametrize("message", [["error"], ["error", 1], ["error", None]], ids=str)
-def test_an_error_without_a_type_is_a_wrong_format(message: list[Any]) -> None:
+def test_an_error_message_without_a_type_is_a_wrong_format(message: list[Any]) -> None:
     stranger = met_client().say(*message)
 
     assert stranger.heard[-1][:2] == ["error", "wrong-format"]
 
 
 @every_dialect
-def test_sends_an_error_with_options_and_tells_of_it(protocol: Any) -> None:
+def test_send_error_sends_options_and_emits_client_error(protocol: Any) -> None:
     stranger = met_client(protocol)
     told: list[Any] = []
     stranger.role.on("client_error", told.append)
@@ -166,7 +166,7 @@ def test_sends_an_error_with_options_and_tells_of_it(protocol: Any) -> None:
 
 
 @every_dialect
-def test_tells_of_an_error_that_it_found(protocol: Any) -> None:
+def test_an_error_that_the_role_finds_emits_client_error(protocol: Any) -> None:
     stranger = met_server(protocol)
     told: list[Any] = []
     stranger.role.on("client_error", told.append)
@@ -178,7 +178,7 @@ def test_tells_of_an_error_that_it_found(protocol: Any) -> None:
 
 
 @every_dialect
-def test_sending_without_a_link_is_a_mistake(protocol: Any) -> None:
+def test_sending_without_a_link_raises_an_error(protocol: Any) -> None:
     stranger = met_client(protocol)
     stranger.dialler.disconnect("lost")
 
@@ -186,7 +186,7 @@ def test_sending_without_a_link_is_a_mistake(protocol: Any) -> None:
         stranger.role.send_ping()
 
 
-def test_never_tells_a_logux_0_1_peer_what_would_crash_it() -> None:
+def test_a_logux_0_1_peer_is_never_sent_what_would_crash_it() -> None:
     told: list[Any] = []
     for greeting in ([1, 0], [7, 7]):
         told += server().say("connect", greeting, "client", 0).heard
@@ -197,13 +197,13 @@ def test_never_tells_a_logux_0_1_peer_what_would_crash_it() -> None:
 
 
 @newer_dialects
-def test_tells_newer_peers_numbers(protocol: Any) -> None:
+def test_newer_peers_get_versions_as_numbers(protocol: Any) -> None:
     stranger = client(protocol).say("connected", 4, "server", [1, 2])
 
     assert stranger.heard[-1] == ["error", "wrong-protocol", {"supported": protocol, "used": 4}]
 
 
-def test_a_message_in_a_message_is_not_taken() -> None:
+def test_a_message_inside_a_message_is_not_handled() -> None:
     stranger = met_server().say("on", ["sync", 1, {"type": "a"}, [1, "client", 0]])
 
     assert stranger.heard == [["error", "unknown-message", "on"]]
@@ -211,24 +211,24 @@ def test_a_message_in_a_message_is_not_taken() -> None:
 
 
 @every_dialect
-def test_an_error_of_the_channel_is_reported(protocol: Any) -> None:
+def test_an_error_of_the_connection_is_reported(protocol: Any) -> None:
     stranger = met_client(protocol)
 
-    stranger.connection._inner._emitter.emit("error", ValueError("half a frame"))  # type: ignore[attr-defined]
+    stranger.connection.emit("error", ValueError("half a frame"))
 
     assert [error.type for error in stranger.errors] == ["wrong-format"]
     assert "half a frame" in str(stranger.errors[0])
 
 
 @newer_dialects
-def test_answers_the_couplet_of_newer_servers(protocol: Any) -> None:
+def test_the_couplet_of_newer_servers_is_answered(protocol: Any) -> None:
     stranger = met_server(protocol).say("duilian", "金木水火土")
 
     assert stranger.heard[-1] == ["duilian", "板城烧锅酒"]
 
 
 @every_dialect
-def test_headers_and_debug_are_told_to_who_listens(protocol: Any) -> None:
+def test_headers_and_debug_are_passed_to_listeners(protocol: Any) -> None:
     stranger = met_server(protocol)
     seen: list[Any] = []
     stranger.role.on("headers", seen.append)

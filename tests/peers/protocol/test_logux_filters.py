@@ -1,4 +1,4 @@
-"""What Logux roles keep to themselves, do not take, and change on the way."""
+"""Filters and maps of Logux roles, for sent and for received events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def renamed(event: Event, meta: Meta) -> tuple[Event, Meta]:
 
 
 @every_dialect
-def test_sends_only_what_the_out_filter_keeps(protocol: Any) -> None:
+def test_only_events_that_the_out_filter_keeps_are_sent(protocol: Any) -> None:
     pair = logux(protocol, left={"out_filter": is_public}).meet()
 
     pair.left.log.add({"type": "secret"})
@@ -34,7 +34,7 @@ def test_sends_only_what_the_out_filter_keeps(protocol: Any) -> None:
 
 
 @every_dialect
-def test_the_out_filter_holds_for_what_is_sent_after_a_connect_too(protocol: Any) -> None:
+def test_the_out_filter_applies_to_the_backlog_after_a_connect_too(protocol: Any) -> None:
     pair = logux(protocol, left={"out_filter": is_public, "out_map": renamed})
     pair.left.log.add({"type": "secret"})
     pair.left.log.add({"type": "public"})
@@ -46,7 +46,7 @@ def test_the_out_filter_holds_for_what_is_sent_after_a_connect_too(protocol: Any
 
 
 @every_dialect
-def test_what_was_left_out_is_not_asked_again_after_a_loss(protocol: Any) -> None:
+def test_the_out_filter_is_not_asked_again_about_a_dropped_event_after_a_loss(protocol: Any) -> None:
     asked: list[str] = []
 
     def out_filter(event: Event, _meta: Meta) -> bool:
@@ -63,7 +63,7 @@ def test_what_was_left_out_is_not_asked_again_after_a_loss(protocol: Any) -> Non
 
 
 @every_dialect
-def test_the_out_filter_is_shown_the_event_and_its_meta(protocol: Any) -> None:
+def test_the_out_filter_gets_the_event_and_its_meta(protocol: Any) -> None:
     seen: list[Any] = []
     pair = logux(protocol, left={"out_filter": lambda *shown: seen.append(shown) or True}).meet()
 
@@ -75,7 +75,7 @@ def test_the_out_filter_is_shown_the_event_and_its_meta(protocol: Any) -> None:
 
 
 @every_dialect
-def test_the_out_map_changes_what_is_sent_and_not_what_is_stored(protocol: Any) -> None:
+def test_the_out_map_changes_the_event_that_is_sent_and_not_the_stored_one(protocol: Any) -> None:
     pair = logux(protocol, left={"out_map": renamed}).meet()
 
     pair.left.log.add({"type": "a"})
@@ -104,7 +104,7 @@ def test_the_out_map_may_change_the_meta(protocol: Any) -> None:
 
 
 @every_dialect
-def test_stores_only_what_the_in_filter_keeps_and_confirms_the_rest(protocol: Any) -> None:
+def test_events_that_the_in_filter_drops_are_confirmed_and_not_stored(protocol: Any) -> None:
     pair = logux(protocol, right={"in_filter": is_public}).meet()
 
     pair.left.log.add({"type": "secret"})
@@ -115,7 +115,7 @@ def test_stores_only_what_the_in_filter_keeps_and_confirms_the_rest(protocol: An
 
 
 @every_dialect
-def test_the_in_map_changes_what_is_stored(protocol: Any) -> None:
+def test_the_in_map_changes_the_event_that_is_stored(protocol: Any) -> None:
     pair = logux(protocol, right={"in_map": renamed}).meet()
 
     pair.left.log.add({"type": "a"})
@@ -126,7 +126,7 @@ def test_the_in_map_changes_what_is_stored(protocol: Any) -> None:
 
 
 @every_dialect
-def test_what_the_in_map_gave_another_created_is_not_sent_back_either(protocol: Any) -> None:
+def test_an_event_with_another_created_from_the_in_map_is_not_sent_back(protocol: Any) -> None:
     pair = logux(protocol, right={"in_map": lambda event, meta: (event, {**meta, "created": (1, "alias", 2)})}).meet()
 
     pair.left.log.add({"type": "a"})
@@ -135,7 +135,7 @@ def test_what_the_in_map_gave_another_created_is_not_sent_back_either(protocol: 
     assert syncs(pair.right_sent) == []
 
 
-def test_the_in_filter_sees_the_time_as_it_came_and_the_in_map_as_it_is_stored() -> None:
+def test_the_in_filter_gets_the_time_as_sent_and_the_in_map_the_time_as_stored() -> None:
     seen: list[Any] = []
 
     def in_filter(_event: Event, meta: Meta) -> bool:
@@ -156,7 +156,7 @@ def test_the_in_filter_sees_the_time_as_it_came_and_the_in_map_as_it_is_stored()
 
 @every_dialect
 @pytest.mark.parametrize("way", ["in", "out"])
-def test_filters_come_before_maps(protocol: Any, way: str) -> None:
+def test_filters_are_called_before_maps(protocol: Any, way: str) -> None:
     seen: list[str] = []
 
     def keep(event: Event, _meta: Meta) -> bool:
@@ -207,7 +207,7 @@ def test_a_map_may_be_a_coroutine(protocol: Any, name: str) -> None:
 
 
 @every_dialect
-def test_a_slow_filter_keeps_the_order(protocol: Any) -> None:
+def test_a_slow_filter_does_not_change_the_order(protocol: Any) -> None:
     asked = Asked()
     pair = logux(protocol, left={"out_filter": asked}).meet()
     for name in "abc":

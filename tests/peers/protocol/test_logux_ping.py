@@ -1,4 +1,4 @@
-"""Pings, and what happens when no answer comes."""
+"""Pings, and missing answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def pings(messages: list[Any]) -> list[Any]:
 
 
 @every_dialect
-def test_pings_when_nothing_was_said_for_a_while(protocol: Any) -> None:
+def test_a_ping_is_sent_after_a_time_of_silence(protocol: Any) -> None:
     stranger = met_client(protocol, ping=300, timeout=1_000)
 
     stranger.clock.advance(299)
@@ -38,7 +38,7 @@ def test_a_server_pings_too(protocol: Any) -> None:
 
 @every_dialect
 @pytest.mark.parametrize("way", ["in", "out"])
-def test_anything_said_by_either_end_puts_it_off(protocol: Any, way: str) -> None:
+def test_a_message_of_either_end_delays_the_ping(protocol: Any, way: str) -> None:
     stranger = met_client(protocol, ping=300, timeout=1_000)
     stranger.clock.advance(250)
 
@@ -55,7 +55,7 @@ def test_anything_said_by_either_end_puts_it_off(protocol: Any, way: str) -> Non
 
 
 @every_dialect
-def test_has_one_ping_under_way_at_most(protocol: Any) -> None:
+def test_at_most_one_ping_is_unanswered(protocol: Any) -> None:
     stranger = met_client(protocol, ping=300, timeout=10_000)
 
     stranger.clock.advance(3_000)
@@ -64,7 +64,7 @@ def test_has_one_ping_under_way_at_most(protocol: Any) -> None:
 
 
 @every_dialect
-def test_pings_again_after_the_answer(protocol: Any) -> None:
+def test_after_a_pong_the_next_ping_is_sent(protocol: Any) -> None:
     pair = logux(protocol, left={"ping": 300, "timeout": 1_000}, right={"ping": None}).meet()
 
     pair.clock.advance(1_000)
@@ -74,7 +74,7 @@ def test_pings_again_after_the_answer(protocol: Any) -> None:
 
 
 @every_dialect
-def test_a_ping_is_answered_with_how_far_one_has_sent(protocol: Any) -> None:
+def test_a_pong_has_the_mark_up_to_which_all_was_sent(protocol: Any) -> None:
     pair = logux(protocol).meet()
     pair.right.log.add({"type": "a"})
     pair.forget()
@@ -85,7 +85,7 @@ def test_a_ping_is_answered_with_how_far_one_has_sent(protocol: Any) -> None:
 
 
 @every_dialect
-def test_both_numbers_say_how_far_the_other_is(protocol: Any) -> None:
+def test_the_marks_in_ping_and_pong_advance_other_synced(protocol: Any) -> None:
     stranger = met_client(protocol, ping=300, timeout=1_000)
 
     stranger.say("ping", 5)
@@ -98,7 +98,7 @@ def test_both_numbers_say_how_far_the_other_is(protocol: Any) -> None:
 
 
 @every_dialect
-def test_a_number_counts_only_once_all_before_it_is_committed(protocol: Any) -> None:
+def test_a_mark_counts_only_once_all_events_before_it_are_committed(protocol: Any) -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = met_client(protocol, store=store, disk=disk)
@@ -113,7 +113,7 @@ def test_a_number_counts_only_once_all_before_it_is_committed(protocol: Any) -> 
 
 
 @every_dialect
-def test_does_not_ping_before_it_is_let_in(protocol: Any) -> None:
+def test_no_ping_is_sent_before_authentication(protocol: Any) -> None:
     stranger = client(protocol, ping=300, timeout=10_000)
 
     stranger.clock.advance(3_000)
@@ -122,7 +122,7 @@ def test_does_not_ping_before_it_is_let_in(protocol: Any) -> None:
 
 
 @every_dialect
-def test_gives_up_when_no_answer_comes(protocol: Any) -> None:
+def test_a_missing_pong_ends_the_link(protocol: Any) -> None:
     stranger = met_client(protocol, ping=300, timeout=1_000)
 
     stranger.clock.advance(1_299)
@@ -136,7 +136,7 @@ def test_gives_up_when_no_answer_comes(protocol: Any) -> None:
 
 
 @every_dialect
-def test_a_server_that_gives_up_is_destroyed(protocol: Any) -> None:
+def test_a_server_is_destroyed_after_a_missing_pong(protocol: Any) -> None:
     stranger = met_server(protocol, ping=300, timeout=1_000)
 
     stranger.clock.advance(1_300)
@@ -146,7 +146,7 @@ def test_a_server_that_gives_up_is_destroyed(protocol: Any) -> None:
 
 
 @pytest.mark.parametrize(("protocol", "gives_up"), [((0, 1), True), (5, True), (7, False)], ids=str)
-def test_gives_up_on_an_event_that_nobody_confirms(protocol: Any, gives_up: bool) -> None:
+def test_an_event_that_is_not_confirmed_ends_the_link(protocol: Any, gives_up: bool) -> None:
     stranger = met_client(protocol, ping=None, timeout=1_000)
 
     stranger.log.add({"type": "a"})
@@ -170,7 +170,7 @@ def test_each_event_has_a_timeout_of_its_own_and_confirmations_end_the_oldest() 
     assert stranger.heard[-1] == ["error", "timeout", 1_000]
 
 
-def test_a_second_event_does_not_prolong_the_first() -> None:
+def test_a_second_event_does_not_extend_the_timeout_of_the_first() -> None:
     stranger = met_client(ping=None, timeout=1_000)
     stranger.log.add({"type": "a"})
     stranger.clock.advance(800)
@@ -182,7 +182,7 @@ def test_a_second_event_does_not_prolong_the_first() -> None:
 
 
 @every_dialect
-def test_a_slow_link_is_not_a_dead_one(protocol: Any) -> None:
+def test_bytes_that_arrive_slowly_keep_the_link_open(protocol: Any) -> None:
     stranger = met_client(protocol, ping=300, timeout=1_000)
 
     for _ in range(5):
@@ -206,7 +206,7 @@ def test_a_burst_of_events_that_are_all_confirmed_leaves_no_timer(protocol: Any)
 
 
 @every_dialect
-def test_a_javascript_peer_that_cuts_under_bursts_is_met_again_and_nothing_is_lost(protocol: Any) -> None:
+def test_nothing_is_lost_when_a_javascript_peer_cuts_the_link_during_bursts(protocol: Any) -> None:
     pair = logux(protocol).meet()
     for number in range(20):
         pair.right.log.add({"type": f"{number:02}"})
@@ -218,7 +218,7 @@ def test_a_javascript_peer_that_cuts_under_bursts_is_met_again_and_nothing_is_lo
 
 
 @every_dialect
-def test_the_answer_to_a_ping_does_not_count_what_a_filter_holds(protocol: Any) -> None:
+def test_a_pong_does_not_count_events_that_a_filter_holds(protocol: Any) -> None:
     stranger = met_server(protocol, out_filter=Asked())
     stranger.log.add({"type": "a"})
 
@@ -228,7 +228,7 @@ def test_the_answer_to_a_ping_does_not_count_what_a_filter_holds(protocol: Any) 
 
 
 @every_dialect
-def test_a_ping_that_was_lost_with_its_link_does_not_keep_the_next_one_quiet(protocol: Any) -> None:
+def test_a_ping_that_was_lost_with_its_link_does_not_stop_pings_on_the_next(protocol: Any) -> None:
     pair = logux(protocol, left={"ping": 300, "timeout": 1_000}, right={"ping": None}).meet()
     pair.mute("right")
     pair.clock.advance(300)

@@ -1,4 +1,4 @@
-"""Which dialect is spoken: a server hears it from the first greeting, and a client that does not know it tries."""
+"""How the protocol is chosen: a server takes it from the first greeting, a client without the option tries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refuse_first(stranger: Stranger) -> Stranger:
 @pytest.mark.parametrize(
     ("greeted", "spoken"), [([0, 1], [0, 1]), ([0, 7], [0, 1]), (5, 5), (6, 5), (7, 7), (8, 7), (99, 7)], ids=str
 )
-def test_a_server_speaks_what_the_client_greeted_with(greeted: Any, spoken: Any) -> None:
+def test_a_server_speaks_the_protocol_of_the_clients_greeting(greeted: Any, spoken: Any) -> None:
     stranger = server().say("connect", greeted, "client", 0)
 
     assert stranger.heard[0][:3] == ["connected", spoken, "home"]
@@ -35,14 +35,14 @@ def test_a_server_speaks_what_the_client_greeted_with(greeted: Any, spoken: Any)
 
 
 @pytest.mark.parametrize("greeted", [1, 2, 3, 4])
-def test_a_server_tells_clients_between_them_that_they_are_too_old(greeted: int) -> None:
+def test_a_server_refuses_versions_between_0_and_5(greeted: int) -> None:
     stranger = server().say("connect", greeted, "client", 0)
 
     assert stranger.heard == [["error", "wrong-protocol", {"supported": 5, "used": greeted}]]
 
 
 @pytest.mark.parametrize("protocol", [(0, 1), 5, 7], ids=str)
-def test_a_client_that_was_told_the_protocol_does_not_try_another(protocol: Any) -> None:
+def test_a_client_with_a_given_protocol_does_not_try_another(protocol: Any) -> None:
     stranger = client(protocol)
 
     stranger.say("error", "wrong-format", "[]")
@@ -52,11 +52,11 @@ def test_a_client_that_was_told_the_protocol_does_not_try_another(protocol: Any)
     assert [error.type for error in stranger.errors] == ["wrong-format"]
 
 
-def test_a_client_tries_the_oldest_first_because_it_harms_nobody() -> None:
+def test_a_client_tries_the_oldest_protocol_first() -> None:
     assert client(None).heard == [["connect", [0, 1], "home", 0]]
 
 
-def test_a_client_stays_with_it_if_it_is_answered() -> None:
+def test_a_client_keeps_the_oldest_protocol_if_the_server_answers() -> None:
     stranger = client(None).say("connected", [0, 1], "server", [NOW_MS, NOW_MS])
     stranger.dialler.disconnect("lost")
 
@@ -65,7 +65,7 @@ def test_a_client_stays_with_it_if_it_is_answered() -> None:
     assert stranger.heard == [["connect", [0, 1], "home", 0]] * 2
 
 
-def test_a_client_that_is_not_understood_opens_another_connection_and_tries_the_newest() -> None:
+def test_a_client_tries_the_newest_protocol_over_a_second_connection_if_the_first_fails() -> None:
     stranger = refuse_first(client(None))
 
     assert stranger.heard == [["connect", [0, 1], "home", 0], ["connect", 7, "home", 0]]
@@ -74,7 +74,7 @@ def test_a_client_that_is_not_understood_opens_another_connection_and_tries_the_
 
 
 @newer_dialects
-def test_a_client_speaks_what_the_answer_names(protocol: Any) -> None:
+def test_a_client_speaks_the_protocol_that_the_answer_names(protocol: Any) -> None:
     stranger = refuse_first(client(None))
     stranger.say("connected", protocol, "server", [NOW_MS, NOW_MS])
     stranger.heard.clear()
@@ -87,14 +87,14 @@ def test_a_client_speaks_what_the_answer_names(protocol: Any) -> None:
     assert stranger.role.authenticated
 
 
-def test_a_client_takes_6_for_5() -> None:
+def test_a_client_speaks_5_when_the_answer_names_6() -> None:
     stranger = refuse_first(client(None)).say("connected", 6, "server", [NOW_MS, NOW_MS])
 
     assert stranger.role.protocol == 5
     assert stranger.connected
 
 
-def test_a_client_does_not_step_down_below_5() -> None:
+def test_a_client_does_not_accept_a_version_below_5_after_7() -> None:
     stranger = refuse_first(client(None)).say("connected", 4, "server", [NOW_MS, NOW_MS])
 
     assert stranger.heard[-1] == ["error", "wrong-protocol", {"supported": 5, "used": 4}]
@@ -102,7 +102,7 @@ def test_a_client_does_not_step_down_below_5() -> None:
 
 
 @newer_dialects
-def test_a_client_knows_it_when_it_connects_again(protocol: Any) -> None:
+def test_a_client_remembers_the_protocol_for_the_next_link(protocol: Any) -> None:
     stranger = refuse_first(client(None)).say("connected", protocol, "server", [NOW_MS, NOW_MS])
     stranger.dialler.disconnect("lost")
     stranger.heard.clear()
@@ -112,7 +112,7 @@ def test_a_client_knows_it_when_it_connects_again(protocol: Any) -> None:
     assert stranger.heard == [["connect", protocol, "home", 0]]
 
 
-def test_a_client_that_nobody_understands_says_so() -> None:
+def test_a_client_reports_a_server_that_speaks_no_known_protocol() -> None:
     stranger = refuse_first(client(None))
 
     stranger.say(*WRONG_FORMAT)
@@ -122,7 +122,7 @@ def test_a_client_that_nobody_understands_says_so() -> None:
     assert not stranger.connected
 
 
-def test_a_lost_link_is_no_reason_to_send_a_number_to_a_server_that_may_not_survive_it() -> None:
+def test_a_lost_link_does_not_make_a_client_try_the_newest_protocol() -> None:
     stranger = client(None)
     stranger.dialler.disconnect("lost")
 
@@ -131,7 +131,7 @@ def test_a_lost_link_is_no_reason_to_send_a_number_to_a_server_that_may_not_surv
     assert stranger.heard == [["connect", [0, 1], "home", 0]] * 2
 
 
-def test_any_other_error_is_no_reason_either() -> None:
+def test_another_error_does_not_make_a_client_try_the_newest_protocol() -> None:
     stranger = client(None).say("error", "wrong-protocol", {"supported": [1], "used": [0, 1]})
 
     assert names(stranger.heard) == ["connect"]
@@ -147,7 +147,7 @@ def test_a_wrong_format_after_the_greeting_is_an_error_like_any_other() -> None:
     assert [error.type for error in stranger.errors] == ["wrong-format"]
 
 
-def test_what_was_unsent_is_sent_once_the_protocol_is_known() -> None:
+def test_unsent_events_are_sent_once_the_protocol_is_known() -> None:
     stranger = client(None, connects=False)
     stranger.log.add({"type": "a"})
     stranger.dialler.connect()
@@ -167,14 +167,14 @@ def test_two_ends_of_ours_find_a_common_protocol() -> None:
     assert pair.right.log.types == ["a"]
 
 
-def test_a_wrong_frame_before_the_greeting_decides_nothing() -> None:
+def test_a_wrong_frame_before_the_greeting_does_not_decide_the_protocol() -> None:
     stranger = server().say("headers", {"a": 1}).say("ping", 0).say("connect", 7, "client", 0)
 
     assert stranger.role.protocol == 7
     assert names(stranger.heard) == ["error", "connected", "ready"]
 
 
-def test_a_client_whose_server_was_replaced_by_another_release_finds_out_again() -> None:
+def test_a_client_finds_the_protocol_again_when_the_server_speaks_another_one() -> None:
     stranger = client(None).say("connected", [0, 1], "server", [NOW_MS, NOW_MS])
     stranger.dialler.disconnect("lost")
     stranger.dialler.connect()
@@ -183,11 +183,11 @@ def test_a_client_whose_server_was_replaced_by_another_release_finds_out_again()
         stranger.say(*WRONG_FORMAT)
 
     assert [message[1] for message in stranger.heard] == [[0, 1], [0, 1], [0, 1], 7]
-    assert not stranger.connected  # it speaks nothing that we know
+    assert not stranger.connected  # it speaks no version that we know
     assert [error.type for error in stranger.errors] == ["wrong-format"]
 
 
-def test_a_client_over_a_reconnect_tries_at_once_and_is_served_by_it_as_before() -> None:
+def test_a_client_on_a_reconnect_tries_the_next_protocol_at_once() -> None:
     clock, pair, heard = ManualClock(NOW_MS), LocalPair(), []
     reconnect = Reconnect(pair.left, clock=clock, random=Random(1))
     role = ClientSync("home", open_log("home", clock), reconnect, clock=clock, random=Random(1))

@@ -16,7 +16,7 @@ def readies(messages: list[Any]) -> list[Any]:
     return [message for message in messages if message[0] == "ready"]
 
 
-def test_each_end_says_once_that_its_first_events_are_out() -> None:
+def test_each_end_sends_ready_once_after_its_backlog() -> None:
     pair = logux(7)
     pair.left.log.add({"type": "a"})
     pair.left.log.add({"type": "b"})
@@ -29,13 +29,13 @@ def test_each_end_says_once_that_its_first_events_are_out() -> None:
     assert len(readies(pair.right_sent)) == 1
 
 
-def test_says_so_although_there_was_nothing_to_send() -> None:
+def test_ready_is_sent_without_a_backlog_too() -> None:
     stranger = client(7).say("connected", 7, "server", [NOW_MS, NOW_MS])
 
     assert stranger.heard == [["connect", 7, "home", 0], ["ready", 0]]
 
 
-def test_says_so_on_each_connection() -> None:
+def test_ready_is_sent_on_each_connection() -> None:
     pair = logux(7).meet()
 
     meet_again(pair)
@@ -44,7 +44,7 @@ def test_says_so_on_each_connection() -> None:
 
 
 @pytest.mark.parametrize("protocol", [(0, 1), 5], ids=str)
-def test_older_protocols_have_no_such_word(protocol: Any) -> None:
+def test_older_protocols_have_no_ready(protocol: Any) -> None:
     pair = logux(protocol)
     pair.left.log.add({"type": "a"})
 
@@ -54,7 +54,7 @@ def test_older_protocols_have_no_such_word(protocol: Any) -> None:
     assert pair.left.state == "synchronized"
 
 
-def test_says_so_only_after_what_a_filter_holds() -> None:
+def test_ready_waits_for_events_that_a_filter_holds() -> None:
     asked = Asked()
     pair = logux(7, left={"out_filter": asked})
     pair.left.log.add({"type": "a"})
@@ -67,7 +67,7 @@ def test_says_so_only_after_what_a_filter_holds() -> None:
     assert names(pair.left_sent) == ["connect", "sync", "ready"]
 
 
-def test_is_not_synchronized_before_the_other_is_ready() -> None:
+def test_the_state_is_not_synchronized_before_the_other_ends_ready() -> None:
     stranger = met_client(7)
     before = stranger.role.state
 
@@ -76,7 +76,7 @@ def test_is_not_synchronized_before_the_other_is_ready() -> None:
     assert (before, stranger.role.state) == ("connecting", "synchronized")
 
 
-def test_is_not_synchronized_while_an_event_is_unconfirmed_either() -> None:
+def test_the_state_is_not_synchronized_while_an_event_is_unconfirmed_after_ready() -> None:
     stranger = met_client(7)
     stranger.log.add({"type": "a"})
 
@@ -87,7 +87,7 @@ def test_is_not_synchronized_while_an_event_is_unconfirmed_either() -> None:
     assert (before, stranger.role.state) == ("sending", "synchronized")
 
 
-def test_a_confirmation_does_not_replace_it() -> None:
+def test_a_confirmation_does_not_replace_ready() -> None:
     stranger = met_client(7)
     stranger.log.add({"type": "a"})
 
@@ -96,7 +96,7 @@ def test_a_confirmation_does_not_replace_it() -> None:
     assert stranger.role.state == "sending"
 
 
-def test_its_number_says_how_far_the_other_is_once_all_is_committed() -> None:
+def test_the_mark_in_ready_advances_other_synced_once_all_is_committed() -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = met_client(7, store=store, disk=disk)
@@ -108,7 +108,7 @@ def test_its_number_says_how_far_the_other_is_once_all_is_committed() -> None:
     assert (before, stranger.role.other_synced) == (0, 5)
 
 
-def test_one_that_comes_before_the_answer_counts() -> None:
+def test_a_ready_that_arrives_before_the_answer_counts() -> None:
     stranger = client(7).say("ready", 4)
 
     stranger.say("connected", 7, "server", [NOW_MS, NOW_MS])
@@ -117,7 +117,7 @@ def test_one_that_comes_before_the_answer_counts() -> None:
     assert stranger.role.other_synced == 4
 
 
-def test_one_of_the_last_link_does_not_count_for_the_next() -> None:
+def test_a_ready_of_the_last_link_does_not_count_for_the_next() -> None:
     stranger = met_client(7).say("ready", 0)
     stranger.dialler.disconnect("lost")
     stranger.dialler.connect()
@@ -127,7 +127,7 @@ def test_one_of_the_last_link_does_not_count_for_the_next() -> None:
     assert stranger.role.state == "connecting"
 
 
-def test_a_peer_that_never_says_it_still_gets_and_gives_events() -> None:
+def test_a_peer_that_never_sends_ready_still_exchanges_events() -> None:
     stranger = met_server(7)
 
     stranger.say("sync", 1, {"type": "theirs"}, {"id": "1", "time": 0})
@@ -139,7 +139,7 @@ def test_a_peer_that_never_says_it_still_gets_and_gives_events() -> None:
     ]
 
 
-def test_a_backlog_goes_in_hundreds_each_with_its_largest_number() -> None:
+def test_a_backlog_is_sent_in_hundreds_each_with_its_largest_number() -> None:
     pair = logux(7)
     fill(pair.left.log, 250)
 
@@ -148,7 +148,7 @@ def test_a_backlog_goes_in_hundreds_each_with_its_largest_number() -> None:
     assert [message[1] for message in syncs(pair.left_sent)] == [100, 200, 250]
 
 
-def test_events_that_are_added_together_go_together() -> None:
+def test_events_that_are_added_together_are_sent_together() -> None:
     pair = logux(7).meet()
 
     pair.left.log.add_batch([({"type": name}, None) for name in "abc"])
@@ -157,7 +157,7 @@ def test_events_that_are_added_together_go_together() -> None:
     assert pair.right_sent[-1] == ["synced", 3]
 
 
-def test_an_older_peer_gets_them_one_by_one() -> None:
+def test_an_older_peer_gets_events_one_by_one() -> None:
     pair = logux((0, 1)).meet()
 
     pair.left.log.add_batch([({"type": name}, None) for name in "abc"])

@@ -1,4 +1,4 @@
-"""Where a Logux client and a Logux server go on after a loss, and what they do when a log is another one."""
+"""Where a Logux client and a Logux server resume after a loss, and what they do when a log is another one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.pair import NOW_MS, HeldDisk, Stranger, open_log, sent_types,
 
 
 @every_dialect
-def test_goes_on_where_it_stopped(protocol: Any) -> None:
+def test_a_client_resumes_where_the_last_link_ended(protocol: Any) -> None:
     pair = logux(protocol).meet()
     pair.left.log.add({"type": "l1"})
     pair.right.log.add({"type": "r1"})
@@ -39,7 +39,7 @@ def test_goes_on_where_it_stopped(protocol: Any) -> None:
 
 
 @every_dialect
-def test_sends_again_what_was_not_confirmed(protocol: Any) -> None:
+def test_events_that_were_not_confirmed_are_sent_again(protocol: Any) -> None:
     pair = logux(protocol).meet()
     pair.mute("left")
     pair.left.log.add({"type": "a"})
@@ -53,7 +53,7 @@ def test_sends_again_what_was_not_confirmed(protocol: Any) -> None:
 
 
 @every_dialect
-def test_does_not_echo_after_a_loss_what_it_received_before(protocol: Any) -> None:
+def test_received_events_are_not_sent_back_after_a_loss(protocol: Any) -> None:
     pair = logux(protocol).meet()
     for number in range(3):
         pair.left.log.add({"type": f"l{number}"})
@@ -67,7 +67,7 @@ def test_does_not_echo_after_a_loss_what_it_received_before(protocol: Any) -> No
 
 
 @every_dialect
-def test_what_a_javascript_peer_echoes_after_a_loss_is_known_and_confirmed(protocol: Any) -> None:
+def test_events_that_a_javascript_peer_sends_back_are_confirmed_and_known(protocol: Any) -> None:
     stranger = met_server(protocol)
     stranger.say("sync", 1, *event(protocol, 1))
     last = stranger.log.last_added
@@ -82,7 +82,7 @@ def test_what_a_javascript_peer_echoes_after_a_loss_is_known_and_confirmed(proto
 
 
 @every_dialect
-def test_exchanges_everything_with_another_server(protocol: Any) -> None:
+def test_a_client_exchanges_everything_with_another_server(protocol: Any) -> None:
     pair = logux(protocol).meet()
     pair.left.log.add({"type": "l"})
     pair.right.log.add({"type": "r"})
@@ -97,7 +97,7 @@ def test_exchanges_everything_with_another_server(protocol: Any) -> None:
 
 
 @every_dialect
-def test_a_server_whose_log_was_emptied_gets_everything_back(protocol: Any) -> None:
+def test_a_server_that_lost_its_log_gets_everything_back(protocol: Any) -> None:
     pair = logux(protocol).meet()
     for number in range(3):
         pair.left.log.add({"type": f"l{number}"})
@@ -111,7 +111,7 @@ def test_a_server_whose_log_was_emptied_gets_everything_back(protocol: Any) -> N
 
 
 @every_dialect
-def test_a_server_whose_log_was_emptied_and_is_still_empty_gets_everything_back(protocol: Any) -> None:
+def test_a_server_that_lost_its_log_and_wrote_nothing_since_gets_everything_back(protocol: Any) -> None:
     pair = logux(protocol).meet()
     for name in "abc":
         pair.left.log.add({"type": name})
@@ -124,7 +124,7 @@ def test_a_server_whose_log_was_emptied_and_is_still_empty_gets_everything_back(
 
 
 @every_dialect
-def test_a_client_whose_log_was_emptied_gets_everything_back_and_is_heard(protocol: Any) -> None:
+def test_a_client_that_lost_its_log_gets_everything_back_and_its_new_events_are_taken(protocol: Any) -> None:
     pair = logux(protocol).meet()
     for number in range(3):
         pair.left.log.add({"type": f"l{number}"})
@@ -144,7 +144,7 @@ def test_a_client_whose_log_was_emptied_gets_everything_back_and_is_heard(protoc
 
 
 @every_dialect
-def test_a_number_from_another_log_of_the_client_hides_nothing_from_a_server(protocol: Any) -> None:
+def test_a_mark_of_another_client_log_does_not_hide_events_from_a_server(protocol: Any) -> None:
     stranger = met_server(protocol, synced=100)
 
     stranger.log.add({"type": "a"})
@@ -153,7 +153,7 @@ def test_a_number_from_another_log_of_the_client_hides_nothing_from_a_server(pro
 
 
 @newer_dialects
-def test_events_that_a_server_does_not_keep_come_with_0_and_are_confirmed_so(protocol: Any) -> None:
+def test_events_that_a_server_does_not_keep_have_the_number_0_and_are_confirmed_with_it(protocol: Any) -> None:
     stranger = met_client(protocol, other_synced=5)
 
     stranger.say("sync", 0, *event(protocol, 1, "server"))
@@ -163,7 +163,7 @@ def test_events_that_a_server_does_not_keep_come_with_0_and_are_confirmed_so(pro
     assert stranger.connected
 
 
-def test_a_client_that_stands_by_what_it_sent_does_not_send_it_anew() -> None:
+def test_a_client_without_resends_does_not_send_events_to_another_server_again() -> None:
     stranger = Stranger(ClientSync, dials=False, protocol=5, resends=False)
     stranger.say("connected", 5, "server", [NOW_MS, NOW_MS])
     stranger.log.add({"type": "a"})
@@ -179,7 +179,7 @@ def test_a_client_that_stands_by_what_it_sent_does_not_send_it_anew() -> None:
 
 
 @every_dialect
-def test_numbers_of_an_own_log_that_was_lost_hide_nothing_from_a_server(protocol: Any) -> None:
+def test_marks_of_a_lost_client_log_do_not_hide_events_from_a_server(protocol: Any) -> None:
     stranger = met_client(protocol, synced=100)
 
     stranger.log.add({"type": "a"})
@@ -219,7 +219,7 @@ def test_a_client_does_not_send_a_server_back_what_it_wrote_over_an_earlier_link
 
 
 @every_dialect
-def test_a_commit_that_ends_after_its_link_holds_nothing_up_on_the_next(protocol: Any) -> None:
+def test_a_commit_that_ends_after_its_link_does_not_block_the_next(protocol: Any) -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = met_client(protocol, store=store, disk=disk)
@@ -238,7 +238,7 @@ def test_a_commit_that_ends_after_its_link_holds_nothing_up_on_the_next(protocol
 
 
 @every_dialect
-def test_what_was_cleaned_holds_nothing_up(protocol: Any) -> None:
+def test_events_that_were_cleaned_do_not_block_the_rest(protocol: Any) -> None:
     pair = logux(protocol)
     pair.left.log.add({"type": "a"})
     pair.left.log.add({"type": "b"}, {"created": (1, "left", 0)})

@@ -1,4 +1,4 @@
-"""What the roles of Logux are made of."""
+"""The options and attributes of Logux roles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make(role: type[BaseSync], **options: Any) -> BaseSync:
     return role("home", open_log("home", clock), LocalPair().left, clock=clock, random=Random(1), **options)
 
 
-def test_keeps_what_it_was_made_of() -> None:
+def test_a_role_has_its_arguments_as_attributes() -> None:
     clock, pair, random = ManualClock(), LocalPair(), Random(1)
     log = open_log("home", clock)
 
@@ -31,7 +31,7 @@ def test_keeps_what_it_was_made_of() -> None:
     assert (role.subprotocol, role.credentials) == ([3, 1], "key")
 
 
-def test_needs_no_options() -> None:
+def test_a_role_needs_no_options() -> None:
     role = make(BaseSync)
 
     assert role.auth is None
@@ -40,37 +40,37 @@ def test_needs_no_options() -> None:
 
 
 @every_dialect
-def test_says_which_protocol_it_speaks(protocol: Any) -> None:
+def test_a_role_has_the_protocol_that_it_speaks(protocol: Any) -> None:
     assert make(BaseSync, protocol=protocol).protocol == version(protocol)
     assert make(ClientSync, protocol=protocol).protocol == version(protocol)
 
 
 @pytest.mark.parametrize("role", [BaseSync, ClientSync, ServerSync])
-def test_a_ping_without_a_timeout_is_a_mistake(role: type[BaseSync]) -> None:
+def test_a_ping_without_a_timeout_raises_an_error(role: type[BaseSync]) -> None:
     with pytest.raises(ValueError, match="set the timeout option"):
         make(role, ping=1_000, timeout=None)
 
 
-def test_has_the_default_times_of_logux() -> None:
+def test_the_default_times_are_those_of_logux() -> None:
     times = [(role.timeout, role.ping) for role in map(make, (ClientSync, ServerSync, BaseSync))]
 
     assert times == [(20_000, 5_000), (20_000, 10_000), (None, None)]
 
 
-def test_fixes_time_only_when_it_is_asked_to() -> None:
+def test_time_is_fixed_only_with_the_option() -> None:
     assert not make(ClientSync).fix_time
     assert make(ClientSync, fix_time=True).fix_time
 
 
 @pytest.mark.parametrize("role", [BaseSync, ClientSync])
-def test_goes_on_where_it_is_told_to(role: type[BaseSync]) -> None:
+def test_a_role_resumes_at_the_given_marks(role: type[BaseSync]) -> None:
     made = make(role, synced=1, other_synced=2)
 
     assert (made.synced, made.other_synced) == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["synced", "other_synced"])
-def test_a_server_is_told_by_the_client_where_to_go_on(name: str) -> None:
+def test_a_server_resumes_at_the_mark_of_the_client(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is what the client says"):
         make(ServerSync, **{name: 1})
 
@@ -86,7 +86,7 @@ def test_a_server_speaks_the_protocol_of_the_client() -> None:
 
 
 @pytest.mark.parametrize("event", ["synced", "state", "connect", "client_error", "authenticated"])
-def test_calls_listeners_until_they_leave(event: str) -> None:
+def test_listeners_are_called_until_their_undo(event: str) -> None:
     role, seen = make(ClientSync), []
     undo = role.on(event, lambda: seen.append("each"))
     role.once(event, lambda: seen.append("once"))
@@ -101,7 +101,7 @@ def test_calls_listeners_until_they_leave(event: str) -> None:
     assert seen == ["each", "once", "each"]
 
 
-def test_tells_listeners_what_happens() -> None:
+def test_listeners_are_called_at_each_event() -> None:
     pair, seen = logux(), []
     for event in ("connect", "authenticated", "synced", "state"):
         pair.left.on(event, lambda event=event: seen.append(event))
@@ -113,7 +113,7 @@ def test_tells_listeners_what_happens() -> None:
 
 
 @pytest.mark.parametrize("role", [BaseSync, ClientSync, ServerSync])
-def test_an_open_connection_counts_at_once(role: type[BaseSync]) -> None:
+def test_a_role_on_an_open_connection_starts_at_once(role: type[BaseSync]) -> None:
     clock, pair = ManualClock(), LocalPair()
     pair.left.connect()
 
@@ -154,7 +154,7 @@ def test_a_plain_base_role_answers_and_exchanges_as_a_server_does(protocol: Any)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_both_roles_share_every_message(protocol: Any) -> None:
+def test_both_roles_handle_every_message(protocol: Any) -> None:
     for stranger in (met_client(protocol), met_server(protocol)):
         stranger.say("ping", 0).say("headers", {"a": 1}).say("debug", "error", "text").say("synced", 3)
 

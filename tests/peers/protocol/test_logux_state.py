@@ -12,11 +12,11 @@ from tests.support.pair import NOW_MS, HeldDisk
 
 
 @every_dialect
-def test_begins_disconnected(protocol: Any) -> None:
+def test_the_first_state_is_disconnected(protocol: Any) -> None:
     assert logux(protocol).left.state == "disconnected"
 
 
-def test_begins_to_wait_when_something_is_unsent() -> None:
+def test_the_first_state_is_wait_with_unsent_events() -> None:
     stranger = client(connects=False)
 
     stranger.log.add({"type": "a"})
@@ -25,7 +25,7 @@ def test_begins_to_wait_when_something_is_unsent() -> None:
 
 
 @pytest.mark.parametrize(("synced", "state"), [(0, "wait"), (1, "disconnected")])
-def test_begins_with_what_the_numbers_say(synced: int, state: str) -> None:
+def test_the_first_state_follows_the_given_marks(synced: int, state: str) -> None:
     earlier = client(connects=False)
     earlier.log.add({"type": "a"})
 
@@ -34,12 +34,12 @@ def test_begins_with_what_the_numbers_say(synced: int, state: str) -> None:
     assert stranger.role.state == state
 
 
-def test_a_server_begins_connecting() -> None:
+def test_the_first_state_of_a_server_is_connecting() -> None:
     assert server(connects=False).role.state == "connecting"
 
 
 @every_dialect
-def test_is_connecting_until_it_is_answered(protocol: Any) -> None:
+def test_the_state_is_connecting_until_the_answer(protocol: Any) -> None:
     stranger = client(protocol)
 
     assert stranger.role.state == "connecting"
@@ -57,7 +57,7 @@ def test_a_client_with_something_to_send_is_sending_as_soon_as_it_has_greeted(pr
 
 
 @every_dialect
-def test_is_sending_until_everything_is_confirmed(protocol: Any) -> None:
+def test_the_state_is_sending_until_everything_is_confirmed(protocol: Any) -> None:
     stranger = met_client(protocol)
     if protocol == 7:
         stranger.say("ready", 0)
@@ -73,7 +73,7 @@ def test_is_sending_until_everything_is_confirmed(protocol: Any) -> None:
 
 
 @every_dialect
-def test_is_disconnected_after_a_loss_when_all_is_confirmed(protocol: Any) -> None:
+def test_the_state_is_disconnected_after_a_loss_when_all_is_confirmed(protocol: Any) -> None:
     pair = logux(protocol).meet()
     pair.left.log.add({"type": "a"})
 
@@ -83,7 +83,7 @@ def test_is_disconnected_after_a_loss_when_all_is_confirmed(protocol: Any) -> No
 
 
 @every_dialect
-def test_waits_after_a_loss_when_something_is_not_confirmed(protocol: Any) -> None:
+def test_the_state_is_wait_after_a_loss_with_unconfirmed_events(protocol: Any) -> None:
     pair = logux(protocol).meet()
     pair.mute("right")
     pair.left.log.add({"type": "a"})
@@ -93,7 +93,7 @@ def test_waits_after_a_loss_when_something_is_not_confirmed(protocol: Any) -> No
     assert pair.left.state == "wait"
 
 
-def test_waits_when_something_is_added_without_a_link() -> None:
+def test_the_state_is_wait_when_an_event_is_added_without_a_link() -> None:
     pair = logux().meet()
     pair.cut()
 
@@ -103,7 +103,7 @@ def test_waits_when_something_is_added_without_a_link() -> None:
 
 
 @every_dialect
-def test_tells_each_change_once(protocol: Any) -> None:
+def test_each_change_of_state_is_emitted_once(protocol: Any) -> None:
     pair = logux(protocol)
     states: list[str] = []
     pair.left.on("state", lambda: states.append(pair.left.state))
@@ -121,7 +121,7 @@ def test_tells_each_change_once(protocol: Any) -> None:
 
 
 @every_dialect
-def test_does_not_wait_after_a_loss_for_what_came_from_the_other(protocol: Any) -> None:
+def test_received_events_do_not_make_the_state_wait_after_a_loss(protocol: Any) -> None:
     pair = logux(protocol).meet()
     pair.right.log.add({"type": "a"})
 
@@ -132,7 +132,7 @@ def test_does_not_wait_after_a_loss_for_what_came_from_the_other(protocol: Any) 
 
 
 @every_dialect
-def test_what_was_under_way_when_the_link_broke_does_not_count_for_the_next(protocol: Any) -> None:
+def test_messages_that_were_lost_with_a_link_do_not_count_for_the_next(protocol: Any) -> None:
     pair = logux(protocol, timeout=1_000, ping=None).meet()
     pair.mute("right")
     pair.left.log.add({"type": "a"})
@@ -147,7 +147,7 @@ def test_what_was_under_way_when_the_link_broke_does_not_count_for_the_next(prot
     assert pair.left_errors == []
 
 
-def test_is_not_synchronized_while_an_event_is_under_way() -> None:
+def test_the_state_is_not_synchronized_while_an_event_is_unconfirmed() -> None:
     stranger = client()
     stranger.log.add({"type": "a"})
 
@@ -157,13 +157,14 @@ def test_is_not_synchronized_while_an_event_is_under_way() -> None:
 
 
 @every_dialect
-def test_is_not_synchronized_before_the_own_commit(protocol: Any) -> None:
+def test_the_state_is_not_synchronized_before_the_commit_of_an_own_event(protocol: Any) -> None:
     store = MemoryStore()
-    stranger = met_client(protocol, store=store, disk=HeldDisk(store))
+    disk = HeldDisk(store)
+    stranger = met_client(protocol, store=store, disk=disk)
     stranger.say("sync", 1)
 
     stranger.log.add({"type": "a"})
-    stranger.log._disk.release()  # type: ignore[attr-defined]
+    disk.release()
 
     assert stranger.role.state in ("sending", "connecting")
     assert stranger.role.lag == 1

@@ -1,4 +1,4 @@
-"""The application's version, as Logux roles tell it and as listeners judge it."""
+"""The application's version: how Logux roles send it, and how listeners refuse it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.pair import NOW_MS, sentences
 
 @every_dialect
 @pytest.mark.parametrize("subprotocol", ["1.2.3", [3, 1], 4, {"any": "thing"}], ids=repr)
-def test_tells_its_subprotocol_of_any_shape(protocol: Any, subprotocol: Any) -> None:
+def test_a_subprotocol_of_any_json_type_is_sent(protocol: Any, subprotocol: Any) -> None:
     pair = logux(protocol, subprotocol=subprotocol).connect()
 
     assert pair.left_sent[0][-1] == pair.right_sent[0][-1] == {"subprotocol": subprotocol}
@@ -21,18 +21,18 @@ def test_tells_its_subprotocol_of_any_shape(protocol: Any, subprotocol: Any) -> 
 
 
 @pytest.mark.parametrize(("protocol", "default"), [((0, 1), "0.0.0"), (5, 0), (7, 0)], ids=str)
-def test_an_end_that_names_none_has_the_default_of_its_protocol(protocol: Any, default: Any) -> None:
+def test_without_a_subprotocol_the_default_of_the_protocol_counts(protocol: Any, default: Any) -> None:
     pair = logux(protocol).connect()
 
     assert pair.left.other_subprotocol == pair.right.other_subprotocol == default
 
 
-def test_it_is_not_known_before_the_greeting() -> None:
+def test_the_other_subprotocol_is_not_known_before_the_greeting() -> None:
     assert client().role.other_subprotocol is None
 
 
 @every_dialect
-def test_a_listener_may_turn_a_subprotocol_away(protocol: Any) -> None:
+def test_a_listener_may_refuse_a_subprotocol(protocol: Any) -> None:
     stranger = server()
 
     def check() -> None:
@@ -46,7 +46,7 @@ def test_a_listener_may_turn_a_subprotocol_away(protocol: Any) -> None:
     assert sentences(stranger.errors) == ["Only 2.x application subprotocols are supported, but you use 1.0.0"]
 
 
-def test_a_listener_of_a_client_may_do_so_too() -> None:
+def test_a_listener_of_a_client_may_refuse_a_subprotocol_too() -> None:
     stranger = client()
 
     def check() -> None:
@@ -60,7 +60,7 @@ def test_a_listener_of_a_client_may_do_so_too() -> None:
 
 
 @every_dialect
-def test_the_listener_knows_the_other_end_and_is_called_before_auth(protocol: Any) -> None:
+def test_the_connect_listener_sees_the_other_end_and_is_called_before_auth(protocol: Any) -> None:
     seen: list[Any] = []
     stranger = server(auth=lambda *shown: seen.append(shown) or True)
     role = stranger.role
@@ -71,7 +71,7 @@ def test_the_listener_knows_the_other_end_and_is_called_before_auth(protocol: An
     assert seen == [("client", version(protocol), False), (None, "client")]
 
 
-def test_whoever_is_turned_away_by_a_listener_is_not_shown_to_auth() -> None:
+def test_auth_is_not_asked_after_a_listener_refused() -> None:
     asked: list[Any] = []
     stranger = server(auth=lambda *shown: asked.append(shown) or True)
 
@@ -86,7 +86,7 @@ def test_whoever_is_turned_away_by_a_listener_is_not_shown_to_auth() -> None:
 
 
 @every_dialect
-def test_a_listener_that_fails_otherwise_ends_the_link_and_is_heard_of(protocol: Any) -> None:
+def test_a_listener_that_fails_with_another_error_ends_the_link_and_the_error_is_raised(protocol: Any) -> None:
     stranger = server()
     stranger.role.on("connect", lambda: 1 // 0)
 
@@ -97,7 +97,7 @@ def test_a_listener_that_fails_otherwise_ends_the_link_and_is_heard_of(protocol:
     assert not stranger.connected
 
 
-def test_the_answer_names_what_the_server_has() -> None:
+def test_connected_has_the_subprotocol_of_the_server() -> None:
     stranger = server(subprotocol="2.0.0", credentials="key").say("connect", [0, 1], "client", 0)
 
     assert stranger.heard == [
@@ -105,5 +105,5 @@ def test_the_answer_names_what_the_server_has() -> None:
     ]
 
 
-def test_a_client_learns_it_from_the_answer() -> None:
+def test_a_client_learns_the_subprotocol_from_the_answer() -> None:
     assert met_client(connected={"subprotocol": "2.0.0"}).role.other_subprotocol == "2.0.0"

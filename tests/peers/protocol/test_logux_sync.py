@@ -1,4 +1,4 @@
-"""Events on their way between a Logux client and a Logux server."""
+"""Events between a Logux client and a Logux server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.pair import NOW_MS, HeldDisk, fill, sent_types, syncs
 # Sending and confirming
 
 
-def test_sends_each_event_by_itself_and_is_answered() -> None:
+def test_each_event_is_sent_in_a_message_of_its_own_and_confirmed() -> None:
     pair = logux().meet()
 
     pair.left.log.add({"type": "a"})
@@ -36,7 +36,7 @@ def test_sends_each_event_by_itself_and_is_answered() -> None:
     ],
     ids=str,
 )
-def test_sends_an_event_as_newer_protocols_do(protocol: Any, meta: Any) -> None:
+def test_an_event_is_sent_in_the_form_of_newer_protocols(protocol: Any, meta: Any) -> None:
     pair = logux(protocol).meet()
 
     pair.left.log.add({"type": "a"})
@@ -46,7 +46,7 @@ def test_sends_an_event_as_newer_protocols_do(protocol: Any, meta: Any) -> None:
 
 
 @every_dialect
-def test_both_ends_note_how_far_they_are(protocol: Any) -> None:
+def test_both_ends_keep_the_marks_of_both_logs(protocol: Any) -> None:
     pair = logux(protocol).meet()
 
     pair.left.log.add({"type": "a"})
@@ -56,7 +56,7 @@ def test_both_ends_note_how_far_they_are(protocol: Any) -> None:
 
 
 @every_dialect
-def test_never_goes_back(protocol: Any) -> None:
+def test_the_marks_never_go_back(protocol: Any) -> None:
     stranger = met_client(protocol)
     stranger.log.add({"type": "a"})
     stranger.log.add({"type": "b"})
@@ -79,7 +79,7 @@ def test_a_confirmation_of_what_was_not_sent_confirms_nothing(protocol: Any, num
 
 
 @every_dialect
-def test_tells_that_a_number_may_have_moved(protocol: Any) -> None:
+def test_the_event_synced_is_emitted_when_a_mark_changes(protocol: Any) -> None:
     stranger = met_client(protocol)
     seen: list[tuple[int, int]] = []
     stranger.role.on("synced", lambda: seen.append((stranger.role.synced, stranger.role.other_synced)))
@@ -90,7 +90,7 @@ def test_tells_that_a_number_may_have_moved(protocol: Any) -> None:
 
 
 @every_dialect
-def test_does_not_send_back_what_it_received(protocol: Any) -> None:
+def test_received_events_are_not_sent_back(protocol: Any) -> None:
     pair = logux(protocol).meet()
 
     pair.left.log.add({"type": "l"})
@@ -101,7 +101,7 @@ def test_does_not_send_back_what_it_received(protocol: Any) -> None:
 
 
 @every_dialect
-def test_a_number_may_stand_for_more_than_its_event(protocol: Any) -> None:
+def test_the_number_of_a_message_may_be_larger_than_that_of_its_event(protocol: Any) -> None:
     pair = logux(protocol, left={"out_filter": lambda event, _meta: event["type"] == "shown"})
     for name in ("hidden", "shown", "hidden"):
         pair.left.log.add({"type": name})
@@ -113,7 +113,7 @@ def test_a_number_may_stand_for_more_than_its_event(protocol: Any) -> None:
 
 
 @every_dialect
-def test_takes_several_events_of_one_message(protocol: Any) -> None:
+def test_a_message_may_have_several_events(protocol: Any) -> None:
     stranger = met_server(protocol)
 
     stranger.say("sync", 9, *event(protocol, 1), *event(protocol, 2, type_="b"))
@@ -123,7 +123,7 @@ def test_takes_several_events_of_one_message(protocol: Any) -> None:
     assert stranger.role.other_synced == 9
 
 
-def test_takes_a_backlog_that_begins_with_the_newest_in_the_order_in_which_it_was_written() -> None:
+def test_a_backlog_that_begins_with_the_newest_event_is_taken_in_the_order_of_writing() -> None:
     stranger = met_server()
 
     stranger.say("sync", 3, *event(0, 3, type_="c"), *event(0, 2, type_="b"), *event(0, 1, type_="a"))
@@ -132,7 +132,7 @@ def test_takes_a_backlog_that_begins_with_the_newest_in_the_order_in_which_it_wa
     assert [entry.event["type"] for entry in in_order_of_added] == ["a", "b", "c"]
 
 
-def test_takes_a_long_backlog_in_one_frame() -> None:
+def test_a_long_backlog_in_one_frame_is_taken() -> None:
     stranger = met_server()
     rows = [item for number in range(2_500, 0, -1) for item in ({"type": "a"}, [number, "client", 0])]
 
@@ -143,7 +143,7 @@ def test_takes_a_long_backlog_in_one_frame() -> None:
 
 
 @pytest.mark.parametrize(("protocol", "sizes"), [((0, 1), [1] * 250), (5, [250]), (7, [100, 100, 50])], ids=str)
-def test_sends_a_backlog_oldest_first_in_messages_of_a_bounded_size(protocol: Any, sizes: list[int]) -> None:
+def test_a_backlog_is_sent_oldest_first_in_messages_of_limited_size(protocol: Any, sizes: list[int]) -> None:
     pair = logux(protocol)
     written = fill(pair.left.log, 250)
 
@@ -155,7 +155,7 @@ def test_sends_a_backlog_oldest_first_in_messages_of_a_bounded_size(protocol: An
     assert pair.right.log.types == written
 
 
-def test_keeps_the_number_of_messages_under_way_bounded_by_pages() -> None:
+def test_the_number_of_unconfirmed_messages_is_limited_by_pages() -> None:
     stranger = met_client(5)
     for number in range(WINDOW + 3):
         stranger.log.add({"type": f"{number}"})
@@ -169,7 +169,7 @@ def test_keeps_the_number_of_messages_under_way_bounded_by_pages() -> None:
 
 
 @every_dialect
-def test_an_event_that_is_known_is_confirmed_and_stored_once(protocol: Any) -> None:
+def test_a_known_event_is_confirmed_and_not_stored_again(protocol: Any) -> None:
     stranger = met_server(protocol)
 
     stranger.say("sync", 1, *event(protocol, 1)).say("sync", 2, *event(protocol, 1)).say("sync", 3, *event(protocol, 2))
@@ -183,7 +183,7 @@ def test_an_event_that_is_known_is_confirmed_and_stored_once(protocol: Any) -> N
 
 
 @every_dialect
-def test_confirms_only_after_the_commit(protocol: Any) -> None:
+def test_events_are_confirmed_only_after_the_commit(protocol: Any) -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = met_server(protocol, store=store, disk=disk)
@@ -197,7 +197,7 @@ def test_confirms_only_after_the_commit(protocol: Any) -> None:
 
 
 @every_dialect
-def test_confirms_in_the_order_of_arrival(protocol: Any) -> None:
+def test_messages_are_confirmed_in_the_order_of_arrival(protocol: Any) -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = met_server(protocol, store=store, disk=disk)
@@ -213,7 +213,7 @@ def test_confirms_in_the_order_of_arrival(protocol: Any) -> None:
     ]
 
 
-def test_reads_no_more_than_it_can_commit() -> None:
+def test_reading_pauses_when_commits_are_slow() -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = met_server(store=store, disk=disk)
@@ -229,7 +229,7 @@ def test_reads_no_more_than_it_can_commit() -> None:
     assert stranger.role.other_synced == MAX_TAKING + 9
 
 
-# What is wrong in a message
+# Faulty messages
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_reads_no_more_than_it_can_commit() -> None:
     ],
     ids=str,
 )
-def test_a_sync_of_the_wrong_shape_is_told_and_never_confirmed(items: list[Any]) -> None:
+def test_a_sync_of_the_wrong_shape_gets_an_error_and_is_not_confirmed(items: list[Any]) -> None:
     stranger = met_server().say("sync", *items)
 
     assert [message[:2] for message in stranger.heard] == [["error", "wrong-format"]]
@@ -266,7 +266,7 @@ def test_a_sync_of_the_wrong_shape_is_told_and_never_confirmed(items: list[Any])
     ],
     ids=str,
 )
-def test_an_event_of_the_wrong_shape_is_refused_and_what_is_around_it_is_taken(event: Any, created: Any) -> None:
+def test_an_event_of_the_wrong_shape_is_refused_and_its_neighbours_are_taken(event: Any, created: Any) -> None:
     stranger = met_server()
     refused: list[str] = []
     stranger.role.on("refused", refused.append)
@@ -280,7 +280,7 @@ def test_an_event_of_the_wrong_shape_is_refused_and_what_is_around_it_is_taken(e
     assert len(refused) == 1
 
 
-def test_an_event_that_cannot_be_taken_is_confirmed_and_swallows_no_other() -> None:
+def test_an_event_that_is_refused_is_confirmed_and_the_others_are_taken() -> None:
     stranger = met_server()
     refused: list[str] = []
     stranger.role.on("refused", refused.append)
@@ -293,7 +293,7 @@ def test_an_event_that_cannot_be_taken_is_confirmed_and_swallows_no_other() -> N
 
 
 @every_dialect
-def test_a_message_without_events_is_not_confirmed_before_those_ahead_of_it(protocol: Any) -> None:
+def test_a_message_without_events_is_confirmed_after_those_before_it(protocol: Any) -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = met_server(protocol, store=store, disk=disk)

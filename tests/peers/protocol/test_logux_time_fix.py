@@ -33,7 +33,7 @@ def fixing(protocol: Any = (0, 1), *, came: int, answered: int, round_trip: int 
     ],
 )
 @pytest.mark.parametrize("protocol", [(0, 1), 5, 7], ids=str)
-def test_measures_how_far_its_clock_is_ahead(
+def test_a_client_measures_by_how_much_its_clock_is_ahead(
     protocol: Any, came: int, answered: int, round_trip: int, fix: int
 ) -> None:
     stranger = fixing(protocol, came=came, answered=answered, round_trip=round_trip)
@@ -42,13 +42,13 @@ def test_measures_how_far_its_clock_is_ahead(
 
 
 @pytest.mark.parametrize("protocol", [(0, 1), 5, 7], ids=str)
-def test_fixes_nothing_unless_it_is_asked_to(protocol: Any) -> None:
+def test_without_fix_time_no_time_is_changed(protocol: Any) -> None:
     stranger = client(protocol).say("connected", version(protocol), "server", [1, 2])
 
     assert stranger.role.dialect.time_fix == 0
 
 
-def test_in_logux_0_1_it_moves_created_on_the_way_out() -> None:
+def test_in_logux_0_1_fix_time_changes_created_of_sent_events() -> None:
     stranger = fixing(came=NOW_MS - 1_000, answered=NOW_MS - 1_000)
 
     stranger.log.add({"type": "a"}, {"created": (NOW_MS + 5, "home", 3)})
@@ -56,7 +56,7 @@ def test_in_logux_0_1_it_moves_created_on_the_way_out() -> None:
     assert stranger.heard == [["sync", 1, {"type": "a"}, [NOW_MS - 995, "home", 3]]]
 
 
-def test_in_logux_0_1_it_moves_created_on_the_way_in() -> None:
+def test_in_logux_0_1_fix_time_changes_created_of_received_events() -> None:
     stranger = fixing(came=NOW_MS - 1_000, answered=NOW_MS - 1_000)
 
     stranger.say("sync", 1, {"type": "a"}, [NOW_MS - 1_000, "server", 3])
@@ -65,7 +65,7 @@ def test_in_logux_0_1_it_moves_created_on_the_way_in() -> None:
     assert [(entry.created, entry.time) for entry in stranger.log.entries] == [((NOW_MS, "server", 3), NOW_MS)]
 
 
-def test_moves_every_event_of_a_message_alike() -> None:
+def test_fix_time_changes_every_event_of_a_message() -> None:
     stranger = fixing(came=NOW_MS - 1_000, answered=NOW_MS - 1_000)
 
     stranger.say("sync", 2, {"type": "a"}, [100, "server", 0], {"type": "b"}, [200, "server", 0])
@@ -74,7 +74,7 @@ def test_moves_every_event_of_a_message_alike() -> None:
 
 
 @pytest.mark.parametrize(("protocol", "wire_id"), [(5, 1_005), (7, to_digits(NOW_MS + 5))], ids=str)
-def test_in_newer_protocols_it_moves_the_time_and_never_the_id(protocol: Any, wire_id: Any) -> None:
+def test_in_newer_protocols_fix_time_changes_the_time_and_never_the_id(protocol: Any, wire_id: Any) -> None:
     stranger = fixing(protocol, came=NOW_MS - 1_000, answered=NOW_MS - 1_000)
 
     stranger.log.add({"type": "a"}, {"created": (NOW_MS + 5, "home", 0)})
@@ -106,14 +106,14 @@ def test_ids_are_the_same_at_both_ends_whatever_the_fix(protocol: Any, wire_id: 
     assert [entry.created for entry in stranger.log.entries] == [created]
 
 
-def test_takes_halves_of_a_ms_from_javascript() -> None:
+def test_a_time_with_half_a_ms_from_javascript_is_taken() -> None:
     stranger = met_client().say("sync", 1, {"type": "a"}, [1_795_394.5, "server", 0])
 
     assert [entry.created for entry in stranger.log.entries] == [(1_795_394, "server", 0)]
 
 
 @pytest.mark.parametrize("protocol", [(0, 1), 5, 7], ids=str)
-def test_an_event_that_the_fix_puts_out_of_range_is_refused_alone(protocol: Any) -> None:
+def test_an_event_that_fix_time_puts_out_of_range_is_refused_alone(protocol: Any) -> None:
     stranger = fixing(protocol, came=NOW_MS + 1_000, answered=NOW_MS + 1_000)
     refused: list[str] = []
     stranger.role.on("refused", refused.append)
@@ -133,7 +133,7 @@ def test_an_event_that_the_fix_puts_out_of_range_is_refused_alone(protocol: Any)
     assert "server sent an event that is not taken" in refused[0]
 
 
-def test_a_new_link_measures_anew() -> None:
+def test_each_link_measures_the_clocks_anew() -> None:
     stranger = fixing(came=NOW_MS - 1_000, answered=NOW_MS - 1_000)
     stranger.dialler.disconnect("lost")
     stranger.dialler.connect()
@@ -144,7 +144,7 @@ def test_a_new_link_measures_anew() -> None:
     assert (before, stranger.role.dialect.time_fix) == (0, 50)
 
 
-def test_an_event_that_was_sent_does_not_come_back_as_another_after_the_fix_has_changed() -> None:
+def test_a_sent_event_does_not_return_as_another_one_when_the_measured_offset_changes() -> None:
     stranger = fixing(came=NOW_MS - 1_000, answered=NOW_MS - 1_000)
     stranger.log.add({"type": "a"})
     stranger.say("synced", 1)

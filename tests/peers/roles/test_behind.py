@@ -1,4 +1,4 @@
-"""Since when the other end is behind: told from confirmed positions and the clock."""
+"""Since when the other end is behind, from confirmed positions and the clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.pair import Stranger
     ],
     ids=str,
 )
-def test_is_behind_since_it_was_last_known_to_have_all(
+def test_an_end_is_behind_since_it_was_last_known_to_have_all_events(
     notes: list[tuple[int, int, float]], since_ms: float | None, is_from_start: bool
 ) -> None:
     behind = Behind()

@@ -1,4 +1,4 @@
-"""How far two clocks are apart, told by what comes over a link."""
+"""How far two clocks are apart, from the messages of a link."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def told_by(*entries: Entry, known: VersionVector = NOTHING, open_for_ms: int = 
     return apart.news()
 
 
-def test_an_answer_tells_the_difference_without_the_time_that_it_was_under_way() -> None:
+def test_the_answer_to_the_greeting_gives_the_difference_within_the_round_trip() -> None:
     clock = ManualClock(NOW_MS)
     apart = ClockOffset(clock)
     clock.advance(30_000)
@@ -38,29 +38,29 @@ def test_an_answer_tells_the_difference_without_the_time_that_it_was_under_way()
     assert apart.news() is None
 
 
-def test_an_event_made_since_the_link_opened_tells_it_too() -> None:
+def test_an_event_made_since_the_link_opened_gives_the_difference_too() -> None:
     assert told_by(event(NOW_MS - HOUR_MS)) == (-HOUR_MS - MAX_DRIFT_MS, -HOUR_MS)
     assert told_by(event(NOW_MS + HOUR_MS)) == (HOUR_MS - MAX_DRIFT_MS, HOUR_MS)
 
 
-def test_an_older_event_tells_nothing() -> None:
+def test_an_older_event_gives_no_difference() -> None:
     assert told_by(event(NOW_MS - HOUR_MS), known=NOTHING.adds([("e", 1)])) is None
     assert told_by(event(NOW_MS - HOUR_MS, epoch="e.1.mark")) is None
 
 
-def test_an_event_that_may_have_been_made_at_any_time_of_a_long_link_tells_no_difference() -> None:
+def test_an_event_that_may_be_as_old_as_a_long_link_gives_no_difference() -> None:
     span = told_by(event(NOW_MS + HOUR_MS), open_for_ms=2 * HOUR_MS)
 
     assert span is not None and difference_ms(span) == 0
 
 
-def test_a_ping_says_that_what_comes_after_it_is_not_much_older() -> None:
+def test_events_after_a_ping_count_as_recent() -> None:
     span = told_by(event(NOW_MS + HOUR_MS), open_for_ms=2 * HOUR_MS, signs=True)
 
     assert span is not None and -HOUR_MS <= difference_ms(span) < -HOUR_MS + MAX_DRIFT_MS
 
 
-def test_a_role_tells_of_it_at_the_greeting_when_it_dialled_and_with_an_event_when_it_did_not() -> None:
+def test_the_end_that_dialled_reports_the_difference_at_the_greeting_and_the_other_with_an_event() -> None:
     right_clock = ManualClock(NOW_MS + HOUR_MS)
     pair = Pair(right={"clock": right_clock})
     spans: dict[str, Span] = {}

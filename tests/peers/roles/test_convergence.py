@@ -1,4 +1,4 @@
-"""Whatever happens to logs and links: in the end everybody has the same, and nothing acknowledged is lost."""
+"""After any history of logs and links, all logs agree, and no acknowledged event is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUIET_ROUNDS = 1_000
 
 
 class SlowPair(LocalPair):
-    """A link on which everything waits until it is pumped, and is lost when the link is cut."""
+    """A link on which frames wait until `pump`, and are lost at `cut`."""
 
     def soon(self, work: Callable[[], None]) -> None:
         self._queue.append(work)
@@ -39,7 +39,7 @@ class SlowPair(LocalPair):
 
     def cut(self) -> None:
         self._queue.clear()
-        self.left._is_opening = False
+        self.left._is_opening = False  # a cut also while it opens, which no port of LocalPair offers
         self.left._close("cut")
 
 
@@ -57,7 +57,7 @@ class Room:
         self.begin(self.store)
 
     def begin(self, store: MemoryStore) -> None:
-        """Another life, on this store; what waited for the disk in the last one is lost."""
+        """A new run on this store; what waited for the disk in the last run is lost."""
         self.lives += 1
         self.store = store
         self.disk = HeldDisk(store)
@@ -67,12 +67,12 @@ class Room:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing is left to do but to wait for its clock."""
+        """Whether it has nothing to do but to wait for its clock."""
         mail = any(mailbox.waiting for mailbox in self.mailboxes.values())
         return not (mail or self.disk.waiting or self.log.asked)
 
     def work(self, count: int) -> None:
-        """Do some of everything that waits."""
+        """Do some of the waiting work."""
         for mailbox in list(self.mailboxes.values()):
             mailbox.work(count)
         self.disk.release(count)
@@ -94,7 +94,7 @@ class House:
         self.gone: set[Created] = set()
         self.count = 0
 
-    # What may happen
+    # Steps
 
     def add(self, place: int, kind: int) -> None:
         self.count += 1
@@ -151,7 +151,7 @@ class House:
         self._room(place).clock.advance(ms)
 
     def flow(self, seed: int, _: int) -> None:
-        """Some time passes everywhere, and some of everything arrives."""
+        """Some time passes in all rooms, and some frames arrive."""
         random = Random(seed)
         for room in self.rooms.values():
             room.clock.advance(random.choice([1, RELAY_MS, 2 * RELAY_MS]))
@@ -162,7 +162,7 @@ class House:
     # The end
 
     def settle(self) -> None:
-        """Connect all in a ring, and let everything happen that can."""
+        """Connect all rooms in a ring, and work until nothing is left to do."""
         for index in range(len(self.names)):
             self.connect(index, (index + 1) % len(self.names))
         for _ in range(QUIET_ROUNDS):
@@ -177,7 +177,7 @@ class House:
         raise AssertionError("it does not go quiet")
 
     def _wait_for_relays(self) -> bool:
-        """Dial what is not open, or else let the clocks go on if somebody waits for them. False if neither is left."""
+        """Dial closed links, or else advance the clocks if a room waits for its own. False if there is nothing to do."""
         is_more = False
         for key in self.links:
             is_more |= self._dial(key)
@@ -207,7 +207,7 @@ class House:
                 assert role.state == "synchronized" and role.lag == 0
 
     def _dial(self, key: tuple[str, str]) -> bool:
-        """Open a link if it is not open, and its ends have seen that it is not. True if it was dialled."""
+        """Open a link if it is closed and both ends have noticed that. True if it was dialled."""
         link = self.links[key]
         mail = any(self.rooms[name].mailboxes["".join(key)].waiting for name in key)
         if link.left.connected or link.left._is_opening or mail:
@@ -216,12 +216,12 @@ class House:
         return True
 
     def check_claims(self) -> None:
-        """What a role calls confirmed is on the other end's disk."""
+        """Events that a role counts as confirmed are on the other end's disk."""
         for key in self.links:
             for name, other in (key, reversed(key)):
                 role = self.rooms[name].roles["".join(key)]
                 held = self.rooms[other].store.state.vector
-                if role._is_walking:
+                if role._is_walking:  # until then `synced` is that of the last link, which no port shows
                     changes = self.rooms[name].store.page(0, limit=10**6).entries
                     confirmed = [change.dot for change in changes if change.position <= role.synced]
                     assert all(dot is not None and held.covers(dot) for dot in confirmed)
@@ -273,7 +273,7 @@ steps = st.lists(common | common | timely | rare, max_size=80)
 
 @given(st.lists(st.integers(-5_000, 5_000), min_size=2, max_size=5), steps)
 @settings(max_examples=100, deadline=None)
-def test_everybody_has_the_same_in_the_end_and_nothing_acknowledged_is_lost(
+def test_all_logs_agree_in_the_end_and_no_acknowledged_event_is_lost(
     skews_ms: list[int], steps: list[tuple[str, int, int]]
 ) -> None:
     house = House(skews_ms)
@@ -287,7 +287,7 @@ def test_everybody_has_the_same_in_the_end_and_nothing_acknowledged_is_lost(
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_everybody_has_the_same_after_a_long_life_too(seed: int) -> None:
+def test_all_logs_agree_after_a_long_history_too(seed: int) -> None:
     random = Random(seed)
     house = House([random.randint(-5_000, 5_000) for _ in range(2 + seed % 4)])
     losses = RARE if seed % 2 else ["cut", "wait"]

@@ -1,4 +1,4 @@
-"""Roles of one's own on BaseSync."""
+"""Roles of your own, on BaseSync."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.pair import NOW_MS, Pair
 
 
 class WitnessSync(BaseSync):
-    """A symmetric role that says when the other side holds our events."""
+    """A symmetric role that reports when the other end holds our events."""
 
     def on_connect(self) -> None:
         super().on_connect()
-        self.send_connect()  # both sides speak first: nobody is the server
+        self.send_connect()  # both ends speak first: neither is the server
 
     def connected_message(self, protocol: int, node_id: str, times: Any, options: Any = None) -> None:
-        self.end_timeout()  # their own connect already told us the rest
+        self.end_timeout()  # their own connect has said the rest
 
     def on_authenticated(self) -> None:
         self.start_walk(0)
@@ -45,7 +45,7 @@ class Waving(PeerSync):
         self.waves.append((hand, times))
 
 
-def test_a_symmetric_role_greets_from_both_ends_and_witnesses() -> None:
+def test_a_symmetric_role_greets_from_both_ends_and_reports_confirmations() -> None:
     pair = Pair(WitnessSync, WitnessSync)
     seen: list[tuple[str, int]] = []
     pair.left.on("witnessed", lambda node_id, added: seen.append((node_id, added)))
@@ -73,7 +73,7 @@ def test_a_symmetric_role_keeps_identities_though_its_clocks_differ() -> None:
     assert [entry.created for entry in pair.left.log.entries] == [(NOW_MS, "left", 0), (NOW_MS, "right", 0)]
 
 
-def test_a_symmetric_role_catches_up_and_waits_for_nothing_in_the_end() -> None:
+def test_a_symmetric_role_catches_up_and_no_timeout_is_left() -> None:
     pair = Pair(WitnessSync, WitnessSync, timeout=5_000)
     pair.left.log.add({"type": "a"})
 
@@ -84,7 +84,7 @@ def test_a_symmetric_role_catches_up_and_waits_for_nothing_in_the_end() -> None:
     assert pair.right.log.types == ["a"]
 
 
-def test_a_method_makes_a_message() -> None:
+def test_a_method_adds_a_message() -> None:
     pair = Pair(Waving, Waving).meet()
 
     pair.left.send_wave("left hand", 3)
@@ -93,7 +93,7 @@ def test_a_method_makes_a_message() -> None:
     assert pair.right.waves == [("left hand", 3)]
 
 
-def test_items_may_be_left_out_where_the_method_has_defaults() -> None:
+def test_items_of_a_message_may_be_left_out_where_the_method_has_defaults() -> None:
     pair = Pair(Waving, Waving).meet()
 
     pair.say("left", "wave", "right hand")
@@ -127,7 +127,7 @@ def test_an_own_message_waits_for_authentication_like_any_other() -> None:
     role.destroy()
 
 
-def test_a_role_that_does_not_know_the_message_says_so() -> None:
+def test_a_role_without_the_method_answers_unknown_message() -> None:
     pair = Pair(Waving, PeerSync).catch().meet()
 
     pair.left.send_wave("left")
@@ -136,7 +136,7 @@ def test_a_role_that_does_not_know_the_message_says_so() -> None:
     assert pair.left_errors == ["right sent unknown-message (Unknown message `wave` type)"]
 
 
-def test_an_own_message_that_json_cannot_say_is_a_mistake_of_the_caller() -> None:
+def test_an_own_message_that_json_cannot_express_raises_an_error() -> None:
     pair = Pair(Waving, Waving).meet()
 
     with pytest.raises(ValueError, match="message wave cannot be written as JSON"):
@@ -145,7 +145,7 @@ def test_an_own_message_that_json_cannot_say_is_a_mistake_of_the_caller() -> Non
     assert pair.left.connected
 
 
-def test_a_method_that_fails_ends_the_link_because_its_message_is_lost() -> None:
+def test_a_method_that_fails_ends_the_link() -> None:
     class Clumsy(PeerSync):
         def drop_message(self) -> None:
             raise KeyError("glass")

@@ -1,4 +1,4 @@
-"""Who is let in, and what happens until that is decided."""
+"""Authentication of nodes, and messages that arrive before it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pytest
 
 from peers.errors import SyncError
 from peers.later import Later
-from peers.protocol.core import HANDSHAKE_MS, MAX_QUEUED, QUEUED_BEFORE_PAUSE
+from peers.protocol.core import HANDSHAKE_MS
+from peers.protocol.session import MAX_QUEUED, QUEUED_BEFORE_PAUSE
 from tests.support.pair import NOW_MS, Pair, Stranger, hello, sentences, wire_event
 
 
 class Kept:
-    """An `auth` that decides when it is told to."""
+    """An `auth` that answers when the test does."""
 
     def __init__(self) -> None:
         self.verdict: Later[bool] = Later()
@@ -40,7 +41,7 @@ def spawn_at_once(work: Coroutine[Any, Any, Any]) -> Later[Any]:
 # Auth
 
 
-def test_shows_the_credentials_and_asks_auth() -> None:
+def test_credentials_are_sent_and_passed_to_auth() -> None:
     asked: list[tuple[Any, str]] = []
 
     def auth(credentials: Any, node_id: str) -> bool:
@@ -52,7 +53,7 @@ def test_shows_the_credentials_and_asks_auth() -> None:
     assert asked == [("key", "left"), ({"a": 1}, "right")]
 
 
-def test_turns_away_whom_auth_refuses() -> None:
+def test_an_end_that_auth_refuses_is_told_and_disconnected() -> None:
     pair = Pair(right={"auth": lambda _credentials, _node_id: False}).catch().connect()
 
     assert pair.right_sent == [["error", "wrong-credentials"]]
@@ -72,13 +73,13 @@ def test_the_end_that_dialled_may_refuse_the_other() -> None:
 
 
 @pytest.mark.parametrize("verdict", [None, 1, "yes", 0], ids=repr)
-def test_only_true_lets_in(verdict: Any) -> None:
+def test_only_the_value_true_of_auth_accepts(verdict: Any) -> None:
     pair = Pair(right={"auth": lambda *_: verdict}).catch().connect()
 
     assert pair.right_errors == ["left: wrong-credentials (Wrong credentials)"]
 
 
-def test_nobody_is_let_in_before_auth_has_decided() -> None:
+def test_no_end_is_authenticated_before_auth_answers() -> None:
     auth = Kept()
     pair = Pair(right={"auth": auth}).connect()
     assert auth.asked == [(None, "left")]
@@ -120,7 +121,7 @@ def test_auth_may_be_a_coroutine_on_a_loop() -> None:
     assert asyncio.run(main())
 
 
-def test_a_coroutine_without_spawn_is_a_type_error_and_lets_nobody_in() -> None:
+def test_a_coroutine_auth_without_spawn_is_a_type_error_and_authenticates_no_one() -> None:
     async def auth(*_: Any) -> bool:
         return True
 
@@ -134,7 +135,7 @@ def test_a_coroutine_without_spawn_is_a_type_error_and_lets_nobody_in() -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "later", "coroutine"])
-def test_an_auth_that_raises_lets_nobody_in(kind: str) -> None:
+def test_an_auth_that_raises_authenticates_no_one(kind: str) -> None:
     def plain(*_: Any) -> bool:
         raise ValueError("no password file")
 
@@ -163,7 +164,7 @@ def test_auth_may_refuse_with_an_error_of_its_own() -> None:
     assert not stranger.connected
 
 
-def test_an_auth_that_never_decides_does_not_keep_a_stranger_for_ever() -> None:
+def test_an_unauthenticated_link_ends_when_auth_never_answers() -> None:
     stranger = Stranger(auth=Kept()).say("connect", 5, "left", 0, {"peer": hello()})
 
     stranger.clock.advance(HANDSHAKE_MS)
@@ -185,7 +186,7 @@ def test_messages_wait_while_auth_decides() -> None:
     assert stranger.log.entries[0].created == (NOW_MS + 15, "left", 1)
 
 
-def test_an_event_before_its_times_mean_anything_is_refused() -> None:
+def test_a_sync_before_the_base_of_its_times_is_known_is_refused() -> None:
     auth = Kept()
     stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()})
 
@@ -196,7 +197,7 @@ def test_an_event_before_its_times_mean_anything_is_refused() -> None:
     assert not stranger.connected
 
 
-def test_nothing_that_waited_is_taken_from_whom_auth_refuses() -> None:
+def test_messages_that_waited_for_auth_are_dropped_when_it_refuses() -> None:
     auth = Kept()
     stranger = Stranger(dials=False, auth=auth).say("connected", 5, "left", [1, 1], {"peer": hello()})
     stranger.heard.clear()
@@ -208,20 +209,20 @@ def test_nothing_that_waited_is_taken_from_whom_auth_refuses() -> None:
     assert stranger.log.types == []
 
 
-def test_reads_no_more_messages_than_may_wait() -> None:
+def test_reading_pauses_when_many_messages_wait_for_auth() -> None:
     auth = Kept()
     stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()})
 
     for _ in range(2 * QUEUED_BEFORE_PAUSE):
         stranger.say("ping", 1)
-    waiting = len(stranger.role._queued)
+    waiting = len(stranger.role._queued)  # no port shows the queue
     auth.verdict.set(True)
 
     assert waiting == QUEUED_BEFORE_PAUSE
     assert stranger.heard.count(["pong", 0]) == 2 * QUEUED_BEFORE_PAUSE
 
 
-def test_only_so_many_messages_wait_from_a_connection_that_does_not_pause() -> None:
+def test_the_queue_for_auth_is_limited_on_a_connection_that_does_not_pause() -> None:
     stranger = Stranger(auth=Kept()).say("connect", 5, "left", 0, {"peer": hello()})
     stranger.role.connection.pause = lambda: None  # type: ignore[method-assign]
 
@@ -236,7 +237,7 @@ def test_only_so_many_messages_wait_from_a_connection_that_does_not_pause() -> N
     assert not stranger.connected
 
 
-def test_a_bad_message_that_waited_is_answered_like_any_other() -> None:
+def test_a_bad_message_that_waited_for_auth_gets_an_error() -> None:
     auth = Kept()
     stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()}).say("dance", 1).say("ping", 1)
 
@@ -247,7 +248,7 @@ def test_a_bad_message_that_waited_is_answered_like_any_other() -> None:
     assert not stranger.connected
 
 
-def test_a_late_verdict_about_a_lost_link_is_ignored() -> None:
+def test_an_answer_of_auth_for_a_lost_link_is_ignored() -> None:
     auth = Kept()
     pair = Pair(right={"auth": auth}).connect()
     pair.cut()
@@ -258,7 +259,7 @@ def test_a_late_verdict_about_a_lost_link_is_ignored() -> None:
     assert pair.right_sent == []
 
 
-def test_a_late_verdict_does_not_count_for_the_next_link() -> None:
+def test_an_answer_of_auth_does_not_count_for_the_next_link() -> None:
     verdicts = [Later[bool](), Later[bool]()]
     remaining = list(verdicts)
     pair = Pair(right={"auth": lambda *_: remaining.pop(0)}).connect()
@@ -272,7 +273,7 @@ def test_a_late_verdict_does_not_count_for_the_next_link() -> None:
     assert pair.right.authenticated
 
 
-def test_a_listener_may_close_the_link_as_soon_as_the_other_is_let_in() -> None:
+def test_a_listener_may_close_the_link_at_authentication() -> None:
     pair = Pair()
     pair.right.log.add({"type": "a"})
     pair.right.on("authenticated", lambda: pair.right.destroy("not today"))
@@ -285,7 +286,7 @@ def test_a_listener_may_close_the_link_as_soon_as_the_other_is_let_in() -> None:
 
 
 @pytest.mark.parametrize("message", [["sync", 1], ["synced", 1], ["ping", 1], ["pong", 1], ["dance"]], ids=str)
-def test_says_nothing_to_a_stranger_before_the_greeting(message: list[Any]) -> None:
+def test_nothing_is_sent_before_the_greeting(message: list[Any]) -> None:
     stranger = Stranger().say(*message)
 
     assert stranger.heard == [["error", "missed-auth", message[0]]]
@@ -293,11 +294,11 @@ def test_says_nothing_to_a_stranger_before_the_greeting(message: list[Any]) -> N
     assert stranger.reasons == ["error"]
 
 
-def test_takes_nothing_more_from_whom_it_has_turned_away() -> None:
+def test_no_message_is_handled_after_the_other_end_was_refused() -> None:
     stranger = Stranger(connects=False)
     said: list[list[Any]] = [["ping", 1], ["connect", 5, "left", 0, {"peer": hello()}], ["sync", 1, *wire_event(1)]]
 
-    stranger._theirs.on("connect", lambda: [stranger.say(*message) for message in said])
+    stranger.theirs.on("connect", lambda: [stranger.say(*message) for message in said])
     stranger.dialler.connect()
 
     assert stranger.heard == [["error", "missed-auth", "ping"]]

@@ -1,4 +1,4 @@
-"""A node that is behind does not call itself synchronized."""
+"""A node that is behind is not synchronized."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from peers.events.version_vector import VersionVector
 from peers.roles.missing import Missing
-from peers.roles.peer import PING_MS, TIMEOUT_MS
+from peers.roles.peer import PEER_PING_MS, PEER_TIMEOUT_MS
 from tests.support.pair import Pair, Stranger, fill, hello, wire_event
 
 
@@ -22,7 +22,7 @@ def greeted_by(last_position: int, seqs: list[tuple[int, int]], **options: Any) 
     return stranger
 
 
-def test_is_sending_until_it_holds_what_the_other_end_had_at_its_greeting() -> None:
+def test_the_state_is_sending_until_the_events_of_the_other_ends_greeting_have_arrived() -> None:
     stranger = greeted_by(3, [(1, 3)])
     assert (stranger.role.state, stranger.role.missing) == ("sending", 3)
 
@@ -33,7 +33,7 @@ def test_is_sending_until_it_holds_what_the_other_end_had_at_its_greeting() -> N
     assert (stranger.role.state, stranger.role.missing) == ("synchronized", 0)
 
 
-def test_never_says_synchronized_on_the_way() -> None:
+def test_the_state_is_never_synchronized_while_a_backlog_arrives() -> None:
     pair = Pair()
     fill(pair.left.log, 3)
     states: list[tuple[str, int]] = []
@@ -45,17 +45,17 @@ def test_never_says_synchronized_on_the_way() -> None:
     assert [held for state, held in states if state == "synchronized"] == [3]
 
 
-def test_does_not_wait_for_what_the_other_end_has_cleaned() -> None:
+def test_events_that_the_other_end_has_cleaned_are_not_waited_for() -> None:
     stranger = greeted_by(3, [(1, 3)])
 
     stranger.say("sync", 3, *wire_event(3))
 
-    assert stranger.heard[-1][0] == "ping"  # how far have you walked?
+    assert stranger.heard[-1][0] == "ping"  # asks up to where it has sent all
     stranger.say("pong", 3)
     assert (stranger.role.state, stranger.role.missing) == ("synchronized", 0)
 
 
-def test_an_own_event_that_overtook_others_says_nothing_of_the_walk() -> None:
+def test_an_own_event_that_overtook_others_does_not_count_as_the_end_of_the_walk() -> None:
     stranger = greeted_by(3, [(1, 3)])
     stranger.say("sync", 3, *wire_event(3))
 
@@ -64,7 +64,7 @@ def test_an_own_event_that_overtook_others_says_nothing_of_the_walk() -> None:
     assert (stranger.role.state, stranger.role.missing) == ("sending", 2)
 
 
-def test_a_ping_of_an_end_that_has_sent_all_is_enough() -> None:
+def test_a_ping_of_an_end_that_has_sent_everything_ends_the_waiting() -> None:
     stranger = greeted_by(3, [(1, 3)])
 
     stranger.say("ping", 3)
@@ -72,7 +72,7 @@ def test_a_ping_of_an_end_that_has_sent_all_is_enough() -> None:
     assert stranger.role.state == "synchronized"
 
 
-def test_a_greeting_of_an_older_release_does_not_say_its_last_position_and_is_taken() -> None:
+def test_a_greeting_of_an_older_release_without_a_last_position_is_accepted() -> None:
     stranger = Stranger().greet(vector={"e": [[1, 2]]})
     assert stranger.role.state == "sending"
 
@@ -97,13 +97,13 @@ def test_a_link_on_which_nothing_is_acknowledged_is_stalled_for_the_end_that_sen
     pair.left.log.add({"type": "a"})
     assert pair.left.is_stalled
 
-    pair.clock.advance(PING_MS + TIMEOUT_MS)
+    pair.clock.advance(PEER_PING_MS + PEER_TIMEOUT_MS)
 
     assert pair.left_errors == ["right sent timeout (A timeout was reached (5000ms))"]
     assert pair.left.is_stalled  # also when the link is over
 
 
-def test_a_quiet_link_owes_nothing() -> None:
+def test_a_link_with_nothing_to_send_is_not_owing() -> None:
     pair = Pair().meet()
 
     assert not pair.left.is_owing
@@ -116,7 +116,7 @@ vectors = st.dictionaries(st.sampled_from("ab"), st.sets(st.integers(1, 12))).ma
 
 
 @given(vectors, vectors, vectors)
-def test_counts_what_they_greeted_with_and_nothing_else(
+def test_only_events_of_the_greeting_count_as_missing(
     held: VersionVector, greeted: VersionVector, came: VersionVector
 ) -> None:
     missing = Missing(held, greeted, 9)

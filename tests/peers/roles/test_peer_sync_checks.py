@@ -1,21 +1,21 @@
-"""Whether both ends hold the same: known only once the other end has confirmed ours and sent all of its own."""
+"""Checks whether both ends hold the same: the other end has confirmed our log and sent all of its own."""
 
 from __future__ import annotations
 
 import pytest
 
-from peers.roles.checked import AGAIN_MS
-from peers.roles.peer import PING_MS, RELAY_MS, PeerSync
+from peers.roles.checked import ASK_AGAIN_MS
+from peers.roles.peer import PEER_PING_MS, RELAY_MS, PeerSync
 from peers.stores.memory import MemoryStore
 from tests.support.pair import HeldDisk, Pair, Stranger, fill, hello, received, wire_event
 
 
 def held_by(role: PeerSync) -> int:
-    """The position up to which the role's log goes now."""
+    """The last position of the role's log."""
     return role.log.published.state.last_position
 
 
-def test_two_who_hold_the_same_know_it_after_one_answer() -> None:
+def test_a_check_of_two_equal_logs_needs_one_answer() -> None:
     pair = Pair()
     fill(pair.left.log, 2)
     pair.meet()
@@ -26,7 +26,7 @@ def test_two_who_hold_the_same_know_it_after_one_answer() -> None:
     assert (pair.left_sent, pair.right_sent) == ([["ping", 2]], [["pong", 2]])
 
 
-def test_waits_until_the_other_end_has_confirmed_what_we_held() -> None:
+def test_a_check_waits_until_the_other_end_has_confirmed_our_log() -> None:
     stranger = Stranger().greet()
     stranger.log.add({"type": "a"})
     checked = stranger.role.check(held_by(stranger.role))
@@ -39,7 +39,7 @@ def test_waits_until_the_other_end_has_confirmed_what_we_held() -> None:
     assert checked.is_done
 
 
-def test_waits_until_the_other_end_has_sent_what_it_held() -> None:
+def test_a_check_waits_until_the_other_end_has_sent_its_log() -> None:
     stranger = Stranger().greet()
     checked = stranger.role.check(0)
     assert stranger.role.awaited is None
@@ -48,14 +48,14 @@ def test_waits_until_the_other_end_has_sent_what_it_held() -> None:
     assert (checked.is_done, stranger.role.awaited) == (False, 2)
 
     stranger.say("sync", 3, *wire_event(2), *wire_event(3))
-    stranger.clock.advance(AGAIN_MS)
-    stranger.say("pong", 3, 9)  # the six that came later are of no concern
+    stranger.clock.advance(ASK_AGAIN_MS)
+    stranger.say("pong", 3, 9)  # the six later events do not count
 
     assert (checked.is_done, stranger.role.awaited) == (True, 0)
     assert [frame for frame in stranger.heard if frame[0] == "ping"] == [["ping", 0], ["ping", 3]]
 
 
-def test_waits_until_what_the_other_end_sent_is_on_disk() -> None:
+def test_a_check_waits_until_received_events_are_on_disk() -> None:
     disk = HeldDisk(MemoryStore())
     stranger = Stranger(disk=disk).greet()
     disk.release()
@@ -69,9 +69,9 @@ def test_waits_until_what_the_other_end_sent_is_on_disk() -> None:
     assert checked.is_done
 
 
-def test_an_answer_to_an_earlier_question_says_nothing() -> None:
+def test_an_answer_to_an_earlier_ping_does_not_decide_a_check() -> None:
     stranger = Stranger().greet()
-    stranger.clock.advance(PING_MS)
+    stranger.clock.advance(PEER_PING_MS)
     assert stranger.heard == [["ping", 0]]
     checked = stranger.role.check(0)
 
@@ -82,7 +82,7 @@ def test_an_answer_to_an_earlier_question_says_nothing() -> None:
     assert checked.is_done
 
 
-def test_tells_how_far_its_log_goes_while_it_has_more_to_send() -> None:
+def test_a_pong_has_the_last_position_while_there_is_more_to_send() -> None:
     disk = HeldDisk(MemoryStore())
     disk.is_holding = False
     stranger = Stranger(disk=disk).greet()
@@ -95,7 +95,7 @@ def test_tells_how_far_its_log_goes_while_it_has_more_to_send() -> None:
     assert stranger.heard[-1] == ["pong", 0, 1]
 
 
-def test_what_the_other_end_told_it_has_counts_as_confirmed_while_more_comes_in() -> None:
+def test_events_that_the_other_end_named_count_as_confirmed_while_more_arrive() -> None:
     stranger = Stranger().greet()
     for seq in range(1, 5):
         stranger.log.add_entries([received(seq)])
@@ -105,7 +105,7 @@ def test_what_the_other_end_told_it_has_counts_as_confirmed_while_more_comes_in(
     assert stranger.role.synced >= 2
 
 
-def test_an_acknowledged_event_that_went_ahead_confirms_all_that_the_walk_had_passed() -> None:
+def test_the_acknowledgement_of_an_event_that_overtook_confirms_all_that_the_walk_had_passed() -> None:
     stranger = Stranger().greet()
     for seq, type_ in enumerate("abc", 1):
         stranger.log.add_entries([received(seq)])  # waits to be passed on, and the next one goes ahead of it
@@ -119,7 +119,7 @@ def test_an_acknowledged_event_that_went_ahead_confirms_all_that_the_walk_had_pa
     assert stranger.role.synced == 2
 
 
-def test_fails_when_the_connection_ends_or_there_is_none() -> None:
+def test_a_check_fails_without_a_connection_or_when_it_ends() -> None:
     pair = Pair().meet()
     pair.mute("right")
     checked = pair.left.check(0)
@@ -131,7 +131,7 @@ def test_fails_when_the_connection_ends_or_there_is_none() -> None:
             done.result()
 
 
-def test_what_was_confirmed_on_another_link_says_nothing_of_this_one() -> None:
+def test_confirmations_on_another_link_do_not_decide_a_check() -> None:
     stranger = Stranger(connects=False)
     stranger.dialler.connect()
     stranger.say("connect", 5, "stranger", 0, {"peer": hello({})})

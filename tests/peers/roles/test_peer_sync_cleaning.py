@@ -1,4 +1,4 @@
-"""What nodes tell each other of events that one of them let go."""
+"""What nodes send each other about events that one of them has cleaned."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from peers.roles.peer import RELAY_MS
 from tests.support.pair import NOW_MS, Pair, fill, open_log, sent_types, syncs
 
 
-def test_what_was_cleaned_is_not_sent_and_does_not_come_back() -> None:
+def test_cleaned_events_are_not_sent_and_do_not_return() -> None:
     clock = ManualClock(NOW_MS)
     before = Pair(clock=clock).meet()
     before.left.log.add({"type": "a"})
@@ -23,7 +23,7 @@ def test_what_was_cleaned_is_not_sent_and_does_not_come_back() -> None:
     assert sent_types(third.left_sent) == [["b"]]
 
 
-def test_a_neighbour_that_has_it_still_sends_it_to_others() -> None:
+def test_a_neighbour_that_still_has_an_event_sends_it_to_others() -> None:
     clock = ManualClock(NOW_MS)
     pair = Pair(clock=clock).meet()
     pair.left.log.add({"type": "a"})
@@ -45,7 +45,7 @@ def test_events_that_are_kept_last_supersede_each_other_on_both_sides() -> None:
     assert len(pair.left.log.types) == 1
 
 
-def test_local_changes_of_meta_stay_at_home() -> None:
+def test_local_changes_of_meta_are_not_sent() -> None:
     pair = Pair().meet()
     meta = pair.left.log.add({"type": "a"}, {"k": 1}).get()
     assert meta is not None
@@ -58,7 +58,7 @@ def test_local_changes_of_meta_stay_at_home() -> None:
         assert (log.entries[0].meta["k"], log.entries[0].reasons) == (1, [])
 
 
-def test_a_walk_goes_on_past_many_cleaned_events() -> None:
+def test_a_walk_continues_past_many_cleaned_events() -> None:
     log = open_log("left", ManualClock(NOW_MS))
     fill(log, 2_000)
     log.remove_reason("log", min_added=2, max_added=1_999).get()

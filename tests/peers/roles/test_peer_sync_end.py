@@ -1,4 +1,4 @@
-"""What is left of a role after its link, or after its end."""
+"""What is left of a role after its link has closed, or after destroy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from peers.clock import ManualClock
 from peers.errors import SyncError
 from peers.roles.base import BaseSync
-from peers.roles.peer import PING_MS, TIMEOUT_MS, PeerSync
+from peers.roles.peer import PEER_PING_MS, PEER_TIMEOUT_MS, PeerSync
 from peers.transport.reconnect import Reconnect
 from tests.support.pair import NOW_MS, AskedLog, Pair, Stranger, open_log, wire_event
 
@@ -23,7 +23,7 @@ def test_destroy_leaves_no_listener_and_no_timer() -> None:
 
     assert pair.clock.waiting == 0
     assert pair.left_connection.listeners == pair.right_connection.listeners == 0
-    assert not pair.left.log._emitter.has_listeners("change")
+    assert not pair.left.log.listeners["change"]
     assert not pair.left.connected
     assert pair.left.state == "disconnected"
 
@@ -38,7 +38,7 @@ def test_destroy_before_the_greeting_leaves_nothing_either() -> None:
     assert pair.clock.waiting == 0
 
 
-def test_destroy_tells_the_other_end_why() -> None:
+def test_destroy_sends_its_reason_to_the_other_end() -> None:
     pair = Pair().meet()
     reasons: list[str] = []
     pair.local.right.on("disconnect", reasons.append)
@@ -80,20 +80,20 @@ def test_on_silence_may_end_the_role() -> None:
 
     pair = Pair(Impatient, PeerSync, right={"ping": None}).meet()
 
-    pair.clock.advance(PING_MS)
+    pair.clock.advance(PEER_PING_MS)
 
     assert pair.left.is_destroyed
     assert pair.clock.waiting == 0
 
 
-def test_sending_without_a_link_is_a_mistake() -> None:
+def test_sending_without_a_link_raises_an_error() -> None:
     pair = Pair()
 
     with pytest.raises(RuntimeError, match="left could not send Ping to a closed connection"):
         pair.left.send_ping()
 
 
-def test_a_timeout_leaves_a_reconnect_at_work() -> None:
+def test_a_timeout_does_not_stop_a_reconnect() -> None:
     pair = Pair(right={"ping": None})
     reconnect = Reconnect(pair.left_connection, clock=pair.clock, random=pair.left.random)
     again = PeerSync("left", pair.left.log, reconnect, clock=pair.clock, random=pair.left.random)
@@ -102,7 +102,7 @@ def test_a_timeout_leaves_a_reconnect_at_work() -> None:
     pair.right.catch(lambda _error: None)
     reconnect.connect()
     pair.mute("right")
-    pair.clock.advance(PING_MS + TIMEOUT_MS)
+    pair.clock.advance(PEER_PING_MS + PEER_TIMEOUT_MS)
     assert not again.connected
     pair.unmute("right")
 
@@ -137,7 +137,7 @@ def test_a_role_without_options_has_no_timers() -> None:
     assert pair.clock.waiting == 0
 
 
-def test_traffic_of_events_needs_no_pings() -> None:
+def test_no_ping_is_sent_while_events_are_exchanged() -> None:
     stranger = Stranger(ping=4_000, timeout=5_000).greet()
 
     for number in range(1, 20):

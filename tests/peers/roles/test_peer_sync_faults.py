@@ -1,4 +1,4 @@
-"""What the other end may say wrong, and how it is told."""
+"""Faulty messages of the other end, and the errors that it gets."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ GOOD = {"peer": hello()}
     ],
     ids=lambda frame: frame[:60].decode("latin-1"),
 )
-def test_a_message_of_the_wrong_shape_is_told_and_ends_the_link(frame: bytes) -> None:
+def test_a_message_of_the_wrong_shape_gets_an_error_and_ends_the_link(frame: bytes) -> None:
     for stranger in (Stranger(), Stranger().greet()):
         stranger.say_raw(frame)
 
@@ -92,7 +92,7 @@ def test_a_message_of_the_wrong_shape_is_told_and_ends_the_link(frame: bytes) ->
         assert stranger.role.clock.waiting == 0
 
 
-def test_a_bad_greeting_vector_is_told() -> None:
+def test_a_bad_vector_in_a_greeting_gets_an_error() -> None:
     for vector in ({"e": [[3, 1]]}, {"e": [[1, 2], [2, 3]]}, {"e": [[1, 1], [2, 2]]}):
         stranger = Stranger().say("connect", 5, "left", 0, {"peer": hello(vector)})
 
@@ -117,7 +117,7 @@ def test_a_bad_greeting_vector_is_told() -> None:
     ],
     ids=lambda peer: str(peer)[:60],
 )
-def test_a_bad_peer_option_is_told(peer: Any) -> None:
+def test_a_bad_peer_option_gets_an_error(peer: Any) -> None:
     stranger = Stranger().say("connect", 5, "left", 0, {"peer": peer})
 
     assert stranger.heard[0][:2] == ["error", "wrong-format"]
@@ -154,7 +154,7 @@ def test_a_bad_peer_option_is_told(peer: Any) -> None:
     ],
     ids=lambda pair: pair[:60],
 )
-def test_an_event_of_the_wrong_shape_stays_a_hole_and_what_is_around_it_is_taken(pair: str) -> None:
+def test_an_event_of_the_wrong_shape_stays_missing_and_its_neighbours_are_taken(pair: str) -> None:
     first, last = (f'{{"type":"a"}},{{"id":{n},"time":1,"dot":["e",{n}]}}' for n in (1, 3))
     stranger = Stranger().greet()
     refused: list[str] = []
@@ -178,7 +178,7 @@ def test_as_many_events_as_a_batch_may_have_are_taken() -> None:
 
 
 @pytest.mark.parametrize("count", [MAX_BATCH + 1, 70_000])
-def test_more_events_than_a_batch_may_have_are_not(count: int) -> None:
+def test_more_events_than_a_batch_may_have_are_refused(count: int) -> None:
     stranger = Stranger().greet()
 
     items = [item for number in range(1, count + 1) for item in wire_event(number)]
@@ -189,7 +189,7 @@ def test_more_events_than_a_batch_may_have_are_not(count: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["dance", "on", "Connect", "logux/undo", "x", "dispatch", "greeting-options"])
-def test_an_unknown_message_is_told(name: str) -> None:
+def test_an_unknown_message_gets_an_error(name: str) -> None:
     stranger = Stranger().greet().say(name, ["on", "message"])
 
     assert stranger.heard == [["error", "unknown-message", name]]
@@ -197,7 +197,7 @@ def test_an_unknown_message_is_told(name: str) -> None:
     assert not stranger.connected
 
 
-def test_a_fault_is_raised_where_nobody_catches_it() -> None:
+def test_an_error_that_is_found_is_raised_without_a_catch_listener() -> None:
     stranger = Stranger(catches=False).greet()
 
     with pytest.raises(SyncError, match="stranger: unknown-message"):
@@ -207,7 +207,7 @@ def test_a_fault_is_raised_where_nobody_catches_it() -> None:
     assert not stranger.connected
 
 
-def test_a_received_error_is_raised_where_nobody_catches_it() -> None:
+def test_a_received_error_is_raised_without_a_catch_listener() -> None:
     stranger = Stranger(catches=False).greet()
 
     with pytest.raises(SyncError, match="stranger sent wrong-format") as caught:
@@ -218,7 +218,7 @@ def test_a_received_error_is_raised_where_nobody_catches_it() -> None:
     assert not stranger.connected
 
 
-def test_a_received_error_is_given_to_who_catches_it() -> None:
+def test_a_received_error_is_passed_to_catch_listeners() -> None:
     stranger = Stranger().greet().say("error", "timeout", 5_000)
 
     assert sentences(stranger.errors) == ["stranger sent timeout (A timeout was reached (5000ms))"]
@@ -238,7 +238,7 @@ def test_catching_can_be_undone() -> None:
     "options", ["missing", None, 5, {}, [], {"used": [1]}, {"supported": None, "used": {"a": 1}}], ids=str
 )
 @pytest.mark.parametrize("type_", ["wrong-protocol", "wrong-subprotocol", "wrong-format", "timeout", "own"])
-def test_a_received_error_may_have_any_options(type_: str, options: Any) -> None:
+def test_a_received_error_with_any_options_is_read(type_: str, options: Any) -> None:
     stranger = Stranger().greet()
 
     stranger.say("error", type_, *([] if options == "missing" else [options]))
@@ -255,7 +255,7 @@ def test_a_received_error_cannot_flood_or_steer_a_screen() -> None:
     assert sentence.isprintable()
 
 
-def test_a_received_error_may_be_nested_deeply() -> None:
+def test_a_received_error_with_deep_nesting_is_read() -> None:
     for depth in range(100, 1_000, 10):
         stranger = Stranger().greet()
 
@@ -265,7 +265,7 @@ def test_a_received_error_may_be_nested_deeply() -> None:
         assert not stranger.connected
 
 
-def test_nothing_is_taken_after_a_fault() -> None:
+def test_no_message_is_handled_after_an_error_was_sent() -> None:
     stranger = Stranger(connects=False)
     said: list[list[Any]] = [
         ["connect", 5, "left", 0, GOOD],
@@ -275,7 +275,7 @@ def test_nothing_is_taken_after_a_fault() -> None:
         ["dance"],
         ["error", "own"],
     ]
-    stranger._theirs.on("connect", lambda: [stranger.say(*message) for message in said])
+    stranger.theirs.on("connect", lambda: [stranger.say(*message) for message in said])
 
     stranger.dialler.connect()
 
@@ -284,10 +284,10 @@ def test_nothing_is_taken_after_a_fault() -> None:
     assert stranger.heard[1:] == [["synced", 1], ["error", "unknown-message", "dance"]]
 
 
-def test_nothing_is_taken_after_a_received_error() -> None:
+def test_no_message_is_handled_after_an_error_was_received() -> None:
     stranger = Stranger(connects=False)
     said: list[list[Any]] = [["connect", 5, "left", 0, GOOD], ["error", "own"], ["sync", 1, *wire_event(1)]]
-    stranger._theirs.on("connect", lambda: [stranger.say(*message) for message in said])
+    stranger.theirs.on("connect", lambda: [stranger.say(*message) for message in said])
 
     stranger.dialler.connect()
 
@@ -295,7 +295,7 @@ def test_nothing_is_taken_after_a_received_error() -> None:
     assert len(stranger.errors) == 1
 
 
-def test_a_new_link_after_a_fault_is_a_new_start() -> None:
+def test_a_new_link_after_an_error_works() -> None:
     stranger = Stranger().greet().say("dance")
     stranger.dialler.connect()
 
@@ -304,7 +304,7 @@ def test_a_new_link_after_a_fault_is_a_new_start() -> None:
     assert stranger.heard == [["synced", 1]]
 
 
-def test_a_fault_of_one_neighbour_is_nothing_to_another() -> None:
+def test_an_error_on_one_link_does_not_affect_another() -> None:
     pair = Pair().meet()
     stranger = Stranger(log=pair.left.log).greet().say("dance")
 
@@ -314,7 +314,7 @@ def test_a_fault_of_one_neighbour_is_nothing_to_another() -> None:
     assert pair.left.log.types == ["a"]
 
 
-def test_headers_are_given_to_who_listens() -> None:
+def test_headers_are_passed_to_listeners() -> None:
     pair = Pair().meet()
     seen: list[Any] = []
     pair.right.on("headers", seen.append)
@@ -325,7 +325,7 @@ def test_headers_are_given_to_who_listens() -> None:
     assert seen == [{"language": "en"}]
 
 
-def test_headers_that_json_cannot_say_are_a_mistake_of_the_caller() -> None:
+def test_headers_that_json_cannot_express_raise_an_error() -> None:
     pair = Pair().meet()
 
     with pytest.raises(ValueError, match="headers cannot be written as JSON"):
@@ -334,7 +334,7 @@ def test_headers_that_json_cannot_say_are_a_mistake_of_the_caller() -> None:
     assert pair.left.connected
 
 
-def test_debug_is_given_to_who_listens() -> None:
+def test_debug_is_passed_to_listeners() -> None:
     pair = Pair().meet()
     seen: list[Any] = []
     pair.right.on("debug", lambda *args: seen.append(args))
@@ -344,10 +344,10 @@ def test_debug_is_given_to_who_listens() -> None:
     assert seen == [("error", "a trace")]
 
 
-def test_an_error_of_the_channel_is_reported() -> None:
+def test_an_error_of_the_connection_is_reported() -> None:
     stranger = Stranger().greet()
 
-    stranger.connection._inner._emitter.emit("error", ValueError("a frame of 9000 bytes"))  # type: ignore[attr-defined]
+    stranger.connection.emit("error", ValueError("a frame of 9000 bytes"))
 
     assert sentences(stranger.errors) == ["stranger: wrong-format (Wrong message format in a frame of 9000 bytes)"]
 

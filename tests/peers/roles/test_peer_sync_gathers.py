@@ -1,4 +1,4 @@
-"""With many neighbours: what came from others is gathered for a while, then told in one message."""
+"""With many neighbours, events of other nodes are gathered for a time and then named in one message."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ GATHER_MS = 50.0
 
 
 def gathering(ms: float = GATHER_MS) -> Stranger:
-    """Somebody who has met an end with many neighbours."""
+    """A scripted end that is connected to an end with many neighbours."""
     return Stranger(gather_ms=lambda: ms).greet()
 
 
-def test_many_commits_of_a_while_are_told_in_one_message() -> None:
+def test_many_commits_of_one_gathering_are_named_in_one_message() -> None:
     stranger = gathering()
     for seq in range(1, 6):
         stranger.log.add_entries([received(seq)])
@@ -26,7 +26,7 @@ def test_many_commits_of_a_while_are_told_in_one_message() -> None:
     assert stranger.heard == [["have", {"e": [[1, 5]]}]]
 
 
-def test_more_commits_than_are_remembered_one_by_one_are_told_all_the_same() -> None:
+def test_more_commits_than_are_kept_separately_are_named_too() -> None:
     stranger = gathering()
     for seq in range(1, 3 * MAX_UNTOLD):
         stranger.log.add_entries([received(seq)])
@@ -36,7 +36,7 @@ def test_more_commits_than_are_remembered_one_by_one_are_told_all_the_same() -> 
     assert stranger.heard == [["have", {"e": [[1, 3 * MAX_UNTOLD - 1]]}]]
 
 
-def test_what_nobody_named_waits_as_long_as_others_may_gather() -> None:
+def test_events_that_were_not_named_wait_as_long_as_other_nodes_may_gather() -> None:
     stranger = gathering()
     stranger.log.add_entries([received(1)])
 
@@ -47,7 +47,7 @@ def test_what_nobody_named_waits_as_long_as_others_may_gather() -> None:
     assert sent_types(stranger.heard) == [["r"]]
 
 
-def test_what_is_our_own_goes_at_once_and_takes_along_what_was_gathered() -> None:
+def test_own_events_are_sent_at_once_together_with_gathered_ones() -> None:
     stranger = gathering()
     stranger.log.add_entries([received(1)])
 
@@ -57,7 +57,7 @@ def test_what_is_our_own_goes_at_once_and_takes_along_what_was_gathered() -> Non
     assert ["have", {"e": [[1, 1]]}] in stranger.heard
 
 
-def test_each_while_begins_with_what_is_news() -> None:
+def test_each_gathering_begins_with_the_next_commit() -> None:
     stranger = gathering()
     stranger.log.add_entries([received(1)])
     stranger.clock.advance(GATHER_MS)
@@ -71,7 +71,7 @@ def test_each_while_begins_with_what_is_news() -> None:
     assert stranger.heard == [["have", {"e": [[2, 2]]}]]
 
 
-def test_what_was_gathered_for_a_lost_link_is_in_the_next_greeting() -> None:
+def test_events_gathered_for_a_lost_link_are_in_the_next_greeting() -> None:
     stranger = gathering()
     stranger.log.add_entries([received(1)])
     stranger.dialler.disconnect()
@@ -83,7 +83,7 @@ def test_what_was_gathered_for_a_lost_link_is_in_the_next_greeting() -> None:
     assert stranger.heard[0][4]["peer"]["vector"] == {"e": [[1, 1]]}
 
 
-def test_nothing_is_left_to_happen_once_it_is_destroyed() -> None:
+def test_destroy_cancels_a_gathering() -> None:
     stranger = gathering()
     stranger.log.add_entries([received(1)])
 

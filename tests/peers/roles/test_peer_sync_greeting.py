@@ -1,4 +1,4 @@
-"""Who speaks first, and what is said of oneself."""
+"""The greeting between nodes: who speaks first, and what it contains."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_each_end_knows_the_other_after_the_greeting() -> None:
     assert pair.left.connection_id == pair.right.connection_id != ""
 
 
-def test_the_greeting_tells_what_one_has() -> None:
+def test_the_greeting_has_the_version_vector() -> None:
     pair = Pair()
     for name in ("a", "b"):
         pair.left.log.add({"type": name})
@@ -41,7 +41,7 @@ def test_the_greeting_tells_what_one_has() -> None:
     assert pair.left_sent[0][4]["peer"]["vector"] == {epoch: [[1, 2]]}
 
 
-def test_the_greeting_names_the_connections_held_with_that_node() -> None:
+def test_the_greeting_lists_the_connections_held_with_that_node() -> None:
     asked: list[str | None] = []
 
     def held(node_id: str | None) -> list[str]:
@@ -54,7 +54,7 @@ def test_the_greeting_names_the_connections_held_with_that_node() -> None:
     assert asked == ["left"]
 
 
-def test_a_new_connection_gets_a_new_name() -> None:
+def test_each_connection_gets_a_new_id() -> None:
     pair = Pair().meet()
     before = pair.left.connection_id
 
@@ -67,7 +67,7 @@ def test_a_new_connection_gets_a_new_name() -> None:
 # Protocols
 
 
-def test_refuses_an_older_protocol() -> None:
+def test_an_older_protocol_is_refused() -> None:
     stranger = Stranger().say("connect", 4, "old", 0, {"peer": hello()})
 
     assert stranger.heard == [["error", "wrong-protocol", {"supported": 5, "used": 4}]]
@@ -75,13 +75,13 @@ def test_refuses_an_older_protocol() -> None:
     assert sentences(stranger.errors) == ["Only 5 Logux protocols are supported, but you use 4"]
 
 
-def test_tells_an_old_client_that_its_protocol_is_old_before_it_asks_for_more() -> None:
+def test_an_old_client_gets_wrong_protocol_before_any_other_error() -> None:
     stranger = Stranger().say("connect", 3, "client", 0)
 
     assert stranger.heard == [["error", "wrong-protocol", {"supported": 5, "used": 3}]]
 
 
-def test_answers_a_newer_protocol_with_its_own() -> None:
+def test_a_newer_protocol_is_answered_with_our_own() -> None:
     stranger = Stranger().say("connect", 7, "new", 0, {"peer": hello()})
 
     assert stranger.heard[0][:2] == ["connected", 5]
@@ -110,7 +110,7 @@ def test_a_listener_may_refuse_a_subprotocol() -> None:
     assert not pair.left.connected
 
 
-def test_an_error_whose_options_json_cannot_say_is_sent_without_them() -> None:
+def test_an_error_whose_options_json_cannot_express_is_sent_without_them() -> None:
     stranger = Stranger()
 
     def check() -> None:
@@ -167,7 +167,7 @@ def test_a_greeting_without_the_peer_option_is_refused() -> None:
     ]
 
 
-def test_a_node_id_that_steers_a_terminal_is_refused() -> None:
+def test_a_node_id_with_control_characters_is_refused() -> None:
     stranger = Stranger().say("connect", 5, "evil\x1b[2J", 0, {"peer": hello()})
 
     assert stranger.heard == [["error", "wrong-format", "a greeting with a node id that cannot be printed"]]

@@ -1,4 +1,4 @@
-"""In a mesh of many: who says what it has got elsewhere, and what is therefore not sent."""
+"""The message `have`: nodes name events from other links, so that these are not sent to them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from peers.events.version_vector import MAX_RANGES
 from peers.later import Later
-from peers.protocol.core import MAX_QUEUED
+from peers.protocol.session import MAX_QUEUED
 from peers.roles.peer import MAX_KNOWN, RELAY_MS
 from tests.support.pair import (
     Mailbox,
@@ -22,10 +22,10 @@ from tests.support.pair import (
     wire_event,
 )
 
-# What is told
+# What is named
 
 
-def test_tells_at_once_what_came_over_another_link() -> None:
+def test_events_from_another_link_are_named_at_once() -> None:
     stranger = Stranger().greet()
 
     stranger.log.add_entries([received(1), received(2), received(7, epoch="f")])
@@ -33,7 +33,7 @@ def test_tells_at_once_what_came_over_another_link() -> None:
     assert stranger.heard == [["have", {"e": [[1, 2]], "f": [[7, 7]]}]]
 
 
-def test_does_not_tell_what_came_over_this_link() -> None:
+def test_events_from_this_link_are_not_named_on_it() -> None:
     stranger = Stranger().greet()
 
     stranger.say("sync", 1, *wire_event(1))
@@ -41,7 +41,7 @@ def test_does_not_tell_what_came_over_this_link() -> None:
     assert stranger.heard == [["synced", 1]]
 
 
-def test_does_not_tell_what_is_our_own() -> None:
+def test_own_events_are_not_named() -> None:
     stranger = Stranger().greet()
 
     stranger.log.add({"type": "own"})
@@ -49,7 +49,7 @@ def test_does_not_tell_what_is_our_own() -> None:
     assert [message[0] for message in stranger.heard] == ["sync"]
 
 
-def test_of_one_commit_tells_only_what_is_news_to_the_other_end() -> None:
+def test_only_events_of_a_commit_that_did_not_come_from_the_other_end_are_named() -> None:
     stranger = Stranger().greet()
     stranger.say("sync", 1, *wire_event(2))
     stranger.heard.clear()
@@ -59,7 +59,7 @@ def test_of_one_commit_tells_only_what_is_news_to_the_other_end() -> None:
     assert stranger.heard == [["have", {"e": [[1, 1], [3, 3]]}]]
 
 
-def test_tells_many_commits_in_one_message_when_its_turn_comes() -> None:
+def test_many_commits_are_named_in_one_message_in_the_next_turn() -> None:
     mailbox = Mailbox()
     stranger = Stranger(turn=mailbox.turn)
     mailbox.work()
@@ -74,7 +74,7 @@ def test_tells_many_commits_in_one_message_when_its_turn_comes() -> None:
     assert stranger.heard == [["have", {"e": [[1, 5]]}]]
 
 
-def test_tells_nothing_of_what_its_greeting_named() -> None:
+def test_events_of_the_greeting_are_not_named_again() -> None:
     stranger = Stranger()
     stranger.log.add_entries([received(1)])
 
@@ -83,16 +83,16 @@ def test_tells_nothing_of_what_its_greeting_named() -> None:
     assert stranger.heard == []
 
 
-def test_what_was_not_told_over_a_lost_link_is_in_the_next_greeting() -> None:
+def test_events_that_were_not_named_on_a_lost_link_are_in_the_next_greeting() -> None:
     mailbox = Mailbox()
     stranger = Stranger(turn=mailbox.turn)
     mailbox.work()
     stranger.greet()
     mailbox.work()
     stranger.log.add_entries([received(1)])
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
 
-    mailbox.work()  # the news has its turn when the link is gone
+    mailbox.work()  # the reaction to the commit runs after the link has closed
     stranger.heard.clear()
     stranger.dialler.connect()
     stranger.say("connect", 5, "stranger", 0, {"peer": hello()})
@@ -103,10 +103,10 @@ def test_what_was_not_told_over_a_lost_link_is_in_the_next_greeting() -> None:
     assert stranger.errors == []
 
 
-# What is therefore not sent
+# What is not sent for that reason
 
 
-def test_what_nobody_named_is_passed_on_after_a_while() -> None:
+def test_events_that_were_not_named_are_passed_on_after_the_wait() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1)])
 
@@ -117,7 +117,7 @@ def test_what_nobody_named_is_passed_on_after_a_while() -> None:
     assert sent_types(stranger.heard) == [["r"]]
 
 
-def test_what_the_other_end_named_meanwhile_is_not_sent() -> None:
+def test_events_that_the_other_end_names_during_the_wait_are_not_sent() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1)])
     assert (stranger.role.state, stranger.role.lag) == ("sending", 1)
@@ -129,7 +129,7 @@ def test_what_the_other_end_named_meanwhile_is_not_sent() -> None:
     assert (stranger.role.state, stranger.role.lag) == ("synchronized", 0)
 
 
-def test_what_the_other_end_named_before_does_not_wait_nor_is_it_sent() -> None:
+def test_events_that_the_other_end_has_named_before_neither_wait_nor_are_sent() -> None:
     stranger = Stranger().greet()
 
     stranger.say("have", {"e": [[1, 1]]})
@@ -139,7 +139,7 @@ def test_what_the_other_end_named_before_does_not_wait_nor_is_it_sent() -> None:
     assert (stranger.role.state, stranger.role.lag) == ("synchronized", 0)
 
 
-def test_only_what_was_not_named_is_sent() -> None:
+def test_only_events_that_were_not_named_are_sent() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(seq, f"r{seq}") for seq in range(1, 6)])
 
@@ -149,7 +149,7 @@ def test_only_what_was_not_named_is_sent() -> None:
     assert sent_types(stranger.heard) == [["r1", "r4"]]
 
 
-def test_what_was_named_while_a_page_was_read_is_not_in_it() -> None:
+def test_events_that_are_named_while_a_page_is_read_are_not_sent_with_it() -> None:
     stranger, log = asked_stranger()
     log.add_entries([received(1, "r1"), received(2, "r2")])
     stranger.clock.advance(RELAY_MS)  # the page is asked for
@@ -160,22 +160,22 @@ def test_what_was_named_while_a_page_was_read_is_not_in_it() -> None:
     assert sent_types(stranger.heard) == [["r2"]]
 
 
-def test_our_own_that_another_named_for_us_is_not_sent() -> None:
+def test_an_own_event_that_the_other_end_names_is_not_sent() -> None:
     stranger, log = asked_stranger()
     log.add({"type": "own"})
 
-    stranger.say("have", {log.published.epoch: [[1, 1]]})  # it got it over another way
+    stranger.say("have", {log.published.epoch: [[1, 1]]})  # it got the event over another link
     log.answer()
 
     assert stranger.heard == []
     assert (stranger.role.state, stranger.role.lag) == ("synchronized", 0)
 
 
-def test_the_next_link_does_not_trust_what_was_named_over_the_last() -> None:
+def test_names_of_the_last_link_do_not_count_on_the_next() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1)])
     stranger.say("have", {"e": [[1, 1]]})
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
 
     stranger.dialler.connect()
     stranger.say("connect", 5, "stranger", 0, {"peer": hello()})  # its disk was wiped
@@ -183,7 +183,7 @@ def test_the_next_link_does_not_trust_what_was_named_over_the_last() -> None:
     assert sent_types(stranger.heard) == [["r"]]
 
 
-# What is said wrong
+# Faulty messages
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_malformed_have_is_a_wrong_format(items: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("vector", [{}, {"e": []}])
-def test_a_have_that_names_nothing_is_harmless(vector: dict[str, Any]) -> None:
+def test_an_empty_have_changes_nothing(vector: dict[str, Any]) -> None:
     stranger = Stranger().greet()
 
     stranger.say("have", vector)
@@ -231,7 +231,7 @@ def test_a_have_that_names_nothing_is_harmless(vector: dict[str, Any]) -> None:
     assert stranger.connected and stranger.heard == []
 
 
-def test_a_have_before_the_greeting_is_turned_away() -> None:
+def test_a_have_before_the_greeting_is_refused() -> None:
     stranger = Stranger()
 
     stranger.say("have", {"e": [[1, 1]]})
@@ -240,7 +240,7 @@ def test_a_have_before_the_greeting_is_turned_away() -> None:
     assert not stranger.connected
 
 
-def test_a_have_that_comes_while_auth_decides_counts_afterwards() -> None:
+def test_a_have_that_arrives_while_auth_decides_counts() -> None:
     verdict: Later[bool] = Later()
     stranger = Stranger(auth=lambda _token, _node_id: verdict).greet()
     stranger.say("have", {"e": [[1, 1]]})
@@ -253,7 +253,7 @@ def test_a_have_that_comes_while_auth_decides_counts_afterwards() -> None:
     assert syncs(stranger.heard) == []
 
 
-def test_any_number_of_them_may_come_while_auth_decides() -> None:
+def test_any_number_of_have_messages_may_arrive_while_auth_decides() -> None:
     verdict: Later[bool] = Later()
     stranger = Stranger(auth=lambda _token, _node_id: verdict).greet()
 
@@ -279,7 +279,7 @@ def one_each(count: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(MAX_KNOWN - 1, []), (MAX_KNOWN, [["r"]])])
-def test_what_is_known_of_the_other_end_is_limited(count: int, expected: list[list[str]]) -> None:
+def test_what_is_remembered_of_the_other_ends_events_is_limited(count: int, expected: list[list[str]]) -> None:
     stranger = Stranger().greet()
     stranger.say("have", one_each(count))
 
@@ -301,7 +301,7 @@ def test_many_ranges_of_few_epochs_are_limited_too() -> None:
     assert sum(map(len, stranger.role.lacking.ranges.values())) == MAX_KNOWN
 
 
-def test_at_the_limit_what_is_known_of_an_epoch_may_still_grow() -> None:
+def test_at_the_limit_the_range_of_a_known_epoch_may_still_grow() -> None:
     stranger = Stranger().greet()
     stranger.say("have", one_each(MAX_KNOWN))
 

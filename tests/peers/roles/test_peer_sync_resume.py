@@ -1,4 +1,4 @@
-"""What a node gets back, and what it knows in several ways."""
+"""What a node gets back after a loss, and events with several dots."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_a_wiped_neighbour_gets_everything_back_with_its_own_events() -> None:
     assert again.right.log.entries == before
 
 
-def test_a_wiped_neighbour_gets_it_over_the_same_session_too() -> None:
+def test_a_wiped_neighbour_gets_everything_back_over_the_same_session_too() -> None:
     pair = Pair().meet()
     names = fill(pair.left.log, 3)
     pair.cut()
     stranger = Stranger(log=pair.left.log)
     stranger.greet("right", {pair.left.log.published.epoch: [[1, 3]]})
     assert syncs(stranger.heard) == []
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
 
     stranger.dialler.connect()
     stranger.say("connect", 5, "right", 0, {"peer": hello()})
@@ -42,7 +42,7 @@ def test_a_wiped_neighbour_gets_it_over_the_same_session_too() -> None:
 
 
 def rolled_back_pair(kept: int, written: int) -> tuple[Pair, list[str]]:
-    """Left's machine was set back to a snapshot with `kept` events while its process, and so its epoch, lived on."""
+    """Left's machine was set back to a snapshot with `kept` events while its process went on, and with it its epoch."""
     clock = ManualClock(NOW_MS)
     before = Pair(clock=clock).meet()
     names = fill(before.left.log, written)
@@ -65,7 +65,7 @@ def test_a_rolled_back_node_starts_another_epoch_and_gets_back_what_it_lost() ->
     epoch = pair.left.log.published.epoch
 
     pair.connect()
-    assert not pair.left.connected  # its greeting claimed too much: it greets anew
+    assert not pair.left.connected  # its greeting had claimed more than it has: it greets anew
     pair.connect()
 
     assert said == ["rolled back"]
@@ -75,9 +75,9 @@ def test_a_rolled_back_node_starts_another_epoch_and_gets_back_what_it_lost() ->
     assert pair.right.log.types == [*names, "new"]
 
 
-def test_what_a_rolled_back_node_wrote_since_gets_second_dots_and_reaches_the_others() -> None:
+def test_events_that_a_rolled_back_node_wrote_since_get_second_dots_and_reach_the_others() -> None:
     pair, names = rolled_back_pair(kept=2, written=5)
-    pair.left.log.add({"type": "since"})  # under a dot that the other knows for something else
+    pair.left.log.add({"type": "since"})  # under a dot that the other end has for another event
 
     pair.connect().connect()
 
@@ -136,7 +136,7 @@ def test_an_event_accepted_at_two_nodes_gets_both_dots_on_both() -> None:
     assert len(pair.left.log.published.state.vector) == 2
 
 
-def test_two_copies_that_differ_are_shown_alike_on_both() -> None:
+def test_of_two_different_copies_both_nodes_show_the_same_one() -> None:
     pair = Pair().meet()
     pair.cut()
     pair.left.log.add({"type": "one"}, {"created": (5, "client", 0)})
@@ -190,7 +190,7 @@ class House:
         return sum(len(syncs(pair.left_sent)) + len(syncs(pair.right_sent)) for pair in self.pairs.values())
 
 
-def test_relays_along_a_line_of_three() -> None:
+def test_an_event_is_relayed_along_a_line_of_three() -> None:
     house = House("abc", ["ab", "bc"])
 
     house.logs["a"].add({"type": "from a"})
@@ -201,7 +201,7 @@ def test_relays_along_a_line_of_three() -> None:
     assert house.count_syncs() == 4
 
 
-def test_a_ring_of_four_goes_quiet_with_each_event_once() -> None:
+def test_in_a_ring_of_four_each_event_is_stored_once_and_traffic_ends() -> None:
     house = House("abcd", ["ab", "bc", "cd", "da"])
 
     for name, log in house.logs.items():
@@ -213,7 +213,7 @@ def test_a_ring_of_four_goes_quiet_with_each_event_once() -> None:
     assert house.count_syncs() == 4 * 3  # to both neighbours, and from one of them to the one opposite
 
 
-def test_a_late_comer_gets_what_was_relayed_from_who_is_gone() -> None:
+def test_a_node_that_joins_late_gets_relayed_events_of_a_node_that_is_gone() -> None:
     house = House("abc", ["ab"])
     house.logs["a"].add({"type": "old"})
     house.pairs["ab"].destroy()

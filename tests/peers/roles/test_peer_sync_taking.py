@@ -1,4 +1,4 @@
-"""What an end takes, refuses, and how fast."""
+"""Which events an end takes and refuses, and when it pauses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from peers.protocol.sync import WINDOW
 from peers.stores.memory import MemoryStore
 from tests.support.pair import HeldDisk, Stranger, hello, wire_event
 
-# Who takes
+# Taking
 
 
-def test_pauses_a_sender_that_breaks_the_window() -> None:
+def test_reading_pauses_for_a_sender_that_exceeds_the_window() -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     stranger = Stranger(store=store, disk=disk).greet()
@@ -40,7 +40,7 @@ def test_a_pause_ends_with_the_link() -> None:
     disk.release()
     for number in range(1, 30):
         stranger.say("sync", number, *wire_event(number))
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
     disk.release()
     disk.is_holding = False
 
@@ -50,7 +50,7 @@ def test_a_pause_ends_with_the_link() -> None:
     assert stranger.heard == [["synced", 99]]
 
 
-def test_acknowledges_an_empty_sync() -> None:
+def test_an_empty_sync_is_acknowledged() -> None:
     stranger = Stranger().greet().say("sync", 7)
 
     assert stranger.heard == [["synced", 7]]
@@ -80,7 +80,7 @@ TOO_LARGE = {"type": "b", "text": "x" * 300_000}
     ],
     ids=lambda bad: str(bad)[:60],
 )
-def test_a_refused_event_is_acknowledged_stays_a_hole_and_blocks_nothing(bad: tuple[Any, Any]) -> None:
+def test_a_refused_event_is_acknowledged_and_stays_missing_without_blocking_others(bad: tuple[Any, Any]) -> None:
     stranger = Stranger().greet()
     sentences: list[str] = []
     stranger.role.on("refused", sentences.append)
@@ -96,7 +96,7 @@ def test_a_refused_event_is_acknowledged_stays_a_hole_and_blocks_nothing(bad: tu
 
 def test_a_refused_event_is_asked_for_again_at_the_next_greeting() -> None:
     stranger = Stranger().greet().say("sync", 1, {"no": "type"}, wire_event(1)[1])
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
 
     stranger.dialler.connect()
     stranger.heard.clear()

@@ -20,7 +20,7 @@ def states_of(role: Any) -> list[str]:
 # States
 
 
-def test_begins_disconnected_or_with_something_to_send() -> None:
+def test_the_first_state_is_disconnected_or_wait() -> None:
     clock = ManualClock(NOW_MS)
     log = open_log("left", clock)
     log.add({"type": "a"})
@@ -30,7 +30,7 @@ def test_begins_disconnected_or_with_something_to_send() -> None:
     assert (pair.left.state, pair.right.state) == ("wait", "disconnected")
 
 
-def test_goes_through_all_five_states() -> None:
+def test_a_role_goes_through_all_five_states() -> None:
     pair = Pair()
     seen = states_of(pair.left)
 
@@ -57,7 +57,7 @@ def test_the_end_that_accepts_has_the_same_states() -> None:
     assert seen == ["wait", "connecting", "sending", "synchronized", "disconnected"]
 
 
-def test_is_sending_until_the_last_acknowledgement() -> None:
+def test_the_state_is_sending_until_the_last_acknowledgement() -> None:
     pair = Pair().meet()
     pair.mute("right")
     pair.left.log.add({"type": "a"})
@@ -70,7 +70,7 @@ def test_is_sending_until_the_last_acknowledgement() -> None:
     assert pair.left.state == "synchronized"
 
 
-def test_waits_after_a_cut_while_something_is_unconfirmed() -> None:
+def test_the_state_is_wait_after_a_cut_with_unconfirmed_events() -> None:
     pair = Pair().meet()
     pair.mute("left")
     pair.left.log.add({"type": "a"})
@@ -80,7 +80,7 @@ def test_waits_after_a_cut_while_something_is_unconfirmed() -> None:
     assert pair.left.state == "wait"
 
 
-def test_does_not_wait_after_a_cut_for_what_came_from_the_other() -> None:
+def test_received_events_do_not_make_the_state_wait_after_a_cut() -> None:
     pair = Pair().meet()
     pair.right.log.add({"type": "a"})
 
@@ -101,7 +101,7 @@ def test_an_event_added_while_the_link_is_being_opened_leaves_it_connecting() ->
     assert pair.left.state == "wait"
 
 
-def test_the_event_synced_says_that_a_cursor_moved() -> None:
+def test_the_event_synced_is_emitted_when_a_mark_changes() -> None:
     pair = Pair().meet()
     seen: list[tuple[int, int]] = []
     pair.left.on("synced", lambda: seen.append((pair.left.synced, pair.left.other_synced)))
@@ -112,7 +112,7 @@ def test_the_event_synced_says_that_a_cursor_moved() -> None:
     assert seen == [(1, 0), (2, 0), (2, 2)]
 
 
-def test_lag_counts_what_is_unconfirmed() -> None:
+def test_lag_counts_unconfirmed_events() -> None:
     pair = Pair().meet()
     pair.mute("right")
 
@@ -124,7 +124,7 @@ def test_lag_counts_what_is_unconfirmed() -> None:
 # Ping
 
 
-def test_pings_when_nothing_was_said_for_a_while() -> None:
+def test_a_ping_is_sent_after_a_time_of_silence() -> None:
     pair = Pair(left={"ping": 4_000}, right={"ping": None}).meet()
 
     pair.clock.advance(3_999)
@@ -135,7 +135,7 @@ def test_pings_when_nothing_was_said_for_a_while() -> None:
     assert pair.right_sent == [["pong", 0]]
 
 
-def test_any_message_either_way_puts_the_ping_off() -> None:
+def test_a_message_of_either_end_delays_the_ping() -> None:
     pair = Pair(left={"ping": 4_000}, right={"ping": None}).meet()
     pair.clock.advance(3_000)
     pair.right.log.add({"type": "a"})
@@ -148,7 +148,7 @@ def test_any_message_either_way_puts_the_ping_off() -> None:
     assert pair.left_sent == []
 
 
-def test_pings_again_and_again() -> None:
+def test_pings_are_sent_again_and_again() -> None:
     pair = Pair(left={"ping": 4_000}, right={"ping": None}).meet()
 
     pair.clock.advance(60_000)
@@ -157,7 +157,7 @@ def test_pings_again_and_again() -> None:
     assert pair.left.connected
 
 
-def test_has_one_ping_at_a_time_under_way() -> None:
+def test_at_most_one_ping_is_unanswered() -> None:
     pair = Pair(left={"ping": 1_000, "timeout": 5_500}, right={"ping": None}).catch().meet()
     pair.mute("right")
 
@@ -166,7 +166,7 @@ def test_has_one_ping_at_a_time_under_way() -> None:
     assert pair.left_sent == [["ping", 0]]
 
 
-def test_does_not_ping_before_the_greeting() -> None:
+def test_no_ping_is_sent_before_the_greeting() -> None:
     stranger = Stranger(dials=False, ping=1_000, timeout=20_000)
     stranger.heard.clear()
 
@@ -175,7 +175,7 @@ def test_does_not_ping_before_the_greeting() -> None:
     assert stranger.heard == []
 
 
-def test_the_numbers_of_ping_and_pong_are_where_the_walk_is() -> None:
+def test_the_marks_in_ping_and_pong_are_the_position_of_the_walk() -> None:
     pair = Pair(left={"ping": 4_000}, right={"ping": None}).meet()
     pair.left.log.add({"type": "a"})
     pair.forget()
@@ -186,7 +186,7 @@ def test_the_numbers_of_ping_and_pong_are_where_the_walk_is() -> None:
     assert pair.right_sent == [["pong", 1]]
 
 
-def test_a_ping_without_a_timeout_is_a_mistake() -> None:
+def test_a_ping_without_a_timeout_raises_an_error() -> None:
     with pytest.raises(ValueError, match="set the timeout option too"):
         Pair(left={"ping": 1_000, "timeout": None})
 
@@ -194,7 +194,7 @@ def test_a_ping_without_a_timeout_is_a_mistake() -> None:
 # Timeout
 
 
-def test_gives_up_on_a_peer_that_answers_nothing() -> None:
+def test_a_peer_that_answers_nothing_is_disconnected() -> None:
     pair = Pair(left={"ping": 4_000, "timeout": 5_000}, right={"ping": None}).catch().meet()
     pair.mute("right")
 
@@ -205,7 +205,7 @@ def test_gives_up_on_a_peer_that_answers_nothing() -> None:
     assert not pair.left.connected
 
 
-def test_gives_up_when_an_event_is_not_acknowledged() -> None:
+def test_an_event_that_is_not_acknowledged_ends_the_link() -> None:
     pair = Pair(timeout=5_000, ping=None).catch().meet()
     pair.mute("right")
 
@@ -217,7 +217,7 @@ def test_gives_up_when_an_event_is_not_acknowledged() -> None:
     assert pair.left_sent[-1] == ["error", "timeout", 5_000]
 
 
-def test_what_was_answered_at_once_is_not_waited_for() -> None:
+def test_an_answer_inside_the_call_leaves_no_timeout() -> None:
     pair = Pair(timeout=5_000, ping=None).meet()
 
     for number in range(20):
@@ -228,7 +228,7 @@ def test_what_was_answered_at_once_is_not_waited_for() -> None:
     assert pair.clock.waiting == 0
 
 
-def test_an_answer_to_one_message_does_not_stop_the_wait_for_the_next() -> None:
+def test_an_answer_to_one_message_does_not_end_the_timeout_of_the_next() -> None:
     pair = Pair(timeout=5_000, ping=None).catch().meet()
     pair.mute("right")
     pair.left.log.add({"type": "a"})
@@ -241,7 +241,7 @@ def test_an_answer_to_one_message_does_not_stop_the_wait_for_the_next() -> None:
     assert pair.left_sent[-1] == ["error", "timeout", 5_000]
 
 
-def test_a_cumulative_acknowledgement_ends_every_wait() -> None:
+def test_a_cumulative_acknowledgement_ends_every_timeout() -> None:
     pair = Pair(timeout=5_000, ping=None).meet()
     pair.mute("right")
     for name in "abc":
@@ -253,7 +253,7 @@ def test_a_cumulative_acknowledgement_ends_every_wait() -> None:
     assert pair.left.connected
 
 
-def test_a_slow_link_is_not_a_dead_one() -> None:
+def test_bytes_that_arrive_slowly_keep_the_link_open() -> None:
     stranger = Stranger(timeout=5_000, ping=None).greet()
     stranger.log.add({"type": "a"})
 
@@ -266,7 +266,7 @@ def test_a_slow_link_is_not_a_dead_one() -> None:
     assert stranger.heard[-1] == ["error", "timeout", 5_000]
 
 
-def test_who_dials_and_says_nothing_is_cut() -> None:
+def test_an_end_that_dials_and_sends_nothing_is_disconnected() -> None:
     stranger = Stranger(timeout=5_000)
 
     stranger.clock.advance(5_000)
@@ -275,7 +275,7 @@ def test_who_dials_and_says_nothing_is_cut() -> None:
     assert stranger.reasons == ["timeout"]
 
 
-def test_who_is_dialled_and_says_nothing_is_cut() -> None:
+def test_an_end_that_is_dialled_and_sends_nothing_is_disconnected() -> None:
     stranger = Stranger(dials=False, timeout=5_000)
 
     stranger.clock.advance(5_000)
@@ -284,7 +284,7 @@ def test_who_is_dialled_and_says_nothing_is_cut() -> None:
 
 
 @pytest.mark.parametrize("dials", [True, False])
-def test_a_stranger_who_trickles_is_cut_when_the_handshake_should_be_over(dials: bool) -> None:
+def test_an_end_that_sends_single_bytes_is_disconnected_at_the_limit_of_the_handshake(dials: bool) -> None:
     stranger = Stranger(dials=dials, timeout=5_000)
 
     while stranger.clock.elapsed_ms() < HANDSHAKE_MS - 1_000:
@@ -297,7 +297,7 @@ def test_a_stranger_who_trickles_is_cut_when_the_handshake_should_be_over(dials:
     assert not stranger.connected
 
 
-def test_a_stranger_who_sends_headers_only_is_cut_too() -> None:
+def test_an_end_that_sends_only_headers_is_disconnected_too() -> None:
     stranger = Stranger(timeout=5_000)
 
     for number in range(HANDSHAKE_MS // 1_000):
@@ -315,7 +315,7 @@ def test_the_handshake_has_no_limit_when_there_is_no_timeout() -> None:
     assert stranger.connected
 
 
-def test_who_was_let_in_in_time_stays() -> None:
+def test_an_end_that_is_authenticated_in_time_stays_connected() -> None:
     pair = Pair(ping=None).meet()
 
     pair.clock.advance(10 * HANDSHAKE_MS)
@@ -323,7 +323,7 @@ def test_who_was_let_in_in_time_stays() -> None:
     assert pair.left.connected
 
 
-def test_waits_of_the_last_link_do_not_cut_the_next() -> None:
+def test_timeouts_of_the_last_link_do_not_end_the_next() -> None:
     pair = Pair(timeout=5_000, ping=None).meet()
     pair.mute("right")
     pair.left.log.add({"type": "a"})
@@ -351,7 +351,7 @@ class LateTurns:
             reaction(*args)
 
 
-def test_works_one_turn_later() -> None:
+def test_a_role_works_when_its_reactions_run_in_a_later_turn() -> None:
     turns = LateTurns()
     pair = Pair(right={"turn": turns}).connect()
     pair.left.log.add({"type": "a"})
@@ -362,7 +362,7 @@ def test_works_one_turn_later() -> None:
     assert pair.left.log.types == pair.right.log.types == ["a", "b"]
 
 
-def test_a_link_that_is_over_before_its_turn_comes_is_not_greeted() -> None:
+def test_a_link_that_has_closed_before_its_turn_is_not_greeted() -> None:
     turns = LateTurns()
     pair = Pair(left={"turn": turns}, right={"turn": turns})
     pair.connect()
@@ -375,7 +375,7 @@ def test_a_link_that_is_over_before_its_turn_comes_is_not_greeted() -> None:
     assert pair.clock.waiting == 0
 
 
-def test_a_timer_that_fired_before_the_link_was_lost_does_not_disturb_the_next() -> None:
+def test_a_timer_that_fired_before_a_loss_does_not_affect_the_next_link() -> None:
     turns = LateTurns()
     pair = Pair(timeout=5_000, ping=None, left={"turn": turns}).catch()
     pair.mute("right")

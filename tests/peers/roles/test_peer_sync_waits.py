@@ -1,4 +1,4 @@
-"""What came from others waits before it is passed on; our own overtakes it, and each acknowledgement says what it confirms."""
+"""Events of other nodes wait before they are passed on, and own events overtake them; what each acknowledgement confirms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.pair import Mailbox, Pair, Stranger, asked_stranger, fill, he
 # Two groups
 
 
-def test_what_comes_during_the_wait_has_a_wait_of_its_own() -> None:
+def test_events_that_come_during_a_wait_have_a_wait_of_their_own() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1, "first")])
     stranger.clock.advance(RELAY_MS / 2)
@@ -27,7 +27,7 @@ def test_what_comes_during_the_wait_has_a_wait_of_its_own() -> None:
     assert sent_types(stranger.heard) == [["first"], ["second"]]
 
 
-def test_the_second_group_can_be_named_too() -> None:
+def test_events_of_the_second_group_can_be_named_too() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1, "first")])
     stranger.clock.advance(RELAY_MS / 2)
@@ -41,7 +41,7 @@ def test_the_second_group_can_be_named_too() -> None:
     assert stranger.role.state == "sending"  # the first is not acknowledged yet
 
 
-def test_a_stream_of_others_events_is_never_later_than_two_waits() -> None:
+def test_a_stream_of_events_of_other_nodes_is_at_most_two_waits_late() -> None:
     stranger = Stranger().greet()
 
     for seq in range(1, 101):
@@ -54,9 +54,9 @@ def test_a_stream_of_others_events_is_never_later_than_two_waits() -> None:
             stranger.say("synced", message[1])
 
 
-def test_others_events_wait_far_behind_too() -> None:
+def test_events_of_other_nodes_wait_for_an_end_that_is_far_behind_too() -> None:
     stranger = Stranger().greet()
-    fill(stranger.log, 30)  # in a burst everybody is behind, and must not send what others send
+    fill(stranger.log, 30)  # in a burst all nodes are behind, and must not all send the same events
     stranger.heard.clear()
 
     stranger.log.add_entries([received(1)])
@@ -66,7 +66,7 @@ def test_others_events_wait_far_behind_too() -> None:
     assert sent_types(stranger.heard) == [["r"]]
 
 
-def test_however_much_came_at_once_goes_at_once_when_its_time_is_over() -> None:
+def test_all_events_of_a_group_are_sent_together_after_the_wait() -> None:
     pair = Pair().meet()
     names = [f"r{seq:05}" for seq in range(1, 5_001)]
     for first in range(0, 5_000, 500):
@@ -78,10 +78,10 @@ def test_however_much_came_at_once_goes_at_once_when_its_time_is_over() -> None:
     assert pair.left.state == "synchronized"
 
 
-# Our own go first
+# Own events first
 
 
-def test_our_own_overtakes_what_waits_and_is_sent_once() -> None:
+def test_an_own_event_overtakes_waiting_ones_and_is_sent_once() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1, "theirs")])
 
@@ -92,7 +92,7 @@ def test_our_own_overtakes_what_waits_and_is_sent_once() -> None:
     assert sent_types(stranger.heard) == [["own"], ["theirs"]]
 
 
-def test_each_of_our_own_overtakes_at_once() -> None:
+def test_each_own_event_overtakes_at_once() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1, "theirs")])
 
@@ -103,7 +103,7 @@ def test_each_of_our_own_overtakes_at_once() -> None:
     assert sent_types(stranger.heard) == [["one"], ["two"], ["theirs"]]
 
 
-def test_our_own_does_not_go_before_what_did_not_need_to_wait() -> None:
+def test_an_own_event_does_not_overtake_events_that_do_not_wait() -> None:
     stranger = Stranger().greet()
     for number in range(WINDOW + 1):
         stranger.log.add({"type": f"own{number}"})  # the last one finds the window closed
@@ -117,7 +117,7 @@ def test_our_own_does_not_go_before_what_did_not_need_to_wait() -> None:
     assert sent_types(stranger.heard) == [[f"own{WINDOW}"], ["last"]]
 
 
-def test_a_thousand_of_our_own_overtake_in_pages_and_each_is_sent_once() -> None:
+def test_a_thousand_own_events_overtake_in_pages_and_each_is_sent_once() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1, "theirs")])
 
@@ -133,7 +133,7 @@ def test_a_thousand_of_our_own_overtake_in_pages_and_each_is_sent_once() -> None
     assert sent_types(stranger.heard) == [["theirs"]]
 
 
-def test_our_own_is_looked_for_only_when_there_is_some() -> None:
+def test_own_events_are_looked_for_only_when_there_are_some() -> None:
     stranger, log = asked_stranger()
     log.add({"type": "own"})
     log.answer()
@@ -144,7 +144,7 @@ def test_our_own_is_looked_for_only_when_there_is_some() -> None:
     assert log.asked == 0
 
 
-def test_an_own_page_without_news_is_not_asked_for_again() -> None:
+def test_a_page_without_new_own_events_is_not_read_again() -> None:
     stranger, log = asked_stranger()
     log.add_entries([received(1)])
     log.add({"type": "own"})
@@ -153,7 +153,7 @@ def test_an_own_page_without_news_is_not_asked_for_again() -> None:
     log.answer(1)
 
     assert log.asked == 0
-    assert stranger.role.state == "sending"  # what waits is still to come
+    assert stranger.role.state == "sending"  # the waiting event is not sent yet
     stranger.clock.advance(RELAY_MS)
     log.answer()
     stranger.say("synced", 2)
@@ -163,7 +163,7 @@ def test_an_own_page_without_news_is_not_asked_for_again() -> None:
 # Acknowledgements
 
 
-def test_the_acknowledgement_of_what_overtook_confirms_nothing_behind_it() -> None:
+def test_the_acknowledgement_of_an_event_that_overtook_does_not_confirm_those_that_it_passed() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1)])
     stranger.log.add({"type": "own"})
@@ -193,7 +193,7 @@ def test_two_messages_of_one_number_are_acknowledged_one_by_one() -> None:
     assert (stranger.role.synced, stranger.role.state) == (2, "synchronized")
 
 
-def test_the_acknowledgement_of_what_was_overtaken_confirms_up_to_there() -> None:
+def test_the_acknowledgement_of_overtaken_events_confirms_up_to_their_mark() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1)])
     stranger.clock.advance(RELAY_MS / 2)
@@ -209,7 +209,7 @@ def test_the_acknowledgement_of_what_was_overtaken_confirms_up_to_there() -> Non
     assert (stranger.role.synced, stranger.role.lag, stranger.role.state) == (1, 2, "sending")
 
 
-def test_a_later_acknowledgement_covers_what_was_sent_before_even_with_a_higher_number() -> None:
+def test_an_acknowledgement_covers_messages_that_were_sent_before_even_with_a_higher_number() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1)])
     stranger.clock.advance(RELAY_MS / 2)
@@ -220,11 +220,11 @@ def test_a_later_acknowledgement_covers_what_was_sent_before_even_with_a_higher_
 
     stranger.say("synced", 1)
 
-    assert len(stranger.role._in_flight) == 0
+    assert not stranger.role.is_owing
     assert (stranger.role.synced, stranger.role.lag) == (1, 2)
 
 
-def test_what_needed_no_sending_is_confirmed_while_a_page_of_our_own_is_read() -> None:
+def test_events_that_need_no_sending_are_confirmed_while_a_page_of_own_events_is_read() -> None:
     stranger, log = asked_stranger()
     log.add({"type": "sent"})
     log.answer()
@@ -240,11 +240,11 @@ def test_what_needed_no_sending_is_confirmed_while_a_page_of_our_own_is_read() -
     assert (stranger.role.synced, stranger.role.lag) == (2, 2)
 
 
-def test_what_overtook_is_sent_again_if_it_was_lost_with_the_link() -> None:
+def test_an_event_that_overtook_is_sent_again_if_it_was_lost_with_the_link() -> None:
     stranger = Stranger().greet()
     stranger.log.add_entries([received(1, "theirs")])
     stranger.log.add({"type": "own"})
-    stranger._theirs.disconnect()
+    stranger.theirs.disconnect()
     assert stranger.role.lag == 2
     stranger.heard.clear()
 
@@ -275,10 +275,10 @@ def test_the_wait_ends_with_the_role() -> None:
     pair.destroy()
 
     assert pair.clock.waiting == 0
-    assert not pair.left.log._emitter.has_listeners("fresh")
+    assert not pair.left.log.listeners["fresh"]
 
 
-def test_no_wait_begins_when_the_other_end_hangs_up_at_what_it_is_told() -> None:
+def test_no_wait_begins_when_the_other_end_closes_the_link_at_a_have() -> None:
     class Touchy(PeerSync):
         def have_message(self, vector: Mapping[str, Any]) -> None:
             self.hang_up("no gossip")
@@ -301,15 +301,15 @@ def test_no_timer_is_set_while_nothing_waits() -> None:
     assert stranger.clock.waiting == 0
 
 
-def test_the_wait_of_a_lost_link_is_not_that_of_the_next() -> None:
+def test_a_wait_of_a_lost_link_does_not_count_on_the_next() -> None:
     mailbox = Mailbox()
     stranger = Stranger(turn=mailbox.turn, timeout=None, ping=None)
     stranger.greet()
     mailbox.work()
     stranger.log.add_entries([received(1)])
     mailbox.work()
-    stranger._theirs.disconnect()
-    stranger.clock.advance(RELAY_MS)  # the end of the wait has its turn when the next link is open
+    stranger.theirs.disconnect()
+    stranger.clock.advance(RELAY_MS)  # the reaction to the end of the wait runs on the next link
     late = mailbox.waiting.pop()
     mailbox.work()
     stranger.dialler.connect()

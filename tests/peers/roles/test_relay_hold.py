@@ -1,4 +1,4 @@
-"""What came from others waits for its time, in two groups."""
+"""Changes of other nodes are held back in two groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_nothing_waits_at_first() -> None:
     assert RelayHold(7).limit(9) == 9
 
 
-def test_what_is_not_from_others_does_not_begin_a_wait() -> None:
+def test_own_changes_do_not_begin_a_wait() -> None:
     relays = RelayHold(7)
 
     assert not relays.note(9, is_relay=False)
@@ -25,7 +25,7 @@ def test_what_is_not_from_others_does_not_begin_a_wait() -> None:
     assert relays.limit(9) == 9
 
 
-def test_what_is_from_others_waits_and_what_was_there_before_may_go() -> None:
+def test_changes_of_other_nodes_wait_and_earlier_ones_may_go() -> None:
     relays = RelayHold()
     relays.note(3, is_relay=False)
 
@@ -35,7 +35,7 @@ def test_what_is_from_others_waits_and_what_was_there_before_may_go() -> None:
     assert relays.limit(5) == 3
 
 
-def test_nothing_overtakes_what_waits() -> None:
+def test_no_change_overtakes_a_waiting_one() -> None:
     relays = RelayHold()
     relays.note(1, is_relay=True)
 
@@ -44,7 +44,7 @@ def test_nothing_overtakes_what_waits() -> None:
     assert relays.limit(2) == 0
 
 
-def test_after_its_time_all_of_it_may_go() -> None:
+def test_after_the_wait_all_of_the_group_may_go() -> None:
     relays = RelayHold()
     relays.note(1, is_relay=True)
 
@@ -54,7 +54,7 @@ def test_after_its_time_all_of_it_may_go() -> None:
     assert relays.limit(1) == 1
 
 
-def test_what_came_of_others_meanwhile_waits_for_a_time_of_its_own() -> None:
+def test_changes_of_other_nodes_during_a_wait_have_a_wait_of_their_own() -> None:
     relays = RelayHold()
     relays.note(1, is_relay=True)
     assert not relays.note(2, is_relay=True)
@@ -66,7 +66,7 @@ def test_what_came_of_others_meanwhile_waits_for_a_time_of_its_own() -> None:
     assert relays.limit(2) == 2
 
 
-def test_what_came_of_our_own_meanwhile_does_not_prolong_the_wait() -> None:
+def test_own_changes_during_a_wait_do_not_extend_it() -> None:
     relays = RelayHold()
     relays.note(1, is_relay=True)
     relays.note(2, is_relay=False)
@@ -76,7 +76,7 @@ def test_what_came_of_our_own_meanwhile_does_not_prolong_the_wait() -> None:
     assert relays.limit(2) == 2
 
 
-def test_a_time_that_ends_when_none_runs_does_no_harm() -> None:
+def test_the_end_of_a_wait_that_does_not_run_is_ignored() -> None:
     relays = RelayHold()
     relays.note(5, is_relay=False)
 
@@ -85,7 +85,7 @@ def test_a_time_that_ends_when_none_runs_does_no_harm() -> None:
     assert relays.limit(5) == 5
 
 
-def test_the_limit_is_never_beyond_what_there_is() -> None:
+def test_the_limit_is_never_beyond_the_last_position() -> None:
     relays = RelayHold(9)
     relays.note(10, is_relay=True)
 
@@ -101,7 +101,7 @@ class Watch:
     due_ms: int | None = None
     last_position: int = 0
     noted_ms: dict[int, tuple[int, bool]] = field(default_factory=dict)
-    """When each position was noted, and whether with something of others."""
+    """When each position was noted, and whether with changes of other nodes."""
     limits: list[int] = field(default_factory=list)
 
     def pass_ms(self, ms: int) -> None:
@@ -132,7 +132,7 @@ class Watch:
 
 
 @given(st.lists(st.tuples(st.integers(0, 2 * WAIT_MS), st.integers(1, 3), st.booleans()), max_size=30))
-def test_others_wait_for_one_time_and_nothing_waits_for_more_than_two(notes: list[tuple[int, int, bool]]) -> None:
+def test_changes_of_other_nodes_wait_for_one_wait_and_at_most_for_two(notes: list[tuple[int, int, bool]]) -> None:
     watch = Watch()
 
     for ms, count, is_relay in notes:

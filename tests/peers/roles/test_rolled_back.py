@@ -1,4 +1,4 @@
-"""A machine is set back to a snapshot while its process lives on: both of its histories reach everybody."""
+"""A machine is set back to a snapshot while its process goes on: both of its histories reach all nodes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class House:
         self.lives = 0
         self.count = 0
 
-    # What may happen
+    # Steps
 
     def add(self, name: str, other: str = "") -> None:
-        """Not beyond what others know of its epoch: then nobody could tell that it was set back."""
+        """Not beyond what others know of its epoch: otherwise no node could notice that it was set back."""
         log = self.logs[name]
         epoch = log.published.epoch
         mine = log.published.state.vector.highest(epoch)
@@ -72,11 +72,11 @@ class House:
         self.logs[name].published = Published(store.state, epoch)
 
     def restart(self, name: str, other: str = "") -> None:
-        """Not before others have told it that it was set back: nobody compares the epochs of earlier runs."""
+        """Not before others have noticed that it was set back: epochs of earlier runs are not compared."""
         log = self.logs[name]
         if self._highest(name, log.published.epoch) <= log.published.state.vector.highest(log.published.epoch):
             assert isinstance(log.store, MemoryStore)
-            log.store.close()  # a renewal that nobody can have heard of is forgotten
+            log.store.close()  # a renewal that no other node can know of is forgotten
             self._begin(name, log.store)
 
     # The end
@@ -86,7 +86,7 @@ class House:
         return {entry.created: entry.event["type"] for log in self.logs.values() for entry in log.entries}
 
     def settle(self) -> None:
-        """Let all meet until nothing is new."""
+        """Connect all nodes until no event is new."""
         for _ in range(QUIET_ROUNDS):
             before = [(log.published, log.store.state) for log in self.logs.values()]
             for one in self.names:
@@ -112,10 +112,10 @@ class House:
 
     @property
     def is_unnoticed(self) -> bool:
-        """Whether a dot still means two events, in an epoch that its node goes on with.
+        """Whether a dot still stands for two events, in an epoch that its node continues.
 
-        That is the limit of what is promised: who holds more of an epoch than its node gives the rollback away, and when
-        all of those are set back too, or the node has caught up with them, nobody can.
+        That is the limit of the promise: a node that holds more of an epoch than its owner reveals the rollback. When all
+        such nodes are set back too, or the owner has caught up with them, it cannot be noticed.
         """
         meanings: dict[Dot, Created] = {}
         for log in self.logs.values():
@@ -163,7 +163,7 @@ def a_is_rolled_back(house: House, *, kept: int = 3, lost: int = 4) -> None:
         ["bc", "ac", "ab"],
     ],
 )
-def test_both_histories_of_a_rolled_back_node_reach_all_whoever_meets_first(meetings: list[str]) -> None:
+def test_both_histories_of_a_rolled_back_node_reach_all_nodes_in_any_order_of_meeting(meetings: list[str]) -> None:
     house = House()
     a_is_rolled_back(house)
     lived(house, ("add", "a"), ("add", "a"))
@@ -189,7 +189,7 @@ def test_a_node_that_got_the_other_history_under_the_same_dots_gets_both() -> No
     assert len(house.logs["c"].types) == 9
 
 
-def test_a_rollback_is_noticed_by_what_a_neighbour_relays_too() -> None:
+def test_a_rollback_is_noticed_by_relayed_events_too() -> None:
     house = House()
     a_is_rolled_back(house)
     old = house.logs["a"].published.epoch
@@ -216,7 +216,7 @@ def test_three_histories_under_one_dot_reach_all() -> None:
     house.check(known)
 
 
-def test_the_renewed_epoch_dies_out() -> None:
+def test_after_a_rollback_all_nodes_have_dots_of_the_renewed_epoch_only() -> None:
     house = House()
     a_is_rolled_back(house)
     old = house.logs["a"].published.epoch
@@ -229,7 +229,7 @@ def test_the_renewed_epoch_dies_out() -> None:
         assert lineage(log.published.state.vector.ranges.popitem()[0]) == (old, 1)
 
 
-def test_what_is_lost_comes_back_though_the_node_is_killed_in_the_midst() -> None:
+def test_lost_events_return_although_the_node_is_killed_meanwhile() -> None:
     house = House()
     a_is_rolled_back(house)
     lived(house, ("add", "a"), ("meet", "ac"), ("meet", "ab"), ("restart", "a"))
@@ -240,7 +240,7 @@ def test_what_is_lost_comes_back_though_the_node_is_killed_in_the_midst() -> Non
     house.check(known)
 
 
-def test_a_renewal_of_which_nobody_heard_is_forgotten_with_its_process() -> None:
+def test_a_renewal_that_no_other_node_has_seen_is_forgotten_with_its_process() -> None:
     house = House()
     lived(house, ("add", "c"), ("meet", "ac"), ("roll_back", "c"), ("meet", "ac"), ("restart", "c"))
     known = house.known
@@ -251,7 +251,7 @@ def test_a_renewal_of_which_nobody_heard_is_forgotten_with_its_process() -> None
     house.check(known)
 
 
-def test_one_renewal_serves_all_who_ask_while_the_disk_works() -> None:
+def test_one_renewal_is_enough_for_all_links_while_the_disk_works() -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     log = open_log("a", ManualClock(NOW_MS), store=store, disk=disk)
@@ -263,7 +263,7 @@ def test_one_renewal_serves_all_who_ask_while_the_disk_works() -> None:
     assert lineage(log.published.epoch)[1] == 1
 
 
-def test_a_renewal_is_told_though_nothing_was_written_before() -> None:
+def test_a_renewal_emits_change_although_nothing_was_written_before() -> None:
     log = open_log("a", ManualClock(NOW_MS))
     told: list[str] = []
     log.on("change", lambda: told.append(log.published.epoch))
@@ -288,7 +288,7 @@ one_machine = st.lists(st.tuples(st.sampled_from(COMMON), names, names), max_siz
 
 @given(prefix=one_machine, lost=one_machine, since=one_machine)
 @settings(max_examples=150, deadline=None)
-def test_everybody_shows_both_histories_once_and_in_one_order(
+def test_all_nodes_show_both_histories_once_and_in_one_order(
     prefix: list[tuple[str, str, str]], lost: list[tuple[str, str, str]], since: list[tuple[str, str, str]]
 ) -> None:
     house = House()
@@ -306,7 +306,7 @@ def test_everybody_shows_both_histories_once_and_in_one_order(
 
 @given(steps)
 @settings(max_examples=150, deadline=None)
-def test_so_it_is_when_several_are_rolled_back_again_and_again(steps: list[tuple[str, str, str]]) -> None:
+def test_all_nodes_agree_when_several_are_rolled_back_repeatedly(steps: list[tuple[str, str, str]]) -> None:
     house = House()
 
     for step, *places in steps:
@@ -319,7 +319,7 @@ def test_so_it_is_when_several_are_rolled_back_again_and_again(steps: list[tuple
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_so_it_is_after_a_long_life_too(seed: int) -> None:
+def test_all_nodes_agree_after_a_long_history_of_rollbacks_too(seed: int) -> None:
     random = Random(seed)
     house = House(2 + seed % 3)
 

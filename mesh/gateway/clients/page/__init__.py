@@ -1,4 +1,4 @@
-"""The page that a node's clients' door shows to browsers: its files, and the headers they are sent with."""
+"""The page that a node shows to browsers: its files, and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["PAGE_FILES", "SECURITY_HEADERS", "PageFile"]
 
 @dataclass(frozen=True)
 class PageFile:
-    """One file of the page, as it is sent."""
+    """One file of the page."""
 
     content_type: str
     body: bytes
@@ -29,9 +29,9 @@ SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
         "Cross-Origin-Resource-Policy": "same-origin",
     }
 )
-"""To be sent with every answer to a browser: the files, the status and refusals alike.
+"""Headers of every answer to a browser: files, status and errors.
 
-`ws:` and `wss:` are named because not every browser counts a web socket of the same host as 'self'.
+`ws:` and `wss:` are named because some browsers do not treat a web socket of the same host as 'self'.
 """
 
 _CONTENT_TYPES = {
@@ -55,4 +55,4 @@ def _read_files() -> dict[str, PageFile]:
 
 
 PAGE_FILES: Mapping[str, PageFile] = MappingProxyType(_read_files())
-"""By the path of the request, without its query; `/` is the page itself, any other path is not found."""
+"""The files by the path of the request, without its query; `/` is the page itself."""

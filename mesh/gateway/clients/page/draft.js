@@ -1,10 +1,10 @@
-/** What was typed, read as one event. The limits are those of the node's log. */
+/** Reads the inputs of the form as one event. The limits are those of the node's log. */
 
 const MAX_EVENT_BYTES = 256 * 1024;
 const MAX_NESTING = 32;
 const EXAMPLE = 'Write it like {"litres": 2}.';
 
-/** Something typed that is no event; the message is for the person, `field` names the input to correct. */
+/** The inputs are not an event; the message is shown to the user, `field` names the input to correct. */
 export class DraftError extends Error {
   constructor(message, field) {
     super(message);
@@ -13,8 +13,8 @@ export class DraftError extends Error {
 }
 
 /**
- * The JSON text of the event: of a type and optional fields, or of a whole event in either input.
- * What was written as JSON is kept as it was written. Throws DraftError.
+ * The JSON text of the event: from a type and optional fields, or from a whole event in one of the two inputs.
+ * JSON text is kept as it was typed. Throws DraftError.
  */
 export function readDraft(type, fields) {
   type = type.trim();

@@ -4,9 +4,9 @@ import { Names, counted, dayOf, printable, restOf, timeOfDay } from "/text.js";
 
 /** Rows kept in the page; older ones are only counted. */
 export const ROWS_LIMIT = 1_000;
-/** Ids that are remembered, so that an event is not counted twice. */
+/** Ids that are kept, so that an event is not counted twice. */
 const SEEN_LIMIT = 100_000;
-/** Characters of an event that are shown until one asks for all. */
+/** Characters of an event that are shown until the user clicks for all. */
 const TEXT_LIMIT = 400;
 const HUES = 8;
 const RENDER_PAUSE_MS = 30;
@@ -28,7 +28,7 @@ export class LogView {
   #renderPause = 0;
   #countPause = 0;
   #size = "";
-  #follows = true; // whether the reader is at the end, where new events are shown as they come
+  #follows = true; // whether the list is at its end, and scrolls to new events
 
   constructor({ list, scroll, count, newest }) {
     this.#list = list;
@@ -37,21 +37,21 @@ export class LogView {
     this.#newest = newest;
     newest.addEventListener("click", () => this.showNewest());
     scroll.addEventListener("scroll", () => this.#noteScroll());
-    // A keyboard that slides in, a turned screen or a taller form must not hide the newest event.
+    // A keyboard on the screen, a turned screen or a taller form must not hide the newest event.
     new ResizeObserver(() => this.#noteSize()).observe(scroll);
   }
 
-  /** Show these events as well; those that are known are left out. */
+  /** Show these events too, without those that are shown already. */
   take(entries) {
     const fresh = entries.filter((entry) => !this.#seen.has(entry.id));
     if (!fresh.length) return;
     for (const entry of fresh) this.#insert(entry);
     this.#fresh += fresh.length;
     this.#renderPause ||= setTimeout(() => this.#showFresh(), RENDER_PAUSE_MS);
-    this.#tellCountSoon();
+    this.#showCountSoon();
   }
 
-  /** The node has these own events on its disk. */
+  /** These events of this page are on the node's disk. */
   confirm(entries) {
     for (const entry of entries) {
       entry.isWaiting = false;
@@ -59,29 +59,29 @@ export class LogView {
     }
   }
 
-  /** How many events the node has that were not asked for. */
+  /** How many events of the node were not requested, as they are too old. */
   skip(count) {
     this.#skipped = count;
-    this.#tellCountSoon();
+    this.#showCountSoon();
   }
 
-  /** Another node's log: only what waits here stays. */
+  /** The log is that of another node now: keep only the events that wait to be sent. */
   clear() {
     this.#entries = this.#entries.filter((entry) => entry.isWaiting);
     this.#seen = new Set(this.#entries.map((entry) => entry.id));
     this.#older = 0;
     this.#render();
-    this.#tellCountSoon();
+    this.#showCountSoon();
   }
 
-  /** A name may have become ambiguous: write the names of all rows anew. */
+  /** A name may have become ambiguous: update the names in all rows. */
   rename() {
     for (const { row, origin } of this.#entries) {
       if (row) row.querySelector(".origin").textContent = this.names.shown(origin);
     }
   }
 
-  /** Go to the end of the log, and follow it from now on. */
+  /** Scroll to the end of the log, and follow it from now on. */
   showNewest() {
     this.#render();
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
@@ -107,7 +107,7 @@ export class LogView {
     }
   }
 
-  /** Brings the list into the order of the entries, moving nothing that is in its place. */
+  /** Brings the rows into the order of the entries; rows in their place are not moved. */
   #render() {
     this.#trim();
     let next = this.#list.firstElementChild;
@@ -146,13 +146,13 @@ export class LogView {
       this.showNewest();
     } else {
       this.#render();
-      this.#tellUnread(this.#fresh);
+      this.#showUnread(this.#fresh);
     }
     this.#fresh = 0;
   }
 
   #noteScroll() {
-    if (this.#size !== this.#currentSize()) return; // the browser moved it, for the new size
+    if (this.#size !== this.#currentSize()) return; // the browser scrolled it after a change of size
     const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
     if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) this.#forgetUnread();
     else this.#follows = false;
@@ -167,7 +167,7 @@ export class LogView {
     return `${this.#scroll.clientWidth} ${this.#scroll.clientHeight}`;
   }
 
-  #tellUnread(number) {
+  #showUnread(number) {
     this.#unread += number;
     this.#newest.textContent = `${counted(this.#unread, "new event")} ↓`;
     this.#newest.hidden = false;
@@ -179,15 +179,15 @@ export class LogView {
     this.#newest.hidden = true;
   }
 
-  /** Not at each event: it is read aloud. */
-  #tellCountSoon() {
+  /** Not at each event, since screen readers read the count aloud. */
+  #showCountSoon() {
     this.#countPause ||= setTimeout(() => {
       this.#countPause = 0;
-      this.#tellCount();
+      this.#showCount();
     }, COUNT_PAUSE_MS);
   }
 
-  #tellCount() {
+  #showCount() {
     const all = this.#entries.length + this.#older + this.#skipped;
     const older = all - Math.min(this.#entries.length, ROWS_LIMIT);
     const rest = older ? `; the ${older.toLocaleString()} oldest are not shown` : "";
@@ -195,7 +195,7 @@ export class LogView {
   }
 }
 
-/** Order is by time, then created: its ms, node id and counter. */
+/** The order of the mesh: by time, then by created: ms, node id and counter. */
 function isBefore(left, right) {
   if (left.time !== right.time) return left.time < right.time;
   if (left.ms !== right.ms) return left.ms < right.ms;
@@ -232,7 +232,7 @@ function restSpan(text) {
   return rest;
 }
 
-/** One of a few colours, always the same for one origin; all of one user's pages share theirs. */
+/** The number of a colour, always the same for one origin; all pages of one user have the same. */
 function hueOf(origin) {
   let sum = 0;
   for (const character of origin.split(":")[0]) sum = (sum * 31 + character.codePointAt(0)) >>> 0;

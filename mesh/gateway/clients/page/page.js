@@ -1,4 +1,4 @@
-/** The page: signing in, the form for new events, and what is known of the node. */
+/** The page: signing in, the form for new events, and the status of the node. */
 
 import { DraftError, readDraft } from "/draft.js";
 import { LogView } from "/log.js";
@@ -15,7 +15,7 @@ const log = new LogView({ list: $("log"), scroll: $("scroll"), count: $("count")
 let session = null;
 let shownStatus = "";
 
-const reactions = {
+const callbacks = {
   state: showState,
   status: showStatus,
   node: () => log.clear(),
@@ -43,7 +43,7 @@ function signIn(user, token) {
     return;
   }
   session?.close();
-  session = new Session(user, token, reactions);
+  session = new Session(user, token, callbacks);
   $("me").textContent = `You are ${user}.`;
   session.connect();
 }
@@ -58,7 +58,7 @@ function complaintAbout(user, token) {
   return "";
 }
 
-/** The fragment is never sent to the node; it leaves the address bar, and so the history, once it is read. */
+/** The fragment is never sent to the node. After reading, it is removed from the address bar and the history. */
 function credentialsFromFragment() {
   const parts = {};
   for (const part of location.hash.slice(1).split("&")) {
@@ -78,7 +78,7 @@ function decoded(text) {
   }
 }
 
-// Storage may be switched off in the browser: then one signs in again after each reload.
+// Storage may be disabled in the browser; then the user signs in again after each reload.
 function keepCredentials(user, token) {
   try {
     sessionStorage.setItem(STORED, JSON.stringify([user, token]));
@@ -197,7 +197,7 @@ function showDraftError(sentence, field) {
   if (field) $(field).focus();
 }
 
-function comeBack() {
+function reconnect() {
   if (document.visibilityState === "visible" && session?.state === "offline") session.connect();
 }
 
@@ -212,10 +212,10 @@ function takeFragment() {
   if (found) signIn(...found);
 }
 
-function on(id, event, reaction) {
-  $(id).addEventListener(event, (happened) => {
-    happened.preventDefault();
-    reaction();
+function on(id, event, callback) {
+  $(id).addEventListener(event, (occurred) => {
+    occurred.preventDefault();
+    callback();
   });
 }
 
@@ -231,8 +231,8 @@ on("about-toggle", "click", () => {
   $("about-toggle").setAttribute("aria-expanded", String(isOpen));
 });
 addEventListener("hashchange", takeFragment);
-addEventListener("online", comeBack);
-document.addEventListener("visibilitychange", comeBack);
+addEventListener("online", reconnect);
+document.addEventListener("visibilitychange", reconnect);
 addEventListener("beforeunload", (event) => session?.waiting.length && event.preventDefault());
 setInterval(() => document.visibilityState === "visible" && session?.poll(), POLL_MS);
 start();

@@ -1,4 +1,4 @@
-/** One user's conversation with the node, in protocol 5 of Logux, over as many connections as it takes. */
+/** The session of one user with the node, in protocol 5 of Logux. It reconnects when the connection breaks. */
 
 import { readJson } from "/text.js";
 
@@ -9,12 +9,12 @@ const CUT_AFTER_MS = 20_000;
 const STATUS_MS = 8_000;
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 30_000;
-/** A connection that lasted so long ends the back-off: one that is cut at once, again and again, does not. */
+/** After a connection that lasted so long, the pause before the next attempt starts again at its minimum. */
 const STEADY_MS = 10_000;
 const MAX_DRIFT_MS = 60_000;
-/** Events that wait for the node's answer; more are not taken. */
+/** Events that wait for the node's answer, at most. */
 export const WAITING_LIMIT = 1_000;
-/** How far back into the node's log the first connection goes. */
+/** Events of the node's log that the first connection requests: the newest ones. */
 const CATCH_UP = 20_000;
 
 const BEFORE_CONNECTED = ["connected", "error", "debug"];
@@ -25,11 +25,11 @@ const REFUSALS = {
   "wrong-subprotocol": "The node speaks another protocol than this page. Reload the page.",
 };
 
-/** The node does not let this user in; the message says so to the person. */
+/** The node refused this user or token; the message is shown to the user. */
 class RefusedError extends Error {}
 
 /**
- * Reactions, given at the start: `state(state)`, `node(nodeId)` at each handshake, `status(status)`, `events(entries)`,
+ * Callbacks, given to the constructor: `state(state)`, `node(nodeId)` at each handshake, `status(status)`, `events(entries)`,
  * `confirmed(entries)`, `skipped(count)`, `trouble(sentence)`, `refused(sentence)`.
  *
  * An entry is {id, ms, origin, n, time, event}; own ones have `text` and `added` as well.
@@ -37,11 +37,11 @@ class RefusedError extends Error {}
 export class Session {
   state = "offline";
   waiting = [];
-  #reactions;
+  #callbacks;
   #user;
   #token;
   #origin;
-  #turn = 0; // counts connections, so that what an earlier one still says is not heard
+  #turn = 0; // counts connections, so that events of an earlier one are ignored
   #socket = null;
   #isMet = false;
   #nodeId = null;
@@ -52,7 +52,7 @@ export class Session {
   #baseTime = 0;
   #timeFix = 0;
   #connectAt = 0;
-  #heardAt = 0;
+  #receivedAt = 0;
   #pingedAt = 0;
   #metAt = 0;
   #isPolling = false;
@@ -60,30 +60,30 @@ export class Session {
   #retry = 0;
   #beat = 0;
 
-  constructor(user, token, reactions) {
+  constructor(user, token, callbacks) {
     this.#user = user;
     this.#token = token;
     this.#origin = `${user}:${randomName()}`;
-    this.#reactions = reactions;
+    this.#callbacks = callbacks;
   }
 
   get user() {
     return this.#user;
   }
 
-  /** Go on as the same user with another token. */
+  /** Continue as the same user with another token. */
   renew(token) {
     this.#token = token;
     this.connect();
   }
 
-  /** Stop for good, until `connect` or `renew`. */
+  /** Disconnect, until `connect` or `renew`. */
   close() {
     this.#hangUp();
     clearTimeout(this.#retry);
   }
 
-  /** Ask the node for its status, then open a connection. What was open before is given up. */
+  /** Read the node's status, then open a connection. An open one is closed first. */
   async connect() {
     this.close();
     const turn = this.#turn;
@@ -100,17 +100,17 @@ export class Session {
     if (turn !== this.#turn) return;
     this.#chooseStart(status);
     this.#open();
-    this.#reactions.status(status);
+    this.#callbacks.status(status);
   }
 
-  /** Read the node's status once more; nothing happens if it cannot be had. */
+  /** Read the node's status again. Does nothing if the node does not answer. */
   async poll() {
     if (!this.#isMet || this.#isPolling) return;
     const turn = this.#turn;
     this.#isPolling = true;
     try {
       const status = await this.#readStatus();
-      if (turn === this.#turn) this.#reactions.status(status);
+      if (turn === this.#turn) this.#callbacks.status(status);
     } catch (error) {
       if (turn === this.#turn && error instanceof RefusedError) this.#refuse(error.message);
     } finally {
@@ -118,7 +118,7 @@ export class Session {
     }
   }
 
-  /** Take an own event, given as value and as JSON text; it is sent now, or waits. Null if too many wait already. */
+  /** Add an event of this page, as value and as JSON text; it is sent now or later. Null beyond WAITING_LIMIT. */
   add(event, text) {
     if (this.waiting.length >= WAITING_LIMIT) return null;
     const [ms, n] = this.#nextStamp();
@@ -139,7 +139,7 @@ export class Session {
     return [this.#lastMs, this.#lastN];
   }
 
-  /** What we write next sorts after what we saw, unless that is far ahead of every clock. */
+  /** Give the next own event a later time than a received one, unless that is more than MAX_DRIFT_MS ahead. */
   #see(ms) {
     if (ms < this.#lastMs || ms > Date.now() - this.#timeFix + MAX_DRIFT_MS) return;
     [this.#lastMs, this.#lastN] = [ms + 1, -1];
@@ -157,25 +157,25 @@ export class Session {
     return answer.json();
   }
 
-  /** Another node, or one whose log begins anew: what we received before counts for nothing. */
+  /** For another node, or one with a new log, start to read its log again. */
   #chooseStart({ node_id: nodeId, last_added: lastAdded }) {
     if (nodeId === this.#nodeId && lastAdded >= this.#received) return;
     const isAnother = nodeId !== this.#nodeId;
     this.#nodeId = nodeId;
     this.#received = Math.max(0, lastAdded - CATCH_UP);
-    if (isAnother) this.#reactions.node(nodeId);
-    this.#reactions.skipped(this.#received);
+    if (isAnother) this.#callbacks.node(nodeId);
+    this.#callbacks.skipped(this.#received);
   }
 
   #open() {
     const turn = this.#turn;
     const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/`);
-    const ifCurrent = (reaction) => (event) => turn === this.#turn && reaction(event);
+    const ifCurrent = (callback) => (event) => turn === this.#turn && callback(event);
     socket.onopen = ifCurrent(() => this.#sendConnect());
     socket.onmessage = ifCurrent((event) => this.#take(event.data));
     socket.onclose = ifCurrent(() => this.#lose());
     this.#socket = socket;
-    this.#heardAt = performance.now();
+    this.#receivedAt = performance.now();
     this.#pingedAt = 0;
     this.#beat = setInterval(() => this.#watch(), 1_000);
   }
@@ -183,10 +183,10 @@ export class Session {
   #watch() {
     const now = performance.now();
     if (!this.#isMet) {
-      if (now - this.#heardAt > CONNECT_MS) this.#lose();
+      if (now - this.#receivedAt > CONNECT_MS) this.#lose();
     } else if (this.#pingedAt) {
       if (now - this.#pingedAt > CUT_AFTER_MS) this.#lose();
-    } else if (now - this.#heardAt > PING_AFTER_MS) {
+    } else if (now - this.#receivedAt > PING_AFTER_MS) {
       this.#pingedAt = now;
       this.#send(["ping", this.#added]);
     }
@@ -212,13 +212,13 @@ export class Session {
   #refuse(sentence) {
     this.close();
     this.#setState("refused");
-    this.#reactions.refused(sentence);
+    this.#callbacks.refused(sentence);
   }
 
   #setState(state) {
     if (state === this.state) return;
     this.state = state;
-    this.#reactions.state(state);
+    this.#callbacks.state(state);
   }
 
   #send(message) {
@@ -226,7 +226,7 @@ export class Session {
   }
 
   #take(frame) {
-    this.#heardAt = performance.now();
+    this.#receivedAt = performance.now();
     this.#pingedAt = 0;
     let message;
     try {
@@ -235,7 +235,7 @@ export class Session {
       message = null;
     }
     if (!Array.isArray(message)) {
-      this.#reactions.trouble("The node sent something that is no message; connecting again.");
+      this.#callbacks.trouble("The node sent something that is not a message; connecting again.");
       this.#lose();
       return;
     }
@@ -244,7 +244,7 @@ export class Session {
     if (isAllowed && Object.hasOwn(this.#MESSAGES, name)) this.#MESSAGES[name](...items);
   }
 
-  // Names that are not in the table are ignored: newer nodes may say more.
+  // Messages that are not in the table are ignored: newer nodes may send others.
   #MESSAGES = {
     connected: (...items) => this.#connectedMessage(...items),
     sync: (...items) => this.#syncMessage(...items),
@@ -252,12 +252,12 @@ export class Session {
     ping: (added) => this.#pingMessage(added),
     pong: (added) => this.#raiseReceived(added),
     error: (type, options) => this.#errorMessage(type, options),
-    debug: (type, text) => this.#reactions.trouble(`The node says: ${text}`),
+    debug: (type, text) => this.#callbacks.trouble(`The node says: ${text}`),
   };
 
   #sendConnect() {
     this.#connectAt = Date.now();
-    this.#send(["headers", { since: this.#received }]); // a mark in this very node's log, though it does not know us
+    this.#send(["headers", { since: this.#received }]); // an `added` of this node's log: the node keeps none for the page
     this.#send(["connect", PROTOCOL, this.#origin, this.#received, { token: this.#token }]);
   }
 
@@ -272,7 +272,7 @@ export class Session {
     this.#setState(this.waiting.length ? "sending" : "synchronized");
   }
 
-  /** The text goes as it was written: a number may be longer than JavaScript holds. */
+  /** Sends the JSON text as it was typed: JavaScript would round long numbers. */
   #sendSync({ added, text, ms, n, time }) {
     const shift = ms - this.#baseTime;
     const meta = { id: n ? [shift, n] : shift, time: time - this.#baseTime };
@@ -280,13 +280,13 @@ export class Session {
   }
 
   #syncMessage(added, ...items) {
-    if (added === 0) items = []; // no events of the log: it says what became of ours, and a debug message says so too
+    if (added === 0) items = []; // not events of the log but answers to our events; a debug message has the same
     const entries = [];
     for (let index = 0; index + 1 < items.length; index += 2) {
       const entry = this.#readEntry(items[index], items[index + 1]);
       if (entry) entries.push(entry);
     }
-    if (entries.length) this.#reactions.events(entries);
+    if (entries.length) this.#callbacks.events(entries);
     this.#raiseReceived(added);
     this.#send(["synced", added]);
   }
@@ -305,7 +305,7 @@ export class Session {
     const confirmed = this.waiting.filter((entry) => entry.added <= added);
     if (!confirmed.length) return;
     this.waiting = this.waiting.filter((entry) => entry.added > added);
-    this.#reactions.confirmed(confirmed);
+    this.#callbacks.confirmed(confirmed);
     if (!this.waiting.length) this.#setState("synchronized");
   }
 
@@ -324,12 +324,12 @@ export class Session {
       return;
     }
     const shown = options === undefined ? "" : ` (${JSON.stringify(options)})`;
-    this.#reactions.trouble(`The node reported ${type}${shown}; connecting again.`);
+    this.#callbacks.trouble(`The node reported ${type}${shown}; connecting again.`);
     this.#lose();
   }
 }
 
-/** Not crypto.randomUUID: that is missing on pages served without TLS. */
+/** Not crypto.randomUUID, which pages without TLS do not have. */
 function randomName() {
   const bytes = crypto.getRandomValues(new Uint8Array(6));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

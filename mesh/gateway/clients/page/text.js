@@ -2,7 +2,7 @@
 
 const UNSEEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-/** `text` with what would be invisible or turn the line round written out; the joiners of scripts and emojis stay. */
+/** `text` with escapes for characters that are invisible or change the direction; joiners of scripts and emojis stay. */
 export function printable(text) {
   return text.replace(UNSEEN, (character) => {
     const code = character.codePointAt(0).toString(16);
@@ -10,7 +10,7 @@ export function printable(text) {
   });
 }
 
-/** JSON to a value. A number that this browser would round is kept as it was written, where the browser can. */
+/** Parses JSON. A number that JavaScript would round keeps its text, if the browser supports that. */
 export function readJson(text) {
   if (!JSON.rawJSON) return JSON.parse(text);
   return JSON.parse(text, (key, value, context) => {
@@ -24,12 +24,12 @@ export function restOf({ type, ...rest }) {
   return Object.keys(rest).length ? printable(JSON.stringify(rest)) : "";
 }
 
-/** Which nodes are known: a node id NAME~HASH is shown as NAME while no other node has that name. */
+/** The nodes that are known: a node id NAME~HASH is shown as NAME while no other node has this name. */
 export class Names {
   #first = new Map();
   #shared = new Set();
 
-  /** Take note of an id. Whether a name that was shown before has become ambiguous by it. */
+  /** Add an id. Returns whether a name that was shown before has become ambiguous. */
   see(id) {
     const [name, mark] = id.split("~");
     if (mark === undefined || this.#shared.has(name)) return false;
@@ -39,7 +39,7 @@ export class Names {
     return true;
   }
 
-  /** A node's NAME, or its whole id; of a client's USER:... the USER. */
+  /** The NAME of a node, or its whole id if that is ambiguous; the USER of a client's id USER:... */
   shown(id) {
     const [name, mark] = id.split("~");
     if (mark === undefined) return printable(id.split(":")[0]);
@@ -49,14 +49,14 @@ export class Names {
 
 const two = (number) => String(number).padStart(2, "0");
 
-/** The time of day here; the number itself where no calendar reaches. */
+/** The local time of day; the number itself if it is out of range for a date. */
 export function timeOfDay(ms) {
   const date = new Date(ms);
   if (Number.isNaN(date.getTime())) return `${ms} ms`;
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** The day here, written out in the reader's language. */
+/** The local date, in the language of the browser. */
 export function dayOf(ms) {
   const date = new Date(ms);
   if (Number.isNaN(date.getTime())) return "outside any calendar";

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
-
 import pytest
 
 from mesh.discovery.mdns.candidates import candidates
 from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface
+from tests.support.mdns_parts import card
 
 
 def on(*interfaces: Interface, unused: tuple[Interface, ...] = ()) -> ChosenInterfaces:
     return ChosenInterfaces(interfaces, machine=(*interfaces, *unused))
-
-
-def card(name: str, index: int, *addresses: str) -> Interface:
-    return Interface(name, index, tuple(ip_interface(address) for address in addresses))
 
 
 LAN_CARD = card("eth0", 2, "10.0.0.1/24", "fd77::1/64", "fe80::5/64")
@@ -29,7 +24,7 @@ def dialled(
     return candidates(found, port, network=network or on(LAN_CARD), own_port=4000, source=source)
 
 
-def test_dials_what_is_near_first() -> None:
+def test_dials_addresses_of_the_nearest_network_first() -> None:
     found = ["172.17.0.1", "fe80::1%2", "2001:db8::1", "10.0.0.9", "fd77::9"]
 
     assert dialled(*found) == (
@@ -63,7 +58,7 @@ def test_never_dials(address: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["", "10.0.0.9", "fe80::9%2"])
-def test_an_address_that_this_machine_has_itself_leads_to_no_other_machine(source: str) -> None:
+def test_an_address_that_this_machine_has_itself_is_not_dialled_for_another_machine(source: str) -> None:
     network = on(LAN_CARD, *BRIDGES[:5], unused=tuple(BRIDGES[5:]))
 
     assert dialled(*BRIDGE_ADDRESSES, "10.0.0.9", network=network, source=source) == ("10.0.0.9:4000",)
@@ -121,7 +116,7 @@ def test_dials_six_addresses_of_a_node_at_most_and_its_own_address_among_them() 
     assert dialled(*found, *found) == tuple(f"10.0.0.{number}:4000" for number in range(2, 8))
     assert "10.0.0.150:4000" in dialled(*found, source="10.0.0.150")
     assert "172.20.0.9:4000" in dialled(*found, "172.20.0.9", source="172.20.0.9")
-    assert "10.0.0.250:4000" in dialled(*found, source="10.0.0.250")  # the announcement had no room for it
+    assert "10.0.0.250:4000" in dialled(*found, source="10.0.0.250")  # the announcement was full
     assert (
         dialled(*(f"10.1.{number // 256}.{number % 256}" for number in range(9_000)), source="10.0.0.9")[0]
         == "10.0.0.9:4000"

@@ -1,4 +1,4 @@
-"""What strangers, clients and pages of other sites may do at a door."""
+"""What unauthenticated connections, clients and pages of other sites can do at an open port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVIL = "https://evil.example"
 
 
 def upgrade(port: int) -> socket.socket:
-    """A raw socket that was let in as a WebSocket."""
+    """A raw socket that was accepted as a WebSocket."""
     wire = socket.create_connection(("127.0.0.1", port), timeout=10)
     key = base64.b64encode(os.urandom(16)).decode()
     wire.sendall(
@@ -41,32 +41,32 @@ def test_headers_that_would_fill_the_memory_end_the_link(house: House) -> None: 
         ada.wait_for("pong")
 
 
-def test_refused_events_of_one_message_make_no_flood_of_notices(house: House) -> None:  # noqa: F811
+def test_refused_events_of_one_message_cause_few_notices(house: House) -> None:  # noqa: F811
     house.start()
     ada = house.enter("ada")
 
     ada.send("sync", 1, *[item for n in range(2_000) for item in ({"type": "a"}, {"id": [n, "", 1], "time": 1})])
     ada.wait_for("synced")
 
-    house.clients()  # the supervisor has taken what came before
+    house.clients()  # the supervisor has handled what came before
     assert len(house.said()) < 200
 
 
-def test_a_page_of_another_site_cannot_come_in_by_a_served_door(house: House) -> None:  # noqa: F811
+def test_a_page_of_another_site_cannot_connect_to_a_served_port(house: House) -> None:  # noqa: F811
     node = house.start(serve={SERVED: ServerSync})
 
     with pytest.raises(InvalidStatus), connect(f"ws://127.0.0.1:{node.door_ports[SERVED]}/", origin=EVIL, proxy=None):
         pass
 
 
-def test_a_page_of_another_site_cannot_come_in_by_the_peers_door(house: House) -> None:  # noqa: F811
+def test_a_page_of_another_site_cannot_connect_to_the_port_of_nodes(house: House) -> None:  # noqa: F811
     node = house.start()
 
     with pytest.raises(InvalidStatus), connect(f"ws://127.0.0.1:{node.port}/", origin=EVIL, proxy=None):
         pass
 
 
-def test_a_stranger_who_pings_and_never_reads_is_cut(house: House) -> None:  # noqa: F811
+def test_an_unauthenticated_client_that_pings_and_never_reads_is_disconnected(house: House) -> None:  # noqa: F811
     node = house.start()
     wire = upgrade(node.clients_port)
     pings = (b"\x89\xfd\0\0\0\0" + b"x" * 125) * 8_000
@@ -76,7 +76,7 @@ def test_a_stranger_who_pings_and_never_reads_is_cut(house: House) -> None:  # n
             wire.sendall(pings)
 
 
-def test_strangers_of_one_address_do_not_take_every_place(house: House) -> None:  # noqa: F811
+def test_unauthenticated_connections_of_one_address_do_not_use_up_all_sessions(house: House) -> None:  # noqa: F811
     node = house.start()
     url = f"ws://127.0.0.1:{node.clients_port}/"
 
@@ -91,7 +91,7 @@ def test_strangers_of_one_address_do_not_take_every_place(house: House) -> None:
         assert ada.greet(house.token("ada"))[0] == "connected"
 
 
-def test_a_client_cannot_clean_what_another_user_wrote(house: House) -> None:  # noqa: F811
+def test_a_client_cannot_clean_events_of_another_user(house: House) -> None:  # noqa: F811
     node = house.start()
     bob, ada = house.enter("bob"), house.enter("ada")
     bob.send("sync", 1, {"type": "bobs"}, {**bob.meta(0, "bob"), "reasons": ["todo/1"]})
@@ -103,7 +103,7 @@ def test_a_client_cannot_clean_what_another_user_wrote(house: House) -> None:  #
     assert [event["type"] for event, _ in node.log.each()] == ["bobs", "adas"]
 
 
-def test_a_token_in_a_greeting_that_cannot_be_read_is_not_told(house: House) -> None:  # noqa: F811
+def test_the_token_of_an_unreadable_greeting_is_not_logged(house: House) -> None:  # noqa: F811
     house.start()
     ada = house.dial("ada")
 

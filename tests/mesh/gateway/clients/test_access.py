@@ -1,4 +1,4 @@
-"""Who may come in by the clients' door."""
+"""Who may use the clients' port."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def judge(
         "mesh.example",
     ],
 )
-def test_a_program_that_calls_us_by_a_name_of_ours_may_come_in(host: str) -> None:
+def test_a_program_that_uses_a_name_of_this_node_may_connect(host: str) -> None:
     assert judge(None, host) is None
 
 
@@ -74,7 +74,7 @@ def test_a_program_that_calls_us_by_a_name_of_ours_may_come_in(host: str) -> Non
         ("127.1:31337", "127.1"),
     ],
 )
-def test_a_name_that_is_not_ours_is_refused_with_the_way_to_make_it_ours(host: str, name: str) -> None:
+def test_a_name_that_is_not_ours_is_refused_with_the_option_that_adds_it(host: str, name: str) -> None:
     said = judge(None, host)
 
     assert said == (
@@ -114,7 +114,7 @@ def test_a_host_that_cannot_be_read_is_refused(host: str | None) -> None:
     assert len(said) < 300
 
 
-def test_a_host_with_the_port_of_another_door_is_refused() -> None:
+def test_a_host_with_another_port_is_refused() -> None:
     assert judge(None, "localhost:80") == (
         "'localhost:80' names port 80, but clients come in by port 31337: use that one"
     )
@@ -139,7 +139,7 @@ def test_a_link_local_address_of_ours_is_known_without_its_interface() -> None:
         ("http://mesh.example", "mesh.example"),
     ],
 )
-def test_a_page_that_this_door_or_the_proxy_before_it_served_may_come_in(origin: str, host: str) -> None:
+def test_a_page_that_this_port_or_a_proxy_in_front_of_it_served_may_connect(origin: str, host: str) -> None:
     assert judge(origin, host) is None
 
 
@@ -157,20 +157,20 @@ def test_a_page_that_this_door_or_the_proxy_before_it_served_may_come_in(origin:
         "null",
     ],
 )
-def test_a_page_from_elsewhere_is_refused_with_the_way_to_let_it_in(origin: str) -> None:
+def test_a_page_of_another_site_is_refused_with_the_option_that_allows_it(origin: str) -> None:
     said = judge(origin)
 
     assert said is not None
     assert said.startswith(f"pages of {origin!r} may not come in: start the node with --clients-origin {origin}, if ")
 
 
-def test_a_door_on_the_usual_port_needs_no_port_in_the_origin() -> None:
+def test_the_default_port_need_not_be_in_the_origin() -> None:
     assert judge("http://localhost", "localhost", port=80) is None
     assert judge("https://localhost", "localhost:443", port=443, is_tls=True) is None
     assert judge("http://localhost", "localhost", port=443, is_tls=True) is not None
 
 
-def test_with_tls_a_page_that_came_in_plain_text_is_refused() -> None:
+def test_with_tls_a_page_over_plain_http_is_refused() -> None:
     assert judge("https://kitchen.local:31337", is_tls=True) is None
     assert judge("http://kitchen.local:31337", is_tls=True) is not None
 
@@ -187,7 +187,7 @@ def test_with_tls_a_page_that_came_in_plain_text_is_refused() -> None:
         ("null", "null"),
     ],
 )
-def test_a_page_that_is_listed_may_come_in(origin: str, allowed: str) -> None:
+def test_a_listed_page_may_connect(origin: str, allowed: str) -> None:
     assert judge(origin, allowed=["https://other.example", allowed]) is None
 
 
@@ -203,7 +203,7 @@ def test_a_page_that_is_listed_may_come_in(origin: str, allowed: str) -> None:
         ("https://app.example/", "https://app.example/"),
     ],
 )
-def test_the_list_is_exact(origin: str, allowed: str) -> None:
+def test_listed_origins_must_match_exactly(origin: str, allowed: str) -> None:
     assert judge(origin, allowed=[allowed]) is not None
 
 
@@ -229,14 +229,14 @@ def test_the_list_is_exact(origin: str, allowed: str) -> None:
         "http://x" + "x" * 10_000,
     ],
 )
-def test_what_is_no_origin_is_refused_even_if_any_is_allowed(origin: str) -> None:
+def test_text_that_is_no_origin_is_refused_even_if_any_origin_is_allowed(origin: str) -> None:
     said = judge(origin, allowed=["*"])
 
     assert said is not None and "is not an origin: browsers send scheme://host" in said
     assert len(said) < 300
 
 
-def test_the_host_is_judged_even_if_any_origin_is_allowed() -> None:
+def test_the_host_is_checked_even_if_any_origin_is_allowed() -> None:
     assert judge("http://evil.example", "evil.example:31337", allowed=["*"]) is not None
 
 
@@ -259,12 +259,12 @@ def test_any_headers_get_an_answer(origin: str | None, host: str | None, allowed
 
 
 @given(origin=st.none() | PIECES, host=PIECES, own=st.lists(PIECES, max_size=4), port=st.integers(1, 65535))
-def test_a_host_that_nobody_named_is_never_let_in(origin: str | None, host: str, own: list[str], port: int) -> None:
+def test_a_host_that_is_not_ours_is_never_accepted(origin: str | None, host: str, own: list[str], port: int) -> None:
     assert judge(origin, "rebound.evil." + host, own=own, port=port, allowed=["*"]) is not None
 
 
 @given(origin=PIECES)
-def test_what_the_list_takes_is_let_in(origin: str) -> None:
+def test_origins_that_can_be_listed_are_accepted(origin: str) -> None:
     try:
         check_origin(origin)
     except MeshError as error:
@@ -278,7 +278,7 @@ def test_what_the_list_takes_is_let_in(origin: str) -> None:
     "origin",
     ["*", "null", "https://app.example", "http://app.example:3000", "http://[::1]:80", "capacitor://localhost"],
 )
-def test_an_origin_that_can_be_listed_is_taken_as_it_is(origin: str) -> None:
+def test_an_origin_that_can_be_listed_is_kept_unchanged(origin: str) -> None:
     assert check_origin(origin) == origin
 
 
@@ -293,7 +293,7 @@ def test_an_origin_that_can_be_listed_is_taken_as_it_is(origin: str) -> None:
         ("", "no path, and no / at the end"),
     ],
 )
-def test_an_origin_that_cannot_be_listed_is_a_sentence(origin: str, hint: str) -> None:
+def test_an_origin_that_cannot_be_listed_is_an_error_with_a_sentence(origin: str, hint: str) -> None:
     with pytest.raises(MeshError) as told:
         check_origin(origin, "the origin")
 
@@ -311,7 +311,7 @@ def test_a_host_of_ours_is_a_name_or_an_address(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["", ".", "kitchen:80", "[::1]:80", "http://x", "a b", "*", "bücher.example", "x" * 300]
 )
-def test_what_is_no_host_is_a_sentence(host: str) -> None:
+def test_text_that_is_no_host_is_an_error_with_a_sentence(host: str) -> None:
     with pytest.raises(MeshError, match=r"the host .* cannot be used: write a name or an address, without a port"):
         check_host(host)
 
@@ -319,7 +319,7 @@ def test_what_is_no_host_is_a_sentence(host: str) -> None:
 # wrong attempts
 
 
-def test_after_so_many_wrong_attempts_an_address_is_refused() -> None:
+def test_an_address_is_refused_after_too_many_wrong_attempts() -> None:
     attempts = WrongAttempts()
 
     for number in range(MAX_WRONG):
@@ -330,7 +330,7 @@ def test_after_so_many_wrong_attempts_an_address_is_refused() -> None:
     assert not attempts.is_refused("10.0.0.2:4000", MAX_WRONG)
 
 
-def test_an_address_cools_down_as_its_wrong_attempts_grow_old() -> None:
+def test_an_address_is_accepted_again_when_its_wrong_attempts_are_old() -> None:
     attempts = WrongAttempts(max_wrong=2, window_seconds=60)
     attempts.count("10.0.0.1:1", 0.0)
     attempts.count("10.0.0.1:1", 30_000.0)
@@ -343,7 +343,7 @@ def test_an_address_cools_down_as_its_wrong_attempts_grow_old() -> None:
     assert not attempts.is_refused("10.0.0.1:1", 90_000.0)
 
 
-def test_slow_mistakes_are_never_refused() -> None:
+def test_rare_wrong_attempts_are_never_refused() -> None:
     attempts = WrongAttempts()
 
     for number in range(100):
@@ -351,7 +351,7 @@ def test_slow_mistakes_are_never_refused() -> None:
         assert not attempts.is_refused("10.0.0.1:1", (number + 1) * WINDOW_MS / MAX_WRONG)
 
 
-def test_loopback_is_counted_as_well() -> None:
+def test_loopback_addresses_are_counted_too() -> None:
     attempts = WrongAttempts(max_wrong=1)
 
     attempts.count("127.0.0.1:1", 0)
@@ -359,7 +359,7 @@ def test_loopback_is_counted_as_well() -> None:
     assert attempts.is_refused("127.0.0.1:2", 1)
 
 
-def test_remembers_so_many_addresses_and_forgets_those_that_were_quiet_for_longest() -> None:
+def test_at_the_limit_the_address_with_the_oldest_attempt_is_forgotten() -> None:
     attempts = WrongAttempts(max_wrong=1, max_addresses=3)
     for last in (1, 2, 3, 1, 4):
         attempts.count(f"10.0.0.{last}:1", last)
@@ -384,12 +384,12 @@ def test_remembers_so_many_addresses_and_forgets_those_that_were_quiet_for_longe
         ("", "unknown"),
     ],
 )
-def test_counts_an_ipv4_address_or_an_ipv6_network(address: str, key: str) -> None:
+def test_attempts_are_counted_by_ipv4_address_or_ipv6_network(address: str, key: str) -> None:
     assert address_key(address) == key
 
 
 @given(st.text(max_size=60))
-def test_any_address_has_a_party_behind_it(address: str) -> None:
+def test_any_text_has_an_address_key(address: str) -> None:
     assert address_key(address)
 
 
@@ -400,7 +400,7 @@ def test_any_address_has_a_party_behind_it(address: str) -> None:
     ("node_id", "user"),
     [("alice", "alice"), ("alice:7", "alice"), ("alice:abc:tab", "alice"), ("10:uuid", "10"), ("a.b-c_d:", "a.b-c_d")],
 )
-def test_the_user_of_a_client_stands_before_the_colon(node_id: str, user: str) -> None:
+def test_the_user_of_a_client_is_the_part_before_the_colon(node_id: str, user: str) -> None:
     assert user_of(node_id) == user
 
 
@@ -423,7 +423,7 @@ NOT_CLIENTS = [
 
 
 @pytest.mark.parametrize("node_id", NOT_CLIENTS)
-def test_what_is_no_clients_node_id_has_no_user(node_id: str) -> None:
+def test_text_that_is_no_node_id_of_a_client_has_no_user(node_id: str) -> None:
     with pytest.raises(ValueError, match=r"is not a client's node id: it must be USER or USER:\.\.\."):
         user_of(node_id)
 
@@ -458,6 +458,6 @@ def test_any_node_id_has_a_user_that_may_have_a_token_or_none(node_id: str) -> N
         ("server:1", "server:1", False, False),
     ],
 )
-def test_a_client_brings_events_of_its_user_only(client: str, created: str, in_01: bool, in_later: bool) -> None:
+def test_a_client_may_write_events_of_its_user_only(client: str, created: str, in_01: bool, in_later: bool) -> None:
     assert may_write(client, created, True) is in_01
     assert may_write(client, created, False) is in_later

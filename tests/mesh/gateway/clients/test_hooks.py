@@ -1,4 +1,4 @@
-"""What a node's owner decides for each user at the clients' door: filters and maps, and what becomes of their faults."""
+"""Filters and maps of a node for each user of the clients' port, and their errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ as_it_may_be = pytest.mark.parametrize("is_async", [False, True], ids=["plain", 
 
 
 def given(hook: Callable[[Event, Meta, str], Any], is_async: bool) -> Callable[[Event, Meta, str], Any]:
-    """The hook as it is, or as a coroutine function that takes a while."""
+    """The hook itself, or a coroutine function that answers later."""
     if not is_async:
         return hook
 
@@ -31,7 +31,7 @@ def given(hook: Callable[[Event, Meta, str], Any], is_async: bool) -> Callable[[
 
 
 @as_it_may_be
-def test_decides_what_a_user_may_write(house: House, is_async: bool) -> None:
+def test_in_filter_decides_what_a_user_may_write(house: House, is_async: bool) -> None:
     node = house.start(in_filter=given(lambda event, _, user: user == "ada" or event["type"] != "secret", is_async))
     ada, bob = house.enter("ada"), house.enter("bob")
 
@@ -42,7 +42,7 @@ def test_decides_what_a_user_may_write(house: House, is_async: bool) -> None:
 
 
 @as_it_may_be
-def test_changes_what_a_user_writes(house: House, is_async: bool) -> None:
+def test_in_map_changes_what_a_user_writes(house: House, is_async: bool) -> None:
     def mark(event: Event, meta: Meta, user: str) -> tuple[Event, Meta]:
         return {**event, "by": user}, {**meta, "reasons": ["seen"]}
 
@@ -54,7 +54,7 @@ def test_changes_what_a_user_writes(house: House, is_async: bool) -> None:
 
 
 @as_it_may_be
-def test_decides_what_a_user_sees_of_what_is_there_and_of_what_comes(house: House, is_async: bool) -> None:
+def test_out_filter_decides_what_a_user_sees_of_old_and_new_events(house: House, is_async: bool) -> None:
     node = house.start(out_filter=given(lambda event, _, user: event.get("to") in (None, user), is_async))
     for n in range(2):
         node.log.add({"type": f"ada {n}", "to": "ada"}).get(5)
@@ -68,7 +68,7 @@ def test_decides_what_a_user_sees_of_what_is_there_and_of_what_comes(house: Hous
 
 
 @as_it_may_be
-def test_changes_what_a_user_sees(house: House, is_async: bool) -> None:
+def test_out_map_changes_what_a_user_sees(house: House, is_async: bool) -> None:
     node = house.start(out_map=given(lambda event, meta, user: ({**event, "for": user}, meta), is_async))
     ada, bob = house.enter("ada"), house.enter("bob")
 
@@ -79,7 +79,7 @@ def test_changes_what_a_user_sees(house: House, is_async: bool) -> None:
     assert [event for event, _ in node.log.each()] == [{"type": "milk"}]
 
 
-def test_is_not_asked_about_what_may_not_be_written_anyway(house: House) -> None:
+def test_hooks_are_not_asked_about_events_of_other_users(house: House) -> None:
     asked: list[str] = []
     house.start(in_filter=lambda event, _, user: asked.append(event["type"]) or True)
     client = house.enter("ada")
@@ -105,7 +105,7 @@ def wrong(event: Event, meta: Meta, user: str) -> Any:
 
 @as_it_may_be
 @pytest.mark.parametrize(("way", "hook"), [("in_filter", broken), ("in_map", broken), ("in_map", wrong)])
-def test_a_fault_of_a_hook_ends_the_session_of_that_user_and_takes_nothing(
+def test_an_error_in_an_in_hook_ends_that_users_session_and_stores_nothing(
     house: House, way: str, hook: Any, is_async: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     node = house.start(**{way: given(hook, is_async)})
@@ -121,7 +121,7 @@ def test_a_fault_of_a_hook_ends_the_session_of_that_user_and_takes_nothing(
 
 @as_it_may_be
 @pytest.mark.parametrize("way", ["out_filter", "out_map"])
-def test_a_fault_on_the_way_out_ends_the_session_of_that_user_only(house: House, way: str, is_async: bool) -> None:
+def test_an_error_in_an_out_hook_ends_the_session_of_that_user_only(house: House, way: str, is_async: bool) -> None:
     node = house.start(**{way: given(broken, is_async)})
     ada, bob = house.enter("ada"), house.enter("bob")
 
@@ -131,7 +131,7 @@ def test_a_fault_on_the_way_out_ends_the_session_of_that_user_only(house: House,
     assert bob.take(1) == ["milk"]
 
 
-def test_a_hook_that_always_fails_pauses_its_user_and_nobody_else_of_that_address(house: House) -> None:
+def test_a_hook_that_always_fails_pauses_its_user_and_no_other_user_of_that_address(house: House) -> None:
     node = house.start(in_filter=broken)
     bob = house.enter("bob")
 

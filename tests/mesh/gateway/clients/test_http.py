@@ -1,4 +1,4 @@
-"""What the clients' door answers over HTTP, with and without TLS, and what it says when it cannot be opened."""
+"""The clients' port over HTTP, with and without TLS, and the errors when it cannot be opened."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def has_security_headers(headers: dict[str, str]) -> bool:
 # The page and the status
 
 
-def test_serves_every_file_of_the_page(house: House) -> None:
+def test_every_file_of_the_page_is_served(house: House) -> None:
     house.start()
 
     for path, file in PAGE_FILES.items():
@@ -49,7 +49,7 @@ def test_serves_every_file_of_the_page(house: House) -> None:
         assert headers["cache-control"] == "no-store"
 
 
-def test_answers_head_as_get_but_without_the_body(house: House) -> None:
+def test_head_is_answered_as_get_without_a_body(house: House) -> None:
     house.start()
 
     status, headers, body = house.http("HEAD", "/")
@@ -58,7 +58,7 @@ def test_answers_head_as_get_but_without_the_body(house: House) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_understands_nothing_but_get(house: House, method: str) -> None:
+def test_methods_other_than_get_and_head_are_refused(house: House, method: str) -> None:
     house.start()
 
     status, headers, body = house.http(method, "/")
@@ -68,7 +68,7 @@ def test_understands_nothing_but_get(house: House, method: str) -> None:
     assert body.endswith(b"\n")
 
 
-def test_hangs_up_on_a_request_with_a_body(house: House) -> None:
+def test_a_request_with_a_body_ends_the_connection(house: House) -> None:
     house.start()
 
     with pytest.raises(ConnectionError):
@@ -78,7 +78,7 @@ def test_hangs_up_on_a_request_with_a_body(house: House) -> None:
 
 
 @pytest.mark.parametrize("path", ["/nothing", "//", "/page.css/", "/../etc/passwd", "/%2e%2e/tokens.json", "/Status"])
-def test_has_no_other_files(house: House, path: str) -> None:
+def test_other_paths_are_not_found(house: House, path: str) -> None:
     house.start()
 
     status, headers, body = house.http("GET", path)
@@ -87,7 +87,7 @@ def test_has_no_other_files(house: House, path: str) -> None:
     assert has_security_headers(headers)
 
 
-def test_tells_the_status_to_users(house: House) -> None:
+def test_the_status_is_sent_to_users_with_a_token(house: House) -> None:
     node = house.start()
 
     status, headers, body = house.http("GET", "/status", {"Authorization": f"Bearer ada:{house.token('ada')}"})
@@ -98,7 +98,7 @@ def test_tells_the_status_to_users(house: House) -> None:
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ada", "Bearer ada:", "Bearer :", "Basic YTpi"])
-def test_tells_the_status_to_nobody_else(house: House, authorization: str | None) -> None:
+def test_the_status_is_sent_to_no_one_else(house: House, authorization: str | None) -> None:
     house.start()
 
     status, headers, body = house.http("GET", "/status", {"Authorization": authorization} if authorization else {})
@@ -121,7 +121,7 @@ def test_a_request_by_a_name_that_is_not_ours_is_refused(house: House, host: str
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "x"])
-def test_a_page_of_another_is_refused_over_http_and_over_websocket(house: House, origin: str) -> None:
+def test_a_page_of_another_site_is_refused_over_http_and_over_websocket(house: House, origin: str) -> None:
     node = house.start()
 
     status, _, body = house.http("GET", "/status", {"Origin": origin})
@@ -133,7 +133,7 @@ def test_a_page_of_another_is_refused_over_http_and_over_websocket(house: House,
     assert body.count(b"\n") == 1
 
 
-def test_our_own_page_and_those_that_were_named_may_connect(house: House) -> None:
+def test_our_own_page_and_listed_pages_may_connect(house: House) -> None:
     node = house.start(clients_origins=["https://app.example"])
 
     for origin in (node.clients_url.rstrip("/"), "https://app.example"):
@@ -142,7 +142,7 @@ def test_our_own_page_and_those_that_were_named_may_connect(house: House) -> Non
         client.close()
 
 
-def test_is_reached_by_a_further_name(house: House) -> None:
+def test_a_node_is_reached_by_a_further_name(house: House) -> None:
     node = house.start(clients_hosts=["mesh.example"])
 
     assert house.http("GET", "/", {"Host": f"mesh.example:{node.clients_port}"})[0] == 200
@@ -151,7 +151,9 @@ def test_is_reached_by_a_further_name(house: House) -> None:
 # TLS
 
 
-def test_serves_the_page_and_clients_over_tls_only(house: House, authority: trustme.CA, tmp_path: Path) -> None:
+def test_with_a_certificate_the_page_and_clients_use_tls_only(
+    house: House, authority: trustme.CA, tmp_path: Path
+) -> None:
     cert, key = pem_files(authority, tmp_path)
     node = house.start(clients_cert=cert, clients_key=str(key))
     trusting = ssl.create_default_context()
@@ -172,7 +174,7 @@ def test_serves_the_page_and_clients_over_tls_only(house: House, authority: trus
 
 
 @pytest.mark.parametrize("harm", ["no file", "no pem", "another key", "swapped", "folder"])
-def test_a_certificate_that_cannot_be_used_is_a_sentence(
+def test_a_certificate_that_cannot_be_used_is_an_error_with_a_sentence(
     house: House, authority: trustme.CA, tmp_path: Path, harm: str
 ) -> None:
     cert, key = pem_files(authority, tmp_path)
@@ -193,7 +195,9 @@ def test_a_certificate_that_cannot_be_used_is_a_sentence(
     assert "\n" not in str(refused.value)
 
 
-def test_an_encrypted_key_is_a_sentence_and_asks_nobody(house: House, authority: trustme.CA, tmp_path: Path) -> None:
+def test_an_encrypted_key_is_an_error_and_asks_for_no_password(
+    house: House, authority: trustme.CA, tmp_path: Path
+) -> None:
     from cryptography.hazmat.primitives import serialization
 
     cert, key = pem_files(authority, tmp_path)
@@ -218,7 +222,7 @@ def test_a_certificate_needs_its_key(house: House, tmp_path: Path) -> None:
 # Opening
 
 
-def test_a_port_that_is_taken_is_a_sentence_that_names_the_option(house: House) -> None:
+def test_a_port_in_use_is_an_error_that_names_the_option(house: House) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
@@ -229,12 +233,12 @@ def test_a_port_that_is_taken_is_a_sentence_that_names_the_option(house: House) 
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:0", "nowhere.invalid:0"])
-def test_an_address_that_is_not_ours_is_a_sentence(house: House, address: str) -> None:
+def test_an_address_of_another_machine_is_an_error_with_a_sentence(house: House, address: str) -> None:
     with pytest.raises(MeshError, match=r"cannot listen on .* choose another address with --clients"):
         house.make(clients=address).start()
 
 
-def test_the_door_is_closed_with_the_node_and_opens_again(house: House) -> None:
+def test_the_clients_port_closes_with_the_node_and_opens_with_the_next_start(house: House) -> None:
     node = house.start()
     port = node.clients_port
     node.stop()
@@ -250,7 +254,7 @@ def test_the_door_is_closed_with_the_node_and_opens_again(house: House) -> None:
 @pytest.mark.parametrize(
     ("host", "is_in_clear"), [("127.0.0.1", False), ("[::1]", False), ("0.0.0.0", True), ("[::]", True), ("", True)]
 )
-def test_knows_whether_tokens_may_be_read_on_their_way(house: House, host: str, is_in_clear: bool) -> None:
+def test_a_node_knows_whether_tokens_are_sent_unencrypted(house: House, host: str, is_in_clear: bool) -> None:
     node = house.start(clients=f"{host}:0")
 
     assert node.is_clients_door_in_clear is is_in_clear

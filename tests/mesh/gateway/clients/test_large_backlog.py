@@ -1,4 +1,4 @@
-"""A client's whole backlog in one frame: a node in a process of its own takes it, and gives the memory back."""
+"""A client's whole backlog in one frame: a node in a process of its own stores it, and frees the memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.root import ROOT
 EVENTS = 24_000
 FRAME_BYTES = 1_050 * EVENTS
 CACHES_BYTES = 64 * 1024 * 1024
-"""What a node keeps after any number of events, however they came: the tail of its log, pages of SQLite."""
+"""Memory that a node keeps after any number of events: the tail of its log, pages of SQLite."""
 SECONDS = 90.0
 
 
@@ -55,7 +55,7 @@ def backlog(base: int) -> str:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc of Linux")
-def test_a_long_backlog_with_a_bad_event_takes_at_most_four_times_its_size_and_gives_it_back(
+def test_a_long_backlog_with_a_bad_event_uses_at_most_four_times_its_size_in_memory_and_frees_it(
     node: tuple[subprocess.Popen[str], str], tmp_path: Path
 ) -> None:
     process, url = node

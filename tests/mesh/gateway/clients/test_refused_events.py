@@ -1,4 +1,4 @@
-"""What becomes of events that cannot be taken, at the clients' door: the client is told, nothing else is lost, we know."""
+"""Events of clients that are refused: the client and the node are informed, and no other event is lost."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def send(client: Client, *pairs: str) -> None:
 
 
 def told(client: Client, events: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """What came after the confirmation: that many events for this client alone, and sentences for its developer."""
+    """What follows the confirmation: that many events for this client alone, and sentences for its developer."""
     assert client.wait_for("synced") == ["synced", 9]
     client.take(events)
     client.send("ping", 0)
@@ -67,7 +67,7 @@ def told(client: Client, events: int) -> tuple[list[dict[str, Any]], list[str]]:
 
 @newer
 @pytest.mark.parametrize(("event", "cause"), BAD.values(), ids=BAD)
-def test_a_bad_event_is_undone_and_what_is_around_it_is_taken(
+def test_a_bad_event_is_undone_and_its_neighbours_are_taken(
     house: House, protocol: int, event: str, cause: str
 ) -> None:
     node = house.start()
@@ -87,7 +87,7 @@ def test_a_bad_event_is_undone_and_what_is_around_it_is_taken(
 
 @newer
 @pytest.mark.parametrize(("meta", "cause"), BAD_METAS.values(), ids=BAD_METAS)
-def test_an_event_with_a_bad_meta_is_undone_and_what_is_around_it_is_taken(
+def test_an_event_with_a_bad_meta_is_undone_and_its_neighbours_are_taken(
     house: House, protocol: int, meta: str, cause: str
 ) -> None:
     node = house.start()
@@ -105,7 +105,7 @@ def test_an_event_with_a_bad_meta_is_undone_and_what_is_around_it_is_taken(
 @pytest.mark.parametrize(
     "meta", ["null", "{}", '{"id":null,"time":0}', '{"id":"\\ud83d","time":0}', '{"id":[-1,"x",-1]}']
 )
-def test_of_an_event_with_a_bad_id_only_the_developer_is_told(house: House, protocol: int, meta: str) -> None:
+def test_an_event_with_a_bad_id_causes_a_debug_message_only(house: House, protocol: int, meta: str) -> None:
     node = house.start()
     client = house.enter("ada", protocol)
 
@@ -117,7 +117,7 @@ def test_of_an_event_with_a_bad_id_only_the_developer_is_told(house: House, prot
     assert node.status().get(SECONDS)["refused_events"] == {"bad-id": 1}
 
 
-def test_an_id_that_another_event_has_is_a_bad_id(house: House) -> None:
+def test_the_id_of_another_event_is_a_bad_id(house: House) -> None:
     node = house.start()
     client = house.enter("ada")
     send(client, pair(client, 1, '{"type":"first"}'))
@@ -131,7 +131,7 @@ def test_an_id_that_another_event_has_is_a_bad_id(house: House) -> None:
     assert types(node) == ["first"]
 
 
-def test_a_client_of_protocol_01_is_told_nothing_that_would_end_its_connection(house: House) -> None:
+def test_a_client_of_protocol_01_gets_no_message_that_would_end_its_connection(house: House) -> None:
     node = house.start()
     client = house.enter("ada", [0, 1])
 
@@ -147,7 +147,7 @@ def test_a_client_of_protocol_01_is_told_nothing_that_would_end_its_connection(h
     assert node.status().get(SECONDS)["refused_events"] == {"bad-text": 1}
 
 
-def test_many_refused_events_are_all_undone_and_told_in_a_bounded_number_of_sentences(house: House) -> None:
+def test_many_refused_events_are_all_undone_with_a_limited_number_of_debug_messages(house: House) -> None:
     node = house.start()
     client = house.enter("ada")
     count = 2 * ANSWERS_A_MESSAGE
@@ -161,7 +161,7 @@ def test_many_refused_events_are_all_undone_and_told_in_a_bounded_number_of_sent
     assert node.status().get(SECONDS)["refused_events"] == {"bad-text": count}
 
 
-def test_what_a_client_of_logux_waits_for_is_answered_too(house: House) -> None:
+def test_a_refused_event_that_a_logux_client_waits_for_is_answered_too(house: House) -> None:
     house.start()
     client = house.enter("ada:laptop:tab")
 

@@ -1,4 +1,4 @@
-"""What @logux/client is told of its events at the clients' door; the frames, as literals."""
+"""The replies to the events of @logux/client, as literal frames."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def logux_id(client: Client, shift: int) -> str:
     return f"{client.base + shift} {TAB} 0"
 
 
-def test_says_what_was_processed_once_it_is_committed(house: House) -> None:
+def test_an_event_is_processed_once_it_is_committed(house: House) -> None:
     node = house.start()
     client = house.enter(TAB)
 
@@ -36,7 +36,7 @@ def test_says_what_was_processed_once_it_is_committed(house: House) -> None:
     assert types(node) == ["milk", "bread"]
 
 
-def test_undoes_what_was_dropped(house: House) -> None:
+def test_a_dropped_event_is_undone(house: House) -> None:
     node = house.start(in_filter=lambda event, meta, user: event["type"] != "secret")
     client = house.enter(TAB)
 
@@ -52,7 +52,7 @@ def test_undoes_what_was_dropped(house: House) -> None:
     assert types(node) == ["milk"]
 
 
-def test_names_only_the_types_of_what_was_dropped_if_it_was_much(house: House) -> None:
+def test_many_dropped_bytes_are_undone_by_their_types_alone(house: House) -> None:
     house.start(in_filter=lambda event, meta, user: False)
     client = house.enter(TAB)
 
@@ -62,7 +62,7 @@ def test_names_only_the_types_of_what_was_dropped_if_it_was_much(house: House) -
 
 
 @pytest.mark.parametrize("name", ["logux/subscribe", "logux/unsubscribe"])
-def test_a_subscription_is_answered_and_goes_nowhere(house: House, name: str) -> None:
+def test_a_subscription_is_answered_and_not_logged(house: House, name: str) -> None:
     node = house.start()
     client = house.enter(TAB)
 
@@ -72,7 +72,7 @@ def test_a_subscription_is_answered_and_goes_nowhere(house: House, name: str) ->
     assert types(node) == []
 
 
-def test_takes_the_confirmation_of_an_answer_for_nothing(house: House) -> None:
+def test_the_confirmation_of_a_reply_changes_nothing(house: House) -> None:
     node = house.start()
     client = house.enter(TAB)
     said(client, (5, {"type": "milk"}))
@@ -85,7 +85,7 @@ def test_takes_the_confirmation_of_an_answer_for_nothing(house: House) -> None:
 
 
 @pytest.mark.parametrize("node_id", ["ada", "ada:tab"])
-def test_answers_no_other_client(house: House, node_id: str) -> None:
+def test_other_clients_get_no_replies(house: House, node_id: str) -> None:
     node = house.start()
     client = house.enter(node_id)
     client.add(1, "milk")
@@ -95,7 +95,7 @@ def test_answers_no_other_client(house: House, node_id: str) -> None:
     assert client.take(1) == ["bread"]
 
 
-def test_answers_no_event_that_its_maker_keeps_for_a_reason(house: House) -> None:
+def test_an_event_with_reasons_of_its_own_gets_no_reply(house: House) -> None:
     node = house.start()
     client = house.enter(TAB)
     client.send("sync", 1, {"type": "milk"}, {"id": 5, "time": 5, "reasons": ["mine"]})

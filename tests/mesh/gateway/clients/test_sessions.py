@@ -1,4 +1,4 @@
-"""The clients' door of a real node: who gets in, what may be written, and where one goes on."""
+"""The clients' port of a real node: who is accepted, what may be written, and where a session resumes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ in_each_dialect = pytest.mark.parametrize("protocol", DIALECTS, ids=["0.1", "5",
 with_ids = pytest.mark.parametrize("protocol", DIALECTS[1:], ids=["5", "7"])
 
 
-# Who gets in
+# Who is accepted
 
 
 @in_each_dialect
-def test_lets_in_who_has_a_token(house: House, protocol: Any) -> None:
+def test_a_client_with_a_token_is_accepted(house: House, protocol: Any) -> None:
     node = house.start()
 
     client = house.enter("ada:tab", protocol)
@@ -32,7 +32,7 @@ def test_lets_in_who_has_a_token(house: House, protocol: Any) -> None:
 
 
 @in_each_dialect
-def test_turns_away_who_has_no_right_token(house: House, protocol: Any) -> None:
+def test_a_client_without_a_right_token_is_refused(house: House, protocol: Any) -> None:
     house.start()
 
     for token in ("guess", None, "", 5, {"a": 1}, "x" * 10_000):
@@ -42,7 +42,7 @@ def test_turns_away_who_has_no_right_token(house: House, protocol: Any) -> None:
 
 
 @in_each_dialect
-def test_turns_away_who_is_not_the_user_of_the_token(house: House, protocol: Any) -> None:
+def test_a_client_with_the_token_of_another_user_is_refused(house: House, protocol: Any) -> None:
     house.start()
 
     for node_id in ("", "carol", "bob:x", "ada x", "server", "server:x", "kitchen~aaaaaaaa", "ada\x00"):
@@ -53,7 +53,7 @@ def test_turns_away_who_is_not_the_user_of_the_token(house: House, protocol: Any
 
 
 @in_each_dialect
-def test_looks_at_no_token_after_ten_wrong_ones(house: House, protocol: Any) -> None:
+def test_after_ten_wrong_tokens_no_token_is_checked(house: House, protocol: Any) -> None:
     house.start()
     for _ in range(10):
         assert house.dial("ada", protocol).greet("guess") == ["error", "wrong-credentials"]
@@ -65,7 +65,7 @@ def test_looks_at_no_token_after_ten_wrong_ones(house: House, protocol: Any) -> 
     assert (status, b"wait a minute" in body) == (429, True)
 
 
-def test_what_was_guessed_at_the_status_counts_at_the_door_too(house: House) -> None:
+def test_wrong_tokens_at_the_status_count_for_sessions_too(house: House) -> None:
     house.start()
     for _ in range(10):
         assert house.http("GET", "/status", {"Authorization": "Bearer ada:guess"})[0] == 401
@@ -93,7 +93,7 @@ def test_an_expired_token_ends_the_open_session(house: House) -> None:
     assert house.dial("carol").greet(token) == ["error", "wrong-credentials"]
 
 
-def test_damaged_tokens_let_nobody_in_and_throw_nobody_out(house: House) -> None:
+def test_while_the_tokens_are_damaged_no_client_is_accepted_and_no_session_ends(house: House) -> None:
     node = house.start()
     inside = house.enter("ada")
     file = node.home / "tokens.json"
@@ -116,7 +116,7 @@ def test_damaged_tokens_let_nobody_in_and_throw_nobody_out(house: House) -> None
 
 
 @in_each_dialect
-def test_keeps_what_a_user_writes(house: House, protocol: Any) -> None:
+def test_events_of_a_user_are_stored(house: House, protocol: Any) -> None:
     node = house.start()
     client = house.enter("ada:tab", protocol)
 
@@ -127,7 +127,7 @@ def test_keeps_what_a_user_writes(house: House, protocol: Any) -> None:
 
 
 @in_each_dialect
-def test_confirms_and_drops_what_another_created(house: House, protocol: Any) -> None:
+def test_events_that_another_user_created_are_confirmed_and_dropped(house: House, protocol: Any) -> None:
     node = house.start()
     client = house.enter("ada:tab", protocol)
 
@@ -139,7 +139,7 @@ def test_confirms_and_drops_what_another_created(house: House, protocol: Any) ->
 
 
 @with_ids
-def test_takes_what_another_tab_of_the_user_created(house: House, protocol: Any) -> None:
+def test_events_that_another_tab_of_the_user_created_are_stored(house: House, protocol: Any) -> None:
     node = house.start()
 
     house.enter("ada:1:a", protocol).add(1, "milk", by="ada:1:b")
@@ -147,7 +147,7 @@ def test_takes_what_another_tab_of_the_user_created(house: House, protocol: Any)
     assert [meta["created"][1] for _, meta in node.log.each()] == ["ada:1:b"]
 
 
-def test_takes_only_the_very_id_of_a_client_of_logux_01(house: House) -> None:
+def test_of_a_client_of_logux_01_only_events_under_its_own_node_id_are_stored(house: House) -> None:
     node = house.start()
     client = house.enter("ada:1", [0, 1])
 
@@ -157,7 +157,7 @@ def test_takes_only_the_very_id_of_a_client_of_logux_01(house: House) -> None:
 
 
 @in_each_dialect
-def test_an_event_without_a_name_for_its_maker_is_of_the_client(house: House, protocol: Any) -> None:
+def test_an_event_without_a_node_id_is_one_of_the_client(house: House, protocol: Any) -> None:
     node = house.start()
     client = house.enter("ada:tab", protocol)
     short = {5: {"id": 1, "time": 1}, 7: {"id": "0-", "time": 1}}
@@ -169,7 +169,7 @@ def test_an_event_without_a_name_for_its_maker_is_of_the_client(house: House, pr
 
 
 @in_each_dialect
-def test_an_event_goes_to_another_node_and_from_there_to_its_clients(house: House, protocol: Any) -> None:
+def test_an_event_reaches_another_node_and_its_clients(house: House, protocol: Any) -> None:
     kitchen = house.start("kitchen")
     house.start("attic", peers=[f"127.0.0.1:{kitchen.port}"])
     ada, bob = house.enter("ada", protocol), house.enter("bob", protocol, at="attic")
@@ -183,7 +183,7 @@ def test_an_event_goes_to_another_node_and_from_there_to_its_clients(house: Hous
     assert types(house.nodes["kitchen"]) == types(house.nodes["attic"]) == ["question", "answer"]
 
 
-def test_tells_the_state_of_a_client_and_what_it_still_lacks(house: House) -> None:
+def test_the_status_has_the_state_of_a_client_and_its_lag(house: House) -> None:
     node = house.start()
     client = house.enter("ada:tab")
     node.log.add({"type": "milk"}).get(5)
@@ -196,11 +196,11 @@ def test_tells_the_state_of_a_client_and_what_it_still_lacks(house: House) -> No
     assert house.clients()[0]["state"] == "synchronized"
 
 
-# Where one goes on
+# Where a session resumes
 
 
 @in_each_dialect
-def test_a_client_that_comes_again_gets_what_it_lacks_once(house: House, protocol: Any) -> None:
+def test_a_client_that_connects_again_gets_what_it_lacks_once(house: House, protocol: Any) -> None:
     node = house.start()
     node.log.add({"type": "first"}).get(5)
     client = house.enter("ada", protocol)
@@ -227,7 +227,7 @@ def test_a_client_that_comes_from_another_node_gets_everything(house: House, pro
     assert client.take(3) == ["one", "two", "three"]
 
 
-def test_goes_on_from_what_a_client_confirmed_if_it_states_more(house: House) -> None:
+def test_a_session_resumes_at_the_confirmed_mark_if_the_client_states_more(house: House) -> None:
     node = house.start()
     node.log.add({"type": "one"}).get(5)
     client = house.enter("ada")
@@ -237,12 +237,12 @@ def test_goes_on_from_what_a_client_confirmed_if_it_states_more(house: House) ->
     for name in ("two", "three"):
         node.log.add({"type": name}).get(5)
 
-    again = house.enter("ada", 5, 900)  # it was at a node with a longer log meanwhile
+    again = house.enter("ada", 5, 900)  # it was connected to a node with a longer log meanwhile
 
     assert again.take(2) == ["two", "three"]
 
 
-def test_goes_on_from_what_a_client_states_if_that_is_less(house: House) -> None:
+def test_a_session_resumes_at_the_stated_mark_if_that_is_less(house: House) -> None:
     node = house.start()
     for name in ("one", "two"):
         node.log.add({"type": name}).get(5)
@@ -255,7 +255,7 @@ def test_goes_on_from_what_a_client_states_if_that_is_less(house: House) -> None
     assert house.enter("ada", 5, 0).take(2) == ["one", "two"]
 
 
-def test_remembers_where_a_client_was_over_a_restart(house: House) -> None:
+def test_the_marks_of_a_client_survive_a_restart(house: House) -> None:
     node = house.start()
     node.log.add({"type": "one"}).get(5)
     house.enter("ada").take(1)
@@ -284,7 +284,7 @@ def test_a_node_whose_log_was_wiped_sends_everything_anew(house: House, others: 
     assert house.enter("ada", 5, 5).take(others) == [f"new {n}" for n in range(others)]
 
 
-def test_a_page_that_says_so_goes_on_where_it_wants(house: House) -> None:
+def test_a_page_with_the_since_header_resumes_at_its_own_mark(house: House) -> None:
     node = house.start()
     for n in range(5):
         node.log.add({"type": f"e{n}"}).get(5)
@@ -292,7 +292,7 @@ def test_a_page_that_says_so_goes_on_where_it_wants(house: House) -> None:
     assert house.enter("ada:page", 5, 3, since=3).take(2) == ["e3", "e4"]
 
 
-def test_a_header_that_says_something_else_means_nothing(house: House) -> None:
+def test_a_since_header_that_differs_from_the_stated_mark_is_ignored(house: House) -> None:
     node = house.start()
     for n in range(5):
         node.log.add({"type": f"e{n}"}).get(5)
@@ -315,7 +315,7 @@ def test_a_page_that_is_ahead_of_the_log_gets_everything(house: House) -> None:
 
 
 @in_each_dialect
-def test_a_stranger_sends_no_large_frame(house: House, protocol: Any) -> None:
+def test_an_unauthenticated_client_cannot_send_a_large_frame(house: House, protocol: Any) -> None:
     house.start()
     client = house.dial("ada", protocol)
 
@@ -325,7 +325,7 @@ def test_a_stranger_sends_no_large_frame(house: House, protocol: Any) -> None:
     assert house.enter("ada", protocol)
 
 
-def test_takes_fifty_thousand_events_in_one_frame(house: House) -> None:
+def test_fifty_thousand_events_in_one_frame_are_stored(house: House) -> None:
     node = house.start()
     client = house.enter("ada")
     items: list[Any] = []
@@ -339,7 +339,7 @@ def test_takes_fifty_thousand_events_in_one_frame(house: House) -> None:
     assert node.status().get(5)["events"] == 50_000
 
 
-def test_cuts_a_frame_that_is_too_large_for_anybody_and_says_what_to_do(house: House) -> None:
+def test_a_frame_over_the_limit_ends_the_connection_with_advice(house: House) -> None:
     house.start()
     ada, bob = house.enter("ada"), house.enter("bob")
     head = b"\x81\xff" + (MAX_CLIENT_FRAME + 1).to_bytes(8, "big") + b"mask"
@@ -353,8 +353,8 @@ def test_cuts_a_frame_that_is_too_large_for_anybody_and_says_what_to_do(house: H
     assert bob.add(1, "still here") == ["synced", 1]
 
 
-def test_takes_no_more_sessions_than_there_are_places(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.actors.gateway_supervisor.MAX_SESSIONS", 2)
+def test_no_more_sessions_than_the_limit_are_accepted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.actors.gateway_supervisor.MAX_GATEWAY_SESSIONS", 2)
     house.start()
     house.enter("ada:1")
     second = house.enter("ada:2")

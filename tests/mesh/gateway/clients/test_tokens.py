@@ -1,7 +1,8 @@
-"""The tokens of a home: made, shown, checked, revoked, by any number of processes."""
+"""The tokens of a home: added, listed, checked and revoked, by any number of processes."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -16,7 +17,7 @@ import pytest
 
 import mesh.gateway.clients.tokens
 from mesh.errors import MeshError
-from mesh.gateway.clients.tokens import EXPIRED_KEPT_MS, MAX_TOKENS, MAX_USER_TOKENS, Pass, Tokens
+from mesh.gateway.clients.tokens import EXPIRED_KEPT_MS, MAX_TOKENS, MAX_USER_TOKENS, TOKENS_LOCK_FILE, Pass, Tokens
 from tests.support.root import ROOT
 
 NOW = 1_700_000_000_000
@@ -46,31 +47,31 @@ def write(home: Path, *rows: dict[str, object], version: int = 1) -> None:
 # add and verify
 
 
-def test_a_token_lets_its_user_in_and_nobody_else(tokens: Tokens) -> None:
+def test_a_token_is_valid_for_its_user_only(tokens: Tokens) -> None:
     token = tokens.add("alice", None, NOW)
     tokens.add("bob", None, NOW)
 
-    assert tokens.check("alice", token, NOW)
-    assert not tokens.check("bob", token, NOW)
-    assert not tokens.check("carol", token, NOW)
-    assert not tokens.check("alice", token + "x", NOW)
+    assert tokens.verify("alice", token, NOW)
+    assert not tokens.verify("bob", token, NOW)
+    assert not tokens.verify("carol", token, NOW)
+    assert not tokens.verify("alice", token + "x", NOW)
 
 
 def test_every_token_of_a_user_works(tokens: Tokens) -> None:
     made = [tokens.add("alice", None, NOW) for _ in range(3)]
 
     assert len(set(made)) == 3
-    assert all(tokens.check("alice", token, NOW) for token in made)
+    assert all(tokens.verify("alice", token, NOW) for token in made)
 
 
 @pytest.mark.parametrize("token", ["", "é", "\ud800", "x" * 1_000_000, None, 7, True, ["a"], {"a": 1}, b"bytes"])
-def test_what_is_no_token_lets_nobody_in(tokens: Tokens, token: object) -> None:
+def test_values_that_are_no_token_are_not_valid(tokens: Tokens, token: object) -> None:
     tokens.add("alice", None, NOW)
 
     assert tokens.verify("alice", token, NOW) is None
 
 
-def test_without_a_file_nobody_comes_in(tokens: Tokens, tmp_path: Path) -> None:
+def test_without_a_file_no_token_is_valid(tokens: Tokens, tmp_path: Path) -> None:
     assert tokens.verify("alice", "token", NOW) is None
     assert tokens.list(NOW) == ()
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +95,7 @@ def test_the_file_keeps_hashes_and_only_the_user_may_read_it(tmp_path: Path) -> 
     assert sorted(file.name for file in path.parent.iterdir()) == ["tokens.json", "tokens.lock"]
 
 
-def test_what_a_killed_run_left_there_lends_the_file_no_wider_mode(tokens: Tokens, tmp_path: Path) -> None:
+def test_a_file_left_by_a_killed_run_does_not_widen_the_mode(tokens: Tokens, tmp_path: Path) -> None:
     left = tmp_path / "tokens.json.new"
     left.write_text("half of a fi")
     left.chmod(0o666)
@@ -111,7 +112,7 @@ def test_a_token_is_24_random_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("user", ["", "server", "a b", "a:b", "kitchen~7f3q2x5a", "x" * 65, "é"])
-def test_a_name_that_no_client_may_have_gets_no_token(tokens: Tokens, tmp_path: Path, user: str) -> None:
+def test_a_user_name_that_clients_cannot_have_gets_no_token(tokens: Tokens, tmp_path: Path, user: str) -> None:
     with pytest.raises(MeshError, match=r"^the user .* cannot be used: "):
         tokens.add(user, None, NOW)
 
@@ -119,7 +120,7 @@ def test_a_name_that_no_client_may_have_gets_no_token(tokens: Tokens, tmp_path: 
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 36_501 * DAY_SECONDS])
-def test_a_token_lasts_for_more_than_no_time_and_not_for_ever_in_numbers(tokens: Tokens, seconds: float) -> None:
+def test_the_lifetime_of_a_token_is_above_zero_and_limited(tokens: Tokens, seconds: float) -> None:
     with pytest.raises(MeshError, match="a token cannot last"):
         tokens.add("alice", seconds, NOW)
 
@@ -146,7 +147,7 @@ def test_a_pass_ends_with_its_token(tokens: Tokens) -> None:
     assert tokens.still_valid(second, NOW + DAY_MS)
 
 
-def test_a_token_made_while_the_clock_was_wrong_takes_no_other_one_away(tokens: Tokens) -> None:
+def test_a_token_made_while_the_clock_was_wrong_removes_no_other_one(tokens: Tokens) -> None:
     token = tokens.add("alice", DAY_SECONDS, NOW)
 
     tokens.add("bob", None, NOW + 365 * DAY_MS)
@@ -156,10 +157,10 @@ def test_a_token_made_while_the_clock_was_wrong_takes_no_other_one_away(tokens: 
         ("bob", "valid"),
     ]
     assert [(row.user, row.state) for row in tokens.list(NOW + 1)] == [("alice", "valid"), ("bob", "valid")]
-    assert tokens.check("alice", token, NOW + 1)
+    assert tokens.verify("alice", token, NOW + 1)
 
 
-def test_an_expired_token_is_dropped_long_after_it_was_found_expired(tokens: Tokens) -> None:
+def test_an_expired_token_is_removed_long_after_it_was_found_expired(tokens: Tokens) -> None:
     tokens.add("alice", DAY_SECONDS, NOW)
     found = NOW + 365 * DAY_MS
     tokens.add("bob", None, found)
@@ -172,7 +173,7 @@ def test_an_expired_token_is_dropped_long_after_it_was_found_expired(tokens: Tok
     assert {row.user for row in tokens.list(found)} == {"bob"}
 
 
-def test_a_clock_that_is_right_again_takes_the_mark_away(tokens: Tokens, tmp_path: Path) -> None:
+def test_a_token_is_valid_again_when_the_clock_is_right_again(tokens: Tokens, tmp_path: Path) -> None:
     tokens.add("alice", DAY_SECONDS, NOW)
     tokens.add("bob", None, NOW + 365 * DAY_MS)
     marked = ["expired_ms" in row for row in content(tmp_path)["tokens"]]
@@ -183,7 +184,7 @@ def test_a_clock_that_is_right_again_takes_the_mark_away(tokens: Tokens, tmp_pat
     assert not any("expired_ms" in row for row in content(tmp_path)["tokens"])
 
 
-def test_lists_by_user_the_oldest_first(tokens: Tokens) -> None:
+def test_tokens_are_listed_by_user_and_the_oldest_first(tokens: Tokens) -> None:
     tokens.add("bob", None, NOW)
     late = tokens.add("alice", DAY_SECONDS, NOW + 1)
     tokens.add("alice", None, NOW)
@@ -206,9 +207,9 @@ def test_revoking_ends_all_tokens_of_a_user_and_their_passes(tokens: Tokens) -> 
 
     assert tokens.revoke("alice") == 2
 
-    assert not any(tokens.check("alice", token, NOW) for token in made)
+    assert not any(tokens.verify("alice", token, NOW) for token in made)
     assert not tokens.still_valid(held, NOW)
-    assert tokens.check("bob", other, NOW)
+    assert tokens.verify("bob", other, NOW)
 
 
 def test_a_new_token_does_not_revive_a_pass(tokens: Tokens) -> None:
@@ -221,7 +222,7 @@ def test_a_new_token_does_not_revive_a_pass(tokens: Tokens) -> None:
     assert not tokens.still_valid(held, NOW)
 
 
-def test_who_has_no_token_cannot_be_revoked(tokens: Tokens, tmp_path: Path) -> None:
+def test_revoking_a_user_without_tokens_is_an_error(tokens: Tokens, tmp_path: Path) -> None:
     with pytest.raises(MeshError, match="alice has no token: `mesh token list` shows who has"):
         tokens.revoke("alice")
     assert list(tmp_path.iterdir()) == []
@@ -236,27 +237,27 @@ def test_who_has_no_token_cannot_be_revoked(tokens: Tokens, tmp_path: Path) -> N
 
 def test_a_running_node_sees_what_another_process_changes(tmp_path: Path) -> None:
     node, command = Tokens(tmp_path), Tokens(tmp_path)
-    assert not node.check("alice", "x", NOW)
+    assert not node.verify("alice", "x", NOW)
 
     token = command.add("alice", None, NOW)
-    assert node.check("alice", token, NOW)
+    assert node.verify("alice", token, NOW)
 
     command.revoke("alice")
-    assert not node.check("alice", token, NOW)
+    assert not node.verify("alice", token, NOW)
 
     (tmp_path / "tokens.json").unlink()
     assert node.list(NOW) == ()
 
 
-def test_sees_each_of_many_changes_within_one_tick_of_the_clock(tmp_path: Path) -> None:
+def test_each_of_many_changes_within_one_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
     node, command = Tokens(tmp_path), Tokens(tmp_path)
     last = command.add("u0", None, NOW)
 
     for number in range(1, 10):  # same size each time, and the file system gives inodes and times out again
-        assert node.check(f"u{number - 1}", last, NOW)
+        assert node.verify(f"u{number - 1}", last, NOW)
         command.revoke(f"u{number - 1}")
         last = command.add(f"u{number}", None, NOW)
-        assert not node.check(f"u{number - 1}", last, NOW)
+        assert not node.verify(f"u{number - 1}", last, NOW)
 
 
 def test_a_changed_file_has_a_later_time_even_if_the_clock_went_back(tokens: Tokens, tmp_path: Path) -> None:
@@ -291,14 +292,16 @@ def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     ]
 
 
-def test_a_process_that_keeps_the_lock_is_not_waited_for_without_end(
+def test_the_wait_for_another_process_with_the_lock_is_limited(
     tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mesh.gateway.clients.tokens, "LOCK_POLLS", 2)
     tokens.add("alice", None, NOW)
 
-    with tokens._locked(), pytest.raises(MeshError, match=r"another process has been changing .*tokens\.json"):
-        Tokens(tmp_path).add("bob", None, NOW)
+    with (tmp_path / TOKENS_LOCK_FILE).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(MeshError, match=r"another process has been changing .*tokens\.json"):
+            Tokens(tmp_path).add("bob", None, NOW)
 
     assert [row.user for row in tokens.list(NOW)] == ["alice"]
 
@@ -328,13 +331,15 @@ USES: list[Callable[[Tokens], object]] = [
     lambda tokens: tokens.add("alice", None, NOW),
     lambda tokens: tokens.list(NOW),
     lambda tokens: tokens.revoke("a"),
-    lambda tokens: tokens.check("a", "token", NOW),
+    lambda tokens: tokens.verify("a", "token", NOW),
     lambda tokens: tokens.still_valid(Pass("a", "0" * 64, None), NOW),
 ]
 
 
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
-def test_a_damaged_file_lets_nobody_in_and_is_left_as_it_is(tokens: Tokens, tmp_path: Path, damage: bytes) -> None:
+def test_with_a_damaged_file_no_token_is_valid_and_the_file_stays(
+    tokens: Tokens, tmp_path: Path, damage: bytes
+) -> None:
     (tmp_path / "tokens.json").write_bytes(damage)
 
     for use in USES:
@@ -344,7 +349,7 @@ def test_a_damaged_file_lets_nobody_in_and_is_left_as_it_is(tokens: Tokens, tmp_
     assert (tmp_path / "tokens.json").read_bytes() == damage
 
 
-def test_a_file_of_a_newer_release_is_left_as_it_is(tokens: Tokens, tmp_path: Path) -> None:
+def test_a_file_of_a_newer_release_is_left_unchanged(tokens: Tokens, tmp_path: Path) -> None:
     write(tmp_path, {"something": "new"}, version=2)
     before = (tmp_path / "tokens.json").read_bytes()
 
@@ -355,19 +360,19 @@ def test_a_file_of_a_newer_release_is_left_as_it_is(tokens: Tokens, tmp_path: Pa
     assert (tmp_path / "tokens.json").read_bytes() == before
 
 
-def test_a_node_that_runs_recovers_with_its_file(tokens: Tokens, tmp_path: Path) -> None:
+def test_a_running_node_recovers_when_its_file_is_repaired(tokens: Tokens, tmp_path: Path) -> None:
     token = tokens.add("alice", None, NOW)
     good = (tmp_path / "tokens.json").read_bytes()
 
     (tmp_path / "tokens.json").write_bytes(b"oops")
     with pytest.raises(MeshError):
-        tokens.check("alice", token, NOW)
+        tokens.verify("alice", token, NOW)
     (tmp_path / "tokens.json").write_bytes(good)
 
-    assert tokens.check("alice", token, NOW)
+    assert tokens.verify("alice", token, NOW)
 
 
-def test_a_file_out_of_reach_is_a_sentence(tokens: Tokens, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error_with_a_sentence(tokens: Tokens, tmp_path: Path) -> None:
     (tmp_path / "tokens.json").mkdir()
 
     for use in USES:
@@ -375,7 +380,7 @@ def test_a_file_out_of_reach_is_a_sentence(tokens: Tokens, tmp_path: Path) -> No
             use(tokens)
 
 
-def test_a_home_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
+def test_a_home_that_is_a_file_is_an_error_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
 
     for use in USES:
@@ -383,14 +388,14 @@ def test_a_home_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
             use(Tokens(tmp_path / "home"))
 
 
-def test_a_file_that_is_full_takes_no_more(tokens: Tokens, tmp_path: Path) -> None:
+def test_a_file_at_the_limit_takes_no_more_tokens(tokens: Tokens, tmp_path: Path) -> None:
     write(tmp_path, *(token_of(f"u{number}") for number in range(MAX_TOKENS)))
 
     with pytest.raises(MeshError, match=f"{MAX_TOKENS} tokens exist already: revoke"):
         tokens.add("alice", None, NOW)
 
 
-def test_expired_tokens_take_no_room(tokens: Tokens, tmp_path: Path) -> None:
+def test_expired_tokens_do_not_count_for_the_limit(tokens: Tokens, tmp_path: Path) -> None:
     write(tmp_path, *(token_of(f"u{number}", expires_ms=NOW) for number in range(MAX_TOKENS)))
 
     tokens.add("alice", None, NOW)
@@ -398,7 +403,7 @@ def test_expired_tokens_take_no_room(tokens: Tokens, tmp_path: Path) -> None:
     assert [row.user for row in tokens.list(NOW) if row.state == "valid"] == ["alice"]
 
 
-def test_so_many_expired_tokens_are_kept_and_no_more(tokens: Tokens, tmp_path: Path) -> None:
+def test_the_number_of_kept_expired_tokens_is_limited(tokens: Tokens, tmp_path: Path) -> None:
     lasting = (token_of(f"v{number}") for number in range(MAX_TOKENS - 2))
     write(tmp_path, *(token_of(f"u{number}", expires_ms=NOW) for number in range(MAX_TOKENS)), *lasting)
     tokens.add("alice", 1.0, NOW)
@@ -409,7 +414,7 @@ def test_so_many_expired_tokens_are_kept_and_no_more(tokens: Tokens, tmp_path: P
     assert (states.count("expired"), states.count("valid")) == (MAX_TOKENS, MAX_TOKENS - 1)
 
 
-def test_one_user_has_so_many_tokens_and_no_more(tokens: Tokens, tmp_path: Path) -> None:
+def test_the_number_of_tokens_of_one_user_is_limited(tokens: Tokens, tmp_path: Path) -> None:
     write(tmp_path, *(token_of("alice", number) for number in range(MAX_USER_TOKENS)))
 
     tokens.add("bob", None, NOW)

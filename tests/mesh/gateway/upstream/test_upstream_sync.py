@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mesh.cli import options
-from mesh.gateway.upstream.role import CAME_FROM, FINISH_MS, KEEP_MS, MAX_TOLD
+from mesh.cli import up_options
+from mesh.gateway.upstream.role import CAME_FROM, FINISH_MS, MAX_TOLD, UPSTREAM_SAVE_MS
 from mesh.gateway.upstream.send_queue import ANSWER_MS
 from tests.support.upstream_script import HERE, NOW_MS, URL, Script
 
 
-def test_sends_an_event_under_an_id_of_ours_that_ends_with_its_own() -> None:
+def test_an_event_is_sent_under_an_id_of_ours_that_ends_with_its_own() -> None:
     script = Script()
 
     script.add("milk", created=(NOW_MS + 3, "ada:1", 7), reasons=["x"])
@@ -27,7 +27,7 @@ def test_sends_an_event_under_an_id_of_ours_that_ends_with_its_own() -> None:
     assert sync[3].keys() == {"id", "time"}
 
 
-def test_sends_an_event_again_under_another_id() -> None:
+def test_an_event_is_sent_again_under_another_id() -> None:
     script = Script()
     script.add("milk")
 
@@ -39,7 +39,7 @@ def test_sends_an_event_again_under_another_id() -> None:
     assert script.syncs[0][3]["id"][1] != script.syncs[1][3]["id"][1]
 
 
-def test_sends_the_next_event_once_the_server_has_carried_out_the_one_before() -> None:
+def test_the_next_event_is_sent_once_the_server_has_carried_out_the_one_before() -> None:
     script = Script()
     script.add("milk", "bread", "eggs")
     assert script.sent == ["milk"]
@@ -52,7 +52,7 @@ def test_sends_the_next_event_once_the_server_has_carried_out_the_one_before() -
     assert script.refused == ["server:abc refused the event bread of kitchen~abcdefgh: denied"]
 
 
-def test_does_not_wait_for_ever_for_an_answer() -> None:
+def test_without_an_answer_the_next_event_is_sent_after_a_time() -> None:
     script = Script(timeout=None, ping=None)
     script.add("milk", "bread")
 
@@ -62,7 +62,7 @@ def test_does_not_wait_for_ever_for_an_answer() -> None:
     assert script.refused == ["server:abc does not say whether it has carried out an event: it is sent the next one"]
 
 
-def test_confirms_what_waits_only_when_it_was_sent() -> None:
+def test_events_in_the_send_queue_are_not_confirmed_before_they_are_sent() -> None:
     script = Script()
     script.add("milk", "bread")
 
@@ -72,7 +72,7 @@ def test_confirms_what_waits_only_when_it_was_sent() -> None:
     assert script.role.synced == 1
 
 
-def test_sends_a_plain_server_what_it_has_at_once_and_as_it_is() -> None:
+def test_a_plain_server_is_sent_all_events_at_once_and_unchanged() -> None:
     script = Script("server")
 
     script.add("milk", "bread")
@@ -81,7 +81,7 @@ def test_sends_a_plain_server_what_it_has_at_once_and_as_it_is() -> None:
     assert script.syncs[0][3]["id"] == [0, "kitchen~abcdefgh", 0]
 
 
-def test_marks_what_came_from_a_server_that_carries_events_out_and_does_not_send_it_there() -> None:
+def test_events_from_a_server_that_carries_events_out_are_marked_and_not_sent_back() -> None:
     script = Script()
     script.bring({"type": "milk"})
     assert script.store.each()[0].meta[CAME_FROM] == URL
@@ -92,7 +92,7 @@ def test_marks_what_came_from_a_server_that_carries_events_out_and_does_not_send
     assert script.sent == ["bread"]
 
 
-def test_sends_a_server_what_came_from_another() -> None:
+def test_events_from_another_server_are_sent() -> None:
     script = Script()
     script.bring({"type": "milk"})
 
@@ -101,7 +101,7 @@ def test_sends_a_server_what_came_from_another() -> None:
     assert script.sent == ["milk"]
 
 
-def test_keeps_the_bytes_of_an_event() -> None:
+def test_the_bytes_of_an_event_are_kept() -> None:
     script = Script()
 
     script.local.right.send(b'["sync", 1, {"type": "a",  "n": 1e3}, {"id": 5, "time": 5}]')
@@ -110,7 +110,7 @@ def test_keeps_the_bytes_of_an_event() -> None:
 
 
 @pytest.mark.parametrize("node_id", ["server", "server:abc"])
-def test_drops_events_of_nodes_and_control_events(node_id: str) -> None:
+def test_events_of_nodes_and_control_events_are_dropped(node_id: str) -> None:
     script = Script(node_id)
 
     script.bring({"type": "forged"}, "study~aaaaaaaa")
@@ -122,7 +122,7 @@ def test_drops_events_of_nodes_and_control_events(node_id: str) -> None:
     assert ["synced", 9] in script.heard
 
 
-def test_does_not_send_control_events_to_a_server_that_has_its_own() -> None:
+def test_control_events_are_not_sent_to_a_server_that_has_its_own() -> None:
     script = Script()
 
     script.add("logux/undo", "milk")
@@ -130,7 +130,7 @@ def test_does_not_send_control_events_to_a_server_that_has_its_own() -> None:
     assert script.sent == ["milk"]
 
 
-def test_subscribes_anew_at_each_connection() -> None:
+def test_channels_are_subscribed_anew_in_each_connection() -> None:
     script = Script(channels=["a", "b"])
     assert [message[2] for message in script.syncs] == [
         {"type": "logux/subscribe", "channel": "a"},
@@ -147,11 +147,11 @@ def test_subscribes_anew_at_each_connection() -> None:
     assert script.types == []
 
 
-def test_does_not_subscribe_at_a_server_without_channels() -> None:
+def test_a_server_without_channels_gets_no_subscription() -> None:
     assert Script("server", channels=["a"]).syncs == []
 
 
-def test_says_that_a_channel_is_refused() -> None:
+def test_a_refused_channel_is_reported() -> None:
     script = Script(channels=["a", "b"])
 
     script.answer(0, "undo", reason="denied", action={"type": "logux/subscribe"})
@@ -160,7 +160,7 @@ def test_says_that_a_channel_is_refused() -> None:
     assert script.refused == ["server:abc refused the channel a: denied"]
 
 
-def test_a_server_that_refuses_everything_is_not_listened_to_for_ever() -> None:
+def test_sentences_about_refusals_are_limited() -> None:
     script = Script()
 
     for number in range(MAX_TOLD + 10):
@@ -171,7 +171,7 @@ def test_a_server_that_refuses_everything_is_not_listened_to_for_ever() -> None:
 
 
 @pytest.mark.parametrize("event", [{}, {"id": 5}, {"id": None, "reason": {"a": 1}, "action": []}, {"id": " "}])
-def test_survives_odd_control_events(event: dict[str, Any]) -> None:
+def test_odd_control_events_cause_no_error(event: dict[str, Any]) -> None:
     script = Script()
 
     script.bring({"type": "logux/undo", **event}, "server:abc")
@@ -180,14 +180,14 @@ def test_survives_odd_control_events(event: dict[str, Any]) -> None:
     assert len(script.refused) == 1
 
 
-def test_needs_a_user_at_a_server_that_has_users() -> None:
+def test_a_server_with_users_needs_the_user_option() -> None:
     script = Script(as_node="kitchen~abcdefgh")
 
     assert script.errors == ["wrong-credentials"]
     assert script.refused == ["server:abc takes events only from a user: give --upstream-user"]
 
 
-def test_says_that_another_node_of_the_mesh_is_a_client_there_too() -> None:
+def test_another_node_of_the_mesh_at_the_same_server_is_reported() -> None:
     script = Script()
 
     for sender in ("study~a:1:attic~a", "kitchen~abcdefgh:1:kitchen~abcdefgh", "study~a:1:kitchen~abcdefgh"):
@@ -200,7 +200,7 @@ def test_says_that_another_node_of_the_mesh_is_a_client_there_too() -> None:
     assert script.types == []
 
 
-def test_does_not_say_who_refused_it_while_that_is_not_known() -> None:
+def test_a_refusal_before_the_greeting_names_no_server() -> None:
     script = Script()
     errors: list[str] = []
     script.role.catch(lambda error: errors.append(str(error)))
@@ -212,11 +212,11 @@ def test_does_not_say_who_refused_it_while_that_is_not_known() -> None:
     assert errors == ["the other end sent wrong-credentials (Wrong credentials)"]
 
 
-# Where to go on
+# Where to resume
 
 
 def restarted(script: Script, node_id: str) -> list[Any]:
-    """The node stops, and starts again with what it kept; its greetings, to a server that is called so."""
+    """The node stops, and starts again with its saved cursors; its greetings to a server with that node id."""
     script.role.destroy()
     synced, other_synced = script.log.cursors(f"upstream:{URL}").get()
     script.node_id = node_id
@@ -227,7 +227,7 @@ def restarted(script: Script, node_id: str) -> list[Any]:
 
 
 def grown(node_id: str) -> Script:
-    """Both sides have sent something."""
+    """Both ends have sent events."""
     script = Script(node_id)
     script.bring({"type": "theirs"}, added=5)
     script.add("ours")
@@ -237,14 +237,14 @@ def grown(node_id: str) -> Script:
 
 
 @pytest.mark.parametrize("node_id", ["server", "server:abc"])
-def test_goes_on_with_the_same_server_after_a_restart(node_id: str) -> None:
+def test_a_session_with_the_same_server_resumes_after_a_restart(node_id: str) -> None:
     script = grown(node_id)
 
     assert restarted(script, node_id) == [5]
     assert script.syncs == []
 
 
-def test_asks_another_server_that_carries_events_out_for_all_and_sends_it_nothing_again() -> None:
+def test_another_server_that_carries_events_out_is_asked_for_all_and_sent_nothing_again() -> None:
     script = grown("server:abc")
 
     assert restarted(script, "server:def") == [5, 0]
@@ -252,14 +252,14 @@ def test_asks_another_server_that_carries_events_out_for_all_and_sends_it_nothin
     assert script.role.synced == 2
 
 
-def test_exchanges_all_with_another_plain_server() -> None:
+def test_everything_is_exchanged_with_another_plain_server() -> None:
     script = grown("server")
 
     assert restarted(script, "another") == [5, 0]
     assert script.sent == ["theirs", "ours"]
 
 
-def test_keeps_whose_numbers_they_are() -> None:
+def test_the_log_keeps_whose_cursors_they_are() -> None:
     script = grown("server:abc")
     restarted(script, "server:def")
 
@@ -267,12 +267,12 @@ def test_keeps_whose_numbers_they_are() -> None:
     assert restarted(script, "server:abc") == [0]
 
 
-def test_keeps_its_place_soon() -> None:
+def test_cursors_are_saved_soon() -> None:
     script = Script()
     script.add("milk")
     script.answer()
 
-    script.clock.advance(KEEP_MS)
+    script.clock.advance(UPSTREAM_SAVE_MS)
 
     assert script.log.cursors(f"upstream:{URL}").get()[0] == 1
 
@@ -280,7 +280,7 @@ def test_keeps_its_place_soon() -> None:
 # The end
 
 
-def test_ends_once_the_server_has_what_it_was_sent() -> None:
+def test_finish_ends_once_the_server_has_confirmed_everything() -> None:
     script = Script()
     script.add("milk", "bread")
     ends: list[str] = []
@@ -294,7 +294,7 @@ def test_ends_once_the_server_has_what_it_was_sent() -> None:
     assert script.role.synced == 1
 
 
-def test_ends_all_the_same_if_the_server_is_silent() -> None:
+def test_finish_ends_after_a_time_if_the_server_is_silent() -> None:
     script = Script()
     script.add("milk")
     ends: list[str] = []
@@ -307,7 +307,7 @@ def test_ends_all_the_same_if_the_server_is_silent() -> None:
 
 
 @pytest.mark.parametrize("node_id", ["server", "server:abc"])
-def test_ends_at_once_if_nothing_is_under_way(node_id: str) -> None:
+def test_finish_ends_at_once_if_everything_is_confirmed(node_id: str) -> None:
     script = Script(node_id)
     ends: list[str] = []
 
@@ -323,16 +323,16 @@ def given(*args: str) -> Any:
     import click
 
     @click.command()
-    @options.upstream_link
+    @up_options.upstream_options
     @click.pass_context
-    def passed_on(context: click.Context, /, **doors: Any) -> None:
-        click.echo(json.dumps(options.given_doors(context, doors)))
+    def passed_on(context: click.Context, /, **chosen: Any) -> None:
+        click.echo(json.dumps(up_options.given_options(context, chosen)))
 
     done = CliRunner().invoke(passed_on, args, env={"MESH_UPSTREAM_TOKEN": ""})
     return json.loads(done.stdout) if done.exit_code == 0 else done.stderr.splitlines()[-1]
 
 
-def test_passes_channels_and_subprotocol_on() -> None:
+def test_the_command_line_passes_channels_and_subprotocol_on() -> None:
     upstream = ("--upstream", "ws://x")
 
     assert given(
@@ -355,5 +355,5 @@ def test_passes_channels_and_subprotocol_on() -> None:
         (["--upstream", "ws://x", "--upstream-subprotocol", "one"], "'one' is no version: write a whole number"),
     ],
 )
-def test_refuses_options_of_no_use(args: list[str], words: str) -> None:
+def test_the_command_line_refuses_options_that_have_no_effect(args: list[str], words: str) -> None:
     assert words in given(*args)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.children import Children
+from mesh.actors.log_proxy import LogProxy
 from mesh.gateway.clients.role import ClientGatewaySync
 from mesh.lab.fuzz.script import Script, step
 from mesh.lab.fuzz.storm import play, storm
@@ -179,6 +180,7 @@ def keep_the_tail_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 def leave_sessions_behind(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(neighbourhood.Membership, "close_all", lambda self, reason: [])
+    patch.setattr(Children, "stop", lambda self: None)
 
 
 def lose_what_a_full_disk_refused(patch: pytest.MonkeyPatch) -> None:
@@ -208,7 +210,7 @@ class Forged:
 
 def trust_the_marks_of_clients(patch: pytest.MonkeyPatch) -> None:
     def on_cursors(self: ClientGatewaySync, done: Later[tuple[int, int]]) -> None:
-        _, self.other_synced = self._written = done.result()
+        _, self.other_synced = self._cursors.saved = done.result()
         self.start_walk(self.resume_from())
 
     patch.setattr(ClientGatewaySync, "_on_cursors", on_cursors)

@@ -1,4 +1,4 @@
-"""Ways on which large packets vanish: two links in a row that end in silence show one."""
+"""Path MTU black holes: two blocked links in a row show one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def blocked(holes: BlackHoles, times: int = BLOCKED_LINKS) -> list[bool]:
     return [holes.note("study", 9.0, is_blocked=True) for _ in range(times)]
 
 
-def test_the_second_blocked_link_in_a_row_shows_it_once() -> None:
+def test_the_second_blocked_link_in_a_row_shows_a_black_hole() -> None:
     holes = BlackHoles()
 
     assert blocked(holes, 4) == [False, True, False, False]
@@ -21,7 +21,7 @@ def test_the_second_blocked_link_in_a_row_shows_it_once() -> None:
     assert holes.max_segment("attic") is None
 
 
-def test_a_link_that_ended_otherwise_lies_between() -> None:
+def test_a_link_that_was_not_blocked_starts_the_count_anew() -> None:
     holes = BlackHoles()
     blocked(holes, 1)
 
@@ -42,66 +42,66 @@ def test_small_packets_are_used_until_a_link_has_lasted_ten_minutes() -> None:
     assert holes.max_segment("study") is None
 
 
-class House:
-    """A neighbourhood that dials `study`, time passing by itself."""
+class Dialler:
+    """A node that dials `study`; each link lasts 9 s."""
 
     def __init__(self, subject: str = "study") -> None:
-        self.inside = Membership("attic", "run", (subject,))
+        self.membership = Membership("attic", "run", (subject,))
         self.key = f"static:{subject}"
         self.now = 0.0
-        self.inside.on_begin()
+        self.membership.on_begin()
 
     def link(self, outcome: LinkOutcome, *, greets: bool = True, reason: str = "timeout") -> list[Action]:
         """One link, from its greeting to its end."""
-        inside, key = self.inside, self.key
-        inside.on_dialled(key, "c", self.now)
+        membership, key = self.membership, self.key
+        membership.on_dialled(key, "c", self.now)
         if greets:
-            inside.on_greeted(key, "study~1", Link(key, "c", True, "boot", self.now), (), "study:1", self.now)
+            membership.on_greeted(key, "study~1", Link(key, "c", True, "boot", self.now), (), "study:1", self.now)
         self.now += 9
-        return inside.on_closed(key, reason, self.now, outcome=outcome)
+        return membership.on_closed(key, reason, self.now, outcome=outcome)
 
 
-def test_a_node_whose_links_are_blocked_is_dialled_for_small_packets_and_people_are_told_once() -> None:
-    house = House("study:1")
+def test_a_black_hole_is_reported_once_and_later_dials_use_small_packets() -> None:
+    dialler = Dialler("study:1")
     outcome = LinkOutcome(is_stalled=True, is_blocked=True)
 
-    told = [action for _ in range(4) for action in house.link(outcome) if isinstance(action, Notice)]
+    reported = [action for _ in range(4) for action in dialler.link(outcome) if isinstance(action, Notice)]
 
-    sentences = [notice.sentence for notice in told if "large packets" in notice.sentence]
+    sentences = [notice.sentence for notice in reported if "large packets" in notice.sentence]
     assert len(sentences) == 1
     assert sentences[0].startswith("large packets do not get through to study~1, small ones do: ")
-    assert house.inside.max_segment(house.key) == SMALL_SEGMENT
+    assert dialler.membership.max_segment(dialler.key) == SMALL_SEGMENT
 
 
-def test_a_greeting_that_is_too_large_is_found_out_too() -> None:
-    house = House("study:1")
+def test_a_black_hole_shows_although_no_greeting_gets_through() -> None:
+    dialler = Dialler("study:1")
 
     for _ in range(BLOCKED_LINKS):
-        house.link(LinkOutcome(is_blocked=True), greets=False)
+        dialler.link(LinkOutcome(is_blocked=True), greets=False)
 
-    assert house.inside.max_segment(house.key) == SMALL_SEGMENT
+    assert dialler.membership.max_segment(dialler.key) == SMALL_SEGMENT
 
 
-def test_a_link_that_moved_nothing_counts_as_a_brief_one() -> None:
-    house = House("study:1")
+def test_a_link_on_which_no_data_moved_counts_as_brief() -> None:
+    dialler = Dialler("study:1")
 
-    first, *_, last = [house.link(LinkOutcome(is_stalled=True)) for _ in range(4)]
+    first, *_, last = [dialler.link(LinkOutcome(is_stalled=True)) for _ in range(4)]
 
     assert Requery() in first
-    assert Requery() not in last  # it is given time, and not asked for
+    assert Requery() not in last  # it is dialled after a pause
 
 
-def test_a_link_that_the_other_end_closes_for_another_one_is_no_brief_one() -> None:
-    house = House("study:1")
+def test_a_link_that_the_other_end_closed_for_another_one_does_not_count_as_brief() -> None:
+    dialler = Dialler("study:1")
 
-    ended = [house.link(LinkOutcome(is_stalled=True), reason=SURPLUS) for _ in range(6)]
+    ended = [dialler.link(LinkOutcome(is_stalled=True), reason=SURPLUS) for _ in range(6)]
 
     assert all(Requery() in actions for actions in ended)
 
 
-def test_what_the_other_end_had_is_remembered_after_its_link() -> None:
-    house = House("study:1")
+def test_the_confirmed_position_of_a_node_is_remembered_after_its_link() -> None:
+    dialler = Dialler("study:1")
 
-    house.link(LinkOutcome(confirmed=7))
+    dialler.link(LinkOutcome(confirmed=7))
 
-    assert house.inside.members["study~1"].confirmed == 7
+    assert dialler.membership.members["study~1"].confirmed == 7

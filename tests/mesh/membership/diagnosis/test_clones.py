@@ -1,4 +1,4 @@
-"""Two machines under one node id: what counts as proof, who stays connected, and when it is over."""
+"""Two machines under one node id: what shows them, which one stays connected, and when it is over."""
 
 from __future__ import annotations
 
@@ -8,49 +8,48 @@ import pytest
 
 from mesh.lab import Cluster, Room
 from mesh.membership.actions import Dial, LookAgain
-from mesh.membership.diagnosis.clone_looks import CLONE_LOOK
-from mesh.membership.diagnosis.clones import CLONE_SECONDS, RETURN_SECONDS, TAKEN, TAKEN_REASON, Runs
-from mesh.membership.diagnosis.own_clones import OWN_DIAL, PAUSE_SECONDS
+from mesh.membership.diagnosis.clones import CHECK_PAUSE_SECONDS, CLONE_LOOK, OWN_DIAL, TAKEN, TAKEN_REASON
+from mesh.membership.diagnosis.runs import CLONE_SECONDS, RETURN_SECONDS, Runs
 from mesh.membership.dialling.refusals import CLONED, THIS_NODE
-from tests.support.neighbour_house import AT, STATIC, House, closes, kinds, looks, notices
+from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
 
 COPY = "10.0.0.2:4000"
 
 
-def clone(house: House) -> tuple[str, str]:
-    """Two runs of "a" take turns until it is noticed; the session that stays, and the one that is turned away."""
+def clone(node: OneNode) -> tuple[str, str]:
+    """Two runs of "a" alternate until they show a clone. Returns the session that stays, and one for the other run."""
     last = ""
     for boot in ("run1", "run2", "run1", "run2"):
-        before, last = last, house.accept()
-        house.greet(last, boot=boot)
-        house.close(before)
-    kept = house.accept()
-    assert kinds(house.greet(kept, boot="run1")) == ["cloned"]
-    house.close(last)
-    return kept, house.accept()
+        before, last = last, node.accept()
+        node.greet(last, boot=boot)
+        node.close(before)
+    kept = node.accept()
+    assert kinds(node.greet(kept, boot="run1")) == ["cloned"]
+    node.close(last)
+    return kept, node.accept()
 
 
 # An announcement under our own id
 
 
-def test_an_announcement_under_our_id_is_dialled_and_alone_proves_nothing() -> None:
-    house = House()
+def test_an_announcement_under_our_id_is_checked_by_a_dial() -> None:
+    node = OneNode()
 
-    assert house.sight("m", COPY, instance="another") == [LookAgain("m", 0.0)]
-    assert house.look("m") == [Dial(OWN_DIAL, (COPY,))]
-    assert closes(house.close(OWN_DIAL, f"{COPY}: refused")) == [(OWN_DIAL, "no clone")]
-    assert house.close(OWN_DIAL, "no clone") == []
+    assert node.sight("m", COPY, instance="another") == [LookAgain("m", 0.0)]
+    assert node.look("m") == [Dial(OWN_DIAL, (COPY,))]
+    assert closes(node.close(OWN_DIAL, f"{COPY}: refused")) == [(OWN_DIAL, "no clone")]
+    assert node.close(OWN_DIAL, "no clone") == []
 
-    assert house.inside.sessions == house.inside.members == {}
-    assert house.sight("m", COPY, instance="another") == []
+    assert node.membership.sessions == node.membership.members == {}
+    assert node.sight("m", COPY, instance="another") == []
 
 
-def test_a_copy_that_answers_under_our_id_is_reported_and_the_advice_begins_with_stopping_one() -> None:
-    house = House()
-    house.sight("m", COPY, instance="another")
-    house.look("m")
+def test_a_copy_that_answers_under_our_id_is_reported_with_the_advice_to_stop_one() -> None:
+    node = OneNode()
+    node.sight("m", COPY, instance="another")
+    node.look("m")
 
-    actions = house.inside.on_refused(OWN_DIAL, "m", CLONED, 0.0)
+    actions = node.membership.on_refused(OWN_DIAL, "m", CLONED, 0.0)
 
     assert closes(actions) == [(OWN_DIAL, "refused")]
     assert kinds(actions) == ["cloned"]
@@ -59,138 +58,138 @@ def test_a_copy_that_answers_under_our_id_is_reported_and_the_advice_begins_with
 
 
 @pytest.mark.parametrize("answer", ["another node", "ourselves"])
-def test_a_place_that_does_not_answer_under_our_id_is_no_clone(answer: str) -> None:
-    house = House()
-    house.sight("m", COPY, instance="another")
-    house.look("m")
+def test_an_address_that_does_not_answer_under_our_id_is_no_clone(answer: str) -> None:
+    node = OneNode()
+    node.sight("m", COPY, instance="another")
+    node.look("m")
 
     if answer == "ourselves":
-        actions = house.inside.on_refused(OWN_DIAL, "m", THIS_NODE, 0.0)
+        actions = node.membership.on_refused(OWN_DIAL, "m", THIS_NODE, 0.0)
     else:
-        actions = house.greet(OWN_DIAL, "a", address=COPY)
+        actions = node.greet(OWN_DIAL, "a", address=COPY)
 
     assert kinds(actions) == []
     assert [key for key, _ in closes(actions)] == [OWN_DIAL]
 
 
-def test_many_announcements_under_our_id_are_checked_one_by_one_and_rarely() -> None:
-    house = House()
+def test_many_announcements_under_our_id_are_checked_one_by_one_with_pauses() -> None:
+    node = OneNode()
     dials = 0
     for number in range(600):
-        house.sight("m", COPY, instance=f"forged-{number}")
-        if Dial(OWN_DIAL, (COPY,)) in house.look("m", after=0.1):
+        node.sight("m", COPY, instance=f"forged-{number}")
+        if Dial(OWN_DIAL, (COPY,)) in node.look("m", after=0.1):
             dials += 1
-            house.close(OWN_DIAL, "refused")
-            house.close(OWN_DIAL, "no clone")
+            node.close(OWN_DIAL, "refused")
+            node.close(OWN_DIAL, "no clone")
 
-    assert dials == 60 / PAUSE_SECONDS
+    assert dials == 60 / CHECK_PAUSE_SECONDS
 
 
-def test_a_retry_leaves_a_check_that_is_under_way_alone() -> None:
-    house = House()
-    house.sight("m", COPY, instance="another")
-    house.look("m")
+def test_a_retry_does_not_disturb_a_running_check() -> None:
+    node = OneNode()
+    node.sight("m", COPY, instance="another")
+    node.look("m")
 
-    assert house.inside.on_retry(house.now) == []
+    assert node.membership.on_retry(node.now) == []
 
 
 def test_our_own_announcement_and_a_withdrawn_one_are_not_checked() -> None:
-    house = House()
+    node = OneNode()
 
-    assert house.sight("m", COPY, instance="m-run") == []
-    assert house.sight("m", COPY, instance="another", is_goodbye=True) == []
+    assert node.sight("m", COPY, instance="m-run") == []
+    assert node.sight("m", COPY, instance="another", is_goodbye=True) == []
 
 
-def test_a_static_address_where_a_copy_of_our_own_home_answers_is_left_alone_until_a_retry() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
+def test_a_static_address_where_a_copy_of_our_home_answers_is_not_dialled_until_a_retry() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
     key = f"static:{STATIC}"
 
-    actions = house.inside.on_refused(key, "m", CLONED, 0.0)
-    house.close(key, "refused")
+    actions = node.membership.on_refused(key, "m", CLONED, 0.0)
+    node.close(key, "refused")
 
     assert kinds(actions) == ["cloned"]
     assert notices(actions)[0][1].endswith("then `mesh retry`")
-    assert house.look(STATIC, after=1000) == []
+    assert node.look(STATIC, after=1000) == []
 
 
 # Two runs of another node
 
 
 def test_of_two_machines_under_one_id_the_first_stays_connected_and_the_other_is_turned_away() -> None:
-    house = House()
-    kept, other = clone(house)
+    node = OneNode()
+    kept, other = clone(node)
 
-    again = house.greet(other, boot="run2")
+    again = node.greet(other, boot="run2")
 
     assert closes(again) == [(other, TAKEN_REASON)]
     assert kinds(again) == []
-    assert house.inside.why_turned_away("a", "run2") == TAKEN
-    assert house.inside.why_turned_away("a", "run1") == ""
-    assert house.inside.sessions[kept].is_met
-    assert house.inside.members["a"].is_cloned
+    assert node.membership.why_turned_away("a", "run2") == TAKEN
+    assert node.membership.why_turned_away("a", "run1") == ""
+    assert node.membership.sessions[kept].is_met
+    assert node.membership.members["a"].is_cloned
 
 
 @pytest.mark.parametrize("reason", ["lost", "goodbye"])
-def test_when_the_connected_one_is_gone_the_other_is_let_in_at_once(reason: str) -> None:
-    house = House()
-    house.sight("a", AT, instance="run1")
-    kept, other = clone(house)
+def test_when_the_connected_machine_has_gone_the_other_may_connect_at_once(reason: str) -> None:
+    node = OneNode()
+    node.sight("a", AT, instance="run1")
+    kept, other = clone(node)
 
-    actions = house.close(kept, reason)
+    actions = node.close(kept, reason)
 
-    assert house.inside.why_turned_away("a", "run2") == ""
-    assert looks(actions)["a"] <= 2.0  # and is dialled, where it was announced
-    assert kinds(house.greet(other, boot="run2")) == ["connected"]
+    assert node.membership.why_turned_away("a", "run2") == ""
+    assert looks(actions)["a"] <= 2.0  # it is dialled at its announced address
+    assert kinds(node.greet(other, boot="run2")) == ["connected"]
 
 
-def test_a_clone_is_over_once_the_other_run_was_silent_for_a_while_and_no_retry_is_needed() -> None:
-    house = House()
-    clone(house)
+def test_a_clone_is_over_after_the_other_run_was_silent_without_a_retry() -> None:
+    node = OneNode()
+    clone(node)
     subject = f"{CLONE_LOOK}a"
 
-    house.now += CLONE_SECONDS - 1
-    house.inside.on_turned_away("accepted:99", "a", "run2", AT, house.now)
-    early = house.look(subject, after=1)
-    late = house.look(subject, after=CLONE_SECONDS)
+    node.now += CLONE_SECONDS - 1
+    node.membership.on_turned_away("accepted:99", "a", "run2", AT, node.now)
+    early = node.look(subject, after=1)
+    late = node.look(subject, after=CLONE_SECONDS)
 
     assert early == [LookAgain(subject, CLONE_SECONDS)]
     assert notices(late) == [("note", "only one machine runs as a now")]
-    assert not house.inside.members["a"].is_cloned
+    assert not node.membership.members["a"].is_cloned
 
 
-def test_a_dial_of_ours_that_meets_the_other_machine_ends() -> None:
-    house = House(STATIC)
-    house.inside.on_begin()
-    clone(house)
+def test_a_dial_that_reaches_the_second_machine_ends() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    clone(node)
 
-    actions = house.inside.on_turned_away(f"static:{STATIC}", "a", "run2", STATIC, house.now)
-    house.close(f"static:{STATIC}", TAKEN_REASON)
+    actions = node.membership.on_turned_away(f"static:{STATIC}", "a", "run2", STATIC, node.now)
+    node.close(f"static:{STATIC}", TAKEN_REASON)
 
     assert closes(actions) == [(f"static:{STATIC}", TAKEN_REASON)]
-    house.inside.static[STATIC] = "a"
-    assert house.look(STATIC, after=100) == []  # it is the same node, and that is met
+    node.membership.static[STATIC] = "a"
+    assert node.look(STATIC, after=100) == []  # its node is connected
 
 
-def test_where_the_other_machine_answers_in_the_place_of_a_third_node_that_is_not_dialled_again() -> None:
-    house = House()
-    clone(house)
-    key = house.dial("b")
+def test_an_address_of_a_third_node_where_the_second_machine_answers_is_not_dialled_again() -> None:
+    node = OneNode()
+    clone(node)
+    key = node.dial("b")
 
-    actions = house.inside.on_turned_away(key, "a", "run2", AT, house.now)
-    house.close(key)
+    actions = node.membership.on_turned_away(key, "a", "run2", AT, node.now)
+    node.close(key)
 
     assert closes(actions) == [(key, "another node was expected here")]
-    assert house.look("b", after=100) == []
+    assert node.look("b", after=100) == []
 
 
-def test_an_announcement_of_another_run_does_not_make_a_connected_node_forget_where_the_first_is() -> None:
-    house = House()
-    house.meet()
+def test_an_announcement_of_another_run_does_not_remove_the_addresses_of_a_connected_node() -> None:
+    node = OneNode()
+    node.meet()
 
-    house.sight("a", COPY, instance="run2")
+    node.sight("a", COPY, instance="run2")
 
-    assert house.inside.members["a"].addresses == (COPY, AT)
+    assert node.membership.members["a"].addresses == (COPY, AT)
 
 
 def test_returns_that_are_far_apart_are_no_clone() -> None:
@@ -204,77 +203,75 @@ def test_returns_that_are_far_apart_are_no_clone() -> None:
 # Whole nodes
 
 
-def copied_kitchen(house: Cluster) -> tuple[Room, Room, Room, Room]:
+def copied_kitchen(cluster: Cluster) -> tuple[Room, Room, Room, Room]:
     """A kitchen, a study and an attic that have met, and a copy of the kitchen's home that does not run."""
-    kitchen, study, attic = house.start("kitchen", "study", "attic")
-    house.settle("met")
-    (copy,) = house.start("copy", links=[])
-    house.stop(copy)
+    kitchen, study, attic = cluster.start("kitchen", "study", "attic")
+    cluster.settle("met")
+    (copy,) = cluster.start("copy", links=[])
+    cluster.stop(copy)
     copy.key_of, copy.links = kitchen, None
     return kitchen, study, attic, copy
 
 
-def cloned(house: Cluster) -> list[str]:
+def cloned(cluster: Cluster) -> list[str]:
     """Rooms in which two machines under one id were reported, once each time."""
-    return sorted(line.split()[1].rstrip(":") for line in house.trace if ": cloned: " in line)
+    return sorted(line.split()[1].rstrip(":") for line in cluster.trace if ": cloned: " in line)
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("end", [Cluster.stop, Cluster.crash])
-def test_a_copied_home_that_runs_for_a_while_is_reported_and_takes_no_session_from_the_true_node_for_long(
+def test_a_copied_home_is_reported_once_and_the_original_stays_connected(
     seed: int, end: Callable[[Cluster, Room], None]
 ) -> None:
-    with Cluster(seed) as house:
-        kitchen, study, attic, copy = copied_kitchen(house)
+    with Cluster(seed) as cluster:
+        kitchen, study, attic, copy = copied_kitchen(cluster)
 
-        house.start("copy")
-        house.run(30)
-        told, before = cloned(house), len(house.trace)
-        house.run(60)
-        changes = [line for line in house.trace[before:] if ": connected: " in line or ": disconnected: " in line]
-        end(house, copy)
-        ended = house.seconds
-        house.settle("alone again", limit_seconds=12)
-        house.run(40)
+        cluster.start("copy")
+        cluster.run(30)
+        reported, before = cloned(cluster), len(cluster.trace)
+        cluster.run(60)
+        changes = [line for line in cluster.trace[before:] if ": connected: " in line or ": disconnected: " in line]
+        end(cluster, copy)
+        ended = cluster.seconds
+        cluster.settle("alone again", limit_seconds=12)
+        cluster.run(40)
 
-        assert {"study", "attic"} <= set(told) <= {"study", "attic", "kitchen", "copy"}
-        assert len(told) == len(set(told))
+        assert {"study", "attic"} <= set(reported) <= {"study", "attic", "kitchen", "copy"}
+        assert len(reported) == len(set(reported))
         assert changes == []
-        assert house.seconds - ended < 60
+        assert cluster.seconds - ended < 60
         for room in (study, attic):
             (row,) = [row for row in room.status()["peers"] if row["node_id"] == kitchen.node_id]
             assert (row["state"], row["session"]) == ("alive", "synchronized")
 
 
-def test_a_true_node_that_returns_while_its_copy_is_connected_says_why_it_is_turned_away_and_is_let_in_after_it() -> (
-    None
-):
-    with Cluster(1) as house:
-        kitchen, _study, _attic, copy = copied_kitchen(house)
-        house.start("copy")
-        house.run(30)
-        house.stop(kitchen)
-        house.run(10)
-        house.start("kitchen")
-        house.run(20)
+def test_a_node_whose_copy_is_connected_shows_why_it_is_turned_away_and_connects_after_the_copy_stopped() -> None:
+    with Cluster(1) as cluster:
+        kitchen, _study, _attic, copy = copied_kitchen(cluster)
+        cluster.start("copy")
+        cluster.run(30)
+        cluster.stop(kitchen)
+        cluster.run(10)
+        cluster.start("kitchen")
+        cluster.run(20)
 
-        (turned_away, *_) = [line for line in house.trace if "kitchen: note: " in line and "turns us away" in line]
+        (turned_away, *_) = [line for line in cluster.trace if "kitchen: note: " in line and "turns us away" in line]
         reasons = {row["reason"] for row in kitchen.status()["peers"] if row["state"] != "found"}
-        house.crash(copy)
-        house.settle("alone again", limit_seconds=20)
+        cluster.crash(copy)
+        cluster.settle("alone again", limit_seconds=20)
 
         assert turned_away.endswith(f"it turns us away: {TAKEN_REASON}")
         assert reasons <= {"", f"it turns us away: {TAKEN_REASON}"}
 
 
-def test_a_repeated_announcement_of_an_earlier_run_alarms_nobody() -> None:
-    with Cluster(4) as house:
-        kitchen, study = house.start("kitchen", "study")
-        house.settle("met")
+def test_a_repeated_announcement_of_an_earlier_run_is_not_reported() -> None:
+    with Cluster(4) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        cluster.settle("met")
 
-        house.forge_sighting(kitchen, kitchen.node_id, at=study, instance="an earlier run")
-        house.forge_sighting(study, study.node_id, at="kitchen", instance="an earlier run")
-        house.run(60)
+        cluster.forge_sighting(kitchen, kitchen.node_id, at=study, instance="an earlier run")
+        cluster.forge_sighting(study, study.node_id, at="kitchen", instance="an earlier run")
+        cluster.run(60)
 
-        assert cloned(house) == []
-        assert house.dials[-1].seconds < 30
+        assert cloned(cluster) == []
+        assert cluster.dials[-1].seconds < 30

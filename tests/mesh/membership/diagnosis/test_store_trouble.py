@@ -1,4 +1,4 @@
-"""A disk that fails is said, shown with the time since when, and forgotten once it works again."""
+"""A disk that fails is reported, and shown with its time in `status` until it works again."""
 
 from __future__ import annotations
 
@@ -16,58 +16,58 @@ from peers.stores.store import StoreError
 SECONDS = 10.0
 
 
-def test_a_full_disk_is_in_the_status_of_the_node_until_there_is_room() -> None:
-    with Cluster(1) as house:
-        kitchen, study = house.start("kitchen", "study")
-        house.settle("met")
-        house.disk_full(study)
-        house.run(1)
+def test_status_shows_a_full_disk_until_there_is_room() -> None:
+    with Cluster(1) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        cluster.settle("met")
+        cluster.disk_full(study)
+        cluster.run(1)
 
         kitchen.log.add({"type": "milk"})
-        house.run(60)
-        trouble = house.status(study)["store_error"]
-        house.disk_full(study, is_full=False)
-        house.run(PROBE_MS / 1000 + 1)
+        cluster.run(60)
+        trouble = cluster.status(study)["store_error"]
+        cluster.disk_full(study, is_full=False)
+        cluster.run(PROBE_MS / 1000 + 1)
 
         assert "disk is full: free space on it" in trouble["error"]
         assert EPOCH_MS + 1_000 <= trouble["since_ms"] <= EPOCH_MS + 3_000
-        assert house.status(study)["store_error"] is None
-        assert sum("study: store: " in line for line in house.trace) == 2  # that it fails, and that it works again
+        assert cluster.status(study)["store_error"] is None
+        assert sum("study: store: " in line for line in cluster.trace) == 2  # that it fails, and that it works again
 
 
-def test_the_others_are_told_why_by_the_node_with_the_full_disk() -> None:
-    with Cluster(1) as house:
-        kitchen, study = house.start("kitchen", "study")
-        house.settle("met")
-        house.disk_full(study)
+def test_a_node_with_a_full_disk_sends_the_reason_to_the_others() -> None:
+    with Cluster(1) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        cluster.settle("met")
+        cluster.disk_full(study)
 
         kitchen.log.add({"type": "milk"})
-        house.run(10)
+        cluster.run(10)
 
-        (row,) = house.status(kitchen)["peers"]
+        (row,) = cluster.status(kitchen)["peers"]
         assert row["reason"] == "its disk is full"
-        assert any("kitchen: disconnected: " in line and line.endswith(": its disk is full") for line in house.trace)
-        assert house.status(kitchen)["store_error"] is None
-        house.disk_full(study, is_full=False)
+        assert any("kitchen: disconnected: " in line and line.endswith(": its disk is full") for line in cluster.trace)
+        assert cluster.status(kitchen)["store_error"] is None
+        cluster.disk_full(study, is_full=False)
 
 
-def test_a_disk_that_works_again_is_found_out_though_nothing_is_written() -> None:
-    with Cluster(1) as house:
-        (kitchen,) = house.start("kitchen")
-        house.settle("alone")
-        house.disk_full(kitchen)
+def test_a_disk_that_works_again_is_noticed_without_a_write() -> None:
+    with Cluster(1) as cluster:
+        (kitchen,) = cluster.start("kitchen")
+        cluster.settle("alone")
+        cluster.disk_full(kitchen)
         refused = kitchen.log.add({"type": "milk"})
-        house.run(30)
+        cluster.run(30)
         assert isinstance(refused.exception, StoreError)
-        assert house.status(kitchen)["store_error"] is not None
+        assert cluster.status(kitchen)["store_error"] is not None
 
-        house.disk_full(kitchen, is_full=False)
-        house.run(PROBE_MS / 1000 + 1)
+        cluster.disk_full(kitchen, is_full=False)
+        cluster.run(PROBE_MS / 1000 + 1)
 
-        assert house.status(kitchen)["store_error"] is None
+        assert cluster.status(kitchen)["store_error"] is None
 
 
-def test_a_node_whose_log_file_was_moved_says_so_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+def test_a_node_reports_a_moved_log_file_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
     notices: list[str] = []
     node = Node("kitchen", home=tmp_path / "home", mdns=False, listen="127.0.0.1:0")
     node.on("change", lambda notice: notices.append(notice.sentence))
@@ -90,18 +90,18 @@ def test_a_node_whose_log_file_was_moved_says_so_and_goes_on_when_it_is_back(tmp
         assert [event["type"] for event, _ in node.log.each()] == ["milk", "bread"]
 
 
-def test_a_trouble_that_comes_and_goes_is_told_once_a_minute() -> None:
+def test_an_error_of_the_disk_that_comes_and_goes_is_reported_once_a_minute() -> None:
     health = StoreHealth()
 
-    told = [health.on_error(StoreError("full"), 1_000, 0.0), health.on_success()]
-    told += [
+    reported = [health.on_error(StoreError("full"), 1_000, 0.0), health.on_success()]
+    reported += [
         health.on_error(StoreError("full"), 2_000, 10.0),
         health.on_error(StoreError("full"), 3_000, 20.0),
         health.on_success(),
     ]
-    told += [health.on_error(StoreError("full"), 70_000, QUIET_MS)]
+    reported += [health.on_error(StoreError("full"), 70_000, QUIET_MS)]
 
-    assert told == ["full", "the disk works again", None, None, None, "full"]
+    assert reported == ["full", "the disk works again", None, None, None, "full"]
     assert health.trouble is not None and health.trouble.since_ms == 70_000
 
 

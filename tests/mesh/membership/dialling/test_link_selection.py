@@ -1,4 +1,4 @@
-"""Who dials whom, and which of several connections with one node stays."""
+"""Which of two nodes dials first, and which of several links between them stays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WAYS = st.sampled_from(tuple(STATIC))
 
 
 def again(link: Link, *, boot: str = "run1") -> Link:
-    """A later connection that the same side dialled."""
+    """A later link that the same side dialled."""
     return Link(f"{link.key}-again", f"{link.connection_id}-again", link.dialled, boot, link.met_seconds + 1)
 
 
@@ -45,7 +45,7 @@ def test_the_smaller_id_dials_first(own: str, other: str, seconds: float) -> Non
     ("sessions", "ms"),
     [(0, 0.0), (FEW_SESSIONS, 0.0), (FEW_SESSIONS + 1, 1.0), (FEW_SESSIONS + 91, 91.0), (10_000, MAX_GATHER_MS)],
 )
-def test_the_more_sessions_the_longer_it_gathers_what_to_tell(sessions: int, ms: float) -> None:
+def test_the_more_sessions_a_node_has_the_longer_it_gathers_events_to_relay(sessions: int, ms: float) -> None:
     assert gather_ms(sessions) == ms
 
 
@@ -84,13 +84,13 @@ def test_of_several_connections_one_stays(
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(a_way=WAYS, b_way=WAYS, data=st.data())
-def test_however_dials_cross_one_connection_stays(a_way: str, b_way: str, data: st.DataObject) -> None:
+def test_one_connection_stays_in_whatever_order_dials_cross(a_way: str, b_way: str, data: st.DataObject) -> None:
     world = TwoEnds(STATIC[a_way], STATIC[b_way])
     for end, way in ((world.a, a_way), (world.b, b_way)):
-        end.perform(end.neighbourhood.on_begin())
+        end.perform(end.membership.on_begin())
         if way in {"sighted", "both ways"}:
             end.sight(world.other(end))
-            end.perform(end.neighbourhood.on_look(world.other(end).node_id, 0.0))
+            end.perform(end.membership.on_look(world.other(end).node_id, 0.0))
 
     while steps := world.steps():
         steps[data.draw(st.integers(0, len(steps) - 1))]()

@@ -1,4 +1,4 @@
-"""Nodes that were announced and do not answer: what people are told, and how rarely they are dialled."""
+"""Nodes that were announced and do not answer: the notices about them, and how often they are dialled."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import pytest
 from mesh.lab import Cluster, Room
 from mesh.membership.actions import Action, Dial, LookAgain
 from mesh.membership.diagnosis.other_meshes import GATHER_SECONDS, OTHERS
-from mesh.membership.diagnosis.rare_notices import INTERVAL_SECONDS, SHOWN, SUMMARY
+from mesh.membership.diagnosis.rare_notices import INTERVAL_SECONDS, NOTICES_PER_INTERVAL, SUMMARY
 from mesh.membership.dialling.refusals import unreachable_sentence
 from mesh.membership.dialling.trials import MAX_RETRY_SECONDS, MAX_TRIALS
 from mesh.membership.member import LOST_SECONDS
-from tests.support.neighbour_house import AT, House, closes, kinds, looks, notices
+from tests.support.one_node import AT, OneNode, closes, kinds, looks, notices
 
 
-def fail(house: House, node_id: str = "a", why: str = f"{AT}: timed out after 3 s") -> list[Action]:
+def fail(node: OneNode, node_id: str = "a", why: str = f"{AT}: timed out after 3 s") -> list[Action]:
     """A dial of a found node fails, and its session ends."""
-    actions = house.close(f"dial:{node_id}", why)
-    house.close(f"dial:{node_id}", "no answer")
+    actions = node.close(f"dial:{node_id}", why)
+    node.close(f"dial:{node_id}", "no answer")
     return actions
 
 
@@ -46,78 +46,78 @@ def test_the_sentence_says_where_why_and_what_would_help(why: str, sentence: str
     assert unreachable_sentence(AT, (AT,), why) == f"cannot reach {AT} yet: {sentence}"
 
 
-def test_a_found_node_that_does_not_answer_is_told_once_until_something_about_it_changes() -> None:
-    house = House()
-    house.dial()
+def test_a_found_node_that_does_not_answer_is_reported_once_until_its_announcement_changes() -> None:
+    node = OneNode()
+    node.dial()
 
-    first = fail(house)
-    house.look(after=MAX_RETRY_SECONDS)
-    second = fail(house)
-    house.sight("a", "10.0.0.2:4000")
-    house.look(after=2)
-    third = fail(house, why="10.0.0.2:4000: refused")
+    first = fail(node)
+    node.look(after=MAX_RETRY_SECONDS)
+    second = fail(node)
+    node.sight("a", "10.0.0.2:4000")
+    node.look(after=2)
+    third = fail(node, why="10.0.0.2:4000: refused")
 
     assert kinds(first) == ["unreachable"]
     assert notices(first)[0][1].startswith(f"cannot reach a at {AT} yet: timed out after 3 s; ")
     assert kinds(second) == []
     assert notices(third)[0][1].startswith("cannot reach a at 10.0.0.2:4000 yet: refused; ")
-    assert house.inside.members["a"].reason == "10.0.0.2:4000: refused"
+    assert node.membership.members["a"].reason == "10.0.0.2:4000: refused"
 
 
-def test_after_it_worked_it_is_told_again() -> None:
-    house = House()
-    house.dial()
-    fail(house)
-    house.greet(house.accept())
-    assert house.inside.members["a"].reason == ""
+def test_a_node_that_was_connected_since_is_reported_again() -> None:
+    node = OneNode()
+    node.dial()
+    fail(node)
+    node.greet(node.accept())
+    assert node.membership.members["a"].reason == ""
 
-    house.close("accepted:1", "lost: reset")
-    house.look(after=LOST_SECONDS)
-    house.close("dial:a", f"{AT}: refused")
-    assert house.state() == "lost"
-    house.sight()
+    node.close("accepted:1", "lost: reset")
+    node.look(after=LOST_SECONDS)
+    node.close("dial:a", f"{AT}: refused")
+    assert node.state() == "lost"
+    node.sight()
 
-    assert kinds(fail(house)) == ["unreachable"]
+    assert kinds(fail(node)) == ["unreachable"]
 
 
 def test_a_node_that_was_never_connected_is_never_lost() -> None:
-    house = House()
-    house.dial()
+    node = OneNode()
+    node.dial()
 
-    told = [kind for _ in range(20) for kind in [*kinds(fail(house)), *kinds(house.look(after=LOST_SECONDS))]]
+    reported = [kind for _ in range(20) for kind in [*kinds(fail(node)), *kinds(node.look(after=LOST_SECONDS))]]
 
-    assert told == ["unreachable"]
-    assert house.state() == "found"
+    assert reported == ["unreachable"]
+    assert node.state() == "found"
 
 
-def test_a_node_that_does_not_answer_is_dialled_ever_more_seldom() -> None:
-    house = House()
-    house.dial()
+def test_a_node_that_does_not_answer_is_dialled_less_and_less_often() -> None:
+    node = OneNode()
+    node.dial()
 
     pauses = []
     for _ in range(8):
-        pauses.append(looks(fail(house))["a"])
-        assert house.look() == []  # not before its time
-        assert house.look(after=pauses[-1]) == [Dial("dial:a", (AT,))]
+        pauses.append(looks(fail(node))["a"])
+        assert node.look() == []  # not before the pause ends
+        assert node.look(after=pauses[-1]) == [Dial("dial:a", (AT,))]
 
     assert pauses == [1, 2, 4, 8, 16, MAX_RETRY_SECONDS, MAX_RETRY_SECONDS, MAX_RETRY_SECONDS]
 
 
-def test_an_error_on_the_open_link_is_the_reason_and_not_a_second_line() -> None:
-    house = House()
-    house.dial()
-    house.inside.on_dialled("dial:a", "c1", 0.0)
+def test_an_error_on_the_open_link_is_the_reason_and_no_second_notice() -> None:
+    node = OneNode()
+    node.dial()
+    node.membership.on_dialled("dial:a", "c1", 0.0)
 
-    actions = house.close("dial:a", "it sent full", note="a: it sent full")
+    actions = node.close("dial:a", "it sent full", note="a: it sent full")
 
     assert notices(actions) == [("unreachable", f"cannot reach a at {AT} yet: it sent full; it is tried again")]
 
 
-def test_a_connection_that_is_lost_by_an_error_is_one_line() -> None:
-    house = House()
-    key = house.meet()
+def test_a_connection_that_is_lost_by_an_error_is_one_notice() -> None:
+    node = OneNode()
+    key = node.meet()
 
-    actions = house.close(key, "no answer for 5 s", note="")
+    actions = node.close(key, "no answer for 5 s", note="")
 
     assert notices(actions) == [("disconnected", "lost the connection to a: no answer for 5 s")]
 
@@ -125,29 +125,29 @@ def test_a_connection_that_is_lost_by_an_error_is_one_line() -> None:
 # Floods
 
 
-def flood(house: House, count: int, seconds: float, *, places: int) -> tuple[list[tuple[str, str]], int, int]:
-    """So many announcements of so many addresses, within a second, that nothing answers for, each dial failing after 3 s.
+def flood(node: OneNode, count: int, seconds: float, *, places: int) -> tuple[list[tuple[str, str]], int, int]:
+    """`count` announcements of `places` addresses, within a second, of nodes that do not answer: each dial fails after 3 s.
 
-    What people are told in `seconds`, how many dials there are, and how many there are at once at most.
+    Returns the notices in `seconds`, the number of dials, and the highest number of dials at the same time.
     """
     due: list[tuple[float, str, str]] = []
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     dials = at_once = 0
     running = 0
 
     def perform(actions: list[Action]) -> None:
         nonlocal dials, running, at_once
-        told.extend(notices(actions))
+        reported.extend(notices(actions))
         for action in actions:
             if isinstance(action, LookAgain):
-                due.append((house.now + action.delay_seconds, "look", action.subject))
+                due.append((node.now + action.delay_seconds, "look", action.subject))
             elif isinstance(action, Dial):
                 dials += 1
                 running += 1
                 at_once = max(at_once, running)
-                due.append((house.now + 3, "fail", action.key))
+                due.append((node.now + 3, "fail", action.key))
         for key, _ in closes(actions):
-            due.append((house.now, "closed", key))
+            due.append((node.now, "closed", key))
 
     for number in range(count):
         due.append((number / count, "sight", f"forged-{number}"))
@@ -156,159 +156,161 @@ def flood(house: House, count: int, seconds: float, *, places: int) -> tuple[lis
         when, what, about = due.pop(0)
         if when > seconds:
             break
-        house.now = when
+        node.now = when
         if what == "sight":
-            perform(house.sight(about, f"10.9.9.9:{1 + int(about.removeprefix('forged-')) % places}"))
+            perform(node.sight(about, f"10.9.9.9:{1 + int(about.removeprefix('forged-')) % places}"))
         elif what == "look":
-            perform(house.inside.on_look(about, house.now))
+            perform(node.membership.on_look(about, node.now))
         elif what == "closed":
-            perform(house.close(about, "no answer"))
-        elif about in house.inside.sessions:
+            perform(node.close(about, "no answer"))
+        elif about in node.membership.sessions:
             running -= 1
-            perform(house.close(about, "timed out after 3 s"))
+            perform(node.close(about, "timed out after 3 s"))
         else:
             running -= 1
-    return told, dials, at_once
+    return reported, dials, at_once
 
 
 @pytest.mark.parametrize(("places", "most"), [(1, 30), (2000, 1200)])
-def test_a_flood_of_announcements_that_nothing_answers_is_a_few_lines_and_few_dials(places: int, most: int) -> None:
-    told, dials, at_once = flood(House(), 1461, 600, places=places)
+def test_a_flood_of_forged_announcements_causes_few_notices_and_few_dials(places: int, most: int) -> None:
+    reported, dials, at_once = flood(OneNode(), 1461, 600, places=places)
 
-    assert len(told) <= (1 if places == 1 else SHOWN + 600 / INTERVAL_SECONDS)
-    assert bool([text for _, text in told if "left out" in text]) is (places > 1)
+    assert len(reported) <= (1 if places == 1 else NOTICES_PER_INTERVAL + 600 / INTERVAL_SECONDS)
+    assert bool([text for _, text in reported if "left out" in text]) is (places > 1)
     assert at_once <= MAX_TRIALS
     assert dials <= most
 
 
-def test_in_a_flood_a_node_that_answers_is_met_all_the_same() -> None:
-    house = House()
-    flood(house, 200, 100, places=200)
+def test_in_a_flood_a_node_that_answers_is_still_connected() -> None:
+    node = OneNode()
+    flood(node, 200, 100, places=200)
 
-    house.sight("friend")
-    assert house.look("friend", after=2) == []  # it waits for its turn, before those that were dialled already
-    key = next(key for key in house.inside.sessions if key.startswith("dial:forged"))
+    node.sight("friend")
+    assert node.look("friend", after=2) == []  # it is the next in the queue
+    key = next(key for key in node.membership.sessions if key.startswith("dial:forged"))
 
-    assert Dial("dial:friend", (AT,)) in house.close(key, "10.9.9.9:1: refused")
+    assert Dial("dial:friend", (AT,)) in node.close(key, "10.9.9.9:1: refused")
 
 
-def test_beyond_so_many_trials_at_once_each_waits_for_its_turn() -> None:
-    house = House()
+def test_further_trials_wait_until_a_running_one_ends() -> None:
+    node = OneNode()
     names = [f"b{number}" for number in range(MAX_TRIALS + 2)]
     for name in names:
-        house.sight(name, f"10.0.0.1:{name[1:]}")
-    begun = [name for name in names if house.look(name)]
+        node.sight(name, f"10.0.0.1:{name[1:]}")
+    begun = [name for name in names if node.look(name)]
 
-    opened = house.inside.on_dialled("dial:b0", "c0", house.now)
-    failed = house.close("dial:b1", "10.0.0.1:1: refused")
+    opened = node.membership.on_dialled("dial:b0", "c0", node.now)
+    failed = node.close("dial:b1", "10.0.0.1:1: refused")
 
     assert begun == names[:MAX_TRIALS]
     assert opened == [Dial("dial:b8", ("10.0.0.1:8",))]
     assert Dial("dial:b9", ("10.0.0.1:9",)) in failed
 
 
-def test_where_nothing_answered_no_other_node_is_dialled_until_the_pause_is_over() -> None:
-    house = House()
-    house.dial()
-    fail(house)
+def test_at_an_address_that_did_not_answer_no_other_node_is_dialled_before_the_pause_ends() -> None:
+    node = OneNode()
+    node.dial()
+    fail(node)
 
-    house.sight("b")
+    node.sight("b")
 
-    assert house.look("b") == [LookAgain("b", 1)]
-    assert house.look("b") == []
-    assert house.look("b", after=1) == [Dial("dial:b", (AT,))]
+    assert node.look("b") == [LookAgain("b", 1)]
+    assert node.look("b") == []
+    assert node.look("b", after=1) == [Dial("dial:b", (AT,))]
 
 
 def test_a_retry_dials_them_all_again() -> None:
-    house = House()
-    house.dial()
+    node = OneNode()
+    node.dial()
     for _ in range(6):
-        fail(house)
-        house.now += MAX_RETRY_SECONDS
+        fail(node)
+        node.now += MAX_RETRY_SECONDS
 
-    assert house.inside.on_retry(house.now) == [Dial("dial:a", (AT,))]
+    assert node.membership.on_retry(node.now) == [Dial("dial:a", (AT,))]
 
 
-def test_of_many_like_notices_a_few_are_shown_and_then_their_number_each_minute() -> None:
-    house = House()
+def test_a_few_of_many_similar_notices_are_shown_and_the_others_counted_each_minute() -> None:
+    node = OneNode()
     for number in range(MAX_TRIALS):
-        house.sight(f"b{number}", f"10.0.0.1:{1 + number}")
-        house.look(f"b{number}")
+        node.sight(f"b{number}", f"10.0.0.1:{1 + number}")
+        node.look(f"b{number}")
 
-    told = [kind for number in range(MAX_TRIALS) for kind in kinds(fail(house, f"b{number}"))]
-    (summary, *_) = house.look(SUMMARY, after=INTERVAL_SECONDS)
+    reported = [kind for number in range(MAX_TRIALS) for kind in kinds(fail(node, f"b{number}"))]
+    (summary, *_) = node.look(SUMMARY, after=INTERVAL_SECONDS)
 
-    assert told == ["unreachable"] * SHOWN
-    assert notices([summary])[0][1].startswith(f"{MAX_TRIALS - SHOWN} more notices like the last ones were left out")
-    assert kinds(house.look(SUMMARY, after=INTERVAL_SECONDS)) == []
+    assert reported == ["unreachable"] * NOTICES_PER_INTERVAL
+    assert notices([summary])[0][1].startswith(
+        f"{MAX_TRIALS - NOTICES_PER_INTERVAL} more notices like the last ones were left out"
+    )
+    assert kinds(node.look(SUMMARY, after=INTERVAL_SECONDS)) == []
 
 
 # Other meshes
 
 
-def test_nodes_of_another_mesh_are_named_once_in_one_sentence_that_says_how_to_join_them() -> None:
-    house = House()
+def test_nodes_of_another_mesh_are_named_in_one_notice_that_says_how_to_join_them() -> None:
+    node = OneNode()
 
-    first = house.sight("x", other_mesh="m1")
-    second = house.sight("y", other_mesh="m1")
-    told = house.look(OTHERS, after=GATHER_SECONDS)
-    third = house.sight("z", other_mesh="m2")
+    first = node.sight("x", other_mesh="m1")
+    second = node.sight("y", other_mesh="m1")
+    reported = node.look(OTHERS, after=GATHER_SECONDS)
+    third = node.sight("z", other_mesh="m2")
 
     assert first == [LookAgain(OTHERS, GATHER_SECONDS)]
     assert second == third == []
-    assert kinds(told) == ["note"]
-    assert notices(told)[0][1].startswith("nodes of another mesh are on this network: x, y; to join one of them, ")
-    assert house.inside.members == {}
-    assert house.inside.other_meshes.count == 2
+    assert kinds(reported) == ["note"]
+    assert notices(reported)[0][1].startswith("nodes of another mesh are on this network: x, y; to join one of them, ")
+    assert node.membership.members == {}
+    assert node.membership.other_meshes.count == 2
 
 
 # Whole nodes
 
 
-def lines_of(house: Cluster, room: Room, since: int) -> list[str]:
+def lines_of(cluster: Cluster, room: Room, since: int) -> list[str]:
     """The notices in a room after so many lines of the trace."""
-    return [line for line in house.trace[since:] if line.split(" ", 1)[1].startswith(f"{room.name}: ")]
+    return [line for line in cluster.trace[since:] if line.split(" ", 1)[1].startswith(f"{room.name}: ")]
 
 
-def test_forged_announcements_where_another_node_answers_cost_a_room_few_lines_and_few_dials() -> None:
-    with Cluster(3) as house:
-        kitchen, study, attic = house.start("kitchen", "study", "attic")
-        house.settle("met")
-        house.run(1)
-        since, dials = len(house.trace), len(house.dials)
+def test_forged_announcements_of_an_address_where_another_node_answers_cause_few_notices_and_dials() -> None:
+    with Cluster(3) as cluster:
+        kitchen, study, attic = cluster.start("kitchen", "study", "attic")
+        cluster.settle("met")
+        cluster.run(1)
+        since, dials = len(cluster.trace), len(cluster.dials)
 
         for number in range(400):
-            house.forge_sighting(kitchen, f"ghost{number}~aaaaaaaa", at=attic)
-        house.run(130)
+            cluster.forge_sighting(kitchen, f"ghost{number}~aaaaaaaa", at=attic)
+        cluster.run(130)
 
-        told = lines_of(house, kitchen, since)
-        assert len(told) <= SHOWN + 2
-        assert len(house.dials) - dials <= 40
+        reported = lines_of(cluster, kitchen, since)
+        assert len(reported) <= NOTICES_PER_INTERVAL + 2
+        assert len(cluster.dials) - dials <= 40
         assert kitchen.peers.keys() == {study.node_id, attic.node_id}
 
 
-def test_a_connection_that_ends_by_a_timeout_is_one_line_at_either_end() -> None:
-    with Cluster(5) as house:
-        kitchen, study = house.start("kitchen", "study")
-        house.settle("met")
-        house.run(1)
-        since = len(house.trace)
+def test_a_connection_that_ends_by_a_timeout_is_one_notice_at_each_end() -> None:
+    with Cluster(5) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        cluster.settle("met")
+        cluster.run(1)
+        since = len(cluster.trace)
 
-        house.freeze(study)
-        house.run(30)
-        house.thaw(study)
-        house.settle("thawed")
+        cluster.freeze(study)
+        cluster.run(30)
+        cluster.thaw(study)
+        cluster.settle("thawed")
 
-        first, second, *_ = lines_of(house, kitchen, since)
+        first, second, *_ = lines_of(cluster, kitchen, since)
         assert first.endswith(f"disconnected: lost the connection to {study.node_id}: no answer for 5 s")
         assert " kitchen: connected: " in second
 
 
-def test_a_room_that_hears_of_nobody_for_a_while_says_once_what_to_check() -> None:
-    with Cluster(6) as house:
-        (kitchen,) = house.start("kitchen")
+def test_a_node_that_hears_of_no_other_for_a_while_says_once_what_to_check() -> None:
+    with Cluster(6) as cluster:
+        (kitchen,) = cluster.start("kitchen")
 
-        house.run(100)
+        cluster.run(100)
 
-        (told,) = lines_of(house, kitchen, 0)
-        assert "no other node was heard of in 20 s; this one listens on TCP port 4000 and looks for others" in told
+        (reported,) = lines_of(cluster, kitchen, 0)
+        assert "no other node was heard of in 20 s; this one listens on TCP port 4000 and looks for others" in reported

@@ -1,4 +1,4 @@
-"""IdleLog: the log of a home in which no node runs, for the commands that only read."""
+"""IdleLog: reads the log of a home in which no node runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any, Self
 
 from msgspec import Raw
 
-from mesh.control.log_items import item_of
-from mesh.control.log_reading import LogReading
+from mesh.control.log_reading import LogReading, item_of
 from mesh.control.messages import Read
 from mesh.errors import MeshError
 from mesh.settings.paths import LOG_FILE
@@ -19,11 +18,11 @@ from peers.stores.sqlite.reader import SqliteReader
 from peers.stores.store import StoreError
 
 NO_CLOCK_MS = 0
-"""A Read has moments and no ages, so no clock is asked."""
+"""The time now, for `read_walk`; not used, since a Read has times and no ages."""
 
 
 class IdleLog:
-    """Reads as ControlClient does, and changes nothing in the home. Use it in a `with`; everything raises MeshError."""
+    """The reading methods of ControlClient, without a node. Use it in a `with`. It changes no file. Raises MeshError."""
 
     def __init__(self, home: Path) -> None:
         self._reader = SqliteReader(home / LOG_FILE)
@@ -34,7 +33,7 @@ class IdleLog:
 
     @staticmethod
     def is_there(home: Path) -> bool:
-        """Whether a node has left a log in this home."""
+        """Whether this home has a log."""
         return (home / LOG_FILE).is_file()
 
     def __enter__(self) -> Self:
@@ -46,11 +45,11 @@ class IdleLog:
         self._reader.close()
 
     def status(self) -> dict[str, Any]:
-        """What is known of nodes without one that runs: nothing."""
+        """The keys that `mesh log` uses; without a running node no other node is known."""
         return {"node_id": "", "peers": []}
 
     def read(self, request: Read) -> Iterator[list[Raw]]:
-        """The events asked for, some at a time; what is added later is not followed."""
+        """Lists of the requested events, as in ControlClient.read; it does not follow the log."""
         reading = LogReading(request)
         try:
             while (walk := reading.next_page()) is not None:

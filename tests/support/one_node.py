@@ -1,4 +1,4 @@
-"""A neighbourhood without actors: what it is told, and the actions that it wants."""
+"""OneNode: the Membership of one node without actors. A test reports events and looks at the actions."""
 
 from __future__ import annotations
 
@@ -13,60 +13,68 @@ AT = "10.0.0.1:4000"
 STATIC = "hall.example:4000"
 
 
-class House:
-    """A neighbourhood, called "m", whose actions are kept; time passes only in `look`."""
+class OneNode:
+    """The Membership of node "m". Time passes only in `look`; all methods return the actions."""
 
     def __init__(self, *static: str) -> None:
-        self.inside = Membership("m", "m-run", static)
+        self.membership = Membership("m", "m-run", static)
         self.now = 0.0
         self.accepted = 0
 
     def sight(self, node_id: str = "a", *addresses: str, instance: str = "run1", **more: Any) -> list[Action]:
-        return self.inside.on_sighting(Sighting(node_id, instance, addresses or (AT,), **more), self.now)
+        """Discovery hears an announcement of a node, at AT by default."""
+        return self.membership.on_sighting(Sighting(node_id, instance, addresses or (AT,), **more), self.now)
 
     def look(self, subject: str = "a", *, after: float = 0.0) -> list[Action]:
+        """Let `after` seconds pass; then a LookAgain for `subject` is due."""
         self.now += after
-        return self.inside.on_look(subject, self.now)
+        return self.membership.on_look(subject, self.now)
 
     def dial(self, node_id: str = "a") -> str:
-        """Sight a node and dial it; the key of the session."""
+        """A node is sighted and dialled. Returns the key of the session."""
         self.sight(node_id)
         (action,) = self.look(node_id)
         assert isinstance(action, Dial)
         return action.key
 
     def accept(self, address: str = "10.0.0.9:50000") -> str:
+        """A node connects. Returns the key of the session."""
         self.accepted += 1
-        self.inside.on_accepted(f"accepted:{self.accepted}", address)
+        self.membership.on_accepted(f"accepted:{self.accepted}", address)
         return f"accepted:{self.accepted}"
 
     def greet(
         self, key: str, node_id: str = "a", *, boot: str = "run1", address: str = AT, held: tuple[str, ...] = ()
     ) -> list[Action]:
-        session = self.inside.sessions[key]
+        """The other end of a session greets as the run `boot` of a node."""
+        session = self.membership.sessions[key]
         link = Link(key, f"c-{key}", session.dialled, boot, self.now)
-        return self.inside.on_greeted(key, node_id, link, held, address, self.now)
+        return self.membership.on_greeted(key, node_id, link, held, address, self.now)
 
     def close(self, key: str, reason: str = "lost", *, note: str = "") -> list[Action]:
-        return self.inside.on_closed(key, reason, self.now, note=note)
+        """The connection of a session ends, or its attempt to dial fails."""
+        return self.membership.on_closed(key, reason, self.now, note=note)
 
     def fail(self, key: str, why: str = "a bug") -> list[Action]:
-        return self.inside.on_failed(key, why, self.now, 1.0)
+        """The actor of a session fails."""
+        return self.membership.on_failed(key, why, self.now, 1.0)
 
     def meet(self, node_id: str = "a") -> str:
+        """A node is dialled and greets. Returns the key of the session."""
         key = self.dial(node_id)
         self.greet(key, node_id)
         return key
 
     def state(self, node_id: str = "a") -> str:
-        return self.inside.members[node_id].state
+        return self.membership.members[node_id].state
 
     def pause(self, node_id: str = "a", *, boot: str = "run1") -> None:
+        """Sessions with a node fail until it is paused."""
         for _ in range(6):
             key = self.accept()
             self.greet(key, node_id, boot=boot)
             self.fail(key)
-        assert self.inside.failures[node_id].is_paused
+        assert self.membership.failures[node_id].is_paused
 
 
 def notices(actions: list[Action]) -> list[tuple[str, str]]:

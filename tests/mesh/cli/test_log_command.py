@@ -1,4 +1,4 @@
-"""`mesh log`, as a shell sees it: which events, from where to where, and how it goes on when the node comes back."""
+"""`mesh log` in a shell: choosing events, following the log, and continuing when the node comes back."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def log(home: Path, *options: str) -> str:
 
 
 def shown(ms: int) -> str:
-    """As `mesh log` prints a time, so that it can be given back."""
+    """A time as `mesh log` prints it."""
     return local_time(START_MS + ms)
 
 
@@ -85,7 +85,7 @@ def add(node: Node, *names: str) -> None:
         node.log.add({"type": "bread", "name": name}).get(DEADLINE_SECONDS)
 
 
-def test_prints_what_is_between_two_moments(node: Node) -> None:
+def test_prints_events_between_two_moments(node: Node) -> None:
     assert log(node.home, "--since", shown(1_000), "--until", shown(3_000)) == "bcd"
     assert (
         log(node.home, "--since", f"{datetime.fromtimestamp(START_MS / 1_000 + 2).astimezone().isoformat()}") == "cde"
@@ -96,7 +96,7 @@ def test_prints_what_is_between_two_moments(node: Node) -> None:
     assert log(node.home, "--since", "2023-01-01", "--until", "9999-12-31T23:59:59.999999Z") == "abcde"
 
 
-def test_prints_the_last_or_the_first_so_many_of_what_is_asked_for(node: Node) -> None:
+def test_tail_prints_the_last_events_and_limit_the_first_ones(node: Node) -> None:
     assert (log(node.home, "--tail", "2"), log(node.home, "--limit", "2")) == ("de", "ab")
     assert log(node.home, "--tail", "2", "--order", "added") == "ed"
     assert (log(node.home, "--reverse", "--limit", "2"), log(node.home, "--tail", "2", "--reverse")) == ("ed", "ed")
@@ -105,7 +105,7 @@ def test_prints_the_last_or_the_first_so_many_of_what_is_asked_for(node: Node) -
     assert (log(node.home, "--tail", "0"), log(node.home, "--limit", "0")) == ("", "")
 
 
-def test_the_last_events_are_followed_by_each_new_one_up_to_a_limit(node: Node) -> None:
+def test_tail_and_follow_print_old_and_new_events_up_to_the_limit(node: Node) -> None:
     with following(node.home, "log", "--tail", "2", "--follow", "--limit", "4", "--json") as process:
         assert [json.loads(next_line(process.stdout))["event"]["name"] for _ in range(2)] == ["e", "d"]
         add(node, "f", "g", "h")
@@ -115,7 +115,7 @@ def test_the_last_events_are_followed_by_each_new_one_up_to_a_limit(node: Node) 
     assert [json.loads(each)["event"]["name"] for each in rest] == ["f", "g"]
 
 
-def test_only_new_events_are_followed_if_none_of_the_old_ones_is_wanted(node: Node) -> None:
+def test_follow_with_tail_0_prints_only_new_events(node: Node) -> None:
     with following(node.home, "log", "--tail", "0", "--follow", "--limit", "1", "--json") as process:
         while process.poll() is None:  # until it follows, what is added is an old event
             add(node, "new")
@@ -124,7 +124,7 @@ def test_only_new_events_are_followed_if_none_of_the_old_ones_is_wanted(node: No
         assert process.communicate()[0].count(b'"name":"new"') == 1
 
 
-def test_goes_on_without_a_gap_when_the_node_comes_back(tmp_path: Path) -> None:
+def test_continues_without_a_gap_when_the_node_comes_back(tmp_path: Path) -> None:
     with run_node(tmp_path) as node:
         add(node, "a", "b", "c")
     arguments = ("log", "--follow", "--wait", "--tail", "2", "--limit", "6", "--json")
@@ -134,7 +134,7 @@ def test_goes_on_without_a_gap_when_the_node_comes_back(tmp_path: Path) -> None:
         for new, expected in (("", "bc"), ("de", "de"), ("f", "f"), ("gh", "g")):
             said.append(next_line(process.stderr))
             with run_node(tmp_path) as node:
-                add(node, *new)  # maybe before it is there again
+                add(node, *new)  # maybe before the command has connected again
                 printed += [json.loads(next_line(process.stdout))["event"]["name"] for _ in expected]
         said += process.communicate(timeout=DEADLINE_SECONDS)[1].decode().splitlines(keepends=True)
 
@@ -145,7 +145,7 @@ def test_goes_on_without_a_gap_when_the_node_comes_back(tmp_path: Path) -> None:
     ]
 
 
-def test_does_not_go_on_in_another_log(tmp_path: Path) -> None:
+def test_does_not_continue_in_another_log(tmp_path: Path) -> None:
     with following(tmp_path, "log", "--follow", "--wait", "--json") as process:
         with run_node(tmp_path) as node:
             add(node, "a", "b")
@@ -176,7 +176,7 @@ def test_does_not_go_on_in_another_log(tmp_path: Path) -> None:
         (["--limit", "x"], "'x' is not a valid whole number"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(tmp_path: Path, options: list[str], sentence: str) -> None:
+def test_options_that_exclude_each_other_are_a_usage_error(tmp_path: Path, options: list[str], sentence: str) -> None:
     done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(tmp_path / "none"), "log", *options])
 
     assert done.exit_code == 2
@@ -187,7 +187,7 @@ def test_what_cannot_be_meant_is_a_usage_error(tmp_path: Path, options: list[str
 
 
 class OldRead(msgspec.Struct, tag_field="do", tag="read", forbid_unknown_fields=True):
-    """As the release before reads it."""
+    """A Read of the release before."""
 
     order: str = "created"
     since: int = 0
@@ -197,7 +197,7 @@ class OldRead(msgspec.Struct, tag_field="do", tag="read", forbid_unknown_fields=
 
 @contextmanager
 def old_node(home: Path) -> Iterator[None]:
-    """Answers Reads as a node of the release before does: one event, or what its decoder says."""
+    """Answers Reads as a node of the release before: with one event, or with the error of its decoder."""
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(home / SOCKET_FILE))
     listening.listen()
@@ -228,7 +228,7 @@ def old_node(home: Path) -> Iterator[None]:
         listening.close()
 
 
-def test_a_node_of_the_release_before_does_what_it_can_and_refuses_the_rest_with_a_sentence(tmp_path: Path) -> None:
+def test_a_node_of_the_release_before_answers_known_requests_and_refuses_others(tmp_path: Path) -> None:
     with old_node(tmp_path):
         assert log(tmp_path) == log(tmp_path, "--since", "1", "--type", "a") == "a"
 
@@ -236,13 +236,13 @@ def test_a_node_of_the_release_before_does_what_it_can_and_refuses_the_rest_with
 
     assert done.exit_code == 1
     assert re.fullmatch(
-        rf"the node in {tmp_path} is of another release than this command: start it anew with this one "
+        rf"the node in {tmp_path} is of another release than this command: restart it with the same release "
         r"\(the request cannot be understood: .*`tail`.*\)\n",
         done.stderr,
     )
 
 
-def test_a_time_that_is_printed_can_be_given_back(node: Node) -> None:
+def test_a_printed_time_can_be_used_as_an_option(node: Node) -> None:
     done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(node.home), "log", "--tail", "1"])
 
     assert log(node.home, "--since", done.stdout[:23]) == "e"

@@ -1,37 +1,33 @@
-"""Agreeing: a node's callers who wait until it and the others hold the same."""
+"""SynchronizedWaiters: the callers who wait until this node and the others hold the same events."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from mesh.actors.log_keeper import LogProxy
+from mesh.actors.children import Children
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.peer_session import PeerSession
-from mesh.actors.runtime.loop_actor import LoopActorRef
-from mesh.actors.runtime.request import Request
 from mesh.errors import MeshError
 from mesh.membership.agreement import Agreement
 from mesh.membership.membership import Membership
 from peers.later import Later
 
 
-class Agreeing:
-    """A part of NodeSupervisor: it asks sessions in whose links it has not asked yet, and reacts in the supervisor's turn."""
+class SynchronizedWaiters:
+    """A part of NodeSupervisor: it asks the session of each link once per waiter, and reacts in the supervisor's turn."""
 
     def __init__(
         self,
-        sessions: Mapping[str, LoopActorRef[PeerSession]],
-        around: Membership,
-        kept: LogProxy,
-        describe: Callable[[], Awaitable[Mapping[str, Any]]],
+        children: Children[PeerSession],
+        membership: Membership,
+        log: LogProxy,
         turn: Callable[[Callable[..., None]], Callable[..., None]],
     ) -> None:
-        self._refs = sessions
-        self._around = around
-        self._kept = kept
-        self._describe = describe
+        self._children = children
+        self._membership = membership
+        self._log = log
         self._turn = turn
         self._waits: dict[Agreement, Later[None]] = {}
         self._is_over = False
@@ -40,7 +36,7 @@ class Agreeing:
         """See Node.synchronized; it also returns when `abandoned` is resolved. Raises TimeoutError or MeshError."""
         if self._is_over:
             raise _stopped()
-        agreement, reached = Agreement(peers, self._kept.published.state.last_position), Later[None]()
+        agreement, reached = Agreement(peers, self._log.published.state.last_position), Later[None]()
         self._waits[agreement] = reached
         abandoned.then(lambda _: resolve(reached))
         self._look(agreement)
@@ -55,23 +51,23 @@ class Agreeing:
             del self._waits[agreement]
 
     def look(self) -> None:
-        """Something may have changed for those who wait."""
+        """Called after each report: see whether somebody's wait is over."""
         for agreement in tuple(self._waits):
             self._look(agreement)
 
     def end(self) -> None:
-        """The node stops."""
+        """The node stops: all waits fail with MeshError."""
         self._is_over = True
         for reached in self._waits.values():
             if not reached.is_done:
                 reached.fail(_stopped())
 
     def _look(self, agreement: Agreement) -> None:
-        sessions, reached = self._around.sessions, self._waits[agreement]
+        sessions, reached = self._membership.sessions, self._waits[agreement]
         for session in agreement.to_ask(sessions):
-            ref = self._refs.get(session.key)
+            ref = self._children.sessions.get(session.key)
             if ref is not None:
-                asked = ref.ask(Request("check", (agreement.position,)), block=False)
+                asked = ref.ask_to(PeerSession.check, agreement.position)
                 asked.then(self._turn(partial(self._on_answer, agreement, session.connection_id)))
         if agreement.is_reached(sessions):
             resolve(reached)
@@ -83,9 +79,9 @@ class Agreeing:
                 self._look(agreement)
 
     async def _why_not(self, agreement: Agreement) -> str:
-        described = await self._describe()
-        around, last_position = self._around, self._kept.published.state.last_position
-        return agreement.why_not(around.sessions, around.members.values(), described, last_position)
+        described = await self._children.ask_sessions(PeerSession.describe)
+        membership, last_position = self._membership, self._log.published.state.last_position
+        return agreement.why_not(membership.sessions, membership.members.values(), described, last_position)
 
 
 def resolve(later: Later[None]) -> None:

@@ -1,15 +1,14 @@
-"""LogPrinter: prints what a Read asks for, and goes on where it was when the node comes back."""
+"""LogPrinter: prints the events that a Read asks for, and continues where it was when the node comes back."""
 
 from __future__ import annotations
 
 import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Raw
 from msgspec.structs import replace
 
 from mesh.control.client import ControlClient
@@ -20,31 +19,31 @@ from mesh.terminal import output
 from mesh.terminal.progress import Progress
 
 if TYPE_CHECKING:
-    from mesh.cli.log.idle_log import IdleLog
+    from mesh.cli.idle_log import IdleLog
 
 RETRY_SECONDS = 0.2
-"""Between two looks for a node that does not run."""
+"""Between two checks whether a node runs."""
 
 
 class LogPrinter:
-    """`run` it once. Everything raises MeshError; NoNodeError if no node runs, or it stops, and is not waited for."""
+    """`run` it once. Everything raises MeshError; NoNodeError if no node runs or it stops, without `is_waiting`."""
 
     def __init__(self, home: Path, request: Read, *, as_json: bool, is_waiting: bool = False) -> None:
         self._home = home
         self._request = request
         self._show: Callable[[bytes], bytes] | None = bytes if as_json else None
         self._is_waiting = is_waiting
-        self._is_told = False
+        self._has_complained = False
         self._printed = 0
         self._last: int | None = None
-        """The `added` after which to go on; None until something was printed, or it is known that there is nothing."""
+        """The `added` after which to continue; None until something was printed, or it is known that there is nothing."""
 
     def run(self) -> None:
-        """Print; it returns when all is printed, so never for a request that follows without a limit."""
+        """Print. Returns when everything is printed: never, for a request that follows without a limit."""
         while True:
             try:
                 with self._open() as client:
-                    self._is_told = False
+                    self._has_complained = False
                     self._print(client)
                     return
             except NoNodeError as error:
@@ -57,15 +56,15 @@ class LogPrinter:
         try:
             return ControlClient(self._home)
         except NoNodeError:
-            from mesh.cli.log.idle_log import IdleLog  # with the store, which a running node's command does without
+            from mesh.cli.idle_log import IdleLog  # imported here: it loads the store, which takes a while
 
             if self._request.follow or is_locked(self._home) or not IdleLog.is_there(self._home):
                 raise
         return IdleLog(self._home)
 
     def _wait(self, error: NoNodeError) -> None:
-        if not self._is_told:
-            self._is_told = True
+        if not self._has_complained:
+            self._has_complained = True
             output.complain(f"{error}; mesh log waits until it runs")
         select.select([], [], [], RETRY_SECONDS)
 
@@ -83,7 +82,7 @@ class LogPrinter:
                 self._read(client, request, progress)
 
     def _follow(self, client: ControlClient | IdleLog, last_added: int, progress: Progress) -> None:
-        """Two requests, so that what comes in between two nodes, or before the first line, is not missed."""
+        """Two requests, so that no event is missed that is added before the first line, or between two runs of the node."""
         request = self._request
         if self._last is not None and last_added < self._last:
             raise MeshError(
@@ -103,23 +102,21 @@ class LogPrinter:
         for items in client.read(request):
             output.write(b"".join(self._show(bytes(item)) + b"\n" for item in items))
             self._printed += len(items)
-            self._last = _added(items)
+            self._last = _ITEM_ADDED.decode(items[-1]).meta.added
             progress.at(self._printed)
 
 
-class _Meta(msgspec.Struct):
+class _MetaAdded(msgspec.Struct):
     added: int
 
 
-class _Item(msgspec.Struct):
-    meta: _Meta
+class _ItemAdded(msgspec.Struct):
+    """The one part of an item that is needed here."""
+
+    meta: _MetaAdded
 
 
-_ITEM = msgspec.json.Decoder(_Item)
-
-
-def _added(items: Sequence[Raw]) -> int:
-    return _ITEM.decode(items[-1]).meta.added
+_ITEM_ADDED = msgspec.json.Decoder(_ItemAdded)
 
 
 def _readable(status: dict[str, Any]) -> Callable[[bytes], bytes]:

@@ -1,4 +1,4 @@
-"""What a person does with the page and reads on it."""
+"""What a user does with the page and reads on it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def wait_for_rows(tab: Tab, number: int) -> None:
 
 
 def pass_time(tab: Tab, seconds: int) -> None:
-    """Move the page's clock for intervals on; what it does each second goes on in real time."""
+    """Advance the monotonic clock of the page; its timers still run in real time."""
     tab.evaluate(
         f"{{ const now = performance.now.bind(performance); performance.now = () => now() + {seconds * 1000}; }}"
     )

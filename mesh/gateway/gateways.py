@@ -1,0 +1,166 @@
+"""Gateways: the ports and connections of a node for others than nodes, as its options ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Unpack
+
+from mesh.errors import MeshError
+from mesh.gateway.clients.access import check_host, check_origin
+from mesh.gateway.clients.http import CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, ClientGateway, ClientSettings
+from mesh.gateway.clients.role import ClientGatewaySync, Hooks
+from mesh.gateway.endpoints import DialOut, Endpoints, Listen
+from mesh.gateway.options import GatewayOptions
+from mesh.gateway.turned_away import TurnedAway
+from mesh.gateway.upstream.role import UpstreamSync, cursors_key
+from mesh.membership.status import Status
+from mesh.settings.config import parse_address
+from peers.clock import Clock
+from peers.later import Later
+from peers.transport.address import is_loopback, parse_url
+from peers.transport.http import no_pages
+from peers.transport.large_frames import FrameMemory
+from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
+
+UPSTREAM = "the upstream server"
+UPSTREAM_ADVICE = {
+    "wrong-credentials": "check --upstream-user and --upstream-token",
+    "wrong-subprotocol": "check --upstream-subprotocol",
+}
+
+
+class Gateways:
+    """Made with the node. At each start call `make`, open what it returns, then call `opened`; at each end call `close`."""
+
+    def __init__(self, **options: Unpack[GatewayOptions]) -> None:
+        """Raises MeshError, with a sentence, for options that cannot be used, and TypeError for unknown ones."""
+        for name in options.keys() - GatewayOptions.__annotations__.keys():
+            raise TypeError(f"Node() got an unexpected keyword argument {name!r}")
+        self._options = options
+        self._serve, self._dial = options.get("serve", {}), options.get("dial", {})
+        self._upstream_url = options.get("upstream")
+        self._clients = _client_settings(options)
+        self._served = [(address, *parse_address(address, "the address to serve at")) for address in self._serve]
+        for url in (*self._dial, *([self._upstream_url] if self._upstream_url else [])):
+            _check_url(url)
+        self.networks: list[WebSocketNetwork] = []
+        """The networks of all ports and connections, while the node runs."""
+        self.ports: Mapping[str, int] = {}
+        """The port numbers by `Listen.key`, while the node runs."""
+        self._client_gateway: ClientGateway | None = None
+
+    @property
+    def clients_port(self) -> int:
+        """The port of the clients' door; 0 while it is closed."""
+        return self.ports.get(CLIENTS_KEY, 0)
+
+    @property
+    def clients_url(self) -> str:
+        """The URL of the page for browsers, as seen from this machine; empty while the clients' door is closed."""
+        if self._clients is None or not self.clients_port:
+            return ""
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._clients.host, self._clients.host)
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._clients.cert else 'http'}://{shown}:{self.clients_port}/"
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether clients from other machines send their tokens without encryption."""
+        return self._clients is not None and self._clients.cert is None and not is_loopback(self._clients.host)
+
+    def make(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        node_id: str,
+        home: Path,
+        clock: Clock,
+        status: Callable[[], Later[Status]],
+    ) -> Endpoints:
+        """What to open and to dial. Raises MeshError for a certificate that cannot be used."""
+        listens: list[Listen] = []
+        frame_memory, turned_away = FrameMemory(), TurnedAway(clock)
+        if self._clients is not None:
+            self._client_gateway = ClientGateway(
+                self._clients, home, clock=clock, status=status, frame_memory=frame_memory, turned_away=turned_away
+            )
+            listens.append(self._client_gateway.make(loop))
+            self.networks.append(self._client_gateway.network)
+        network = WebSocketNetwork(
+            loop,
+            max_frame=MAX_CLIENT_FRAME,
+            stranger_frame=STRANGER_FRAME,
+            binary="ignore",
+            on_request=no_pages,
+            frame_memory=frame_memory,
+            too_long=TOO_LONG,
+        )
+        self.networks.append(network)
+        for address, host, port in self._served:
+            listens.append(Listen(address, f"the door {address}", host, port, network, self._serve[address]))
+        dials = [
+            DialOut(f"the line to {url}", url, network, make_role) for url, make_role in sorted(self._dial.items())
+        ]
+        if self._upstream_url is not None:
+            dials.append(self._upstream(self._upstream_url, node_id, network))
+        return Endpoints(tuple(listens), tuple(dials), turned_away)
+
+    def opened(self, ports: Mapping[str, int]) -> None:
+        """The ports are open: their numbers, by `Listen.key`."""
+        self.ports = ports
+        if self._client_gateway is not None:
+            self._client_gateway.port = ports[CLIENTS_KEY]
+
+    async def close(self) -> None:
+        """Close all networks. A second call does nothing."""
+        networks, self.networks = self.networks, []
+        self.ports = {}
+        for network in networks:
+            await network.close()
+
+    def _upstream(self, url: str, node_id: str, network: WebSocketNetwork) -> DialOut:
+        options = self._options
+        user = options.get("upstream_user")
+        return DialOut(
+            UPSTREAM,
+            url,
+            network,
+            options.get("upstream_role", UpstreamSync),
+            node_id=node_id if user is None else f"{user}:{node_id}",
+            options={
+                "url": url,
+                "credentials": options.get("upstream_token"),
+                "channels": tuple(options.get("upstream_channels", ())),
+                "subprotocol": options.get("upstream_subprotocol", 0),
+            },
+            cursors_key=cursors_key(url),
+            advice=UPSTREAM_ADVICE,
+        )
+
+
+def _client_settings(options: GatewayOptions) -> ClientSettings | None:
+    address = options.get("clients")
+    if address is None:
+        return None
+    cert, key = options.get("clients_cert"), options.get("clients_key")
+    if (cert is None) != (key is None):
+        raise MeshError("the clients' door needs a certificate and its key: give both, or none")
+    host, port = parse_address(address, "the address of the clients' door")
+    return ClientSettings(
+        host=host,
+        port=port,
+        cert=None if cert is None else Path(cert),
+        key=None if key is None else Path(key),
+        origins=tuple(check_origin(origin, "the origin") for origin in options.get("clients_origins", ())),
+        hosts=tuple(check_host(name, "the host") for name in options.get("clients_hosts", ())),
+        hooks=Hooks(options.get("in_filter"), options.get("in_map"), options.get("out_filter"), options.get("out_map")),
+        make_role=options.get("clients_role", ClientGatewaySync),
+    )
+
+
+def _check_url(url: str) -> None:
+    try:
+        parse_url(url) if "://" in url else parse_address(url, "the address to dial", is_dialled=True)
+    except ValueError as error:
+        raise MeshError(f"{url!r} cannot be dialled: {error}") from None

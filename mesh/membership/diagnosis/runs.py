@@ -1,0 +1,85 @@
+"""Runs: the runs of one node that greeted us, and whether two machines use its key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+MAX_NODE_RUNS = 4
+"""Runs of one node that are remembered; a further one replaces the one that greeted longest ago."""
+CLONE_RETURNS = 3
+"""So many returns show two machines. One late greeting of a run that has ended makes two: it returns, then the living run."""
+RETURN_SECONDS = 120.0
+"""Returns that are further apart are not counted together."""
+CLONE_SECONDS = 30.0
+"""After this long without a greeting of a second run there is only one machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRun:
+    """One run of a node, as its greetings show it."""
+
+    boot: str
+    seen_seconds: float
+    """When its last greeting came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The runs of one node that greeted us. If runs replace each other again and again, two machines use one key."""
+
+    seen: tuple[NodeRun, ...] = ()
+    """In the order of their first greetings."""
+    last: str = ""
+    """Boot id of the run that greeted last."""
+    returns: int = 0
+    """How often a run greeted again after another one had replaced it."""
+    returned_seconds: float = 0.0
+    """When that happened last."""
+    is_cloned: bool = False
+    """Whether two machines answer under the key of this node."""
+
+    @property
+    def boots(self) -> tuple[str, ...]:
+        """The boot ids of the runs, in the order of their first greetings."""
+        return tuple(run.boot for run in self.seen)
+
+    def greeted(self, boot: str, now_seconds: float) -> Runs:
+        """The runs after a greeting of the run `boot`."""
+        returns, returned = self.returns, self.returned_seconds
+        if boot in self.boots and boot != self.last:
+            returns = returns + 1 if now_seconds - returned <= RETURN_SECONDS else 1
+            returned = now_seconds
+        is_cloned = self.is_cloned or returns >= CLONE_RETURNS
+        return replace(
+            self.turned_away(boot, now_seconds),
+            last=boot,
+            returns=returns,
+            returned_seconds=returned,
+            is_cloned=is_cloned,
+        )
+
+    def turned_away(self, boot: str, now_seconds: float) -> Runs:
+        """The runs after a greeting of the run `boot` that was turned away: it shows only that the run lives."""
+        run = NodeRun(boot, now_seconds)
+        if boot in self.boots:
+            return replace(self, seen=tuple(run if old.boot == boot else old for old in self.seen))
+        kept = self.seen
+        if len(kept) >= MAX_NODE_RUNS:
+            oldest = min(kept, key=lambda old: old.seen_seconds)
+            kept = tuple(old for old in kept if old is not oldest)
+        return replace(self, seen=(*kept, run))
+
+    def is_first(self, boot: str, others: Collection[str]) -> bool:
+        """Whether the run `boot` greeted before all `others`. Of two machines the first one stays connected."""
+        order = self.boots
+        return all(other not in order or order.index(boot) < order.index(other) for other in others)
+
+    def is_over(self, met: Collection[str], now_seconds: float) -> bool:
+        """Whether at most one run lives: a run of those in `met`, which are connected, or one that greeted lately."""
+        alive = [run for run in self.seen if run.boot in met or now_seconds - run.seen_seconds < CLONE_SECONDS]
+        return len(alive) <= 1
+
+    def renewed(self) -> Runs:
+        """The last run alone, as if it were the only one that ever greeted."""
+        return Runs(tuple(run for run in self.seen if run.boot == self.last), self.last)

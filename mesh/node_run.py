@@ -1,0 +1,152 @@
+"""NodeRun: all that a node has open from one start to the next end, and how a forked process leaves it to its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from mesh.actors.environment import Environment
+from mesh.actors.node_supervisor import NodeSupervisor
+from mesh.actors.runtime.inspection import abandon_actors
+from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.loop_thread import LoopThread, Spawner
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.actors.thread_disk import ThreadDisk
+from mesh.control.server import ControlServer
+from mesh.discovery.mdns.mdns import MdnsDiscovery
+from mesh.discovery.port import Discovery
+from mesh.forking import Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
+from mesh.gateway.endpoints import Endpoints
+from mesh.gateway.gateways import Gateways
+from mesh.membership.status import Status
+from mesh.notices import log_notice, stop_notice
+from mesh.settings.home import Home
+from mesh.settings.paths import LOG_FILE
+from peers.clock import Clock, LoopClock
+from peers.later import Later
+from peers.stores.sqlite.store import SqliteStore
+from peers.transport.http import no_pages
+from peers.transport.web_socket import WebSocketNetwork
+
+
+class NodeRun:
+    """One run of a node, made on the loop that runs it. What is opened here, or set, is closed by `close`.
+
+    Opening may fail at any step; `close` must follow in any case. In a process that is forked meanwhile, `on_forked` lets
+    go of everything without closing it, because it belongs to the parent.
+    """
+
+    def __init__(self, path: Path, gateways: Gateways, disown: Callable[[str], None]) -> None:
+        """`path` is the home; `disown` gets, in a forked process, the sentence why the node cannot be used there."""
+        self.home: Home | None = None
+        self.supervisor: LoopActorRef[NodeSupervisor] | None = None
+        self.control: ControlServer | None = None
+        self.thread: LoopThread | None = None
+        """The thread of the loop, if it belongs to the node; the caller closes it."""
+        self._path = path
+        self._gateways = gateways
+        self._disown = disown
+        self._pid, self._loop_thread = os.getpid(), threading.get_ident()
+        self._runtime: Runtime | None = None
+        self._network: WebSocketNetwork | None = None
+        self._spawner: Spawner | None = None
+        self._discovery: Discovery | None = None
+        self._gateway_networks: tuple[WebSocketNetwork, ...] = ()
+        self._environment: Environment | None = None  # kept, so that a forked process never destroys the store
+        watch(self)
+
+    def open_home(self, *, name: str | None, mesh: str | None, existing: bool) -> Home:
+        """Open the home, or make it. Raises MeshError."""
+        with forking:
+            self.home = Home(self._path, name=name, mesh=mesh, existing=existing)
+        check_log(self.home.log_path)
+        return self.home
+
+    def open_environment(self, random: Random, make_discovery: Callable[[Clock], Discovery]) -> Environment:
+        """The network, the disk and the loop of this run, on the running loop."""
+        loop = asyncio.get_running_loop()
+        clock = LoopClock(loop)
+        store = SqliteStore(self._path / LOG_FILE)  # one for all keepers, so that it knows its own file again
+
+        def discovery() -> Discovery:
+            self._discovery = make_discovery(clock)
+            return self._discovery
+
+        self._runtime, self._spawner = Runtime(loop), Spawner(loop)
+        self._network = WebSocketNetwork(loop, on_request=no_pages)
+        self._environment = Environment(
+            runtime=self._runtime,
+            clock=clock,
+            random=random,
+            network=self._network,
+            spawn=self._spawner,
+            open_disk=lambda: ThreadDisk(loop, store),
+            discovery=discovery,
+        )
+        return self._environment
+
+    def open_gateways(self, node_id: str, clock: Clock, status: Callable[[], Later[Status]]) -> Endpoints:
+        """What the supervisor is to open and to dial for others than nodes. Raises MeshError."""
+        endpoints = self._gateways.make(asyncio.get_running_loop(), node_id, self._path, clock, status)
+        self._gateway_networks = tuple(self._gateways.networks)
+        return endpoints
+
+    async def open_control(self, control: ControlServer) -> None:
+        """Let commands reach the node."""
+        self.control = control
+        await control.start()
+
+    async def close(self) -> None:
+        """Stop the node and close what is open, in the reverse order of opening."""
+        try:
+            if self.control is not None:
+                await self.control.close()
+            if self.supervisor is not None and self.supervisor.is_alive():
+                await self.supervisor.ask_to(NodeSupervisor.end)
+                await self.supervisor.stop(block=False)
+        finally:
+            try:
+                if self._network is not None:
+                    await self._network.close()
+                await self._gateways.close()
+                if self._spawner is not None:
+                    await self._spawner.close()
+            finally:
+                if self.home is not None:
+                    self.home.close()
+                    if self.control is not None:
+                        log_notice(stop_notice(self.home.node_id))
+                unwatch(self)
+
+    def on_forked(self) -> None:
+        """Called in a process that was forked from this one: see mesh.forking."""
+        self._disown(
+            f"this is the node of process {self._pid}, which forked: "
+            "start a node of its own in this process, with another home"
+        )
+        leave_log(self._path / LOG_FILE)
+        for holder in self._holders():
+            with contextlib.suppress(Exception):  # one that is being changed does not stop the others
+                let_go(holder.descriptors())
+        if threading.get_ident() == self._loop_thread and self._runtime is not None:
+            self._silence(self._runtime)
+
+    def _holders(self) -> list[Holder]:
+        """Whatever has files or sockets open."""
+        opened = (self.home, self.thread, self._network, self.control, self._discovery, *self._gateway_networks)
+        return [each for each in opened if isinstance(each, Holder)]
+
+    def _silence(self, runtime: Runtime) -> None:
+        """The loop lives on in the child: nothing of this node may happen there any more."""
+        if self.thread is not None:
+            runtime.loop.stop()  # a listener forked: the child's copy of the node's own thread ends with its loop
+        part(runtime.loop)
+        abandon_actors(runtime)
+        for holder in self._holders():
+            if isinstance(holder, WebSocketNetwork | MdnsDiscovery):
+                holder.abandon()
