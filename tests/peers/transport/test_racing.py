@@ -44,7 +44,7 @@ class Attempt(LocalConnection):
 
 
 class Race:
-    """A RacingConnection over addresses whose attempts end in a given attempt, and what it emitted."""
+    """A RacingConnection over addresses, each with the outcome of its attempt, and what it emitted."""
 
     def __init__(self, **fates: str) -> None:
         self.clock = ManualClock()

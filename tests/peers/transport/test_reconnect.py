@@ -287,7 +287,7 @@ def test_connect_ends_the_wait() -> None:
 
 
 class SlowlyClosing(DiallingEnd):
-    """Not connected any more as soon as it is being closed, but it says so later, and cannot be opened before."""
+    """Closes slowly: it is not connected at once, emits `disconnect` later, and cannot be opened before that."""
 
     is_closing = False
 
@@ -417,7 +417,7 @@ def test_a_role_that_receives_another_error_does_not_stop_it(error: str) -> None
 
 
 def dialled_role() -> tuple[Stranger, Reconnect]:
-    """A role over a Reconnect that has dialled a stranger."""
+    """A role over a Reconnect that has dialled an end that the test plays."""
     stranger = Stranger(dials=False, connects=False)
     stranger.role.destroy()
     reconnect = Reconnect(stranger.connection, clock=stranger.clock, random=Random(1))

@@ -237,7 +237,7 @@ def test_listening_at_a_name_uses_one_port_at_all_its_addresses(room: Room) -> N
 
 
 class NoIpv6(socket.socket):
-    """As in a sandbox that forbids a family of addresses."""
+    """A socket class of a system that forbids IPv6."""
 
     def __init__(self, family: int = socket.AF_INET, *args: Any, **options: Any) -> None:
         if family == socket.AF_INET6:
