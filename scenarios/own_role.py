@@ -13,10 +13,10 @@ class CourierSync(BaseSync):
 
     def on_connect(self):
         super().on_connect()
-        self.send_connect()  # nobody is the server
+        self.send_connect()  # neither side is the server
 
     def connected_message(self, protocol, node_id, times, options):
-        self.end_timeout()  # their own `connect` told us the rest
+        self.end_timeout()  # their own `connect` said the rest
 
     def send_synced(self, added):
         super().send_synced(added)

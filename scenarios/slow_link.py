@@ -20,7 +20,7 @@ def slow_link(house: Cluster) -> None:
     shed.log.add({"type": "spade"})
     house.settle("the shed has it all", limit_seconds=900)
     lost = [line for line in house.trace if line.endswith(": timeout")]
-    assert lost == []  # nobody took slow for dead
+    assert lost == []  # a slow link is not taken for a dead one
 
     for other in (kitchen, study):
         house.slow(shed, other)

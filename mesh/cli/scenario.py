@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import Exit
 
 from mesh.errors import MeshError
 from mesh.terminal import output
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ALL = "all"
 STORM = "storm"
@@ -69,10 +65,9 @@ def scenario() -> None:
     """
 
 
-def _processes_option(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option(
-        "--processes", type=click.IntRange(1), metavar="N", help="How many at once.  [default: one for each core]"
-    )(command)
+_processes = click.option(
+    "--processes", type=click.IntRange(1), metavar="N", help="How many at once.  [default: one for each core]"
+)
 
 
 @scenario.command(ALL)
@@ -80,7 +75,7 @@ def _processes_option(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--seeds", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="How many seeds of each."
 )
-@_processes_option
+@_processes
 def play_all(*, seed: int, seeds: int, processes: int | None) -> None:
     """Play every scenario, and sum up.
 
@@ -90,24 +85,25 @@ def play_all(*, seed: int, seeds: int, processes: int | None) -> None:
     from time import monotonic
 
     from mesh.lab.runner.library import load, play_briefly, titles
+    from mesh.lab.runner.outcome import HEADING, Tally
     from mesh.lab.runner.process_pool import spread
-    from mesh.lab.runner.tally import Tally
 
     began = monotonic()
     total = Tally(ALL)
-    output.write(f"{Tally.heading()}\n")
+    output.write(f"{HEADING}\n")
     wanted = [(name, number) for name in titles() for number in range(seed, seed + seeds)]
     runs = spread(play_briefly, wanted, processes=processes)
     for name in titles():
         tally = Tally(name)
-        for outcome, real_seconds in islice(runs, seeds):
-            tally.note(outcome, real_seconds)
+        for outcome in islice(runs, seeds):
+            tally.add(outcome)
+            total.add(outcome)
             if outcome.failure is not None:
                 load(name).show_failure(outcome, replay=f"mesh scenario {name}", is_short=True)
         output.write(f"{tally.row()}\n")
-        total.add(tally)
     total.real_seconds = monotonic() - began
-    output.write(f"{total.row()}\n\nin these runs: {total.verbs_sentence()}\n")
+    verbs = ", ".join(f"{verb} {count}" for verb, count in sorted(total.verbs.items()))
+    output.write(f"{total.row()}\n\nin these runs: {verbs}\n")
     if total.failures:
         raise Exit(1)
 
@@ -119,7 +115,7 @@ def play_all(*, seed: int, seeds: int, processes: int | None) -> None:
 @click.option(
     "--minutes", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Virtual time of each storm."
 )
-@_processes_option
+@_processes
 def play_storms(*, seed: int, seeds: int, nodes: str, minutes: float, processes: int | None) -> None:
     """Play random scenarios with all kinds of faults, and shrink those that fail.
 

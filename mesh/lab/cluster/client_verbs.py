@@ -19,7 +19,7 @@ Protocol = int | Sequence[int] | str | None
 
 
 class ClientVerbs:
-    """The verbs about clients. Clients are given themselves or by name; they are crashed and restarted as rooms are."""
+    """The verbs about clients. ClientVerbs are given themselves or by name; they are crashed and restarted as rooms are."""
 
     seed: int
     loop: VirtualLoop

@@ -1,330 +1,296 @@
-"""The stage: plays the steps of a script in a house, mends everything at the end, and listens for what should not be heard."""
+"""The player: plays the steps of a script in a cluster, mends everything at the end, and checks what the nodes reported."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from mesh.lab.cluster import topology
 from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.client_roles import clients_door
 from mesh.lab.cluster.cluster import Cluster
 from mesh.lab.cluster.fault_verbs import Snapshot
 from mesh.lab.cluster.room import Room
-from mesh.lab.fuzz.script import Script
+from mesh.lab.cluster.topology import Links, full, line, ring, star, two_lans
+from mesh.lab.fuzz.script import Script, Step
 from mesh.lab.simulation.disk import COMMIT_MS
 from mesh.lab.simulation.wire import LATENCY_MS
 
 CLIENTS_PORT = 5_000
-OVER = "the storm is over"
+LINKS: dict[str, Links] = {"line": line, "ring": ring, "star": star, "full": full, "two_lans": two_lans}
+"""Of the shapes of a script all but `air`, in which every room may find every other one."""
+RUNNING = ("on", "frozen")
+"""States of a place: these, `off`, and `missing`."""
+LAST_BEAT = "the storm is over"
 HARMLESS = frozenset({"write", "say", "twin", "status", "clean", "wait"})
 """Verbs that break nothing."""
 AGAIN_SECONDS = 0.25
 """Of two crossing connections one may end before this end has heard that the other is open; a redial takes longer."""
-SHOWN_FAILURE = 400
+NOTICE_LETTERS = 400
+"""What is quoted of the notice of an actor that failed."""
 _FAILED = re.compile(r": (restarted|paused): (?!.*(?:disk is full|disk I/O error))(.*)")
 _LINK = re.compile(r"^([\d.]+) (\S+): (dis)?connected: (?:lost the connection|connected) to ([^\s:]+)")
 
 
 class Player:
-    """Plays the steps of a script in a house. A step that makes no sense by now does nothing."""
+    """Plays a script. A step that makes no sense by now does nothing."""
 
-    def __init__(self, house: Cluster, script: Script) -> None:
-        self.house = house
+    def __init__(self, script: Script) -> None:
         self.script = script
         self.counts: Counter[str] = Counter()
-        self.backups: dict[str, Snapshot] = {}
-        self.written = 0
-        self._holds: dict[tuple[str, str], None] = {}
+        """How many steps of each verb were played, those that made no sense left out."""
+        self.cluster: Cluster
+        self._written = 0
+        self._backups: dict[str, Snapshot] = {}
+        self._held: dict[tuple[str, str], None] = {}
         self._slowed: dict[tuple[str, str], None] = {}
         self._air = {"loss": 0.0, "late_seconds": 0.0}
 
-    def play(self) -> None:
-        shape = None if self.script.shape == "air" else getattr(topology, self.script.shape)
+    def play(self, cluster: Cluster) -> None:
+        """Play all steps, mend everything and wait until all agree. Raises AssertionError if a promise is broken."""
+        self.cluster = cluster
         clients = self.script.clients
         serve = {CLIENTS_PORT: clients_door} if clients else None
-        self.house.start(*self.script.rooms, links=shape, store=self.script.store, serve=serve)
+        links = LINKS.get(self.script.shape)
+        cluster.start(*self.script.rooms, links=links, store=self.script.store, serve=serve)
         for name, room, protocol in clients:
-            self.house.client(name, to=f"{room}:{CLIENTS_PORT}", protocol=protocol)
-        for each in self.script.steps:
-            if VERBS[each.verb](self, *each.arguments) is not False:
-                self.counts[each.verb] += 1
+            cluster.client(name, to=f"{room}:{CLIENTS_PORT}", protocol=protocol)
+        for step in self.script.steps:
+            if self._play_step(step):
+                self.counts[step.verb] += 1
         self._mend()
-        self.house.settle(OVER)
-        self.house.assert_converged()
+        cluster.settle(LAST_BEAT)
+        cluster.assert_converged()
         self._judge_notices()
 
-    def room(self, name: str) -> Room | None:
-        return self.house.rooms.get(name)
+    def _play_step(self, step: Step) -> bool:
+        """Whether the step made sense."""
+        verb = VERBS[step.verb]
+        if verb.states and self._state(step.arguments[0]) not in verb.states:
+            return False
+        return verb.play(self, *step.arguments) is not False
 
-    def running(self, name: str) -> Room | None:
-        room = self.room(name)
-        return room if room is not None and room.is_running else None
-
-    def off(self, name: str) -> Room | None:
-        room = self.room(name)
-        return room if room is not None and not room.is_running else None
-
-    def client(self, name: str, *, is_running: bool = True) -> Client | None:
-        client = self.house.clients.get(name)
-        return client if client is not None and client.is_running == is_running else None
+    def _state(self, name: str) -> str:
+        place = self.cluster.rooms.get(name) or self.cluster.clients.get(name)
+        if place is None:
+            return "missing"
+        return "off" if not place.is_running else "frozen" if isinstance(place, Room) and place.is_frozen else "on"
 
     def _mend(self) -> None:
-        house = self.house
-        house.heal()
-        house.bad_air()
-        for pair in self._holds:
-            house.release(*pair)
+        cluster = self.cluster
+        cluster.heal()
+        cluster.bad_air()
+        for pair in self._held:
+            cluster.release(*pair)
         for pair in self._slowed:
-            house.slow(*pair)
-        for room in house.rooms.values():
+            cluster.slow(*pair)
+        for room in cluster.rooms.values():
             if room.is_disk_full:
-                house.disk_full(room, is_full=False)
+                cluster.disk_full(room, is_full=False)
             if room.is_frozen:
-                house.thaw(room)
+                cluster.thaw(room)
             room.fail_commits(0)
-        house.run(0)
-        places: list[Room | Client] = [*house.rooms.values(), *house.clients.values()]
+        cluster.run(0)
+        places: list[Room | Client] = [*cluster.rooms.values(), *cluster.clients.values()]
         for place in places:
             if not place.is_running:
-                house.restart(place)
+                cluster.restart(place)
 
     def _judge_notices(self) -> None:
         """No actor may fail, and while nothing is broken no link may."""
-        failed = [match[0] for line in self.house.trace if (match := _FAILED.search(line))]
-        assert not failed, f"an actor failed: {line_end(failed[0])}"
+        trace = self.cluster.trace
+        failed = [match[0] for line in trace if (match := _FAILED.search(line))]
+        assert not failed, f"an actor failed: {failed[0].lstrip(': ')[:NOTICE_LETTERS]}"
         if HARMLESS.issuperset(self.counts):
-            broke = _broken_links(self.house.trace)
+            broke = _broken_links(trace)
             assert not broke, f"a link broke by itself: {broke[0]}"
 
-    # Verbs
+    # Verbs that are more than one of the cluster's
 
-    def write(self, name: str, count: int, size: int = 0) -> bool:
-        room = self.running(name)
-        for _ in range(count if room is not None else 0):
-            assert room is not None
-            self.written += 1
-            event: dict[str, Any] = {"type": f"{name} {self.written}"}
-            room.log.add({**event, "text": "x" * size} if size else event)
-        return room is not None
-
-    def say(self, name: str, count: int) -> bool:
-        """A client writes."""
-        client = self.client(name)
-        for _ in range(count if client is not None else 0):
-            assert client is not None
-            self.written += 1
-            client.log.add({"type": f"{name} {self.written}"})
-        return client is not None
+    def write(self, name: str, count: int, size: int = 0) -> None:
+        """A room or a client writes `count` events, each with so many letters."""
+        place = self.cluster.rooms.get(name) or self.cluster.clients[name]
+        for _ in range(count):
+            self._written += 1
+            event: dict[str, Any] = {"type": f"{name} {self._written}"}
+            place.log.add({**event, "text": "x" * size} if size else event)
 
     def twin(self, one: str, other: str, differs: bool) -> bool:
-        """A client's event comes to two rooms, because it resends; under another text if two clients share an id."""
-        rooms = [room for room in (self.running(one), self.running(other)) if room is not None]
-        self.written += 1
+        """A client's event comes to two rooms, because it resends; with another text if two clients share an id."""
+        rooms = [self.cluster.rooms[name] for name in (one, other) if self._state(name) in RUNNING]
+        self._written += 1
         for number, room in enumerate(rooms):
-            event = {"type": f"twin {self.written}{' other' if differs and number else ''}"}
-            room.log.add(
-                event, {"created": (room.clock.now_ms() - 1_000, "ann", self.written), "time": 1_700_000_000_000}
-            )
+            event = {"type": f"twin {self._written}{' other' if differs and number else ''}"}
+            created = (room.clock.now_ms() - 1_000, "ann", self._written)
+            room.log.add(event, {"created": created, "time": 1_700_000_000_000})
         return bool(rooms)
 
     def status(self, name: str) -> bool:
-        """An event that supersedes the one before of its kind."""
-        room = self.running(name)
-        self.written += 1
-        if room is not None:
-            room.log.add({"type": f"status {self.written}"}, {"keep_last": f"status of {name}"})
-        return room is not None
+        """A room writes an event that supersedes the one before of its kind."""
+        self._written += 1
+        is_running = self._state(name) in RUNNING
+        if is_running:
+            self.cluster.rooms[name].log.add({"type": f"status {self._written}"}, {"keep_last": f"status of {name}"})
+        return is_running
 
-    def clean(self, name: str, share: float) -> bool:
-        room = self.running(name)
-        if room is None or room.kept is None:
-            return False
+    def clean(self, name: str, share: float) -> None:
+        """A room cleans the oldest share of its log."""
+        room = self.cluster.rooms[name]
+        assert room.kept is not None
         room.kept.remove_reason("log", max_added=int(room.store.state.last_added * share))
-        return True
-
-    def wait(self, seconds: float) -> None:
-        self.house.run(seconds)
 
     def wall(self, *side: str) -> None:
-        names = [*self.script.rooms, *[name for name, _, _ in self.script.clients]]
-        self.house.partition([name for name in names if name in side], [name for name in names if name not in side])
-
-    def heal(self) -> None:
-        self.house.heal()
-
-    def cut(self, one: str, other: str) -> None:
-        self.house.cut(one, other)
+        names = [*self.script.rooms, *(name for name, _, _ in self.script.clients)]
+        self.cluster.partition([name for name in names if name in side], [name for name in names if name not in side])
 
     def hold(self, one: str, other: str) -> None:
-        self._holds[one, other] = None
-        self.house.hold(one, other)
+        self._held[one, other] = None
+        self.cluster.hold(one, other)
 
     def release(self, one: str, other: str) -> bool:
-        if (one, other) not in self._holds:
+        if (one, other) not in self._held:
             return False
-        del self._holds[one, other]
-        self.house.release(one, other)
+        del self._held[one, other]
+        self.cluster.release(one, other)
         return True
 
     def slow(self, one: str, other: str, latency: float, rate: float | None, loss: float) -> None:
         self._slowed[one, other] = None
-        self.house.slow(one, other, latency_ms=(min(latency, LATENCY_MS[0]), latency), bytes_per_second=rate, loss=loss)
+        span = min(latency, LATENCY_MS[0]), latency
+        self.cluster.slow(one, other, latency_ms=span, bytes_per_second=rate, loss=loss)
 
     def flaky(self, one: str, other: str, seconds: float) -> None:
-        self.house.flaky(one, other, seconds=seconds)
-
-    def reset(self, one: str, other: str) -> None:
-        self.house.reset(one, other)
-
-    def freeze(self, name: str) -> bool:
-        room = self.running(name)
-        if room is None or room.is_frozen:
-            return False
-        self.house.freeze(room)
-        return True
-
-    def thaw(self, name: str) -> bool:
-        room = self.running(name)
-        if room is None or not room.is_frozen:
-            return False
-        self.house.thaw(room)
-        return True
-
-    def skew(self, name: str, ms: int) -> None:
-        self.house.skew(name, ms)
-
-    def drift(self, name: str, share: float) -> None:
-        self.house.drift(name, share)
-
-    def fill(self, name: str) -> None:
-        self.house.disk_full(name)
-
-    def free(self, name: str) -> None:
-        self.house.disk_full(name, is_full=False)
-
-    def trip(self, name: str, commits: int) -> bool:
-        """The next commits of a room fail."""
-        room = self.running(name)
-        if room is None:
-            return False
-        self.house.failing_commits(room, commits=commits)
-        return True
-
-    def move(self, name: str, room: str) -> bool:
-        """A client dials another room from now on."""
-        client = self.client(name)
-        if client is None or self.room(room) is None or client.to == room:
-            return False
-        self.house.move(client, to=f"{room}:{CLIENTS_PORT}")
-        return True
-
-    def crash(self, name: str, count: int = 0) -> bool:
-        """The power fails, after `count` events were given to the disk and before that has them."""
-        if self.running(name) is None and self.client(name) is None:
-            return False
-        if count:
-            self.write(name, count)
-            self.house.run(COMMIT_MS[0] / 2000)
-        self.house.crash(name)
-        return True
-
-    def stop(self, name: str) -> bool:
-        room = self.running(name)
-        if room is None:
-            return False
-        if room.is_frozen:
-            self.house.thaw(room)
-        self.house.stop(room)
-        return True
-
-    def restart(self, name: str) -> bool:
-        if self.off(name) is None and self.client(name, is_running=False) is None:
-            return False
-        self.house.restart(name)
-        return True
-
-    def wipe(self, name: str) -> bool:
-        room = self.off(name)
-        if room is None:
-            return False
-        self.house.wipe(room)
-        return True
-
-    def lose(self, name: str) -> bool:
-        room = self.off(name)
-        if room is None:
-            return False
-        room.lose_log()
-        return True
-
-    def backup(self, name: str) -> None:
-        self.backups[name] = self.house.snapshot(name)
-
-    def restore(self, name: str, source: str) -> bool:
-        room = self.room(name)
-        if room is None or source not in self.backups:
-            return False
-        was_running = room.is_running
-        if was_running:
-            self.house.crash(room)
-        self.house.restore(room, self.backups[source])
-        if was_running:
-            self.house.restart(room)
-        return True
-
-    def forge(self, name: str, about: str, at: str) -> bool:
-        if self.running(name) is None or self.room(about) is None or self.room(at) is None:
-            return False
-        self.house.forge_sighting(name, self.house.rooms[about].node_id, at=at)
-        return True
-
-    def lossy(self, loss: float) -> None:
-        """Of what discovery sends, this share is lost."""
-        self._air["loss"] = loss
-        self.house.bad_air(**self._air)
-
-    def late(self, seconds: float) -> None:
-        """What discovery sends is up to so late."""
-        self._air["late_seconds"] = seconds
-        self.house.bad_air(**self._air)
+        self.cluster.flaky(one, other, seconds=seconds)
 
     def stale(self, name: str, about: str) -> bool:
         """A room hears what another one announced at some time."""
-        if self.running(name) is None or self.room(about) is None:
+        return self.cluster.repeat_sighting(name, about=about)
+
+    def forge(self, name: str, about: str, at: str) -> None:
+        self.cluster.forge_sighting(name, self.cluster.rooms[about].node_id, at=at)
+
+    def crash(self, name: str, count: int = 0) -> None:
+        """The power fails, after `count` events were given to the disk and before it has them."""
+        if count:
+            self.write(name, count)
+            self.cluster.run(COMMIT_MS[0] / 2000)
+        self.cluster.crash(name)
+
+    def stop(self, name: str) -> None:
+        if self._state(name) == "frozen":
+            self.cluster.thaw(name)
+        self.cluster.stop(name)
+
+    def move(self, name: str, room: str) -> bool:
+        """A client dials another room from now on."""
+        is_another = self.cluster.clients[name].to != room
+        if is_another:
+            self.cluster.move(name, to=f"{room}:{CLIENTS_PORT}")
+        return is_another
+
+    def trip(self, name: str, commits: int) -> None:
+        """The next commits of a room fail."""
+        self.cluster.failing_commits(name, commits=commits)
+
+    def free(self, name: str) -> None:
+        self.cluster.disk_full(name, is_full=False)
+
+    def lose(self, name: str) -> None:
+        self.cluster.rooms[name].lose_log()
+
+    def backup(self, name: str) -> None:
+        self._backups[name] = self.cluster.snapshot(name)
+
+    def restore(self, name: str, source: str) -> bool:
+        """The backup of a room is put in the place of a disk, its own or another room's; a running room restarts."""
+        if source not in self._backups:
             return False
-        return self.house.repeat_sighting(name, about=about)
+        was_running = self._state(name) in RUNNING
+        if was_running:
+            self.cluster.crash(name)
+        self.cluster.restore(name, self._backups[source])
+        if was_running:
+            self.cluster.restart(name)
+        return True
+
+    def lossy(self, loss: float) -> None:
+        """Discovery loses a share of its packets."""
+        self._air["loss"] = loss
+        self.cluster.bad_air(**self._air)
+
+    def late(self, seconds: float) -> None:
+        """Packets of discovery are up to so late."""
+        self._air["late_seconds"] = seconds
+        self.cluster.bad_air(**self._air)
 
 
-VERBS: dict[str, Callable[..., bool | None]] = {
-    name: getattr(Player, name)
-    for name in (
-        "write", "say", "twin", "status", "clean", "wait", "wall", "heal", "cut", "hold", "release", "slow", "flaky", "reset",
-        "freeze", "thaw", "skew", "drift", "fill", "free", "crash", "stop", "restart", "wipe", "lose", "backup", "restore",
-        "forge", "lossy", "late", "stale", "trip", "move",
-    )
-}  # fmt: skip
+class Verb(NamedTuple):
+    """What a step does; `play` gets the player and the arguments of the step, and returns False if it made no sense."""
+
+    subject: str
+    """What this is done to."""
+    words: str
+    """For people: what was done."""
+    play: Callable[..., object]
+    states: tuple[str, ...] = ()
+    """In which the place that the first argument names has to be; none: in any."""
+
+
+def _of_cluster(verb: Callable[..., object]) -> Callable[..., object]:
+    return lambda player, *arguments: verb(player.cluster, *arguments)
+
+
+VERBS = {
+    "write": Verb("written", "by rooms", Player.write, RUNNING),
+    "say": Verb("written", "by clients", Player.write, RUNNING),
+    "twin": Verb("written", "the same in two rooms", Player.twin),
+    "status": Verb("written", "in the place of an older one", Player.status),
+    "clean": Verb("written", "cleaned", Player.clean, RUNNING),
+    "wall": Verb("links", "walls built", Player.wall),
+    "heal": Verb("links", "walls torn down", _of_cluster(Cluster.heal)),
+    "cut": Verb("links", "one way cut", _of_cluster(Cluster.cut)),
+    "hold": Verb("links", "one way held", Player.hold),
+    "release": Verb("links", "one way let go", Player.release),
+    "slow": Verb("links", "made slow", Player.slow),
+    "flaky": Verb("links", "made flaky", Player.flaky),
+    "reset": Verb("links", "connections reset", _of_cluster(Cluster.reset)),
+    "lossy": Verb("discovery", "packets get lost, or not any more", Player.lossy),
+    "late": Verb("discovery", "packets are late, or not any more", Player.late),
+    "stale": Verb("discovery", "stale sightings", Player.stale, RUNNING),
+    "forge": Verb("discovery", "forged sightings", Player.forge, RUNNING),
+    "crash": Verb("machines", "power cuts", Player.crash, RUNNING),
+    "stop": Verb("machines", "stopped", Player.stop, RUNNING),
+    "restart": Verb("machines", "started again", _of_cluster(Cluster.restart), ("off",)),
+    "freeze": Verb("machines", "frozen", _of_cluster(Cluster.freeze), ("on",)),
+    "thaw": Verb("machines", "thawed", _of_cluster(Cluster.thaw), ("frozen",)),
+    "skew": Verb("machines", "clock jumps", _of_cluster(Cluster.skew)),
+    "drift": Verb("machines", "clock drifts", _of_cluster(Cluster.drift)),
+    "move": Verb("machines", "clients moved to another room", Player.move, RUNNING),
+    "trip": Verb("disks", "commits fail", Player.trip, RUNNING),
+    "fill": Verb("disks", "full", _of_cluster(Cluster.disk_full)),
+    "free": Verb("disks", "room again", Player.free),
+    "backup": Verb("disks", "backups made", Player.backup),
+    "restore": Verb("disks", "backups put back", Player.restore),
+    "lose": Verb("disks", "logs lost", Player.lose, ("off",)),
+    "wipe": Verb("disks", "homes lost, with their keys", _of_cluster(Cluster.wipe), ("off",)),
+    "wait": Verb("", "", _of_cluster(Cluster.run)),
+}
+"""Every verb of a script, in the order of the table of storms; `wait` is not in the table."""
 
 
 def _broken_links(trace: Sequence[str]) -> list[str]:
     """Notices of lost connections that were not followed at once by another connection to the same node."""
     lost: dict[tuple[str, str], tuple[float, str]] = {}
     broken = []
-    for line in trace:
-        match = _LINK.match(line)
+    for notice in trace:
+        match = _LINK.match(notice)
         if match is None:
             continue
         seconds, link = float(match[1]), (match[2], match[4])
         if match[3]:
-            lost[link] = (seconds, line)
+            lost[link] = (seconds, notice)
         elif link in lost:
             since, what = lost.pop(link)
             broken += [what] if seconds - since > AGAIN_SECONDS else []
     return [*broken, *[what for _, what in lost.values()]]
-
-
-def line_end(text: str) -> str:
-    """The beginning of a sentence that may be long."""
-    return text.lstrip(": ")[:SHOWN_FAILURE]

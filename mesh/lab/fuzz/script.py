@@ -1,4 +1,4 @@
-"""Scripts: stories as values, drawn from a seed, printed as Python, and shortened step by step."""
+"""Scripts: random scenarios as values, drawn from a seed, printed as Python, and shortened step by step."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from mesh.lab.simulation.storage import StoreKind
 
 ROOMS = ("attic", "bath", "cellar", "den", "entry", "foyer", "garage", "hall", "kitchen")
 SHAPES = ("air", "air", "line", "ring", "star", "full", "two_lans")
-"""Who dials whom: everybody whom he hears of, or fixed addresses."""
+"""Which rooms dial each other: with `air` all that discovery finds, else fixed addresses. A draw takes one of these."""
 PACES = (
     (0.0, 0.0, 0.002, 0.02, 0.1, 0.5, 2.0, 8.0, 25.0),
     (0.0, 0.0005, 0.002, 0.005, 0.02, 0.1, 0.6),
     (0.0, 0.02, 2.0, 6.0, 35.0, 70.0),
 )
-"""Seconds from one step to the next, in a story that is told so: mixed, hectic, slow."""
-CLIENTS = ("radio", "phone", "tablet")
+"""Seconds from one step to the next, in a script of this pace: mixed, hectic, slow."""
+CLIENT_NAMES = ("radio", "phone", "tablet")
 CLIENTS_SHARE = 0.3
-"""Of all stories, those that have clients."""
+"""Of all scripts, those that have clients."""
 SQLITE_SHARE = 0.15
-"""Of all stories, those whose rooms keep their logs in real files."""
+"""Of all scripts, those whose rooms keep their logs in real files."""
 MAX_STEPS = 200
-"""Of one story, besides its pauses."""
+"""Of one script, besides its pauses."""
 KEPT_SHARE = 0.6
-"""Of all kinds of faults, those that a story knows: some show only where others do not come between (swarm testing)."""
+"""Of all kinds of faults, those that a script has: some bugs show only where other faults are absent (swarm testing)."""
 SKEWS = (-3_600_000, -20_000, -50, 50, 20_000, 90_000)
-"""In ms; the largest are beyond MAX_DRIFT_MS."""
+"""Jumps of clocks in ms; the largest are beyond MAX_DRIFT_MS."""
 BULK_BYTES = 40_000
-"""An event of a bulk: a few dozen of them fill a window."""
+"""Size of a bulk event: a few dozen of them fill a window."""
 SLOW = (
     (2, None, 0.0),
     (300, None, 0.0),
@@ -39,12 +39,12 @@ SLOW = (
     (1_500, 100_000, 0.05),
     (900, 2_000, 0.02),
 )
-"""How bad ways are: latency in ms, at most; bytes in a second; the share that is lost."""
+"""How slow links are: highest latency in ms, bytes a second (None: no limit), share of frames lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happens, by its verb in `mesh.lab.fuzz.player.VERBS`; made by `step`."""
+    """One thing that is done, by its verb in `mesh.lab.fuzz.player.VERBS`; made by `step`."""
 
     verb: str
     arguments: tuple[Any, ...] = ()
@@ -52,26 +52,26 @@ class Step:
     def __repr__(self) -> str:
         return f"step({', '.join(map(_literal, (self.verb, *self.arguments)))})"
 
-    def names(self, room: str) -> bool:
-        """Whether it is about this room."""
-        return any(each == room or (isinstance(each, tuple) and room in each) for each in self.arguments)
+    def names(self, place: str) -> bool:
+        """Whether it is about this room or client."""
+        return place in self.arguments
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A house and what happens in it. Steps that make no sense where they stand are left out when it is played."""
+    """A cluster and what is done in it. Steps that make no sense by then do nothing when it is played."""
 
     rooms: tuple[str, ...]
     shape: str
-    """A topology of `mesh.lab`, or `air`: then everybody may find everybody."""
+    """A topology of `mesh.lab`, or `air`: then every room may find every other one."""
     steps: tuple[Step, ...]
     clients: tuple[tuple[str, str, Any], ...] = ()
-    """Logux clients: the name, the room that it dials, and the protocol, (0, 1), 5 or 7."""
+    """Logux clients: the name, the room that is dialled, and the protocol, (0, 1), 5 or 7."""
     store: StoreKind = "memory"
-    """What the disks of the rooms are."""
+    """What the rooms keep their logs in."""
 
     def source(self) -> str:
-        """It as an expression of Python."""
+        """The script as an expression of Python."""
         lines = "".join(f"        {step},\n" for step in self.steps)
         steps = f"(\n{lines}    )" if self.steps else "()"
         clients = f"    clients={_literal(self.clients)},\n" if self.clients else ""
@@ -80,7 +80,7 @@ class Script:
         return f"Script(\n{house}    steps={steps},\n{clients}{store})"
 
     def as_test(self, seed: int, failure: str) -> str:
-        """A test that keeps it as a regression: it fails for as long as the story does."""
+        """The source of a regression test, which fails while the script fails."""
         script = self.source().replace("\n", "\n    ")
         return (
             "from mesh.lab.fuzz.script import Script, step\n"
@@ -98,12 +98,12 @@ def step(verb: str, *arguments: Any) -> Step:
 
 
 def draw(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0) -> Script:
-    """The script of a seed: `nodes` are the smallest and the largest number of rooms, `minutes` virtual time."""
+    """Draw the script of a seed: `nodes` are the smallest and the largest number of rooms, `minutes` is virtual time."""
     random = Random(f"storm {seed}")
     rooms = ROOMS[: random.randint(max(1, nodes[0]), min(nodes[1], len(ROOMS)))]
     clients: tuple[tuple[str, str, Any], ...] = ()
     if random.random() < CLIENTS_SHARE:
-        names = CLIENTS[: random.randint(1, len(CLIENTS))]
+        names = CLIENT_NAMES[: random.randint(1, len(CLIENT_NAMES))]
         clients = tuple((name, random.choice(rooms), random.choice([(0, 1), 5, 7])) for name in names)
     deck = _Deck(random, rooms, [name for name, _, _ in clients])
     pauses = random.choice(PACES)
@@ -122,7 +122,7 @@ def draw(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0) -
 
 
 class _Deck:
-    """Deals steps; it remembers roughly what is broken, so that most of them make sense.
+    """Draws steps; it remembers roughly what is broken, so that most of them make sense.
 
     Source of KEPT_SHARE: Groce et al., "Swarm Testing" (2012).
     """
@@ -133,16 +133,21 @@ class _Deck:
         self._clients = clients
         self._places = [*rooms, *clients]
         self._marks: dict[str, dict[Any, None]] = {}
-        """What is broken now, by the verb that broke it."""
+        """What is broken now, by the verb that broke it, in the order in which it broke."""
         writes: list[tuple[Callable[[], Step], int]] = [(self._write, 16), *([(self._say, 12)] if clients else [])]
-        others = [*self._breaks(), *self._losses(), *(self._of_clients() if clients else [])]
-        kept = [*writes, *[card for card in others if random.random() < KEPT_SHARE]]
+        kept = [*writes, *[card for card in self._faults() if random.random() < KEPT_SHARE]]
         self._cards: list[Callable[[], Step]] = [card for card, count in kept for _ in range(count)]
 
     def deal(self) -> Step:
         return self._random.choice(self._cards)()
 
-    def _breaks(self) -> list[tuple[Callable[[], Step], int]]:
+    def _faults(self) -> list[tuple[Callable[[], Step], int]]:
+        """How to draw each kind of fault, and how often it is in the deck."""
+        of_clients: list[tuple[Callable[[], Step], int]] = [
+            (lambda: step("move", self._client(), self._room()), 2),
+            (lambda: self._break("fall", (self._client(),), "crash"), 2),
+            (lambda: self._mend("fall", "restart"), 4),
+        ]
         return [
             (self._bulk, 1),
             (self._wall, 3),
@@ -166,10 +171,6 @@ class _Deck:
             (lambda: step("stale", self._room(), self._room()), 1),
             (lambda: step("lossy", self._random.choice([0.0, 0.3, 0.9])), 1),
             (lambda: step("late", self._random.choice([0.0, 3.0, 60.0])), 1),
-        ]
-
-    def _losses(self) -> list[tuple[Callable[[], Step], int]]:
-        return [
             (lambda: step("trip", self._room(), self._random.choice([1, 2, 5, 20])), 2),
             (self._twin, 2),
             (lambda: step("clean", self._room(), self._random.choice([0.3, 1.0])), 1),
@@ -178,13 +179,7 @@ class _Deck:
             (lambda: step("lose", self._broken("crash") or self._room()), 1),
             (lambda: self._break("backup", (self._room(),)), 3),
             (self._restore, 3),
-        ]
-
-    def _of_clients(self) -> list[tuple[Callable[[], Step], int]]:
-        return [
-            (lambda: step("move", self._client(), self._room()), 2),
-            (lambda: self._break("fall", (self._client(),), "crash"), 2),
-            (lambda: self._mend("fall", "restart"), 4),
+            *(of_clients if self._clients else []),
         ]
 
     def _client(self) -> str:

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from mesh.lab.fuzz.script import Script, Step
 
-MAX_RUNS = 400
+MAX_PLAYS = 400
 """Plays that one shrinking may cost."""
 SHORT_WAITS = (0.0, 0.002, 0.1, 2.0)
 
-Fails = Callable[[Script], bool]
-
 
 class Shrinking:
-    """Takes away rooms, then steps (delta debugging), then what is large in the steps that are left, again until nothing goes.
+    """Takes away rooms, then steps (delta debugging), then shrinks the steps that are left, again until nothing goes.
 
     Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (2002), without its tests of subsets
-    alone: a piece of a story hardly ever fails by itself.
+    alone: a part of a script hardly ever fails by itself.
     """
 
-    def __init__(self, fails: Fails, *, max_runs: int = MAX_RUNS) -> None:
-        """`fails` plays a script, and says whether it fails as the first one did."""
+    def __init__(self, fails: Callable[[Script], bool], *, max_plays: int = MAX_PLAYS) -> None:
+        """`fails` plays a script and returns whether it failed."""
         self._fails = fails
-        self._left = max_runs
-        self.runs = 0
+        self._left = max_plays
 
     def shrink(self, script: Script) -> Script:
-        """The shortest script found within the runs allowed; `script` itself if nothing could be taken away."""
+        """The shortest script found within the plays allowed; `script` itself if nothing could be taken away."""
         before = None
         while script != before and self._left > 0:
             before = script
-            for smaller in (self._in_memory, self._fewer_rooms, self._fewer_steps, self._smaller_steps):
+            plain = replace(script, store="memory")
+            if plain != script and self._still_fails(plain):
+                script = plain
+            for smaller in (self._fewer_places, self._fewer_steps, self._smaller_steps):
                 script = smaller(script)
         return script
 
@@ -40,29 +40,18 @@ class Shrinking:
         if self._left <= 0:
             return False
         self._left -= 1
-        self.runs += 1
         return self._fails(script)
 
-    def _in_memory(self, script: Script) -> Script:
-        plain = replace(script, store="memory")
-        return plain if plain != script and self._still_fails(plain) else script
-
-    def _fewer_rooms(self, script: Script) -> Script:
-        for room in reversed(script.rooms):
-            if len(script.rooms) == 1:
-                break
-            without = _without(script, room)
-            if self._still_fails(without):
-                script = without
-        for name, _, _ in script.clients:
+    def _fewer_places(self, script: Script) -> Script:
+        for name in (*reversed(script.rooms), *(client[0] for client in script.clients)):
             without = _without(script, name)
-            if self._still_fails(without):
+            if without.rooms and without != script and self._still_fails(without):
                 script = without
         return script
 
     def _fewer_steps(self, script: Script) -> Script:
         size = max(1, len(script.steps) // 2)
-        while self._left > 0:
+        while size and self._left > 0:
             start = 0
             while start < len(script.steps):
                 without = replace(script, steps=(*script.steps[:start], *script.steps[start + size :]))
@@ -70,52 +59,39 @@ class Shrinking:
                     script = without
                 else:
                     start += size
-            if size == 1:
-                break
             size //= 2
         return script
 
     def _smaller_steps(self, script: Script) -> Script:
         for index in range(len(script.steps)):
-            for smaller in _smaller(script.steps[index]):
-                changed = replace(script, steps=_exchanged(script.steps, index, smaller))
-                if self._still_fails(changed):
-                    script = changed
-                    break
+            before, after = script.steps[:index], script.steps[index + 1 :]
+            candidates = (replace(script, steps=(*before, step, *after)) for step in _smaller(script.steps[index]))
+            script = next(filter(self._still_fails, candidates), script)
         return script
 
 
-def _without(script: Script, room: str) -> Script:
-    """The same without a room and its clients, or without a client; a wall keeps its other rooms."""
+def _without(script: Script, place: str) -> Script:
+    """The same without a room and its clients, or without a client; a wall keeps its other places."""
     steps: list[Step] = []
     for step in script.steps:
-        if not step.names(room):
+        if not step.names(place):
             steps.append(step)
-        elif step.verb == "wall":
-            side = tuple(name for name in step.arguments if name != room)
-            if side:
-                steps.append(Step("wall", side))
-    rooms = tuple(name for name in script.rooms if name != room)
-    clients = tuple(client for client in script.clients if room not in client)
+        elif step.verb == "wall" and len(step.arguments) > 1:
+            steps.append(Step("wall", tuple(name for name in step.arguments if name != place)))
+    rooms = tuple(name for name in script.rooms if name != place)
+    clients = tuple(client for client in script.clients if place not in client)
     return replace(script, rooms=rooms, steps=tuple(steps), clients=clients)
 
 
 def _smaller(step: Step) -> Iterator[Step]:
-    """Steps that are like this one and less, the least first."""
-    if step.verb in {"write", "say", "trip"}:
-        room, count, *size = step.arguments
+    """Steps that are like this one and do less, the smallest first."""
+    verb, arguments = step.verb, step.arguments
+    if verb in {"write", "say", "trip"}:
+        room, count, *size = arguments
         if size:
-            yield Step(step.verb, (room, count))
-        for fewer in (1, 2, 5):
-            if fewer < count:
-                yield Step(step.verb, (room, fewer, *size))
-    elif step.verb == "crash" and len(step.arguments) > 1:
-        yield Step("crash", step.arguments[:1])
-    elif step.verb == "wait":
-        for seconds in SHORT_WAITS:
-            if seconds < step.arguments[0]:
-                yield Step("wait", (seconds,))
-
-
-def _exchanged(steps: Sequence[Step], index: int, step: Step) -> tuple[Step, ...]:
-    return (*steps[:index], step, *steps[index + 1 :])
+            yield Step(verb, (room, count))
+        yield from (Step(verb, (room, fewer, *size)) for fewer in (1, 2, 5) if fewer < count)
+    elif verb == "crash" and len(arguments) > 1:
+        yield Step(verb, arguments[:1])
+    elif verb == "wait":
+        yield from (Step(verb, (seconds,)) for seconds in SHORT_WAITS if seconds < arguments[0])

@@ -14,14 +14,12 @@ from mesh.errors import MeshError
 from mesh.lab.live.cluster import LiveCluster, names_in, why_not_live
 from mesh.lab.live.namespaces import NetLabError, find_flags
 from mesh.lab.live.room import NotLive
-from mesh.lab.recording.failure_report import is_mistake, lines_about
+from mesh.lab.recording.failure_report import SHOWN_LINES, is_mistake, lines_about
 from mesh.terminal.output import complain
 
 if TYPE_CHECKING:
     from mesh.lab.cluster.cluster import Cluster
 
-SHOWN_LINES = 30
-"""How much of the trace's end a failure shows."""
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 

@@ -1,54 +1,35 @@
-"""The lanes of a picture: what each room lived through, what it wrote, and where that arrived."""
+"""The lanes of a picture: when each room ran, what it wrote, where that arrived, and what was done to the room."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from itertools import pairwise
 
-from mesh.lab.plot.label_layout import LaneTexts, text_width
 from mesh.lab.plot.partitions import Partitions, groups
-from mesh.lab.plot.time_axis import show_duration
+from mesh.lab.plot.svg import AMBER, GREEN, INK, PAPER, Notes, TextRow, mark, shortened, tag, words
+from mesh.lab.plot.time_axis import show_duration, show_seconds
 from mesh.lab.recording.timeline import Happening
 
 COLOURS = ("#2f6fb7", "#d1672a", "#7d4fa8", "#0f8b8d", "#c03a74", "#a37b00", "#5465c4", "#8a5a44", "#4c7a34", "#6d6875")
 """For the rooms, in turn."""
-INK, GOOD, PAPER, AMBER = "#22262e", "#2d8a4e", "#fbfaf7", "#b7791f"
-ROOMY, NARROW = 8, 16
-"""Up to so many lanes are high, or of middle height; more are low."""
-NAME_LETTERS = 14
-SHOWN_TYPES = 60
-"""Of more events than this no types are shown."""
-TYPE_LETTERS = 24
+HEIGHTS = {8: 54.0, 16: 34.0}
+"""Pixels of a lane in a picture of up to so many lanes."""
+LOW_HEIGHT = 16.0
+"""Pixels of a lane in all others; no event is named there."""
+NAME_LETTERS, TYPE_LETTERS = 14, 24
 MIN_OPACITY = 0.22
 """Of the lines from writes to arrivals, however many there are."""
-BEYOND = 14.0
-"""So far right of the lanes a text may reach."""
-TOLD_ROW = 11.0
-"""Height of a row of texts under a lane."""
-LOW_HEIGHT, MIDDLE_HEIGHT = 20.0, 40.0
-"""Under lanes up to these there is space for no text, and for one row."""
-TICK_PIXELS = 16
-"""Ticks nearer to each other than this are one."""
-LIFE = {
-    "start": "on",
-    "restart": "on",
-    "client": "on",
-    "thaw": "on",
-    "stop": "off",
-    "crash": "off",
-    "freeze": "frozen",
-}
-"""How a room goes on after what."""
+RUNS = {"start": "on", "restart": "on", "client": "on", "thaw": "on", "stop": "off", "crash": "off", "freeze": "frozen"}
+"""How a room goes on after what was done to it."""
 MENDING = frozenset({"heal", "release", "start", "restart", "thaw"})
-"""What lets events through that had to wait."""
+"""Verbs after which events that had to wait get through."""
 DASHES = {
-    "on": ' opacity=".4"',
-    "off": ' stroke-dasharray="3 5" opacity=".55"',
-    "frozen": ' stroke-dasharray="1 3" opacity=".9"',
+    "on": {"opacity": ".4"},
+    "off": {"stroke_dasharray": "3 5", "opacity": ".55"},
+    "frozen": {"stroke_dasharray": "1 3", "opacity": ".9"},
 }
-TOLD = {
+NOTES = {
     "crash": "crash",
     "stop": "stop",
     "restart": "restart",
@@ -58,9 +39,12 @@ TOLD = {
     "freeze": "frozen",
     "thaw": "thawed",
 }
-"""What is written at a lane when this is done to its room; see also _told."""
-LIED_TO = {"forge": "forged sighting", "repeat": "old sighting"}
-"""What is written at the lane of the room that was told it, which is the last word."""
+"""The note at a lane when this is done to its room; see also _note."""
+FALSE_SIGHTINGS = {"forge": "forged sighting", "repeat": "old sighting"}
+"""The note at the lane of the room that gets it, which is the last word of the text."""
+SHAPES = {"crash": "M{x} {y}m-4 -4l8 8m0 -8l-8 8", "stop": "M{x} {y}m0 -5v10"}
+NOTE_SHAPE = "M{x} {y}m0 3v5"
+"""What marks a note at a lane; a crash and a stop have shapes of their own."""
 
 
 def colour(number: int) -> str:
@@ -71,123 +55,100 @@ def colour(number: int) -> str:
 class _Lane:
     y: float
     colour: str
-    lives: list[tuple[float, str]] = field(default_factory=list)
-    """From where on it is on, off or frozen."""
+    runs: list[tuple[float, str]] = field(default_factory=list)
+    """From where on the room is on, off or frozen."""
     full: list[float] = field(default_factory=list)
     """Where its disk became full, and free again."""
-    told: list[tuple[float, float, str]] = field(default_factory=list)
-    texts: list[tuple[float, float]] = field(default_factory=list)
-    """From where to where texts stand above it."""
+    notes: Notes = field(default_factory=dict)
+
+    def note(self, happening: Happening, x: float, text: str) -> None:
+        """Write down what was done to the room; without a text nothing."""
+        if text:
+            self.notes.setdefault((x, show_seconds(happening.seconds)), []).append(text)
 
 
 class Lanes:
-    """Draws everything between the labels above and the axis below."""
+    """Draws everything between the texts above and below the lanes."""
 
     def __init__(
         self, happenings: Sequence[Happening], places: Sequence[float], top: float, left: float, right: float
     ) -> None:
-        """`places` are the pixels at which the happenings stand."""
-        self.pairs = list(zip(happenings, places, strict=True))
-        self.left, self.right = left, right
+        """`places` are the pixels at which the happenings are."""
+        self._pairs = list(zip(happenings, places, strict=True))
+        self._left, self._right = left, right
         self.names = _names(happenings)
         count = len(self.names)
-        self.height = 54.0 if count <= ROOMY else 34.0 if count <= NARROW else 16.0
-        self.top = top
-        self.bottom = top + self.height * count
+        self._height = next((height for most, height in HEIGHTS.items() if count <= most), LOW_HEIGHT)
+        self._is_low = self._height == LOW_HEIGHT
+        self.bottom = top + self._height * count
         self._lanes = {
-            name: _Lane(top + self.height * (number + 0.5), colour(number)) for number, name in enumerate(self.names)
+            name: _Lane(top + self._height * (number + 0.5), colour(number)) for number, name in enumerate(self.names)
         }
-        for happening, x in self.pairs:
-            self._live(happening, x)
-        self.walls = Partitions(self.pairs, {name: lane.y for name, lane in self._lanes.items()}, self.height, right)
+        for happening, x in self._pairs:
+            self._note(happening, x)
+        ys = {name: lane.y for name, lane in self._lanes.items()}
+        self.partitions = Partitions(self._pairs, ys, self._height, right)
 
     def draw(self) -> list[str]:
-        """The lanes themselves, and on them the events."""
+        """The lanes, and on them the events and notes."""
         return [
-            *self._draw_lives(),
-            *self.walls.draw_signs(),
+            *self._draw_runs(),
+            *self.partitions.draw_signs(),
             *self._draw_ways(),
-            *self._draw_dots(),
-            *self._draw_told(),
+            *self._draw_events(),
+            *self._draw_notes(),
             *self._draw_ticks(),
         ]
 
-    def _live(self, happening: Happening, x: float) -> None:
+    def _note(self, happening: Happening, x: float) -> None:
         kind = happening.kind
-        if kind in LIED_TO:
-            told_to = happening.text.split()[-1]
-            if told_to in self._lanes:
-                self._lanes[told_to].told.append((x, happening.seconds, LIED_TO[kind]))
+        if kind in FALSE_SIGHTINGS:
+            if (lane := self._lanes.get(happening.text.split()[-1])) is not None:
+                lane.note(happening, x, FALSE_SIGHTINGS[kind])
             return
-        for name in happening.places:
-            lane = self._lanes[name]
-            if kind in LIFE:
-                lane.lives.append((x if lane.lives or happening.seconds > 0 else self.left, LIFE[kind]))
+        for lane in (self._lanes[name] for name in happening.places):
+            if kind in RUNS:
+                lane.runs.append((x if lane.runs or happening.seconds > 0 else self._left, RUNS[kind]))
             if kind == "disk":
                 lane.full.append(x)
-            text = "start" if kind == "start" and len(lane.lives) > 1 else _told(happening)
-            if text:
-                lane.told.append((x, happening.seconds, text))
+            lane.note(happening, x, "start" if kind == "start" and len(lane.runs) > 1 else _note(happening))
 
-    # Lanes
-
-    def _draw_lives(self) -> list[str]:
+    def _draw_runs(self) -> list[str]:
         parts = []
-        size = 13 if self.height > LOW_HEIGHT else 10
+        pixels, width = (10, 1.5) if self._is_low else (13, 3.0)
         for name, lane in self._lanes.items():
-            shown = name if len(name) <= NAME_LETTERS else f"{name[: NAME_LETTERS - 1]}…"
-            parts.append(
-                f'<text class="lane" x="{self.left - 12:.0f}" y="{lane.y + size / 3:.1f}" text-anchor="end" '
-                f'style="font-size:{size}px;fill:{lane.colour};font-weight:bold">{escape(shown)}</text>'
-            )
-            for start, end in zip(lane.full[::2], [*lane.full[1::2], self.right], strict=False):
-                parts.append(
-                    f'<rect x="{start:.1f}" y="{lane.y - 5:.1f}" width="{end - start:.1f}" height="10" rx="2" '
-                    f'fill="{AMBER}" opacity=".25"/>'
-                )
-            width = 3 if self.height > LOW_HEIGHT else 1.5
-            for (x, life), (end, _) in pairwise([*lane.lives, (self.right, "")]):
+            look = f"font-size:{pixels}px;fill:{lane.colour};font-weight:bold"
+            place = self._left - 12, lane.y + pixels / 3
+            parts.append(words(shortened(name, NAME_LETTERS), *place, kind="lane", text_anchor="end", style=look))
+            for start, end in zip(lane.full[::2], [*lane.full[1::2], self._right], strict=False):
+                full = {"x": start, "y": lane.y - 5, "width": end - start}
+                parts.append(tag("rect", height=10, rx="2", fill=AMBER, opacity=".25", title="disk full", **full))
+            for (x, run), (end, _) in pairwise([*lane.runs, (self._right, "")]):
                 if end > x:
-                    parts.append(
-                        f'<path d="M{x:.1f} {lane.y:.1f}H{end:.1f}" stroke="{lane.colour}" fill="none" '
-                        f'stroke-width="{width if life != "off" else width / 2}"{DASHES[life]}/>'
-                    )
+                    thick = width / 2 if run == "off" else width
+                    line = f"M{x:.1f} {lane.y:.1f}H{end:.1f}"
+                    parts.append(tag("path", d=line, stroke=lane.colour, stroke_width=thick, **DASHES[run]))
         return parts
 
-    def _draw_told(self) -> list[str]:
-        """What was done to a room stands under its lane, as far as there is space."""
+    def _draw_notes(self) -> list[str]:
+        """A mark for what was done to a room, and its text below the lane where that has space."""
         parts = []
-        rows = 2 if self.height > MIDDLE_HEIGHT else 1 if self.height > LOW_HEIGHT else 0
         for lane in self._lanes.values():
-            together: dict[float, list[str]] = {}
-            seconds: dict[float, float] = {}
-            for x, second, text in lane.told:
-                together.setdefault(round(x, 1), []).append(text)
-                seconds[round(x, 1)] = second
-            below = LaneTexts(self.left, self.right + BEYOND, rows)
-            for x, told in together.items():
-                if "stop" in told:
-                    parts.append(f'<path d="M{x:.1f} {lane.y - 5:.1f}v10" stroke="{lane.colour}" stroke-width="2.5"/>')
-                if "crash" in told:
-                    parts.append(
-                        f'<path d="M{x - 4:.1f} {lane.y - 4:.1f}l8 8m0 -8l-8 8" stroke="{INK}" stroke-width="2"/>'
-                    )
-                below.add(x, seconds[x], ", ".join(told))
-            parts += [
-                f'<text class="small halo told" x="{placed.start:.1f}" y="{lane.y + 17 + TOLD_ROW * placed.row:.1f}">'
-                f"{escape(placed.text)}</text>"
-                for placed in below.texts
-            ]
+            row = TextRow(lane.y + 18, self._left, self._right + 20)
+            for (x, time), texts in lane.notes.items():
+                shape = next((SHAPES[text] for text in texts if text in SHAPES), NOTE_SHAPE)
+                title = f"{time}: {', '.join(texts)}"
+                parts.append(mark(shape.format(x=f"{x:.1f}", y=f"{lane.y:.1f}"), "note", title, stroke=INK))
+                if not self._is_low:
+                    parts.append(row.add(x, ", ".join(texts), "start", "middle", "end", kind="small note-text"))
         return parts
-
-    # Events
 
     def _draw_ways(self) -> list[str]:
-        """One path for each room: from what it wrote to wherever that arrived; it waits until the last mending."""
+        """A path for each room, from what it wrote to where that arrived; an event waits until the last mending."""
         written: dict[int, tuple[float, str]] = {}
         ways: dict[str, list[str]] = {}
-        mended = self.left
-        for happening, x in self.pairs:
+        mended = self._left
+        for happening, x in self._pairs:
             if happening.kind in MENDING:
                 mended = x
             elif happening.kind == "write":
@@ -199,98 +160,71 @@ class Lanes:
                     wait = f"H{mended:.1f}" if mended > start else ""
                     ways.setdefault(source, []).append(f"M{start:.1f} {y:.1f}{wait}L{x:.1f} {end:.1f}")
         count = sum(map(len, ways.values()))
-        opacity = max(MIN_OPACITY, min(0.6, 24 / count)) if count else 0
+        opacity = f"{max(MIN_OPACITY, min(0.6, 24 / max(1, count))):.2f}"
         return [
-            f'<path class="way" d="{"".join(lines)}" stroke="{self._lanes[source].colour}" '
-            f'stroke-width="{1.4 if count < 200 else 1.2}" opacity="{opacity:.2f}"/>'  # of 1 and less dense ones are dark
+            tag("path", d="".join(lines), stroke=self._lanes[source].colour, stroke_width=1.3, opacity=opacity)
             for source, lines in ways.items()
         ]
 
-    def _draw_dots(self) -> list[str]:
-        """A dot for each event in each room; those that touch the one before have no rim."""
+    def _draw_events(self) -> list[str]:
+        """A dot for each event in each room, in the colour of the room that wrote it."""
         shades: dict[int, str] = {}
-        arrivals, writes, types = [], [], []
-        large, small = (5.0, 3.0) if self.height > LOW_HEIGHT else (2.8, 1.6)
-        shown_types = (
-            self.height > LOW_HEIGHT and sum(happening.kind == "write" for happening, _ in self.pairs) <= SHOWN_TYPES
-        )
-        last: dict[tuple[str, str], float] = {}
-        for happening, x in self.pairs:
+        arrivals, writes = [], []
+        large, small, width = (2.8, 1.6, 0.7) if self._is_low else (5.0, 3.0, 1.5)
+        rows = {name: TextRow(lane.y - 10, self._left, self._right + 25) for name, lane in self._lanes.items()}
+        for happening, x in self._pairs:
             if happening.kind not in {"write", "arrival"}:
                 continue
             name = happening.places[0]
             lane = self._lanes[name]
-            is_crowded = x - last.get((name, happening.kind), -100) < small
-            last[name, happening.kind] = x
             if happening.kind == "arrival":
                 shade = shades.get(happening.number, INK)
-                look = f'fill="{shade}"' if is_crowded else f'stroke="{shade}"'
-                arrivals.append(f'<circle class="arrival" cx="{x:.1f}" cy="{lane.y:.1f}" r="{small}" {look}/>')
+                arrivals.append(tag("circle", kind="arrival", cx=x, cy=lane.y, r=small, stroke=shade))
                 continue
             shades[happening.number] = lane.colour
-            rim = "" if is_crowded else f' stroke="{PAPER}"'
-            writes.append(
-                f'<circle class="write" cx="{x:.1f}" cy="{lane.y:.1f}" r="{large}" fill="{lane.colour}"{rim}>'
-                f"<title>{escape(name)} wrote {escape(happening.text)} at {happening.seconds:.3f} s</title></circle>"
-            )
-            if shown_types:
-                types += self._draw_type(lane, x, happening.text)
-        width = 1.5 if self.height > LOW_HEIGHT else 0.7
-        return [f'<g fill="{PAPER}" stroke-width="{width}">', *arrivals, "</g>", *writes, *types]
-
-    def _draw_type(self, lane: _Lane, x: float, text: str) -> list[str]:
-        shown = text if len(text) <= TYPE_LETTERS else f"{text[: TYPE_LETTERS - 1]}…"
-        half = text_width(shown, 12) / 2
-        if any(x - half < end and start < x + half for start, end in lane.texts):
-            return []
-        lane.texts.append((x - half, x + half))
-        return [
-            f'<text class="halo" x="{x:.1f}" y="{lane.y - 10:.1f}" text-anchor="middle" '
-            f'style="fill:{lane.colour}">{escape(shown)}</text>'
-        ]
+            title = f"{name} wrote {happening.text} at {happening.seconds:.3f} s"
+            dot = {"cx": x, "cy": lane.y, "r": large}
+            writes.append(tag("circle", kind="write", title=title, fill=lane.colour, stroke=PAPER, **dot))
+            if not self._is_low:
+                shown = shortened(happening.text, TYPE_LETTERS)
+                writes.append(rows[name].add(x, shown, "middle", style=f"fill:{lane.colour}"))
+        return [tag("g", *arrivals, fill=PAPER, stroke_width=width), *writes]
 
     def _draw_ticks(self) -> list[str]:
         """A tick on every lane whose room was found to hold the same as all others."""
-        parts = []
-        size = 1.0 if self.height > LOW_HEIGHT else 0.6
-        ticks: dict[float, dict[str, None]] = {}
-        for happening, x in self.pairs:
-            if happening.kind in {"converged", "end"}:
-                near = next((other for other in ticks if x - other < TICK_PIXELS), x)
-                ticks.setdefault(near, {}).update(dict.fromkeys(happening.places))
-        for x, names in ticks.items():
-            for name in names:
-                y = self._lanes[name].y
-                parts.append(
-                    f'<g class="tick" transform="translate({x:.1f} {y:.1f}) scale({size})">'
-                    f'<circle r="8" fill="{GOOD}" stroke="{PAPER}" stroke-width="1.5"/>'
-                    '<path d="M-3.6 .2l2.5 2.7l4.8 -5.4" fill="none" stroke="#fff" stroke-width="1.8"/></g>'
-                )
-        return parts
+        found = [pair for pair in self._pairs if pair[0].kind in {"converged", "end"}]
+        ticks = {(x, name): None for happening, x in found for name in happening.places}
+        size = 0.6 if self._is_low else 1.0
+        disc = tag("circle", r=8, fill=GREEN, stroke=PAPER, stroke_width=1.5)
+        hook = tag("path", d="M-3.6 .2l2.5 2.7l4.8 -5.4", stroke="#fff", stroke_width=1.8)
+        return [
+            tag("g", disc, hook, kind="tick", transform=f"translate({x:.1f} {self._lanes[name].y:.1f}) scale({size})")
+            for x, name in ticks
+        ]
 
 
-def _told(happening: Happening) -> str:
-    """What is written at the lane of a room that this was done to; empty: nothing."""
+def _note(happening: Happening) -> str:
+    """The note at the lane of a room that this was done to; empty: none."""
     text, kind = happening.text, happening.kind
+    last = text.split()[-1] if text else ""
     if kind == "disk":
         return "disk full" if text.endswith("is full") else "disk free"
     if kind == "drift":
-        return f"clock drifts by {float(text.split()[-1]):+.2%}"
+        return f"clock drifts by {float(last):+.2%}"
     if kind == "skew":
         ms = int(text.split()[-2])
         return f"clock {'+' if ms >= 0 else '-'}{show_duration(abs(ms) / 1000)}"
     if kind == "failing":
-        commits = int(text.split()[-1])
-        return "1 commit fails" if commits == 1 else f"{commits} commits fail"
+        return "1 commit fails" if last == "1" else f"{last} commits fail"
     if kind == "move":
-        return f"moves to {text.split()[-1]}"
-    return TOLD.get(kind, "")
+        return f"moves to {last}"
+    return NOTES.get(kind, "")
 
 
 def _names(happenings: Sequence[Happening]) -> list[str]:
     """In the order in which they came, but the groups of the first partition one after the other."""
     names = dict.fromkeys(name for happening in happenings for name in happening.places)
-    walls = (happening.text for happening in happenings if happening.kind == "partition")
-    sides = groups(next(walls, ""))
+    first = next((happening.text for happening in happenings if happening.kind == "partition"), "")
+    sides = groups(first)
     side = {name: number for number, group in enumerate(sides) for name in group}
     return sorted(names, key=lambda name: side.get(name, len(sides)))

@@ -1,44 +1,39 @@
-"""The walls of a picture: between whom nothing went, and the ways that were closed, late, bad or broken."""
+"""What is drawn for links that carry nothing or little: partitions, closed, held and flaky links, and broken connections."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
+from mesh.lab.plot.svg import AMBER, INK, SLATE, mark, tag
 from mesh.lab.recording.timeline import Happening
 
-WALL, INK, AMBER = "#565d6b", "#22262e", "#b7791f"
-LOW = 20.0
-"""Lanes up to this height have thin signs."""
-BAD_WAYS = frozenset({"cut", "hold", "flaky"})
-"""What is shaded as a closed or bad way."""
-HATCHES = (
-    '<defs><pattern id="wall" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-    f'<rect width="7" height="7" fill="{WALL}" fill-opacity=".1"/>'
-    f'<path d="M0 0V7" stroke="{WALL}" stroke-width="2" stroke-opacity=".22"/></pattern>'
+WALL_FILL, BAD_FILL = "url(#wall)", "url(#bad)"
+HATCH = (
+    '<pattern id="{}" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate({})">'
+    '<rect width="7" height="7" fill="{}" fill-opacity=".09"/>'
+    '<path d="M0 0V7" stroke="{}" stroke-width="2" stroke-opacity=".24"/></pattern>'
 )
-BAD_HATCH = (
-    '<pattern id="bad" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)">'
-    f'<rect width="6" height="6" fill="{AMBER}" fill-opacity=".07"/>'
-    f'<path d="M0 0V6" stroke="{AMBER}" stroke-width="1.2" stroke-opacity=".3"/></pattern>'
-)
+HATCHES = f"<defs>{HATCH.format('wall', 45, SLATE, SLATE)}{HATCH.format('bad', -45, AMBER, AMBER)}</defs>"
+ENDED_BY = {"partition": {"partition", "heal"}, "cut": {"heal"}, "hold": {"release"}, "flaky": set[str]()}
+"""What a stretch begins with, and what ends it; a flaky link says at its beginning when it ends."""
 
 
 @dataclass(slots=True)
-class _Wall:
-    """A shaded stretch: a partition between groups, or one closed way."""
+class _Stretch:
+    """A time in which some rooms could not, or not always, talk to others."""
 
+    kind: str
     left: float
     right: float
-    groups: list[list[str]]
-    is_way: bool
     text: str
+    sides: list[list[str]]
 
 
 class Partitions:
-    """Draws the stretches in which somebody could not talk to somebody, behind the lanes and on them."""
+    """Draws the stretches in which some rooms could not talk to others, behind the lanes and on them."""
 
     def __init__(
         self, pairs: Sequence[tuple[Happening, float]], ys: Mapping[str, float], height: float, right: float
@@ -47,144 +42,98 @@ class Partitions:
         self._pairs = pairs
         self._ys = ys
         self._height = height
-        self._right = right
-        self._walls = list(self._find())
-        self.has_bad_ways = any(wall.is_way for wall in self._walls)
-        """Whether there is something to explain that is not a wall."""
+        self._stretches = list(self._find(right))
+        self.has_bad_links = any(each.kind != "partition" for each in self._stretches)
+
+    def is_of_flaky(self, happening: Happening, x: float) -> bool:
+        """Whether this is how a flaky link gets worse and better, which its own stretch shows."""
+        return happening.kind == "slow" and any(
+            each.kind == "flaky" and each.left <= x <= each.right and each.sides == groups(happening.text)
+            for each in self._stretches
+        )
 
     def draw(self) -> list[str]:
-        """What stands behind the lanes."""
-        parts = [HATCHES + (BAD_HATCH if self.has_bad_ways else "") + "</defs>"]
-        for wall in self._walls:
-            parts += self._draw_strips(wall) if wall.is_way else self._draw_wall(wall)
+        """What is behind the lanes."""
+        parts = [HATCHES]
+        for each in self._stretches:
+            parts += self._draw_wall(each) if each.kind == "partition" else self._draw_strips(each)
         return parts
 
     def draw_signs(self) -> list[str]:
-        """What stands on the lanes: arrows that do not get there, and the bolts of broken connections."""
+        """What is on the lanes: arrows that do not arrive, and the bolts of broken connections."""
         parts = []
-        for wall in self._walls:
-            if wall.is_way and not wall.text.startswith("flaky"):
-                parts += self._draw_arrow(wall)
+        for each in self._stretches:
+            if each.kind in {"cut", "hold"}:
+                x = each.left + min(14.0, (each.right - each.left) / 2)
+                shade = AMBER if each.kind == "hold" else SLATE
+                parts.append(self._draw_sign(x, each.sides, "closed", each.text, shade))
         for happening, x in self._pairs:
-            if happening.kind == "reset" and len(happening.places) == 2:
-                parts.append(self._draw_bolt(happening, x))
+            if happening.kind == "reset":
+                parts.append(self._draw_sign(x, groups(happening.text), "reset", happening.text, INK))
         return parts
 
-    def _find(self) -> Iterator[_Wall]:
-        """Every stretch in which somebody could not talk to somebody."""
-        wall: _Wall | None = None
-        ways: dict[str, _Wall] = {}
+    def _find(self, end: float) -> Iterator[_Stretch]:
+        lasting: list[_Stretch] = []
         for happening, x in self._pairs:
-            kind = happening.kind
-            if kind in {"partition", "heal"} and wall is not None:
-                wall.right = x
-                yield wall
-                wall = None
-            if kind == "partition":
-                wall = _Wall(x, self._right, groups(happening.text), False, happening.text)
-            elif kind in {"cut", "hold"}:
-                source, _, target = happening.text.removeprefix(f"{kind} ").partition(" > ")
-                ways.setdefault(happening.text, _Wall(x, self._right, [[source], [target]], True, happening.text))
-            elif kind == "flaky":
-                one, other = flaky_pair(happening)
-                end = flaky_end(happening)
-                right = next((place for later, place in self._pairs if later.seconds >= end), self._right)
-                yield _Wall(x, right, [[one], [other]], True, happening.text)
-            elif kind in {"heal", "release"}:
-                ended = "cut" if kind == "heal" else happening.text.replace("release", "hold", 1)
-                for text in [text for text in ways if text.startswith(ended)]:
-                    way = ways.pop(text)
-                    way.right = x
-                    yield way
-        yield from [wall] if wall is not None else []
-        yield from ways.values()
+            kind, sides = happening.kind, groups(happening.text)
+            for each in [each for each in lasting if kind in ENDED_BY[each.kind]]:
+                if kind != "release" or each.sides == sides:
+                    each.right = x
+                    lasting.remove(each)
+            if kind not in ENDED_BY or any(each.text == happening.text for each in lasting):
+                continue
+            if kind != "partition" and not all(name in self._ys for side in sides for name in side):
+                continue
+            stretch = _Stretch(kind, x, end, happening.text, sides)
+            if kind == "flaky":
+                until = happening.seconds + float(happening.text.split()[-2])
+                stretch.right = next((place for later, place in self._pairs if later.seconds >= until), end)
+            else:
+                lasting.append(stretch)
+            yield stretch
 
-    def _draw_wall(self, wall: _Wall) -> list[str]:
-        side = {name: number for number, group in enumerate(wall.groups) for name in group}
-        ys = [self._ys[name] for name in side if name in self._ys]
-        if not ys:
+    def _draw_wall(self, wall: _Stretch) -> list[str]:
+        side = {name: number for number, group in enumerate(wall.sides) for name in group}
+        names = [name for name in self._ys if name in side]
+        if not names:
             return []
-        width, half = wall.right - wall.left, self._height / 2 - 3
-        top, bottom = min(ys) - half, max(ys) + half
-        parts = [
-            f'<rect class="wall" x="{wall.left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{bottom - top:.1f}" '
-            f'rx="3" fill="url(#wall)"><title>{escape(wall.text)}</title></rect>'
-        ]
-        for one, other in pairwise(name for name in self._ys if name in side):
+        half = self._height / 2 - 3
+        top, bottom = self._ys[names[0]] - half, self._ys[names[-1]] + half
+        width, height = wall.right - wall.left, bottom - top
+        place = {"x": wall.left, "y": top, "width": width, "height": height}
+        parts = [tag("rect", title=wall.text, kind="wall", rx="3", fill=WALL_FILL, **place)]
+        for one, other in pairwise(names):
             if side[one] != side[other]:
-                y = (self._ys[one] + self._ys[other]) / 2
-                thick = 5 if self._height > LOW else 1.5
+                y, thick = (self._ys[one] + self._ys[other]) / 2, min(5, self._height / 10)
                 parts.append(
-                    f'<path d="M{wall.left:.1f} {y:.1f}H{wall.right:.1f}" stroke="{WALL}" stroke-width="{thick}"/>'
+                    tag("path", d=f"M{wall.left:.1f} {y:.1f}H{wall.right:.1f}", stroke=SLATE, stroke_width=thick)
                 )
         return parts
 
-    def _draw_strips(self, wall: _Wall) -> list[str]:
-        """The shade of one way, at the lanes at its two ends."""
-        (source,), (target,) = wall.groups
-        if source not in self._ys or target not in self._ys:
-            return []
-        start, end = self._ys[source], self._ys[target]
-        half = self._height / 2
+    def _draw_strips(self, link: _Stretch) -> list[str]:
+        """The shade of one link, beside the lanes at its two ends."""
+        start, end = sorted(self._ys[name] for side in link.sides for name in side)
+        place = {"x": link.left, "width": link.right - link.left, "height": self._height / 2}
         return [
-            f'<rect class="bad" x="{wall.left:.1f}" y="{y:.1f}" width="{wall.right - wall.left:.1f}" '
-            f'height="{half:.1f}" fill="url(#bad)"><title>{escape(wall.text)}</title></rect>'
-            for y in (min(start, end), max(start, end) - half)
+            tag("rect", title=link.text, kind="bad", fill=BAD_FILL, y=y, **place)
+            for y in (start, end - self._height / 2)
         ]
 
-    def _draw_arrow(self, wall: _Wall) -> list[str]:
-        """One way that is closed, or late: from dot to dot, with a bar across it shortly before its end."""
-        (source,), (target,) = wall.groups
-        if source not in self._ys or target not in self._ys:
-            return []
-        start, end = self._ys[source], self._ys[target]
+    def _draw_sign(self, x: float, sides: list[list[str]], kind: str, text: str, shade: str) -> str:
+        """A line from lane to lane: an arrow that ends at a bar before the last lane, or a bolt at the first one."""
+        start, end = (self._ys[name] for side in sides for name in side)
         down = 1 if end > start else -1
-        x = wall.left + min(14.0, (wall.right - wall.left) / 2)
-        shade = AMBER if wall.text.startswith("hold") else WALL
-        size = 1.0 if self._height > LOW else 0.5
-        bar = end - down * self._height / 2
-        tip = bar - down * 4 * size
-        return [
-            f'<g class="closed" fill="none" stroke="{shade}" stroke-width="{2 * size:.1f}">'
-            f"<title>{escape(wall.text)}</title>"
-            f'<path d="M{x:.1f} {start:.1f}V{tip:.1f}m{-4 * size} {-5 * down * size}l{4 * size} {5 * down * size}'
-            f'l{4 * size} {-5 * down * size}M{x - 6 * size:.1f} {bar:.1f}h{12 * size}"/>'
-            f'<path d="M{x:.1f} {bar:.1f}V{end:.1f}" stroke-width="{size}" opacity=".6"/>'
-            f"{_ends(x, start, end, shade, size)}</g>"
-        ]
-
-    def _draw_bolt(self, happening: Happening, x: float) -> str:
-        """Where a connection was broken: a line from lane to lane, and the bolt on it where it leaves the first lane."""
-        one, other = (self._ys[name] for name in happening.places)
-        y = one + (1 if other > one else -1) * self._height / 2
-        size = 1.0 if self._height > LOW else 0.5
-        return (
-            f'<g class="reset" fill="none" stroke="{INK}" stroke-width="{1.5 * size}">'
-            f"<title>{escape(happening.text)}</title>"
-            f'<path d="M{x:.1f} {one:.1f}V{other:.1f}" stroke-width="{size}" opacity=".45"/>'
-            f'<path d="M{x + 3 * size:.1f} {y - 10 * size:.1f}l{-6 * size} {10 * size}h{6 * size}'
-            f'l{-6 * size} {10 * size}"/>{_ends(x, one, other, INK, size)}</g>'
-        )
+        line = f"M{x:.1f} {start:.1f}V{end:.1f}"
+        if kind == "closed":
+            bar = end - down * self._height / 2
+            line += f"M{x - 4:.1f} {bar - 9 * down:.1f}l4 {5 * down}l4 {-5 * down}M{x - 6:.1f} {bar:.1f}h12"
+        else:
+            line += f"M{x + 3:.1f} {start + down * (self._height / 2 - 10):.1f}l-6 {10 * down}h6l-6 {10 * down}"
+        dots = [tag("circle", cx=x, cy=y, r=2.4, fill=shade) for y in (start, end)]
+        return tag("g", mark(line, "sign", text, stroke=shade), *dots, kind=kind)
 
 
-def groups(partition: str) -> list[list[str]]:
-    """The sides of a wall, as the trace names them."""
-    return [group.split() for group in partition.removeprefix("partition ").split(" | ")]
-
-
-def flaky_pair(happening: Happening) -> tuple[str, str]:
-    """Between whom a way is flaky."""
-    words = happening.text.split()
-    return words[1], words[3]
-
-
-def flaky_end(happening: Happening) -> float:
-    """The second in which a flaky way is good again."""
-    return happening.seconds + float(happening.text.split()[5])
-
-
-def _ends(x: float, one: float, other: float, shade: str, size: float) -> str:
-    """Dots on the two lanes that are meant, for lines that pass over others."""
-    return "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{2.4 * size}" fill="{shade}" stroke="none"/>' for y in (one, other)
-    )
+def groups(text: str) -> list[list[str]]:
+    """The places that a verb is about, as the trace writes it: `partition a | b c`, `cut a > b`, `flaky a - b for 5 s`."""
+    places = re.sub(r" for \S+ s$", "", text.partition(" ")[2])
+    return [side.split() for side in re.split(r" [|>-] ", places)]

@@ -1,30 +1,31 @@
-"""The axis of a picture: virtual time in the order in which things happened, with the quiet stretches pressed together."""
+"""The axis of a picture: virtual time in the order in which things happened, with quiet stretches shortened."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
+from typing import NamedTuple
 
 from mesh.lab.recording.timeline import Happening
 
 EVENTS = frozenset({"write", "arrival"})
+ON_DISKS = frozenset({"crash", "wipe", "restore", "snapshot"})
 FINE_SECONDS = 0.001
 """Up to about this long time is drawn to scale, beyond it by its logarithm."""
 MAX_GAP = 12.0
-"""So many units are the widest gap: what is quieter is no wider."""
+"""Units of the widest gap, however long the time."""
 BREAK_SECONDS = 0.5
-"""A gap that is longer than this is marked as broken."""
-STEP = 0.7
+"""A gap of at least this long is marked as broken."""
+INSTANT_GAP = 0.7
 """Units between two things of one instant, so that both can be seen."""
 CROWD = 4.0
 """Units for all events of one instant in one room."""
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
-    """A quiet stretch that is drawn shorter than it was."""
+class Break(NamedTuple):
+    """A quiet stretch that is drawn shorter than it was, between two pixels."""
 
     left: float
     right: float
@@ -32,20 +33,20 @@ class Break:
 
 
 class TimeAxis:
-    """Says where each happening stands, in pixels from `left` to `right`.
+    """Computes the pixel of each happening, from `left` to `right`.
 
     A gap of time is as wide as the logarithm of its length, up to a limit: milliseconds of replication and hours of
-    silence can be seen in one picture. Nothing ever stands left of what happened before.
+    silence can be seen in one picture. No happening is left of an earlier one.
     """
 
     def __init__(self, happenings: Sequence[Happening], left: float, right: float) -> None:
         """The happenings are in order."""
         units = [0.0]
-        for step in _steps(happenings):
-            units.append(units[-1] + step)
+        for gap in _gaps(happenings):
+            units.append(units[-1] + gap)
         scale = (right - left) / units[-1] if units[-1] else 0.0
         self.places = [left + unit * scale for unit in units[: len(happenings)]]
-        """One for each happening."""
+        """A pixel for each happening."""
         self._seconds = [happening.seconds for happening in happenings]
 
     def breaks(self) -> Iterator[Break]:
@@ -73,23 +74,17 @@ def show_duration(seconds: float) -> str:
     return f"{seconds:.2g} s"
 
 
-def _steps(happenings: Sequence[Happening]) -> Iterator[float]:
-    """How many units stand between each happening and the next."""
-    crowds: dict[tuple[float, tuple[str, ...]], int] = {}
-    for happening in happenings:
-        if happening.kind in EVENTS:
-            key = (happening.seconds, happening.places)
-            crowds[key] = crowds.get(key, 0) + 1
+def _gaps(happenings: Sequence[Happening]) -> Iterator[float]:
+    """The units between each happening and the next."""
+    crowds = Counter((each.seconds, each.places) for each in happenings if each.kind in EVENTS)
     for one, other in pairwise(happenings):
         gap = min(log2(1 + (other.seconds - one.seconds) / FINE_SECONDS), MAX_GAP)
-        crowd = crowds.get((other.seconds, other.places), 1)
-        yield max(gap, _least(one, other, crowd))
+        yield max(gap, _least_gap(one, other, crowds[other.seconds, other.places]))
 
 
-def _least(one: Happening, other: Happening, crowd: int) -> float:
+def _least_gap(one: Happening, other: Happening, crowd: int) -> float:
     if one.kind in EVENTS and other.kind in EVENTS:
-        return min(STEP, CROWD / crowd) if one.places == other.places else 0.0
-    if other.kind == "end" and one.kind == "converged":
-        return 0.0
-    is_one_row = one.kind == other.kind or {one.kind, other.kind} <= {"crash", "wipe", "restore", "snapshot"}
-    return 0.0 if is_one_row and one.seconds == other.seconds else STEP
+        return min(INSTANT_GAP, CROWD / crowd) if one.places == other.places else 0.0
+    is_one_mark = one.kind == other.kind or {one.kind, other.kind} <= ON_DISKS
+    is_end = (one.kind, other.kind) == ("converged", "end")
+    return 0.0 if is_end or (is_one_mark and one.seconds == other.seconds) else INSTANT_GAP

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from mesh.errors import MeshError
+from mesh.lab.recording.failure_report import LAB, PACKAGED_SCENARIOS
 
-LAB = Path(__file__).parents[1]
-FOLDERS = (LAB / "stories", LAB.parents[1] / "scenarios")
+FOLDERS = (PACKAGED_SCENARIOS, LAB.parents[1] / "scenarios")
 """Where the wheel puts them, and where they are in a checkout."""
 
 
 def folder() -> Path:
-    """Where the stories are. Raises MeshError."""
+    """The folder of the scenarios. Raises MeshError if there is none."""
     found = next((place for place in FOLDERS if place.is_dir()), None)
     if found is None:
         raise MeshError(f"there are no scenarios at {FOLDERS[0]}: install peermesh again")

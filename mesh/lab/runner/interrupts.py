@@ -1,4 +1,4 @@
-"""Interrupts: Ctrl-C ends a run wherever it comes, also where the exception would be swallowed."""
+"""Interrupts: Ctrl-C ends a run wherever it arrives, also where Python would drop the exception."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from types import FrameType
 
 
 class Interrupts:
-    """Sees to it that an interrupted run ends with KeyboardInterrupt, and with nothing else.
+    """A context manager in which an interrupted run ends with KeyboardInterrupt, and with nothing else.
 
     Python drops an exception that is raised while an object is finalized, and a callback that is interrupted leaves its work
-    undone, which may then fail in other ways. Whoever handles the signal otherwise, and other threads, are left alone.
+    undone, which may then fail in other ways. Does nothing in other threads, or where SIGINT has another handler.
     """
 
     def __init__(self, record: Callable[[BaseException], None]) -> None:
-        """`record` gets the interruption too: it has to raise it out of the loop, if that still runs."""
+        """`record` gets the KeyboardInterrupt too, and has to raise it out of the event loop if that still runs."""
         self._record = record
         self._is_watching = False
         self._was_interrupted = False

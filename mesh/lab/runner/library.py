@@ -1,14 +1,12 @@
-"""The gallery: the stories in the folder `scenarios`, which the wheel brings along."""
+"""The library: the scenarios in the folder `scenarios`, which the wheel contains."""
 
 from __future__ import annotations
 
 import ast
 import sys
-from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from time import perf_counter
 
 from mesh.errors import MeshError
 from mesh.lab.runner.folder import folder
@@ -17,12 +15,12 @@ from mesh.lab.runner.scenario import Scenario
 
 
 def titles() -> dict[str, str]:
-    """What happens in each story, by its name. No story is loaded for it."""
+    """What happens in each scenario, by its name. None of them is loaded."""
     return {path.stem: _title(path) for path in sorted(folder().glob("*.py"))}
 
 
 def load(name: str) -> Scenario:
-    """The story of this name. Raises MeshError if there is none."""
+    """Load a scenario by its name. Raises MeshError if there is none."""
     path = folder() / f"{name}.py"
     if name not in titles():
         near = get_close_matches(name, titles(), n=1, cutoff=0.5)
@@ -33,18 +31,16 @@ def load(name: str) -> Scenario:
     module = module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    story = getattr(module, name, None)
+    story = vars(module).get(name)
     if not isinstance(story, Scenario):
         raise MeshError(f"{path} has no scenario {name}: a story has the name of its file")
     return story
 
 
-def play_briefly(which: tuple[str, int]) -> tuple[Outcome, float]:
-    """Play a story, given by its name and a seed: how it ended, without its trace, and the real seconds that it took."""
+def play_briefly(which: tuple[str, int]) -> Outcome:
+    """Play a scenario, given by its name and a seed, without frames in its trace; returns the outcome in brief."""
     name, seed = which
-    began = perf_counter()
-    outcome = load(name).run(seed, traces=False)
-    return replace(outcome, trace=(), error=None), perf_counter() - began
+    return load(name).run(seed, traces=False).brief()
 
 
 def _title(path: Path) -> str:

@@ -1,30 +1,84 @@
-"""How one run of a scenario ended."""
+"""How runs of scenarios ended: each by itself, and many in sum."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from mesh.lab.recording.timeline import Happening
+
+ROW = "{:<20}  {:>6}  {:>6}  {:>8}  {:>10}  {:>8}  {:>8}"
+HEADING = ROW.format("scenario", "runs", "passed", "events", "house life", "took", "runs/min")
+"""The heading above the rows of tallies."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a story ended."""
+    """How one run of a scenario ended."""
 
     seed: int
     failure: str | None
+    """Why the run failed; None if it passed."""
     trace_hash: str
     trace: tuple[str, ...]
     seconds: float
     """Virtual."""
     events: int = 0
     """That were acknowledged."""
+    lost: int = 0
+    """Of these, those whose last copy was lost with a disk."""
     verbs: Mapping[str, int] = field(default_factory=dict)
-    """What happened how often, by the first word of its line in the trace."""
+    """What was done how often, by the first word of its line in the trace."""
     saw: tuple[str, ...] = ()
-    """If it failed: what each room saw."""
+    """After a failure: what each room holds."""
     happenings: tuple[Happening, ...] = ()
-    """If it was played with a diary: what happened when, see plot."""
+    """What happened when, if the run had a diary: see plot."""
     error: BaseException | None = field(default=None, compare=False)
-    """If it failed: why, for programmers."""
+    """What was raised, after a failure."""
+    real_seconds: float = field(default=0.0, compare=False)
+
+    def brief(self) -> Self:
+        """The outcome without its trace and its error, which are large or cannot be sent to another process."""
+        return replace(self, trace=(), error=None)
+
+
+@dataclass
+class Tally:
+    """Sums of outcomes."""
+
+    name: str = ""
+    runs: int = 0
+    failures: int = 0
+    events: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+    """Virtual."""
+    real_seconds: float = 0.0
+    verbs: Counter[str] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more run."""
+        self.runs += 1
+        self.failures += outcome.failure is not None
+        self.events += outcome.events
+        self.lost += outcome.lost
+        self.seconds += outcome.seconds
+        self.real_seconds += outcome.real_seconds
+        self.verbs.update(outcome.verbs)
+
+    @property
+    def passed(self) -> int:
+        return self.runs - self.failures
+
+    @property
+    def runs_a_minute(self) -> float:
+        """Of real time."""
+        return 60 * self.runs / self.real_seconds if self.real_seconds else 0.0
+
+    def row(self) -> str:
+        """The sums as a row below HEADING."""
+        minutes, rest = divmod(round(self.seconds), 60)
+        virtual, real = f"{minutes // 60}:{minutes % 60:02}:{rest:02}", f"{self.real_seconds:.1f} s"
+        return ROW.format(self.name, self.runs, self.passed, self.events, virtual, real, f"{self.runs_a_minute:.0f}")

@@ -1,4 +1,4 @@
-"""Pool: many runs of stories on all cores."""
+"""Pool: many runs of scenarios on all cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def spread(work: Callable[[T], R], items: Sequence[T], *, processes: int | None = None) -> Iterator[R]:
-    """What `work` makes of each item, in order; both are pickled if there is more than one process.
+    """Yields the result of `work` for each item, in order; both are pickled if there is more than one process.
 
     By default there are as many processes as cores that this one may use. An interruption ends all with KeyboardInterrupt.
     """
@@ -22,8 +22,8 @@ def spread(work: Callable[[T], R], items: Sequence[T], *, processes: int | None 
     if count == 1:
         yield from map(work, items)
         return
-    # New interpreters, not forks: what this one has imported or patched makes no difference. They are ended at once when the
-    # pool is left, and then they do not clean up: so all their files are in a folder of ours.
+    # New interpreters, not forks: what this one has imported or patched makes no difference. When the pool is left they are
+    # killed and do not clean up, so all their files are in a folder that is removed here.
     with (
         tempfile.TemporaryDirectory(prefix="peermesh-", ignore_cleanup_errors=True) as folder,
         get_context("spawn").Pool(count, initializer=_begin, initargs=(folder,)) as pool,
@@ -37,5 +37,5 @@ def usable_cores() -> int:
 
 
 def _begin(folder: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interruptions are for the process that holds the pool
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the process that holds the pool is interrupted
     tempfile.tempdir = folder

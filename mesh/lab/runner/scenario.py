@@ -1,30 +1,36 @@
-"""Scenario: a story about a cluster that runs by itself, again from its seed, and from the command line."""
+"""Scenario: a function of a Cluster that can be played with any seed, also from the command line."""
 
 from __future__ import annotations
 
 import sys
 from asyncio import CancelledError
 from collections.abc import Callable
+from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from pathlib import Path
+from time import perf_counter
 
 import click
+from click.exceptions import Exit
 
 from mesh.lab.cluster.cluster import Cluster
-from mesh.lab.recording.failure_report import explain, is_mistake, lines_about
-from mesh.lab.runner.command import story_command
+from mesh.lab.plot.plot import plot as draw
+from mesh.lab.recording.failure_report import SHOWN_LINES, explain, is_mistake, lines_about
+from mesh.lab.runner.command import Printer, check_usage, make_command, write_picture
 from mesh.lab.runner.interrupts import Interrupts
-from mesh.lab.runner.outcome import Outcome
+from mesh.lab.runner.outcome import Outcome, Tally
 from mesh.lab.runner.replay import replay_of_script
 from mesh.lab.simulation.virtual_loop import LabAlarm
+from mesh.terminal.output import INTERRUPTED
 
-SHOWN_LINES = 30
-"""How much of the trace's end a failure shows."""
-FAILURES = (Exception, LabAlarm, SystemExit, CancelledError)
-"""Whatever a story raises, or makes the product raise, is a finding; an interruption is none."""
+RUN_FAILURES = (Exception, LabAlarm, SystemExit, CancelledError)
+"""What a run may raise that is a finding; an interruption is none."""
+SHOWN_FAILURES = 5
+"""Of many seeds, how many failures are shown one by one."""
 
 
 class Scenario:
-    """A function of a Cluster, made into a story by `@scenario`."""
+    """A function of a Cluster, made into a scenario by `@scenario`."""
 
     def __init__(self, story: Callable[[Cluster], None]) -> None:
         self.story = story
@@ -43,25 +49,33 @@ class Scenario:
         traces: bool = True,
         has_diary: bool = False,
     ) -> Outcome:
-        """Play it once and let the checker judge. Whatever goes wrong is in the outcome; only KeyboardInterrupt is raised."""
-        house = Cluster(seed, on_line=on_line, on_trace=on_trace, traces=traces, has_diary=has_diary)
+        """Play it once and let the checker judge.
+
+        `on_line` gets each beat and `on_trace` each line of the trace, which has frames unless `traces` is false; with
+        `has_diary` the outcome holds what `plot` draws. What goes wrong is in the outcome; only KeyboardInterrupt is raised.
+        """
+        began = perf_counter()
+        cluster = Cluster(seed, on_line=on_line, on_trace=on_trace, traces=traces, has_diary=has_diary)
         error: BaseException | None = None
         try:
-            with Interrupts(house.loop.record), house:
-                self.story(house)
-        except FAILURES as raised:
+            with Interrupts(cluster.loop.record), cluster:
+                self.story(cluster)
+        except RUN_FAILURES as raised:
             error = raised
+        ledger = cluster.checker.ledger
         return Outcome(
             seed,
-            explain(error, house.moment) if error is not None else None,
-            house.trace_hash,
-            house.kept_trace,
-            house.seconds,
-            len(house.checker.ledger.acknowledged),
-            dict(house.verbs),
-            tuple(house.what_each_saw()) if error is not None else (),
-            tuple(house.happenings),
-            error,
+            explain(error, cluster.moment) if error is not None else None,
+            cluster.trace_hash,
+            cluster.kept_trace,
+            cluster.seconds,
+            events=len(ledger.acknowledged),
+            lost=len(ledger.lost),
+            verbs=dict(cluster.verbs),
+            saw=tuple(cluster.what_each_saw()) if error is not None else (),
+            happenings=tuple(cluster.happenings),
+            error=error,
+            real_seconds=perf_counter() - began,
         )
 
     def main(self) -> None:
@@ -70,36 +84,83 @@ class Scenario:
         self.command(replay=replay_of_script(), called=f"python {sys.argv[0]}", title=title)()
 
     def command(self, *, replay: str, title: str, called: str | None = None) -> click.Command:
-        """The command that plays it; `title` is what happens.
+        """The command that plays it; the first line of `title` says what happens.
 
-        `replay` is how it is called again, "" if nobody knows, and `called` how it is called, for its help.
+        `replay` is what to type to call it again, "" if that is not known, and `called` how it is called, for its help.
         """
-        return story_command(self, replay=replay, called=called or replay, title=title)
+        sentence = title.strip().partition("\n")[0]
+        play = partial(self._play, replay=replay, sentence=sentence)
+        return make_command(self.name, play, sentence=sentence, called=called or replay)
 
     def show_failure(self, outcome: Outcome, *, replay: str, is_short: bool = False) -> None:
-        """Print what went wrong to standard error: the end of the trace, what each room saw, how to play it again.
+        """Print what went wrong to standard error: the end of the trace, what each room holds, how to play it again.
 
-        If the story asked for what cannot be done, the line that did is all.
+        If a verb refused what the scenario asked for, only the line that did so is shown, and no trace.
         """
-        error, is_ours = outcome.error, outcome.error is None or not is_mistake(outcome.error)
+        error, is_finding = outcome.error, outcome.error is None or not is_mistake(outcome.error)
         lines: list[str] = []
-        if is_ours and not is_short:
+        if is_finding and not is_short:
             left = len(outcome.trace) - SHOWN_LINES
             lines += [f"... {left} lines left out: --trace shows them"] if left > 0 else []
             lines += outcome.trace[-SHOWN_LINES:]
         if error is not None and not is_short:
             lines += lines_about(error)
         lines.append(f"{self.name} failed with seed {outcome.seed}: {outcome.failure}")
-        if is_ours:
+        if is_finding:
             lines += [f"  {sentence}" for sentence in outcome.saw if sentence not in (outcome.failure or "")]
         lines.append(f"replay: {replay or 'with'} --seed {outcome.seed} --trace")
         print(*lines, sep="\n", file=sys.stderr)
 
+    def _play(
+        self, *, seed: int, seeds: int, trace: bool, live: bool, plot: Path | None, replay: str, sentence: str
+    ) -> None:
+        """Play as the options say, and end with the exit code."""
+        check_usage(seed=seed, seeds=seeds, live=live, plot=plot)
+        printer, tally = Printer(), Tally(self.name)
+        on_line, on_trace = printer if seeds == 1 and not trace else None, printer if trace else None
+        shortest: Outcome | None = None
+        try:
+            if live:
+                raise Exit(_play_live(self.story, is_traced=trace, replay=replay))
+            for number in range(seed, seed + seeds):
+                outcome = self.run(number, on_line=on_line, on_trace=on_trace, has_diary=plot is not None)
+                if trace:
+                    printer(f"trace {outcome.trace_hash}")
+                tally.add(outcome)
+                if outcome.failure is not None:
+                    if shortest is None or len(outcome.trace) < len(shortest.trace):
+                        shortest = outcome
+                    if tally.failures <= SHOWN_FAILURES:
+                        self.show_failure(outcome, replay=replay, is_short=seeds > 1)
+                printer.check()
+                if plot is not None:
+                    write_picture(plot, self._draw(outcome, sentence))
+        except KeyboardInterrupt:
+            if seeds > 1:
+                print(f"{self.name}: interrupted after {tally.runs} of {seeds} seeds, of which {tally.passed} passed")
+            raise Exit(INTERRUPTED) from None
+        if seeds > 1:
+            if shortest is not None:
+                print("the shortest of those that failed ended so:", file=sys.stderr)
+                self.show_failure(shortest, replay=replay)
+            print(f"{self.name}: {tally.passed} of {seeds} seeds passed")
+        raise Exit(1 if tally.failures else 0)
+
+    def _draw(self, outcome: Outcome, sentence: str) -> str:
+        title, seed, failure = sentence.rstrip("."), outcome.seed, outcome.failure
+        return draw(outcome.happenings, name=self.name, sentence=title, seed=seed, failure=failure)
+
 
 def scenario(story: Callable[[Cluster], None]) -> Scenario:
-    """Make a story of a function that takes a Cluster. Raises TypeError for a function that would not run when called."""
+    """Make a scenario of a function that takes a Cluster. Raises TypeError for a function that a call would not run."""
     if iscoroutinefunction(story) or isasyncgenfunction(story):
         raise TypeError(f"{story.__name__} is `async def`, and a story is not awaited: write `def {story.__name__}`")
     if isgeneratorfunction(story):
-        raise TypeError(f"{story.__name__} has a `yield`, and nobody would iterate over a story: leave it out")
+        raise TypeError(f"{story.__name__} has a `yield`, and a story is not iterated over: leave it out")
     return Scenario(story)
+
+
+def _play_live(story: Callable[[Cluster], None], *, is_traced: bool, replay: str) -> int:
+    from mesh.lab.live.runner import play_live  # imported late: runs in virtual time need no hosts
+
+    return play_live(story, explain, is_traced=is_traced, replay=replay)

@@ -1,4 +1,4 @@
-"""What storms found, as the shortest story of each, with its seed."""
+"""What storms found: the shortest script of each finding, with its seed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ def test_a_client_may_have_another_time_than_a_node_whose_clock_is_behind_gave_i
     script = Script(
         rooms=("bath",),
         shape="air",
-        steps=(
-            step("write", "bath", 1),
-            step("wait", 0.0),
-            step("skew", "bath", -3600000),
-            step("say", "radio", 1),
-        ),
+        steps=(step("write", "bath", 1), step("wait", 0.0), step("skew", "bath", -3600000), step("say", "radio", 1)),
         clients=(("radio", "bath", 7),),
     )
 
@@ -80,14 +75,11 @@ def test_what_a_client_wrote_may_be_cleaned_elsewhere_when_its_room_loses_its_di
 # The lab was wrong
 
 
-def test_a_story_does_not_settle_while_a_client_commits() -> None:
+def test_a_cluster_does_not_settle_while_a_client_commits() -> None:
     script = Script(
         rooms=("bath",),
         shape="air",
-        steps=(
-            step("wait", 0.005),
-            step("say", "radio", 1),
-        ),
+        steps=(step("wait", 0.005), step("say", "radio", 1)),
         clients=(("radio", "bath", 7),),
     )
 

@@ -1,4 +1,4 @@
-"""What wrong clocks do to the order of events: never a difference between nodes, and no more harm than has to be."""
+"""What wrong clocks do to the order of events: it never differs between nodes, and later events come later again."""
 
 from __future__ import annotations
 

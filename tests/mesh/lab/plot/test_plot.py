@@ -1,29 +1,28 @@
-"""The picture of a story: what the diary holds is all in it, and one seed gives one picture."""
+"""The picture of a scenario shows all that its timeline holds, and equal seeds give equal pictures."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from itertools import combinations, pairwise
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
 from mesh.lab import Cluster, scenario
-from mesh.lab.plot.label_layout import Label, LaneTexts, RowLabels
 from mesh.lab.plot.plot import plot
+from mesh.lab.plot.svg import TextRow
 from mesh.lab.plot.time_axis import TimeAxis, show_duration, show_seconds
 from mesh.lab.recording.timeline import Happening
 from mesh.lab.runner.library import load, titles
 from tests.support.root import ROOT
+from tests.support.story_scripts import run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def picture(name: str, seed: int = 0) -> tuple[ElementTree.Element, tuple[Happening, ...]]:
-    """The drawing of a story of the gallery, and what it was drawn from."""
+    """The picture of a scenario of the library, and the happenings that it shows."""
     outcome = load(name).run(seed, has_diary=True)
     assert outcome.failure is None
     svg = plot(outcome.happenings, name=name, sentence=titles()[name], seed=seed)
@@ -38,8 +37,17 @@ def texts(svg: ElementTree.Element) -> list[str]:
     return [element.text or "" for element in svg.iter(f"{SVG}text")]
 
 
+def tooltips(svg: ElementTree.Element) -> list[str]:
+    return [element.text or "" for element in svg.iter(f"{SVG}title")]
+
+
+def noted(svg: ElementTree.Element) -> set[str]:
+    """The tooltips without their times."""
+    return {tooltip.partition(": ")[2] for tooltip in tooltips(svg)}
+
+
 @pytest.mark.parametrize("name", sorted(set(titles()) - {"shop_day"}))
-def test_every_story_can_be_drawn_with_a_lane_for_each_room_and_a_dot_for_each_event(name: str) -> None:
+def test_every_scenario_is_drawn_with_a_lane_for_each_room_and_a_dot_for_each_event(name: str) -> None:
     svg, happenings = picture(name)
 
     places = {place for happening in happenings for place in happening.places}
@@ -48,18 +56,18 @@ def test_every_story_can_be_drawn_with_a_lane_for_each_room_and_a_dot_for_each_e
         assert len(marked(svg, kind)) == sum(happening.kind == kind for happening in happenings)
 
 
-def test_a_partition_is_told_and_drawn_from_the_first_beat_to_the_tick() -> None:
+def test_a_partition_is_drawn_with_its_beats_events_times_and_ticks() -> None:
     svg, _ = picture("partition")
 
     shown = texts(svg)
     assert {"the three have met", "each side agrees with itself", "the wall is down"} <= set(shown)
-    assert {"wall: kitchen | study attic", "heal", "milk", "bread", "30 s"} <= set(shown)
+    assert {"partition kitchen | study attic", "heal", "milk", "bread", "30 s"} <= set(shown)
     assert len(marked(svg, "wall")) == 1
     assert len(marked(svg, "tick")) == 3
     assert "✓ the same events, in the same order" in shown
 
 
-def test_it_is_described_for_those_who_cannot_see_it() -> None:
+def test_the_picture_has_a_description_for_those_who_cannot_see_it() -> None:
     svg, _ = picture("partition")
 
     assert svg.get("role") == "img"
@@ -74,7 +82,8 @@ def test_a_crashed_room_is_dashed_until_it_returns() -> None:
 
     dashed = [element for element in svg.iter(f"{SVG}path") if element.get("stroke-dasharray") == "3 5"]
     assert len(dashed) == 1
-    assert {"crash, disk lost", "restart"} <= set(texts(svg))
+    assert "crash, disk lost" in texts(svg)
+    assert {"crash, disk lost", "restart"} <= noted(svg)
 
 
 def test_clients_have_lanes_and_ticks_too() -> None:
@@ -87,19 +96,18 @@ def test_clients_have_lanes_and_ticks_too() -> None:
 
 def test_the_same_seed_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     for hash_seed in ("1", "77"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "scenarios/mixed_clients.py", "--seed", "7", "--plot", str(tmp_path / hash_seed)]
-        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=True)
+        path = tmp_path / hash_seed
+        run("scenarios/mixed_clients.py", "--seed", "7", "--plot", path, hash_seed=hash_seed).check_returncode()
 
     assert (tmp_path / "1").read_bytes() == (tmp_path / "77").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["partition", "mixed_clients", "full_disk", "frozen_laptop"])
-def test_a_diary_changes_nothing_in_the_story(name: str) -> None:
+def test_a_diary_changes_nothing_in_the_run(name: str) -> None:
     assert load(name).run(5, has_diary=True).trace_hash == load(name).run(5).trace_hash
 
 
-def test_what_an_event_is_called_cannot_break_the_picture() -> None:
+def test_the_type_of_an_event_cannot_break_the_picture() -> None:
     @scenario
     def hostile(house: Cluster) -> None:
         (kitchen,) = house.start("kitchen")
@@ -113,7 +121,7 @@ def test_what_an_event_is_called_cannot_break_the_picture() -> None:
     assert "<b>met</b> & gone" in texts(svg)
 
 
-def test_an_event_type_that_xml_cannot_hold_is_drawn_as_a_mark() -> None:
+def test_letters_that_xml_cannot_hold_are_replaced() -> None:
     drawn = plot(
         [Happening(0, "start", ("kitchen",)), Happening(1, "write", ("kitchen",), "a\x00b\ud800", 1)], name="x"
     )
@@ -121,7 +129,7 @@ def test_an_event_type_that_xml_cannot_hold_is_drawn_as_a_mark() -> None:
     assert "a�b�" in texts(ElementTree.fromstring(drawn.encode()))
 
 
-def test_a_story_that_failed_is_drawn_as_far_as_it_came_and_says_why() -> None:
+def test_a_failed_run_is_drawn_up_to_the_failure_with_its_reason() -> None:
     @scenario
     def hopeless(house: Cluster) -> None:
         house.start("kitchen", "study")
@@ -135,7 +143,7 @@ def test_a_story_that_failed_is_drawn_as_far_as_it_came_and_says_why() -> None:
     assert marked(svg, "tick") == []
 
 
-def test_a_story_that_ends_behind_a_wall_claims_no_more_than_is_so() -> None:
+def test_a_run_that_ends_partitioned_does_not_claim_that_all_agree() -> None:
     @scenario
     def walled(house: Cluster) -> None:
         kitchen, _study = house.start("kitchen", "study")
@@ -149,11 +157,11 @@ def test_a_story_that_ends_behind_a_wall_claims_no_more_than_is_so() -> None:
     assert [float(element.get("width", 0)) > 0 for element in marked(svg, "wall")] == [True]
 
 
-def test_a_story_in_which_nothing_happened_can_be_drawn() -> None:
+def test_a_run_in_which_nothing_happened_can_be_drawn() -> None:
     assert ElementTree.fromstring(plot([], name="nothing")).tag == f"{SVG}svg"
 
 
-def test_time_never_runs_back_and_long_silence_is_pressed_together() -> None:
+def test_time_never_runs_back_and_long_silence_is_shortened() -> None:
     happenings = [Happening(seconds, "write", ("kitchen",), "x", 1) for seconds in (0, 0.001, 0.002, 3_600, 3_600)]
 
     axis = TimeAxis(happenings, 100, 800)
@@ -174,49 +182,47 @@ def test_time_never_runs_back_and_long_silence_is_pressed_together() -> None:
         (3_603, "1:00:03", "1 h"),
     ],
 )
-def test_times_and_durations_are_for_people(seconds: float, time: str, duration: str) -> None:
+def test_times_and_durations_are_written_for_people(seconds: float, time: str, duration: str) -> None:
     assert show_seconds(seconds) == time
     assert show_duration(seconds) == duration
 
 
-def test_no_label_covers_another() -> None:
-    labels = RowLabels(0, 900)
-    for x in range(100, 800, 25):
-        labels.add(Label(x, "a sentence of some words", prefers_left=True))
+def test_a_text_that_would_cover_another_or_leave_its_row_is_left_out() -> None:
+    row = TextRow(10, 0, 300)
 
-    placed = [label for label in labels.labels if label.row is not None]
-    assert len(placed) > 10
-    for one in placed:
-        for other in placed:
-            if one is not other and one.row == other.row:
-                assert one.reach[1] <= other.reach[0] or other.reach[1] <= one.reach[0]
+    shown = [bool(row.add(x, "some words", "end", "start")) for x in (10, 20, 90, 100, 290)]
+
+    assert shown == [True, False, True, False, True]  # the first on the right, the others on the left
 
 
-def test_no_text_under_a_lane_covers_another_at_the_right_end_either() -> None:
-    below = LaneTexts(100, 876, rows=2)
-    for number, x in enumerate((778, 817, 825, 840)):
-        below.add(x, number, ("frozen", "thawed", "clock +1 h", "crash")[number])
+def test_a_mark_without_space_for_its_text_has_it_in_a_tooltip() -> None:
+    svg = drawn(*((1 + number / 1_000, f"slow hub - {room}") for number, room in enumerate(("barn", "silo", "gate"))))
 
-    assert [text.text for text in below.texts][:3] == ["frozen", "thawed", "clock +1 h"]
-    for one, other in combinations(below.texts, 2):
-        assert one.row != other.row or one.end <= other.start or other.end <= one.start
-    assert max(text.end for text in below.texts) <= 876
+    assert [text for text in texts(svg) if text.startswith("slow")] == ["slow hub - barn"]
+    assert {"1 s: slow hub - barn", "1.001 s: slow hub - silo", "1.002 s: slow hub - gate"} <= set(tooltips(svg))
 
 
-def test_what_is_told_of_one_instant_is_one_text_where_there_is_no_space() -> None:
-    below = LaneTexts(100, 876, rows=1)
+def test_a_long_text_is_shortened_and_whole_in_its_tooltip() -> None:
+    names = " ".join(f"till{number}" for number in range(1, 12))
+    wall = f"partition {' | '.join(names.split())}"
 
-    below.add(200, 1.0, "crash")
-    below.add(205, 1.0, "restart")
-    below.add(210, 2.0, "left out")
+    svg = drawn((1, wall), rooms=names)
 
-    assert [(text.x, text.text) for text in below.texts] == [(200, "crash, restart")]
+    assert any(text.startswith("partition till1 | till2 | ") and text.endswith("…") for text in texts(svg))
+    assert f"1 s: {wall}" in tooltips(svg)
+
+
+def test_what_was_done_to_a_room_in_one_instant_is_one_text() -> None:
+    svg = drawn((1, "crash hub"), (1, "wipe hub"))
+
+    assert "crash, disk lost" in texts(svg)
+    assert "1 s: crash, disk lost" in tooltips(svg)
 
 
 def drawn(
     *done: tuple[float, str], failure: str | None = None, rooms: str = "hub barn silo gate"
 ) -> ElementTree.Element:
-    """The picture of rooms with verbs as the trace tells them, and when."""
+    """The picture of rooms and of verbs as the trace writes them, each with its second."""
     happenings = [Happening(0, "start", tuple(rooms.split()), f"start {rooms}")]
     for seconds, text in done:
         words = text.split()
@@ -225,18 +231,7 @@ def drawn(
     return ElementTree.fromstring(plot(happenings, name="drawn", failure=failure))
 
 
-def test_frozen_and_thawed_near_the_end_are_two_texts() -> None:
-    quiet = [(float(second), "beat") for second in range(1, 12)]
-
-    svg = drawn(*quiet, (12, "freeze barn"), (612, "thaw barn"))
-
-    spots = [(float(text.get("x", 0)), float(text.get("y", 0))) for text in marked(svg, "told")]
-    assert texts(svg).count("frozen") == texts(svg).count("thawed") == 1
-    (frozen, frozen_y), (thawed, thawed_y) = spots
-    assert frozen_y != thawed_y or thawed >= frozen + 35
-
-
-def test_while_one_way_is_flaky_all_else_is_still_told() -> None:
+def test_while_one_link_is_flaky_all_else_is_still_noted() -> None:
     svg = drawn(
         (1, "flaky hub - barn for 30 s"),
         (1, "slow hub - barn"),
@@ -246,9 +241,9 @@ def test_while_one_way_is_flaky_all_else_is_still_told() -> None:
         (31, "slow hub - barn"),
     )
 
-    shown = set(texts(svg))
-    assert {"flaky hub - barn for 30 s", "wall: hub | barn silo", "slow silo - gate", "heal"} <= shown
-    assert "slow hub - barn" not in shown
+    shown = {"flaky hub - barn for 30 s", "partition hub | barn silo", "slow silo - gate", "heal"}
+    assert shown <= noted(svg)
+    assert "slow hub - barn" not in noted(svg)
 
 
 def test_time_that_is_left_out_is_marked_where_its_length_has_no_space() -> None:
@@ -269,7 +264,7 @@ def test_a_sign_between_two_lanes_has_its_ends_on_them_and_none_between(done: st
     assert ends == pytest.approx([lanes[0], lanes[3]], abs=0.2)
 
 
-def test_a_story_that_waited_in_vain_is_drawn_until_it_failed_with_the_whole_reason() -> None:
+def test_a_run_that_waited_in_vain_is_drawn_until_it_failed_with_the_whole_reason() -> None:
     @scenario
     def never(house: Cluster) -> None:
         house.start("kitchen", "study")
@@ -288,7 +283,7 @@ def test_a_story_that_waited_in_vain_is_drawn_until_it_failed_with_the_whole_rea
     assert f"✗ {outcome.failure}" in " ".join(texts(svg))
 
 
-def test_a_reason_without_end_is_cut_after_some_lines() -> None:
+def test_a_very_long_reason_is_cut_after_some_lines() -> None:
     svg = drawn((1, "heal"), failure="word " * 2_000)
 
     lines = [text for text in texts(svg) if text.startswith(("✗", "word"))]
@@ -296,27 +291,14 @@ def test_a_reason_without_end_is_cut_after_some_lines() -> None:
     assert lines[-1].endswith(" …")
 
 
-def test_what_failed_after_the_last_look_does_not_end_well() -> None:
+def test_a_run_that_failed_after_the_checker_had_passed_it_does_not_end_well() -> None:
     svg = drawn((1, "end"), (1, "stop hub"), failure="an event is lost")
 
     assert "✗ an event is lost" in texts(svg)
     assert not any(text.startswith("✓") for text in texts(svg))
 
 
-def test_labels_stand_on_paper_of_their_own() -> None:
-    svg = drawn((1, "hold hub > gate"), (1, "beat"), (1, "release hub > gate"), (2, "heal"))
-
-    for label in ("hold hub > gate", "release hub > gate", "heal"):
-        parts = list(svg)
-        (number,) = [number for number, part in enumerate(parts) if part.text == label]
-        paper, text = parts[number - 1], parts[number]
-        assert paper.get("class") == "paper"
-        top = float(paper.get("y", 0))
-        assert top < float(text.get("y", 0)) < top + float(paper.get("height", 0))
-        assert not any("beat" in part.get("class", "") for part in parts[number:])  # lines come before
-
-
-def test_liars_bad_air_and_failing_commits_are_told_where_they_happen() -> None:
+def test_false_sightings_bad_air_and_failing_commits_are_noted_where_they_happen() -> None:
     @scenario
     def odd(house: Cluster) -> None:
         kitchen, study, attic = house.start("kitchen", "study", "attic")
@@ -334,40 +316,30 @@ def test_liars_bad_air_and_failing_commits_are_told_where_they_happen() -> None:
         texts(svg)
     )
     lanes = {lane.text: float(lane.get("y", 0)) for lane in marked(svg, "lane")}
-    told = {text.text: float(text.get("y", 0)) for text in marked(svg, "told")}
-    assert 0 < told["forged sighting"] - lanes["kitchen"] < 30
-    assert 0 < told["1 commit fails"] - lanes["study"] < 30
+    shown = {text.text: float(text.get("y", 0)) for text in marked(svg, "note-text")}
+    assert 0 < shown["forged sighting"] - lanes["kitchen"] < 30
+    assert 0 < shown["1 commit fails"] - lanes["study"] < 30
 
 
-def test_a_closed_way_is_no_wall_and_is_explained_only_if_there_is_one() -> None:
+def test_a_closed_link_is_no_wall_and_the_legend_has_it_only_if_there_is_one() -> None:
     closed, walled = drawn((1, "cut hub > barn"), (2, "heal")), drawn((1, "partition hub | barn"), (2, "heal"))
 
     assert (len(marked(closed, "bad")), len(marked(closed, "wall"))) == (2, 0)
     assert (len(marked(walled, "bad")), len(marked(walled, "wall"))) == (0, 1)
-    assert "closed or bad way" in texts(closed)
-    assert "closed or bad way" not in texts(walled)
-
-
-def test_a_picture_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    command = [sys.executable, "scenarios/late_joiner.py", "--plot", str(tmp_path / "none" / "x.svg")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    failed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-    assert failed.returncode == 2
-    assert "cannot write the picture to" in failed.stderr
-    assert "Traceback" not in failed.stderr
+    assert "closed or bad link" in texts(closed)
+    assert "closed or bad link" not in texts(walled)
 
 
 def test_many_seeds_are_not_one_picture(tmp_path: Path) -> None:
-    command = [sys.executable, "scenarios/late_joiner.py", "--seeds", "3", "--plot", str(tmp_path / "x.svg")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    failed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    command = load("late_joiner").command(replay="x", title="A late one.")
 
-    assert failed.returncode == 2
+    failed = CliRunner().invoke(command, ["--seeds", "3", "--plot", str(tmp_path / "x.svg")])
+
+    assert failed.exit_code == 2
     assert "--plot draws one run" in failed.stderr
 
 
-def test_the_picture_in_the_readme_is_one_of_ours() -> None:
+def test_the_picture_in_the_readme_is_one_that_we_draw() -> None:
     svg = ElementTree.parse(ROOT / "scenarios" / "partition.svg").getroot()
 
     assert svg.findtext(f"{SVG}title") == "partition: " + titles()["partition"]

@@ -1,8 +1,7 @@
-"""Scenarios: stories that run by themselves, and again from their seed."""
+"""Scenarios run by themselves, and again from their seed."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,15 +10,9 @@ from pathlib import Path
 import pytest
 
 from mesh.lab import Cluster, scenario
-from mesh.lab.runner.command import SHOWN_FAILURES
+from mesh.lab.runner.scenario import SHOWN_FAILURES
 from scenarios.partition import partition
-from tests.support.root import ROOT
-
-
-def run(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+from tests.support.story_scripts import run, write
 
 
 def play(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -27,14 +20,14 @@ def play(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("first", range(0, 50, 50))
-def test_the_partition_story_passes_with_every_seed(first: int) -> None:
+def test_the_partition_scenario_passes_with_every_seed(first: int) -> None:
     outcomes = [partition.run(seed) for seed in range(first, first + 50)]
 
     assert [(outcome.seed, outcome.failure) for outcome in outcomes if outcome.failure is not None] == []
     assert len({outcome.trace_hash for outcome in outcomes}) == 50  # each is another run
 
 
-def test_a_script_tells_one_line_per_beat() -> None:
+def test_a_script_prints_one_line_per_beat() -> None:
     played = play()
 
     lines = played.stdout.splitlines()
@@ -78,7 +71,7 @@ def hopeless(house: Cluster) -> None:
     house.assert_converged(["bread"])
 
 
-def test_a_story_that_fails_says_what_each_room_saw() -> None:
+def test_a_scenario_that_fails_reports_what_each_room_saw() -> None:
     outcome = hopeless.run(5)
 
     assert outcome.failure is not None
@@ -88,19 +81,13 @@ def test_a_story_that_fails_says_what_each_room_saw() -> None:
 
 
 def test_a_failing_script_names_the_seed_and_how_to_replay_it(tmp_path: Path) -> None:
-    script = tmp_path / "hopeless.py"
-    script.write_text(
-        "from mesh.lab import Cluster, scenario\n\n\n"
-        "@scenario\ndef hopeless(house: Cluster) -> None:\n"
-        "    (kitchen,) = house.start('kitchen')\n    assert kitchen.types == ['milk']\n\n\n"
-        "hopeless.main()\n"
-    )
+    script = write(tmp_path / "hopeless.py", "(kitchen,) = house.start('kitchen')", "assert kitchen.types == ['milk']")
 
-    failed = run(str(script), "--seed", "9")
+    failed = run(script, "--seed", "9")
 
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-3:] == [
-        "hopeless failed with seed 9: `kitchen.types == ['milk']` is not so "
+        "example failed with seed 9: `kitchen.types == ['milk']` is not so "
         "(seed 9, at 0.003 s, before the first beat) (hopeless.py, line 7)",
         "  kitchen saw []",
         f"replay: {sys.executable} {script} --seed 9 --trace",
@@ -113,7 +100,7 @@ def mistaken(house: Cluster) -> None:
     house.heal("kitchen")  # type: ignore[call-arg]
 
 
-def test_a_story_that_raises_something_else_has_failed_with_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_scenario_that_raises_any_other_error_has_failed_with_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = mistaken.run(3)
     mistaken.show_failure(outcome, replay="mesh scenario mistaken")
 
@@ -123,29 +110,19 @@ def test_a_story_that_raises_something_else_has_failed_with_its_seed(capsys: pyt
     assert shown.endswith("  kitchen saw []\nreplay: mesh scenario mistaken --seed 3 --trace\n")
 
 
-def test_many_failures_are_told_about_briefly_and_only_the_first_few(tmp_path: Path) -> None:
-    script = tmp_path / "hopeless.py"
-    script.write_text(
-        "from mesh.lab import Cluster, scenario\n\n\n"
-        "@scenario\ndef hopeless(house: Cluster) -> None:\n    assert house.rooms\n\n\nhopeless.main()\n"
-    )
+def test_many_failures_are_shown_briefly_and_only_the_first_few(tmp_path: Path) -> None:
+    script = write(tmp_path / "hopeless.py", "assert house.rooms")
 
-    failed = run(str(script), "--seeds", "9")
+    failed = run(script, "--seeds", "9")
 
-    assert failed.stdout == "hopeless: 0 of 9 seeds passed\n"
-    told = failed.stderr.splitlines()
-    assert sum(line.startswith("replay: ") for line in told[: 2 * SHOWN_FAILURES]) == SHOWN_FAILURES
-    assert told[2 * SHOWN_FAILURES] == "the shortest of those that failed ended so:"
-    assert told[-1] == f"replay: {sys.executable} {script} --seed 0 --trace"
+    assert failed.stdout == "example: 0 of 9 seeds passed\n"
+    shown = failed.stderr.splitlines()
+    assert sum(line.startswith("replay: ") for line in shown[: 2 * SHOWN_FAILURES]) == SHOWN_FAILURES
+    assert shown[2 * SHOWN_FAILURES] == "the shortest of those that failed ended so:"
+    assert shown[-1] == f"replay: {sys.executable} {script} --seed 0 --trace"
 
 
-def test_an_interrupted_script_says_so_by_its_exit_code_alone(tmp_path: Path) -> None:
-    script = tmp_path / "impatient.py"
-    script.write_text(
-        "from mesh.lab import Cluster, scenario\n\n\n"
-        "@scenario\ndef impatient(house: Cluster) -> None:\n    raise KeyboardInterrupt\n\n\nimpatient.main()\n"
-    )
-
-    ended = run(str(script))
+def test_an_interrupted_script_shows_it_by_its_exit_code_alone(tmp_path: Path) -> None:
+    ended = run(write(tmp_path / "impatient.py", "raise KeyboardInterrupt"))
 
     assert (ended.returncode, ended.stderr) == (130, "")

@@ -1,4 +1,4 @@
-"""Stories that go wrong: what their writers did wrong and what the product did, and how each of it is told."""
+"""Scenarios that go wrong: the report of what their authors did wrong, and of what the product did wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mesh.lab import Cluster, Scenario, scenario
+from mesh.lab import Cluster, Room, Scenario, scenario
 from mesh.lab.recording import trace
 from mesh.lab.runner.library import load
 from tests.support.story_scripts import HEAD, run, write
@@ -23,7 +23,7 @@ def shown(story: Scenario, capsys: pytest.CaptureFixture[str], seed: int = 0) ->
     return capsys.readouterr().err.splitlines()
 
 
-# What cannot be a story, and what is no end of one
+# What cannot be a scenario, and what does not end one
 
 
 async def awaited(house: Cluster) -> None:
@@ -41,13 +41,13 @@ async def both(house: Cluster) -> Any:
 @pytest.mark.parametrize(
     ("story", "sentence"), [(awaited, "is `async def`"), (both, "is `async def`"), (generated, "has a `yield`")]
 )
-def test_a_function_that_would_not_run_is_no_story(story: Any, sentence: str) -> None:
+def test_a_function_that_a_call_would_not_run_is_no_scenario(story: Any, sentence: str) -> None:
     with pytest.raises(TypeError, match=sentence):
         scenario(story)
 
 
 @pytest.mark.parametrize(("code", "said"), [(None, ""), (0, "0"), ("no more", "'no more'")])
-def test_a_story_that_exits_has_failed_with_its_seed(code: object, said: str) -> None:
+def test_a_scenario_that_exits_has_failed_with_its_seed(code: object, said: str) -> None:
     @scenario
     def left(house: Cluster) -> None:
         house.start("kitchen")
@@ -62,55 +62,54 @@ def test_a_story_that_exits_has_failed_with_its_seed(code: object, said: str) ->
 # Interruptions
 
 
-class Interrupted(Cluster):
-    """Ctrl-C comes while it frees its disks."""
+def test_an_interruption_while_the_cluster_ends_is_not_replaced_by_another_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[Room] = []
+    close_disk = Room.close_disk
 
-    times = 0
-
-    def _close_disks(self) -> None:
-        self.times += 1
-        if self.times == 1:
+    def interrupted(room: Room) -> None:
+        closed.append(room)
+        if len(closed) == 1:
             raise KeyboardInterrupt
-        super()._close_disks()
+        close_disk(room)
+
+    monkeypatch.setattr(Room, "close_disk", interrupted)
+
+    with pytest.raises(KeyboardInterrupt), Cluster(1) as house:
+        (kitchen,) = house.start("kitchen", store="sqlite")
+
+    assert closed == [kitchen, kitchen]
 
 
-def test_an_interruption_while_the_house_ends_is_not_replaced_by_another_error() -> None:
-    with pytest.raises(KeyboardInterrupt), Interrupted(1) as house:
-        house.start("kitchen", store="sqlite")
+def test_an_error_of_the_clean_up_does_not_hide_why_the_scenario_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stuck(_: Room) -> None:
+        raise RuntimeError("stuck")
 
-    assert house.times == 2
+    monkeypatch.setattr(Room, "crash", stuck)
 
-
-def test_what_cannot_be_freed_does_not_hide_why_the_story_failed() -> None:
-    class Stuck(Cluster):
-        def _hang_up(self) -> None:
-            raise RuntimeError("stuck")
-
-    with pytest.raises(AssertionError, match="no bread"), Stuck(1) as house:
+    with pytest.raises(AssertionError, match="no bread"), Cluster(1) as house:
         (kitchen,) = house.start("kitchen")
         raise AssertionError("no bread")
 
     assert kitchen.actors == []
 
 
-SIGNALS = (
-    "import signal\n\nfrom mesh.lab.cluster.cluster import Cluster as House\n"
-    "from mesh.lab.simulation.virtual_loop import VirtualLoop\n"
-)
+SIGNALS = "import signal\n\nfrom mesh.lab.cluster.room import Room\nfrom mesh.lab.simulation.virtual_loop import VirtualLoop\n"
 SWALLOWED = {
     "in a finalizer": (
         "class Last:\n    def __del__(self):\n        signal.raise_signal(signal.SIGINT)\n\n\n",
         ["house.start('kitchen')", "Last()", "house.settle('met')"],
     ),
-    "in a callback of a task": (
+    "in a callback of a task": (  # a private one: no public callback runs when a task ends
         "forget, times = VirtualLoop._forget_task, iter([1])\n\n\ndef interrupted(loop, task):\n"
         "    if next(times, 0): signal.raise_signal(signal.SIGINT)\n    forget(loop, task)\n\n\n"
         "VirtualLoop._forget_task = interrupted\n\n\n",
         ["house.start('kitchen', 'study')", "house.settle('met')"],
     ),
     "while the disks are freed": (
-        "close = House._close_disks\n\n\ndef interrupted(house):\n    House._close_disks = close\n"
-        "    signal.raise_signal(signal.SIGINT)\n\n\nHouse._close_disks = interrupted\n\n\n",
+        "close = Room.close_disk\n\n\ndef interrupted(room):\n    Room.close_disk = close\n"
+        "    signal.raise_signal(signal.SIGINT)\n\n\nRoom.close_disk = interrupted\n\n\n",
         ["house.start('kitchen')"],
     ),
     "where the story catches it": (
@@ -121,16 +120,16 @@ SWALLOWED = {
 
 
 @pytest.mark.parametrize("place", SWALLOWED)
-def test_an_interrupted_story_ends_as_such_wherever_the_interruption_comes(place: str, tmp_path: Path) -> None:
+def test_an_interrupted_run_exits_with_130_wherever_the_interruption_comes(place: str, tmp_path: Path) -> None:
     head, lines = SWALLOWED[place]
-    script = write(tmp_path / "told.py", *lines, head=SIGNALS + HEAD + head)
+    script = write(tmp_path / "example.py", *lines, head=SIGNALS + HEAD + head)
 
     ended = run(script)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
-def test_an_interruption_is_handled_as_before_once_the_story_is_over() -> None:
+def test_the_handler_of_interruptions_is_as_before_after_a_run() -> None:
     before = signal.getsignal(signal.SIGINT)
 
     load("partition").run(1)
@@ -138,14 +137,14 @@ def test_an_interruption_is_handled_as_before_once_the_story_is_over() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_an_interrupted_run_of_many_says_how_many_it_had_played(tmp_path: Path) -> None:
+def test_an_interrupted_run_of_many_seeds_says_how_many_were_played(tmp_path: Path) -> None:
     lines = ["assert house.seed != 1", "if house.seed == 3: signal.raise_signal(signal.SIGINT)"]
-    script = write(tmp_path / "told.py", *lines, head=SIGNALS + HEAD)
+    script = write(tmp_path / "example.py", *lines, head=SIGNALS + HEAD)
 
     ended = run(script, "--seeds", "9")
 
     assert ended.returncode == 130
-    assert ended.stdout == "told: interrupted after 3 of 9 seeds, of which 2 passed\n"
+    assert ended.stdout == "example: interrupted after 3 of 9 seeds, of which 2 passed\n"
 
 
 # A long trace
@@ -163,7 +162,7 @@ def test_a_long_trace_keeps_its_beginning_and_its_end(monkeypatch: pytest.Monkey
     assert len(outcome.trace) == 16
 
 
-def test_a_long_story_that_fails_shows_how_it_ended(
+def test_a_long_run_that_fails_shows_how_it_ended(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(trace, "TRACE_LINES", 10)
@@ -181,8 +180,8 @@ def test_a_long_story_that_fails_shows_how_it_ended(
     assert lines[30].endswith(" * beat 39  kitchen 0  study 0  attic 0")
 
 
-def test_the_trace_is_printed_as_the_story_goes(tmp_path: Path) -> None:
-    script = write(tmp_path / "told.py", "house.start('kitchen')", "os._exit(3)", head="import os\n\n" + HEAD)
+def test_the_trace_is_printed_while_the_run_goes_on(tmp_path: Path) -> None:
+    script = write(tmp_path / "example.py", "house.start('kitchen')", "os._exit(3)", head="import os\n\n" + HEAD)
 
     hung = run(script, "--trace")
 
@@ -207,22 +206,23 @@ def test_a_closed_store_does_not_hide_what_went_wrong() -> None:
     assert outcome.failure.startswith("kitchen saw nothing: its store is closed; study saw [] (seed 2, at ")
 
 
-def test_a_fault_of_the_product_that_closes_a_store_is_told_as_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_the_product_that_closes_a_store_is_reported_as_itself(capsys: pytest.CaptureFixture[str]) -> None:
     @scenario
     def broken(house: Cluster) -> None:
         kitchen, study = house.start("kitchen", "study")
         house.settle("met")
         for one, other in ((kitchen, study), (study, kitchen)):
+            # The verb of the cluster would refuse this.
             house._network.slow(one.name, other.name, latency_ms=None)  # type: ignore[arg-type]
 
-    told = shown(broken, capsys, seed=4)
+    report = shown(broken, capsys, seed=4)
 
-    assert "Traceback (most recent call last):" in told
-    assert any("in travel_seconds" in line for line in told)
-    assert any(line.startswith("broken failed with seed 4: TypeError: ") for line in told)
-    assert any("(seed 4, at " in line and "after the beat 'met')" in line for line in told)
-    assert any(line.endswith(" saw nothing: its store is closed") for line in told)
-    assert told[-1] == "replay: again --seed 4 --trace"
+    assert "Traceback (most recent call last):" in report
+    assert any("in travel_seconds" in line for line in report)
+    assert any(line.startswith("broken failed with seed 4: TypeError: ") for line in report)
+    assert any("(seed 4, at " in line and "after the beat 'met')" in line for line in report)
+    assert any(line.endswith(" saw nothing: its store is closed") for line in report)
+    assert report[-1] == "replay: again --seed 4 --trace"
 
 
 @scenario
@@ -231,18 +231,20 @@ def unknown(house: Cluster) -> None:
     house.crash("attic")
 
 
-def test_what_a_verb_refuses_is_told_with_the_line_of_the_story_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    told = shown(unknown, capsys)
+def test_what_a_verb_refuses_is_reported_with_the_line_of_the_scenario_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = shown(unknown, capsys)
 
     line = unknown.story.__code__.co_firstlineno + 3
-    assert told[0].endswith(f'test_scenario_troubles.py", line {line}, in unknown')
-    assert told[1] == '    house.crash("attic")'
-    assert told[2].startswith("unknown failed with seed 0: there is no room attic: ")
-    assert told[2].endswith(f"(test_scenario_troubles.py, line {line})")
-    assert len(told) == 4
+    assert report[0].endswith(f'test_scenario_troubles.py", line {line}, in unknown')
+    assert report[1] == '    house.crash("attic")'
+    assert report[2].startswith("unknown failed with seed 0: there is no room attic: ")
+    assert report[2].endswith(f"(test_scenario_troubles.py, line {line})")
+    assert len(report) == 4
 
 
-def test_an_error_of_the_story_shows_its_own_frames_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_the_scenario_shows_its_own_frames_alone(capsys: pytest.CaptureFixture[str]) -> None:
     def helper() -> float:
         return 1 / 0
 
@@ -251,39 +253,39 @@ def test_an_error_of_the_story_shows_its_own_frames_alone(capsys: pytest.Capture
         house.start("kitchen")
         helper()
 
-    told = shown(mistaken, capsys)
+    report = shown(mistaken, capsys)
 
-    frames = [line.strip() for line in told if line.startswith("  File ")]
+    frames = [line.strip() for line in report if line.startswith("  File ")]
     assert [line.rpartition(" ")[2] for line in frames] == ["mistaken", "helper"]
     assert any(
-        line.startswith("mistaken failed with seed 0: ZeroDivisionError: division by zero (seed") for line in told
+        line.startswith("mistaken failed with seed 0: ZeroDivisionError: division by zero (seed") for line in report
     )
 
 
-def test_an_assert_says_when_it_was(tmp_path: Path) -> None:
+def test_the_report_of_an_assert_says_when_it_failed(tmp_path: Path) -> None:
     script = write(
-        tmp_path / "told.py", "house.start('kitchen')", "house.settle('alone')", "assert not house.rooms  # why"
+        tmp_path / "example.py", "house.start('kitchen')", "house.settle('alone')", "assert not house.rooms  # why"
     )
 
     failed = run(script, "--seed", "2")
 
     sentence = failed.stderr.splitlines()[-3]
-    assert sentence.startswith("told failed with seed 2: `not house.rooms` is not so (seed 2, at 0.")
-    assert sentence.endswith(" s, after the beat 'alone') (told.py, line 8)")
+    assert sentence.startswith("example failed with seed 2: `not house.rooms` is not so (seed 2, at 0.")
+    assert sentence.endswith(" s, after the beat 'alone') (example.py, line 8)")
 
 
 def test_an_assert_over_several_lines_is_quoted_whole(tmp_path: Path) -> None:
     lines = ["assert (", "    house.seconds", "    # not yet", "    > 5", ")"]
-    script = write(tmp_path / "told.py", *lines)
+    script = write(tmp_path / "example.py", *lines)
 
     failed = run(script)
 
-    assert "told failed with seed 0: `house.seconds > 5` is not so (seed 0, at 0.000 s" in failed.stderr
+    assert "example failed with seed 0: `house.seconds > 5` is not so (seed 0, at 0.000 s" in failed.stderr
 
 
 def test_an_assert_in_another_file_is_quoted_from_there(tmp_path: Path) -> None:
     (tmp_path / "beliefs.py").write_text("def check(house):\n    assert house.seconds > 5\n")
-    script = write(tmp_path / "told.py", "check(house)", head=HEAD + "from beliefs import check\n\n\n")
+    script = write(tmp_path / "example.py", "check(house)", head=HEAD + "from beliefs import check\n\n\n")
 
     failed = run(script)
 
@@ -300,19 +302,20 @@ def test_an_assert_in_another_file_is_quoted_from_there(tmp_path: Path) -> None:
     ("name", "sentence"),
     [
         ("", "the name of the file is missing"),
-        ("none/x.svg", "there is no folder none, make it first"),
+        ("none/x.svg", "cannot write the picture to none/x.svg: there is no folder none, make it first"),
         (".", ". is a folder: write the name of a file in it"),
     ],
 )
-def test_a_picture_that_cannot_be_is_refused_before_the_story_is_played(name: str, sentence: str) -> None:
+def test_a_path_where_no_picture_can_be_written_is_refused_before_the_run(name: str, sentence: str) -> None:
     done = CliRunner().invoke(load("partition").command(replay="x", title="A wall."), ["--plot", name])
 
     assert done.exit_code == 2
     assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
-def test_a_story_that_fails_is_told_before_its_picture_cannot_be_written() -> None:
+def test_a_failure_is_reported_before_its_picture_cannot_be_written() -> None:
     done = CliRunner().invoke(unknown.command(replay="x", title="It fails."), ["--plot", "/dev/full"])
 
     assert done.exit_code == 1
@@ -324,8 +327,8 @@ def test_a_story_that_fails_is_told_before_its_picture_cannot_be_written() -> No
 # Help
 
 
-def test_a_script_without_a_sentence_of_its_own_shows_that_of_its_story(tmp_path: Path) -> None:
-    script = write(tmp_path / "told.py", '"""All is well."""')
+def test_the_help_of_a_script_without_a_docstring_shows_that_of_its_function(tmp_path: Path) -> None:
+    script = write(tmp_path / "example.py", '"""All is well."""')
 
     helped = run(script, "-h")
 
