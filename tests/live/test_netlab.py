@@ -37,7 +37,7 @@ def test_hosts_reach_each_other_until_they_are_partitioned(netlab: NetLab) -> No
     assert not can_reach(one, three)
     assert not can_reach(three, two)
     netlab.heal()
-    assert can_reach(one, three)
+    wait_until(lambda: can_reach(one, three), 3, "the partition is over")
 
 
 def test_a_cable_that_was_pulled_can_be_plugged_in_again(netlab: NetLab) -> None:

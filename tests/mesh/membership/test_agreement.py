@@ -251,7 +251,7 @@ def test_a_wait_that_ended_was_right(seed: int) -> None:
                 write(room, random.randint(0, 12), random.choice([10, 3_000]))
             cluster.run(random.random())
             asker = random.choice(rooms)
-            before = {room.node_id: room.store._numbers.vector for room in rooms}
+            before = {room.node_id: room.store.numbers.vector for room in rooms}
             waited = asker.ask_synchronized(random.randint(1, 3), 25.0)
             if round_number == 4:
                 cluster.partition(rooms[:2], rooms[2:])
@@ -261,8 +261,8 @@ def test_a_wait_that_ended_was_right(seed: int) -> None:
                 continue
             reached += 1
             for other in [room for room in rooms if room.node_id in asker.peers]:
-                assert other.store._numbers.vector.covers_all(before[asker.node_id])
-                assert asker.store._numbers.vector.covers_all(before[other.node_id])
+                assert other.store.numbers.vector.covers_all(before[asker.node_id])
+                assert asker.store.numbers.vector.covers_all(before[other.node_id])
         cluster.heal()
     assert reached >= 3
 
