@@ -10,7 +10,7 @@ from mesh.gateway.turned_away import TurnedAway
 from peers.roles.base import BaseSync
 from peers.transport.port import Network
 
-MakeRole = Callable[..., BaseSync]
+MakeGatewayRole = Callable[..., BaseSync]
 """A subclass of BaseSync, or a function that makes one from the same arguments:
 (node_id, log, connection, *, clock, random, spawn, turn, **options)."""
 
@@ -26,7 +26,7 @@ class Listen:
     host: str
     port: int
     network: Network
-    make_role: MakeRole
+    make_role: MakeGatewayRole
     options: Mapping[str, Any] = field(default_factory=dict)
     advice: Mapping[str, str] = field(default_factory=dict)
     """What an error of the other end means here, by the error's type."""
@@ -39,7 +39,7 @@ class DialOut:
     name: str
     url: str
     network: Network
-    make_role: MakeRole
+    make_role: MakeGatewayRole
     node_id: str | None = None
     """Our node id in this session; None: that of the node."""
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:  # the command line loads this module, and not the roles
     from mesh.gateway.clients.role import Hook
-    from mesh.gateway.endpoints import MakeRole
+    from mesh.gateway.endpoints import MakeGatewayRole
 
 
 class GatewayOptions(TypedDict, total=False):
@@ -31,7 +31,7 @@ class GatewayOptions(TypedDict, total=False):
     """Origins of other sites whose pages may connect, as `https://app.example`; `*` for any, `null` for sandboxed pages."""
     clients_hosts: Sequence[str]
     """Further names or addresses of this machine, without a port, by which browsers reach it."""
-    clients_role: MakeRole
+    clients_role: MakeGatewayRole
     """ClientGatewaySync, or a subclass of it."""
     in_filter: Hook | None
     """(event, meta, user) -> bool: whether an event of a client is taken. All four may be coroutine functions."""
@@ -52,10 +52,10 @@ class GatewayOptions(TypedDict, total=False):
     """Channels to subscribe to: a @logux/server sends nothing else."""
     upstream_subprotocol: int | str
     """The version of the application's events there, as 1 or "1.0.0"; 0 if it is left out."""
-    upstream_role: MakeRole
+    upstream_role: MakeGatewayRole
     """UpstreamSync, or a subclass of it."""
 
-    serve: Mapping[str, MakeRole]
+    serve: Mapping[str, MakeGatewayRole]
     """HOST:PORT -> a subclass of BaseSync: a session with this role for each connection that is accepted there."""
-    dial: Mapping[str, MakeRole]
+    dial: Mapping[str, MakeGatewayRole]
     """URL or HOST:PORT -> a subclass of BaseSync: one session with this role, dialled again after each loss."""

@@ -20,14 +20,13 @@ class Resumable(Protocol):
     log: SyncLog
     synced: int
     other_synced: int
-    is_destroyed: bool
 
     def on(self, event: str, listener: Callable[..., Any], /) -> Undo: ...
     def call_later(self, delay_ms: float, reaction: Callable[[], None], /) -> Undo: ...
 
 
 class SavedCursors:
-    """Saves `synced` and `other_synced` of a role, `save_ms` after they change. The role calls `save` when its link ends."""
+    """Saves `synced` and `other_synced` of a role, `save_ms` after they change. The role calls `save` in `_forget_link`."""
 
     def __init__(self, role: Resumable, key: str | None = None, *, save_ms: int = SAVE_MS) -> None:
         self.key = key
@@ -40,9 +39,7 @@ class SavedCursors:
         role.on("synced", self._on_synced)
 
     def save(self) -> None:
-        """Save them now, if they changed. Does nothing for a role that is destroyed."""
-        if self._role.is_destroyed:
-            return
+        """Save them now, if they changed."""
         if self._undo_save is not None:
             self._undo_save()
             self._undo_save = None

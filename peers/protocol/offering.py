@@ -15,7 +15,7 @@ OFFER_EVENTS = 1_000
 OFFER_BYTES = 4 * 1024 * 1024
 """The same limit in bytes; one event may exceed it. While one piece is being committed, the next is offered."""
 
-Piece = tuple[list[Entry], list[int]]
+OfferPiece = tuple[list[Entry], list[int]]
 """Events of one transaction, and the numbers of the messages that are complete with it."""
 
 
@@ -40,7 +40,7 @@ class Offering:
         self._on_taken = on_taken
         self._passed: list[tuple[int, list[Entry]]] = []
         """Messages that are not divided into pieces yet."""
-        self._pieces: deque[Piece] = deque()
+        self._pieces: deque[OfferPiece] = deque()
         self._offered = self._events = self._bytes = 0
         """Pieces that the log is committing, with their events and bytes."""
         self._is_running = False

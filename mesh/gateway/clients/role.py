@@ -94,14 +94,6 @@ class ClientGatewaySync(ServerSync):
         if self._replies is not None:
             self.send_answers(self._replies.take())
 
-    def on_disconnect(self, reason: str) -> None:
-        self._cursors.save()
-        super().on_disconnect(reason)
-
-    def destroy(self, reason: str = "") -> None:
-        self._cursors.save()
-        super().destroy(reason)
-
     def _admit(self, credentials: Any, node_id: str) -> bool:
         try:
             return self._access.admit(node_id, credentials, self.connection.address)
@@ -136,3 +128,4 @@ class ClientGatewaySync(ServerSync):
     def _forget_link(self) -> None:
         super()._forget_link()
         self._access.end()
+        self._cursors.save()

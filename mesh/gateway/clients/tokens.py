@@ -35,7 +35,7 @@ MAX_USER_TOKENS = 100
 MAX_TTL_SECONDS = 36_500 * 86_400
 """A hundred years."""
 ID_CHARACTERS = 6
-MAX_TIME_MS = 2**53 - 1
+MAX_TOKEN_TIME_MS = 2**53 - 1
 """The largest whole number that every reader of JSON keeps exact."""
 LOCK_POLLS = 250
 LOCK_POLL_SECONDS = 0.02
@@ -66,9 +66,9 @@ class _Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     user: str
     hash: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     """SHA-256 of the token. A slow, salted hash protects passwords that people choose; 24 random bytes cannot be guessed."""
-    made_ms: Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
-    expires_ms: Annotated[int, Meta(ge=0, le=MAX_TIME_MS)] | None = None
-    expired_ms: Annotated[int, Meta(ge=0, le=MAX_TIME_MS)] | None = None
+    made_ms: Annotated[int, Meta(ge=0, le=MAX_TOKEN_TIME_MS)]
+    expires_ms: Annotated[int, Meta(ge=0, le=MAX_TOKEN_TIME_MS)] | None = None
+    expired_ms: Annotated[int, Meta(ge=0, le=MAX_TOKEN_TIME_MS)] | None = None
     """When it was first found expired, by the wall clock of that time."""
 
     def is_expired(self, now_ms: int) -> bool:

@@ -153,17 +153,13 @@ class UpstreamSync(ClientSync):
         super().take(added, taken)
 
     def on_disconnect(self, reason: str) -> None:
-        self._cursors.save()
         super().on_disconnect(reason)
         self._finished()
-
-    def destroy(self, reason: str = "") -> None:
-        self._cursors.save()
-        super().destroy(reason)
 
     def _forget_link(self) -> None:
         super()._forget_link()
         self._send_queue.clear()
+        self._cursors.save()
 
     def _check_finished(self) -> None:
         is_open = self.is_strict and self.connected

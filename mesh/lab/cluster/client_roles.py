@@ -42,10 +42,6 @@ class ClientRole(ClientSync):
         super().__init__(*args, **options)
         self._cursors = SavedCursors(self, CURSORS)
 
-    def on_disconnect(self, reason: str) -> None:
+    def _forget_link(self) -> None:
+        super()._forget_link()
         self._cursors.save()
-        super().on_disconnect(reason)
-
-    def destroy(self, reason: str = "") -> None:
-        self._cursors.save()
-        super().destroy(reason)

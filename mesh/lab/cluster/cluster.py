@@ -11,7 +11,7 @@ from typing import Any
 
 from mesh.actors.runtime.inspection import abandon_actors
 from mesh.discovery.port import Sighting
-from mesh.gateway.endpoints import MakeRole
+from mesh.gateway.endpoints import MakeGatewayRole
 from mesh.lab.checks.checker import Checker, Violation, convergence_faults, show_held
 from mesh.lab.cluster.agreement import Agreement
 from mesh.lab.cluster.arguments import (
@@ -156,8 +156,8 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         *names: str,
         links: Links | None = None,
         store: StoreKind | None = None,
-        serve: Mapping[int, MakeRole] | None = None,
-        dial: Mapping[str, MakeRole] | None = None,
+        serve: Mapping[int, MakeGatewayRole] | None = None,
+        dial: Mapping[str, MakeGatewayRole] | None = None,
     ) -> tuple[Room, ...]:
         """Start new rooms, or stopped ones again, and return them in order. Virtual time passes until their nodes run.
 

@@ -20,8 +20,7 @@ from mesh.actors.runtime.loop_thread import Spawner
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
-from mesh.gateway.endpoints import DialOut, Endpoints, Listen
-from mesh.gateway.endpoints import MakeRole as OwnRole
+from mesh.gateway.endpoints import DialOut, Endpoints, Listen, MakeGatewayRole
 from mesh.lab.checks.subject import Witness
 from mesh.lab.cluster.arguments import check_awake
 from mesh.lab.cluster.story_log import VIRTUAL_ANSWER_SECONDS, StoryLog
@@ -74,9 +73,9 @@ class Room:
         self.key_of: Room | None = None
         """The room of which its home is a copy, so that both have the same key."""
         self.role: MakeRole = PeerSync
-        self.serve: Mapping[int, OwnRole] = {}
+        self.serve: Mapping[int, MakeGatewayRole] = {}
         """Roles that are served besides the node's own, by their port."""
-        self.dial: Mapping[str, OwnRole] = {}
+        self.dial: Mapping[str, MakeGatewayRole] = {}
         """Roles that dial, by the `room:port` that they dial."""
         self.log = StoryLog(loop, name, self._write)
         self.is_running = False

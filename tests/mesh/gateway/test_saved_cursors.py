@@ -65,15 +65,6 @@ def test_cursors_that_the_log_has_are_not_saved_again() -> None:
     assert saved(client) == (1, 1)
 
 
-def test_a_destroyed_role_saves_nothing() -> None:
-    client, cursors = client_at(7)
-
-    client.role.destroy()
-    cursors.save()
-
-    assert saved(client) == (0, 0)
-
-
 def test_a_slow_disk_does_not_delay_the_role() -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
