@@ -77,6 +77,11 @@ class PeerSession(SessionBase[PeerSync]):
         self._refused: set[str] = set()
         """Sentences about events that were not taken; each is noted once."""
 
+    @property
+    def role(self) -> PeerSync | None:
+        """The role on its connection, if there is one. For checks from outside."""
+        return self._role
+
     def on_start(self) -> None:
         self.defer(self._begin)  # Pykka calls no hook for what is raised in on_start itself
 

@@ -11,6 +11,7 @@ import msgspec
 from peers.codec.borders import items_of
 from peers.codec.messages import Custom, Error, Message, Pong, Version, name_of
 from peers.errors import MAX_SHOWN, SyncError
+from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.transport.port import LARGE_FRAME
 
@@ -124,6 +125,29 @@ class RelativeDialect:
             self.sent_time = times[1]
         else:
             self.received_time = times[1]
+
+    def write_id(self, created: Created) -> Any:
+        """The id on the wire, with ms relative to the base: ms or [ms, n] if we made the event, else [ms, node id, n]."""
+        ms, node_id, n = created
+        shift = ms - self.sending_base
+        if node_id != self.node_id:
+            return shift, node_id, n
+        return (shift, n) if n else shift
+
+    def read_id(self, wire_id: Any) -> Created:
+        """The `created` of such an id. Raises ValueError."""
+        match wire_id:
+            case int(shift):
+                node_id, n = self.other_node_id, 0
+            case [int(shift), int(n)]:
+                node_id = self.other_node_id
+            case [int(shift), str(node_id), int(n)]:
+                pass
+            case _:
+                raise ValueError(f"{wire_id} is no id: it is ms, [ms, n] or [ms, node id, n]")
+        if node_id is None:
+            raise ValueError("a short id before the other end said its name")
+        return shift + self.taking_base, node_id, n
 
     def why_not(self, version: Version) -> Any:
         if isinstance(version, int) and version >= self.protocol:

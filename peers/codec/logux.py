@@ -25,12 +25,11 @@ from peers.codec.messages import (
     Ping,
     Pong,
     Ready,
-    Refusal,
     Sync,
     Synced,
     Version,
 )
-from peers.codec.refused import created_of, refused
+from peers.codec.refused import read_pairs
 from peers.errors import SyncError
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import RESERVED_META, Entry, check_event, check_extra
@@ -206,18 +205,13 @@ class LoguxDialect(ABC):
                 "wrong-format", f"a message of {count} events: at most {MAX_RECEIVED_BATCH} are taken at once"
             )
         added = int(_number(items[1]))
-        entries: list[Entry] = []
-        refusals: list[Refusal] = []
-        for index in range(2, len(items), 2):
-            body, second = bytes(items[index]), bytes(items[index + 1])
-            try:
-                entry = self.read_pair(body, second)
-                check_event(body)
-                entries.append(entry)
-            except (ValueError, RecursionError) as error:
-                # Unlike Logux, which ends the connection for a malformed event: it would be sent again for ever.
-                refusals.append(refused(error, body, created_of(self.read_created, second)))
-        return Sync(added, tuple(entries), tuple(refusals))
+        # Unlike Logux, which ends the connection for a malformed event: it would be sent again for ever.
+        return Sync(added, *read_pairs(items[2:], self._read_checked, self.read_created))
+
+    def _read_checked(self, body: bytes, second: bytes) -> Entry:
+        entry = self.read_pair(body, second)
+        check_event(body)
+        return entry
 
     def _options_of(self, options: Options) -> dict[str, Any]:
         # As in Logux, values that are false in JavaScript are not sent.

@@ -64,14 +64,6 @@ class TimedDialect(RelativeDialect, LoguxDialect):
     def decode_id(self, text: bytes | msgspec.Raw) -> Any:
         """The JSON value of an id on the wire. Raises msgspec.DecodeError."""
 
-    @abstractmethod
-    def write_id(self, created: Created) -> Any:
-        """The id on the wire for a `created`."""
-
-    @abstractmethod
-    def read_id(self, wire_id: Any) -> Created:
-        """The `created` of an id. Raises ValueError."""
-
     def _created(self, keys: Mapping[str, bytes | msgspec.Raw]) -> Created:
         try:
             created = self.read_id(self.decode_id(keys["id"]))
@@ -103,31 +95,10 @@ class Protocol5(TimedDialect):
         return " ".join(map(str, created))
 
     def decode_id(self, text: bytes | msgspec.Raw) -> Any:
-        wire_id = _read_number_or_list(text)
-        match wire_id:
-            case int() | [int(), int()] | [int(), str(), int()]:
-                return wire_id
-        raise msgspec.ValidationError("an id is ms, [ms, n] or [ms, node id, n]")
+        return _read_number_or_list(text)
 
     def why_not_sent(self, entry: Entry) -> str | None:
         """Also a node id with a space: a JavaScript log stores the event, and cannot send it."""
         if " " in entry.created[1]:
             return f"event {list(entry.created)} has a space in its node id, which protocol 5 cannot carry"
         return super().why_not_sent(entry)
-
-    def write_id(self, created: Created) -> Any:
-        ms, node_id, n = created
-        shift = ms - self.sending_base
-        if node_id != self.node_id:
-            return shift, node_id, n
-        return (shift, n) if n else shift
-
-    def read_id(self, wire_id: Any) -> Created:
-        match wire_id:
-            case int(shift):
-                return shift + self.taking_base, self.other_node_id or "", 0
-            case [shift, n]:
-                return shift + self.taking_base, self.other_node_id or "", n
-            case [shift, node_id, n]:
-                return shift + self.taking_base, node_id, n
-        raise ValueError(f"{wire_id} is no id")

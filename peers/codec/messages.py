@@ -58,17 +58,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Connect(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connect"):
+    """The first message of the end that dialled, or of both ends."""
+
     protocol: WireVersion
     node_id: Name
     synced: Count
+    """The highest `added` of the receiver's log that the sender has."""
     options: Options = Options()
 
 
 class Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connected"):
+    """The answer to `connect`, after its credentials were accepted."""
+
     protocol: WireVersion
     node_id: Name
     times: tuple[Count, Count]
-    """When `connect` came and when it was answered, by the answering end's clock, in ms."""
+    """When `connect` was received and when it was answered, in ms of the answering end's clock."""
     options: Options = Options()
 
 
@@ -79,29 +84,41 @@ class Have(msgspec.Struct, frozen=True, array_like=True, tag_field="message", ta
 
 
 class Synced(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="synced"):
+    """The receiver's events up to `added`, of its own log, are stored."""
+
     added: Count
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="ping"):
+    """Asks for a `pong`; the sender has sent its events up to `added`."""
+
     added: Count
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="pong"):
+    """The answer to `ping`; the sender has sent its events up to `added`."""
+
     added: Count
     last_position: Count = 0
     """PeerSync only: the last position of the sender's log; 0 if it has sent everything, or from releases without this."""
 
 
 class Error(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="error"):
+    """An error of the receiver, see SyncError."""
+
     type: Name
     options: Any = None
 
 
 class Headers(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="headers"):
+    """Values of the sender's application for the whole connection."""
+
     headers: dict[str, Any]
 
 
 class Debug(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="debug"):
+    """A text for the log of the receiver."""
+
     type: str
     text: Any = None
 

@@ -17,12 +17,11 @@ from peers.codec.messages import (
     Count,
     Custom,
     Message,
-    Refusal,
     Seq,
     Sync,
     WireLabel,
 )
-from peers.codec.refused import created_of, refused
+from peers.codec.refused import read_pairs
 from peers.events.created import Created, check_created
 from peers.events.entry import Entry, check_event, check_extra, check_time
 from peers.events.event_error import EventError, not_json
@@ -86,7 +85,7 @@ class PeerProtocol(RelativeDialect):
         items: list[Any] = []
         for entry in entries:
             meta = WireMeta(
-                id=self._encode_id(entry.created),
+                id=self.write_id(entry.created),
                 time=entry.time - self.sending_base,
                 dot=entry.dot,
                 app=msgspec.Raw(entry.extra) if entry.extra else _NO_RAW,
@@ -99,18 +98,10 @@ class PeerProtocol(RelativeDialect):
         if len(items) < 2 or len(items) % 2 or len(items) > 2 + 2 * MAX_BATCH:
             raise wrong_format(frame)
         added = _decode_count(items[1])
-        entries: list[Entry] = []
-        refusals: list[Refusal] = []
-        for index in range(2, len(items), 2):
-            body, second = bytes(items[index]), bytes(items[index + 1])
-            try:
-                entries.append(self._decode_entry(body, second))
-            except (ValueError, RecursionError) as error:
-                refusals.append(refused(error, body, created_of(self._read_created, second)))
-        return Sync(added, tuple(entries), tuple(refusals))
+        return Sync(added, *read_pairs(items[2:], self._decode_entry, self._read_created))
 
     def _read_created(self, second: bytes) -> Created:
-        return self._decode_id(_decode_id(members_of(second).get("id", b"")))
+        return self.read_id(_decode_id(members_of(second).get("id", b"")))
 
     def _decode_entry(self, body: bytes, second: bytes) -> Entry:
         try:
@@ -120,7 +111,7 @@ class PeerProtocol(RelativeDialect):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise not_json("meta", second, error) from None
         try:
-            created = self._decode_id(meta.id)
+            created = self.read_id(meta.id)
             check_created(created)
         except ValueError as error:
             raise EventError("bad-id", f"its id cannot be taken: {error}") from None
@@ -128,27 +119,3 @@ class PeerProtocol(RelativeDialect):
         time = check_time(meta.time + self.taking_base)
         extra = bytes(meta.app)
         return Entry(created, time, body, check_extra(extra) if extra else b"", meta.dot)
-
-    def _encode_id(self, created: Created) -> int | list[int | str]:
-        ms, node_id, n = created
-        shift = ms - self.sending_base
-        if node_id != self.node_id:
-            return [shift, node_id, n]
-        return [shift, n] if n else shift
-
-    def _decode_id(self, wire_id: int | list[int | str]) -> Created:
-        if isinstance(wire_id, int):
-            return wire_id + self.taking_base, self._origin(), 0
-        shift = wire_id[0] if wire_id else None
-        if len(wire_id) == 2 and isinstance(shift, int) and isinstance(n := wire_id[1], int):
-            return shift + self.taking_base, self._origin(), n
-        if len(wire_id) == 3 and isinstance(shift, int):
-            _, node_id, n = wire_id
-            if isinstance(node_id, str) and isinstance(n, int):
-                return shift + self.taking_base, node_id, n
-        raise ValueError(f"{wire_id} is no id")
-
-    def _origin(self) -> str:
-        if self.other_node_id is None:
-            raise ValueError("a short id before the other end said its name")
-        return self.other_node_id

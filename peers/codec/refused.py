@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from peers.codec.borders import members_of
 from peers.codec.messages import Refusal
 from peers.errors import MAX_SHOWN
 from peers.events.created import Created
-from peers.events.entry import MAX_NESTING
+from peers.events.entry import MAX_NESTING, Entry
 from peers.events.event_error import cause_of
 
 MAX_TYPE = 100
@@ -34,6 +34,25 @@ def refused(error: Exception, body: bytes, created: Created | None = None) -> Re
     unnamed = f"an event of the type {kind.decode()}" if kind else "an event"
     which = unnamed if created is None else f"event {list(created)}"
     return Refusal(f"{which}: {why}"[:MAX_SHOWN], cause, None if cause == "bad-id" else created, kind)
+
+
+def read_pairs(
+    items: Sequence[bytes | msgspec.Raw],
+    read_entry: Callable[[bytes, bytes], Entry],
+    read_created: Callable[[bytes], Created],
+) -> tuple[tuple[Entry, ...], tuple[Refusal, ...]]:
+    """The entries of a `sync` whose `items` are an event and a second item each, and the refusals of those in which
+    `read_entry` finds an error. `read_created` finds the `created` in a second item; both raise ValueError or RecursionError.
+    """
+    entries: list[Entry] = []
+    refusals: list[Refusal] = []
+    for index in range(0, len(items), 2):
+        body, second = bytes(items[index]), bytes(items[index + 1])
+        try:
+            entries.append(read_entry(body, second))
+        except (ValueError, RecursionError) as error:
+            refusals.append(refused(error, body, created_of(read_created, second)))
+    return tuple(entries), tuple(refusals)
 
 
 def created_of(read_created: Callable[[bytes], Created], second: bytes) -> Created | None:

@@ -1,4 +1,4 @@
-"""The port behind which a store's blocking work runs, and the plainest one."""
+"""Disk: the port that runs the blocking work of a store, and the simplest one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ T = TypeVar("T")
 
 
 class Disk(Protocol):
-    """Runs work on one store: in order, one at a time, each piece all or nothing, and committed before its result shows."""
+    """Runs work on one store, one piece after the other, each in a transaction of its own."""
 
     def run(self, work: Callable[[Store], T]) -> Later[T]:
-        """Run `work` in a transaction; the result comes after the commit, on the thread of the loop.
+        """Run `work(store)` in a transaction; the result comes after the commit, in the thread of the loop.
 
-        `work` may run more than once (each time on what was committed before it) and must not keep the store.
+        The result fails with the exception of `work`, or with StoreError; then nothing of it is stored. `work` may be called
+        more than once, each time on what was committed before it, and must not keep the store.
         """
 
     def close(self) -> Later[None]:
-        """Close the store after all work that waits. Harmless when it is closed."""
+        """Close the store after the work that waits. Harmless when it is closed."""
 
 
 class InlineDisk:
-    """Runs work at once where it is called: for tests, scripts and stores in memory. It opens the store when first used."""
+    """A Disk that works inside the call of `run`: for tests, scripts and stores in memory.
+
+    It opens the store at the first `run`.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -38,7 +42,7 @@ class InlineDisk:
                 self._store.open()
             with self._store.transaction():
                 result = work(self._store)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
+        except Exception as error:  # noqa: BLE001 - raised where the result is waited for
             return Later.failed(error)
         return Later.done(result)
 

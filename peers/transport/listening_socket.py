@@ -40,21 +40,23 @@ def limited_by_files(wanted: int, share: int) -> int:
 
 
 async def open_listening_sockets(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, **limits: Any
+    loop: asyncio.AbstractEventLoop, host: str, port: int, *, max_opening: int
 ) -> list[ListeningSocket]:
     """One socket for each address of `host`, all with one port; an empty host is every address of this machine.
 
-    Port 0 takes any free one. `limits` are options of ListeningSocket. Raises OSError, and then no socket is left open.
+    Port 0 takes any free one. `max_opening`: see ListeningSocket. Raises OSError, and then no socket is left open.
     """
     if not host:
-        return [ListeningSocket(listen_everywhere(port), loop, **limits)]
+        return [ListeningSocket(listen_everywhere(port), loop, max_opening=max_opening)]
     sockets: list[ListeningSocket] = []
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
             where = (address[0], sockets[0].getsockname()[1], *address[2:]) if sockets else address  # one port for all
             try:
-                sockets.append(ListeningSocket(socket.create_server(where, family=family), loop, **limits))
+                sockets.append(
+                    ListeningSocket(socket.create_server(where, family=family), loop, max_opening=max_opening)
+                )
             except OSError as error:
                 if error.errno != errno.EAFNOSUPPORT:
                     raise

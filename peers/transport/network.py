@@ -80,7 +80,7 @@ class WiredNetwork(ABC):
 
     @abstractmethod
     def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
-        """As Network says: a WiredConnection whose `reach` opens a wire to `address`."""
+        """As Network says: a WiredConnection whose `open_wire` dials `address`."""
 
     @abstractmethod
     async def serve(self, listening: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:

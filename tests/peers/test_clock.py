@@ -1,4 +1,4 @@
-"""The clock that tests turn by hand, and the real one."""
+"""The clock for tests, and the real one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from peers.clock import LoopClock, ManualClock
 
 
-def test_stands_still_until_it_is_turned() -> None:
+def test_stands_still_until_it_is_advanced() -> None:
     clock = ManualClock(500)
 
     assert (clock.now_ms(), clock.elapsed_ms()) == (500, 0)
@@ -33,7 +33,7 @@ def test_calls_what_is_due_in_order_and_at_its_time() -> None:
     assert clock.waiting == 1
 
 
-def test_what_is_set_on_the_way_runs_on_the_way() -> None:
+def test_a_timer_that_is_set_by_a_timer_runs_in_the_same_advance() -> None:
     clock = ManualClock(0)
     seen: list[int] = []
 
@@ -85,7 +85,7 @@ def test_a_delay_below_zero_does_not_turn_the_clock_back() -> None:
     assert (clock.now_ms(), clock.elapsed_ms()) == (150, 50)
 
 
-def test_the_wall_clock_may_jump_without_calling_anybody() -> None:
+def test_a_jump_of_the_wall_clock_calls_no_timer() -> None:
     clock = ManualClock(1_000)
     seen: list[int] = []
     clock.call_later(10, lambda: seen.append(1))
@@ -124,7 +124,7 @@ def test_the_real_clock_keeps_timers_on_the_loop() -> None:
     assert 4 <= passed < 10_000
 
 
-def test_the_real_clock_knows_what_year_it_is() -> None:
+def test_the_real_clock_reads_the_wall_clock() -> None:
     loop = asyncio.new_event_loop()
     try:
         assert LoopClock(loop).now_ms() > 1_700_000_000_000

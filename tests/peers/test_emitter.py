@@ -72,7 +72,7 @@ def test_once_can_be_undone(emitter: Emitter) -> None:
     assert seen == []
 
 
-def test_one_that_leaves_during_an_emit_is_not_called_any_more(emitter: Emitter) -> None:
+def test_a_listener_removed_during_an_emit_is_not_called_any_more(emitter: Emitter) -> None:
     seen: list[str] = []
     undos: list[Undo] = []
     emitter.on("a", lambda: [undo() for undo in undos])
@@ -83,7 +83,7 @@ def test_one_that_leaves_during_an_emit_is_not_called_any_more(emitter: Emitter)
     assert seen == []
 
 
-def test_one_that_comes_during_an_emit_waits_for_the_next(emitter: Emitter) -> None:
+def test_a_listener_added_during_an_emit_is_called_at_the_next(emitter: Emitter) -> None:
     seen: list[str] = []
     emitter.once("a", lambda: emitter.on("a", lambda: seen.append("new")))
 
@@ -94,7 +94,7 @@ def test_one_that_comes_during_an_emit_waits_for_the_next(emitter: Emitter) -> N
     assert seen == ["new"]
 
 
-def test_one_that_fails_does_not_stop_the_others(emitter: Emitter) -> None:
+def test_a_listener_that_fails_does_not_stop_the_others(emitter: Emitter) -> None:
     seen: list[int] = []
 
     def fail(_: int) -> None:
@@ -108,7 +108,7 @@ def test_one_that_fails_does_not_stop_the_others(emitter: Emitter) -> None:
     assert seen == [1]
 
 
-def test_clear_forgets_everybody(emitter: Emitter) -> None:
+def test_clear_removes_all_listeners(emitter: Emitter) -> None:
     seen: list[int] = []
     undo = emitter.on("a", seen.append)
 
@@ -130,7 +130,7 @@ def test_clear_during_an_emit_stops_it(emitter: Emitter) -> None:
     assert seen == []
 
 
-def test_knows_who_listens(emitter: Emitter) -> None:
+def test_knows_whether_an_event_has_listeners(emitter: Emitter) -> None:
     assert not emitter.has_listeners("a")
     undo = emitter.on("a", print)
     assert emitter.has_listeners("a")

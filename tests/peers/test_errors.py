@@ -46,20 +46,20 @@ def test_says_so_when_it_is_not_known_who_sent_it() -> None:
     assert str(SyncError("own", received=True)) == "the other end sent own"
 
 
-def test_says_whom_it_is_about_when_it_was_found_here() -> None:
+def test_names_the_other_end_when_it_was_found_here() -> None:
     assert str(SyncError("timeout", 5_000)) == "A timeout was reached (5000ms)"
     error = SyncError("unknown-message", "x", other_node_id="attic")
     assert str(error) == "attic: unknown-message (Unknown message `x` type)"
 
 
-def test_keeps_what_it_was_made_of() -> None:
+def test_keeps_its_type_and_options() -> None:
     error = SyncError("own", {"x": 1}, received=True, other_node_id="attic")
 
     assert (error.type, error.options, error.received, error.other_node_id) == ("own", {"x": 1}, True, "attic")
     assert error.description == "own"
 
 
-def test_only_what_a_new_attempt_cannot_mend_is_fatal() -> None:
+def test_only_errors_that_a_new_attempt_would_meet_again_are_fatal() -> None:
     assert sorted(FATAL) == ["wrong-credentials", "wrong-protocol", "wrong-subprotocol"]
     assert SyncError("wrong-credentials").is_fatal
     assert not SyncError("timeout", 1).is_fatal
@@ -69,11 +69,11 @@ def test_only_what_a_new_attempt_cannot_mend_is_fatal() -> None:
     "type_", ["wrong-format", "unknown-message", "missed-auth", "timeout", "wrong-protocol", "wrong-subprotocol", "own"]
 )
 @pytest.mark.parametrize("options", [None, "", 5, [], {}, {"used": None}, {"supported": [[1]]}, ["\x1b[2J"]], ids=repr)
-def test_any_options_are_survived(type_: str, options: Any) -> None:
+def test_any_options_make_a_sentence(type_: str, options: Any) -> None:
     assert describe(type_, options).isprintable()
 
 
-def test_a_sentence_is_short_and_steers_no_screen() -> None:
+def test_a_sentence_is_short_and_has_no_control_characters() -> None:
     for received in (True, False):
         for other in (None, "attic"):
             error = SyncError("\x1b[2J" + "t" * 1_000, "x" * 1_000, received=received, other_node_id=other)
@@ -82,7 +82,7 @@ def test_a_sentence_is_short_and_steers_no_screen() -> None:
     assert describe("wrong-format", "a\nb") == "Wrong message format in a\\nb"
 
 
-def test_options_nested_too_deeply_are_survived() -> None:
+def test_options_nested_too_deeply_make_a_sentence() -> None:
     nested: Any = []
     for _ in range(100_000):
         nested = [nested]
@@ -92,5 +92,5 @@ def test_options_nested_too_deeply_are_survived() -> None:
         nested = nested[0]
 
 
-def test_a_number_of_too_many_digits_is_survived() -> None:
+def test_a_number_of_too_many_digits_makes_a_sentence() -> None:
     assert describe("timeout", 10**5_000).startswith("A timeout was reached (")

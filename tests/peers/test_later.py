@@ -43,7 +43,7 @@ def test_raises_its_exception() -> None:
         later.result()
 
 
-def test_is_resolved_once() -> None:
+def test_is_set_once() -> None:
     later = Later.done(1)
 
     with pytest.raises(RuntimeError, match="resolved twice"):
@@ -151,7 +151,7 @@ def test_the_wait_of_a_thread_ends_in_time() -> None:
     assert later.get(timeout=0.01) == 5
 
 
-def test_the_reaction_runs_in_the_resolving_thread() -> None:
+def test_the_reaction_runs_in_the_thread_that_sets_it() -> None:
     later: Later[int] = Later()
     threads: list[int] = []
     later.then(lambda _: threads.append(threading.get_ident()))
@@ -162,7 +162,7 @@ def test_the_reaction_runs_in_the_resolving_thread() -> None:
     assert threads == [resolving.ident]
 
 
-def test_only_one_of_many_threads_resolves_it_and_every_reaction_runs_once() -> None:
+def test_only_one_of_many_threads_sets_it_and_every_reaction_runs_once() -> None:
     later: Later[int] = Later()
     seen: list[int] = []
     failed: list[RuntimeError] = []
@@ -245,7 +245,7 @@ def test_a_cancelled_wait_does_no_harm() -> None:
     assert asyncio.run(main()) == 5
 
 
-def test_resolving_after_the_loop_of_who_waited_is_gone_does_no_harm() -> None:
+def test_setting_it_after_the_loop_that_waits_is_closed_does_no_harm() -> None:
     later: Later[int] = Later()
     loop = asyncio.new_event_loop()
     waiting = loop.create_task(_value(later))

@@ -1,4 +1,4 @@
-"""A room with a network of connections over real sockets, its doors, and records of what came of them."""
+"""Room: a network of connections over real sockets, with a record of what each connection emits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peers.transport.web_socket import WebSocketNetwork
 
 SECONDS = 10.0
 DEBUG_NOISE = "Error on transport creation for incoming connection"
-"""What asyncio says, in debug mode only, of a stranger whose TLS handshake failed."""
+"""A message of asyncio in debug mode about a failed TLS handshake."""
 
 
 class Record:
@@ -42,7 +42,7 @@ class Record:
 
 
 class Room:
-    """A loop in debug mode with a network, its doors and records; leaving it proves that nothing is left over."""
+    """A loop in debug mode with networks and records. `leave` checks that no task and no error is left."""
 
     def __init__(self, kind: Callable[[asyncio.AbstractEventLoop], WiredNetwork] | None = None) -> None:
         self.loop = asyncio.new_event_loop()

@@ -44,34 +44,34 @@ def test_the_same_size_and_seed_give_the_same_run(size: Size) -> None:
     assert first.trace_hash != other.trace_hash
 
 
-def frames(house: Cluster) -> Counter[str]:
+def frames(cluster: Cluster) -> Counter[str]:
     """How many frames of each kind were read so far, by the name of the message."""
-    return Counter(line.split('"')[1] for line in house.trace if ' ["' in line)
+    return Counter(line.split('"')[1] for line in cluster.trace if ' ["' in line)
 
 
 def test_among_thirty_nodes_an_event_is_sent_to_each_about_once() -> None:
-    with Cluster(1) as house:
-        rooms = house.start(*[f"room{number}" for number in range(30)])
-        house.settle("met")
+    with Cluster(1) as cluster:
+        rooms = cluster.start(*[f"room{number}" for number in range(30)])
+        cluster.settle("met")
 
         for room in rooms[:6]:
             room.log.add({"type": "a"})
-            house.run(0.3)
+            cluster.run(0.3)
 
-        copies = frames(house)["sync"]
+        copies = frames(cluster)["sync"]
         assert 6 * 29 <= copies <= 1.1 * 6 * 29
 
 
 def test_among_thirty_nodes_a_burst_of_events_is_announced_a_few_times_only() -> None:
-    with Cluster(1) as house:
-        rooms = house.start(*[f"room{number}" for number in range(30)])
-        house.settle("met")
+    with Cluster(1) as cluster:
+        rooms = cluster.start(*[f"room{number}" for number in range(30)])
+        cluster.settle("met")
 
         for room in rooms:
             room.log.add({"type": "a"})
-        house.run(1)
+        cluster.run(1)
 
-        sent = frames(house)
+        sent = frames(cluster)
         assert sent["have"] <= 3 * 30 * 29  # 15 for each direction, if each commit was announced alone
         assert sent["sync"] <= 1.1 * 30 * 29
 

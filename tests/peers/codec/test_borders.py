@@ -1,4 +1,4 @@
-"""Where the items of a list begin and end, when some of them are no JSON."""
+"""The items of a list are found although some of them are no JSON."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("end", [b"", b'"]', b"]"])
-def test_hostile_text_takes_time_by_its_length(piece: bytes, end: bytes) -> None:
+def test_hostile_text_takes_time_linear_in_its_length(piece: bytes, end: bytes) -> None:
     def seconds_for(size: int) -> float:
         text = b'["' + b"a" * 10 + b'",' + piece * (size // len(piece)) + end
         began = time.process_time()

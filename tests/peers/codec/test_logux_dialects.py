@@ -55,7 +55,7 @@ SAME_EVERYWHERE = [
 
 @pytest.mark.parametrize(("message", "literal"), SAME_EVERYWHERE, ids=lambda value: str(value)[:40])
 @every_dialect
-def test_these_look_the_same_in_every_dialect(protocol: Any, message: Any, literal: Any) -> None:
+def test_these_messages_are_the_same_in_every_dialect(protocol: Any, message: Any, literal: Any) -> None:
     ours, theirs = ends(protocol)
     literal = literal or ["error", message.type, message.options]
 
@@ -103,7 +103,7 @@ def test_connected(protocol: Any, options: Options, literal: list[Any]) -> None:
 
 
 @newer_dialects
-def test_times_count_from_the_second_number_of_connected_at_both_ends(protocol: Any) -> None:
+def test_times_are_relative_to_the_second_number_of_connected_at_both_ends(protocol: Any) -> None:
     ours, theirs = dialect_of(protocol, "server"), dialect_of(protocol, "anna")
 
     theirs.decode(ours.encode(Connected(protocol, "server", (10, 25))))
@@ -191,7 +191,7 @@ def test_an_event_keeps_its_bytes(protocol: Any) -> None:
     ],
     ids=str,
 )
-def test_logux_0_1_may_count_otherwise(created: Any, read: Any) -> None:
+def test_logux_0_1_may_have_other_counters(created: Any, read: Any) -> None:
     _, ours = ends((0, 1))
 
     message = ours.decode(json.dumps(["sync", 1, {"type": "a"}, created]).encode())
@@ -212,7 +212,7 @@ def test_numbers_may_have_fractions(protocol: Any, numbers: list[Any]) -> None:
     assert message.added == 7  # type: ignore[union-attr]
 
 
-def test_ready_is_a_word_of_protocol_7() -> None:
+def test_ready_is_a_message_of_protocol_7_only() -> None:
     ours, theirs = ends(7)
 
     frame = ours.encode(Ready(4))
@@ -319,7 +319,7 @@ def test_an_event_with_values_out_of_range_is_refused_alone(protocol: Any, meta:
     "text", [b'{"type":"a","length":3}', b'{"type":"a","\\u006cength":3}', b'{"type":"a","length":0.5}']
 )
 @newer_dialects
-def test_what_their_servers_take_for_a_list_is_not_sent(protocol: Any, text: bytes) -> None:
+def test_an_event_that_their_servers_take_for_a_list_is_not_sent(protocol: Any, text: bytes) -> None:
     ours, _ = ends(protocol)
 
     assert "a number under `length`" in (ours.why_not_sent(Entry((1, "anna", 0), 1, text)) or "")
@@ -328,7 +328,7 @@ def test_what_their_servers_take_for_a_list_is_not_sent(protocol: Any, text: byt
 
 @pytest.mark.parametrize("text", [b'{"type":"length"}', b'{"type":"a","length":"3"}', b'{"type":"a","b":{"length":3}}'])
 @newer_dialects
-def test_what_only_looks_like_it_is_sent(protocol: Any, text: bytes) -> None:
+def test_an_event_that_only_looks_like_a_list_is_sent(protocol: Any, text: bytes) -> None:
     ours, _ = ends(protocol)
 
     assert ours.why_not_sent(Entry((1, "anna", 0), 1, text)) is None
@@ -365,12 +365,12 @@ def test_a_version_chooses_a_dialect(version: Any, protocol: Any) -> None:
     ],
     ids=str,
 )
-def test_each_dialect_says_with_which_versions_it_can_speak(protocol: Any, version: Any, why_not: Any) -> None:
+def test_each_dialect_knows_which_versions_it_understands(protocol: Any, version: Any, why_not: Any) -> None:
     assert dialect_of(protocol, "anna").why_not(version) == why_not
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_what_json_cannot_say_is_a_mistake_of_the_caller(protocol: Any) -> None:
+def test_what_json_cannot_express_is_an_error_of_the_caller(protocol: Any) -> None:
     ours, _ = ends(protocol)
 
     for message in (

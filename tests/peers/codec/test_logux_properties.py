@@ -1,4 +1,4 @@
-"""Whatever Logux dialects write they read alike, and whatever they read harms nobody."""
+"""Logux dialects read what they write, and no frame crashes a role."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def entries(draw: st.DrawFn) -> Entry:
 
 
 @given(protocols, st.lists(entries(), max_size=5), numbers, numbers)
-def test_events_come_as_they_went(protocol: Any, sent: list[Entry], added: int, base: int) -> None:
+def test_events_are_received_as_they_were_sent(protocol: Any, sent: list[Entry], added: int, base: int) -> None:
     for ours, theirs in (ends(protocol, base=base), reversed(ends(protocol, base=base))):
         message = theirs.decode(ours.encode(Sync(added, tuple(sent))))
 
@@ -66,7 +66,9 @@ def test_events_come_as_they_went(protocol: Any, sent: list[Entry], added: int, 
 
 
 @given(protocols, entries(), st.integers(-(10**6), 10**6), st.integers(10**7, 10**12))
-def test_a_fix_that_is_taken_off_is_put_back(protocol: Any, sent: Entry, fix: int, ms: int) -> None:
+def test_a_time_fix_is_subtracted_on_the_way_out_and_added_on_the_way_in(
+    protocol: Any, sent: Entry, fix: int, ms: int
+) -> None:
     fixing, server_end = ends(protocol)
     fixing.time_fix = fix
     one = Entry((ms, *sent.created[1:]), ms, sent.body, sent.extra)
@@ -83,7 +85,9 @@ def test_a_fix_that_is_taken_off_is_put_back(protocol: Any, sent: Entry, fix: in
 
 
 @given(protocols, st.one_of(st.none(), json_values), st.one_of(st.just(0), json_values), node_ids, numbers)
-def test_greetings_come_as_they_went(protocol: Any, token: Any, subprotocol: Any, node_id: str, number: int) -> None:
+def test_greetings_are_received_as_they_were_sent(
+    protocol: Any, token: Any, subprotocol: Any, node_id: str, number: int
+) -> None:
     ours, theirs = ends(protocol)
     options = Options(token=token, subprotocol=subprotocol)
 
@@ -110,7 +114,7 @@ def test_greetings_come_as_they_went(protocol: Any, token: Any, subprotocol: Any
         st.builds(Custom, st.just("wave"), st.lists(json_values, max_size=3).map(tuple)),
     ),
 )
-def test_other_messages_come_as_they_went(protocol: Any, message: Any) -> None:
+def test_other_messages_are_received_as_they_were_sent(protocol: Any, message: Any) -> None:
     ours, theirs = ends(protocol)
 
     assert theirs.decode(ours.encode(message)) == message
@@ -196,7 +200,7 @@ def test_any_other_text_is_no_number(text: str) -> None:
 
 
 @given(createds, createds, node_ids)
-def test_ids_of_protocol_7_stand_for_one_created_each(one: Created, other: Created, self_id: str) -> None:
+def test_each_id_of_protocol_7_is_one_created(one: Created, other: Created, self_id: str) -> None:
     ours, theirs = Protocol7(self_id), Protocol7("server")
     theirs.other_node_id = self_id
 

@@ -118,11 +118,11 @@ def test_an_event_and_its_meta(sent: Entry, meta: dict[str, Any]) -> None:
     assert right.decode(frame) == Sync(4, (sent,))
 
 
-def test_items_at_the_end_that_nobody_knows_are_ignored() -> None:
+def test_unknown_items_at_the_end_are_ignored() -> None:
     assert PeerProtocol("left").decode(b'["ping",1,"later versions"]') == Ping(1)
 
 
-def test_meta_keys_that_nobody_knows_are_ignored() -> None:
+def test_unknown_meta_keys_are_ignored() -> None:
     _, right = two_ends()
 
     message = right.decode(b'["sync",1,{"type":"a"},{"id":0,"time":0,"dot":["e",1],"reasons":["log"]}]')
@@ -140,7 +140,7 @@ def test_without_a_connected_times_are_absolute() -> None:
     assert not left.knows_base and not right.knows_base
 
 
-def test_where_both_ends_said_connected_each_counts_from_its_own() -> None:
+def test_if_both_ends_sent_connected_the_times_of_each_are_relative_to_its_own() -> None:
     left, right = PeerProtocol("left"), PeerProtocol("right")
     left.other_node_id, right.other_node_id = "right", "left"
     right.decode(left.encode(Connected(5, "left", (100, 100))))
@@ -153,7 +153,7 @@ def test_where_both_ends_said_connected_each_counts_from_its_own() -> None:
     assert left.decode(theirs) == Sync(1, (entry(1_000, "right"),))
 
 
-def test_an_event_with_a_short_id_before_the_other_end_said_its_name_is_refused() -> None:
+def test_an_event_with_a_short_id_before_the_other_end_is_known_is_refused() -> None:
     message = PeerProtocol("right").decode(b'["sync",1,{"type":"a"},{"id":0,"time":0}]')
 
     assert isinstance(message, Sync)
@@ -161,7 +161,7 @@ def test_an_event_with_a_short_id_before_the_other_end_said_its_name_is_refused(
 
 
 @pytest.mark.parametrize("value", [object(), {1j: 2}, "\ud800"], ids=["object", "key", "surrogate"])
-def test_what_json_cannot_say_is_a_value_error(value: Any) -> None:
+def test_what_json_cannot_express_is_a_value_error(value: Any) -> None:
     for message in (Custom("own", (value,)), Error("own", value), Headers({"a": value})):
         with pytest.raises(ValueError, match="cannot be written as JSON"):
             PeerProtocol("left").encode(message)
@@ -256,7 +256,7 @@ def test_every_vector_comes_back_as_it_was_sent(first: list[tuple[int, int]], se
 
 
 def take(frame: bytes) -> None:
-    """It is a message that can be named, or of the wrong format and can be told so."""
+    """It is a message with a name, or of the wrong format, and the error can be sent."""
     for dialect in (*two_ends(), PeerProtocol("home")):
         try:
             message = dialect.decode(frame)

@@ -69,7 +69,7 @@ def test_refuses_a_created_that_is_out_of_range(created: Created) -> None:
         check_created(created)
 
 
-def test_counts_within_one_ms_and_begins_anew_in_the_next() -> None:
+def test_counts_within_one_ms_and_starts_again_in_the_next() -> None:
     wall = Wall()
     timer = HybridTimer("a", wall)
 

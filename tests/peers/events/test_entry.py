@@ -109,7 +109,7 @@ def test_of_a_repeated_key_the_last_counts_as_in_other_languages() -> None:
         {(): 1},
     ],
 )
-def test_refuses_to_write_what_json_has_no_word_for(value: Any) -> None:
+def test_refuses_to_write_what_json_cannot_express(value: Any) -> None:
     with pytest.raises(ValueError):
         encode_event({"type": "a", "value": value})
     with pytest.raises(ValueError):
@@ -187,7 +187,7 @@ def test_meta_has_limits_too() -> None:
         encode_extra(nested(MAX_NESTING + 1))
 
 
-def test_copies_are_told_apart_by_what_replicates() -> None:
+def test_copies_differ_only_by_what_is_replicated() -> None:
     entry = Entry((1, "a", 0), 2, b'{"type":"a"}')
 
     assert entry.same_as(Entry((1, "a", 0), 2, b'{"type":"a"}', b"{}", ("e", 1), 3, 4))
@@ -221,7 +221,7 @@ def test_finds_keys_that_are_written_with_escapes() -> None:
     assert (entry.reasons, entry.keep_last) == (["r", "k"], "k")
 
 
-def test_what_a_log_changed_stands_above_what_came() -> None:
+def test_changes_in_this_log_replace_what_came() -> None:
     entry = Entry((1, "a", 0), 1, b'{"type":"a"}', b'{"keep_last":"k","a":1}', local=b'{"reasons":["s"],"a":2}')
 
     assert (entry.reasons, entry.meta["a"], entry.meta["keep_last"]) == (["s"], 2, "k")

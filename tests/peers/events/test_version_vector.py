@@ -58,7 +58,7 @@ def test_lacks_what_only_the_other_covers(one: set[Dot], two: set[Dot]) -> None:
 
 
 @given(one=sets)
-def test_is_made_anew_from_its_ranges(one: set[Dot]) -> None:
+def test_is_made_again_from_its_ranges(one: set[Dot]) -> None:
     made = vector(one)
 
     assert VersionVector(made.ranges) == made

@@ -1,4 +1,4 @@
-"""A neighbour that claims dots of our own epoch: whatever it says, our log stays readable and goes on."""
+"""A neighbour claims dots of our own epoch: our log stays readable and accepts events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is added is what it was when it was added; and how much may wait."""
+"""Drafts: an event does not change after it was added, and a limited number of them waits."""
 
 from __future__ import annotations
 

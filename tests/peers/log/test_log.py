@@ -1,4 +1,4 @@
-"""What a log takes, and when it says so."""
+"""What a log accepts, and when it acknowledges it."""
 
 from __future__ import annotations
 

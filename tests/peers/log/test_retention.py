@@ -1,4 +1,4 @@
-"""How a log lets events go, and whom it tells."""
+"""How a log cleans events, and what its listeners get."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_cleaning_gives_others_their_turn() -> None:
     assert log.types == ["b"]  # it came after the cleaning began
 
 
-def test_a_reason_given_while_keepers_are_asked_is_heeded() -> None:
+def test_a_reason_given_while_keepers_are_asked_counts() -> None:
     store = MemoryStore()
     disk = HeldDisk(store)
     log = open_log("home", ManualClock(NOW_MS), store=store, disk=disk)
@@ -241,7 +241,7 @@ def test_a_cleaning_before_a_moment_leaves_that_and_what_is_younger(log: PairLog
     assert log.types == ["c"]
 
 
-def test_a_cleaning_of_what_cannot_be_meant_cleans_nothing(log: PairLog) -> None:
+def test_a_cleaning_with_invalid_options_cleans_nothing(log: PairLog) -> None:
     add(log, "a")
 
     for before in ("yesterday", timedelta(days=-1), True, {"time": 1}):

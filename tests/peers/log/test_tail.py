@@ -51,7 +51,7 @@ def test_says_when_the_walk_is_further_back_than_it_reaches() -> None:
     assert positions(tail.page(7)) == [8, 9]
 
 
-def test_an_empty_tail_serves_only_who_has_everything() -> None:
+def test_an_empty_tail_serves_only_a_walk_that_has_everything() -> None:
     tail = Tail(7)
 
     assert tail.page(6) is None

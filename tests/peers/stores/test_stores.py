@@ -590,7 +590,7 @@ def test_an_epoch_is_renewed_though_nothing_was_written_in_it(store: Store) -> N
     assert [(each.created[0], each.dot) for each in appended.changes] == [(1, ("own.1.x", 1)), (2, ("own.1.x", 2))]
 
 
-def test_a_renewal_that_nobody_heard_of_is_forgotten_with_its_run(store: Store) -> None:
+def test_a_renewal_that_no_other_node_knows_is_forgotten_with_its_run(store: Store) -> None:
     renew(store, "own", "own.1.x")
 
     store.close()
@@ -615,7 +615,7 @@ def test_what_comes_under_a_renewed_epoch_gets_a_dot_of_ours_and_is_not_claimed(
     assert store.state.conflicts == 0
 
 
-def test_whoever_hears_of_a_renewal_claims_the_old_dots_no_more(store: Store) -> None:
+def test_a_store_that_learns_of_a_renewal_claims_the_old_dots_no_more(store: Store) -> None:
     put(store, entry(1, dot=("far", 1)), entry(2, dot=("far", 2)), entry(3, dot=("near", 1)), epoch="own")
 
     appended = put(store, entry(1, dot=("far.1.x", 1)))

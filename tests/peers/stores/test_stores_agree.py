@@ -1,4 +1,4 @@
-"""Whatever is done to them, and in whatever order entries come, stores agree."""
+"""Stores agree after any operations, with entries in any order."""
 
 from __future__ import annotations
 

@@ -389,7 +389,7 @@ def test_an_event_that_names_no_reason_has_the_reason_log(log: PairLog) -> None:
     assert [(entry.event["type"], entry.reasons) for entry in log.each().get()] == [("2", ["a"]), ("3", ["a"])]
 
 
-def test_a_meta_has_reasons_only_where_somebody_gave_them(log: PairLog) -> None:
+def test_a_meta_has_reasons_only_if_they_were_given(log: PairLog) -> None:
     plain, given = put(log, "1", 1), put(log, "2", 2, reasons=["a"], keep_last="b")
     assert plain is not None and given is not None
 
@@ -412,7 +412,7 @@ def test_keep_last_leaves_events_that_have_another_reason(log: PairLog) -> None:
     assert [(entry.event["type"], entry.reasons) for entry in log.each().get()] == [("1", ["audit"]), ("3", ["name"])]
 
 
-def test_keep_last_counts_from_wherever_an_event_came(log: PairLog) -> None:
+def test_keep_last_counts_events_from_every_node(log: PairLog) -> None:
     old, new = put(log, "1", 1, keep_last="name"), put(log, "2", 2, keep_last="name")
     elsewhere = open_log("elsewhere", ManualClock(NOW_MS))
     assert old is not None and new is not None

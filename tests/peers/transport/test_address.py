@@ -55,7 +55,7 @@ def test_refuses_a_bad_address_with_a_sentence(address: str, sentence: str) -> N
 @pytest.mark.parametrize(
     ("address", "host"), [("0.0.0.0:0", "0.0.0.0"), ("[::]:0", "::"), ("localhost:0", "localhost"), (":0", "")]
 )
-def test_takes_port_0_where_it_listens(address: str, host: str) -> None:
+def test_port_0_is_allowed_for_listening(address: str, host: str) -> None:
     assert parse_address(address, is_dialled=False) == Target(host, 0)
 
 
@@ -143,7 +143,7 @@ def test_shows_an_address_as_people_write_it(name: Any, shown: str) -> None:
     ("host", "shown"),
     [("", ":80"), ("127.0.0.1", "127.0.0.1:80"), ("::", "[::]:80"), ("fe80::1%eth0", "[fe80::1%eth0]:80")],
 )
-def test_shows_where_a_door_is_as_it_was_written(host: str, shown: str) -> None:
+def test_shows_a_listening_address_as_it_was_written(host: str, shown: str) -> None:
     assert show_listening(host, 80) == shown
     assert parse_address(shown, is_dialled=False) == Target(host, 80)
 
@@ -151,10 +151,10 @@ def test_shows_where_a_door_is_as_it_was_written(host: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.8.8.8", "::1", "0::1", "::ffff:127.0.0.1", "localhost", "LocalHost"]
 )
-def test_a_door_at_loopback_is_for_this_machine_alone(host: str) -> None:
+def test_loopback_is_for_this_machine_only(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "192.168.1.7", "fe80::1%eth0", "kitchen", "127.example.com"])
-def test_a_door_anywhere_else_is_not(host: str) -> None:
+def test_other_hosts_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)

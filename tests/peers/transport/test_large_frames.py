@@ -1,4 +1,4 @@
-"""Large frames: a bounded number of their bytes is in memory, and what has no room waits unread."""
+"""Large frames take a limited amount of memory; what does not fit waits unread."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from peers.events.entry import Entry
-from peers.protocol.offering import OFFER_BYTES, OFFER_EVENTS, pieces_of
 from peers.transport.large_frames import FrameMemory
 from peers.transport.port import LARGE_FRAME
 from peers.transport.web_socket import WebSocketNetwork
@@ -26,13 +24,13 @@ def room() -> Iterator[Room]:
     room.leave()
 
 
-def door_with(room: Room, memory: FrameMemory, **options: Any) -> WebSocketNetwork:
+def server_with(room: Room, memory: FrameMemory, **options: Any) -> WebSocketNetwork:
     return room.also(max_frame=LIMIT, frame_memory=memory, **options)
 
 
-def visitors(room: Room, door: WebSocketNetwork, count: int) -> list[tuple[Record, Record]]:
-    """So many connections, each with its two ends: the dialled one and the one at the door."""
-    listening, dialling = room.listen(network=door), room.also(max_frame=LIMIT)
+def visitors(room: Room, server: WebSocketNetwork, count: int) -> list[tuple[Record, Record]]:
+    """So many connections, each with its two ends: the dialled one and the accepted one."""
+    listening, dialling = room.listen(network=server), room.also(max_frame=LIMIT)
     pairs = []
     for _ in range(count):
         before = len(room.accepted)
@@ -42,9 +40,9 @@ def visitors(room: Room, door: WebSocketNetwork, count: int) -> list[tuple[Recor
     return pairs
 
 
-def test_a_large_frame_pauses_its_connection_until_it_is_dealt_with(room: Room) -> None:
+def test_a_large_frame_pauses_its_connection_until_it_is_resumed(room: Room) -> None:
     memory = FrameMemory()
-    ((left, right),) = visitors(room, door_with(room, memory), 1)
+    ((left, right),) = visitors(room, server_with(room, memory), 1)
 
     left.connection.send(LARGE)
     left.connection.send(b'"next"')
@@ -57,9 +55,9 @@ def test_a_large_frame_pauses_its_connection_until_it_is_dealt_with(room: Room) 
     assert memory.used == 0
 
 
-def test_a_frame_for_which_there_is_no_room_waits_unread_and_is_alive_meanwhile(room: Room) -> None:
+def test_a_frame_that_waits_for_memory_is_not_read_and_its_connection_counts_as_alive(room: Room) -> None:
     memory = FrameMemory(3 * LARGE_FRAME)
-    (first, at_first), (second, at_second) = visitors(room, door_with(room, memory), 2)
+    (first, at_first), (second, at_second) = visitors(room, server_with(room, memory), 2)
     signs: list[float] = []
     first.connection.send(LARGE)
     room.until(lambda: at_first.frames)
@@ -75,9 +73,9 @@ def test_a_frame_for_which_there_is_no_room_waits_unread_and_is_alive_meanwhile(
     room.until(lambda: at_second.frames == [LARGE])
 
 
-def test_small_frames_of_others_are_read_while_there_is_no_room(room: Room) -> None:
+def test_small_frames_of_others_are_read_while_a_large_one_takes_the_memory(room: Room) -> None:
     memory = FrameMemory(3 * LARGE_FRAME)
-    (first, at_first), (second, at_second) = visitors(room, door_with(room, memory), 2)
+    (first, at_first), (second, at_second) = visitors(room, server_with(room, memory), 2)
     first.connection.send(LARGE)
     room.until(lambda: at_first.frames)
 
@@ -87,9 +85,9 @@ def test_small_frames_of_others_are_read_while_there_is_no_room(room: Room) -> N
 
 
 @pytest.mark.parametrize("who", ["the one that holds it", "the one that waits"])
-def test_a_lost_connection_gives_its_room_back(room: Room, who: str) -> None:
+def test_a_lost_connection_releases_its_memory(room: Room, who: str) -> None:
     memory = FrameMemory(3 * LARGE_FRAME)
-    (first, at_first), (second, _), (third, at_third) = visitors(room, door_with(room, memory), 3)
+    (first, at_first), (second, _), (third, at_third) = visitors(room, server_with(room, memory), 3)
     first.connection.send(LARGE)
     room.until(lambda: at_first.frames)
     second.connection.send(LARGE)
@@ -106,7 +104,7 @@ def test_a_lost_connection_gives_its_room_back(room: Room, who: str) -> None:
 
 def test_the_parts_of_a_message_count_together(room: Room) -> None:
     memory = FrameMemory()
-    ((left, right),) = visitors(room, door_with(room, memory), 1)
+    ((left, right),) = visitors(room, server_with(room, memory), 1)
     part = "x" * (LARGE_FRAME - 10)
 
     async def parts() -> Any:
@@ -122,8 +120,8 @@ def test_the_parts_of_a_message_count_together(room: Room) -> None:
     assert right.frames == [part.encode() * 3]
 
 
-def test_a_frame_over_the_limit_is_told_before_the_end(room: Room) -> None:
-    ((left, right),) = visitors(room, door_with(room, FrameMemory(), too_long=TOO_LONG), 1)
+def test_the_sender_of_a_frame_over_the_limit_gets_the_reason_before_the_close(room: Room) -> None:
+    ((left, right),) = visitors(room, server_with(room, FrameMemory(), too_long=TOO_LONG), 1)
 
     raw_wire(left.connection).transport.write(b"\x81\xff" + (LIMIT + 1).to_bytes(8, "big") + b"mask" + b"x" * 1_000)
 
@@ -131,13 +129,3 @@ def test_a_frame_over_the_limit_is_told_before_the_end(room: Room) -> None:
     assert left.frames == [TOO_LONG]
     room.until(lambda: right.reasons)
     assert right.frames == []
-
-
-def test_many_events_are_offered_in_pieces_of_a_bounded_size() -> None:
-    small = [Entry((n, "a", 0), n, b'{"type":"a"}') for n in range(2 * OFFER_EVENTS + 1)]
-    large = [Entry((n, "a", 0), n, b"x" * 250_000) for n in range(40)]
-
-    assert [len(piece) for piece in pieces_of(small)] == [OFFER_EVENTS, OFFER_EVENTS, 1]
-    assert max(sum(entry.size for entry in piece) for piece in pieces_of(large)) < OFFER_BYTES + 260_000
-    assert [entry for piece in pieces_of(large) for entry in piece] == large
-    assert list(pieces_of([])) == [[]]

@@ -1,4 +1,4 @@
-"""ListeningSocket: who gets a place when this process may open no more files."""
+"""ListeningSocket: which connections are accepted when this process may open no more files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def open_door(stack: ExitStack) -> Open:
+def open_socket(stack: ExitStack) -> Open:
     loop = asyncio.new_event_loop()
     stack.callback(loop.close)
     return lambda **options: stack.enter_context(
@@ -45,36 +45,36 @@ def files_left(count: int) -> Iterator[None]:
 
 
 def test_turns_connections_away_when_no_file_is_left_and_says_so_once(
-    open_door: Open, stack: ExitStack, caplog: pytest.LogCaptureFixture
+    open_socket: Open, stack: ExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = open_door()
-    clients = [stack.enter_context(socket.create_connection(door.getsockname())) for _ in range(2)]
+    server = open_socket()
+    clients = [stack.enter_context(socket.create_connection(server.getsockname())) for _ in range(2)]
 
     with files_left(0):
         for _ in clients:
             with pytest.raises(BlockingIOError):
-                door.accept()
+                server.accept()
 
     assert [client.recv(1) for client in clients] == [b"", b""]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert caplog.messages[0].startswith("this process turns connections away: Too many open files; raise its limit")
 
 
-def test_leaves_the_last_files_to_the_rest_of_the_process(open_door: Open, stack: ExitStack) -> None:
-    door = open_door()
-    client = stack.enter_context(socket.create_connection(door.getsockname()))
+def test_leaves_the_last_files_to_the_rest_of_the_process(open_socket: Open, stack: ExitStack) -> None:
+    server = open_socket()
+    client = stack.enter_context(socket.create_connection(server.getsockname()))
 
     with files_left(2), pytest.raises(BlockingIOError):
-        door.accept()
+        server.accept()
 
     assert client.recv(1) == b""
 
 
-def test_commands_of_this_user_may_have_the_last_files(open_door: Open, stack: ExitStack) -> None:
-    door = open_door(is_own=True)
-    stack.enter_context(socket.create_connection(door.getsockname()))
+def test_commands_of_this_user_may_have_the_last_files(open_socket: Open, stack: ExitStack) -> None:
+    server = open_socket(is_own=True)
+    stack.enter_context(socket.create_connection(server.getsockname()))
 
     with files_left(2):
-        accepted, _ = door.accept()
+        accepted, _ = server.accept()
 
     accepted.close()

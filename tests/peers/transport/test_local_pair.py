@@ -71,7 +71,7 @@ def test_a_frame_has_arrived_when_send_returns_and_is_not_copied(pair: LocalPair
     assert seen[-1][2] is frame
 
 
-def test_both_ends_are_open_when_the_first_hears_of_it(pair: LocalPair) -> None:
+def test_both_ends_are_open_when_the_first_connect_is_emitted(pair: LocalPair) -> None:
     states: list[tuple[bool, bool]] = []
     for end in (pair.left, pair.right):
         end.on("connect", lambda: states.append((pair.left.connected, pair.right.connected)))
@@ -106,7 +106,7 @@ def test_an_answer_comes_after_the_reaction_that_asked_for_it(pair: LocalPair, s
     assert seen[-3:] == ["asked", ("right", "message", b"question"), ("left", "message", b"answer")]
 
 
-def test_some_bytes_are_a_sign_of_life(pair: LocalPair) -> None:
+def test_a_frame_is_activity_too(pair: LocalPair) -> None:
     signs: list[str] = []
     pair.right.on("activity", lambda: signs.append("activity"))
     pair.right.on("message", lambda _: signs.append("message"))
@@ -128,7 +128,7 @@ def test_can_be_opened_again(pair: LocalPair, seen: list[Any]) -> None:
     assert seen[-1] == ("right", "message", b"1")
 
 
-def test_mistakes_are_told(pair: LocalPair) -> None:
+def test_misuse_raises_an_error(pair: LocalPair) -> None:
     with pytest.raises(RuntimeError, match="started before sending"):
         pair.left.send(b"1")
     with pytest.raises(RuntimeError, match="only the end that dialled"):
@@ -167,7 +167,7 @@ def test_an_end_that_pauses_in_a_reaction_gets_no_further_frame(pair: LocalPair,
     assert seen == [("right", "message", b"1")]
 
 
-def test_a_new_link_is_not_paused_and_brings_nothing_of_the_last(pair: LocalPair, seen: list[Any]) -> None:
+def test_a_new_connection_is_not_paused_and_has_no_frames_of_the_last(pair: LocalPair, seen: list[Any]) -> None:
     pair.left.connect()
     pair.right.pause()
     pair.left.send(b"old")
@@ -202,7 +202,7 @@ def test_an_attempt_that_is_given_up_does_not_open(pair: LocalPair, seen: list[A
     assert seen == [("left", "disconnect", "changed my mind")]
 
 
-def test_a_listener_that_fails_does_not_leave_the_rest_undone(pair: LocalPair, seen: list[Any]) -> None:
+def test_a_listener_that_fails_does_not_stop_the_rest(pair: LocalPair, seen: list[Any]) -> None:
     def fail(_: bytes) -> None:
         pair.right.disconnect("broken")
         raise KeyError("mine")

@@ -1,4 +1,4 @@
-"""The example of a Network of one's own: frames, limits and two roles that synchronise, with real sockets."""
+"""The example of a user's own Network: frames, limits and two roles that synchronise, with real sockets."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_disconnecting_gives_each_end_one_event(room: Room) -> None:
     assert right.events == [("disconnect", "closed by the other end")]
 
 
-def test_a_goodbye_in_bulk_arrives_whole_while_the_other_end_sends_too(room: Room) -> None:
+def test_all_frames_arrive_before_the_close_while_the_other_end_sends_too(room: Room) -> None:
     left, right = room.meet()
 
     for _ in range(50):
@@ -164,7 +164,7 @@ def test_an_address_where_nothing_listens_is_refused(room: Room) -> None:
     assert end.events == [("connecting",), ("disconnect", "refused")]
 
 
-def test_a_closed_listening_socket_leaves_accepted_connections_alone(room: Room) -> None:
+def test_a_closed_port_leaves_accepted_connections_open(room: Room) -> None:
     listening = room.listen()
     left = room.dial(listening.port)
     room.until(lambda: left.connection.connected and room.accepted)

@@ -1,4 +1,4 @@
-"""One end under several addresses."""
+"""RacingConnection: one end with several addresses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from peers.transport.local_pair import LocalConnection, LocalPair
 from peers.transport.racing import MAX_CANDIDATES, STAGGER_MS, RacingConnection
 
 
-class Way(LocalConnection):
-    """The dialling end of a pair, which opens when it is told to; a way that is closed says so at once."""
+class Attempt(LocalConnection):
+    """The dialling end of a pair: it opens or fails when the test decides; one that is closed fails at once."""
 
     def __init__(self, address: str, fate: str) -> None:
         self.local = LocalPair()
@@ -28,7 +28,7 @@ class Way(LocalConnection):
         if self.fate == "network closed":
             raise RuntimeError("this network is closed")
         if self.fate == "refuses":
-            self.local.soon(lambda: self._emitter.emit("disconnect", "refused"))
+            self.local.soon(lambda: self.emitter.emit("disconnect", "refused"))
         elif self.fate == "opens":
             super().connect()
 
@@ -40,17 +40,17 @@ class Way(LocalConnection):
         super().connect()
 
     def fail(self, reason: str) -> None:
-        self._emitter.emit("disconnect", reason)
+        self.emitter.emit("disconnect", reason)
 
 
 class Race:
-    """A RacingConnection over ways with fates, and what it told."""
+    """A RacingConnection over addresses, each with the outcome of its attempt, and what it emitted."""
 
     def __init__(self, **fates: str) -> None:
         self.clock = ManualClock()
         self.fates = fates
         self.candidates = list(fates)
-        self.ways: list[Way] = []
+        self.attempts: list[Attempt] = []
         self.connection = RacingConnection(lambda: self.candidates, self._dial, clock=self.clock)
         self.seen: list[Any] = []
         for event in ("connecting", "connect", "message", "error", "disconnect"):
@@ -59,15 +59,15 @@ class Race:
     def _note(self, event: str) -> Callable[..., None]:
         return lambda *args: self.seen.append((event, *args))
 
-    def _dial(self, address: str) -> Way:
+    def _dial(self, address: str) -> Attempt:
         if self.fates[address] == "is no address":
             raise ValueError(f"{address} is no address")
-        self.ways.append(Way(address, self.fates[address]))
-        return self.ways[-1]
+        self.attempts.append(Attempt(address, self.fates[address]))
+        return self.attempts[-1]
 
     @property
     def dialled(self) -> list[str]:
-        return [way.address for way in self.ways]
+        return [attempt.address for attempt in self.attempts]
 
     def start(self) -> Race:
         self.connection.connect()
@@ -75,7 +75,7 @@ class Race:
         return self
 
 
-def test_takes_the_only_way_that_there_is() -> None:
+def test_dials_the_only_address() -> None:
     race = Race(a="opens").start()
 
     assert race.seen == [("connecting",), ("connect",)]
@@ -89,10 +89,10 @@ def test_does_nothing_inside_connect() -> None:
 
     race.connection.connect()
 
-    assert race.seen == [] and race.ways == []
+    assert race.seen == [] and race.attempts == []
 
 
-def test_gives_each_way_a_little_time_before_the_next_begins() -> None:
+def test_gives_each_address_a_little_time_before_the_next_attempt_begins() -> None:
     race = Race(a="hangs", b="hangs", c="opens").start()
     assert race.dialled == ["a"]
     race.clock.advance(STAGGER_MS)
@@ -100,40 +100,40 @@ def test_gives_each_way_a_little_time_before_the_next_begins() -> None:
     race.clock.advance(STAGGER_MS)
 
     assert race.connection.address == "c"
-    assert [way.closed for way in race.ways] == [["another address answered first"]] * 2 + [[]]
+    assert [attempt.closed for attempt in race.attempts] == [["another address answered first"]] * 2 + [[]]
     assert race.clock.waiting == 0
 
 
-def test_a_failure_begins_the_next_at_once() -> None:
+def test_after_a_failure_the_next_attempt_begins_at_once() -> None:
     race = Race(a="refuses", b="is no address", c="network closed", d="opens").start()
 
     assert race.connection.address == "d"
     assert race.seen == [("connecting",), ("connect",)]
 
 
-def test_a_slow_way_may_still_win() -> None:
+def test_a_slow_address_may_still_win() -> None:
     race = Race(a="hangs", b="hangs").start()
     race.clock.advance(STAGGER_MS)
 
-    race.ways[0].open()
+    race.attempts[0].open()
 
     assert race.connection.address == "a"
-    assert race.ways[1].closed == ["another address answered first"]
+    assert race.attempts[1].closed == ["another address answered first"]
 
 
-def test_a_loser_that_opens_late_is_nothing() -> None:
+def test_a_loser_that_opens_late_is_ignored() -> None:
     race = Race(a="hangs", b="opens").start()
     race.clock.advance(STAGGER_MS)
 
-    race.ways[0].open()
-    race.ways[0].other.send(b"loser")
+    race.attempts[0].open()
+    race.attempts[0].other.send(b"loser")
 
     assert race.connection.address == "b"
     assert race.seen == [("connecting",), ("connect",)]
 
 
 @pytest.mark.parametrize("fate", ["refuses", "is no address", "network closed"])
-def test_says_why_when_every_way_failed(fate: str) -> None:
+def test_says_why_when_every_attempt_failed(fate: str) -> None:
     race = Race(a=fate, b=fate).start()
 
     assert [event for event, *_ in race.seen] == ["connecting", "disconnect"]
@@ -142,23 +142,23 @@ def test_says_why_when_every_way_failed(fate: str) -> None:
     assert not race.connection.connected
 
 
-def test_waits_for_the_last_way_before_it_gives_up() -> None:
+def test_waits_for_the_last_attempt_before_it_gives_up() -> None:
     race = Race(a="hangs", b="refuses").start()
     race.clock.advance(10 * STAGGER_MS)
     assert race.seen == [("connecting",)]
 
-    race.ways[0].fail("timed out")
+    race.attempts[0].fail("timed out")
 
     assert race.seen[-1] == ("disconnect", "a: timed out")
 
 
-def test_no_way_at_all_is_a_failure() -> None:
+def test_no_address_at_all_is_a_failure() -> None:
     race = Race().start()
 
     assert race.seen == [("connecting",), ("disconnect", "no address is known")]
 
 
-def test_asks_for_the_ways_anew_each_time() -> None:
+def test_asks_for_the_addresses_at_each_connect() -> None:
     race = Race(a="refuses", b="opens")
     race.candidates = ["a"]
     race.start()
@@ -169,21 +169,21 @@ def test_asks_for_the_ways_anew_each_time() -> None:
     assert race.connection.address == "b"
 
 
-def test_tries_so_many_ways_only() -> None:
+def test_dials_a_limited_number_of_addresses() -> None:
     race = Race(**{f"a{number}": "refuses" for number in range(20)}).start()
 
     assert len(race.dialled) == MAX_CANDIDATES
 
 
-def test_a_way_named_twice_is_tried_once() -> None:
+def test_an_address_named_twice_is_dialled_once() -> None:
     race = Race(a="hangs", b="hangs")
     race.candidates = ["a", "a", "b"]
     race.start()
     race.clock.advance(10 * STAGGER_MS)
     assert race.dialled == ["a", "b"]
 
-    for way in race.ways:
-        way.fail("refused")
+    for attempt in race.attempts:
+        attempt.fail("refused")
 
     assert race.seen[-1] == ("disconnect", "b: refused")
     assert race.clock.waiting == 0
@@ -192,11 +192,11 @@ def test_a_way_named_twice_is_tried_once() -> None:
 def test_passes_frames_both_ways() -> None:
     race = Race(a="opens").start()
     heard: list[bytes] = []
-    race.ways[0].other.on("message", heard.append)
+    race.attempts[0].other.on("message", heard.append)
 
     race.connection.send(b"1")
     race.connection.pause()
-    race.ways[0].other.send(b"2")
+    race.attempts[0].other.send(b"2")
     assert race.seen[-1] == ("connect",)
     race.connection.resume()
 
@@ -206,7 +206,7 @@ def test_passes_frames_both_ways() -> None:
 
 def test_can_be_opened_again_after_a_loss() -> None:
     race = Race(a="opens").start()
-    race.ways[0].other.disconnect("lost")
+    race.attempts[0].other.disconnect("lost")
     assert race.seen[-1] == ("disconnect", "lost")
     assert not race.connection.connected
 
@@ -238,12 +238,12 @@ def test_can_be_given_up_while_it_opens(is_begun: bool) -> None:
 
     assert race.seen[-1] == ("disconnect", "enough")
     assert len(race.dialled) == is_begun
-    assert all(way.closed for way in race.ways)
+    assert all(attempt.closed for attempt in race.attempts)
     assert race.clock.waiting == 0
     race.start()
 
 
-def test_mistakes_are_told() -> None:
+def test_misuse_raises_an_error() -> None:
     race = Race(a="opens")
     with pytest.raises(RuntimeError, match="must be open before sending"):
         race.connection.send(b"1")

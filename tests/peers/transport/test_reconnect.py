@@ -15,7 +15,7 @@ from peers.transport.reconnect import Reconnect, retry_delay
 from tests.support.pair import RecordedConnection, Stranger
 
 
-class Door(RecordedConnection):
+class DiallingEnd(RecordedConnection):
     """The dialling end of a pair, whose other end may refuse."""
 
     def __init__(self, *, is_open: bool = True) -> None:
@@ -39,194 +39,194 @@ class Door(RecordedConnection):
 
 
 def test_opens_again_after_a_loss() -> None:
-    door = Door()
-    reconnect = door.wrap()
+    end = DiallingEnd()
+    reconnect = end.wrap()
     reconnect.connect()
 
-    door.local.right.disconnect("lost")
+    end.local.right.disconnect("lost")
     assert not reconnect.connected
-    door.clock.advance(1_000)
+    end.clock.advance(1_000)
 
     assert reconnect.connected
-    assert door.connects == 2
+    assert end.connects == 2
 
 
 def test_passes_everything_through() -> None:
-    door = Door()
-    reconnect = door.wrap()
+    end = DiallingEnd()
+    reconnect = end.wrap()
     seen: list[Any] = []
     undo = reconnect.on("message", seen.append)
     reconnect.on("disconnect", seen.append)
     assert not reconnect.connected
     reconnect.connect()
-    assert reconnect.connected and door.connected
+    assert reconnect.connected and end.connected
     reconnect.pause()
-    door.local.right.send(b"1")
+    end.local.right.send(b"1")
     assert seen == []
 
     reconnect.resume()
     reconnect.send(b"2")
 
     undo()
-    door.local.right.send(b"3")
+    end.local.right.send(b"3")
     reconnect.disconnect("enough")
 
     assert seen == [b"1", "enough"]
-    assert door.sent == [2]
-    assert not reconnect.connected and not door.connected
-    assert reconnect.address == door.address
+    assert end.sent == [2]
+    assert not reconnect.connected and not end.connected
+    assert reconnect.address == end.address
     assert reconnect.dialled
 
 
 def test_goes_on_with_a_connection_that_is_open_already() -> None:
-    door = Door()
-    door.connect()
-    reconnect = door.wrap()
+    end = DiallingEnd()
+    end.connect()
+    reconnect = end.wrap()
     assert reconnect.reconnecting
 
-    door.local.right.disconnect()
-    door.clock.advance(1_000)
+    end.local.right.disconnect()
+    end.clock.advance(1_000)
 
     assert reconnect.connected
 
 
 def test_waits_longer_after_each_failure_up_to_a_limit() -> None:
-    door = Door(is_open=False)
-    door.wrap(min_delay=1_000, max_delay=5_000).connect()
+    end = DiallingEnd(is_open=False)
+    end.wrap(min_delay=1_000, max_delay=5_000).connect()
 
-    door.clock.advance(40_000)
+    end.clock.advance(40_000)
 
-    pauses = [later - earlier for earlier, later in zip(door.times, door.times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in zip(end.times, end.times[1:], strict=False)]
     assert 500 <= pauses[0] <= 1_000
     assert 1_000 <= pauses[1] <= 2_000
     assert 2_000 <= pauses[2] <= 4_000
     assert all(2_500 <= pause <= 5_000 for pause in pauses[3:])
 
 
-def test_waits_from_1_to_5_seconds_and_never_gives_up_unless_told_otherwise() -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap()
+def test_waits_by_default_from_1_to_5_seconds_and_never_gives_up() -> None:
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap()
     reconnect.connect()
 
-    door.clock.advance(600_000)
+    end.clock.advance(600_000)
 
-    pauses = [later - earlier for earlier, later in zip(door.times, door.times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in zip(end.times, end.times[1:], strict=False)]
     assert 500 <= pauses[0] <= 1_000
     assert all(2_500 <= pause <= 5_000 for pause in pauses[3:])
     assert max(pauses) > 4_500
     assert len(pauses) >= 120 and reconnect.reconnecting
 
 
-def test_waits_shortly_again_after_a_success() -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap()
+def test_after_a_success_the_delay_is_short_again() -> None:
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap()
     reconnect.connect()
-    door.clock.advance(60_000)
-    door.is_open = True
-    door.clock.advance(5_000)
+    end.clock.advance(60_000)
+    end.is_open = True
+    end.clock.advance(5_000)
     assert reconnect.connected
 
-    door.local.right.disconnect()
-    door.clock.advance(1_000)
+    end.local.right.disconnect()
+    end.clock.advance(1_000)
 
     assert reconnect.connected
 
 
-def test_a_link_that_opens_may_not_count_as_a_success() -> None:
-    door = Door()
-    reconnect = door.wrap(resets_on_connect=False)
-    reconnect.on("connect", lambda: door.local.right.disconnect("not you"))
+def test_an_open_connection_may_not_count_as_a_success() -> None:
+    end = DiallingEnd()
+    reconnect = end.wrap(resets_on_connect=False)
+    reconnect.on("connect", lambda: end.local.right.disconnect("not you"))
     reconnect.connect()
 
-    door.clock.advance(20_000)
+    end.clock.advance(20_000)
 
     assert reconnect.failures > 3
-    assert door.connects < 12
+    assert end.connects < 12
     reconnect.reset()
     assert reconnect.failures == 0
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_gives_up_after_so_many_attempts(attempts: int) -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap(attempts=attempts)
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap(attempts=attempts)
     reconnect.connect()
 
-    door.clock.advance(60_000)
+    end.clock.advance(60_000)
 
-    assert door.connects == attempts
+    assert end.connects == attempts
     assert not reconnect.reconnecting and not reconnect.connecting
     assert reconnect.failures == 0
-    assert door.clock.waiting == 0
+    assert end.clock.waiting == 0
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_makes_as_many_attempts_after_a_loss(attempts: int) -> None:
-    door = Door()
-    reconnect = door.wrap(attempts=attempts)
+    end = DiallingEnd()
+    reconnect = end.wrap(attempts=attempts)
     reconnect.connect()
-    door.is_open = False
+    end.is_open = False
 
-    door.local.right.disconnect()
-    door.clock.advance(60_000)
+    end.local.right.disconnect()
+    end.clock.advance(60_000)
 
-    assert door.connects == 1 + attempts
+    assert end.connects == 1 + attempts
 
 
-def test_a_success_gives_all_attempts_back() -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap(attempts=3)
+def test_after_a_success_all_attempts_are_available_again() -> None:
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap(attempts=3)
     reconnect.connect()
-    door.clock.advance(1_000)
-    door.is_open = True
-    door.clock.advance(5_000)
-    assert reconnect.connected and door.connects == 3
-    door.is_open = False
+    end.clock.advance(1_000)
+    end.is_open = True
+    end.clock.advance(5_000)
+    assert reconnect.connected and end.connects == 3
+    end.is_open = False
 
-    door.local.right.disconnect()
-    door.clock.advance(60_000)
+    end.local.right.disconnect()
+    end.clock.advance(60_000)
 
-    assert door.connects == 3 + 3
+    assert end.connects == 3 + 3
 
 
 def test_may_be_started_again_after_giving_up() -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap(attempts=2)
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap(attempts=2)
     reconnect.connect()
-    door.clock.advance(60_000)
+    end.clock.advance(60_000)
 
     reconnect.connect()
-    door.clock.advance(60_000)
+    end.clock.advance(60_000)
 
-    assert door.connects == 4
+    assert end.connects == 4
 
 
 def test_stays_closed_when_it_was_closed_here() -> None:
-    door = Door()
-    reconnect = door.wrap()
+    end = DiallingEnd()
+    reconnect = end.wrap()
     reconnect.connect()
 
     reconnect.disconnect("enough")
-    door.clock.advance(60_000)
+    end.clock.advance(60_000)
 
-    assert door.connects == 1
+    assert end.connects == 1
     assert not reconnect.reconnecting
 
 
 def test_stays_closed_when_it_was_closed_while_it_waited() -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap()
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap()
     reconnect.connect()
 
     reconnect.disconnect()
-    door.clock.advance(60_000)
+    end.clock.advance(60_000)
 
-    assert door.connects == 1
-    assert door.clock.waiting == 0
+    assert end.connects == 1
+    assert end.clock.waiting == 0
 
 
 def test_is_reconnecting_from_connect_to_disconnect() -> None:
-    reconnect = Door().wrap()
+    reconnect = DiallingEnd().wrap()
 
     seen = [reconnect.reconnecting]
     reconnect.connect()
@@ -238,10 +238,10 @@ def test_is_reconnecting_from_connect_to_disconnect() -> None:
 
 
 def test_is_connecting_until_it_is_open() -> None:
-    door = Door()
-    reconnect = door.wrap()
+    end = DiallingEnd()
+    reconnect = end.wrap()
     seen = [reconnect.connecting]
-    door.on("connecting", lambda: seen.append(reconnect.connecting))
+    end.on("connecting", lambda: seen.append(reconnect.connecting))
     reconnect.on("connect", lambda: seen.append(reconnect.connecting))
 
     reconnect.connect()
@@ -250,44 +250,44 @@ def test_is_connecting_until_it_is_open() -> None:
 
 
 def test_is_connecting_until_the_attempt_has_failed() -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap()
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap()
     reconnect.connect()
 
-    door.local.left.emitter.emit("connecting")
+    end.local.left.emitter.emit("connecting")
     began = reconnect.connecting
-    door.local.left.emitter.emit("disconnect", "refused")
+    end.local.left.emitter.emit("disconnect", "refused")
 
     assert began and not reconnect.connecting
 
 
 @pytest.mark.parametrize("reason", ["timeout", "error", "freeze"])
-def test_keeps_trying_after_a_passing_trouble(reason: str) -> None:
-    door = Door()
-    reconnect = door.wrap()
+def test_keeps_trying_after_a_temporary_failure(reason: str) -> None:
+    end = DiallingEnd()
+    reconnect = end.wrap()
     reconnect.connect()
 
     reconnect.disconnect(reason)
-    door.clock.advance(1_000)
+    end.clock.advance(1_000)
 
-    assert reconnect.connected and door.connects == 2
+    assert reconnect.connected and end.connects == 2
 
 
 def test_connect_ends_the_wait() -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap()
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap()
     reconnect.connect()
-    door.clock.advance(20_000)
-    door.is_open = True
+    end.clock.advance(20_000)
+    end.is_open = True
 
     reconnect.connect()
 
     assert reconnect.connected
-    assert door.clock.waiting == 0
+    assert end.clock.waiting == 0
 
 
-class SlowlyClosing(Door):
-    """Not connected any more as soon as it is being closed, but it says so later, and cannot be opened before."""
+class SlowlyClosing(DiallingEnd):
+    """Closes slowly: it is not connected at once, emits `disconnect` later, and cannot be opened before that."""
 
     is_closing = False
 
@@ -309,90 +309,90 @@ class SlowlyClosing(Door):
 
 
 def test_connect_while_it_is_closing_opens_it_once_it_has_closed() -> None:
-    door = SlowlyClosing()
-    reconnect = door.wrap()
+    end = SlowlyClosing()
+    reconnect = end.wrap()
     reconnect.connect()
     reconnect.disconnect("error")
 
     reconnect.connect()
-    door.close()
-    door.clock.advance(1_000)
+    end.close()
+    end.clock.advance(1_000)
 
     assert reconnect.connected
-    assert door.connects == 2
+    assert end.connects == 2
 
 
 def test_connect_while_it_is_open_is_harmless() -> None:
-    door = Door()
-    reconnect = door.wrap()
+    end = DiallingEnd()
+    reconnect = end.wrap()
     reconnect.connect()
     reconnect.connect()
 
-    assert door.connects == 1
+    assert end.connects == 1
 
 
-def test_a_loss_that_is_told_twice_is_answered_once() -> None:
-    door = Door()
-    reconnect = door.wrap()
+def test_a_loss_that_is_emitted_twice_is_answered_once() -> None:
+    end = DiallingEnd()
+    reconnect = end.wrap()
     reconnect.connect()
-    door.is_open = False
+    end.is_open = False
 
-    door.local.right.disconnect()
-    door.local.left.emitter.emit("disconnect", "again")
+    end.local.right.disconnect()
+    end.local.left.emitter.emit("disconnect", "again")
 
-    assert door.clock.waiting == 1
+    assert end.clock.waiting == 1
     reconnect.destroy()
-    assert door.clock.waiting == 0
+    assert end.clock.waiting == 0
 
 
-def test_destroy_leaves_nothing() -> None:
-    door = Door()
-    reconnect = door.wrap()
+def test_destroy_leaves_no_timer_and_no_listener() -> None:
+    end = DiallingEnd()
+    reconnect = end.wrap()
     reconnect.connect()
-    door.local.right.disconnect()
+    end.local.right.disconnect()
 
     reconnect.destroy()
-    door.clock.advance(60_000)
+    end.clock.advance(60_000)
 
-    assert door.connects == 1
-    assert door.listeners == 0
-    assert door.clock.waiting == 0
+    assert end.connects == 1
+    assert end.listeners == 0
+    assert end.clock.waiting == 0
 
 
-def test_destroy_tells_the_other_end_why_and_stops_whatever_the_reason() -> None:
-    door = Door()
+def test_destroy_sends_its_reason_and_stops_with_any_reason() -> None:
+    end = DiallingEnd()
     reasons: list[str] = []
-    door.local.right.on("disconnect", reasons.append)
-    reconnect = door.wrap()
+    end.local.right.on("disconnect", reasons.append)
+    reconnect = end.wrap()
     reconnect.connect()
 
     reconnect.destroy("timeout")
     reconnect.destroy("again")
-    door.clock.advance(60_000)
+    end.clock.advance(60_000)
 
     assert reasons == ["timeout"]
-    assert door.connects == 1 and not reconnect.reconnecting
-    assert door.clock.waiting == door.listeners == 0
+    assert end.connects == 1 and not reconnect.reconnecting
+    assert end.clock.waiting == end.listeners == 0
 
 
 def test_destroy_of_what_was_never_open_is_harmless() -> None:
-    door = Door()
+    end = DiallingEnd()
 
-    door.wrap().destroy()
+    end.wrap().destroy()
 
-    assert door.listeners == 0
+    assert end.listeners == 0
 
 
 def test_destroy_during_an_attempt_ends_it() -> None:
-    door = Door(is_open=False)
-    reconnect = door.wrap()
+    end = DiallingEnd(is_open=False)
+    reconnect = end.wrap()
     reconnect.connect()
-    door.local.left.emitter.emit("connecting")
+    end.local.left.emitter.emit("connecting")
 
     reconnect.destroy()
-    door.clock.advance(60_000)
+    end.clock.advance(60_000)
 
-    assert door.connects == 1 and not reconnect.connecting
+    assert end.connects == 1 and not reconnect.connecting
 
 
 @pytest.mark.parametrize("error", sorted(FATAL))
@@ -406,7 +406,7 @@ def test_a_role_that_receives_a_fatal_error_stops_it(error: str) -> None:
 
 
 @pytest.mark.parametrize("error", ["timeout", "wrong-format", "bruteforce"])
-def test_a_role_that_receives_another_error_leaves_it_at_work(error: str) -> None:
+def test_a_role_that_receives_another_error_does_not_stop_it(error: str) -> None:
     stranger, reconnect = dialled_role()
 
     stranger.say_raw(b'["error","%s"]' % error.encode())
@@ -417,7 +417,7 @@ def test_a_role_that_receives_another_error_leaves_it_at_work(error: str) -> Non
 
 
 def dialled_role() -> tuple[Stranger, Reconnect]:
-    """A role over a Reconnect that has dialled a stranger."""
+    """A role over a Reconnect that has dialled an end that the test plays."""
     stranger = Stranger(dials=False, connects=False)
     stranger.role.destroy()
     reconnect = Reconnect(stranger.connection, clock=stranger.clock, random=Random(1))

@@ -1,4 +1,4 @@
-"""What the network of WebSocket connections promises of dialling and of its doors, with real sockets on loopback."""
+"""Dialling and listening of the network of WebSocket connections, with real sockets on loopback."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def room() -> Iterator[Room]:
     room.leave()
 
 
-def test_tells_when_it_begins_and_when_it_is_open(room: Room) -> None:
-    door = room.listen()
+def test_emits_when_an_attempt_begins_and_when_it_is_open(room: Room) -> None:
+    server = room.listen()
 
-    left = room.dial(door.port)
+    left = room.dial(server.port)
     assert left.events == []  # never from inside connect()
     room.until(lambda: left.connection.connected and room.accepted)
 
     assert left.events == [("connecting",), ("connect",)]
     right = room.accepted[0].connection
     assert left.connection.dialled and not right.dialled and right.connected
-    assert left.connection.address == f"127.0.0.1:{door.port}"
+    assert left.connection.address == f"127.0.0.1:{server.port}"
     assert right.address == f"127.0.0.1:{raw_wire(left.connection).local_address[1]}"
 
 
@@ -56,7 +56,7 @@ def test_says_that_a_name_with_several_addresses_is_refused(room: Room) -> None:
     assert left.reasons == ["refused"]
 
 
-def test_gives_up_on_a_door_that_never_answers(room: Room) -> None:
+def test_gives_up_on_a_server_that_never_answers(room: Room) -> None:
     hasty = WebSocketNetwork(room.loop, connect_seconds=0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         left = room.dial(silent.getsockname()[1], hasty)
@@ -87,7 +87,7 @@ def test_disconnecting_before_the_attempt_began_ends_it_once(room: Room) -> None
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\xff\xfe" * 5000, b"x" * 100_000])
-def test_says_that_the_other_end_speaks_something_else(room: Room, answer: bytes) -> None:
+def test_says_that_the_other_end_speaks_another_protocol(room: Room, answer: bytes) -> None:
     async def react(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
         with contextlib.suppress(ConnectionError):
@@ -133,28 +133,28 @@ def test_small_frames_are_not_held_back_by_the_kernel(room: Room) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"\x00" * 20_000])
-def test_a_door_shuts_out_garbage_and_stays_open_for_others(room: Room, garbage: bytes) -> None:
-    door = room.listen()
+def test_a_server_refuses_garbage_and_stays_open_for_others(room: Room, garbage: bytes) -> None:
+    server = room.listen()
 
-    room.talk(door.port, garbage + b"\n")
-    left = room.dial(door.port)
+    room.talk(server.port, garbage + b"\n")
+    left = room.dial(server.port)
     room.until(lambda: left.connection.connected)
 
     assert len(room.accepted) == 1
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST"])
-def test_a_door_tells_a_browser_what_it_is_for(room: Room, method: bytes) -> None:
-    door = room.listen()
+def test_a_server_answers_a_browser_with_its_purpose(room: Room, method: bytes) -> None:
+    server = room.listen()
 
-    answer = room.talk(door.port, method + b" / HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = room.talk(server.port, method + b" / HTTP/1.1\r\nHost: x\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 426 ")
     assert (b"between the nodes of a mesh" in answer) == (method != b"HEAD")
     assert room.accepted == []
 
 
-def test_a_full_door_says_so_and_keeps_those_it_has(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_server_says_so_and_keeps_its_connections(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web_socket, "MAX_ACCEPTED", 1)
     first, _ = room.meet()
 
@@ -165,15 +165,15 @@ def test_a_full_door_says_so_and_keeps_those_it_has(room: Room, monkeypatch: pyt
     assert first.connection.connected
 
 
-def test_who_speaks_gets_in_where_silent_connections_hold_every_place(
+def test_a_client_that_sends_gets_in_while_silent_connections_hold_every_place(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("peers.transport.network.MAX_OPENING", 2)
-    door = room.listen()
-    silent = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(2)]
+    server = room.listen()
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
     room.run(asyncio.sleep(0.05))
 
-    third = room.dial(door.port)
+    third = room.dial(server.port)
     room.until(lambda: third.connection.connected and len(room.accepted) == 1)
 
     assert silent[0].recv(1) == b""  # the oldest has gone
@@ -184,15 +184,15 @@ def test_who_speaks_gets_in_where_silent_connections_hold_every_place(
         one.close()
 
 
-def test_a_closed_door_leaves_accepted_connections_alone(room: Room) -> None:
-    door = room.listen()
-    left = room.dial(door.port)
+def test_a_closed_port_leaves_accepted_connections_open(room: Room) -> None:
+    server = room.listen()
+    left = room.dial(server.port)
     room.until(lambda: left.connection.connected and room.accepted)
 
-    room.run(as_coroutine(door.close()))
-    room.run(as_coroutine(door.close()))
+    room.run(as_coroutine(server.close()))
+    room.run(as_coroutine(server.close()))
     left.connection.send(b"[1]")
-    late = room.dial(door.port)
+    late = room.dial(server.port)
     room.until(lambda: room.accepted[0].frames and late.reasons)
 
     assert late.reasons == ["refused"]
@@ -200,44 +200,44 @@ def test_a_closed_door_leaves_accepted_connections_alone(room: Room) -> None:
 
 
 def test_a_taken_port_and_a_foreign_host_are_os_errors(room: Room) -> None:
-    door = room.listen()
+    server = room.listen()
 
-    for host, port in (("127.0.0.1", door.port), ("203.0.113.7", 0), ("", door.port)):
+    for host, port in (("127.0.0.1", server.port), ("203.0.113.7", 0), ("", server.port)):
         with pytest.raises(OSError):
             room.listen(host, port)
 
 
 def test_an_empty_host_listens_on_ipv4_and_ipv6_with_one_port(room: Room) -> None:
-    door = room.listen("")
+    server = room.listen("")
 
-    assert door.hosts == ("0.0.0.0", "::")
-    ends = [room.dial(door.port, host=host) for host in ("127.0.0.1", "[::1]", "localhost")]
+    assert server.hosts == ("0.0.0.0", "::")
+    ends = [room.dial(server.port, host=host) for host in ("127.0.0.1", "[::1]", "localhost")]
     room.until(lambda: all(end.connection.connected for end in ends) and len(room.accepted) == 3)
 
     assert {end.connection.address.rpartition(":")[0] for end in room.accepted} <= {"127.0.0.1", "[::1]"}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])
-def test_a_door_at_one_address_or_of_one_family_is_open_there_alone(room: Room, host: str) -> None:
-    door = room.listen(host)
+def test_listening_at_one_address_or_family_is_for_that_one_only(room: Room, host: str) -> None:
+    server = room.listen(host)
 
-    assert door.hosts == (host,)
+    assert server.hosts == (host,)
     other = "[::1]" if host in {"127.0.0.1", "0.0.0.0"} else "127.0.0.1"
-    end = room.dial(door.port, host=other)
+    end = room.dial(server.port, host=other)
     room.until(lambda: end.reasons == ["refused"])
 
 
-def test_a_door_at_a_name_is_open_at_the_addresses_that_have_its_port(room: Room) -> None:
-    door = room.listen("localhost")
+def test_listening_at_a_name_uses_one_port_at_all_its_addresses(room: Room) -> None:
+    server = room.listen("localhost")
 
-    ends = [room.dial(door.port, host=f"[{host}]" if ":" in host else host) for host in door.hosts]
+    ends = [room.dial(server.port, host=f"[{host}]" if ":" in host else host) for host in server.hosts]
 
-    assert set(door.hosts) <= {"127.0.0.1", "::1"}
+    assert set(server.hosts) <= {"127.0.0.1", "::1"}
     room.until(lambda: all(end.connection.connected for end in ends))
 
 
 class NoIpv6(socket.socket):
-    """As in a sandbox that forbids a family of addresses."""
+    """A socket class of a system that forbids IPv6."""
 
     def __init__(self, family: int = socket.AF_INET, *args: Any, **options: Any) -> None:
         if family == socket.AF_INET6:
@@ -245,7 +245,7 @@ class NoIpv6(socket.socket):
         super().__init__(family, *args, **options)
 
 
-def test_where_there_is_no_ipv6_every_address_is_ipv4_and_a_door_at_an_ipv6_one_an_os_error(
+def test_without_ipv6_every_address_is_ipv4_and_listening_at_an_ipv6_one_is_an_os_error(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "socket", NoIpv6)

@@ -1,4 +1,4 @@
-"""What an open connection over WebSocket promises, to its end, with real sockets on loopback."""
+"""Open connections over WebSocket, until their end, with real sockets on loopback."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_cuts_a_long_reason_between_characters(room: Room) -> None:
     assert right.reasons == ["ä" * 61]
 
 
-def test_a_goodbye_sent_right_before_disconnecting_arrives(room: Room) -> None:
+def test_a_frame_sent_right_before_disconnecting_arrives(room: Room) -> None:
     left, right = room.meet()
 
     for number in range(200):
@@ -152,7 +152,7 @@ def test_a_goodbye_sent_right_before_disconnecting_arrives(room: Room) -> None:
     assert right.events[-2:] == [("message", b'["bye"]'), ("disconnect", "leaving")]
 
 
-def test_a_goodbye_arrives_while_the_other_end_sends_in_bulk(room: Room) -> None:
+def test_the_last_frame_arrives_while_the_other_end_sends_in_bulk(room: Room) -> None:
     left, right = room.meet()
 
     for _ in range(60):
@@ -209,10 +209,10 @@ def test_pausing_makes_the_sender_wait(room: Room) -> None:
     assert channel.queued_bytes == 0
 
 
-def test_holds_frames_until_somebody_listens(room: Room) -> None:
+def test_holds_frames_until_there_is_a_listener(room: Room) -> None:
     handed: list[Connection] = []
-    door = room.run(as_coroutine(room.network.listen("127.0.0.1", 0, handed.append)))
-    left = room.dial(door.port)
+    server = room.run(as_coroutine(room.network.listen("127.0.0.1", 0, handed.append)))
+    left = room.dial(server.port)
     room.until(lambda: left.connection.connected and handed)
 
     for number in range(10):
@@ -262,14 +262,14 @@ def test_disconnecting_from_an_end_that_does_not_read_takes_a_second(room: Room)
     begin = time.monotonic()
     left.connection.disconnect("enough")
     room.until(lambda: left.reasons)
-    told = time.monotonic() - begin
+    waited = time.monotonic() - begin
     room.run(wire.wait_closed())
 
-    assert told < 0.5
+    assert waited < 0.5
     assert time.monotonic() - begin < 2 * channel_module.CLOSE_SECONDS
 
 
-def test_a_killed_peer_is_one_event_and_no_noise(
+def test_a_killed_peer_is_one_event_and_no_error_output(
     room: Room, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level("DEBUG")
@@ -290,10 +290,10 @@ def test_a_killed_peer_is_one_event_and_no_noise(
 
 
 def test_a_peer_that_begins_to_close_and_goes_no_further_is_cut(room: Room) -> None:
-    door = room.listen()
+    server = room.listen()
 
     async def half_close() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(UPGRADE)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\x88\x80\x00\x00\x00\x00")  # an empty close frame, and then no end of the stream
@@ -307,8 +307,8 @@ def test_a_peer_that_begins_to_close_and_goes_no_further_is_cut(room: Room) -> N
 
 
 def test_a_peer_that_ends_its_stream_but_reads_nothing_is_cut(room: Room) -> None:
-    door = room.listen()
-    with socket.create_connection(("127.0.0.1", door.port)) as deaf:
+    server = room.listen()
+    with socket.create_connection(("127.0.0.1", server.port)) as deaf:
         deaf.sendall(UPGRADE)
         room.until(lambda: room.accepted)
         for _ in range(150):
@@ -322,11 +322,11 @@ def test_a_peer_that_ends_its_stream_but_reads_nothing_is_cut(room: Room) -> Non
 
 
 def test_bytes_in_the_middle_of_a_frame_are_activity(room: Room) -> None:
-    door = room.listen()
+    server = room.listen()
     signs: list[float] = []
 
     async def trickle() -> None:
-        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(UPGRADE)
         while not room.accepted:
             await asyncio.sleep(0.001)

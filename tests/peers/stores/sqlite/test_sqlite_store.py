@@ -391,7 +391,7 @@ def test_finds_its_way_by_index(tmp_path: Path, statement: str, index: str) -> N
     assert "TEMP B-TREE" not in plan
 
 
-def test_syncs_every_commit_unless_told_otherwise(tmp_path: Path) -> None:
+def test_syncs_every_commit_by_default(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "log.db")
     store.open()
 

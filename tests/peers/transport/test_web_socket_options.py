@@ -1,4 +1,4 @@
-"""What a door for clients adds to one between nodes: TLS, URLs, plain HTTP answers, compression, long frames."""
+"""The options of a WebSocketNetwork: TLS, URLs, HTTP answers, compression, binary frames and limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def door_tls(authority: trustme.CA) -> ssl.SSLContext:
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     return context
@@ -52,9 +52,9 @@ def dial_tls(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-def meet(room: Room, door: WebSocketNetwork, dialler: WebSocketNetwork, url: str) -> tuple[Record, Record]:
-    """Both ends of a connection to `url`, in which `{}` is the port of the door."""
-    left = room.dial_to(url.format(room.listen(network=door).port), dialler)
+def meet(room: Room, server: WebSocketNetwork, dialler: WebSocketNetwork, url: str) -> tuple[Record, Record]:
+    """Both ends of a connection to `url`, in which `{}` is the port of the server."""
+    left = room.dial_to(url.format(room.listen(network=server).port), dialler)
     room.until(lambda: left.reasons or (left.connection.connected and room.accepted))
     assert left.reasons == []
     return left, room.accepted[-1]
@@ -63,10 +63,8 @@ def meet(room: Room, door: WebSocketNetwork, dialler: WebSocketNetwork, url: str
 # TLS
 
 
-def test_dials_a_door_over_tls_and_carries_frames_both_ways(
-    room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext
-) -> None:
-    left, right = meet(room, room.also(tls=door_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}/logux?a=1")
+def test_carries_frames_both_ways_over_tls(room: Room, server_tls: ssl.SSLContext, dial_tls: ssl.SSLContext) -> None:
+    left, right = meet(room, room.also(tls=server_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}/logux?a=1")
 
     left.connection.send(b"x" * MAX_FRAME)
     right.connection.send(b"[1]")
@@ -78,10 +76,10 @@ def test_dials_a_door_over_tls_and_carries_frames_both_ways(
     assert left.reasons == right.reasons == ["good night"]
 
 
-def test_a_goodbye_over_tls_arrives_behind_what_was_sent_before(
-    room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext
+def test_all_frames_over_tls_arrive_before_the_close(
+    room: Room, server_tls: ssl.SSLContext, dial_tls: ssl.SSLContext
 ) -> None:
-    left, right = meet(room, room.also(tls=door_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}")
+    left, right = meet(room, room.also(tls=server_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}")
 
     for _ in range(60):
         left.connection.send(b"x" * 100_000)
@@ -92,8 +90,8 @@ def test_a_goodbye_over_tls_arrives_behind_what_was_sent_before(
     assert right.reasons == ["leaving"]
 
 
-def test_pausing_makes_a_sender_over_tls_wait(room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext) -> None:
-    left, right = meet(room, room.also(tls=door_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}")
+def test_pausing_makes_a_sender_over_tls_wait(room: Room, server_tls: ssl.SSLContext, dial_tls: ssl.SSLContext) -> None:
+    left, right = meet(room, room.also(tls=server_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}")
     right.connection.pause()
 
     for _ in range(17):
@@ -104,8 +102,8 @@ def test_pausing_makes_a_sender_over_tls_wait(room: Room, door_tls: ssl.SSLConte
     assert right.frames == []
 
 
-def test_a_killed_peer_over_tls_is_one_event(room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext) -> None:
-    left, right = meet(room, room.also(tls=door_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}")
+def test_a_killed_peer_over_tls_is_one_event(room: Room, server_tls: ssl.SSLContext, dial_tls: ssl.SSLContext) -> None:
+    left, right = meet(room, room.also(tls=server_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}")
 
     raw_wire(right.connection).transport.abort()
     room.until(lambda: left.reasons and right.reasons)
@@ -114,10 +112,10 @@ def test_a_killed_peer_over_tls_is_one_event(room: Room, door_tls: ssl.SSLContex
     assert right.reasons == ["lost"]
 
 
-def test_does_not_trust_a_certificate_that_this_machine_does_not_know(room: Room, door_tls: ssl.SSLContext) -> None:
-    door = room.listen(network=room.also(tls=door_tls))
+def test_does_not_trust_a_certificate_that_this_machine_does_not_know(room: Room, server_tls: ssl.SSLContext) -> None:
+    server = room.listen(network=room.also(tls=server_tls))
 
-    left = room.dial_to(f"wss://localhost:{door.port}/")
+    left = room.dial_to(f"wss://localhost:{server.port}/")
     room.until(lambda: left.reasons)
 
     assert left.reasons[0].startswith("its certificate is not trusted: ")
@@ -129,55 +127,55 @@ def test_does_not_trust_a_certificate_of_another_name(
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("elsewhere.example").configure_cert(context)
-    door = room.listen(network=room.also(tls=context))
+    server = room.listen(network=room.also(tls=context))
 
-    left = room.dial_to(f"wss://localhost:{door.port}/", room.also(dial_tls=dial_tls))
+    left = room.dial_to(f"wss://localhost:{server.port}/", room.also(dial_tls=dial_tls))
     room.until(lambda: left.reasons)
 
     assert "localhost" in left.reasons[0]
 
 
-def test_says_that_a_door_without_tls_speaks_none(room: Room, dial_tls: ssl.SSLContext) -> None:
-    door = room.listen()
+def test_says_that_a_server_has_no_tls(room: Room, dial_tls: ssl.SSLContext) -> None:
+    server = room.listen()
 
-    left = room.dial_to(f"wss://localhost:{door.port}/", room.also(dial_tls=dial_tls))
+    left = room.dial_to(f"wss://localhost:{server.port}/", room.also(dial_tls=dial_tls))
     room.until(lambda: left.reasons)
 
     assert left.reasons in (["reset"], ["no TLS that both ends speak: WRONG_VERSION_NUMBER"])
     assert room.accepted == []
 
 
-def test_a_door_with_tls_takes_nothing_in_the_clear_and_stays_open(
-    room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext
+def test_a_server_with_tls_refuses_plain_connections_and_stays_open(
+    room: Room, server_tls: ssl.SSLContext, dial_tls: ssl.SSLContext
 ) -> None:
-    door = room.listen(network=room.also(tls=door_tls))
+    server = room.listen(network=room.also(tls=server_tls))
 
-    clear = room.dial(door.port)
+    clear = room.dial(server.port)
     room.until(lambda: clear.reasons)
-    secure = room.dial_to(f"wss://localhost:{door.port}", room.also(dial_tls=dial_tls))
+    secure = room.dial_to(f"wss://localhost:{server.port}", room.also(dial_tls=dial_tls))
     room.until(lambda: secure.connection.connected and room.accepted)
 
     assert len(clear.reasons) == len(room.accepted) == 1
 
 
-def test_a_door_with_tls_waits_only_so_long_for_a_handshake(
-    room: Room, door_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+def test_a_server_with_tls_limits_the_time_of_a_handshake(
+    room: Room, server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web_socket, "ACCEPT_SECONDS", 0.1)
-    door = room.listen(network=room.also(tls=door_tls))
+    server = room.listen(network=room.also(tls=server_tls))
 
-    assert room.talk(door.port, b"") == b""
+    assert room.talk(server.port, b"") == b""
 
 
-def test_who_speaks_tls_gets_in_where_silent_connections_hold_every_place(
-    room: Room, door_tls: ssl.SSLContext, dial_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+def test_a_tls_client_gets_in_while_silent_connections_hold_every_place(
+    room: Room, server_tls: ssl.SSLContext, dial_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("peers.transport.network.MAX_OPENING", 1)
-    door = room.listen(network=room.also(tls=door_tls))
+    server = room.listen(network=room.also(tls=server_tls))
 
-    with socket.create_connection(("127.0.0.1", door.port)) as silent:
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
         room.run(asyncio.sleep(0.05))
-        secure = room.dial_to(f"wss://localhost:{door.port}", room.also(dial_tls=dial_tls))
+        secure = room.dial_to(f"wss://localhost:{server.port}", room.also(dial_tls=dial_tls))
         room.until(lambda: secure.connection.connected and room.accepted)
 
         assert silent.recv(1) == b""
@@ -186,11 +184,11 @@ def test_who_speaks_tls_gets_in_where_silent_connections_hold_every_place(
 # URLs
 
 
-def test_a_url_carries_its_path_and_query_to_the_door(room: Room) -> None:
+def test_a_url_carries_its_path_and_query_to_the_server(room: Room) -> None:
     seen: list[HttpRequest] = []
-    door = room.also(on_request=seen.append)
+    server = room.also(on_request=seen.append)
 
-    left, _right = meet(room, door, room.network, "ws://localhost:{}/logux/sub?token=a%20b")
+    left, _right = meet(room, server, room.network, "ws://localhost:{}/logux/sub?token=a%20b")
 
     assert [request.path for request in seen] == ["/logux/sub?token=a%20b"]
     assert left.connection.address.endswith("/logux/sub?token=a%20b")
@@ -259,9 +257,9 @@ def test_ignored_binary_frames_have_the_same_limit(room: Room) -> None:
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_a_door_for_clients_takes_a_backlog_in_one_frame(room: Room, compress: bool) -> None:
-    door = room.also(max_frame=MAX_CLIENT_FRAME, compress=compress)
-    left, right = meet(room, door, room.also(compress=compress), "ws://127.0.0.1:{}")
+def test_a_server_for_clients_accepts_a_backlog_in_one_frame(room: Room, compress: bool) -> None:
+    server = room.also(max_frame=MAX_CLIENT_FRAME, compress=compress)
+    left, right = meet(room, server, room.also(compress=compress), "ws://127.0.0.1:{}")
     backlog = b'{"type":"a"},[1,"user:1",0],' * 150_000
 
     left.connection.send(backlog)
@@ -271,14 +269,14 @@ def test_a_door_for_clients_takes_a_backlog_in_one_frame(room: Room, compress: b
     assert right.frames == [backlog]
 
 
-@pytest.mark.parametrize(("at_door", "at_dialler"), [(True, True), (True, False), (False, True), (False, False)])
-def test_frames_are_compressed_if_both_ends_want_it(room: Room, at_door: bool, at_dialler: bool) -> None:
-    left, right = meet(room, room.also(compress=at_door), room.also(compress=at_dialler), "ws://127.0.0.1:{}")
+@pytest.mark.parametrize(("at_server", "at_dialler"), [(True, True), (True, False), (False, True), (False, False)])
+def test_frames_are_compressed_if_both_ends_want_it(room: Room, at_server: bool, at_dialler: bool) -> None:
+    left, right = meet(room, room.also(compress=at_server), room.also(compress=at_dialler), "ws://127.0.0.1:{}")
 
     right.connection.send(b"[1]")
     room.until(lambda: left.frames)
 
-    assert bool(raw_wire(left.connection).protocol.extensions) == (at_door and at_dialler)
+    assert bool(raw_wire(left.connection).protocol.extensions) == (at_server and at_dialler)
 
 
 def test_a_compressed_frame_may_not_grow_over_the_limit(room: Room) -> None:
@@ -293,11 +291,11 @@ def test_a_compressed_frame_may_not_grow_over_the_limit(room: Room) -> None:
 # HTTP
 
 
-def test_a_door_answers_http_as_it_is_told(room: Room) -> None:
+def test_a_server_sends_the_http_answer_that_it_was_given(room: Room) -> None:
     page = b"<p>" + b"x" * 2_000_000
-    door = room.listen(network=room.also(on_request=lambda _: HttpAnswer(200, {"content-type": "text/html"}, page)))
+    server = room.listen(network=room.also(on_request=lambda _: HttpAnswer(200, {"content-type": "text/html"}, page)))
 
-    answer = room.talk(door.port, b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = room.talk(server.port, b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
 
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -307,24 +305,24 @@ def test_a_door_answers_http_as_it_is_told(room: Room) -> None:
 
 
 def test_an_answer_may_have_neither_headers_nor_body(room: Room) -> None:
-    door = room.listen(network=room.also(on_request=lambda _: HttpAnswer(404)))
+    server = room.listen(network=room.also(on_request=lambda _: HttpAnswer(404)))
 
-    assert room.talk(door.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").endswith(b"\r\n\r\n")
+    assert room.talk(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").endswith(b"\r\n\r\n")
 
 
 def test_the_answer_to_head_has_no_body(room: Room) -> None:
-    door = room.listen(network=room.also(on_request=lambda _: HttpAnswer(200, {}, b"hello")))
+    server = room.listen(network=room.also(on_request=lambda _: HttpAnswer(200, {}, b"hello")))
 
-    answer = room.talk(door.port, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = room.talk(server.port, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
 
     assert answer.endswith(b"\r\n\r\n") and b"Content-Length: 5\r\n" in answer
 
 
-def test_a_request_is_told_with_lower_case_headers_and_where_it_came_from(room: Room) -> None:
+def test_a_request_has_lower_case_headers_and_the_address_of_its_sender(room: Room) -> None:
     seen: list[HttpRequest] = []
-    door = room.listen(network=room.also(on_request=seen.append))
+    server = room.listen(network=room.also(on_request=seen.append))
 
-    room.talk(door.port, b"GET /?a HTTP/1.1\r\nHost: x\r\nX-One: 1\r\nx-one: 2\r\n\r\n")
+    room.talk(server.port, b"GET /?a HTTP/1.1\r\nHost: x\r\nX-One: 1\r\nx-one: 2\r\n\r\n")
 
     request = seen[0]
     assert (request.method, request.path, request.is_upgrade) == ("GET", "/?a", False)
@@ -337,11 +335,11 @@ def test_a_page_of_another_origin_is_turned_away_before_the_upgrade(room: Room) 
         is_foreign = request.is_upgrade and request.headers.get("origin") != "http://home"
         return HttpAnswer(403, {}, b"not from there\n") if is_foreign else None
 
-    door = room.listen(network=room.also(on_request=judge))
+    server = room.listen(network=room.also(on_request=judge))
     head = b"GET / HTTP/1.1\r\nHost: x\r\n" + UPGRADE
 
-    foreign = room.talk(door.port, head + b"Origin: http://elsewhere\r\n\r\n")
-    with socket.create_connection(("127.0.0.1", door.port)) as own:
+    foreign = room.talk(server.port, head + b"Origin: http://elsewhere\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", server.port)) as own:
         own.sendall(head + b"Origin: http://home\r\n\r\n")
         room.until(lambda: room.accepted)
 
@@ -349,13 +347,13 @@ def test_a_page_of_another_origin_is_turned_away_before_the_upgrade(room: Room) 
     room.until(lambda: room.accepted[0].reasons)
 
 
-def test_a_door_goes_on_as_before_when_nothing_is_answered(room: Room) -> None:
-    door = room.listen(network=room.also(on_request=lambda _: None))
+def test_a_request_without_an_answer_is_handled_as_usual(room: Room) -> None:
+    server = room.listen(network=room.also(on_request=lambda _: None))
 
-    assert room.talk(door.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 426 ")
+    assert room.talk(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 426 ")
 
 
-def test_a_request_that_cannot_be_answered_is_logged_and_the_door_lives_on(
+def test_a_request_that_cannot_be_answered_is_logged_and_the_server_goes_on(
     room: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(request: HttpRequest) -> None:
@@ -363,10 +361,10 @@ def test_a_request_that_cannot_be_answered_is_logged_and_the_door_lives_on(
             raise KeyError("mine")
 
     network = room.also(on_request=fail)
-    door = room.listen(network=network)
+    server = room.listen(network=network)
 
-    answer = room.talk(door.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    left = room.dial(door.port)
+    answer = room.talk(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    left = room.dial(server.port)
     room.until(lambda: left.connection.connected)
 
     assert answer.startswith(b"HTTP/1.1 500 ") and b"mine" not in answer
@@ -383,6 +381,6 @@ def test_a_request_that_cannot_be_answered_is_logged_and_the_door_lives_on(
         (200, {"X": "ä"}, "no line of HTTP"),
     ],
 )
-def test_refuses_an_answer_that_is_no_http(status: int, headers: dict[str, str], sentence: str) -> None:
+def test_refuses_an_answer_that_is_not_valid_http(status: int, headers: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         HttpAnswer(status, headers)

@@ -1,4 +1,4 @@
-"""What a log tells and gives."""
+"""What the listeners and readers of a log get."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_page_from_before_this_run_comes_from_the_store(clock: ManualClock) ->
     assert [entry.event["type"] for entry in log.page(0).get().entries] == ["a", "b"]
 
 
-def test_finds_the_first_change_that_somebody_lacks(log: PairLog) -> None:
+def test_finds_the_first_change_that_another_node_lacks(log: PairLog) -> None:
     log.add_batch([({"type": name}, None) for name in "abc"])
     epoch = log.published.epoch
 
