@@ -51,7 +51,7 @@ class Welcoming(Protocol):
 
 
 class GatewaySession(SessionBase[BaseSync]):
-    """Runs the role of an endpoint: on a line that it dials until it is closed, or on a connection that a door accepted."""
+    """Runs the role of an endpoint: on an address that it dials until it is closed, or on a connection that was accepted."""
 
     def __init__(
         self,
@@ -130,8 +130,8 @@ class GatewaySession(SessionBase[BaseSync]):
         assert isinstance(self._endpoint, DialOut)
         self._dial(self._endpoint, synced=synced, other_synced=other_synced)
 
-    def _dial(self, line: DialOut, **cursors: int) -> None:
-        connection = self._reconnecting(line.network.dial(line.url))
+    def _dial(self, dial_out: DialOut, **cursors: int) -> None:
+        connection = self._reconnecting(dial_out.network.dial(dial_out.url))
         connection.on("connect", self.into_mailbox(self._on_open))
         self._start(connection, **cursors)
         connection.connect()

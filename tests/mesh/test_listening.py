@@ -11,7 +11,7 @@ from typing import Any
 import pykka
 import pytest
 
-from mesh.actors.listener import Listener, OpenDoor
+from mesh.actors.listener import ListenAddress, Listener
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.errors import MeshError
 from mesh.lab.simulation.clock import RoomClock
@@ -114,7 +114,7 @@ def test_takes_the_next_free_port_once_its_patience_ends(attic: Attic) -> None:
     assert not opened.is_done
     attic.loop.run_for(0.3)
 
-    assert opened.result() == OpenDoor(72, ("0.0.0.0", "::"))
+    assert opened.result() == ListenAddress(72, ("0.0.0.0", "::"))
 
 
 def test_fails_at_once_where_one_port_was_chosen(attic: Attic) -> None:
