@@ -17,9 +17,8 @@ from mesh.lab.simulation.connection import SimConnection
 from mesh.lab.simulation.network import SimNetwork
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.lab.simulation.wire import FLIGHT_BYTES, WireQuality
-from peers.transport.port import MAX_FRAME
 from peers.transport.channel import SEND_BYTES
-from peers.transport.port import Connection, Listening, Network
+from peers.transport.port import MAX_FRAME, Connection, Listening, Network
 
 
 class House:
