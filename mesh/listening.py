@@ -44,7 +44,7 @@ def _moved(kept: int, port: int) -> str:
 
 def _unreachable_from_outside(hosts: Sequence[str]) -> str:
     return (
-        f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and are not told of it, it still dials "
+        f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and do not find it, it still dials "
         "them; to be reached, leave --listen out, or give --listen :PORT"
     )
 

@@ -75,7 +75,7 @@ class GatewaySession(SessionBase[BaseSync]):
         self.defer(self._begin)  # Pykka calls no hook for what is raised in on_start itself
 
     def close(self, reason: str) -> None:
-        """End for good; the other end is told the reason. A role that is Finishing gets a moment first."""
+        """End for good; the other end gets the reason. A role that is Finishing may finish first."""
         self._farewell = reason
         if isinstance(self._role, Finishing):
             self._role.finish(self.stop)
@@ -181,7 +181,7 @@ class GatewaySession(SessionBase[BaseSync]):
             return
         self._noted = sentence
         self._notes += 1
-        more = "; further ones of this session are not told" if self._notes > MAX_NOTES else ""
+        more = "; further ones of this session are not shown" if self._notes > MAX_NOTES else ""
         self._tell(Noted(self._key, f"{sentence}{more}"))
 
     def _on_disconnect(self, reason: str) -> None:
