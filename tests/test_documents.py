@@ -49,14 +49,14 @@ def example(name: str) -> Any:
 def test_the_message_of_the_example_arrives() -> None:
     world: dict[str, Any] = {"clock": ManualClock(0), "random": Random(1)}
 
-    pair, role = LocalPair(), example("NotingSync")
+    pair, role = LocalPair(), example("RemarkSync")
     logs = [Log.open(InlineDisk(MemoryStore()), name, **world).get() for name in ("kitchen", "study")]
     left, right = role("kitchen", logs[0], pair.left, **world), role("study", logs[1], pair.right, **world)
     heard: list[tuple[str, str]] = []
-    right.on("note", lambda who, text: heard.append((who, text)))
+    right.on("remark", lambda who, text: heard.append((who, text)))
 
     pair.left.connect()
-    left.send_note("the milk is out")
+    left.send_remark("the milk is out")
 
     assert heard == [("kitchen", "the milk is out")]
 
