@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 from random import Random
 
-from mesh.actors.listener import DoorError, OpenDoor
+from mesh.actors.listener import ListenAddress, ListenError
 from mesh.gateway.clients.http import CLIENTS_DOOR
 from mesh.membership.actions import Notice
 from mesh.settings.config import EVERY_ADDRESS
@@ -27,11 +27,11 @@ def where_to_listen(listen: tuple[str, int] | None, kept: int, random: Random) -
     return EVERY_ADDRESS, (kept, *ports_instead(kept, first)), PATIENCE_SECONDS
 
 
-def door_notices(door: OpenDoor, kept: int, *, is_mdns_on: bool) -> list[Notice]:
+def listen_notices(address: ListenAddress, kept: int, *, is_mdns_on: bool) -> list[Notice]:
     """The notices about where the node listens. `kept` is the port that it should have; 0: any."""
-    notices = [Notice("note", None, _moved(kept, door.port))] if kept and door.port != kept else []
-    if is_mdns_on and all(map(is_loopback, door.hosts)):
-        notices.append(Notice("listening", None, _unreachable_from_outside(door.hosts)))
+    notices = [Notice("note", None, _moved(kept, address.port))] if kept and address.port != kept else []
+    if is_mdns_on and all(map(is_loopback, address.hosts)):
+        notices.append(Notice("listening", None, _unreachable_from_outside(address.hosts)))
     return notices
 
 
@@ -44,12 +44,12 @@ def _moved(kept: int, port: int) -> str:
 
 def _unreachable_from_outside(hosts: Sequence[str]) -> str:
     return (
-        f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and are not told of it, it still dials "
+        f"listens on {' and '.join(hosts)} alone: other machines cannot reach it and do not find it, it still dials "
         "them; to be reached, leave --listen out, or give --listen :PORT"
     )
 
 
-def why_not_listening(failed: DoorError) -> str:
+def why_not_listening(failed: ListenError) -> str:
     """The sentence for a listening socket that cannot be opened."""
     error, host = failed.error, failed.host
     where = show_listening(host, failed.port) if host else f"port {failed.port}"

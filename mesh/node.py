@@ -11,7 +11,7 @@ from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, Unpack
 
-from mesh.actors.listener import DoorError
+from mesh.actors.listener import ListenError
 from mesh.actors.log_proxy import LogProxy, safely
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
@@ -25,7 +25,7 @@ from mesh.discovery.static import StaticDiscovery
 from mesh.errors import MeshError
 from mesh.gateway.gateways import Gateways
 from mesh.gateway.options import GatewayOptions
-from mesh.listening import door_notices, where_to_listen, why_not_listening
+from mesh.listening import listen_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
@@ -303,14 +303,14 @@ class Node:
         )
         try:
             opened = await resources.supervisor.ask_to(NodeSupervisor.begin)
-        except DoorError as error:
+        except ListenError as error:
             raise MeshError(why_not_listening(error)) from None
         self.port = opened.nodes.port
         self._gateways.opened(opened.ports)
         if not kept and (self._listen is None or self._listen[1]):  # a port that port 0 gave is for this run only
             home.keep_port(self.port)
         wanted = kept if self._listen is None else 0
-        for notice in door_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
+        for notice in listen_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
             self._on_notice(notice)
         await resources.open_control(ControlServer(self, on_stop=self._on_stop_asked))
         for notice in start_notices(self):

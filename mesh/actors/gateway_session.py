@@ -51,7 +51,7 @@ class Welcoming(Protocol):
 
 
 class GatewaySession(SessionBase[BaseSync]):
-    """Runs the role of an endpoint: on a line that it dials until it is closed, or on a connection that a door accepted."""
+    """Runs the role of an endpoint: on an address that it dials until it is closed, or on a connection that was accepted."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class GatewaySession(SessionBase[BaseSync]):
         self.defer(self._begin)  # Pykka calls no hook for what is raised in on_start itself
 
     def close(self, reason: str) -> None:
-        """End for good; the other end is told the reason. A role that is Finishing gets a moment first."""
+        """End for good; the other end gets the reason. A role that is Finishing may finish first."""
         self._farewell = reason
         if isinstance(self._role, Finishing):
             self._role.finish(self.stop)
@@ -130,8 +130,8 @@ class GatewaySession(SessionBase[BaseSync]):
         assert isinstance(self._endpoint, DialOut)
         self._dial(self._endpoint, synced=synced, other_synced=other_synced)
 
-    def _dial(self, line: DialOut, **cursors: int) -> None:
-        connection = self._reconnecting(line.network.dial(line.url))
+    def _dial(self, dial_out: DialOut, **cursors: int) -> None:
+        connection = self._reconnecting(dial_out.network.dial(dial_out.url))
         connection.on("connect", self.into_mailbox(self._on_open))
         self._start(connection, **cursors)
         connection.connect()
@@ -181,7 +181,7 @@ class GatewaySession(SessionBase[BaseSync]):
             return
         self._noted = sentence
         self._notes += 1
-        more = "; further ones of this session are not told" if self._notes > MAX_NOTES else ""
+        more = "; further ones of this session are not shown" if self._notes > MAX_NOTES else ""
         self._tell(Noted(self._key, f"{sentence}{more}"))
 
     def _on_disconnect(self, reason: str) -> None:

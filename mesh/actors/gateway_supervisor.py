@@ -10,7 +10,7 @@ from typing import Any
 from mesh.actors.children import Children
 from mesh.actors.environment import Environment
 from mesh.actors.gateway_session import GatewaySession
-from mesh.actors.listener import DoorError, Listener
+from mesh.actors.listener import Listener, ListenError
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.reports import Accepted, Closed, Failed, Met, Noted, Refused, Report
 from mesh.actors.runtime.loop_actor import LoopActor
@@ -22,9 +22,9 @@ from mesh.membership.actions import Notice
 from mesh.membership.membership import PAUSED
 
 MAX_GATEWAY_SESSIONS = 512
-"""Sessions at all doors together."""
+"""The most sessions of a gateway."""
 MAX_STRANGERS = 32
-"""Connections of one address at one door that were not let in yet."""
+"""The most connections of one address at one port that were not authenticated yet."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class _Row:
 
     endpoint: Listen | DialOut
     subject: str
-    """What failures are counted for: a line, or at a door an address, and the user once it is known."""
+    """What failures are counted for: the name of a DialOut; at a port, the address, then the user once it is known."""
     address: str
     node_id: str = ""
 
@@ -62,36 +62,36 @@ class GatewaySupervisor(LoopActor):
         self._children: Children[GatewaySession] = Children(environment, self.defer, on_notice)
         self._rows: dict[str, _Row] = {}
         self._ports: dict[str, int] = {}
-        """Of the doors, by their names."""
+        """The ports that are open, by `Listen.name`."""
         self._accepted = 0
         self._is_full = False
 
     async def open(self) -> dict[str, int]:
-        """Open the doors and dial the lines; the port of each door by its key. Raises DoorError."""
-        for door in self._endpoints.doors:
-            await self._open_door(door, door.port)
-        for line in self._endpoints.lines:
-            self._dial(line)
-        return {door.key: self._ports[door.name] for door in self._endpoints.doors}
+        """Open all ports and dial all addresses; the result is the port numbers by `Listen.key`. Raises ListenError."""
+        for listen in self._endpoints.listens:
+            await self._open_port(listen, listen.port)
+        for dial_out in self._endpoints.dials:
+            self._dial(dial_out)
+        return {listen.key: self._ports[listen.name] for listen in self._endpoints.listens}
 
     async def close(self) -> None:
-        """Close the doors, then the sessions."""
+        """Close the ports, then the sessions."""
         self._children.is_ending = True
-        for door in self._endpoints.doors:
-            await self._children.close(door.name)
+        for listen in self._endpoints.listens:
+            await self._children.close(listen.name)
         for key in self._rows:
             self._children.tell(key, GatewaySession.close, "goodbye")
         await self._children.until_closed()
 
     def retry(self) -> None:
-        """Start everything that was paused again, and dial each line at once."""
+        """Start everything that was paused again, and dial each address at once."""
         paused = self._children.forgive()
-        for door in self._endpoints.doors:
-            if door.name in paused:
-                self.defer(self._reopen, door)
-        for line in self._endpoints.lines:
-            self._children.tell(_key(line), GatewaySession.redial)
-            self._dial(line)
+        for listen in self._endpoints.listens:
+            if listen.name in paused:
+                self.defer(self._reopen, listen)
+        for dial_out in self._endpoints.dials:
+            self._children.tell(_dial_key(dial_out), GatewaySession.redial)
+            self._dial(dial_out)
 
     async def show(self) -> dict[str, list[dict[str, Any]]]:
         """What `status` shows of the gateway: its sessions, what is paused, and who was turned away."""
@@ -125,13 +125,13 @@ class GatewaySupervisor(LoopActor):
             case Failed(key, why):
                 self._on_failed(key, why)
 
-    def on_door(self, door: Listen, report: Report) -> None:
-        """Called for each connection that a door accepted, and when its listener failed."""
+    def on_listener(self, listen: Listen, report: Report) -> None:
+        """Called for each connection that was accepted at a port, and when its listener failed."""
         if isinstance(report, Accepted):
-            self._on_accepted(door, report)
+            self._on_accepted(listen, report)
         elif isinstance(report, Failed) and not self._children.is_ending:
-            self._on_notice(Notice("restarted", None, f"{door.name} failed and restarts: {report.why}"))
-            self._children.on_failed(door.name, report.why, partial(self._reopen, door))
+            self._on_notice(Notice("restarted", None, f"{listen.name} failed and restarts: {report.why}"))
+            self._children.on_failed(listen.name, report.why, partial(self._reopen, listen))
 
     def on_stop(self) -> None:
         self._children.stop()
@@ -144,9 +144,9 @@ class GatewaySupervisor(LoopActor):
     def _note(self, sentence: str) -> None:
         self._on_notice(Notice("note", None, sentence))
 
-    def _on_accepted(self, door: Listen, report: Accepted) -> None:
+    def _on_accepted(self, listen: Listen, report: Accepted) -> None:
         connection = report.connection
-        subject = f"{door.name} from {address_key(connection.address)}"
+        subject = f"{listen.name} from {address_key(connection.address)}"
         was_full, self._is_full = self._is_full, len(self._rows) >= MAX_GATEWAY_SESSIONS
         if self._is_full and not was_full:
             self._note(f"all {MAX_GATEWAY_SESSIONS} places at the doors of this node are taken: others are turned away")
@@ -155,7 +155,7 @@ class GatewaySupervisor(LoopActor):
             return
         self._make_room(subject)
         self._accepted += 1
-        self._start(f"in:{self._accepted}", door, subject, connection.address, accepted=connection)
+        self._start(f"in:{self._accepted}", listen, subject, connection.address, accepted=connection)
 
     def _make_room(self, subject: str) -> None:
         """Close the oldest connections of an address that has too many that were not let in."""
@@ -164,9 +164,9 @@ class GatewaySupervisor(LoopActor):
             row.subject = ""  # it is counted no more while it closes
             self._children.tell(key, GatewaySession.close, "others wait for this place")
 
-    def _dial(self, line: DialOut) -> None:
-        if _key(line) not in self._rows:  # a retry may have dialled it already
-            self._start(_key(line), line, line.name, line.shown_url)
+    def _dial(self, dial_out: DialOut) -> None:
+        if _dial_key(dial_out) not in self._rows:  # a retry may have dialled it already
+            self._start(_dial_key(dial_out), dial_out, dial_out.name, dial_out.shown_url)
 
     def _start(self, key: str, endpoint: Listen | DialOut, subject: str, address: str, **how: Any) -> None:
         environment = self._environment
@@ -217,29 +217,29 @@ class GatewaySupervisor(LoopActor):
         self._rows.pop(key, None)
         self._children.forget(key)
 
-    async def _open_door(self, door: Listen, port: int) -> None:
+    async def _open_port(self, listen: Listen, port: int) -> None:
         listener = Listener.start(
-            self._environment.runtime, door.network, self.into_mailbox(partial(self.on_door, door))
+            self._environment.runtime, listen.network, self.into_mailbox(partial(self.on_listener, listen))
         )
         try:
-            opened = await self._children.open(door.name, listener, listener.ask_to(Listener.open, door.host, port))
+            opened = await self._children.open(listen.name, listener, listener.ask_to(Listener.open, listen.host, port))
         except OSError as error:
-            raise DoorError(door.name, door.host, port, error) from error
-        self._ports[door.name] = opened.port
+            raise ListenError(listen.name, listen.host, port, error) from error
+        self._ports[listen.name] = opened.port
 
-    async def _reopen(self, door: Listen) -> None:
+    async def _reopen(self, listen: Listen) -> None:
         try:
-            await self._open_door(door, self._ports[door.name])
-        except DoorError as error:
+            await self._open_port(listen, self._ports[listen.name])
+        except ListenError as error:
             if not self._children.is_ending:
-                self._children.on_failed(door.name, str(error), partial(self._reopen, door))
+                self._children.on_failed(listen.name, str(error), partial(self._reopen, listen))
             return
         if self._children.is_ending:
-            await self._children.close(door.name)
+            await self._children.close(listen.name)
 
 
 _UNKNOWN = {"node_id": None, "state": "busy", "lag": None, "user": None}
 
 
-def _key(line: DialOut) -> str:
-    return f"line:{line.name}"
+def _dial_key(dial_out: DialOut) -> str:
+    return f"line:{dial_out.name}"

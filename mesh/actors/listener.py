@@ -19,7 +19,7 @@ BUSY_PAUSE_MS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class OpenDoor:
+class ListenAddress:
     """Where one socket listens."""
 
     port: int
@@ -28,15 +28,15 @@ class OpenDoor:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenDoors:
-    """Where a node listens: for nodes, and for others by the key of each door."""
+class ListenAddresses:
+    """Where a node listens: for nodes, and for others by `Listen.key`."""
 
-    nodes: OpenDoor
+    nodes: ListenAddress
     ports: dict[str, int]
 
 
-class DoorError(OSError):
-    """A listening socket could not be opened; `name` is the door's, empty for the socket for nodes."""
+class ListenError(OSError):
+    """A port could not be opened. `name` is that of the endpoint, empty for the port for nodes."""
 
     def __init__(self, name: str, host: str, port: int, error: OSError) -> None:
         super().__init__(error.errno, error.strerror or str(error))
@@ -55,11 +55,11 @@ class Listener(LoopActor):
         self._tell = tell
         self._listening: Listening | None = None
 
-    def open(self, host: str, port: int) -> Later[OpenDoor]:
+    def open(self, host: str, port: int) -> Later[ListenAddress]:
         """Listen at `host` and `port` (0: any free one); the result says where. Fails with OSError."""
         return self._network.listen(host, port, self._on_connection).transform(self._on_open)
 
-    async def open_first(self, host: str, ports: Sequence[int], patience_seconds: float, clock: Clock) -> OpenDoor:
+    async def open_first(self, host: str, ports: Sequence[int], patience_seconds: float, clock: Clock) -> ListenAddress:
         """Listen at the first of `ports` that is free; `ports[0]` is tried again for `patience_seconds` before the others.
 
         Fails with the OSError of the last port if all are in use, and at once with any other OSError.
@@ -93,9 +93,9 @@ class Listener(LoopActor):
         self.close()
         self._tell(Failed.of("listener", exception_value))
 
-    def _on_open(self, listening: Listening) -> OpenDoor:
+    def _on_open(self, listening: Listening) -> ListenAddress:
         self._listening = listening
-        return OpenDoor(listening.port, listening.hosts)
+        return ListenAddress(listening.port, listening.hosts)
 
     def _on_connection(self, connection: Connection) -> None:
         connection.pause()  # nothing may be read before the session listens

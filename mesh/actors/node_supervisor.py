@@ -10,7 +10,7 @@ from mesh.actors.children import CHILD_ANSWER_SECONDS, SESSIONS_CLOSE_SECONDS, C
 from mesh.actors.discoverer import Discoverer
 from mesh.actors.environment import Environment
 from mesh.actors.gateway_supervisor import GatewaySupervisor
-from mesh.actors.listener import DoorError, Listener, OpenDoor, OpenDoors
+from mesh.actors.listener import ListenAddress, ListenAddresses, Listener, ListenError
 from mesh.actors.log_keeper import LogKeeper
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.peer_session import MakeRole, PeerSession
@@ -85,8 +85,8 @@ class NodeSupervisor(LoopActor):
         self._children: Children[PeerSession] = Children(environment, self.defer, on_notice)
         self._waiters = SynchronizedWaiters(self._children, self._membership, log, self.into_mailbox)
         self._report = self.into_mailbox(self.on_report)
-        self._door = OpenDoor(0, ())
-        self._door_ports: dict[str, int] = {}
+        self._address = ListenAddress(0, ())
+        self._ports: dict[str, int] = {}
         self._accepted = 0
         self._is_beginning = False
         self._begun: Later[None] = Later()
@@ -98,10 +98,10 @@ class NodeSupervisor(LoopActor):
         """What this node knows of the others, for checks that read it on the loop and change nothing."""
         return self._membership
 
-    async def begin(self) -> OpenDoors:
+    async def begin(self) -> ListenAddresses:
         """Open the log and the listening sockets, then look for other nodes; the result is where this node listens.
 
-        Raises StoreError or DoorError.
+        Raises StoreError or ListenError.
         """
         self._is_beginning = True
         try:
@@ -115,7 +115,7 @@ class NodeSupervisor(LoopActor):
                 self._children.later(ALONE_SECONDS, self._notice_if_alone)
         finally:
             self._begun.set()
-        return OpenDoors(self._door, self._door_ports)
+        return ListenAddresses(self._address, self._ports)
 
     async def end(self) -> None:
         """Say goodbye and close everything, in the reverse order of `begin`; each step has a limit of time."""
@@ -135,13 +135,13 @@ class NodeSupervisor(LoopActor):
         """Everything that `mesh status` shows of this node."""
         described = await self._children.ask_sessions(PeerSession.describe)
         failures = {**self._children.failures, **self._membership.failures}
-        gateway = {"doors": self._door_ports, **(await self._children.ask(GATEWAY, GatewaySupervisor.show) or {})}
+        gateway = {"doors": self._ports, **(await self._children.ask(GATEWAY, GatewaySupervisor.show) or {})}
         self._read_clocks()
         gateway["discovery"] = await self._children.ask(DISCOVERY, Discoverer.describe)
         gateway["clocks"] = self._clocks.rows()
         return show_status(
             self._settings,
-            self._door.port,
+            self._address.port,
             self._log,
             self._membership,
             described,
@@ -298,7 +298,7 @@ class NodeSupervisor(LoopActor):
     async def _notice_if_alone(self) -> None:
         if self._membership.is_alone:
             discovery = await self._children.ask(DISCOVERY, Discoverer.describe) or NO_DISCOVERY
-            self._on_notice(Notice("note", None, alone_sentence(self._door.port, discovery)))
+            self._on_notice(Notice("note", None, alone_sentence(self._address.port, discovery)))
 
     def _look(self, subject: str) -> None:
         self._perform(self._membership.on_look(subject, self._now()))
@@ -338,17 +338,17 @@ class NodeSupervisor(LoopActor):
     async def _start_listener(self) -> None:
         environment, settings = self._environment, self._settings
         listener = Listener.start(environment.runtime, environment.network, self._report)
-        ports = (self._door.port,) if self._door.port else settings.ports  # others know where it listened before
+        ports = (self._address.port,) if self._address.port else settings.ports  # others know where it listened before
         opening = listener.ask_to(
             Listener.open_first, settings.host, ports, settings.patience_seconds, environment.clock
         )
         try:
-            self._door = await self._children.open(LISTENER, listener, opening)
+            self._address = await self._children.open(LISTENER, listener, opening)
         except OSError as error:
-            raise DoorError("", settings.host, ports[0], error) from error
+            raise ListenError("", settings.host, ports[0], error) from error
 
     async def _start_gateway(self) -> None:
-        if not self._endpoints.doors and not self._endpoints.lines:
+        if not self._endpoints.listens and not self._endpoints.dials:
             return
         environment = self._environment
         gateway = GatewaySupervisor.start(
@@ -359,13 +359,13 @@ class NodeSupervisor(LoopActor):
             self._endpoints,
             on_notice=self._on_notice,
         )
-        self._door_ports = await self._children.open(GATEWAY, gateway, gateway.ask_to(GatewaySupervisor.open))
+        self._ports = await self._children.open(GATEWAY, gateway, gateway.ask_to(GatewaySupervisor.open))
 
     async def _start_discovery(self) -> None:
-        environment, settings, door = self._environment, self._settings, self._door
+        environment, settings, address = self._environment, self._settings, self._address
         discoverer = Discoverer.start(environment.runtime, environment.discovery(), self._report, environment.clock)
         mark = mesh_mark(settings.mesh)
-        announcement = Announcement(settings.node_id, mark, settings.instance, door.port, door.hosts)
+        announcement = Announcement(settings.node_id, mark, settings.instance, address.port, address.hosts)
         await self._children.open(DISCOVERY, discoverer, discoverer.ask_to(Discoverer.open, announcement))
 
     def _now(self) -> float:

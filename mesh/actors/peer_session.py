@@ -217,7 +217,7 @@ class PeerSession(SessionBase[PeerSync]):
         # A hole is sent again in each connection, and a node may send any number of bad events.
         if sentence not in self._refused and len(self._refused) < MAX_REFUSED:
             self._refused.add(sentence)
-            more = "; further ones of this node are counted, not told" if len(self._refused) == MAX_REFUSED else ""
+            more = "; further ones of this node are counted, but not shown" if len(self._refused) == MAX_REFUSED else ""
             self._tell(Noted(self._key, f"{sentence}{more}"))
 
     def _on_error(self, error: SyncError) -> None:

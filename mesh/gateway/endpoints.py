@@ -58,7 +58,7 @@ class DialOut:
 class Endpoints:
     """All ports and addresses."""
 
-    doors: tuple[Listen, ...] = ()
-    lines: tuple[DialOut, ...] = ()
+    listens: tuple[Listen, ...] = ()
+    dials: tuple[DialOut, ...] = ()
     turned_away: TurnedAway | None = None
     """Where refused connections are noted; None: the supervisor of the sessions makes one."""

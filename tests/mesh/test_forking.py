@@ -1,4 +1,4 @@
-"""A program that forks while its node runs: the child lets go of the node, and the parent's goes on."""
+"""A program that forks while its node runs: the child leaves the node to the parent, where it goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that takes nothing for a while: a state of the machine, not a fault of its sessions."""
+"""A disk that is full for a while: the node reports it and its sessions go on."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ class FullStore(MemoryStore):
         return super().append(entries, **options)
 
 
-def test_replication_goes_on_by_itself_once_there_is_room_again() -> None:
-    with Cluster(1) as house:
-        kitchen, study = house.start("kitchen", "study")
-        house.settle("met")
-        house.stop(study)
+def test_replication_goes_on_by_itself_once_the_disk_has_space_again() -> None:
+    with Cluster(1) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        cluster.settle("met")
+        cluster.stop(study)
         full = FullStore()
         full.open()
         study.store = full
-        house.start("study")
-        house.settle("met again")
+        cluster.start("study")
+        cluster.settle("met again")
 
         full.is_full = True
         kitchen.log.add({"type": "milk"})
-        house.run(300)
+        cluster.run(300)
         assert study.types == []
-        assert house.status(study)["paused"] == house.status(kitchen)["paused"] == []
+        assert cluster.status(study)["paused"] == cluster.status(kitchen)["paused"] == []
         full.is_full = False
-        house.settle("there is room", limit_seconds=45)
+        cluster.settle("there is room", limit_seconds=45)
 
         assert study.types == ["milk"]
-        assert any("the disk is full: make room" in line for line in house.trace)
+        assert any("the disk is full: make room" in line for line in cluster.trace)
 
 
-def test_who_adds_is_told_in_words() -> None:
-    with Cluster(2) as house:
-        (kitchen,) = house.start("kitchen")
-        house.stop(kitchen)
+def test_adding_fails_with_a_sentence() -> None:
+    with Cluster(2) as cluster:
+        (kitchen,) = cluster.start("kitchen")
+        cluster.stop(kitchen)
         full = FullStore()
         full.open()
         full.is_full = True
         kitchen.store = full
-        house.start("kitchen")
+        cluster.start("kitchen")
 
         added = kitchen.log.add({"type": "milk"})
-        house.run(1)
+        cluster.run(1)
 
         assert isinstance(added.exception, StoreError)
         assert str(added.exception) == "the disk is full: make room"

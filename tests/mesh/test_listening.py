@@ -1,4 +1,4 @@
-"""Where a node listens: on which addresses, at which port, and what it says of it."""
+"""Where a node listens: at which addresses and port, and the notices about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pykka
 import pytest
 
-from mesh.actors.listener import Listener, OpenDoor
+from mesh.actors.listener import ListenAddress, Listener
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.errors import MeshError
 from mesh.lab.simulation.clock import RoomClock
@@ -22,7 +22,7 @@ from mesh.node import Node
 from mesh.settings.home import Home
 from mesh.settings.ports import FIRST_EPHEMERAL, PORT_COUNT, TRIES, choose_ports, first_ephemeral, ports_instead
 from peers.transport.port import Listening
-from tests.support.loop_house import fail, wait_until
+from tests.support.actor_loop import fail, wait_until
 
 # Which ports are tried.
 
@@ -114,7 +114,7 @@ def test_takes_the_next_free_port_once_its_patience_ends(attic: Attic) -> None:
     assert not opened.is_done
     attic.loop.run_for(0.3)
 
-    assert opened.result() == OpenDoor(72, ("0.0.0.0", "::"))
+    assert opened.result() == ListenAddress(72, ("0.0.0.0", "::"))
 
 
 def test_fails_at_once_where_one_port_was_chosen(attic: Attic) -> None:
@@ -193,7 +193,7 @@ def test_a_node_listens_on_both_families_by_default_and_keeps_a_port_that_no_con
 @pytest.mark.parametrize(
     ("listen", "hosts"), [("0.0.0.0:{}", ["127.0.0.1"]), ("[::]:{}", ["::1"]), (":{}", ["127.0.0.1", "::1"])]
 )
-def test_a_node_listens_where_it_is_told(kitchen: Kitchen, listen: str, hosts: list[str]) -> None:
+def test_a_node_listens_at_the_address_that_it_is_given(kitchen: Kitchen, listen: str, hosts: list[str]) -> None:
     port = kitchen.start(listen.format(0)).port
 
     assert [host for host in ("127.0.0.1", "::1") if can_connect(port, host)] == hosts

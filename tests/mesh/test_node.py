@@ -20,7 +20,7 @@ from mesh.errors import MeshError
 from mesh.node import Node
 from peers.roles.peer import PeerSync
 from peers.stores.store import StoreError
-from tests.support.loop_house import fail
+from tests.support.actor_loop import fail
 from tests.support.street import SECONDS, Street, at, free_port, types, wait_until
 
 
@@ -123,7 +123,7 @@ def test_events_are_walked_in_both_orders(street: Street) -> None:
     assert [event["type"] for event, _ in node.log.each(order="added", since=1)] == ["early", "middle"]
 
 
-def test_listeners_hear_of_events_on_the_loop(street: Street) -> None:
+def test_listeners_are_called_on_the_loop(street: Street) -> None:
     node = street.start("kitchen")
     heard: list[tuple[str, int, str]] = []
     undo = node.log.on("event", lambda e, m: heard.append((e["type"], m["added"], threading.current_thread().name)))
@@ -154,7 +154,7 @@ def test_a_home_runs_in_one_node_at_a_time(street: Street) -> None:
         street.make("again", home=street.path / "kitchen").start()
 
 
-def test_a_second_start_does_the_running_node_no_harm(street: Street) -> None:
+def test_a_second_start_fails_and_the_node_goes_on(street: Street) -> None:
     node = street.start("kitchen")
 
     with pytest.raises(MeshError, match="runs already"):
@@ -164,7 +164,7 @@ def test_a_second_start_does_the_running_node_no_harm(street: Street) -> None:
     node.stop()  # it still has its own thread; the street checks that none is left
 
 
-def test_a_taken_port_is_a_sentence_and_leaves_nothing(street: Street) -> None:
+def test_a_port_in_use_gives_a_sentence_and_leaves_nothing_behind(street: Street) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         node = street.make("kitchen", port=port)
@@ -178,7 +178,7 @@ def test_a_taken_port_is_a_sentence_and_leaves_nothing(street: Street) -> None:
     street.start("kitchen", port=port)  # the home is free again
 
 
-def test_a_log_that_cannot_be_read_is_a_sentence_and_leaves_nothing(street: Street) -> None:
+def test_a_log_that_cannot_be_read_gives_a_sentence_and_leaves_nothing_behind(street: Street) -> None:
     (street.path / "kitchen").mkdir()
     (street.path / "kitchen" / "log.sqlite").write_bytes(b"this is no database" * 100)
 
@@ -215,7 +215,7 @@ def test_two_nodes_converge_both_ways(street: Street) -> None:
     assert street.kinds("study")[:2] == ["connected", "synchronized"]
 
 
-def test_two_that_have_each_other_as_peers_end_with_one_connection(street: Street) -> None:
+def test_two_nodes_that_dial_each_other_end_with_one_connection(street: Street) -> None:
     ports = [free_port(), free_port()]
     pair = [
         street.start(name, port=own, peers=[f"127.0.0.1:{other}"])
@@ -393,7 +393,7 @@ def test_a_session_that_always_raises_is_paused_until_a_retry(street: Street) ->
     street.converge(kitchen, study, events=1)
 
 
-def test_a_failed_keeper_takes_the_sessions_along_and_all_synchronize_again(street: Street) -> None:
+def test_a_failed_keeper_closes_the_sessions_and_all_synchronize_again(street: Street) -> None:
     kitchen = street.start("kitchen")
     heard: list[str] = []
     kitchen.log.on("event", lambda event, _meta: heard.append(event["type"]))

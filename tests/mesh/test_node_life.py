@@ -1,4 +1,4 @@
-"""How long events live on a node: its own decision, whoever wrote them."""
+"""How long events live on a node: it decides for itself, whichever node wrote them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def types(node: Node) -> list[str]:
     return [event["type"] for event, _ in node.log.each()]
 
 
-def test_an_event_goes_with_its_last_reason(node: Node) -> None:
+def test_an_event_is_cleaned_with_its_last_reason(node: Node) -> None:
     node.log.add({"type": "a"}, {"reasons": ["cart", "tax"]}).get()
     node.log.add({"type": "b"}, {"reasons": ["cart"]}).get()
 
@@ -53,7 +53,7 @@ def test_cleaning_leaves_what_a_keeper_keeps_and_what_has_reasons(node: Node) ->
     assert types(node) == ["b", "c"]
 
 
-def test_a_cleaning_that_says_nothing_cleans_nothing_and_says_what_to_say(node: Node) -> None:
+def test_clean_without_arguments_cleans_nothing_and_says_what_to_give(node: Node) -> None:
     node.log.add({"type": "a"}).get()
 
     with pytest.raises(TypeError, match=r"say which, as in clean\(before=timedelta\(days=30\)\)"):

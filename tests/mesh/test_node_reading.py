@@ -1,4 +1,4 @@
-"""How an application reads the log of its node: from where, up to where, and from which end."""
+"""How an application reads the log of its node: from which event, up to which, and in which direction."""
 
 from __future__ import annotations
 

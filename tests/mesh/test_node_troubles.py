@@ -17,8 +17,8 @@ from mesh.actors.runtime.loop_thread import LoopThread
 from mesh.gateway.upstream.role import UpstreamSync
 from peers.events.entry import MAX_EXTRA_BYTES, check_extra
 from peers.roles.client import ClientSync
+from tests.support.actor_loop import fail
 from tests.support.door_house import House, house, wait_until  # noqa: F401
-from tests.support.loop_house import fail
 from tests.support.upstream_script import HERE, URL, Script
 
 
@@ -92,7 +92,7 @@ def test_a_line_whose_role_fails_at_its_end_too_is_dialled_again(house: House) -
             house.nodes["kitchen"].stop()
 
 
-def test_a_loop_is_not_blocked_by_who_waits_for_it_on_itself() -> None:
+def test_a_thread_that_would_wait_for_itself_raises_an_error() -> None:
     thread = LoopThread()
 
     async def stop_from_a_listener() -> str:
@@ -156,7 +156,7 @@ def test_a_start_that_is_cancelled_leaves_nothing_behind(house: House) -> None: 
     assert (found, tasks) == ([], 1)
 
 
-def test_a_token_that_a_server_sends_back_in_an_error_is_not_told(house: House) -> None:  # noqa: F811
+def test_a_token_that_a_server_sends_back_in_an_error_is_not_shown(house: House) -> None:  # noqa: F811
     def send_back(wire: ServerConnection) -> None:
         for frame in wire:
             wire.send(json.dumps(["error", "wrong-format", frame]))  # as every Logux server does

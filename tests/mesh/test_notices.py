@@ -1,4 +1,4 @@
-"""What a node says to people, on the lines of `mesh up` and in `logging`."""
+"""The notices of a node: the lines of `mesh up`, and what is logged."""
 
 from __future__ import annotations
 

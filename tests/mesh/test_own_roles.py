@@ -1,4 +1,4 @@
-"""Roles of one's own, started and supervised by a node: CourierSync of the scenario, on real sockets and in virtual time."""
+"""Roles of the application, started and supervised by a node: CourierSync on real sockets and in virtual time."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class BrittleSync(CourierSync):  # type: ignore[misc]
         raise RuntimeError("brittle")
 
 
-def test_the_story_of_the_courier_passes_with_every_seed() -> None:
+def test_the_scenario_of_the_courier_passes_with_every_seed() -> None:
     outcomes = [own_role.run(seed) for seed in range(20)]
 
     assert [outcome.seed for outcome in outcomes if outcome.failure is not None] == []
@@ -64,7 +64,7 @@ def test_the_courier_has_at_most_twenty_lines() -> None:
     assert len(inspect.getsource(CourierSync).splitlines()) <= 20
 
 
-def test_a_node_serves_a_role_of_ones_own_and_another_dials_it(tmp_path: Path) -> None:
+def test_a_node_serves_a_role_of_the_application_and_another_dials_it(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     with node(tmp_path, "kitchen", serve={address: CourierSync}) as kitchen:
         with node(tmp_path, "attic", dial={address: CourierSync}) as attic:
@@ -85,7 +85,7 @@ def attic_id(path: Path) -> str:
         return attic.node_id
 
 
-def test_what_fails_on_and_on_is_restarted_then_paused_and_its_siblings_do_not_notice(tmp_path: Path) -> None:
+def test_a_role_that_keeps_failing_is_restarted_and_then_paused_and_others_go_on(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     told: list[str] = []
     with (

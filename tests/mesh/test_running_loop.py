@@ -128,7 +128,7 @@ def test_an_actor_of_another_loop_can_be_waited_for(echo: LoopActorRef[Echo]) ->
     assert in_a_cell(cell) == [1, "2", [2, 3], True]
 
 
-def test_a_result_that_anybody_may_resolve_blocks_no_loop(echo: LoopActorRef[Echo]) -> None:
+def test_a_result_that_any_thread_may_resolve_blocks_no_loop(echo: LoopActorRef[Echo]) -> None:
     def cell() -> None:
         unknown: Later[int] = Later()
         for later in (unknown, unknown.transform(str)):

@@ -1,8 +1,8 @@
-"""A program with a node that forks: `HOW HOME PORT WHAT`; it tells on standard output, in JSON lines, how that went.
+"""A program with a node, which forks. Arguments: `HOW HOME PORT WHAT`. It prints what happened as JSON lines.
 
-HOW is `thread` (the node has a loop of its own) or `loop` (it runs on the program's); PORT is where another node listens, 0
-for none; WHAT is what the child does: `calls` the node, `starts` one of its own, or `stays` until standard input ends. With
-`mdns` as a last word the node looks for others.
+HOW is `thread` (the node has a loop of its own) or `loop` (it runs on the program's loop); PORT is where another node
+listens, 0 for none; WHAT is what the child does: `calls` the node, `starts` a node of its own, or `stays` until standard input
+ends. With `mdns` as a last argument the node looks for others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nodes of one process with real sockets on the loopback interface and homes on disk."""
+"""Nodes in one process, with real sockets on the loopback interface and homes on disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def free_port() -> int:
 def wait_until(condition: Callable[[], Any], what: str) -> None:
     deadline = time.monotonic() + SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"it never came about: {what}"
+        assert time.monotonic() < deadline, f"it did not happen in time: {what}"
         time.sleep(0.005)
 
 
@@ -35,7 +35,7 @@ def types(node: Node) -> list[str]:
 
 
 class Street:
-    """Houses with nodes in them; all are stopped at the end, and then nothing may be left."""
+    """Starts nodes. At the end all are stopped, and no actor and no thread may be left."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

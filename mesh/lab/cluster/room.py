@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from mesh.actors.environment import Environment
-from mesh.actors.listener import OpenDoors
+from mesh.actors.listener import ListenAddresses
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
@@ -176,7 +176,7 @@ class Room:
             raise TimeoutError(f"{self.name} did not answer within {VIRTUAL_ANSWER_SECONDS:.0f} s")
         return asked.result()
 
-    def begin(self) -> Later[OpenDoors]:
+    def begin(self) -> Later[ListenAddresses]:
         """Start a node on what the disk holds. Resolves with its ports once it listens."""
         self._lives += 1
         random = Random(f"{self._seed} {self.name} {self._lives}")

@@ -15,7 +15,7 @@ from mesh.discovery.static import StaticDiscovery
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.clock import LoopClock
 from peers.later import Later
-from tests.support.loop_house import fail
+from tests.support.actor_loop import fail
 
 
 class Child(LoopActor):
@@ -113,7 +113,7 @@ def test_a_child_that_is_dead_or_too_slow_has_no_answer_and_does_not_delay_the_o
     assert nursery.loop.time() - began <= 2 * CHILD_ANSWER_SECONDS + 0.1
 
 
-def test_what_fails_is_restarted_after_a_delay_and_paused_when_it_fails_on_and_on(nursery: Nursery) -> None:
+def test_what_fails_is_restarted_after_a_delay_and_paused_when_it_keeps_failing(nursery: Nursery) -> None:
     restarts: list[float] = []
 
     outcomes = [

@@ -22,7 +22,7 @@ from peers.events.entry import Entry
 from peers.log.draft import make_draft
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
-from tests.support.loop_house import DEADLINE_SECONDS, House, fail, wait_until
+from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, fail, wait_until
 
 
 class SlowStore(SqliteStore):
@@ -40,17 +40,17 @@ class SlowStore(SqliteStore):
 class Cellar:
     """A log on disk with one keeper after another."""
 
-    def __init__(self, house: House, path: Path) -> None:
-        self.house = house
+    def __init__(self, actor_loop: ActorLoop, path: Path) -> None:
+        self.actor_loop = actor_loop
         self.path = path
         self.kept = LogProxy()
         self.failures: list[str] = []
         self.threads_before = threading.active_count()
 
     def start(self) -> LoopActorRef[LogKeeper]:
-        loop = self.house.loop
+        loop = self.actor_loop.loop
         return LogKeeper.start(
-            self.house.runtime,
+            self.actor_loop.runtime,
             "kitchen",
             lambda: ThreadDisk(loop, SlowStore(self.path)),
             self.kept,
@@ -77,11 +77,11 @@ class Cellar:
 @pytest.fixture
 def cellar(tmp_path: Path) -> Iterator[Cellar]:
     SlowStore.gate.set()
-    with House() as house:
-        yield Cellar(house, tmp_path / "log.sqlite")
+    with ActorLoop() as actor_loop:
+        yield Cellar(actor_loop, tmp_path / "log.sqlite")
 
 
-def test_a_kept_log_takes_events_from_any_thread(cellar: Cellar) -> None:
+def test_a_log_proxy_takes_events_from_any_thread(cellar: Cellar) -> None:
     keeper = cellar.open()
 
     meta = cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
@@ -184,7 +184,7 @@ def test_a_request_may_be_awaited_on_the_loop(cellar: Cellar) -> None:
     async def add() -> Any:
         return await asyncio.wait_for(_awaited(cellar.kept), DEADLINE_SECONDS)
 
-    assert cellar.house.run(add())["added"] == 1
+    assert cellar.actor_loop.run(add())["added"] == 1
     cellar.end(keeper)
 
 
@@ -192,7 +192,7 @@ async def _awaited(kept: LogProxy) -> Any:
     return await kept.add({"type": "milk"})
 
 
-def test_a_kept_log_lets_events_go(cellar: Cellar) -> None:
+def test_a_log_proxy_cleans_events(cellar: Cellar) -> None:
     cleaned: list[str] = []
     cellar.kept.on("clean", lambda event, _meta: cleaned.append(event["type"]))
     keeper = cellar.open()
@@ -244,7 +244,7 @@ def test_a_keeper_that_raises_keeps_the_event_and_the_log_lives_on(cellar: Cella
     cellar.end(keeper)
 
 
-def test_a_kept_log_takes_offers_and_keeps_cursors(cellar: Cellar) -> None:
+def test_a_log_proxy_takes_offers_and_saves_cursors(cellar: Cellar) -> None:
     keeper = cellar.open()
     drafts = [make_draft({"type": type_}, {"created": (1, "anna", 0)}) for type_ in ("milk", "bread")]
 

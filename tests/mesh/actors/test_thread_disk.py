@@ -106,7 +106,7 @@ def test_is_a_disk(room: Room) -> None:
     assert room.result(disk.run(append("milk"))) == "milk"
 
 
-def test_work_is_done_and_told_in_order(room: Room) -> None:
+def test_work_is_done_in_order_and_so_are_its_results(room: Room) -> None:
     told: list[str] = []
     names = [f"event-{number}" for number in range(50)]
 
@@ -141,7 +141,7 @@ def test_a_group_has_a_limit() -> None:
     room.finish()
 
 
-def test_a_piece_that_fails_takes_nobody_along(room: Room) -> None:
+def test_a_piece_that_fails_does_not_fail_the_others(room: Room) -> None:
     room.gate.is_open.clear()
     pieces = [room.disk.run(work) for work in (append("milk"), fail, append("bread"), fail, append("salt"))]
     room.gate.is_open.set()
@@ -165,7 +165,7 @@ def test_a_piece_is_all_or_nothing(room: Room) -> None:
     assert room.types() == []
 
 
-def test_work_runs_on_its_own_thread_and_results_come_on_the_loops(room: Room) -> None:
+def test_work_runs_on_its_own_thread_and_results_arrive_on_the_loop(room: Room) -> None:
     threads: list[str] = []
 
     later = room.disk.run(lambda _: threading.current_thread().name)
@@ -221,7 +221,7 @@ def test_a_store_that_cannot_be_opened_fails_every_asker(tmp_path: Path) -> None
     room.finish()
 
 
-def test_a_reaction_that_fails_keeps_no_result_from_the_others() -> None:
+def test_a_reaction_that_fails_does_not_stop_the_results_of_others() -> None:
     room = Room(MemoryStore())
 
     def react(_: Later[str]) -> None:

@@ -30,8 +30,8 @@ from mesh.cli.main import main
 from mesh.cli.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
+from tests.support.actor_loop import fail
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
-from tests.support.loop_house import fail
 
 COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "bench", "scenario")
 

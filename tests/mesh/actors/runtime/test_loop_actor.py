@@ -12,14 +12,14 @@ import pykka
 import pytest
 
 from mesh.actors.runtime.loop_actor import LoopActor
-from tests.support.loop_house import DEADLINE_SECONDS, PLACES, House, Noter, Place, wait_until
+from tests.support.actor_loop import DEADLINE_SECONDS, PLACES, ActorLoop, Noter, Place, wait_until
 
 
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     base, is_on_loop = PLACES[request.param]
-    with House() as house:
-        yield Place(house, base, is_on_loop=is_on_loop)
+    with ActorLoop() as actor_loop:
+        yield Place(actor_loop, base, is_on_loop=is_on_loop)
 
 
 def test_answers_an_ask(place: Place) -> None:
@@ -78,7 +78,7 @@ def test_a_failure_under_tell_calls_on_failure_and_not_on_stop(place: Place) -> 
     assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is None
 
 
-def test_a_failure_in_on_failure_is_survived_by_everybody_else(place: Place) -> None:
+def test_a_failure_in_on_failure_harms_no_other_actor(place: Place) -> None:
     class Clumsy(Noter):
         def on_failure(self, kind: Any, error: Any, traceback: Any) -> None:
             raise KeyError("once more")
@@ -155,14 +155,14 @@ def test_tell_to_a_dead_actor_raises(place: Place) -> None:
     place.stop(ref)
 
     with pytest.raises(pykka.ActorDeadError):
-        place.do(lambda: ref.tell("anybody?"))
+        place.do(lambda: ref.tell("late"))
 
 
 def test_ask_to_a_dead_actor_raises_when_the_answer_is_looked_at(place: Place) -> None:
     ref = place.start(Noter, record=[])
     place.stop(ref)
 
-    answer = place.do(lambda: ref.ask("anybody?", block=False))
+    answer = place.do(lambda: ref.ask("late", block=False))
 
     with pytest.raises(pykka.ActorDeadError):
         place.result(lambda: answer)
@@ -173,7 +173,7 @@ def test_a_blocking_ask_to_a_dead_actor_raises_everywhere(place: Place) -> None:
     place.stop(ref)
 
     with pytest.raises(pykka.ActorDeadError):
-        place.do(lambda: ref.ask("anybody?"))
+        place.do(lambda: ref.ask("late"))
     assert place.do(ref.stop) is False
 
 
@@ -274,7 +274,7 @@ def test_an_answered_future_is_a_plain_value(place: Place) -> None:
     place.stop(ref)
 
 
-def test_the_registry_knows_the_living(place: Place) -> None:
+def test_the_registry_lists_the_actors_that_live(place: Place) -> None:
     ref = place.start(Noter, record=[])
 
     assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is ref
@@ -284,7 +284,7 @@ def test_the_registry_knows_the_living(place: Place) -> None:
     assert pykka.ActorRegistry.get_all() == []
 
 
-def test_a_broadcast_reaches_everybody(place: Place) -> None:
+def test_a_broadcast_reaches_all_actors(place: Place) -> None:
     records: list[list[Any]] = [[], []]
     refs = [place.start(Noter, record=record) for record in records]
 
@@ -321,8 +321,8 @@ def test_a_base_exception_stops_every_actor(place: Place) -> None:
 
     wait_until(lambda: records == [["start", "stop"]] * 2 and not pykka.ActorRegistry.get_all())
     if place.base is LoopActor:
-        wait_until(lambda: bool(place.house.errors))
-        assert isinstance(place.house.errors.pop(), Alarm)
+        wait_until(lambda: bool(place.actor_loop.errors))
+        assert isinstance(place.actor_loop.errors.pop(), Alarm)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_an_ask_times_out(place: Place) -> None:
     ref.stop()
 
 
-def test_a_dead_actor_is_let_go(place: Place) -> None:
+def test_a_dead_actor_is_not_kept_in_memory(place: Place) -> None:
     ref = place.start(Noter, record=[])
     actor = weakref.ref(ref._actor_weakref())
     place.stop(ref)

@@ -12,13 +12,13 @@ import pytest
 
 from mesh.actors.runtime.loop_actor import LoopFuture
 from peers.later import Later
-from tests.support.loop_house import DEADLINE_SECONDS, House, Lending, Recorder, wait_until
+from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, Lending, Recorder, wait_until
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    with House() as house:
-        yield house
+def actor_loop() -> Iterator[ActorLoop]:
+    with ActorLoop() as actor_loop:
+        yield actor_loop
 
 
 class Waiter(Recorder):
@@ -44,8 +44,8 @@ class Waiter(Recorder):
         return message if message == "ping" else self.wait(message)
 
 
-def test_other_messages_are_taken_while_a_coroutine_runs(house: House) -> None:
-    ref = Waiter.start(house.runtime)
+def test_other_messages_are_taken_while_a_coroutine_runs(actor_loop: ActorLoop) -> None:
+    ref = Waiter.start(actor_loop.runtime)
 
     answer = ref.ask("answer", block=False)
     assert ref.ask("ping", timeout=DEADLINE_SECONDS) == "ping"
@@ -55,8 +55,8 @@ def test_other_messages_are_taken_while_a_coroutine_runs(house: House) -> None:
     ref.stop()
 
 
-def test_a_proxy_calls_a_coroutine_method(house: House) -> None:
-    ref = Waiter.start(house.runtime)
+def test_a_proxy_calls_a_coroutine_method(actor_loop: ActorLoop) -> None:
+    ref = Waiter.start(actor_loop.runtime)
     proxy = ref.proxy()
 
     answer = proxy.wait("answer")
@@ -66,9 +66,9 @@ def test_a_proxy_calls_a_coroutine_method(house: House) -> None:
     ref.stop()
 
 
-def test_a_coroutine_that_fails_under_ask_fails_the_ask(house: House) -> None:
+def test_a_coroutine_that_fails_under_ask_fails_the_ask(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Waiter.start(house.runtime, record)
+    ref = Waiter.start(actor_loop.runtime, record)
 
     answer = ref.ask(ValueError("no"), block=False)
     ref.proxy().open()
@@ -79,9 +79,9 @@ def test_a_coroutine_that_fails_under_ask_fails_the_ask(house: House) -> None:
     ref.stop()
 
 
-def test_a_coroutine_that_fails_under_tell_fails_the_actor(house: House) -> None:
+def test_a_coroutine_that_fails_under_tell_fails_the_actor(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Waiter.start(house.runtime, record)
+    ref = Waiter.start(actor_loop.runtime, record)
 
     ref.tell(ValueError("no"))
     ref.proxy().open()
@@ -90,12 +90,12 @@ def test_a_coroutine_that_fails_under_tell_fails_the_actor(house: House) -> None
     assert record == [("failure", "no")]
 
 
-def test_stopping_cancels_coroutines_and_answers_their_asks(house: House) -> None:
+def test_stopping_cancels_coroutines_and_answers_their_asks(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Waiter.start(house.runtime, record)
+    ref = Waiter.start(actor_loop.runtime, record)
     answer = ref.ask("answer", block=False)
-    ref.tell("nobody asked")
-    house.run(asyncio.sleep(0.01))  # a coroutine that has not begun would end without a trace
+    ref.tell("no one waits for it")
+    actor_loop.run(asyncio.sleep(0.01))  # a coroutine that has not begun would end without a trace
 
     assert ref.stop() is True
 
@@ -104,11 +104,11 @@ def test_stopping_cancels_coroutines_and_answers_their_asks(house: House) -> Non
     wait_until(lambda: record == ["stop", "cancelled", "cancelled"])
 
 
-def test_failing_cancels_coroutines_and_answers_their_asks(house: House) -> None:
+def test_failing_cancels_coroutines_and_answers_their_asks(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Waiter.start(house.runtime, record)
+    ref = Waiter.start(actor_loop.runtime, record)
     answer = ref.ask("answer", block=False)
-    house.run(asyncio.sleep(0.01))
+    actor_loop.run(asyncio.sleep(0.01))
 
     ref.tell(pykka.messages.ProxyCall(("no_such_method",), (), {}))
 
@@ -117,7 +117,7 @@ def test_failing_cancels_coroutines_and_answers_their_asks(house: House) -> None
     wait_until(lambda: record[-1:] == ["cancelled"])
 
 
-def test_a_coroutine_may_take_its_time_to_end(house: House) -> None:
+def test_a_coroutine_may_take_its_time_to_end(actor_loop: ActorLoop) -> None:
     class Tidy(Recorder):
         async def on_receive(self, message: Any) -> None:
             try:
@@ -127,22 +127,22 @@ def test_a_coroutine_may_take_its_time_to_end(house: House) -> None:
                 self.note("tidy")
 
     record: list[Any] = []
-    ref = Tidy.start(house.runtime, record)
+    ref = Tidy.start(actor_loop.runtime, record)
     ref.tell("go")
-    house.run(asyncio.sleep(0.01))
+    actor_loop.run(asyncio.sleep(0.01))
 
     ref.stop()
 
     wait_until(lambda: ("tidy",) in record)
 
 
-def test_a_coroutine_cancelled_by_others_is_no_failure_of_the_actor(house: House) -> None:
+def test_a_coroutine_cancelled_by_others_is_no_failure_of_the_actor(actor_loop: ActorLoop) -> None:
     class Cancelling(Recorder):
         async def on_receive(self, message: Any) -> None:
             raise asyncio.CancelledError
 
     record: list[Any] = []
-    ref = Cancelling.start(house.runtime, record)
+    ref = Cancelling.start(actor_loop.runtime, record)
     ref.tell("go")
 
     with pytest.raises(RuntimeError, match="cancelled this ask"):
@@ -152,12 +152,12 @@ def test_a_coroutine_cancelled_by_others_is_no_failure_of_the_actor(house: House
     assert record == [("start", True), "stop"]
 
 
-def test_a_handler_that_raises_cancelled_error_fails_alone(house: House) -> None:
+def test_a_handler_that_raises_cancelled_error_fails_alone(actor_loop: ActorLoop) -> None:
     class Cancelling(Recorder):
         def on_receive(self, message: Any) -> None:
             raise asyncio.CancelledError
 
-    ref, other = Cancelling.start(house.runtime), Recorder.start(house.runtime)
+    ref, other = Cancelling.start(actor_loop.runtime), Recorder.start(actor_loop.runtime)
 
     ref.tell("go")
 
@@ -166,13 +166,13 @@ def test_a_handler_that_raises_cancelled_error_fails_alone(house: House) -> None
     other.stop()
 
 
-def test_an_ask_is_answered_when_the_later_is_there(house: House) -> None:
-    ref = Lending.start(house.runtime)
+def test_an_ask_is_answered_when_the_later_is_resolved(actor_loop: ActorLoop) -> None:
+    ref = Lending.start(actor_loop.runtime)
     later: Later[str] = Later()
     threads: list[bool] = []
 
     answer = ref.ask([later], block=False)
-    answer.then(lambda _: threads.append(threading.current_thread() is house.thread))
+    answer.then(lambda _: threads.append(threading.current_thread() is actor_loop.thread))
     assert ref.ask("ping", timeout=DEADLINE_SECONDS) == "ping"
     later.set("answer")
 
@@ -181,8 +181,8 @@ def test_an_ask_is_answered_when_the_later_is_there(house: House) -> None:
     ref.stop()
 
 
-def test_one_later_answers_several_asks(house: House) -> None:
-    ref = Lending.start(house.runtime)
+def test_one_later_answers_several_asks(actor_loop: ActorLoop) -> None:
+    ref = Lending.start(actor_loop.runtime)
     later: Later[str] = Later()
     answers = [ref.ask([later], block=False) for _ in range(3)]
 
@@ -192,8 +192,8 @@ def test_one_later_answers_several_asks(house: House) -> None:
     ref.stop()
 
 
-def test_a_later_that_is_there_already_answers_at_once(house: House) -> None:
-    ref = Lending.start(house.runtime)
+def test_a_later_that_is_resolved_already_answers_at_once(actor_loop: ActorLoop) -> None:
+    ref = Lending.start(actor_loop.runtime)
 
     assert ref.ask([Later.done("answer")], timeout=DEADLINE_SECONDS) == "answer"
     with pytest.raises(ValueError, match="no"):
@@ -201,9 +201,9 @@ def test_a_later_that_is_there_already_answers_at_once(house: House) -> None:
     ref.stop()
 
 
-def test_a_later_that_fails_under_tell_fails_the_actor(house: House) -> None:
+def test_a_later_that_fails_under_tell_fails_the_actor(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Lending.start(house.runtime, record)
+    ref = Lending.start(actor_loop.runtime, record)
     later: Later[str] = Later()
     ref.tell([later])
 
@@ -213,8 +213,8 @@ def test_a_later_that_fails_under_tell_fails_the_actor(house: House) -> None:
     assert record == [("start", True), ("failure", "no")]
 
 
-def test_stopping_answers_asks_that_wait_for_a_later(house: House) -> None:
-    ref = Lending.start(house.runtime)
+def test_stopping_answers_asks_that_wait_for_a_later(actor_loop: ActorLoop) -> None:
+    ref = Lending.start(actor_loop.runtime)
     later: Later[str] = Later()
     answer = ref.ask([later], block=False)
 
@@ -225,8 +225,8 @@ def test_stopping_answers_asks_that_wait_for_a_later(house: House) -> None:
         answer.get(timeout=DEADLINE_SECONDS)
 
 
-def test_a_loop_future_is_a_plain_answer(house: House) -> None:
-    ref = Lending.start(house.runtime)
+def test_a_loop_future_is_a_plain_answer(actor_loop: ActorLoop) -> None:
+    ref = Lending.start(actor_loop.runtime)
     future: LoopFuture[int] = LoopFuture()
 
     assert ref.ask([future], timeout=DEADLINE_SECONDS) is future

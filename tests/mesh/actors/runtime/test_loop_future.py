@@ -101,7 +101,7 @@ def test_times_out(future: Any) -> None:
         future.get(timeout=0.001)
 
 
-def test_times_out_for_those_who_know_only_later() -> None:
+def test_times_out_with_an_error_that_users_of_later_know() -> None:
     with pytest.raises(TimeoutError):
         LoopFuture[int]().get(0.001)
 

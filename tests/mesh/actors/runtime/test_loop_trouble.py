@@ -1,4 +1,4 @@
-"""Exceptions that stop everybody, reactions that fail, and a loop that was closed under its actors."""
+"""Exceptions that stop all actors, reactions that fail, and a loop that was closed under its actors."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ import pytest
 
 from mesh.actors.runtime.loop_actor import LoopActor, Runtime
 from peers.later import Later
-from tests.support.loop_house import DEADLINE_SECONDS, House, Lending, Recorder, wait_until
+from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, Lending, Recorder, wait_until
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    with House() as house:
-        yield house
+def actor_loop() -> Iterator[ActorLoop]:
+    with ActorLoop() as actor_loop:
+        yield actor_loop
 
 
 class Alarm(BaseException):
     pass
 
 
-def test_a_base_exception_comes_out_of_the_turn_and_answers_its_asker(house: House) -> None:
+def test_a_base_exception_comes_out_of_the_turn_and_answers_its_asker(actor_loop: ActorLoop) -> None:
     class Alarming(Recorder):
         def on_receive(self, message: Any) -> None:
             raise Alarm
 
-    ref, other = Alarming.start(house.runtime), Recorder.start(house.runtime)
+    ref, other = Alarming.start(actor_loop.runtime), Recorder.start(actor_loop.runtime)
 
     with pytest.raises(pykka.ActorDeadError):
         ref.ask("go", timeout=DEADLINE_SECONDS)
 
-    wait_until(lambda: not other.is_alive() and bool(house.errors))
-    assert isinstance(house.errors.pop(), Alarm)
+    wait_until(lambda: not other.is_alive() and bool(actor_loop.errors))
+    assert isinstance(actor_loop.errors.pop(), Alarm)
 
 
-def test_a_base_exception_in_a_coroutine_stops_every_actor_too(house: House) -> None:
+def test_a_base_exception_in_a_coroutine_stops_every_actor_too(actor_loop: ActorLoop) -> None:
     class Alarming(Recorder):
         async def on_receive(self, message: Any) -> None:
             raise Alarm
 
-    ref, other = Alarming.start(house.runtime), Recorder.start(house.runtime)
+    ref, other = Alarming.start(actor_loop.runtime), Recorder.start(actor_loop.runtime)
 
     with pytest.raises(pykka.ActorDeadError):
         ref.ask("go", timeout=DEADLINE_SECONDS)
 
-    wait_until(lambda: not other.is_alive() and bool(house.errors))
-    assert isinstance(house.errors.pop(), Alarm)
+    wait_until(lambda: not other.is_alive() and bool(actor_loop.errors))
+    assert isinstance(actor_loop.errors.pop(), Alarm)
 
 
 @pytest.mark.parametrize("where", ["on_start", "on_stop", "handler", "coroutine"])
@@ -91,16 +91,16 @@ def test_a_keyboard_interrupt_leaves_the_loop_and_every_actor_stops(where: str) 
     assert pykka.ActorRegistry.get_all() == []
 
 
-def test_a_reaction_of_the_asker_that_fails_is_not_the_actors_failure(house: House) -> None:
-    ref = Recorder.start(house.runtime)
+def test_a_reaction_of_the_asker_that_fails_is_not_the_actors_failure(actor_loop: ActorLoop) -> None:
+    ref = Recorder.start(actor_loop.runtime)
 
     def react(answer: Later[Any]) -> None:
         raise ValueError("no")
 
-    house.run(lambda: ref.ask("ping", block=False).then(react))
+    actor_loop.run(lambda: ref.ask("ping", block=False).then(react))
 
-    wait_until(lambda: bool(house.errors))
-    assert isinstance(house.errors.pop(), ValueError)
+    wait_until(lambda: bool(actor_loop.errors))
+    assert isinstance(actor_loop.errors.pop(), ValueError)
     assert ref.ask("alive", timeout=DEADLINE_SECONDS) == "alive"
     ref.stop()
 
@@ -108,59 +108,61 @@ def test_a_reaction_of_the_asker_that_fails_is_not_the_actors_failure(house: Hou
 # A closed loop
 
 
-def test_an_actor_whose_loop_was_closed_is_dead(house: House) -> None:
-    ref = Recorder.start(house.runtime)
+def test_an_actor_whose_loop_was_closed_is_dead(actor_loop: ActorLoop) -> None:
+    ref = Recorder.start(actor_loop.runtime)
     ref.ask("ping", timeout=DEADLINE_SECONDS)
-    house.close()
+    actor_loop.close()
 
     for _ in range(2):
         with pytest.raises(pykka.ActorDeadError, match="Recorder cannot take a message: its loop is closed"):
-            ref.tell("anybody?")
+            ref.tell("late")
     with pytest.raises(pykka.ActorDeadError):
-        ref.ask("anybody?")
+        ref.ask("late")
     assert ref.stop() is False
     assert not ref.is_alive()
     assert pykka.ActorRegistry.get_all() == []
 
 
-def test_an_ask_that_was_waiting_when_the_loop_was_closed_is_answered_by_the_next_message(house: House) -> None:
-    ref = Lending.start(house.runtime)
+def test_an_ask_that_was_waiting_when_the_loop_was_closed_is_answered_by_the_next_message(
+    actor_loop: ActorLoop,
+) -> None:
+    ref = Lending.start(actor_loop.runtime)
     later: Later[str] = Later()
     deferred = ref.ask([later], block=False)
     ref.ask("ping", timeout=DEADLINE_SECONDS)
-    house.loop.call_soon_threadsafe(house.loop.stop)
-    house.thread.join(DEADLINE_SECONDS)
+    actor_loop.loop.call_soon_threadsafe(actor_loop.loop.stop)
+    actor_loop.thread.join(DEADLINE_SECONDS)
     waiting = ref.ask("never taken", block=False)
-    house.close()
-    house.loop.close()
+    actor_loop.close()
+    actor_loop.loop.close()
 
     with pytest.raises(pykka.ActorDeadError):
-        ref.tell("anybody?")
+        ref.tell("late")
 
     for answer in (waiting, deferred):
         with pytest.raises(pykka.ActorDeadError):
             answer.get(timeout=DEADLINE_SECONDS)
 
 
-def test_nothing_starts_on_a_closed_loop(house: House) -> None:
-    house.close()
+def test_nothing_starts_on_a_closed_loop(actor_loop: ActorLoop) -> None:
+    actor_loop.close()
 
     with pytest.raises(pykka.ActorDeadError, match="closed"):
-        Recorder.start(house.runtime)
+        Recorder.start(actor_loop.runtime)
 
 
-def test_stop_all_gets_past_an_actor_whose_loop_was_closed(house: House) -> None:
-    Recorder.start(house.runtime).ask("ping", timeout=DEADLINE_SECONDS)
-    house.close()
+def test_stop_all_gets_past_an_actor_whose_loop_was_closed(actor_loop: ActorLoop) -> None:
+    Recorder.start(actor_loop.runtime).ask("ping", timeout=DEADLINE_SECONDS)
+    actor_loop.close()
 
     assert pykka.ActorRegistry.stop_all() == [False]
 
 
-def test_errors_of_ours_name_the_class_and_no_urn(house: House) -> None:
-    ref = Recorder.start(house.runtime)
+def test_errors_of_ours_name_the_class_and_no_urn(actor_loop: ActorLoop) -> None:
+    ref = Recorder.start(actor_loop.runtime)
     ref.stop()
 
     with pytest.raises(pykka.ActorDeadError) as caught:
-        ref.tell("anybody?")
+        ref.tell("late")
 
     assert str(caught.value) == "Recorder cannot take a message: it has stopped"

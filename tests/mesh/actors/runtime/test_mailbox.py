@@ -15,72 +15,75 @@ import pykka
 import pytest
 
 from mesh.actors.runtime.loop_actor import Runtime
-from tests.support.loop_house import DEADLINE_SECONDS, House, Recorder, wait_until
+from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, Recorder, wait_until
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    with House() as house:
-        yield house
+def actor_loop() -> Iterator[ActorLoop]:
+    with ActorLoop() as actor_loop:
+        yield actor_loop
 
 
 # On the loop
 
 
-def test_starts_and_works_on_the_loop_wherever_it_was_started_from(house: House) -> None:
+def test_starts_and_works_on_the_loop_wherever_it_was_started_from(actor_loop: ActorLoop) -> None:
     records: list[list[Any]] = [[], []]
 
-    refs = [Recorder.start(house.runtime, records[0]), house.run(lambda: Recorder.start(house.runtime, records[1]))]
+    refs = [
+        Recorder.start(actor_loop.runtime, records[0]),
+        actor_loop.run(lambda: Recorder.start(actor_loop.runtime, records[1])),
+    ]
     for ref in refs:
         ref.stop()
 
     assert records == [[("start", True), "stop"]] * 2
 
 
-def test_start_runs_nothing_before_it_returns(house: House) -> None:
+def test_start_runs_nothing_before_it_returns(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
 
     def start() -> list[Any]:
-        Recorder.start(house.runtime, record).tell("first")
+        Recorder.start(actor_loop.runtime, record).tell("first")
         return list(record)
 
-    assert house.run(start) == []
+    assert actor_loop.run(start) == []
     wait_until(lambda: record == [("start", True), "first"])
     pykka.ActorRegistry.get_all()[0].stop()
 
 
 @pytest.mark.parametrize("call", ["ask", "stop", "set"])
-def test_what_would_block_the_loop_is_refused_and_sends_nothing(house: House, call: str) -> None:
+def test_what_would_block_the_loop_is_refused_and_sends_nothing(actor_loop: ActorLoop, call: str) -> None:
     record: list[Any] = []
-    ref = Recorder.start(house.runtime, record)
+    ref = Recorder.start(actor_loop.runtime, record)
     proxy = ref.proxy()
     calls = {"ask": lambda: ref.ask("hm"), "stop": ref.stop, "set": lambda: setattr(proxy, "colour", "red")}
 
     with pytest.raises(RuntimeError, match="block"):
-        house.run(calls[call])
+        actor_loop.run(calls[call])
 
     assert ref.ask("alive", timeout=DEADLINE_SECONDS) == "alive"
     assert record == [("start", True), "alive"]
     ref.stop()
 
 
-def test_two_actors_talk_on_one_loop(house: House) -> None:
+def test_two_actors_talk_on_one_loop(actor_loop: ActorLoop) -> None:
     class Ponger(Recorder):
         async def play(self, other: Any, count: int) -> int:
             return sum([await other.ask(number, block=False) for number in range(count)])
 
-    one, two = Ponger.start(house.runtime), Recorder.start(house.runtime)
+    one, two = Ponger.start(actor_loop.runtime), Recorder.start(actor_loop.runtime)
 
     assert one.proxy().play(two, 10).get(timeout=DEADLINE_SECONDS) == 45
     one.stop()
     two.stop()
 
 
-def test_takes_no_more_messages_in_a_turn_than_it_may(house: House) -> None:
+def test_takes_no_more_messages_in_a_turn_than_it_may(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
 
     def flood() -> None:
-        runtime = Runtime(house.loop, messages_per_turn=3)
+        runtime = Runtime(actor_loop.loop, messages_per_turn=3)
         refs = [Recorder.start(runtime, record) for _ in range(2)]
         for number in range(6):
             for index, ref in enumerate(refs):
@@ -88,22 +91,22 @@ def test_takes_no_more_messages_in_a_turn_than_it_may(house: House) -> None:
         for ref in refs:
             ref.stop(block=False)
 
-    house.run(flood)
+    actor_loop.run(flood)
     wait_until(lambda: len(record) == 16)
 
     whose = [entry[0] for entry in record if isinstance(entry, tuple)]
     assert whose == ["start", 0, 0, "start", 1, 1, 0, 0, 0, 1, 1, 1, 0, 1]
 
 
-def test_needs_at_least_one_message_a_turn(house: House) -> None:
+def test_needs_at_least_one_message_a_turn(actor_loop: ActorLoop) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Runtime(house.loop, messages_per_turn=0)
+        Runtime(actor_loop.loop, messages_per_turn=0)
 
 
-def test_turns_are_scheduled_as_the_runtime_says(house: House) -> None:
+def test_turns_are_scheduled_as_the_runtime_says(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
     bag: list[Callable[[], None]] = []
-    runtime = Runtime(house.loop, schedule=bag.append, messages_per_turn=1)
+    runtime = Runtime(actor_loop.loop, schedule=bag.append, messages_per_turn=1)
 
     def play() -> None:
         refs = [Recorder.start(runtime, record) for _ in range(2)]
@@ -116,22 +119,22 @@ def test_turns_are_scheduled_as_the_runtime_says(house: House) -> None:
         while bag:
             bag.pop(chance.randrange(len(bag)))()
 
-    house.run(play)
+    actor_loop.run(play)
     first, record[:] = list(record), []
-    house.run(play)
+    actor_loop.run(play)
 
     assert record == first
     assert len(record) == 8
 
 
-def test_a_message_from_another_thread_is_scheduled_as_the_runtime_says_too(house: House) -> None:
+def test_a_message_from_another_thread_is_scheduled_as_the_runtime_says_too(actor_loop: ActorLoop) -> None:
     scheduled: list[bool] = []
 
     def schedule(turn: Callable[[], None]) -> None:
-        scheduled.append(asyncio.get_running_loop() is house.loop)
-        house.loop.call_soon(turn)
+        scheduled.append(asyncio.get_running_loop() is actor_loop.loop)
+        actor_loop.loop.call_soon(turn)
 
-    ref = Recorder.start(Runtime(house.loop, schedule=schedule))
+    ref = Recorder.start(Runtime(actor_loop.loop, schedule=schedule))
     ref.ask("ping", timeout=DEADLINE_SECONDS)
     ref.stop()
 
@@ -170,9 +173,9 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
 
 
 @pytest.mark.usefixtures("eager_switches")
-def test_no_wake_up_is_lost_when_the_mailbox_runs_empty_again_and_again(house: House) -> None:
+def test_no_wake_up_is_lost_when_the_mailbox_runs_empty_again_and_again(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Recorder.start(house.runtime, record)
+    ref = Recorder.start(actor_loop.runtime, record)
 
     def tell(number: int) -> None:
         for count in range(3000):
@@ -182,14 +185,14 @@ def test_no_wake_up_is_lost_when_the_mailbox_runs_empty_again_and_again(house: H
 
     in_threads(4, tell)
 
-    wait_until(lambda: len(record) == 12_001)  # and not one message later: nobody tells it anything more
+    wait_until(lambda: len(record) == 12_001)  # without a further message that would wake it
     ref.stop()
     assert [record.count(number) for number in range(4)] == [3000] * 4
 
 
 @pytest.mark.usefixtures("eager_switches")
-def test_every_ask_in_turn_is_answered(house: House) -> None:
-    refs = [Recorder.start(house.runtime) for _ in range(2)]
+def test_every_ask_in_turn_is_answered(actor_loop: ActorLoop) -> None:
+    refs = [Recorder.start(actor_loop.runtime) for _ in range(2)]
 
     def ask(number: int) -> None:
         for count in range(500):
@@ -202,7 +205,7 @@ def test_every_ask_in_turn_is_answered(house: House) -> None:
 
 
 @pytest.mark.usefixtures("eager_switches")
-def test_every_ask_that_races_with_stop_is_answered(house: House) -> None:
+def test_every_ask_that_races_with_stop_is_answered(actor_loop: ActorLoop) -> None:
     outcomes: list[str] = []
 
     def race(_: int) -> None:
@@ -214,7 +217,7 @@ def test_every_ask_that_races_with_stop_is_answered(house: House) -> None:
                 outcomes.append("dead")
 
     for _ in range(20):
-        refs = [Recorder.start(house.runtime) for _ in range(10)]
+        refs = [Recorder.start(actor_loop.runtime) for _ in range(10)]
         stopper = threading.Thread(target=lambda refs=refs: [ref.stop(block=False) for ref in refs])
         stopper.start()
         in_threads(3, race)
@@ -244,9 +247,9 @@ class Interleaved(deque[Any]):
         return seen
 
 
-def test_a_message_that_comes_while_the_mailbox_looks_empty_is_taken(house: House) -> None:
+def test_a_message_that_comes_while_the_mailbox_looks_empty_is_taken(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Recorder.start(Runtime(house.loop, messages_per_turn=1), record)
+    ref = Recorder.start(Runtime(actor_loop.loop, messages_per_turn=1), record)
     ref.ask("ping", timeout=DEADLINE_SECONDS)
 
     def tell() -> None:
@@ -254,17 +257,17 @@ def test_a_message_that_comes_while_the_mailbox_looks_empty_is_taken(house: Hous
         ref.tell("first")
         waiting.when_empty = lambda: ref.tell("in between")
 
-    house.run(tell)
+    actor_loop.run(tell)
 
     wait_until(lambda: record[2:] == ["first", "in between"])
     ref.stop()
 
 
-def test_a_message_that_comes_while_a_turn_ends_is_taken(house: House) -> None:
+def test_a_message_that_comes_while_a_turn_ends_is_taken(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Recorder.start(house.runtime, record)
+    ref = Recorder.start(actor_loop.runtime, record)
     ref.ask("ping", timeout=DEADLINE_SECONDS)
-    house.run(asyncio.sleep(0))
+    actor_loop.run(asyncio.sleep(0))
     mailbox = ref.actor_inbox
 
     def tell() -> None:
@@ -273,14 +276,14 @@ def test_a_message_that_comes_while_a_turn_ends_is_taken(house: House) -> None:
         waiting.before_append = mailbox._rest
         ref.tell("at the end")
 
-    house.run(tell)
+    actor_loop.run(tell)
 
     wait_until(lambda: record[2:] == ["at the end"])
     ref.stop()
 
 
-def test_a_message_that_arrives_after_the_end_is_refused(house: House) -> None:
-    ref = Recorder.start(house.runtime)
+def test_a_message_that_arrives_after_the_end_is_refused(actor_loop: ActorLoop) -> None:
+    ref = Recorder.start(actor_loop.runtime)
     ref.stop()
     ref.actor_stopped.clear()  # as a teller sees it who looked just before the actor stopped
 
@@ -294,14 +297,14 @@ def test_a_message_that_arrives_after_the_end_is_refused(house: House) -> None:
 # Deferred calls
 
 
-def test_a_deferred_call_arrives_in_the_mailbox(house: House) -> None:
+def test_a_deferred_call_arrives_in_the_mailbox(actor_loop: ActorLoop) -> None:
     class Deferring(Recorder):
         def on_receive(self, message: Any) -> None:
             self.defer(self.note, "deferred", message)
             self.note("first")
 
     record: list[Any] = []
-    ref = Deferring.start(house.runtime, record)
+    ref = Deferring.start(actor_loop.runtime, record)
 
     ref.tell("message")
     wait_until(lambda: len(record) == 3)
@@ -310,13 +313,13 @@ def test_a_deferred_call_arrives_in_the_mailbox(house: House) -> None:
     assert record[1:] == [("first",), ("deferred", "message"), "stop"]
 
 
-def test_a_deferred_call_that_fails_is_the_actors_failure(house: House) -> None:
+def test_a_deferred_call_that_fails_is_the_actors_failure(actor_loop: ActorLoop) -> None:
     class Deferring(Recorder):
         def on_receive(self, message: Any) -> None:
             self.defer(int, message)
 
     record: list[Any] = []
-    ref = Deferring.start(house.runtime, record)
+    ref = Deferring.start(actor_loop.runtime, record)
 
     ref.tell("no number")
 
@@ -324,16 +327,16 @@ def test_a_deferred_call_that_fails_is_the_actors_failure(house: House) -> None:
     assert record[1][0] == "failure"
 
 
-def test_a_callback_comes_into_the_mailbox_from_any_thread(house: House) -> None:
+def test_a_callback_comes_into_the_mailbox_from_any_thread(actor_loop: ActorLoop) -> None:
     class Listening(Recorder):
         def on_receive(self, message: Any) -> Any:
             return self.into_mailbox(self.note_thread)
 
         def note_thread(self, *words: Any) -> None:
-            self.note(threading.current_thread() is house.thread, *words)
+            self.note(threading.current_thread() is actor_loop.thread, *words)
 
     record: list[Any] = []
-    ref = Listening.start(house.runtime, record)
+    ref = Listening.start(actor_loop.runtime, record)
     callback = ref.ask("callback", timeout=DEADLINE_SECONDS)
 
     callback("a", "b")
@@ -342,18 +345,18 @@ def test_a_callback_comes_into_the_mailbox_from_any_thread(house: House) -> None
     assert record[1] == (True, "a", "b")
 
 
-def test_a_callback_of_a_dead_actor_is_dropped(house: House) -> None:
+def test_a_callback_of_a_dead_actor_is_dropped(actor_loop: ActorLoop) -> None:
     class Listening(Recorder):
         def on_receive(self, message: Any) -> Any:
             return self.into_mailbox(self.note)
 
     record: list[Any] = []
-    ref = Listening.start(house.runtime, record)
+    ref = Listening.start(actor_loop.runtime, record)
     callback = ref.ask("callback", timeout=DEADLINE_SECONDS)
     ref.stop()
 
     callback("too late")
-    house.close()
+    actor_loop.close()
     callback("much too late")
 
     assert record == [("start", True), "stop"]

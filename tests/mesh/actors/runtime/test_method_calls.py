@@ -12,7 +12,7 @@ import pytest
 
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from peers.later import Later
-from tests.support.loop_house import DEADLINE_SECONDS, House, Recorder, fail, wait_until
+from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, Recorder, fail, wait_until
 
 
 class Adder(Recorder):
@@ -33,14 +33,14 @@ class Adder(Recorder):
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    with House() as house:
-        yield house
+def actor_loop() -> Iterator[ActorLoop]:
+    with ActorLoop() as actor_loop:
+        yield actor_loop
 
 
 @pytest.fixture
-def adder(house: House) -> Iterator[LoopActorRef[Adder]]:
-    ref = Adder.start(house.runtime)
+def adder(actor_loop: ActorLoop) -> Iterator[LoopActorRef[Adder]]:
+    ref = Adder.start(actor_loop.runtime)
     yield ref
     ref.stop()
 
@@ -50,15 +50,15 @@ def test_gives_the_result_of_a_method(adder: LoopActorRef[Adder], method: Any) -
     assert adder.ask_to(method, 2, right=3).get(DEADLINE_SECONDS) == 5
 
 
-def test_runs_on_the_loop_of_the_actor(house: House, adder: LoopActorRef[Adder]) -> None:
-    assert adder.ask_to(Adder.where).get(DEADLINE_SECONDS) == house.thread.ident
+def test_runs_on_the_loop_of_the_actor(actor_loop: ActorLoop, adder: LoopActorRef[Adder]) -> None:
+    assert adder.ask_to(Adder.where).get(DEADLINE_SECONDS) == actor_loop.thread.ident
 
 
-def test_can_be_awaited_on_the_loop_of_the_actor(house: House, adder: LoopActorRef[Adder]) -> None:
+def test_can_be_awaited_on_the_loop_of_the_actor(actor_loop: ActorLoop, adder: LoopActorRef[Adder]) -> None:
     async def work() -> int:
         return await adder.ask_to(Adder.add_slowly, 2, 3)
 
-    assert house.run(work()) == 5
+    assert actor_loop.run(work()) == 5
 
 
 def test_a_method_that_fails_fails_its_asker_only(adder: LoopActorRef[Adder]) -> None:
@@ -68,9 +68,9 @@ def test_a_method_that_fails_fails_its_asker_only(adder: LoopActorRef[Adder]) ->
     assert adder.ask_to(Adder.add, 1).get(DEADLINE_SECONDS) == 1
 
 
-def test_a_told_method_that_fails_ends_the_actor(house: House) -> None:
+def test_a_told_method_that_fails_ends_the_actor(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Recorder.start(house.runtime, record)
+    ref = Recorder.start(actor_loop.runtime, record)
 
     ref.tell_to(fail)
 
@@ -78,9 +78,9 @@ def test_a_told_method_that_fails_ends_the_actor(house: House) -> None:
     assert record == [("start", True), ("failure", "a bug")]
 
 
-def test_calls_come_in_the_order_in_which_they_were_sent(house: House) -> None:
+def test_calls_come_in_the_order_in_which_they_were_sent(actor_loop: ActorLoop) -> None:
     record: list[Any] = []
-    ref = Recorder.start(house.runtime, record)
+    ref = Recorder.start(actor_loop.runtime, record)
 
     ref.tell_to(Recorder.note, 1)
     ref.tell("message")
@@ -91,12 +91,12 @@ def test_calls_come_in_the_order_in_which_they_were_sent(house: House) -> None:
 
 
 @pytest.mark.parametrize("is_loop_closed", [False, True])
-def test_a_dead_actor_fails_who_asks_and_drops_what_it_is_told(house: House, is_loop_closed: bool) -> None:
+def test_a_dead_actor_fails_an_ask_and_drops_a_tell(actor_loop: ActorLoop, is_loop_closed: bool) -> None:
     record: list[Any] = []
-    ref = Recorder.start(house.runtime, record)
+    ref = Recorder.start(actor_loop.runtime, record)
     ref.stop()
     if is_loop_closed:
-        house.close()
+        actor_loop.close()
 
     ref.tell_to(Recorder.note, "late")
     with pytest.raises(pykka.ActorDeadError):

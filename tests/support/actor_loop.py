@@ -1,4 +1,4 @@
-"""A loop in a thread of its own for tests of LoopActors, and actors that write down what happens to them."""
+"""An event loop in a thread of its own for tests of LoopActors, and actors that record what happens to them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mesh.actors.runtime.loop_actor import LoopActor, Runtime
 DEADLINE_SECONDS = 10
 
 
-class House:
-    """A running loop; at its end no actor, no task and no error of the loop may be left."""
+class ActorLoop:
+    """A loop that runs in a thread. At its end no actor, no task and no error of the loop may be left."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -63,7 +63,7 @@ class House:
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.001)
 
 
@@ -73,7 +73,7 @@ def fail(_actor: LoopActor) -> None:
 
 
 class Recorder(LoopActor):
-    """Answers with the message, and writes down what happens to it."""
+    """Answers with the message, and records what happens to it."""
 
     def __init__(self, runtime: Runtime, record: list[Any] | None = None) -> None:
         super().__init__(runtime)
@@ -97,32 +97,32 @@ class Recorder(LoopActor):
 
 
 class Lending(Recorder):
-    """Answers with the Later it was sent."""
+    """Answers with the Later that it gets in a list."""
 
     def on_receive(self, message: Any) -> Any:
         return message[0] if isinstance(message, list) else message
 
 
 class Place:
-    """Where a test does what it does: on the loop, or in the thread of the test."""
+    """Where a test calls actors: on the loop, or in the thread of the test."""
 
-    def __init__(self, house: House, base: type[pykka.Actor], *, is_on_loop: bool) -> None:
-        self.house = house
+    def __init__(self, actor_loop: ActorLoop, base: type[pykka.Actor], *, is_on_loop: bool) -> None:
+        self.actor_loop = actor_loop
         self.base = base
         self.is_on_loop = is_on_loop
 
     def do(self, function: Callable[[], Any]) -> Any:
-        return self.house.run(function) if self.is_on_loop else function()
+        return self.actor_loop.run(function) if self.is_on_loop else function()
 
     def result(self, make_future: Callable[[], Any]) -> Any:
         async def work() -> Any:
             return await make_future()
 
-        return self.house.run(work()) if self.is_on_loop else make_future().get(timeout=DEADLINE_SECONDS)
+        return self.actor_loop.run(work()) if self.is_on_loop else make_future().get(timeout=DEADLINE_SECONDS)
 
     def start(self, body: type, **attributes: Any) -> Any:
         actor_class: Any = type(body.__name__, (body, self.base), attributes)
-        arguments = (self.house.runtime,) if self.base is LoopActor else ()
+        arguments = (self.actor_loop.runtime,) if self.base is LoopActor else ()
         return self.do(lambda: actor_class.start(*arguments))
 
     def ask(self, ref: Any, message: Any) -> Any:
@@ -140,7 +140,7 @@ PLACES: dict[str, tuple[Any, bool]] = {
 
 
 class Noter:
-    """The body of an actor of any type: answers what it is asked, and writes down what happens to it in `record`."""
+    """The body of an actor of any type: answers each message, and records in `record` what happens to it."""
 
     record: list[Any]
     colour = "green"
