@@ -29,7 +29,7 @@ from mesh.listening import door_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
-from mesh.node_run import NodeRun
+from mesh.node_resources import NodeResources
 from mesh.notices import log_notice, start_notices
 from mesh.settings.config import WAIT_SECONDS, Settings, parse_address
 from mesh.settings.home import Home
@@ -111,14 +111,14 @@ class Node:
         self._log_proxy = LogProxy()
         self._kept_peers = KeptPeers(self._path)
         self._emitter = Emitter()
-        self._run: NodeRun | None = None
+        self._resources: NodeResources | None = None
         self._thread: LoopThread | None = None
         self.log = NodeLog(self._log_proxy)
         self.port = 0
 
     @property
     def node_id(self) -> str:
-        """The node id, `NAME~HASH`. Raises MeshError while the node does not run."""
+        """The node id, `NAME~HASH`. Raises MeshError while the node does not resources."""
         return self._opened().node_id
 
     @property
@@ -143,7 +143,7 @@ class Node:
 
     @property
     def mesh(self) -> str:
-        """The mesh that this node belongs to. Raises MeshError while the node does not run."""
+        """The mesh that this node belongs to. Raises MeshError while the node does not resources."""
         return self._opened().facts.mesh
 
     @property
@@ -153,7 +153,7 @@ class Node:
 
     @property
     def is_new(self) -> bool:
-        """Whether this start made the home, and so a new node. Raises MeshError while the node does not run."""
+        """Whether this start made the home, and so a new node. Raises MeshError while the node does not resources."""
         return self._opened().is_new
 
     def on(self, event: str, listener: Callable[[Notice], Any]) -> Undo:
@@ -169,7 +169,7 @@ class Node:
         return self._emitter.on(checked(event, {"change", "stop"}, listener), safely(listener, event))
 
     def status(self) -> Later[Status]:
-        """What `mesh status --json` prints. Fails with MeshError while the node does not run."""
+        """What `mesh status --json` prints. Fails with MeshError while the node does not resources."""
         return self._ask(NodeSupervisor.status)
 
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
@@ -190,7 +190,7 @@ class Node:
         """The addresses that are dialled whatever discovery finds.
 
         Rows with `address`, `source` (`--peer`, which stands for `peers=` too, or `peers.json`) and `node_id`, the node that
-        answered there; None until one did. Fails with MeshError while the node does not run.
+        answered there; None until one did. Fails with MeshError while the node does not resources.
         """
         return self._ask(NodeSupervisor.static_peers).transform(
             lambda found: show_sources(self._peers, self._kept_peers.list(), found)
@@ -199,7 +199,7 @@ class Node:
     def add_peer(self, address: str) -> Later[None]:
         """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`.
 
-        Fails with MeshError for what is no address, and while the node does not run.
+        Fails with MeshError for what is no address, and while the node does not resources.
         """
         return self._change_peer(address, is_wanted=True)
 
@@ -211,7 +211,7 @@ class Node:
         return self._change_peer(address, is_wanted=False)
 
     def retry(self) -> Later[None]:
-        """Start everything that was paused or refused again. Fails with MeshError while the node does not run."""
+        """Start everything that was paused or refused again. Fails with MeshError while the node does not resources."""
         return self._ask(NodeSupervisor.retry)
 
     def start(self) -> Self:
@@ -226,8 +226,8 @@ class Node:
             thread.close()
             raise
         self._thread = thread
-        if self._run is not None:
-            self._run.thread = thread
+        if self._resources is not None:
+            self._resources.thread = thread
         return self
 
     def stop(self) -> None:
@@ -265,23 +265,23 @@ class Node:
     async def begin(self) -> None:
         """Start on the running loop, as `async with` does; `end` must follow. Raises MeshError or StoreError."""
         self.log.check()
-        if self._run is not None:
+        if self._resources is not None:
             raise MeshError("this node runs already")
-        self._run = NodeRun(self._path, self._gateways, self.log.disown)
+        self._resources = NodeResources(self._path, self._gateways, self.log.disown)
         try:
-            await self._start(self._run)
+            await self._start(self._resources)
         except BaseException:
             await self.end()
             raise
 
     async def end(self) -> None:
         """Stop what `begin` started. Harmless when it is stopped."""
-        run, self._run = self._run, None
-        if run is not None and not self.log.is_disowned:
-            await run.close()
+        resources, self._resources = self._resources, None
+        if resources is not None and not self.log.is_disowned:
+            await resources.close()
 
-    async def _start(self, run: NodeRun) -> None:
-        home = run.open_home(name=self._name, mesh=self._mesh, existing=self._existing)
+    async def _start(self, resources: NodeResources) -> None:
+        home = resources.open_home(name=self._name, mesh=self._mesh, existing=self._existing)
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
         settings = Settings(
@@ -291,18 +291,18 @@ class Node:
             *where_to_listen(self._listen, kept, random),
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
         )
-        environment = run.open_environment(random, partial(self._make_discovery, random))
-        run.supervisor = NodeSupervisor.start(
+        environment = resources.open_environment(random, partial(self._make_discovery, random))
+        resources.supervisor = NodeSupervisor.start(
             environment.runtime,
             environment,
             settings,
             self._log_proxy,
             on_notice=self._on_notice,
             make_role=self._role,
-            endpoints=run.open_gateways(home.node_id, environment.clock, self.status),
+            endpoints=resources.open_gateways(home.node_id, environment.clock, self.status),
         )
         try:
-            opened = await run.supervisor.ask_to(NodeSupervisor.begin)
+            opened = await resources.supervisor.ask_to(NodeSupervisor.begin)
         except DoorError as error:
             raise MeshError(why_not_listening(error)) from None
         self.port = opened.nodes.port
@@ -312,7 +312,7 @@ class Node:
         wanted = kept if self._listen is None else 0
         for notice in door_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
             self._on_notice(notice)
-        await run.open_control(ControlServer(self, on_stop=self._on_stop_asked))
+        await resources.open_control(ControlServer(self, on_stop=self._on_stop_asked))
         for notice in start_notices(self):
             log_notice(notice)
 
@@ -352,11 +352,11 @@ class Node:
         self, method: Callable[Concatenate[NodeSupervisor, P], Any], *args: P.args, **options: P.kwargs
     ) -> Later[Any]:
         self.log.check()
-        if self._run is None or self._run.supervisor is None:
+        if self._resources is None or self._resources.supervisor is None:
             return Later.failed(MeshError("this node is not running"))
-        return self._run.supervisor.ask_to(method, *args, **options)
+        return self._resources.supervisor.ask_to(method, *args, **options)
 
     def _opened(self) -> Home:
-        if self._run is None or self._run.home is None:
+        if self._resources is None or self._resources.home is None:
             raise MeshError("this node is not running")
-        return self._run.home
+        return self._resources.home

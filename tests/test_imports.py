@@ -38,7 +38,7 @@ LAYERS = (
     ("mesh.node_log",),
     ("mesh.control",),
     ("mesh.notices", "mesh.listening"),
-    ("mesh.node_run",),
+    ("mesh.node_resources",),
     ("mesh.node",),
     ("mesh",),
     ("mesh.lab.simulation",),

@@ -13,7 +13,7 @@ from mesh.actors.gateway_supervisor import GatewaySupervisor
 from mesh.actors.listener import DoorError, Listener, OpenDoor, OpenDoors
 from mesh.actors.log_keeper import LogKeeper
 from mesh.actors.log_proxy import LogProxy
-from mesh.actors.peer_session import MakeRole, PeerSession, RoleOptions
+from mesh.actors.peer_session import MakeRole, PeerSession
 from mesh.actors.reports import (
     Accepted,
     AddressesGone,
@@ -82,7 +82,6 @@ class NodeSupervisor(LoopActor):
         self._make_role = make_role
         self._endpoints = endpoints or Endpoints()
         self._membership = Membership(settings.node_id, settings.instance, settings.peers)
-        self._options = RoleOptions(settings.node_id, settings.mesh, settings.instance, self._membership)
         self._children: Children[PeerSession] = Children(environment, self.defer, on_notice)
         self._waiters = SynchronizedWaiters(self._children, self._membership, log, self.into_mailbox)
         self._report = self.into_mailbox(self.on_report)
@@ -122,9 +121,8 @@ class NodeSupervisor(LoopActor):
         """Say goodbye and close everything, in the reverse order of `begin`; each step has a limit of time."""
         self._children.is_ending = True
         self._waiters.end()
-        if self._is_beginning and not await is_in_time(
-            self._begun, BEGIN_SECONDS
-        ):  # what it opens has to be closed, too
+        # What `begin` opens meanwhile has to be closed, too.
+        if self._is_beginning and not await is_in_time(self._begun, BEGIN_SECONDS):
             self._on_notice(Notice("note", None, f"the start did not end within {BEGIN_SECONDS:.0f} s"))
         await self._children.close(DISCOVERY)
         await self._children.close(LISTENER)
@@ -312,7 +310,15 @@ class NodeSupervisor(LoopActor):
     def _start_session(self, key: str, **how: Any) -> None:
         environment = self._environment
         self._children.sessions[key] = PeerSession.start(
-            environment.runtime, environment, key, self._make_role, self._log, self._options, self._report, **how
+            environment.runtime,
+            environment,
+            key,
+            self._make_role,
+            self._log,
+            self._settings,
+            self._membership,
+            self._report,
+            **how,
         )
 
     async def _start_keeper(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,6 +26,7 @@ from mesh.membership.dialling.link_selection import gather_ms
 from mesh.membership.dialling.refusals import ANOTHER_MESH, CLONED, THIS_NODE
 from mesh.membership.membership import PAUSED, Membership
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
+from mesh.settings.config import Settings
 from peers.errors import SyncError
 from peers.later import Later
 from peers.roles.peer import PeerSync
@@ -44,21 +44,6 @@ CLONE_REDIALS = 4
 connects soon once the other run is gone."""
 
 
-@dataclass(frozen=True)
-class RoleOptions:
-    """What each role of a node is made with."""
-
-    node_id: str
-    mesh: str
-    boot: str
-    membership: Membership
-    """The supervisor's, read only: it changes while the session lives."""
-
-    def gather_ms(self) -> float:
-        """See PeerSync."""
-        return gather_ms(len(self.membership.sessions))
-
-
 MakeRole = Callable[..., PeerSync]
 """Makes the role of a session: PeerSync, a subclass of it, or a function with its parameters."""
 
@@ -73,7 +58,8 @@ class PeerSession(SessionBase[PeerSync]):
         key: str,
         make_role: MakeRole,
         log: LogProxy,
-        options: RoleOptions,
+        settings: Settings,
+        membership: Membership,
         tell: Callable[[Report], None],
         *,
         accepted: Connection | None = None,
@@ -81,7 +67,8 @@ class PeerSession(SessionBase[PeerSync]):
     ) -> None:
         super().__init__(runtime, environment, key, log, tell, accepted)
         self._make_role = make_role
-        self._options = options
+        self._settings = settings
+        self._membership = membership  # read only: it changes while the session lives
         self._addresses = tuple(addresses)
         self._error: SyncError | None = None
         """What ended the link; the report of the disconnect that follows names it."""
@@ -89,6 +76,11 @@ class PeerSession(SessionBase[PeerSync]):
         """Why this end left the link."""
         self._refused: set[str] = set()
         """Sentences about events that were not taken; each is noted once."""
+
+    @property
+    def role(self) -> PeerSync | None:
+        """The role on its connection, if there is one. For checks from outside."""
+        return self._role
 
     def on_start(self) -> None:
         self.defer(self._begin)  # Pykka calls no hook for what is raised in on_start itself
@@ -138,16 +130,15 @@ class PeerSession(SessionBase[PeerSync]):
 
     def _begin(self) -> None:
         connection = self._accepted or self._dialling()
-        options = self._options
         role = self._start_role(
             self._make_role,
-            options.node_id,
+            self._settings.node_id,
             connection,
-            credentials=options.mesh,
+            credentials=self._settings.mesh,
             auth=self._judge,
-            boot=options.boot,
-            held=options.membership.sessions.held,
-            gather_ms=options.gather_ms,
+            boot=self._settings.instance,
+            held=self._membership.sessions.held,
+            gather_ms=lambda: gather_ms(len(self._membership.sessions)),
         )
         role.catch(self._on_error)
         role.on("connect", self._on_met)
@@ -171,14 +162,14 @@ class PeerSession(SessionBase[PeerSync]):
         return self._reconnecting(RacingConnection(lambda: self._addresses, self._dial, clock=self._environment.clock))
 
     def _dial(self, address: str) -> Connection:
-        return self._environment.network.dial(address, max_segment=self._options.membership.max_segment(self._key))
+        return self._environment.network.dial(address, max_segment=self._membership.max_segment(self._key))
 
     def _on_met(self) -> None:
         role = self._role
         assert role is not None and role.other_hello is not None
-        if role.other_node_id != self._options.node_id:
+        if role.other_node_id != self._settings.node_id:
             return
-        if role.other_hello.boot == self._options.boot:
+        if role.other_hello.boot == self._settings.instance:
             raise SyncError(OURSELVES, None, other_node_id=role.other_node_id)
         if self._accepted is None:
             raise SyncError(CLONE, None, other_node_id=role.other_node_id)
@@ -186,12 +177,12 @@ class PeerSession(SessionBase[PeerSync]):
     def _judge(self, credentials: Any, node_id: str) -> bool:
         """Whether the other end is accepted. Raises SyncError if it may try again, after a longer wait each time."""
         role = self._role
-        if role is None or role.other_hello is None or credentials != self._options.mesh:
+        if role is None or role.other_hello is None or credentials != self._settings.mesh:
             return False
-        if node_id == self._options.node_id:
+        if node_id == self._settings.node_id:
             role.send_connected(self._environment.clock.now_ms())  # so that the dialler learns that we have its id
             raise SyncError(CLONE, None, other_node_id=node_id)
-        why = self._options.membership.why_turned_away(node_id, role.other_hello.boot)
+        why = self._membership.why_turned_away(node_id, role.other_hello.boot)
         if why:
             raise SyncError(why, None, other_node_id=node_id)
         return True
@@ -268,7 +259,7 @@ class PeerSession(SessionBase[PeerSync]):
 
     def _behind_since_seconds(self, role: PeerSync) -> float | None:
         """When the other node last had everything; taken from an earlier link until this one has caught up."""
-        since_ms, member = role.behind.since_ms, self._options.membership.members.get(role.other_node_id or "")
+        since_ms, member = role.behind.since_ms, self._membership.members.get(role.other_node_id or "")
         if since_ms is None or not role.behind.is_from_start or member is None or member.behind_since_seconds is None:
             return None if since_ms is None else since_ms / 1000
         return member.behind_since_seconds

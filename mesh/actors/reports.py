@@ -12,8 +12,14 @@ from peers.roles.clock_offset import Span
 from peers.transport.port import Connection
 
 
+class Report:
+    """Base of all reports. Most have the `key` of the session or the service that sends them."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Dialled:
+class Dialled(Report):
     """A session opened a connection; its greeting comes next."""
 
     key: str
@@ -21,7 +27,7 @@ class Dialled:
 
 
 @dataclass(frozen=True, slots=True)
-class Greeted:
+class Greeted(Report):
     """Both greetings are done, as far as this end knows, and the other node is accepted."""
 
     key: str
@@ -33,7 +39,7 @@ class Greeted:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Report):
     """The wall clock of the other node was compared with ours."""
 
     key: str
@@ -41,7 +47,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class Met(Report):
     """A client or server that is no node was authenticated."""
 
     key: str
@@ -49,7 +55,7 @@ class Met:
 
 
 @dataclass(frozen=True, slots=True)
-class StateChanged:
+class StateChanged(Report):
     """The role has changed its state."""
 
     key: str
@@ -57,7 +63,7 @@ class StateChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Report):
     """A connection is closed, or an attempt to open it failed. A session that dials tries again."""
 
     key: str
@@ -68,7 +74,7 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Report):
     """A session ended with an error that a new attempt cannot mend."""
 
     key: str
@@ -77,7 +83,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondRun:
+class SecondRun(Report):
     """A run of a node greeted us and was turned away, because another run of the same node is connected."""
 
     key: str
@@ -87,7 +93,7 @@ class SecondRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Report):
     """A sentence for users; `kind` is that of the notice."""
 
     key: str
@@ -96,7 +102,7 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Report):
     """The actor of a child died of an exception."""
 
     key: str
@@ -109,38 +115,21 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Report):
     """A connection was accepted. It is open and paused, and belongs to the receiver of this report."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Sighted:
+class Sighted(Report):
     """Discovery heard an announcement of a node."""
 
     sighting: Sighting
 
 
 @dataclass(frozen=True, slots=True)
-class AddressesGone:
+class AddressesGone(Report):
     """This machine has lost these addresses."""
 
     hosts: frozenset[str]
-
-
-Report = (
-    Dialled
-    | Greeted
-    | Compared
-    | Met
-    | StateChanged
-    | Closed
-    | Refused
-    | SecondRun
-    | Noted
-    | Failed
-    | Accepted
-    | Sighted
-    | AddressesGone
-)

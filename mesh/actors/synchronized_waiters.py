@@ -51,7 +51,7 @@ class SynchronizedWaiters:
             del self._waits[agreement]
 
     def look(self) -> None:
-        """Called after each report: see whether somebody's wait is over."""
+        """Called after each report: see which waits are over."""
         for agreement in tuple(self._waits):
             self._look(agreement)
 

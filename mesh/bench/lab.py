@@ -79,29 +79,29 @@ def play(size: Size, seed: int = 0) -> LabRun:
 
 def _play(size: Size, seed: int) -> LabRun:
     began = time.monotonic()
-    with Cluster(seed, traces=False) as house:
+    with Cluster(seed, traces=False) as cluster:
         names = [f"room{number}" for number in range(size.nodes)]
-        rooms = house.start(*names, links=_shape(size.shape, seed))
-        house.settle("all have met", limit_seconds=AGREE_SECONDS)
+        rooms = cluster.start(*names, links=_shape(size.shape, seed))
+        cluster.settle("all have met", limit_seconds=AGREE_SECONDS)
         links = sum(len(room.peers) for room in rooms) // 2
         for room in rooms:
             for number in range(size.before):
                 room.log.add({"type": f"{room.name}.before.{number}"})
-        house.settle("all agree", limit_seconds=AGREE_SECONDS)
+        cluster.settle("all agree", limit_seconds=AGREE_SECONDS)
         half = size.nodes // 2
-        house.partition(names[:half], names[half:])
+        cluster.partition(names[:half], names[half:])
         for room in rooms:
             for number in range(size.apart):
                 room.log.add({"type": f"{room.name}.apart.{number}"})
-        house.run(APART_SECONDS)
-        house.heal()
-        house.settle("all agree again", limit_seconds=AGREE_SECONDS)
-        house.assert_converged()
+        cluster.run(APART_SECONDS)
+        cluster.heal()
+        cluster.settle("all agree again", limit_seconds=AGREE_SECONDS)
+        cluster.assert_converged()
         events = rooms[0].store.state.events
     real_seconds = time.monotonic() - began
-    turns = house.loop.turns
+    turns = cluster.loop.turns
     return LabRun(
-        size.name, size.nodes, links, events, house.seconds, real_seconds, turns, _peak_mb(), house.trace_hash
+        size.name, size.nodes, links, events, cluster.seconds, real_seconds, turns, _peak_mb(), cluster.trace_hash
     )
 
 

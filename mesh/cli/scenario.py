@@ -14,7 +14,7 @@ ALL = "all"
 STORM = "storm"
 
 
-class StoryGroup(click.Group):
+class ScenarioGroup(click.Group):
     """Its commands are the scenarios of the package, each loaded when it is played, and those below."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -49,7 +49,7 @@ def _print_list(_context: click.Context, _option: click.Parameter, is_asked: boo
     raise Exit(0)
 
 
-@click.group(cls=StoryGroup, subcommand_metavar="NAME [OPTIONS]")
+@click.group(cls=ScenarioGroup, subcommand_metavar="NAME [OPTIONS]")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_print_list, help="List all scenarios."
 )

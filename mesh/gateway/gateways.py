@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Unpack
 
 from mesh.errors import MeshError
-from mesh.gateway.clients.access import check_host, check_origin
-from mesh.gateway.clients.http import CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, ClientGateway, ClientSettings
-from mesh.gateway.clients.role import ClientGatewaySync, Hooks
+from mesh.gateway.clients.guard import Guard
+from mesh.gateway.clients.http import CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, ClientGateway, HttpRequests
+from mesh.gateway.clients.tokens import Tokens
 from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.options import GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
@@ -41,15 +41,16 @@ class Gateways:
         self._options = options
         self._serve, self._dial = options.get("serve", {}), options.get("dial", {})
         self._upstream_url = options.get("upstream")
-        self._clients = _client_settings(options)
+        address = options.get("clients")
+        self._clients = None if address is None else ClientGateway(address, options)
         self._served = [(address, *parse_address(address, "the address to serve at")) for address in self._serve]
         for url in (*self._dial, *([self._upstream_url] if self._upstream_url else [])):
             _check_url(url)
+        self._requests: HttpRequests | None = None
         self.networks: list[WebSocketNetwork] = []
         """The networks of all ports and connections, while the node runs."""
         self.ports: Mapping[str, int] = {}
         """The port numbers by `Listen.key`, while the node runs."""
-        self._client_gateway: ClientGateway | None = None
 
     @property
     def clients_port(self) -> int:
@@ -63,12 +64,12 @@ class Gateways:
             return ""
         host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._clients.host, self._clients.host)
         shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self._clients.cert else 'http'}://{shown}:{self.clients_port}/"
+        return f"{'https' if self._clients.is_tls else 'http'}://{shown}:{self.clients_port}/"
 
     @property
     def is_in_clear(self) -> bool:
         """Whether clients from other machines send their tokens without encryption."""
-        return self._clients is not None and self._clients.cert is None and not is_loopback(self._clients.host)
+        return self._clients is not None and not self._clients.is_tls and not is_loopback(self._clients.host)
 
     def make(
         self,
@@ -82,11 +83,11 @@ class Gateways:
         listens: list[Listen] = []
         frame_memory, turned_away = FrameMemory(), TurnedAway(clock)
         if self._clients is not None:
-            self._client_gateway = ClientGateway(
-                self._clients, home, clock=clock, status=status, frame_memory=frame_memory, turned_away=turned_away
-            )
-            listens.append(self._client_gateway.make(loop))
-            self.networks.append(self._client_gateway.network)
+            guard = Guard(Tokens(home), clock)
+            self._requests = HttpRequests(self._clients, guard, clock=clock, status=status, turned_away=turned_away)
+            listen, network = self._clients.make(loop, guard, self._requests, frame_memory)
+            listens.append(listen)
+            self.networks.append(network)
         network = WebSocketNetwork(
             loop,
             max_frame=MAX_CLIENT_FRAME,
@@ -109,8 +110,8 @@ class Gateways:
     def opened(self, ports: Mapping[str, int]) -> None:
         """The ports are open: their numbers, by `Listen.key`."""
         self.ports = ports
-        if self._client_gateway is not None:
-            self._client_gateway.port = ports[CLIENTS_KEY]
+        if self._requests is not None:
+            self._requests.port = ports[CLIENTS_KEY]
 
     async def close(self) -> None:
         """Close all networks. A second call does nothing."""
@@ -137,26 +138,6 @@ class Gateways:
             cursors_key=cursors_key(url),
             advice=UPSTREAM_ADVICE,
         )
-
-
-def _client_settings(options: GatewayOptions) -> ClientSettings | None:
-    address = options.get("clients")
-    if address is None:
-        return None
-    cert, key = options.get("clients_cert"), options.get("clients_key")
-    if (cert is None) != (key is None):
-        raise MeshError("the clients' door needs a certificate and its key: give both, or none")
-    host, port = parse_address(address, "the address of the clients' door")
-    return ClientSettings(
-        host=host,
-        port=port,
-        cert=None if cert is None else Path(cert),
-        key=None if key is None else Path(key),
-        origins=tuple(check_origin(origin, "the origin") for origin in options.get("clients_origins", ())),
-        hosts=tuple(check_host(name, "the host") for name in options.get("clients_hosts", ())),
-        hooks=Hooks(options.get("in_filter"), options.get("in_map"), options.get("out_filter"), options.get("out_map")),
-        make_role=options.get("clients_role", ClientGatewaySync),
-    )
 
 
 def _check_url(url: str) -> None:

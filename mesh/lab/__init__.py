@@ -1,7 +1,8 @@
 """The lab: whole nodes in virtual time, and the verbs that break what is between them."""
 
+from mesh.lab.checks.checker import Violation
 from mesh.lab.cluster.client_roles import clients_door
-from mesh.lab.cluster.cluster import Cluster, Violation
+from mesh.lab.cluster.cluster import Cluster
 from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.topology import full, line, ring, star, two_lans
 from mesh.lab.runner.scenario import Scenario, scenario

@@ -93,6 +93,11 @@ class Log:
 
         return disk.run(read).transform(start)
 
+    @property
+    def tail_changes(self) -> int:
+        """Changes that are kept in memory for live sessions: at most TAIL_CHANGES."""
+        return len(self._tail)
+
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         """Listen to one of the events above; returns the undo."""
         return self._emitter.on(event, listener)

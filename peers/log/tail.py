@@ -23,6 +23,9 @@ class Tail:
         self._last_position = last_position
         self._bytes = 0
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def add(self, entries: Iterable[Entry], last_position: int) -> None:
         """Take every change of one commit, in order; `last_position` is the store's after it.
 

@@ -94,6 +94,16 @@ class SyncMessages(SyncCore):
         self._undos.append(log.on("change", self._on_change))
         self.state = self.state_offline()
 
+    @property
+    def in_flight_count(self) -> int:
+        """Sync messages that were sent and are not acknowledged yet: at most WINDOW."""
+        return len(self._in_flight)
+
+    @property
+    def taking_count(self) -> int:
+        """Sync messages that were received and are not committed yet."""
+        return self._taking.count
+
     def start_walk(self, after: int) -> None:
         """Send everything after the mark `after` that the other end lacks, and go on as the log grows."""
         self.walked = self.synced = after

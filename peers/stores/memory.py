@@ -18,6 +18,7 @@ from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch, VersionVector
 from peers.stores.append import AppendRules, as_change
 from peers.stores.memory_walk import walk_by_added, walk_by_place
+from peers.stores.rows import Copy
 from peers.stores.store import (
     MAX_CURSORS,
     PAGE_BYTES,
@@ -162,6 +163,19 @@ class MemoryStore(AppendRules):
         self._on_undo(lambda: None)
 
     # The rows
+
+    def copies(self) -> Iterator[Copy]:
+        for copies, is_aside in ((self._events.values(), False), (self.aside(), True)):
+            yield from (Copy(one.created, b"" if one.tombstone else one.digest, is_aside) for one in copies)
+
+    def dots(self) -> Iterator[Dot]:
+        return iter(self._dots)
+
+    def all_cursors(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        return iter(self._cursors.items())
+
+    def writes(self) -> int:
+        return len(self._undo or ())
 
     def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:
         events, claims = self._events, self._claims

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from peers.events.created import Created
 from peers.events.entry import Entry
@@ -58,6 +59,16 @@ class Numbers:
         self.heed(epoch for epoch, seq in self.highest.items() if seq)
 
 
+class Copy(NamedTuple):
+    """One copy of an event in a store, as `Rows.copies` gives it."""
+
+    created: Created
+    digest: bytes
+    """SHA-256 of the event; empty if it was cleaned."""
+    is_aside: bool
+    """Whether it lost against another copy and is kept aside."""
+
+
 class Rows(ABC):
     """Keeps rows and numbers, and decides nothing. A row is a change; the event's own is the one that it came with.
 
@@ -80,6 +91,35 @@ class Rows(ABC):
             conflicts=numbers.conflicts,
             vector=numbers.vector,
         )
+
+    # For checks from outside: read-only, and what the open transaction has written counts
+
+    @property
+    def numbers(self) -> Numbers:
+        """The numbers as they are now. Do not change them."""
+        return self._numbers
+
+    def holds(self, created: Created) -> bool:
+        """Whether a copy of the event is here: shown, cleaned or kept aside."""
+        return self._shown(created) is not None or bool(self._aside_of(created))
+
+    @abstractmethod
+    def copies(self) -> Iterator[Copy]:
+        """All copies of all events, those shown or cleaned first."""
+
+    @abstractmethod
+    def dots(self) -> Iterator[Dot]:
+        """All dots that stand for an event."""
+
+    @abstractmethod
+    def all_cursors(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """(other_node_id, (synced, other_synced)) of every other end whose cursors are kept."""
+
+    @abstractmethod
+    def writes(self) -> int:
+        """A number that changes with each write of the open transaction."""
+
+    # For the classes that are built on this one
 
     @abstractmethod
     def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:

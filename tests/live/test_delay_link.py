@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from mesh.lab.live.link import LiveLink
-from mesh.lab.live.link_queue import FLIGHT_FRAMES, QUEUE_BYTES, LinkQuality, LinkQueue
+from mesh.lab.live.link import LabLink
+from mesh.lab.live.link_queue import FLIGHT_FRAMES, QUEUE_BYTES, FrameQueue, LinkQuality
 from mesh.lab.live.namespaces import Host, NetLab, NetLabError
 
 PORT = 5_000
@@ -131,7 +131,7 @@ def test_both_directions_of_a_link_are_late_and_no_other_link_is(netlab: NetLab)
     for host in (two, three):
         spawn(host, ECHO)
         ping(one, host)  # each learns the address of the other
-    link = LiveLink(netlab)
+    link = LabLink(netlab)
 
     link.set(bad=ways(one, two, LinkQuality(latency_ms=(100, 120))))
 
@@ -145,7 +145,7 @@ def test_both_directions_of_a_link_are_late_and_no_other_link_is(netlab: NetLab)
 @pytest.mark.netlab
 def test_one_direction_alone_is_late_and_a_multicast_reaches_the_other_hosts_at_once(netlab: NetLab) -> None:
     one, two, three = netlab.hosts(3)
-    LiveLink(netlab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(150, 150))})
+    LabLink(netlab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(150, 150))})
     listening = [spawn(host, GROUP, host.ip, "listen") for host in (two, three)]
 
     spawn(one, GROUP, one.ip, "say").communicate("now\n", timeout=5)
@@ -161,7 +161,7 @@ def test_one_direction_alone_is_late_and_a_multicast_reaches_the_other_hosts_at_
 @pytest.mark.netlab
 def test_tcp_data_arrives_complete_although_frames_are_lost(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
-    LiveLink(netlab).set(bad=ways(one, two, LinkQuality(latency_ms=(0.2, 2), loss=0.02)))
+    LabLink(netlab).set(bad=ways(one, two, LinkQuality(latency_ms=(0.2, 2), loss=0.02)))
     spawn(two, TCP)
 
     assert ask(one, TCP, two.ip) == "whole\n"
@@ -170,7 +170,7 @@ def test_tcp_data_arrives_complete_although_frames_are_lost(netlab: NetLab) -> N
 @pytest.mark.netlab
 def test_a_rate_is_kept_and_a_full_buffer_drops_frames(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
-    link = LiveLink(netlab)
+    link = LabLink(netlab)
     link.set(bad={(one.number, two.number): LinkQuality(bytes_per_second=40_000)})
 
     arrived, seconds = burst(one, two, 50, quiet_seconds=0.3)
@@ -183,7 +183,7 @@ def test_a_rate_is_kept_and_a_full_buffer_drops_frames(netlab: NetLab) -> None:
 @pytest.mark.netlab
 def test_the_given_share_of_frames_is_lost(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
-    LiveLink(netlab).set(bad={(one.number, two.number): LinkQuality(loss=0.3)})
+    LabLink(netlab).set(bad={(one.number, two.number): LinkQuality(loss=0.3)})
 
     arrived, _ = burst(one, two, 400, size=20, quiet_seconds=0.3)
 
@@ -194,7 +194,7 @@ def test_the_given_share_of_frames_is_lost(netlab: NetLab) -> None:
 def test_held_frames_arrive_after_the_release_and_partitioned_ones_never(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
     way = (one.number, two.number)
-    link = LiveLink(netlab)
+    link = LabLink(netlab)
     for is_walled, expected in ((False, 5), (True, 1)):
         ask(one, PING, two.ip, 0.1)  # each learns the address of the other
         link.set(bad={way: LinkQuality(is_held=True)})
@@ -221,7 +221,7 @@ def test_the_link_works_without_root() -> None:
     spawn(two, ECHO)
     ping(one, two)  # each learns the address of the other
 
-    LiveLink(lab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(200, 200))})
+    LabLink(lab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(200, 200))})
 
     assert 0.2 <= ping(one, two) < 0.3
     lab.close()
@@ -230,7 +230,7 @@ def test_the_link_works_without_root() -> None:
 @pytest.mark.netlab
 def test_the_end_of_the_link_process_is_noticed(netlab: NetLab) -> None:
     netlab.hosts(2)
-    link = LiveLink(netlab)
+    link = LabLink(netlab)
     link.set(bad={(1, 2): LinkQuality(is_held=True)})
     link.check()
     carrier = next(process for process in netlab.processes if process.place is netlab.switch)
@@ -245,7 +245,7 @@ def test_the_end_of_the_link_process_is_noticed(netlab: NetLab) -> None:
 
 
 def test_the_queue_of_a_link_is_bounded_however_late_it_is() -> None:
-    way = LinkQueue(Random(1))
+    way = FrameQueue(Random(1))
     way.change(LinkQuality(is_held=True), 0.0)
 
     taken = [way.put(b"frame", 1_500, 0.0) for _ in range(FLIGHT_FRAMES + 5)]
@@ -257,7 +257,7 @@ def test_the_queue_of_a_link_is_bounded_however_late_it_is() -> None:
 
 
 def test_no_frame_overtakes_another() -> None:
-    way = LinkQueue(Random(1))
+    way = FrameQueue(Random(1))
     way.change(LinkQuality(latency_ms=(1, 50)), 0.0)
     frames = [number.to_bytes(2, "big") for number in range(100)]
     for number, frame in enumerate(frames):
@@ -269,7 +269,7 @@ def test_no_frame_overtakes_another() -> None:
 
 
 def test_a_link_that_becomes_good_delivers_its_queue_at_once() -> None:
-    way = LinkQueue(Random(1))
+    way = FrameQueue(Random(1))
     way.change(LinkQuality(latency_ms=(5_000, 5_000), bytes_per_second=100), 0.0)
     way.put(b"frame", 1_000, 0.0)
     assert way.next_due == 15.0
@@ -282,7 +282,7 @@ def test_a_link_that_becomes_good_delivers_its_queue_at_once() -> None:
 def test_the_same_seed_loses_the_same_frames() -> None:
     runs = []
     for _ in range(2):
-        way = LinkQueue(Random("seed 1 2"))
+        way = FrameQueue(Random("seed 1 2"))
         way.change(LinkQuality(loss=0.5), 0.0)
         runs.append([way.put(b"frame", 100, 0.0) for _ in range(50)])
 

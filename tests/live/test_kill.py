@@ -15,7 +15,7 @@ from random import Random
 import pytest
 from mesh_process import MeshNode, wait_until
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "5"))
 """Set KILL_ROUNDS=1000 for a long run."""
 
 

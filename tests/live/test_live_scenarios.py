@@ -234,7 +234,7 @@ def test_the_disk_of_this_machine_is_never_filled(netlab_flags: tuple[str, ...])
 def test_a_flaky_link_breaks_from_time_to_time_and_works_at_the_end(
     netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.lab.live.fault_verbs.RESET_SECONDS", 0.2)
+    monkeypatch.setattr("mesh.lab.cluster.fault_verbs.RESET_SECONDS", 0.2)
 
     with LiveCluster(netlab_flags, now_seconds=time.monotonic) as cluster:
         cluster.start("kitchen", "study")
@@ -247,7 +247,7 @@ def test_a_flaky_link_breaks_from_time_to_time_and_works_at_the_end(
 @pytest.mark.netlab
 @pytest.mark.long
 def test_a_room_that_a_verb_names_must_start(netlab_flags: tuple[str, ...]) -> None:
-    sentence = "kitchn was named and never came: there is no room kitchn: did you mean kitchen?"
+    sentence = "partition was about kitchn, which was never started: there is no room kitchn: did you mean kitchen?"
 
     with (
         pytest.raises(ValueError, match=re.escape(sentence)),

@@ -1,4 +1,4 @@
-"""Commands of `mesh` as processes, each with a home."""
+"""Runs commands of `mesh` as processes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ def arguments(home: Path, *args: str) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
+    """The environment of the tests, without variables that change the output of commands."""
     own = {key: value for key, value in os.environ.items() if key not in {"MESH_HOME", "FORCE_COLOR", "NO_COLOR"}}
     return {**own, "PYTHONPATH": str(ROOT), **more}
 
 
 def run(home: Path, *args: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end, with `given` as its standard input."""
     source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
     return subprocess.run(
         arguments(home, *args), capture_output=True, timeout=DEADLINE_SECONDS, env=environment(), check=False, **source
@@ -33,6 +35,7 @@ def run(home: Path, *args: str, given: bytes | None = None) -> subprocess.Comple
 
 
 def start(home: Path, *args: str) -> subprocess.Popen[bytes]:
+    """Start a command with pipes as its streams."""
     return subprocess.Popen(
         arguments(home, *args),
         stdin=subprocess.PIPE,
@@ -45,6 +48,7 @@ def start(home: Path, *args: str) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def running(home: Path, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that is killed at the end of the `with`."""
     process = start(home, *args)
     try:
         yield process

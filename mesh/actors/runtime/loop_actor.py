@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 import pykka
@@ -60,12 +60,7 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
 
     @overload
     def ask_to(
-        self, method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]], /, *args: P.args, **options: P.kwargs
-    ) -> LoopFuture[R]: ...
-
-    @overload
-    def ask_to(
-        self, method: Callable[Concatenate[A, P], Later[R]], /, *args: P.args, **options: P.kwargs
+        self, method: Callable[Concatenate[A, P], Awaitable[R]], /, *args: P.args, **options: P.kwargs
     ) -> LoopFuture[R]: ...
 
     @overload
@@ -98,9 +93,8 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
         self.actor_inbox.offer(Call(self._bound(method, args, options)))
 
     def _bound(self, method: Callable[..., Any], args: Any, options: Any) -> Callable[[], Any]:
-        return functools.partial(
-            method, self.actor_inbox.actor, *args, **options
-        )  # never called once there is no actor
+        actor = self.actor_inbox.actor  # None once it is dead; then this is never called
+        return functools.partial(method, actor, *args, **options)
 
     @overload
     def stop(self, *, block: Literal[True], timeout: float | None = None) -> bool: ...

@@ -220,13 +220,7 @@ class Mailbox:
                 self._answer_error(reply, error)
             return
         if reply is not None:
-            self._answer(reply, answer)
-
-    def _answer(self, reply: LoopFuture[Any], answer: Any) -> None:
-        try:
-            reply.set(answer)
-        except Exception as error:  # noqa: BLE001 - it is the asker's, whose `then` raised it
-            self._report(error)
+            self._resolve(reply.set, answer)
 
     def _answer_error(self, reply: LoopFuture[Any], error: BaseException) -> None:
         pykka_log.info("Exception returned from %s to caller:", self._name, exc_info=error)
@@ -234,30 +228,27 @@ class Mailbox:
             cancelled = RuntimeError(f"{self._name} cancelled this ask before it was done")
             cancelled.__cause__ = error
             error = cancelled
-        self._fail(reply, error)
+        self._resolve(reply.fail, error)
 
-    def _fail(self, reply: LoopFuture[Any], error: BaseException) -> None:
+    def _resolve(self, resolve: Callable[[Any], None], result: Any) -> None:
         try:
-            reply.fail(error)
-        except Exception as reaction_error:  # noqa: BLE001 - it is the asker's, whose `then` raised it
-            self._report(reaction_error)
-
-    def _report(self, error: Exception) -> None:
-        context = {"message": f"a reaction to an answer of {self._name} failed", "exception": error}
-        self.loop.call_exception_handler(context)
+            resolve(result)
+        except Exception as error:  # noqa: BLE001 - a reaction of the asker raised it, not the actor
+            context = {"message": f"a reaction to an answer of {self._name} failed", "exception": error}
+            self.loop.call_exception_handler(context)
 
     def _refuse(self, envelope: Envelope[Any]) -> None:
         reply = cast("LoopFuture[Any] | None", envelope.reply_to)
         if reply is None or reply.is_done:
             return
         if isinstance(envelope.message, Stop):  # it has stopped, as the asker wanted
-            self._answer(reply, None)
+            self._resolve(reply.set, None)
         else:
             self._fail_dead(reply)
 
     def _fail_dead(self, reply: LoopFuture[Any]) -> None:
         if not reply.is_done:
-            self._fail(reply, pykka.ActorDeadError(f"{self._name} stopped before it answered"))
+            self._resolve(reply.fail, pykka.ActorDeadError(f"{self._name} stopped before it answered"))
 
     def _refuse_waiting(self) -> None:
         self._is_scheduled = False  # first: a put that comes later refuses its message itself
@@ -311,7 +302,7 @@ class Mailbox:
             self.offer(Call(functools.partial(self._later_done, reply, later)))  # answers always come from the loop
         elif self._unfinished is not None and self._unfinished.pop(reply, None) is not None:
             if later.exception is None:
-                self._answer(reply, later.result())
+                self._resolve(reply.set, later.result())
             else:
                 self._answer_error(reply, later.exception)
 
@@ -323,7 +314,7 @@ class Mailbox:
             self._task_broke(error, reply)
         elif reply is not None:
             if error is None:
-                self._answer(reply, task.result())
+                self._resolve(reply.set, task.result())
             else:
                 self._answer_error(reply, error)
         elif error is not None and not task.cancelled() and not self.offer_first(Call(functools.partial(throw, error))):

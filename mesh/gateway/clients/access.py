@@ -214,7 +214,6 @@ def _parse_origin(origin: str) -> _Origin | None:
 
 
 def _parse_authority(text: str) -> _Authority | None:
-
     found = _AUTHORITY.fullmatch(text) if len(text) <= MAX_HEADER_CHARACTERS else None
     if found is None:
         return None

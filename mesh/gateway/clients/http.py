@@ -6,21 +6,21 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import ifaddr
 import msgspec
 
 from mesh.errors import MeshError
-from mesh.gateway.clients.access import judge_origin
+from mesh.gateway.clients.access import check_host, check_origin, judge_origin
 from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
-from mesh.gateway.clients.tokens import Tokens
-from mesh.gateway.endpoints import Listen, MakeRole
+from mesh.gateway.endpoints import Listen
+from mesh.gateway.options import GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
+from mesh.settings.config import parse_address
 from peers.clock import Clock
 from peers.codec.codec import encode_plain
 from peers.codec.messages import Debug
@@ -52,72 +52,75 @@ TOO_LONG = encode_plain(
 """The message to a client that sends too long a frame, before its connection ends."""
 
 
-@dataclass(frozen=True)
-class ClientSettings:
-    """The options `clients...` of GatewayOptions, checked."""
-
-    host: str
-    port: int
-    cert: Path | None = None
-    key: Path | None = None
-    origins: tuple[str, ...] = ()
-    """Origins of pages that may connect, besides our own page."""
-    hosts: tuple[str, ...] = ()
-    """Names under which this node is reached, besides its addresses."""
-    hooks: Hooks = Hooks()  # noqa: RUF009 - frozen
-    make_role: MakeRole = ClientGatewaySync
-
-
 class ClientGateway:
-    """Made anew at each start of the node. The caller sets `port` once the port is open."""
+    """The clients' port of a node: made with the node, `make` at each start."""
 
-    def __init__(
-        self,
-        settings: ClientSettings,
-        home: Path,
-        *,
-        clock: Clock,
-        status: Callable[[], Later[Status]],
-        frame_memory: FrameMemory,
-        turned_away: TurnedAway,
-    ) -> None:
-        self.port = settings.port
-        self.network: WebSocketNetwork
-        """Set by `make`; the caller closes it at the end."""
-        self._settings = settings
-        self._clock = clock
-        self._status = status
-        self._frame_memory = frame_memory
-        self._turned_away = turned_away
-        self._guard = Guard(Tokens(home), clock)
-        self._hosts: frozenset[str] = frozenset()
-        self._hosts_at = float("-inf")
+    def __init__(self, address: str, options: GatewayOptions) -> None:
+        """`address` is the option `clients`. Raises MeshError, with a sentence, for options that cannot be used."""
+        cert, key = options.get("clients_cert"), options.get("clients_key")
+        if (cert is None) != (key is None):
+            raise MeshError("the clients' door needs a certificate and its key: give both, or none")
+        self.host, self.port = parse_address(address, "the address of the clients' door")
+        """Where to listen; port 0 takes a free one at each start."""
+        self.origins = [check_origin(origin, "the origin") for origin in options.get("clients_origins", ())]
+        """Origins of pages that may connect, besides our own page."""
+        self.further_hosts = [check_host(name, "the host") for name in options.get("clients_hosts", ())]
+        """Names under which this node is reached, besides its addresses."""
+        self.is_tls = cert is not None
+        self._files = (cert, key)
+        self._hooks = Hooks(
+            options.get("in_filter"), options.get("in_map"), options.get("out_filter"), options.get("out_map")
+        )
+        self._make_role = options.get("clients_role", ClientGatewaySync)
 
-    def make(self, loop: asyncio.AbstractEventLoop) -> Listen:
-        """What to open. Raises MeshError for a certificate that cannot be used."""
-        settings = self._settings
-        self.network = WebSocketNetwork(
+    def make(
+        self, loop: asyncio.AbstractEventLoop, guard: Guard, requests: HttpRequests, frame_memory: FrameMemory
+    ) -> tuple[Listen, WebSocketNetwork]:
+        """What to open, and its network, which the caller closes. Raises MeshError for a certificate that cannot be used."""
+        network = WebSocketNetwork(
             loop,
             max_frame=MAX_CLIENT_FRAME,
             stranger_frame=STRANGER_FRAME,
-            tls=_tls(settings.cert, settings.key),
-            on_request=self.on_request,
-            frame_memory=self._frame_memory,
+            tls=_tls(*self._files),
+            on_request=requests.answer,
+            frame_memory=frame_memory,
             too_long=TOO_LONG,
         )
-        options = {"guard": self._guard, "hooks": settings.hooks}
-        where = (settings.host, settings.port)
-        return Listen(CLIENTS_KEY, CLIENTS_DOOR, *where, self.network, settings.make_role, options, ADVICE)
+        options = {"guard": guard, "hooks": self._hooks}
+        listen = Listen(CLIENTS_KEY, CLIENTS_DOOR, self.host, self.port, network, self._make_role, options, ADVICE)
+        return listen, network
 
-    def on_request(self, request: HttpRequest) -> OnRequest:
-        """The answer to an HTTP request: a file of the page, the status, or an error; None: upgrade to a WebSocket."""
+
+class HttpRequests:
+    """Answers the HTTP requests at the clients' port, in one run of the node. The caller sets `port` once it is open."""
+
+    def __init__(
+        self,
+        gateway: ClientGateway,
+        guard: Guard,
+        *,
+        clock: Clock,
+        status: Callable[[], Later[Status]],
+        turned_away: TurnedAway,
+    ) -> None:
+        self.port = gateway.port
+        self._gateway = gateway
+        self._guard = guard
+        self._clock = clock
+        self._status = status
+        self._turned_away = turned_away
+        self._hosts: frozenset[str] = frozenset()
+        self._hosts_at = float("-inf")
+
+    def answer(self, request: HttpRequest) -> OnRequest:
+        """A file of the page, the status, or an error; None: upgrade to a WebSocket."""
         why_not = judge_origin(
             request.headers.get("origin"),
             request.headers.get("host"),
             port=self.port,
-            allowed_origins=self._settings.origins,
+            allowed_origins=self._gateway.origins,
             own_hosts=self._own_hosts(),
-            is_tls=self._settings.cert is not None,
+            is_tls=self._gateway.is_tls,
         )
         if why_not is not None:
             self._turned_away.note(CLIENTS_DOOR, request.address, "", why_not)
@@ -153,7 +156,7 @@ class ClientGateway:
     def _own_hosts(self) -> frozenset[str]:
         now = self._clock.elapsed_ms()
         if now - self._hosts_at > HOSTS_MS:
-            self._hosts, self._hosts_at = _hosts_of_this_machine().union(self._settings.hosts), now
+            self._hosts, self._hosts_at = _hosts_of_this_machine().union(self._gateway.further_hosts), now
         return self._hosts
 
 
@@ -165,7 +168,7 @@ def _hosts_of_this_machine() -> frozenset[str]:
     return frozenset(hosts)
 
 
-def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+def _tls(cert: str | Path | None, key: str | Path | None) -> ssl.SSLContext | None:
     if cert is None or key is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -184,7 +187,7 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-def _unusable(cert: Path, key: Path, why: str) -> MeshError:
+def _unusable(cert: str | Path, key: str | Path, why: str) -> MeshError:
     return MeshError(
         f"the clients' door cannot use the certificate {cert} with the key {key}: {why}; give two PEM files that belong "
         "together"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.lab.checks.ledger import Ledger
 from mesh.lab.checks.limits import broken_limits
-from mesh.lab.checks.subject import ClientSubject, RoomSubject, Subject
-from mesh.lab.simulation.store_inspection import LabStore, inspected
+from mesh.lab.checks.subject import ClientSubject, LogHolder, RoomSubject
+from mesh.lab.simulation.storage import LabStore
 from peers.events.created import Created
 from peers.events.entry import Entry, encode_event
 from peers.events.version_vector import VersionVector
@@ -18,11 +18,15 @@ from peers.stores.store import StoreError
 if TYPE_CHECKING:
     from mesh.actors.log_proxy import LogProxy
 
-SHOWN_TYPES = 12
+LISTED_TYPES = 12
 MAX_FAULTS = 20
 """Faults that are kept while a story runs: the first ones say most."""
-LOOK_SECONDS = 0.05
+RECHECK_SECONDS = 0.05
 """A room that commits is looked at no more often than this, in virtual time."""
+
+
+class Violation(AssertionError):
+    """The checker found a broken promise."""
 
 
 class Checker:
@@ -54,7 +58,7 @@ class Checker:
                 opened.append(kept.published.epoch)
                 self._check_epoch(room, kept.published.epoch)
             self._check_claims(room, kept)
-            if room.seconds - self._looked.get(room.name, -LOOK_SECONDS) >= LOOK_SECONDS:
+            if room.seconds - self._looked.get(room.name, -RECHECK_SECONDS) >= RECHECK_SECONDS:
                 self._looked[room.name] = room.seconds
                 self._note(room, *broken_limits(room))
 
@@ -70,7 +74,7 @@ class Checker:
                 return
             created: Created = done.result()["created"]
             room.store.open()  # a node that stops closes it before its last results show
-            if not inspected(room.store).holds(created):
+            if not room.store.holds(created):
                 self._note(room, f"{room.name} acknowledged {created} before it was on its disk")
             self.ledger.note(room, number, created, encode_event(event), is_timed=is_timed)
 
@@ -83,7 +87,7 @@ class Checker:
         """
         room = self._rooms[client.to]
         self.ledger.note(room, 0, entry.created, entry.body, is_timed=False)
-        if not any(inspected(other.store).holds(entry.created) for other in self._rooms.values()):
+        if not any(other.store.holds(entry.created) for other in self._rooms.values()):
             if room.name in self.ledger.disks_changed:
                 self.ledger.lost[entry.created, entry.digest] = room.name
             else:
@@ -110,9 +114,10 @@ class Checker:
         """What was found while the story ran so far."""
         return [f"{fault} (at {seconds:.3f} s)" for fault, seconds in self._faults.items()]
 
-    def ledger_faults(self) -> list[str]:
-        """What is lost by now, or was written out of order."""
-        return self.ledger.faults(list(self._rooms.values()))
+    def end_faults(self) -> list[str]:
+        """What is wrong once all rooms are off: events lost, shown twice or out of order, claims of none, actors left."""
+        rooms = list(self._rooms.values())
+        return [*self.ledger.faults(rooms), *durability_faults(rooms), *duplicate_faults(rooms), *leak_faults(rooms)]
 
     def convergence_faults(self, groups: Iterable[Sequence[RoomSubject]]) -> list[str]:
         """Differences within groups of rooms that can talk, directly or through others. One with a full disk is left out."""
@@ -130,7 +135,7 @@ class Checker:
         self._epochs[epoch] = room.name
 
     def _check_claims(self, room: RoomSubject, kept: LogProxy) -> None:
-        claimed, numbers = kept.published.state.vector, inspected(room.store).numbers
+        claimed, numbers = kept.published.state.vector, room.store.numbers
         if claimed is numbers.vector:
             return  # nearly always, and in a large house worth it
         ahead = [lack for lack in numbers.vector.lacks(claimed) if not numbers.is_renewed(lack[0])]
@@ -148,8 +153,7 @@ def durability_faults(rooms: Sequence[RoomSubject]) -> list[str]:
     """Acknowledged events that the disk of their room does not hold; and claims of a vector that no entry stands for."""
     faults = []
     for room in rooms:
-        look = inspected(room.store)
-        lost = [created for created in room.acknowledged if not look.holds(created)]
+        lost = [created for created in room.acknowledged if not room.store.holds(created)]
         if lost:
             faults.append(f"{room.name} acknowledged {len(lost)} events that it does not hold, the first {lost[0]}")
         faults += _claim_faults(room) + _cursor_faults(room)
@@ -189,8 +193,7 @@ def convergence_faults(rooms: Sequence[RoomSubject], cleaned: Mapping[Created, N
             faults.append(f"{room.name} shows {show_types(room.types)}, {first.name} {show_types(first.types)}")
     everything = [created for room in rooms for created in room.acknowledged if created not in gone]
     for room in rooms:
-        look = inspected(room.store)
-        missing = [created for created in everything if not look.holds(created)]
+        missing = [created for created in everything if not room.store.holds(created)]
         if missing:
             faults.append(f"{room.name} lacks {len(missing)} acknowledged events, the first {min(missing)}")
     return faults
@@ -202,13 +205,13 @@ def leak_faults(rooms: Sequence[RoomSubject]) -> list[str]:
 
 
 def show_types(types: Sequence[str]) -> str:
-    """A list for people: beyond SHOWN_TYPES only the last ones and how many."""
-    if len(types) <= SHOWN_TYPES:
+    """A list for people: beyond LISTED_TYPES only the last ones and how many."""
+    if len(types) <= LISTED_TYPES:
         return str(list(types))
-    return f"{len(types)} events, the last {list(types[-SHOWN_TYPES:])}"
+    return f"{len(types)} events, the last {list(types[-LISTED_TYPES:])}"
 
 
-def show_held(holder: Subject) -> str:
+def show_held(holder: LogHolder) -> str:
     """The types of what a room or client holds, for people."""
     try:
         return show_types(holder.types)
@@ -217,9 +220,8 @@ def show_held(holder: Subject) -> str:
 
 
 def _claim_faults(room: RoomSubject) -> list[str]:
-    look = inspected(room.store)
-    numbers = look.numbers
-    dots = {dot for dot in look.dots() if not numbers.is_renewed(dot[0])}
+    numbers = room.store.numbers
+    dots = {dot for dot in room.store.dots() if not numbers.is_renewed(dot[0])}
     claimed = len(numbers.vector)
     held = sum(numbers.vector.covers(dot) for dot in dots)
     is_cut = bool(numbers.cut)  # an epoch in more pieces than a vector keeps: it may claim less than there is
@@ -232,7 +234,7 @@ def _cursor_faults(room: RoomSubject) -> list[str]:
     last = room.store.state.last_added
     return [
         f"{room.name} keeps the cursor {synced} for {other}, and its log ends at {last}"
-        for other, (synced, _) in inspected(room.store).cursors()
+        for other, (synced, _) in room.store.all_cursors()
         if synced > last
     ]
 

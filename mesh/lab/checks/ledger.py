@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import pairwise
 
 from mesh.lab.checks.subject import RoomSubject
-from mesh.lab.simulation.store_inspection import LabStore, inspected
+from mesh.lab.simulation.storage import LabStore
 from peers.events.created import Created
 
 Copy = tuple[Created, bytes]
@@ -98,7 +98,8 @@ class Ledger:
 
     def _note_cleaned(self, store: LabStore) -> None:
         if store.state.events < store.state.last_added:  # else nothing can be
-            self.cleaned.update(dict.fromkeys(inspected(store).cleaned()))
+            cleaned = [copy.created for copy in store.copies() if not copy.digest and not copy.is_aside]
+            self.cleaned.update(dict.fromkeys(cleaned))
 
     def _line(self, room: RoomSubject) -> _Line:
         line = self._lines.get(room.name)
@@ -111,8 +112,8 @@ def _held(stores: Iterable[LabStore]) -> dict[Created, set[bytes]]:
     """Digests of the copies that are on these disks; of one that was cleaned, that of any copy will do: an empty one."""
     held: dict[Created, set[bytes]] = {}
     for store in stores:
-        for created, digest in inspected(store).copies():
-            held.setdefault(created, set()).add(digest)
+        for copy in store.copies():
+            held.setdefault(copy.created, set()).add(copy.digest)
     return held
 
 

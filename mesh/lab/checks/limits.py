@@ -19,7 +19,7 @@ from peers.roles.peer import MAX_KNOWN
 
 MAX_MAILBOX = 1_000
 """Messages that may wait for one actor; what is added waits for the keeper of the log, which bounds it by MAX_WAITING."""
-MAX_SESSIONS = 64
+SPARE_SESSIONS = 64
 """Sessions of one room, besides SESSIONS_EACH for each node that it knows."""
 SESSIONS_EACH = 2
 """One that is open, and one that crosses it or is dialled."""
@@ -60,23 +60,23 @@ def measures(room: RoomSubject) -> Iterator[Measure]:
         elif isinstance(actor, NodeSupervisor):
             members = len(actor.membership.members)
             yield Measure("its table of members", members, MAX_MEMBERS, "MAX_MEMBERS")
-    yield Measure("its table of sessions", sessions, MAX_SESSIONS + SESSIONS_EACH * members, "MAX_SESSIONS")
+    yield Measure("its table of sessions", sessions, SPARE_SESSIONS + SESSIONS_EACH * members, "SPARE_SESSIONS")
     for ranges in room.store.state.vector.ranges.values():
         yield Measure("an epoch of its vector", len(ranges), MAX_RANGES, "MAX_RANGES")
 
 
 def _of_keeper(keeper: LogKeeper) -> Iterator[Measure]:
-    if keeper._log is not None:
-        yield Measure("the tail of its log", len(keeper._log._tail._entries), TAIL_CHANGES, "TAIL_CHANGES")
+    if keeper.log is not None:
+        yield Measure("the tail of its log", keeper.log.tail_changes, TAIL_CHANGES, "TAIL_CHANGES")
 
 
 def _of_session(session: PeerSession) -> Iterator[Measure]:
-    role = session._role
+    role = session.role
     if role is None:
         return
     subject = f"the session with {role.other_node_id}"
-    yield Measure(f"{subject}: what it sent and is not acknowledged", len(role._in_flight), WINDOW, "WINDOW")
-    yield Measure(f"{subject}: what it takes", role._taking.count, role.max_taking + 1, "max_taking")
+    yield Measure(f"{subject}: what it sent and is not acknowledged", role.in_flight_count, WINDOW, "WINDOW")
+    yield Measure(f"{subject}: what it takes", role.taking_count, role.max_taking + 1, "max_taking")
     yield Measure(f"{subject}: what it received", len(role.received), MAX_RECEIVED, "MAX_RECEIVED")
     if role.lacking is not None:
         known = sum(map(len, role.lacking.ranges.values()))

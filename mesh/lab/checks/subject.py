@@ -7,14 +7,14 @@ from typing import Any, Protocol
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.lab.simulation.store_inspection import LabStore
+from mesh.lab.simulation.storage import LabStore
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.later import Later
 from peers.stores.store import Store
 
 
-class Subject(Protocol):
+class LogHolder(Protocol):
     """A room or a client: it holds events in a store."""
 
     name: str
@@ -27,7 +27,7 @@ class Subject(Protocol):
         """The types of its events, in the order of the log."""
 
 
-class RoomSubject(Subject, Protocol):
+class RoomSubject(LogHolder, Protocol):
     """One room, in which a node runs or ran."""
 
     is_running: bool
@@ -62,7 +62,7 @@ class RoomSubject(Subject, Protocol):
         """The actors that live in it."""
 
 
-class ClientSubject(Subject, Protocol):
+class ClientSubject(LogHolder, Protocol):
     """One Logux client."""
 
     to: str

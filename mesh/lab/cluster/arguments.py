@@ -1,8 +1,8 @@
-"""What is meant by the arguments of a verb: places by themselves or by name, and amounts; or the sentence why it is nothing."""
+"""Checks the arguments of verbs: names of rooms and clients, amounts, protocols. Each refusal is a ValueError."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -10,18 +10,36 @@ import msgspec
 from msgspec import Meta
 
 SIMILARITY = 0.5
-"""Of names, from which on one may be meant by the other."""
+"""Two names that are at least this similar (0 to 1) may be one with a typing error."""
 ENDLESS = 1e12
-"""Amounts are smaller."""
+"""All amounts are smaller."""
 
 
-class Placed(Protocol):
+class HasName(Protocol):
+    """A room or a client."""
+
     @property
     def name(self) -> str: ...
 
 
+class MayRun(HasName, Protocol):
+    """A room."""
+
+    @property
+    def is_running(self) -> bool: ...
+
+    @property
+    def is_frozen(self) -> bool: ...
+
+
+Named = HasName | str
+"""A room or a client, or its name."""
+ClientProtocol = int | Sequence[int] | str | None
+"""Of a client: (0, 1) or "0.1", 5 or 7; None finds out what the other end speaks."""
+
+
 class Amount(NamedTuple):
-    """What an argument has to be."""
+    """What an argument has to be: its type and range, and the words for them."""
 
     type: Any
     words: str
@@ -38,7 +56,7 @@ SPAN = Amount(_SPAN, "two times in ms, from and to, such as (5, 20)")
 
 
 def check(verb: str, name: str, value: Any, amount: Amount) -> None:
-    """Raises ValueError if this is not such an amount."""
+    """Raise ValueError if the argument `name` of `verb` is not such an amount."""
     try:
         found = msgspec.convert(value, amount.type)
         is_fine = amount is not SPAN or found[0] <= found[1]
@@ -48,8 +66,22 @@ def check(verb: str, name: str, value: Any, amount: Amount) -> None:
         raise ValueError(f"{verb}: {name} is {value!r}, and has to be {amount.words}")
 
 
-def name_of(place: Placed | str) -> str:
-    """Raises ValueError if it is neither a place nor a name of one."""
+def check_types(types: Any) -> None:
+    """Raise ValueError if these are neither a list of types nor None."""
+    if types is not None and (isinstance(types, str) or not isinstance(types, Sequence)):
+        raise ValueError(f"assert_converged takes a list of types, as in [{types!r}]")
+
+
+def check_awake(room: MayRun) -> None:
+    """Raise ValueError if a room does not run or is frozen: nothing in it would answer."""
+    if not room.is_running:
+        raise ValueError(f"{room.name} does not run: start it first")
+    if room.is_frozen:
+        raise ValueError(f"{room.name} is frozen: thaw it first")
+
+
+def name_of(place: Named) -> str:
+    """The name of a room or client. Raises ValueError for anything else."""
     if isinstance(place, str):
         return place
     name = getattr(place, "name", None)
@@ -58,8 +90,8 @@ def name_of(place: Placed | str) -> str:
     return name
 
 
-def names_of_two(verb: str, one: Placed | str, other: Placed | str) -> tuple[str, str]:
-    """Raises ValueError if they are the same."""
+def names_of_two(verb: str, one: Named, other: Named) -> tuple[str, str]:
+    """The names of two places. Raises ValueError if they are the same."""
     pair = name_of(one), name_of(other)
     if pair[0] == pair[1]:
         raise ValueError(f"{verb} is about two places, and both are {pair[0]}")
@@ -67,7 +99,7 @@ def names_of_two(verb: str, one: Placed | str, other: Placed | str) -> tuple[str
 
 
 def names_in_groups(groups: Iterable[Any]) -> list[list[str]]:
-    """The sides of a wall. Raises ValueError if they are none."""
+    """The names on each side of a wall. Raises ValueError if these are not two groups of places or more."""
     example = 'as in partition(["kitchen"], ["study", "attic"])'
     for group in groups:
         if isinstance(group, str) or not isinstance(group, Iterable):
@@ -78,13 +110,26 @@ def names_in_groups(groups: Iterable[Any]) -> list[list[str]]:
     return named
 
 
-def nobody(name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that is nobody's."""
+def check_address(what: str, address: str, rooms: Iterable[str]) -> None:
+    """Raise ValueError if an address is not `room:port`, or if there is no such room."""
+    room, _, port = address.partition(":")
+    if not port.isdigit():
+        raise ValueError(f"{what}: {address!r} is not an address: write room:port, the port one that the room serves")
+    if room not in rooms:
+        raise no_such_place(room, rooms)
+
+
+def read_protocol(client: str, protocol: ClientProtocol) -> int | tuple[int, int] | None:
+    """A protocol as ClientSync takes it. Raises ValueError for one that no client of the lab speaks."""
+    if protocol is None or protocol in (5, 7):
+        return protocol
+    if protocol == "0.1" or (isinstance(protocol, Sequence) and list(protocol) == [0, 1]):
+        return (0, 1)
+    raise ValueError(f"client {client}: {protocol!r} is no protocol of Logux here: choose (0, 1), 5, 7 or None")
+
+
+def no_such_place(name: str, known: Iterable[str]) -> ValueError:
+    """The error for a name that no room and no client has."""
     near = get_close_matches(name, [*known], 1, SIMILARITY)
     hint = f"did you mean {near[0]}?" if near else "start it first"
     return ValueError(f"there is no room {name}: {hint}")
-
-
-def nothing_held(source: str, target: str) -> ValueError:
-    """The error for a `release` without a `hold`."""
-    return ValueError(f"release: what {source} sends to {target} is not held: hold it first, the same way round")

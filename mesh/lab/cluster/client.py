@@ -1,4 +1,4 @@
-"""A Logux client of the lab: somebody outside of the mesh, with a log of its own, who dials a port that a room serves."""
+"""A Logux client of the lab: it is no node, has a log of its own, and dials a port that a room serves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.actors.runtime.loop_thread import Spawner
 from mesh.lab.cluster.client_roles import CURSORS, ClientRole
-from mesh.lab.cluster.pending_write import PendingWrite
 from mesh.lab.cluster.room import Room
+from mesh.lab.cluster.story_log import StoryLog
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.disk import SimDisk
 from mesh.lab.simulation.network import SimNetwork
-from mesh.lab.simulation.store_inspection import inspected
+from mesh.lab.simulation.storage import all_entries
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.errors import SyncError
 from peers.events.created import Created
@@ -26,12 +26,12 @@ from peers.transport.reconnect import Reconnect
 if TYPE_CHECKING:
     from mesh.lab.checks.ledger import Ledger
 
-MAX_REDIAL_MS = 5_000
-"""What the client of Logux waits at most."""
+CLIENT_REDIAL_MS = 5_000
+"""The longest pause before the client of Logux redials."""
 
 
 class Client:
-    """A ClientSync that is kept connected; made by `Cluster.client`. `log.add(event)` writes while it runs, online or not."""
+    """A ClientSync that redials after each loss. `log.add(event)` writes while it runs, also offline."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class Client:
         on_confirmed: Callable[[Client, Entry], None],
         **options: Any,
     ) -> None:
-        """`to` is the `room:port` that it dials, `protocol` is (0, 1), 5 or 7; None finds out what is spoken there.
+        """`to` is the `room:port` that it dials; `protocol` is (0, 1), 5 or 7, or None to find out what is spoken there.
 
-        `on_confirmed` gets each event of its own that its room confirms.
+        `on_confirmed` gets each event of its own that the room confirms. `options` are those of ClientSync.
         """
         self.name = name
         self.is_running = False
@@ -55,11 +55,9 @@ class Client:
         """The room that it dials."""
         self.store = MemoryStore()
         self.clock = RoomClock(loop)
-        self.acknowledged: dict[Created, None] = {}
-        """What `add` confirmed at this client, in order."""
         self.errors: list[str] = []
-        """What the protocol had to complain about, in order."""
-        self.log = ClientLog(self)
+        """The errors of the protocol, in order."""
+        self.log = StoryLog(loop, name, self._write)
         self._seed = seed
         self._lives = 0
         self._loop = loop
@@ -70,7 +68,7 @@ class Client:
         self._options = {"credentials": name, **options, "protocol": protocol}
         self._on_confirmed = on_confirmed
         self._confirmed = 0
-        """Up to where its room confirmed what it has."""
+        """The highest `added` that its room has confirmed."""
         self._seen: tuple[object, ...] = ()
         self._log: Log | None = None
         self._role: ClientRole | None = None
@@ -80,28 +78,26 @@ class Client:
 
     @property
     def entries(self) -> list[Entry]:
-        """What its log holds, by (time, created)."""
-        found: list[Entry] = []
-        while page := self.store.each(after=found[-1] if found else None):
-            found += page
-        return found
+        """What its log shows, by (time, created)."""
+        return all_entries(self.store)
 
     @property
     def types(self) -> list[str]:
+        """The types of `entries`."""
         return [entry.event["type"] for entry in self.entries]
 
     @property
     def state(self) -> str:
-        """One of the five states of Logux."""
+        """One of the five states of Logux: disconnected, wait, connecting, sending or synchronized."""
         return self._role.state if self._role is not None else "disconnected"
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it has sent all and been confirmed all."""
+        """Whether it has sent all events and got a confirmation of each."""
         return self.state == "synchronized" and not self._disk.is_busy
 
     def begin(self) -> Later[Log]:
-        """Open its log and dial, going on where it was. Resolves with the log when it dials."""
+        """Open its log and dial, with the cursors of its last life. Resolves with the log when it dials."""
         self._lives += 1
         self._random = Random(f"{self._seed} client {self.name} {self._lives}")
         self._disk = SimDisk(self._loop, self._random, self.store)
@@ -120,7 +116,7 @@ class Client:
         return dialled
 
     def crash(self) -> None:
-        """Cut its power: what its log had not committed is lost."""
+        """Cut the power: what its log had not committed is lost."""
         self.is_running = False
         self._role = self._log = None
         self._network.drop_room(self.name)
@@ -131,7 +127,7 @@ class Client:
         self.clock = self.clock.next_life()
 
     def move(self, to: str) -> None:
-        """Dial another `room:port` from now on, with the marks of the one before."""
+        """Dial another `room:port` from now on, with the cursors of the one before."""
         self._url, self.to = to, to.partition(":")[0]
         if self._role is not None:
             synced, other_synced = self._role.synced, self._role.other_synced
@@ -139,7 +135,7 @@ class Client:
             self._dial(synced, other_synced)
 
     def end(self) -> None:
-        """Hang up for good."""
+        """Disconnect for good."""
         if self._role is not None:
             self._role.destroy()
         if self.is_running:
@@ -147,18 +143,8 @@ class Client:
         self.is_running = False
         self.clock.stop()
 
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """See Client.log."""
-        if self._log is None or not self.is_running:
-            raise RuntimeError(f"{self.name} does not run: restart it before it can write")
-        result = self._log.add(event, meta)
-        result.then(self._on_added)
-        added = PendingWrite(self._loop, self.name)
-        result.then(added.follow)
-        return added
-
     def shows_all_of(self, room: Room) -> bool:
-        """Whether it has what its room shows; it may have more, which the house lost or cleaned."""
+        """Whether it has all that `room` shows. It may have more, which the rooms have lost or cleaned."""
         if self.store.state.events < room.store.state.events:
             return False
         seen = (room.node_id, room.store.state, self.store.state)
@@ -167,18 +153,18 @@ class Client:
         return seen == self._seen
 
     def faults(self, room: Room, rooms: Iterable[Room], ledger: Ledger) -> list[str]:
-        """What it and the room that it dials do not agree about, now that both are quiet; `rooms` are all of the house.
+        """The differences between it and the room that it dials, once both are quiet; `rooms` are all rooms of the cluster.
 
-        What it wrote or was sent has to be on some disk of the house, unless it was lost or cleaned; and it has to have what
-        its room shows, in the same order.
+        What it wrote or received must be on the disk of some room, unless it was lost or cleaned; and it must have what its
+        room shows, in the same order.
         """
-        looks, gone = [inspected(each.store) for each in rooms], ledger.gone()
+        stores, gone = [each.store for each in rooms], ledger.gone()
         ours, theirs = self.entries, room.entries
         shown = {entry.created: entry.time for entry in theirs}
         common = [each for each in ours if each.created in shown]
         alone = [each.created for each in ours if each.created not in shown and each.created not in gone]
-        missing = [one for one in alone if not any(look.holds(one) for look in looks)]
-        own = [one for one in missing if one in self.acknowledged]
+        missing = [one for one in alone if not any(store.holds(one) for store in stores)]
+        own = [one for one in missing if one in self.log.acknowledged]
         faults = [f"no room has {len(own)} events of {self.name}, the first {own[0]}"] if own else []
         is_stormy = bool(ledger.disks_changed or room.store.state.conflicts)
         retimed = {
@@ -191,15 +177,15 @@ class Client:
         return faults
 
     def _may_be_retimed(self, entry: Entry, is_stormy: bool) -> bool:
-        """Whether this one may have another time here than at a node.
+        """Whether an event may have another time here than on a node.
 
-        The node that takes a client's event bounds its time by its own clock, and cannot say so to the client. It may do so
-        once more if the house lost the event and gets it again, and another copy of it may be the one that is shown.
+        The node that gets a client's event limits the event's time by its own clock, and cannot tell the client. That happens
+        again if the rooms lose the event and get it back; or another copy of the event may be the one that is shown.
         """
         return entry.created[1] == self.name or (is_stormy and "~" not in entry.created[1])
 
     def _order(self, entries: list[Entry], retimed: set[Created]) -> list[Created]:
-        """The order in which these have to be at both ends. Protocol 0.1 knows no `time`, and goes by `created`."""
+        """The order that both ends must show. Protocol 0.1 has no `time`: it orders by `created`."""
         if self._role is not None and self._role.protocol == [0, 1]:
             return sorted(entry.created for entry in entries)
         return [entry.created for entry in entries if entry.created not in retimed]
@@ -208,7 +194,7 @@ class Client:
         assert self._log is not None
         self._confirmed = synced
         wire = self._network.door(self.name).dial(self._url)
-        connection = Reconnect(wire, clock=self.clock, random=self._random, max_delay=MAX_REDIAL_MS)
+        connection = Reconnect(wire, clock=self.clock, random=self._random, max_delay=CLIENT_REDIAL_MS)
         self._role = ClientRole(
             self.name,
             self._log,
@@ -226,7 +212,7 @@ class Client:
         connection.connect()
 
     def _on_state(self) -> None:
-        if self._role is not None:  # what was confirmed may have to be brought again
+        if self._role is not None:  # what was confirmed may have to be sent again
             self._confirmed = min(self._confirmed, self._role.synced)
 
     def _on_synced(self) -> None:
@@ -238,21 +224,10 @@ class Client:
                 if entry.added <= self._confirmed and entry.created[1] == self.name:
                     self._on_confirmed(self, entry)
 
-    def _on_added(self, done: Later[Meta | None]) -> None:
-        if done.exception is None and (meta := done.result()) is not None:
-            created: Created = meta["created"]
-            self.acknowledged[created] = None
+    def _write(self, event: dict[str, Any], meta: Meta | None) -> Later[Meta | None]:
+        if self._log is None or not self.is_running:
+            raise RuntimeError(f"{self.name} does not run: restart it before it can write")
+        return self._log.add(event, meta)
 
     def _on_error(self, error: SyncError) -> None:
         self.errors.append(str(error))
-
-
-class ClientLog:
-    """`client.log`, so that a story reads like the library."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """Write an event at this client, online or not."""
-        return self._client.add(event, meta)

@@ -1,227 +1,264 @@
-"""FaultVerbs: the verbs that break one way, one room's clock, disk or process, and mend them again."""
+"""The verbs that break and mend links, processes and disks: the same for simulated clusters and for live ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any, Generic, Protocol, TypeVar
 
-from mesh.discovery.port import Sighting
 from mesh.lab.cluster.arguments import (
-    COUNT,
-    GAIN,
-    JUMP,
     RATE,
     SECONDS,
     SHARE,
     SPAN,
+    MayRun,
+    Named,
     check,
-    name_of,
+    check_awake,
+    names_in_groups,
     names_of_two,
-    nothing_held,
 )
-from mesh.lab.cluster.client import Client
-from mesh.lab.cluster.room import PORT, Room
-from mesh.lab.simulation.discovery import SimAir
-from mesh.lab.simulation.network import SimNetwork
-from mesh.lab.simulation.store_inspection import LabStore
-from mesh.lab.simulation.virtual_loop import VirtualLoop
-from mesh.lab.simulation.wire import LATENCY_MS
+from mesh.lab.cluster.places import Places
+from mesh.lab.simulation.wire import LATENCY_MS, WireQuality
 
 RESET_SECONDS = 20.0
-"""On a flaky way connections break after about this long, on average."""
-
-Place = Room | Client | str
-"""Whoever stands at an end of a way: a room, a client, or the name of one."""
-Snapshot = LabStore
-"""A copy of a room's disk."""
+"""On a flaky link connections break after about this long, on average."""
 
 
-class FaultVerbs:
-    """What a Cluster can do to single ways and rooms. Rooms and clients are given themselves or by name."""
+class LinkControl(Protocol):
+    """What carries frames between rooms, as the verbs need it: SimNetwork, or LiveNetwork."""
 
-    seed: int
-    loop: VirtualLoop
-    _network: SimNetwork
-    _air: SimAir
+    def partition(self, groups: Sequence[Sequence[str]]) -> None: ...
+    def heal(self) -> None: ...
+    def cut(self, source: str, target: str) -> None: ...
+    def hold(self, source: str, target: str) -> None: ...
+    def release(self, source: str, target: str) -> None: ...
+    def is_held(self, source: str, target: str) -> bool: ...
+    def quality(self, source: str, target: str) -> WireQuality: ...
+    def set_quality(self, source: str, target: str, quality: WireQuality) -> None: ...
+    def reset(self, one: str, other: str) -> None: ...
 
-    def _find(self, room: Room | str) -> Room:
-        raise NotImplementedError
 
-    def _find_holder(self, place: Place) -> Room | Client:
-        raise NotImplementedError
+class Timers(Protocol):
+    """The time of a cluster in seconds: virtual or real."""
 
-    def _expect(self, names: Iterable[str], verb: str) -> None:
-        """Somebody of each name has to be there before the story ends."""
-        raise NotImplementedError
+    def time(self) -> float: ...
+    def call_later(self, delay: float, callback: Callable[[], object]) -> object: ...
 
-    def _say(self, text: str, *, is_beat: bool = False) -> None:
-        raise NotImplementedError
 
-    # Ways
+class FaultyRoom(MayRun, Protocol):
+    """A room, as the verbs need it: Room, or LiveRoom."""
 
-    def cut(self, one: Place, other: Place) -> None:
-        """Nothing that `one` sends reaches `other`, until `heal`; the way back stays open."""
-        source, target = self._way("cut", one, other)
-        self._network.cut(source, target)
-        self._say(f"cut {source} > {target}")
+    def freeze(self) -> None: ...
+    def thaw(self) -> None: ...
+    def fill_disk(self, is_full: bool) -> None: ...
+    def snapshot(self) -> Any: ...
+    def restore(self, snapshot: Any) -> None: ...
+    def wipe(self) -> None: ...
+    def status(self) -> dict[str, Any]: ...
 
-    def hold(self, one: Place, other: Place) -> None:
-        """What `one` sends to `other` is late, until `release`."""
-        source, target = self._way("hold", one, other)
-        self._network.hold(source, target)
-        self._say(f"hold {source} > {target}")
 
-    def release(self, one: Place, other: Place) -> None:
-        """Let go what a `hold` held. Raises ValueError if nothing was."""
-        source, target = self._way("release", one, other)
-        if not self._network.is_held(source, target):
-            raise nothing_held(source, target)
-        self._network.release(source, target)
-        self._say(f"release {source} > {target}")
+R = TypeVar("R", bound=FaultyRoom)
+C = TypeVar("C")
+S = TypeVar("S")
+
+
+class FaultVerbs(Generic[R, C, S]):
+    """The verbs that all clusters have.
+
+    A room or client is given itself or by its name. A verb checks its arguments, does what it says and writes one line to the
+    trace. All of them raise ValueError, with a sentence, for a name that no room or client has and for an amount out of range;
+    then nothing has changed. `partition`, `cut`, `hold`, `release` and `slow` also take names of rooms that start later.
+    """
+
+    def __init__(
+        self,
+        places: Places[R, C],
+        links: LinkControl,
+        timers: Timers,
+        *,
+        say: Callable[[str], None],
+        random_for: Callable[[str], Random],
+    ) -> None:
+        """`say` gets the line of each verb for the trace; `random_for` makes the random numbers of what its argument names."""
+        self._places = places
+        self._links = links
+        self._timers = timers
+        self._on_verb = say
+        self._random_for = random_for
+
+    # LinkControl
+
+    def partition(self, *groups: Sequence[Named]) -> None:
+        """Build a wall between groups of rooms and clients: nothing passes from one group to another until `heal`.
+
+        It takes the place of an earlier partition. A room or client in no group reaches all others. Open connections are not
+        closed: what they carry is late, and they fail by their own timeouts.
+
+            cluster.partition([kitchen], [study, attic])
+        """
+        names = names_in_groups(groups)
+        self._places.expect([name for group in names for name in group], "partition")
+        self._links.partition(names)
+        self._on_verb(f"partition {' | '.join(' '.join(group) for group in names)}")
+
+    def heal(self) -> None:
+        """Remove the partition and all cuts. What is held or slow stays so."""
+        self._links.heal()
+        self._on_verb("heal")
+
+    def cut(self, one: Named, other: Named) -> None:
+        """Let nothing that `one` sends reach `other`, until `heal`. The opposite direction stays open."""
+        source, target = self._pair("cut", one, other)
+        self._links.cut(source, target)
+        self._on_verb(f"cut {source} > {target}")
+
+    def hold(self, one: Named, other: Named) -> None:
+        """Delay all that `one` sends to `other`, until `release`."""
+        source, target = self._pair("hold", one, other)
+        self._links.hold(source, target)
+        self._on_verb(f"hold {source} > {target}")
+
+    def release(self, one: Named, other: Named) -> None:
+        """Deliver what a `hold` in this direction has delayed. Raises ValueError if there was no such `hold`."""
+        source, target = self._pair("release", one, other)
+        if not self._links.is_held(source, target):
+            raise ValueError(f"release: what {source} sends to {target} is not held: hold it first, the same way round")
+        self._links.release(source, target)
+        self._on_verb(f"release {source} > {target}")
 
     def slow(
         self,
-        one: Place,
-        other: Place,
+        one: Named,
+        other: Named,
         *,
         latency_ms: tuple[float, float] = LATENCY_MS,
         bytes_per_second: float | None = None,
         loss: float = 0.0,
     ) -> None:
-        """Make both ways between two rooms as bad as this; without options they are good again.
+        """Set the quality of the link between two rooms, in both directions. Without options the link is good again.
 
-        Each frame takes as long as is drawn from `latency_ms`, from and to; `loss` is a share.
+        Each frame takes a time that is drawn from `latency_ms`, the shortest and the longest. `bytes_per_second` limits the
+        rate; None: no limit. `loss` is the share of frames that are lost, 0 to 1: TCP sends those again.
         """
         check("slow", "latency_ms", latency_ms, SPAN)
         check("slow", "bytes_per_second", bytes_per_second, RATE)
         check("slow", "loss", loss, SHARE)
-        pair = self._way("slow", one, other)
-        for source, target in (pair, pair[::-1]):
-            self._network.slow(source, target, latency_ms=latency_ms, bytes_per_second=bytes_per_second, loss=loss)
-        self._say(f"slow {pair[0]} - {pair[1]}")
+        source, target = self._pair("slow", one, other)
+        quality = WireQuality(latency_ms, bytes_per_second, loss)
+        self._links.set_quality(source, target, quality)
+        self._links.set_quality(target, source, quality)
+        self._on_verb(f"slow {source} - {target}")
 
-    def reset(self, one: Place, other: Place) -> None:
-        """Break the connections between two rooms; both ends learn of it at once."""
-        names = names_of_two("reset", self._find_holder(one), self._find_holder(other))
-        self._network.reset(*names)
-        self._say(f"reset {names[0]} - {names[1]}")
+    def reset(self, one: Named, other: Named) -> None:
+        """Break the open connections between two rooms. Both ends notice at once, and may dial again."""
+        names = self._started_pair("reset", one, other)
+        self._links.reset(*names)
+        self._on_verb(f"reset {names[0]} - {names[1]}")
 
-    def flaky(self, one: Place, other: Place, *, seconds: float, loss: float = 0.1) -> None:
-        """For a while lose a share of what two rooms send each other, and break their connections now and then."""
+    def flaky(self, one: Named, other: Named, *, seconds: float, loss: float = 0.1) -> None:
+        """For `seconds`, lose the share `loss` of the frames between two rooms and reset their connections now and then.
+
+        A reset comes every RESET_SECONDS on average. At the end the link is as good as before. It returns at once: `run` or
+        `settle` let the time pass.
+        """
         check("flaky", "seconds", seconds, SECONDS)
         check("flaky", "loss", loss, SHARE)
-        names = names_of_two("flaky", self._find_holder(one), self._find_holder(other))
+        names = self._started_pair("flaky", one, other)
         shown = " - ".join(names)
-        random = Random(f"{self.seed} flaky {' '.join(names)} {self.loop.time()}")
-        end = self.loop.time() + seconds
-        before = {pair: self._network.quality(*pair) for pair in (names, names[::-1])}
-        self._say(f"flaky {shown} for {seconds:g} s")
-        self._say(f"slow {shown}")
-        for (source, target), quality in before.items():
-            self._network.set_quality(source, target, replace(quality, loss=loss))
+        random = self._random_for(f"flaky {' '.join(names)}")
+        before = {pair: self._links.quality(*pair) for pair in (names, names[::-1])}
+        self._on_verb(f"flaky {shown} for {seconds:g} s")
+        self._on_verb(f"slow {shown}")
+        for pair, quality in before.items():
+            self._links.set_quality(*pair, replace(quality, loss=loss))
+        end = self._timers.time() + seconds
 
         def break_it() -> None:
-            if self.loop.time() >= end:
+            if self._timers.time() >= end:
                 for pair, quality in before.items():
-                    self._network.set_quality(*pair, quality)
-                self._say(f"slow {shown}")
+                    self._links.set_quality(*pair, quality)
+                self._on_verb(f"slow {shown}")
                 return
             self.reset(*names)
             wait()
 
         def wait() -> None:
-            left = end - self.loop.time()
-            self.loop.call_later(max(0.0, min(left, random.expovariate(1 / RESET_SECONDS))), break_it)
+            left = end - self._timers.time()
+            self._timers.call_later(max(0.0, min(left, random.expovariate(1 / RESET_SECONDS))), break_it)
 
         wait()
 
     # Processes
 
-    def freeze(self, room: Room | str) -> None:
-        """Stop a process without a word, as a closed laptop does: it hears, does and says nothing until `thaw`."""
-        found = self._find(room).when_awake()
-        self._network.freeze(found.name)
-        found.freeze()
-        self._say(f"freeze {found.name}")
+    def freeze(self, room: R | str) -> None:
+        """Stop the process of a node where it is, as a closed laptop does: it does nothing until `thaw`.
 
-    def thaw(self, room: Room | str) -> None:
-        """Let it go on; all its timers that were due meanwhile fire now."""
-        found = self._find(room)
+        What is sent to it waits. Raises ValueError if the room does not run or is frozen.
+        """
+        found = self._places.room(room)
+        check_awake(found)
+        found.freeze()
+        self._on_verb(f"freeze {found.name}")
+
+    def thaw(self, room: R | str) -> None:
+        """Let a frozen node go on. Timers that were due meanwhile fire now. Raises ValueError if it is not frozen."""
+        found = self._places.room(room)
         if not found.is_frozen:
             raise ValueError(f"{found.name} is not frozen")
         found.thaw()
-        self._network.thaw(found.name)
-        self._say(f"thaw {found.name}")
+        self._on_verb(f"thaw {found.name}")
 
-    # Clocks
-
-    def skew(self, room: Room | str, ms: int) -> None:
-        """Let a room's wall clock jump, forward or back."""
-        check("skew", "ms", ms, JUMP)
-        self._find(room).clock.skew(ms)
-        self._say(f"skew {name_of(room)} {ms} ms")
-
-    def drift(self, room: Room | str, share: float) -> None:
-        """Let a room's wall clock gain this share from now on: 0.001 is 3.6 s an hour; negative loses."""
-        check("drift", "share", share, GAIN)
-        self._find(room).clock.set_drift(share)
-        self._say(f"drift {name_of(room)} {share}")
+    def status(self, room: R | str) -> dict[str, Any]:
+        """What `mesh status` shows in a room. Raises ValueError if the room does not run or is frozen."""
+        return self._places.room(room).status()
 
     # Disks
 
-    def disk_full(self, room: Room | str, *, is_full: bool = True) -> None:
-        """Let every commit that writes fail, or succeed again."""
-        self._find(room).fill_disk(is_full)
-        self._say(f"disk of {name_of(room)} is {'full' if is_full else 'not full'}")
+    def disk_full(self, room: R | str, *, is_full: bool = True) -> None:
+        """Let every commit that writes in a room fail because its disk is full; `is_full=False` frees space again."""
+        found = self._places.room(room)
+        found.fill_disk(is_full)
+        self._on_verb(f"disk of {found.name} is {'full' if is_full else 'not full'}")
 
-    def failing_commits(self, room: Room | str, *, commits: int = 1) -> None:
-        """Let the next commits of a room fail, as a disk does that is about to die; then all is well again."""
-        check("failing_commits", "commits", commits, COUNT)
-        found = self._find(room)
-        if not found.is_running:
-            raise ValueError(f"{found.name} does not run: start it first")
-        found.fail_commits(commits)
-        self._say(f"failing commits of {name_of(room)}: {commits}")
+    def snapshot(self, room: R | str) -> S:
+        """A copy of what the disk of a room holds: a backup for `restore`."""
+        found = self._places.room(room)
+        self._on_verb(f"snapshot {found.name}")
+        copy: S = found.snapshot()
+        return copy
 
-    def snapshot(self, room: Room | str) -> Snapshot:
-        """A copy of what a room's disk holds: a backup."""
-        found = self._find(room)
-        self._say(f"snapshot {found.name}")
-        return found.medium.copy(found.store)
+    def restore(self, room: R | str, snapshot: S) -> None:
+        """Put a backup in the place of the disk of a room. Raises ValueError if the room runs.
 
-    def restore(self, room: Room | str, snapshot: Snapshot) -> None:
-        """Put a backup in the place of the disk of a room that does not run."""
-        self._find(room).restore(snapshot)
-        self._say(f"restore {name_of(room)}")
+        What the room acknowledged after the backup was made may be on other disks, or lost.
+        """
+        found = self._places.room(room)
+        if found.is_running:
+            raise ValueError(f"{found.name} runs: stop it before its disk is restored")
+        found.restore(snapshot)
+        self._on_verb(f"restore {found.name}")
 
-    # Discovery
+    def wipe(self, *rooms: R | str) -> None:
+        """Delete the whole home of rooms, key included: each returns as a new node. Raises ValueError if one of them runs."""
+        for room in map(self._places.room, rooms):
+            if room.is_running:
+                raise ValueError(f"{room.name} runs: stop or crash it before its disk is lost")
+            self._on_verb(f"wipe {room.name}")
+            room.wipe()
 
-    def bad_air(self, *, loss: float = 0.0, late_seconds: float = 0.0) -> None:
-        """Let discovery lose a share of what is said, and bring the rest up to so late; without options it is good again."""
-        check("bad_air", "loss", loss, SHARE)
-        check("bad_air", "late_seconds", late_seconds, SECONDS)
-        self._air.loss, self._air.late_seconds = loss, late_seconds
-        self._say(f"bad air: {loss:g} lost, up to {late_seconds:g} s late")
+    # Inside
 
-    def repeat_sighting(self, room: Room | str, *, about: Room | str) -> bool:
-        """Tell a room what another one announced at some time, true or not by now; whether there is such a thing."""
-        told = self._find(room).name
-        sighting = self._air.repeat(told, self._find(about).name)
-        if sighting is not None:
-            self._say(f"repeat a sighting of {sighting.node_id} for {told}")
-        return sighting is not None
-
-    def forge_sighting(self, room: Room | str, node_id: str, *, at: Room | str, instance: str = "forged") -> None:
-        """Let a liar tell a room that a node is where it is not."""
-        if not isinstance(node_id, str):
-            raise ValueError(f"forge_sighting: {node_id!r} is not a node id, as `room.node_id` is one")
-        told, place = self._find(room).name, self._find(at).name
-        self._air.forge(told, Sighting(node_id, instance, (f"{place}:{PORT}",)))
-        self._say(f"forge a sighting of {node_id} at {place} for {told}")
-
-    def _way(self, verb: str, one: Place, other: Place) -> tuple[str, str]:
-        """Names of two who may come later."""
+    def _pair(self, verb: str, one: Named, other: Named) -> tuple[str, str]:
+        """The names of two that may start later."""
         names = names_of_two(verb, one, other)
-        self._expect(names, verb)
+        self._places.expect(names, verb)
+        return names
+
+    def _started_pair(self, verb: str, one: Named, other: Named) -> tuple[str, str]:
+        """The names of two that there are."""
+        names = names_of_two(verb, one, other)
+        for name in names:
+            self._places.holder(name)
         return names

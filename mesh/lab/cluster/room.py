@@ -1,4 +1,4 @@
-"""One machine of the lab: what survives on its disk, and the node that runs in it, life after life."""
+"""One machine of the lab: a disk that survives, and the node that is started on it again and again."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mesh.discovery.static import StaticDiscovery
 from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.endpoints import MakeRole as OwnRole
 from mesh.lab.checks.subject import Witness
-from mesh.lab.cluster.pending_write import ANSWER_SECONDS, PendingWrite
+from mesh.lab.cluster.arguments import check_awake
+from mesh.lab.cluster.story_log import VIRTUAL_ANSWER_SECONDS, StoryLog
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.disk import SimDisk
 from mesh.lab.simulation.network import SimNetwork
-from mesh.lab.simulation.storage import FileStore, Medium
-from mesh.lab.simulation.store_inspection import LabStore
+from mesh.lab.simulation.storage import FileStore, LabStore, Medium, all_entries
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.membership.actions import Notice
 from mesh.settings.config import DEFAULT_MESH, WAIT_SECONDS, Settings
@@ -41,14 +41,14 @@ from peers.roles.peer import PeerSync
 from peers.transport.port import Network
 
 PORT = 4_000
-"""Every room listens here."""
+"""The port at which the node of each room listens."""
 
 
 class Room:
-    """A node that can be started, stopped, crashed and started again on the same disk.
+    """A node that can be started, stopped, crashed and started again on the same disk. `Cluster.start` makes them.
 
-    `log.add(event)` writes at any time while it runs; `events` and `types` are what its disk holds, in the order that all
-    nodes share.
+    `log.add(event)` writes an event while the node runs. `events`, `types` and `entries` are what the disk holds, in the order
+    that is the same on all nodes. `peers` are the nodes that it has a session with.
     """
 
     def __init__(
@@ -63,26 +63,27 @@ class Room:
         medium: Medium,
         on_notice: Callable[[Room, Notice], None],
     ) -> None:
-        """`links` are the rooms that it dials by address; None: it finds others by discovery. `medium` makes its disks."""
+        """`links` are the rooms that it dials by address; None: it finds others by discovery. `medium` makes its disks.
+
+        `on_notice` gets each notice of the node.
+        """
         self.name = name
         self.medium = medium
         self.store: LabStore = medium.blank()
         self.links = links
         self.key_of: Room | None = None
-        """The room of which its home is a copy: both have one key."""
+        """The room of which its home is a copy, so that both have the same key."""
         self.role: MakeRole = PeerSync
         self.serve: Mapping[int, OwnRole] = {}
-        """Roles of its own, by the port at which they are served."""
+        """Roles that are served besides the node's own, by their port."""
         self.dial: Mapping[str, OwnRole] = {}
-        """Roles of its own, by the `room:port` that they dial."""
-        self.acknowledged: dict[Created, None] = {}
-        """What `add` confirmed in this room, in order; the checker holds the mesh to it."""
-        self.log = RoomLog(self)
+        """Roles that dial, by the `room:port` that they dial."""
+        self.log = StoryLog(loop, name, self._write)
         self.is_running = False
         self.peers: dict[str, None] = {}
         """Node ids that it has a session with."""
         self.witness: Witness | None = None
-        """Is told what the checker must know."""
+        """What watches this room for the checker."""
         self._seed = seed
         self._loop = loop
         self._network = network
@@ -96,7 +97,7 @@ class Room:
         self._is_disk_full = False
         self._last_entries: list[Entry] | None = None
         self._frozen: list[Callable[[], None]] | None = None
-        """While it is frozen: the turns of its actors that are due."""
+        """While it is frozen: the drains of its actors that are due."""
         self.clock = RoomClock(loop)
         self.runtime = Runtime(loop)
 
@@ -105,82 +106,79 @@ class Room:
 
     @property
     def node_id(self) -> str:
-        """Another one after `wipe`."""
+        """The node id, from name and key. `wipe` changes it."""
         return self.key_of.node_id if self.key_of is not None else _node_id(self.name, self._homes)
 
     @property
     def entries(self) -> list[Entry]:
-        """What the disk holds, by (time, created)."""
-        if self._last_entries is not None:
-            return self._last_entries
-        found: list[Entry] = []
-        while page := self.store.each(after=found[-1] if found else None):
-            found += page
-        return found
+        """What the disk shows, by (time, created)."""
+        return self._last_entries if self._last_entries is not None else all_entries(self.store)
 
     @property
     def events(self) -> list[dict[str, Any]]:
+        """The events of `entries`."""
         return [entry.event for entry in self.entries]
 
     @property
     def types(self) -> list[str]:
+        """The types of `events`."""
         return [event["type"] for event in self.events]
 
     @property
+    def acknowledged(self) -> dict[Created, None]:
+        """Events whose `add` succeeded, in order: the checker holds the cluster to them."""
+        return self.log.acknowledged
+
+    @property
     def kept(self) -> LogProxy | None:
-        """The log of its last life, as its sessions see it."""
+        """The log of its last life, as its sessions have it; None before the first."""
         return self._kept
 
     @property
     def is_disk_full(self) -> bool:
+        """Whether `fill_disk` has made its commits fail."""
         return self._is_disk_full
 
     @property
     def is_frozen(self) -> bool:
+        """Whether its process was stopped by `freeze`."""
         return self._frozen is not None
 
     @property
     def seconds(self) -> float:
-        """Virtual time."""
+        """Virtual seconds since the cluster was made."""
         return self._loop.time()
 
     @property
     def waiting(self) -> int:
-        """Pieces of work that its disk has not done yet."""
+        """Pieces of work that wait for its disk."""
         return self._disk.waiting if self._disk is not None else 0
 
     @property
     def is_behind(self) -> bool:
-        """Whether its disk holds changes that its node has not published yet; a frozen one will do that once it thaws."""
+        """Whether its disk holds changes that its node has not published yet. False while it is frozen."""
         if self._kept is None or self.is_frozen:
             return False
-        return self._kept.published.state.last_position != self.store._numbers.last_position
+        return self._kept.published.state.last_position != self.store.numbers.last_position
 
     @property
     def actors(self) -> list[str]:
-        """Class names of the actors that live in it."""
+        """Class names of the actors that run in it."""
         return [ref.actor_class.__name__ for ref in living_actors(self.runtime)]
 
     def status(self) -> dict[str, Any]:
-        """What `mesh status` would show; virtual time passes until its node has answered.
+        """What `mesh status` shows. Virtual time passes until the node has answered.
 
-        Raises ValueError if it does not run or is frozen, and TimeoutError.
+        Raises ValueError if it does not run or is frozen, and TimeoutError after VIRTUAL_ANSWER_SECONDS.
         """
-        asked = self.when_awake().ask_status()
-        if not self._loop.run_until(lambda: asked.is_done, ANSWER_SECONDS):
-            raise TimeoutError(f"{self.name} did not answer within {ANSWER_SECONDS:.0f} s")
+        check_awake(self)
+        asked = self.ask_status()
+        if not self._loop.run_until(lambda: asked.is_done, VIRTUAL_ANSWER_SECONDS):
+            raise TimeoutError(f"{self.name} did not answer within {VIRTUAL_ANSWER_SECONDS:.0f} s")
         return asked.result()
 
-    def when_awake(self) -> Room:
-        """Itself. Raises ValueError, with a sentence, if nothing in it would answer."""
-        if not self.is_running:
-            raise ValueError(f"{self.name} does not run: start it first")
-        if self.is_frozen:
-            raise ValueError(f"{self.name} is frozen: thaw it first")
-        return self
-
     def begin(self) -> Later[OpenDoors]:
-        """Start a node on what the disk holds."""
+        """Start a node on what the disk holds. Resolves with its ports once it listens."""
         self._lives += 1
         random = Random(f"{self._seed} {self.name} {self._lives}")
         loop = self._loop
@@ -219,7 +217,7 @@ class Room:
         return self._supervisor.ask_to(NodeSupervisor.begin)
 
     def end(self) -> Later[Any]:
-        """Stop the node as its operator would."""
+        """Stop the node as its operator would. Resolves once it has said goodbye and closed its log."""
         self.is_running = False
         self.peers.clear()
         assert self._supervisor is not None
@@ -227,14 +225,14 @@ class Room:
 
         def on_ended(_: Later[Any]) -> None:
             self._network.door(self.name).close()
-            self.store.open()  # for whoever looks at the disk of a room that is off
+            self.store.open()  # so that the disk of a room that is off can be read
             supervisor.stop(block=False).then(stopped.follow)
 
         supervisor.ask_to(NodeSupervisor.end).then(on_ended)
         return stopped
 
     def crash(self) -> None:
-        """Cut its power: no goodbye, and what was not committed is lost."""
+        """Cut the power: no goodbye, and what was not committed is lost."""
         self.is_running = False
         self.peers.clear()
         self._frozen = None
@@ -249,61 +247,52 @@ class Room:
         self.clock = self.clock.next_life()
 
     def freeze(self) -> None:
-        """Its process stops where it is. See Cluster.freeze."""
-        if self._frozen is None:
-            self._frozen = []
-            self.clock.freeze()
+        """See Cluster.freeze."""
+        self._network.freeze(self.name)
+        self._frozen = []
+        self.clock.freeze()
 
     def thaw(self) -> None:
-        """Its process goes on."""
+        """See Cluster.thaw."""
         due, self._frozen = self._frozen or [], None
         for drain in due:
             self._loop.schedule_drain(drain)
         self.clock.thaw()
+        self._network.thaw(self.name)
 
     def fill_disk(self, is_full: bool) -> None:
-        """Its disk takes nothing more, or takes again."""
+        """Let all commits that write fail because the disk is full, or succeed again."""
         self._is_disk_full = is_full
         if self._disk is not None:
             self._disk.is_full = is_full
 
     def fail_commits(self, count: int) -> None:
-        """Let so many of the next commits that write something fail, in this life."""
+        """Let the next `count` commits that write something fail, until the node is started anew."""
         if self._disk is not None:
             self._disk.failing = count
 
-    def restore(self, backup: LabStore) -> None:
-        """Put a copy of a backup in. What was acknowledged after the backup may be on other disks, or nowhere."""
-        if self.is_running:
-            raise ValueError(f"{self.name} runs: stop it before its disk is restored")
-        self._put_in(self.medium.copy(backup))
+    def snapshot(self) -> LabStore:
+        """See Cluster.snapshot."""
+        return self.medium.copy(self.store)
+
+    def restore(self, snapshot: LabStore) -> None:
+        """See Cluster.restore."""
+        self._put_in(self.medium.copy(snapshot))
         held = {entry.created for entry in self.entries}
-        self.acknowledged = {created: None for created in self.acknowledged if created in held}
+        self.log.acknowledged = {created: None for created in self.acknowledged if created in held}
 
     def wipe(self) -> None:
-        """Lose the whole home, the key too: it will return as a new node."""
+        """Delete the whole home, key included: it returns as a new node."""
         self._homes += 1
         self.lose_log()
 
     def lose_log(self) -> None:
-        """Lose the log and keep the key."""
+        """Delete the log and keep the key."""
         self._put_in(self.medium.blank())
         self.acknowledged.clear()
 
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """See Room.log."""
-        if self._kept is None or not self.is_running:
-            raise RuntimeError(f"{self.name} does not run: start it before it can write")
-        result = self._kept.add(event, meta)
-        result.then(self._on_added)
-        if self.witness is not None:
-            self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)
-        added = PendingWrite(self._loop, self.name)
-        result.then(added.follow)
-        return added
-
     def note(self, notice: Notice) -> None:
-        """Keep account of who is met."""
+        """Update `peers` after a notice of its node."""
         if notice.node_id is None:
             return
         if notice.kind == "connected":
@@ -312,7 +301,7 @@ class Room:
             self.peers.pop(notice.node_id, None)
 
     def ask_status(self) -> Later[dict[str, Any]]:
-        """What `mesh status` would show."""
+        """What `mesh status` shows, later."""
         assert self._supervisor is not None
         return self._supervisor.ask_to(NodeSupervisor.status)
 
@@ -322,7 +311,7 @@ class Room:
         return self._supervisor.ask_to(NodeSupervisor.synchronized, peers, timeout_seconds, Later())
 
     def close_disk(self) -> None:
-        """Its story is over: keep what is to be looked at, and nothing open."""
+        """The run is over: keep what `entries` shows, and leave no file open."""
         if self._last_entries is None and isinstance(self.store, FileStore):
             self.store.open()
             self._last_entries = self.entries
@@ -345,12 +334,18 @@ class Room:
         else:
             self._frozen.append(drain)
 
-    def _on_added(self, done: Later[Meta | None]) -> None:
+    def _write(self, event: dict[str, Any], meta: Meta | None) -> Later[Meta | None]:
+        if self._kept is None or not self.is_running:
+            raise RuntimeError(f"{self.name} does not run: start it before it can write")
+        result = self._kept.add(event, meta)
+        result.then(self._on_written)
+        if self.witness is not None:
+            self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)
+        return result
+
+    def _on_written(self, done: Later[Meta | None]) -> None:
         if done.exception is not None:
             self._on_notice(self, Notice("note", None, f"not written: {done.exception}"))
-        elif (meta := done.result()) is not None:
-            created: Created = meta["created"]
-            self.acknowledged[created] = None
 
     def _open_disk(self) -> SimDisk:
         assert self._disk is not None
@@ -364,14 +359,3 @@ class Room:
 def _node_id(name: str, homes: int) -> str:
     digest = sha256(f"{name} {homes}".encode()).digest()
     return f"{name}~{b32encode(digest).decode().lower()[:8]}"
-
-
-class RoomLog:
-    """`room.log`, so that a story reads like the library."""
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """Write an event in this room; it is acknowledged once its disk has it, and `get` waits for that."""
-        return self._room.add(event, meta)

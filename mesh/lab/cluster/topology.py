@@ -49,6 +49,11 @@ def chords(names: Sequence[str], *, random: Random, links_each: int = 4) -> Pair
     return [(one, other) for one, other in links]
 
 
+def partners_of(name: str, pairs: Pairs) -> tuple[str, ...]:
+    """The other name of each pair that this one is in."""
+    return tuple(b if a == name else a for a, b in pairs if name in (a, b))
+
+
 def read_links(names: Sequence[str], links: Links | None) -> Pairs | None:
     """The pairs that `links` are for these names; None: everybody may find everybody. Raises ValueError if they are none."""
     for name in names:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.client_roles import clients_door
 from mesh.lab.cluster.cluster import Cluster
-from mesh.lab.cluster.fault_verbs import Snapshot
 from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.topology import Links, full, line, ring, star, two_lans
 from mesh.lab.fuzz.script import Script, Step
 from mesh.lab.simulation.disk import COMMIT_MS
+from mesh.lab.simulation.storage import LabStore
 from mesh.lab.simulation.wire import LATENCY_MS
 
 CLIENTS_PORT = 5_000
@@ -42,7 +42,7 @@ class Player:
         """How many steps of each verb were played, those that made no sense left out."""
         self.cluster: Cluster
         self._written = 0
-        self._backups: dict[str, Snapshot] = {}
+        self._backups: dict[str, LabStore] = {}
         self._held: dict[tuple[str, str], None] = {}
         self._slowed: dict[tuple[str, str], None] = {}
         self._air = {"loss": 0.0, "late_seconds": 0.0}

@@ -1,4 +1,4 @@
-"""LiveCluster: the verbs of a Cluster on real hosts, so that a story is played with `--live` by real nodes."""
+"""LiveCluster: the verbs of a Cluster on real hosts, for scenarios that are played with `--live`."""
 
 from __future__ import annotations
 
@@ -6,35 +6,40 @@ import select
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
+from random import Random
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mesh.errors import MeshError
-from mesh.lab.checks.checker import show_types
-from mesh.lab.cluster.arguments import name_of, nobody
-from mesh.lab.cluster.cluster import Violation
-from mesh.lab.cluster.topology import Links, groups_of, read_links
+from mesh.lab.checks.checker import Violation, show_types
+from mesh.lab.cluster.arguments import SECONDS, check, check_types
+from mesh.lab.cluster.fault_verbs import FaultVerbs
+from mesh.lab.cluster.places import Places
+from mesh.lab.cluster.room import PORT
+from mesh.lab.cluster.topology import Links, groups_of, may_be_linked, partners_of, read_links
 from mesh.lab.live.checks import Logs, group_faults, log_faults, shown, types_of
 from mesh.lab.live.disk import DISK_BYTES
-from mesh.lab.live.fault_verbs import LiveFaultVerbs, Named
-from mesh.lab.live.link import LiveLink
-from mesh.lab.live.namespaces import NetLab
-from mesh.lab.live.room import PORT, REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
-from mesh.lab.recording.trace import TRACE_LINES
+from mesh.lab.live.link import LabLink
+from mesh.lab.live.namespaces import Host, NetLab
+from mesh.lab.live.network import LiveNetwork
+from mesh.lab.live.room import LIVE_REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
+from mesh.lab.recording.trace import Trace
 
 UP_SECONDS = 30.0
-"""How long nodes that start may take until they say that they are up."""
-SETTLE_SECONDS = 90.0
-"""Real seconds within which all who can talk must agree: a dial at the cap of 30 s, and time to carry everything over."""
+"""Within this, nodes that start must say that they are up."""
+LIVE_AGREE_SECONDS = 90.0
+"""Real seconds within which all that can talk must agree: a dial after the longest pause (30 s), and time to carry all over."""
 CONFIRM_SECONDS = 20.0
-"""How long `mesh add` may take to confirm what it was given."""
-LOOK_SECONDS = 0.2
-"""The rooms are asked no more often than this."""
+"""Within this, `mesh add` must confirm what it was given."""
+POLL_SECONDS = 0.2
+"""Pause between two looks whether the rooms agree."""
 RUN_SECONDS = 120.0
-"""The longest that a story may let pass at once: for more than that this stands, and a line says so."""
+"""The longest time that one `run` takes: it stands for longer ones, and a line says so."""
 TICK_MS = 2
-"""Between writes in two rooms, so that their order in time is that of the story."""
+"""Pause between writes in two rooms, so that their order in time is that of the story."""
 NOT_LIVE = {
     "skew": "skews clocks",
     "drift": "lets clocks drift",
@@ -51,11 +56,35 @@ NOT_LIVE = {
 """What a Cluster or Room offers and real hosts do not, and what a story does that uses it."""
 
 
-class LiveCluster(LiveFaultVerbs):
-    """Real hosts in network namespaces: a bridge, nft rules, a link in user space, real mDNS, `mesh up` and kill -9.
+class LiveTimers:
+    """Implements `Timers` in real time: `run_due` calls back what is due."""
 
-    It has those verbs of Cluster that make sense there; the others raise NotLive. Use it as a context manager: leaving it
-    judges, as the checker does, and ends and removes everything, also after an error or Ctrl-C.
+    def __init__(self, now_seconds: Callable[[], float]) -> None:
+        self._now_seconds = now_seconds
+        self._began_seconds = now_seconds()
+        self._waiting: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = count()
+
+    def time(self) -> float:
+        """Real seconds since the beginning."""
+        return self._now_seconds() - self._began_seconds
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> None:
+        """Let `run_due` call back after `delay` seconds."""
+        heappush(self._waiting, (self.time() + delay, next(self._numbers), callback))
+
+    def run_due(self) -> None:
+        """Call back what is due by now."""
+        while self._waiting and self._waiting[0][0] <= self.time():
+            _, _, callback = heappop(self._waiting)
+            callback()
+
+
+class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
+    """Real hosts in network namespaces: a bridge, nft rules, bad links in user space, real mDNS, `mesh up` and kill -9.
+
+    It has the verbs of Cluster but for those in NOT_LIVE, which raise NotLive. Use it as a context manager: leaving it judges,
+    as the checker does, and ends and removes everything, also after an error or Ctrl-C.
     """
 
     def __init__(
@@ -73,13 +102,15 @@ class LiveCluster(LiveFaultVerbs):
         With `has_small_disks` each home has a disk of its own, which can be filled.
         `seed` decides what bad links lose and when flaky ones break; all else is as it comes. Raises NetLabError.
         """
-        self.rooms: dict[str, LiveRoom] = {}
-        self.trace: list[str] = []
+        places: Places[LiveRoom, LiveRoom] = Places()
+        self.rooms = places.rooms
+        self._trace = Trace(on_trace)
+        self.trace = self._trace.lines
         self.saw: list[str] = []
-        """Once it has failed: what each room saw, and the last words of each node."""
-        self._now_seconds = now_seconds
-        self._began_seconds = now_seconds()
-        self._on_line, self._on_trace = on_line, on_trace
+        """Once it has failed: what each room saw, and the last notices of each node."""
+        self._on_line = on_line if on_trace is None else None
+        self._clock = LiveTimers(now_seconds)
+        self._hosts: dict[str, Host] = {}
         self._has_small_disks = has_small_disks
         self._last_writer: LiveRoom | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="mesh-live-"))
@@ -88,7 +119,15 @@ class LiveCluster(LiveFaultVerbs):
         except BaseException:
             shutil.rmtree(self._folder)
             raise
-        super().__init__(LiveLink(self._lab, seed=seed), seed=seed)
+        self._link = LabLink(self._lab, seed=seed)
+        self._network = LiveNetwork(self._link, self._host)
+        super().__init__(
+            places,
+            self._network,
+            self._clock,
+            say=self._say,
+            random_for=lambda what: Random(f"{seed} {what}"),
+        )
 
     def __enter__(self) -> LiveCluster:
         return self
@@ -111,85 +150,76 @@ class LiveCluster(LiveFaultVerbs):
         def __getattr__(self, name: str) -> NoReturn:
             if name in NOT_LIVE:
                 raise NotLive(NOT_LIVE[name])
-            raise AttributeError(f"a house that is played live has no {name}")
+            raise AttributeError(f"a live cluster has no {name}")
 
     @property
     def seconds(self) -> float:
-        """Real time since the beginning."""
-        return self._now_seconds() - self._began_seconds
+        """Real seconds since the beginning."""
+        return self._clock.time()
 
     def start(
         self, *names: str, links: Links | None = None, store: str = "sqlite", **roles: Any
     ) -> tuple[LiveRoom, ...]:
-        """As Cluster.start: rooms with `links` dial each other's address and use no mDNS. Raises MeshError, NotLive.
-
-        Whatever `store` is: real nodes have real files.
-        """
+        """As Cluster.start; rooms with `links` use no mDNS, `store` is ignored. Raises MeshError too, and NotLive for roles."""
         if any(role is not None for role in roles.values()):
             raise NotLive("runs roles of its own")
         pairs = read_links(names, links)
+        self._places.expect([name for pair in pairs or () for name in pair], "start")
         for name in names:
             room = self._room(name)
             if room.is_running:
                 raise ValueError(f"{name} runs already")
             if pairs is not None:
-                room.links = tuple(b if a == name else a for a, b in pairs if name in (a, b))
+                room.links = partners_of(name, pairs)
         self._begin([self.rooms[name] for name in names], f"start {', '.join(names)}")
         return tuple(self.rooms[name] for name in names)
 
-    def stop(self, *rooms: Named) -> None:
-        """Stop nodes as their operator would: they confirm what they were given and say goodbye."""
-        for room in map(self._find, rooms):
+    def stop(self, *rooms: LiveRoom | str) -> None:
+        """As Cluster.stop; they confirm first what they were given."""
+        for room in map(self._places.room, rooms):
             self._flush(room)
             room.stop()
             self._say(f"stop {room.name}")
 
-    def crash(self, *rooms: Named) -> None:
-        """kill -9."""
-        for room in map(self._find, rooms):
+    def crash(self, *rooms: LiveRoom | str) -> None:
+        """End processes by kill -9."""
+        for room in map(self._places.room, rooms):
             room.crash()
             self._say(f"crash {room.name}")
 
-    def restart(self, *rooms: Named) -> None:
+    def restart(self, *rooms: LiveRoom | str) -> None:
         """Start nodes again on their homes; those that run are killed first."""
-        found = [self._find(room) for room in rooms]
+        found = [self._places.room(room) for room in rooms]
         self.crash(*[room for room in found if room.is_running])
         self._begin(found, f"restart {', '.join(room.name for room in found)}")
 
     def run(self, seconds: float) -> None:
         """Let real time pass, but no more than RUN_SECONDS."""
+        check("run", "seconds", seconds, SECONDS)
         if seconds > RUN_SECONDS:
-            self._say(f"{seconds:g} s are too long to wait for: {RUN_SECONDS:g} s stand for them", is_beat=True)
+            self._beat(f"{seconds:g} s are too long to wait for: {RUN_SECONDS:g} s stand for them")
         self._wait(lambda: False, min(seconds, RUN_SECONDS))
 
-    def settle(self, sentence: str, *, limit_seconds: float = SETTLE_SECONDS) -> None:
-        """Wait until all who can talk have met and show the same, and tell the beat. Raises Violation."""
-        if not self._wait(self._is_settled_now, limit_seconds, pause_seconds=LOOK_SECONDS):
+    def settle(self, sentence: str, *, limit_seconds: float = LIVE_AGREE_SECONDS) -> None:
+        """As Cluster.settle, in real time."""
+        check("settle", "limit_seconds", limit_seconds, SECONDS)
+        if not self._wait(self._is_settled_now, limit_seconds, pause_seconds=POLL_SECONDS):
             raise Violation(f"{sentence}: no agreement within {limit_seconds:.0f} s: {'; '.join(self.what_each_saw())}")
         counts = "  ".join(f"{room.name} {_count(room)}" for room in self.rooms.values())
-        self._say(f"{sentence}  {counts}", is_beat=True)
+        self._beat(f"{sentence}  {counts}")
 
     def assert_converged(self, types: Sequence[str] | None = None) -> None:
-        """All running rooms show the same events in the same order; `types`, if given, is that order. Raises Violation."""
+        """As Cluster.assert_converged."""
+        check_types(types)
         logs = self._logs(self._running())
         _judge(group_faults(logs, {name: self.rooms[name].acknowledged for name in logs}))
         if types is not None and any(types_of(log) != list(types) for log in logs.values()):
             raise Violation(f"expected {list(types)}: {'; '.join(self.what_each_saw())}")
 
-    def status(self, room: Named) -> dict[str, Any]:
-        """What `mesh status` shows in a room."""
-        return self._find(room).status()
-
     def end(self) -> None:
-        """Judge what the logs show, those of rooms that are off too, and stop all.
-
-        Raises Violation, MeshError, and ValueError if a room was named that never came.
-        """
-        came = [room.name for room in self.rooms.values() if room.has_begun]
-        for name in self.rooms:
-            if name not in came:
-                raise ValueError(f"{name} was named and never came: {nobody(name, came)}")
-        self._wait(self._is_settled_now, SETTLE_SECONDS, pause_seconds=LOOK_SECONDS)
+        """Judge the logs of all rooms, also of those that are off, and stop all nodes. Raises as Cluster.end, and MeshError."""
+        self._places.check_expected()
+        self._wait(self._is_settled_now, LIVE_AGREE_SECONDS, pause_seconds=POLL_SECONDS)
         running = self._running()
         faults = []
         for group in self._groups(running):
@@ -210,7 +240,7 @@ class LiveCluster(LiveFaultVerbs):
             room.wait_stopped()
 
     def what_each_saw(self) -> list[str]:
-        """A sentence for every room: the types of what it holds, in order."""
+        """A sentence for each room: the types of the events that it holds, in order."""
         sentences = []
         for room in self.rooms.values():
             try:
@@ -221,6 +251,14 @@ class LiveCluster(LiveFaultVerbs):
         return sentences
 
     # Inside
+
+    def _say(self, text: str) -> None:
+        self._trace.write(f"{self.seconds:.3f} * {text}")
+
+    def _beat(self, text: str) -> None:
+        self._say(text)
+        if self._on_line is not None:
+            self._on_line(f"{self.seconds:.3f}s  {text}")
 
     def _begin(self, rooms: Sequence[LiveRoom], what: str, *, is_alone: bool = False) -> None:
         for room in rooms:
@@ -235,25 +273,24 @@ class LiveCluster(LiveFaultVerbs):
         if is_alone:
             return ["--no-mdns"]
         if room.links is None:
-            return ["--requery", str(REQUERY_SECONDS)]
-        addresses = [f"{self._room(other).host.ip}:{PORT}" for other in room.links]
+            return ["--requery", str(LIVE_REQUERY_SECONDS)]
+        addresses = [f"{self._host(other).ip}:{PORT}" for other in room.links]
         return ["--no-mdns", *(option for address in addresses for option in ("--peer", address))]
 
+    def _host(self, name: str) -> Host:
+        """The host of a room, which is made when the name is used for the first time."""
+        if name not in self._hosts:
+            (self._hosts[name],) = self._lab.hosts(1)
+        return self._hosts[name]
+
     def _room(self, name: str) -> LiveRoom:
-        """The room of this name, which gets its host when it is first spoken of."""
+        """The room of this name; a new one if there is none yet."""
         if name not in self.rooms:
-            (host,) = self._lab.hosts(1)
-            home, seen = self._folder / name, None
+            host, home, seen = self._host(name), self._folder / name, None
             if self._has_small_disks:
                 home.mkdir()
                 seen = self._lab.mount(home, size_bytes=DISK_BYTES)
             self.rooms[name] = LiveRoom(name, host, home, seen=seen, before_add=self._before_add)
-        return self.rooms[name]
-
-    def _find(self, room: Named) -> LiveRoom:
-        name = name_of(room)
-        if name not in self.rooms:
-            raise nobody(name, self.rooms)
         return self.rooms[name]
 
     def _running(self) -> list[LiveRoom]:
@@ -263,7 +300,7 @@ class LiveCluster(LiveFaultVerbs):
         return {room.name: room.entries for room in rooms}
 
     def _before_add(self, room: LiveRoom) -> None:
-        """Whatever another room was given before is confirmed, and a moment has passed."""
+        """Wait until what another room was given before is confirmed, and TICK_MS more."""
         last, self._last_writer = self._last_writer, room
         if last is not None and last is not room and not last.is_frozen:
             self._flush(last)
@@ -274,25 +311,25 @@ class LiveCluster(LiveFaultVerbs):
             raise Violation(f"{room.name} did not confirm {room.pending} events within {CONFIRM_SECONDS:.0f} s")
 
     def _wait(self, is_done: Callable[[], bool], seconds: float, *, pause_seconds: float = 0.01) -> bool:
-        """Ask again and again, and look after the rooms meanwhile. Whether it came true in time."""
-        end = self._now_seconds() + seconds
+        """Ask `is_done` again and again, and look after the rooms meanwhile. False if it is not true within `seconds`."""
+        end = self.seconds + seconds
         while True:
             self._look_after_all()
             if is_done():
                 return True
-            left = end - self._now_seconds()
+            left = end - self.seconds
             if left <= 0:
                 return False
             select.select([], [], [], min(left, pause_seconds))
 
     def _look_after_all(self) -> None:
-        self._do_due()
+        self._clock.run_due()
         self._link.check()
         for room in self.rooms.values():
             room.check()
             room.take_confirmed()
             for notice in room.take_notices():
-                self._tell(f"{self.seconds:.3f} {room.name}: {notice}")
+                self._trace.write(f"{self.seconds:.3f} {room.name}: {notice}")
 
     def _is_settled_now(self) -> bool:
         try:
@@ -322,16 +359,9 @@ class LiveCluster(LiveFaultVerbs):
     def _groups(self, running: Sequence[LiveRoom]) -> list[list[LiveRoom]]:
         return groups_of(running, self._can_talk)
 
-    def _say(self, text: str, *, is_beat: bool = False) -> None:
-        self._tell(f"{self.seconds:.3f} * {text}")
-        if is_beat and self._on_line is not None and self._on_trace is None:
-            self._on_line(f"{self.seconds:.3f}s  {text}")
-
-    def _tell(self, line: str) -> None:
-        if len(self.trace) < TRACE_LINES:
-            self.trace.append(line)
-        if self._on_trace is not None:
-            self._on_trace(line)
+    def _can_talk(self, one: LiveRoom, other: LiveRoom) -> bool:
+        is_frozen = one.is_frozen or other.is_frozen
+        return not is_frozen and may_be_linked(one, other) and self._network.is_open(one.name, other.name)
 
     def _remember(self) -> None:
         """It failed: keep what explains it beyond the end of the hosts."""

@@ -9,6 +9,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from mesh.lab.simulation.storage import all_entries
 from mesh.settings.paths import LOG_FILE
 from peers.events.entry import Entry
 from peers.stores.sqlite.store import SqliteStore
@@ -60,8 +61,6 @@ def read_log(home: Path) -> list[Entry]:
         back_up(home, copied)
         store = SqliteStore(copied / LOG_FILE, synchronous="OFF")
         store.open()
-        found: list[Entry] = []
-        while page := store.each(after=found[-1] if found else None):
-            found += page
+        found = all_entries(store)
         store.close()
     return found

@@ -1,4 +1,4 @@
-"""LiveLink: bad ways between the hosts of a lab, carried in user space; good ones stay in the kernel's bridge."""
+"""LabLink: bad ways between the hosts of a lab, carried in user space; good ones stay in the kernel's bridge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import mesh
 from mesh.lab.live.link_queue import LinkQuality
 from mesh.lab.live.namespaces import NetLab, NetLabError, Process
 
-ANSWER_SECONDS = 10.0
+CARRIER_SECONDS = 10.0
 """How long the process that carries frames may take to start, or to obey."""
 COMMAND = (sys.executable, "-m", "mesh.lab.live.link_process")
 ENVIRONMENT = {
@@ -22,12 +22,12 @@ ENVIRONMENT = {
 }
 """For processes that run our own code."""
 
-Way = tuple[int, int]
+HostPair = tuple[int, int]
 """From host number to host number."""
 GOOD = LinkQuality()
 
 
-class LiveLink:
+class LabLink:
     """Says of each way in a lab whether frames pass it at once, badly, or not at all.
 
     The frames of a bad way are dropped by the bridge and carried by a process that ends with the lab. It starts when there is
@@ -39,10 +39,10 @@ class LiveLink:
         self._lab = lab
         self._seed = seed
         self._process: Process | None = None
-        self._carried: dict[Way, LinkQuality] = {}
+        self._carried: dict[HostPair, LinkQuality] = {}
         self._macs: dict[int, str] = {}
 
-    def set(self, *, closed: Iterable[Way] = (), bad: Mapping[Way, LinkQuality] | None = None) -> None:
+    def set(self, *, closed: Iterable[HostPair] = (), bad: Mapping[HostPair, LinkQuality] | None = None) -> None:
         """From now on nothing passes `closed` ways, `bad` ones are as bad as that, and all others good. Raises NetLabError.
 
         What is under way on one that becomes good arrives at once; on one that closes it is lost.
@@ -63,7 +63,7 @@ class LiveLink:
             why = self._process.stderr_text().strip() or "it said nothing"
             raise NetLabError(f"the process that carries frames ended with {code}: {why}")
 
-    def _carry(self, ways: Mapping[Way, LinkQuality]) -> None:
+    def _carry(self, ways: Mapping[HostPair, LinkQuality]) -> None:
         if self._process is None:
             if not ways:
                 return
@@ -77,13 +77,13 @@ class LiveLink:
             process.stdin.write(json.dumps(rows) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
-            process.wait(ANSWER_SECONDS)
+            process.wait(CARRIER_SECONDS)
             self.check()
-        is_answered, _, _ = select.select([process.stdout], [], [], ANSWER_SECONDS)
+        is_answered, _, _ = select.select([process.stdout], [], [], CARRIER_SECONDS)
         if not is_answered:
-            raise NetLabError(f"the process that carries frames did not answer within {ANSWER_SECONDS:.0f} s")
+            raise NetLabError(f"the process that carries frames did not answer within {CARRIER_SECONDS:.0f} s")
         if process.stdout.readline() != "ok\n":
-            process.wait(ANSWER_SECONDS)
+            process.wait(CARRIER_SECONDS)
             self.check()
 
     def _row(self, source: int, target: int, quality: LinkQuality) -> list[object]:

@@ -18,11 +18,11 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-from mesh.lab.live.link_queue import LinkQuality, LinkQueue
+from mesh.lab.live.link_queue import FrameQueue, LinkQuality
 
 FRAME_BYTES = 128 * 1024
 """Of one frame, as the kernel hands it over: at most 64 KiB, and its headers."""
-RECEIVE_BYTES = 4 * 1024 * 1024
+SOCKET_BYTES = 4 * 1024 * 1024
 """What may wait in the kernel for us, at each port."""
 FRAMES_A_TURN = 64
 """How many frames are read at one port before the others have their turn."""
@@ -32,7 +32,7 @@ OFFLOAD_BYTES = 10
 """Each frame is led by a `struct virtio_net_hdr`: which checksums are still to be made. It is passed on as it came."""
 ETH_P_ALL = 3
 
-Pair = tuple[int, int]
+HostPair = tuple[int, int]
 
 
 class LinkProcess:
@@ -42,8 +42,8 @@ class LinkProcess:
         self._seed = seed
         self._now = now
         self._selector = selectors.DefaultSelector()
-        self._ways: dict[Pair, LinkQueue] = {}
-        self._macs: dict[Pair, bytes] = {}
+        self._ways: dict[HostPair, FrameQueue] = {}
+        self._macs: dict[HostPair, bytes] = {}
         self._sources: dict[int, socket.socket] = {}
         self._targets: dict[int, socket.socket] = {}
 
@@ -70,7 +70,7 @@ class LinkProcess:
         self._macs.clear()
         for source, target, mac, latency_ms, bytes_per_second, loss, is_held in rows:
             pair = source, target
-            way = before.get(pair) or LinkQueue(Random(f"{self._seed} {source} {target}"))
+            way = before.get(pair) or FrameQueue(Random(f"{self._seed} {source} {target}"))
             low, high = latency_ms
             way.change(LinkQuality((low, high), bytes_per_second, loss, is_held), self._now())
             self._ways[pair] = way
@@ -123,7 +123,7 @@ def _open(port: int, protocol: int) -> socket.socket:
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     opened.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     opened.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
     opened.setblocking(False)
     opened.bind((f"p{port}", protocol))
     return opened

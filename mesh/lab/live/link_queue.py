@@ -25,7 +25,7 @@ class LinkQuality:
     """Whether nothing comes out for now."""
 
 
-class LinkQueue:
+class FrameQueue:
     """First in, first out. `now` is always a monotonic time in seconds."""
 
     def __init__(self, random: Random) -> None:

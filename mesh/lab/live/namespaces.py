@@ -105,7 +105,7 @@ class Place:
         """
         if cwd is not None:
             args = ["env", "-C", cwd, *args]  # nsenter goes to the root folder of the namespace it enters
-        return self._lab._spawn(self, args, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        return self._lab.spawn(self, args, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def run(
         self, args: Sequence[str | Path], *, check: bool = False, timeout: float = COMMAND_SECONDS, **options: Any
@@ -255,9 +255,10 @@ class NetLab:
         script = "".join(f"ip netns pids h{number}\n" for number in self._hosts)
         return [int(pid) for pid in self._script(script).split()]
 
-    def _spawn(
+    def spawn(
         self, place: Place, args: Sequence[str | Path], *, env: Mapping[str, str] | None, **options: Any
     ) -> Process:
+        """Start a process in a place; see Place.spawn."""
         file = None
         if options["stderr"] is None:
             file = options["stderr"] = tempfile.TemporaryFile(prefix="netlab-")  # noqa: SIM115 - has no name, outlives this

@@ -9,28 +9,26 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mesh.control.client import ControlClient
 from mesh.errors import MeshError
-from mesh.lab.live.disk import read_log
+from mesh.lab.cluster.arguments import check_awake
+from mesh.lab.cluster.room import PORT
+from mesh.lab.live.disk import back_up, fill, free, put_back, read_log
 from mesh.lab.live.link import ENVIRONMENT
-from mesh.lab.live.namespaces import Host, Process
+from mesh.lab.live.namespaces import EXIT_SECONDS, Host, Process
 from peers.events.created import Created
 from peers.later import Later
 from peers.log.log import Meta
 
-PORT = 4_000
-"""Every room listens here."""
-REQUERY_SECONDS = 1.0
-"""How often a room asks its LAN for those that it misses: a story does not wait for the usual 45 s."""
+LIVE_REQUERY_SECONDS = 1.0
+"""Pause between the questions of a node for others on its LAN: a story does not wait for the usual 45 s."""
 ASK_SECONDS = 20.0
 """How long one command (`mesh log`, `mesh stop`) may take."""
-KILL_SECONDS = 5.0
-"""How long a killed process may take to vanish."""
 SHOWN_NOTICES = 5
 """How many of its last words a failure shows of each room."""
 MESH = (sys.executable, "-m", "mesh")
@@ -80,7 +78,7 @@ class LiveRoom:
         self.is_disk_full = False
         self._before_add = before_add
         self._adder: _Adder | None = None
-        self._lives = 0
+        self._lives = self._backups = 0
         self._told = 0
         """Notices of its last life that `take_notices` has given."""
         self._read_bytes = 0
@@ -92,11 +90,6 @@ class LiveRoom:
     @property
     def is_running(self) -> bool:
         return self.process is not None
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether it was ever started."""
-        return self._lives > 0
 
     @property
     def has_home(self) -> bool:
@@ -134,14 +127,14 @@ class LiveRoom:
         return alive_peers(self.status())
 
     def status(self) -> dict[str, Any]:
-        """What `mesh status` and `mesh peers` would show. Raises MeshError."""
-        self._check_awake()
+        """What `mesh status` and `mesh peers` would show. Raises MeshError, and ValueError if nothing would answer."""
+        check_awake(self)
         with ControlClient(self.home) as client:
             return client.status()
 
     def ask(self, *arguments: str) -> str:
-        """What a command prints that is called on this host. Raises MeshError unless it ends well."""
-        self._check_awake()
+        """What a command prints that is called on this host. Raises MeshError unless it ends with 0."""
+        check_awake(self)
         try:
             done = self.host.run(self._command(*arguments), timeout=ASK_SECONDS, env={**os.environ, **ENVIRONMENT})
         except subprocess.TimeoutExpired:
@@ -219,24 +212,40 @@ class LiveRoom:
         process, self.process, self.is_frozen = self.process, None, False
         if process is not None:
             process.kill()
-            process.wait(KILL_SECONDS)
+            process.wait(EXIT_SECONDS)
         self._end_adder()
 
     def freeze(self) -> None:
-        """Stop its process where it is. Harmless when it is frozen; raises RuntimeError if it does not run."""
-        if self.process is None:
-            raise RuntimeError(f"{self.name} does not run: start it before it is frozen")
+        """Stop its process, which runs, where it is."""
+        assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         self.is_frozen = True
 
     def thaw(self) -> None:
-        """Let it go on. Harmless when it is not frozen."""
+        """Let its process go on."""
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
         self.is_frozen = False
 
-    def keep_acknowledged(self, held: Container[Created]) -> None:
-        """Another disk was put in: it does not answer for what that does not hold."""
+    def fill_disk(self, is_full: bool) -> None:
+        """Fill its disk to the last byte, or free it again. Raises ValueError if the disk is not one of its own."""
+        if is_full:
+            fill(self.home)
+        else:
+            free(self.home)
+        self.is_disk_full = is_full
+
+    def snapshot(self) -> Path:
+        """Copy its log into a folder beside its home."""
+        self._backups += 1
+        folder = self._home_there.with_name(f"{self.name}.backup.{self._backups}")
+        back_up(self.home, folder)
+        return folder
+
+    def restore(self, snapshot: Path) -> None:
+        """Put such a copy in the place of its log. It does not answer for events that the copy does not hold."""
+        put_back(snapshot, self.home)
+        held = {entry.created for entry in read_log(self.home)}
         self.acknowledged = {created: event for created, event in self.acknowledged.items() if created in held}
 
     def wipe(self) -> None:
@@ -268,10 +277,6 @@ class LiveRoom:
             if not self.is_disk_full:
                 raise MeshError(f"`mesh add` in {self.name}: {complaint}")
             self._end_adder(complaint)
-
-    def _check_awake(self) -> None:
-        if self.is_frozen:
-            raise ValueError(f"{self.name} is frozen: thaw it first")
 
     @property
     def _words(self) -> Path:
@@ -328,7 +333,7 @@ class _Adder:
             self.process.stdin.write(json.dumps(event) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            self.process.wait(KILL_SECONDS)
+            self.process.wait(EXIT_SECONDS)
             raise MeshError(f"`mesh add` ended: {self.process.stderr_text().strip()}") from None
         return later
 
@@ -354,10 +359,10 @@ class _Adder:
         with contextlib.suppress(BrokenPipeError):  # it has ended already, and did not take all
             self.process.stdin.close()
         try:
-            self.process.wait(KILL_SECONDS)
+            self.process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(KILL_SECONDS)
+            self.process.wait(EXIT_SECONDS)
 
     def give_up(self, why: str) -> None:
         """What is left will not be confirmed."""

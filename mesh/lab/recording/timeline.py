@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mesh.lab.checks.subject import ClientSubject, RoomSubject, Subject, Witness
+from mesh.lab.checks.subject import ClientSubject, LogHolder, RoomSubject, Witness
 from peers.events.created import Created
 from peers.later import Later
 from peers.log.log import Log
@@ -14,7 +14,7 @@ from peers.stores.store import StoreError
 
 if TYPE_CHECKING:
     from mesh.actors.log_proxy import LogProxy
-    from mesh.lab.simulation.store_inspection import LabStore
+    from mesh.lab.simulation.storage import LabStore
 
 KEPT_HAPPENINGS = 200_000
 """What comes after so many is not written down."""
@@ -46,7 +46,7 @@ class Timeline:
         self._happenings: list[Happening] = []
         self._checker = checker
         self._now = now
-        self._holders: dict[str, Subject] = {}
+        self._holders: dict[str, LogHolder] = {}
         self._seen: dict[str, int] = {}
         """Up to which `added` each disk was looked at."""
         self._numbers: dict[Created, int] = {}

@@ -17,7 +17,7 @@ from mesh.lab.cluster.cluster import Cluster
 from mesh.lab.plot.plot import plot as draw
 from mesh.lab.recording.failure_report import SHOWN_LINES, explain, is_mistake, lines_about
 from mesh.lab.runner.command import Printer, check_usage, make_command, write_picture
-from mesh.lab.runner.interrupts import Interrupts
+from mesh.lab.runner.interrupts import watch_interrupts
 from mesh.lab.runner.outcome import Outcome, Tally
 from mesh.lab.runner.replay import replay_of_script
 from mesh.lab.simulation.virtual_loop import LabAlarm
@@ -30,7 +30,10 @@ SHOWN_FAILURES = 5
 
 
 class Scenario:
-    """A function of a Cluster, made into a scenario by `@scenario`."""
+    """A function of a Cluster, made into a scenario by `@scenario`.
+
+    `partition.run(7).failure` is None if it passes with seed 7; `partition.main()` is the command line of its script.
+    """
 
     def __init__(self, story: Callable[[Cluster], None]) -> None:
         self.story = story
@@ -58,7 +61,7 @@ class Scenario:
         cluster = Cluster(seed, on_line=on_line, on_trace=on_trace, traces=traces, has_diary=has_diary)
         error: BaseException | None = None
         try:
-            with Interrupts(cluster.loop.record), cluster:
+            with watch_interrupts(cluster.loop.record), cluster:
                 self.story(cluster)
         except RUN_FAILURES as raised:
             error = raised

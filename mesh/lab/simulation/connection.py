@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from mesh.lab.simulation.virtual_loop import VirtualLoop
-from mesh.lab.simulation.wire import SEND_BYTES, Kind, SimWire
+from mesh.lab.simulation.wire import ItemKind, SimWire
 from peers.clock import Undo
 from peers.emitter import Emitter
+from peers.transport.channel import SEND_BYTES
+from peers.transport.port import MAX_FRAME
 
 CONNECT_SECONDS = 3.0
 """An attempt to open that takes longer has failed."""
-CLOSE_SECONDS = 2.0
+UNREAD_SECONDS = 2.0
 """An end that does not read, while the other one has closed, gives up after this."""
-MAX_FRAME = 1024 * 1024
-"""Bytes of one frame; a longer one closes the connection."""
 
 
-class OwnNetwork(Protocol):
+class RoomSide(Protocol):
     """What a connection needs of the network as its own room has it; see RoomNetwork."""
 
     loop: VirtualLoop
@@ -27,9 +27,10 @@ class OwnNetwork(Protocol):
     is_dead: bool
     channels: dict[SimChannel, None]
 
+    def soon(self, reaction: Callable[..., None], *args: Any) -> None: ...
     def is_replaced(self) -> bool: ...
     def channel_to(self, connection: SimConnection) -> SimChannel: ...
-    def after_a_way(self, other: OwnNetwork, reaction: Callable[[str], None], reason: str) -> None: ...
+    def after_a_way(self, other: RoomSide, reaction: Callable[[str], None], reason: str) -> None: ...
     def trace(self, connection: SimConnection, text: str) -> None: ...
     def trace_frame(self, connection: SimConnection, frame: bytes) -> None: ...
 
@@ -41,10 +42,10 @@ class SimChannel:
     """The end in the other room, as soon as there is one."""
     _on_open: Callable[[SimChannel], None]
 
-    def __init__(self, connection: SimConnection, network: OwnNetwork, out: SimWire) -> None:
+    def __init__(self, connection: SimConnection, network: RoomSide, out: SimWire) -> None:
         self.connection = connection
         self.is_over = False
-        self._network = network
+        self.network = network
         self._out = out
         self._is_open = False
         self._is_paused = False
@@ -54,16 +55,16 @@ class SimChannel:
 
     def dial(self, port: int) -> None:
         """Begin to open it."""
-        self._soon(self.connection.emit, "connecting")
+        self.network.soon(self.connection.emit, "connecting")
         self._out.put("dial", str(port).encode())
-        self._timer = self._network.loop.call_later(CONNECT_SECONDS, self._on_time)
+        self._timer = self.network.loop.call_later(CONNECT_SECONDS, self._on_time)
 
     def accept(self, dialler: SimChannel, on_open: Callable[[SimChannel], None]) -> None:
         """Answer a dial; `on_open` is called when the dialler has opened it, and never if it does not."""
         self.other, dialler.other = dialler, self
         self._on_open = on_open
         self._out.put("accept")
-        self._timer = self._network.loop.call_later(CONNECT_SECONDS, self._on_time)
+        self._timer = self.network.loop.call_later(CONNECT_SECONDS, self._on_time)
 
     def send(self, frame: bytes) -> None:
         """Send one frame, or give up if the other end has not read for too long. Ignored when it is over."""
@@ -82,19 +83,23 @@ class SimChannel:
     def regulate(self) -> None:
         """The reason not to read may be gone."""
         if self.other is not None:
-            self.other._out.wake()
+            self.other.send_on()
+
+    def send_on(self) -> None:
+        """The other end may read again: deliver what waits."""
+        self._out.wake()
 
     def may_read(self, _wire: SimWire) -> bool:
-        if self._network.is_dead:
-            return self._network.is_replaced()  # the next life of the room answers that it knows nothing of this
+        if self.network.is_dead:
+            return self.network.is_replaced()  # the next life of the room answers that it knows nothing of this
         return not self._is_open or self._is_deaf or self._is_listening()
 
     def read_part(self, _wire: SimWire) -> None:
-        if self._is_open and not self.is_over and not self._network.is_dead:
+        if self._is_open and not self.is_over and not self.network.is_dead:
             self.connection.emit("activity")
 
-    def read(self, wire: SimWire, kind: Kind, payload: bytes) -> None:
-        if self._network.is_dead:
+    def read(self, wire: SimWire, kind: ItemKind, payload: bytes) -> None:
+        if self.network.is_dead:
             wire.drop()
             self._reset_other()
         elif kind == "close":
@@ -119,7 +124,7 @@ class SimChannel:
 
     def finish(self, reason: str, *, error: Exception | None = None) -> None:
         """Deliver nothing more, say so on the next turn, and tell the other end. Harmless when it is over."""
-        if self.is_over or self._network.is_dead:
+        if self.is_over or self.network.is_dead:
             return
         if self._is_open:
             self._out.put("close", reason.encode())
@@ -128,12 +133,12 @@ class SimChannel:
         other = self.other
         self._end(reason, error)
         if other is not None:
-            self._timer = self._network.loop.call_later(CLOSE_SECONDS, other.give_up)
+            self._timer = self.network.loop.call_later(UNREAD_SECONDS, other.give_up)
 
     def reset(self, reason: str) -> None:
         """The connection is broken: this end learns of it now."""
         self._out.drop()
-        if not self._network.is_dead:
+        if not self.network.is_dead:
             self._end(reason)
 
     def give_up(self) -> None:
@@ -149,7 +154,7 @@ class SimChannel:
     def _is_listening(self) -> bool:
         return not self._is_paused and self.connection.has_listeners("message")
 
-    def _read_late(self, wire: SimWire, kind: Kind) -> None:
+    def _read_late(self, wire: SimWire, kind: ItemKind) -> None:
         """Nothing is taken here any more: frames are dropped, so that the other end's close gets through."""
         if kind != "frame":
             wire.drop()
@@ -168,7 +173,7 @@ class SimChannel:
             error = ValueError(f"a frame of {len(frame)} bytes, and at most {MAX_FRAME} are taken")
             self.finish(f"it sent what cannot be taken: {error}", error=error)
             return
-        self._network.trace_frame(self.connection, frame)
+        self.network.trace_frame(self.connection, frame)
         self.connection.emit("message", frame)
 
     def _on_time(self) -> None:
@@ -176,23 +181,16 @@ class SimChannel:
 
     def _end(self, reason: str, error: Exception | None = None) -> None:
         self._stop_timer()
-        self._network.channels.pop(self, None)
+        self.network.channels.pop(self, None)
         if self.is_over:
             return
         self.is_over = self._is_deaf = True
         self.regulate()
-        self._soon(self.connection.on_end, self, reason, error)
+        self.network.soon(self.connection.on_end, self, reason, error)
 
     def _reset_other(self) -> None:
         if self.other is not None:
-            self._network.after_a_way(self.other._network, self.other.reset, "lost: reset")
-
-    def _soon(self, reaction: Callable[..., None], *args: Any) -> None:
-        def react() -> None:
-            if not self._network.is_dead:
-                reaction(*args)
-
-        self._network.loop.call_soon(react)
+            self.network.after_a_way(self.other.network, self.other.reset, "lost: reset")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -206,7 +204,7 @@ class SimConnection:
     local_host = ""
     """A room keeps its name, wherever it is."""
 
-    def __init__(self, network: OwnNetwork, address: str, *, room: str, port: int, dialled: bool) -> None:
+    def __init__(self, network: RoomSide, address: str, *, room: str, port: int, dialled: bool) -> None:
         self.connected = False
         self.dialled = dialled
         self.address = address

@@ -16,7 +16,7 @@ from peers.later import Later
 
 AIR_MS = (1.0, 50.0)
 """From a packet's sending until it is heard."""
-GOODBYE_SECONDS = 0.25
+SAY_GOODBYE_SECONDS = 0.25
 """How long it takes to say goodbye."""
 TELL_PAUSE_SECONDS = 1.0
 """A node answers at most this often, so that one answer serves many who ask (RFC 6762, 6)."""
@@ -155,7 +155,7 @@ class SimDiscovery:
         self._tell_all(sighting)
         self._on_sighting = None
         self._air.remove(self)
-        self._air.loop.call_later(GOODBYE_SECONDS, self._end, stopped)
+        self._air.loop.call_later(SAY_GOODBYE_SECONDS, self._end, stopped)
         return stopped
 
     def die(self) -> None:
@@ -163,6 +163,11 @@ class SimDiscovery:
         self._is_dead = True
         self._clock.stop()
         self._air.remove(self)
+
+    def hear(self, mesh: str, sighting: Sighting) -> None:
+        """A node of `mesh` announced itself, answered or said goodbye."""
+        if self._announcement is not None:
+            self.hear_sighting(sighting if self._announcement.mesh == mesh else replace(sighting, other_mesh=mesh))
 
     def hear_sighting(self, sighting: Sighting) -> None:
         """An announcement, an answer or a goodbye came."""
@@ -215,11 +220,7 @@ class SimDiscovery:
         self._told_ms = self._clock.elapsed_ms()
         self._air.remember(self.room, sighting)
         mesh = self._announcement.mesh if self._announcement is not None else ""
-        self._air.multicast(self, lambda other: other._hear(mesh, sighting))
-
-    def _hear(self, mesh: str, sighting: Sighting) -> None:
-        if self._announcement is not None:
-            self.hear_sighting(sighting if self._announcement.mesh == mesh else replace(sighting, other_mesh=mesh))
+        self._air.multicast(self, lambda other: other.hear(mesh, sighting))
 
     def _is_own(self, sighting: Sighting, announcement: Announcement) -> bool:
         """Whether it leads back to us: our own, or one of an earlier run at our address."""

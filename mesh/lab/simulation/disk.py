@@ -8,14 +8,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
-from mesh.lab.simulation.storage import FileStore
-from mesh.lab.simulation.store_inspection import inspected
+from mesh.lab.simulation.storage import FileStore, LabStore, Work
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.later import Later
 from peers.stores.store import DISK_FULL, Store, StoreError
 
 T = TypeVar("T")
-Piece = tuple[Callable[[Store], Any], Later[Any]]
 
 COMMIT_MS = (0.2, 4.0)
 RESULT_MS = (0.0, 0.2)
@@ -37,7 +35,7 @@ class SimDisk:
         self,
         loop: VirtualLoop,
         random: Random,
-        store: Store,
+        store: LabStore,
         *,
         commit_ms: tuple[float, float] = COMMIT_MS,
     ) -> None:
@@ -46,7 +44,7 @@ class SimDisk:
         self._loop = loop
         self._random = random
         self._store = store
-        self._waiting: deque[Piece] = deque()
+        self._waiting: deque[tuple[Work, Later[Any]]] = deque()
         self._timer: TimerHandle | None = None
         self._closed: Later[None] | None = None
         self._is_open = False
@@ -81,7 +79,7 @@ class SimDisk:
             self._start()
         return self._closed
 
-    def crash(self) -> list[Callable[[Store], Any]]:
+    def crash(self) -> list[Work]:
         """Power is lost: what waits is dropped, and no result shows any more, not even of what was just committed.
 
         Returns the pieces of work that were dropped and would have been committed next.
@@ -108,17 +106,16 @@ class SimDisk:
             results = [self._run_alone(work) for work, _ in group]
         self._after(RESULT_MS, self._show, [later for _, later in group], results)
 
-    def _run(self, works: list[Callable[[Store], Any]]) -> list[Later[Any]]:
+    def _run(self, works: list[Work]) -> list[Later[Any]]:
         if not works:
             return []
         if not self._is_open:
             self._store.open()
             self._is_open = True
-        look = inspected(self._store)
         with self._store.transaction():
-            before = look.writes()
+            before = self._store.writes()
             results = [Later.done(work(self._store)) for work in works]
-            if look.writes() != before:
+            if self._store.writes() != before:
                 self._fail_if_it_has_to()
             return results
 
@@ -132,7 +129,7 @@ class SimDisk:
         else:
             raise StoreError(*(_FULL if self.is_full else _BROKEN))
 
-    def _run_alone(self, work: Callable[[Store], Any]) -> Later[Any]:
+    def _run_alone(self, work: Work) -> Later[Any]:
         try:
             return self._run([work])[0]
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from mesh.lab.simulation.connection import OwnNetwork, SimChannel, SimConnection
+from mesh.lab.simulation.connection import RoomSide, SimChannel, SimConnection
 from mesh.lab.simulation.virtual_loop import VirtualLoop
-from mesh.lab.simulation.wire import LATENCY_MS, Kind, SimWire, WireQuality
+from mesh.lab.simulation.wire import ItemKind, SimWire, WireQuality
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.later import Later
@@ -32,7 +32,7 @@ Trace = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class DialRecord:
+class DialAttempt:
     """One attempt to open a connection."""
 
     seconds: float
@@ -54,7 +54,7 @@ class SimNetwork:
         self.random = random
         self.on_trace = on_trace
         """Gets a line for each frame read, and each connection opened or ended: the same lines for the same seeds."""
-        self.dials: deque[DialRecord] = deque(maxlen=KEPT_DIALS)
+        self.dials: deque[DialAttempt] = deque(maxlen=KEPT_DIALS)
         """Whoever has dialled whom, in order."""
         self._doors: dict[str, RoomNetwork] = {}
         self._free_ports: dict[str, int] = {}
@@ -130,28 +130,16 @@ class SimNetwork:
         self._frozen.discard(room)
         self._routes_changed()
 
-    def slow(
-        self,
-        source: str,
-        target: str,
-        *,
-        latency_ms: tuple[float, float] = LATENCY_MS,
-        bytes_per_second: float | None = None,
-        loss: float = 0.0,
-    ) -> None:
-        """Set how good one way is, for what is sent from now on; the defaults make it good again."""
-        self.set_quality(source, target, WireQuality(latency_ms, bytes_per_second, loss))
-
     def set_quality(self, source: str, target: str, quality: WireQuality) -> None:
-        """The same, all in one."""
+        """Set how good one way is, for what is sent from now on."""
         self._qualities[source, target] = quality
 
-    def reset(self, one: str, another: str) -> None:
+    def reset(self, one: str, other: str) -> None:
         """Break the open connections between two rooms: both ends learn of it at once."""
-        for room, other in ((one, another), (another, one)):
-            door = self._doors.get(room)
+        for here, there in ((one, other), (other, one)):
+            door = self._doors.get(here)
             for channel in tuple(door.channels) if door is not None else ():
-                if channel.connection.room == other:
+                if channel.connection.room == there:
                     channel.reset("lost: reset")
 
     # Ways, as the wires and the air see them
@@ -164,11 +152,6 @@ class SimNetwork:
         if groups and source in groups and target in groups and groups[source] != groups[target]:
             return False
         return (source, target) not in self._cuts
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether no wall, cut, hold or frozen room is in the way of anybody."""
-        return not (self._groups or self._cuts or self._holds or self._frozen)
 
     def is_held(self, source: str, target: str) -> bool:
         """Whether a `release` has something to let go."""
@@ -246,7 +229,7 @@ class RoomNetwork:
         if not 0 <= port <= 65_535:
             raise ValueError(f"{port} is not a port: take one from 1 to 65535, or 0 for any free one")
         later: Later[Listening] = Later()
-        self._soon(self._listen, later, host, port, on_connection)
+        self.soon(self._listen, later, host, port, on_connection)
         return later
 
     def close(self) -> Later[None]:
@@ -256,7 +239,7 @@ class RoomNetwork:
             listening.close()
         for channel in tuple(self.channels):
             channel.finish("this end is closing")
-        self._soon(later.set)
+        self.soon(later.set)
         return later
 
     def die(self) -> None:
@@ -273,7 +256,7 @@ class RoomNetwork:
 
     def channel_to(self, connection: SimConnection) -> SimChannel:
         """A new channel of a connection that is to be dialled."""
-        self._network.dials.append(DialRecord(self.loop.time(), self.room, connection.room))
+        self._network.dials.append(DialAttempt(self.loop.time(), self.room, connection.room))
         reception = Reception(self._network, lambda: channel)
         out = self._network.wire(self.room, connection.room, reception)
         channel = SimChannel(connection, self, out)
@@ -285,7 +268,7 @@ class RoomNetwork:
         """Where somebody who dialled from `room` is, for people."""
         return f"{room}:{self._network.free_port(room)}"
 
-    def after_a_way(self, other: OwnNetwork, reaction: Callable[[str], None], reason: str) -> None:
+    def after_a_way(self, other: RoomSide, reaction: Callable[[str], None], reason: str) -> None:
         """Call `reaction(reason)` when a packet from here has reached `other`'s room; never, if it cannot now."""
         network = self._network
         if not other.is_dead and network.may_pass(self.room, other.room):
@@ -314,7 +297,9 @@ class RoomNetwork:
             listening = self.listenings[port] = SimListening(self, port, on_connection)
             later.set(listening)
 
-    def _soon(self, reaction: Callable[..., None], *args: Any) -> None:
+    def soon(self, reaction: Callable[..., None], *args: Any) -> None:
+        """Call `reaction(*args)` on a later turn, unless the room has crashed by then."""
+
         def react() -> None:
             if not self.is_dead:
                 reaction(*args)
@@ -367,7 +352,7 @@ class Reception:
     def read_part(self, _wire: SimWire) -> None:
         """A dial has no parts."""
 
-    def read(self, wire: SimWire, _kind: Kind, payload: bytes) -> None:
+    def read(self, wire: SimWire, _kind: ItemKind, payload: bytes) -> None:
         dialler = self._dialler()
         back = self._network.wire(wire.target, wire.source, dialler)
         door = self._network.find(wire.target)

@@ -12,12 +12,14 @@ from shutil import copyfile, rmtree
 from tempfile import mkdtemp
 from typing import Any, Literal, Protocol
 
-from mesh.lab.simulation.store_inspection import LabStore
+from peers.events.entry import Entry
 from peers.stores.memory import MemoryStore
-from peers.stores.rows import Numbers
+from peers.stores.sqlite.file import explain, wal_of
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import Store, StoreError, StoreState
 
+LabStore = MemoryStore | SqliteStore
+"""What a room's disk may be."""
 StoreKind = Literal["memory", "sqlite"]
 Work = Callable[[Store], Any]
 
@@ -96,14 +98,11 @@ class FileStore(SqliteStore):
     def transaction(self) -> Iterator[None]:
         with self._without_folder(), super().transaction():
             yield
-
-    def _save(self, before: Numbers) -> None:
-        super()._save(before)
-        failure, self.failure = self.failure, None
-        if failure is not None:
-            error = sqlite3.OperationalError(ERRORS[failure])
-            error.sqlite_errorname = failure
-            raise error
+            failure, self.failure = self.failure, None
+            if failure is not None:
+                error = sqlite3.OperationalError(ERRORS[failure])
+                error.sqlite_errorname = failure
+                raise explain(self.path, error) from error
 
     @contextmanager
     def _without_folder(self) -> Iterator[None]:
@@ -134,7 +133,7 @@ class Files:
             raise _of_another_kind()
         path = self._new_path()
         copyfile(store.path, path)
-        _wal(path).write_bytes(_read_wal(store.path))
+        wal_of(path).write_bytes(_read_wal(store.path))
         return self._open(path)
 
     def after_crash(self, store: LabStore, doomed: Sequence[Work], random: Random) -> LabStore:
@@ -144,7 +143,7 @@ class Files:
         copyfile(store.path, path)
         before = _read_wal(store.path)
         _commit(store, doomed)
-        _wal(path).write_bytes(torn(before, _read_wal(store.path), random))
+        wal_of(path).write_bytes(torn(before, _read_wal(store.path), random))
         self.discard(store)
         found = self._open(path)
         if found.state.last_position < committed.last_position or not found.state.vector.covers_all(committed.vector):
@@ -155,7 +154,7 @@ class Files:
         assert isinstance(store, FileStore)
         store.close()
         self._disks.pop(store.path, None)
-        for path in (store.path, _wal(store.path), Path(f"{store.path}-shm")):
+        for path in (store.path, wal_of(store.path), Path(f"{store.path}-shm")):
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -208,16 +207,20 @@ def _commit(store: Store, works: Sequence[Work]) -> None:
             work(store)
 
 
-def _wal(path: Path) -> Path:
-    return Path(f"{path}-wal")
-
-
 def _read_wal(path: Path) -> bytes:
-    return _wal(path).read_bytes() if _wal(path).exists() else b""
+    return wal_of(path).read_bytes() if wal_of(path).exists() else b""
 
 
 def _of_another_kind() -> ValueError:
     return ValueError("a backup of another kind of disk does not fit: take one of a room with the same store")
+
+
+def all_entries(store: Store) -> list[Entry]:
+    """What a store shows, by (time, created)."""
+    found: list[Entry] = []
+    while page := store.each(after=found[-1] if found else None):
+        found += page
+    return found
 
 
 class Media:

@@ -38,6 +38,17 @@ class LabAlarm(BaseException):
     """The lab itself found something wrong. Not an Exception, so that no `except` of the code under test takes it."""
 
 
+class _Timer(asyncio.TimerHandle):
+    """A timer of the loop."""
+
+    __slots__ = ("is_waiting",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.is_waiting = True
+        """Whether it is in the heap: only then the loop counts it when it is cancelled."""
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Runs asyncio code and the drains of actors; when nothing is ready, its time jumps to the next timer.
 
@@ -61,7 +72,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._turns_before = 0
         self._soon: deque[asyncio.Handle] = deque()
         self._bag: list[Drain] = []
-        self._timers: list[tuple[float, float, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[float, float, int, _Timer]] = []
         self._timer_count = 0
         self._cancelled_timers = 0
         self._errors: deque[BaseException] = deque()
@@ -154,7 +165,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 handle = soon.popleft()
                 if not handle.cancelled():
                     self._count_turn()
-                    handle._run()
+                    handle._run()  # no public way to run one: asyncio leaves it to its loops
                 del handle  # the last hold on a failed task, perhaps, which then says so at once
             else:
                 self._move_on()
@@ -174,7 +185,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         timers, soon, now = self._timers, self._soon, self._now
         while timers and timers[0][0] <= now:
             handle = heapq.heappop(timers)[3]
-            handle._scheduled = False  # type: ignore[attr-defined]  # it left the heap: a cancel from now on is not counted
+            handle.is_waiting = False
             if handle.cancelled():
                 self._cancelled_timers -= 1
             else:
@@ -233,14 +244,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         self._check_open()
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        handle._scheduled = True  # type: ignore[attr-defined]  # asyncio's own mark of a timer that waits
+        handle = _Timer(when, callback, args, self, context)
         self._timer_count += 1
         heapq.heappush(self._timers, (when, self._random.random(), self._timer_count, handle))
         return handle
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        if not handle._scheduled:  # type: ignore[attr-defined]
+    def _timer_handle_cancelled(
+        self, handle: asyncio.TimerHandle
+    ) -> None:  # asyncio calls it when a timer is cancelled
+        if not isinstance(handle, _Timer) or not handle.is_waiting:
             return
         self._cancelled_timers += 1
         if self._cancelled_timers >= _PURGE_FROM and self._cancelled_timers * 2 > len(self._timers):
@@ -248,7 +260,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._timers[:] = [timer for timer in self._timers if not timer[3].cancelled() and timer[3] is not handle]
             heapq.heapify(self._timers)
             self._cancelled_timers = 0
-            handle._scheduled = False  # type: ignore[attr-defined]
+            handle.is_waiting = False
 
     def _check_open(self) -> None:
         if self._is_over:

@@ -10,18 +10,16 @@ from typing import Literal, Protocol
 
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 
-SEND_BYTES = 16 * 1024 * 1024
-"""What may wait to be sent on a connection; beyond it the sender gives up, as on a real one."""
 FLIGHT_BYTES = 256 * 1024
 """What may be under way at once, like the socket buffers of both ends; the rest waits at the sender."""
 LATENCY_MS = (0.2, 2.0)
 RESEND_SECONDS = 0.2
 """What a lost piece costs: TCP sends it again."""
 MAX_RESENDS = 5
-ACTIVITY_SECONDS = 0.25
+PART_SECONDS = 0.25
 """How often the reader of a frame that takes long is told that bytes come."""
 
-Kind = Literal["dial", "accept", "refuse", "open", "frame", "close"]
+ItemKind = Literal["dial", "accept", "refuse", "open", "frame", "close"]
 """A connection is dialled, accepted (or refused) and open, as with TCP's SYN, SYN-ACK (or RST) and ACK."""
 
 
@@ -67,7 +65,7 @@ class Reader(Protocol):
     def may_read(self, wire: SimWire) -> bool:
         """Whether it takes anything now; `SimWire.wake` says that this has changed."""
 
-    def read(self, wire: SimWire, kind: Kind, payload: bytes) -> None:
+    def read(self, wire: SimWire, kind: ItemKind, payload: bytes) -> None:
         """The next item arrived."""
 
     def read_part(self, wire: SimWire) -> None:
@@ -85,14 +83,14 @@ class SimWire:
         """Sent and not read yet."""
         self.is_dropped = False
         self._ways = ways
-        self._queue: deque[tuple[Kind, bytes]] = deque()
-        self._flight: deque[tuple[float, float, Kind, bytes]] = deque()  # first byte, last byte, kind, payload
+        self._queue: deque[tuple[ItemKind, bytes]] = deque()
+        self._flight: deque[tuple[float, float, ItemKind, bytes]] = deque()  # first byte, last byte, kind, payload
         self._flight_bytes = 0
         self._unconfirmed_bytes = 0
         self._last_arrival = 0.0
         self._timer: TimerHandle | None = None
 
-    def put(self, kind: Kind, payload: bytes = b"") -> None:
+    def put(self, kind: ItemKind, payload: bytes = b"") -> None:
         """Send; what is put into a dropped wire is lost."""
         if self.is_dropped:
             return
@@ -157,7 +155,7 @@ class SimWire:
             return
         first, last, _, _ = self._flight[0]
         now = self._ways.loop.time()
-        self._timer = self._ways.loop.call_at(max(now, min(last, max(first, now) + ACTIVITY_SECONDS)), self._arrive)
+        self._timer = self._ways.loop.call_at(max(now, min(last, max(first, now) + PART_SECONDS)), self._arrive)
 
     def _arrive(self) -> None:
         self._timer = None

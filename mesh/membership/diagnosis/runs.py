@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-MAX_NODE_RUNS = 4
+MAX_SEEN_RUNS = 4
 """Runs of one node that are remembered; a further one replaces the one that greeted longest ago."""
 CLONE_RETURNS = 3
 """So many returns show two machines. One late greeting of a run that has ended makes two: it returns, then the living run."""
@@ -16,7 +16,7 @@ CLONE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class NodeRun:
+class SeenRun:
     """One run of a node, as its greetings show it."""
 
     boot: str
@@ -28,7 +28,7 @@ class NodeRun:
 class Runs:
     """The runs of one node that greeted us. If runs replace each other again and again, two machines use one key."""
 
-    seen: tuple[NodeRun, ...] = ()
+    seen: tuple[SeenRun, ...] = ()
     """In the order of their first greetings."""
     last: str = ""
     """Boot id of the run that greeted last."""
@@ -61,11 +61,11 @@ class Runs:
 
     def turned_away(self, boot: str, now_seconds: float) -> Runs:
         """The runs after a greeting of the run `boot` that was turned away: it shows only that the run lives."""
-        run = NodeRun(boot, now_seconds)
+        run = SeenRun(boot, now_seconds)
         if boot in self.boots:
             return replace(self, seen=tuple(run if old.boot == boot else old for old in self.seen))
         kept = self.seen
-        if len(kept) >= MAX_NODE_RUNS:
+        if len(kept) >= MAX_SEEN_RUNS:
             oldest = min(kept, key=lambda old: old.seen_seconds)
             kept = tuple(old for old in kept if old is not oldest)
         return replace(self, seen=(*kept, run))

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from peers.events.entry import Entry
 from peers.events.reasons import Label, may_have_labels
 from peers.events.version_vector import Dot, Epoch
 from peers.stores.append import AppendRules
-from peers.stores.rows import AlreadyKnown
+from peers.stores.rows import AlreadyKnown, Copy
 from peers.stores.sqlite.file import LABEL, damaged, explain
 from peers.stores.store import Place, StoreError
 
@@ -67,6 +68,22 @@ class SqliteRows(AppendRules):
         self._epochs: list[Epoch] = []
         """The epoch whose id is i + 1."""
         self._epoch_ids: dict[Epoch, int] = {}
+
+    def copies(self) -> Iterator[Copy]:
+        for table, is_aside in (("changes WHERE added IS NOT NULL", False), ("aside", True)):
+            for key, body, tombstone in self._execute(f"SELECT created, body, tombstone FROM {table}"):
+                yield Copy(created_from_key(key), b"" if tombstone else sha256(body).digest(), is_aside)
+
+    def dots(self) -> Iterator[Dot]:
+        rows = self._execute("SELECT epoch, seq FROM changes WHERE epoch IS NOT NULL")
+        return ((self._epochs[epoch - 1], seq) for epoch, seq in rows)
+
+    def all_cursors(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        rows = self._execute("SELECT other_node_id, synced, other_synced FROM cursors ORDER BY number")
+        return ((name, (synced, other_synced)) for name, synced, other_synced in rows)
+
+    def writes(self) -> int:
+        return self._opened().total_changes
 
     def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:
         known: dict[Created, Entry | None] = {}

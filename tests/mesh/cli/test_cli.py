@@ -543,7 +543,7 @@ def test_ctrl_c_prints_no_traceback_while_options_are_read(monkeypatch: pytest.M
 
     monkeypatch.setattr(click.Group, "parse_args", interrupt_here)
 
-    done = CliRunner().invoke(mesh.commands.app, ["--home", str(tmp_path), "status"])
+    done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(tmp_path), "status"])
 
     assert (done.exit_code, done.output) == (130, "")
 
@@ -585,7 +585,7 @@ def test_without_a_command_it_shows_the_help_as_an_error() -> None:
     ],
 )
 def test_a_usage_error_is_explained_with_exit_code_2(tmp_path: Path, args: list[str]) -> None:
-    done = CliRunner().invoke(mesh.commands.app, ["--home", str(tmp_path / "none"), *args])
+    done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(tmp_path / "none"), *args])
 
     assert done.exit_code == 2
     assert "Error: " in done.stderr
@@ -599,7 +599,7 @@ def test_an_empty_home_is_not_the_current_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    done = CliRunner().invoke(mesh.commands.app, [*option, command], env={"MESH_HOME": variable})
+    done = CliRunner().invoke(mesh.cli.commands.app, [*option, command], env={"MESH_HOME": variable})
 
     assert done.exit_code == 2
     assert "--home" in done.stderr and "it is empty: give a directory" in done.stderr
@@ -609,14 +609,14 @@ def test_an_empty_home_is_not_the_current_directory(
 def test_the_option_home_takes_precedence_over_an_empty_variable(node: Node) -> None:
     args = ["--home", str(node.home), "status", "--json"]
 
-    done = CliRunner().invoke(mesh.commands.app, args, env={"MESH_HOME": ""})
+    done = CliRunner().invoke(mesh.cli.commands.app, args, env={"MESH_HOME": ""})
 
     assert done.exit_code == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_examples(command: str) -> None:
-    done = CliRunner().invoke(mesh.commands.app, [command, "--help"])
+    done = CliRunner().invoke(mesh.cli.commands.app, [command, "--help"])
 
     assert done.exit_code == 0
     assert re.search(rf"^  mesh {command}\b", done.stdout, re.MULTILINE)
@@ -626,7 +626,7 @@ def test_a_bug_is_reported_as_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys
     def fail(**_: object) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr(mesh.commands, "app", fail)
+    monkeypatch.setattr(mesh.cli.commands, "app", fail)
 
     with pytest.raises(SystemExit) as ended:
         main()

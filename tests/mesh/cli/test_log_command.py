@@ -48,7 +48,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 def log(home: Path, *options: str) -> str:
     """The names of the events that are printed."""
-    done = CliRunner().invoke(mesh.commands.app, ["--home", str(home), "log", "--json", *options])
+    done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(home), "log", "--json", *options])
     assert done.exit_code == 0, done.stderr
     return "".join(json.loads(line)["event"]["name"] for line in done.stdout.splitlines())
 
@@ -232,7 +232,7 @@ def test_a_node_of_the_release_before_answers_known_requests_and_refuses_others(
     with old_node(tmp_path):
         assert log(tmp_path) == log(tmp_path, "--since", "1", "--type", "a") == "a"
 
-        done = CliRunner().invoke(mesh.commands.app, ["--home", str(tmp_path), "log", "--json", "--tail", "1"])
+        done = CliRunner().invoke(mesh.cli.commands.app, ["--home", str(tmp_path), "log", "--json", "--tail", "1"])
 
     assert done.exit_code == 1
     assert re.fullmatch(

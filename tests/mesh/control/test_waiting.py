@@ -25,8 +25,8 @@ def street(tmp_path: Path) -> Iterator[Street]:
 
 def commands_at(node: Node) -> int:
     """Connections to the control socket. It is private, since no caller outside of tests needs the number."""
-    run = node._run
-    return 0 if run is None or run.control is None else len(run.control._connections)
+    opened = node._resources
+    return 0 if opened is None or opened.control is None else len(opened.control._connections)
 
 
 def test_a_node_has_all_events_when_synchronized_returns(street: Street) -> None:

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from mesh.membership.diagnosis.runs import MAX_NODE_RUNS
+from mesh.membership.diagnosis.runs import MAX_SEEN_RUNS
 from mesh.membership.member import (
     MAX_MEMBER_ADDRESSES,
     MAX_MEMBERS,
@@ -104,7 +104,7 @@ def test_runs_that_alternate_show_a_clone_and_one_late_greeting_does_not(boots: 
         member = greeted(member, boot, 1.0)
 
     assert member.is_cloned is is_cloned
-    assert len(member.runs.seen) <= MAX_NODE_RUNS
+    assert len(member.runs.seen) <= MAX_SEEN_RUNS
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,7 @@ def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_the_wait_for_another_process_with_the_lock_is_limited(
     tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mesh.tokens, "LOCK_POLLS", 2)
+    monkeypatch.setattr(mesh.gateway.clients.tokens, "LOCK_POLLS", 2)
     tokens.add("alice", None, NOW)
 
     with (tmp_path / TOKENS_LOCK_FILE).open("ab") as lock:

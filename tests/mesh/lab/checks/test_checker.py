@@ -228,7 +228,7 @@ def test_every_kind_of_limit_is_looked_at() -> None:
 
         names = {measure.name for measure in measures(kitchen)}
 
-    expected = {"MAX_MAILBOX", "MAX_WAITING", "MAX_SESSIONS", "MAX_MEMBERS", "TAIL_CHANGES", "MAX_RANGES"}
+    expected = {"MAX_MAILBOX", "MAX_WAITING", "SPARE_SESSIONS", "MAX_MEMBERS", "TAIL_CHANGES", "MAX_RANGES"}
     assert names == expected | {"WINDOW", "max_taking", "MAX_RECEIVED", "MAX_KNOWN"}
 
 

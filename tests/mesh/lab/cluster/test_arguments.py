@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from mesh.lab import Cluster, clients_door
-from mesh.lab.cluster.cluster import Violation
+from mesh.lab import Cluster, Violation, clients_door
 
 Do = Callable[[Cluster], Any]
 
@@ -107,11 +106,14 @@ def test_what_cannot_be_meant_is_answered_with_a_sentence_and_changes_nothing(do
     [
         (
             lambda house: house.partition(["kitchn"], ["study"]),
-            "partition was about kitchn, who never came: there is no ",
+            "partition was about kitchn, which was never started: there is no ",
         ),
-        (lambda house: house.cut("kitchen", "cellar"), "cut was about cellar, who never came"),
-        (lambda house: house.slow("kitchen", "cellar"), "slow was about cellar, who never came"),
-        (lambda house: house.start("hall", links=[("hall", "cellar")]), "start was about cellar, who never came"),
+        (lambda house: house.cut("kitchen", "cellar"), "cut was about cellar, which was never started"),
+        (lambda house: house.slow("kitchen", "cellar"), "slow was about cellar, which was never started"),
+        (
+            lambda house: house.start("hall", links=[("hall", "cellar")]),
+            "start was about cellar, which was never started",
+        ),
     ],
 )
 def test_who_was_spoken_of_has_to_come(do: Do, sentence: str) -> None:

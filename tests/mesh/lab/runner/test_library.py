@@ -33,7 +33,7 @@ def test_the_scenario_passes_with_every_seed(name: str) -> None:
     assert len({outcome.trace_hash for outcome in outcomes}) == SEEDS
 
 
-@pytest.mark.parametrize("name", ["crash_and_return", "flapping_link", "mixed_clients", "ring_of_seven"])
+@pytest.mark.parametrize("name", ["partition", "crash_and_return", "flapping_link", "mixed_clients", "ring_of_seven"])
 def test_the_same_seed_gives_the_same_trace_in_every_process(name: str) -> None:
     one = command(name, "--seed", "7", "--trace", hash_seed="1")
     other = command(name, "--seed", "7", "--trace", hash_seed="77")

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from mesh.lab.simulation.connection import MAX_FRAME, SimConnection
+from mesh.lab.simulation.connection import SimConnection
 from mesh.lab.simulation.network import SimNetwork
 from mesh.lab.simulation.virtual_loop import VirtualLoop
-from mesh.lab.simulation.wire import FLIGHT_BYTES, SEND_BYTES
-from peers.transport.port import Connection, Listening, Network
+from mesh.lab.simulation.wire import FLIGHT_BYTES, WireQuality
+from peers.transport.channel import SEND_BYTES
+from peers.transport.port import MAX_FRAME, Connection, Listening, Network
 
 
 class House:
@@ -475,7 +476,7 @@ def test_a_slow_way_takes_its_time_and_shows_signs_of_life(house: House) -> None
     kitchen, attic = house.meet()
     signs: list[float] = []
     attic.on("activity", lambda: signs.append(house.loop.time()))
-    house.network.slow("kitchen", "attic", latency_ms=(100, 100), bytes_per_second=100_000)
+    house.network.set_quality("kitchen", "attic", WireQuality((100, 100), bytes_per_second=100_000))
     began = house.loop.time()
 
     kitchen.send(bytes(500_000))
@@ -488,7 +489,7 @@ def test_a_slow_way_takes_its_time_and_shows_signs_of_life(house: House) -> None
 
 def test_a_lossy_way_loses_nothing_but_time(house: House) -> None:
     kitchen, _ = house.meet()
-    house.network.slow("kitchen", "attic", loss=0.5)
+    house.network.set_quality("kitchen", "attic", WireQuality(loss=0.5))
     sent = [str(number).encode() for number in range(50)]
 
     for frame in sent:
@@ -598,7 +599,7 @@ def storm(seed: int) -> list[str]:
         lambda: network.hold("kitchen", "study"),
         lambda: network.release("kitchen", "study"),
         lambda: network.reset(*random.sample(ROOMS, 2)),
-        lambda: network.slow(*random.sample(ROOMS, 2), bytes_per_second=10_000, loss=0.1),
+        lambda: network.set_quality(*random.sample(ROOMS, 2), WireQuality(bytes_per_second=10_000, loss=0.1)),
         lambda: random.choice(open_ends or [network.door("study").dial("attic:7")]).disconnect("enough"),
         lambda: random.choice(open_ends or [network.door("study").dial("attic:7")]).pause(),
         lambda: random.choice(open_ends or [network.door("study").dial("attic:7")]).resume(),

@@ -1,4 +1,4 @@
-"""NodeRun: all that a node has open from one start to the next end, and how a forked process leaves it to its parent."""
+"""NodeResources: all that a node has open from its start to its end, and how a forked process leaves it to the parent."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from peers.transport.http import no_pages
 from peers.transport.web_socket import WebSocketNetwork
 
 
-class NodeRun:
-    """One run of a node, made on the loop that runs it. What is opened here, or set, is closed by `close`.
+class NodeResources:
+    """Made for each run of a node, on the loop that runs it. What is opened here, or set, is closed by `close`.
 
     Opening may fail at any step; `close` must follow in any case. In a process that is forked meanwhile, `on_forked` lets
     go of everything without closing it, because it belongs to the parent.
@@ -52,7 +52,6 @@ class NodeRun:
         self._gateways = gateways
         self._disown = disown
         self._pid, self._loop_thread = os.getpid(), threading.get_ident()
-        self._runtime: Runtime | None = None
         self._network: WebSocketNetwork | None = None
         self._spawner: Spawner | None = None
         self._discovery: Discovery | None = None
@@ -77,10 +76,10 @@ class NodeRun:
             self._discovery = make_discovery(clock)
             return self._discovery
 
-        self._runtime, self._spawner = Runtime(loop), Spawner(loop)
+        self._spawner = Spawner(loop)
         self._network = WebSocketNetwork(loop, on_request=no_pages)
         self._environment = Environment(
-            runtime=self._runtime,
+            runtime=Runtime(loop),
             clock=clock,
             random=random,
             network=self._network,
@@ -133,8 +132,8 @@ class NodeRun:
         for holder in self._holders():
             with contextlib.suppress(Exception):  # one that is being changed does not stop the others
                 let_go(holder.descriptors())
-        if threading.get_ident() == self._loop_thread and self._runtime is not None:
-            self._silence(self._runtime)
+        if threading.get_ident() == self._loop_thread and self._environment is not None:
+            self._silence(self._environment.runtime)
 
     def _holders(self) -> list[Holder]:
         """Whatever has files or sockets open."""
