@@ -136,17 +136,16 @@ class RelativeDialect:
 
     def read_id(self, wire_id: Any) -> Created:
         """The `created` of such an id. Raises ValueError."""
-        match wire_id:
-            case int(shift):
-                node_id, n = self.other_node_id, 0
-            case [int(shift), int(n)]:
-                node_id = self.other_node_id
-            case [int(shift), str(node_id), int(n)]:
-                pass
-            case _:
-                raise ValueError(f"{wire_id} is no id: it is ms, [ms, n] or [ms, node id, n]")
+        shift, node_id, n = wire_id, self.other_node_id, 0
+        if isinstance(wire_id, list):
+            if len(wire_id) == 3:
+                shift, node_id, n = wire_id
+            elif len(wire_id) == 2:
+                shift, n = wire_id
         if node_id is None:
             raise ValueError("a short id before the other end said its name")
+        if not (isinstance(shift, int) and isinstance(node_id, str) and isinstance(n, int)):
+            raise ValueError(f"{wire_id} is no id: it is ms, [ms, n] or [ms, node id, n]")
         return shift + self.taking_base, node_id, n
 
     def why_not(self, version: Version) -> Any:
