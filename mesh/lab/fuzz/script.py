@@ -149,18 +149,18 @@ class _Deck:
             (lambda: self._mend("fall", "restart"), 4),
         ]
         return [
-            (self._bulk, 1),
+            (lambda: step("write", self._room(), self._random.choice([20, 60]), BULK_BYTES), 1),
             (self._wall, 3),
             (lambda: step("heal"), 3),
             (lambda: step("cut", *self._pair()), 1),
             (lambda: self._break("hold", self._pair()), 2),
             (lambda: self._mend("hold", "release"), 2),
-            (self._slow, 1),
+            (lambda: step("slow", *self._pair(), *self._random.choice(SLOW)), 1),
             (lambda: step("flaky", *self._pair(), self._random.choice([5, 20, 60])), 1),
             (lambda: step("reset", *self._pair()), 2),
             (lambda: self._break("freeze", (self._room(),)), 1),
             (lambda: self._mend("freeze", "thaw"), 2),
-            (self._skew, 1),
+            (lambda: step("skew", self._room(), self._random.choice(SKEWS)), 1),
             (lambda: step("drift", self._room(), self._random.choice([-0.01, -0.0001, 0.0001, 0.01])), 1),
             (lambda: self._break("fill", (self._room(),)), 1),
             (lambda: self._mend("fill", "free"), 2),
@@ -172,7 +172,7 @@ class _Deck:
             (lambda: step("lossy", self._random.choice([0.0, 0.3, 0.9])), 1),
             (lambda: step("late", self._random.choice([0.0, 3.0, 60.0])), 1),
             (lambda: step("trip", self._room(), self._random.choice([1, 2, 5, 20])), 2),
-            (self._twin, 2),
+            (lambda: step("twin", self._room(), self._room(), self._random.random() < 0.3), 2),
             (lambda: step("clean", self._room(), self._random.choice([0.3, 1.0])), 1),
             (lambda: step("status", self._room()), 1),
             (lambda: step("wipe", self._broken("crash") or self._room()), 1),
@@ -219,23 +219,11 @@ class _Deck:
     def _say(self) -> Step:
         return step("say", self._client(), self._random.choice([1, 1, 2, 5, 30]))
 
-    def _bulk(self) -> Step:
-        return step("write", self._room(), self._random.choice([20, 60]), BULK_BYTES)
-
-    def _twin(self) -> Step:
-        return step("twin", self._room(), self._room(), self._random.random() < 0.3)
-
     def _wall(self) -> Step:
         if len(self._places) < 2:
             return step("heal")
         side = self._random.sample(self._places, self._random.randrange(1, len(self._places)))
         return step("wall", *side)
-
-    def _skew(self) -> Step:
-        return step("skew", self._room(), self._random.choice(SKEWS))
-
-    def _slow(self) -> Step:
-        return step("slow", *self._pair(), *self._random.choice(SLOW))
 
     def _restore(self) -> Step:
         source = self._broken("backup") or self._room()

@@ -106,16 +106,12 @@ def main(
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     for number, outcome in enumerate(failed):
         print(f"\nseed {outcome.seed}: {(outcome.failure or '')[:FAILURE_LETTERS]}")
-        print(f"replay: {replay_command(outcome.seed, nodes, minutes)}")
+        options = f"--seeds 1 --nodes {nodes[0]}..{nodes[1]} --minutes {minutes:g}"
+        print(f"replay: mesh scenario storm --seed {outcome.seed} {options}")
         if number < MAX_SHRUNK:
             short = shrink(outcome)
             print(f"the shortest story found that fails:\n\n{short.script.as_test(short.seed, short.failure or '')}")
     return 1 if failed else 0
-
-
-def replay_command(seed: int, nodes: tuple[int, int], minutes: float) -> str:
-    """What to type to see this storm again."""
-    return f"mesh scenario storm --seed {seed} --seeds 1 --nodes {nodes[0]}..{nodes[1]} --minutes {minutes:g}"
 
 
 def storm_table(outcomes: Sequence[StormOutcome], real_seconds: float) -> str:
