@@ -17,7 +17,7 @@ from peers.protocol.sync import SyncMessages
 from peers.roles.peer import PeerSync
 from tests.support.root import ROOT
 
-STORMS = int(os.environ.get("STORMS", "60"))
+STORMS = int(os.environ.get("STORMS", "30"))
 """How many are played: `STORMS=1000` for a night."""
 HASHES = """
 junk = [object() for _ in range({junk})]
