@@ -1,6 +1,6 @@
 """Whom this node dials and when, and which of two links with one node stays.
 
-- dialling.py: the decision whom to dial. `Dialling.consider` has all conditions; everything else leads to it.
+- dialling.py: the decision whom to dial. `Dialling.consider` has all conditions for a new dial.
 - trials.py: how often a node that never answered is dialled.
 - dial_backoff.py: how long a node is not dialled after links with it that ended at once.
 - link_selection.py: who of two nodes dials first, and which link is closed when there are two.
