@@ -1,4 +1,4 @@
-"""The link in user space: what is slow, lossy or held really is so, and all other ways stay as fast as they are."""
+"""Bad links in user space: slow, lossy or held as asked; all other links stay fast."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def ways(one: Host, other: Host, quality: LinkQuality) -> dict[tuple[int, int], 
 
 
 @pytest.mark.netlab
-def test_both_ways_are_late_and_all_others_are_not(netlab: NetLab) -> None:
+def test_both_directions_of_a_link_are_late_and_all_other_links_are_not(netlab: NetLab) -> None:
     one, two, three = netlab.hosts(3)
     for host in (two, three):
         spawn(host, ECHO)
@@ -143,7 +143,7 @@ def test_both_ways_are_late_and_all_others_are_not(netlab: NetLab) -> None:
 
 
 @pytest.mark.netlab
-def test_one_way_alone_is_late_and_a_multicast_reaches_the_near_ones_at_once(netlab: NetLab) -> None:
+def test_one_direction_alone_is_late_and_a_multicast_reaches_all_others_at_once(netlab: NetLab) -> None:
     one, two, three = netlab.hosts(3)
     LabLink(netlab).set(bad={(one.number, two.number): LinkQuality(latency_ms=(150, 150))})
     listening = [spawn(host, GROUP, host.ip, "listen") for host in (two, three)]
@@ -191,7 +191,7 @@ def test_a_share_of_all_frames_is_lost(netlab: NetLab) -> None:
 
 
 @pytest.mark.netlab
-def test_what_is_held_comes_once_it_is_released_and_what_was_walled_off_never(netlab: NetLab) -> None:
+def test_held_frames_come_after_the_release_and_those_behind_a_wall_never(netlab: NetLab) -> None:
     one, two = netlab.hosts(2)
     way = (one.number, two.number)
     link = LabLink(netlab)
@@ -212,7 +212,7 @@ def test_what_is_held_comes_once_it_is_released_and_what_was_walled_off_never(ne
 
 @pytest.mark.netlab
 @pytest.mark.usefixtures("netlab_flags")
-def test_nobody_has_to_be_root() -> None:
+def test_no_root_is_needed() -> None:
     flags = ("--user", "--map-root-user", "--net", "--mount")
     if subprocess.run(["unshare", *flags, "true"], check=False).returncode != 0:
         pytest.skip("no user namespaces here")
@@ -244,7 +244,7 @@ def test_the_end_of_its_process_is_noticed(netlab: NetLab) -> None:
         link.set(bad={(1, 2): LinkQuality()})
 
 
-def test_a_way_is_bounded_however_late_it_is() -> None:
+def test_the_queue_of_a_late_link_is_bounded() -> None:
     way = FrameQueue(Random(1))
     way.change(LinkQuality(is_held=True), 0.0)
 
@@ -256,7 +256,7 @@ def test_a_way_is_bounded_however_late_it_is() -> None:
     assert len(way.take(1_000.0)) == FLIGHT_FRAMES
 
 
-def test_no_frame_overtakes_another_on_its_way() -> None:
+def test_no_frame_overtakes_another() -> None:
     way = FrameQueue(Random(1))
     way.change(LinkQuality(latency_ms=(1, 50)), 0.0)
     frames = [number.to_bytes(2, "big") for number in range(100)]
@@ -268,7 +268,7 @@ def test_no_frame_overtakes_another_on_its_way() -> None:
     assert arrived == frames
 
 
-def test_a_way_that_becomes_good_lets_go_what_is_under_way() -> None:
+def test_a_link_that_becomes_good_delivers_its_frames_at_once() -> None:
     way = FrameQueue(Random(1))
     way.change(LinkQuality(latency_ms=(5_000, 5_000), bytes_per_second=100), 0.0)
     way.put(b"frame", 1_000, 0.0)

@@ -127,7 +127,7 @@ def test_a_wrong_belief_fails_with_what_each_room_saw(capsys: pytest.CaptureFixt
 
 @pytest.mark.netlab
 @pytest.mark.long
-def test_what_was_acknowledged_and_is_lost_is_noticed_even_in_a_room_that_is_off(netlab_flags: tuple[str, ...]) -> None:
+def test_a_lost_acknowledged_event_is_noticed_even_in_a_room_that_is_off(netlab_flags: tuple[str, ...]) -> None:
     with (
         pytest.raises(AssertionError, match="kitchen acknowledged 1 events that it does not hold"),
         LiveCluster(netlab_flags, now_seconds=time.monotonic) as house,
@@ -231,7 +231,7 @@ def test_the_disk_of_this_machine_is_never_filled(netlab_flags: tuple[str, ...])
 
 
 @pytest.mark.netlab
-def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
+def test_a_flaky_link_breaks_now_and_then_and_is_good_in_the_end(
     netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mesh.lab.cluster.fault_verbs.RESET_SECONDS", 0.2)
@@ -246,7 +246,7 @@ def test_a_flaky_way_breaks_now_and_then_and_is_good_in_the_end(
 
 @pytest.mark.netlab
 @pytest.mark.long
-def test_who_was_spoken_of_has_to_come(netlab_flags: tuple[str, ...]) -> None:
+def test_a_room_that_a_verb_names_must_be_started(netlab_flags: tuple[str, ...]) -> None:
     sentence = "partition was about kitchn, which was never started: there is no room kitchn: did you mean kitchen?"
 
     with (
@@ -258,14 +258,14 @@ def test_who_was_spoken_of_has_to_come(netlab_flags: tuple[str, ...]) -> None:
 
 
 @pytest.mark.netlab
-def test_nobody_waits_an_hour(netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_run_is_cut_short(netlab_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.lab.live.cluster.RUN_SECONDS", 0.1)
-    told: list[str] = []
+    beats: list[str] = []
 
-    with LiveCluster(netlab_flags, now_seconds=time.monotonic, on_line=told.append) as house:
+    with LiveCluster(netlab_flags, now_seconds=time.monotonic, on_line=beats.append) as house:
         house.run(3600)
 
-    assert [line.partition("  ")[2] for line in told] == ["3600 s are too long to wait for: 0.1 s stand for them"]
+    assert [line.partition("  ")[2] for line in beats] == ["3600 s are too long to wait for: 0.1 s stand for them"]
 
 
 def test_the_stories_that_need_the_lab_say_why() -> None:
@@ -328,12 +328,12 @@ def test_a_log_is_judged(log: list[LiveEntry], fault: str | None) -> None:
 @pytest.mark.parametrize(
     ("log", "fault"), [([ONE, TWO], None), ([TWO, ONE], "study shows"), ([ONE], "study lacks 1 acknowledged events")]
 )
-def test_the_logs_of_those_who_can_talk_are_compared(log: list[LiveEntry], fault: str | None) -> None:
+def test_the_logs_of_rooms_that_can_talk_are_compared(log: list[LiveEntry], fault: str | None) -> None:
     faults = group_faults({"kitchen": [ONE, TWO], "study": log}, {"kitchen": GIVEN, "study": {}})
 
     assert faults == [] if fault is None else fault in "; ".join(faults)
 
 
-def test_a_meta_of_ones_own_cannot_be_written_live() -> None:
+def test_an_event_with_its_own_meta_cannot_be_written_live() -> None:
     with pytest.raises(NotLive, match="meta of its own"):
         LiveLog(None).add(MILK, {"created": (1, "kitchen~aaaaaaaa", 0)})

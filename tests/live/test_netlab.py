@@ -1,4 +1,4 @@
-"""The lab itself: hosts reach each other, and what is cut is cut."""
+"""Hosts in namespaces: they reach each other, and partitions hold."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_signal_reaches_the_spawned_process_itself(netlab: NetLab) -> None:
     assert process.wait(2) == -signal.SIGTERM
 
 
-def test_pipes_env_and_stderr_of_a_process_are_at_hand(netlab: NetLab) -> None:
+def test_pipes_environment_and_stderr_of_a_process_can_be_used(netlab: NetLab) -> None:
     (host,) = netlab.hosts(1)
 
     process = host.spawn(["sh", "-c", 'echo "$WORD"; echo oops >&2'], env={"WORD": "milk"}, stdout=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""Visiting: the two roles of a Logux client's visit in the lab, at the door of a room and at the client's own end."""
+"""The roles at both ends of the connection of a Logux client in the lab."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from peers.roles.client import ClientSync
 from peers.transport.port import Connection
 
 CURSORS = "server"
-"""Under what name a client keeps where it is: of whatever server, as @logux/client does."""
+"""The name under which a client keeps its cursors: the same for all servers, as in @logux/client."""
 
 
 class OpenTokens:
-    """The tokens of the lab: the token of every user is the name of that user."""
+    """The tokens of the lab: the token of a user is the name of the user."""
 
     def verify(self, user: str, token: Any, now_ms: int) -> Pass | None:
         return Pass(user, "", None) if token == user else None
@@ -29,13 +29,18 @@ class OpenTokens:
 def clients_door(
     node_id: str, log: SyncLog, connection: Connection, *, clock: Clock, **options: Any
 ) -> ClientGatewaySync:
-    """The role of a node's clients' door, for `serve=`: the product's own, but for its tokens."""
+    """The role of a node at its clients' port, for `serve=` of Cluster.start.
+
+    It is the role of the product, but the token of each user is the name of the user.
+
+        cluster.start("kitchen", serve={5_000: clients_door})
+    """
     guard = Guard(cast(Tokens, OpenTokens()), clock)
     return ClientGatewaySync(node_id, log, connection, clock=clock, guard=guard, hooks=Hooks(), **options)
 
 
 class ClientRole(SavedCursors, ClientSync):
-    """What an application of Logux runs: where it is in both logs outlives it, in its own log."""
+    """The role of a Logux application: it keeps its cursors in its own log."""
 
     @property
     def cursors_key(self) -> str:

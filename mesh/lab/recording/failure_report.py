@@ -1,4 +1,4 @@
-"""Telling: what went wrong in a story, for whoever wrote it: a sentence, and where in the story it was."""
+"""Reports the failure of a story to its author: a sentence, and the place in the story."""
 
 from __future__ import annotations
 
@@ -9,50 +9,52 @@ from contextlib import suppress
 from pathlib import Path
 from traceback import FrameSummary, StackSummary, TracebackException, extract_tb
 
-LAB = Path(__file__).parents[1]
-OURS = (LAB.parents[1] / "mesh", LAB.parents[1] / "peers")
-STORIES = LAB / "stories"
-LOOP = str(LAB / "simulation" / "virtual_loop.py")
-"""What comes through it went wrong in the house, whoever raised it."""
+SHOWN_LINES = 30
+"""Lines of the end of a trace that the report of a failure shows."""
+LAB_FOLDER = Path(__file__).parents[1]
+OURS = (LAB_FOLDER.parents[1] / "mesh", LAB_FOLDER.parents[1] / "peers")
+STORIES = LAB_FOLDER / "stories"
+LOOP = str(LAB_FOLDER / "simulation" / "virtual_loop.py")
+"""An error that came through the loop is one of the cluster, not a mistake of the story."""
 LIBRARIES = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def explain(error: BaseException, moment: str = "") -> str:
-    """What went wrong, and where in the story; `moment` says when, if the error does not."""
+    """A sentence: what went wrong, and where in the story. It includes `moment` unless the error names its own."""
     places = extract_tb(error.__traceback__)
-    said = _say(error, places)
-    when = f" ({moment})" if moment and "(seed " not in said else ""
-    theirs = _theirs(places)
-    where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
-    return f"{said}{when}{where}"
+    sentence = _sentence(error, places)
+    when = f" ({moment})" if moment and "(seed " not in sentence else ""
+    own = _of_story(places)
+    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{sentence}{when}{where}"
 
 
 def is_mistake(error: BaseException) -> bool:
-    """Whether a verb of the lab refused what the story asked for."""
+    """Whether the story has used a verb of the lab wrongly, so that the verb refused it."""
     if not (isinstance(error, ValueError) or type(error) is RuntimeError):
         return False
     ours = _after_story(extract_tb(error.__traceback__))
-    return bool(ours) and all(_is_in(place, LAB) and place.filename != LOOP for place in ours)
+    return bool(ours) and all(_is_in(place, LAB_FOLDER) and place.filename != LOOP for place in ours)
 
 
 def lines_about(error: BaseException) -> list[str]:
-    """Where it was: for what the story did wrong its own frames alone, for what the product did the whole traceback."""
+    """The traceback: the whole one of an error of the product, only the frames of the story for a mistake of the story."""
     places = extract_tb(error.__traceback__)
     if is_mistake(error):
-        return "".join(_theirs(places).format()).splitlines()
+        return "".join(_of_story(places).format()).splitlines()
     blamed = [place for place in places if not _is_library(place)]
     is_of_lab = isinstance(error, AssertionError) and bool(str(error))
-    told = TracebackException.from_exception(error)
+    report = TracebackException.from_exception(error)
     if blamed and not _is_ours(blamed[-1]):
         if isinstance(error, AssertionError):
             return []
-        _leave_out_ours(told)
-    elif is_of_lab and all(_is_in(place, LAB) for place in _after_story(places)):
+        _leave_out_ours(report)
+    elif is_of_lab and all(_is_in(place, LAB_FOLDER) for place in _after_story(places)):
         return []
-    return "".join(told.format()).splitlines()
+    return "".join(report.format()).splitlines()
 
 
-def _say(error: BaseException, places: StackSummary) -> str:
+def _sentence(error: BaseException, places: StackSummary) -> str:
     if isinstance(error, AssertionError):
         return str(error) or f"{_quote(places)} is not so"
     if isinstance(error, SystemExit):
@@ -61,11 +63,11 @@ def _say(error: BaseException, places: StackSummary) -> str:
 
 
 def _quote(places: StackSummary) -> str:
-    """What a bare assert claims."""
+    """The source of an assert that has no message."""
     if not places or places[-1].lineno is None:
         return "an assertion"
     source, line = "".join(linecache.getlines(places[-1].filename)), places[-1].lineno
-    with suppress(SyntaxError, ValueError):  # the file may be another by now
+    with suppress(SyntaxError, ValueError):  # the file may have changed since
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Assert) and node.lineno <= line <= (node.end_lineno or node.lineno):
                 is_long = node.test.lineno != node.test.end_lineno
@@ -73,21 +75,21 @@ def _quote(places: StackSummary) -> str:
     return "an assertion"
 
 
-def _leave_out_ours(told: TracebackException) -> None:
-    """Keep the frames of others, also of the errors that led to this one."""
-    told.stack = StackSummary.from_list([place for place in told.stack if not _is_ours(place)])
-    for earlier in (told.__cause__, told.__context__):
+def _leave_out_ours(report: TracebackException) -> None:
+    """Remove our own frames, also from the errors that led to this one."""
+    report.stack = StackSummary.from_list([place for place in report.stack if not _is_ours(place)])
+    for earlier in (report.__cause__, report.__context__):
         if earlier is not None:
             _leave_out_ours(earlier)
 
 
-def _theirs(places: StackSummary) -> StackSummary:
-    """Frames of the story and of what it brings along."""
+def _of_story(places: StackSummary) -> StackSummary:
+    """The frames of the story and of its own modules."""
     return StackSummary.from_list([place for place in places if not _is_ours(place) and not _is_library(place)])
 
 
 def _after_story(places: StackSummary) -> list[FrameSummary]:
-    """What the story called last, from the outside in; all of it if the story is over."""
+    """The frames after the last one of the story; all of them if the story has ended."""
     after: list[FrameSummary] = []
     for place in places:
         after = [*after, place] if _is_ours(place) or _is_library(place) else []

@@ -10,15 +10,13 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 import click
 
 from mesh.lab.cluster.cluster import Cluster
-from mesh.lab.recording.failure_report import explain, is_mistake, lines_about
+from mesh.lab.recording.failure_report import SHOWN_LINES, explain, is_mistake, lines_about
 from mesh.lab.runner.command import story_command
 from mesh.lab.runner.interrupts import Interrupts
 from mesh.lab.runner.outcome import Outcome
 from mesh.lab.runner.replay import replay_of_script
 from mesh.lab.simulation.virtual_loop import LabAlarm
 
-SHOWN_LINES = 30
-"""How much of the trace's end a failure shows."""
 FAILURES = (Exception, LabAlarm, SystemExit, CancelledError)
 """Whatever a story raises, or makes the product raise, is a finding; an interruption is none."""
 
