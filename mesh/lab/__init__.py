@@ -1,4 +1,4 @@
-"""The lab: whole nodes in virtual time, and the verbs that break what is between them."""
+"""The lab: runs whole nodes in virtual time, with verbs that break and mend links, processes, clocks and disks."""
 
 from mesh.lab.checks.checker import Violation
 from mesh.lab.cluster.client_roles import clients_door

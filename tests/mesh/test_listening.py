@@ -73,7 +73,7 @@ class Attic:
 
     def __init__(self) -> None:
         self.loop = VirtualLoop(1)
-        self.network = SimNetwork(self.loop, Random(1)).door("attic")
+        self.network = SimNetwork(self.loop, Random(1)).room("attic")
         self.listener = Listener.start(Runtime(self.loop), self.network, lambda _: None)
 
     def take(self, port: int) -> Listening:

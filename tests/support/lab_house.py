@@ -1,4 +1,4 @@
-"""A house of the lab with two rooms, and what is said in it."""
+"""A cluster of the lab with two rooms, and its notices."""
 
 from __future__ import annotations
 

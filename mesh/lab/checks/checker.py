@@ -1,4 +1,4 @@
-"""The checker: watches a whole cluster while its story runs, and judges it at the end, unasked."""
+"""The checker: watches all rooms of a cluster while a scenario runs, and judges them at its end."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 LISTED_TYPES = 12
 MAX_FAULTS = 20
-"""Faults that are kept while a story runs: the first ones say most."""
+"""Faults that are kept while a scenario runs: the first ones."""
 RECHECK_SECONDS = 0.05
-"""A room that commits is looked at no more often than this, in virtual time."""
+"""Shortest virtual time between two looks at the limits of a room that commits."""
 
 
 class Violation(AssertionError):
@@ -30,25 +30,25 @@ class Violation(AssertionError):
 
 
 class Checker:
-    """What a cluster tells it of its rooms, and what it found broken on the way.
+    """Implements `Witness`: collects the broken promises of a run.
 
-    While the story runs it looks at a room whenever that publishes a commit or has news, and at all rooms at each verb and
-    beat: whether a vector claims what is not on the disk yet, whether a limit is broken. An event must be on the disk of its
-    room at the moment in which it is acknowledged. `Ledger` says what may be lost.
+    It looks at a room after each commit and notice, and at all rooms at each verb and beat: no vector may claim what is not on
+    the disk yet, and no limit may be passed. An event must be on the disk of its room when it is acknowledged. `Ledger` decides
+    which events may be lost.
     """
 
     def __init__(self, rooms: Mapping[str, RoomSubject]) -> None:
         self.ledger = Ledger()
         self._faults: dict[str, float] = {}
-        """What was found while the story ran, and when."""
+        """What was found during the run, and at which virtual time."""
         self._rooms = rooms
         self._calls = 0
         self._epochs: dict[str, str] = {}
-        """The node that wrote in each epoch."""
+        """The room that wrote in each epoch."""
         self._looked: dict[str, float] = {}
 
     def on_life(self, room: RoomSubject, kept: LogProxy) -> None:
-        """A room begins another life, with this log."""
+        """The node of a room starts, with this log."""
         opened: list[str] = []
 
         def on_change() -> None:
@@ -65,7 +65,7 @@ class Checker:
         kept.on("change", on_change)
 
     def on_add(self, room: RoomSubject, event: dict[str, Any], result: Later[Any], *, is_timed: bool) -> None:
-        """Somebody writes in a room; `is_timed` if its own timer gives `created`."""
+        """An event is added in a room; `is_timed` if the node's own timer makes `created`."""
         self._calls += 1
         number = self._calls
 
@@ -73,7 +73,7 @@ class Checker:
             if done.exception is not None or done.result() is None:
                 return
             created: Created = done.result()["created"]
-            room.store.open()  # a node that stops closes it before its last results show
+            room.store.open()  # a node that stops closes it before its last results are out
             if not room.store.holds(created):
                 self._note(room, f"{room.name} acknowledged {created} before it was on its disk")
             self.ledger.note(room, number, created, encode_event(event), is_timed=is_timed)
@@ -81,9 +81,9 @@ class Checker:
         result.then(added)
 
     def on_confirmed(self, client: ClientSubject, entry: Entry) -> None:
-        """The room that a client dials confirmed an event of its own: from now on the house answers for it.
+        """The room that a client dials has confirmed an event of the client: from now on it must survive.
 
-        The word may come late, when the room has another disk already: then the event may be lost with the one before.
+        The confirmation may arrive when the room has another disk already: then the event may be lost with the old one.
         """
         room = self._rooms[client.to]
         self.ledger.note(room, 0, entry.created, entry.body, is_timed=False)
@@ -94,24 +94,24 @@ class Checker:
                 self._note(room, f"{room.name} confirmed {entry.created} of {client} before it was on its disk")
 
     def on_disk(self, room: RoomSubject, before: LabStore) -> None:
-        """A room has another disk now."""
+        """A room has another disk than `before`."""
         others = [other for other in self._rooms.values() if other is not room]
         self.ledger.change_disk(room, before, room.store, others)
 
     def look(self) -> None:
-        """Look at all rooms, as at each verb and beat."""
+        """Look at all rooms that run."""
         for room in self._rooms.values():
             if room.is_running:
                 self.look_at_claims(room)
                 self._note(room, *broken_limits(room))
 
     def look_at_claims(self, room: RoomSubject) -> None:
-        """Something happened in a room, perhaps a greeting: does it say that it has what is not on its disk yet?"""
+        """Check that a room claims nothing that is not on its disk yet."""
         if room.is_running and room.kept is not None and room.kept.is_open:
             self._check_claims(room, room.kept)
 
     def found(self) -> list[str]:
-        """What was found while the story ran so far."""
+        """What was found during the run so far."""
         return [f"{fault} (at {seconds:.3f} s)" for fault, seconds in self._faults.items()]
 
     def end_faults(self) -> list[str]:
@@ -120,7 +120,7 @@ class Checker:
         return [*self.ledger.faults(rooms), *durability_faults(rooms), *duplicate_faults(rooms), *leak_faults(rooms)]
 
     def convergence_faults(self, groups: Iterable[Sequence[RoomSubject]]) -> list[str]:
-        """Differences within groups of rooms that can talk, directly or through others. One with a full disk is left out."""
+        """Differences within groups of rooms that can talk. A group with a full disk is left out."""
         self.ledger.note_cleaned(self._rooms.values())
         faults = []
         for group in groups:
@@ -137,7 +137,7 @@ class Checker:
     def _check_claims(self, room: RoomSubject, kept: LogProxy) -> None:
         claimed, numbers = kept.published.state.vector, room.store.numbers
         if claimed is numbers.vector:
-            return  # nearly always, and in a large house worth it
+            return  # a quick way out: nearly always so
         ahead = [lack for lack in numbers.vector.lacks(claimed) if not numbers.is_renewed(lack[0])]
         if ahead:
             epoch, first, last = ahead[0]
@@ -150,7 +150,7 @@ class Checker:
 
 
 def durability_faults(rooms: Sequence[RoomSubject]) -> list[str]:
-    """Acknowledged events that the disk of their room does not hold; and claims of a vector that no entry stands for."""
+    """Acknowledged events that the disk of their room does not hold, claims of a vector without an event, wrong cursors."""
     faults = []
     for room in rooms:
         lost = [created for created in room.acknowledged if not room.store.holds(created)]
@@ -161,7 +161,7 @@ def durability_faults(rooms: Sequence[RoomSubject]) -> list[str]:
 
 
 def duplicate_faults(rooms: Sequence[RoomSubject]) -> list[str]:
-    """Events that a room shows twice, and numbers that it gave twice; a cleaned event leaves a hole among them."""
+    """Events that a room shows twice, and `added` numbers that it gave twice. A cleaned event leaves a gap."""
     faults = []
     for room in rooms:
         seen = [entry.created for entry in room.entries]
@@ -179,8 +179,8 @@ def duplicate_faults(rooms: Sequence[RoomSubject]) -> list[str]:
 def convergence_faults(rooms: Sequence[RoomSubject], cleaned: Mapping[Created, None] | None = None) -> list[str]:
     """Rooms that do not show the same events in the same order, and acknowledged events that one of them lacks.
 
-    Cleaning is each log's own: what is `cleaned` on some disk may be shown elsewhere or not, and may not have got to those
-    who hear of others through that room only.
+    Each log is cleaned by itself. So what is `cleaned` on some disk may be shown by other rooms or not, and may be missing in
+    rooms that get the events of others through that room only.
     """
     if not rooms:
         return []
@@ -200,22 +200,22 @@ def convergence_faults(rooms: Sequence[RoomSubject], cleaned: Mapping[Created, N
 
 
 def leak_faults(rooms: Sequence[RoomSubject]) -> list[str]:
-    """Actors that live in rooms where no node runs."""
+    """Actors that run in rooms whose node has stopped."""
     return [f"{room.name} left actors behind: {room.actors}" for room in rooms if room.actors and not room.is_running]
 
 
 def show_types(types: Sequence[str]) -> str:
-    """A list for people: beyond LISTED_TYPES only the last ones and how many."""
+    """A list of types; of more than LISTED_TYPES how many there are, and the last ones."""
     if len(types) <= LISTED_TYPES:
         return str(list(types))
     return f"{len(types)} events, the last {list(types[-LISTED_TYPES:])}"
 
 
 def show_held(holder: LogHolder) -> str:
-    """The types of what a room or client holds, for people."""
+    """The types of the events that a room or client shows, as a sentence."""
     try:
         return show_types(holder.types)
-    except StoreError:  # something went wrong in it: that is what has to be told, and this must not hide it
+    except StoreError:  # an error has closed it, and this one must not hide that
         return "nothing: its store is closed"
 
 
@@ -224,7 +224,7 @@ def _claim_faults(room: RoomSubject) -> list[str]:
     dots = {dot for dot in room.store.dots() if not numbers.is_renewed(dot[0])}
     claimed = len(numbers.vector)
     held = sum(numbers.vector.covers(dot) for dot in dots)
-    is_cut = bool(numbers.cut)  # an epoch in more pieces than a vector keeps: it may claim less than there is
+    is_cut = bool(numbers.cut)  # an epoch in more pieces than a vector keeps: it may claim less than the store holds
     if claimed > held or (held < len(dots) and not is_cut):
         return [f"{room.name} claims {claimed} dots and holds {len(dots)}"]
     return []
@@ -244,6 +244,6 @@ def _shown(entries: Sequence[Entry], gone: Mapping[Created, None]) -> list[tuple
 
 
 def lacks_something(one: RoomSubject, other: RoomSubject) -> bool:
-    """Whether `one` shows anything that `other` does not have, by their vectors; what is cleaned does not count."""
+    """Whether `one` shows an event that `other` lacks, by its vector. Cleaned events do not count."""
     vector: VersionVector = other.store.state.vector
     return one.store.first_lacked(vector) <= one.store.state.last_position

@@ -1,4 +1,4 @@
-"""The ledger: what a house acknowledged, on which disks it was, and what was lost with the last disk that held it."""
+"""The ledger: the events that a cluster acknowledged, and those that were lost with the last disk that held them."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from mesh.lab.simulation.storage import LabStore
 from peers.events.created import Created
 
 Copy = tuple[Created, bytes]
-"""An event as it was written: two that differ under one `created` are two copies, and neither may vanish."""
+"""`created` and SHA-256 of an event. Two events that differ under one `created` are two copies: neither may vanish."""
 
 
 @dataclass
 class _Line:
-    """What one node wrote on one disk; a disk that is lost or put back begins another line, since it forgets its clock."""
+    """What one node wrote on one disk. Another disk begins another line, as the node's clock was lost."""
 
     node_id: str
     written: list[tuple[int, Created]] = field(default_factory=list)
-    """Number of the call of `add`, and what it was given."""
+    """The number of each call of `add`, and the `created` that it returned."""
 
 
 class Ledger:
-    """Holds a house to what it acknowledged.
+    """Checks that acknowledged events survive.
 
-    An acknowledged event has to be on some disk of the house for ever: shown, cleaned, or kept aside as the losing copy of a
-    conflict. It may be lost only with the last disk that holds it: when a disk is wiped, or put back to a backup, and none of
-    the others holds the event at that moment. A disk of a room that is off counts, since the room may return. A backup that
-    is put in brings what it holds back to life, and the house answers for it again.
+    An acknowledged event must be on some disk of the cluster for ever: shown, cleaned, or kept aside as the losing copy of a
+    conflict. It may be lost only with the last disk that holds it: when that disk is wiped or restored to a backup. The disk
+    of a room that is off counts, since the room may return. A restored backup brings the events in it back, and from then on
+    they must survive again.
 
-    A disk that is lost later is judged by what the others hold then: so an event that had been passed on has to outlive the
-    disk of its writer, and one that was only on its way does not.
+    What a disk held is compared with the other disks at the moment when it is lost. So an event that had reached another
+    disk must survive, and one that was still on its way need not.
     """
 
     def __init__(self) -> None:
         self.acknowledged: dict[Copy, str] = {}
-        """The room that acknowledged each."""
+        """The room that acknowledged each copy."""
         self.lost: dict[Copy, str] = {}
-        """The room whose disk was the last that held it."""
+        """The room whose disk was the last one that held the copy."""
         self.cleaned: dict[Created, None] = {}
-        """What was seen cleaned on some disk: it need not be shown by all."""
+        """Events that some disk has cleaned: not all rooms need to show them."""
         self.disks_changed: dict[str, None] = {}
-        """Rooms that got another disk."""
+        """The rooms that got another disk."""
         self._lines: dict[str, _Line] = {}
         self._ended: list[_Line] = []
 
     def note(self, room: RoomSubject, number: int, created: Created, body: bytes, *, is_timed: bool) -> None:
-        """A room acknowledged its `number`th event; `is_timed` if its own timer gave `created`."""
+        """A room acknowledged an event of the `number`th call of `add`; `is_timed` if the node's own timer made `created`."""
         copy = (created, sha256(body).digest())
         self.acknowledged[copy] = room.name
         self.lost.pop(copy, None)
@@ -57,7 +57,7 @@ class Ledger:
             self._line(room).written.append((number, created))
 
     def change_disk(self, room: RoomSubject, before: LabStore, after: LabStore, others: Iterable[RoomSubject]) -> None:
-        """A room has another disk from now on; `others` are the rooms beside it."""
+        """A room has another disk from now on; `others` are all other rooms."""
         self.disks_changed[room.name] = None
         self._note_cleaned(before)
         remaining = _held([after, *[other.store for other in others]])
@@ -92,7 +92,7 @@ class Ledger:
         return {created for created, _ in self.lost} | self.cleaned.keys()
 
     def note_cleaned(self, rooms: Iterable[RoomSubject]) -> None:
-        """Remember which events are cleaned on these disks."""
+        """Note which events the disks of these rooms have cleaned."""
         for room in rooms:
             self._note_cleaned(room.store)
 
@@ -109,7 +109,7 @@ class Ledger:
 
 
 def _held(stores: Iterable[LabStore]) -> dict[Created, set[bytes]]:
-    """Digests of the copies that are on these disks; of one that was cleaned, that of any copy will do: an empty one."""
+    """The digests of the copies on these disks; an empty digest, of a cleaned event, stands for any copy."""
     held: dict[Created, set[bytes]] = {}
     for store in stores:
         for copy in store.copies():
@@ -124,7 +124,7 @@ def _is_held(copy: Copy, held: dict[Created, set[bytes]]) -> bool:
 
 
 def _order_faults(line: _Line) -> list[str]:
-    """Whether the timer of a node gave larger ones only, in the order in which its events were written."""
+    """A sentence if a node gave one of its events a smaller `created` than an earlier event."""
     written = sorted(line.written)
     for (_, one), (number, other) in pairwise(written):
         if other <= one:

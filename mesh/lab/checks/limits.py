@@ -1,4 +1,4 @@
-"""The limits that a running room must keep: a look at every mailbox, window and cache, with the name of each limit."""
+"""The limits of a running room: measures every mailbox, window and cache, and names the limit of each."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from peers.protocol.sync import MAX_RECEIVED, WINDOW
 from peers.roles.peer import MAX_KNOWN
 
 MAX_MAILBOX = 1_000
-"""Messages that may wait for one actor; what is added waits for the keeper of the log, which bounds it by MAX_WAITING."""
+"""Messages that may wait for one actor, besides added events: those wait for the log, at most MAX_WAITING of them."""
 SPARE_SESSIONS = 64
 """Sessions of one room, besides SESSIONS_EACH for each node that it knows."""
 SESSIONS_EACH = 2
-"""One that is open, and one that crosses it or is dialled."""
+"""One that is open, and one that is being dialled or crosses it."""
 
 
 class Measure(NamedTuple):
-    """How much of something there is, and how much there may be."""
+    """The size of something, and its limit."""
 
     what: str
     size: int
     limit: int
     name: str
-    """Of the limit."""
+    """The name of the limit."""
 
 
 def broken_limits(room: RoomSubject) -> list[str]:
-    """A sentence for each limit that a room does not keep right now."""
+    """A sentence for each limit that is passed in a room now."""
     return [
         f"{room.name}: {each.what} has {each.size}, and {each.name} allows {each.limit}"
         for each in measures(room)
@@ -45,7 +45,7 @@ def broken_limits(room: RoomSubject) -> list[str]:
 
 
 def measures(room: RoomSubject) -> Iterator[Measure]:
-    """Everything in a room that has a limit, as it is now."""
+    """The present size of everything in a room that has a limit."""
     sessions = members = 0
     for ref in living_actors(room.runtime):
         actor, waiting = actor_behind(ref), waiting_messages(ref)

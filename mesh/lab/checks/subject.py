@@ -1,4 +1,4 @@
-"""What the checks look at: the rooms and the clients of a run, as ports."""
+"""The rooms and clients of a run, as the checks and the timeline need them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RoomSubject(LogHolder, Protocol):
 
     @property
     def actors(self) -> list[str]:
-        """The actors that live in it."""
+        """Class names of the actors that run in it."""
 
 
 class ClientSubject(LogHolder, Protocol):
@@ -70,7 +70,7 @@ class ClientSubject(LogHolder, Protocol):
 
 
 class Witness(Protocol):
-    """What watches rooms; see Checker and Timeline."""
+    """Watches rooms; see Checker and Timeline."""
 
     def on_life(self, room: RoomSubject, kept: LogProxy) -> None:
         """The node of `room` has opened its log."""

@@ -103,10 +103,10 @@ def names_in_groups(groups: Iterable[Any]) -> list[list[str]]:
     example = 'as in partition(["kitchen"], ["study", "attic"])'
     for group in groups:
         if isinstance(group, str) or not isinstance(group, Iterable):
-            raise ValueError(f"partition takes groups, {example}, and {group!r} is none")
+            raise ValueError(f"partition takes groups, {example}, not {group!r}")
     named = [[name_of(place) for place in group] for group in groups]
     if len(named) < 2:
-        raise ValueError(f"a wall has two sides at least, {example}; heal() tears it down")
+        raise ValueError(f"partition takes two groups or more, {example}; heal() removes the wall")
     return named
 
 

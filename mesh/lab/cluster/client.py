@@ -139,7 +139,7 @@ class Client:
         if self._role is not None:
             self._role.destroy()
         if self.is_running:
-            self._network.door(self.name).close()
+            self._network.room(self.name).close()
         self.is_running = False
         self.clock.stop()
 
@@ -193,7 +193,7 @@ class Client:
     def _dial(self, synced: int, other_synced: int) -> None:
         assert self._log is not None
         self._confirmed = synced
-        wire = self._network.door(self.name).dial(self._url)
+        wire = self._network.room(self.name).dial(self._url)
         connection = Reconnect(wire, clock=self.clock, random=self._random, max_delay=CLIENT_REDIAL_MS)
         self._role = ClientRole(
             self.name,

@@ -1,4 +1,4 @@
-"""Visiting: the two roles of a Logux client's visit in the lab, at the door of a room and at the client's own end."""
+"""The roles at both ends of the connection of a Logux client in the lab."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from peers.roles.client import ClientSync
 from peers.transport.port import Connection
 
 CURSORS = "server"
-"""Under what name a client keeps where it is: of whatever server, as @logux/client does."""
+"""The name under which a client keeps its cursors: the same for all servers, as in @logux/client."""
 
 
 class OpenTokens:
-    """The tokens of the lab: the token of every user is the name of that user."""
+    """The tokens of the lab: the token of a user is the name of the user."""
 
     def verify(self, user: str, token: Any, now_ms: int) -> Pass | None:
         return Pass(user, "", None) if token == user else None
@@ -30,13 +30,18 @@ class OpenTokens:
 def clients_door(
     node_id: str, log: SyncLog, connection: Connection, *, clock: Clock, **options: Any
 ) -> ClientGatewaySync:
-    """The role of a node's clients' door, for `serve=`: the product's own, but for its tokens."""
+    """The role of a node at its clients' port, for `serve=` of Cluster.start.
+
+    It is the role of the product, but the token of each user is the name of the user.
+
+        cluster.start("kitchen", serve={5_000: clients_door})
+    """
     guard = Guard(OpenTokens(), clock)
     return ClientGatewaySync(node_id, log, connection, clock=clock, guard=guard, hooks=Hooks(), **options)
 
 
 class ClientRole(ClientSync):
-    """The role of an application of Logux: its log keeps how far it has got in both logs."""
+    """The role of a Logux application: it keeps its cursors in its own log."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

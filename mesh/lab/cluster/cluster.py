@@ -13,7 +13,6 @@ from mesh.actors.runtime.inspection import abandon_actors
 from mesh.discovery.port import Sighting
 from mesh.gateway.endpoints import MakeGatewayRole
 from mesh.lab.checks.checker import Checker, Violation, convergence_faults, show_held
-from mesh.lab.cluster.agreement import Agreement
 from mesh.lab.cluster.arguments import (
     COUNT,
     GAIN,
@@ -30,6 +29,7 @@ from mesh.lab.cluster.arguments import (
     read_protocol,
 )
 from mesh.lab.cluster.client import Client
+from mesh.lab.cluster.convergence import Convergence
 from mesh.lab.cluster.fault_verbs import FaultVerbs
 from mesh.lab.cluster.narration import Narration, count_events
 from mesh.lab.cluster.places import Places
@@ -91,7 +91,7 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         on_packet = self._trace.write if traces else None
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=on_packet)
         self._air = SimAir(self.loop, Random(f"{seed} air"), self._network)
-        self._agreement = Agreement(places, self._network)
+        self._convergence = Convergence(places, self._network)
         self._maker = RoomMaker(seed, self.loop, self._network, self._air, places, self._on_notice)
         super().__init__(
             places,
@@ -166,8 +166,8 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         the default, or "sqlite", files in a temporary folder. `serve` has roles of your own by the port at which they listen,
         `dial` by the `room:port` that they dial.
 
-        Raises ValueError for a room that runs, a name that is taken or given twice, and `links` that are none; Violation if
-        a node does not start within STEP_SECONDS.
+        Raises ValueError for a room that runs, a name that is taken or given twice, and wrong `links`, `store` or `serve`;
+        Violation if a node does not start within STEP_SECONDS of virtual time.
 
             cluster.start("kitchen", "study", "attic", links=line, store="sqlite")
         """
@@ -178,7 +178,7 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
                 raise ValueError(f"start: port {PORT} of each room is its node's own: serve a role at another one")
         self._places.expect([name for pair in pairs or () for name in pair], "start")
         rooms = [self._maker.room(name, pairs, store) for name in names]
-        self._agreement.forget()
+        self._convergence.forget()
         for room in rooms:
             room.serve, room.dial = serve or room.serve, dial or room.dial
             room.witness = self._timeline or self.checker
@@ -191,7 +191,7 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         """Start a Logux client that dials `to`, a `room:port` for which `start` got a role in `serve=`. It redials by itself.
 
         `protocol` is (0, 1), 5 or 7; None finds out what the other end speaks. `options` are those of ClientSync. Raises
-        ValueError for a name that is taken, an address that is none, and another protocol.
+        ValueError for a name that is taken, a wrong address, and another protocol.
 
             cluster.start("kitchen", serve={5_000: clients_door})
             phone = cluster.client("phone", to="kitchen:5000", protocol=7)
@@ -227,13 +227,16 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         self._wait_all([room.end() for room in stopped], f"stop {', '.join(room.name for room in stopped)}")
 
     def crash(self, *places: Named) -> None:
-        """Cut the power of nodes and clients: no goodbye, and what was not committed is lost."""
+        """Cut the power of nodes and clients: no goodbye, and what was not committed is lost. `restart` starts them again."""
         for place in map(self._places.holder, places):
             self._narration.verb(f"crash {place.name}")
             place.crash()
 
     def restart(self, *places: Named) -> None:
-        """Start nodes and clients again on what their disks hold; those that run are crashed first."""
+        """Start nodes and clients again on what their disks hold; those that run are crashed first.
+
+        Virtual time passes until they run. Raises Violation if that takes more than STEP_SECONDS.
+        """
         found = [self._places.holder(place) for place in places]
         for place in found:
             if place.is_running:
@@ -302,8 +305,8 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         Raises Violation if that takes more than `limit_seconds` of virtual time.
         """
         check("settle", "limit_seconds", limit_seconds, SECONDS)
-        if not self.loop.run_until(self._agreement.is_reached, limit_seconds):
-            why = "; ".join([*self._agreement.missing(), *self.what_each_saw()])
+        if not self.loop.run_until(self._convergence.is_reached, limit_seconds):
+            why = "; ".join([*self._convergence.missing(), *self.what_each_saw()])
             self._judge([f"{sentence}: no agreement within {limit_seconds:.0f} s: {why}"])
         self._narration.beat(sentence, count_events(self._places.holders))
 
@@ -313,7 +316,7 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         Raises ValueError if `types` is no list.
         """
         check_types(types)
-        running = self._agreement.running
+        running = self._convergence.running
         self.checker.ledger.note_cleaned(self.rooms.values())
         self._judge(convergence_faults(running, self.checker.ledger.cleaned))
         if types is not None and any(room.types != list(types) for room in running):
@@ -332,19 +335,19 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         """
         self._places.check_expected()
         rooms = tuple(self.rooms.values())
-        self.loop.run_until(self._agreement.is_reached, AGREE_SECONDS)
-        self._judge(self.checker.convergence_faults(self._agreement.groups()))
-        talking = self._agreement.talking_clients()
+        self.loop.run_until(self._convergence.is_reached, AGREE_SECONDS)
+        self._judge(self.checker.convergence_faults(self._convergence.groups()))
+        talking = self._convergence.talking_clients()
         self._judge([fault for one, room in talking for fault in one.faults(room, rooms, self.checker.ledger)])
         if self._timeline is not None:
-            alike: list[Room | Client] = [*self._agreement.running, *[client for client, _ in talking]]
+            alike: list[Room | Client] = [*self._convergence.running, *[client for client, _ in talking]]
             self._timeline.note("end", [holder.name for holder in alike])
         self.checker.look()
         self._end_clients()
         for room in rooms:
             if room.is_frozen:
                 self.thaw(room)
-        self.stop(*self._agreement.running)
+        self.stop(*self._convergence.running)
         self._judge(self.checker.end_faults())
         left = self.loop.finish()
         self.loop.close()

@@ -191,7 +191,7 @@ class Room:
             runtime=self.runtime,
             clock=self.clock,
             random=random,
-            network=self._network.door(self.name),
+            network=self._network.room(self.name),
             spawn=Spawner(loop),
             open_disk=self._open_disk,
             discovery=self._discovery,
@@ -223,7 +223,7 @@ class Room:
         supervisor, stopped = self._supervisor, Later[Any]()
 
         def on_ended(_: Later[Any]) -> None:
-            self._network.door(self.name).close()
+            self._network.room(self.name).close()
             self.store.open()  # so that the disk of a room that is off can be read
             supervisor.stop(block=False).then(stopped.follow)
 

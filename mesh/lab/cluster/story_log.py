@@ -27,9 +27,7 @@ class PendingWrite(Later[Meta | None]):
 
     def result(self) -> Meta | None:
         if not self.is_done:
-            raise RuntimeError(
-                f"{self._name} has not written this yet: let time pass with get(), house.run() or house.settle()"
-            )
+            raise RuntimeError(f"{self._name} has not written this yet: let time pass with get(), run() or settle()")
         return super().result()
 
     def _block(self, timeout: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Shapes of a house: who dials whom, as pairs of names for `Cluster.start(..., links=...)`; and who is left together."""
+"""Shapes of a cluster: which rooms dial each other, as pairs of names for `Cluster.start(..., links=...)`."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from typing import Protocol, TypeVar
 R = TypeVar("R")
 Pairs = list[tuple[str, str]]
 Links = Iterable[tuple[str, str]] | Callable[[Sequence[str]], Iterable[tuple[str, str]]]
-"""Pairs of names that dial each other, or a shape that makes them."""
+"""Pairs of names that dial each other, or a shape: a function that makes the pairs from the names."""
 
 
 def line(names: Sequence[str]) -> Pairs:
-    """Each knows the next one."""
+    """Each room is linked with the next one."""
     return list(pairwise(names))
 
 
 def ring(names: Sequence[str]) -> Pairs:
-    """A line whose ends meet."""
+    """A line whose ends are linked too."""
     return [*line(names), *([(names[-1], names[0])] if len(names) > 2 else [])]
 
 
 def star(names: Sequence[str]) -> Pairs:
-    """All know the first one only."""
+    """All are linked with the first one only."""
     return [(names[0], name) for name in names[1:]]
 
 
 def full(names: Sequence[str]) -> Pairs:
-    """All know all."""
+    """Each is linked with all others."""
     return list(combinations(names, 2))
 
 
 def two_lans(names: Sequence[str]) -> Pairs:
-    """Two halves in which all know all; the first one is in both."""
+    """Two halves, in each of which all are linked; the first room is in both."""
     bridge, *others = names
     middle = (len(others) + 1) // 2
     return [*full([bridge, *others[:middle]]), *full([bridge, *others[middle:]])]
 
 
 def chords(names: Sequence[str], *, random: Random, links_each: int = 4) -> Pairs:
-    """A ring, and links across it at random until each has `links_each` on average; all, if there are not so many."""
+    """A ring and random links across it, until each room has `links_each` on average, or all are linked."""
     links = dict.fromkeys(tuple(sorted(pair)) for pair in ring(names))
     wanted = min(len(names) * links_each, len(names) * (len(names) - 1)) // 2
     while len(links) < wanted:
@@ -55,10 +55,10 @@ def partners_of(name: str, pairs: Pairs) -> tuple[str, ...]:
 
 
 def read_links(names: Sequence[str], links: Links | None) -> Pairs | None:
-    """The pairs that `links` are for these names; None: everybody may find everybody. Raises ValueError if they are none."""
+    """The pairs that `links` gives for these names; None stays None. Raises ValueError for names or links that are none."""
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f'start takes names, as in start("kitchen", "study"), and {name!r} is none')
+            raise ValueError(f'start takes names, as in start("kitchen", "study"), not {name!r}')
         if list(names).count(name) > 1:
             raise ValueError(f"start: {name} is named twice")
     if links is None:
@@ -74,12 +74,14 @@ def read_links(names: Sequence[str], links: Links | None) -> Pairs | None:
 
 
 class Linked(Protocol):
+    """A room, by its links."""
+
     name: str
     links: tuple[str, ...] | None
 
 
 def may_be_linked(one: Linked, other: Linked) -> bool:
-    """Whether two would meet if nothing stood between them: who has links dials these alone, unknown to discovery."""
+    """Whether two rooms may connect: a room with links uses no discovery, so one of the two must name the other."""
     if one.links is None and other.links is None:
         return True
     return other.name in (one.links or ()) or one.name in (other.links or ())

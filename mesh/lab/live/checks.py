@@ -1,4 +1,4 @@
-"""The checker's judgements that can be read off the logs of real hosts, as `mesh log --json` prints them."""
+"""The checks of the checker that need only the logs of real hosts, as `mesh log --json` prints them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mesh.lab.live.room import LiveEntry
 from peers.events.created import Created
 
 Logs = Mapping[str, Sequence[LiveEntry]]
-"""The log of each room, in the order in which it is shown."""
+"""The log of each room, in the order in which the room shows it."""
 Acknowledged = Mapping[str, Mapping[Created, dict[str, Any]]]
-"""What each room confirmed, in order."""
+"""The events that each room has acknowledged, in order."""
 
 
 def log_faults(name: str, log: Sequence[LiveEntry], acknowledged: Mapping[Created, dict[str, Any]]) -> list[str]:
-    """What is wrong with one room's log: something acknowledged is lost or changed, shown twice, or out of order."""
+    """What is wrong with the log of one room: acknowledged events lost or changed, events shown twice or out of order."""
     faults = []
     shown = {entry.created: entry.event for entry in log}
     lost = [created for created in acknowledged if created not in shown]
@@ -36,7 +36,7 @@ def log_faults(name: str, log: Sequence[LiveEntry], acknowledged: Mapping[Create
 
 
 def group_faults(logs: Logs, acknowledged: Acknowledged) -> list[str]:
-    """Rooms that can talk and do not show the same in the same order, or lack what one of them acknowledged."""
+    """Differences between rooms that can talk, and acknowledged events that one of them lacks."""
     if not logs:
         return []
     faults = []
@@ -55,7 +55,7 @@ def group_faults(logs: Logs, acknowledged: Acknowledged) -> list[str]:
 
 
 def shown(log: Sequence[LiveEntry]) -> list[tuple[object, ...]]:
-    """What must be the same on all hosts."""
+    """What must be equal on all hosts."""
     return [(entry.created, entry.time, entry.event) for entry in log]
 
 

@@ -6,8 +6,6 @@ import select
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
-from itertools import count
 from pathlib import Path
 from random import Random
 from types import CodeType
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mesh.errors import MeshError
 from mesh.lab.checks.checker import Violation, show_types
-from mesh.lab.cluster.arguments import SECONDS, check, check_types
+from mesh.lab.cluster.arguments import SECONDS, check, check_awake, check_types
 from mesh.lab.cluster.fault_verbs import FaultVerbs
 from mesh.lab.cluster.places import Places
 from mesh.lab.cluster.room import PORT
@@ -26,6 +24,7 @@ from mesh.lab.live.link import LabLink
 from mesh.lab.live.namespaces import Host, NetLab
 from mesh.lab.live.network import LiveNetwork
 from mesh.lab.live.room import LIVE_REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
+from mesh.lab.live.timers import LiveTimers
 from mesh.lab.recording.trace import Trace
 
 UP_SECONDS = 30.0
@@ -53,31 +52,7 @@ NOT_LIVE = {
     "store": "looks at a disk",
     "seed": "depends on its seed",
 }
-"""What a Cluster or Room offers and real hosts do not, and what a story does that uses it."""
-
-
-class LiveTimers:
-    """Implements `Timers` in real time: `run_due` calls back what is due."""
-
-    def __init__(self, now_seconds: Callable[[], float]) -> None:
-        self._now_seconds = now_seconds
-        self._began_seconds = now_seconds()
-        self._waiting: list[tuple[float, int, Callable[[], object]]] = []
-        self._numbers = count()
-
-    def time(self) -> float:
-        """Real seconds since the beginning."""
-        return self._now_seconds() - self._began_seconds
-
-    def call_later(self, delay: float, callback: Callable[[], object]) -> None:
-        """Let `run_due` call back after `delay` seconds."""
-        heappush(self._waiting, (self.time() + delay, next(self._numbers), callback))
-
-    def run_due(self) -> None:
-        """Call back what is due by now."""
-        while self._waiting and self._waiting[0][0] <= self.time():
-            _, _, callback = heappop(self._waiting)
-            callback()
+"""Names of Cluster and Room that real hosts do not offer, and what a story that uses one of them does."""
 
 
 class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
@@ -99,8 +74,8 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
     ) -> None:
         """`flags` are those of `find_flags`; `on_line` gets each beat, `on_trace` beats, verbs and notices of nodes.
 
-        With `has_small_disks` each home has a disk of its own, which can be filled.
-        `seed` decides what bad links lose and when flaky ones break; all else is as it comes. Raises NetLabError.
+        `now_seconds` is a monotonic clock. With `has_small_disks` each home has a disk of its own, which can be filled. `seed`
+        decides what bad links lose and when flaky ones break; nothing else is decided by it. Raises NetLabError.
         """
         places: Places[LiveRoom, LiveRoom] = Places()
         self.rooms = places.rooms
@@ -177,6 +152,7 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
     def stop(self, *rooms: LiveRoom | str) -> None:
         """As Cluster.stop; they confirm first what they were given."""
         for room in map(self._places.room, rooms):
+            check_awake(room)
             self._flush(room)
             room.stop()
             self._say(f"stop {room.name}")
@@ -335,7 +311,7 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
         try:
             return self._is_settled()
         except MeshError:
-            return False  # a node that is too busy to answer; one that has ended is noticed elsewhere
+            return False  # it is too busy to answer; `check` notices a node that has ended
 
     def _is_settled(self) -> bool:
         running = [room for room in self._running() if not room.is_frozen]
@@ -364,12 +340,12 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
         return not is_frozen and may_be_linked(one, other) and self._network.is_open(one.name, other.name)
 
     def _remember(self) -> None:
-        """It failed: keep what explains it beyond the end of the hosts."""
+        """It has failed: keep what explains that, since the hosts end now."""
         words = [line for room in self.rooms.values() for line in room.last_words()]
         self.saw = [*self.what_each_saw(), *words]
 
     def _leave(self) -> None:
-        """End every process, give up the namespaces and the homes."""
+        """End every process, and delete the namespaces and the homes."""
         try:
             self._lab.close()
         finally:
@@ -377,13 +353,13 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
 
 
 def why_not_live(story: Callable[..., None]) -> str | None:
-    """What a story does that cannot be done live, as far as its code names it; None: it may be played."""
+    """What a story does that real hosts cannot, found by the names in its code; None: it may be played live."""
     used = names_in(story.__code__)
     return next((reason for name, reason in NOT_LIVE.items() if name in used), None)
 
 
 def names_in(code: CodeType) -> set[str]:
-    """What a story names, its inner functions too."""
+    """The names that the code of a story uses, inner functions included."""
     inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
     return {*code.co_names, *(name for one in inner for name in names_in(one))}
 

@@ -1,4 +1,4 @@
-"""The log of a real home as a file: copied, put back, read without its node."""
+"""The log file of a real home: copied, put back, read without its node; and a disk that is filled."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from peers.events.entry import Entry
 from peers.stores.sqlite.store import SqliteStore
 
 DISK_BYTES = 4 * 1024 * 1024
-"""Of a disk that a story fills: a log, and room for what the story writes."""
+"""The size of a disk that a story fills: enough for a log, and for what the story writes."""
 BALLAST_FILE = "ballast"
 BALLAST_BYTES = 4 * 1024
 
 
 def back_up(home: Path, folder: Path) -> None:
-    """Copy the log of a home into a new folder, whether its node runs, is frozen or has crashed."""
+    """Copy the log of a home into a new folder. Its node may run, be frozen or have crashed."""
     folder.mkdir()
     source = f"{(home / LOG_FILE).as_uri()}?mode=ro"
     with closing(sqlite3.connect(source, uri=True)) as original, closing(sqlite3.connect(folder / LOG_FILE)) as copy:
@@ -29,7 +29,7 @@ def back_up(home: Path, folder: Path) -> None:
 
 
 def put_back(folder: Path, home: Path) -> None:
-    """Put such a copy in the place of the log of a home whose node does not run."""
+    """Put such a copy in the place of the log of a home. Its node must not run."""
     home.mkdir(mode=0o700, exist_ok=True)
     for file in home.glob(f"{LOG_FILE}*"):
         file.unlink()
@@ -37,9 +37,9 @@ def put_back(folder: Path, home: Path) -> None:
 
 
 def fill(home: Path) -> None:
-    """Fill the disk of a home. Raises ValueError if it is not a small one of its own."""
+    """Fill the disk of a home to the last byte. Raises ValueError if the home is not on a disk of its own."""
     if not home.is_mount():
-        raise ValueError(f"{home} has no disk of its own: what would be filled is that of this machine")
+        raise ValueError(f"{home} has no disk of its own: this would fill the disk of this machine")
     with (home / BALLAST_FILE).open("wb", buffering=0) as ballast:
         try:
             while True:
@@ -50,12 +50,12 @@ def fill(home: Path) -> None:
 
 
 def free(home: Path) -> None:
-    """Take away what `fill` wrote."""
+    """Delete what `fill` wrote."""
     (home / BALLAST_FILE).unlink(missing_ok=True)
 
 
 def read_log(home: Path) -> list[Entry]:
-    """What the log of a home holds, by (time, created); it stays as it is."""
+    """What the log of a home shows, by (time, created), read from a copy."""
     with tempfile.TemporaryDirectory(dir=home.parent) as folder:
         copied = Path(folder, "home")
         back_up(home, copied)

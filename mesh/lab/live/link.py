@@ -1,4 +1,4 @@
-"""LabLink: bad ways between the hosts of a lab, carried in user space; good ones stay in the kernel's bridge."""
+"""Bad links between the hosts of a lab, carried in user space. Good ones stay in the bridge of the kernel."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from mesh.lab.live.link_queue import LinkQuality
 from mesh.lab.live.namespaces import NetLab, NetLabError, Process
 
 CARRIER_SECONDS = 10.0
-"""How long the process that carries frames may take to start, or to obey."""
+"""Within this, the process that carries frames must start, and answer each command."""
 COMMAND = (sys.executable, "-m", "mesh.lab.live.link_process")
 ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(mesh.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 }
-"""For processes that run our own code."""
+"""The environment of processes that run our own code."""
 
 HostPair = tuple[int, int]
-"""From host number to host number."""
+"""Numbers of the host that sends and the host that receives."""
 GOOD = LinkQuality()
 
 
 class LabLink:
-    """Says of each way in a lab whether frames pass it at once, badly, or not at all.
+    """Decides for each pair of hosts whether frames pass at once, badly, or not at all.
 
-    The frames of a bad way are dropped by the bridge and carried by a process that ends with the lab. It starts when there is
-    the first bad way. All other ways are none of its business.
+    The bridge drops the frames of a bad link, and a process carries them instead. The process starts with the first bad link
+    and ends with the lab.
     """
 
     def __init__(self, lab: NetLab, *, seed: int = 0) -> None:
-        """What is lost, and how late each frame is, is drawn from `seed`."""
+        """`seed` decides which frames are lost, and how late each one is."""
         self._lab = lab
         self._seed = seed
         self._process: Process | None = None
@@ -43,14 +43,14 @@ class LabLink:
         self._macs: dict[int, str] = {}
 
     def set(self, *, closed: Iterable[HostPair] = (), bad: Mapping[HostPair, LinkQuality] | None = None) -> None:
-        """From now on nothing passes `closed` ways, `bad` ones are as bad as that, and all others good. Raises NetLabError.
+        """From now on nothing passes the `closed` links, the `bad` ones have these qualities, and all others are good.
 
-        What is under way on one that becomes good arrives at once; on one that closes it is lost.
+        What is in flight on a link that becomes good arrives at once; on one that closes it is lost. Raises NetLabError.
         """
         shut = dict.fromkeys(closed)
         carried = {way: quality for way, quality in (bad or {}).items() if way not in shut}
         ending = {way: GOOD for way in self._carried if way not in carried and way not in shut}
-        # In this order a frame that is sent meanwhile comes twice rather than never.
+        # In this order a frame that is sent meanwhile arrives twice rather than never.
         self._carry({**carried, **ending})
         self._lab.rules(*(f'iifname "p{source}" oifname "p{target}" drop' for source, target in [*shut, *carried]))
         if ending:

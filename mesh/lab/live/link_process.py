@@ -1,9 +1,9 @@
-"""The process of a link in user space: it carries the frames of some ways between ports of a switch, late or never.
+"""The process that carries the frames of bad links between ports of a switch: late, or never.
 
-It runs in the switch's namespace, where the kernel does not forward these frames. It reads lines of JSON: each is a list of
-ways, [source, target, the target's hardware address, latency_ms, bytes_per_second, loss, is_held], and takes the place of the
-one before; it answers with a line `ok`. The end of its input ends it. It needs packet sockets, so CAP_NET_RAW, and no module,
-device or other tool.
+It runs in the namespace of the switch, where the kernel does not forward these frames. It reads lines of JSON. Each line is
+a list of links, [source, target, hardware address of the target, latency_ms, bytes_per_second, loss, is_held], and replaces
+the line before; the answer is a line `ok`. The end of its input ends it. It needs packet sockets, so CAP_NET_RAW, and no
+module, device or other tool.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any
 from mesh.lab.live.link_queue import FrameQueue, LinkQuality
 
 FRAME_BYTES = 128 * 1024
-"""Of one frame, as the kernel hands it over: at most 64 KiB, and its headers."""
+"""The largest frame that the kernel gives us: at most 64 KiB, and headers."""
 SOCKET_BYTES = 4 * 1024 * 1024
-"""What may wait in the kernel for us, at each port."""
+"""Bytes that may wait for us in the kernel, at each port."""
 FRAMES_A_TURN = 64
-"""How many frames are read at one port before the others have their turn."""
+"""Frames that are read at one port before the other ports get their turn."""
 SOL_PACKET, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 15, 23
-"""Of <linux/if_packet.h>; Python has no names for them."""
+"""From <linux/if_packet.h>; Python has no names for them."""
 OFFLOAD_BYTES = 10
-"""Each frame is led by a `struct virtio_net_hdr`: which checksums are still to be made. It is passed on as it came."""
+"""A `struct virtio_net_hdr` before each frame says which checksums are not made yet. It is passed on unchanged."""
 ETH_P_ALL = 3
 
 HostPair = tuple[int, int]
@@ -48,7 +48,7 @@ class LinkProcess:
         self._targets: dict[int, socket.socket] = {}
 
     def run(self, commands: int, answers: int) -> None:
-        """Obey what comes over the file descriptor `commands`, a line each, and answer on `answers`."""
+        """Read commands from the file descriptor `commands`, a line each, and answer on `answers`."""
         self._selector.register(commands, selectors.EVENT_READ)
         text = b""
         while True:
@@ -79,7 +79,7 @@ class LinkProcess:
         self._keep_open(self._targets, sorted({target for _, target in self._ways}), 0)
 
     def _keep_open(self, ports: dict[int, socket.socket], wanted: list[int], protocol: int) -> None:
-        """Open a socket for each wanted port, which hears nothing if `protocol` is 0, and close the others."""
+        """Open a socket for each wanted port, and close the others. With `protocol` 0 it receives nothing."""
         for port in [port for port in ports if port not in wanted]:
             if protocol:
                 self._selector.unregister(ports[port])
@@ -90,7 +90,7 @@ class LinkProcess:
                 self._selector.register(opened, selectors.EVENT_READ, port)
 
     def _read(self, port: int) -> None:
-        """Take what a host has sent, and let it set out to where the kernel does not bring it."""
+        """Read what a host has sent, and queue it for the hosts to which the kernel does not forward it."""
         if port not in self._sources:
             return  # closed in this turn
         ways = [(self._macs[pair], way) for pair, way in self._ways.items() if pair[0] == port]
@@ -130,6 +130,6 @@ def _open(port: int, protocol: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    # On one core: what a process sends from another one may overtake, since each core has its own queue of frames.
+    # On one core: each core has a queue of frames of its own, so that frames sent from two cores may overtake each other.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     LinkProcess(seed=sys.argv[1], now=monotonic).run(0, 1)

@@ -1,4 +1,4 @@
-"""One way from port to port that a link in user space carries: frames come out late, in order, or never."""
+"""The frames of one bad link in one direction: they come out late, in order, or never."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from random import Random
 
 QUEUE_BYTES = 16 * 1024
-"""Of one way, what may wait for its turn at the given rate: like a small router's buffer. Frames beyond it are lost."""
+"""Bytes that may wait for their turn at the given rate, like the buffer of a small router. Frames beyond it are lost."""
 FLIGHT_FRAMES = 1_000
-"""Of one way, what may be held or under way at all. Frames beyond it are lost."""
+"""Frames that may be held or in flight. Frames beyond it are lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkQuality:
-    """How good a way is."""
+    """How good one direction of a link is."""
 
     latency_ms: tuple[float, float] = (0.0, 0.0)
-    """Each frame takes as long as is drawn between these, but no frame overtakes another."""
+    """Each frame takes a random time between these two, but no frame overtakes another."""
     bytes_per_second: float | None = None
     loss: float = 0.0
     """The share of frames that are lost for good."""
     is_held: bool = False
-    """Whether nothing comes out for now."""
+    """Whether frames wait until this is false again."""
 
 
 class FrameQueue:
@@ -32,12 +32,12 @@ class FrameQueue:
         self.quality = LinkQuality()
         self._random = random
         self._frames: deque[tuple[float, bytes]] = deque()
-        """When each is due, and the frame."""
+        """Each frame, and when it is due."""
         self._free_at = 0.0
-        """When the last frame that was taken has been sent at the given rate."""
+        """When the last frame has left, at the given rate."""
 
     def change(self, quality: LinkQuality, now: float) -> None:
-        """Be as good as this from now on. What is under way arrives at once if it differs in more than `is_held`."""
+        """Have this quality from now on. What is in flight arrives at once if more than `is_held` changes."""
         before, self.quality = self.quality, quality
         if (before.latency_ms, before.bytes_per_second, before.loss) != (
             quality.latency_ms,
@@ -48,7 +48,7 @@ class FrameQueue:
             self._free_at = now
 
     def put(self, frame: bytes, size: int, now: float) -> bool:
-        """A frame of `size` bytes sets out; whether it is not lost."""
+        """Queue a frame of `size` bytes. False if it is lost."""
         quality = self.quality
         if len(self._frames) >= FLIGHT_FRAMES or self._random.random() < quality.loss:
             return False
@@ -66,11 +66,11 @@ class FrameQueue:
 
     @property
     def next_due(self) -> float | None:
-        """When a frame will arrive; None: nothing does."""
+        """When the next frame arrives; None: none does."""
         return self._frames[0][0] if self._frames and not self.quality.is_held else None
 
     def take(self, now: float) -> list[bytes]:
-        """What has arrived by now, in order."""
+        """The frames that have arrived by now, in order."""
         taken = []
         while (due := self.next_due) is not None and due <= now:
             taken.append(self._frames.popleft()[1])

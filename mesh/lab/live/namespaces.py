@@ -1,4 +1,4 @@
-"""Hosts in network namespaces on one bridge: real sockets, real partitions, nothing that outlives its owner."""
+"""Hosts in network namespaces on one bridge: real sockets and real partitions, all gone when their owner ends."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import IO, Any, Literal
 
 HOSTS_LIMIT = 32
 COMMAND_SECONDS = 10.0
-"""How long one command of the lab (ip, nft) may take."""
+"""Within this, one command of the lab (ip, nft) must end."""
 EXIT_SECONDS = 5.0
-"""How long a killed process may take to vanish."""
+"""Within this, a killed process must be gone."""
 STDERR_LIMIT = 20_000
-"""Bytes of one process's stderr in a report: the last ones."""
+"""Bytes of the stderr of one process in a report: the last ones."""
 
 TOOLS = {
     "unshare": "util-linux",
@@ -31,7 +31,7 @@ TOOLS = {
     "ss": "iproute2",
     "nft": "nftables",
 }
-"""The programs that a lab calls, and what they are packaged in."""
+"""The programs that a lab calls, and their packages."""
 
 _ROOT = ("--net", "--mount")
 _USER = ("--user", "--map-root-user", "--net", "--mount")
@@ -53,7 +53,7 @@ ip -n sw link add p{n} type veth peer name eth0 netns h{n}
 ip -n sw link set p{n} master br0 up
 ip -n h{n} link set eth0 gso_max_segs 1 up
 """
-# Segments of their own, as on a cable: whoever loses or counts frames has to see them.
+# Each segment is a frame of its own, as on a cable, so that single frames can be lost and counted.
 _IPV4 = "ip -n h{n} addr add {ip}/24 dev eth0\n"
 _IPV6 = "ip -n h{n} addr add fd77::{n}/64 dev eth0 nodad\n"
 
@@ -63,23 +63,23 @@ class NetLabError(Exception):
 
 
 class Process(subprocess.Popen[str]):
-    """A process inside a host; what it writes to stderr is kept for the report of a failed test."""
+    """A process in a host. What it writes to stderr is kept for the report of a failed test."""
 
     place: Place
     stderr_file: IO[bytes] | None = None
 
     def stderr_text(self) -> str:
-        """What it wrote to stderr so far, cut to the last part; empty when stderr went elsewhere."""
+        """The last STDERR_LIMIT bytes that it wrote to stderr; empty if stderr went elsewhere."""
         if self.stderr_file is None:
             return ""
         number = self.stderr_file.fileno()
         size = os.fstat(number).st_size
-        # Not by read(): the process writes where the file's one position is.
+        # Not by read(), which would move the position at which the process writes.
         return os.pread(number, STDERR_LIMIT, max(0, size - STDERR_LIMIT)).decode(errors="replace")
 
 
 class Place:
-    """A network namespace of the lab, in which processes can run; the file system is shared."""
+    """A network namespace of the lab, in which processes can run. The file system is shared."""
 
     def __init__(self, lab: NetLab, name: str) -> None:
         self._lab = lab
@@ -98,10 +98,10 @@ class Place:
         stderr: int | IO[Any] | None = None,
         cwd: str | Path | None = None,
     ) -> Process:
-        """Start a process here; its pid is the process itself, so that signals reach it. `env` is added to ours.
+        """Start a process here. `env` is added to our environment; signals to the process reach it, since the pid is its own.
 
-        Pipes carry text. Stderr goes to a file of the lab unless it is given. It dies with us at the latest; a Ctrl-C in our
-        terminal does not reach it.
+        Pipes carry text. Stderr goes to a file of the lab unless it is given. The process is killed when we end; a Ctrl-C in
+        our terminal does not reach it.
         """
         if cwd is not None:
             args = ["env", "-C", cwd, *args]  # nsenter goes to the root folder of the namespace it enters
@@ -110,7 +110,7 @@ class Place:
     def run(
         self, args: Sequence[str | Path], *, check: bool = False, timeout: float = COMMAND_SECONDS, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command here to its end, stdout and stderr captured as text. Options as those of `subprocess.run`."""
+        """Run a command here to its end, with stdout and stderr captured as text. `options` are those of `subprocess.run`."""
         return subprocess.run(
             self._lab.command(self, args), check=check, timeout=timeout, capture_output=True, text=True, **options
         )
@@ -126,23 +126,23 @@ class Host(Place):
 
 
 class NetLab:
-    """Up to 32 hosts on one bridge, 10.77.0.1 and on, by default IPv4 only; made of namespaces that only this process holds."""
+    """Up to 32 hosts on one bridge, from 10.77.0.1 on, by default IPv4 only. Their namespaces end with this process."""
 
     def __init__(self, flags: tuple[str, ...]) -> None:
         self.switch = Place(self, "sw")
-        """Where the ports of all hosts are, once there are hosts: `p1` and on."""
+        """Has the ports of all hosts, once there are hosts: `p1` and on."""
         self._flags = flags
         self._hosts: dict[int, Host] = {}
         self.processes: list[Process] = []
-        """All that were spawned here so far."""
-        # It reads a pipe of ours until the end: when we are gone, however we went, so are the namespaces.
+        """All that were started here so far."""
+        # It reads a pipe of ours until that ends: so the namespaces end with us, however we end.
         self._holder = subprocess.Popen(
             ["unshare", *flags, "--propagation", "private", "sh", "-c", _HOLD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # a Ctrl-C is for whoever owns the lab
+            start_new_session=True,  # a Ctrl-C must reach the owner of the lab only
         )
         assert self._holder.stdout is not None and self._holder.stderr is not None
         if self._holder.stdout.readline() != "ready\n":
@@ -152,7 +152,7 @@ class NetLab:
 
     @property
     def holder_pid(self) -> int:
-        """The process whose namespaces the lab is made of."""
+        """The process that holds the namespaces of the lab."""
         return self._holder.pid
 
     def hosts(self, count: int, *, ipv4: bool = True, ipv6: bool | Literal["link-local"] = False) -> list[Host]:
@@ -175,23 +175,23 @@ class NetLab:
         return self._hosts[number]
 
     def partition(self, *groups: Iterable[Host | int]) -> None:
-        """No frame passes between hosts of different groups; hosts in none of them reach all. Replaces the last one."""
+        """Let no frame pass between hosts of different groups, instead of an earlier partition. Hosts in no group reach all."""
         names = [", ".join(f'"p{_number(host)}"' for host in group) for group in groups]
         rules = [f"iifname {{ {a} }} oifname {{ {b} }} drop" for a in names for b in names if a != b]
         self.rules(*rules)
 
     def heal(self) -> None:
-        """All frames pass again."""
+        """Let all frames pass again."""
         self.rules()
 
     def rules(self, *rules: str) -> None:
-        """Replace the switch's rules, which see every frame from port `p<i>` to `p<j>`; in the words of nft."""
+        """Replace the nft rules of the switch, which see every frame from port `p<i>` to `p<j>`."""
         chain = "\n".join(("type filter hook forward priority 0;", *rules))
         table = f"table bridge lab\ndelete table bridge lab\ntable bridge lab {{\nchain frames {{\n{chain}\n}}\n}}\n"
         self._script("ip netns exec sw nft -f - <<'RULES'\n" + table + "RULES\n")
 
     def link_down(self, host: Host | int) -> None:
-        """Pull the cable: the host sees no carrier, and keeps its IPv4 address."""
+        """Pull the cable of a host: it has no carrier, and keeps its IPv4 address."""
         self._script(f"ip -n sw link set p{_number(host)} down")
 
     def link_up(self, host: Host | int) -> None:
@@ -199,27 +199,27 @@ class NetLab:
         self._script(f"ip -n sw link set p{_number(host)} up")
 
     def replug(self, host: Host) -> None:
-        """Take a host's network card out and put in another one with the same address."""
+        """Replace the network card of a host by another one with the same address."""
         number, ip = host.number, host.ip
         self._script(f"ip -n h{number} link del eth0\n" + (_CARD + _IPV4).format(n=number, ip=ip))
 
     def set_address(self, host: Host, ip: str) -> None:
-        """Give a host another address, as after a move to another network. `host.ip` is the new one then."""
+        """Give a host another address, as after a move to another network; `host.ip` is then the new one."""
         change = f"ip -n h{host.number} addr"
         self._script(f"{change} del {host.ip}/24 dev eth0\n{change} add {ip}/24 dev eth0")
         host.ip = ip
 
     def mac(self, host: Host | int) -> str:
-        """The hardware address of a host's network card."""
+        """The hardware address of the network card of a host."""
         return self._script(f"ip -n h{_number(host)} -br link show dev eth0").split()[2]
 
     def mount(self, folder: Path, *, size_bytes: int) -> Path:
-        """Put a small disk of its own at an empty folder, for what is spawned from now on; where we see it."""
+        """Mount a small disk at an empty folder, for processes that start later. Returns its path for this process."""
         self._script(f"mount -t tmpfs -o size={size_bytes},mode=700 tmpfs {shlex.quote(str(folder))}")
         return Path(f"/proc/{self.holder_pid}/root{folder}")
 
     def command(self, place: Place, args: Sequence[str | Path]) -> list[str]:
-        """The command line that runs `args` inside a place. Each program in it becomes the next: one pid."""
+        """The command line that runs `args` in a place. Each program in it replaces itself by the next: they have one pid."""
         enter = ("nsenter", "--target", str(self.holder_pid), *_ENTER[self._flags])
         inside = ("ip", "netns", "exec", place.name, "setpriv", "--pdeathsig", "KILL", "--")
         return [*enter, *inside, *map(str, args)]
@@ -232,7 +232,7 @@ class NetLab:
         )
 
     def close(self) -> None:
-        """Kill what was spawned, by its pid, and give up the namespaces. Raises NetLabError if something survived."""
+        """Kill all processes that were started here, by pid, and end the namespaces. Raises NetLabError if others are left."""
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
@@ -249,7 +249,7 @@ class NetLab:
             raise NetLabError(f"processes {strays} were started by spawned ones and left behind (they are killed now)")
 
     def _strays(self) -> list[int]:
-        """Pids of processes in our hosts that nobody of us spawned."""
+        """Pids of processes in our hosts that were not started by `spawn`."""
         if not self._hosts:
             return []
         script = "".join(f"ip netns pids h{number}\n" for number in self._hosts)
@@ -280,7 +280,7 @@ class NetLab:
 
 
 def find_flags() -> tuple[tuple[str, ...] | None, str]:
-    """How namespaces can be made here, found by really making a small lab; or None and the exact reason."""
+    """The flags with which namespaces can be made here, tried out on a small lab; or None and the reason."""
     if not sys.platform.startswith("linux"):
         return None, f"network namespaces need Linux, this is {sys.platform}"
     missing = sorted({f"{tool} ({package})" for tool, package in TOOLS.items() if shutil.which(tool) is None})
@@ -314,7 +314,7 @@ def _number(host: Host | int) -> int:
 def _close_files(process: subprocess.Popen[str], *more: IO[Any] | None) -> None:
     for file in (process.stdin, process.stdout, process.stderr, *more):
         if file is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died before it read what we wrote
+            with contextlib.suppress(BrokenPipeError):  # it ended before it read what we wrote
                 file.close()
 
 
@@ -324,5 +324,5 @@ def _state(process: Process) -> str:
 
 
 def _words(args: Any) -> str:
-    """The command itself, without what leads into the host."""
+    """The command itself, without the programs that enter the host."""
     return " ".join(args[args.index("KILL") + 2 :])

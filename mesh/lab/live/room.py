@@ -1,14 +1,12 @@
-"""One real host of a story that is played live: its home on the disk, its `mesh up`, and what its commands say."""
+"""One real host of a scenario that is played live: its home, its `mesh up`, and its commands."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from mesh.control.client import ControlClient
 from mesh.errors import MeshError
 from mesh.lab.cluster.arguments import check_awake
 from mesh.lab.cluster.room import PORT
+from mesh.lab.live.adder import Adder
 from mesh.lab.live.disk import back_up, fill, free, put_back, read_log
 from mesh.lab.live.link import ENVIRONMENT
 from mesh.lab.live.namespaces import EXIT_SECONDS, Host, Process
@@ -28,9 +27,9 @@ from peers.log.log import Meta
 LIVE_REQUERY_SECONDS = 1.0
 """Pause between the questions of a node for others on its LAN: a story does not wait for the usual 45 s."""
 ASK_SECONDS = 20.0
-"""How long one command (`mesh log`, `mesh stop`) may take."""
+"""Within this, one command (`mesh log`, `mesh stop`) must end."""
 SHOWN_NOTICES = 5
-"""How many of its last words a failure shows of each room."""
+"""Notices and complaints of each room that a failure shows: the last ones."""
 MESH = (sys.executable, "-m", "mesh")
 
 
@@ -51,38 +50,39 @@ class LiveEntry:
 class LiveRoom:
     """A host that can run a node again and again on one home. `log.add(event)` writes by `mesh add -`.
 
-    `events`, `types` and `entries` are read with `mesh log`; so its node must run. Of a frozen one they are read from the disk.
+    `events`, `types` and `entries` are read by `mesh log`, so that the node must run; of a frozen one they are read from disk.
     """
 
     def __init__(
         self, name: str, host: Host, home: Path, *, seen: Path | None = None, before_add: Callable[[LiveRoom], None]
     ) -> None:
-        """`home` is made when it is first started; what its processes print is kept beside it.
+        """`home` is made when the node first starts; the output of its processes is kept in files beside it.
 
-        `seen` is where we see it, if it is on a disk that only its host has.
+        `seen` is the path at which this process sees the home, if that is on a disk that only the host has. `before_add` is
+        called before each write.
         """
         self.name = name
         self.host = host
         self.home = seen or home
-        """As we see it."""
+        """Its path as this process sees it."""
         self._home_there = home
         self.links: tuple[str, ...] | None = None
         """The rooms that it dials by address; None: it finds others by mDNS."""
         self.node_id = ""
-        """Once it was started; another one after `wipe`."""
+        """Empty before the first start; `wipe` changes it."""
         self.acknowledged: dict[Created, dict[str, Any]] = {}
-        """What `mesh add` confirmed in this room, in order."""
+        """The events that `mesh add` has confirmed in this room, in order."""
         self.log = LiveLog(self)
         self.process: Process | None = None
         self.is_frozen = False
         self.is_disk_full = False
         self._before_add = before_add
-        self._adder: _Adder | None = None
+        self._adder: Adder | None = None
         self._lives = self._backups = 0
         self._told = 0
-        """Notices of its last life that `take_notices` has given."""
+        """Notices of its last life that `take_notices` has returned."""
         self._read_bytes = 0
-        """How much it had said then."""
+        """Bytes that it had printed then."""
 
     def __repr__(self) -> str:
         return self.name
@@ -93,7 +93,7 @@ class LiveRoom:
 
     @property
     def has_home(self) -> bool:
-        """Whether there is anything on its disk."""
+        """Whether there is a file in its home."""
         return self.home.exists() and any(self.home.iterdir())
 
     @property
@@ -145,7 +145,7 @@ class LiveRoom:
         return done.stdout
 
     def begin(self, *options: str) -> None:
-        """Start its node; wait until `is_up`."""
+        """Start its node. Wait until `is_up` after it."""
         self._lives += 1
         self._told = self._read_bytes = 0
         with self._words.open("wb") as words:
@@ -154,7 +154,7 @@ class LiveRoom:
             self.process = self.host.spawn(command, stdout=words, env=ENVIRONMENT)
 
     def is_up(self) -> bool:
-        """Whether its node said that it is. Raises MeshError if it ended instead."""
+        """Whether its node has said that it is up. Raises MeshError if it has ended instead."""
         first = next(iter(self.notices()), None)
         if first is None:
             self.check()
@@ -163,19 +163,19 @@ class LiveRoom:
         return True
 
     def check(self) -> None:
-        """Raises MeshError if its node should run and does not."""
+        """Raise MeshError if its node should run and does not."""
         if self.process is not None and (code := self.process.poll()) is not None:
             why = self.process.stderr_text().strip() or "it said nothing"
             raise MeshError(f"the node in {self.name} ended by itself with {code}: {why}")
 
     def notices(self) -> list[dict[str, Any]]:
-        """What `mesh up` said in its last life, the line that it is up first."""
+        """What `mesh up` has printed in its last life; first the line that it is up."""
         if not self._lives:
             return []
         return [json.loads(line) for line in self._words.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
     def take_notices(self) -> list[str]:
-        """What it said since the last time."""
+        """The notices since the last call."""
         size = self._words.stat().st_size if self._lives else 0
         if size == self._read_bytes:
             return []
@@ -185,7 +185,7 @@ class LiveRoom:
         return taken
 
     def last_words(self) -> list[str]:
-        """Its last notices and complaints, for the report of a failure."""
+        """Its last notices and the end of its stderr, for the report of a failure."""
         said = [notice["text"] for notice in self.notices() if "text" in notice][-SHOWN_NOTICES:]
         complaints = self.process.stderr_text().splitlines()[-SHOWN_NOTICES:] if self.process is not None else []
         return [f"{self.name}: {line}" for line in [*said, *complaints]]
@@ -196,19 +196,19 @@ class LiveRoom:
         self.wait_stopped()
 
     def terminate(self) -> None:
-        """Ask its node to stop, as the system does when it goes down; `wait_stopped` comes next."""
+        """Send its node a SIGTERM. Call `wait_stopped` after it."""
         if self.process is not None:
             self.process.terminate()
 
     def wait_stopped(self) -> None:
-        """Its node was told to stop. Raises MeshError if that ends with an error."""
+        """Wait until its node, which was asked to stop, has ended. Raises MeshError if that ends with an error."""
         process, self.process = self.process, None
         self._end_adder()
         if process is not None and (code := process.wait(ASK_SECONDS)) != 0:
             raise MeshError(f"the node in {self.name} stopped with {code}: {process.stderr_text().strip()}")
 
     def crash(self) -> None:
-        """kill -9: no goodbye, nothing more is written. What it had confirmed counts."""
+        """End its process by kill -9. What it had confirmed counts as acknowledged."""
         process, self.process, self.is_frozen = self.process, None, False
         if process is not None:
             process.kill()
@@ -249,7 +249,7 @@ class LiveRoom:
         self.acknowledged = {created: event for created, event in self.acknowledged.items() if created in held}
 
     def wipe(self) -> None:
-        """Lose its whole home, the key too."""
+        """Delete its whole home, key included."""
         for path in self.home.iterdir() if self.home.exists() else ():
             path.unlink()
         self.acknowledged.clear()
@@ -265,11 +265,11 @@ class LiveRoom:
             with confirmations.open("wb") as output:
                 command = self._command("add", "-")
                 process = self.host.spawn(command, stdin=subprocess.PIPE, stdout=output, env=ENVIRONMENT)
-            self._adder = _Adder(process, confirmations)
+            self._adder = Adder(process, confirmations)
         return self._adder.add(event)
 
     def take_confirmed(self) -> None:
-        """Note what `mesh add` has confirmed by now. Raises MeshError if it refused anything, but for want of space."""
+        """Note what `mesh add` has confirmed by now. Raises MeshError if it refused an event, unless the disk is full."""
         if self._adder is None:
             return
         self.acknowledged.update(self._adder.take())
@@ -283,11 +283,11 @@ class LiveRoom:
         return self._beside("up")
 
     def _beside(self, kind: str) -> Path:
-        """A file for this life, beside the home."""
+        """A file of this life, beside the home."""
         return self._home_there.with_name(f"{self.name}.{self._lives}.{kind}")
 
     def _end_adder(self, why: str = "its node ended before it confirmed this") -> None:
-        """Nothing more will be confirmed, but what was at last."""
+        """Note the last confirmations, and let all writes without one fail."""
         adder, self._adder = self._adder, None
         if adder is None:
             return
@@ -306,69 +306,14 @@ class LiveLog:
         self._room = room
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """Give an event to `mesh add`; acknowledged once that has confirmed it, which is noticed while the house runs.
+        """Give an event to `mesh add`. It is acknowledged once that has confirmed it, which is noticed while the cluster runs.
 
-        What one room is given after another has a later time: the other's are confirmed first.
+        An event that is added in one room after one in another room gets a later time: the earlier is confirmed first.
+        Raises NotLive for a `meta`.
         """
         if meta is not None:
             raise NotLive("writes events with a meta of its own, which `mesh add` does not take")
         return self._room.add(event)
-
-
-class _Adder:
-    """A running `mesh add -`."""
-
-    def __init__(self, process: Process, confirmations: Path) -> None:
-        self.process = process
-        self.given: deque[tuple[dict[str, Any], Later[Meta | None]]] = deque()
-        """What is not confirmed yet."""
-        self._confirmations = confirmations
-        self._read_bytes = 0
-
-    def add(self, event: dict[str, Any]) -> Later[Meta | None]:
-        later = Later[Meta | None]()
-        self.given.append((event, later))
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(event) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            self.process.wait(EXIT_SECONDS)
-            raise MeshError(f"`mesh add` ended: {self.process.stderr_text().strip()}") from None
-        return later
-
-    def take(self) -> dict[Created, dict[str, Any]]:
-        """What was confirmed since the last time."""
-        with self._confirmations.open("rb") as file:
-            file.seek(self._read_bytes)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read_bytes += len(whole)
-        taken: dict[Created, dict[str, Any]] = {}
-        for row in map(json.loads, whole.splitlines()):
-            event, later = self.given.popleft()
-            ms, node_id, number = row["created"]
-            created: Created = (ms, node_id, number)
-            taken[created] = event
-            later.set({"created": created, "added": row["added"]})
-        return taken
-
-    def end(self) -> None:
-        """Wait for its end, which comes with its node's."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended already, and did not take all
-            self.process.stdin.close()
-        try:
-            self.process.wait(EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(EXIT_SECONDS)
-
-    def give_up(self, why: str) -> None:
-        """What is left will not be confirmed."""
-        while self.given:
-            _, later = self.given.popleft()
-            later.fail(MeshError(why))
 
 
 def alive_peers(status: dict[str, Any]) -> list[str]:

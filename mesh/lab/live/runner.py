@@ -1,4 +1,4 @@
-"""Plays a story on real hosts for the command line, and leaves nothing behind."""
+"""Plays a scenario on real hosts for the command line, and leaves no process or file behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class _Ended(SystemExit):
-    """Somebody ends this process, and not the story."""
+    """A signal ends this process: it is no failure of the story."""
 
 
 def play_live(
@@ -34,10 +34,10 @@ def play_live(
     is_traced: bool = False,
     replay: str = "",
 ) -> int:
-    """Play it once, and print beats, or with `is_traced` all that is done; the exit code.
+    """Play a story once and print its beats, or with `is_traced` the whole trace. Returns the exit code.
 
-    `explain` makes a sentence of what a story raised, and `replay` is how it is called again, if that is known. Whatever goes
-    wrong is printed, never raised.
+    `explain` makes a sentence of what the story raised; `replay` is the command that plays it again, if that is known. All
+    failures are printed, none is raised.
     """
     name = story.__name__
     reason = why_not_live(story)
@@ -46,38 +46,38 @@ def play_live(
     flags, missing = find_flags()
     if flags is None:
         return _refuse(name, f"stories cannot be played live here: {missing}")
-    house: LiveCluster | None = None
+    cluster: LiveCluster | None = None
     try:
         with _ended_by_signals():
-            house = LiveCluster(
+            cluster = LiveCluster(
                 flags,
                 now_seconds=monotonic,
                 on_line=_print,
                 on_trace=_print if is_traced else None,
                 has_small_disks="disk_full" in names_in(story.__code__),
             )
-            with house:
-                story(cast("Cluster", house))
+            with cluster:
+                story(cast("Cluster", cluster))
     except NotLive as error:
         return _refuse(name, f"this story cannot be played live: it {error}")
     except _Ended:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a story makes the product raise is a finding
-        _show_failure(name, error, explain(error), house)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any error that a story causes is a finding
+        _show_failure(name, error, explain(error), cluster)
         if replay:
             print(f"replay: {replay} --live", file=sys.stderr)
         return 1
     return 0
 
 
-def _show_failure(name: str, error: BaseException, sentence: str, house: LiveCluster | None) -> None:
+def _show_failure(name: str, error: BaseException, sentence: str, cluster: LiveCluster | None) -> None:
     is_ours = not is_mistake(error)
-    if house is not None and is_ours:
-        print(*house.trace[-SHOWN_LINES:], sep="\n", file=sys.stderr)
+    if cluster is not None and is_ours:
+        print(*cluster.trace[-SHOWN_LINES:], sep="\n", file=sys.stderr)
     if not isinstance(error, (MeshError, NetLabError)):
         print("".join(f"{line}\n" for line in lines_about(error)), end="", file=sys.stderr)
     complain(f"{name} failed live: {sentence}")
-    for line in house.saw if house is not None and is_ours else []:
+    for line in cluster.saw if cluster is not None and is_ours else []:
         complain(f"  {line}")
 
 
@@ -87,13 +87,13 @@ def _refuse(name: str, sentence: str) -> int:
 
 
 def _print(line: str) -> None:
-    with suppress(OSError):  # the end of the command says so: it is no failure of the story
+    with suppress(OSError):  # the command reports it at its end: it is no failure of the story
         print(line, flush=True)
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """What would end this process at once lets it tidy up first, as Ctrl-C does."""
+    """Let signals that would end this process at once raise _Ended, so that it cleans up, as after Ctrl-C."""
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
         raise _Ended(128 + number)

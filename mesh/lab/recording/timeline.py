@@ -1,4 +1,4 @@
-"""The diary of a cluster: what happened when, as values that a picture can be drawn from."""
+"""The timeline of a run: what happened when, as values that a picture can be drawn from."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from mesh.lab.simulation.storage import LabStore
 
 KEPT_HAPPENINGS = 200_000
-"""What comes after so many is not written down."""
+"""Happenings that are kept: the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened in a story."""
+    """One thing that happened in a run."""
 
     seconds: float
-    """When, in virtual time."""
+    """In virtual time."""
     kind: str
-    """`write`: an event is on its first disk; `arrival`: on another one, or on the first again after that was lost;
-    `beat`; `converged`: all that run were found to be alike; `end`: the checker has nothing to complain about;
-    `now`: nothing, only time has passed; otherwise the first word of what was done: `partition`, `heal` and so on."""
+    """`write`: an event is on its first disk; `arrival`: on another disk, or on the first one again after a loss;
+    `beat`; `converged`: all running rooms show the same; `end`: the checker has found nothing; `now`: only time has passed;
+    otherwise the name of a verb: `partition`, `heal` and so on."""
     places: tuple[str, ...] = ()
-    """Rooms and clients that it happened to."""
+    """The rooms and clients that it concerns."""
     text: str = ""
-    """The type of an event, the sentence of a beat, what was done."""
+    """The type of an event, the sentence of a beat, or the line of a verb."""
     number: int = 0
-    """Of an event: its write and its arrivals have the same, from 1 on."""
+    """Of a write or arrival: the number of the event, from 1 on."""
 
 
 class Timeline:
-    """Writes down what happens in a cluster. It stands in front of the checker, which is told the same."""
+    """Implements `Witness`: keeps what happens in a cluster, and passes all on to the checker."""
 
     def __init__(self, checker: Witness, now: Callable[[], float]) -> None:
         """`now` is the virtual time in seconds."""
@@ -48,24 +48,24 @@ class Timeline:
         self._now = now
         self._holders: dict[str, LogHolder] = {}
         self._seen: dict[str, int] = {}
-        """Up to which `added` each disk was looked at."""
+        """The highest `added` of each disk that was looked at."""
         self._numbers: dict[Created, int] = {}
 
     @property
     def happenings(self) -> list[Happening]:
-        """What happened so far, in order. It goes on until now, however long ago the last thing happened."""
+        """What happened so far, in order; a last one, `now`, if time has passed since."""
         now = self._now()
         is_quiet = bool(self._happenings) and now > self._happenings[-1].seconds
         return [*self._happenings, *([Happening(now, "now")] if is_quiet else [])]
 
     def note(self, kind: str, places: Sequence[str] = (), text: str = "") -> None:
-        """Write one happening down, as of now, after what is on the disks by now."""
+        """Add one happening, after those events that are on the disks by now."""
         for name in self._holders:
             self._look(name)
         self._write(Happening(self._now(), kind, tuple(places), text))
 
     def note_verb(self, text: str) -> None:
-        """Something was done, as the trace says it."""
+        """A verb was called; `text` is its line in the trace."""
         first, *others = [word.rstrip(":") for word in text.replace(",", " ").split()]
         places = others[:1] if first == "client" else [word for word in others if word in self._holders]
         self.note(first, places, text)
@@ -91,7 +91,7 @@ class Timeline:
         self._seen[room.name] = room.store.state.last_added
 
     def _look(self, name: str) -> None:
-        """Write down what is new on a disk."""
+        """Add what is new on a disk."""
         store = self._holders[name].store
         try:
             while page := store.each(order="added", since=self._seen.get(name, 0)):
@@ -101,7 +101,7 @@ class Timeline:
                     number = self._numbers.setdefault(entry.created, len(self._numbers) + 1)
                     self._write(Happening(self._now(), kind, (name,), str(entry.event["type"]), number))
         except StoreError:
-            pass  # its room is about to stop: what was committed last is found at the next look
+            pass  # the room is stopping: the next look finds its last commits
 
     def _write(self, happening: Happening) -> None:
         if len(self._happenings) < KEPT_HAPPENINGS:

@@ -1,4 +1,4 @@
-"""Trace: what a house did, line by line; its beginning and its end are kept, and the hash covers all of it."""
+"""The trace of a run, line by line: its beginning and its end are kept, and its hash covers all lines."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from hashlib import sha256
 
 TRACE_LINES = 200_000
-"""Lines of the beginning that are kept to be shown."""
+"""Lines of the beginning that are kept."""
 END_LINES = 1_000
-"""Of what comes after these, so many of the last ones."""
+"""Lines of the end that are kept."""
 
 
 class Trace:
@@ -18,7 +18,7 @@ class Trace:
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         """`on_line` gets every line as it is written."""
         self.lines: list[str] = []
-        """The first TRACE_LINES."""
+        """The first TRACE_LINES lines."""
         self._last: deque[str] = deque(maxlen=END_LINES)
         self._later = 0
         self._digest = sha256()
@@ -30,7 +30,7 @@ class Trace:
         return self._digest.hexdigest()
 
     def write(self, line: str) -> None:
-        """One more line."""
+        """Add one line."""
         self._digest.update(line.encode() + b"\n")
         if len(self.lines) < TRACE_LINES:
             self.lines.append(line)
@@ -41,7 +41,7 @@ class Trace:
             self._on_line(line)
 
     def kept(self) -> tuple[str, ...]:
-        """Its beginning and its end, with a line that says how many are missing between them."""
+        """The beginning and the end; between them a line that says how many are missing."""
         missing = self._later - len(self._last)
         gap = [f"... {missing} lines left out ..."] if missing else []
         return (*self.lines, *gap, *self._last)

@@ -1,4 +1,4 @@
-"""A room's own clock on the virtual loop: it may start off, run fast or slow, and jump."""
+"""The clock of one room on the virtual loop: its wall clock may be wrong, run fast or slow, and jump."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.clock import Undo
 
 EPOCH_MS = 1_700_000_000_000
-"""What a right wall clock shows when the virtual loop is made."""
+"""What a correct wall clock shows when the virtual loop is made."""
 
 
 class RoomClock:
-    """Implements `peers.clock.Clock`: offset, drift and jumps move the wall clock only, as on a real machine."""
+    """Implements `peers.clock.Clock`. Offset, drift and jumps change the wall clock only, as on a real machine."""
 
     def __init__(self, loop: VirtualLoop, *, offset_ms: int = 0, drift: float = 0.0) -> None:
-        """`drift` is what the wall clock gains per unit of time: 0.0001 is 8.6 s a day; negative loses."""
+        """`drift` is the share that the wall clock gains: 0.0001 gains 8.6 s a day, a negative share loses."""
         self._loop = loop
         self._base_wall_ms = EPOCH_MS + offset_ms + self.elapsed_ms()
         self._base_elapsed_ms = self.elapsed_ms()
         self._drift = drift
         self._is_stopped = False
         self._late: list[Callable[[], None]] | None = None
-        """While the room is frozen: what was due."""
+        """While the room is frozen: the reactions that were due."""
 
     def now_ms(self) -> int:
         return int(self._wall_ms())
@@ -44,17 +44,17 @@ class RoomClock:
 
         def undo() -> None:
             nonlocal is_undone
-            is_undone = True  # it may be among those that a frozen room has still to do
+            is_undone = True  # it may be among those that wait in a frozen room
             handle.cancel()
 
         return undo
 
     def skew(self, ms: int) -> None:
-        """Let the wall clock jump by `ms`, forward or back."""
+        """Let the wall clock jump by `ms` milliseconds, forward or back."""
         self._base_wall_ms += ms
 
     def set_drift(self, drift: float) -> None:
-        """Let the wall clock run at another pace from now on, without a jump."""
+        """Let the wall clock gain `drift` from now on, without a jump."""
         self._base_wall_ms, self._base_elapsed_ms = self._wall_ms(), self.elapsed_ms()
         self._drift = drift
 
@@ -63,17 +63,17 @@ class RoomClock:
         self._late = []
 
     def thaw(self) -> None:
-        """Fire what was due meanwhile, in order."""
+        """Fire the timers that were due meanwhile, in order."""
         late, self._late = self._late or [], None
         for reaction in late:
             self._react(reaction)
 
     def next_life(self) -> RoomClock:
-        """A clock that goes on as this one would: what the machine shows is the same after its power was cut."""
+        """A new clock that shows the same and drifts the same: that of the machine after its power was cut."""
         return RoomClock(self._loop, offset_ms=round(self._wall_ms() - EPOCH_MS - self.elapsed_ms()), drift=self._drift)
 
     def stop(self) -> None:
-        """The room crashed: no timer that was set by this clock fires any more. A restarted room gets a new clock."""
+        """The room crashed: no timer of this clock fires any more. A restarted room gets a new clock."""
         self._is_stopped = True
 
     def _wall_ms(self) -> float:

@@ -1,4 +1,4 @@
-"""One end of a simulated connection: it behaves as a WebSocketConnection does, in virtual time."""
+"""One end of a simulated connection. It behaves as a WebSocketConnection does, in virtual time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from peers.transport.channel import SEND_BYTES
 from peers.transport.port import MAX_FRAME
 
 CONNECT_SECONDS = 3.0
-"""An attempt to open that takes longer has failed."""
+"""An attempt to open a connection that takes longer has failed."""
 UNREAD_SECONDS = 2.0
-"""An end that does not read, while the other one has closed, gives up after this."""
+"""After the other end has closed, an end that does not read gives up after this."""
 
 
 class RoomSide(Protocol):
-    """What a connection needs of the network as its own room has it; see RoomNetwork."""
+    """The network of the room that a connection belongs to, as the connection needs it; see RoomNetwork."""
 
     loop: VirtualLoop
     room: str
@@ -36,10 +36,10 @@ class RoomSide(Protocol):
 
 
 class SimChannel:
-    """One attempt to open, the opening that may follow, and its end; a connection dialled again has a new one."""
+    """One attempt to open a connection, the open connection, and its end. A connection that is dialled again gets a new one."""
 
     other: SimChannel | None = None
-    """The end in the other room, as soon as there is one."""
+    """The end in the other room, once there is one."""
     _on_open: Callable[[SimChannel], None]
 
     def __init__(self, connection: SimConnection, network: RoomSide, out: SimWire) -> None:
@@ -54,20 +54,20 @@ class SimChannel:
         network.channels[self] = None
 
     def dial(self, port: int) -> None:
-        """Begin to open it."""
+        """Begin to open."""
         self.network.soon(self.connection.emit, "connecting")
         self._out.put("dial", str(port).encode())
         self._timer = self.network.loop.call_later(CONNECT_SECONDS, self._on_time)
 
     def accept(self, dialler: SimChannel, on_open: Callable[[SimChannel], None]) -> None:
-        """Answer a dial; `on_open` is called when the dialler has opened it, and never if it does not."""
+        """Answer a dial. `on_open` is called when the dialling end has opened the connection, if it does."""
         self.other, dialler.other = dialler, self
         self._on_open = on_open
         self._out.put("accept")
         self._timer = self.network.loop.call_later(CONNECT_SECONDS, self._on_time)
 
     def send(self, frame: bytes) -> None:
-        """Send one frame, or give up if the other end has not read for too long. Ignored when it is over."""
+        """Send one frame; with more than SEND_BYTES unsent, close as too slow. Ignored when the connection is over."""
         if self.is_over:
             return
         if self._out.waiting_bytes + len(frame) > SEND_BYTES:
@@ -81,7 +81,7 @@ class SimChannel:
         self.regulate()
 
     def regulate(self) -> None:
-        """The reason not to read may be gone."""
+        """Look again whether this end may read."""
         if self.other is not None:
             self.other.send_on()
 
@@ -91,7 +91,7 @@ class SimChannel:
 
     def may_read(self, _wire: SimWire) -> bool:
         if self.network.is_dead:
-            return self.network.is_replaced()  # the next life of the room answers that it knows nothing of this
+            return self.network.is_replaced()  # the next life of the room answers with a reset
         return not self._is_open or self._is_deaf or self._is_listening()
 
     def read_part(self, _wire: SimWire) -> None:
@@ -123,7 +123,7 @@ class SimChannel:
             self._on_open(self)
 
     def finish(self, reason: str, *, error: Exception | None = None) -> None:
-        """Deliver nothing more, say so on the next turn, and tell the other end. Harmless when it is over."""
+        """Deliver nothing more, emit `disconnect` on the next turn, and tell the other end. Harmless when it is over."""
         if self.is_over or self.network.is_dead:
             return
         if self._is_open:
@@ -136,26 +136,26 @@ class SimChannel:
             self._timer = self.network.loop.call_later(UNREAD_SECONDS, other.give_up)
 
     def reset(self, reason: str) -> None:
-        """The connection is broken: this end learns of it now."""
+        """The connection is broken: this end notices now."""
         self._out.drop()
         if not self.network.is_dead:
             self._end(reason)
 
     def give_up(self) -> None:
-        """The other end has closed: what was not read by now will not be."""
+        """The other end closed long ago: drop what this end has not read."""
         if not self._is_listening():
             self._is_deaf = True
             self.regulate()
 
     def die(self) -> None:
-        """The room crashed: nothing more happens at this end, and nobody is told."""
+        """The room crashed: nothing more happens at this end, and the other end is not told."""
         self._stop_timer()
 
     def _is_listening(self) -> bool:
         return not self._is_paused and self.connection.has_listeners("message")
 
     def _read_late(self, wire: SimWire, kind: ItemKind) -> None:
-        """Nothing is taken here any more: frames are dropped, so that the other end's close gets through."""
+        """Drop frames, since this end takes nothing any more, so that the close of the other end arrives."""
         if kind != "frame":
             wire.drop()
         if kind in ("accept", "open"):
@@ -199,10 +199,10 @@ class SimChannel:
 
 
 class SimConnection:
-    """Implements `Connection`. Frames that come before somebody listens to `message` are held back."""
+    """Implements `Connection`. Frames wait until there is a listener for `message`."""
 
     local_host = ""
-    """A room keeps its name, wherever it is."""
+    """Rooms have no addresses besides their names."""
 
     def __init__(self, network: RoomSide, address: str, *, room: str, port: int, dialled: bool) -> None:
         self.connected = False
@@ -257,11 +257,11 @@ class SimConnection:
         self._emitter.emit(event, *args)
 
     def adopt(self, channel: SimChannel) -> None:
-        """Begin with a channel that the other end opened."""
+        """Begin with a channel that the other end dialled."""
         self._channel = channel
 
     def on_end(self, channel: SimChannel, reason: str, error: Exception | None) -> None:
-        if self._channel is channel:  # not so if it was closed here, and perhaps dialled again since
+        if self._channel is channel:  # otherwise it was closed here, and perhaps dialled again since
             self._channel = None
             self.connected = False
         self._network.trace(self, f"disconnect {reason}")

@@ -1,4 +1,4 @@
-"""Simulated mDNS: announcements and questions that reach who can hear them, sometimes late, never through a wall."""
+"""Simulated mDNS: announcements and questions reach all rooms that no wall separates, after a random delay."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.later import Later
 
 AIR_MS = (1.0, 50.0)
-"""From a packet's sending until it is heard."""
+"""How long a packet takes, shortest and longest."""
 SAY_GOODBYE_SECONDS = 0.25
-"""How long it takes to say goodbye."""
-TELL_PAUSE_SECONDS = 1.0
+"""How long `stop` takes."""
+ANSWER_PAUSE_SECONDS = 1.0
 """A node answers at most this often, so that one answer serves many who ask (RFC 6762, 6)."""
 REMEMBERED_SIGHTINGS = 200
-"""What was announced, and may be said again by mistake later."""
+"""Announcements that are kept for `repeat`: the last ones."""
 HELD_PACKETS = 1_000
-"""Packets that one `hold` keeps; further ones are lost."""
+"""Packets that wait for the end of a hold; further ones are lost."""
 
 
 class SimAir:
-    """The multicast of all rooms. Its walls, cuts and holds are those of `network`.
+    """The multicast of all rooms. Walls, cuts and holds of `network` hold for it too.
 
-    As with real mDNS nothing is repeated by itself: what was missed is found by a question, or at a new announcement.
+    As with real mDNS nothing is repeated by itself: a node that missed an announcement finds the other by a question, or at
+    its next announcement.
     """
 
     def __init__(self, loop: VirtualLoop, random: Random, network: SimNetwork, *, loss: float = 0.0) -> None:
-        """`loss` is the share of packets that get lost on the way; it and `late_seconds` may be changed later."""
+        """`loss` is the share of packets that are lost. It and `late_seconds` may be changed at any time."""
         self.loop = loop
         self.random = random
         self.loss = loss
         self.late_seconds = 0.0
-        """Packets are up to so late, so that one may overtake another."""
-        self._told: deque[tuple[str, Sighting]] = deque(maxlen=REMEMBERED_SIGHTINGS)
+        """The largest additional delay of a packet, so that one may overtake another."""
+        self._announced: deque[tuple[str, Sighting]] = deque(maxlen=REMEMBERED_SIGHTINGS)
         self._network = network
         self._discoveries: list[SimDiscovery] = []
         self._held: list[tuple[SimDiscovery, str, Callable[[], None]]] = []
@@ -50,28 +51,28 @@ class SimAir:
         return SimDiscovery(self, room, requery_seconds)
 
     def drop_room(self, room: str) -> None:
-        """The room crashes: it is silent from now on, without a goodbye, and others go on believing in it."""
+        """The room crashes: it sends nothing more, not even a goodbye. What others know of it stays."""
         for discovery in [discovery for discovery in self._discoveries if discovery.room == room]:
             discovery.die()
 
     def forge(self, room: str, sighting: Sighting) -> None:
-        """Let somebody who lies tell `sighting` to all who listen in `room`."""
+        """Send a forged announcement to the nodes in `room`."""
         for discovery in self._in_room(room):
             self._send(discovery, room, lambda discovery=discovery: discovery.hear_sighting(sighting))  # type: ignore[misc]
 
     def repeat(self, room: str, about: str) -> Sighting | None:
-        """Tell those who listen in `room` once more what was announced in the room `about` at some time; None: nothing."""
-        told = [sighting for source, sighting in self._told if source == about]
-        if not told:
+        """Send the nodes in `room` one of the last announcements from the room `about` again. None if there was none."""
+        known = [sighting for source, sighting in self._announced if source == about]
+        if not known:
             return None
-        sighting = self.random.choice(told)
+        sighting = self.random.choice(known)
         self.forge(room, sighting)
         return sighting
 
     def remember(self, room: str, sighting: Sighting) -> None:
-        """It was announced in that room."""
-        if (room, sighting) not in self._told:
-            self._told.append((room, sighting))
+        """Keep an announcement from that room for `repeat`."""
+        if (room, sighting) not in self._announced:
+            self._announced.append((room, sighting))
 
     def add(self, discovery: SimDiscovery) -> None:
         self._discoveries.append(discovery)
@@ -81,7 +82,7 @@ class SimAir:
             self._discoveries.remove(discovery)
 
     def multicast(self, source: SimDiscovery, hear: Callable[[SimDiscovery], None]) -> None:
-        """Let every other node in reach `hear`, each after its own delay."""
+        """Call `hear` for each other node that the packet reaches, after a delay for each."""
         for discovery in tuple(self._discoveries):
             if discovery is not source:
                 self._send(discovery, source.room, lambda discovery=discovery: hear(discovery))  # type: ignore[misc]
@@ -111,7 +112,7 @@ class SimAir:
 
 
 class SimDiscovery:
-    """Implements `Discovery` in one room. What it has heard it keeps until a goodbye, true or not."""
+    """Implements `Discovery` in one room. It keeps each sighting until a goodbye, even if it is out of date."""
 
     def __init__(self, air: SimAir, room: str, requery_seconds: float) -> None:
         self.room = room
@@ -121,7 +122,7 @@ class SimDiscovery:
         self._announcement: Announcement | None = None
         self._on_sighting: Callable[[Sighting], None] | None = None
         self._known: dict[str, Sighting] = {}
-        self._told_ms = 0.0
+        self._answered_ms = 0.0
         self._is_answering = False
         self._is_dead = False
 
@@ -131,7 +132,7 @@ class SimDiscovery:
         on_sighting: Callable[[Sighting], None],
         on_state: Callable[[DiscoveryState], None] = ignore_state,
     ) -> Later[None]:
-        """As the port says; it is on at once. Raises RuntimeError if it was started before."""
+        """See Discovery; it is on at once. Raises RuntimeError if it was started before."""
         if self._announcement is not None:
             raise RuntimeError(f"the discovery of {self.room} was started before: each start needs a new one")
         self._announcement, self._on_sighting = announcement, on_sighting
@@ -152,7 +153,7 @@ class SimDiscovery:
         stopped: Later[None] = Later()
         self._requery.stop()
         sighting = self._own_sighting(is_goodbye=True)
-        self._tell_all(sighting)
+        self._announce(sighting)
         self._on_sighting = None
         self._air.remove(self)
         self._air.loop.call_later(SAY_GOODBYE_SECONDS, self._end, stopped)
@@ -170,7 +171,7 @@ class SimDiscovery:
             self.hear_sighting(sighting if self._announcement.mesh == mesh else replace(sighting, other_mesh=mesh))
 
     def hear_sighting(self, sighting: Sighting) -> None:
-        """An announcement, an answer or a goodbye came."""
+        """An announcement, an answer or a goodbye has arrived."""
         announcement = self._announcement
         if self._on_sighting is None or announcement is None or self._is_own(sighting, announcement):
             return
@@ -186,24 +187,24 @@ class SimDiscovery:
         self._on_sighting(sighting)
 
     def hear_question(self, known: dict[str, Sighting]) -> None:
-        """Somebody asks who is there; who is known to him already is silent (RFC 6762, 7.1)."""
+        """Another node asks which nodes there are. Those in `known` do not answer (RFC 6762, 7.1)."""
         if self._announcement is None:
             return
         sighting = self._own_sighting()
         if known.get(sighting.node_id) != sighting and not self._is_answering:
             self._is_answering = True
-            wait_ms = self._told_ms + TELL_PAUSE_SECONDS * 1000 - self._clock.elapsed_ms()
+            wait_ms = self._answered_ms + ANSWER_PAUSE_SECONDS * 1000 - self._clock.elapsed_ms()
             self._clock.call_later(max(0, wait_ms), self._answer)
 
     def _answer(self) -> None:
         self._is_answering = False
         if self._is_running():
-            self._tell_all(self._own_sighting())
+            self._announce(self._own_sighting())
 
     def _begin(self, started: Later[None]) -> None:
         if not self._is_running():
             return
-        self._tell_all(self._own_sighting())
+        self._announce(self._own_sighting())
         self._requery.restart()
         started.set()
 
@@ -216,14 +217,14 @@ class SimDiscovery:
             known = dict(self._known)
             self._air.multicast(self, lambda other: other.hear_question(known))
 
-    def _tell_all(self, sighting: Sighting) -> None:
-        self._told_ms = self._clock.elapsed_ms()
+    def _announce(self, sighting: Sighting) -> None:
+        self._answered_ms = self._clock.elapsed_ms()
         self._air.remember(self.room, sighting)
         mesh = self._announcement.mesh if self._announcement is not None else ""
         self._air.multicast(self, lambda other: other.hear(mesh, sighting))
 
     def _is_own(self, sighting: Sighting, announcement: Announcement) -> bool:
-        """Whether it leads back to us: our own, or one of an earlier run at our address."""
+        """Whether a sighting is of this node, or of an earlier run of it at this address."""
         own = f"{self.room}:{announcement.port}"
         return sighting.node_id == announcement.node_id and own in sighting.addresses
 

@@ -1,4 +1,4 @@
-"""A simulated disk: commits take time, what waits is committed together, and a crash loses what was not committed."""
+"""A simulated disk: a commit takes time and commits all that waits; a crash loses what was not committed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 COMMIT_MS = (0.2, 4.0)
 RESULT_MS = (0.0, 0.2)
-"""From the commit until its results show: a crash in between loses nothing, but nobody was told."""
+"""Time from a commit until its results are out. A crash in between loses no data, but those who wait get no result."""
 GROUP_LIMIT = 500
 """Pieces of work committed together."""
 
@@ -26,9 +26,9 @@ _BROKEN = "the simulated disk failed (disk I/O error): check it, then try again"
 
 
 class SimDisk:
-    """Implements `Disk` on the virtual loop, for one life of one room. It opens the store with the first piece of work.
+    """Implements `Disk` on the virtual loop, for one life of one room. The first piece of work opens the store.
 
-    The store lives on: after a crash it holds what was committed, and the next life gets another SimDisk for it.
+    After a crash the store holds what was committed; the next life of the room gets another SimDisk for it.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SimDisk:
         *,
         commit_ms: tuple[float, float] = COMMIT_MS,
     ) -> None:
-        """`commit_ms` is the range from which the time of each commit is drawn; it may be changed later."""
+        """`commit_ms` is the range from which the time of each commit is drawn. It may be changed at any time."""
         self.commit_ms = commit_ms
         self._loop = loop
         self._random = random
@@ -50,9 +50,9 @@ class SimDisk:
         self._is_open = False
         self._is_crashed = False
         self.is_full = False
-        """Then whatever writes fails."""
+        """Whether all commits that write fail."""
         self.failing = 0
-        """So many of the next commits that write something fail."""
+        """How many of the next commits that write fail."""
 
     @property
     def waiting(self) -> int:
@@ -61,11 +61,11 @@ class SimDisk:
 
     @property
     def is_busy(self) -> bool:
-        """Whether work waits, is being done, or was done and has not shown its results."""
+        """Whether work waits, is being done, or was done and its results are not out yet."""
         return self._timer is not None or bool(self._waiting)
 
     def run(self, work: Callable[[Store], T]) -> Later[T]:
-        """As the port says. Fails with StoreError after `close`; never resolves after a crash."""
+        """See Disk. Fails with StoreError after `close`; never resolves after a crash."""
         if self._closed is not None:
             return Later.failed(StoreError("the store is closed"))
         later: Later[T] = Later()
@@ -80,9 +80,9 @@ class SimDisk:
         return self._closed
 
     def crash(self) -> list[Work]:
-        """Power is lost: what waits is dropped, and no result shows any more, not even of what was just committed.
+        """The power fails: drop all work that waits, and give no more results, not even of the last commit.
 
-        Returns the pieces of work that were dropped and would have been committed next.
+        Returns the dropped pieces of work that the next commit would have contained.
         """
         self._is_crashed = True
         dropped = [work for work, _ in self._waiting] if self._is_open and not (self.is_full or self.failing) else []
@@ -102,7 +102,7 @@ class SimDisk:
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_LIMIT))]
         try:
             results = self._run([work for work, _ in group])
-        except Exception:  # noqa: BLE001 - one of them failed: it must not take the others along
+        except Exception:  # noqa: BLE001 - one piece failed: the others are done without it
             results = [self._run_alone(work) for work, _ in group]
         self._after(RESULT_MS, self._show, [later for _, later in group], results)
 
@@ -120,7 +120,7 @@ class SimDisk:
             return results
 
     def _fail_if_it_has_to(self) -> None:
-        """Let the commit fail that is under way: a real file by what SQLite would say, when it is its turn."""
+        """Let this commit fail if the disk is full or failing; a file fails at its commit, with the error of SQLite."""
         if not self.is_full and not self.failing:
             return
         self.failing = max(0, self.failing - 1) if not self.is_full else self.failing
@@ -132,7 +132,7 @@ class SimDisk:
     def _run_alone(self, work: Work) -> Later[Any]:
         try:
             return self._run([work])[0]
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the result
+        except Exception as error:  # noqa: BLE001 - it is the result of this piece
             return Later.failed(error)
 
     def _show(self, laters: list[Later[Any]], results: list[Later[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The simulated network between rooms: latency, walls, one-way cuts, late frames, crashed rooms."""
+"""The simulated network between rooms: latency, loss, walls, one-way cuts, held frames, crashed rooms."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from peers.transport.sockets import EVERY_HOST
 FIRST_FREE_PORT = 40_000
 LAST_FREE_PORT = 60_000
 TRACE_CHARACTERS = 80
-"""What a trace shows of a frame."""
+"""Characters of a frame that a trace shows."""
 OWN_HOSTS = frozenset({"", "0.0.0.0", "::", "127.0.0.1", "::1", "localhost"})
-"""Names of a room for itself, besides its own."""
+"""Hosts at which a room may listen, besides its own name."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 KEPT_DIALS = 100_000
-"""Attempts to open a connection that are remembered; the oldest ones go."""
+"""Attempts to open a connection that are kept: the last ones."""
 
 Trace = Callable[[str], None]
 
@@ -36,29 +36,36 @@ class DialAttempt:
     """One attempt to open a connection."""
 
     seconds: float
-    """When, in virtual time."""
+    """In virtual time."""
     source: str
     target: str
 
 
 class SimNetwork:
-    """Connects the doors of all rooms. An address is `room:port`.
+    """The network of a cluster; `room` gives the `Network` of one room. An address is `room:port`.
 
-    A **wall** stands between the groups of a partition; a **cut** is a wall one way; a **hold** makes one way late. On
-    an open connection all three delay what is under way until they are gone, as TCP does. New connections are refused
-    by a room that has no door, and time out at a wall.
+    A **wall** separates the groups of a partition; a **cut** is a wall in one direction; a **hold** delays one direction.
+    On an open connection all three delay what is in flight until they are gone, as TCP does. A new connection times out at a
+    wall; a room that does not run refuses it. Each frame takes a time that `random` draws from the quality of its direction.
+
+    All names are names of rooms or clients. No method checks whether there is such a room: it may come later.
+
+        network.partition([["kitchen"], ["study", "attic"]])
+        network.hold("study", "attic")
+        network.set_quality("attic", "study", Quality(latency_ms=(50, 200), loss=0.01))
     """
 
     def __init__(self, loop: VirtualLoop, random: Random, *, on_trace: Trace | None = None) -> None:
         self.loop = loop
         self.random = random
         self.on_trace = on_trace
-        """Gets a line for each frame read, and each connection opened or ended: the same lines for the same seeds."""
+        """Gets a line for each frame that is read and each connection that opens or ends. Same seeds, same lines."""
         self.dials: deque[DialAttempt] = deque(maxlen=KEPT_DIALS)
-        """Whoever has dialled whom, in order."""
-        self._doors: dict[str, RoomNetwork] = {}
+        """The attempts to open a connection, in order."""
+        self._networks: dict[str, RoomNetwork] = {}
         self._free_ports: dict[str, int] = {}
-        self._wires: dict[SimWire, None] = {}
+        self.wires: dict[SimWire, None] = {}
+        """The wires that are not dropped."""
         self._groups: dict[str, int] = {}
         self._cuts: set[tuple[str, str]] = set()
         self._holds: set[tuple[str, str]] = set()
@@ -66,86 +73,86 @@ class SimNetwork:
         self._qualities: dict[tuple[str, str], WireQuality] = {}
         self._emitter = Emitter()
 
-    def door(self, room: str) -> RoomNetwork:
-        """The `Network` of a room: a new one if it has none, or crashed."""
+    def room(self, room: str) -> RoomNetwork:
+        """The `Network` of a room; new after a crash. Raises ValueError for a name that cannot be used."""
         if not room or ":" in room or room in OWN_HOSTS:
             raise ValueError(f"{room!r} cannot be the name of a room: it must not be empty, a host's, or contain ':'")
-        door = self._doors.get(room)
-        if door is None:
-            door = self._doors[room] = RoomNetwork(self, room)
+        found = self._networks.get(room)
+        if found is None:
+            found = self._networks[room] = RoomNetwork(self, room)
             self._routes_changed()
-        return door
+        return found
 
     def drop_room(self, room: str) -> None:
-        """The room crashes: its doors and connections vanish without a goodbye. Harmless when it has none.
+        """The room crashes: its listening sockets and connections end without a goodbye. Harmless if it has none.
 
-        The other ends notice by their own timeouts, or when what they send is answered by the room's next life.
+        The other ends notice by their own timeouts, or when the room runs again and answers what they send with a reset.
         """
-        door = self._doors.pop(room, None)
-        if door is None:
+        found = self._networks.pop(room, None)
+        if found is None:
             return
-        for wire in tuple(self._wires):
+        for wire in tuple(self.wires):
             if wire.source == room:
                 wire.drop()
-        door.die()
+        found.die()
 
     # Walls
 
     def partition(self, groups: Sequence[Sequence[str]]) -> None:
-        """Wall the groups off from each other, instead of an earlier partition. A room in no group sees all of them."""
+        """Separate the groups from each other, instead of an earlier partition. A room in no group reaches all of them."""
         rooms = [room for group in groups for room in group]
         if len(rooms) != len(dict.fromkeys(rooms)):
-            raise ValueError(f"a room can stand on one side of a wall only: {', '.join(rooms)}")
+            raise ValueError(f"a room can be in one group of a partition only: {', '.join(rooms)}")
         self._groups = {room: number for number, group in enumerate(groups) for room in group}
         self._routes_changed()
 
     def cut(self, source: str, target: str) -> None:
-        """Nothing that `source` sends reaches `target`; the other way stays as it is."""
+        """Let nothing that `source` sends reach `target`."""
         self._cuts.add((source, target))
         self._routes_changed()
 
     def heal(self) -> None:
-        """Take away the partition and all cuts."""
+        """Remove the partition and all cuts."""
         self._groups.clear()
         self._cuts.clear()
         self._routes_changed()
 
     def hold(self, source: str, target: str) -> None:
-        """What `source` sends to `target` waits for `release`."""
+        """Let what `source` sends to `target` wait for `release`."""
         self._holds.add((source, target))
         self._routes_changed()
 
     def release(self, source: str, target: str) -> None:
-        """Let go what a `hold` held."""
+        """Deliver what a `hold` has delayed."""
         self._holds.discard((source, target))
         self._routes_changed()
 
     def freeze(self, room: str) -> None:
-        """The room neither reads nor writes until `thaw`; what is sent to it waits."""
+        """Let the room neither read nor write until `thaw`. What is sent to it waits."""
         self._frozen.add(room)
         self._routes_changed()
 
     def thaw(self, room: str) -> None:
-        """The room goes on."""
+        """Let the room go on."""
         self._frozen.discard(room)
         self._routes_changed()
 
     def set_quality(self, source: str, target: str, quality: WireQuality) -> None:
-        """Set how good one way is, for what is sent from now on."""
+        """Set how good one direction is, for what is sent from now on."""
         self._qualities[source, target] = quality
 
     def reset(self, one: str, other: str) -> None:
-        """Break the open connections between two rooms: both ends learn of it at once."""
+        """Break the open connections between two rooms. Both ends notice at once."""
         for here, there in ((one, other), (other, one)):
-            door = self._doors.get(here)
-            for channel in tuple(door.channels) if door is not None else ():
+            found = self._networks.get(here)
+            for channel in tuple(found.channels) if found is not None else ():
                 if channel.connection.room == there:
                     channel.reset("lost: reset")
 
-    # Ways, as the wires and the air see them
+    # Questions of the wires and of discovery
 
     def lets_through(self, source: str, target: str) -> bool:
-        """Whether no wall and no cut stands between them."""
+        """Whether no wall and no cut is between them."""
         if source == target:
             return True
         groups = self._groups
@@ -154,43 +161,45 @@ class SimNetwork:
         return (source, target) not in self._cuts
 
     def is_held(self, source: str, target: str) -> bool:
-        """Whether a `release` has something to let go."""
+        """Whether there was a `hold` without a `release`."""
         return (source, target) in self._holds
 
     def holds(self, source: str, target: str) -> bool:
-        """Whether what is sent now is late."""
+        """Whether what is sent now waits."""
         return (source, target) in self._holds or source in self._frozen or target in self._frozen
 
     def may_pass(self, source: str, target: str) -> bool:
         return self.lets_through(source, target) and not self.holds(source, target)
 
     def is_open(self, one: str, other: str) -> bool:
-        """Whether what either sends reaches the other now."""
+        """Whether what each sends reaches the other now."""
         return self.may_pass(one, other) and self.may_pass(other, one)
 
     def quality(self, source: str, target: str) -> WireQuality:
+        """How good one direction is."""
         return self._qualities.get((source, target), _GOOD)
 
     def forget(self, wire: SimWire) -> None:
-        self._wires.pop(wire, None)
+        """The wire was dropped."""
+        self.wires.pop(wire, None)
 
     def on_route_change(self, listener: Callable[[], None]) -> Undo:
-        """Call `listener` when a wall, a cut, a hold or a room came or went; returns the undo."""
+        """Call `listener` after each change of walls, cuts, holds and rooms. Returns the undo."""
         return self._emitter.on("routes", listener)
 
-    # For doors and connections
+    # For room networks and connections
 
     def find(self, room: str) -> RoomNetwork | None:
-        """The door of a room that is up."""
-        return self._doors.get(room)
+        """The network of a room that runs."""
+        return self._networks.get(room)
 
     def wire(self, source: str, target: str, reader: SimChannel | Reception) -> SimWire:
         wire = SimWire(self, source, target, reader)
-        self._wires[wire] = None
+        self.wires[wire] = None
         return wire
 
     def free_port(self, room: str) -> int:
-        """The next port of a room; a life does not begin again where the last one began."""
+        """The next free port of a room. A restarted room goes on counting, so that it does not use the ports of before."""
         port = self._free_ports.get(room, FIRST_FREE_PORT)
         self._free_ports[room] = port + 1 if port < LAST_FREE_PORT else FIRST_FREE_PORT
         return port
@@ -200,13 +209,13 @@ class SimNetwork:
             self.on_trace(f"{self.loop.time():.6f} {source} > {target} {text}")
 
     def _routes_changed(self) -> None:
-        for wire in tuple(self._wires):
+        for wire in tuple(self.wires):
             wire.route_changed()
         self._emitter.emit("routes")
 
 
 class RoomNetwork:
-    """Implements `Network` for one life of one room; after a crash nothing that was made by it does anything."""
+    """Implements `Network` for one life of one room. After a crash nothing that it has made does anything."""
 
     def __init__(self, network: SimNetwork, room: str) -> None:
         self.loop = network.loop
@@ -217,7 +226,7 @@ class RoomNetwork:
         self._network = network
 
     def dial(self, address: str, *, max_segment: int | None = None) -> SimConnection:
-        """As the port says; `127.0.0.1` and `localhost` are this room. No packet is too large for a way here."""
+        """See Network; `127.0.0.1` and `localhost` are this room. `max_segment` has no effect: all packets fit."""
         room, _, port = address.rpartition(":")
         if not room or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
             raise ValueError(f"{address!r} is not an address: write room:port, with a port from 1 to 65535")
@@ -225,7 +234,7 @@ class RoomNetwork:
         return SimConnection(self, address, room=room, port=int(port), dialled=True)
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
-        """As the port says; resolved on a later turn."""
+        """See Network; resolves on a later turn."""
         if not 0 <= port <= 65_535:
             raise ValueError(f"{port} is not a port: take one from 1 to 65535, or 0 for any free one")
         later: Later[Listening] = Later()
@@ -233,7 +242,7 @@ class RoomNetwork:
         return later
 
     def close(self) -> Later[None]:
-        """Close what listens and all connections, as a program does that ends orderly."""
+        """Close all listening sockets and connections, as a program that ends orderly."""
         later: Later[None] = Later()
         for listening in tuple(self.listenings.values()):
             listening.close()
@@ -251,11 +260,11 @@ class RoomNetwork:
         self.channels.clear()
 
     def is_replaced(self) -> bool:
-        """Whether the room lives again, after this door died."""
+        """Whether the room runs again after the crash."""
         return self._network.find(self.room) is not None
 
     def channel_to(self, connection: SimConnection) -> SimChannel:
-        """A new channel of a connection that is to be dialled."""
+        """A new channel for a connection that is about to be dialled."""
         self._network.dials.append(DialAttempt(self.loop.time(), self.room, connection.room))
         reception = Reception(self._network, lambda: channel)
         out = self._network.wire(self.room, connection.room, reception)
@@ -265,11 +274,11 @@ class RoomNetwork:
         return channel
 
     def address_of(self, room: str) -> str:
-        """Where somebody who dialled from `room` is, for people."""
+        """An address to show for a connection that `room` has dialled."""
         return f"{room}:{self._network.free_port(room)}"
 
     def after_a_way(self, other: RoomSide, reaction: Callable[[str], None], reason: str) -> None:
-        """Call `reaction(reason)` when a packet from here has reached `other`'s room; never, if it cannot now."""
+        """Call `reaction(reason)` when a packet from here has reached the room of `other`; never if it cannot pass now."""
         network = self._network
         if not other.is_dead and network.may_pass(self.room, other.room):
             seconds = network.quality(self.room, other.room).travel_seconds(network.random)
@@ -279,7 +288,7 @@ class RoomNetwork:
         self._network.trace(self.room, connection.room, text)
 
     def trace_frame(self, connection: SimConnection, frame: bytes) -> None:
-        """`connection` reads a frame."""
+        """Note that `connection` has read a frame."""
         if self._network.on_trace is not None:
             text = frame[: 4 * TRACE_CHARACTERS].decode("utf-8", "replace")[:TRACE_CHARACTERS]
             self._network.trace(connection.room, self.room, text)
@@ -310,37 +319,37 @@ class RoomNetwork:
 class SimListening:
     """Implements `Listening`."""
 
-    def __init__(self, door: RoomNetwork, port: int, on_connection: Callable[[Connection], None]) -> None:
+    def __init__(self, network: RoomNetwork, port: int, on_connection: Callable[[Connection], None]) -> None:
         self.port = port
         self.hosts = EVERY_HOST
-        self._door = door
+        self._network = network
         self._on_connection = on_connection
 
     def close(self) -> Later[None]:
         later: Later[None] = Later()
-        if self._door.listenings.get(self.port) is self:
-            del self._door.listenings[self.port]
-        self._door.loop.call_soon(later.set)
+        if self._network.listenings.get(self.port) is self:
+            del self._network.listenings[self.port]
+        self._network.loop.call_soon(later.set)
         return later
 
     def accept(self, dialler: SimChannel, wire: SimWire, back: SimWire) -> None:
-        """Answer a dial; the connection is handed over when the dialler knows that it is open."""
+        """Answer a dial. The connection is handed over once the dialling end has opened it."""
         room = wire.source
-        connection = SimConnection(self._door, self._door.address_of(room), room=room, port=0, dialled=False)
-        channel = SimChannel(connection, self._door, back)
+        connection = SimConnection(self._network, self._network.address_of(room), room=room, port=0, dialled=False)
+        channel = SimChannel(connection, self._network, back)
         connection.adopt(channel)
         wire.reader = channel
         channel.accept(dialler, self._hand_over)
 
     def _hand_over(self, channel: SimChannel) -> None:
-        if self._door.listenings.get(self.port) is self:
+        if self._network.listenings.get(self.port) is self:
             self._on_connection(channel.connection)
         else:
             channel.finish("closed by the other end")
 
 
 class Reception:
-    """Reads the first packet of a dial in a room: somebody listens there, or it is refused."""
+    """Reads the first packet of a dial: the listening socket at that port accepts it, or it is refused."""
 
     def __init__(self, network: SimNetwork, dialler: Callable[[], SimChannel]) -> None:
         self._network = network
@@ -355,8 +364,8 @@ class Reception:
     def read(self, wire: SimWire, _kind: ItemKind, payload: bytes) -> None:
         dialler = self._dialler()
         back = self._network.wire(wire.target, wire.source, dialler)
-        door = self._network.find(wire.target)
-        listening = door.listenings.get(int(payload)) if door is not None else None
+        found = self._network.find(wire.target)
+        listening = found.listenings.get(int(payload)) if found is not None else None
         if listening is None:
             back.put("refuse")
         else:

@@ -1,4 +1,4 @@
-"""A medium: what a room's disk is made of, and how it is found after a power cut."""
+"""The disks of rooms, in memory or in files, and their state after a power cut."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ StoreKind = Literal["memory", "sqlite"]
 Work = Callable[[Store], Any]
 
 MAX_GARBAGE_BYTES = 10_000
-"""What a power cut may leave behind the last commit in a write-ahead log."""
+"""Bytes of garbage that a power cut may leave behind the last commit in a write-ahead log."""
 WAL_HEADER_BYTES = 32
 WAL_SALTS = slice(16, 24)
-"""Where a write-ahead log says which of its frames count; others are left from before it was begun anew."""
+"""The place of the salts in a write-ahead log. Frames with other salts do not count: they are older than its last restart."""
 FRAME_HEADER_BYTES = 24
 FRAME_SALTS = slice(8, 16)
 ERRORS = {
     "SQLITE_FULL": "database or disk is full",
     "SQLITE_IOERR_WRITE": "disk I/O error",
 }
-"""What SQLite says of the failures that the lab makes."""
+"""The messages of SQLite for the failures that the lab makes."""
 
 
 class Medium(Protocol):
@@ -47,17 +47,17 @@ class Medium(Protocol):
         """Another disk that holds the same. Raises ValueError for a disk of another kind."""
 
     def after_crash(self, store: LabStore, doomed: Sequence[Work], random: Random) -> LabStore:
-        """The disk as it is found when power is back, open; `doomed` is what was just being committed."""
+        """The disk as it is once the power is back, open; `doomed` is the work of the commit that the power cut interrupted."""
 
     def discard(self, store: LabStore) -> None:
-        """Throw a disk away."""
+        """Delete a disk."""
 
     def close(self) -> None:
-        """Throw all of them away."""
+        """Delete all of them."""
 
 
 class Memory:
-    """Disks that are MemoryStores: whatever was committed is there after a crash."""
+    """Disks that are MemoryStores. After a crash they hold what was committed."""
 
     def blank(self) -> LabStore:
         store = MemoryStore()
@@ -82,13 +82,13 @@ class Memory:
 
 
 class FileStore(SqliteStore):
-    """A SqliteStore whose next commit can be made to fail, and whose sentences name the file without its folder."""
+    """A SqliteStore whose next commit can be made to fail, and whose errors name the file without its folder."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, synchronous="OFF")  # the lab cuts the power of its rooms, not that of its own machine
         self.path = path
         self.failure: str | None = None
-        """A name among ERRORS: so the commit fails that is under way."""
+        """A name among ERRORS: the next commit fails with that error."""
 
     def open(self) -> StoreState:
         with self._without_folder():
@@ -106,7 +106,7 @@ class FileStore(SqliteStore):
 
     @contextmanager
     def _without_folder(self) -> Iterator[None]:
-        """Where the lab keeps its files differs from run to run, and traces must not."""
+        """The folder differs from run to run, and the trace must not."""
         try:
             yield
         except StoreError as error:
@@ -116,8 +116,8 @@ class FileStore(SqliteStore):
 class Files:
     """Disks that are SQLite files in a temporary folder.
 
-    A power cut leaves the file and its write-ahead log as they were, and of what was just being committed a part: cut off,
-    with a wrong byte, or whole, if it had just been written. Where nothing was, garbage may follow the last commit.
+    A power cut keeps the file and its write-ahead log. Of the commit that it interrupts it leaves a part, all with one wrong
+    byte, or all. If it interrupts no commit, garbage may follow the last one.
     """
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ class Files:
 
 
 def torn(before: bytes, after: bytes, random: Random) -> bytes:
-    """What is found of a write-ahead log that was to become `after`: all that is in `before` counts in each case."""
+    """A write-ahead log after a power cut during the commit that turns `before` into `after`. All of `before` is kept."""
     start, end = _new_part(before, after)
     if start >= end:
         return before + random.randbytes(random.randrange(MAX_GARBAGE_BYTES))
@@ -191,7 +191,7 @@ def torn(before: bytes, after: bytes, random: Random) -> bytes:
 
 
 def _new_part(before: bytes, after: bytes) -> tuple[int, int]:
-    """Where the bytes of the last commit are; the log may have been begun anew for it, over the old one."""
+    """Where the bytes of the last commit are. It may have restarted the log at the beginning of the file."""
     if before[WAL_SALTS] == after[WAL_SALTS]:
         return len(before), len(after)
     page_bytes = int.from_bytes(after[8:12], "big")
@@ -202,7 +202,7 @@ def _new_part(before: bytes, after: bytes) -> tuple[int, int]:
 
 
 def _commit(store: Store, works: Sequence[Work]) -> None:
-    with suppress(Exception), store.transaction():  # whatever is wrong with it: it is written by nobody then
+    with suppress(Exception), store.transaction():  # work that fails leaves nothing in the log
         for work in works:
             work(store)
 
@@ -224,18 +224,18 @@ def all_entries(store: Store) -> list[Entry]:
 
 
 class Media:
-    """The disks of one house, of each kind."""
+    """The disks of one cluster, of both kinds."""
 
     def __init__(self) -> None:
         self._media: dict[str, Medium] = {"memory": Memory(), "sqlite": Files()}
 
     def find(self, kind: str) -> Medium:
-        """Raises ValueError if there is none."""
+        """The disks of a kind. Raises ValueError if there is no such kind."""
         if kind not in self._media:
             raise ValueError(f"there is no store {kind!r}: choose one of {', '.join(sorted(self._media))}")
         return self._media[kind]
 
     def close(self) -> None:
-        """Throw all disks away."""
+        """Delete all disks."""
         for medium in self._media.values():
             medium.close()

@@ -17,17 +17,17 @@ from typing import Any, NoReturn, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
 TURNS_PER_INSTANT = 1_000_000
-"""Turns in which virtual time may stand still, before that is called a livelock."""
+"""Turns without progress of virtual time after which the loop reports a livelock."""
 INSTANT_SECONDS = 1e-6
-"""Timers that come closer together than this count as one instant."""
+"""Timers that are closer together than this count as one instant."""
 FINISH_SECONDS = 60.0
-"""Virtual time that cancelled tasks get to end in."""
+"""Virtual time within which cancelled tasks must end."""
 GARBAGE_OBJECTS = 200_000
-"""New objects after which a run looks for garbage: a house is large, lives long, and makes little."""
+"""New objects after which a run collects garbage: a cluster is large, lives long and makes little garbage."""
 GARBAGE_ROUNDS = 50
-"""Looks at new objects after which one goes deeper."""
+"""Collections of new objects after which older ones are collected too."""
 _PURGE_FROM = 256
-"""Cancelled timers are swept out when there are this many and they outnumber the others."""
+"""Cancelled timers are removed when there are this many and they outnumber the others."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -35,7 +35,7 @@ Drain = Callable[[], None]
 
 
 class LabAlarm(BaseException):
-    """The lab itself found something wrong. Not an Exception, so that no `except` of the code under test takes it."""
+    """The lab itself has found an error. It is no Exception, so that no `except` of the code under test catches it."""
 
 
 class _Timer(asyncio.TimerHandle):
@@ -50,16 +50,24 @@ class _Timer(asyncio.TimerHandle):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs asyncio code and the drains of actors; when nothing is ready, its time jumps to the next timer.
+    """Runs asyncio code and the drains of actors in one thread; when nothing is ready, its time jumps to the next timer.
 
-    Callbacks of asyncio run first in, first out, as they do on a real loop. The seed picks the order of timers that are
-    due at one instant, which of the waiting drains runs next, and whether a drain or a callback does.
+    Callbacks of asyncio run first in, first out, as on a real loop. The seed decides the order of timers that are due at one
+    instant, which of the waiting drains runs next, and whether a drain or a callback runs next: the same seed gives the same
+    run.
 
-    An exception that reaches the loop's exception handler is raised out of the run (`run_for`, `run_until`,
-    `run_until_complete`) before the next turn; the loop may be run on after it. Whoever makes a loop must `close` it.
+    An exception that reaches the exception handler of the loop is raised out of the run (`run_for`, `run_until`,
+    `run_until_complete`) before the next turn; the loop may be run again after it. LabAlarm is raised for a livelock and for
+    a run that can never end. Sockets and threads raise RuntimeError. `close` the loop at the end.
+
+        loop = VirtualLoop(seed=7)
+        loop.call_later(3_600, news.append, "an hour later")
+        loop.run_for(3_600)  # returns at once
+        loop.close()
     """
 
     def __init__(self, seed: int, *, turns_per_instant: int = TURNS_PER_INSTANT) -> None:
+        """`turns_per_instant` turns without progress of virtual time are a livelock."""
         self._is_running = False
         super().__init__()
         self.turns = 0
@@ -94,13 +102,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now
 
     def run_for(self, seconds: float) -> None:
-        """Let `seconds` of virtual time pass, and run everything that is due on the way and at the end of it."""
+        """Let `seconds` of virtual time pass, and run all that is due until then and at its end."""
         self._run_to(self._now + seconds, None)
 
     def run_until(self, predicate: Callable[[], bool], limit_seconds: float) -> bool:
-        """Run until `predicate()` is true; False if it is not within `limit_seconds`.
+        """Run until `predicate()` is true; False if it is not true within `limit_seconds` of virtual time.
 
-        It is looked at each time an instant has gone quiet, before time moves on.
+        It is called each time when nothing more is ready, before time moves on.
         """
         return self._run_to(self._now + limit_seconds, predicate)
 
@@ -122,7 +130,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # Turns
 
     def run_forever(self) -> None:
-        """Run until `stop`. Raises LabAlarm if nothing is left that could ever happen."""
+        """Run until `stop`. Raises LabAlarm if nothing is left that could happen."""
         self._check_open()
         if self._is_running or _get_running_loop() is not None:
             raise RuntimeError("a loop is running in this thread already: run_* cannot be called from inside it")
@@ -141,7 +149,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             gc.set_threshold(*thresholds)
 
     def stop(self) -> None:
-        """End the run after this turn; what is ready stays so for the next run."""
+        """End the run after this turn. What is ready waits for the next run."""
         self._is_stopping = True
 
     def is_running(self) -> bool:
@@ -166,7 +174,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 if not handle.cancelled():
                     self._count_turn()
                     handle._run()  # no public way to run one: asyncio leaves it to its loops
-                del handle  # the last hold on a failed task, perhaps, which then says so at once
+                del handle  # perhaps the last reference to a failed task, which reports its error when it is freed
             else:
                 self._move_on()
         self._raise_recorded()
@@ -197,7 +205,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.stop()
             return
         if self._soon or self._bag:
-            return  # the predicate woke somebody
+            return  # the predicate has scheduled something
         while self._timers and self._timers[0][3].cancelled():
             heapq.heappop(self._timers)
             self._cancelled_timers -= 1
@@ -215,7 +223,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # Scheduling
 
     def schedule_drain(self, drain: Drain) -> None:
-        """Put `drain` into the bag from which the seed picks: it handles one message and schedules itself again."""
+        """Let `drain` run on a turn that the seed decides. It handles one message of an actor and schedules itself again."""
         self._check_open()
         self._bag.append(drain)
 
@@ -230,7 +238,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """As `call_soon`. Raises RuntimeError in any other thread: what comes from there cannot be replayed."""
+        """As `call_soon`. Raises RuntimeError in any other thread: its calls could not be replayed."""
         if threading.get_ident() != self._thread:
             raise RuntimeError("the virtual loop was called from another thread: in the lab everything runs on one")
         return self.call_soon(callback, *args, context=context)
@@ -269,7 +277,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # Errors
 
     def record(self, error: BaseException) -> None:
-        """Raise `error` out of the run before the next turn, whatever the code under test does with its own copy."""
+        """Raise `error` out of the run before the next turn, even if the code under test catches it too."""
         self._errors.append(error)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -278,7 +286,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             error = RuntimeError(context.get("message") or "an unknown trouble reached the loop")
         self.record(error)
 
-    # Tasks and generators, in the order in which they came: asyncio's own sets have none
+    # Tasks and generators in the order of their creation: the sets of asyncio have none
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
@@ -316,10 +324,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         for generator in generators:
             try:
                 await generator.aclose()
-            except Exception as error:  # noqa: BLE001 - the others are to be closed as well
+            except Exception as error:  # noqa: BLE001 - the others must be closed as well
                 self.record(error)
 
-    # What a loop without input, output and threads refuses
+    # What a loop without sockets and threads refuses
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         raise RuntimeError("the virtual loop has no threads: blocking work belongs behind Disk.run")
@@ -342,10 +350,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # End
 
     def finish(self) -> tuple[str, ...]:
-        """Cancel the tasks that are left, let them end, close open generators; returns what the tasks were, in order.
+        """Cancel the tasks that are left, let them end and close open generators. Returns the names of the tasks, in order.
 
-        Drains that wait are dropped; errors wait for the next run or `close`. Raises LabAlarm if a task does not end
-        within FINISH_SECONDS.
+        Waiting drains are dropped; errors wait for the next run or `close`. Raises LabAlarm if a task does not end within
+        FINISH_SECONDS of virtual time.
         """
         left = tuple(self._tasks)
         self._bag.clear()
@@ -363,7 +371,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return tuple(_work_of(task) for task in left)
 
     def close(self) -> None:
-        """Finish and free everything; raises an error that is left; a ResourceWarning says which tasks were pending."""
+        """`finish` and free everything. Raises an error that is left; warns with ResourceWarning if tasks were pending."""
         if self._is_over:
             return
         left: tuple[str, ...] = ()

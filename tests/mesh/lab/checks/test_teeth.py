@@ -107,7 +107,7 @@ def keep_one_epoch(patch: pytest.MonkeyPatch) -> None:
     def new_epoch(self: Log) -> str:
         timer = self._timer
         assert isinstance(timer, HybridTimer)
-        return sha256(timer._node_id.encode()).hexdigest()[:20]
+        return sha256(timer._node_id.encode()).hexdigest()[:20]  # the log is broken from inside, on purpose
 
     patch.setattr(Log, "_new_epoch", new_epoch)
 

@@ -1,4 +1,4 @@
-"""The verbs that let discovery lie, lose and be late: the house finds itself all the same."""
+"""The verbs that let discovery forge, lose and delay packets: the rooms find each other all the same."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def test_a_forged_sighting_is_heard_and_does_no_harm() -> None:
         study.log.add({"type": "ink"})
         house.settle("still well")
 
-        (told,) = [line for line in sentences(house, kitchen, "note") if "ghost" in line]
-        assert told.endswith(f"{attic.node_id} answers at attic:4000, where ghost~aaaaaaaa was expected")
+        (notice,) = [line for line in sentences(house, kitchen, "note") if "ghost" in line]
+        assert notice.endswith(f"{attic.node_id} answers at attic:4000, where ghost~aaaaaaaa was expected")
         assert not any("ghost" in line for line in house.trace if " study: " in line)
         assert kitchen.peers.keys() == {study.node_id, attic.node_id}
         assert kitchen.types == ["ink"]
 
 
-def test_in_bad_air_rooms_find_each_other_late() -> None:
+def test_with_bad_discovery_rooms_find_each_other_late() -> None:
     with Cluster(26) as house:
         house.bad_air(late_seconds=30)
         kitchen, study = house.start("kitchen", "study")
@@ -36,7 +36,7 @@ def test_in_bad_air_rooms_find_each_other_late() -> None:
         assert early == {}
 
 
-def test_rooms_whose_air_loses_everything_find_each_other_once_it_is_good() -> None:
+def test_rooms_whose_discovery_loses_everything_find_each_other_once_it_is_good() -> None:
     with Cluster(27) as house:
         house.bad_air(loss=1.0)
         kitchen, study = house.start("kitchen", "study")
@@ -49,7 +49,7 @@ def test_rooms_whose_air_loses_everything_find_each_other_once_it_is_good() -> N
         assert kitchen.peers == {study.node_id: None}
 
 
-def test_what_a_room_announced_in_another_life_is_heard_again_and_does_no_harm() -> None:
+def test_an_announcement_of_an_earlier_life_is_repeated_and_does_no_harm() -> None:
     with Cluster(28) as house:
         kitchen, study = start_two(house)
         before = study.node_id
@@ -67,7 +67,7 @@ def test_what_a_room_announced_in_another_life_is_heard_again_and_does_no_harm()
         assert kitchen.types == ["ink"]
 
 
-def test_nothing_can_be_repeated_of_a_room_that_announced_nothing() -> None:
+def test_nothing_is_repeated_of_a_room_that_announced_nothing() -> None:
     with Cluster(29) as house:
         kitchen, _ = house.start("kitchen", "study", links=line)
 

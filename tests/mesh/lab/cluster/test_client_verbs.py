@@ -1,4 +1,4 @@
-"""Clients of the lab at the door of a real node: they crash, move and outlive the disks of their rooms."""
+"""Clients of the lab at the clients' port of a node: they crash, move, and outlive the disks of their rooms."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_client_that_is_off_cannot_write() -> None:
 
 
 @pytest.mark.parametrize("protocol", [(0, 1), 5, 7])
-def test_a_client_that_moves_gets_everything_once_though_its_mark_is_of_another_log(protocol: Any) -> None:
+def test_a_client_that_moves_gets_everything_once_though_its_cursor_is_of_another_log(protocol: Any) -> None:
     with Cluster(3) as house:
         kitchen, study, phone = start(house, protocol)
         house.partition([kitchen, phone], [study])
@@ -104,7 +104,7 @@ def test_what_a_client_sends_to_two_rooms_is_stored_once() -> None:
 
 @pytest.mark.parametrize("protocol", [(0, 1), 5, 7])
 @pytest.mark.parametrize("loses", ["restore", "wipe", "lose"])
-def test_a_client_gets_what_is_new_from_a_room_whose_disk_is_another(loses: str, protocol: Any) -> None:
+def test_a_client_gets_new_events_from_a_room_with_another_disk(loses: str, protocol: Any) -> None:
     with Cluster(5) as house:
         kitchen, study, phone = start(house, protocol)
         add(kitchen, "one")
@@ -130,7 +130,7 @@ def test_a_client_gets_what_is_new_from_a_room_whose_disk_is_another(loses: str,
         assert len(phone.types) == len(kitchen.types) == 8
 
 
-def test_what_a_room_confirmed_to_a_client_and_lost_before_anybody_had_it_is_lost_with_its_disk() -> None:
+def test_an_event_that_only_the_room_of_a_client_had_is_lost_with_its_disk() -> None:
     with Cluster(6) as house:
         kitchen, study, phone = start(house)
         house.partition([kitchen, phone], [study])
@@ -167,7 +167,7 @@ def test_a_room_that_lost_its_log_gets_back_what_its_client_wrote(protocol: Any)
         house.assert_converged(["milk", "bread"])
 
 
-def test_a_client_with_a_wrong_token_is_not_let_in() -> None:
+def test_a_client_with_a_wrong_token_is_refused() -> None:
     with Cluster(7) as house:
         kitchen, _, _ = start(house)
 

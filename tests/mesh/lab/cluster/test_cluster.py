@@ -1,4 +1,4 @@
-"""Whole nodes in virtual time: what a house of them promises."""
+"""Whole nodes in virtual time: what a cluster of them promises."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_three_rooms_end_with_the_same_events_in_one_order() -> None:
         assert sorted(study.types) == ["lamp", "milk"]
 
 
-def test_what_was_written_apart_meets_after_a_long_night() -> None:
+def test_events_written_on_two_sides_of_a_wall_meet_after_a_long_night() -> None:
     with Cluster(2) as house:
         kitchen, study = house.start("kitchen", "study")
         house.settle("met")
@@ -202,7 +202,7 @@ def test_in_a_full_mesh_each_event_is_sent_to_each_room_once(
         assert taken.total() <= events * 5 * (1 + MAX_REPEATS)
 
 
-def test_rooms_that_came_back_are_told_once_too() -> None:
+def test_rooms_that_come_back_get_each_event_once_too() -> None:
     with Cluster(12, traces=False) as house:
         rooms, taken = start_counted(house, 6)
         house.partition(rooms[:3], rooms[3:])
@@ -249,15 +249,15 @@ def test_a_session_that_raises_is_restarted_and_its_siblings_see_nothing() -> No
         write(study, "ink")
         house.settle("after two failures")
 
-        told = house.trace[before:]
+        lines = house.trace[before:]
         assert kitchen.types == ["ink"]
         assert BreaksTwice.broken == 2
-        assert any("kitchen: restarted: the session with study" in line for line in told)
-        assert not any("attic: disconnected: lost the connection to study" in line for line in told)
+        assert any("kitchen: restarted: the session with study" in line for line in lines)
+        assert not any("attic: disconnected: lost the connection to study" in line for line in lines)
         assert attic.types == ["ink"]
 
 
-def test_a_session_that_fails_on_and_on_is_paused_until_the_operator_says_so() -> None:
+def test_a_session_that_keeps_failing_is_paused_until_the_operator_resumes_it() -> None:
     with Cluster(7, traces=False) as house:
         (kitchen,) = house.start("kitchen", links=[("kitchen", "study")])
         kitchen.role = BreaksAlways
@@ -287,7 +287,7 @@ class DiskFull(PeerSync):
         raise self.error("store")
 
 
-def test_a_link_that_always_ends_soon_after_the_greeting_is_dialled_ever_more_seldom() -> None:
+def test_a_link_that_always_ends_after_the_greeting_is_dialled_less_and_less_often() -> None:
     DiskFull.links = 0
     with Cluster(11, traces=False) as house:
         (kitchen,) = house.start("kitchen", links=[("study", "kitchen")])
@@ -361,7 +361,7 @@ def test_the_checker_notices_an_actor_that_is_left() -> None:
     with pytest.raises(Violation, match="kitchen left actors behind"), Cluster() as house:
         (kitchen,) = house.start("kitchen")
         house.run(1)
-        kitchen.is_running = False  # so that nobody stops it
+        kitchen.is_running = False  # so that the cluster does not stop it
     kitchen.crash()
 
 

@@ -22,7 +22,7 @@ def write(room: Room, *types: str) -> None:
 # Ways
 
 
-def test_a_cut_stops_one_way_and_leaves_the_other() -> None:
+def test_a_cut_stops_one_direction_only() -> None:
     with Cluster(1) as house:
         kitchen, study = start_two(house)
 
@@ -38,7 +38,7 @@ def test_a_cut_stops_one_way_and_leaves_the_other() -> None:
         assert len(study.types) == 2
 
 
-def test_two_rooms_with_one_way_between_them_lose_their_link() -> None:
+def test_two_rooms_that_are_cut_in_one_direction_lose_their_link() -> None:
     with Cluster(2) as house:
         kitchen, study = start_two(house)
 
@@ -67,7 +67,7 @@ def test_what_is_held_comes_late_and_in_order() -> None:
         assert sentences(house, study, "disconnected") == []
 
 
-def test_a_slow_way_has_the_latency_it_was_given_until_it_is_good_again() -> None:
+def test_a_slow_link_has_its_latency_until_it_is_good_again() -> None:
     with Cluster(4) as house:
         kitchen, study = start_two(house)
 
@@ -84,7 +84,7 @@ def test_a_slow_way_has_the_latency_it_was_given_until_it_is_good_again() -> Non
         assert study.types == ["late", "prompt"]
 
 
-def test_a_narrow_way_takes_as_long_as_its_bytes() -> None:
+def test_a_limited_rate_takes_as_long_as_the_bytes_need() -> None:
     with Cluster(5) as house:
         kitchen, study = start_two(house)
 
@@ -109,7 +109,7 @@ def test_a_reset_is_noticed_by_both_ends_at_once_and_they_meet_again() -> None:
         house.settle("met again")
 
 
-def test_a_flaky_way_breaks_now_and_then_and_is_good_afterwards() -> None:
+def test_a_flaky_link_breaks_now_and_then_and_is_good_afterwards() -> None:
     with Cluster(7) as house:
         kitchen, study = start_two(house)
 
@@ -317,7 +317,7 @@ def test_a_wiped_room_returns_as_another_node() -> None:
 # What a story may look at
 
 
-def test_dials_tell_who_dialled_whom_and_when() -> None:
+def test_dials_are_recorded_with_both_rooms_and_the_time() -> None:
     with Cluster(21) as house:
         house.start("kitchen", "study", "attic", links=line)
         house.settle("met")

@@ -1,4 +1,4 @@
-"""Simulated mDNS: who is heard, when, and what a wall, a crash or a goodbye changes."""
+"""Simulated mDNS: which announcements arrive, when, and what a wall, a crash or a goodbye changes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_starting_takes_a_turn_and_happens_once(house: House) -> None:
         discovery.start(Announcement("kitchen", "home", "run", 1), lambda _: None)
 
 
-def test_who_comes_late_finds_those_who_are_there(house: House) -> None:
+def test_a_node_that_starts_late_finds_the_others(house: House) -> None:
     house.enter("kitchen", "study")
     house.loop.run_for(100)
 
@@ -111,7 +111,7 @@ def test_nothing_is_said_twice_when_nothing_changes(house: House) -> None:
     assert all(len(heard) == 2 for heard in house.heard.values())
 
 
-def test_what_a_wall_kept_apart_is_found_by_a_question_later(house: House) -> None:
+def test_rooms_that_a_wall_kept_apart_find_each_other_by_a_question_later(house: House) -> None:
     house.network.partition([["kitchen"], ["attic"]])
     house.enter("kitchen", "attic")
     house.loop.run_for(600)
@@ -137,7 +137,7 @@ def test_a_requery_finds_it_at_once(house: House) -> None:
     assert house.names("kitchen") == ["attic"]
 
 
-def test_a_wall_stops_what_is_in_the_air(house: House) -> None:
+def test_a_wall_stops_packets_that_are_on_their_way(house: House) -> None:
     house.enter("kitchen", "attic")
     house.loop.run_for(0)
 
@@ -224,7 +224,7 @@ def test_a_goodbye_behind_a_wall_is_never_heard(house: House) -> None:
     assert house.heard["kitchen"] == []
 
 
-def test_lost_packets_are_made_up_for_by_questions(house: House) -> None:
+def test_questions_make_up_for_lost_packets(house: House) -> None:
     house.air.loss = 0.5
 
     house.enter("kitchen", "study", "attic")
@@ -233,7 +233,7 @@ def test_lost_packets_are_made_up_for_by_questions(house: House) -> None:
     assert house.names("kitchen") == ["attic", "study"]
 
 
-def test_a_lie_is_heard_like_a_truth(house: House) -> None:
+def test_a_forged_announcement_is_received_like_a_true_one(house: House) -> None:
     house.enter("kitchen", "attic")
     house.loop.run_for(10)
     house.clear()
@@ -246,7 +246,7 @@ def test_a_lie_is_heard_like_a_truth(house: House) -> None:
     assert house.heard["attic"] == []
 
 
-def test_a_crowd_does_not_answer_each_question_of_a_crowd() -> None:
+def test_many_nodes_do_not_answer_each_question_of_many() -> None:
     house = House()
 
     house.enter(*[f"room-{number}" for number in range(60)])
@@ -257,7 +257,7 @@ def test_a_crowd_does_not_answer_each_question_of_a_crowd() -> None:
     house.loop.close()
 
 
-def test_the_seed_decides_who_hears_whom_when() -> None:
+def test_the_seed_decides_when_each_packet_arrives() -> None:
     def heard(seed: int) -> dict[str, list[tuple[float, Sighting]]]:
         house = House(seed)
         house.enter("kitchen", "study", "attic", "cellar")

@@ -43,11 +43,11 @@ class Room:
         self.random = Random(seed)
         self.store = CountingStore()
         self.disk = SimDisk(self.loop, self.random, self.store)
-        self.told: list[str] = []
+        self.results: list[str] = []
 
     def write(self, name: str) -> Later[str]:
         later = self.disk.run(append(name))
-        later.then(lambda done: self.told.append(name))
+        later.then(lambda done: self.results.append(name))
         return later
 
     def stored(self) -> list[str]:
@@ -92,7 +92,7 @@ def test_results_come_after_the_commit_and_never_at_once(room: Room) -> None:
     assert 0.0002 <= room.loop.time() <= 0.0042
 
 
-def test_what_waits_is_committed_together_and_told_in_order(room: Room) -> None:
+def test_waiting_work_is_committed_together_and_its_results_come_in_order(room: Room) -> None:
     names = [f"event-{number}" for number in range(100)]
 
     for name in names:
@@ -101,7 +101,7 @@ def test_what_waits_is_committed_together_and_told_in_order(room: Room) -> None:
     room.loop.run_for(1)
 
     assert room.store.transactions == 1
-    assert room.told == room.stored() == names
+    assert room.results == room.stored() == names
 
 
 def test_a_group_has_a_limit(room: Room) -> None:
@@ -111,7 +111,7 @@ def test_a_group_has_a_limit(room: Room) -> None:
     room.loop.run_for(1)
 
     assert room.store.transactions == 2
-    assert len(room.told) == GROUP_LIMIT + 1
+    assert len(room.results) == GROUP_LIMIT + 1
 
 
 def test_work_that_comes_during_a_commit_is_in_the_next(room: Room) -> None:
@@ -123,7 +123,7 @@ def test_work_that_comes_during_a_commit_is_in_the_next(room: Room) -> None:
     room.loop.run_for(1)
 
     assert room.store.transactions == 2
-    assert room.told == ["milk", "bread"]
+    assert room.results == ["milk", "bread"]
 
 
 def test_failing_work_does_not_fail_the_others(room: Room) -> None:
@@ -186,7 +186,7 @@ def test_a_crash_may_come_between_a_commit_and_its_result(room: Room) -> None:
     assert not milk.is_done
 
 
-def test_a_crash_in_the_middle_of_the_results_tells_nothing_more(room: Room) -> None:
+def test_a_crash_between_two_results_gives_no_further_result(room: Room) -> None:
     milk, bread = room.write("milk"), room.write("bread")
     milk.then(lambda _: room.disk.crash())
 
@@ -251,9 +251,9 @@ def test_the_seed_decides_how_long_a_commit_takes() -> None:
         for number in range(20):
             room.loop.call_later(number / 1000, room.write, str(number))
         for _ in range(1_000):
-            before = len(room.told)
+            before = len(room.results)
             room.loop.run_for(0.0001)
-            times += [room.loop.time()] * (len(room.told) - before)
+            times += [room.loop.time()] * (len(room.results) - before)
         room.loop.close()
         return times
 

@@ -1,4 +1,4 @@
-"""The simulated network: connections as the port says, walls that delay, crashes that say nothing."""
+"""The simulated network: connections as the port demands, walls that delay, crashes without a goodbye."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class House:
         self.accepted: list[Connection] = []
         self.events: dict[str, list[Any]] = {"kitchen": [], "attic": []}
         self.listening = self.open("attic", 70)
-        self.dialled = self.network.door("kitchen").dial("attic:70")
+        self.dialled = self.network.room("kitchen").dial("attic:70")
         self.listen(self.dialled, "kitchen")
 
     def open(self, room: str, port: int) -> Listening:
-        opened = self.network.door(room).listen("", port, self._on_connection)
+        opened = self.network.room(room).listen("", port, self._on_connection)
         assert self.loop.run_until(lambda: opened.is_done, 1)
         return opened.result()
 
@@ -71,8 +71,8 @@ def house() -> Iterator[House]:
     house.loop.close()
 
 
-def test_a_door_is_a_network(house: House) -> None:
-    network: Network = house.network.door("study")
+def test_the_network_of_a_room_is_a_network(house: House) -> None:
+    network: Network = house.network.room("study")
 
     assert network.dial("attic:70").dialled
 
@@ -158,12 +158,12 @@ def test_refuses_what_a_connection_cannot_do(house: House) -> None:
 @pytest.mark.parametrize("address", ["attic", "attic:", ":70", "attic:0", "attic:70000", "attic:x", ""])
 def test_refuses_a_bad_address(house: House, address: str) -> None:
     with pytest.raises(ValueError, match="not an address"):
-        house.network.door("kitchen").dial(address)
+        house.network.room("kitchen").dial(address)
 
 
 @pytest.mark.parametrize("address", ["attic:71", "cellar:70"])
-def test_a_dial_where_nobody_listens_is_refused_after_a_round_trip(house: House, address: str) -> None:
-    connection = house.network.door("kitchen").dial(address)
+def test_a_dial_to_a_closed_port_is_refused_after_a_round_trip(house: House, address: str) -> None:
+    connection = house.network.room("kitchen").dial(address)
     house.listen(connection, "kitchen")
     began = house.loop.time()
 
@@ -174,8 +174,8 @@ def test_a_dial_where_nobody_listens_is_refused_after_a_round_trip(house: House,
     assert 0.0004 <= house.loop.time() - began <= 0.004
 
 
-def test_a_door_that_is_taken_or_elsewhere_cannot_be_opened(house: House) -> None:
-    door = house.network.door("attic")
+def test_a_port_that_is_taken_or_of_another_host_cannot_be_opened(house: House) -> None:
+    door = house.network.room("attic")
     taken, elsewhere = door.listen("", 70, print), door.listen("kitchen", 71, print)
 
     house.loop.run_for(1)
@@ -185,10 +185,10 @@ def test_a_door_that_is_taken_or_elsewhere_cannot_be_opened(house: House) -> Non
     assert isinstance(taken.exception, OSError)
 
 
-def test_a_closed_door_keeps_what_it_accepted(house: House) -> None:
+def test_a_closed_listening_socket_keeps_the_connections_it_accepted(house: House) -> None:
     kitchen, _ = house.meet()
     closed = house.listening.close()
-    late = house.network.door("study").dial("attic:70")
+    late = house.network.room("study").dial("attic:70")
     house.listen(late, "kitchen")
 
     late.connect()
@@ -208,7 +208,7 @@ def test_any_free_port_is_found(house: House) -> None:
 
 
 def test_a_room_can_dial_itself(house: House) -> None:
-    connection = house.network.door("attic").dial("127.0.0.1:70")
+    connection = house.network.room("attic").dial("127.0.0.1:70")
 
     connection.connect()
     house.loop.run_for(1)
@@ -291,7 +291,7 @@ def test_a_room_in_no_group_sees_both_sides(house: House) -> None:
 
 
 def test_a_room_cannot_stand_on_both_sides(house: House) -> None:
-    with pytest.raises(ValueError, match="one side of a wall only"):
+    with pytest.raises(ValueError, match="one group of a partition only"):
         house.network.partition([["kitchen", "attic"], ["attic"]])
 
 
@@ -336,7 +336,7 @@ def test_held_frames_come_late(house: House) -> None:
     assert house.frames("attic") == [b"late"]
 
 
-def test_a_crash_says_nothing(house: House) -> None:
+def test_a_crash_closes_connections_without_a_goodbye(house: House) -> None:
     kitchen, attic = house.meet()
     attic.send(b"last words")
 
@@ -348,7 +348,7 @@ def test_a_crash_says_nothing(house: House) -> None:
     assert kitchen.connected
 
 
-def test_whoever_sends_to_a_crashed_room_is_reset_when_it_is_back(house: House) -> None:
+def test_a_sender_to_a_crashed_room_is_reset_when_the_room_is_back(house: House) -> None:
     kitchen, _ = house.meet()
     house.network.drop_room("attic")
     kitchen.send(b"hello?")
@@ -377,7 +377,7 @@ def test_a_silent_connection_outlives_a_crash_until_something_is_sent(house: Hou
 
 
 def test_a_crashed_room_s_old_parts_do_nothing(house: House) -> None:
-    door, (kitchen, attic) = house.network.door("attic"), house.meet()
+    door, (kitchen, attic) = house.network.room("attic"), house.meet()
     house.network.drop_room("attic")
     house.open("attic", 70)
     dialled = door.dial("kitchen:1")
@@ -396,13 +396,13 @@ def test_a_crashed_room_s_old_parts_do_nothing(house: House) -> None:
 
 def test_a_dialler_that_crashes_leaves_no_half_open_connection(house: House) -> None:
     house.dialled.connect()
-    house.loop.run_until(lambda: bool(house.network.door("attic").channels), 1)
+    house.loop.run_until(lambda: bool(house.network.room("attic").channels), 1)
 
     house.network.drop_room("kitchen")
     house.loop.run_for(60)
 
     assert house.accepted == []
-    assert not house.network.door("attic").channels
+    assert not house.network.room("attic").channels
 
 
 def test_a_paused_end_makes_the_other_wait(house: House) -> None:
@@ -418,10 +418,10 @@ def test_a_paused_end_makes_the_other_wait(house: House) -> None:
     assert house.frames("attic") == [b"wait"]
 
 
-def test_frames_wait_until_somebody_listens(house: House) -> None:
+def test_frames_wait_until_there_is_a_listener(house: House) -> None:
     house.network.drop_room("attic")
     accepted: list[Connection] = []
-    house.network.door("attic").listen("", 70, accepted.append)
+    house.network.room("attic").listen("", 70, accepted.append)
     house.dialled.connect()
     house.loop.run_for(1)
     house.dialled.send(b"early")
@@ -472,7 +472,7 @@ def test_a_frame_that_is_too_long_ends_the_connection(house: House) -> None:
     assert "at most 1048576 are taken" in house.events["kitchen"][0][1]
 
 
-def test_a_slow_way_takes_its_time_and_shows_signs_of_life(house: House) -> None:
+def test_a_slow_link_takes_its_time_and_shows_activity(house: House) -> None:
     kitchen, attic = house.meet()
     signs: list[float] = []
     attic.on("activity", lambda: signs.append(house.loop.time()))
@@ -487,7 +487,7 @@ def test_a_slow_way_takes_its_time_and_shows_signs_of_life(house: House) -> None
     assert max(later - earlier for earlier, later in pairwise(signs)) < 0.3
 
 
-def test_a_lossy_way_loses_nothing_but_time(house: House) -> None:
+def test_a_lossy_link_loses_nothing_but_time(house: House) -> None:
     kitchen, _ = house.meet()
     house.network.set_quality("kitchen", "attic", WireQuality(loss=0.5))
     sent = [str(number).encode() for number in range(50)]
@@ -515,12 +515,12 @@ def test_a_reset_breaks_both_ends(house: House) -> None:
 def test_an_orderly_end_closes_everything(house: House) -> None:
     house.meet()
 
-    closed = house.network.door("attic").close()
+    closed = house.network.room("attic").close()
     house.loop.run_for(5)
 
     assert closed.is_done
     assert house.events["kitchen"] == [("disconnect", "this end is closing")]
-    assert not house.network.door("attic").listenings
+    assert not house.network.room("attic").listenings
 
 
 def test_nothing_is_left_of_connections_that_are_over(house: House) -> None:
@@ -530,9 +530,9 @@ def test_nothing_is_left_of_connections_that_are_over(house: House) -> None:
         kitchen.disconnect()
         house.loop.run_for(5)
 
-    assert not house.network._wires
-    assert not house.network.door("kitchen").channels
-    assert not house.network.door("attic").channels
+    assert not house.network.wires
+    assert not house.network.room("kitchen").channels
+    assert not house.network.room("attic").channels
 
 
 def test_the_trace_shows_what_happened(house: House) -> None:
@@ -571,7 +571,7 @@ def storm(seed: int) -> list[str]:
             connection.send(frame + b"!")
 
     def dial() -> None:
-        connection = network.door(random.choice(ROOMS)).dial(f"{random.choice(ROOMS)}:7")
+        connection = network.room(random.choice(ROOMS)).dial(f"{random.choice(ROOMS)}:7")
         take(connection)
         connection.connect()
 
@@ -583,7 +583,7 @@ def storm(seed: int) -> list[str]:
     def crash() -> None:
         room = random.choice(ROOMS)
         network.drop_room(room)
-        loop.call_later(random.random() * 5, network.door(room).listen, "", 7, take)
+        loop.call_later(random.random() * 5, network.room(room).listen, "", 7, take)
 
     def wall() -> None:
         rooms = random.sample(ROOMS, 5)
@@ -600,12 +600,12 @@ def storm(seed: int) -> list[str]:
         lambda: network.release("kitchen", "study"),
         lambda: network.reset(*random.sample(ROOMS, 2)),
         lambda: network.set_quality(*random.sample(ROOMS, 2), WireQuality(bytes_per_second=10_000, loss=0.1)),
-        lambda: random.choice(open_ends or [network.door("study").dial("attic:7")]).disconnect("enough"),
-        lambda: random.choice(open_ends or [network.door("study").dial("attic:7")]).pause(),
-        lambda: random.choice(open_ends or [network.door("study").dial("attic:7")]).resume(),
+        lambda: random.choice(open_ends or [network.room("study").dial("attic:7")]).disconnect("enough"),
+        lambda: random.choice(open_ends or [network.room("study").dial("attic:7")]).pause(),
+        lambda: random.choice(open_ends or [network.room("study").dial("attic:7")]).resume(),
     ]
     for room in ROOMS:
-        network.door(room).listen("", 7, take)
+        network.room(room).listen("", 7, take)
     for _ in range(300):
         random.choice(verbs)()
         loop.run_for(random.random())
@@ -640,7 +640,7 @@ def test_the_same_seed_gives_the_same_trace_in_other_processes() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_connection_tells_a_sensible_story(seed: int) -> None:
+def test_no_connection_carries_frames_before_it_is_open(seed: int) -> None:
     opened: dict[str, bool] = {}
 
     for line in storm(seed):

@@ -64,13 +64,13 @@ def test_a_power_cut_in_the_middle_of_a_commit_loses_nothing_that_was_committed(
     assert set(map(tuple, found)) == {("milk", "bread"), ("milk", "bread", "salt")}
 
 
-def test_so_does_one_when_the_write_ahead_log_was_just_begun_anew(files: Files) -> None:
+def test_a_power_cut_just_after_a_restart_of_the_write_ahead_log_loses_nothing(files: Files) -> None:
     found = []
     for seed in range(40):
         store = files.blank()
         commit(store, "milk", "bread", size=50_000)
         assert isinstance(store, FileStore)
-        store._opened().execute("PRAGMA wal_checkpoint(RESTART)")
+        store._opened().execute("PRAGMA wal_checkpoint(RESTART)")  # no log asks for it: SQLite does it by itself
 
         store = files.after_crash(store, [append("salt")], Random(seed))
 
@@ -104,7 +104,7 @@ def test_a_disk_that_lost_what_was_committed_is_noticed(files: Files, monkeypatc
         files.after_crash(store, [], Random(1))
 
 
-def test_what_a_room_with_a_file_confirmed_outlives_every_power_cut() -> None:
+def test_events_that_a_room_with_a_file_confirmed_survive_every_power_cut() -> None:
     with Cluster(1) as house:
         kitchen, study = house.start("kitchen", "study", store="sqlite")
         for number in range(12):
@@ -120,7 +120,7 @@ def test_what_a_room_with_a_file_confirmed_outlives_every_power_cut() -> None:
 
 
 @pytest.mark.parametrize("store", KINDS)
-def test_a_commit_that_fails_is_told_to_who_waits_for_it_and_the_next_one_works(store: StoreKind) -> None:
+def test_a_commit_that_fails_fails_its_write_and_the_next_one_works(store: StoreKind) -> None:
     with Cluster(2) as house:
         kitchen, study = house.start("kitchen", "study", store=store)
         house.settle("met")
@@ -150,7 +150,7 @@ def test_commits_that_fail_at_the_other_end_cost_a_repeat(store: StoreKind) -> N
         assert study.types == ["milk"]
 
 
-def test_a_full_disk_of_a_file_is_answered_in_the_words_of_sqlite_without_its_folder() -> None:
+def test_a_full_file_fails_with_the_words_of_sqlite_and_without_its_folder() -> None:
     with Cluster(4) as house:
         (kitchen,) = house.start("kitchen", store="sqlite")
 
@@ -194,7 +194,7 @@ def test_a_backup_of_another_kind_of_disk_is_refused() -> None:
             house.restore("study", house.snapshot("kitchen"))
 
 
-def test_a_kind_of_store_that_there_is_not_is_refused() -> None:
+def test_an_unknown_kind_of_store_is_refused() -> None:
     with (
         Cluster(8) as house,
         pytest.raises(ValueError, match="there is no store 'paper': choose one of memory, sqlite"),

@@ -1,4 +1,4 @@
-"""The virtual loop: asyncio works on it, time costs nothing, and a seed decides what could go either way."""
+"""The virtual loop: asyncio works on it, time costs nothing, and a seed decides every free choice."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_cancelled_timers_do_not_pile_up(loop: VirtualLoop) -> None:
     for _ in range(10_000):
         loop.call_later(60, lambda: None).cancel()
 
-    assert len(loop._timers) < 600
+    assert len(loop._timers) < 600  # which the loop has no reason to show
     assert not kept.cancelled()
     loop.run_for(100)
     assert loop.turns == 1
@@ -263,7 +263,7 @@ def test_a_failing_drain_ends_the_run(loop: VirtualLoop) -> None:
         loop.run_for(1)
 
 
-def test_a_failed_task_that_nobody_waits_for_ends_the_run(loop: VirtualLoop) -> None:
+def test_a_failed_task_that_is_not_awaited_ends_the_run(loop: VirtualLoop) -> None:
     async def fail() -> None:
         raise ValueError("broken")
 
@@ -273,7 +273,7 @@ def test_a_failed_task_that_nobody_waits_for_ends_the_run(loop: VirtualLoop) -> 
         loop.run_for(1)
 
 
-def test_trouble_in_the_hook_of_a_lost_generator_ends_the_run(
+def test_an_error_in_the_hook_of_a_lost_generator_ends_the_run(
     loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def numbers() -> AsyncIterator[int]:
@@ -336,7 +336,7 @@ def test_close_closes_generators_that_are_open() -> None:
     assert len(opened) == 20
 
 
-def test_no_handler_of_the_product_eats_an_alarm(loop: VirtualLoop) -> None:
+def test_no_handler_of_the_product_catches_an_alarm(loop: VirtualLoop) -> None:
     async def careless() -> None:
         try:
             loop.record(LabAlarm("the checker found something"))
@@ -554,7 +554,7 @@ def test_a_clock_s_timers_fire_once_unless_undone_or_stopped(loop: VirtualLoop) 
 
 
 class Gossip(LoopActor):
-    """Passes what it is told on to two others, chosen by chance, until it has come far enough."""
+    """Passes each message on to two others, chosen by chance, until it has come far enough."""
 
     def __init__(self, runtime: Runtime, name: int, random: Random, trace: list[str]) -> None:
         super().__init__(runtime)
@@ -583,7 +583,7 @@ class Gossip(LoopActor):
 
 
 def gossip(seed: int, *, hops: int = 7) -> list[str]:
-    """A hundred actors on one loop; returns who was told what, in order."""
+    """A hundred actors on one loop; returns which actor got which message, in order."""
     loop = VirtualLoop(seed)
     runtime = Runtime(loop, schedule=loop.schedule_drain, messages_per_turn=1)
     random, trace = Random(seed), list[str]()

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from mesh.lab.checks.checker import lacks_something
+from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.places import Places
+from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.topology import groups_of, may_be_linked
-
-if TYPE_CHECKING:
-    from mesh.lab.cluster.client import Client
-    from mesh.lab.cluster.room import Room
-    from mesh.lab.simulation.network import SimNetwork
+from mesh.lab.simulation.network import SimNetwork
 
 
-class Agreement:
+class Convergence:
     """Knows which rooms can talk, found again after a change of the links, and begins each look where the last one failed."""
 
     def __init__(self, places: Places[Room, Client], network: SimNetwork) -> None:
