@@ -118,7 +118,7 @@ class WiredNetwork(ABC):
         try:
             on_connection(connection)
         except Exception:  # the listening socket stays open for the others
-            log.exception("connection %s: nobody could take it", connection.address)
+            log.exception("connection %s: no listener accepted it", connection.address)
             connection.disconnect("internal error")
 
     def close(self) -> Later[None]:

@@ -260,7 +260,7 @@ class MdnsDiscovery:
             try:
                 return await self._announce_once()
             except TimeoutError:
-                LOG.warning("mdns: every name that we announce is claimed by somebody at once: trying again later")
+                LOG.warning("mdns: other hosts claim every name that we announce: trying again later")
                 await asyncio.sleep(ANNOUNCE_PAUSE_SECONDS)
 
     async def _announce_once(self) -> None:

@@ -16,7 +16,7 @@ from peers.later import Later
 from peers.log.log import Meta
 
 
-class Adder:
+class LiveAdder:
     """A running `mesh add -`."""
 
     def __init__(self, process: Process, confirmations: Path) -> None:

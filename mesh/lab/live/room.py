@@ -16,7 +16,7 @@ from mesh.control.client import ControlClient
 from mesh.errors import MeshError
 from mesh.lab.cluster.arguments import check_awake
 from mesh.lab.cluster.room import PORT
-from mesh.lab.live.adder import Adder
+from mesh.lab.live.adder import LiveAdder
 from mesh.lab.live.disk import back_up, fill, free, put_back, read_log
 from mesh.lab.live.link import ENVIRONMENT
 from mesh.lab.live.namespaces import EXIT_SECONDS, Host, Process
@@ -77,7 +77,7 @@ class LiveRoom:
         self.is_frozen = False
         self.is_disk_full = False
         self._before_add = before_add
-        self._adder: Adder | None = None
+        self._adder: LiveAdder | None = None
         self._lives = self._backups = 0
         self._told = 0
         """Notices of its last life that `take_notices` has returned."""
@@ -265,7 +265,7 @@ class LiveRoom:
             with confirmations.open("wb") as output:
                 command = self._command("add", "-")
                 process = self.host.spawn(command, stdin=subprocess.PIPE, stdout=output, env=ENVIRONMENT)
-            self._adder = Adder(process, confirmations)
+            self._adder = LiveAdder(process, confirmations)
         return self._adder.add(event)
 
     def take_confirmed(self) -> None:
