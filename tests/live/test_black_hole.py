@@ -16,7 +16,7 @@ from mesh.lab.live.namespaces import Host, NetLab, Process
 pytestmark = pytest.mark.netlab
 
 HASTY_NODE = """
-import json, sys
+import json, sys, threading
 from mesh import Node
 from peers.roles.peer import PeerSync
 
@@ -25,14 +25,16 @@ class HastySync(PeerSync):
         super().__init__(*args, timeout=700, ping=300, **options)
 
 name, home, count, *peers = sys.argv[1:]
-def tell(notice):
-    print(json.dumps([notice.kind, notice.sentence, node.log.last_added]), flush=True)
+printing = threading.Lock()  # the node's thread prints too
+def tell(kind, sentence=""):
+    with printing:
+        print(json.dumps([kind, sentence, node.log.last_added]), flush=True)
 
 node = Node(name, home=home, mdns=False, listen="0.0.0.0:4000", peers=peers, role=HastySync)
-node.on("change", tell)
+node.on("change", lambda notice: tell(notice.kind, notice.sentence))
 with node:
     node.log.add_batch([({"type": "reading", "text": "x" * 100}, None)] * int(count)).get()
-    print(json.dumps(["up", "", node.log.last_added]), flush=True)
+    tell("up")
     sys.stdin.read()
 """
 
