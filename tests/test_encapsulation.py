@@ -1,4 +1,4 @@
-"""A module uses no private attribute of another module's class, and calls no attribute by a name that is computed."""
+"""A module uses no private attribute of another, calls nothing by a computed name, and shares no name with another."""
 
 from __future__ import annotations
 
@@ -81,6 +81,29 @@ def test_no_module_uses_a_private_attribute_of_another_one() -> None:
 
 def test_no_attribute_is_looked_up_by_a_computed_name() -> None:
     assert [sentence for path, source in sources().items() for sentence in calls_by_name(path, source)] == []
+
+
+def owners(kind: type[ast.stmt]) -> dict[str, list[str]]:
+    """Which files define each public class or constant, by its name."""
+    found: dict[str, list[str]] = {}
+    for path, source in sources().items():
+        for node in ast.parse(source).body:
+            if isinstance(node, kind):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node
+                name = getattr(target, "name", None) or getattr(target, "id", "")
+                if not is_private(name) and len(name) > 1 and (kind is ast.ClassDef or name.isupper()):
+                    found.setdefault(name, []).append(path)
+    return {name: paths for name, paths in found.items() if len(paths) > 1}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    assert owners(ast.ClassDef) == {}
+
+
+def test_no_two_constants_have_one_name() -> None:
+    assert {
+        name: paths for name, paths in owners(ast.Assign).items() if name != "LOG"
+    } == {}  # the logger of each module
 
 
 def test_every_exception_is_still_needed() -> None:

@@ -18,7 +18,7 @@ from mesh.lab.cluster.topology import Links, chords, line
 
 LINKS_EACH = 4
 """Links of a node in the shape `some`, on average."""
-AGREE_SECONDS = 600.0
+LARGE_CLUSTER_SECONDS = 600.0
 """Virtual time within which all nodes must have the same events."""
 APART_SECONDS = 5.0
 """Virtual time of the partition."""
@@ -82,12 +82,12 @@ def _play(size: Size, seed: int) -> LabRun:
     with Cluster(seed, traces=False) as cluster:
         names = [f"room{number}" for number in range(size.nodes)]
         rooms = cluster.start(*names, links=_shape(size.shape, seed))
-        cluster.settle("all have met", limit_seconds=AGREE_SECONDS)
+        cluster.settle("all have met", limit_seconds=LARGE_CLUSTER_SECONDS)
         links = sum(len(room.peers) for room in rooms) // 2
         for room in rooms:
             for number in range(size.before):
                 room.log.add({"type": f"{room.name}.before.{number}"})
-        cluster.settle("all agree", limit_seconds=AGREE_SECONDS)
+        cluster.settle("all agree", limit_seconds=LARGE_CLUSTER_SECONDS)
         half = size.nodes // 2
         cluster.partition(names[:half], names[half:])
         for room in rooms:
@@ -95,7 +95,7 @@ def _play(size: Size, seed: int) -> LabRun:
                 room.log.add({"type": f"{room.name}.apart.{number}"})
         cluster.run(APART_SECONDS)
         cluster.heal()
-        cluster.settle("all agree again", limit_seconds=AGREE_SECONDS)
+        cluster.settle("all agree again", limit_seconds=LARGE_CLUSTER_SECONDS)
         cluster.assert_converged()
         events = rooms[0].store.state.events
     real_seconds = time.monotonic() - began

@@ -31,7 +31,7 @@ UP_SECONDS = 30.0
 """Within this, nodes that start must say that they are up."""
 LIVE_AGREE_SECONDS = 90.0
 """Real seconds within which all that can talk must agree: a dial after the longest pause (30 s), and time to carry all over."""
-CONFIRM_SECONDS = 20.0
+LIVE_CONFIRM_SECONDS = 20.0
 """Within this, `mesh add` must confirm what it was given."""
 POLL_SECONDS = 0.2
 """Pause between two looks whether the rooms agree."""
@@ -283,8 +283,8 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
             self.run(TICK_MS / 1000)
 
     def _flush(self, room: LiveRoom) -> None:
-        if not self._wait(lambda: not room.pending, CONFIRM_SECONDS):
-            raise Violation(f"{room.name} did not confirm {room.pending} events within {CONFIRM_SECONDS:.0f} s")
+        if not self._wait(lambda: not room.pending, LIVE_CONFIRM_SECONDS):
+            raise Violation(f"{room.name} did not confirm {room.pending} events within {LIVE_CONFIRM_SECONDS:.0f} s")
 
     def _wait(self, is_done: Callable[[], bool], seconds: float, *, pause_seconds: float = 0.01) -> bool:
         """Ask `is_done` again and again, and look after the rooms meanwhile. False if it is not true within `seconds`."""

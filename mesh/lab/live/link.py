@@ -24,7 +24,7 @@ ENVIRONMENT = {
 
 HostPair = tuple[int, int]
 """Numbers of the host that sends and the host that receives."""
-GOOD = LinkQuality()
+GOOD_LINK = LinkQuality()
 
 
 class LabLink:
@@ -49,7 +49,7 @@ class LabLink:
         """
         shut = dict.fromkeys(closed)
         carried = {way: quality for way, quality in (bad or {}).items() if way not in shut}
-        ending = {way: GOOD for way in self._carried if way not in carried and way not in shut}
+        ending = {way: GOOD_LINK for way in self._carried if way not in carried and way not in shut}
         # In this order a frame that is sent meanwhile arrives twice rather than never.
         self._carry({**carried, **ending})
         self._lab.rules(*(f'iifname "p{source}" oifname "p{target}" drop' for source, target in [*shut, *carried]))

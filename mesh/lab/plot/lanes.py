@@ -42,7 +42,7 @@ NOTES = {
 """The note at a lane when this is done to its room; see also _note."""
 FALSE_SIGHTINGS = {"forge": "forged sighting", "repeat": "old sighting"}
 """The note at the lane of the room that gets it, which is the last word of the text."""
-SHAPES = {"crash": "M{x} {y}m-4 -4l8 8m0 -8l-8 8", "stop": "M{x} {y}m0 -5v10"}
+MARK_SHAPES = {"crash": "M{x} {y}m-4 -4l8 8m0 -8l-8 8", "stop": "M{x} {y}m0 -5v10"}
 NOTE_SHAPE = "M{x} {y}m0 3v5"
 """What marks a note at a lane; a crash and a stop have shapes of their own."""
 
@@ -136,7 +136,7 @@ class Lanes:
         for lane in self._lanes.values():
             row = TextRow(lane.y + 18, self._left, self._right + 20)
             for (x, time), texts in lane.notes.items():
-                shape = next((SHAPES[text] for text in texts if text in SHAPES), NOTE_SHAPE)
+                shape = next((MARK_SHAPES[text] for text in texts if text in MARK_SHAPES), NOTE_SHAPE)
                 title = f"{time}: {', '.join(texts)}"
                 parts.append(mark(shape.format(x=f"{x:.1f}", y=f"{lane.y:.1f}"), "note", title, stroke=INK))
                 if not self._is_low:
