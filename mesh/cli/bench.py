@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
+from mesh.bench import COMPARED, WORKLOADS
 from mesh.errors import MeshError
 from mesh.terminal import output
 
@@ -13,23 +16,36 @@ def bench() -> None:
     """Measure on this machine.
 
     \b
-    mesh bench catch-up
+    mesh bench catch-up --runs 3
+    mesh bench latency --against
     mesh bench lab
     mesh bench logux
     """
 
 
-@bench.command("catch-up")
-@click.option("--events", default=100_000, show_default=True, type=click.IntRange(1), help="How many events.")
-def catch_up(*, events: int) -> None:
-    """How fast an empty node gets a long log from another one.
+def _workload(name: str, usual: int, sentence: str) -> click.Command:
+    @click.option("--events", default=usual, show_default=True, type=click.IntRange(1), help="How many events.")
+    @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="Print the median of so many.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+    def measure_it(*, events: int, runs: int, as_json: bool, against: bool = False) -> None:
+        from mesh.bench.workloads import measure, show
 
-    \b
-    mesh bench catch-up --events 20000
-    """
-    from mesh.bench.catch_up import measure
+        figures = [measure(name, events=events, runs=runs, against=against)]
+        if as_json:
+            output.write_json(figures)
+        else:
+            output.write(show(figures, cores=os.cpu_count() or 1))
 
-    measure(events)
+    text = f"{sentence}\n\nReal nodes over loopback, with each commit on disk.\n\n\b\nmesh bench {name} --runs 3"
+    made = click.command(name, help=text)(measure_it)
+    if name in COMPARED:
+        sentence = "Compare it with plain inserts into SQLite, in the same run."
+        made.params.append(click.Option(["--against"], is_flag=True, help=sentence))
+    return made
+
+
+for _name, (_usual, _sentence) in WORKLOADS.items():
+    bench.add_command(_workload(_name, _usual, _sentence))
 
 
 @bench.command()

@@ -1,0 +1,185 @@
+"""A node in a process of its own, which obeys commands on standard input: what the workloads measure.
+
+`python -m mesh.bench.node_process HOME NAME [PEER ...]` answers each line of JSON with a line of JSON, in order. Times are
+those of the monotonic clock, which all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mesh.bench import MEASURE_SECONDS
+from mesh.node import Node
+
+TEXT = "x" * 100
+"""An event with it has about 150 bytes."""
+
+Answer = dict[str, Any]
+
+
+class NodeProcess:
+    """Starts such a process and gives it commands. Use it as a context manager: leaving it ends the process.
+
+    Raises RuntimeError if the process ends before its answer.
+    """
+
+    def __init__(self, home: Path, name: str, *peers: str) -> None:
+        self.began = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mesh.bench.node_process", str(home), name, *peers],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        ready = self.answer()
+        self.start_seconds = ready["at"] - self.began
+        """From the start of the process until its node ran."""
+        self.address = f"127.0.0.1:{ready['port']}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with suppress(BrokenPipeError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        try:
+            self._process.wait(MEASURE_SECONDS)
+        finally:
+            self._process.kill()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+    def ask(self, command: str, **options: Any) -> Answer:
+        """Give a command and wait for its answer; see Worker for the commands."""
+        self.tell(command, **options)
+        return self.answer()
+
+    def tell(self, command: str, **options: Any) -> None:
+        """Give a command; its answer has to be read with `answer`."""
+        assert self._process.stdin is not None
+        print(json.dumps({"do": command, **options}), file=self._process.stdin, flush=True)
+
+    def answer(self) -> Answer:
+        """The answer of the oldest command that was not read yet."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the process of a node has ended: its error is above")
+        found: Answer = json.loads(line)
+        return found
+
+
+class Worker:
+    """The commands: each is a method that returns its answer."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._changed = asyncio.Event()
+        self._used_before = _cpu_seconds()
+        self._latencies: list[float] = []
+        self.commands: dict[str, Callable[..., Awaitable[Answer]]] = {
+            "add": self.add,
+            "pace": self.pace,
+            "wait": self.wait,
+            "listen": self.listen,
+            "latencies": self.latencies,
+            "connect": self.connect,
+            "meet": self.meet,
+            "usage": self.usage,
+        }
+
+    async def add(self, *, events: int, batch: int, in_flight: int = 1) -> Answer:
+        """Add events in batches (1: one by one), with so many calls in flight. `began` and `at` enclose it."""
+        began, numbers = time.monotonic(), iter(range(0, events, batch))
+
+        async def lane() -> None:
+            for first in numbers:
+                if batch == 1:
+                    await self._node.log.add({"type": "reading", "n": first, "text": TEXT})
+                else:
+                    items = range(first, min(first + batch, events))
+                    await self._node.log.add_batch([({"type": "reading", "n": n, "text": TEXT}, None) for n in items])
+
+        await asyncio.gather(*(lane() for _ in range(in_flight)))
+        return {"began": began, "at": time.monotonic()}
+
+    async def pace(self, *, events: int, every_ms: float) -> Answer:
+        """Add one event every `every_ms`; each says when it was added."""
+        due = time.monotonic()
+        for n in range(events):
+            await self._node.log.add({"type": "reading", "n": n, "text": TEXT, "sent": time.monotonic()})
+            due += every_ms / 1000
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        return {"at": time.monotonic()}
+
+    async def wait(self, *, events: int) -> Answer:
+        """Wait until the log has so many events; `at` is when it had."""
+        undo = self._node.log.on("change", self._changed.set)
+        while self._node.log.last_added < events:
+            self._changed.clear()
+            await self._changed.wait()
+        undo()
+        return {"at": time.monotonic()}
+
+    async def listen(self) -> Answer:
+        """Note from now on how long ago each new event was sent, see `pace`."""
+        self._latencies.clear()
+        self._node.log.on("event", lambda event, _: self._latencies.append(time.monotonic() - event["sent"]))
+        return {}
+
+    async def latencies(self) -> Answer:
+        """What `listen` noted, in seconds."""
+        return {"seconds": self._latencies}
+
+    async def connect(self, *, peer: str) -> Answer:
+        """Dial an address."""
+        await self._node.add_peer(peer)
+        return {"at": time.monotonic()}
+
+    async def meet(self, *, peers: int) -> Answer:
+        """Wait until this node and so many others hold the same."""
+        await self._node.synchronized(peers=peers, timeout=MEASURE_SECONDS)
+        return {"at": time.monotonic()}
+
+    async def usage(self) -> Answer:
+        """Processor seconds since the node runs or since the last `usage`, and the peak of resident memory in bytes."""
+        before, self._used_before = self._used_before, _cpu_seconds()
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return {"cpu_seconds": self._used_before - before, "peak_rss": peak}
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def serve(home: str, name: str, *peers: str) -> None:
+    """Run the node and obey until standard input ends."""
+    loop = asyncio.get_running_loop()
+    async with Node(name, home=home, listen="127.0.0.1:0", mdns=False, peers=peers) as node:
+        worker = Worker(node)
+        print(json.dumps({"port": node.port, "at": time.monotonic()}), flush=True)
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            command = json.loads(line)
+            async with asyncio.timeout(MEASURE_SECONDS):
+                answer = await worker.commands[command.pop("do")](**command)
+            print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(*sys.argv[1:]))
