@@ -1,0 +1,17 @@
+"""What one `add` costs in calls, files and futures. Lower the limits when a change makes it cheaper."""
+
+from __future__ import annotations
+
+from mesh.bench.add_path import measure
+
+MAX_CALLS = 218
+MAX_FILES = 26
+MAX_FUTURES = 7
+
+
+def test_an_add_takes_no_more_calls_files_and_futures_than_before() -> None:
+    path = measure()
+
+    assert 0 < path.calls <= MAX_CALLS
+    assert 0 < path.files <= MAX_FILES
+    assert 0 < path.futures <= MAX_FUTURES
