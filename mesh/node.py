@@ -118,7 +118,7 @@ class Node:
 
     @property
     def node_id(self) -> str:
-        """The node id, `NAME~HASH`. Raises MeshError while the node does not resources."""
+        """The node id, `NAME~HASH`. Raises MeshError while the node does not run."""
         return self._opened().node_id
 
     @property
@@ -143,7 +143,7 @@ class Node:
 
     @property
     def mesh(self) -> str:
-        """The mesh that this node belongs to. Raises MeshError while the node does not resources."""
+        """The mesh that this node belongs to. Raises MeshError while the node does not run."""
         return self._opened().facts.mesh
 
     @property
@@ -153,7 +153,7 @@ class Node:
 
     @property
     def is_new(self) -> bool:
-        """Whether this start made the home, and so a new node. Raises MeshError while the node does not resources."""
+        """Whether this start made the home, and so a new node. Raises MeshError while the node does not run."""
         return self._opened().is_new
 
     def on(self, event: str, listener: Callable[[Notice], Any]) -> Undo:
@@ -169,7 +169,7 @@ class Node:
         return self._emitter.on(checked(event, {"change", "stop"}, listener), safely(listener, event))
 
     def status(self) -> Later[Status]:
-        """What `mesh status --json` prints. Fails with MeshError while the node does not resources."""
+        """What `mesh status --json` prints. Fails with MeshError while the node does not run."""
         return self._ask(NodeSupervisor.status)
 
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
@@ -190,7 +190,7 @@ class Node:
         """The addresses that are dialled whatever discovery finds.
 
         Rows with `address`, `source` (`--peer`, which stands for `peers=` too, or `peers.json`) and `node_id`, the node that
-        answered there; None until one did. Fails with MeshError while the node does not resources.
+        answered there; None until one did. Fails with MeshError while the node does not run.
         """
         return self._ask(NodeSupervisor.static_peers).transform(
             lambda found: show_sources(self._peers, self._kept_peers.list(), found)
@@ -199,7 +199,7 @@ class Node:
     def add_peer(self, address: str) -> Later[None]:
         """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`.
 
-        Fails with MeshError for what is no address, and while the node does not resources.
+        Fails with MeshError for what is no address, and while the node does not run.
         """
         return self._change_peer(address, is_wanted=True)
 
@@ -211,7 +211,7 @@ class Node:
         return self._change_peer(address, is_wanted=False)
 
     def retry(self) -> Later[None]:
-        """Start everything that was paused or refused again. Fails with MeshError while the node does not resources."""
+        """Start everything that was paused or refused again. Fails with MeshError while the node does not run."""
         return self._ask(NodeSupervisor.retry)
 
     def start(self) -> Self:

@@ -20,6 +20,7 @@ from mesh.actors.thread_disk import ThreadDisk
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.mdns import MdnsDiscovery
 from mesh.discovery.port import Discovery
+from mesh.errors import MeshError
 from mesh.forking import Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
@@ -48,6 +49,7 @@ class NodeResources:
         self.control: ControlServer | None = None
         self.thread: LoopThread | None = None
         """The thread of the loop, if it belongs to the node; the caller closes it."""
+        self._is_closed = False
         self._path = path
         self._gateways = gateways
         self._disown = disown
@@ -96,12 +98,15 @@ class NodeResources:
         return endpoints
 
     async def open_control(self, control: ControlServer) -> None:
-        """Let commands reach the node."""
+        """Let commands reach the node. Raises MeshError if `close` has begun meanwhile."""
+        if self._is_closed:
+            raise MeshError("this node was ended while it started")
         self.control = control
         await control.start()
 
     async def close(self) -> None:
         """Stop the node and close what is open, in the reverse order of opening."""
+        self._is_closed = True
         try:
             if self.control is not None:
                 await self.control.close()

@@ -230,9 +230,10 @@ class GatewaySupervisor(LoopActor):
     async def _reopen(self, listen: Listen) -> None:
         try:
             await self._open_port(listen, self._ports[listen.name])
-        except ListenError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the next failure of this port alone
+            why = str(error) if isinstance(error, ListenError) else f"{type(error).__name__}: {error}"
             if not self._children.is_ending:
-                self._children.on_failed(listen.name, str(error), partial(self._reopen, listen))
+                self._children.on_failed(listen.name, why, partial(self._reopen, listen))
             return
         if self._children.is_ending:
             await self._children.close(listen.name)

@@ -18,6 +18,7 @@ from mesh.actors.log_keeper import LogKeeper
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.errors import MeshError
 from mesh.node import Node
+from mesh.settings.paths import SOCKET_FILE
 from peers.roles.peer import PeerSync
 from peers.stores.store import StoreError
 from tests.support.actor_loop import fail
@@ -152,6 +153,27 @@ def test_a_home_runs_in_one_node_at_a_time(street: Street) -> None:
 
     with pytest.raises(MeshError, match=r"a node runs in .* already"):
         street.make("again", home=street.path / "kitchen").start()
+
+
+@pytest.mark.parametrize("turns", [0, 3, 10])
+def test_an_end_during_the_start_leaves_nothing_open(tmp_path: Path, turns: int) -> None:
+    async def end_early() -> None:
+        node = Node("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False)
+        starting = asyncio.create_task(node.begin())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if turns:
+            await node.end()
+            with pytest.raises(MeshError):
+                await starting
+        else:
+            await starting
+            await node.end()
+
+    asyncio.run(end_early())
+
+    assert not (tmp_path / SOCKET_FILE).exists()
+    assert pykka.ActorRegistry.get_all() == []
 
 
 def test_a_second_start_fails_and_the_node_goes_on(street: Street) -> None:

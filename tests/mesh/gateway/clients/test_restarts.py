@@ -56,7 +56,13 @@ def test_a_listener_that_failed_opens_its_port_again_and_sessions_stay(house: Ho
     assert inside.take(1) == ["milk"]
 
 
-def test_a_port_that_cannot_open_again_is_paused_until_a_retry(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(98, "Address already in use"), UnicodeError("no such host")])
+def test_a_port_that_cannot_open_again_is_paused_until_a_retry(
+    house: House, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse_to_open(self: Listener, host: str, port: int) -> Any:
+        raise error
+
     monkeypatch.setattr("mesh.membership.restart_policy.MIN_DELAY_SECONDS", 0.005)
     node = house.start()
     port = node.clients_port
@@ -74,10 +80,6 @@ def test_a_port_that_cannot_open_again_is_paused_until_a_retry(house: House, mon
     wait_until(lambda: can_connect(port), "the door is open again")
     assert house.enter("ada").add(1, "milk") == ["synced", 1]
     assert node.status().get(5)["paused"] == []
-
-
-def refuse_to_open(self: Listener, host: str, port: int) -> Any:
-    raise OSError(98, "Address already in use")
 
 
 def test_a_retry_while_a_port_waits_to_open_again_opens_it_once(house: House) -> None:
