@@ -186,7 +186,6 @@ class UpstreamSync(ClientSync):
         self._go_on()
 
     def _go_on(self) -> None:
-        self.resends = not self.is_strict
         super().on_authenticated()
         owner = _fingerprint(self.other_node_id or "")
         if owner != self._saved_owner:
@@ -202,6 +201,7 @@ class UpstreamSync(ClientSync):
         self._told.clear()
         self._here = f"{self.node_id}:{self.random.getrandbits(32):08x}:"
         self.dialect.bare_meta = self.is_strict
+        self.resends = not self.is_strict  # before the first message: its number may show that the server lost its log
         if self.is_strict and ":" not in self.node_id:
             self._tell(f"{self.other_node_id} takes events only from a user: give --upstream-user")
             raise self.error("wrong-credentials")

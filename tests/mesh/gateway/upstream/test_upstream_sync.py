@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from mesh.cli import up_options
 from mesh.gateway.upstream.role import CAME_FROM, FINISH_MS, MAX_TOLD, UPSTREAM_SAVE_MS
 from mesh.gateway.upstream.send_queue import ANSWER_MS
+from peers.later import Later
 from tests.support.upstream_script import HERE, NOW_MS, URL, Script
 
 
@@ -250,6 +251,22 @@ def test_another_server_that_carries_events_out_is_asked_for_all_and_sent_nothin
     assert restarted(script, "server:def") == [5, 0]
     assert script.syncs == []
     assert script.role.synced == 2
+
+
+def test_nothing_is_sent_again_to_a_server_whose_numbers_restart_before_the_log_knows_whose_cursors_they_are() -> None:
+    script = grown("server:abc")
+    script.role.destroy()
+    synced, other_synced = script.log.cursors(f"upstream:{URL}").get()
+    read, owner = script.log.cursors, Later[Any]()
+    script.log.cursors = lambda _: owner  # type: ignore[method-assign]
+    script.start(synced=synced, other_synced=other_synced)
+
+    script.bring({"type": "theirs too"}, added=1)
+    script.log.cursors = read  # type: ignore[method-assign]
+    read(f"upstream:{URL} of").then(owner.follow)
+
+    assert script.role.synced == synced
+    assert script.syncs == []
 
 
 def test_everything_is_exchanged_with_another_plain_server() -> None:
