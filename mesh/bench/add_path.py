@@ -17,7 +17,7 @@ from typing import Any
 from mesh.node import Node
 from peers.later import Later
 
-OURS = tuple(str(Path(__file__).parents[2] / package) for package in ("mesh", "peers"))
+COUNTED_FOLDERS = tuple(str(Path(__file__).parents[2] / package) for package in ("mesh", "peers"))
 ADDS = 30
 """One after the other; the cheapest counts, since timers of the node run between others."""
 
@@ -40,7 +40,7 @@ class _Counting:
         self.futures = 0
 
     def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
-        if not self.is_on or event != "call" or not frame.f_code.co_filename.startswith(OURS):
+        if not self.is_on or event != "call" or not frame.f_code.co_filename.startswith(COUNTED_FOLDERS):
             return
         self.calls[frame.f_code.co_filename] += 1
         self.futures += frame.f_code is Later.__init__.__code__
