@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
-from mesh.actors.log_proxy import NOT_OPEN, LogProxy, LogRequest
+from mesh.actors.log_proxy import NOT_OPEN, AddGroup, LogProxy, LogRequest
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
@@ -66,10 +66,12 @@ class LogKeeper(LoopActor):
         return self._disk.close() if self._disk is not None else Later.done(None)
 
     def on_receive(self, message: Any) -> Any:
-        if not isinstance(message, LogRequest):
+        if not isinstance(message, LogRequest | AddGroup):
             return super().on_receive(message)
         if self._log is None:
             raise StoreError(NOT_OPEN)
+        if isinstance(message, AddGroup):
+            return self._log.add_drafts(message.close())
         return getattr(self._log, message.method)(*message.arguments, **dict(message.options))
 
     def on_stop(self) -> None:

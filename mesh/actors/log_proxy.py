@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Unpack
 
 import pykka
@@ -26,6 +28,9 @@ from peers.log.retention import Bounds, Keeper, Keepers
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Page, StoreError
 
 LOG = logging.getLogger(__name__)
+GROUP_EVENTS = 500
+"""Single adds in one request at most."""
+CLOSED = "the log was closed before it answered: what was added may be in it or not"
 NOT_OPEN = "the log is not open: the node is not running, or just opens it again after a failure"
 
 
@@ -36,6 +41,46 @@ class LogRequest:
     method: str
     arguments: tuple[Any, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
+
+
+class AddGroup:
+    """Single adds that travel to the keeper as one request. Adds from any thread join it until the keeper takes it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Bytes of its drafts."""
+        self.loop: Any = None
+        """The loop on which it is answered."""
+        self._lock = threading.Lock()
+        self._drafts: list[Draft] = []
+        self._results: list[Later[Meta | None]] = []
+        self._is_closed = False
+
+    def join(self, draft: Draft, size: int, result: Later[Meta | None]) -> bool:
+        """Put an add in; False if the group is closed or full."""
+        with self._lock:
+            if self._is_closed or len(self._drafts) >= GROUP_EVENTS or self.size >= PAGE_BYTES:
+                return False
+            self._drafts.append(draft)
+            self._results.append(result)
+            self.size += size
+            return True
+
+    def close(self) -> list[Draft]:
+        """Nothing joins from now on; the drafts, in the order of the adds."""
+        with self._lock:
+            self._is_closed = True
+            return self._drafts
+
+    def answer(self, done: Later[list[Meta | None]]) -> None:
+        """Resolve the results of the adds."""
+        error = done.exception
+        if error is not None:
+            for result in self._results:
+                result.fail(StoreError(CLOSED) if isinstance(error, pykka.ActorDeadError) else error)
+            return
+        for result, meta in zip(self._results, done.result(), strict=True):
+            result.set(meta)
 
 
 def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
@@ -69,6 +114,9 @@ class LogProxy:
         """Events from others that were not taken, by cause."""
         self._emitter = Emitter()
         self._waiting = Waiting()
+        self._group: AddGroup | None = None
+        """Takes single adds until the keeper comes to it."""
+        self._joining = threading.Lock()
         self._keepers = Keepers()
         self._keeper: LoopActorRef[Any] | None = None
 
@@ -101,7 +149,9 @@ class LogProxy:
             draft = make_draft(event, meta)
         except ValueError as error:
             return Later.failed(error)
-        return self.add_drafts([draft]).transform(lambda metas: metas[0])
+        if draft.created is not None:  # it may be refused, and must not take others along
+            return self.add_drafts([draft]).transform(lambda metas: metas[0])
+        return self._join(draft)
 
     def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
         """As Log.add_batch; the events are encoded before this returns."""
@@ -114,6 +164,7 @@ class LogProxy:
             self._waiting.take(count, size)
         except BusyError as error:
             return Later.failed(error)
+        self._group = None  # adds that follow must not overtake these
         added = self._request("add_drafts", drafts)
         added.then(lambda _: self._waiting.give_back(count, size))
         return added
@@ -223,6 +274,35 @@ class LogProxy:
         """Called by the keeper when it ends; listeners stay for the next one."""
         self._keeper = None
 
+    def _join(self, draft: Draft) -> Later[Meta | None]:
+        """Add a draft with the other single adds that wait for the keeper's turn."""
+        size = draft.size
+        try:
+            self._waiting.take(1, size)
+        except BusyError as error:
+            return Later.failed(error)
+        result: Later[Meta | None] = Later()
+        with self._joining:
+            group = self._group
+            if group is not None and group.join(draft, size, result):
+                result.loop = group.loop
+                return result
+            keeper = self._keeper
+            if keeper is None:
+                self._waiting.give_back(1, size)
+                return Later.failed(StoreError(NOT_OPEN))
+            group = self._group = AddGroup()
+            group.join(draft, size, result)
+            asked = keeper.ask(group, block=False)
+            group.loop = result.loop = asked.loop
+        asked.then(partial(self._on_group_added, group))
+        return result
+
+    def _on_group_added(self, group: AddGroup, done: Later[list[Meta | None]]) -> None:
+        drafts = group.close()  # the keeper may have ended before it took the group
+        self._waiting.give_back(len(drafts), group.size)
+        group.answer(done)
+
     def _request(self, method: str, *arguments: Any, **options: Any) -> Later[Any]:
         if self._keeper is None:
             return Later.failed(StoreError(NOT_OPEN))
@@ -232,7 +312,7 @@ class LogProxy:
 
         def answer(done: Later[Any]) -> None:
             if isinstance(done.exception, pykka.ActorDeadError):
-                result.fail(StoreError("the log was closed before it answered: what was added may be in it or not"))
+                result.fail(StoreError(CLOSED))
             else:
                 result.follow(done)
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from mesh.actors.log_keeper import LogKeeper
-from mesh.actors.log_proxy import LogProxy
+from mesh.actors.log_proxy import GROUP_EVENTS, LogProxy
+from mesh.actors.runtime.inspection import waiting_messages
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.thread_disk import ThreadDisk
 from peers.clock import LoopClock
@@ -253,4 +254,103 @@ def test_a_log_proxy_takes_offers_and_saves_cursors(cellar: Cellar) -> None:
 
     assert isinstance(stored, Entry) and isinstance(refused, ValueError)
     assert cellar.kept.cursors("anna:1").get(DEADLINE_SECONDS) == (1, 2)
+    cellar.end(keeper)
+
+
+# Single adds
+
+
+def test_single_adds_of_one_turn_are_one_request_and_each_has_its_own_result(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    async def add() -> tuple[list[Any], int]:
+        return [cellar.kept.add({"type": f"e{n}"}) for n in range(20)], waiting_messages(keeper)
+
+    results, waiting = cellar.actor_loop.run(add())
+
+    assert waiting == 1
+    metas = [result.get(DEADLINE_SECONDS) for result in results]
+    assert [meta["added"] for meta in metas] == list(range(1, 21))
+    assert cellar.types() == [f"e{n}" for n in range(20)]
+    cellar.end(keeper)
+
+
+def test_single_adds_of_many_threads_are_all_answered(cellar: Cellar) -> None:
+    keeper = cellar.open()
+    found: list[int] = []
+
+    def write() -> None:
+        for result in [cellar.kept.add({"type": "milk"}) for _ in range(200)]:
+            meta = result.get(DEADLINE_SECONDS)
+            assert meta is not None
+            found.append(meta["added"])
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_SECONDS)
+
+    assert sorted(found) == list(range(1, 801))
+    cellar.end(keeper)
+
+
+def test_a_batch_keeps_its_place_among_single_adds(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    async def add() -> list[Any]:
+        batch: list[Any] = [({"type": "b"}, None), ({"type": "c"}, None)]
+        return [cellar.kept.add({"type": "a"}), cellar.kept.add_batch(batch), cellar.kept.add({"type": "d"})]
+
+    for result in cellar.actor_loop.run(add()):
+        result.get(DEADLINE_SECONDS)
+
+    assert cellar.types() == ["a", "b", "c", "d"]
+    cellar.end(keeper)
+
+
+def test_an_add_that_is_refused_takes_no_other_one_along(cellar: Cellar) -> None:
+    keeper = cellar.open()
+    meta = cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+    assert meta is not None
+
+    async def add() -> list[Any]:
+        again = cellar.kept.add({"type": "other"}, {"created": meta["created"]})
+        return [cellar.kept.add({"type": "bread"}), again, cellar.kept.add({"type": "eggs"})]
+
+    before, refused, after = cellar.actor_loop.run(add())
+
+    with pytest.raises(ValueError, match="is known and differs"):
+        refused.get(DEADLINE_SECONDS)
+    assert [result.get(DEADLINE_SECONDS)["added"] for result in (before, after)] == [2, 3]
+    cellar.end(keeper)
+
+
+def test_single_adds_that_the_keeper_never_took_fail_and_later_ones_work_again(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    async def add_and_die() -> list[Any]:
+        keeper.stop(block=False)  # its mailbox ends before it comes to what follows
+        return [cellar.kept.add({"type": "milk"}) for _ in range(3)]
+
+    for result in cellar.actor_loop.run(add_and_die()):
+        with pytest.raises(StoreError):
+            result.get(DEADLINE_SECONDS)
+
+    again = cellar.open()
+    assert cellar.kept.add({"type": "bread"}).get(DEADLINE_SECONDS) is not None
+    assert cellar.types() == ["bread"]
+    cellar.end(again)
+
+
+def test_single_adds_beyond_one_request_go_on_in_the_next(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    async def add() -> tuple[list[Any], int]:
+        return [cellar.kept.add({"type": "e"}) for _ in range(GROUP_EVENTS + 1)], waiting_messages(keeper)
+
+    results, waiting = cellar.actor_loop.run(add())
+
+    assert waiting == 2
+    assert [result.get(DEADLINE_SECONDS)["added"] for result in results] == list(range(1, GROUP_EVENTS + 2))
     cellar.end(keeper)
