@@ -10,8 +10,8 @@ def torn_write(house: Cluster) -> None:
 
     for evening in range(1, 6):
         for number in range(20):
-            kitchen.log.add({"type": f"evening {evening} note {number}"})
             house.run(0.001)  # seconds, less than a commit takes
+            kitchen.log.add({"type": f"evening {evening} note {number}"})
         house.crash(kitchen)
         house.run(2)
         house.restart(kitchen)
