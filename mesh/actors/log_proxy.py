@@ -73,14 +73,22 @@ class AddGroup:
             return self._drafts
 
     def answer(self, done: Later[list[Meta | None]]) -> None:
-        """Resolve the results of the adds."""
+        """Resolve the results of the adds, all of them: what a reaction to one raises is raised after that."""
         error = done.exception
-        if error is not None:
-            for result in self._results:
-                result.fail(StoreError(CLOSED) if isinstance(error, pykka.ActorDeadError) else error)
-            return
-        for result, meta in zip(self._results, done.result(), strict=True):
-            result.set(meta)
+        if isinstance(error, pykka.ActorDeadError):
+            error = StoreError(CLOSED)
+        metas = done.result() if error is None else [None] * len(self._results)
+        first_error: Exception | None = None
+        for result, meta in zip(self._results, metas, strict=True):
+            try:
+                if error is not None:
+                    result.fail(error)
+                else:
+                    result.set(meta)
+            except Exception as raised:  # noqa: BLE001 - the other adds are answered first; it is raised below
+                first_error = first_error or raised
+        if first_error is not None:
+            raise first_error
 
 
 def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
@@ -164,8 +172,7 @@ class LogProxy:
             self._waiting.take(count, size)
         except BusyError as error:
             return Later.failed(error)
-        self._group = None  # adds that follow must not overtake these
-        added = self._request("add_drafts", drafts)
+        added = self._write("add_drafts", drafts)
         added.then(lambda _: self._waiting.give_back(count, size))
         return added
 
@@ -209,16 +216,16 @@ class LogProxy:
 
     def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """As Log.remove_reason."""
-        return self._request("remove_reason", reason, **bounds)
+        return self._write("remove_reason", reason, **bounds)
 
     def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """As Log.add_reason."""
-        return self._request("add_reason", reason, **bounds)
+        return self._write("add_reason", reason, **bounds)
 
     def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
         """As Log.change_meta; the changes are encoded before this returns."""
         try:
-            return self._request("apply_diff", read_created(created), encode_diff(diff))
+            return self._write("apply_diff", read_created(created), encode_diff(diff))
         except ValueError as error:
             return Later.failed(error)
 
@@ -232,7 +239,7 @@ class LogProxy:
 
     def clean(self, *, reasons: str | Sequence[str] = DEFAULT_REASON, before: Moment | None = None) -> Later[int]:
         """As Log.clean."""
-        return self._request("clean", reasons=reasons, before=before)
+        return self._write("clean", reasons=reasons, before=before)
 
     def publish(self, published: Published, fresh: VersionVector) -> None:
         """Called by the keeper after each commit, with its dots."""
@@ -302,6 +309,11 @@ class LogProxy:
         drafts = group.close()  # the keeper may have ended before it took the group
         self._waiting.give_back(len(drafts), group.size)
         group.answer(done)
+
+    def _write(self, method: str, *arguments: Any, **options: Any) -> Later[Any]:
+        """A request that single adds which follow must not overtake."""
+        self._group = None
+        return self._request(method, *arguments, **options)
 
     def _request(self, method: str, *arguments: Any, **options: Any) -> Later[Any]:
         if self._keeper is None:

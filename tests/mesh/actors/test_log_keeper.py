@@ -309,6 +309,21 @@ def test_a_batch_keeps_its_place_among_single_adds(cellar: Cellar) -> None:
     cellar.end(keeper)
 
 
+def test_an_add_does_not_overtake_a_cleaning_that_was_asked_for_before(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    async def add() -> list[Any]:
+        cart: dict[str, Any] = {"reasons": ["cart"]}
+        before = cellar.kept.add({"type": "a"}, cart)
+        return [before, cellar.kept.remove_reason("cart"), cellar.kept.add({"type": "b"}, cart)]
+
+    for result in cellar.actor_loop.run(add()):
+        result.get(DEADLINE_SECONDS)
+
+    assert cellar.types() == ["b"]
+    cellar.end(keeper)
+
+
 def test_an_add_that_is_refused_takes_no_other_one_along(cellar: Cellar) -> None:
     keeper = cellar.open()
     meta = cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
@@ -324,6 +339,22 @@ def test_an_add_that_is_refused_takes_no_other_one_along(cellar: Cellar) -> None
         refused.get(DEADLINE_SECONDS)
     assert [result.get(DEADLINE_SECONDS)["added"] for result in (before, after)] == [2, 3]
     cellar.end(keeper)
+
+
+def test_a_reaction_that_raises_keeps_no_other_add_from_its_answer(cellar: Cellar) -> None:
+    keeper = cellar.open()
+
+    async def add() -> list[Any]:
+        results = [cellar.kept.add({"type": f"e{n}"}) for n in range(3)]
+        results[0].then(fail)
+        return results
+
+    results = cellar.actor_loop.run(add())
+
+    assert [result.get(DEADLINE_SECONDS)["added"] for result in results] == [1, 2, 3]
+    keeper.stop(timeout=DEADLINE_SECONDS)
+    assert len(cellar.actor_loop.errors) == 1  # it is reported
+    cellar.actor_loop.errors.clear()
 
 
 def test_single_adds_that_the_keeper_never_took_fail_and_later_ones_work_again(cellar: Cellar) -> None:
