@@ -93,10 +93,19 @@ class VersionVector:
 
     def adds(self, dots: Iterable[Dot]) -> VersionVector:
         """A vector that covers what this one covers, and `dots`."""
-        by_epoch: dict[Epoch, list[int]] = {}
-        for epoch, seq in dots:
-            by_epoch.setdefault(epoch, []).append(seq)
-        return self._with({epoch: _runs(sorted(seqs)) for epoch, seqs in by_epoch.items()})
+        runs: dict[Epoch, list[tuple[int, int]]] = {}
+        epoch, first, following = "", 0, 0
+        for each, seq in dots:
+            if seq == following and each == epoch:  # nearly always: the next one of a row
+                following = seq + 1
+                continue
+            if following:
+                runs.setdefault(epoch, []).append((first, following - 1))
+            epoch, first, following = each, seq, seq + 1
+        if not following:
+            return self
+        runs.setdefault(epoch, []).append((first, following - 1))
+        return self._with({each: pairs if len(pairs) == 1 else _merged(pairs) for each, pairs in runs.items()})
 
     def joins(self, other: VersionVector) -> VersionVector:
         """A vector that covers what this one or `other` covers."""
@@ -163,14 +172,15 @@ def _check_ranges(epoch: Epoch, ranges: Ranges) -> None:
         before = last
 
 
-def _runs(seqs: list[int]) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    for seq in seqs:
-        if runs and seq <= runs[-1][1] + 1:
-            runs[-1] = (runs[-1][0], max(seq, runs[-1][1]))
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same in order and apart from each other."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:
-            runs.append((seq, seq))
-    return runs
+            merged.append((first, last))
+    return merged
 
 
 def _joined(ours: Ranges, more: Ranges | list[tuple[int, int]]) -> Ranges:
@@ -178,13 +188,7 @@ def _joined(ours: Ranges, more: Ranges | list[tuple[int, int]]) -> Ranges:
         (first, last), (more_first, more_last) = ours[-1], more[0]
         if first <= more_first <= last + 1:
             return ours if more_last <= last else (*ours[:-1], (first, more_last))
-    merged: list[tuple[int, int]] = []
-    for first, last in sorted([*ours, *more]):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return tuple(merged[:MAX_RANGES])
+    return tuple(_merged([*ours, *more])[:MAX_RANGES])
 
 
 def _gaps(ours: Ranges, first: int, last: int) -> Iterator[tuple[int, int]]:
