@@ -9,10 +9,10 @@ from typing import Any, Unpack
 from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from peers.clock import Undo
-from peers.events.entry import Entry
+from peers.events.entry import Entry, encode_diff
 from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
-from peers.log.log import Meta
+from peers.log.draft import Meta, add_batch, make_draft, read_created
 from peers.log.moments import Moment
 from peers.log.retention import Bounds, Keeper
 from peers.stores.store import Order
@@ -68,12 +68,17 @@ class NodeLog:
         log knows the `created` already. Fails with ValueError for what is not an event, BusyError when too many wait, and
         StoreError if the disk fails.
         """
-        return self._log.add(event, meta)
+        log = self._log
+        try:
+            draft = make_draft(event, meta)
+        except ValueError as error:
+            return Later.failed(error)
+        return log.add(draft)
 
     def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
         """Add (event, meta) pairs in one transaction. The result has for each its meta, None if it was known, or the
         ValueError that says what is wrong with it. Fails with BusyError or StoreError."""
-        return self._log.add_batch(items)
+        return add_batch(items, self._log.add_drafts)
 
     def page(
         self,
@@ -92,8 +97,10 @@ class NodeLog:
         events that are not older than a Moment. `is_backward` starts at the end, and then goes on with what comes before
         `after`. Fails with ValueError for what is no Moment, or StoreError.
         """
-        return self._log.each(
-            order=order, after=after, since=since, before=before, is_backward=is_backward, limit=limit, index=index
+        return self._log.request(
+            lambda log: log.each(
+                order=order, after=after, since=since, before=before, is_backward=is_backward, limit=limit, index=index
+            )
         )
 
     def each(self, *, order: Order = "created", since: Moment = 0, index: str | None = None) -> EventWalk:
@@ -109,7 +116,7 @@ class NodeLog:
 
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`; None if it is unknown or was cleaned."""
-        return self._log.find(created)
+        return self._log.request(lambda log: log.find(created))
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         """Call `listener` on the node's loop; the result is a function that ends this.
@@ -129,18 +136,23 @@ class NodeLog:
         `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a Moment: an entry, a meta, a
         datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an age by the node's clock.
         """
-        return self._log.remove_reason(reason, **bounds)
+        return self._log.write(lambda log: log.remove_reason(reason, **bounds))
 
     def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """Give events a further reason to keep them. The result is how many did not have it before."""
-        return self._log.add_reason(reason, **bounds)
+        return self._log.write(lambda log: log.add_reason(reason, **bounds))
 
     def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
         """Change keys of the meta of an event, on this node only. The result is False if the event is not known.
 
         Fails with ValueError for keys that cannot be changed.
         """
-        return self._log.change_meta(created, diff)
+        log = self._log
+        try:
+            which, changes = read_created(created), encode_diff(diff)
+        except ValueError as error:
+            return Later.failed(error)
+        return log.write(lambda log: log.apply_diff(which, changes))
 
     def keep(self, keeper: Keeper) -> Undo:
         """Keep events for which `keeper(event, meta)` is true from being cleaned; the result is a function that ends this.
@@ -163,7 +175,8 @@ class NodeLog:
                 "clean() erases events for good: say which, as in clean(before=timedelta(days=30)) or "
                 'clean(reasons="cart"); clean(reasons="log") is every event that was added without reasons'
             )
-        return self._log.clean(reasons=DEFAULT_REASON if reasons is None else reasons, before=before)
+        names = DEFAULT_REASON if reasons is None else reasons
+        return self._log.write(lambda log: log.clean(reasons=names, before=before))
 
 
 class EventWalk:

@@ -20,7 +20,6 @@ LIBRARY = {
     ("mesh/lab/simulation/virtual_loop.py", "_run"): "asyncio: how a loop runs a handle",
 }
 BY_NAME = {
-    "mesh/actors/log_keeper.py": "the requests of a LogProxy are methods of the log by name",
     "peers/stores/sqlite/counters.py": "the columns of the counters are the fields of the store's state",
     "mesh/__init__.py": "the public names, imported when they are first used",
     "peers/protocol/session.py": "the dispatch of a message to `x_message`, which is Logux's own idea",

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
-from mesh.actors.log_proxy import NOT_OPEN, AddGroup, LogProxy, LogRequest
+from mesh.actors.log_proxy import NOT_OPEN, LogProxy
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
 from peers.clock import Clock, Undo
-from peers.events.version_vector import VersionVector
 from peers.later import Later
 from peers.log.log import Log
+from peers.log.port import Commit
 from peers.stores.disk import Disk
 from peers.stores.store import Store, StoreError
 
@@ -66,13 +66,12 @@ class LogKeeper(LoopActor):
         return self._disk.close() if self._disk is not None else Later.done(None)
 
     def on_receive(self, message: Any) -> Any:
-        if not isinstance(message, LogRequest | AddGroup):
+        """A message is a function that is called with the log; see LogProxy.request."""
+        if not callable(message):
             return super().on_receive(message)
         if self._log is None:
             raise StoreError(NOT_OPEN)
-        if isinstance(message, AddGroup):
-            return self._log.add_drafts(message.close())
-        return getattr(self._log, message.method)(*message.arguments, **dict(message.options))
+        return message(self._log)
 
     def on_stop(self) -> None:
         self._kept.withdraw()
@@ -86,20 +85,17 @@ class LogKeeper(LoopActor):
 
     def _on_opened(self, log: Log) -> None:
         self._log = log
-        self._kept.note_success()
-        log.on("fresh", self._on_commit)
-        log.on("entry", self._kept.announce)
-        log.on("cleaned", self._kept.announce_cleaned)
+        log.on("commit", self._on_commit)
         log.on("ahead", self._kept.note_ahead)
         log.keep(self._kept.keeps)
-        self._kept.publish(log.published, VersionVector())
+        self._kept.open(log)
 
-    def _on_commit(self, fresh: VersionVector) -> None:
+    def _on_commit(self, commit: Commit) -> None:
         assert self._log is not None
         trouble = self._kept.store_trouble
         if trouble is not None and not trouble.is_full:  # of a full disk, only the probe tells
             self._kept.note_success()
-        self._kept.publish(self._log.published, fresh)
+        self._kept.publish(self._log.published, commit)
 
     def _on_store_error(self, error: StoreError) -> None:
         if self._is_closing:

@@ -6,9 +6,8 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, TypeVar
 
 import pykka
 
@@ -16,16 +15,17 @@ from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.membership.diagnosis.store_trouble import StoreHealth, StoreTrouble
 from peers.clock import Undo
 from peers.emitter import Emitter
-from peers.events.entry import Entry, encode_diff
+from peers.events.entry import Entry
 from peers.events.event_error import Cause
-from peers.events.reasons import DEFAULT_REASON
 from peers.events.version_vector import VersionVector
 from peers.later import Later
-from peers.log.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
-from peers.log.log import Published
-from peers.log.moments import LogWalk, Moment
-from peers.log.retention import Bounds, Keeper, Keepers
+from peers.log.draft import BusyError, Draft, Meta, Waiting
+from peers.log.log import Log
+from peers.log.port import Commit, Published
+from peers.log.retention import Keeper, Keepers
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Page, StoreError
+
+T = TypeVar("T")
 
 LOG = logging.getLogger(__name__)
 GROUP_EVENTS = 500
@@ -34,37 +34,32 @@ CLOSED = "the log was closed before it answered: what was added may be in it or 
 NOT_OPEN = "the log is not open: the node is not running, or just opens it again after a failure"
 
 
-@dataclass(frozen=True, slots=True)
-class LogRequest:
-    """One call of a method of the log."""
-
-    method: str
-    arguments: tuple[Any, ...] = ()
-    options: tuple[tuple[str, Any], ...] = ()
-
-
 class AddGroup:
     """Single adds that travel to the keeper as one request. Adds from any thread join it until the keeper takes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: threading.Lock) -> None:
+        """`lock` is held by those who call `join`."""
         self.size = 0
         """Bytes of its drafts."""
         self.loop: Any = None
         """The loop on which it is answered."""
-        self._lock = threading.Lock()
+        self._lock = lock
         self._drafts: list[Draft] = []
         self._results: list[Later[Meta | None]] = []
         self._is_closed = False
 
+    def __call__(self, log: Log) -> Later[list[Meta | None]]:
+        """The request."""
+        return log.take_drafts(self.close())
+
     def join(self, draft: Draft, size: int, result: Later[Meta | None]) -> bool:
         """Put an add in; False if the group is closed or full."""
-        with self._lock:
-            if self._is_closed or len(self._drafts) >= GROUP_EVENTS or self.size >= PAGE_BYTES:
-                return False
-            self._drafts.append(draft)
-            self._results.append(result)
-            self.size += size
-            return True
+        if self._is_closed or len(self._drafts) >= GROUP_EVENTS or self.size >= PAGE_BYTES:
+            return False
+        self._drafts.append(draft)
+        self._results.append(result)
+        self.size += size
+        return True
 
     def close(self) -> list[Draft]:
         """Nothing joins from now on; the drafts, in the order of the adds."""
@@ -104,11 +99,11 @@ def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
 
 
 class LogProxy:
-    """The log as sessions and the node's facade see it: what was last published, and requests to the keeper.
+    """The log as sessions see it (it is a SyncLog): what was last published, and requests to the keeper.
 
-    Events: `fresh` (vector) with the dots of each commit, then `change` (); `event` (event, meta) for each new event, and
-    `clean` (event, meta) for each that was cleaned, as it was before. To be used on the loop's thread, but for the requests,
-    which any thread may make. Beside them `store` (sentence): the disk fails, or works again.
+    Events: `commit` (Commit) for each commit, then `change` (); `event` (event, meta) for each new event, and `clean`
+    (event, meta) for each that was cleaned, as it was before. To be used on the loop's thread, but for the requests, which
+    any thread may make. Beside them `store` (sentence): the disk fails, or works again.
     """
 
     def __init__(self) -> None:
@@ -127,6 +122,8 @@ class LogProxy:
         self._joining = threading.Lock()
         self._keepers = Keepers()
         self._keeper: LoopActorRef[Any] | None = None
+        self._log: Log | None = None
+        """The open log, only to read what it has in memory."""
 
     @property
     def is_open(self) -> bool:
@@ -151,83 +148,107 @@ class LogProxy:
         """Listen to one of the events above; returns the undo. What a listener raises is logged, and stops nothing."""
         return self._emitter.on(event, safely(listener, event))
 
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
-        """As Log.add; the event is encoded before this returns."""
-        try:
-            draft = make_draft(event, meta)
-        except ValueError as error:
-            return Later.failed(error)
+    # Requests
+
+    def request(self, work: Callable[[Log], Later[T]]) -> Later[T]:
+        """Call `work` with the open log in a turn of its keeper.
+
+        The result is that of `work`, or StoreError where no log is open, or where it was closed before it answered.
+        """
+        if self._keeper is None:
+            return Later.failed(StoreError(NOT_OPEN))
+        asked = self._keeper.ask(work, block=False)
+        result: Later[T] = Later()
+        result.loop = asked.loop
+
+        def answer(done: Later[T]) -> None:
+            if isinstance(done.exception, pykka.ActorDeadError):
+                result.fail(StoreError(CLOSED))
+            else:
+                result.follow(done)
+
+        asked.then(answer)
+        return result
+
+    def write(self, work: Callable[[Log], Later[T]]) -> Later[T]:
+        """A request that single adds which follow do not overtake."""
+        self._group = None
+        return self.request(work)
+
+    def add(self, draft: Draft) -> Later[Meta | None]:
+        """Add a draft, with the other single adds that wait for the keeper's turn. Fails as Log.add."""
         if draft.created is not None:  # it may be refused, and must not take others along
             return self.add_drafts([draft]).transform(lambda metas: metas[0])
-        return self._join(draft)
-
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
-        """As Log.add_batch; the events are encoded before this returns."""
-        return add_batch(items, self.add_drafts)
+        size = draft.size
+        try:
+            self._waiting.take(1, size)
+        except BusyError as error:
+            return Later.failed(error)
+        result: Later[Meta | None] = Later()
+        with self._joining:
+            group = self._group
+            if group is not None and group.join(draft, size, result):
+                result.loop = group.loop
+                return result
+            keeper = self._keeper
+            if keeper is None:
+                self._waiting.give_back(1, size)
+                return Later.failed(StoreError(NOT_OPEN))
+            group = self._group = AddGroup(self._joining)
+            group.join(draft, size, result)
+            asked = keeper.ask(group, block=False)
+            group.loop = result.loop = asked.loop
+        asked.then(partial(self._on_group_added, group))
+        return result
 
     def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
         """As Log.add_drafts; what is too much does not even reach the mailbox."""
-        count, size = len(drafts), sum(draft.size for draft in drafts)
+        count, size = len(drafts), sum([draft.size for draft in drafts])
         try:
             self._waiting.take(count, size)
         except BusyError as error:
             return Later.failed(error)
-        added = self._write("add_drafts", drafts)
+        added = self.write(lambda log: log.take_drafts(drafts))
         added.then(lambda _: self._waiting.give_back(count, size))
         return added
 
     def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]:
         """As Log.add_entries."""
-        return self._request("add_entries", entries)
+        return self.request(lambda log: log.add_entries(entries))
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
         """As Log.offer."""
-        return self._request("offer", drafts)
+        return self.request(lambda log: log.offer(drafts))
 
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Later[Page]:
         """As Log.page."""
-        return self._request("page", after, lacking=lacking, limit=limit, max_bytes=max_bytes)
+        return self.request(lambda log: log.page(after, lacking=lacking, limit=limit, max_bytes=max_bytes))
+
+    def recent(
+        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Page | None:
+        """As Log.recent; None if no log is open."""
+        if self._log is None:
+            return None
+        return self._log.recent(after, lacking=lacking, limit=limit, max_bytes=max_bytes)
 
     def first_lacked(self, vector: VersionVector) -> Later[int]:
         """As Log.first_lacked."""
-        return self._request("first_lacked", vector)
+        return self.request(lambda log: log.first_lacked(vector))
 
     def renew_epoch(self) -> Later[None]:
         """As Log.renew_epoch."""
-        return self._request("renew_epoch")
+        return self.request(lambda log: log.renew_epoch())
 
     def cursors(self, other_node_id: str) -> Later[tuple[int, int]]:
         """As Log.cursors."""
-        return self._request("cursors", other_node_id)
+        return self.request(lambda log: log.cursors(other_node_id))
 
     def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]:
         """As Log.keep_cursors."""
-        return self._request("keep_cursors", other_node_id, synced, other_synced)
-
-    def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
-        """As Log.each."""
-        return self._request("each", **options)
-
-    def find(self, created: Any) -> Later[Entry | None]:
-        """As Log.find."""
-        return self._request("find", created)
-
-    def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
-        """As Log.remove_reason."""
-        return self._write("remove_reason", reason, **bounds)
-
-    def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
-        """As Log.add_reason."""
-        return self._write("add_reason", reason, **bounds)
-
-    def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
-        """As Log.change_meta; the changes are encoded before this returns."""
-        try:
-            return self._write("apply_diff", read_created(created), encode_diff(diff))
-        except ValueError as error:
-            return Later.failed(error)
+        return self.request(lambda log: log.keep_cursors(other_node_id, synced, other_synced))
 
     def keep(self, keeper: Keeper) -> Undo:
         """As Log.keep, for this keeper of the log and those that come after it; `keeper` runs on the loop's thread."""
@@ -237,25 +258,19 @@ class LogProxy:
         """Called for each event that may be cleaned."""
         return self._keepers.keep(event, meta)
 
-    def clean(self, *, reasons: str | Sequence[str] = DEFAULT_REASON, before: Moment | None = None) -> Later[int]:
-        """As Log.clean."""
-        return self._write("clean", reasons=reasons, before=before)
+    # For the keeper
 
-    def publish(self, published: Published, fresh: VersionVector) -> None:
-        """Called by the keeper after each commit, with its dots."""
+    def open(self, log: Log) -> None:
+        """Called when the log is open."""
+        self._log = log
+        self.note_success()
+        self.publish(log.published, Commit(VersionVector()))
+
+    def publish(self, published: Published, commit: Commit) -> None:
+        """Called after each commit."""
         self.published = published
-        self._emitter.emit("fresh", fresh)
-        self._emitter.emit("change")
-
-    def announce(self, entry: Entry) -> None:
-        """Called by the keeper for each new event; decoded only if there are listeners."""
-        if self._emitter.has_listeners("event"):
-            self._emitter.emit("event", entry.event, entry.meta)
-
-    def announce_cleaned(self, entry: Entry) -> None:
-        """Called by the keeper for each event that was cleaned."""
-        if self._emitter.has_listeners("clean"):
-            self._emitter.emit("clean", entry.event, entry.meta)
+        for announcement in commit.announcements(self._emitter):
+            self._emitter.emit(*announcement)
 
     def note_ahead(self, _entry: Entry) -> None:
         """Called by the keeper for an event from too far ahead."""
@@ -279,54 +294,9 @@ class LogProxy:
 
     def withdraw(self) -> None:
         """Called by the keeper when it ends; listeners stay for the next one."""
-        self._keeper = None
-
-    def _join(self, draft: Draft) -> Later[Meta | None]:
-        """Add a draft with the other single adds that wait for the keeper's turn."""
-        size = draft.size
-        try:
-            self._waiting.take(1, size)
-        except BusyError as error:
-            return Later.failed(error)
-        result: Later[Meta | None] = Later()
-        with self._joining:
-            group = self._group
-            if group is not None and group.join(draft, size, result):
-                result.loop = group.loop
-                return result
-            keeper = self._keeper
-            if keeper is None:
-                self._waiting.give_back(1, size)
-                return Later.failed(StoreError(NOT_OPEN))
-            group = self._group = AddGroup()
-            group.join(draft, size, result)
-            asked = keeper.ask(group, block=False)
-            group.loop = result.loop = asked.loop
-        asked.then(partial(self._on_group_added, group))
-        return result
+        self._keeper = self._log = None
 
     def _on_group_added(self, group: AddGroup, done: Later[list[Meta | None]]) -> None:
         drafts = group.close()  # the keeper may have ended before it took the group
         self._waiting.give_back(len(drafts), group.size)
         group.answer(done)
-
-    def _write(self, method: str, *arguments: Any, **options: Any) -> Later[Any]:
-        """A request that single adds which follow must not overtake."""
-        self._group = None
-        return self._request(method, *arguments, **options)
-
-    def _request(self, method: str, *arguments: Any, **options: Any) -> Later[Any]:
-        if self._keeper is None:
-            return Later.failed(StoreError(NOT_OPEN))
-        asked = self._keeper.ask(LogRequest(method, arguments, tuple(options.items())), block=False)
-        result: Later[Any] = Later()
-        result.loop = asked.loop
-
-        def answer(done: Later[Any]) -> None:
-            if isinstance(done.exception, pykka.ActorDeadError):
-                result.fail(StoreError(CLOSED))
-            else:
-                result.follow(done)
-
-        asked.then(answer)
-        return result

@@ -20,9 +20,10 @@ from peers.log.draft import BusyError, Draft, Waiting, add_batch, make_draft, re
 from peers.log.draft import Meta as Meta
 from peers.log.moments import LogWalk, Moment, read_walk
 from peers.log.port import MAX_RENEWALS as MAX_RENEWALS
+from peers.log.port import Commit
 from peers.log.port import Published as Published
 from peers.log.port import SyncLog as SyncLog
-from peers.log.retention import Bounds, Cleaned, Keeper, LogRetention
+from peers.log.retention import Bounds, Keeper, LogRetention
 from peers.log.tail import Tail
 from peers.log.timing import followed, last_time, make_timer
 from peers.stores.disk import Disk
@@ -44,10 +45,9 @@ MARK_BITS = 40
 class Log:
     """The live log over one store. Everything in it runs on one thread; only `Disk` works elsewhere.
 
-    Events: `event` (event, meta) for each new event in the order of `added`, and `entry` (entry) for the same undecoded;
-    `clean` (event, meta) and `cleaned` (entry) for each that was cleaned, as it was before; `fresh` (vector) with the dots
-    of each commit, then `change` (), before these; `ahead` (entry) for an event whose time is too far ahead of our clock to
-    be followed.
+    Events: `commit` (Commit) and `change` () for each commit; then `event` (event, meta) for each new event in the order of
+    `added`, and `clean` (event, meta) for each that was cleaned, as it was before. `ahead` (entry) for an event whose time
+    is too far ahead of our clock to be followed.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class Log:
         self._tail = Tail(state.last_position)
         self._emitter = Emitter()
         self._waiting = Waiting()
-        self._news: deque[Entry | Cleaned | VersionVector] = deque()
-        """What listeners were not told yet: an entry, or the dots of a commit. Empty between two commits."""
+        self._news: deque[Commit] = deque()
+        """What was not announced yet. Empty between two commits."""
         self._is_announcing = False
         self._renewal: Later[None] = Later.done(None)
         self.refused_events: Counter[Cause] = Counter()
@@ -132,9 +132,13 @@ class Log:
             self._waiting.take(count, size)
         except BusyError as error:
             return Later.failed(error)
-        added = self.add_entries([self.prepare(draft) for draft in drafts])
+        added = self.take_drafts(drafts)
         added.then(lambda _: self._waiting.give_back(count, size))
-        return added.transform(_metas)
+        return added
+
+    def take_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
+        """As add_drafts; who adds them bounds their number."""
+        return self._append(tuple([self.prepare(draft) for draft in drafts])).transform(_metas)
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
         """Take what a Logux client or server sent in one transaction; who sends it bounds its number.
@@ -194,10 +198,16 @@ class Log:
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Later[Page]:
         """Committed changes after a position, as Store.page; from memory when it is recent. Fails with StoreError."""
-        page = self._tail.page(after, lacking=lacking, limit=limit, max_bytes=max_bytes)
+        page = self.recent(after, lacking=lacking, limit=limit, max_bytes=max_bytes)
         if page is not None:
             return Later.done(page)
         return self._disk.run(lambda store: store.page(after, lacking=lacking, limit=limit, max_bytes=max_bytes))
+
+    def recent(
+        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Page | None:
+        """As `page`, at once; None if the walk is further back than memory reaches."""
+        return self._tail.page(after, lacking=lacking, limit=limit, max_bytes=max_bytes)
 
     def first_lacked(self, vector: VersionVector) -> Later[int]:
         """The lowest position that `vector` does not cover, as Store.first_lacked."""
@@ -213,7 +223,7 @@ class Log:
             return Later.done(None)
         if self._renewal.is_done:  # else the new one is not known to anybody yet
             old, new = self.published.epoch, successor(self.published.epoch, self._new_mark())
-            self.published = Published(self.published.state, new, self.published.renewals + 1)
+            self.published = replace(self.published, epoch=new, renewals=self.published.renewals + 1)
             self._renewal = self._disk.run(lambda store: (store.renew_epoch(old, new), store.state)).transform(
                 lambda done: self._publish(done[1], done[0].changes, done[0].cleaning, is_revised=True)
             )
@@ -314,11 +324,11 @@ class Log:
             self._tail.revise(cleaning.altered, cleaning.dropped)
             self._tail.add(changes, state.last_position)
         self.published = replace(self.published, state=state)
-        new = _new_among(changes, cleaning.cleaned, before)
+        is_plain = not is_revised and not cleaning.cleaned and len(changes) == state.last_added - before
+        new = changes if is_plain else _new_among(changes, cleaning.cleaned, before)
         taken = [*changes, *new] if cleaning.cleaned else changes  # also what was superseded at once
-        self._news.append(VersionVector().adds(change.dot for change in taken if change.dot is not None))
-        self._news += new
-        self._news += [Cleaned(entry) for entry in cleaning.cleaned]
+        fresh = VersionVector().adds([change.dot for change in taken if change.dot is not None])
+        self._news.append(Commit(fresh, new, cleaning.cleaned))
         if not self._is_announcing:  # else a listener added something: it comes after what is being announced
             self._announce()
 
@@ -327,26 +337,15 @@ class Log:
         self._is_announcing = True
         try:
             while self._news:
-                try:
-                    self._announce_one(self._news.popleft())
-                except Exception as error:  # noqa: BLE001 - the rest is announced all the same; it is raised below
-                    first_error = first_error or error
+                for announcement in self._news.popleft().announcements(self._emitter):
+                    try:
+                        self._emitter.emit(*announcement)
+                    except Exception as error:  # noqa: BLE001 - the rest is announced all the same; it is raised below
+                        first_error = first_error or error
         finally:
             self._is_announcing = False
         if first_error is not None:
             raise first_error
-
-    def _announce_one(self, news: Entry | Cleaned | VersionVector) -> None:
-        if isinstance(news, VersionVector):
-            self._emitter.emit("fresh", news)
-            self._emitter.emit("change")
-            return
-        entry, of_entry, of_event = (
-            (news.entry, "cleaned", "clean") if isinstance(news, Cleaned) else (news, "entry", "event")
-        )
-        self._emitter.emit(of_entry, entry)
-        if self._emitter.has_listeners(of_event):
-            self._emitter.emit(of_event, entry.event, entry.meta)
 
     def _follow_times(self, entries: Sequence[Entry]) -> None:
         highest, ahead = followed(entries, self._clock.now_ms() + self._max_drift_ms)

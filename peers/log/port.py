@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from peers.clock import Undo
+from peers.emitter import Emitter
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.events.version_vector import Epoch, VersionVector
@@ -34,8 +35,35 @@ class Published:
         return self.renewals < MAX_RENEWALS
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one commit did, as far as others hear of it."""
+
+    fresh: VersionVector
+    """Its dots, also those of events that were cleaned at once."""
+    new: Sequence[Entry] = ()
+    """New events, in the order of `added`."""
+    cleaned: Sequence[Entry] = ()
+    """Events that were cleaned, as they were before."""
+
+    def announcements(self, emitter: Emitter) -> Iterator[tuple[Any, ...]]:
+        """What the listeners of `emitter` hear of it, in order: the names of the events, each with its arguments.
+
+        `commit` (commit), `change` (), `event` (event, meta) for each new one, `clean` (event, meta) for each cleaned one.
+        """
+        yield "commit", self
+        yield ("change",)
+        for name, entries in ("event", self.new), ("clean", self.cleaned):
+            for entry in entries:
+                if not emitter.has_listeners(name):
+                    break  # it is decoded for listeners only
+                yield name, entry.event, entry.meta
+
+
 class SyncLog(Protocol):
-    """What a role needs of a log. A Log is one; an actor's view of it is another."""
+    """What a role needs of a log. A Log is one; an actor's view of it is another. Its events: `commit` (Commit) for
+    each commit, to all listeners, then `change` ().
+    """
 
     @property
     def published(self) -> Published: ...
@@ -47,6 +75,10 @@ class SyncLog(Protocol):
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Later[Page]: ...
+
+    def recent(
+        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Page | None: ...
 
     def first_lacked(self, vector: VersionVector) -> Later[int]: ...
 

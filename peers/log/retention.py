@@ -20,14 +20,6 @@ S = TypeVar("S")
 Keeper = Callable[[dict[str, Any], Meta], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """News of an event that was cleaned."""
-
-    entry: Entry
-    """As it was before."""
-
-
 class Bounds(TypedDict, total=False):
     """Which events are meant: those that fit all that is given."""
 

@@ -36,13 +36,15 @@ class FilterChain:
         keep: Filter | None,
         change: Map | None,
         *,
-        between: Callable[[Entry], Entry | None] = lambda entry: entry,
+        between: Callable[[Entry], Entry | None] | None = None,
     ) -> None:
         """`between` changes each entry after the filter `keep` and before the map `change`; its None drops the entry."""
         self._react = react
         self._keep = keep
         self._change = change
         self._between = between
+        self._is_open = keep is None and change is None and between is None
+        """Whether all pass as they are."""
         self._waiting: deque[tuple[Sequence[Entry], Callable[[list[Entry]], None]]] = deque()
         self.is_busy = False
         """Whether a callback is still running."""
@@ -59,7 +61,10 @@ class FilterChain:
         try:
             while self._waiting and not self.is_busy:
                 entries, on_sifted = self._waiting.popleft()
-                self._go_on(self._steps(entries, on_sifted), None)
+                if self._is_open:
+                    on_sifted(list(entries))
+                else:
+                    self._go_on(self._steps(entries, on_sifted), None)
         finally:
             self._is_running = False
 
@@ -70,7 +75,7 @@ class FilterChain:
         for entry in entries:
             if self._keep is not None and not (yield self._keep(entry.event, entry.meta)):
                 continue
-            taken = self._between(entry)
+            taken = entry if self._between is None else self._between(entry)
             if taken is None:
                 continue
             if self._change is not None:

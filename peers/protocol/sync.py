@@ -128,18 +128,28 @@ class SyncMessages(SyncCore):
         """Ask for the next page, if there is one and the window is open."""
         limit = self.walk_limit()
         if self.may_page() and self._position < limit:
-            self._is_paging = True
             state = self.log.published.state
             mark = self.last_mark(state) if limit == state.last_position else None
-            page = self.log.page(self._position, lacking=self.lacking, max_bytes=self.page_bytes())
-            self.react(page, lambda done: self._on_page(done.result(), limit, mark))
+            self.ask_page(self._position, lambda page: self._on_page(page, limit, mark))
         elif self._is_walking and not self._is_paging and self._position >= limit:
             self._on_all_sent()
         self._show_state()
 
+    def ask_page(self, after: int, on_page: Callable[[Page], None]) -> None:
+        """Call `on_page` with what follows `after` in our log and the other end lacks: at once if it is in memory."""
+        self._is_paging = True
+        lacking, max_bytes = self.lacking, self.page_bytes()
+        page = self.log.recent(after, lacking=lacking, max_bytes=max_bytes)
+        if page is not None:
+            on_page(page)
+        else:
+            found = self.log.page(after, lacking=lacking, max_bytes=max_bytes)
+            self.react(found, lambda done: on_page(done.result()))
+
     def may_page(self) -> bool:
         """Whether the window is open and no page is under way."""
-        return self.authenticated and self._is_walking and not self._is_paging and len(self._in_flight) < WINDOW
+        is_open = self.authenticated and self.connected and self._is_walking
+        return is_open and not self._is_paging and len(self._in_flight) < WINDOW
 
     def page_bytes(self) -> int:
         """Of the events of one page, at most."""
@@ -156,6 +166,10 @@ class SyncMessages(SyncCore):
     def mark(self, entry: Entry) -> int:
         """The mark of an entry of our log."""
         return entry.added
+
+    def highest_mark(self, entries: Sequence[Entry]) -> int:
+        """The highest mark of entries that follow each other in our log; 0 if there are none."""
+        return max(map(self.mark, entries), default=0)
 
     def is_due(self, entry: Entry) -> bool:
         """Whether the walk sends this one. Called once for each."""
@@ -249,10 +263,12 @@ class SyncMessages(SyncCore):
     # Sending
 
     def _on_page(self, page: Page, limit: int, mark: int | None) -> None:
-        entries = [entry for entry in page.entries if entry.position <= limit]
+        entries = page.entries
+        if page.until > limit:
+            entries = tuple([entry for entry in entries if entry.position <= limit])
         due = [entry for entry in entries if self.is_due(entry)]
         self._position = min(page.until, limit)
-        walked = max([self.walked, *map(self.mark, entries)])
+        walked = max(self.walked, self.highest_mark(entries))
         if mark is not None and self._position == limit:
             walked = max(walked, mark)
         self._out_sieve.sift(due, lambda passed: self._on_sifted(passed, walked))
@@ -367,6 +383,9 @@ class SyncMessages(SyncCore):
         self._undo_callbacks.clear()
 
     def _on_change(self) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
         if not self._is_woken:  # one wake-up for any number of commits
             self._is_woken = True
             self._turn(self._on_wake)()

@@ -23,7 +23,7 @@ class CheckedSync(BaseSync):
         self._checks = Checks()
         self.behind = Behind()
         """Since when the other end lacks events, on this link or on the last one."""
-        self._undos += [self.on("synced", self._settle), self.log.on("change", self._note_behind)]
+        self._undos.append(self.on("synced", self._settle))
 
     def check(self, position: int) -> Later[None]:
         """Resolves once the other end has confirmed our log up to `position`, and all that it holds now is committed here.
@@ -63,6 +63,10 @@ class CheckedSync(BaseSync):
         self._settle()
         if self._checks.needs_ping:
             self.call_later(ASK_AGAIN_MS, partial(self._ask, self._link))
+
+    def _on_change(self) -> None:
+        self._note_behind()
+        super()._on_change()
 
     def _on_taken(self, added: int) -> None:
         self._checks.on_taken()

@@ -17,6 +17,7 @@ from peers.events.event_error import EventError
 from peers.events.version_vector import VersionVector
 from peers.later import Later
 from peers.log.log import SyncLog
+from peers.log.port import Commit
 from peers.protocol.flow_control import SOON_ANSWER_MS, Pace, Patience
 from peers.protocol.sync import WINDOW
 from peers.roles.checked import CheckedSync
@@ -94,7 +95,7 @@ class PeerSync(CheckedSync):
         self._undo_wait: Undo | None = None
         self._undo_gathering: Undo | None = None
         self._begin_link()
-        self._undos.append(log.on("fresh", self._on_fresh))
+        self._undos.append(log.on("commit", self._on_commit))
 
     @property
     def other_hello(self) -> Hello | None:
@@ -203,10 +204,7 @@ class PeerSync(CheckedSync):
             self._tell()
         super().walk()
         if self._has_own and self._relays.is_waiting and self.may_page():
-            self._is_paging = True
-            after = max(self._position, self._sent_own)
-            page = self.log.page(after, lacking=self.lacking, max_bytes=self.page_bytes())
-            self.react(page, self._on_own_page)
+            self.ask_page(max(self._position, self._sent_own), self._on_own_page)
 
     def may_page(self) -> bool:
         return super().may_page() and sum([sent.size for sent in self._in_flight]) < self._pace.window
@@ -264,6 +262,9 @@ class PeerSync(CheckedSync):
 
     def mark(self, entry: Entry) -> int:
         return entry.position
+
+    def highest_mark(self, entries: Sequence[Entry]) -> int:
+        return entries[-1].position if entries else 0
 
     def last_mark(self, state: StoreState) -> int:
         return state.last_position
@@ -338,11 +339,10 @@ class PeerSync(CheckedSync):
         if relays:
             self.send_have(relays)  # last, because an answer may come at once
 
-    def _on_own_page(self, done: Later[Page]) -> None:
+    def _on_own_page(self, page: Page) -> None:
         """Send our own of a page ahead of the others, and let the walk leave them out when it comes there."""
         assert self.lacking is not None
         self._is_paging = False
-        page = done.result()
         own = self.log.published.epoch
         entries = tuple(e for e in page.entries if e.dot is not None and e.dot[0] == own and self.is_due(e))
         self._sent_own = page.until
@@ -352,16 +352,16 @@ class PeerSync(CheckedSync):
             self.send_sync(page.until, entries, confirms=self.walked)
         self.walk()
 
-    def _on_fresh(self, fresh: VersionVector) -> None:
-        if fresh and self.authenticated:
-            self._untold.note(fresh, self.log.published.epoch)
+    def _on_commit(self, commit: Commit) -> None:
+        if commit.fresh and self.authenticated:
+            self._untold.note(commit.fresh, self.log.published.epoch)
 
-    def _on_change(self) -> None:
+    def _wake(self) -> None:
         if not self._untold.is_urgent and self._undo_gathering is not None:
             return
         gather_ms = self._gathering_ms() if self.authenticated and not self._untold.is_urgent else 0
         if gather_ms <= 0:
-            super()._on_change()
+            super()._wake()
         else:
             on_gathered = self._turn(partial(self._on_gathered, self._link))
             self._undo_gathering = self.clock.call_later(gather_ms, on_gathered)

@@ -67,6 +67,9 @@ class AskedLog(PairLog):
         super().__init__(*args, **options)
         self._asked: deque[Callable[[], None]] = deque()
 
+    def recent(self, _after: int, **_options: Any) -> None:
+        return None
+
     def page(self, after: int, **options: Any) -> Later[Page]:
         asked = super().page
         return self._later(lambda: asked(after, **options))

@@ -31,6 +31,7 @@ from mesh.lab.simulation.network import SimNetwork
 from mesh.lab.simulation.storage import FileStore, LabStore, Medium, all_entries
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.membership.actions import Notice
+from mesh.node_log import NodeLog
 from mesh.settings.config import DEFAULT_MESH, WAIT_SECONDS, Settings
 from peers.events.created import Created
 from peers.events.entry import Entry
@@ -336,7 +337,7 @@ class Room:
     def _write(self, event: dict[str, Any], meta: Meta | None) -> Later[Meta | None]:
         if self._kept is None or not self.is_running:
             raise RuntimeError(f"{self.name} does not run: start it before it can write")
-        result = self._kept.add(event, meta)
+        result = NodeLog(self._kept).add(event, meta)
         result.then(self._on_written)
         if self.witness is not None:
             self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)

@@ -16,6 +16,7 @@ from mesh.lab.fuzz.script import Script, Step
 from mesh.lab.simulation.disk import COMMIT_MS
 from mesh.lab.simulation.storage import LabStore
 from mesh.lab.simulation.wire import LATENCY_MS
+from mesh.node_log import NodeLog
 
 CLIENTS_PORT = 5_000
 LINKS: dict[str, Links] = {"line": line, "ring": ring, "star": star, "full": full, "two_lans": two_lans}
@@ -138,7 +139,7 @@ class Player:
         """A room cleans the oldest share of its log."""
         room = self.cluster.rooms[name]
         assert room.kept is not None
-        room.kept.remove_reason("log", max_added=int(room.store.state.last_added * share))
+        NodeLog(room.kept).remove_reason("log", max_added=int(room.store.state.last_added * share))
 
     def wall(self, *side: str) -> None:
         names = [*self.script.rooms, *(name for name, _, _ in self.script.clients)]

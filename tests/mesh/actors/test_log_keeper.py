@@ -18,6 +18,7 @@ from mesh.actors.log_proxy import GROUP_EVENTS, LogProxy
 from mesh.actors.runtime.inspection import waiting_messages
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.thread_disk import ThreadDisk
+from mesh.node_log import NodeLog
 from peers.clock import LoopClock
 from peers.events.entry import Entry
 from peers.log.draft import make_draft
@@ -45,6 +46,7 @@ class Cellar:
         self.actor_loop = actor_loop
         self.path = path
         self.kept = LogProxy()
+        self.log = NodeLog(self.kept)
         self.failures: list[str] = []
         self.threads_before = threading.active_count()
 
@@ -67,7 +69,7 @@ class Cellar:
         return keeper
 
     def types(self) -> list[str]:
-        return [entry.event["type"] for entry in self.kept.each(order="added").get(DEADLINE_SECONDS)]
+        return [entry.event["type"] for entry in self.log.page(order="added").get(DEADLINE_SECONDS)]
 
     def end(self, keeper: LoopActorRef[LogKeeper]) -> None:
         keeper.ask_to(LogKeeper.close).get(DEADLINE_SECONDS)
@@ -85,7 +87,7 @@ def cellar(tmp_path: Path) -> Iterator[Cellar]:
 def test_a_log_proxy_takes_events_from_any_thread(cellar: Cellar) -> None:
     keeper = cellar.open()
 
-    meta = cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+    meta = cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
 
     assert meta is not None
     assert meta["added"] == 1
@@ -95,12 +97,12 @@ def test_a_log_proxy_takes_events_from_any_thread(cellar: Cellar) -> None:
 
 def test_a_log_that_is_not_open_fails_with_a_sentence(cellar: Cellar) -> None:
     with pytest.raises(StoreError, match="the log is not open"):
-        cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+        cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
 
     cellar.end(cellar.open())
 
     with pytest.raises(StoreError, match="the log is not open"):
-        cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+        cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
 
 
 def test_a_listener_that_raises_stops_neither_the_log_nor_the_other_listeners(
@@ -116,8 +118,8 @@ def test_a_listener_that_raises_stops_neither_the_log_nor_the_other_listeners(
     keeper = cellar.open()
 
     with caplog.at_level(logging.ERROR):
-        assert cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
-        assert cellar.kept.add({"type": "bread"}).get(DEADLINE_SECONDS)
+        assert cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
+        assert cellar.log.add({"type": "bread"}).get(DEADLINE_SECONDS)
 
     assert heard == ["milk", "bread"]
     assert "a listener of 'event' failed" in caplog.text
@@ -133,7 +135,7 @@ def test_listeners_stay_for_the_next_keeper(cellar: Cellar) -> None:
     wait_until(lambda: cellar.failures != [])
 
     again = cellar.open()
-    cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+    cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
 
     assert heard == ["milk"]
     assert cellar.failures == ["RuntimeError: a bug"]
@@ -143,7 +145,7 @@ def test_listeners_stay_for_the_next_keeper(cellar: Cellar) -> None:
 def test_the_next_keeper_waits_until_the_disk_of_the_last_is_closed(cellar: Cellar) -> None:
     keeper = cellar.open()
     SlowStore.gate.clear()
-    lost = cellar.kept.add({"type": "milk"})
+    lost = cellar.log.add({"type": "milk"})
     keeper.tell_to(fail)
     wait_until(lambda: cellar.failures != [])
 
@@ -152,7 +154,7 @@ def test_the_next_keeper_waits_until_the_disk_of_the_last_is_closed(cellar: Cell
     SlowStore.gate.set()
     opened.get(DEADLINE_SECONDS)
     cellar.kept.kept_by(again)
-    cellar.kept.add({"type": "bread"}).get(DEADLINE_SECONDS)
+    cellar.log.add({"type": "bread"}).get(DEADLINE_SECONDS)
 
     with pytest.raises(StoreError, match="the log was closed before it answered"):
         lost.get(DEADLINE_SECONDS)
@@ -166,16 +168,16 @@ def test_a_keeper_that_is_stopped_without_being_closed_leaves_no_thread(cellar: 
     keeper.stop(timeout=DEADLINE_SECONDS)
 
     wait_until(lambda: threading.active_count() == cellar.threads_before)
-    assert cellar.kept.add({"type": "milk"}).exception is not None
+    assert cellar.log.add({"type": "milk"}).exception is not None
 
 
 def test_a_request_that_fails_fails_its_asker_only(cellar: Cellar) -> None:
     keeper = cellar.open()
 
     with pytest.raises(ValueError, match="type"):
-        cellar.kept.add({"no": "type"}).get(DEADLINE_SECONDS)
+        cellar.log.add({"no": "type"}).get(DEADLINE_SECONDS)
 
-    assert cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+    assert cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
     cellar.end(keeper)
 
 
@@ -183,28 +185,28 @@ def test_a_request_may_be_awaited_on_the_loop(cellar: Cellar) -> None:
     keeper = cellar.open()
 
     async def add() -> Any:
-        return await asyncio.wait_for(_awaited(cellar.kept), DEADLINE_SECONDS)
+        return await asyncio.wait_for(_awaited(cellar.log), DEADLINE_SECONDS)
 
     assert cellar.actor_loop.run(add())["added"] == 1
     cellar.end(keeper)
 
 
-async def _awaited(kept: LogProxy) -> Any:
-    return await kept.add({"type": "milk"})
+async def _awaited(log: NodeLog) -> Any:
+    return await log.add({"type": "milk"})
 
 
 def test_a_log_proxy_cleans_events(cellar: Cellar) -> None:
     cleaned: list[str] = []
     cellar.kept.on("clean", lambda event, _meta: cleaned.append(event["type"]))
     keeper = cellar.open()
-    kept = cellar.kept
+    kept = cellar.log
     meta = kept.add({"type": "milk"}, {"reasons": ["r"], "indexes": ["shop"]}).get(DEADLINE_SECONDS)
     assert meta is not None
 
     assert kept.change_meta(meta["created"], {"k": 1}).get(DEADLINE_SECONDS)
     found = kept.find(meta["created"]).get(DEADLINE_SECONDS)
     assert found is not None and found.meta["k"] == 1
-    assert kept.each(index="shop").get(DEADLINE_SECONDS) == (found,)
+    assert kept.page(index="shop").get(DEADLINE_SECONDS) == (found,)
     assert kept.remove_reason("r", older_than={"created": (9, "z", 0), "time": 1}).get(DEADLINE_SECONDS) == 0
     assert kept.remove_reason("r", min_added=1).get(DEADLINE_SECONDS) == 1
 
@@ -218,9 +220,9 @@ def test_keepers_stay_for_the_next_keeper_of_the_log_and_run_on_the_loop(cellar:
     cellar.end(cellar.open())
     keeper = cellar.open()
     for type_ in ("milk", "bread"):
-        cellar.kept.add({"type": type_}).get(DEADLINE_SECONDS)
+        cellar.log.add({"type": type_}).get(DEADLINE_SECONDS)
 
-    assert cellar.kept.clean().get(DEADLINE_SECONDS) == 1
+    assert cellar.log.clean(reasons="log").get(DEADLINE_SECONDS) == 1
 
     assert cellar.types() == ["milk"]
     assert len(set(threads)) == 1
@@ -234,13 +236,13 @@ def test_a_keeper_that_raises_keeps_the_event_and_the_log_lives_on(cellar: Cella
 
     undo = cellar.kept.keep(keep)
     keeper = cellar.open()
-    cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+    cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
 
     with pytest.raises(RuntimeError, match="a bug of the application"):
-        cellar.kept.clean().get(DEADLINE_SECONDS)
+        cellar.log.clean(reasons="log").get(DEADLINE_SECONDS)
     undo()
 
-    assert cellar.kept.clean().get(DEADLINE_SECONDS) == 1
+    assert cellar.log.clean(reasons="log").get(DEADLINE_SECONDS) == 1
     assert cellar.failures == []
     cellar.end(keeper)
 
@@ -264,7 +266,7 @@ def test_single_adds_of_one_turn_are_one_request_and_each_has_its_own_result(cel
     keeper = cellar.open()
 
     async def add() -> tuple[list[Any], int]:
-        return [cellar.kept.add({"type": f"e{n}"}) for n in range(20)], waiting_messages(keeper)
+        return [cellar.log.add({"type": f"e{n}"}) for n in range(20)], waiting_messages(keeper)
 
     results, waiting = cellar.actor_loop.run(add())
 
@@ -280,7 +282,7 @@ def test_single_adds_of_many_threads_are_all_answered(cellar: Cellar) -> None:
     found: list[int] = []
 
     def write() -> None:
-        for result in [cellar.kept.add({"type": "milk"}) for _ in range(200)]:
+        for result in [cellar.log.add({"type": "milk"}) for _ in range(200)]:
             meta = result.get(DEADLINE_SECONDS)
             assert meta is not None
             found.append(meta["added"])
@@ -300,7 +302,7 @@ def test_a_batch_keeps_its_place_among_single_adds(cellar: Cellar) -> None:
 
     async def add() -> list[Any]:
         batch: list[Any] = [({"type": "b"}, None), ({"type": "c"}, None)]
-        return [cellar.kept.add({"type": "a"}), cellar.kept.add_batch(batch), cellar.kept.add({"type": "d"})]
+        return [cellar.log.add({"type": "a"}), cellar.log.add_batch(batch), cellar.log.add({"type": "d"})]
 
     for result in cellar.actor_loop.run(add()):
         result.get(DEADLINE_SECONDS)
@@ -314,8 +316,8 @@ def test_an_add_does_not_overtake_a_cleaning_that_was_asked_for_before(cellar: C
 
     async def add() -> list[Any]:
         cart: dict[str, Any] = {"reasons": ["cart"]}
-        before = cellar.kept.add({"type": "a"}, cart)
-        return [before, cellar.kept.remove_reason("cart"), cellar.kept.add({"type": "b"}, cart)]
+        before = cellar.log.add({"type": "a"}, cart)
+        return [before, cellar.log.remove_reason("cart"), cellar.log.add({"type": "b"}, cart)]
 
     for result in cellar.actor_loop.run(add()):
         result.get(DEADLINE_SECONDS)
@@ -326,12 +328,12 @@ def test_an_add_does_not_overtake_a_cleaning_that_was_asked_for_before(cellar: C
 
 def test_an_add_that_is_refused_takes_no_other_one_along(cellar: Cellar) -> None:
     keeper = cellar.open()
-    meta = cellar.kept.add({"type": "milk"}).get(DEADLINE_SECONDS)
+    meta = cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
     assert meta is not None
 
     async def add() -> list[Any]:
-        again = cellar.kept.add({"type": "other"}, {"created": meta["created"]})
-        return [cellar.kept.add({"type": "bread"}), again, cellar.kept.add({"type": "eggs"})]
+        again = cellar.log.add({"type": "other"}, {"created": meta["created"]})
+        return [cellar.log.add({"type": "bread"}), again, cellar.log.add({"type": "eggs"})]
 
     before, refused, after = cellar.actor_loop.run(add())
 
@@ -345,7 +347,7 @@ def test_a_reaction_that_raises_keeps_no_other_add_from_its_answer(cellar: Cella
     keeper = cellar.open()
 
     async def add() -> list[Any]:
-        results = [cellar.kept.add({"type": f"e{n}"}) for n in range(3)]
+        results = [cellar.log.add({"type": f"e{n}"}) for n in range(3)]
         results[0].then(fail)
         return results
 
@@ -362,14 +364,14 @@ def test_single_adds_that_the_keeper_never_took_fail_and_later_ones_work_again(c
 
     async def add_and_die() -> list[Any]:
         keeper.stop(block=False)  # its mailbox ends before it comes to what follows
-        return [cellar.kept.add({"type": "milk"}) for _ in range(3)]
+        return [cellar.log.add({"type": "milk"}) for _ in range(3)]
 
     for result in cellar.actor_loop.run(add_and_die()):
         with pytest.raises(StoreError):
             result.get(DEADLINE_SECONDS)
 
     again = cellar.open()
-    assert cellar.kept.add({"type": "bread"}).get(DEADLINE_SECONDS) is not None
+    assert cellar.log.add({"type": "bread"}).get(DEADLINE_SECONDS) is not None
     assert cellar.types() == ["bread"]
     cellar.end(again)
 
@@ -378,7 +380,7 @@ def test_single_adds_beyond_one_request_go_on_in_the_next(cellar: Cellar) -> Non
     keeper = cellar.open()
 
     async def add() -> tuple[list[Any], int]:
-        return [cellar.kept.add({"type": "e"}) for _ in range(GROUP_EVENTS + 1)], waiting_messages(keeper)
+        return [cellar.log.add({"type": "e"}) for _ in range(GROUP_EVENTS + 1)], waiting_messages(keeper)
 
     results, waiting = cellar.actor_loop.run(add())
 

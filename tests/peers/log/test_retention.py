@@ -87,7 +87,7 @@ def test_an_event_that_comes_too_late_is_told_and_cleaned_and_not_sent(log: Pair
 def test_the_dot_of_an_event_that_comes_too_late_is_told_all_the_same(log: PairLog) -> None:
     add(log, "new", keep_last="name")
     told: list[VersionVector] = []
-    log.on("fresh", told.append)
+    log.on("commit", lambda commit: told.append(commit.fresh))
 
     log.add({"type": "late"}, {"created": (1, "n", 0), "keep_last": "name"}).get()
 

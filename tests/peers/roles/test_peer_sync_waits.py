@@ -275,7 +275,7 @@ def test_the_wait_ends_with_the_role() -> None:
     pair.destroy()
 
     assert pair.clock.waiting == 0
-    assert not pair.left.log.listeners["fresh"]
+    assert not pair.left.log.listeners["commit"]
 
 
 def test_no_wait_begins_when_the_other_end_closes_the_link_at_a_have() -> None:

@@ -12,6 +12,7 @@ from mesh.actors.runtime.inspection import actor_behind, living_actors
 from mesh.lab import Cluster, Room, Violation
 from mesh.lab.checks.checker import duplicate_faults, durability_faults
 from mesh.lab.checks.limits import broken_limits, measures
+from mesh.node_log import NodeLog
 from peers.stores.memory import MemoryStore
 
 
@@ -125,7 +126,7 @@ def test_a_cleaned_event_is_not_lost_and_leaves_a_gap_in_the_numbers() -> None:
         house.settle("both have them")
         assert kitchen.kept is not None
 
-        kitchen.kept.remove_reason("log", min_added=2, max_added=2)
+        NodeLog(kitchen.kept).remove_reason("log", min_added=2, max_added=2)
         house.settle("the kitchen cleaned one")
 
         assert kitchen.types == ["milk", "salt"]
@@ -141,7 +142,7 @@ def test_a_relay_that_cleaned_an_event_need_not_pass_it_on() -> None:
         write(kitchen, "milk")
         house.settle("at the hall")
         assert hall.kept is not None
-        hall.kept.remove_reason("log")
+        NodeLog(hall.kept).remove_reason("log")
 
         house.restart(attic)
         house.settle("as far as can be")

@@ -83,12 +83,12 @@ def on_a_bad_disk(seed: int) -> str | None:
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    def add_drafts(self: Log, drafts: Sequence[Any]) -> Later[Any]:
+    def take_drafts(self: Log, drafts: Sequence[Any]) -> Later[Any]:
         entries = [self.prepare(draft) for draft in drafts]
         self.add_entries(entries)
         return Later.done([entry.meta for entry in entries])
 
-    patch.setattr(Log, "add_drafts", add_drafts)
+    patch.setattr(Log, "take_drafts", take_drafts)
 
 
 def claim_before_the_commit(patch: pytest.MonkeyPatch) -> None:

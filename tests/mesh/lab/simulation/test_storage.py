@@ -10,6 +10,7 @@ import pytest
 
 from mesh.lab import Cluster, Room
 from mesh.lab.simulation.storage import Files, FileStore, LabStore, StoreKind, torn
+from mesh.node_log import NodeLog
 from peers.events.entry import Entry, encode_event
 from peers.stores.store import Store, StoreError
 
@@ -238,7 +239,7 @@ def test_the_lab_sees_the_same_on_disks_of_both_kinds() -> None:
             kitchen.log.add({"type": "one"}, {"created": (1, "ann", 0), "time": 1})
             house.settle("written")
             assert kitchen.kept is not None
-            kitchen.kept.remove_reason("log", max_added=1)
+            NodeLog(kitchen.kept).remove_reason("log", max_added=1)
             kitchen.kept.keep_cursors("client:ann", 1, 2)
             house.run(1)
             store = kitchen.store
