@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from math import isfinite
 from typing import Any
@@ -21,6 +22,9 @@ RESERVED_META = frozenset({"created", "time", "added", "dot"})
 """Meta keys that the log gives; an application's own keys have other names."""
 READ_ONLY_META = RESERVED_META | {"indexes", "subprotocol"}
 """What `change_meta` cannot change; the last is read-only in Logux too."""
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{[\0"))
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -133,6 +137,24 @@ def check_event(body: bytes) -> None:
     if not isinstance(event.get("type"), str):
         raise EventError("bad-type", "an event needs a `type` that is a string")
     _check_nesting(body, event, "event")
+
+
+def are_events(bodies: Sequence[bytes]) -> bool:
+    """Whether `check_event` takes each of these, at least one, in half of the time of a call for each."""
+    try:
+        if max(map(len, bodies)) > MAX_EVENT_BYTES:
+            return False
+        for event in map(_decode_object, bodies):
+            if type(event.get("type")) is not str:
+                return False
+        # No JSON text has a zero byte, so this gives the brackets of each body.
+        brackets = b"\0".join(bodies).translate(None, _NO_BRACKETS).split(b"\0")
+        if max(map(len, brackets)) > MAX_NESTING:
+            for body in bodies:
+                check_event(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def check_time(time: int) -> int:
