@@ -36,7 +36,7 @@ _NO_RAW = msgspec.Raw(b"")
 WireId = int | Annotated[list[int | str], Meta(max_length=3)]
 
 
-class WireMeta(msgspec.Struct, frozen=True, omit_defaults=True):
+class WireMeta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The meta of one event in a `sync`. `id` and `time` are relative to the connection's base time."""
 
     id: WireId

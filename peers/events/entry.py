@@ -27,8 +27,11 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"{[\0"))
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """An event and its meta, immutable. The JSON text is kept as first accepted; `event` and `meta` decode it each time."""
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """An event and its meta, immutable. The JSON text is kept as first accepted; `event` and `meta` decode it each time.
+
+    The garbage collector does not look at entries: numbers, texts and tuples of them make no circles.
+    """
 
     created: Created
     """(ms, node_id, n): its identity, the same on every node."""
@@ -61,11 +64,13 @@ class Entry(msgspec.Struct, frozen=True):
 
         An event without `reasons` has the reason `log`.
         """
+        given = {"created": self.created, "time": self.time, "added": self.added, "dot": self.dot}
+        if not self.extra and not self.local:
+            return given
         meta = with_kept(msgspec.json.decode(self.extra)) if self.extra else {}
         if self.local:
             meta.update(msgspec.json.decode(self.local))
-        meta.update(created=self.created, time=self.time, added=self.added, dot=self.dot)
-        return meta
+        return meta | given
 
     @property
     def reasons(self) -> list[str]:
