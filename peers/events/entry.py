@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from math import isfinite
 from typing import Any
@@ -132,7 +132,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 def encode_event(event: Any) -> bytes:
     """The JSON text of `event`, a dict with a `type`. Raises EventError, with a sentence, if it is none or is too large."""
     body = _encode(event, "event")
-    if type(event) is not dict or type(event.get("type")) is not str or not _is_plain(event, body):
+    is_typed = type(event) is dict and type(event.get("type")) is str
+    if not is_typed or len(body) > MAX_PLAIN_BYTES or not _is_plain(event, MAX_NESTING - 1):
         check_event(body)
     return body
 
@@ -229,33 +230,27 @@ def _encode(value: Any, what: str) -> bytes:
         raise EventError("bad-text", f"the {what} cannot be written as JSON: {error}") from None
 
 
-def _is_plain(event: dict[Any, Any], text: bytes) -> bool:
-    """Whether its JSON `text` is known to say the same, and to be within the limits."""
+def _is_plain(item: dict[Any, Any], levels: int) -> bool:
+    """Whether its JSON text is known to say the same: its keys are texts and its values of JSON's own types.
+
+    msgspec writes many more: a key that is no text may become another `type`, and Raw may be no JSON. `levels` of objects
+    and lists may be in it. A list of these is not looked into, since it takes less time to decode it.
+    """
     try:
-        return len(text) <= MAX_PLAIN_BYTES and _are_plain(event.items(), MAX_NESTING - 1)
+        for key, value in item.items():
+            kind = type(value)
+            if type(key) is not str:
+                return False
+            if kind in _SCALARS:
+                continue
+            if not levels:
+                return False
+            if kind is list and _SCALARS.issuperset(map(type, value)):
+                continue
+            if kind is not dict or not _is_plain(value, levels - 1):
+                return False
     except RuntimeError:  # another thread changes it
         return False
-
-
-def _are_plain(pairs: Iterable[tuple[Any, Any]], levels: int) -> bool:
-    """Whether the keys are texts and the values of JSON's own types, so many levels deep.
-
-    msgspec writes many more: a key that is no text may become another `type`, and Raw may be no JSON.
-    """
-    for key, value in pairs:
-        kind = type(value)
-        if type(key) is not str:
-            return False
-        if kind in _SCALARS:
-            continue
-        if kind is dict:
-            below = value.items()
-        elif kind is list:
-            below = [("", item) for item in value]
-        else:
-            return False
-        if not levels or not _are_plain(below, levels - 1):
-            return False
     return True
 
 
