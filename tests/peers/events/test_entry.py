@@ -18,6 +18,7 @@ from peers.events.entry import (
     MAX_NESTING,
     RESERVED_META,
     Entry,
+    are_events,
     check_event,
     check_extra,
     encode_event,
@@ -92,6 +93,30 @@ def test_any_bytes_are_an_event_or_a_value_error(text: bytes) -> None:
 def test_refuses_what_is_not_an_event(body: bytes, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         check_event(body)
+
+
+def is_event(body: bytes) -> bool:
+    try:
+        check_event(body)
+    except ValueError:
+        return False
+    return True
+
+
+bodies = st.one_of(
+    events.map(encode_event),
+    events.map(lambda event: json.dumps(event, indent=1).encode()),
+    st.integers(1, 40).map(lambda depth: json.dumps(nested(depth)).encode()),
+    st.integers(1, 40).map(lambda count: json.dumps({"type": "a", "b": [[]] * count}).encode()),
+    st.sampled_from(
+        [b"{}", b'{"type":1}', b'{"type":"a","b":1e999}', b'{"type":"\xff"}', b'{"type":"a"}\0', b"[]", b""]
+    ),
+)
+
+
+@given(texts=st.lists(bodies | st.binary(max_size=9), min_size=1, max_size=4))
+def test_many_texts_are_events_if_each_is(texts: list[bytes]) -> None:
+    assert are_events(texts) == all(is_event(text) for text in texts)
 
 
 def test_of_a_repeated_key_the_last_counts_as_in_other_languages() -> None:
