@@ -161,8 +161,9 @@ def are_events(bodies: Sequence[bytes]) -> bool:
         # No JSON text has a zero byte, so this gives the brackets of each body.
         brackets = b"\0".join(bodies).translate(None, _NO_BRACKETS).split(b"\0")
         if max(map(len, brackets)) > MAX_NESTING:
-            for body in bodies:
-                check_event(body)
+            for body, own in zip(bodies, brackets, strict=True):
+                if len(own) > MAX_NESTING:
+                    check_event(body)
     except (ValueError, RecursionError):
         return False
     return True
