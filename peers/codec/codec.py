@@ -17,6 +17,8 @@ from peers.transport.port import LARGE_FRAME
 
 RAW_BYTES = 32
 """A large frame with more commas than one in so many bytes is not decoded at once: its objects would take too much memory."""
+KEPT_EXTRAS = 64
+"""Different metas that are kept, checked and encoded, for the next event with the same one."""
 MESSAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/-]{0,63}")
 
 _encode = msgspec.json.Encoder().encode
@@ -104,27 +106,24 @@ class RelativeDialect:
         self.bare_meta = False
         self.sent_time: int | None = None
         self.received_time: int | None = None
+        self.sending_base = 0
+        """The base of the times that we send, in ms."""
+        self.taking_base = 0
+        """The base of the times that we receive, in ms."""
 
     @property
     def knows_base(self) -> bool:
         """Whether a `connected` was sent or received."""
         return self.sent_time is not None or self.received_time is not None
 
-    @property
-    def sending_base(self) -> int:
-        """The base of the times that we send, in ms."""
-        return self.sent_time if self.sent_time is not None else self.received_time or 0
-
-    @property
-    def taking_base(self) -> int:
-        """The base of the times that we receive, in ms."""
-        return self.received_time if self.received_time is not None else self.sent_time or 0
-
     def on_times(self, times: tuple[int, int], *, is_ours: bool) -> None:
         if is_ours:
             self.sent_time = times[1]
         else:
             self.received_time = times[1]
+        sent, received = self.sent_time, self.received_time
+        self.sending_base = sent if sent is not None else received or 0
+        self.taking_base = received if received is not None else sent or 0
 
     def write_id(self, created: Created) -> Any:
         """The id on the wire, with ms relative to the base: ms or [ms, n] if we made the event, else [ms, node id, n]."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from peers.codec.codec import MESSAGE_NAME, encode_plain, items_of_frame, wrong_format
+from peers.codec.codec import KEPT_EXTRAS, MESSAGE_NAME, encode_plain, items_of_frame, wrong_format
 from peers.codec.messages import (
     Connect,
     Connected,
@@ -38,8 +38,6 @@ from peers.events.reasons import DEFAULT_REASON
 
 MAX_RECEIVED_BATCH = 65_536
 """Events of one `sync` that is accepted: JavaScript peers send their whole backlog in one frame, and crash above 62 000."""
-KEPT_EXTRAS = 64
-"""Different metas whose encoding is kept for the next event with the same one."""
 MAX_OTHER_BYTES = 64 * 1024
 """Bytes of any message but `sync`: decoded it takes many times as much, and headers stay with the session."""
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import IntEnum, StrEnum
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from peers.events.entry import (
@@ -13,11 +18,13 @@ from peers.events.entry import (
     MAX_NESTING,
     RESERVED_META,
     Entry,
+    are_events,
     check_event,
     check_extra,
     encode_event,
     encode_extra,
 )
+from peers.events.event_error import EventError
 
 values = st.recursive(
     st.none()
@@ -88,6 +95,30 @@ def test_refuses_what_is_not_an_event(body: bytes, sentence: str) -> None:
         check_event(body)
 
 
+def is_event(body: bytes) -> bool:
+    try:
+        check_event(body)
+    except ValueError:
+        return False
+    return True
+
+
+bodies = st.one_of(
+    events.map(encode_event),
+    events.map(lambda event: json.dumps(event, indent=1).encode()),
+    st.integers(1, 40).map(lambda depth: json.dumps(nested(depth)).encode()),
+    st.integers(1, 40).map(lambda count: json.dumps({"type": "a", "b": [[]] * count}).encode()),
+    st.sampled_from(
+        [b"{}", b'{"type":1}', b'{"type":"a","b":1e999}', b'{"type":"\xff"}', b'{"type":"a"}\0', b"[]", b""]
+    ),
+)
+
+
+@given(texts=st.lists(bodies | st.binary(max_size=9), min_size=1, max_size=4))
+def test_many_texts_are_events_if_each_is(texts: list[bytes]) -> None:
+    assert are_events(texts) == all(is_event(text) for text in texts)
+
+
 def test_of_a_repeated_key_the_last_counts_as_in_other_languages() -> None:
     body = b'{"type":1,"type":"a","type":"b"}'
 
@@ -124,6 +155,118 @@ def test_null_is_a_value_as_any_other() -> None:
 def test_refuses_to_encode_what_is_not_an_event(event: Any) -> None:
     with pytest.raises(ValueError):
         encode_event(event)
+
+
+class Word(StrEnum):
+    TYPE = "type"
+
+
+class Name(str):
+    """A text that is not equal to the same text."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return 7
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Pairs(dict[str, Any]):
+    pass
+
+
+@dataclass
+class Point:
+    x: Any
+
+
+strange = st.sampled_from(
+    [
+        float("nan"),
+        float("-inf"),
+        2**64,
+        -(10**30),
+        10**900,
+        10**4_290,
+        "\ud800",
+        "x" * 1_100,
+        b"bytes",
+        datetime(2026, 1, 1, tzinfo=UTC),
+        Decimal("1.5"),
+        Word.TYPE,
+        Name("type"),
+        Level.LOW,
+        Pairs(type="a"),
+        Point(1),
+        Point(float("nan")),
+        object(),
+        (1, [2]),
+        {1, 2},
+        msgspec.Raw(b'{"type":1}'),
+        msgspec.Raw(b"1e999"),
+        msgspec.Raw(b"[" * 40 + b"]" * 40),
+        msgspec.Raw(b'"\\ud800"'),
+        msgspec.Raw(b'"\xff"'),
+        msgspec.Raw(b"}"),
+        msgspec.Raw(b""),
+        msgspec.Raw(b'1,"type":1'),
+    ]
+)
+strange_keys: st.SearchStrategy[Any] = st.sampled_from(
+    [1, None, True, 1.5, (), b"type", Word.TYPE, Name("type"), "\ud800"]
+)
+any_values: st.SearchStrategy[Any] = st.recursive(
+    values | strange,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | strange_keys, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    before=st.dictionaries(st.text(max_size=3) | strange_keys, values | any_values, max_size=2),
+    type_=st.sampled_from(["a", "a", "a", "", Name("a"), Word.TYPE, 1, None, b"a", ["a"], "\ud800"]),
+    after=st.dictionaries(st.text(max_size=3) | strange_keys, any_values, max_size=2),
+)
+@settings(max_examples=500)
+@example(before={}, type_="a", after={Name("type"): 1})
+@example(before={}, type_="a", after={Word.TYPE: 1})
+@example(before={}, type_="a", after={"b": msgspec.Raw(b'1,"type":1')})
+@example(before={}, type_="a", after={"b": [{"c": msgspec.Raw(b"1e999")}]})
+@example(before={}, type_="a", after=nested(MAX_NESTING))
+@example(before={}, type_="a", after=nested(MAX_NESTING + 1))
+@example(before={}, type_="a", after={"b": [[]] * 40})
+@example(before={}, type_="a", after={"b": 10**4_290})
+def test_an_event_is_written_if_and_only_if_what_is_written_is_an_event(
+    before: dict[Any, Any], type_: Any, after: dict[Any, Any]
+) -> None:
+    event = {
+        **before,
+        "type": type_,
+        **{key: value for key, value in after.items() if key != "type" or type(key) is not str},
+    }
+    refusal: EventError | None = None
+    try:
+        body = msgspec.json.encode(event)
+        check_event(body)
+    except EventError as error:
+        refusal = error
+    except (TypeError, ValueError, OverflowError) as error:
+        refusal = EventError("bad-text", f"the event cannot be written as JSON: {error}")
+
+    try:
+        written = encode_event(event)
+    except EventError as error:
+        if refusal is None or "is not a number of JSON" in str(error):
+            assert "nan" in repr(event) or "inf" in repr(event)
+        else:
+            assert (error.cause, str(error)) == (refusal.cause, str(refusal))
+    else:
+        assert refusal is None
+        assert written == body
 
 
 def test_an_event_may_be_nested_to_the_limit_and_no_deeper() -> None:
