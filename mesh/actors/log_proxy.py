@@ -19,11 +19,12 @@ from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.events.version_vector import VersionVector
 from peers.later import Later
+from peers.log.append_batch import Outcomes
 from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.log import Log
 from peers.log.port import Commit, Published
 from peers.log.retention import Keeper, Keepers
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Page, StoreError
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreError
 
 T = TypeVar("T")
 
@@ -212,7 +213,7 @@ class LogProxy:
         added.then(lambda _: self._waiting.give_back(count, size))
         return added
 
-    def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]:
+    def add_entries(self, entries: Sequence[Entry]) -> Later[Outcomes]:
         """As Log.add_entries."""
         return self.request(lambda log: log.add_entries(entries))
 

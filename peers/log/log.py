@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any, Unpack
 
@@ -16,6 +17,7 @@ from peers.events.event_error import Cause
 from peers.events.reasons import DEFAULT_REASON
 from peers.events.version_vector import Epoch, VersionVector, successor
 from peers.later import Later
+from peers.log.append_batch import AppendBatch, Outcomes
 from peers.log.draft import BusyError, Draft, Waiting, add_batch, make_draft, read_created
 from peers.log.draft import Meta as Meta
 from peers.log.moments import LogWalk, Moment, read_walk
@@ -72,6 +74,8 @@ class Log:
         self._news: deque[Commit] = deque()
         """What was not announced yet. Empty between two commits."""
         self._is_announcing = False
+        self._batch: AppendBatch | None = None
+        """The one that further requests join."""
         self._renewal: Later[None] = Later.done(None)
         self.refused_events: Counter[Cause] = Counter()
         """Events from others that were not taken since this log was opened, by cause."""
@@ -138,7 +142,8 @@ class Log:
 
     def take_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
         """As add_drafts; who adds them bounds their number."""
-        return self._append(tuple([self.prepare(draft) for draft in drafts])).transform(_metas)
+        is_joined = all(draft.created is None for draft in drafts)
+        return self._append([self.prepare(draft) for draft in drafts], is_joined=is_joined).transform(_metas)
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
         """Take what a Logux client or server sent in one transaction; who sends it bounds its number.
@@ -146,8 +151,7 @@ class Log:
         For each draft, in order: the entry as stored, None if it was known already, or the ValueError of a known `created`
         with another event, which keeps no other one out. Fails with StoreError, then none of them is taken.
         """
-        offered = self._append(tuple([self.prepare(draft) for draft in drafts]), is_each_alone=True)
-        return offered.transform(lambda appended: list(appended.results))
+        return self._append([self.prepare(draft) for draft in drafts], is_each_alone=True).transform(list)
 
     def prepare(self, draft: Draft) -> Entry:
         """The entry that is offered to the store for a draft."""
@@ -160,35 +164,45 @@ class Log:
             time = draft.time
         return Entry(created, time if draft.is_fixed else self._bounded(time), draft.body, draft.extra)
 
-    def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]:
-        """Take received entries in one transaction; who sends them bounds their number. Fails with ValueError or StoreError."""
-        offered = tuple(entries) if self.published.may_renew else self._without_forks(entries)
+    def add_entries(self, entries: Sequence[Entry]) -> Later[Outcomes]:
+        """Take received entries in one transaction; who sends them bounds their number.
+
+        The result has for each that is taken, in order: the entry as stored, or None if it was known already. Fails with
+        ValueError (an entry without a dot that differs from the known one of its `created`) or StoreError.
+        """
+        offered = entries if self.published.may_renew else self._without_forks(entries)
         self._follow_times(offered)
-        return self._append(offered)
+        return self._append(offered, is_joined=all(entry.dot is not None for entry in offered))
 
-    def _append(self, entries: tuple[Entry, ...], *, is_each_alone: bool = False) -> Later[Appended]:
-        epoch, clock_ms = self.published.epoch, self._timer.ms
-
-        def work(store: Store) -> tuple[Appended, StoreState]:
-            appended = store.append(entries, epoch=epoch, clock_ms=clock_ms, is_each_alone=is_each_alone)
-            return appended, store.state
-
-        result: Later[Appended] = Later()
-
-        def committed(done: Later[tuple[Appended, StoreState]]) -> None:
-            if done.exception is not None:
-                result.fail(done.exception)
-                return
-            appended, state = done.result()
-            try:
-                self._publish(state, appended.changes, appended.cleaning, is_revised=appended.is_revised)
-            finally:  # a listener that fails does not undo the commit
-                if appended.is_forked and epoch == self.published.epoch:
-                    self.renew_epoch()
-                result.set(appended)
-
-        self._disk.run(work).then(committed)
+    def _append(
+        self, entries: Sequence[Entry], *, is_joined: bool = False, is_each_alone: bool = False
+    ) -> Later[Outcomes]:
+        """Append in one transaction. `is_joined`: it may be that of other requests, since none of these can be refused."""
+        if is_joined and self._batch is not None:
+            joined = self._batch.join(entries, self._timer.ms)
+            if joined is not None:
+                return joined
+        batch = AppendBatch(self.published.epoch, is_each_alone=is_each_alone, is_closed=not is_joined)
+        result = batch.join(entries, self._timer.ms)
+        assert result is not None, "a new batch takes any request"
+        self._batch = batch if is_joined else None
+        self._disk.run(batch.work).then(partial(self._on_appended, batch))
         return result
+
+    def _on_appended(self, batch: AppendBatch, done: Later[tuple[Appended, StoreState]]) -> None:
+        if self._batch is batch:
+            self._batch = None
+        if done.exception is not None:
+            for each in batch.refuse(done.exception):  # one bad request fails alone
+                self._disk.run(each.work).then(partial(self._on_appended, each))
+            return
+        appended, state = done.result()
+        try:
+            self._publish(state, appended.changes, appended.cleaning, is_revised=appended.is_revised)
+        finally:  # a listener that fails does not undo the commit
+            if appended.is_forked and batch.epoch == self.published.epoch:
+                self.renew_epoch()
+            batch.answer(appended.results)
 
     def note_refused(self, causes: Mapping[Cause, int]) -> None:
         """Somebody sent so many events that are not taken, by cause."""
@@ -222,6 +236,7 @@ class Log:
         if not self.published.may_renew:
             return Later.done(None)
         if self._renewal.is_done:  # else the new one is not known to anybody yet
+            self._batch = None
             old, new = self.published.epoch, successor(self.published.epoch, self._new_mark())
             self.published = replace(self.published, epoch=new, renewals=self.published.renewals + 1)
             self._renewal = self._disk.run(lambda store: (store.renew_epoch(old, new), store.state)).transform(
@@ -261,10 +276,12 @@ class Log:
         event, `index` those that have it, `except_index` those that do not. Only this log forgets: nothing of it replicates.
         Fails with ValueError or StoreError.
         """
+        self._batch = None  # what is added from now on comes after it
         return self._life.remove_reason(reason, bounds)
 
     def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """Give a reason, or several, to the events that fit, in this log alone; says how many had not had it."""
+        self._batch = None  # what is added from now on comes after it
         return self._life.add_reason(reason, bounds)
 
     def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
@@ -279,6 +296,7 @@ class Log:
 
     def apply_diff(self, created: Created, diff: bytes) -> Later[bool]:
         """As `change_meta`, with what `encode_diff` made."""
+        self._batch = None  # what is added from now on comes after it
         return self._life.apply_diff(created, diff)
 
     def keep(self, keeper: Keeper) -> Undo:
@@ -291,6 +309,7 @@ class Log:
         With `before`, only those that are older. Step by step, so that others have their turn. An event of which a keeper
         fails is kept, and the first such error is raised after the rest is done. Fails with ValueError or StoreError.
         """
+        self._batch = None  # what is added from now on comes after it
         return self._life.clean(reasons, before)
 
     def close(self) -> Later[None]:
@@ -377,5 +396,5 @@ def _new_among(changes: Sequence[Entry], cleaned: Sequence[Entry], before: int) 
     return new
 
 
-def _metas(appended: Appended) -> list[Meta | None]:
-    return [entry.meta if isinstance(entry, Entry) else None for entry in appended.results]
+def _metas(outcomes: Outcomes) -> list[Meta | None]:
+    return [entry.meta if isinstance(entry, Entry) else None for entry in outcomes]

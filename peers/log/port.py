@@ -12,8 +12,9 @@ from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.events.version_vector import Epoch, VersionVector
 from peers.later import Later
+from peers.log.append_batch import Outcomes
 from peers.log.draft import Draft
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Appended, Page, StoreState
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreState
 
 MAX_RENEWALS = 8
 """Epochs that others may make us start in one opening; whoever claims more of ours than we wrote is not followed then."""
@@ -68,7 +69,7 @@ class SyncLog(Protocol):
     @property
     def published(self) -> Published: ...
 
-    def add_entries(self, entries: Sequence[Entry]) -> Later[Appended]: ...
+    def add_entries(self, entries: Sequence[Entry]) -> Later[Outcomes]: ...
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]: ...
 

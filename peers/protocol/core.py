@@ -85,9 +85,8 @@ class SyncCore(metaclass=_Role):
         self._waiting: deque[float] = deque()
         self._last_sign = 0.0
         self._last_traffic = 0.0
-        self._undo_timeout: Undo | None = None
-        self._undo_silence: Undo | None = None
-        self._undo_handshake: Undo | None = None
+        self._timers: dict[str, Undo] = {}
+        """Those of the link, by their names."""
         self._undos: list[Undo] = [
             connection.on("connect", self._count_wire),
             connection.on("connecting", turn(self.on_connecting)),
@@ -203,8 +202,8 @@ class SyncCore(metaclass=_Role):
         if self.timeout is None:
             return
         self._waiting.append(self.clock.elapsed_ms())
-        if self._undo_timeout is None:
-            self._watch(self.timeout)
+        if not self.is_timing("answer"):
+            self.start_timer("answer", self.timeout, self._check_answer)
 
     def end_timeout(self) -> None:
         """The oldest expected answer has arrived."""
@@ -220,9 +219,7 @@ class SyncCore(metaclass=_Role):
 
     def end_handshake(self) -> None:
         """The other end is authenticated: HANDSHAKE_MS no longer counts."""
-        if self._undo_handshake is not None:
-            self._undo_handshake()
-            self._undo_handshake = None
+        self.stop_timer("handshake")
 
     def react(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
         """Call `reaction` with the Later of `value`, in the role's turn, unless that link has ended by then.
@@ -256,6 +253,21 @@ class SyncCore(metaclass=_Role):
         """Call `reaction` in the role's turn, after `delay_ms`; returns a function that cancels it."""
         return self.clock.call_later(delay_ms, self._turn(reaction))
 
+    def start_timer(self, name: str, delay_ms: float, reaction: Callable[[], None]) -> None:
+        """Call `reaction` in the role's turn, after `delay_ms`, unless the link ends before; it replaces one of that name."""
+        self.stop_timer(name)
+        self._timers[name] = self.call_later(delay_ms, partial(self._on_timer, self._link, name, reaction))
+
+    def stop_timer(self, name: str) -> None:
+        """Do not call what `start_timer` was to call. Harmless if nothing is."""
+        undo = self._timers.pop(name, None)
+        if undo is not None:
+            undo()
+
+    def is_timing(self, name: str) -> bool:
+        """Whether the reaction of `start_timer` is still to come."""
+        return name in self._timers
+
     def told_of(self, trouble: StoreError) -> str | None:
         """Hook: details of our store's failure that the other end may see; None: only that the store failed."""
         return None
@@ -272,9 +284,9 @@ class SyncCore(metaclass=_Role):
         self._last_sign = self._last_traffic = self.clock.elapsed_ms()
         self.set_state("connecting")
         if self.timeout is not None:
-            self._undo_handshake = self.call_later(HANDSHAKE_MS, partial(self._on_late, self._link))
+            self.start_timer("handshake", HANDSHAKE_MS, self._on_late)
         if self.ping is not None:
-            self._watch_silence(self._link, self.ping)
+            self.start_timer("silence", self.ping, self._check_silence)
 
     def on_disconnect(self, _reason: str) -> None:
         """The link has closed."""
@@ -343,22 +355,18 @@ class SyncCore(metaclass=_Role):
         spawned, self._spawned = self._spawned, {}
         for later in spawned:  # so that a callback that never returns does not stay in memory
             later.abandon()
-        for undo in (self._undo_timeout, self._undo_silence, self._undo_handshake):
-            if undo is not None:
-                undo()
-        self._undo_timeout = self._undo_silence = self._undo_handshake = None
+        for name in tuple(self._timers):
+            self.stop_timer(name)
 
-    def _on_late(self, link: int) -> None:
-        if self._link == link and self.connected and not self.authenticated:
+    def _on_timer(self, link: int, name: str, reaction: Callable[[], None]) -> None:
+        if self._link == link and self._timers.pop(name, None) is not None:
+            self._guard(reaction)
+
+    def _on_late(self) -> None:
+        if self.connected and not self.authenticated:
             self.fail(self.error("timeout", HANDSHAKE_MS))
 
-    def _watch(self, delay_ms: float) -> None:
-        self._undo_timeout = self.call_later(delay_ms, partial(self._on_watch, self._link))
-
-    def _on_watch(self, link: int) -> None:
-        if self._link != link:
-            return
-        self._undo_timeout = None
+    def _check_answer(self) -> None:
         if not self._waiting or not self.connected or self.timeout is None:
             return
         now = self.clock.elapsed_ms()
@@ -367,20 +375,15 @@ class SyncCore(metaclass=_Role):
         patience = self.patience_ms()
         left = max(self._waiting[0], self._last_sign) + patience - now
         if left > 0:
-            self._watch(left)
+            self.start_timer("answer", left, self._check_answer)
         else:
             self.fail(self.error("timeout", round(patience)))
 
-    def _watch_silence(self, link: int, delay_ms: float) -> None:
-        def check() -> None:
-            if self._link != link or self.is_destroyed or self.ping is None:
-                return
-            left = self._last_traffic + self.ping - self.clock.elapsed_ms()
-            if left <= 0:
-                self.on_silence()
-                left = self.ping
-            if self._link != link:
-                return
-            self._watch_silence(link, left)
-
-        self._undo_silence = self.call_later(delay_ms, check)
+    def _check_silence(self) -> None:
+        assert self.ping is not None
+        link, left = self._link, self._last_traffic + self.ping - self.clock.elapsed_ms()
+        if left <= 0:
+            self.on_silence()
+            left = self.ping
+        if self._link == link:
+            self.start_timer("silence", left, self._check_silence)

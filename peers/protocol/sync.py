@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from peers.clock import Undo
 from peers.codec.messages import Ready, Refusal, Sync, Synced
 from peers.codec.refused import refused
 from peers.events.created import Created
@@ -89,8 +88,6 @@ class SyncMessages(SyncCore):
         self._is_woken = False
         self._said_ready = False
         self._heard_ready = False
-        self._undo_callbacks: dict[str, Undo] = {}
-        """What ends the link if the callback of that way does not answer."""
         self._undos.append(log.on("change", self._on_change))
         self.state = self.state_offline()
 
@@ -361,26 +358,13 @@ class SyncMessages(SyncCore):
     def _react_in_time(self, way: str, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
         """React to what a callback answers; end the link if it does not."""
         if self.timeout is not None:
-            late = partial(self._on_no_answer, self._link)
-            self._undo_callbacks[way] = self.clock.call_later(CALLBACK_MS, self._turn(late))
+            self.start_timer(way, CALLBACK_MS, lambda: self.fail(self.error("timeout", CALLBACK_MS)))
 
         def answered(done: Later[Any]) -> None:
-            undo = self._undo_callbacks.pop(way, None)
-            if undo is not None:
-                undo()
+            self.stop_timer(way)
             reaction(done)
 
         self.react(value, answered)
-
-    def _on_no_answer(self, link: int) -> None:
-        if self._link == link:
-            self.fail(self.error("timeout", CALLBACK_MS))
-
-    def _forget_link(self) -> None:
-        super()._forget_link()
-        for undo in self._undo_callbacks.values():
-            undo()
-        self._undo_callbacks.clear()
 
     def _on_change(self) -> None:
         self._wake()

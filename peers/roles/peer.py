@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from peers.clock import Undo
 from peers.codec.messages import MAX_HELD, Have, Hello, Message, Options, Refusal, Version, write_vector
 from peers.codec.peer import PeerProtocol
 from peers.codec.refused import refused
@@ -30,6 +29,8 @@ from peers.transport.port import Connection
 
 PEER_PING_MS = 4_000
 PEER_TIMEOUT_MS = 5_000
+HAVE_MS = 5.0
+"""Between two `have`: what came from others meanwhile is gathered for the second."""
 RELAY_MS = 20.0
 """How long events of others wait before they are passed on: time enough to hear who has them already."""
 SLOW_GATHER_MS = 1_000.0
@@ -92,8 +93,6 @@ class PeerSync(CheckedSync):
         self.connection_id = ""
         self._held = held
         self._gather_ms = gather_ms
-        self._undo_wait: Undo | None = None
-        self._undo_gathering: Undo | None = None
         self._begin_link()
         self._undos.append(log.on("commit", self._on_commit))
 
@@ -125,6 +124,10 @@ class PeerSync(CheckedSync):
         self._untold = Untold()
         self._came = VersionVector()
         """What came over this link, and need not be named on it."""
+        self._unnamed = VersionVector()
+        """What the next `have` names."""
+        self._unanswered: int | None = None
+        """The mark of the next `synced`; None if it waits for no turn."""
         self._relays = RelayHold()
         self._pace = Pace(WINDOW * PAGE_BYTES, PAGE_BYTES)
         self._patience = Patience()
@@ -243,6 +246,18 @@ class PeerSync(CheckedSync):
         else:
             super().queue(message)
 
+    def send_synced(self, added: int) -> None:
+        """One answer to all messages of a commit: their results come in turns that follow each other."""
+        is_first, self._unanswered = self._unanswered is None, added
+        if is_first:
+            self._turn(partial(self._answer, self._link))()
+
+    def _answer(self, link: int) -> None:
+        if self._link == link and self._unanswered is not None:
+            added, self._unanswered = self._unanswered, None
+            if self.connected:
+                self._guard(partial(super().send_synced, added))
+
     def synced_message(self, added: int) -> None:
         """Acknowledgements are cumulative between nodes: one covers all that was sent before."""
         if any(sent.number == added for sent in self._in_flight):
@@ -337,7 +352,15 @@ class PeerSync(CheckedSync):
             self._wait()
         self._has_own = self._has_own and self._relays.is_waiting  # else the walk is free to bring them
         if relays:
-            self.send_have(relays)  # last, because an answer may come at once
+            self._unnamed = self._unnamed.joins(relays)
+            if not self.is_timing("have"):
+                self._name()  # last, because an answer may come at once
+
+    def _name(self) -> None:
+        unnamed, self._unnamed = self._unnamed, VersionVector()
+        if unnamed:
+            self.start_timer("have", HAVE_MS, self._name)
+            self.send_have(unnamed)
 
     def _on_own_page(self, page: Page) -> None:
         """Send our own of a page ahead of the others, and let the walk leave them out when it comes there."""
@@ -357,43 +380,27 @@ class PeerSync(CheckedSync):
             self._untold.note(commit.fresh, self.log.published.epoch)
 
     def _wake(self) -> None:
-        if not self._untold.is_urgent and self._undo_gathering is not None:
+        if not self._untold.is_urgent and self.is_timing("gather"):
             return
         gather_ms = self._gathering_ms() if self.authenticated and not self._untold.is_urgent else 0
         if gather_ms <= 0:
             super()._wake()
         else:
-            on_gathered = self._turn(partial(self._on_gathered, self._link))
-            self._undo_gathering = self.clock.call_later(gather_ms, on_gathered)
+            self.start_timer("gather", gather_ms, self.walk)
 
     def _gathering_ms(self) -> float:
         """On a slow link too one message for many: what is told there comes late anyhow, and makes all else later."""
         usual_ms = self._patience.usual_ms
         return max(self._gather_ms(), min(usual_ms / 4, SLOW_GATHER_MS) if usual_ms > SOON_ANSWER_MS else 0)
 
-    def _on_gathered(self, link: int) -> None:
-        if self._link == link:
-            self._undo_gathering = None
-            self._guard(self.walk)
-
     def _wait(self) -> None:
-        wait_ms = RELAY_MS + self._gathering_ms()  # the others may gather still, though we told early
-        self._undo_wait = self.clock.call_later(wait_ms, self._turn(partial(self._on_waited, self._link)))
+        # The others may gather still, though we told early.
+        self.start_timer("relay", RELAY_MS + self._gathering_ms(), self._on_waited)
 
-    def _on_waited(self, link: int) -> None:
-        if self._link != link:
-            return
-        self._undo_wait = None
+    def _on_waited(self) -> None:
         if self._relays.ripen():
             self._wait()
         self.walk()
-
-    def _forget_link(self) -> None:
-        super()._forget_link()
-        for undo in (self._undo_wait, self._undo_gathering):
-            if undo is not None:
-                undo()
-        self._undo_wait = self._undo_gathering = None
 
     def _on_renewed(self, done: Later[None]) -> None:
         done.result()
