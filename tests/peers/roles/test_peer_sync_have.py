@@ -9,7 +9,7 @@ import pytest
 from peers.events.version_vector import MAX_RANGES
 from peers.later import Later
 from peers.protocol.session import MAX_QUEUED
-from peers.roles.peer import MAX_KNOWN, RELAY_MS
+from peers.roles.peer import HAVE_MS, MAX_KNOWN, RELAY_MS
 from tests.support.pair import (
     Mailbox,
     Stranger,
@@ -101,6 +101,17 @@ def test_events_that_were_not_named_on_a_lost_link_are_in_the_next_greeting() ->
     assert stranger.heard[0][4]["peer"]["vector"] == {"e": [[1, 1]]}
     assert [message[0] for message in stranger.heard] == ["connected", "sync"]
     assert stranger.errors == []
+
+
+def test_what_comes_soon_after_a_have_is_gathered_for_the_next_one() -> None:
+    stranger = Stranger().greet()
+
+    for seq in range(1, 5):
+        stranger.log.add_entries([received(seq)])
+    assert [message for message in stranger.heard if message[0] == "have"] == [["have", {"e": [[1, 1]]}]]
+    stranger.clock.advance(HAVE_MS)
+
+    assert [message for message in stranger.heard if message[0] == "have"][1:] == [["have", {"e": [[2, 4]]}]]
 
 
 # What is not sent for that reason

@@ -9,7 +9,7 @@ import pytest
 from peers.events.version_vector import VersionVector
 from peers.protocol.sync import WINDOW
 from peers.stores.memory import MemoryStore
-from tests.support.pair import HeldDisk, Stranger, hello, wire_event
+from tests.support.pair import HeldDisk, Mailbox, Stranger, hello, wire_event
 
 # Taking
 
@@ -32,6 +32,43 @@ def test_reading_pauses_for_a_sender_that_exceeds_the_window() -> None:
     assert stranger.connection.pauses[-1] == "resume"
     assert stranger.heard == [["synced", number] for number in range(1, 30)]
     assert len(stranger.log.types) == 29
+
+
+def test_messages_of_one_commit_are_answered_once() -> None:
+    store, mailbox = MemoryStore(), Mailbox()
+    disk = HeldDisk(store)
+    stranger = Stranger(store=store, disk=disk, turn=mailbox.turn).greet()
+    mailbox.work()
+    disk.release()
+    mailbox.work()
+    stranger.heard.clear()
+    for number in range(1, 4):
+        stranger.say("sync", number, *wire_event(number))
+    mailbox.work()
+
+    disk.release()
+    mailbox.work()
+
+    assert stranger.heard == [["synced", 3]]
+    assert len(stranger.log.types) == 3
+
+
+def test_an_answer_that_waits_for_its_turn_is_not_sent_on_the_next_link() -> None:
+    mailbox = Mailbox()
+    stranger = Stranger(turn=mailbox.turn).greet()
+    mailbox.work()
+    stranger.say("sync", 1, *wire_event(1))
+    while len(mailbox.waiting) > 1 or stranger.role.taking_count == 0:
+        mailbox.work(1)
+    stranger.theirs.disconnect()
+    stranger.dialler.connect()
+    stranger.greet()
+    mailbox.work()
+
+    assert ["synced", 1] not in stranger.heard
+    stranger.say("sync", 2, *wire_event(2))
+    mailbox.work()
+    assert stranger.heard[-1] == ["synced", 2]
 
 
 def test_a_pause_ends_with_the_link() -> None:

@@ -1,0 +1,141 @@
+"""Requests that wait for the disk share its next commit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peers.clock import ManualClock
+from peers.events.entry import Entry, encode_event
+from peers.log.append_batch import JOINED_EVENTS
+from peers.log.port import Commit
+from peers.stores.memory import MemoryStore
+from peers.stores.store import StoreError
+from tests.support.pair import NOW_MS, HeldDisk, PairLog, open_log, received
+
+
+class SlowLog:
+    """A log whose disk works when the test says so, and what it announced."""
+
+    def __init__(self) -> None:
+        store = MemoryStore()
+        self.disk = HeldDisk(store)
+        self.log: PairLog = open_log("home", ManualClock(NOW_MS), store=store, disk=self.disk)
+        self.commits: list[list[str]] = []
+        self.log.on("commit", self._note)
+
+    def _note(self, commit: Commit) -> None:
+        self.commits.append([entry.event["type"] for entry in commit.new])
+
+
+def test_adds_and_received_events_that_wait_are_one_commit_and_each_has_its_own_result() -> None:
+    slow = SlowLog()
+
+    first = slow.log.add({"type": "a"})
+    taken = slow.log.add_entries([received(1), received(2)])
+    batch = slow.log.add_batch([({"type": "b"}, None), ({"type": "c"}, {"k": 1})])
+    assert slow.disk.waiting == 1
+    slow.disk.release()
+
+    assert slow.commits == [["a", "r", "r", "b", "c"]]
+    added = first.get()
+    assert added is not None and added["added"] == 1
+    assert [entry.added for entry in taken.get() if isinstance(entry, Entry)] == [2, 3]
+    assert [meta["added"] for meta in batch.get() if isinstance(meta, dict)] == [4, 5]
+
+
+def test_what_comes_while_a_commit_is_announced_is_in_the_next_one() -> None:
+    slow = SlowLog()
+    slow.log.on("event", lambda event, _meta: slow.log.add({"type": "answer"}) if event["type"] == "question" else None)
+
+    slow.log.add({"type": "question"})
+    slow.disk.release()
+    slow.disk.release()
+
+    assert slow.commits == [["question"], ["answer"]]
+
+
+def test_a_request_that_may_be_refused_has_a_commit_of_its_own_and_later_ones_do_not_overtake_it() -> None:
+    slow = SlowLog()
+    known = (NOW_MS - 1, "elsewhere", 0)
+
+    slow.log.add({"type": "a"})
+    fixed = slow.log.add({"type": "b"}, {"created": known})
+    slow.log.add({"type": "c"})
+    refused = slow.log.add({"type": "other"}, {"created": known})
+    slow.log.add({"type": "d"})
+    slow.disk.release()
+
+    assert slow.commits == [["a"], ["b"], ["c"], ["d"]]
+    assert fixed.get() is not None
+    assert isinstance(refused.exception, ValueError)
+
+
+def test_an_add_does_not_join_a_commit_before_a_cleaning_that_was_asked_for_before_it() -> None:
+    slow = SlowLog()
+
+    slow.log.add({"type": "a"}, {"reasons": ["cart"]})
+    cleaned = slow.log.remove_reason("cart")
+    slow.log.add({"type": "b"}, {"reasons": ["cart"]})
+    slow.disk.release()
+
+    assert cleaned.get() == 1
+    assert slow.log.store.state.events == 1
+
+
+def test_if_a_shared_commit_fails_each_request_is_tried_alone() -> None:
+    slow = SlowLog()
+    # Its time is too far ahead to be followed, so our own next event gets the same `created`.
+    forged = Entry((NOW_MS, "home", 0), NOW_MS + 10**9, encode_event({"type": "forged"}), b"", ("e", 1))
+
+    taken = slow.log.add_entries([forged])
+    refused = slow.log.add({"type": "a"})
+    added = slow.log.add({"type": "b"})
+    assert slow.disk.waiting == 1
+    slow.disk.release()
+    slow.disk.release()
+
+    assert taken.exception is None
+    assert isinstance(refused.exception, ValueError)
+    assert added.get() is not None
+    assert [kinds for kinds in slow.commits if kinds] == [["forged"], ["b"]]
+
+
+def test_all_requests_of_a_commit_fail_with_the_disk() -> None:
+    slow = SlowLog()
+    slow.log.add({"type": "before"})
+    slow.disk.release()
+    results: list[Any] = [slow.log.add({"type": "a"}), slow.log.add({"type": "b"})]
+    slow.log.store.close()
+
+    slow.disk.release()
+    slow.disk.release()
+
+    assert [type(result.exception) for result in results] == [StoreError, StoreError]
+    assert slow.commits == [["before"]]
+
+
+def test_a_full_commit_takes_no_further_request() -> None:
+    slow = SlowLog()
+    slow.log.add_entries([received(seq + 1) for seq in range(JOINED_EVENTS)])
+    slow.log.add({"type": "a"})
+
+    assert slow.disk.waiting == 2
+    slow.disk.release()
+
+    assert [len(kinds) for kinds in slow.commits] == [JOINED_EVENTS, 1]
+
+
+def test_a_reaction_that_raises_keeps_no_other_request_from_its_answer() -> None:
+    slow = SlowLog()
+
+    def fail(_done: Any) -> None:
+        raise RuntimeError("a bug")
+
+    slow.log.add({"type": "a"}).then(fail)
+    other = slow.log.add({"type": "b"})
+    try:
+        slow.disk.release()
+    except RuntimeError as error:
+        assert str(error) == "a bug"
+
+    assert other.get() is not None
