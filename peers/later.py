@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -26,16 +27,17 @@ class Later(Generic[T]):
     loop: asyncio.AbstractEventLoop | None = None
     """The loop that sets it, if the code that makes it knows one: `get` refuses to block this loop. None: any loop."""
 
+    on_abandoned: Callable[[], object] | None = None
+    """Called by `abandon`; the code that makes it may set this, to stop its work for the result."""
+    _is_done = False
+    _value: Any = None
+    _exception: BaseException | None = None
+    _resolved: threading.Event | None = None  # made for the first thread that waits
+
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
-        self._is_done = False
-        self._value: Any = None
-        self._exception: BaseException | None = None
         self._reactions: list[Callable[[Later[T]], None]] = []
-        self.on_abandoned: Callable[[], object] | None = None
-        """Called by `abandon`; the code that makes it may set this, to stop its work for the result."""
-        self._resolved: threading.Event | None = None  # made for the first thread that waits
 
     @classmethod
     def done(cls, value: T) -> Later[T]:
@@ -131,20 +133,8 @@ class Later(Generic[T]):
         if not self._is_done:
             loop = asyncio.get_running_loop()
             woken: asyncio.Future[None] = loop.create_future()
-            here = threading.get_ident()
-
-            def wake() -> None:
-                if not woken.done():
-                    woken.set_result(None)
-
-            def react(_: Later[T]) -> None:
-                if threading.get_ident() == here:
-                    wake()
-                elif not loop.is_closed():
-                    loop.call_soon_threadsafe(wake)
-
-            self.then(react)
-            yield from woken.__await__()
+            self.then(partial(_wake, loop, woken, threading.get_ident()))
+            yield from woken
         return self.result()
 
     def _block(self, timeout: float | None) -> None:
@@ -177,6 +167,15 @@ class Later(Generic[T]):
                 first_error = first_error or error
         if first_error is not None:
             raise first_error
+
+
+def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None], thread: int, _: object) -> None:
+    """Wake the coroutine that waits for `woken` on `loop`, which runs in `thread`."""
+    if threading.get_ident() != thread:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_wake, loop, woken, thread, _)
+    elif not woken.done():
+        woken.set_result(None)
 
 
 def is_on_loop(loop: asyncio.AbstractEventLoop | None = None) -> bool:

@@ -181,20 +181,19 @@ class LogProxy:
         if draft.created is not None:  # it may be refused, and must not take others along
             return self.add_drafts([draft]).transform(lambda metas: metas[0])
         size = draft.size
-        try:
-            self._waiting.take(1, size)
-        except BusyError as error:
-            return Later.failed(error)
         result: Later[Meta | None] = Later()
         with self._joining:
+            keeper = self._keeper
+            if keeper is None:
+                return Later.failed(StoreError(NOT_OPEN))
+            try:
+                self._waiting.take(1, size)
+            except BusyError as error:
+                return Later.failed(error)
             group = self._group
             if group is not None and group.join(draft, size, result):
                 result.loop = group.loop
                 return result
-            keeper = self._keeper
-            if keeper is None:
-                self._waiting.give_back(1, size)
-                return Later.failed(StoreError(NOT_OPEN))
             group = self._group = AddGroup(self._joining)
             group.join(draft, size, result)
             asked = keeper.ask(group, block=False)
@@ -206,11 +205,12 @@ class LogProxy:
         """As Log.add_drafts; what is too much does not even reach the mailbox."""
         count, size = len(drafts), sum([draft.size for draft in drafts])
         try:
-            self._waiting.take(count, size)
+            with self._joining:
+                self._waiting.take(count, size)
         except BusyError as error:
             return Later.failed(error)
         added = self.write(lambda log: log.take_drafts(drafts))
-        added.then(lambda _: self._waiting.give_back(count, size))
+        added.then(lambda _: self._give_back(count, size))
         return added
 
     def add_entries(self, entries: Sequence[Entry]) -> Later[Outcomes]:
@@ -299,5 +299,9 @@ class LogProxy:
 
     def _on_group_added(self, group: AddGroup, done: Later[list[Meta | None]]) -> None:
         drafts = group.close()  # the keeper may have ended before it took the group
-        self._waiting.give_back(len(drafts), group.size)
+        self._give_back(len(drafts), group.size)
         group.answer(done)
+
+    def _give_back(self, count: int, size: int) -> None:
+        with self._joining:
+            self._waiting.give_back(count, size)

@@ -33,7 +33,7 @@ class AppendBatch:
 
     def join(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes] | None:
         """Put a request in, with the timer's mark; None if the batch takes no more."""
-        size = sum([entry.size for entry in entries])
+        size = sum([len(entry.body) for entry in entries])
         with self._lock:
             if self._entries and (self._is_closed or len(self._entries) >= JOINED_EVENTS or self._size >= JOINED_BYTES):
                 return None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from peers.events.created import MAX_MS, Created, check_created
 from peers.events.entry import encode_event, encode_extra
@@ -22,8 +22,7 @@ class BusyError(Exception):
     """More events wait for the disk than the log takes: wait for the earlier results, then try again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An event with what its writer said of it; the log gives the rest."""
 
     body: bytes
@@ -65,27 +64,24 @@ def read_created(value: Any) -> Created:
 
 
 class Waiting:
-    """Counts what waits for the disk, from any thread."""
+    """Counts what waits for the disk."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._events = 0
         self._bytes = 0
 
     def take(self, events: int, size: int) -> None:
         """Some more wait. Raises BusyError, and counts nothing, if they are too many beside others."""
-        with self._lock:
-            is_full = self._events + events > MAX_WAITING or self._bytes + size > MAX_WAITING_BYTES
-            if self._events and is_full:
-                raise BusyError(f"{self._events} events wait for the disk: wait for them, then try again")
-            self._events += events
-            self._bytes += size
+        is_full = self._events + events > MAX_WAITING or self._bytes + size > MAX_WAITING_BYTES
+        if self._events and is_full:
+            raise BusyError(f"{self._events} events wait for the disk: wait for them, then try again")
+        self._events += events
+        self._bytes += size
 
     def give_back(self, events: int, size: int) -> None:
         """They do not wait any more."""
-        with self._lock:
-            self._events -= events
-            self._bytes -= size
+        self._events -= events
+        self._bytes -= size
 
 
 def add_batch(

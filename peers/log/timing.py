@@ -29,6 +29,12 @@ def make_timer(node_id: str, now_ms: NowMs, state: StoreState, time_ms: int | No
 
 def followed(entries: Sequence[Entry], limit_ms: int) -> tuple[int, list[Entry]]:
     """The largest ms among received entries that is followed, 0 if there is none; and the entries from after `limit_ms`."""
+    times = [entry.time for entry in entries if entry.dot is not None]
+    if not times:
+        return 0, []
+    highest = max([*times, *(entry.created[0] for entry in entries if entry.dot is not None)])
+    if highest <= limit_ms:  # nearly always
+        return highest, []
     highest = 0
     ahead: list[Entry] = []
     for entry in entries:

@@ -316,7 +316,7 @@ class PeerSync(CheckedSync):
             self._show_state()
 
     def sync_message(self, added: int, entries: tuple[Entry, ...], refusals: tuple[Refusal, ...]) -> None:
-        if any(entry.dot is None for entry in entries):
+        if None in [entry.dot for entry in entries]:
             without = [entry for entry in entries if entry.dot is None]
             refusals += tuple(refused(EventError("bad-id", "it has no dot"), one.body, one.created) for one in without)
             entries = tuple(entry for entry in entries if entry.dot is not None)
