@@ -32,7 +32,9 @@ PEER_TIMEOUT_MS = 5_000
 HAVE_MS = 5.0
 """Between two `have`: what came from others meanwhile is gathered for the second."""
 RELAY_MS = 20.0
-"""How long events of others wait before they are passed on: time enough to hear who has them already."""
+"""How long events of others wait at least before they are passed on: time enough to hear who has them already."""
+MAX_RELAY_MS = 200.0
+"""The same at most. In between it is a multiple of the time of an answer, which takes long where everybody is busy."""
 SLOW_GATHER_MS = 1_000.0
 """Where answers take long, what was committed is told no more often."""
 MAX_KNOWN = 16_384
@@ -394,8 +396,9 @@ class PeerSync(CheckedSync):
         return max(self._gather_ms(), min(usual_ms / 4, SLOW_GATHER_MS) if usual_ms > SOON_ANSWER_MS else 0)
 
     def _wait(self) -> None:
-        # The others may gather still, though we told early.
-        self.start_timer("relay", RELAY_MS + self._gathering_ms(), self._on_waited)
+        # Others tell after a commit, as this end answers; and they may gather still, though we told early.
+        wait_ms = max(RELAY_MS, min(4 * self._patience.usual_ms, MAX_RELAY_MS))
+        self.start_timer("relay", wait_ms + self._gathering_ms(), self._on_waited)
 
     def _on_waited(self) -> None:
         if self._relays.ripen():
