@@ -18,10 +18,9 @@ from mesh.actors.runtime.loop_thread import LoopThread, Spawner
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.thread_disk import ThreadDisk
 from mesh.control.server import ControlServer
-from mesh.discovery.mdns.mdns import MdnsDiscovery
 from mesh.discovery.port import Discovery
 from mesh.errors import MeshError
-from mesh.forking import Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
+from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
 from mesh.membership.status import Status
@@ -152,5 +151,5 @@ class NodeResources:
         part(runtime.loop)
         abandon_actors(runtime)
         for holder in self._holders():
-            if isinstance(holder, WebSocketNetwork | MdnsDiscovery):
+            if isinstance(holder, Abandonable):
                 holder.abandon()
