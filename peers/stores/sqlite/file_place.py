@@ -23,12 +23,13 @@ class FilePlace:
         file, log = self._paths
         self._held = _identity(file), _identity(log)
 
-    def check(self) -> None:
-        """Raise StoreError, with a sentence, unless both are where they were when `hold` was called."""
+    def check(self) -> int:
+        """The bytes of the write-ahead log. Raises StoreError unless both are where they were when `hold` was called."""
         file, log = self._paths
-        found = _identity(file), _identity(log)
-        if found != self._held:
-            raise _replaced(log if self._held and found[0] == self._held[0] else file)
+        found, log_status = _identity(file), _status(log)
+        if (found, _identity_of(log_status)) != self._held:
+            raise _replaced(log if self._held and found == self._held[0] else file)
+        return log_status.st_size
 
     def check_return(self) -> None:
         """The same before the file is opened again, when its write-ahead log may be gone; nothing if it never was open."""
@@ -37,8 +38,16 @@ class FilePlace:
 
 
 def _identity(path: str) -> Identity:
+    return _identity_of(_status(path))
+
+
+def _identity_of(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def _status(path: str) -> os.stat_result:
     try:
-        status = os.stat(path)  # noqa: PTH116 - for each commit: Path.stat takes twice as long
+        return os.stat(path)  # noqa: PTH116 - for each commit: Path.stat takes twice as long
     except FileNotFoundError:
         raise StoreError(
             f"the log file {path} was moved or deleted while the node uses it, so nothing more is written: "
@@ -50,7 +59,6 @@ def _identity(path: str) -> Identity:
             f"the log file {path} is out of reach ({error.strerror}), so nothing more is written: check the disk",
             "its log file is out of reach",
         ) from error
-    return status.st_dev, status.st_ino
 
 
 def _replaced(path: str) -> StoreError:
