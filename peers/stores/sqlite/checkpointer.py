@@ -25,10 +25,10 @@ SQLITE_PAGE_BYTES = 4096
 class Checkpointer:
     """A thread with a connection of its own, from `start` to `stop`; it holds `lock` during each checkpoint.
 
-    The log begins anew, in the same place of the disk, only when all of it was moved: a store that never rests has to help
-    with `make_room`. Above WAL_LIMIT_BYTES its next transaction waits until the log is empty; only a reader that holds an old
-    state lets the log grow further. A checkpoint that fails is no failure of the store: what is committed is safe in the
-    log, and the next checkpoint moves it. None is made while the file or its log is not at its path.
+    The log begins anew, in the same place of the disk, only when all of it was moved: a store that never rests has to help.
+    Above WAL_LIMIT_BYTES a commit waits until the log is empty; only a reader that holds an old state lets it grow further.
+    A checkpoint that fails is no failure of the store: what is committed is safe in the log, and the next checkpoint moves it.
+    None is made while the file or its log is not at its path.
     """
 
     def __init__(self, path: Path, place: FilePlace, *, synchronous: str, lock: AbstractContextManager[Any]) -> None:
@@ -37,20 +37,20 @@ class Checkpointer:
         self._synchronous = synchronous
         self._lock = lock
         self._moving = threading.Lock()
-        """Held during each checkpoint, also that of `make_room`, whose thread may hold another lock that waits for `lock`."""
+        """Held during each checkpoint, also that of `on_commit`, whose thread may hold another lock that waits for `lock`."""
         self._bell = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_ending = False
         self._is_long = False
         """Whether the log had CHECKPOINT_BYTES or more at the end of the last checkpoint: almost all of that is moved."""
-        self._rows = self._wal_bytes = self._begun_bytes = 0
+        self._rows = self._begun_bytes = 0
         self._cap = WAL_LIMIT_BYTES
 
     def start(self, connection: sqlite3.Connection) -> None:
         """The store has opened its file with this connection, which makes no checkpoints by itself from now on."""
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         self._is_ending = self._is_long = False
-        self._rows = self._wal_bytes = self._begun_bytes = 0
+        self._rows = self._begun_bytes = 0
         self._cap = WAL_LIMIT_BYTES
         self._bell.clear()
         self._thread = threading.Thread(target=self._work, name="peermesh-checkpoints", daemon=True)
@@ -64,21 +64,20 @@ class Checkpointer:
             self._bell.set()
             thread.join()
 
-    def on_commit(self, rows: int, wal_bytes: int) -> None:
-        """The store has committed so many rows; the file of its write-ahead log had so many bytes before."""
+    def on_commit(self, connection: sqlite3.Connection, rows: int, wal_bytes: int) -> None:
+        """The store has committed so many rows with its own connection; the file of its log had so many bytes before.
+
+        A log that is long begins anew, if almost all of it is moved; one above WAL_LIMIT_BYTES is emptied.
+        """
         self._rows += COMMIT_ROWS + rows
-        self._wal_bytes = wal_bytes
         if self._rows >= CHECKPOINT_ROWS or wal_bytes - self._begun_bytes >= CHECKPOINT_BYTES:
             self._rows, self._begun_bytes = 0, wal_bytes
             self._bell.set()
-
-    def make_room(self, connection: sqlite3.Connection) -> None:
-        """Before a transaction of the store, with its own connection: let a long log begin anew, empty one above the cap."""
-        if self._wal_bytes > self._cap:
+        if wal_bytes > self._cap:
             with self._moving:
                 is_busy = self._checkpoint(connection, "TRUNCATE")
-            self._wal_bytes = self._begun_bytes = self._wal_bytes if is_busy else 0
-            self._cap = max(WAL_LIMIT_BYTES, self._wal_bytes + CHECKPOINT_BYTES)
+            self._begun_bytes = wal_bytes if is_busy else 0
+            self._cap = max(WAL_LIMIT_BYTES, self._begun_bytes + CHECKPOINT_BYTES)
         elif self._is_long and self._moving.acquire(blocking=False):
             try:
                 self._checkpoint(connection, "RESTART")

@@ -46,7 +46,7 @@ class SqliteStore(SqliteRows):
     write-ahead log, is not at its path.
 
     With `checkpoint_lock`, checkpoints run on a thread of their own while the store is open, and hold it meanwhile; without,
-    some commits wait for them. Above WAL_LIMIT_BYTES of its write-ahead log a transaction waits in any case.
+    some commits wait for them. Above WAL_LIMIT_BYTES of its write-ahead log a commit waits all the same.
     """
 
     def __init__(
@@ -98,8 +98,6 @@ class SqliteStore(SqliteRows):
             raise RuntimeError("a transaction is open already: they do not nest")
         before, epochs, writes = replace(self._numbers), len(self._epochs), connection.total_changes
         self._touched.clear()
-        if self._checkpointer is not None:
-            self._checkpointer.make_room(connection)
         with self._explained():
             connection.execute("BEGIN IMMEDIATE")
         try:
@@ -109,13 +107,13 @@ class SqliteStore(SqliteRows):
                 rows = connection.total_changes - writes
                 wal_bytes = self._place.check() if rows else 0  # reads go on from the open file, wherever it is
                 connection.execute("COMMIT")
-                if rows and self._checkpointer is not None:
-                    self._checkpointer.on_commit(rows, wal_bytes)
         except BaseException:
             self._restore(before, epochs)
             with suppress(sqlite3.Error):  # SQLite has taken it back itself, or will when the file is opened
                 connection.execute("ROLLBACK")
             raise
+        if rows and self._checkpointer is not None:
+            self._checkpointer.on_commit(connection, rows, wal_bytes)
 
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
