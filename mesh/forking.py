@@ -37,6 +37,14 @@ class Holder(Protocol):
         """The numbers of all that are open now; -1 stands for none."""
 
 
+@runtime_checkable
+class Abandonable(Protocol):
+    """An object with timers or tasks on a loop that lives on in the child."""
+
+    def abandon(self) -> None:
+        """Called in the child process: do nothing more."""
+
+
 _running: dict[Forkable, None] = {}
 _work: WeakSet[threading.RLock] = WeakSet()
 _held: list[threading.RLock] = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 from mesh.actors.listener import ListenAddress, ListenError
-from mesh.gateway.clients.http import CLIENTS_DOOR
+from mesh.gateway.endpoints import CLIENTS_DOOR
 from mesh.membership.actions import Notice
 from mesh.settings.config import EVERY_ADDRESS
 from mesh.settings.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead

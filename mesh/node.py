@@ -18,7 +18,6 @@ from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_thread import LoopThread
 from mesh.actors.synchronized_waiters import resolve
 from mesh.control.server import ControlServer
-from mesh.discovery.mdns.mdns import MdnsDiscovery
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
@@ -319,6 +318,8 @@ class Node:
     def _make_discovery(self, random: Random, clock: Clock) -> Discovery:
         if not self._mdns:
             return StaticDiscovery()
+        from mesh.discovery.mdns.mdns import MdnsDiscovery  # imported here: zeroconf takes 4 MB
+
         return MdnsDiscovery(
             asyncio.get_running_loop(),
             clock,

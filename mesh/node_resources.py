@@ -18,10 +18,9 @@ from mesh.actors.runtime.loop_thread import LoopThread, Spawner
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.thread_disk import ThreadDisk
 from mesh.control.server import ControlServer
-from mesh.discovery.mdns.mdns import MdnsDiscovery
 from mesh.discovery.port import Discovery
 from mesh.errors import MeshError
-from mesh.forking import Holder, check_log, forking, leave_log, let_go, part, unwatch, watch
+from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let_go, part, unwatch, watch, work_lock
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
 from mesh.membership.status import Status
@@ -72,7 +71,8 @@ class NodeResources:
         """The network, the disk and the loop of this run, on the running loop."""
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
-        store = SqliteStore(self._path / LOG_FILE)  # one for all keepers, so that it knows its own file again
+        # One for all keepers, so that it knows its own file again.
+        store = SqliteStore(self._path / LOG_FILE, checkpoint_lock=work_lock())
 
         def discovery() -> Discovery:
             self._discovery = make_discovery(clock)
@@ -152,5 +152,5 @@ class NodeResources:
         part(runtime.loop)
         abandon_actors(runtime)
         for holder in self._holders():
-            if isinstance(holder, WebSocketNetwork | MdnsDiscovery):
+            if isinstance(holder, Abandonable):
                 holder.abandon()

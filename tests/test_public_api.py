@@ -149,6 +149,8 @@ COMMAND_LINE = {
     "mesh bench appends": "--events N=20000 | --runs N=1 | --json",
     "mesh bench start": "--events N=1 | --runs N=1 | --json",
     "mesh bench open": "--events N=100000 | --runs N=1 | --json",
+    "mesh bench sessions": "--events N=50 | --runs N=1 | --json",
+    "mesh bench actors": "--events N=100000 | --runs N=1 | --json",
     "mesh bench growth": "--events N=1000000 | --runs N=1 | --json",
     "mesh bench lab": "--size few,hundred,hundreds ... | --seed N=0 | --json",
     "mesh bench logux": "--events N=10000 | --json",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from mesh.forking import work_lock
@@ -30,9 +31,9 @@ class ThreadDisk:
     def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         self._loop = loop
         self._store = store
-        self._waiting: deque[Piece] = deque()
-        self._bell = threading.Condition()
-        self._is_closing = False
+        self._waiting: SimpleQueue[Piece | None] = SimpleQueue()
+        """None after the last piece."""
+        self._is_closing = self._has_ended = False
         self._closed: Later[None] = Later()
         self._is_open = False
         self._at_work = work_lock()
@@ -41,29 +42,21 @@ class ThreadDisk:
 
     def run(self, work: Callable[[Store], T]) -> Later[T]:
         later: Later[T] = Later()
-        with self._bell:
-            if self._is_closing:
-                later.fail(StoreError("the store is closed"))
-                return later
-            self._waiting.append((work, later))
-            self._bell.notify()
+        if self._is_closing:
+            later.fail(StoreError("the store is closed"))
+            return later
+        self._waiting.put((work, later))
+        if self._has_ended:  # it was closed meanwhile
+            self._refuse()
         return later
 
     def close(self) -> Later[None]:
-        with self._bell:
-            self._is_closing = True
-            self._bell.notify()
+        self._is_closing = True
+        self._waiting.put(None)
         return self._closed
 
     def _work(self) -> None:
-        while True:
-            with self._bell:
-                while not self._waiting and not self._is_closing:
-                    self._bell.wait()
-                count = min(len(self._waiting), GROUP_PIECES)
-                group = [self._waiting.popleft() for _ in range(count)]
-            if not group:
-                break
+        while group := self._next_group():
             with self._at_work:
                 results = self._run_group(group)
             self._resolve(results)
@@ -74,6 +67,17 @@ class ThreadDisk:
         except Exception as failure:  # noqa: BLE001 - raised where the end is awaited
             error = failure
         self._wake(lambda: self._finish(error))
+
+    def _next_group(self) -> list[Piece]:
+        """Wait for work, and take what waits then; nothing at the end."""
+        group: list[Piece] = []
+        while not group or (len(group) < GROUP_PIECES and not self._waiting.empty()):
+            piece = self._waiting.get()
+            if piece is None:
+                self._waiting.put(None)  # the next call finds it
+                break
+            group.append(piece)
+        return group
 
     def _run_group(self, group: list[Piece]) -> list[tuple[Later[Any], Any, Exception | None]]:
         try:
@@ -107,7 +111,17 @@ class ThreadDisk:
 
     def _finish(self, error: Exception | None) -> None:
         self._thread.join()  # it ends right after it asked for this
+        self._has_ended = True
+        self._refuse()
         if error is None:
             self._closed.set(None)
         else:
             self._closed.fail(error)
+
+    def _refuse(self) -> None:
+        """Fail what came after the end: another thread called `run` while this one was being closed."""
+        while not self._waiting.empty():
+            with suppress(Empty):
+                piece = self._waiting.get_nowait()
+                if piece is not None:
+                    piece[1].fail(StoreError("the store is closed"))

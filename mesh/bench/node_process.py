@@ -155,11 +155,23 @@ class Worker:
         return {"at": time.monotonic()}
 
     async def usage(self) -> Answer:
-        """Processor seconds since the node runs or since the last `usage`, and the peak of resident memory in bytes."""
+        """Processor seconds since the node runs or since the last `usage`, and resident memory, now and at its peak, in
+        bytes.
+        """
         before, self._used_before = self._used_before, _cpu_seconds()
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        return {"cpu_seconds": self._used_before - before, "peak_rss": peak}
+        return {"cpu_seconds": self._used_before - before, "rss": _memory("VmRSS"), "peak_rss": peak_rss()}
+
+
+def peak_rss() -> int:
+    """The most bytes of resident memory that this process had."""
+    return _memory("VmHWM")
+
+
+def _memory(name: str) -> int:
+    """Bytes by the name of a line of Linux; the peak elsewhere. Linux's own `ru_maxrss` begins with that of the parent."""
+    with suppress(OSError), Path("/proc/self/status").open(encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _cpu_seconds() -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import resource
 import sqlite3
 import statistics
 import tempfile
@@ -14,7 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from mesh.bench import WORKLOADS
-from mesh.bench.node_process import TEXT, NodeProcess
+from mesh.bench.actors import loop_seconds, thread_seconds
+from mesh.bench.many_sessions import ManySessions
+from mesh.bench.node_process import TEXT, NodeProcess, peak_rss
 from mesh.terminal.tables import table, tables
 
 IN_FLIGHT = 256
@@ -25,7 +29,8 @@ PACE_MS = 10.0
 MESH_NODES = 5
 TURN_EVENTS = 20
 """Events that each of five writers adds before the next one's turn."""
-NO_RATE = ("latency", "start", "open")
+SESSIONS = 100
+NO_RATE = ("latency", "sessions", "start", "open")
 MIB = 1024 * 1024
 
 
@@ -44,7 +49,10 @@ class Figure:
     p50_ms: float | None = None
     p99_ms: float | None = None
     part: float | None = None
-    """Of the rate of plain inserts into SQLite in the same run (latency: how many times theirs)."""
+    """Of the rate of what it is compared with in the same run: plain inserts into SQLite, ThreadingActors (latency: how many
+    times their time)."""
+    session_kib: float | None = None
+    """KiB of the node's memory for each session that waits for events."""
 
     @property
     def per_second(self) -> float:
@@ -88,8 +96,7 @@ def latency(events: int) -> Figure:
         reader.answer()
         found = sorted(reader.ask("latencies")["seconds"])
         used = _usage([writer, reader], events)
-    p50, p99 = found[len(found) // 2], found[min(len(found) - 1, len(found) * 99 // 100)]
-    return Figure("latency", events, sum(found), *used, p50 * 1000, p99 * 1000)
+    return Figure("latency", events, sum(found), *used, *_percentiles(found))
 
 
 def mesh(events: int) -> Figure:
@@ -183,6 +190,41 @@ def opening(events: int) -> Figure:
             return Figure("open", events, node.start_seconds, *_usage([node], events))
 
 
+def sessions(events: int) -> Figure:
+    """A node has 100 sessions, and adds events one after the other; how long each takes until all have it."""
+    with _nodes() as start:
+        return asyncio.run(_sessions(start(), events))
+
+
+async def _sessions(node: NodeProcess, events: int) -> Figure:
+    found = []
+    async with ManySessions(node.address) as many:
+        await many.open(1)
+        before = node.ask("usage")["rss"]
+        await many.open(SESSIONS - 1)
+        idle = node.ask("usage")["rss"] - before
+        for n in range(events):
+            many.expect(n + 1)
+            node.tell("add", events=1, batch=1)
+            ended = await many.until_all_have()
+            found.append(ended - node.answer()["began"])
+            await asyncio.sleep(PACE_MS / 1000)
+        used = _usage([node], events)
+    found.sort()
+    kib = idle / (SESSIONS - 1) / 1024
+    return Figure("sessions", events, sum(found), *used, *_percentiles(found), session_kib=kib)
+
+
+def actors(events: int) -> Figure:
+    """So many hops of a message from LoopActor to LoopActor, compared with a tenth as many between ThreadingActors."""
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    ours = asyncio.run(loop_seconds(events))
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    theirs = thread_seconds(max(1, events // 10))
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Figure("actors", events, ours * events, used * 1e6 / events, peak_rss(), part=theirs / ours)
+
+
 MEASURES: dict[str, Callable[[int], Figure]] = {
     "catch-up": partial(_catch_up, "catch-up", batch=CATCH_UP_BATCH),
     "catch-up-singles": partial(_catch_up, "catch-up-singles", batch=1),
@@ -196,6 +238,8 @@ MEASURES: dict[str, Callable[[int], Figure]] = {
     "appends": appends,
     "start": start,
     "open": opening,
+    "sessions": sessions,
+    "actors": actors,
     "growth": partial(_catch_up, "growth", batch=CATCH_UP_BATCH),
 }
 """By the names of mesh.bench.WORKLOADS."""
@@ -243,7 +287,18 @@ def sqlite_inserts(events: int, rows: int) -> float:
 
 def show(figures: Sequence[Figure], *, cores: int) -> str:
     """The figures as a table for people."""
-    heading = ("workload", "events", "seconds", "events/s", "p50 ms", "p99 ms", "CPU us/event", "peak MiB", "of SQLite")
+    heading = (
+        "workload",
+        "events",
+        "seconds",
+        "events/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU us/event",
+        "peak MiB",
+        "KiB/session",
+        "compared",
+    )
     rows = [
         (
             figure.name,
@@ -254,6 +309,7 @@ def show(figures: Sequence[Figure], *, cores: int) -> str:
             _milliseconds(figure.p99_ms),
             f"{figure.cpu_us:.0f}",
             f"{figure.rss / MIB:.0f}",
+            "-" if figure.session_kib is None else f"{figure.session_kib:.0f}",
             "-" if figure.part is None else f"{figure.part:.2f}",
         )
         for figure in figures
@@ -263,6 +319,11 @@ def show(figures: Sequence[Figure], *, cores: int) -> str:
 
 def _milliseconds(found: float | None) -> str:
     return "-" if found is None else f"{found:.2f}"
+
+
+def _percentiles(found: Sequence[float]) -> tuple[float, float]:
+    """The median and the 99th percentile of sorted seconds, in ms."""
+    return found[len(found) // 2] * 1000, found[min(len(found) - 1, len(found) * 99 // 100)] * 1000
 
 
 def _rows_of(name: str) -> int:

@@ -17,6 +17,8 @@ from peers.log.moments import read_walk
 from peers.stores.sqlite.reader import SqliteReader
 from peers.stores.store import StoreError
 
+EVENTS_AT_ONCE = 500
+"""More than a node reads at once: nothing else waits for this process."""
 NO_CLOCK_MS = 0
 """The time now, for `read_walk`; not used, since a Read has times and no ages."""
 
@@ -50,7 +52,7 @@ class IdleLog:
 
     def read(self, request: Read) -> Iterator[list[Raw]]:
         """Lists of the requested events, as in ControlClient.read; it does not follow the log."""
-        reading = LogReading(request)
+        reading = LogReading(request, at_once=EVENTS_AT_ONCE)
         try:
             while (walk := reading.next_page()) is not None:
                 if items := [

@@ -31,7 +31,9 @@ class LogPrinter:
     def __init__(self, home: Path, request: Read, *, as_json: bool, is_waiting: bool = False) -> None:
         self._home = home
         self._request = request
-        self._show: Callable[[bytes], bytes] | None = bytes if as_json else None
+        self._is_json = as_json
+        self._show: Callable[[bytes], bytes] | None = None
+        """What makes an item a line for people; None for JSON, and until the names of the nodes are known."""
         self._is_waiting = is_waiting
         self._has_complained = False
         self._printed = 0
@@ -73,8 +75,9 @@ class LogPrinter:
         is_whole = request == Read(order=request.order, reverse=request.reverse)
         is_wanted = not request.follow and not (sys.stdout is not None and sys.stdout.isatty())
         with Progress("printed", is_wanted=is_wanted) as progress:
-            status = client.status() if self._show is None or request.follow or progress.is_shown else {}
-            self._show = self._show or _readable(status)
+            status = client.status() if not self._is_json or request.follow or progress.is_shown else {}
+            if not self._is_json:
+                self._show = self._show or _readable(status)
             progress.total = status.get("events") if is_whole else None
             if request.follow:
                 self._follow(client, status["last_added"], progress)
@@ -98,9 +101,9 @@ class LogPrinter:
         self._read(client, replace(request, tail=None, since=since, limit=limit), progress)
 
     def _read(self, client: ControlClient | IdleLog, request: Read, progress: Progress) -> None:
-        assert self._show is not None
         for items in client.read(request):
-            output.write(b"".join(self._show(bytes(item)) + b"\n" for item in items))
+            lines = items if self._show is None else [self._show(bytes(item)) for item in items]
+            output.write(b"\n".join([*lines, b""]))
             self._printed += len(items)
             self._last = _ITEM_ADDED.decode(items[-1]).meta.added
             progress.at(self._printed)

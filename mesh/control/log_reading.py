@@ -4,32 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from mesh.control.messages import Read
+from peers.events.created import Created
 from peers.events.entry import Entry
+from peers.events.version_vector import Dot
 from peers.log.moments import UNIX_EPOCH, LogWalk
 
 EVENTS_PER_READ = 100
-"""Events read from the log at once for one command."""
+"""Events that a node reads from its log at once for one command."""
 
 
 def item_of(entry: Entry) -> Raw:
     """`{"event": ..., "meta": ...}` on one line: line breaks between the parts of an event become spaces."""
-    text = msgspec.json.encode({"event": Raw(entry.body), "meta": entry.meta})
+    if entry.extra or entry.local:
+        item: Any = {"event": Raw(entry.body), "meta": entry.meta}
+    else:  # the same without a dict
+        item = _PlainItem(Raw(entry.body), _PlainMeta(entry.created, entry.time, entry.added, entry.dot))
+    text = _ENCODER.encode(item)
     return Raw(text.replace(b"\r", b" ").replace(b"\n", b" "))
+
+
+class _PlainMeta(msgspec.Struct):
+    """The meta of an event without keys of the application."""
+
+    created: Created
+    time: int
+    added: int
+    dot: Dot | None
+
+
+class _PlainItem(msgspec.Struct):
+    event: Raw
+    meta: _PlainMeta
+
+
+_ENCODER = msgspec.json.Encoder()
 
 
 class LogReading:
     """Read the log with the options of `next_page`, give each page to `take`, until `next_page` is None.
 
-    With `tail`, a walk backward finds the place of the first wanted event first. It keeps nothing else in memory.
+    With `tail`, a walk backward finds the place of the first wanted event first. It keeps nothing else in memory. Pages have
+    `at_once` events; None: EVENTS_PER_READ.
     """
 
-    def __init__(self, request: Read) -> None:
+    def __init__(self, request: Read, *, at_once: int | None = None) -> None:
         self._request = request
+        self._at_once = at_once or EVENTS_PER_READ
         self._after: Entry | None = None
         if request.follow and request.from_ms is not None:  # start after `since`, in the order of `added`
             self._after = Entry((0, "-", 0), 0, b"", added=request.since)
@@ -48,7 +74,7 @@ class LogReading:
         if self._is_done:
             return None
         request = self._request
-        options: LogWalk = {"order": request.order, "after": self._after, "limit": EVENTS_PER_READ}
+        options: LogWalk = {"order": request.order, "after": self._after, "limit": self._at_once}
         options["is_backward"] = request.reverse or bool(self._sought)
         options["since"] = request.since if request.from_ms is None else _moment(request.from_ms)
         if request.until_ms is not None:

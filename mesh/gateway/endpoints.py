@@ -7,8 +7,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.gateway.turned_away import TurnedAway
+from peers.codec.codec import encode_plain
+from peers.codec.messages import Debug
 from peers.roles.base import BaseSync
 from peers.transport.port import Network
+from peers.transport.web_socket import MAX_CLIENT_FRAME
+
+CLIENTS_KEY = "clients"
+"""The key of this port in `Node.door_ports` and in JSON."""
+CLIENTS_DOOR = "the clients' door"
+STRANGER_FRAME = 64 * 1024
+"""Limit of a frame, in bytes, from a client that is not authenticated yet."""
+TOO_LONG = encode_plain(
+    Debug(
+        "error",
+        f"not taken: a message of more than {MAX_CLIENT_FRAME} bytes; send what waits in several messages: @logux/core 0.12 "
+        "does so by itself (option syncBatch), older ones send all in one, so let fewer or smaller events wait",
+    )
+)
+"""The message to a client that sends too long a frame, before its connection ends."""
 
 MakeGatewayRole = Callable[..., BaseSync]
 """A subclass of BaseSync, or a function that makes one from the same arguments:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from mesh.errors import MeshError
-from mesh.gateway.clients.guard import Guard
-from mesh.gateway.clients.http import CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, ClientGateway, HttpRequests
-from mesh.gateway.clients.tokens import Tokens
-from mesh.gateway.endpoints import DialOut, Endpoints, Listen
+from mesh.gateway.endpoints import CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, DialOut, Endpoints, Listen
 from mesh.gateway.options import GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
-from mesh.gateway.upstream.role import UpstreamSync, cursors_key
 from mesh.membership.status import Status
 from mesh.settings.config import parse_address
 from peers.clock import Clock
@@ -23,6 +19,9 @@ from peers.transport.address import is_loopback, parse_url
 from peers.transport.http import no_pages
 from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
+
+if TYPE_CHECKING:  # they are loaded with the options that ask for them
+    from mesh.gateway.clients.http import ClientGateway, HttpRequests
 
 UPSTREAM = "the upstream server"
 UPSTREAM_ADVICE = {
@@ -42,7 +41,11 @@ class Gateways:
         self._serve, self._dial = options.get("serve", {}), options.get("dial", {})
         self._upstream_url = options.get("upstream")
         address = options.get("clients")
-        self._clients = None if address is None else ClientGateway(address, options)
+        self._clients: ClientGateway | None = None
+        if address is not None:
+            from mesh.gateway.clients.http import ClientGateway
+
+            self._clients = ClientGateway(address, options)
         self._served = [(address, *parse_address(address, "the address to serve at")) for address in self._serve]
         for url in (*self._dial, *([self._upstream_url] if self._upstream_url else [])):
             _check_url(url)
@@ -83,9 +86,9 @@ class Gateways:
         listens: list[Listen] = []
         frame_memory, turned_away = FrameMemory(), TurnedAway(clock)
         if self._clients is not None:
-            guard = Guard(Tokens(home), clock)
-            self._requests = HttpRequests(self._clients, guard, clock=clock, status=status, turned_away=turned_away)
-            listen, network = self._clients.make(loop, guard, self._requests, frame_memory)
+            listen, network, self._requests = self._clients.make(
+                loop, home, clock=clock, status=status, frame_memory=frame_memory, turned_away=turned_away
+            )
             listens.append(listen)
             self.networks.append(network)
         network = WebSocketNetwork(
@@ -121,6 +124,8 @@ class Gateways:
             await network.close()
 
     def _upstream(self, url: str, node_id: str, network: WebSocketNetwork) -> DialOut:
+        from mesh.gateway.upstream.role import UpstreamSync, cursors_key
+
         options = self._options
         user = options.get("upstream_user")
         return DialOut(

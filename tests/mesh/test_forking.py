@@ -156,6 +156,45 @@ os._exit(0)
     assert run(code) == "['worked']\n"  # else one child in fifty waits for ever when it uses SQLite
 
 
+def test_a_fork_while_checkpoints_run_harms_neither_process(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, os
+from mesh.actors.thread_disk import ThreadDisk
+from mesh.forking import work_lock
+from peers.events.entry import Entry
+from peers.stores.sqlite import checkpointer
+from peers.stores.sqlite.store import SqliteStore
+
+checkpointer.CHECKPOINT_ROWS, checkpointer.CHECKPOINT_BYTES = 100, 10_000
+CHILDREN, EACH = 20, 30
+
+def add(store, ms):
+    store.append([Entry((ms, "a", 0), ms, b'{{"type":"a"}}')], epoch="own")
+
+async def main():
+    store = SqliteStore({str(tmp_path / "log.db")!r}, checkpoint_lock=work_lock())
+    disk = ThreadDisk(asyncio.get_running_loop(), store)
+    for child in range(CHILDREN):
+        laters = [disk.run(lambda store, ms=child * EACH + n: add(store, ms)) for n in range(EACH)]
+        await laters[child]
+        if not os.fork():
+            other = SqliteStore({str(tmp_path)!r} + "/" + str(child))
+            other.open()
+            with other.transaction():
+                add(other, 1)
+            other.close()
+            os._exit(0)
+        assert os.wait()[1] == 0
+        await laters[-1]
+    print(await disk.run(lambda store: store.state.events))
+    await disk.close()
+
+asyncio.run(main())
+"""
+
+    assert run(code) == "600\n"
+
+
 def test_a_node_that_did_not_run_can_be_started_after_the_fork(tmp_path: Path) -> None:
     code = f"""
 import os

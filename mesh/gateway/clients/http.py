@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-import ifaddr
 import msgspec
 
 from mesh.errors import MeshError
@@ -16,25 +15,19 @@ from mesh.gateway.clients.access import check_host, check_origin, judge_origin
 from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
-from mesh.gateway.endpoints import Listen
+from mesh.gateway.clients.tokens import Tokens
+from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, Listen
 from mesh.gateway.options import GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
 from mesh.settings.config import parse_address
 from peers.clock import Clock
-from peers.codec.codec import encode_plain
-from peers.codec.messages import Debug
 from peers.errors import SyncError
 from peers.later import Later
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 
-CLIENTS_KEY = "clients"
-"""The key of this port in `Node.door_ports` and in JSON."""
-CLIENTS_DOOR = "the clients' door"
-STRANGER_FRAME = 64 * 1024
-"""Limit of a frame, in bytes, from a client that is not authenticated yet."""
 HOSTS_MS = 5_000
 """How long the list of this machine's addresses is used before it is read again."""
 BEARER = "Bearer "
@@ -42,14 +35,6 @@ ADVICE = {
     "wrong-credentials": "it shows no token that holds for this user: `mesh token list` shows which do",
     "bruteforce": "too many wrong tokens came from there: for a minute none is looked at",
 }
-TOO_LONG = encode_plain(
-    Debug(
-        "error",
-        f"not taken: a message of more than {MAX_CLIENT_FRAME} bytes; send what waits in several messages: @logux/core 0.12 "
-        "does so by itself (option syncBatch), older ones send all in one, so let fewer or smaller events wait",
-    )
-)
-"""The message to a client that sends too long a frame, before its connection ends."""
 
 
 class ClientGateway:
@@ -74,9 +59,21 @@ class ClientGateway:
         self._make_role = options.get("clients_role", ClientGatewaySync)
 
     def make(
-        self, loop: asyncio.AbstractEventLoop, guard: Guard, requests: HttpRequests, frame_memory: FrameMemory
-    ) -> tuple[Listen, WebSocketNetwork]:
-        """What to open, and its network, which the caller closes. Raises MeshError for a certificate that cannot be used."""
+        self,
+        loop: asyncio.AbstractEventLoop,
+        home: Path,
+        *,
+        clock: Clock,
+        status: Callable[[], Later[Status]],
+        frame_memory: FrameMemory,
+        turned_away: TurnedAway,
+    ) -> tuple[Listen, WebSocketNetwork, HttpRequests]:
+        """What to open; its network, which the caller closes; and what answers its requests, once the caller sets its port.
+
+        `home` is the folder with the tokens. Raises MeshError for a certificate that cannot be used.
+        """
+        guard = Guard(Tokens(home), clock)
+        requests = HttpRequests(self, guard, clock=clock, status=status, turned_away=turned_away)
         network = WebSocketNetwork(
             loop,
             max_frame=MAX_CLIENT_FRAME,
@@ -88,7 +85,7 @@ class ClientGateway:
         )
         options = {"guard": guard, "hooks": self._hooks}
         listen = Listen(CLIENTS_KEY, CLIENTS_DOOR, self.host, self.port, network, self._make_role, options, ADVICE)
-        return listen, network
+        return listen, network, requests
 
 
 class HttpRequests:
@@ -163,6 +160,8 @@ class HttpRequests:
 def _hosts_of_this_machine() -> frozenset[str]:
     name = socket.gethostname()
     hosts = {"localhost", "127.0.0.1", "::1", name, name.partition(".")[0], f"{name.partition('.')[0]}.local"}
+    import ifaddr  # imported here: it brings libraries that are needed for the first request only
+
     for adapter in ifaddr.get_adapters():
         hosts.update(ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips)
     return frozenset(hosts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from mesh.membership.actions import Action, Notice
@@ -121,6 +120,8 @@ class Clocks:
         off = self._off()
         for side in ([ms for ms in off.values() if ms < 0], [ms for ms in off.values() if ms > 0]):
             if len(side) >= MIN_WITNESSES and 2 * len(side) > len(self._measured()):
+                from statistics import median  # imported here: fractions and decimals come with it
+
                 return -round(median(side))
         return 0
 

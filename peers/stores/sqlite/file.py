@@ -19,8 +19,8 @@ APPLICATION_ID = 0x706D6C67
 LAYOUT_VERSION = 2
 LABEL = "INSERT INTO labels (kind, name, position, time, created) VALUES (?, ?, ?, ?, ?)"
 BUSY_MS = 5_000
-WAL_LIMIT_BYTES = 64 * 1024 * 1024
-"""What the write-ahead log is cut down to after a checkpoint."""
+WAL_LIMIT_BYTES = 32 * 1024 * 1024
+"""What the write-ahead log is cut down to when it begins anew."""
 MIN_FREE_BYTES = 1024 * 1024
 PAGE_CACHE_KIB = 16 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
@@ -171,6 +171,15 @@ def connect_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
             raise StoreError(
                 f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
             )
+    return connection
+
+
+def connect_beside(path: Path, *, synchronous: str) -> sqlite3.Connection:
+    """Open a file that a store of this process has open, for its checkpoints. Raises StoreError."""
+    connection = _open(path, "rw")
+    with _closed_on_error(path, connection):
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA user_version").fetchone()  # finds the write-ahead log: a checkpoint alone would not
     return connection
 
 

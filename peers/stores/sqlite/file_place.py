@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
+from os.path import samestat
 from pathlib import Path
 
 from peers.stores.store import StoreError
-
-Identity = tuple[int, int]
-"""Device and inode: no other file has them while this one is open."""
 
 
 class FilePlace:
@@ -16,29 +14,33 @@ class FilePlace:
 
     def __init__(self, path: Path) -> None:
         self._paths = (str(path), f"{path}-wal")
-        self._held: tuple[Identity, Identity] | None = None
+        self._held: tuple[os.stat_result, os.stat_result] | None = None
+        """While the store has both open, no other file has the same device and inode."""
 
     def hold(self) -> None:
         """The store has opened both, which are at their paths now. Raises StoreError if one is not."""
         file, log = self._paths
-        self._held = _identity(file), _identity(log)
+        self._held = _status(file), _status(log)
 
-    def check(self) -> None:
-        """Raise StoreError, with a sentence, unless both are where they were when `hold` was called."""
+    def check(self) -> int:
+        """The bytes of the write-ahead log. Raises StoreError unless both are where they were when `hold` was called."""
         file, log = self._paths
-        found = _identity(file), _identity(log)
-        if found != self._held:
-            raise _replaced(log if self._held and found[0] == self._held[0] else file)
+        found, found_log = _status(file), _status(log)
+        if self._held is None or not samestat(found, self._held[0]):
+            raise _replaced(file)
+        if not samestat(found_log, self._held[1]):
+            raise _replaced(log)
+        return found_log.st_size
 
     def check_return(self) -> None:
         """The same before the file is opened again, when its write-ahead log may be gone; nothing if it never was open."""
-        if self._held is not None and _identity(self._paths[0]) != self._held[0]:
+        if self._held is not None and not samestat(_status(self._paths[0]), self._held[0]):
             raise _replaced(self._paths[0])
 
 
-def _identity(path: str) -> Identity:
+def _status(path: str) -> os.stat_result:
     try:
-        status = os.stat(path)  # noqa: PTH116 - for each commit: Path.stat takes twice as long
+        return os.stat(path)  # noqa: PTH116 - for each commit: Path.stat takes twice as long
     except FileNotFoundError:
         raise StoreError(
             f"the log file {path} was moved or deleted while the node uses it, so nothing more is written: "
@@ -50,7 +52,6 @@ def _identity(path: str) -> Identity:
             f"the log file {path} is out of reach ({error.strerror}), so nothing more is written: check the disk",
             "its log file is out of reach",
         ) from error
-    return status.st_dev, status.st_ino
 
 
 def _replaced(path: str) -> StoreError:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from peers.events.created import Created, created_key
 from peers.events.entry import Entry
 from peers.events.version_vector import Epoch, Ranges, VersionVector
 from peers.stores.rows import Numbers
+from peers.stores.sqlite.checkpointer import Checkpointer
 from peers.stores.sqlite.counters import load_numbers, save_numbers
 from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect
 from peers.stores.sqlite.file_place import FilePlace
@@ -43,14 +44,26 @@ class SqliteStore(SqliteRows):
 
     Once it was open, only that very file is written: a commit that writes fails with StoreError while the file, or its
     write-ahead log, is not at its path.
+
+    With `checkpoint_lock`, checkpoints run on a thread of their own while the store is open, and hold it meanwhile; without,
+    some commits wait for them. Above WAL_LIMIT_BYTES of its write-ahead log a commit waits all the same.
     """
 
-    def __init__(self, path: str | Path, *, synchronous: str = "FULL") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        synchronous: str = "FULL",
+        checkpoint_lock: AbstractContextManager[Any] | None = None,
+    ) -> None:
         super().__init__(Path(path))
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
         self._synchronous = synchronous
         self._place = FilePlace(self._path)
+        self._checkpointer: Checkpointer | None = None
+        if checkpoint_lock is not None:
+            self._checkpointer = Checkpointer(self._path, self._place, synchronous=synchronous, lock=checkpoint_lock)
 
     def open(self) -> StoreState:
         if self._connection is None:
@@ -63,11 +76,15 @@ class SqliteStore(SqliteRows):
                 connection.close()
                 raise
             self._connection = connection
+            if self._checkpointer is not None:
+                self._checkpointer.start(connection)
         return self.state
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            if self._checkpointer is not None:
+                self._checkpointer.stop()
             with suppress(sqlite3.Error):  # what is committed is safe in the WAL too
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -87,14 +104,16 @@ class SqliteStore(SqliteRows):
             yield
             with self._explained():
                 self._save(before)
-                if connection.total_changes != writes:  # reads go on from the open file, wherever it is
-                    self._place.check()
+                rows = connection.total_changes - writes
+                wal_bytes = self._place.check() if rows else 0  # reads go on from the open file, wherever it is
                 connection.execute("COMMIT")
         except BaseException:
             self._restore(before, epochs)
             with suppress(sqlite3.Error):  # SQLite has taken it back itself, or will when the file is opened
                 connection.execute("ROLLBACK")
             raise
+        if rows and self._checkpointer is not None:
+            self._checkpointer.on_commit(connection, rows, wal_bytes)
 
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES

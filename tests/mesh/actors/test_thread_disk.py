@@ -266,3 +266,29 @@ def test_many_threads_may_ask_at_once(room: Room) -> None:
         room.result(later)
 
     assert len(set(room.types())) == 200
+
+
+def test_what_threads_ask_while_it_is_closed_is_done_or_refused_and_nothing_is_left_open() -> None:
+    for _ in range(30):
+        room = Room(MemoryStore())
+        laters: list[Later[str]] = []
+        begun = threading.Barrier(3)
+
+        def ask(name: str, disk: ThreadDisk, laters: list[Later[str]], begun: threading.Barrier) -> None:
+            begun.wait(SECONDS)
+            laters.extend(disk.run(append(f"{name}-{number}")) for number in range(100))
+
+        threads = [threading.Thread(target=ask, args=(name, room.disk, laters, begun)) for name in "ab"]
+        for thread in threads:
+            thread.start()
+        begun.wait(SECONDS)
+        room.result(room.disk.close())
+        for thread in threads:
+            thread.join()
+
+        room.run(asyncio.sleep(0))  # the last results were on their way
+        assert len(laters) == 200
+        assert all(later.is_done for later in laters)
+        assert {type(later.exception) for later in laters} <= {type(None), StoreError}
+        room.loop.close()
+        assert disk_threads() == []

@@ -27,7 +27,7 @@ from mesh import Node
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
-from mesh.cli.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
+from mesh.cli.up import MAX_WAITING_LINES, SWITCH_SECONDS, LineWriter, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
 from tests.support.actor_loop import fail
@@ -461,6 +461,15 @@ class FailingNode(Node):
         supervisor.tell_to(fail)
 
 
+@pytest.fixture
+def interval() -> Iterator[float]:
+    """That at which threads of this process take turns; it is put back."""
+    before = sys.getswitchinterval()
+    yield before
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("interval")
 def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def make_node() -> Node:
         return FailingNode("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False)
@@ -470,6 +479,17 @@ def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["up", "failed", "stopped"]
     assert events[1]["text"].startswith("the node failed: RuntimeError: a bug")
+
+
+def test_threads_take_turns_faster_in_a_process_of_up_and_as_before_in_that_of_another_program(
+    tmp_path: Path, interval: float
+) -> None:
+    with Node("kitchen", home=tmp_path / "a", listen="127.0.0.1:0", mdns=False):
+        assert sys.getswitchinterval() == interval
+
+    run_up(lambda: FailingNode("cellar", home=tmp_path / "b", listen="127.0.0.1:0", mdns=False), as_json=True)
+
+    assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
 
 
 def test_shows_the_first_log_record_of_each_library_and_all_of_peermesh(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.control import log_reading
-from mesh.control.log_reading import LogReading
+from mesh.control.log_reading import LogReading, item_of
 from mesh.control.messages import Read
-from peers.events.entry import Entry
+from peers.events.entry import RESERVED_META, Entry
+from peers.events.version_vector import Dot
 from peers.log.moments import read_walk
 from peers.stores.memory import MemoryStore
 from peers.stores.store import Store
@@ -82,3 +84,26 @@ def test_a_read_that_follows_starts_after_since_and_filters_by_time() -> None:
     request = Read(order="added", since=4, from_ms=5, follow=True)
 
     assert list(read(filled(), request)) == [entry for entry in filled().each(order="added")[4:] if entry.time >= 5]
+
+
+TEXTS = st.text(max_size=5)
+METAS = st.dictionaries(TEXTS.filter(lambda key: key not in RESERVED_META), TEXTS, max_size=2)
+SPACES = st.sampled_from([b"", b" ", b"\n", b"\r\n"])
+
+
+@given(TEXTS, TEXTS, METAS, METAS, st.none() | st.tuples(TEXTS, st.integers(1, 2**53)), SPACES)
+def test_an_item_is_one_line_with_the_event_and_its_meta(
+    text: str, node_id: str, extra: dict[str, str], local: dict[str, str], dot: Dot | None, space: bytes
+) -> None:
+    body = b'{"type":' + space + msgspec.json.encode(text) + space + b"}"
+    extras = [msgspec.json.encode(meta) if meta else b"" for meta in (extra, local)]
+    entry = Entry((1, node_id, 2), 3, body, extras[0], dot, 4, 5, extras[1])
+
+    item = bytes(item_of(entry))
+
+    assert b"\n" not in item
+    assert b"\r" not in item
+    assert msgspec.json.decode(item) == msgspec.json.decode(
+        msgspec.json.encode({"event": entry.event, "meta": entry.meta})
+    )
+    assert list(msgspec.json.decode(item)["meta"])[-4:] == ["created", "time", "added", "dot"]

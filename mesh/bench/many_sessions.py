@@ -1,0 +1,78 @@
+"""Many sessions with one node, all in this process: each has a log in memory, and takes what the node sends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from random import Random
+from typing import Any
+
+from mesh.bench import MEASURE_SECONDS
+from mesh.settings.config import DEFAULT_MESH
+from peers.clock import LoopClock
+from peers.log.log import Log
+from peers.roles.peer import PeerSync
+from peers.stores.disk import InlineDisk
+from peers.stores.memory import MemoryStore
+from peers.transport.http import no_pages
+from peers.transport.web_socket import WebSocketNetwork
+
+
+class ManySessions:
+    """Sessions of other nodes with the node at `address`. Use it in an `async with` on the running loop."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._closing = AsyncExitStack()
+        self._logs: list[Log] = []
+        self._wanted = self._left = 0
+        self._all_have = asyncio.Event()
+
+    async def __aenter__(self) -> ManySessions:
+        loop = asyncio.get_running_loop()
+        self._clock = LoopClock(loop)
+        self._network = WebSocketNetwork(loop, on_request=no_pages)
+        self._closing.push_async_callback(self._close_network)
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._closing.aclose()
+
+    async def open(self, count: int) -> None:
+        """Open so many more, one after the other, until each was let in."""
+        for _ in range(count):
+            name = f"session{len(self._logs)}~aaaaaaaa"
+            log = await Log.open(InlineDisk(MemoryStore()), name, clock=self._clock, random=Random(name))
+            connection = self._network.dial(self._address)
+            role = PeerSync(name, log, connection, clock=self._clock, random=Random(name), credentials=DEFAULT_MESH)
+            self._closing.callback(role.destroy)
+            let_in = asyncio.Event()
+            role.on("authenticated", let_in.set)
+            log.on("change", partial(self._on_change, log))
+            self._logs.append(log)
+            connection.connect()
+            async with asyncio.timeout(MEASURE_SECONDS):
+                await let_in.wait()
+
+    def expect(self, events: int) -> None:
+        """Call it before the node has so many events, one more than all have now."""
+        self._wanted, self._left = events, len(self._logs)
+        self._all_have.clear()
+
+    async def until_all_have(self) -> float:
+        """Wait until each has as many events as expected. The monotonic time when the last one had."""
+        async with asyncio.timeout(MEASURE_SECONDS):
+            await self._all_have.wait()
+        return self._at
+
+    def _on_change(self, log: Log) -> None:
+        if log.last_added == self._wanted:
+            self._left -= 1
+            if not self._left:
+                self._at = time.monotonic()
+                self._all_have.set()
+
+    async def _close_network(self) -> None:
+        await self._network.close()
