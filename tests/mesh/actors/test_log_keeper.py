@@ -354,7 +354,7 @@ def test_a_reaction_that_raises_keeps_no_other_add_from_its_answer(cellar: Cella
     results = cellar.actor_loop.run(add())
 
     assert [result.get(DEADLINE_SECONDS)["added"] for result in results] == [1, 2, 3]
-    keeper.stop(timeout=DEADLINE_SECONDS)
+    cellar.end(keeper)
     assert len(cellar.actor_loop.errors) == 1  # it is reported
     cellar.actor_loop.errors.clear()
 
