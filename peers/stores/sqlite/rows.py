@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -34,6 +34,7 @@ _INSERT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _EVENT = f"SELECT {COLUMNS} FROM changes WHERE created = ? AND added IS NOT NULL"
+_AT_ALL = f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq IN (SELECT value FROM json_each(?))"
 _DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
 _OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
 _DOUBLED = f"""
@@ -103,39 +104,43 @@ class SqliteRows(AppendRules):
                 known |= dict.fromkeys([created_from_key(key) for (key,) in claims])
         return known
 
-    def _insert(self, changes: list[tuple[Entry, bool]]) -> None:
+    def _insert(self, changes: list[Entry], further: Set[int]) -> None:
         rows: list[Row] = []
-        labelled: list[Entry] = []
         last_epoch, number = "", 0
-        for change, is_event in changes:
+        for change in changes:
             assert change.dot is not None
             epoch, seq = change.dot
             if epoch != last_epoch:
                 last_epoch, number = epoch, self._epoch_id(epoch)
             key = created_key(change.created)
-            if not is_event:
+            if change.position in further:
                 tombstone = b"" if change.tombstone else None
                 rows.append((change.position, number, seq, None, key, None, None, None, tombstone))
-            elif change.tombstone:
-                rows.append((change.position, number, seq, change.added, key, *_content(change)))
             else:
-                extra = change.extra
-                row = (change.position, number, seq, change.added, key, change.time, change.body, extra, None)
-                rows.append(row)
-                if extra and may_have_labels(extra):
-                    labelled.append(change)
+                rows.append((change.position, number, seq, change.added, key, *_content(change)))
         try:
             self._opened().executemany(_INSERT, rows)
         except sqlite3.IntegrityError as error:
             raise AlreadyKnown from error
-        for change in labelled:
-            self._label(change)
+        for change in changes:
+            if change.extra and change.position not in further and may_have_labels(change.extra):
+                self._label(change)
 
     def _at(self, dot: Dot) -> Entry | None:
         row = self._execute(
             f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq = ?", (self._epoch_ids.get(dot[0]), dot[1])
         ).fetchone()
         return self._entry(row) if row else None
+
+    def _at_all(self, dots: Sequence[Dot]) -> dict[Dot, Entry]:
+        seqs: dict[Epoch, list[int]] = {}
+        for epoch, seq in dots:
+            seqs.setdefault(epoch, []).append(seq)
+        events: dict[Dot, Entry] = {}
+        for epoch, some in seqs.items():
+            for row in self._execute(_AT_ALL, (self._epoch_ids.get(epoch), json.dumps(some))).fetchall():
+                events[epoch, row[2]] = self._entry(row)
+        return events
 
     def _shown(self, created: Created) -> Entry | None:
         row = self._execute(_EVENT, (created_key(created),)).fetchone()
@@ -163,11 +168,8 @@ class SqliteRows(AppendRules):
         self._unlabel(event)
         self._execute("DELETE FROM changes WHERE created = ?", (created_key(created),))
 
-    def _change(self, position: int) -> Entry | None:
-        row = self._execute(f"SELECT {COLUMNS} FROM changes WHERE position = ?", (position,)).fetchone()
-        if row is None or row[1] is None or row[-1] is not None:
-            return None
-        return self._entry(row)
+    def _changes(self, positions: Sequence[int]) -> list[Entry]:
+        return [self._entry(row) for row in self._read(positions) if row[1] is not None and row[-1] is None]
 
     def _events_in(self, epoch: Epoch) -> list[Entry]:
         rows = self._execute(
@@ -278,8 +280,8 @@ class SqliteRows(AppendRules):
 
     # Reading and writing
 
-    def _read(self, positions: Sequence[int]) -> Iterator[Entry]:
-        """The changes at these positions, in order."""
+    def _read(self, positions: Sequence[int]) -> Iterator[Row]:
+        """The rows at these positions, in order."""
         for start in range(0, len(positions), LOOKUP):
             piece = positions[start : start + LOOKUP]
             first, last = piece[0], piece[-1]
@@ -293,7 +295,7 @@ class SqliteRows(AppendRules):
                     " ORDER BY position",
                     (json.dumps(piece),),
                 )
-            yield from map(self._entry, rows)
+            yield from rows
 
     def _entry(self, row: Row) -> Entry:
         """A row with a dot, as the change that it is."""

@@ -103,7 +103,7 @@ class SqliteStore(SqliteRows):
             positions, until = self._lacked(after, lacking, max(1, min(limit, PAGE_SCAN)))
             entries: list[Entry] = []
             size = 0
-            for entry in self._read(positions):
+            for entry in map(self._entry, self._read(positions)):
                 size += entry.size
                 if entries and size > max_bytes:
                     return Page(tuple(entries), entries[-1].position)
