@@ -29,7 +29,8 @@ class Batch:
     entries: Sequence[Entry] = ()
     """What was offered."""
     held: dict[Dot, Entry] | None = None
-    """The events that had the dots that were offered and may be known, None before they are asked for.
+    """The events that had the dots that were offered and may be known, None before they are asked for. None under renewed
+    epochs: these dots say nothing for sure.
 
     True until the end of this append, but for events that are None in `known` and for `dots`: what changes an event or
     its dots notes it there.
@@ -109,7 +110,8 @@ class PlainRules(RetentionRules):
     def _offered(self, batch: Batch) -> dict[Dot, Entry]:
         """`batch.held`, read at the first call: one look for all entries."""
         if batch.held is None:
-            covers, cut = self._numbers.vector.covers, self._numbers.cut
+            covers = self._numbers.vector.covers
+            cut = {epoch for epoch in self._numbers.cut if not self._numbers.is_renewed(epoch)}
             dots = [entry.dot for entry in batch.entries if entry.dot is not None]
             batch.held = self._at_all([dot for dot in dots if covers(dot) or dot[0] in cut])
         return batch.held

@@ -12,13 +12,14 @@ from typing import Any
 
 from msgspec import structs
 
-from peers.events.created import Created, created_from_key, created_key
+from peers.events.created import Created, created_from_key, created_key, created_keys
 from peers.events.entry import Entry
-from peers.events.reasons import Label, may_have_labels
+from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch
 from peers.stores.append import AppendRules
 from peers.stores.rows import AlreadyKnown, Copy
-from peers.stores.sqlite.file import LABEL, damaged, explain
+from peers.stores.sqlite.file import LABELS, damaged, explain
+from peers.stores.sqlite.many import ManyRows
 from peers.stores.store import Place, StoreError
 
 LOOKUP = 500
@@ -29,10 +30,10 @@ CLAIM = "created, time, body, extra, epoch, seq, tombstone"
 OF_LABEL = f"SELECT {', '.join('c.' + name for name in COLUMNS.split(', '))} FROM labels AS l CROSS JOIN changes AS c"
 """Events by their labels; `position` says which belong together."""
 
-_INSERT = """
-    INSERT INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_CHANGES = ManyRows(
+    "INSERT INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)",
+    9,
+)
 _EVENT = f"SELECT {COLUMNS} FROM changes WHERE created = ? AND added IS NOT NULL"
 _AT_ALL = f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq IN (SELECT value FROM json_each(?))"
 _DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
@@ -105,26 +106,35 @@ class SqliteRows(AppendRules):
         return known
 
     def _insert(self, changes: list[Entry], further: Set[int]) -> None:
-        rows: list[Row] = []
+        values: list[Any] = []
         last_epoch, number = "", 0
-        for change in changes:
+        for change, key in zip(changes, created_keys([change.created for change in changes]), strict=True):
             assert change.dot is not None
             epoch, seq = change.dot
             if epoch != last_epoch:
                 last_epoch, number = epoch, self._epoch_id(epoch)
-            key = created_key(change.created)
             if change.position in further:
                 tombstone = b"" if change.tombstone else None
-                rows.append((change.position, number, seq, None, key, None, None, None, tombstone))
+                values += (change.position, number, seq, None, key, None, None, None, tombstone)
+            elif change.tombstone:
+                values += (change.position, number, seq, change.added, key, *_content(change))
             else:
-                rows.append((change.position, number, seq, change.added, key, *_content(change)))
+                values += (
+                    change.position,
+                    number,
+                    seq,
+                    change.added,
+                    key,
+                    change.time,
+                    change.body,
+                    change.extra,
+                    None,
+                )
         try:
-            self._opened().executemany(_INSERT, rows)
+            _CHANGES.write(self._opened(), values)
         except sqlite3.IntegrityError as error:
             raise AlreadyKnown from error
-        for change in changes:
-            if change.extra and change.position not in further and may_have_labels(change.extra):
-                self._label(change)
+        self._label([change for change in changes if change.extra and change.position not in further])
 
     def _at(self, dot: Dot) -> Entry | None:
         row = self._execute(
@@ -155,7 +165,7 @@ class SqliteRows(AppendRules):
             (*_content(copy), event.position),
         )
         now = structs.replace(copy, position=event.position, local=event.local)
-        self._label(now)
+        self._label([now])
 
     def _drop_dot(self, dot: Dot) -> None:
         place = self._epoch_ids[dot[0]], dot[1]
@@ -241,7 +251,7 @@ class SqliteRows(AppendRules):
     def _set_local(self, event: Entry, local: bytes) -> None:
         self._unlabel(event)
         self._execute("UPDATE changes SET local = ? WHERE position = ?", (local, event.position))
-        self._label(structs.replace(event, local=local))
+        self._label([structs.replace(event, local=local)])
 
     def _bury(self, event: Entry) -> None:
         self._unlabel(event)
@@ -271,12 +281,17 @@ class SqliteRows(AppendRules):
         time, created = place
         self._execute("INSERT OR REPLACE INTO last_kept VALUES (?, ?, ?)", (reason, time, created_key(created)))
 
-    def _label(self, event: Entry) -> None:
-        place = event.position, event.time, created_key(event.created)
-        self._opened().executemany(LABEL, [(*label, *place) for label in event.labels])
+    def _label(self, events: Sequence[Entry]) -> None:
+        values: list[Any] = []
+        for event in events:
+            if labels := event.labels:
+                place = event.position, event.time, created_key(event.created)
+                values += [value for label in labels for value in (*label, *place)]
+        LABELS.write(self._opened(), values)
 
     def _unlabel(self, event: Entry) -> None:
-        self._opened().executemany(_UNLABEL, [(*label, event.position) for label in event.labels])
+        for label in event.labels:
+            self._execute(_UNLABEL, (*label, event.position))
 
     # Reading and writing
 
