@@ -24,6 +24,10 @@ from peers.stores.store import Place, StoreError
 
 LOOKUP = 500
 """Keys asked for in one statement."""
+FEW = 8
+"""Or so many, if they are no more."""
+MAX_CONFLICTING = 5_000
+"""Events in conflict whose `created` is kept in memory; where there are more, each append looks for its own in the file."""
 
 COLUMNS = "position, epoch, seq, added, created, time, body, extra, local, tombstone"
 CLAIM = "created, time, body, extra, epoch, seq, tombstone"
@@ -70,6 +74,8 @@ class SqliteRows(AppendRules):
         self._epochs: list[Epoch] = []
         """The epoch whose id is i + 1."""
         self._epoch_ids: dict[Epoch, int] = {}
+        self._conflicting: set[Created] | None = set()
+        """At least those events of which there is a copy aside; None if they are too many."""
 
     def copies(self) -> Iterator[Copy]:
         for table, is_aside in (("changes WHERE added IS NOT NULL", False), ("aside", True)):
@@ -91,19 +97,31 @@ class SqliteRows(AppendRules):
         known: dict[Created, Entry | None] = {}
         if not is_second_try and not self._numbers.conflicts:
             return known
-        keys = [created_key(entry.created) for entry in entries]
+        createds = [entry.created for entry in entries]
+        if is_second_try:
+            rows = self._look_up(f"SELECT {COLUMNS} FROM changes WHERE added IS NOT NULL AND created IN", createds)
+            known = {event.created: event for event in map(self._event, rows)}
+        if self._conflicting is not None:
+            return known | dict.fromkeys(self._conflicting.intersection(createds))
+        claims = self._look_up("SELECT created FROM aside WHERE created IN", createds)
+        return known | dict.fromkeys([created_from_key(key) for (key,) in claims])
+
+    def _look_up(self, select: str, createds: Sequence[Created]) -> list[Row]:
+        """The rows of `select` for these keys. Few sizes of statements, so that each is prepared once."""
+        keys = created_keys(createds)
+        rows: list[Row] = []
         for start in range(0, len(keys), LOOKUP):
             piece = keys[start : start + LOOKUP]
-            marks = ", ".join("?" * len(piece))
-            if is_second_try:
-                rows = self._execute(
-                    f"SELECT {COLUMNS} FROM changes WHERE added IS NOT NULL AND created IN ({marks})", piece
-                )
-                known |= {event.created: event for event in map(self._event, rows)}
-            if self._numbers.conflicts:
-                claims = self._execute(f"SELECT created FROM aside WHERE created IN ({marks})", piece)
-                known |= dict.fromkeys([created_from_key(key) for (key,) in claims])
-        return known
+            size = LOOKUP if len(piece) > FEW else FEW
+            marks = ", ".join("?" * size)
+            rows += self._execute(f"{select} ({marks})", piece + piece[-1:] * (size - len(piece))).fetchall()
+        return rows
+
+    def _note_conflicting(self, created: Created) -> None:
+        if self._conflicting is not None:
+            self._conflicting.add(created)
+            if len(self._conflicting) > MAX_CONFLICTING:
+                self._conflicting = None
 
     def _insert(self, changes: list[Entry], further: Set[int]) -> None:
         values: list[Any] = []
@@ -211,6 +229,7 @@ class SqliteRows(AppendRules):
     def _insert_aside(self, claim: Entry) -> None:
         assert claim.dot is not None
         epoch, seq = claim.dot
+        self._note_conflicting(claim.created)
         self._execute(
             "INSERT INTO aside (created, time, body, extra, epoch, seq, tombstone) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (

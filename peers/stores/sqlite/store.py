@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from peers.events.created import Created, created_key
+from peers.events.created import Created, created_from_key, created_key
 from peers.events.entry import Entry
 from peers.events.version_vector import Epoch, Ranges, VersionVector
 from peers.stores.rows import Numbers
 from peers.stores.sqlite.counters import load_numbers, save_numbers
 from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect
 from peers.stores.sqlite.file_place import FilePlace
-from peers.stores.sqlite.rows import CLAIM, SqliteRows
+from peers.stores.sqlite.rows import CLAIM, MAX_CONFLICTING, SqliteRows
 from peers.stores.sqlite.walk import walk_statement
 from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Page, StoreState, Walk, WalkOptions
 
@@ -225,6 +225,10 @@ class SqliteStore(SqliteRows):
         """Fill the memory from a file that was just opened."""
         self._numbers, self._epochs = load_numbers(connection, self._path)
         self._epoch_ids = {epoch: number for number, epoch in enumerate(self._epochs, 1)}
+        self._conflicting = set()
+        with self._explained():
+            for (key,) in connection.execute("SELECT DISTINCT created FROM aside LIMIT ?", (MAX_CONFLICTING + 1,)):
+                self._note_conflicting(created_from_key(key))
 
     def _save(self, before: Numbers) -> None:
         """Write what changed of the numbers, in the same transaction as the rows."""
