@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,17 @@ from peers.events.created import Created, created_from_key, created_key, created
 from peers.events.entry import Entry
 from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch
-from peers.stores.append import AppendRules
 from peers.stores.rows import AlreadyKnown, Copy
-from peers.stores.sqlite.file import LABELS, damaged, explain
+from peers.stores.sqlite.file import LABELS
 from peers.stores.sqlite.many import ManyRows
-from peers.stores.store import Place, StoreError
+from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, Row, SqliteReading
+from peers.stores.store import Place
 
-LOOKUP = 500
-"""Keys asked for in one statement."""
 FEW = 8
-"""Or so many, if they are no more."""
+"""Keys asked for in one statement if they are no more, else LOOKUP."""
 MAX_CONFLICTING = 5_000
 """Events in conflict whose `created` is kept in memory; where there are more, each append looks for its own in the file."""
 
-COLUMNS = "position, epoch, seq, added, created, time, body, extra, local, tombstone"
 CLAIM = "created, time, body, extra, epoch, seq, tombstone"
 OF_LABEL = f"SELECT {', '.join('c.' + name for name in COLUMNS.split(', '))} FROM labels AS l CROSS JOIN changes AS c"
 """Events by their labels; `position` says which belong together."""
@@ -38,7 +34,6 @@ _CHANGES = ManyRows(
     "INSERT INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)",
     9,
 )
-_EVENT = f"SELECT {COLUMNS} FROM changes WHERE created = ? AND added IS NOT NULL"
 _AT_ALL = f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq IN (SELECT value FROM json_each(?))"
 _DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
 _OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
@@ -57,10 +52,8 @@ _WITH_OLDER_REASON = f"""
 """
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 
-Row = tuple[Any, ...]
 
-
-class SqliteRows(AppendRules):
+class SqliteRows(SqliteReading):
     """Events and further dots in the table `changes`, claims in `aside`, what events are found by in `labels`.
 
     A row with `added` is an event's own: it has a body, or a tombstone. The others are further dots; in them, an empty
@@ -68,12 +61,7 @@ class SqliteRows(AppendRules):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._epochs: list[Epoch] = []
-        """The epoch whose id is i + 1."""
-        self._epoch_ids: dict[Epoch, int] = {}
+        super().__init__(path)
         self._conflicting: set[Created] | None = set()
         """At least those events of which there is a copy aside; None if they are too many."""
 
@@ -171,7 +159,7 @@ class SqliteRows(AppendRules):
         return events
 
     def _shown(self, created: Created) -> Entry | None:
-        row = self._execute(_EVENT, (created_key(created),)).fetchone()
+        row = self._execute(EVENT, (created_key(created),)).fetchone()
         return self._event(row) if row else None
 
     def _replace(self, copy: Entry) -> None:
@@ -197,7 +185,9 @@ class SqliteRows(AppendRules):
         self._execute("DELETE FROM changes WHERE created = ?", (created_key(created),))
 
     def _changes(self, positions: Sequence[int]) -> list[Entry]:
-        return [self._entry(row) for row in self._read(positions) if row[1] is not None and row[-1] is None]
+        changes: list[Entry] = []
+        self._gather(self._read(positions), changes)
+        return changes
 
     def _events_in(self, epoch: Epoch) -> list[Entry]:
         rows = self._execute(
@@ -265,6 +255,14 @@ class SqliteRows(AppendRules):
         dot = (self._epochs[epoch - 1], seq)
         return Entry(created_from_key(key), time, body, extra, dot, 0, 0, b"", tombstone or b"")
 
+    def _epoch_id(self, epoch: Epoch) -> int:
+        """Its number; a new one gets one, and is saved when the transaction ends."""
+        number = self._epoch_ids.get(epoch)
+        if number is None:
+            self._epochs.append(epoch)
+            number = self._epoch_ids[epoch] = len(self._epochs)
+        return number
+
     # Reasons, indexes and tombstones
 
     def _set_local(self, event: Entry, local: bytes) -> None:
@@ -312,81 +310,9 @@ class SqliteRows(AppendRules):
         for label in event.labels:
             self._execute(_UNLABEL, (*label, event.position))
 
-    # Reading and writing
-
-    def _read(self, positions: Sequence[int]) -> Iterator[Row]:
-        """The rows at these positions, in order."""
-        for start in range(0, len(positions), LOOKUP):
-            piece = positions[start : start + LOOKUP]
-            first, last = piece[0], piece[-1]
-            if last - first + 1 == len(piece):
-                rows = self._execute(
-                    f"SELECT {COLUMNS} FROM changes WHERE position BETWEEN ? AND ? ORDER BY position", (first, last)
-                )
-            else:
-                rows = self._execute(
-                    f"SELECT {COLUMNS} FROM changes WHERE position IN (SELECT value FROM json_each(?))"
-                    " ORDER BY position",
-                    (json.dumps(piece),),
-                )
-            yield from rows
-
-    def _entry(self, row: Row) -> Entry:
-        """A row with a dot, as the change that it is."""
-        position, epoch, seq, added, key, time, body, extra, local, tombstone = row
-        dot = (self._epochs[epoch - 1], seq)
-        if added is None:
-            event = self._execute(_EVENT, (key,)).fetchone()
-            if event is None:
-                raise damaged(self._path, f"the change {position} belongs to an event that is missing")
-            _, _, _, added, _, time, body, extra, local, tombstone = event
-        if local is tombstone is None:
-            return Entry(created_from_key(key), time, body, extra, dot, added, position)
-        return _with_life(created_from_key(key), time, body, extra, dot, added, position, local, tombstone)
-
-    def _event(self, row: Row) -> Entry:
-        """An event's own row, with its first dot."""
-        position, epoch, seq, added, key, time, body, extra, local, tombstone = row
-        if epoch is None:
-            epoch, seq = self._execute(
-                "SELECT epoch, seq FROM changes WHERE created = ? AND added IS NULL ORDER BY position", (key,)
-            ).fetchone() or (None, None)
-        dot = (self._epochs[epoch - 1], seq) if epoch is not None else None
-        return _with_life(created_from_key(key), time, body, extra, dot, added, position, local, tombstone)
-
-    def _epoch_id(self, epoch: Epoch) -> int:
-        """Its number; a new one gets one, and is saved when the transaction ends."""
-        number = self._epoch_ids.get(epoch)
-        if number is None:
-            self._epochs.append(epoch)
-            number = self._epoch_ids[epoch] = len(self._epochs)
-        return number
-
-    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._opened().execute(statement, values)
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreError(f"the log file {self._path} is closed: open the store first")
-        return self._connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise explain(self._path, error) from error
-
 
 def _content(copy: Entry) -> Row:
     """Time, body, extra and tombstone, as an event's own row has them."""
     if copy.tombstone:
         return copy.time, None, None, copy.tombstone
     return copy.time, copy.body, copy.extra, None
-
-
-def _with_life(
-    created: Created, time: int, body: bytes | None, extra: bytes | None, dot: Dot | None, *more: Any
-) -> Entry:
-    added, position, local, tombstone = more
-    return Entry(created, time, body or b"", extra or b"", dot, added, position, local or b"", tombstone or b"")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -16,6 +16,7 @@ from peers.stores.rows import Numbers
 from peers.stores.sqlite.counters import load_numbers, save_numbers
 from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect
 from peers.stores.sqlite.file_place import FilePlace
+from peers.stores.sqlite.reading import COLUMNS
 from peers.stores.sqlite.rows import CLAIM, MAX_CONFLICTING, SqliteRows
 from peers.stores.sqlite.walk import walk_statement
 from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Page, StoreState, Walk, WalkOptions
@@ -24,9 +25,7 @@ FIRST_LOOK = 1_000
 """Changes looked at one by one for the first lacked, before the index by dot is asked."""
 
 _POSITION = "SELECT position FROM changes WHERE created = ? AND added IS NOT NULL AND added = ?"
-_WALK = """
-    SELECT position, iif(tombstone IS NULL, epoch, NULL), seq FROM changes WHERE position > ? ORDER BY position LIMIT ?
-"""
+_PAGE = f"SELECT {COLUMNS} FROM changes WHERE position > ? ORDER BY position LIMIT ?"
 _PROBE = "INSERT INTO facts VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _CURSORS = "SELECT synced, other_synced FROM cursors WHERE other_node_id = ?"
 _KEEP_CURSORS = "INSERT INTO cursors (other_node_id, synced, other_synced) VALUES (?, ?, ?)"
@@ -99,16 +98,19 @@ class SqliteStore(SqliteRows):
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Page:
+        limit = max(1, min(limit, PAGE_SCAN))
+        entries: list[Entry] = []
         with self._explained():
-            positions, until = self._lacked(after, lacking, max(1, min(limit, PAGE_SCAN)))
-            entries: list[Entry] = []
-            size = 0
-            for entry in map(self._entry, self._read(positions)):
-                size += entry.size
-                if entries and size > max_bytes:
-                    return Page(tuple(entries), entries[-1].position)
-                entries.append(entry)
-            return Page(tuple(entries), until)
+            with closing(self._execute(_PAGE, (after, limit))) as rows:
+                looked, until, room = self._gather(rows, entries, lacking, max_bytes)
+            if looked < limit and room >= 0:
+                until = max(after, self._numbers.last_position)
+            elif (
+                len(entries) < limit and room >= 0
+            ):  # `lacking` may cover most of what follows: look before bodies are read
+                positions, until = self._lacked(until, lacking, limit - len(entries), PAGE_SCAN - looked)
+                _, _, room = self._gather(self._read(positions), entries, None, room)
+        return Page(tuple(entries), until if room >= 0 else entries[-1].position)
 
     def first_lacked(self, vector: VersionVector) -> int:
         with self._explained():
@@ -132,8 +134,7 @@ class SqliteStore(SqliteRows):
         walk = Walk(**options)
         with self._explained():
             after = 0 if walk.after is None or walk.order == "created" else self._position_of(walk.after)
-            rows = self._execute(*walk_statement(walk, after))
-            return tuple([self._event(row) for row in rows])
+            return tuple(self._events(self._execute(*walk_statement(walk, after)).fetchall()))
 
     def aside(self) -> tuple[Entry, ...]:
         with self._explained():
@@ -156,22 +157,6 @@ class SqliteStore(SqliteRows):
             self._execute(_FORGET_CURSORS, (MAX_CURSORS,))
 
     # Reading
-
-    def _lacked(self, after: int, lacking: VersionVector | None, limit: int) -> tuple[list[int], int]:
-        """Positions of the next changes that `lacking` does not cover, and how far this looked."""
-        epochs = self._epochs
-        positions: list[int] = []
-        looked = 0
-        rows = self._execute(_WALK, (after, PAGE_SCAN))
-        position = after
-        for position, epoch, seq in rows:
-            looked += 1
-            if epoch is not None and (lacking is None or not lacking.covers((epochs[epoch - 1], seq))):
-                positions.append(position)
-                if len(positions) == limit:
-                    rows.close()
-                    return positions, position
-        return positions, position if looked == PAGE_SCAN else max(after, self._numbers.last_position)
 
     def _position_of(self, event: Entry) -> int:
         """Of its own row; 0 if it has none any more."""
