@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TypeVar, Unpack
@@ -80,7 +79,7 @@ class MemoryStore(AppendRules):
         self._require_open()
         if self._undo is not None:
             raise RuntimeError("a transaction is open already: they do not nest")
-        undo: list[_Undo] = [partial(setattr, self, "_numbers", replace(self._numbers))]
+        undo: list[_Undo] = [partial(setattr, self, "_numbers", self._numbers.copy())]
         self._undo = undo
         try:
             yield
@@ -309,7 +308,7 @@ class MemoryStore(AppendRules):
         if self._undo is None:
             raise RuntimeError("a store is written inside a transaction only")
         mark = len(self._undo)
-        before = replace(self._numbers)
+        before = self._numbers.copy()
         try:
             yield
         except BaseException:

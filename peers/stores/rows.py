@@ -46,6 +46,20 @@ class Numbers:
         root, generation = lineage(epoch)
         return generation < self.generations.get(root, 0)
 
+    def copy(self) -> Numbers:
+        """The same numbers, to go back to."""
+        return Numbers(
+            self.last_added,
+            self.last_position,
+            self.events,
+            self.clock_ms,
+            self.conflicts,
+            self.vector,
+            self.highest,
+            self.cut,
+            self.generations,
+        )
+
     def heed(self, epochs: Iterable[Epoch]) -> None:
         """Note what these epochs stand in for."""
         for epoch in epochs:

@@ -23,7 +23,7 @@ BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """What the write-ahead log is cut down to after a checkpoint."""
 MIN_FREE_BYTES = 1024 * 1024
-PAGE_CACHE_KIB = 16 * 1024
+PAGE_CACHE_KIB = 4 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 _TABLES_OF_1 = ("facts", "epochs", "changes", "aside")

@@ -16,10 +16,13 @@ class ManyRows:
     (`executemany` gives that lock away at each row, and where another thread is busy it waits for it at each row.)
     """
 
-    def __init__(self, insert: str, columns: int, conflict: str = "") -> None:
-        """`insert` is the statement up to VALUES, and `conflict` what comes after the rows of `columns` values each."""
+    def __init__(self, insert: str, columns: int, conflict: str = "", sizes: Sequence[int] = ROWS) -> None:
+        """`insert` is the statement up to VALUES, and `conflict` what comes after the rows of `columns` values each.
+
+        `sizes` are the numbers of rows for which there are statements, the largest first and 1 last.
+        """
         row = f"({', '.join('?' * columns)})"
-        self._texts = [(rows * columns, f"{insert} VALUES {', '.join([row] * rows)} {conflict}") for rows in ROWS]
+        self._texts = [(rows * columns, f"{insert} VALUES {', '.join([row] * rows)} {conflict}") for rows in sizes]
 
     def write(self, connection: sqlite3.Connection, values: Sequence[Any]) -> None:
         """Insert rows in order; `values` are those of all rows, one after the other. Raises sqlite3.Error."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -14,7 +13,7 @@ from peers.events.entry import Entry
 from peers.events.version_vector import Epoch, Ranges, VersionVector
 from peers.stores.rows import Numbers
 from peers.stores.sqlite.counters import load_numbers, save_numbers
-from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect
+from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect, explain
 from peers.stores.sqlite.file_place import FilePlace
 from peers.stores.sqlite.reading import COLUMNS
 from peers.stores.sqlite.rows import CLAIM, MAX_CONFLICTING, SqliteRows
@@ -27,6 +26,8 @@ FIRST_LOOK = 1_000
 _POSITION = "SELECT position FROM changes WHERE created = ? AND added IS NOT NULL AND added = ?"
 _PAGE = f"SELECT {COLUMNS} FROM changes WHERE position > ? ORDER BY position LIMIT ?"
 _PROBE = "INSERT INTO facts VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_BEGIN_AGAIN = ("ROLLBACK", "BEGIN IMMEDIATE")
+_UNDO_PIECE = ("ROLLBACK TO piece", "RELEASE piece")
 _CURSORS = "SELECT synced, other_synced FROM cursors WHERE other_node_id = ?"
 _KEEP_CURSORS = "INSERT INTO cursors (other_node_id, synced, other_synced) VALUES (?, ?, ?)"
 _FORGET_CURSORS = (
@@ -50,6 +51,8 @@ class SqliteStore(SqliteRows):
             raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
         self._synchronous = synchronous
         self._place = FilePlace(self._path)
+        self._writes_before = 0
+        """`writes()` when the transaction began."""
 
     def open(self) -> StoreState:
         if self._connection is None:
@@ -78,7 +81,7 @@ class SqliteStore(SqliteRows):
         connection = self._opened()
         if connection.in_transaction:
             raise RuntimeError("a transaction is open already: they do not nest")
-        before, epochs, writes = replace(self._numbers), len(self._epochs), connection.total_changes
+        before, epochs, self._writes_before = self._numbers.copy(), len(self._epochs), connection.total_changes
         self._touched.clear()
         with self._explained():
             connection.execute("BEGIN IMMEDIATE")
@@ -86,7 +89,7 @@ class SqliteStore(SqliteRows):
             yield
             with self._explained():
                 self._save(before)
-                if connection.total_changes != writes:  # reads go on from the open file, wherever it is
+                if connection.total_changes != self._writes_before:  # reads go on from the open file, wherever it is
                     self._place.check()
                 connection.execute("COMMIT")
         except BaseException:
@@ -187,17 +190,22 @@ class SqliteStore(SqliteRows):
         connection = self._opened()
         if not connection.in_transaction:
             raise RuntimeError("a store is written inside a transaction only")
-        before, epochs = replace(self._numbers), len(self._epochs)
+        before, epochs = self._numbers.copy(), len(self._epochs)
+        is_first = connection.total_changes == self._writes_before
+        """Then nothing else would be taken back with the transaction: a savepoint would copy the pages for nothing."""
         try:
-            with self._explained():
+            if not is_first:
                 connection.execute("SAVEPOINT piece")
-                yield
+            yield
+            if not is_first:
                 connection.execute("RELEASE piece")
-        except BaseException:
+        except BaseException as error:
             self._restore(before, epochs)
             with suppress(sqlite3.Error):  # then SQLite has taken back the whole transaction
-                connection.execute("ROLLBACK TO piece")
-                connection.execute("RELEASE piece")
+                for statement in _BEGIN_AGAIN if is_first else _UNDO_PIECE:
+                    connection.execute(statement)
+            if isinstance(error, sqlite3.Error):
+                raise explain(self._path, error) from error
             raise
 
     def _restore(self, numbers: Numbers, epochs: int) -> None:

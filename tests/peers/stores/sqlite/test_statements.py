@@ -120,3 +120,36 @@ def test_changes_that_are_revised_are_read_again_at_once(store: SqliteStore) -> 
     many = statements(store, lambda: put(store, [foreign(2, 4), *row_of(3001, 1000)]))
 
     assert many - few < 20
+
+
+def test_a_commit_of_one_plain_event_is_five_statements(store: SqliteStore) -> None:
+    """To begin, to end, and one each for the row, the facts and the epoch."""
+    put(store, row_of(1, 1))
+
+    assert statements(store, lambda: put(store, row_of(2, 1))) == 5
+
+
+def test_a_commit_that_changes_nothing_writes_nothing(store: SqliteStore) -> None:
+    put(store, row_of(1, 5))
+    before = store.writes()
+
+    put(store, row_of(1, 5))
+
+    assert store.writes() == before
+
+
+def test_a_piece_that_fails_takes_back_no_other_of_its_transaction(store: SqliteStore) -> None:
+    clash = [Entry((1, "kitchen", 0), 1, OTHER), Entry((9, "kitchen", 0), 9, OTHER)]
+    put(store, row_of(1, 3))
+
+    with store.transaction():
+        for first in (4, 5):  # the first one that fails is the first of all that writes
+            with pytest.raises(ValueError, match="differs"):
+                store.append([*[Entry((ms, "hall", 0), ms, BODY) for ms in range(50)], *clash], epoch="own")
+            store.append([foreign(first, first, epoch=f"far{first}")], epoch="own")
+
+    assert [each.created[0] for each in store.each()] == [1, 2, 3, 4, 5]
+    assert [each.added for each in store.each(order="added")] == [1, 2, 3, 4, 5]
+    store.close()
+    store.open()
+    assert [each.dot for each in store.each()][3:] == [("far4", 4), ("far5", 5)]
