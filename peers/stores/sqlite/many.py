@@ -27,8 +27,11 @@ class ManyRows:
     def write(self, connection: sqlite3.Connection, values: Sequence[Any]) -> None:
         """Insert rows in order; `values` are those of all rows, one after the other. Raises sqlite3.Error."""
         most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-        start, count = 0, len(values)
+        start, left = 0, len(values)
         for size, text in self._texts:
-            while size <= min(most, count - start):
+            if not left:
+                return
+            while size <= left and size <= most:
                 connection.execute(text, values[start : start + size])
                 start += size
+                left -= size
