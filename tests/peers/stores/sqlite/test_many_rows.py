@@ -13,8 +13,8 @@ from peers.stores.sqlite.many import ManyRows
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
 
-STOP_AT_300 = """
-    CREATE TEMP TRIGGER stop BEFORE INSERT ON changes WHEN NEW.seq = 300 BEGIN SELECT RAISE(ABORT, 'out of paper'); END
+STOP = """
+    CREATE TEMP TRIGGER stop BEFORE INSERT ON changes WHEN NEW.seq = {} BEGIN SELECT RAISE({}, 'out of paper'); END
 """
 
 
@@ -44,10 +44,15 @@ def test_a_statement_has_no_more_values_than_sqlite_takes() -> None:
 
 
 @pytest.mark.parametrize("written_before", [0, 5])
-def test_an_append_that_fails_in_the_middle_leaves_nothing(tmp_path: Path, written_before: int) -> None:
+@pytest.mark.parametrize("kind", ["ABORT", "FAIL"])
+@pytest.mark.parametrize("last", [300, 550])
+def test_an_append_that_fails_in_the_middle_leaves_nothing(
+    tmp_path: Path, written_before: int, kind: str, last: int
+) -> None:
+    """In the middle of a statement, which keeps the rows before the bad one (FAIL) or not, and after a whole one."""
     store = SqliteStore(tmp_path / "log.db", synchronous="OFF")
     store.open()
-    store._execute(STOP_AT_300)  # only its own connection has such a trigger
+    store._execute(STOP.format(last, kind))  # only its own connection has such a trigger
     own = [Entry((ms, "hall", 0), ms, b'{"type":"b"}') for ms in range(1, written_before + 1)]
 
     with store.transaction():
@@ -56,11 +61,11 @@ def test_an_append_that_fails_in_the_middle_leaves_nothing(tmp_path: Path, writt
         with pytest.raises(StoreError, match="twice"):
             store.append(entries(600), epoch="own")
         assert (store.state, store.each()) == (before, shown)
-        store.append(entries(299), epoch="own")
+        store.append(entries(last - 1), epoch="own")
 
-    assert store.state.last_added == store.state.last_position == written_before + 299
+    assert store.state.last_added == store.state.last_position == written_before + last - 1
     store.close()
     store.open()
-    assert store.state.events == len(store.each(limit=1000)) == written_before + 299
-    assert [each.added for each in store.each(order="added", limit=1000)] == [*range(1, written_before + 300)]
+    assert store.state.events == len(store.each(limit=1000)) == written_before + last - 1
+    assert [each.added for each in store.each(order="added", limit=1000)] == [*range(1, written_before + last)]
     store.close()
