@@ -29,11 +29,11 @@ class Batch:
     entries: Sequence[Entry] = ()
     """What was offered."""
     held: dict[Dot, Entry] | None = None
-    """The events that had the dots that were offered and may be known, None before they are asked for. None under renewed
-    epochs: these dots say nothing for sure.
+    """The events of those offered dots that may be known; None before it is asked for. Dots of renewed epochs are left out:
+    they say nothing for sure.
 
-    True until the end of this append, but for events that are None in `known` and for `dots`: what changes an event or
-    its dots notes it there.
+    It stays true during this append, but for events that are None in `known` and for `dots`: whatever changes an event or
+    its dots notes that there.
     """
     run: list[Entry] = field(default_factory=list)
     """Changes that have their numbers but are not among the rows yet."""

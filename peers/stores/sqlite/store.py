@@ -191,8 +191,8 @@ class SqliteStore(SqliteRows):
         if not connection.in_transaction:
             raise RuntimeError("a store is written inside a transaction only")
         before, epochs = self._numbers.copy(), len(self._epochs)
+        # Then the transaction has nothing else to take back, and no savepoint is needed, for which SQLite would copy pages.
         is_first = connection.total_changes == self._writes_before
-        """Then nothing else would be taken back with the transaction: a savepoint would copy the pages for nothing."""
         try:
             if not is_first:
                 connection.execute("SAVEPOINT piece")
