@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from struct import Struct
 from typing import Protocol
 
 Created = tuple[int, str, int]
@@ -16,6 +18,8 @@ MAX_DRIFT_MS = 60_000
 """A time further ahead of our clock does not move our timer."""
 
 _NODE_ID_LIMIT = 200
+_KEY_BYTES = 17
+"""A key without the node id."""
 
 
 def check_created(created: Created) -> None:
@@ -35,9 +39,34 @@ def created_key(created: Created) -> bytes:
     return ms.to_bytes(8, "big") + node_id.encode() + b"\0" + n.to_bytes(8, "big")
 
 
+def created_keys(createds: Iterable[Created]) -> list[bytes]:
+    """`created_key` of each."""
+    keys: list[bytes] = []
+    of, node, pack = "", b"", Struct("").pack
+    for ms, node_id, n in createds:
+        if node_id != of or not keys:
+            of, node = node_id, node_id.encode()
+            pack = _struct(len(node)).pack
+        keys.append(pack(ms, node, n))
+    return keys
+
+
 def created_from_key(key: bytes) -> Created:
     """The triple that `created_key` made `key` of."""
-    return int.from_bytes(key[:8], "big"), key[8:-9].decode(), int.from_bytes(key[-8:], "big")
+    ms, node, n = _struct(len(key) - _KEY_BYTES).unpack(key)
+    return ms, _node_id(node), n
+
+
+@lru_cache(maxsize=1024)
+def _struct(node_bytes: int) -> Struct:
+    """The form of a key with a node id of so many bytes."""
+    return Struct(f">Q{node_bytes}sxQ")
+
+
+@lru_cache(maxsize=1024)
+def _node_id(node: bytes) -> str:
+    """One string for all events of a node."""
+    return node.decode()
 
 
 NowMs = Callable[[], int]

@@ -91,6 +91,11 @@ class VersionVector:
         ranges = self._ranges.get(epoch)
         return ranges[-1][1] if ranges else 0
 
+    def first_range(self, epoch: Epoch) -> tuple[int, int]:
+        """(first, last) of the lowest range of `epoch` in it, (0, 0) if there is none."""
+        ranges = self._ranges.get(epoch)
+        return ranges[0] if ranges else (0, 0)
+
     def adds(self, dots: Iterable[Dot]) -> VersionVector:
         """A vector that covers what this one covers, and `dots`."""
         runs: dict[Epoch, list[tuple[int, int]]] = {}

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.version_vector import MAX_RANGES, Dot, Epoch, VersionVector, stands_in
-from peers.stores.retention import Effects, RetentionRules
+from peers.stores.plain import Batch, Outcome, PlainRules, is_repeat
 from peers.stores.rows import AlreadyKnown
 from peers.stores.store import Appended
 
 
-@dataclass(slots=True)
-class _Batch:
-    epoch: Epoch
-    seq: int
-    known: dict[Created, Entry | None]
-    """The event as shown, or None where one has to look."""
-    run: list[tuple[Entry, bool]] = field(default_factory=list)
-    """Changes that have their numbers but are not among the rows yet, and whether each is a new event."""
-    dots: set[Dot] = field(default_factory=set)
-    changes: list[Entry] = field(default_factory=list)
-    relabelled: list[Created] = field(default_factory=list)
-    """Events that have a further dot now, while there are renewed epochs."""
-    is_revised: bool = False
-    """Then `changes`, and what was read before, may show what was replaced since."""
-    is_forked: bool = False
-    has_tombstones: bool = False
-    """Whether there may be some among `changes`."""
-    effects: Effects = field(default_factory=Effects)
-
-
-class AppendRules(RetentionRules):
+class AppendRules(PlainRules):
     """Decides what becomes of each entry; a subclass keeps the rows, and the numbers over a restart.
 
     What is shown depends on the set of copies and dots that came, not on their order. Of all copies of one `created`
@@ -65,24 +44,25 @@ class AppendRules(RetentionRules):
     ) -> Appended:
         with self._piece():
             known = self._known_among(entries, is_second_try=is_second_try)
-            batch = _Batch(epoch, self._numbers.highest.get(epoch, 0), known)
+            batch = Batch(epoch, self._numbers.highest.get(epoch, 0), known, entries)
             take = self._take_alone if is_each_alone else self._take_known
-            results = [
-                self._take_new(entry, batch) if self._is_new(entry, batch) else take(entry, batch) for entry in entries
-            ]
+            results: list[Outcome] = []
+            rest = iter(entries)
+            while (hard := self._take_plain(rest, batch, results)) is not None:
+                results.append(self._take_new(hard, batch) if self._is_new(hard, batch) else take(hard, batch))
             for entry, result in zip(entries, results, strict=True):
                 if entry.extra and not isinstance(result, ValueError):
                     batch.effects.heed(entry)
             self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
             return self._finish(batch, results)
 
-    def _take_alone(self, entry: Entry, batch: _Batch) -> Entry | ValueError | None:
+    def _take_alone(self, entry: Entry, batch: Batch) -> Outcome:
         try:
             return self._take_known(entry, batch)
         except ValueError as error:  # it was only looked at: nothing is half done
             return error.with_traceback(None)
 
-    def _finish(self, batch: _Batch, results: Iterable[Entry | ValueError | None] = ()) -> Appended:
+    def _finish(self, batch: Batch, results: Iterable[Outcome] = ()) -> Appended:
         self._flush(batch)
         unheard = self._cover(batch.dots)
         if unheard:
@@ -93,24 +73,28 @@ class AppendRules(RetentionRules):
         is_forked = batch.is_forked or self._numbers.is_renewed(batch.epoch)
         changes = batch.changes
         if batch.is_revised or batch.has_tombstones or batch.effects.are_any:
-            changes = [now for now in [self._change(change.position) for change in changes] if now is not None]
-        cleaning = self._cleaning(batch.effects)
+            changes = self._changes([change.position for change in changes])
+        renewed = {each for each in batch.floors if self._numbers.is_renewed(each)}
+        sound = [dot for dot in batch.dots if dot[0] not in renewed] if renewed else batch.dots
         return Appended(
-            tuple(results), tuple(changes), is_revised=batch.is_revised, is_forked=is_forked, cleaning=cleaning
+            tuple(results),
+            tuple(changes),
+            dots=VersionVector().adds(sound),
+            is_revised=batch.is_revised,
+            is_forked=is_forked,
+            cleaning=self._cleaning(batch.effects),
         )
 
-    def _is_new(self, entry: Entry, batch: _Batch) -> bool:
-        """Whether neither its `created` nor its dot can be known, as of nearly all that is offered."""
-        if entry.created in batch.known:
-            return False
+    def _is_new(self, entry: Entry, batch: Batch) -> bool:
+        """Whether neither its `created` nor its dot can be known, though it is not plain."""
         dot = entry.dot
-        if dot is None:
-            return True
-        if dot in batch.dots or self._numbers.vector.covers(dot) or self._numbers.is_renewed(dot[0]):
+        if dot is None or entry.created in batch.known or dot in batch.dots:
             return False
-        return dot[0] not in self._numbers.cut or self._owner(dot) is None
+        if self._numbers.vector.covers(dot) or self._numbers.is_renewed(dot[0]):
+            return False
+        return dot[0] not in self._numbers.cut or dot not in self._offered(batch)
 
-    def _take_new(self, entry: Entry, batch: _Batch) -> Entry:
+    def _take_new(self, entry: Entry, batch: Batch) -> Entry:
         dot = self._take_dot(entry.dot, batch)
         numbers = self._numbers
         numbers.events += 1
@@ -118,21 +102,22 @@ class AppendRules(RetentionRules):
         numbers.last_position += 1
         added, position = numbers.last_added, numbers.last_position
         stored = Entry(entry.created, entry.time, entry.body, entry.extra, dot, added, position, b"", entry.tombstone)
-        batch.run.append((stored, True))
+        batch.run.append(stored)
         batch.known[entry.created] = stored
         return stored
 
-    def _take_dot(self, dot: Dot | None, batch: _Batch) -> Dot:
+    def _take_dot(self, dot: Dot | None, batch: Batch) -> Dot:
         if dot is None:
             batch.seq += 1
             dot = (batch.epoch, batch.seq)
         elif dot[0] == batch.epoch and dot not in batch.dots:
             batch.is_forked = True
             batch.seq = max(batch.seq, dot[1])
-        batch.dots.add(dot)
+        batch.dots[dot] = None
+        batch.floors[dot[0]] = max(dot[1], self._floor(dot[0], batch))
         return dot
 
-    def _take_known(self, entry: Entry, batch: _Batch) -> Entry | None:
+    def _take_known(self, entry: Entry, batch: Batch) -> Entry | None:
         dot = entry.dot
         if dot is None:
             return self._take_own_known(entry, batch)
@@ -141,26 +126,28 @@ class AppendRules(RetentionRules):
         shown = batch.known.get(entry.created)
         if dot in batch.dots:
             self._flush(batch)  # so that it is found
-        event = self._at(dot)
+        is_changed = dot in batch.dots or (shown is None and entry.created in batch.known)
+        event = self._at(dot) if is_changed else self._offered(batch).get(dot)
         if event is None:
             if self._numbers.vector.covers(dot):
                 return None  # its row is gone, and it must not return
-            if shown is not None and _is_repeat(entry, shown):
+            if shown is not None and is_repeat(entry, shown):
                 self._take_further_dot(shown, dot, batch)
                 return None
-        elif _is_repeat(entry, event):
+        elif is_repeat(entry, event):
             return None
         self._flush(batch)
         return self._settle(entry, dot, batch)
 
-    def _take_further_dot(self, event: Entry, dot: Dot, batch: _Batch) -> None:
+    def _take_further_dot(self, event: Entry, dot: Dot, batch: Batch) -> None:
         self._numbers.last_position += 1
         batch.has_tombstones |= bool(event.tombstone)
-        batch.run.append((as_change(event, self._take_dot(dot, batch), self._numbers.last_position), False))
+        batch.run.append(as_change(event, self._take_dot(dot, batch), self._numbers.last_position))
+        batch.further.add(self._numbers.last_position)
         if self._numbers.generations:
             batch.relabelled.append(event.created)
 
-    def _take_own_known(self, entry: Entry, batch: _Batch) -> Entry | None:
+    def _take_own_known(self, entry: Entry, batch: Batch) -> Entry | None:
         self._flush(batch)
         shown = self._shown(entry.created)
         known = shown or min(self._aside_of(entry.created), key=_preference, default=None)
@@ -173,11 +160,11 @@ class AppendRules(RetentionRules):
         dot = self._take_dot(None, batch)
         return self._settle(entry, dot, batch)
 
-    def _flush(self, batch: _Batch) -> None:
+    def _flush(self, batch: Batch) -> None:
         if batch.run:
-            self._insert(batch.run)
-            batch.changes += [change for change, _ in batch.run]
-            batch.run = []
+            self._insert(batch.run, batch.further)
+            batch.changes += batch.run
+            batch.run, batch.further = [], set()
 
     def _cover(self, dots: Iterable[Dot]) -> list[Epoch]:
         """Claim these dots. Returns the epochs that were not known before."""
@@ -201,7 +188,7 @@ class AppendRules(RetentionRules):
 
     # Two copies of one event, two events under one dot
 
-    def _settle(self, entry: Entry, dot: Dot, batch: _Batch) -> Entry | None:
+    def _settle(self, entry: Entry, dot: Dot, batch: Batch) -> Entry | None:
         """Take one that is known in part, after all before it are among the rows. Returns it if it is newly shown."""
         created = entry.created
         batch.known[created] = None
@@ -228,7 +215,7 @@ class AppendRules(RetentionRules):
         self._tidy(created)
         return self._shown(created) if shown is None and not best.tombstone else None
 
-    def _claim(self, dot: Dot, best: Entry, batch: _Batch) -> None:
+    def _claim(self, dot: Dot, best: Entry, batch: Batch) -> None:
         """Give the event of `best` this dot, unless a better one has it."""
         owner = self._owner(dot)
         if owner == best.created:
@@ -242,7 +229,7 @@ class AppendRules(RetentionRules):
             self._lose(dot, rival, batch)
         self._gain(dot, best, batch)
 
-    def _gain(self, dot: Dot, best: Entry, batch: _Batch) -> None:
+    def _gain(self, dot: Dot, best: Entry, batch: Batch) -> None:
         shown = self._shown(best.created)
         if shown is not None:
             self._take_further_dot(shown, dot, batch)
@@ -254,7 +241,7 @@ class AppendRules(RetentionRules):
                 batch.has_tombstones = True
         self._flush(batch)
 
-    def _lose(self, dot: Dot, rival: Entry, batch: _Batch) -> None:
+    def _lose(self, dot: Dot, rival: Entry, batch: Batch) -> None:
         batch.is_revised = True
         batch.known[rival.created] = None
         self._put_aside(as_change(rival, dot, 0), batch)
@@ -265,7 +252,7 @@ class AppendRules(RetentionRules):
             if not rival.tombstone:
                 self._numbers.events -= 1
 
-    def _put_aside(self, copy: Entry, batch: _Batch) -> None:
+    def _put_aside(self, copy: Entry, batch: Batch) -> None:
         claim = structs.replace(copy, added=0, position=0, local=b"")
         if claim not in self._aside_of(copy.created):
             self._insert_aside(claim)
@@ -299,7 +286,7 @@ class AppendRules(RetentionRules):
             raise ValueError(f"epoch {new} does not stand in for {old}: its name must say so")
         with self._piece():
             numbers = self._numbers
-            batch = _Batch(new, numbers.highest.get(new, 0), {}, is_revised=True)
+            batch = Batch(new, numbers.highest.get(new, 0), {}, is_revised=True)
             numbers.highest = {**numbers.highest, new: batch.seq}
             self._touched.add(new)
             self._heed([new], batch)
@@ -311,7 +298,7 @@ class AppendRules(RetentionRules):
                         self._take_further_dot(event, self._take_dot(None, batch), batch)
             return self._finish(batch)
 
-    def _take_under_renewed(self, entry: Entry, batch: _Batch) -> Entry | None:
+    def _take_under_renewed(self, entry: Entry, batch: Batch) -> Entry | None:
         """Take one whose dot says nothing for sure: it gets one of ours, unless it has one that does."""
         self._flush(batch)
         shown = self._shown(entry.created)
@@ -324,11 +311,11 @@ class AppendRules(RetentionRules):
         is_unheard = not batch.seq and entry.dot is not None and stands_in(batch.epoch, entry.dot[0])
         if shown is None or not sound or is_unheard:  # others hear of our renewal by the first dot
             return self._settle(entry, self._take_dot(None, batch), batch)
-        if not _is_repeat(entry, shown):
+        if not is_repeat(entry, shown):
             self._settle(entry, sound[0], batch)
         return None
 
-    def _heed(self, unheard: list[Epoch], batch: _Batch) -> None:
+    def _heed(self, unheard: list[Epoch], batch: Batch) -> None:
         """Stop to claim what these epochs stand in for, and show what was hidden for the sake of such a dot."""
         numbers = self._numbers
         numbers.heed(unheard)
@@ -350,7 +337,7 @@ class AppendRules(RetentionRules):
             batch.relabelled += self._doubled(epoch)
         self._cover(batch.dots)
 
-    def _shed(self, batch: _Batch) -> None:
+    def _shed(self, batch: Batch) -> None:
         """Take the dots of renewed epochs from the events that have others."""
         for created in dict.fromkeys(batch.relabelled):
             if self._sound_dots(created):
@@ -379,7 +366,3 @@ def _says_it_too(other: Entry, claim: Entry) -> bool:
     if claim.tombstone:
         return bool(other.tombstone) and other.rank <= claim.rank
     return claim.same_as(other)
-
-
-def _is_repeat(entry: Entry, known: Entry) -> bool:
-    return known.same_as(entry) and known.extra <= entry.extra

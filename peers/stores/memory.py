@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TypeVar, Unpack
@@ -80,7 +79,7 @@ class MemoryStore(AppendRules):
         self._require_open()
         if self._undo is not None:
             raise RuntimeError("a transaction is open already: they do not nest")
-        undo: list[_Undo] = [partial(setattr, self, "_numbers", replace(self._numbers))]
+        undo: list[_Undo] = [partial(setattr, self, "_numbers", self._numbers.copy())]
         self._undo = undo
         try:
             yield
@@ -185,29 +184,29 @@ class MemoryStore(AppendRules):
             if entry.created in events or entry.created in claims
         }
 
-    def _insert(self, changes: list[tuple[Entry, bool]]) -> None:
-        for change, is_event in changes:
+    def _insert(self, changes: list[Entry], further: Set[int]) -> None:
+        for change in changes:
             created, position, dot = change.created, change.position, change.dot
             assert dot is not None
             self._rows.append((dot, created))
             self._dots[dot] = position
-            if is_event:
+            if position in further:
+                self._places[created] = (*self._places[created], position)
+            else:
                 self._places[created] = (position,)
                 self._link(change)
-            else:
-                self._places[created] = (*self._places[created], position)
-        self._on_undo(partial(self._forget, changes))
+        self._on_undo(partial(self._forget, changes, further))
 
-    def _forget(self, changes: list[tuple[Entry, bool]]) -> None:
-        for change, is_event in reversed(changes):
+    def _forget(self, changes: list[Entry], further: Set[int]) -> None:
+        for change in reversed(changes):
             assert change.dot is not None
             self._rows.pop()
             del self._dots[change.dot]
-            if is_event:
+            if change.position in further:
+                self._places[change.created] = self._places[change.created][:-1]
+            else:
                 del self._places[change.created]
                 self._unlink(change)
-            else:
-                self._places[change.created] = self._places[change.created][:-1]
 
     def _at(self, dot: Dot) -> Entry | None:
         position = self._dots.get(dot)
@@ -243,11 +242,10 @@ class MemoryStore(AppendRules):
         self._set(self._places, created, None)
         self._remove_event(event)
 
-    def _change(self, position: int) -> Entry | None:
-        row = self._rows[position - 1]
-        if row is None or row[0] is None or self._events[row[1]].tombstone:
-            return None
-        return as_change(self._events[row[1]], row[0], position)
+    def _changes(self, positions: Sequence[int]) -> list[Entry]:
+        rows = [(position, self._rows[position - 1]) for position in positions]
+        found = [(self._events[row[1]], row[0], position) for position, row in rows if row and row[0]]
+        return [as_change(event, dot, position) for event, dot, position in found if not event.tombstone]
 
     def _events_in(self, epoch: Epoch) -> list[Entry]:
         return [self._events[row[1]] for row in self._rows if row and row[0] and row[0][0] == epoch]
@@ -310,7 +308,7 @@ class MemoryStore(AppendRules):
         if self._undo is None:
             raise RuntimeError("a store is written inside a transaction only")
         mark = len(self._undo)
-        before = replace(self._numbers)
+        before = self._numbers.copy()
         try:
             yield
         except BaseException:

@@ -147,8 +147,7 @@ class RetentionRules(Rows):
         if until is None and not effects.are_any:
             return NOTHING_CLEANED
         places = [place for created in effects.altered for place in self._places_of(created)]
-        altered = [change for change in map(self._change, sorted(places)) if change is not None]
-        return Cleaning(tuple(effects.cleaned), tuple(altered), tuple(effects.dropped), until)
+        return Cleaning(tuple(effects.cleaned), tuple(self._changes(sorted(places))), tuple(effects.dropped), until)
 
 
 def _reasons(event: Entry) -> list[str]:

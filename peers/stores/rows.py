@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -45,6 +45,20 @@ class Numbers:
             return False
         root, generation = lineage(epoch)
         return generation < self.generations.get(root, 0)
+
+    def copy(self) -> Numbers:
+        """The same numbers, to go back to."""
+        return Numbers(
+            self.last_added,
+            self.last_position,
+            self.events,
+            self.clock_ms,
+            self.conflicts,
+            self.vector,
+            self.highest,
+            self.cut,
+            self.generations,
+        )
 
     def heed(self, epochs: Iterable[Epoch]) -> None:
         """Note what these epochs stand in for."""
@@ -126,8 +140,8 @@ class Rows(ABC):
         """Those shown and, with None, those aside. The first try may leave out what `_insert` notices."""
 
     @abstractmethod
-    def _insert(self, changes: list[tuple[Entry, bool]]) -> None:
-        """Add rows, in order: of new events (True), or of further dots of events that have a row of their own (False).
+    def _insert(self, changes: list[Entry], further: Set[int]) -> None:
+        """Add rows, in order: of new events, or, at the positions in `further`, of further dots of events that have a row.
 
         Raises AlreadyKnown if a new event is not; then `append` undoes all that it did.
         """
@@ -135,6 +149,10 @@ class Rows(ABC):
     @abstractmethod
     def _at(self, dot: Dot) -> Entry | None:
         """The event that has this dot, read as the change that gave it."""
+
+    def _at_all(self, dots: Sequence[Dot]) -> dict[Dot, Entry]:
+        """The same of many dots, without those that no event has."""
+        return {dot: event for dot in dots if (event := self._at(dot)) is not None}
 
     @abstractmethod
     def _shown(self, created: Created) -> Entry | None:
@@ -153,8 +171,8 @@ class Rows(ABC):
         """Remove the row of an event that has no dot left."""
 
     @abstractmethod
-    def _change(self, position: int) -> Entry | None:
-        """The change at this position as `page` gives it, None if there is none any more or its event is cleaned."""
+    def _changes(self, positions: Sequence[int]) -> list[Entry]:
+        """The changes at these positions, as `page` gives them; not those that are gone, or whose events are cleaned."""
 
     @abstractmethod
     def _events_in(self, epoch: Epoch) -> list[Entry]:

@@ -168,6 +168,11 @@ class Appended:
     """
     changes: tuple[Entry, ...]
     """Every change in the order of `position`, as `page` would give it: new events, and second dots with their events."""
+    dots: VersionVector = field(default_factory=VersionVector)
+    """Those taken, of `changes` and of what was cleaned at once; without those of renewed epochs, which nobody claims.
+
+    Of more than MAX_RANGES ranges of an epoch the first.
+    """
     is_revised: bool = False
     """Something that was read before is otherwise now: another copy is shown, or a dot is lost."""
     cleaning: Cleaning = NOTHING_CLEANED

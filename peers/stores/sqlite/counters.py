@@ -10,13 +10,20 @@ from pathlib import Path
 from peers.events.version_vector import Epoch, VersionVector
 from peers.stores.rows import Numbers
 from peers.stores.sqlite.file import damaged, explain
+from peers.stores.sqlite.many import ManyRows
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts")
-_SAVE_FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-_SAVE_EPOCH = """
-    INSERT INTO epochs (id, epoch, highest, is_cut, ranges) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET highest = excluded.highest, is_cut = excluded.is_cut, ranges = excluded.ranges
-"""
+_SAVE_FACTS = ManyRows(
+    "INSERT INTO facts (key, value)",
+    2,
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    sizes=range(len(_FACTS), 0, -1),
+)
+_SAVE_EPOCHS = ManyRows(
+    "INSERT INTO epochs (id, epoch, highest, is_cut, ranges)",
+    5,
+    "ON CONFLICT (id) DO UPDATE SET highest = excluded.highest, is_cut = excluded.is_cut, ranges = excluded.ranges",
+)
 
 
 def load_numbers(connection: sqlite3.Connection, path: Path) -> tuple[Numbers, list[Epoch]]:
@@ -48,13 +55,13 @@ def save_numbers(
     connection: sqlite3.Connection, before: Numbers, now: Numbers, touched: Sequence[tuple[int, Epoch]]
 ) -> None:
     """Write what changed; `touched` are the epochs that may have changed, with their ids."""
-    facts = [(key, getattr(now, key)) for key in _FACTS if getattr(now, key) != getattr(before, key)]
-    if facts:
-        connection.executemany(_SAVE_FACT, facts)
-    ranges = now.vector.ranges
-    epochs = [
-        (number, epoch, now.highest[epoch], epoch in now.cut, json.dumps(ranges.get(epoch, ())))
-        for number, epoch in touched
-    ]
-    if epochs:
-        connection.executemany(_SAVE_EPOCH, epochs)
+    facts = [key for key in _FACTS if getattr(now, key) != getattr(before, key)]
+    _SAVE_FACTS.write(connection, [value for key in facts for value in (key, getattr(now, key))])
+    ranges, old_ranges = now.vector.ranges, before.vector.ranges
+    epochs: list[int | str] = []
+    for number, epoch in touched:
+        state = now.highest[epoch], epoch in now.cut, ranges.get(epoch, ())
+        if state != (before.highest.get(epoch), epoch in before.cut, old_ranges.get(epoch, ())):
+            highest, is_cut, held = state
+            epochs += (number, epoch, highest, is_cut, json.dumps(held))
+    _SAVE_EPOCHS.write(connection, epochs)

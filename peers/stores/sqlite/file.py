@@ -12,17 +12,18 @@ import msgspec
 
 from peers.events.created import created_from_key
 from peers.events.entry import Entry
+from peers.stores.sqlite.many import ManyRows
 from peers.stores.store import DISK_FULL, StoreError
 
 APPLICATION_ID = 0x706D6C67
 """`pmlg` in SQLite's header: a file of ours."""
 LAYOUT_VERSION = 2
-LABEL = "INSERT INTO labels (kind, name, position, time, created) VALUES (?, ?, ?, ?, ?)"
+LABELS = ManyRows("INSERT INTO labels (kind, name, position, time, created)", 5)
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 32 * 1024 * 1024
 """What the write-ahead log is cut down to when it begins anew."""
 MIN_FREE_BYTES = 1024 * 1024
-PAGE_CACHE_KIB = 16 * 1024
+PAGE_CACHE_KIB = 4 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 _TABLES_OF_1 = ("facts", "epochs", "changes", "aside")
@@ -311,7 +312,7 @@ def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
                 labels = Entry(created_from_key(key), time, body, extra).labels
             except msgspec.DecodeError as error:
                 raise damaged(path, f"the meta of the change {position} is unreadable ({error})") from error
-            connection.executemany(LABEL, [(*label, position, time, key) for label in labels])
+            LABELS.write(connection, [value for label in labels for value in (*label, position, time, key)])
     connection.execute("COMMIT")
 
 

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence, Set
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
-from peers.events.created import Created, created_from_key, created_key
+from peers.events.created import Created, created_from_key, created_key, created_keys
 from peers.events.entry import Entry
-from peers.events.reasons import Label, may_have_labels
+from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch
-from peers.stores.append import AppendRules
 from peers.stores.rows import AlreadyKnown, Copy
-from peers.stores.sqlite.file import LABEL, damaged, explain
-from peers.stores.store import Place, StoreError
+from peers.stores.sqlite.file import LABELS
+from peers.stores.sqlite.many import ManyRows
+from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, Row, SqliteReading
+from peers.stores.store import Place
 
-LOOKUP = 500
-"""Keys asked for in one statement."""
+FEW = 8
+"""Keys asked for in one statement if they are no more, else LOOKUP."""
+MAX_CONFLICTING = 5_000
+"""Events in conflict whose `created` is kept in memory; where there are more, each append looks for its own in the file."""
 
-COLUMNS = "position, epoch, seq, added, created, time, body, extra, local, tombstone"
 CLAIM = "created, time, body, extra, epoch, seq, tombstone"
 OF_LABEL = f"SELECT {', '.join('c.' + name for name in COLUMNS.split(', '))} FROM labels AS l CROSS JOIN changes AS c"
 """Events by their labels; `position` says which belong together."""
 
-_INSERT = """
-    INSERT INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_EVENT = f"SELECT {COLUMNS} FROM changes WHERE created = ? AND added IS NOT NULL"
+_CHANGES = ManyRows(
+    "INSERT INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)",
+    9,
+)
+_AT_ALL = f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq IN (SELECT value FROM json_each(?))"
 _DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
 _OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
 _DOUBLED = f"""
@@ -51,10 +52,8 @@ _WITH_OLDER_REASON = f"""
 """
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 
-Row = tuple[Any, ...]
 
-
-class SqliteRows(AppendRules):
+class SqliteRows(SqliteReading):
     """Events and further dots in the table `changes`, claims in `aside`, what events are found by in `labels`.
 
     A row with `added` is an event's own: it has a body, or a tombstone. The others are further dots; in them, an empty
@@ -62,12 +61,9 @@ class SqliteRows(AppendRules):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._epochs: list[Epoch] = []
-        """The epoch whose id is i + 1."""
-        self._epoch_ids: dict[Epoch, int] = {}
+        super().__init__(path)
+        self._conflicting: set[Created] | None = set()
+        """At least those events of which there is a copy aside; None if they are too many."""
 
     def copies(self) -> Iterator[Copy]:
         for table, is_aside in (("changes WHERE added IS NOT NULL", False), ("aside", True)):
@@ -89,47 +85,62 @@ class SqliteRows(AppendRules):
         known: dict[Created, Entry | None] = {}
         if not is_second_try and not self._numbers.conflicts:
             return known
-        keys = [created_key(entry.created) for entry in entries]
+        createds = [entry.created for entry in entries]
+        if is_second_try:
+            rows = self._look_up(f"SELECT {COLUMNS} FROM changes WHERE added IS NOT NULL AND created IN", createds)
+            known = {event.created: event for event in map(self._event, rows)}
+        if self._conflicting is not None:
+            return known | dict.fromkeys(self._conflicting.intersection(createds))
+        claims = self._look_up("SELECT created FROM aside WHERE created IN", createds)
+        return known | dict.fromkeys([created_from_key(key) for (key,) in claims])
+
+    def _look_up(self, select: str, createds: Sequence[Created]) -> list[Row]:
+        """The rows of `select` for these keys. Few sizes of statements, so that each is prepared once."""
+        keys = created_keys(createds)
+        rows: list[Row] = []
         for start in range(0, len(keys), LOOKUP):
             piece = keys[start : start + LOOKUP]
-            marks = ", ".join("?" * len(piece))
-            if is_second_try:
-                rows = self._execute(
-                    f"SELECT {COLUMNS} FROM changes WHERE added IS NOT NULL AND created IN ({marks})", piece
-                )
-                known |= {event.created: event for event in map(self._event, rows)}
-            if self._numbers.conflicts:
-                claims = self._execute(f"SELECT created FROM aside WHERE created IN ({marks})", piece)
-                known |= dict.fromkeys([created_from_key(key) for (key,) in claims])
-        return known
+            size = LOOKUP if len(piece) > FEW else FEW
+            marks = ", ".join("?" * size)
+            rows += self._execute(f"{select} ({marks})", piece + piece[-1:] * (size - len(piece))).fetchall()
+        return rows
 
-    def _insert(self, changes: list[tuple[Entry, bool]]) -> None:
-        rows: list[Row] = []
-        labelled: list[Entry] = []
+    def _note_conflicting(self, created: Created) -> None:
+        if self._conflicting is not None:
+            self._conflicting.add(created)
+            if len(self._conflicting) > MAX_CONFLICTING:
+                self._conflicting = None
+
+    def _insert(self, changes: list[Entry], further: Set[int]) -> None:
+        values: list[Any] = []
         last_epoch, number = "", 0
-        for change, is_event in changes:
+        for change, key in zip(changes, created_keys([change.created for change in changes]), strict=True):
             assert change.dot is not None
             epoch, seq = change.dot
             if epoch != last_epoch:
                 last_epoch, number = epoch, self._epoch_id(epoch)
-            key = created_key(change.created)
-            if not is_event:
+            if change.position in further:
                 tombstone = b"" if change.tombstone else None
-                rows.append((change.position, number, seq, None, key, None, None, None, tombstone))
+                values += (change.position, number, seq, None, key, None, None, None, tombstone)
             elif change.tombstone:
-                rows.append((change.position, number, seq, change.added, key, *_content(change)))
+                values += (change.position, number, seq, change.added, key, *_content(change))
             else:
-                extra = change.extra
-                row = (change.position, number, seq, change.added, key, change.time, change.body, extra, None)
-                rows.append(row)
-                if extra and may_have_labels(extra):
-                    labelled.append(change)
+                values += (
+                    change.position,
+                    number,
+                    seq,
+                    change.added,
+                    key,
+                    change.time,
+                    change.body,
+                    change.extra,
+                    None,
+                )
         try:
-            self._opened().executemany(_INSERT, rows)
+            _CHANGES.write(self._opened(), values)
         except sqlite3.IntegrityError as error:
             raise AlreadyKnown from error
-        for change in labelled:
-            self._label(change)
+        self._label([change for change in changes if change.extra and change.position not in further])
 
     def _at(self, dot: Dot) -> Entry | None:
         row = self._execute(
@@ -137,8 +148,18 @@ class SqliteRows(AppendRules):
         ).fetchone()
         return self._entry(row) if row else None
 
+    def _at_all(self, dots: Sequence[Dot]) -> dict[Dot, Entry]:
+        seqs: dict[Epoch, list[int]] = {}
+        for epoch, seq in dots:
+            seqs.setdefault(epoch, []).append(seq)
+        events: dict[Dot, Entry] = {}
+        for epoch, some in seqs.items():
+            for row in self._execute(_AT_ALL, (self._epoch_ids.get(epoch), json.dumps(some))).fetchall():
+                events[epoch, row[2]] = self._entry(row)
+        return events
+
     def _shown(self, created: Created) -> Entry | None:
-        row = self._execute(_EVENT, (created_key(created),)).fetchone()
+        row = self._execute(EVENT, (created_key(created),)).fetchone()
         return self._event(row) if row else None
 
     def _replace(self, copy: Entry) -> None:
@@ -150,7 +171,7 @@ class SqliteRows(AppendRules):
             (*_content(copy), event.position),
         )
         now = structs.replace(copy, position=event.position, local=event.local)
-        self._label(now)
+        self._label([now])
 
     def _drop_dot(self, dot: Dot) -> None:
         place = self._epoch_ids[dot[0]], dot[1]
@@ -163,11 +184,10 @@ class SqliteRows(AppendRules):
         self._unlabel(event)
         self._execute("DELETE FROM changes WHERE created = ?", (created_key(created),))
 
-    def _change(self, position: int) -> Entry | None:
-        row = self._execute(f"SELECT {COLUMNS} FROM changes WHERE position = ?", (position,)).fetchone()
-        if row is None or row[1] is None or row[-1] is not None:
-            return None
-        return self._entry(row)
+    def _changes(self, positions: Sequence[int]) -> list[Entry]:
+        changes: list[Entry] = []
+        self._gather(self._read(positions), changes)
+        return changes
 
     def _events_in(self, epoch: Epoch) -> list[Entry]:
         rows = self._execute(
@@ -199,6 +219,7 @@ class SqliteRows(AppendRules):
     def _insert_aside(self, claim: Entry) -> None:
         assert claim.dot is not None
         epoch, seq = claim.dot
+        self._note_conflicting(claim.created)
         self._execute(
             "INSERT INTO aside (created, time, body, extra, epoch, seq, tombstone) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -234,12 +255,20 @@ class SqliteRows(AppendRules):
         dot = (self._epochs[epoch - 1], seq)
         return Entry(created_from_key(key), time, body, extra, dot, 0, 0, b"", tombstone or b"")
 
+    def _epoch_id(self, epoch: Epoch) -> int:
+        """Its number; a new one gets one, and is saved when the transaction ends."""
+        number = self._epoch_ids.get(epoch)
+        if number is None:
+            self._epochs.append(epoch)
+            number = self._epoch_ids[epoch] = len(self._epochs)
+        return number
+
     # Reasons, indexes and tombstones
 
     def _set_local(self, event: Entry, local: bytes) -> None:
         self._unlabel(event)
         self._execute("UPDATE changes SET local = ? WHERE position = ?", (local, event.position))
-        self._label(structs.replace(event, local=local))
+        self._label([structs.replace(event, local=local)])
 
     def _bury(self, event: Entry) -> None:
         self._unlabel(event)
@@ -269,77 +298,17 @@ class SqliteRows(AppendRules):
         time, created = place
         self._execute("INSERT OR REPLACE INTO last_kept VALUES (?, ?, ?)", (reason, time, created_key(created)))
 
-    def _label(self, event: Entry) -> None:
-        place = event.position, event.time, created_key(event.created)
-        self._opened().executemany(LABEL, [(*label, *place) for label in event.labels])
+    def _label(self, events: Sequence[Entry]) -> None:
+        values: list[Any] = []
+        for event in events:
+            if labels := event.labels:
+                place = event.position, event.time, created_key(event.created)
+                values += [value for label in labels for value in (*label, *place)]
+        LABELS.write(self._opened(), values)
 
     def _unlabel(self, event: Entry) -> None:
-        self._opened().executemany(_UNLABEL, [(*label, event.position) for label in event.labels])
-
-    # Reading and writing
-
-    def _read(self, positions: Sequence[int]) -> Iterator[Entry]:
-        """The changes at these positions, in order."""
-        for start in range(0, len(positions), LOOKUP):
-            piece = positions[start : start + LOOKUP]
-            first, last = piece[0], piece[-1]
-            if last - first + 1 == len(piece):
-                rows = self._execute(
-                    f"SELECT {COLUMNS} FROM changes WHERE position BETWEEN ? AND ? ORDER BY position", (first, last)
-                )
-            else:
-                rows = self._execute(
-                    f"SELECT {COLUMNS} FROM changes WHERE position IN (SELECT value FROM json_each(?))"
-                    " ORDER BY position",
-                    (json.dumps(piece),),
-                )
-            yield from map(self._entry, rows)
-
-    def _entry(self, row: Row) -> Entry:
-        """A row with a dot, as the change that it is."""
-        position, epoch, seq, added, key, time, body, extra, local, tombstone = row
-        dot = (self._epochs[epoch - 1], seq)
-        if added is None:
-            event = self._execute(_EVENT, (key,)).fetchone()
-            if event is None:
-                raise damaged(self._path, f"the change {position} belongs to an event that is missing")
-            _, _, _, added, _, time, body, extra, local, tombstone = event
-        if local is tombstone is None:
-            return Entry(created_from_key(key), time, body, extra, dot, added, position)
-        return _with_life(created_from_key(key), time, body, extra, dot, added, position, local, tombstone)
-
-    def _event(self, row: Row) -> Entry:
-        """An event's own row, with its first dot."""
-        position, epoch, seq, added, key, time, body, extra, local, tombstone = row
-        if epoch is None:
-            epoch, seq = self._execute(
-                "SELECT epoch, seq FROM changes WHERE created = ? AND added IS NULL ORDER BY position", (key,)
-            ).fetchone() or (None, None)
-        dot = (self._epochs[epoch - 1], seq) if epoch is not None else None
-        return _with_life(created_from_key(key), time, body, extra, dot, added, position, local, tombstone)
-
-    def _epoch_id(self, epoch: Epoch) -> int:
-        """Its number; a new one gets one, and is saved when the transaction ends."""
-        number = self._epoch_ids.get(epoch)
-        if number is None:
-            self._epochs.append(epoch)
-            number = self._epoch_ids[epoch] = len(self._epochs)
-        return number
-
-    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._opened().execute(statement, values)
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreError(f"the log file {self._path} is closed: open the store first")
-        return self._connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise explain(self._path, error) from error
+        for label in event.labels:
+            self._execute(_UNLABEL, (*label, event.position))
 
 
 def _content(copy: Entry) -> Row:
@@ -347,10 +316,3 @@ def _content(copy: Entry) -> Row:
     if copy.tombstone:
         return copy.time, None, None, copy.tombstone
     return copy.time, copy.body, copy.extra, None
-
-
-def _with_life(
-    created: Created, time: int, body: bytes | None, extra: bytes | None, dot: Dot | None, *more: Any
-) -> Entry:
-    added, position, local, tombstone = more
-    return Entry(created, time, body or b"", extra or b"", dot, added, position, local or b"", tombstone or b"")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Unpack
 
-from peers.events.created import Created, created_key
+from peers.events.created import Created, created_from_key, created_key
 from peers.events.entry import Entry
 from peers.events.version_vector import Epoch, Ranges, VersionVector
 from peers.stores.rows import Numbers
 from peers.stores.sqlite.checkpointer import Checkpointer
 from peers.stores.sqlite.counters import load_numbers, save_numbers
-from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect
+from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect, explain
 from peers.stores.sqlite.file_place import FilePlace
-from peers.stores.sqlite.rows import CLAIM, SqliteRows
+from peers.stores.sqlite.reading import COLUMNS
+from peers.stores.sqlite.rows import CLAIM, MAX_CONFLICTING, SqliteRows
 from peers.stores.sqlite.walk import walk_statement
 from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Page, StoreState, Walk, WalkOptions
 
@@ -25,10 +25,10 @@ FIRST_LOOK = 1_000
 """Changes looked at one by one for the first lacked, before the index by dot is asked."""
 
 _POSITION = "SELECT position FROM changes WHERE created = ? AND added IS NOT NULL AND added = ?"
-_WALK = """
-    SELECT position, iif(tombstone IS NULL, epoch, NULL), seq FROM changes WHERE position > ? ORDER BY position LIMIT ?
-"""
+_PAGE = f"SELECT {COLUMNS} FROM changes WHERE position > ? ORDER BY position LIMIT ?"
 _PROBE = "INSERT INTO facts VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_BEGIN_AGAIN = ("ROLLBACK", "BEGIN IMMEDIATE")
+_UNDO_PIECE = ("ROLLBACK TO piece", "RELEASE piece")
 _CURSORS = "SELECT synced, other_synced FROM cursors WHERE other_node_id = ?"
 _KEEP_CURSORS = "INSERT INTO cursors (other_node_id, synced, other_synced) VALUES (?, ?, ?)"
 _FORGET_CURSORS = (
@@ -64,6 +64,8 @@ class SqliteStore(SqliteRows):
         self._checkpointer: Checkpointer | None = None
         if checkpoint_lock is not None:
             self._checkpointer = Checkpointer(self._path, self._place, synchronous=synchronous, lock=checkpoint_lock)
+        self._writes_before = 0
+        """`writes()` when the transaction began."""
 
     def open(self) -> StoreState:
         if self._connection is None:
@@ -96,7 +98,7 @@ class SqliteStore(SqliteRows):
         connection = self._opened()
         if connection.in_transaction:
             raise RuntimeError("a transaction is open already: they do not nest")
-        before, epochs, writes = replace(self._numbers), len(self._epochs), connection.total_changes
+        before, epochs, self._writes_before = self._numbers.copy(), len(self._epochs), connection.total_changes
         self._touched.clear()
         with self._explained():
             connection.execute("BEGIN IMMEDIATE")
@@ -104,7 +106,7 @@ class SqliteStore(SqliteRows):
             yield
             with self._explained():
                 self._save(before)
-                rows = connection.total_changes - writes
+                rows = connection.total_changes - self._writes_before
                 wal_bytes = self._place.check() if rows else 0  # reads go on from the open file, wherever it is
                 connection.execute("COMMIT")
         except BaseException:
@@ -118,16 +120,19 @@ class SqliteStore(SqliteRows):
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Page:
+        limit = max(1, min(limit, PAGE_SCAN))
+        entries: list[Entry] = []
         with self._explained():
-            positions, until = self._lacked(after, lacking, max(1, min(limit, PAGE_SCAN)))
-            entries: list[Entry] = []
-            size = 0
-            for entry in self._read(positions):
-                size += entry.size
-                if entries and size > max_bytes:
-                    return Page(tuple(entries), entries[-1].position)
-                entries.append(entry)
-            return Page(tuple(entries), until)
+            with closing(self._execute(_PAGE, (after, limit))) as rows:
+                looked, until, room = self._gather(rows, entries, lacking, max_bytes)
+            if looked < limit and room >= 0:
+                until = max(after, self._numbers.last_position)
+            elif (
+                len(entries) < limit and room >= 0
+            ):  # `lacking` may cover most of what follows: look before bodies are read
+                positions, until = self._lacked(until, lacking, limit - len(entries), PAGE_SCAN - looked)
+                _, _, room = self._gather(self._read(positions), entries, None, room)
+        return Page(tuple(entries), until if room >= 0 else entries[-1].position)
 
     def first_lacked(self, vector: VersionVector) -> int:
         with self._explained():
@@ -151,8 +156,7 @@ class SqliteStore(SqliteRows):
         walk = Walk(**options)
         with self._explained():
             after = 0 if walk.after is None or walk.order == "created" else self._position_of(walk.after)
-            rows = self._execute(*walk_statement(walk, after))
-            return tuple([self._event(row) for row in rows])
+            return tuple(self._events(self._execute(*walk_statement(walk, after)).fetchall()))
 
     def aside(self) -> tuple[Entry, ...]:
         with self._explained():
@@ -175,22 +179,6 @@ class SqliteStore(SqliteRows):
             self._execute(_FORGET_CURSORS, (MAX_CURSORS,))
 
     # Reading
-
-    def _lacked(self, after: int, lacking: VersionVector | None, limit: int) -> tuple[list[int], int]:
-        """Positions of the next changes that `lacking` does not cover, and how far this looked."""
-        epochs = self._epochs
-        positions: list[int] = []
-        looked = 0
-        rows = self._execute(_WALK, (after, PAGE_SCAN))
-        position = after
-        for position, epoch, seq in rows:
-            looked += 1
-            if epoch is not None and (lacking is None or not lacking.covers((epochs[epoch - 1], seq))):
-                positions.append(position)
-                if len(positions) == limit:
-                    rows.close()
-                    return positions, position
-        return positions, position if looked == PAGE_SCAN else max(after, self._numbers.last_position)
 
     def _position_of(self, event: Entry) -> int:
         """Of its own row; 0 if it has none any more."""
@@ -221,17 +209,22 @@ class SqliteStore(SqliteRows):
         connection = self._opened()
         if not connection.in_transaction:
             raise RuntimeError("a store is written inside a transaction only")
-        before, epochs = replace(self._numbers), len(self._epochs)
+        before, epochs = self._numbers.copy(), len(self._epochs)
+        # Then the transaction has nothing else to take back, and no savepoint is needed, for which SQLite would copy pages.
+        is_first = connection.total_changes == self._writes_before
         try:
-            with self._explained():
+            if not is_first:
                 connection.execute("SAVEPOINT piece")
-                yield
+            yield
+            if not is_first:
                 connection.execute("RELEASE piece")
-        except BaseException:
+        except BaseException as error:
             self._restore(before, epochs)
             with suppress(sqlite3.Error):  # then SQLite has taken back the whole transaction
-                connection.execute("ROLLBACK TO piece")
-                connection.execute("RELEASE piece")
+                for statement in _BEGIN_AGAIN if is_first else _UNDO_PIECE:
+                    connection.execute(statement)
+            if isinstance(error, sqlite3.Error):
+                raise explain(self._path, error) from error
             raise
 
     def _restore(self, numbers: Numbers, epochs: int) -> None:
@@ -244,6 +237,10 @@ class SqliteStore(SqliteRows):
         """Fill the memory from a file that was just opened."""
         self._numbers, self._epochs = load_numbers(connection, self._path)
         self._epoch_ids = {epoch: number for number, epoch in enumerate(self._epochs, 1)}
+        self._conflicting = set()
+        with self._explained():
+            for (key,) in connection.execute("SELECT DISTINCT created FROM aside LIMIT ?", (MAX_CONFLICTING + 1,)):
+                self._note_conflicting(created_from_key(key))
 
     def _save(self, before: Numbers) -> None:
         """Write what changed of the numbers, in the same transaction as the rows."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from peers.events.created import created_key
-from peers.stores.sqlite.rows import COLUMNS, OF_LABEL
+from peers.stores.sqlite.reading import COLUMNS
+from peers.stores.sqlite.rows import OF_LABEL
 from peers.stores.store import Place, Walk
 
 _EVENTS = f"SELECT {COLUMNS} FROM changes AS c WHERE c.body IS NOT NULL"

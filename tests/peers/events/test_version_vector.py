@@ -137,3 +137,10 @@ def test_a_union_covers_what_any_of_them_covers(parts: list[set[Dot]]) -> None:
 
     assert union == vector({dot for part in parts for dot in part})
     assert vectors == [vector(part) for part in parts]
+
+
+@given(one=sets)
+def test_knows_the_lowest_range_of_an_epoch(one: set[Dot]) -> None:
+    made = vector(one)
+
+    assert [made.first_range(epoch) for epoch in "abc"] == [made.ranges.get(epoch, ((0, 0),))[0] for epoch in "abc"]

@@ -687,6 +687,15 @@ def test_a_better_copy_under_a_renewed_epoch_is_shown(store: Store) -> None:
     assert store.state.conflicts == 1
 
 
+def test_an_event_of_a_renewed_epoch_gets_a_sound_dot_among_repeats_too(store: Store) -> None:
+    put(store, entry(1, dot=("far", 1)), entry(2, dot=("old", 2)), entry(3, dot=("old.1.x", 1)))
+
+    appended = put(store, entry(1, dot=("far", 1)), entry(2, dot=("old", 2)), entry(1, dot=("far", 1)))
+
+    assert [(each.created[0], each.dot) for each in appended.changes] == [(2, ("own", 1))]
+    assert store.state.vector == VersionVector({"far": [(1, 1)], "old.1.x": [(1, 1)], "own": [(1, 1)]})
+
+
 def test_an_event_with_a_dot_of_another_epoch_loses_the_old_one_at_once(store: Store) -> None:
     put(store, entry(1, dot=("far", 1)), entry(1, dot=("near", 1)))
 
