@@ -74,6 +74,7 @@ class PeerSession(SessionBase[PeerSync]):
         """What ended the link; the report of the disconnect that follows names it."""
         self._left = ""
         """Why this end left the link."""
+        self._reported_state = ""
         self._refused: set[str] = set()
         """Sentences about events that were not taken; each is noted once."""
 
@@ -144,7 +145,7 @@ class PeerSession(SessionBase[PeerSync]):
         role.on("connect", self._on_met)
         role.on("dialled", lambda: self._tell(Dialled(self._key, role.connection_id)))
         role.on("authenticated", self._on_authenticated)
-        role.on("state", lambda: self._tell(StateChanged(self._key, role.state)))
+        role.on("state", self._on_state)
         role.on("apart", lambda span: self._tell(Compared(self._key, span)))
         role.on("refused", self._on_event_refused)
         role.on(
@@ -173,6 +174,14 @@ class PeerSession(SessionBase[PeerSync]):
             raise SyncError(OURSELVES, None, other_node_id=role.other_node_id)
         if self._accepted is None:
             raise SyncError(CLONE, None, other_node_id=role.other_node_id)
+
+    def _on_state(self) -> None:
+        """Report a new state, but not each change between sending and synchronized."""
+        role = self._role
+        assert role is not None
+        if role.state not in {"sending", self._reported_state}:
+            self._reported_state = role.state
+            self._tell(StateChanged(self._key, role.state))
 
     def _judge(self, credentials: Any, node_id: str) -> bool:
         """Whether the other end is accepted. Raises SyncError if it may try again, after a longer wait each time."""

@@ -56,7 +56,7 @@ class Met(Report):
 
 @dataclass(frozen=True, slots=True)
 class StateChanged(Report):
-    """The role has changed its state."""
+    """The role has changed its state; `sending` and a return from it to `synchronized` are not reported."""
 
     key: str
     state: State

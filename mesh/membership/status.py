@@ -135,7 +135,7 @@ def _peers(
             {
                 "node_id": node_id,
                 "state": "paused" if record.is_paused else "cloned" if member.is_cloned else member.state,
-                "session": met[0].state if met else None,
+                "session": shown.get("state", met[0].state) if met else None,
                 "addresses": list(member.addresses) or [session.address for session in met[:1]],
                 "restarts": record.restarts,
                 "since_ms": round(began_ms + member.since_seconds * 1000),

@@ -61,6 +61,10 @@ class Wire(Protocol):
     def write_frames(self, frames: list[bytes]) -> None:
         """Write frames at once, without waiting; they are dropped once the wire is closing."""
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether the socket has taken all that was written."""
+
     async def drain(self) -> None:
         """Wait until the socket has taken what was written. Raises OSError if it is lost."""
 
@@ -107,6 +111,8 @@ class Channel:
         """None until it is open."""
         self.queued_bytes = 0
         """Bytes that were sent and are not written to the socket yet."""
+        self._written_bytes = 0
+        """Of these, what `send` gave to the wire, and the socket did not take at once."""
         self._network = network
         self._opening: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -162,13 +168,23 @@ class Channel:
             self._queue.clear()
             self.finish("too slow", code=POLICY_VIOLATION)
             return
-        self._queue.append(frame)
+        if self.wire is not None and self.wire.is_clear and not self._queue:
+            self.wire.write_frames([frame])
+            self._written_bytes += len(frame)
+            if self.wire.is_clear:
+                self.queued_bytes -= self._written_bytes
+                self._written_bytes = 0
+                return
+        else:
+            self._queue.append(frame)
         self._wake.set()
 
     async def _write(self, wire: Wire) -> None:
         while True:
-            while self._queue:
+            while self._queue or self._written_bytes:
                 frames, size = self._take_batch()
+                size += self._written_bytes
+                self._written_bytes = 0
                 try:
                     wire.write_frames(frames)
                     await wire.drain()

@@ -141,6 +141,10 @@ class WebSocketWire(LibraryConnection):
         except ConnectionClosed as closed:
             raise WireError(*explain_end(closed, self.refusal)) from closed
 
+    @property
+    def is_clear(self) -> bool:
+        return self.transport.get_write_buffer_size() == 0
+
     def write_frames(self, frames: list[bytes]) -> None:
         if self.protocol.state is not State.OPEN:
             return

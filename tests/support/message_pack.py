@@ -49,6 +49,10 @@ class MessagePackWire(asyncio.StreamReaderProtocol):
         except (ValueError, TypeError, RecursionError) as error:
             raise WireError(f"it sent what cannot be taken: {error}", error) from error
 
+    @property
+    def is_clear(self) -> bool:
+        return self._writer.transport.get_write_buffer_size() == 0
+
     def write_frames(self, frames: list[bytes]) -> None:
         self._writer.write(b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames))
 

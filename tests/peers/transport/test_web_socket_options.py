@@ -94,7 +94,7 @@ def test_pausing_makes_a_sender_over_tls_wait(room: Room, server_tls: ssl.SSLCon
     left, right = meet(room, room.also(tls=server_tls), room.also(dial_tls=dial_tls), "wss://localhost:{}")
     right.connection.pause()
 
-    for _ in range(17):
+    for _ in range(40):
         left.connection.send(b"x" * 1_000_000)
     room.until(lambda: left.reasons)
 
