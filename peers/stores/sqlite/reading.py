@@ -47,11 +47,11 @@ class SqliteReading(AppendRules):
 
     def _gather(
         self, rows: Iterable[Row], entries: list[Entry], lacking: VersionVector | None = None, room: int = sys.maxsize
-    ) -> tuple[int, int, int]:
+    ) -> tuple[int, int, int | None]:
         """Add to `entries` the changes of these rows that `lacking` does not cover and whose events are not cleaned.
 
         It stops before a change for which no room, in bytes, is left, but for the first. Returns how many rows it looked at,
-        the position of the last one, and the room left: below 0 if it stopped.
+        the position of the last one, and the room left: None if it stopped.
         """
         epochs = self._epochs
         vector = lacking or VersionVector()
@@ -72,7 +72,7 @@ class SqliteReading(AppendRules):
                 entry = Entry(created_from_key(key), time, body, extra, (name, seq), added, position, local or b"")
             room -= entry.size
             if room < 0 and entries:
-                break
+                return looked, position, None
             entries.append(entry)
         return looked, position, room
 

@@ -30,8 +30,9 @@ CLAIM = "created, time, body, extra, epoch, seq, tombstone"
 OF_LABEL = f"SELECT {', '.join('c.' + name for name in COLUMNS.split(', '))} FROM labels AS l CROSS JOIN changes AS c"
 """Events by their labels; `position` says which belong together."""
 
+# FAIL, since an append that fails is undone as a whole: so SQLite need not keep what each statement overwrites.
 _CHANGES = ManyRows(
-    "INSERT INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)",
+    "INSERT OR FAIL INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)",
     9,
 )
 _AT_ALL = f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq IN (SELECT value FROM json_each(?))"
@@ -140,7 +141,8 @@ class SqliteRows(SqliteReading):
             _CHANGES.write(self._opened(), values)
         except sqlite3.IntegrityError as error:
             raise AlreadyKnown from error
-        self._label([change for change in changes if change.extra and change.position not in further])
+        if labelled := [change for change in changes if change.extra and change.position not in further]:
+            self._label(labelled)
 
     def _at(self, dot: Dot) -> Entry | None:
         row = self._execute(

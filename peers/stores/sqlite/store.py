@@ -125,14 +125,13 @@ class SqliteStore(SqliteRows):
         with self._explained():
             with closing(self._execute(_PAGE, (after, limit))) as rows:
                 looked, until, room = self._gather(rows, entries, lacking, max_bytes)
-            if looked < limit and room >= 0:
+            if looked < limit and room is not None:
                 until = max(after, self._numbers.last_position)
-            elif (
-                len(entries) < limit and room >= 0
-            ):  # `lacking` may cover most of what follows: look before bodies are read
+            elif len(entries) < limit and room is not None:
+                # `lacking` may cover most of what follows: look at that before bodies are read.
                 positions, until = self._lacked(until, lacking, limit - len(entries), PAGE_SCAN - looked)
                 _, _, room = self._gather(self._read(positions), entries, None, room)
-        return Page(tuple(entries), until if room >= 0 else entries[-1].position)
+        return Page(tuple(entries), entries[-1].position if room is None else until)
 
     def first_lacked(self, vector: VersionVector) -> int:
         with self._explained():

@@ -733,3 +733,16 @@ def seen(store: Store) -> tuple[object, ...]:
         store.aside(),
         [store.find(each.created) for each in entries],
     )
+
+
+def test_a_page_with_one_large_event_looks_on_to_the_next_one(store: Store) -> None:
+    put(store, entry(1), entry(2), entry(3))
+    with store.transaction():
+        store.clean([(2, "kitchen", 0)])
+
+    page = store.page(0, limit=2, max_bytes=1)
+
+    assert ([each.created[0] for each in page.entries], page.until) == ([1], 1)
+    with store.transaction():
+        store.clean([(3, "kitchen", 0)])
+    assert store.page(0, limit=2, max_bytes=1).until == 3
