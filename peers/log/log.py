@@ -30,7 +30,6 @@ from peers.log.tail import Tail
 from peers.log.timing import followed, last_time, make_timer
 from peers.stores.disk import Disk
 from peers.stores.store import (
-    NOTHING_CLEANED,
     PAGE_BYTES,
     PAGE_EVENTS,
     Appended,
@@ -198,7 +197,7 @@ class Log:
             return
         appended, state = done.result()
         try:
-            self._publish(state, appended.changes, appended.cleaning, is_revised=appended.is_revised)
+            self._publish(state, appended)
         finally:  # a listener that fails does not undo the commit
             if appended.is_forked and batch.epoch == self.published.epoch:
                 self.renew_epoch()
@@ -240,7 +239,7 @@ class Log:
             old, new = self.published.epoch, successor(self.published.epoch, self._new_mark())
             self.published = replace(self.published, epoch=new, renewals=self.published.renewals + 1)
             self._renewal = self._disk.run(lambda store: (store.renew_epoch(old, new), store.state)).transform(
-                lambda done: self._publish(done[1], done[0].changes, done[0].cleaning, is_revised=True)
+                lambda done: self._publish(done[1], replace(done[0], is_revised=True))
             )
         return self._renewal
 
@@ -323,31 +322,22 @@ class Log:
         return tuple(e for e in entries if e.dot is None or e.dot[0] != epoch or vector.covers(e.dot))
 
     def _publish_cleaning(self, state: StoreState, cleaning: Cleaning) -> None:
-        self._publish(state, (), cleaning)
+        self._publish(state, Appended((), (), cleaning=cleaning))
 
-    def _publish(
-        self,
-        state: StoreState,
-        changes: Sequence[Entry],
-        cleaning: Cleaning = NOTHING_CLEANED,
-        *,
-        is_revised: bool = False,
-    ) -> None:
-        before = self.published.state.last_added
-        is_same = not changes and not is_revised and not cleaning.altered and state == self.published.state
+    def _publish(self, state: StoreState, appended: Appended) -> None:
+        before, changes, cleaning = self.published.state.last_added, appended.changes, appended.cleaning
+        is_same = not changes and not appended.is_revised and not cleaning.altered and state == self.published.state
         if is_same:
             return
-        if is_revised:
+        if appended.is_revised:
             self._tail = Tail(state.last_position)  # it may hold copies that lost: the store knows which are shown
         else:
             self._tail.revise(cleaning.altered, cleaning.dropped)
             self._tail.add(changes, state.last_position)
-        self.published = replace(self.published, state=state)
-        is_plain = not is_revised and not cleaning.cleaned and len(changes) == state.last_added - before
+        self.published = Published(state, self.published.epoch, self.published.renewals)
+        is_plain = not appended.is_revised and not cleaning.cleaned and len(changes) == state.last_added - before
         new = changes if is_plain else _new_among(changes, cleaning.cleaned, before)
-        taken = [*changes, *new] if cleaning.cleaned else changes  # also what was superseded at once
-        fresh = VersionVector().adds([change.dot for change in taken if change.dot is not None])
-        self._news.append(Commit(fresh, new, cleaning.cleaned))
+        self._news.append(Commit(appended.dots, new, cleaning.cleaned))
         if not self._is_announcing:  # else a listener added something: it comes after what is being announced
             self._announce()
 
