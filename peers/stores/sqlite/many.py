@@ -35,3 +35,40 @@ class ManyRows:
                 connection.execute(text, values[start : start + size])
                 start += size
                 left -= size
+
+
+class ConsecutiveRows:
+    """The same for rows that begin with numbers which count up by one from row to row, and with values that stay the same.
+
+    Those are given once a statement: to hand values over takes most of the time of an insert, under that lock.
+    """
+
+    def __init__(self, insert: str, counters: int, same: int, columns: int, sizes: Sequence[int] = ROWS) -> None:
+        """`insert` is the statement up to VALUES; each row has so many counters, values that stay the same, and others."""
+        self._counters = counters
+        self._columns = columns
+        self._head = counters + same
+        self._texts = [(rows, f"{insert} VALUES {', '.join(map(self._row, range(rows)))}") for rows in sizes]
+
+    def _row(self, number: int) -> str:
+        counters = [f"?{one}" if number == 0 else f"?{one} + {number}" for one in range(1, self._counters + 1)]
+        same = [f"?{one}" for one in range(self._counters + 1, self._head + 1)]
+        return f"({', '.join([*counters, *same, *'?' * self._columns])})"
+
+    def write(
+        self, connection: sqlite3.Connection, first: Sequence[int], same: Sequence[Any], values: Sequence[Any]
+    ) -> None:
+        """Insert rows in order; `first` are the counters of the first one, `values` the others of all rows.
+
+        Raises sqlite3.Error.
+        """
+        most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - self._head
+        done, left = 0, len(values) // self._columns
+        for rows, text in self._texts:
+            size = rows * self._columns
+            while rows <= left and size <= most:
+                start = done * self._columns
+                head = [number + done for number in first]
+                connection.execute(text, [*head, *same, *values[start : start + size]])
+                done += rows
+                left -= rows

@@ -17,7 +17,7 @@ from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch
 from peers.stores.rows import AlreadyKnown, Copy
 from peers.stores.sqlite.file import LABELS
-from peers.stores.sqlite.many import ManyRows
+from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
 from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, Row, SqliteReading
 from peers.stores.store import Place
 
@@ -35,6 +35,14 @@ _CHANGES = ManyRows(
     "INSERT OR FAIL INTO changes (position, epoch, seq, added, created, time, body, extra, tombstone)",
     9,
 )
+_RUN = ConsecutiveRows(
+    "INSERT OR FAIL INTO changes (position, seq, added, epoch, created, time, body, extra)",
+    counters=3,
+    same=1,
+    columns=4,
+)
+RUN_ROWS = 8
+"""Rows from which on a run is written as one."""
 _AT_ALL = f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq IN (SELECT value FROM json_each(?))"
 _DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
 _OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
@@ -113,6 +121,34 @@ class SqliteRows(SqliteReading):
                 self._conflicting = None
 
     def _insert(self, changes: list[Entry], further: Set[int]) -> None:
+        try:
+            if further or not self._insert_run(changes):
+                self._insert_each(changes, further)
+        except sqlite3.IntegrityError as error:
+            raise AlreadyKnown from error
+        if labelled := [change for change in changes if change.extra and change.position not in further]:
+            self._label(labelled)
+
+    def _insert_run(self, changes: list[Entry]) -> bool:
+        """Insert new events, if their dots follow each other; False if they do not, or are few."""
+        first = changes[0]
+        assert first.dot is not None
+        epoch, seq = first.dot
+        count = len(changes)
+        if count < RUN_ROWS or [change.dot for change in changes] != [(epoch, seq + n) for n in range(count)]:
+            return False
+        if any(change.tombstone for change in changes):
+            return False
+        keys = created_keys([change.created for change in changes])
+        values: list[Any] = [None] * (4 * count)
+        values[::4] = keys
+        values[1::4] = [change.time for change in changes]
+        values[2::4] = [change.body for change in changes]
+        values[3::4] = [change.extra for change in changes]
+        _RUN.write(self._opened(), (first.position, seq, first.added), (self._epoch_id(epoch),), values)
+        return True
+
+    def _insert_each(self, changes: list[Entry], further: Set[int]) -> None:
         values: list[Any] = []
         last_epoch, number = "", 0
         for change, key in zip(changes, created_keys([change.created for change in changes]), strict=True):
@@ -137,12 +173,7 @@ class SqliteRows(SqliteReading):
                     change.extra,
                     None,
                 )
-        try:
-            _CHANGES.write(self._opened(), values)
-        except sqlite3.IntegrityError as error:
-            raise AlreadyKnown from error
-        if labelled := [change for change in changes if change.extra and change.position not in further]:
-            self._label(labelled)
+        _CHANGES.write(self._opened(), values)
 
     def _at(self, dot: Dot) -> Entry | None:
         row = self._execute(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from peers.events.entry import Entry
-from peers.stores.sqlite.many import ManyRows
+from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
 
@@ -31,6 +31,20 @@ def test_any_number_of_rows_is_written_in_order(count: int) -> None:
 
         rows = connection.execute("SELECT one, two FROM pairs ORDER BY rowid").fetchall()
         assert rows == [(number, number + 1) for number in range(0, 2 * count, 2)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 8, 600, 1131])
+@pytest.mark.parametrize("most", [9, 20, 100_000])
+def test_rows_that_count_up_are_written_in_order(count: int, most: int) -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, most)
+        connection.execute("CREATE TABLE events (position, seq, epoch, one, two)")
+        rows = ConsecutiveRows("INSERT INTO events", counters=2, same=1, columns=2)
+
+        rows.write(connection, (10, 5), ("e",), range(2 * count))
+
+        found = connection.execute("SELECT * FROM events ORDER BY rowid").fetchall()
+        assert found == [(10 + n, 5 + n, "e", 2 * n, 2 * n + 1) for n in range(count)]
 
 
 def test_a_statement_has_no_more_values_than_sqlite_takes() -> None:
