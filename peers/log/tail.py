@@ -9,8 +9,8 @@ from peers.events.entry import Entry
 from peers.events.version_vector import VersionVector
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page
 
-TAIL_CHANGES = 8_192
-TAIL_BYTES = 8 * 1024 * 1024
+TAIL_CHANGES = 2_048
+TAIL_BYTES = 4 * 1024 * 1024
 
 
 class Tail:

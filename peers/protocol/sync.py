@@ -24,7 +24,7 @@ from peers.protocol.receive_window import MAX_TAKING, ReceiveWindow
 from peers.stores.store import PAGE_BYTES, Page, StoreState
 from peers.transport.port import LARGE_FRAME, Connection
 
-WINDOW = 8
+WINDOW = 4
 """Messages that may wait for their acknowledgement before the next page is read; a page may be several messages."""
 MAX_RECEIVED = 100_000
 """Events that are remembered as received, until the walk has passed them; one beyond may be sent back, and is ignored there."""

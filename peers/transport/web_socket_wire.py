@@ -23,6 +23,9 @@ from peers.transport.sockets import explain_os_error
 ANSWER_BYTES = 4 * 1024 * 1024
 """Bytes that may wait to be written: answers of the library, beside our own frames, which wait in the channel."""
 
+RECEIVE_BYTES = 64 * 1024
+"""Of one read. asyncio takes a buffer of 256 KiB for each, and four fifths of the time of a short one go into its memory."""
+
 
 class WebSocketWire(LibraryConnection):
     """A connection of the library that reports activity, takes no binary frames, and waits for memory for large frames.
@@ -57,6 +60,8 @@ class WebSocketWire(LibraryConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if hasattr(self.transport, "max_size"):  # of asyncio's transports over plain TCP
+            self.transport.max_size = RECEIVE_BYTES
         self._wires.add(self)
         self._reading.begin(self.transport)
         self.recv_messages.pause, self.recv_messages.resume = self._reading.pause, self._reading.resume

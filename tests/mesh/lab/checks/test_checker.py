@@ -196,14 +196,14 @@ def wide_window(room: Room) -> None:
     for ref in living_actors(room.runtime):
         actor = actor_behind(ref)
         if isinstance(actor, PeerSession) and actor.role is not None:
-            actor.role._in_flight += [None] * 9  # type: ignore[list-item]  # the role itself never passes the limit
+            actor.role._in_flight += [None] * 5  # type: ignore[list-item]  # the role itself never passes the limit
 
 
 @pytest.mark.parametrize(
     ("fill", "sentence"),
     [
         (full_mailbox, "kitchen: the mailbox of NodeSupervisor has 2000, and MAX_MAILBOX allows 1000"),
-        (wide_window, "what it sent and is not acknowledged has 9, and WINDOW allows 8"),
+        (wide_window, "what it sent and is not acknowledged has 5, and WINDOW allows 4"),
     ],
 )
 def test_a_limit_that_is_passed_is_named(fill: Callable[[Room], Any], sentence: str) -> None:

@@ -237,7 +237,7 @@ TEETH: list[tuple[Break, Callable[[int], str | None], str]] = [
     (keep_one_epoch, in_a_storm, "goes on in the epoch"),
     (skip_dedupe, in_a_storm, ""),
     (forget_a_second_dot, in_a_storm, ""),
-    (drop_the_window, in_a_storm, "WINDOW allows 8"),
+    (drop_the_window, in_a_storm, "WINDOW allows 4"),
     (step_back_with_the_clock, in_a_storm, "out of order"),
     (close_both_crossing_connections, in_calm, "a link broke by itself"),
     (send_nothing_again_after_a_reconnect, in_a_storm, "no agreement"),
