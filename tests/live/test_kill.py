@@ -28,11 +28,14 @@ def nodes(tmp_path: Path) -> Iterator[tuple[MeshNode, MeshNode]]:
 
 
 def feed(adder: subprocess.Popen[str], number: int) -> None:
-    """Write events until the pipe is closed."""
+    """Write events, about 2 000 a second, until the pipe is closed."""
     assert adder.stdin is not None
     with suppress(BrokenPipeError):
         for n in range(100_000):
             adder.stdin.write(json.dumps({"type": "sale", "round": number, "n": n}) + "\n")
+            if n % 4 == 3:
+                adder.stdin.flush()
+                time.sleep(0.002)  # so that a thousand rounds stay within the memory of this test
     with suppress(BrokenPipeError):
         adder.stdin.close()
 
