@@ -22,13 +22,14 @@ from mesh.membership.dialling.link_selection import Link
 from peers.events.created import Created, HybridTimer
 from peers.events.entry import Entry
 from peers.later import Later
+from peers.log.append_batch import AppendBatch
 from peers.log.log import Log
 from peers.log.tail import Tail
 from peers.protocol.sync import SyncMessages
 from peers.roles.peer import PeerSync
 from peers.stores.append import AppendRules
 from peers.stores.memory import MemoryStore
-from peers.stores.store import StoreError
+from peers.stores.store import Appended, StoreError
 
 MAX_SEEDS = 200
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -89,6 +90,28 @@ def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
         return Later.done([entry.meta for entry in entries])
 
     patch.setattr(Log, "take_drafts", take_drafts)
+
+
+def publish_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    append = Log._append
+
+    def publish_first(self: Log, entries: Sequence[Entry], **options: Any) -> Later[Any]:
+        state = self.published.state
+        vector = state.vector.adds(entry.dot for entry in entries if entry.dot is not None)
+        self._publish(replace(state, vector=vector), Appended((), (), vector))
+        return append(self, entries, **options)
+
+    patch.setattr(Log, "_append", publish_first)
+
+
+def acknowledge_a_run_in_part(patch: pytest.MonkeyPatch) -> None:
+    join = AppendBatch.join
+
+    def join_half(self: AppendBatch, entries: Sequence[Entry], clock_ms: int) -> Later[Any] | None:
+        result = join(self, entries[: (len(entries) + 1) // 2], clock_ms)
+        return result and result.transform(lambda outcomes: [*outcomes, *entries[len(outcomes) :]])
+
+    patch.setattr(AppendBatch, "join", join_half)
 
 
 def claim_before_the_commit(patch: pytest.MonkeyPatch) -> None:
@@ -193,19 +216,12 @@ def lose_what_a_full_disk_refused(patch: pytest.MonkeyPatch) -> None:
             if done.exception is None:
                 result.follow(done)
             else:
-                result.set(Forged(entries))
+                result.set(entries)
 
         append(self, entries, **options).then(answer)
         return result
 
     patch.setattr(Log, "_append", say_done)
-
-
-class Forged:
-    """Says that all was stored."""
-
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.results = tuple(entries)
 
 
 def trust_the_marks_of_clients(patch: pytest.MonkeyPatch) -> None:
@@ -233,6 +249,8 @@ def say_done_when_a_commit_failed(patch: pytest.MonkeyPatch) -> None:
 
 TEETH: list[tuple[Break, Callable[[int], str | None], str]] = [
     (acknowledge_before_the_commit, in_a_storm, "acknowledged .* before it was on its disk"),
+    (publish_before_the_commit, in_a_storm, "claims .* which are not on its disk"),
+    (acknowledge_a_run_in_part, in_a_storm, "no agreement"),
     (claim_before_the_commit, in_a_storm, "claims .* which are not on its disk"),
     (keep_one_epoch, in_a_storm, "goes on in the epoch"),
     (skip_dedupe, in_a_storm, ""),
