@@ -128,6 +128,8 @@ class SyncMessages(SyncCore):
             state = self.log.published.state
             mark = self.last_mark(state) if limit == state.last_position else None
             self.ask_page(self._position, lambda page: self._on_page(page, limit, mark))
+            if not self._is_paging:
+                return  # it was in memory, and the walk went on
         elif self._is_walking and not self._is_paging and self._position >= limit:
             self._on_all_sent()
         self._show_state()

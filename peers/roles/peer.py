@@ -413,9 +413,10 @@ class PeerSync(CheckedSync):
         self.react(self.log.first_lacked(self.lacking or VersionVector()), self._on_start)
 
     def _show_state(self) -> None:
-        super()._show_state()
-        if self.authenticated and not self.is_caught_up():
-            self.set_state("sending")
+        if self.authenticated and self.connected:
+            self.set_state("sending" if self._in_flight or not self.is_caught_up() else "synchronized")
+        else:
+            super()._show_state()
 
     def is_caught_up(self) -> bool:
         """Also whether the other end has sent what it has: a node that is behind never says that it is synchronized."""
