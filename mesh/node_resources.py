@@ -86,7 +86,7 @@ class NodeResources:
             random=random,
             network=self._network,
             spawn=self._spawner,
-            open_disk=lambda: ThreadDisk(loop, store),
+            open_disk=lambda: ThreadDisk(loop, store, answers_on_loop=False),
             discovery=discovery,
         )
         return self._environment

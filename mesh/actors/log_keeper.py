@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
-from mesh.actors.log_proxy import NOT_OPEN, LogProxy
+from mesh.actors.log_proxy import CLOSED, NOT_OPEN, LogProxy
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
@@ -18,6 +19,7 @@ from peers.stores.disk import Disk
 from peers.stores.store import Store, StoreError
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 
 
 class LogKeeper(LoopActor):
@@ -42,7 +44,7 @@ class LogKeeper(LoopActor):
         self._random = random
         self._on_failed = on_failed
         self._log: Log | None = None
-        self._disk: Disk | None = None
+        self._disk: InTurnDisk | None = None
         self._is_closing = False
         self._undo_probe: Undo | None = None
 
@@ -77,7 +79,7 @@ class LogKeeper(LoopActor):
         self._kept.withdraw()
         self._stop_probing()
         if self._disk is not None:
-            self._kept.free = self._disk.close()
+            self._kept.free = self._disk.end()
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.on_stop()
@@ -134,11 +136,17 @@ class InTurnDisk:
         self._disk = disk
         self._into_mailbox = into_mailbox
         self._on_error = on_error
+        self._unfinished: dict[Later[Any], None] = {}
+        self._is_over = False
 
     def run(self, work: Callable[[Store], T]) -> Later[T]:
+        if self._is_over:
+            return Later.failed(StoreError(CLOSED))
         result: Later[T] = Later()
+        self._unfinished[result] = None
 
         def show(done: Later[T]) -> None:
+            self._unfinished.pop(result, None)
             if isinstance(done.exception, StoreError):
                 self._on_error(done.exception)
             result.follow(done)
@@ -147,4 +155,14 @@ class InTurnDisk:
         return result
 
     def close(self) -> Later[None]:
+        return self._disk.close()
+
+    def end(self) -> Later[None]:
+        """The actor has ended, so no result arrives any more: all that are awaited fail with StoreError."""
+        self._is_over = True
+        for result in tuple(self._unfinished):
+            try:
+                result.fail(StoreError(CLOSED))
+            except Exception:
+                LOG.exception("a reaction to the end of the log failed")
         return self._disk.close()

@@ -100,11 +100,13 @@ def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
 
 
 class LogProxy:
-    """The log as sessions see it (it is a SyncLog): what was last published, and requests to the keeper.
+    """The log as sessions see it (it is a SyncLog): what was last published, and requests.
+
+    Sessions are on the loop of the keeper, so their requests go straight to the log, and the results come in turns of the
+    keeper. The others, `add`, `add_drafts`, `request` and `write`, wait for its turn, and may be made in any thread.
 
     Events: `commit` (Commit) for each commit, then `change` (); `event` (event, meta) for each new event, and `clean`
-    (event, meta) for each that was cleaned, as it was before. To be used on the loop's thread, but for the requests, which
-    any thread may make. Beside them `store` (sentence): the disk fails, or works again.
+    (event, meta) for each that was cleaned, as it was before. Beside them `store` (sentence): the disk fails, or works again.
     """
 
     def __init__(self) -> None:
@@ -124,7 +126,7 @@ class LogProxy:
         self._keepers = Keepers()
         self._keeper: LoopActorRef[Any] | None = None
         self._log: Log | None = None
-        """The open log, only to read what it has in memory."""
+        """The open log."""
 
     @property
     def is_open(self) -> bool:
@@ -215,17 +217,17 @@ class LogProxy:
 
     def add_entries(self, entries: Sequence[Entry]) -> Later[Outcomes]:
         """As Log.add_entries."""
-        return self.request(lambda log: log.add_entries(entries))
+        return self._ask(lambda log: log.add_entries(entries))
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
         """As Log.offer."""
-        return self.request(lambda log: log.offer(drafts))
+        return self._ask(lambda log: log.offer(drafts))
 
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Later[Page]:
         """As Log.page."""
-        return self.request(lambda log: log.page(after, lacking=lacking, limit=limit, max_bytes=max_bytes))
+        return self._ask(lambda log: log.page(after, lacking=lacking, limit=limit, max_bytes=max_bytes))
 
     def recent(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
@@ -237,19 +239,19 @@ class LogProxy:
 
     def first_lacked(self, vector: VersionVector) -> Later[int]:
         """As Log.first_lacked."""
-        return self.request(lambda log: log.first_lacked(vector))
+        return self._ask(lambda log: log.first_lacked(vector))
 
     def renew_epoch(self) -> Later[None]:
         """As Log.renew_epoch."""
-        return self.request(lambda log: log.renew_epoch())
+        return self._ask(lambda log: log.renew_epoch())
 
     def cursors(self, other_node_id: str) -> Later[tuple[int, int]]:
         """As Log.cursors."""
-        return self.request(lambda log: log.cursors(other_node_id))
+        return self._ask(lambda log: log.cursors(other_node_id))
 
     def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]:
         """As Log.keep_cursors."""
-        return self.request(lambda log: log.keep_cursors(other_node_id, synced, other_synced))
+        return self._ask(lambda log: log.keep_cursors(other_node_id, synced, other_synced))
 
     def keep(self, keeper: Keeper) -> Undo:
         """As Log.keep, for this keeper of the log and those that come after it; `keeper` runs on the loop's thread."""
@@ -258,6 +260,9 @@ class LogProxy:
     def keeps(self, event: dict[str, Any], meta: Meta) -> bool:
         """Called for each event that may be cleaned."""
         return self._keepers.keep(event, meta)
+
+    def _ask(self, work: Callable[[Log], Later[T]]) -> Later[T]:
+        return work(self._log) if self._log is not None else Later.failed(StoreError(NOT_OPEN))
 
     # For the keeper
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -21,15 +22,19 @@ GROUP_PIECES = 2_000
 
 
 class ThreadDisk:
-    """A Disk (see peers.stores.disk) with a thread of its own; results are resolved on `loop`.
+    """A Disk (see peers.stores.disk) with a thread of its own.
+
+    Results are resolved on `loop`, or with `answers_on_loop=False` in that thread: for reactions that only put something
+    into a mailbox, which wakes the loop itself.
 
     The thread opens the store with the first piece of work, so that a bad file fails that work. Group commit: all work that
     waits goes into one transaction, and its results wake the loop once. While one group commits, the next gathers. If a
     group fails, each of its pieces is tried in a transaction of its own.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, store: Store, *, answers_on_loop: bool = True) -> None:
         self._loop = loop
+        self._answers_on_loop = answers_on_loop
         self._store = store
         self._waiting: SimpleQueue[Piece | None] = SimpleQueue()
         """None after the last piece."""
@@ -101,9 +106,12 @@ class ThreadDisk:
                         later.fail(error)
                 except Exception as failure:  # noqa: BLE001 - of a reaction; the other pieces get their results
                     context = {"message": "a reaction to a result of the disk failed", "exception": failure}
-                    self._loop.call_exception_handler(context)
+                    self._wake(partial(self._loop.call_exception_handler, context))
 
-        self._wake(resolve)
+        if self._answers_on_loop:
+            self._wake(resolve)
+        else:
+            resolve()
 
     def _wake(self, reaction: Callable[[], None]) -> None:
         if not self._loop.is_closed():

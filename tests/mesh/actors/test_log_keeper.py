@@ -25,6 +25,7 @@ from peers.log.draft import make_draft
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
 from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, fail, wait_until
+from tests.support.pair import received
 
 
 class SlowStore(SqliteStore):
@@ -55,7 +56,7 @@ class Cellar:
         return LogKeeper.start(
             self.actor_loop.runtime,
             "kitchen",
-            lambda: ThreadDisk(loop, SlowStore(self.path)),
+            lambda: ThreadDisk(loop, SlowStore(self.path), answers_on_loop=False),
             self.kept,
             clock=LoopClock(loop),
             random=Random(1),
@@ -373,6 +374,29 @@ def test_single_adds_that_the_keeper_never_took_fail_and_later_ones_work_again(c
     again = cellar.open()
     assert cellar.log.add({"type": "bread"}).get(DEADLINE_SECONDS) is not None
     assert cellar.types() == ["bread"]
+    cellar.end(again)
+
+
+def test_what_a_session_asked_for_fails_when_the_keeper_ends_before_the_disk_answers(cellar: Cellar) -> None:
+    keeper = cellar.open()
+    SlowStore.gate.clear()
+    heard: list[str] = []
+
+    async def take_and_die() -> Any:
+        taken = cellar.kept.add_entries([received(1)])
+        taken.then(fail)
+        taken.then(lambda done: heard.append(type(done.exception).__name__))
+        keeper.stop(block=False)
+        return taken
+
+    taken = cellar.actor_loop.run(take_and_die())
+    with pytest.raises(StoreError, match="closed before it answered"):
+        taken.get(DEADLINE_SECONDS)
+
+    SlowStore.gate.set()
+    again = cellar.open()  # after the disk of the first one is closed
+    assert heard == ["StoreError"]
+    assert cellar.types() == ["r"]  # it may be in the log or not
     cellar.end(again)
 
 
