@@ -120,6 +120,10 @@ class Channel:
         self._wake = asyncio.Event()
         self._may_deliver = asyncio.Event()
         self._is_paused = False
+        self._is_holding = False
+        """Whether the reader has a frame that waits to be delivered."""
+        self._delivered = 0
+        """Frames of the last bytes that did not go through the reader: at most READ_TURN."""
         self._drops_frames = False
         self._drop_timer: asyncio.TimerHandle | None = None
         self._next_activity = 0.0
@@ -212,7 +216,9 @@ class Channel:
             while True:
                 for _ in range(READ_TURN):
                     frame = await wire.recv_frame()
+                    self._is_holding = True
                     await self._wait_to_deliver()
+                    self._is_holding = False
                     is_large = len(frame) > LARGE_FRAME and not self._drops_frames
                     if is_large:
                         self.pause(True)
@@ -225,6 +231,15 @@ class Channel:
                 await asyncio.sleep(0)
         except WireError as end:
             self.finish(end.reason, error=end.fault)
+
+    def deliver(self, frame: bytes) -> bool:
+        """Emit a frame that the wire has read; False, and nothing happened, if it has to wait for those before it."""
+        if not self._may_deliver.is_set() or self._is_holding or self._delivered >= READ_TURN:
+            return False
+        self._delivered += 1
+        if not self._drops_frames:
+            self._emit("message", frame)
+        return True
 
     async def _wait_to_deliver(self) -> None:
         while not self._may_deliver.is_set():
@@ -251,7 +266,8 @@ class Channel:
             self._may_deliver.clear()
 
     def on_bytes(self) -> None:
-        """The wire has received bytes."""
+        """The wire has received bytes, and delivered what it could of them."""
+        self._delivered = 0
         now = self._network.loop.time()
         if now >= self._next_activity and not self.is_over:
             self._next_activity = now + ACTIVITY_SECONDS

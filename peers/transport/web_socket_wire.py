@@ -116,7 +116,8 @@ class WebSocketWire(LibraryConnection):
         if self.refusal is not None:
             return  # what follows a refused frame is ignored
         if not self._is_binary(event):
-            super().process_event(event)
+            if not self._is_delivered(event):
+                super().process_event(event)
             return
         if self._ignores_binary:
             return
@@ -124,6 +125,14 @@ class WebSocketWire(LibraryConnection):
         if self.protocol.state is State.OPEN:
             self.protocol.fail(CloseCode.POLICY_VIOLATION, "frames here are text")
             self.send_data()
+
+    def _is_delivered(self, event: Event) -> bool:
+        """Whether a small message was delivered at once, without the task that reads: none before it waits for that one."""
+        if self.channel is None or not isinstance(event, Frame) or event.opcode is not Opcode.TEXT or not event.fin:
+            return False
+        if len(event.data) > LARGE_FRAME or self.recv_messages.frames:
+            return False
+        return self.channel.deliver(bytes(event.data))
 
     def _is_binary(self, event: Event) -> bool:
         if not isinstance(event, Frame):

@@ -237,6 +237,26 @@ def test_a_paused_end_that_is_never_resumed_still_learns_of_the_end(room: Room) 
     assert right.events == [("disconnect", "bye")]
 
 
+def test_many_small_frames_arrive_in_order_also_around_a_pause_and_a_large_one(room: Room) -> None:
+    left, right = room.meet()
+    sent = [str(n).encode() for n in range(500)]
+    sent[250] = b"y" * 200_000
+
+    for frame in sent[:100]:
+        left.connection.send(frame)
+    room.until(lambda: right.frames)
+    right.connection.pause()
+    for frame in sent[100:400]:
+        left.connection.send(frame)
+    settled(room, lambda: len(right.frames))
+    right.connection.resume()
+    for frame in sent[400:]:
+        left.connection.send(frame)
+    room.until(lambda: len(right.frames) >= len(sent))
+
+    assert right.frames == sent
+
+
 def test_closes_a_connection_that_is_too_slow(room: Room) -> None:
     left, right = room.meet()
     right.connection.pause()
