@@ -181,10 +181,9 @@ def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None], thread: 
 def is_on_loop(loop: asyncio.AbstractEventLoop | None = None) -> bool:
     """Whether this thread runs `loop` right now; None: any asyncio loop."""
     try:
-        running = asyncio.get_running_loop()
+        return asyncio.get_running_loop() is loop or loop is None
     except RuntimeError:
         return False
-    return loop is None or running is loop
 
 
 def blocked() -> RuntimeError:

@@ -16,7 +16,7 @@ WORKLOADS = {
     "start": (1, "The start of a process until its node runs, in a new home."),
     "open": (100_000, "The same in a home with so many events."),
     "sessions": (50, "One add at a time to a node with 100 sessions; how long each takes until all have it."),
-    "actors": (100_000, "A message that goes around a ring of actors on one loop, and around one of threads."),
+    "actors": (100_000, "A message that goes to and fro between two actors on one loop, and between two on threads."),
     "growth": (1_000_000, "Catch-up with a long log."),
 }
 """What is measured with real nodes, by the name of its command: the usual number of events, and its help."""

@@ -13,8 +13,8 @@ import pykka
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 
-ACTORS = 10
-"""In a ring, around which one message goes."""
+ACTORS = 2
+"""Between which one message goes to and fro."""
 
 
 class _Link:

@@ -23,11 +23,45 @@ from peers.later import Later, is_on_loop
 
 __all__ = ["ACTOR_FAILURES", "Call", "Envelope", "Mailbox", "Runtime", "Stop"]
 
-MESSAGES_PER_TURN = 64  # after them the loop serves its sockets and the other actors
+MESSAGES_PER_TURN = 64  # after them the loop serves the other actors
+TURNS_AT_ONCE = 32
+"""Turns after which it serves its sockets and timers too."""
 ACTOR_FAILURES = (Exception, asyncio.CancelledError)  # end one actor; any other BaseException stops all actors
 FATAL_IN_TASK = (KeyboardInterrupt, SystemExit)  # asyncio raises these two out of the loop by itself
 
 pykka_log = logging.getLogger("pykka")
+
+
+class Turns:
+    """The turns that are due on a loop, and the callback that runs them: without a look at the sockets after each one."""
+
+    __slots__ = ("_due", "_is_scheduled", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: deque[Callable[[], None]] = deque()
+        self._is_scheduled = False
+
+    def add(self, turn: Callable[[], None]) -> None:
+        """Run `turn` soon, after those before it. To be called on the loop's thread."""
+        self._due.append(turn)
+        if not self._is_scheduled:
+            self._loop.call_soon(self._run)
+            self._is_scheduled = True
+
+    def _run(self) -> None:
+        """Run the turns that are due, and those that become due meanwhile, up to TURNS_AT_ONCE."""
+        due = self._due
+        try:
+            for _ in range(TURNS_AT_ONCE):
+                if not due:
+                    break
+                due.popleft()()
+        finally:  # a turn may raise what ends the loop
+            self._is_scheduled = False
+            if due:
+                self._loop.call_soon(self._run)
+                self._is_scheduled = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +73,16 @@ class Runtime:
     """
 
     loop: asyncio.AbstractEventLoop
-    schedule: Callable[[Callable[[], None]], None] | None = None  # None: loop.call_soon
+    schedule: Callable[[Callable[[], None]], None] | None = None  # None: Turns.add
     messages_per_turn: int = MESSAGES_PER_TURN
+    schedule_turn: Callable[[Callable[[], None]], None] = field(init=False, compare=False, repr=False)
     inboxes: dict[Mailbox, None] = field(default_factory=dict, compare=False, repr=False)
     """Of the actors that were started on it and have not stopped, in the order of their start; the actors maintain it."""
 
     def __post_init__(self) -> None:
         if self.messages_per_turn < 1:
             raise ValueError(f"messages_per_turn is {self.messages_per_turn}: an actor needs at least 1")
+        object.__setattr__(self, "schedule_turn", self.schedule or Turns(self.loop).add)
 
 
 class Call(Envelope[Callable[..., Any]]):
@@ -152,18 +188,15 @@ class Mailbox:
         return pykka.ActorDeadError(f"{self._name} cannot take a message: {why}")
 
     def _wake(self) -> bool:
-        actor, loop, schedule = self._actor, self.loop, self._runtime.schedule
+        actor, loop, schedule = self._actor, self.loop, self._runtime.schedule_turn
         if actor is None:
             self._refuse_waiting()
             return False
-        turn = self._turn
         try:
             if is_on_loop(loop):
-                (schedule or loop.call_soon)(turn)
-            elif schedule is None:
-                loop.call_soon_threadsafe(turn)
+                schedule(self._turn)
             else:
-                loop.call_soon_threadsafe(schedule, turn)
+                loop.call_soon_threadsafe(schedule, self._turn)
         except RuntimeError:
             if loop.is_closed():
                 return self.abandon()
@@ -178,10 +211,10 @@ class Mailbox:
             return
         is_stopped = actor.actor_stopped.is_set
         envelope: Envelope[Any] | None = None
+        left = self._runtime.messages_per_turn
         try:
-            for _ in range(self._runtime.messages_per_turn):
-                if not waiting or is_stopped():
-                    break
+            while left and waiting and not is_stopped():
+                left -= 1
                 envelope = waiting.popleft()
                 self._take(actor, envelope)
         except BaseException:
@@ -206,7 +239,7 @@ class Mailbox:
         self._wake()
 
     def _take(self, actor: MailboxOwner, envelope: Envelope[Any]) -> None:
-        reply = cast("LoopFuture[Any] | None", envelope.reply_to)
+        reply: Any = envelope.reply_to  # a LoopFuture, or None
         try:
             message = envelope.message
             answer = message() if type(envelope) is Call else actor.handle_message(message)
