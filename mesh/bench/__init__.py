@@ -15,7 +15,7 @@ WORKLOADS = {
     "appends": (20_000, "Single adds, 256 in flight, of a node alone."),
     "start": (1, "The start of a process until its node runs, in a new home."),
     "open": (100_000, "The same in a home with so many events."),
-    "sessions": (50, "One add at a time to a node with 100 sessions; how long each takes until all have it."),
+    "sessions": (50, "One add at a time to a node with 100 sessions; how long each takes until all got it."),
     "actors": (100_000, "A message that goes to and fro between two actors on one loop, and between two on threads."),
     "growth": (1_000_000, "Catch-up with a long log."),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
@@ -27,7 +28,9 @@ class ManySessions:
         self._address = address
         self._closing = AsyncExitStack()
         self._logs: list[Log] = []
-        self._wanted = self._left = 0
+        self._wanted = self._left = self._to_arrive = 0
+        self._held: list[Callable[[], None]] = []
+        """What the sessions do about the event, once it has arrived at all: they stand for as many machines."""
         self._all_have = asyncio.Event()
 
     async def __aenter__(self) -> ManySessions:
@@ -46,7 +49,16 @@ class ManySessions:
             name = f"session{len(self._logs)}~aaaaaaaa"
             log = await Log.open(InlineDisk(MemoryStore()), name, clock=self._clock, random=Random(name))
             connection = self._network.dial(self._address)
-            role = PeerSync(name, log, connection, clock=self._clock, random=Random(name), credentials=DEFAULT_MESH)
+            role = PeerSync(
+                name,
+                log,
+                connection,
+                clock=self._clock,
+                random=Random(name),
+                turn=self._turn,
+                credentials=DEFAULT_MESH,
+            )
+            connection.on("message", self._on_frame)
             self._closing.callback(role.destroy)
             let_in = asyncio.Event()
             role.on("authenticated", let_in.set)
@@ -58,11 +70,12 @@ class ManySessions:
 
     def expect(self, events: int) -> None:
         """Call it before the node has so many events, one more than all have now."""
-        self._wanted, self._left = events, len(self._logs)
+        self._wanted = events
+        self._left = self._to_arrive = len(self._logs)
         self._all_have.clear()
 
     async def until_all_have(self) -> float:
-        """Wait until each has as many events as expected. The monotonic time when the last one had."""
+        """Wait until each has as many events as expected. The monotonic time when the last one got it."""
         async with asyncio.timeout(MEASURE_SECONDS):
             await self._all_have.wait()
         return self._at
@@ -71,8 +84,25 @@ class ManySessions:
         if log.last_added == self._wanted:
             self._left -= 1
             if not self._left:
-                self._at = time.monotonic()
                 self._all_have.set()
+
+    def _turn(self, reaction: Callable[..., None]) -> Callable[..., None]:
+        def react(*args: Any) -> None:
+            if self._to_arrive:
+                self._held.append(partial(reaction, *args))
+            else:
+                reaction(*args)
+
+        return react
+
+    def _on_frame(self, frame: bytes) -> None:
+        if self._to_arrive and frame.startswith(b'["sync"'):
+            self._to_arrive -= 1
+            if not self._to_arrive:
+                self._at = time.monotonic()
+                held, self._held = self._held, []
+                for reaction in held:
+                    reaction()
 
     async def _close_network(self) -> None:
         await self._network.close()

@@ -191,7 +191,7 @@ def opening(events: int) -> Figure:
 
 
 def sessions(events: int) -> Figure:
-    """A node has 100 sessions, and adds events one after the other; how long each takes until all have it."""
+    """A node has 100 sessions, and adds events one after the other; how long each takes until all got it."""
     with _nodes() as start:
         return asyncio.run(_sessions(start(), events))
 
