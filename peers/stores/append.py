@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.version_vector import MAX_RANGES, Dot, Epoch, VersionVector, stands_in
-from peers.stores.plain import Batch, Outcome, PlainRules, is_repeat
+from peers.events.version_vector import MAX_RANGES, MAX_SEQ, Dot, Epoch, VersionVector, stands_in
+from peers.stores.plain import Batch, Outcome, is_repeat, take_plain
+from peers.stores.retention import RetentionRules
 from peers.stores.rows import AlreadyKnown
 from peers.stores.store import Appended
 
 
-class AppendRules(PlainRules):
+class AppendRules(RetentionRules):
     """Decides what becomes of each entry; a subclass keeps the rows, and the numbers over a restart.
 
     What is shown depends on the set of copies and dots that came, not on their order. Of all copies of one `created`
@@ -55,6 +56,25 @@ class AppendRules(PlainRules):
                     batch.effects.heed(entry)
             self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
             return self._finish(batch, results)
+
+    def _take_plain(self, rest: Iterator[Entry], batch: Batch, results: list[Outcome]) -> Entry | None:
+        return take_plain(self._numbers, self._floor, rest, batch, results)
+
+    def _floor(self, epoch: Epoch, batch: Batch) -> int:
+        floor = batch.floors.get(epoch)
+        if floor is None:
+            is_hard = epoch == batch.epoch or self._numbers.is_renewed(epoch)
+            floor = MAX_SEQ if is_hard else self._numbers.highest.get(epoch, 0)
+        return floor
+
+    def _offered(self, batch: Batch) -> dict[Dot, Entry]:
+        """`batch.held`, read at the first call: one look for all entries."""
+        if batch.held is None:
+            covers = self._numbers.vector.covers
+            cut = {epoch for epoch in self._numbers.cut if not self._numbers.is_renewed(epoch)}
+            dots = [entry.dot for entry in batch.entries if entry.dot is not None]
+            batch.held = self._at_all([dot for dot in dots if covers(dot) or dot[0] in cut])
+        return batch.held
 
     def _take_alone(self, entry: Entry, batch: Batch) -> Outcome:
         try:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.version_vector import MAX_SEQ, Dot, Epoch
-from peers.stores.retention import Effects, RetentionRules
+from peers.stores.retention import Effects
+from peers.stores.rows import Numbers
 
 Outcome = Entry | ValueError | None
 """What became of one entry: see Appended.results."""
@@ -54,67 +55,55 @@ class Batch:
     effects: Effects = field(default_factory=Effects)
 
 
-class PlainRules(RetentionRules):
-    """Takes new events in the order they come, until one needs a closer look.
+def take_plain(
+    numbers: Numbers,
+    floor_of: Callable[[Epoch, Batch], int],
+    rest: Iterator[Entry],
+    batch: Batch,
+    results: list[Outcome],
+) -> Entry | None:
+    """Take entries, and pass over repeats that were read already. Returns the first other one, None at the end.
 
     An entry is plain if its `created` is not known, and it is our own or its dot is above all that is known of its epoch.
+    `floor_of` says above which seq that is: see `Batch.floors`.
     """
-
-    def _take_plain(self, rest: Iterator[Entry], batch: Batch, results: list[Outcome]) -> Entry | None:
-        """Take entries, and pass over repeats that were read already. Returns the first other one, None at the end."""
-        numbers, known, held = self._numbers, batch.known, batch.held or {}
-        added, position, seq = numbers.last_added, numbers.last_position, batch.seq
-        run: list[Entry] = []
-        last_epoch, floor = batch.epoch, MAX_SEQ
-        hard = None
-        for entry in rest:
-            created, dot = entry.created, entry.dot
-            if created in known:
+    known, held = batch.known, batch.held or {}
+    added, position, seq = numbers.last_added, numbers.last_position, batch.seq
+    run: list[Entry] = []
+    last_epoch, floor = batch.epoch, MAX_SEQ
+    hard = None
+    for entry in rest:
+        created, dot = entry.created, entry.dot
+        if created in known:
+            hard = entry
+            break
+        if dot is None:
+            seq += 1
+            dot = (batch.epoch, seq)
+        else:
+            if dot[0] != last_epoch:
+                batch.floors[last_epoch] = floor
+                last_epoch, floor = dot[0], floor_of(dot[0], batch)
+            if dot[1] <= floor:
+                if dot in held and is_repeat(entry, held[dot]):
+                    results.append(None)
+                    continue
                 hard = entry
                 break
-            if dot is None:
-                seq += 1
-                dot = (batch.epoch, seq)
-            else:
-                if dot[0] != last_epoch:
-                    batch.floors[last_epoch] = floor
-                    last_epoch, floor = dot[0], self._floor(dot[0], batch)
-                if dot[1] <= floor:
-                    if dot in held and is_repeat(entry, held[dot]):
-                        results.append(None)
-                        continue
-                    hard = entry
-                    break
-                floor = dot[1]
-            added += 1
-            position += 1
-            stored = Entry(created, entry.time, entry.body, entry.extra, dot, added, position, b"", entry.tombstone)
-            known[created] = stored
-            run.append(stored)
-            results.append(stored)
-        batch.floors[last_epoch] = floor
-        batch.seq = seq
-        batch.run += run
-        batch.dots.update(dict.fromkeys(map(_dot_of, run)))
-        numbers.events += len(run)
-        numbers.last_added, numbers.last_position = added, position
-        return hard
-
-    def _floor(self, epoch: Epoch, batch: Batch) -> int:
-        floor = batch.floors.get(epoch)
-        if floor is None:
-            is_hard = epoch == batch.epoch or self._numbers.is_renewed(epoch)
-            floor = MAX_SEQ if is_hard else self._numbers.highest.get(epoch, 0)
-        return floor
-
-    def _offered(self, batch: Batch) -> dict[Dot, Entry]:
-        """`batch.held`, read at the first call: one look for all entries."""
-        if batch.held is None:
-            covers = self._numbers.vector.covers
-            cut = {epoch for epoch in self._numbers.cut if not self._numbers.is_renewed(epoch)}
-            dots = [entry.dot for entry in batch.entries if entry.dot is not None]
-            batch.held = self._at_all([dot for dot in dots if covers(dot) or dot[0] in cut])
-        return batch.held
+            floor = dot[1]
+        added += 1
+        position += 1
+        stored = Entry(created, entry.time, entry.body, entry.extra, dot, added, position, b"", entry.tombstone)
+        known[created] = stored
+        run.append(stored)
+        results.append(stored)
+    batch.floors[last_epoch] = floor
+    batch.seq = seq
+    batch.run += run
+    batch.dots.update(dict.fromkeys(map(_dot_of, run)))
+    numbers.events += len(run)
+    numbers.last_added, numbers.last_position = added, position
+    return hard
 
 
 def is_repeat(entry: Entry, known: Entry) -> bool:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from peers.events.created import created_from_key
 from peers.events.entry import Entry
 from peers.events.version_vector import Epoch, VersionVector
-from peers.stores.append import AppendRules
-from peers.stores.sqlite.file import damaged, explain
-from peers.stores.store import StoreError
+from peers.stores.sqlite.file import damaged
 
 LOOKUP = 500
 """Keys asked for in one statement."""
@@ -34,18 +31,16 @@ _WALK = """
 Row = tuple[Any, ...]
 
 
-class SqliteReading(AppendRules):
-    """The connection, and what its rows say; see SqliteRows for what is in them."""
+class ChangeReader:
+    """Reads changes, and makes entries of rows; see SqliteRows for what is in them."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
+    def __init__(self, execute: Callable[..., sqlite3.Cursor], epochs: Sequence[Epoch], path: Path) -> None:
+        """`execute` runs a statement on the open connection; the epoch with the id i + 1 is `epochs[i]`."""
+        self._execute = execute
+        self._epochs = epochs
         self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._epochs: list[Epoch] = []
-        """The epoch whose id is i + 1."""
-        self._epoch_ids: dict[Epoch, int] = {}
 
-    def _gather(
+    def gather(
         self, rows: Iterable[Row], entries: list[Entry], lacking: VersionVector | None = None, room: int = sys.maxsize
     ) -> tuple[int, int, int | None]:
         """Add to `entries` the changes of these rows that `lacking` does not cover and whose events are not cleaned.
@@ -67,7 +62,7 @@ class SqliteReading(AppendRules):
             if seq <= top and vector.covers((name, seq)):
                 continue
             if added is None:
-                entry = self._entry(row)
+                entry = self.entry(row)
             else:
                 entry = Entry(created_from_key(key), time, body, extra, (name, seq), added, position, local or b"")
             room -= entry.size
@@ -76,8 +71,11 @@ class SqliteReading(AppendRules):
             entries.append(entry)
         return looked, position, room
 
-    def _lacked(self, after: int, lacking: VersionVector | None, limit: int, scan: int) -> tuple[list[int], int]:
-        """Positions of the next changes that `lacking` does not cover, and how far this looked: `scan` changes at most."""
+    def lacked(self, after: int, lacking: VersionVector | None, limit: int, scan: int) -> tuple[list[int], int | None]:
+        """Positions of the next changes that `lacking` does not cover, and how far this looked; None: to the end.
+
+        It looks at `scan` changes at most.
+        """
         epochs = self._epochs
         vector = lacking or VersionVector()
         positions: list[int] = []
@@ -97,9 +95,9 @@ class SqliteReading(AppendRules):
             if len(positions) == limit:
                 rows.close()
                 return positions, position
-        return positions, position if looked == scan else max(after, self._numbers.last_position)
+        return positions, position if looked == scan else None
 
-    def _read(self, positions: Sequence[int]) -> Iterator[Row]:
+    def read(self, positions: Sequence[int]) -> Iterator[Row]:
         """The rows at these positions, in order."""
         for start in range(0, len(positions), LOOKUP):
             piece = positions[start : start + LOOKUP]
@@ -109,7 +107,7 @@ class SqliteReading(AppendRules):
             else:
                 yield from self._execute(_AT_POSITIONS, (json.dumps(piece),))
 
-    def _entry(self, row: Row) -> Entry:
+    def entry(self, row: Row) -> Entry:
         """A row with a dot, as the change that it is."""
         position, epoch, seq, added, key, time, body, extra, local, tombstone = row
         if added is None:
@@ -119,20 +117,20 @@ class SqliteReading(AppendRules):
             _, _, _, added, _, time, body, extra, local, tombstone = event
         return self._made((position, epoch, seq, added, key, time, body, extra, local, tombstone))
 
-    def _event(self, row: Row) -> Entry:
+    def event(self, row: Row) -> Entry:
         """An event's own row, with its first dot."""
         position, epoch, seq, *rest = row
         if epoch is None:
             epoch, seq = self._execute(_FIRST_DOT, (rest[1],)).fetchone() or (None, None)
         return self._made((position, epoch, seq, *rest))
 
-    def _events(self, rows: Iterable[Row]) -> list[Entry]:
+    def events(self, rows: Iterable[Row]) -> list[Entry]:
         """The same of rows that are no tombstones."""
         epochs = self._epochs
         return [
             Entry(created_from_key(row[4]), row[5], row[6], row[7], (epochs[row[1] - 1], row[2]), row[3], row[0])
             if row[8] is None and row[1] is not None
-            else self._event(row)
+            else self.event(row)
             for row in rows
         ]
 
@@ -141,18 +139,3 @@ class SqliteReading(AppendRules):
         dot = (self._epochs[epoch - 1], seq) if epoch is not None else None
         created = created_from_key(key)
         return Entry(created, time, body or b"", extra or b"", dot, added, position, local or b"", tombstone or b"")
-
-    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._opened().execute(statement, values)
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreError(f"the log file {self._path} is closed: open the store first")
-        return self._connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise explain(self._path, error) from error

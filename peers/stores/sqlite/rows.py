@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from peers.events.created import Created, created_from_key, created_key, created
 from peers.events.entry import Entry
 from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch
+from peers.stores.append import AppendRules
 from peers.stores.rows import AlreadyKnown, Copy
-from peers.stores.sqlite.file import LABELS
+from peers.stores.sqlite.file import LABELS, explain
 from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
-from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, Row, SqliteReading
-from peers.stores.store import Place
+from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, ChangeReader, Row
+from peers.stores.store import Place, StoreError
 
 FEW = 8
 """Keys asked for in one statement if they are no more, else LOOKUP."""
@@ -62,7 +64,7 @@ _WITH_OLDER_REASON = f"""
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 
 
-class SqliteRows(SqliteReading):
+class SqliteRows(AppendRules):
     """Events and further dots in the table `changes`, claims in `aside`, what events are found by in `labels`.
 
     A row with `added` is an event's own: it has a body, or a tombstone. The others are further dots; in them, an empty
@@ -70,7 +72,13 @@ class SqliteRows(SqliteReading):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        super().__init__()
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._epochs: list[Epoch] = []
+        """The epoch whose id is i + 1."""
+        self._epoch_ids: dict[Epoch, int] = {}
+        self._reader = ChangeReader(self._execute, self._epochs, path)
         self._conflicting: set[Created] | None = set()
         """At least those events of which there is a copy aside; None if they are too many."""
 
@@ -97,7 +105,7 @@ class SqliteRows(SqliteReading):
         createds = [entry.created for entry in entries]
         if is_second_try:
             rows = self._look_up(f"SELECT {COLUMNS} FROM changes WHERE added IS NOT NULL AND created IN", createds)
-            known = {event.created: event for event in map(self._event, rows)}
+            known = {event.created: event for event in map(self._reader.event, rows)}
         if self._conflicting is not None:
             return known | dict.fromkeys(self._conflicting.intersection(createds))
         claims = self._look_up("SELECT created FROM aside WHERE created IN", createds)
@@ -179,7 +187,7 @@ class SqliteRows(SqliteReading):
         row = self._execute(
             f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq = ?", (self._epoch_ids.get(dot[0]), dot[1])
         ).fetchone()
-        return self._entry(row) if row else None
+        return self._reader.entry(row) if row else None
 
     def _at_all(self, dots: Sequence[Dot]) -> dict[Dot, Entry]:
         seqs: dict[Epoch, list[int]] = {}
@@ -188,12 +196,12 @@ class SqliteRows(SqliteReading):
         events: dict[Dot, Entry] = {}
         for epoch, some in seqs.items():
             for row in self._execute(_AT_ALL, (self._epoch_ids.get(epoch), json.dumps(some))).fetchall():
-                events[epoch, row[2]] = self._entry(row)
+                events[epoch, row[2]] = self._reader.entry(row)
         return events
 
     def _shown(self, created: Created) -> Entry | None:
         row = self._execute(EVENT, (created_key(created),)).fetchone()
-        return self._event(row) if row else None
+        return self._reader.event(row) if row else None
 
     def _replace(self, copy: Entry) -> None:
         event = self._shown(copy.created)
@@ -219,14 +227,14 @@ class SqliteRows(SqliteReading):
 
     def _changes(self, positions: Sequence[int]) -> list[Entry]:
         changes: list[Entry] = []
-        self._gather(self._read(positions), changes)
+        self._reader.gather(self._reader.read(positions), changes)
         return changes
 
     def _events_in(self, epoch: Epoch) -> list[Entry]:
         rows = self._execute(
             f"SELECT {COLUMNS} FROM changes WHERE epoch = ? ORDER BY position", (self._epoch_ids.get(epoch),)
         )
-        return [self._entry(row) for row in rows]
+        return [self._reader.entry(row) for row in rows]
 
     def _dots_of(self, created: Created) -> list[Dot]:
         return [(self._epochs[epoch - 1], seq) for _, epoch, seq in self._places(created)]
@@ -314,14 +322,14 @@ class SqliteRows(SqliteReading):
         )
 
     def _living(self, after: int, limit: int) -> list[Entry]:
-        return [self._event(row) for row in self._execute(_LIVING, (after, limit))]
+        return [self._reader.event(row) for row in self._execute(_LIVING, (after, limit))]
 
     def _labelled(self, label: Label, after: int, limit: int) -> list[Entry]:
-        return [self._event(row) for row in self._execute(_LABELLED, (*label, after, limit))]
+        return [self._reader.event(row) for row in self._execute(_LABELLED, (*label, after, limit))]
 
     def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
         rows = self._execute(_WITH_OLDER_REASON, (reason, place[0], created_key(place[1])))
-        return [self._event(row) for row in rows.fetchall()]
+        return [self._reader.event(row) for row in rows.fetchall()]
 
     def _last_kept(self, reason: str) -> Place | None:
         row = self._execute("SELECT time, created FROM last_kept WHERE reason = ?", (reason,)).fetchone()
@@ -342,6 +350,21 @@ class SqliteRows(SqliteReading):
     def _unlabel(self, event: Entry) -> None:
         for label in event.labels:
             self._execute(_UNLABEL, (*label, event.position))
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._opened().execute(statement, values)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"the log file {self._path} is closed: open the store first")
+        return self._connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise explain(self._path, error) from error
 
 
 def _content(copy: Entry) -> Row:

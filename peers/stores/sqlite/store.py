@@ -124,13 +124,14 @@ class SqliteStore(SqliteRows):
         entries: list[Entry] = []
         with self._explained():
             with closing(self._execute(_PAGE, (after, limit))) as rows:
-                looked, until, room = self._gather(rows, entries, lacking, max_bytes)
+                looked, until, room = self._reader.gather(rows, entries, lacking, max_bytes)
             if looked < limit and room is not None:
                 until = max(after, self._numbers.last_position)
             elif len(entries) < limit and room is not None:
                 # `lacking` may cover most of what follows: look at that before bodies are read.
-                positions, until = self._lacked(until, lacking, limit - len(entries), PAGE_SCAN - looked)
-                _, _, room = self._gather(self._read(positions), entries, None, room)
+                positions, end = self._reader.lacked(until, lacking, limit - len(entries), PAGE_SCAN - looked)
+                until = max(until, self._numbers.last_position) if end is None else end
+                _, _, room = self._reader.gather(self._reader.read(positions), entries, None, room)
         return Page(tuple(entries), entries[-1].position if room is None else until)
 
     def first_lacked(self, vector: VersionVector) -> int:
@@ -155,7 +156,7 @@ class SqliteStore(SqliteRows):
         walk = Walk(**options)
         with self._explained():
             after = 0 if walk.after is None or walk.order == "created" else self._position_of(walk.after)
-            return tuple(self._events(self._execute(*walk_statement(walk, after)).fetchall()))
+            return tuple(self._reader.events(self._execute(*walk_statement(walk, after)).fetchall()))
 
     def aside(self) -> tuple[Entry, ...]:
         with self._explained():
@@ -234,7 +235,7 @@ class SqliteStore(SqliteRows):
 
     def _load(self, connection: sqlite3.Connection) -> None:
         """Fill the memory from a file that was just opened."""
-        self._numbers, self._epochs = load_numbers(connection, self._path)
+        self._numbers, self._epochs[:] = load_numbers(connection, self._path)
         self._epoch_ids = {epoch: number for number, epoch in enumerate(self._epochs, 1)}
         self._conflicting = set()
         with self._explained():
