@@ -33,16 +33,20 @@ class AppendBatch:
 
     def join(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes] | None:
         """Put a request in, with the timer's mark; None if the batch takes no more."""
+        result: Later[Outcomes] = Later()
+        return result if self._put(entries, clock_ms, result) else None
+
+    def _put(self, entries: Sequence[Entry], clock_ms: int, result: Later[Outcomes]) -> bool:
         size = sum([len(entry.body) for entry in entries])
         with self._lock:
-            if self._entries and (self._is_closed or len(self._entries) >= JOINED_EVENTS or self._size >= JOINED_BYTES):
-                return None
+            is_full = len(self._entries) >= JOINED_EVENTS or self._size >= JOINED_BYTES
+            if self._requests and (self._is_closed or is_full):
+                return False
+            self._requests.append((entries, result))
             self._entries += entries
             self._clock_ms = clock_ms
             self._size += size
-            result: Later[Outcomes] = Later()
-            self._requests.append((entries, result))
-            return result
+            return True
 
     def work(self, store: Store) -> tuple[Appended, StoreState]:
         """The work of the disk."""
@@ -68,12 +72,12 @@ class AppendBatch:
 
     def refuse(self, error: BaseException) -> list[AppendBatch]:
         """The batch failed with `error`: a batch for each request, to try it again; none, and it failed, if it has one."""
-        if len(self._requests) > 1:
-            return [self._alone(entries, result) for entries, result in self._requests]
-        self._requests[0][1].fail(error)
-        return []
-
-    def _alone(self, entries: Sequence[Entry], result: Later[Outcomes]) -> AppendBatch:
-        alone = AppendBatch(self.epoch, is_each_alone=self._is_each_alone, is_closed=True)
-        alone._entries, alone._clock_ms, alone._requests = list(entries), self._clock_ms, [(entries, result)]
-        return alone
+        if len(self._requests) == 1:
+            self._requests[0][1].fail(error)
+            return []
+        batches = []
+        for entries, result in self._requests:
+            alone = AppendBatch(self.epoch, is_each_alone=self._is_each_alone, is_closed=True)
+            alone._put(entries, self._clock_ms, result)
+            batches.append(alone)
+        return batches

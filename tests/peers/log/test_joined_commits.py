@@ -6,7 +6,7 @@ from typing import Any
 
 from peers.clock import ManualClock
 from peers.events.entry import Entry, encode_event
-from peers.log.append_batch import JOINED_EVENTS
+from peers.log.append_batch import JOINED_EVENTS, AppendBatch
 from peers.log.port import Commit
 from peers.stores.memory import MemoryStore
 from peers.stores.store import StoreError
@@ -139,3 +139,16 @@ def test_a_reaction_that_raises_keeps_no_other_request_from_its_answer() -> None
         assert str(error) == "a bug"
 
     assert other.get() is not None
+
+
+def test_a_request_without_events_is_answered_and_no_other_joins_it_once_the_disk_has_begun() -> None:
+    store = MemoryStore()
+    store.open()
+    batch = AppendBatch("e")
+    empty = batch.join([], 0)
+    with store.transaction():
+        appended, _ = batch.work(store)
+
+    assert batch.join([received(1)], 0) is None
+    batch.answer(appended.results)
+    assert empty is not None and list(empty.get()) == []
