@@ -10,21 +10,28 @@ from weakref import WeakSet
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection as LibraryConnection
 from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
 from websockets.protocol import Event, State
 
 from peers.transport.address import local_host
-from peers.transport.channel import CLOSE_SECONDS, Channel, WireError
+from peers.transport.channel import CLOSE_SECONDS
 from peers.transport.large_frames import FrameMemory, FrameReading
 from peers.transport.port import LARGE_FRAME
 from peers.transport.sockets import explain_os_error
+from peers.transport.wire import FrameTaker, WireError
 
 ANSWER_BYTES = 4 * 1024 * 1024
 """Bytes that may wait to be written: answers of the library, beside our own frames, which wait in the channel."""
 
 RECEIVE_BYTES = 64 * 1024
 """Of one read. asyncio takes a buffer of 256 KiB for each, and four fifths of the time of a short one go into its memory."""
+
+
+_FORGOTTEN_REQUEST, _FORGOTTEN_RESPONSE = Request("/", Headers()), Response(101, "", Headers())
+"""In place of those of a handshake that is done: the library takes None for a handshake that has not begun."""
 
 
 class WebSocketWire(LibraryConnection):
@@ -34,10 +41,19 @@ class WebSocketWire(LibraryConnection):
     to an authenticated end before a frame above `max_frame` bytes closes the connection.
     """
 
-    channel: Channel | None = None
-    refusal: Exception | None = None
-    _is_in_binary = False
-    _deadline: asyncio.TimerHandle | None = None
+    # The library has almost as many attributes as fit into a small object; in slots ours are added without a large dict.
+    __slots__ = (
+        "_deadline",
+        "_fail",
+        "_ignores_binary",
+        "_is_in_binary",
+        "_max_frame",
+        "_reading",
+        "_too_long",
+        "_wires",
+        "channel",
+        "refusal",
+    )
 
     def __init__(
         self,
@@ -50,6 +66,10 @@ class WebSocketWire(LibraryConnection):
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        self.channel: FrameTaker | None = None
+        self.refusal: Exception | None = None
+        self._is_in_binary = False
+        self._deadline: asyncio.TimerHandle | None = None
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
         self._wires = wires
         self._max_frame, self._too_long = max_frame, too_long
@@ -92,6 +112,10 @@ class WebSocketWire(LibraryConnection):
         if self.channel is not None:
             self.channel.on_bytes()
 
+    def forget_handshake(self) -> None:
+        """Free the headers of both ends: some KiB of each connection."""
+        self.request, self.response = _FORGOTTEN_REQUEST, _FORGOTTEN_RESPONSE
+
     def end_large(self) -> None:
         self._reading.end_frame()
 
@@ -111,6 +135,8 @@ class WebSocketWire(LibraryConnection):
         self._reading.end()
         if self._deadline is not None:
             self._deadline.cancel()
+        if self.channel is not None:
+            self.channel.on_lost()
 
     def process_event(self, event: Event) -> None:
         if self.refusal is not None:
@@ -118,6 +144,8 @@ class WebSocketWire(LibraryConnection):
         if not self._is_binary(event):
             if not self._is_delivered(event):
                 super().process_event(event)
+                if self.channel is not None and self.recv_messages.frames:
+                    self.channel.read()
             return
         if self._ignores_binary:
             return
@@ -149,7 +177,13 @@ class WebSocketWire(LibraryConnection):
     def local_host(self) -> str:
         return local_host(self.transport.get_extra_info("sockname"))
 
-    async def recv_frame(self) -> bytes:
+    @property
+    def is_lost(self) -> bool:
+        return self.connection_lost_waiter.done()
+
+    async def recv_frame(self) -> bytes | None:
+        if not self.recv_messages.frames and not self.is_lost:
+            return None
         try:
             return await self.recv(decode=False)
         except ConnectionClosed as closed:
