@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from abc import ABCMeta, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -82,7 +81,7 @@ class SyncCore(metaclass=_Role):
         self._is_closing = False
         self._spawned: dict[Later[Any], None] = {}
         """Results of coroutine callbacks that are still running."""
-        self._waiting: deque[float] = deque()
+        self._waiting: list[float] = []
         self._last_sign = 0.0
         self._last_traffic = 0.0
         self._timers: dict[str, Undo] = {}
@@ -91,7 +90,7 @@ class SyncCore(metaclass=_Role):
             connection.on("connect", self._count_wire),
             connection.on("connecting", turn(self.on_connecting)),
             connection.on("connect", turn(self._on_open)),
-            connection.on("activity", turn(self._on_activity)),
+            connection.on("activity", self._on_activity),
             connection.on("message", turn(self._on_frame)),
             connection.on("error", turn(self._on_connection_error)),
             connection.on("disconnect", turn(self.on_disconnect)),
@@ -208,7 +207,7 @@ class SyncCore(metaclass=_Role):
     def end_timeout(self) -> None:
         """The oldest expected answer has arrived."""
         if self._waiting:
-            self.note_answer(self.clock.elapsed_ms() - self._waiting.popleft())
+            self.note_answer(self.clock.elapsed_ms() - self._waiting.pop(0))
 
     def note_answer(self, answer_ms: float) -> None:
         """Hook: an expected answer arrived after `answer_ms`."""

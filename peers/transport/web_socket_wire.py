@@ -10,10 +10,8 @@ from weakref import WeakSet
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection as LibraryConnection
 from websockets.asyncio.server import ServerConnection
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
 from websockets.protocol import Event, State
 
 from peers.transport.address import local_host
@@ -28,10 +26,6 @@ ANSWER_BYTES = 4 * 1024 * 1024
 
 RECEIVE_BYTES = 64 * 1024
 """Of one read. asyncio takes a buffer of 256 KiB for each, and four fifths of the time of a short one go into its memory."""
-
-
-_FORGOTTEN_REQUEST, _FORGOTTEN_RESPONSE = Request("/", Headers()), Response(101, "", Headers())
-"""In place of those of a handshake that is done: the library takes None for a handshake that has not begun."""
 
 
 class WebSocketWire(LibraryConnection):
@@ -74,6 +68,7 @@ class WebSocketWire(LibraryConnection):
         self._wires = wires
         self._max_frame, self._too_long = max_frame, too_long
         self._reading = FrameReading(self.loop, frame_memory, self._on_alive)
+        self.drain_waiters = []  # type: ignore[assignment]  # one at most, and an empty deque takes 0.7 KiB
         self._announce_frames()
         self._fail = self.protocol.fail
         self.protocol.fail = self._on_fail  # type: ignore[method-assign]
@@ -114,7 +109,9 @@ class WebSocketWire(LibraryConnection):
 
     def forget_handshake(self) -> None:
         """Free the headers of both ends: some KiB of each connection."""
-        self.request, self.response = _FORGOTTEN_REQUEST, _FORGOTTEN_RESPONSE
+        for message in (self.request, self.response):  # the library needs the messages, but for their headers
+            if message is not None:
+                message.headers.clear()
 
     def end_large(self) -> None:
         self._reading.end_frame()
