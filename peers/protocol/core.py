@@ -87,9 +87,8 @@ class SyncCore(metaclass=_Role):
         self._timers: dict[str, Undo] = {}
         """Those of the link, by their names."""
         self._undos: list[Undo] = [
-            connection.on("connect", self._count_wire),
             connection.on("connecting", turn(self.on_connecting)),
-            connection.on("connect", turn(self._on_open)),
+            connection.on("connect", self._on_wire),
             connection.on("activity", self._on_activity),
             connection.on("message", turn(self._on_frame)),
             connection.on("error", turn(self._on_connection_error)),
@@ -300,8 +299,9 @@ class SyncCore(metaclass=_Role):
     def on_silence(self) -> None:
         """Hook: nothing was sent or received for `ping` ms."""
 
-    def _count_wire(self) -> None:
+    def _on_wire(self) -> None:
         self._wires += 1
+        self._turn(self._on_open)()
 
     def _on_open(self) -> None:
         self._opened += 1

@@ -158,7 +158,7 @@ class WebSocketNetwork(WiredNetwork):
             if self._stranger_frame is not None:
                 connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
             self.accept(connection, wire, on_connection)
-            await wire.wait_closed()
+            await wire.until_lost()
 
         server = await serve(
             accept,

@@ -38,6 +38,7 @@ class WebSocketWire(LibraryConnection):
     # The library has almost as many attributes as fit into a small object; in slots ours are added without a large dict.
     __slots__ = (
         "_deadline",
+        "_end",
         "_fail",
         "_ignores_binary",
         "_is_in_binary",
@@ -51,6 +52,7 @@ class WebSocketWire(LibraryConnection):
 
     def __init__(
         self,
+        protocol: Any,
         *args: Any,
         ignores_binary: bool,
         wires: WeakSet[WebSocketWire],
@@ -59,7 +61,10 @@ class WebSocketWire(LibraryConnection):
         too_long: bytes | None,
         **options: Any,
     ) -> None:
-        super().__init__(*args, **options)
+        logger = protocol.logger
+        super().__init__(protocol, *args, **options)
+        self.logger = protocol.logger = logger  # not the library's adapter around it, of which nothing is shown
+        self._end: asyncio.Future[None] | None = None
         self.channel: FrameTaker | None = None
         self.refusal: Exception | None = None
         self._is_in_binary = False
@@ -132,6 +137,8 @@ class WebSocketWire(LibraryConnection):
         self._reading.end()
         if self._deadline is not None:
             self._deadline.cancel()
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
         if self.channel is not None:
             self.channel.on_lost()
 
@@ -177,6 +184,13 @@ class WebSocketWire(LibraryConnection):
     @property
     def is_lost(self) -> bool:
         return self.connection_lost_waiter.done()
+
+    def until_lost(self) -> asyncio.Future[None]:
+        """What is done when the socket is closed. It takes less memory than `wait_closed`. Call it once."""
+        self._end = self.loop.create_future()
+        if self.is_lost:
+            self._end.set_result(None)
+        return self._end
 
     async def recv_frame(self) -> bytes | None:
         if not self.recv_messages.frames and not self.is_lost:
