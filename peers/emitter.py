@@ -13,6 +13,8 @@ Listener = Callable[..., Any]
 class Emitter:
     """Calls listeners in the order in which they were added; one that is removed during an emit is not called any more."""
 
+    __slots__ = ("_listeners",)
+
     def __init__(self) -> None:
         self._listeners: dict[str, list[_Listening]] = {}
 

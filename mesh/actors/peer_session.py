@@ -29,6 +29,7 @@ from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
 from mesh.settings.config import Settings
 from peers.errors import SyncError
 from peers.later import Later
+from peers.roles.clock_offset import Span
 from peers.roles.peer import PeerSync
 from peers.transport.port import Connection
 from peers.transport.racing import RacingConnection
@@ -139,18 +140,16 @@ class PeerSession(SessionBase[PeerSync]):
             auth=self._judge,
             boot=self._settings.instance,
             held=self._membership.sessions.held,
-            gather_ms=lambda: gather_ms(len(self._membership.sessions)),
+            gather_ms=self._gather_ms,
         )
         role.catch(self._on_error)
         role.on("connect", self._on_met)
-        role.on("dialled", lambda: self._tell(Dialled(self._key, role.connection_id)))
+        role.on("dialled", self._on_dialled)
         role.on("authenticated", self._on_authenticated)
         role.on("state", self._on_state)
-        role.on("apart", lambda span: self._tell(Compared(self._key, span)))
+        role.on("apart", self._on_apart)
         role.on("refused", self._on_event_refused)
-        role.on(
-            "rolled-back", lambda: self._tell(Noted(self._key, "this node's disk was rolled back: a new epoch starts"))
-        )
+        role.on("rolled-back", self._on_rolled_back)
         connection.on("disconnect", self.into_mailbox(self._on_disconnect))
         if self._accepted is None:
             connection.connect()
@@ -164,6 +163,19 @@ class PeerSession(SessionBase[PeerSync]):
 
     def _dial(self, address: str) -> Connection:
         return self._environment.network.dial(address, max_segment=self._membership.max_segment(self._key))
+
+    def _gather_ms(self) -> float:
+        return gather_ms(len(self._membership.sessions))
+
+    def _on_dialled(self) -> None:
+        if self._role is not None:
+            self._tell(Dialled(self._key, self._role.connection_id))
+
+    def _on_apart(self, span: Span) -> None:
+        self._tell(Compared(self._key, span))
+
+    def _on_rolled_back(self) -> None:
+        self._tell(Noted(self._key, "this node's disk was rolled back: a new epoch starts"))
 
     def _on_met(self) -> None:
         role = self._role

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from abc import ABCMeta, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -82,16 +81,15 @@ class SyncCore(metaclass=_Role):
         self._is_closing = False
         self._spawned: dict[Later[Any], None] = {}
         """Results of coroutine callbacks that are still running."""
-        self._waiting: deque[float] = deque()
+        self._waiting: list[float] = []
         self._last_sign = 0.0
         self._last_traffic = 0.0
         self._timers: dict[str, Undo] = {}
         """Those of the link, by their names."""
         self._undos: list[Undo] = [
-            connection.on("connect", self._count_wire),
             connection.on("connecting", turn(self.on_connecting)),
-            connection.on("connect", turn(self._on_open)),
-            connection.on("activity", turn(self._on_activity)),
+            connection.on("connect", self._on_wire),
+            connection.on("activity", self._on_activity),
             connection.on("message", turn(self._on_frame)),
             connection.on("error", turn(self._on_connection_error)),
             connection.on("disconnect", turn(self.on_disconnect)),
@@ -208,7 +206,7 @@ class SyncCore(metaclass=_Role):
     def end_timeout(self) -> None:
         """The oldest expected answer has arrived."""
         if self._waiting:
-            self.note_answer(self.clock.elapsed_ms() - self._waiting.popleft())
+            self.note_answer(self.clock.elapsed_ms() - self._waiting.pop(0))
 
     def note_answer(self, answer_ms: float) -> None:
         """Hook: an expected answer arrived after `answer_ms`."""
@@ -301,8 +299,9 @@ class SyncCore(metaclass=_Role):
     def on_silence(self) -> None:
         """Hook: nothing was sent or received for `ping` ms."""
 
-    def _count_wire(self) -> None:
+    def _on_wire(self) -> None:
         self._wires += 1
+        self._turn(self._on_open)()
 
     def _on_open(self) -> None:
         self._opened += 1

@@ -38,6 +38,8 @@ class Pace:
     TCP Vegas (Brakmo and Peterson, 1995).
     """
 
+    __slots__ = ("_most", "_most_page", "window")
+
     def __init__(self, most_bytes: int, most_page_bytes: int) -> None:
         self.window = FIRST_BYTES
         """Bytes of events that may wait for their acknowledgement. A single event may be larger."""
@@ -64,6 +66,8 @@ class Patience:
 
     As TCP's retransmission timer (RFC 6298), within bounds, and at least twice the usual time.
     """
+
+    __slots__ = ("_is_first", "_variation_ms", "usual_ms")
 
     def __init__(self) -> None:
         self.usual_ms = 0.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from peers.transport.port import Connection
 
 MAX_TAKING = 256
@@ -15,10 +13,12 @@ MAX_TAKING_BYTES = 32 * 1024 * 1024
 class ReceiveWindow:
     """Pauses and resumes a connection. Messages are committed in the order in which they arrived."""
 
+    __slots__ = ("_connection", "_has_large", "_max_messages", "_sizes", "is_full")
+
     def __init__(self, connection: Connection, max_messages: int) -> None:
         self._connection = connection
         self._max_messages = max_messages
-        self._sizes: deque[int] = deque()
+        self._sizes: list[int] = []
         self._has_large = False
         self.is_full = False
         """Whether reading is paused. After a large frame it is, until everything is committed."""
@@ -36,7 +36,7 @@ class ReceiveWindow:
 
     def end(self) -> None:
         """The oldest message is committed."""
-        self._sizes.popleft()
+        self._sizes.pop(0)
         self._regulate()
 
     def _regulate(self) -> None:

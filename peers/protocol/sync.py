@@ -76,10 +76,9 @@ class SyncMessages(SyncCore):
         """What came over this link and was not passed by the walk yet: not sent back."""
         self._in_filter, self._in_map = in_filter, in_map
         self._out_filter, self._out_map = out_filter, out_map
-        self._in_sieve, self._out_sieve = self._sieves()
         self._in_flight: list[Sent] = []
         self._position = 0
-        self._offering = self._new_offering()
+        self._forget_work()
         self._taking = ReceiveWindow(connection, self.max_taking)
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
@@ -112,14 +111,19 @@ class SyncMessages(SyncCore):
         super().on_connect()
         self._in_flight.clear()
         self.received.clear()
-        self._in_sieve, self._out_sieve = self._sieves()
-        self._offering = self._new_offering()
+        self._forget_work()
         self._taking = ReceiveWindow(self.connection, self.max_taking)
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
         self._said_ready = self._heard_ready = False
         self.walked = 0
+
+    def _forget_work(self) -> None:
+        """Each link makes new ones when it needs them: what an old one still waits for is not its business any more."""
+        self._in_sieve: FilterChain | None = None
+        self._out_sieve: FilterChain | None = None
+        self._offering: Offering | None = None
 
     def walk(self) -> None:
         """Ask for the next page, if there is one and the window is open."""
@@ -234,6 +238,9 @@ class SyncMessages(SyncCore):
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         """Commit the entries of a message, then confirm it."""
         allowed = [admitted for entry in entries if (admitted := self.admitted(entry)) is not None]
+        if self._in_sieve is None:
+            react = partial(self._react_in_time, "in")
+            self._in_sieve = FilterChain(react, self._in_filter, self._in_map, between=self._fixed)
         self._in_sieve.sift(allowed, lambda passed: self._offer(added, passed))
 
     def admitted(self, entry: Entry) -> Entry | None:
@@ -270,6 +277,8 @@ class SyncMessages(SyncCore):
         walked = max(self.walked, self.highest_mark(entries))
         if mark is not None and self._position == limit:
             walked = max(walked, mark)
+        if self._out_sieve is None:
+            self._out_sieve = FilterChain(partial(self._react_in_time, "out"), self._out_filter, self._out_map)
         self._out_sieve.sift(due, lambda passed: self._on_sifted(passed, walked))
 
     def _on_sifted(self, entries: list[Entry], walked: int) -> None:
@@ -299,11 +308,13 @@ class SyncMessages(SyncCore):
             self.received[entry.created] = None
         while len(self.received) > MAX_RECEIVED:
             del self.received[next(iter(self.received))]
+        if self._offering is None:
+            self._offering = Offering(self.react, self._offered, on_offered=self._on_offered, on_taken=self._on_taken)
         if self._offering.add(added, entries):
             self._turn(partial(self._offer_all, self._link))()
 
     def _offer_all(self, link: int) -> None:
-        if self._link == link:
+        if self._link == link and self._offering is not None:
             self._offering.run()
 
     def _offered(self, entries: Sequence[Entry]) -> Later[list[Entry | ValueError | None]]:
@@ -333,16 +344,6 @@ class SyncMessages(SyncCore):
             self.emitter.emit("synced")
 
     # Both
-
-    def _new_offering(self) -> Offering:
-        return Offering(self.react, self._offered, on_offered=self._on_offered, on_taken=self._on_taken)
-
-    def _sieves(self) -> tuple[FilterChain, FilterChain]:
-        """New ones for each link: what an old one still waits for is not its business any more."""
-        return (
-            FilterChain(partial(self._react_in_time, "in"), self._in_filter, self._in_map, between=self._fixed),
-            FilterChain(partial(self._react_in_time, "out"), self._out_filter, self._out_map),
-        )
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """They sent events that are not taken: count them, and say so here, in one sentence for all."""

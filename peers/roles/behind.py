@@ -6,6 +6,8 @@ from __future__ import annotations
 class Behind:
     """Call `note` at each change. Only one position is remembered, so while both logs grow the time is a little too early."""
 
+    __slots__ = ("_has_changed", "_since_ms", "_until")
+
     def __init__(self) -> None:
         self._until = 0
         self._since_ms: float | None = None

@@ -25,6 +25,8 @@ class Check:
 class Checks:
     """The checks of one link. The role reports what happens on the link, and reads whether another ping is needed."""
 
+    __slots__ = ("_open", "_pings", "_pongs", "_taken")
+
     def __init__(self) -> None:
         self._open: list[Check] = []
         self._pings = 0

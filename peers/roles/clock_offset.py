@@ -30,6 +30,8 @@ class ClockOffset:
     Spans that overlap are joined to a narrower one. A span that does not overlap replaces them: a clock was set anew.
     """
 
+    __slots__ = ("_clock", "_since_ms", "_span", "_told_ms")
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._since_ms = clock.elapsed_ms()

@@ -14,6 +14,8 @@ class Missing:
     has sent everything that its log held at the greeting.
     """
 
+    __slots__ = ("_dots", "_last_position")
+
     def __init__(self, held: VersionVector = _EMPTY, greeted: VersionVector = _EMPTY, last_position: int = 0) -> None:
         """`held` is this node's vector, `greeted` that of the greeting, `last_position` the last one of the other end's log."""
         gaps: dict[str, list[tuple[int, int]]] = {}

@@ -41,6 +41,9 @@ MAX_KNOWN = 16_384
 """Ranges that are kept of what the other end has, about 2 MB; what it says beyond it is not noted, and costs a repeat."""
 
 
+_NOTHING = VersionVector()
+
+
 def no_gathering() -> float:
     """The answer of an end with few neighbours: what it has to tell is told at once."""
     return 0.0
@@ -124,9 +127,9 @@ class PeerSync(CheckedSync):
     def _begin_link(self) -> None:
         """What is known of a link that has just begun."""
         self._untold = Untold()
-        self._came = VersionVector()
+        self._came = _NOTHING
         """What came over this link, and need not be named on it."""
-        self._unnamed = VersionVector()
+        self._unnamed = _NOTHING
         """What the next `have` names."""
         self._unanswered: int | None = None
         """The mark of the next `synced`; None if it waits for no turn."""
@@ -359,7 +362,7 @@ class PeerSync(CheckedSync):
                 self._name()  # last, because an answer may come at once
 
     def _name(self) -> None:
-        unnamed, self._unnamed = self._unnamed, VersionVector()
+        unnamed, self._unnamed = self._unnamed, _NOTHING
         if unnamed:
             self.start_timer("have", HAVE_MS, self._name)
             self.send_have(unnamed)

@@ -9,6 +9,8 @@ class RelayHold:
     When `note` or `ripen` returns True, a wait begins: the caller calls `ripen` at its end.
     """
 
+    __slots__ = ("_is_gathering", "_next", "_ripe", "_seen", "is_waiting")
+
     def __init__(self, seen: int = 0) -> None:
         """Changes up to the position `seen` are not held back."""
         self._seen = seen

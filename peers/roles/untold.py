@@ -11,6 +11,8 @@ MAX_UNTOLD = 64
 class Untold:
     """Gathers the dots of commits."""
 
+    __slots__ = ("_commits", "is_urgent")
+
     def __init__(self) -> None:
         self._commits: list[VersionVector] = []
         self.is_urgent = False

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.transport.port import LARGE_FRAME
+from peers.transport.wire import OpenWire, Wire, WireError
 
 SEND_BYTES = 16 * 1024 * 1024
 """Bytes that `send` queues while the other end does not read; above it the connection is closed as too slow."""
@@ -31,61 +31,6 @@ POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 
 log = logging.getLogger(__name__)
-
-
-class WireError(Exception):
-    """A wire cannot be opened, or has ended.
-
-    `reason` says why in a few words. `fault` is what this end could not accept, if that was the reason; else None.
-    """
-
-    def __init__(self, reason: str, fault: Exception | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.fault = fault
-
-
-class Wire(Protocol):
-    """The port of an open socket that carries frames. When bytes come, it calls `channel.on_bytes()`."""
-
-    channel: Channel | None
-    """None at first; `Channel.start` sets it."""
-
-    @property
-    def local_host(self) -> str:
-        """As Connection says."""
-
-    async def recv_frame(self) -> bytes:
-        """Wait for the next frame. Raises WireError when there is no more; then it is not called again."""
-
-    def write_frames(self, frames: list[bytes]) -> None:
-        """Write frames at once, without waiting; they are dropped once the wire is closing."""
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the socket has taken all that was written."""
-
-    async def drain(self) -> None:
-        """Wait until the socket has taken what was written. Raises OSError if it is lost."""
-
-    async def close(self, code: int, reason: str) -> None:
-        """Send the end of the stream, and wait for that of the other end; it is cancelled after CLOSE_SECONDS.
-
-        `code` is a close code of RFC 6455, `reason` has at most REASON_BYTES bytes: for wires that can carry them.
-        """
-
-    def end_large(self) -> None:
-        """The last frame was larger than LARGE_FRAME, and its memory is free again. Most wires need not act."""
-
-    def abort(self) -> None:
-        """Close the socket at once, and drop what is not written yet. Harmless when it is lost."""
-
-    async def wait_closed(self) -> None:
-        """Wait until its socket is closed, by either end. Raises nothing."""
-
-
-OpenWire = Callable[[], Coroutine[Any, Any, Wire]]
-"""Dials once. Raises WireError, and nothing else, when that fails."""
 
 
 class ChannelNetwork(Protocol):
@@ -116,10 +61,13 @@ class Channel:
         self._network = network
         self._opening: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
-        self._queue: deque[bytes] = deque()
-        self._wake = asyncio.Event()
-        self._may_deliver = asyncio.Event()
+        """While frames wait in the queue or in the wire."""
+        self._queue: list[bytes] = []
+        self._may_deliver = False
+        self._resumed: asyncio.Future[None] | None = None
+        """What the reader waits for until it may deliver."""
         self._is_paused = False
+        self._is_reading = False
         self._is_holding = False
         """Whether the reader has a frame that waits to be delivered."""
         self._delivered = 0
@@ -159,9 +107,9 @@ class Channel:
         wire.channel = self
         self.connection.connected = True
         self.update_delivery()
-        self._writer = self._network.spawn(self._write(wire))
-        self._network.spawn(self._read(wire))
-        self._network.spawn(self._watch(wire))
+        self.read()
+        if wire.is_lost:
+            self.on_lost()
 
     def send(self, frame: bytes) -> None:
         """Queue a frame. With more than SEND_BYTES in the queue the connection ends as too slow."""
@@ -172,7 +120,8 @@ class Channel:
             self._queue.clear()
             self.finish("too slow", code=POLICY_VIOLATION)
             return
-        if self.wire is not None and self.wire.is_clear and not self._queue:
+        assert self.wire is not None
+        if self.wire.is_clear and not self._queue:
             self.wire.write_frames([frame])
             self._written_bytes += len(frame)
             if self.wire.is_clear:
@@ -181,41 +130,48 @@ class Channel:
                 return
         else:
             self._queue.append(frame)
-        self._wake.set()
+        if self._writer is None:
+            self._writer = self._network.spawn(self._write(self.wire))
 
     async def _write(self, wire: Wire) -> None:
-        while True:
+        try:
             while self._queue or self._written_bytes:
                 frames, size = self._take_batch()
                 size += self._written_bytes
                 self._written_bytes = 0
-                try:
-                    wire.write_frames(frames)
-                    await wire.drain()
-                except OSError:
-                    return  # the reader gets the reason too, and ends the channel
+                wire.write_frames(frames)
+                await wire.drain()
                 self.queued_bytes -= size
                 if self._queue:
                     await asyncio.sleep(0)
-            if self.is_over:
-                return
-            self._wake.clear()
-            await self._wake.wait()
+        except OSError:
+            pass  # the reader gets the reason too, and ends the channel
+        finally:
+            self._writer = None
 
     def _take_batch(self) -> tuple[list[bytes], int]:
-        frames = []
-        size = 0
-        while self._queue and size < WRITE_BATCH:
-            frame = self._queue.popleft()
-            frames.append(frame)
-            size += len(frame)
+        count = size = 0
+        while count < len(self._queue) and size < WRITE_BATCH:
+            size += len(self._queue[count])
+            count += 1
+        frames = self._queue[:count]
+        del self._queue[:count]
         return frames, size
+
+    def read(self) -> None:
+        """Frames wait in the wire, or its end: take them, in a task of their own. Harmless while one does."""
+        if not self._is_reading and self.wire is not None:
+            self._is_reading = True
+            self._network.spawn(self._read(self.wire))
 
     async def _read(self, wire: Wire) -> None:
         try:
             while True:
                 for _ in range(READ_TURN):
                     frame = await wire.recv_frame()
+                    if frame is None:
+                        self._is_reading = False
+                        return
                     self._is_holding = True
                     await self._wait_to_deliver()
                     self._is_holding = False
@@ -234,7 +190,7 @@ class Channel:
 
     def deliver(self, frame: bytes) -> bool:
         """Emit a frame that the wire has read; False, and nothing happened, if it has to wait for those before it."""
-        if not self._may_deliver.is_set() or self._is_holding or self._delivered >= READ_TURN:
+        if not self._may_deliver or self._is_holding or self._delivered >= READ_TURN:
             return False
         self._delivered += 1
         if not self._drops_frames:
@@ -242,8 +198,9 @@ class Channel:
         return True
 
     async def _wait_to_deliver(self) -> None:
-        while not self._may_deliver.is_set():
-            await self._may_deliver.wait()
+        while not self._may_deliver:
+            self._resumed = self._network.loop.create_future()
+            await self._resumed
 
     def _emit(self, event: str, *args: Any) -> None:
         """Emit one event. A listener that fails ends the connection: it may have missed a frame."""
@@ -260,10 +217,13 @@ class Channel:
 
     def update_delivery(self) -> None:
         """Deliver frames, or hold them while it is paused or has no listener to `message`."""
-        if self._drops_frames or (not self._is_paused and self.connection.emitter.has_listeners("message")):
-            self._may_deliver.set()
-        else:
-            self._may_deliver.clear()
+        self._may_deliver = self._drops_frames or (
+            not self._is_paused and self.connection.emitter.has_listeners("message")
+        )
+        if self._may_deliver and self._resumed is not None:
+            if not self._resumed.done():
+                self._resumed.set_result(None)
+            self._resumed = None
 
     def on_bytes(self) -> None:
         """The wire has received bytes, and delivered what it could of them."""
@@ -273,9 +233,12 @@ class Channel:
             self._next_activity = now + ACTIVITY_SECONDS
             self._emit("activity")
 
-    async def _watch(self, wire: Wire) -> None:
-        await wire.wait_closed()
-        if not self._may_deliver.is_set():  # frames that came before the end are still delivered if it is resumed soon
+    def on_lost(self) -> None:
+        """The socket of the wire is closed."""
+        if self.is_over:
+            return
+        self.read()
+        if not self._may_deliver:  # frames that came before the end are still delivered if it is resumed soon
             self._drop_timer = self._network.loop.call_later(CLOSE_SECONDS, self._drop_frames)
 
     def _drop_frames(self) -> None:
@@ -293,7 +256,6 @@ class Channel:
         if self._drop_timer is not None:
             self._drop_timer.cancel()
         self._drop_frames()  # the wire is read on, so that the end of the other side's stream is seen
-        self._wake.set()
         log.debug("connection %s: %s", self.connection.address, reason)
         self._network.loop.call_soon(self.connection.on_end, reason, error)
         self._network.spawn(self._end(code, reason))
@@ -302,15 +264,16 @@ class Channel:
         try:
             if self._opening is not None and self.wire is None:
                 self._opening.cancel()
-            if self.wire is not None and self._writer is not None:
-                await self._close_wire(self.wire, self._writer, code, reason)
+            if self.wire is not None:
+                await self._close_wire(self.wire, code, reason)
         finally:
             del self._network.channels[self]
 
-    async def _close_wire(self, wire: Wire, writer: asyncio.Task[None], code: int, reason: str) -> None:
+    async def _close_wire(self, wire: Wire, code: int, reason: str) -> None:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):  # the library's own timeout does not cover a full send buffer
-                await writer
+                if self._writer is not None:
+                    await self._writer
                 await wire.close(code, reason.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore"))
         except TimeoutError:
             log.debug("connection %s: cut, it did not close within %g s", self.connection.address, CLOSE_SECONDS)

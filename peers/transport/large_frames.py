@@ -64,6 +64,8 @@ class FrameMemory:
 class FrameReading:
     """Pauses the reading of one socket while its queue of frames is full, or while a large frame waits for memory."""
 
+    __slots__ = ("_alive_timer", "_is_queue_full", "_loop", "_memory", "_on_alive", "_size", "_transport")
+
     def __init__(self, loop: asyncio.AbstractEventLoop, memory: FrameMemory, on_alive: Callable[[], None]) -> None:
         """`on_alive` is called every ALIVE_SECONDS while a frame waits."""
         self._loop = loop

@@ -10,10 +10,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from peers.later import Later
-from peers.transport.channel import GOING_AWAY, Channel, Wire, WiredConnection
+from peers.transport.channel import GOING_AWAY, Channel, WiredConnection
 from peers.transport.listening_socket import ListeningSocket, open_listening_sockets
 from peers.transport.port import Connection, Listening
 from peers.transport.sockets import check_port, hosts_of
+from peers.transport.wire import Wire
 
 MAX_OPENING = 128
 """Connections at one listening socket that have not finished, or not begun, their opening handshake; see ListeningSocket."""

@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 
 from peers.later import Later
 from peers.transport.address import Target, parse_address, parse_url, show_address
-from peers.transport.channel import CLOSE_SECONDS, WiredConnection, WireError
+from peers.transport.channel import CLOSE_SECONDS, WiredConnection
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
 from peers.transport.listening_socket import ListeningSocket, limited_by_files
@@ -28,6 +28,7 @@ from peers.transport.network import WiredNetwork
 from peers.transport.port import MAX_FRAME, Connection
 from peers.transport.sockets import dial_options, explain_os_error
 from peers.transport.web_socket_wire import AcceptedWire, DialledWire, WebSocketWire
+from peers.transport.wire import WireError
 
 MAX_CLIENT_FRAME = 64 * 1024 * 1024
 """Bytes of one frame of a Logux client: JavaScript ones send all their backlog in one frame."""
@@ -133,6 +134,7 @@ class WebSocketNetwork(WiredNetwork):
                 **self._options,
             )
             assert isinstance(wire, WebSocketWire)
+            wire.forget_handshake()
         except Exception as error:  # an attempt ends in exactly one `disconnect`
             is_refusal = isinstance(error, (InvalidHandshake, ssl.SSLError)) and not _is_passing(error)
             reason = explain_failure(error, target, self.connect_seconds)
@@ -151,11 +153,12 @@ class WebSocketNetwork(WiredNetwork):
         async def accept(wire: ServerConnection) -> None:
             assert isinstance(wire, WebSocketWire)
             listening.let_in(wire.transport)
+            wire.forget_handshake()
             connection = WiredConnection(self, show_address(wire.remote_address))
             if self._stranger_frame is not None:
                 connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
             self.accept(connection, wire, on_connection)
-            await wire.wait_closed()
+            await wire.until_lost()
 
         server = await serve(
             accept,

@@ -15,10 +15,11 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
 from peers.transport.address import local_host
-from peers.transport.channel import CLOSE_SECONDS, Channel, WireError
+from peers.transport.channel import CLOSE_SECONDS
 from peers.transport.large_frames import FrameMemory, FrameReading
 from peers.transport.port import LARGE_FRAME
 from peers.transport.sockets import explain_os_error
+from peers.transport.wire import FrameTaker, WireError
 
 ANSWER_BYTES = 4 * 1024 * 1024
 """Bytes that may wait to be written: answers of the library, beside our own frames, which wait in the channel."""
@@ -34,13 +35,24 @@ class WebSocketWire(LibraryConnection):
     to an authenticated end before a frame above `max_frame` bytes closes the connection.
     """
 
-    channel: Channel | None = None
-    refusal: Exception | None = None
-    _is_in_binary = False
-    _deadline: asyncio.TimerHandle | None = None
+    # The library has almost as many attributes as fit into a small object; in slots ours are added without a large dict.
+    __slots__ = (
+        "_deadline",
+        "_end",
+        "_fail",
+        "_ignores_binary",
+        "_is_in_binary",
+        "_max_frame",
+        "_reading",
+        "_too_long",
+        "_wires",
+        "channel",
+        "refusal",
+    )
 
     def __init__(
         self,
+        protocol: Any,
         *args: Any,
         ignores_binary: bool,
         wires: WeakSet[WebSocketWire],
@@ -49,11 +61,19 @@ class WebSocketWire(LibraryConnection):
         too_long: bytes | None,
         **options: Any,
     ) -> None:
-        super().__init__(*args, **options)
+        logger = protocol.logger
+        super().__init__(protocol, *args, **options)
+        self.logger = protocol.logger = logger  # not the library's adapter around it, of which nothing is shown
+        self._end: asyncio.Future[None] | None = None
+        self.channel: FrameTaker | None = None
+        self.refusal: Exception | None = None
+        self._is_in_binary = False
+        self._deadline: asyncio.TimerHandle | None = None
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
         self._wires = wires
         self._max_frame, self._too_long = max_frame, too_long
         self._reading = FrameReading(self.loop, frame_memory, self._on_alive)
+        self.drain_waiters = []  # type: ignore[assignment]  # one at most, and an empty deque takes 0.7 KiB
         self._announce_frames()
         self._fail = self.protocol.fail
         self.protocol.fail = self._on_fail  # type: ignore[method-assign]
@@ -92,6 +112,12 @@ class WebSocketWire(LibraryConnection):
         if self.channel is not None:
             self.channel.on_bytes()
 
+    def forget_handshake(self) -> None:
+        """Free the headers of both ends: some KiB of each connection."""
+        for message in (self.request, self.response):  # the library needs the messages, but for their headers
+            if message is not None:
+                message.headers.clear()
+
     def end_large(self) -> None:
         self._reading.end_frame()
 
@@ -111,6 +137,10 @@ class WebSocketWire(LibraryConnection):
         self._reading.end()
         if self._deadline is not None:
             self._deadline.cancel()
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+        if self.channel is not None:
+            self.channel.on_lost()
 
     def process_event(self, event: Event) -> None:
         if self.refusal is not None:
@@ -118,6 +148,8 @@ class WebSocketWire(LibraryConnection):
         if not self._is_binary(event):
             if not self._is_delivered(event):
                 super().process_event(event)
+                if self.channel is not None and self.recv_messages.frames:
+                    self.channel.read()
             return
         if self._ignores_binary:
             return
@@ -149,7 +181,20 @@ class WebSocketWire(LibraryConnection):
     def local_host(self) -> str:
         return local_host(self.transport.get_extra_info("sockname"))
 
-    async def recv_frame(self) -> bytes:
+    @property
+    def is_lost(self) -> bool:
+        return self.connection_lost_waiter.done()
+
+    def until_lost(self) -> asyncio.Future[None]:
+        """What is done when the socket is closed. It takes less memory than `wait_closed`. Call it once."""
+        self._end = self.loop.create_future()
+        if self.is_lost:
+            self._end.set_result(None)
+        return self._end
+
+    async def recv_frame(self) -> bytes | None:
+        if not self.recv_messages.frames and not self.is_lost:
+            return None
         try:
             return await self.recv(decode=False)
         except ConnectionClosed as closed:

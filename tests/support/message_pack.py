@@ -10,16 +10,18 @@ from functools import partial
 import msgspec
 
 from peers.transport.address import Target, local_host, parse_address, show_address
-from peers.transport.channel import Channel, WiredConnection, WireError
+from peers.transport.channel import WiredConnection
 from peers.transport.listening_socket import ListeningSocket
 from peers.transport.network import WiredNetwork
 from peers.transport.sockets import explain_os_error
+from peers.transport.wire import FrameTaker, WireError
 
 MAX_FRAME, CONNECT_SECONDS = 1024 * 1024, 3.0
 
 
 class MessagePackWire(asyncio.StreamReaderProtocol):
-    channel: Channel | None = None
+    channel: FrameTaker | None = None
+    is_lost = False
 
     def __init__(self, on_open: Callable[..., None] = lambda wire, transport: None) -> None:
         self._reader, self._on_open = asyncio.StreamReader(), on_open
@@ -34,6 +36,12 @@ class MessagePackWire(asyncio.StreamReaderProtocol):
         super().data_received(data)
         if self.channel is not None:
             self.channel.on_bytes()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.is_lost = True
+        if self.channel is not None:
+            self.channel.on_lost()
 
     def eof_received(self) -> None:
         super().eof_received()  # and the socket is not kept half open

@@ -237,6 +237,14 @@ def test_a_paused_end_that_is_never_resumed_still_learns_of_the_end(room: Room) 
     assert right.events == [("disconnect", "bye")]
 
 
+def test_an_idle_connection_has_one_task_at_the_accepted_end_and_none_at_the_other(room: Room) -> None:
+    left, right = room.meet()
+    left.connection.send(b"[1]")
+    room.until(lambda: right.frames)
+
+    room.until(lambda: len(asyncio.all_tasks(room.loop)) <= 1 + 2)  # that of the library, and two of this wait
+
+
 def test_many_small_frames_arrive_in_order_also_around_a_pause_and_a_large_one(room: Room) -> None:
     left, right = room.meet()
     sent = [str(n).encode() for n in range(500)]
