@@ -47,6 +47,7 @@ class Abandonable(Protocol):
 
 _running: dict[Forkable, None] = {}
 _work: WeakSet[threading.RLock] = WeakSet()
+_inner_work: WeakSet[threading.RLock] = WeakSet()
 _held: list[threading.RLock] = []
 _logs: set[tuple[int, int]] = set()
 """Device and inode of the log files that SQLite had open when this process was forked."""
@@ -62,10 +63,13 @@ def unwatch(node: Forkable) -> None:
     _running.pop(node, None)
 
 
-def work_lock() -> threading.RLock:
-    """A lock to hold during work with SQLite: a child that is forked in the middle of it could never use SQLite."""
+def work_lock(*, is_inner: bool = False) -> threading.RLock:
+    """A lock to hold during work with SQLite: a child that is forked in the middle of it could never use SQLite.
+
+    Who holds an outer one may wait for the holder of an inner one, so a fork takes all outer ones first.
+    """
     lock = threading.RLock()
-    _work.add(lock)
+    (_inner_work if is_inner else _work).add(lock)
     return lock
 
 
@@ -144,7 +148,7 @@ def _file(path: Path) -> tuple[int, int]:
 
 def _before() -> None:
     forking.acquire()
-    _held[:] = _work
+    _held[:] = [*_work, *_inner_work]
     for lock in _held:
         lock.acquire()
 

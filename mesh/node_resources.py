@@ -72,7 +72,7 @@ class NodeResources:
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
         # One for all keepers, so that it knows its own file again.
-        store = SqliteStore(self._path / LOG_FILE, checkpoint_lock=work_lock())
+        store = SqliteStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
 
         def discovery() -> Discovery:
             self._discovery = make_discovery(clock)

@@ -78,10 +78,9 @@ class Later(Generic[T]):
 
     def follow(self, other: Later[T]) -> None:
         """Set what `other` has, as in `other.then(later.follow)`. Raises RuntimeError if `other` is not set."""
-        if other.exception is None:
-            self._resolve(other.result(), None)
-        else:
-            self._resolve(None, other.exception)
+        if not other._is_done:
+            raise RuntimeError("not resolved yet")
+        self._resolve(other._value, other._exception)
 
     def then(self, reaction: Callable[[Later[T]], None]) -> None:
         """Call `reaction(self)` in the thread that sets it, or now if it is set already."""
@@ -97,11 +96,11 @@ class Later(Generic[T]):
         result.loop = self.loop
 
         def react(source: Later[T]) -> None:
-            if source.exception is not None:
-                result.fail(source.exception)
+            if source._exception is not None:
+                result.fail(source._exception)
                 return
             try:
-                value = function(source.result())
+                value = function(source._value)
             except Exception as error:  # noqa: BLE001 - raised where the result is waited for
                 result.fail(error)
             else:

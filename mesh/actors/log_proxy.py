@@ -158,9 +158,10 @@ class LogProxy:
 
         The result is that of `work`, or StoreError where no log is open, or where it was closed before it answered.
         """
-        if self._keeper is None:
+        keeper = self._keeper
+        if keeper is None:
             return Later.failed(StoreError(NOT_OPEN))
-        asked = self._keeper.ask(work, block=False)
+        asked = keeper.ask(work, block=False)
         result: Later[T] = Later()
         result.loop = asked.loop
 
@@ -175,8 +176,9 @@ class LogProxy:
 
     def write(self, work: Callable[[Log], Later[T]]) -> Later[T]:
         """A request that single adds which follow do not overtake."""
-        self._group = None
-        return self.request(work)
+        asked = self.request(work)
+        self._group = None  # after it: another thread may have begun a group meanwhile
+        return asked
 
     def add(self, draft: Draft) -> Later[Meta | None]:
         """Add a draft, with the other single adds that wait for the keeper's turn. Fails as Log.add."""
@@ -198,9 +200,9 @@ class LogProxy:
                 return result
             group = self._group = AddGroup(self._joining)
             group.join(draft, size, result)
-            asked = keeper.ask(group, block=False)
-            group.loop = result.loop = asked.loop
-        asked.then(partial(self._on_group_added, group))
+            group.loop = result.loop = keeper.actor_inbox.loop
+        # Not under the lock: if the keeper is dead, what waits for it fails at once, and reacts to that.
+        keeper.ask(group, block=False).then(partial(self._on_group_added, group))
         return result
 
     def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:

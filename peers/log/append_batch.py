@@ -6,9 +6,9 @@ import threading
 from collections.abc import Sequence
 
 from peers.events.entry import Entry
-from peers.events.version_vector import Epoch
+from peers.events.version_vector import Epoch, VersionVector
 from peers.later import Later
-from peers.stores.store import Appended, Store, StoreState
+from peers.stores.store import Appended, Cleaning, Store, StoreState
 
 JOINED_EVENTS = 2_000
 """A batch with so many entries takes no more of them."""
@@ -33,51 +33,81 @@ class AppendBatch:
 
     def join(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes] | None:
         """Put a request in, with the timer's mark; None if the batch takes no more."""
+        size = sum([len(entry.body) + len(entry.extra) for entry in entries])
         result: Later[Outcomes] = Later()
-        return result if self._put(entries, clock_ms, result) else None
-
-    def _put(self, entries: Sequence[Entry], clock_ms: int, result: Later[Outcomes]) -> bool:
-        size = sum([len(entry.body) for entry in entries])
         with self._lock:
             is_full = len(self._entries) >= JOINED_EVENTS or self._size >= JOINED_BYTES
             if self._requests and (self._is_closed or is_full):
-                return False
+                return None
             self._requests.append((entries, result))
             self._entries += entries
             self._clock_ms = clock_ms
             self._size += size
-            return True
+            return result
 
     def work(self, store: Store) -> tuple[Appended, StoreState]:
-        """The work of the disk."""
+        """The work of the disk. If one request is refused, the others are taken one by one, in their order."""
         with self._lock:
             self._is_closed = True
-        appended = store.append(
-            self._entries, epoch=self.epoch, clock_ms=self._clock_ms, is_each_alone=self._is_each_alone
-        )
-        return appended, store.state
+        try:
+            return self._append(store, self._entries), store.state
+        except ValueError:
+            if len(self._requests) == 1:
+                raise
+        pieces = [self._attempt(store, entries) for entries, _ in self._requests]
+        return _joined(pieces), store.state
 
     def answer(self, outcomes: Outcomes) -> None:
         """Give each request its outcomes. What a reaction to one raises is raised after all have theirs."""
-        first_error: Exception | None = None
         start = 0
-        for entries, result in self._requests:
+        answers: list[Outcomes | BaseException] = []
+        for entries, _ in self._requests:
+            own = outcomes[start : start + len(entries)]
+            start += len(entries)
+            errors = [] if self._is_each_alone else [outcome for outcome in own if isinstance(outcome, ValueError)]
+            answers.append(errors[0] if errors else own)
+        self._resolve(answers)
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing was taken: all requests fail. What a reaction to one raises is raised after all have failed."""
+        self._resolve([error] * len(self._requests))
+
+    def _append(self, store: Store, entries: Sequence[Entry]) -> Appended:
+        return store.append(entries, epoch=self.epoch, clock_ms=self._clock_ms, is_each_alone=self._is_each_alone)
+
+    def _attempt(self, store: Store, entries: Sequence[Entry]) -> Appended:
+        try:
+            return self._append(store, entries)
+        except ValueError as error:
+            return Appended((error.with_traceback(None),) * len(entries), ())
+
+    def _resolve(self, answers: Sequence[Outcomes | BaseException]) -> None:
+        first_error: Exception | None = None
+        for (_, result), answer in zip(self._requests, answers, strict=True):
             try:
-                result.set(outcomes[start : start + len(entries)])
+                if isinstance(answer, BaseException):
+                    result.fail(answer)
+                else:
+                    result.set(answer)
             except Exception as error:  # noqa: BLE001 - the others are answered first; it is raised below
                 first_error = first_error or error
-            start += len(entries)
         if first_error is not None:
             raise first_error
 
-    def refuse(self, error: BaseException) -> list[AppendBatch]:
-        """The batch failed with `error`: a batch for each request, to try it again; none, and it failed, if it has one."""
-        if len(self._requests) == 1:
-            self._requests[0][1].fail(error)
-            return []
-        batches = []
-        for entries, result in self._requests:
-            alone = AppendBatch(self.epoch, is_each_alone=self._is_each_alone, is_closed=True)
-            alone._put(entries, self._clock_ms, result)
-            batches.append(alone)
-        return batches
+
+def _joined(pieces: Sequence[Appended]) -> Appended:
+    """What several appends of one transaction did: as something revised, since a later one may have changed the events of
+    one before."""
+    cleanings = [piece.cleaning for piece in pieces]
+    return Appended(
+        tuple([outcome for piece in pieces for outcome in piece.results]),
+        tuple([change for piece in pieces for change in piece.changes]),
+        dots=VersionVector.union([piece.dots for piece in pieces]),
+        is_revised=True,
+        cleaning=Cleaning(
+            cleaned=tuple([entry for cleaning in cleanings for entry in cleaning.cleaned]),
+            altered=tuple([entry for cleaning in cleanings for entry in cleaning.altered]),
+            dropped=tuple([position for cleaning in cleanings for position in cleaning.dropped]),
+        ),
+        is_forked=any(piece.is_forked for piece in pieces),
+    )

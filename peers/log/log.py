@@ -192,8 +192,7 @@ class Log:
         if self._batch is batch:
             self._batch = None
         if done.exception is not None:
-            for each in batch.refuse(done.exception):  # one bad request fails alone
-                self._disk.run(each.work).then(partial(self._on_appended, each))
+            batch.fail(done.exception)
             return
         appended, state = done.result()
         try:
@@ -335,7 +334,7 @@ class Log:
             self._tail.revise(cleaning.altered, cleaning.dropped)
             self._tail.add(changes, state.last_position)
         self.published = Published(state, self.published.epoch, self.published.renewals)
-        is_plain = not appended.is_revised and not cleaning.cleaned and len(changes) == state.last_added - before
+        is_plain = [change.added for change in changes] == list(range(before + 1, state.last_added + 1))
         new = changes if is_plain else _new_among(changes, cleaning.cleaned, before)
         self._news.append(Commit(appended.dots, new, cleaning.cleaned))
         if not self._is_announcing:  # else a listener added something: it comes after what is being announced
@@ -376,10 +375,8 @@ class Log:
 
 def _new_among(changes: Sequence[Entry], cleaned: Sequence[Entry], before: int) -> list[Entry]:
     """The events among them that are new, in the order of `added`; some were superseded, and so cleaned, at once."""
-    if cleaned:
-        changes = sorted([*changes, *cleaned], key=lambda entry: entry.added)
     new: list[Entry] = []
-    for entry in changes:
+    for entry in sorted([*changes, *cleaned], key=lambda entry: entry.added):
         if entry.added > before:  # a further dot of an older event is no news
             before = entry.added
             new.append(entry)

@@ -379,7 +379,8 @@ class SyncCore(metaclass=_Role):
             self.fail(self.error("timeout", round(patience)))
 
     def _check_silence(self) -> None:
-        assert self.ping is not None
+        if self.ping is None:
+            return
         link, left = self._link, self._last_traffic + self.ping - self.clock.elapsed_ms()
         if left <= 0:
             self.on_silence()

@@ -139,6 +139,8 @@ class PeerSync(CheckedSync):
         self._has_own = False
         """Own events may be waiting behind others' ones."""
         self._sent_own = 0
+        self._is_asking = False
+        """Whether `walk` asks for a page, and goes on itself if that comes at once."""
         self._missing = Missing()
         self._has_moved = False
         """Events came, or the other end acknowledged some."""
@@ -211,8 +213,10 @@ class PeerSync(CheckedSync):
         if self._untold and self._is_walking and self.authenticated and self.connected:
             self._tell()
         super().walk()
-        if self._has_own and self._relays.is_waiting and self.may_page():
+        while self._has_own and self._relays.is_waiting and self.may_page() and not self._is_asking:
+            self._is_asking = True
             self.ask_page(max(self._position, self._sent_own), self._on_own_page)
+            self._is_asking = False
 
     def may_page(self) -> bool:
         return super().may_page() and sum([sent.size for sent in self._in_flight]) < self._pace.window
@@ -253,7 +257,7 @@ class PeerSync(CheckedSync):
 
     def send_synced(self, added: int) -> None:
         """One answer to all messages of a commit: their results come in turns that follow each other."""
-        is_first, self._unanswered = self._unanswered is None, added
+        is_first, self._unanswered = self._unanswered is None, max(self._unanswered or 0, added)
         if is_first:
             self._turn(partial(self._answer, self._link))()
 
@@ -363,7 +367,7 @@ class PeerSync(CheckedSync):
 
     def _name(self) -> None:
         unnamed, self._unnamed = self._unnamed, _NOTHING
-        if unnamed:
+        if unnamed and self.connected:
             self.start_timer("have", HAVE_MS, self._name)
             self.send_have(unnamed)
 
@@ -378,7 +382,8 @@ class PeerSync(CheckedSync):
         if entries:
             self.lacking = self.lacking.adds(entry.dot for entry in entries if entry.dot is not None)
             self.send_sync(page.until, entries, confirms=self.walked)
-        self.walk()
+        if not self._is_asking:
+            self.walk()
 
     def _on_commit(self, commit: Commit) -> None:
         if commit.fresh and self.authenticated:

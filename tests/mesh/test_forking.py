@@ -156,6 +156,35 @@ os._exit(0)
     assert run(code) == "['worked']\n"  # else one child in fifty waits for ever when it uses SQLite
 
 
+def test_a_fork_waits_for_work_that_waits_for_inner_work() -> None:
+    code = """
+import os, threading
+from mesh.forking import work_lock
+
+inner = [work_lock(is_inner=True) for _ in range(20)]
+outer = work_lock()
+begun = threading.Event()
+
+def work():
+    with outer:
+        begun.set()
+        threading.Event().wait(0.2)  # the fork waits meanwhile
+        for lock in inner:
+            with lock:
+                pass
+
+thread = threading.Thread(target=work)
+thread.start()
+begun.wait()
+if not os.fork():
+    os._exit(0)
+thread.join()
+print(os.wait()[1])
+"""
+
+    assert run(code) == "0\n"
+
+
 def test_a_fork_while_checkpoints_run_harms_neither_process(tmp_path: Path) -> None:
     code = f"""
 import asyncio, os
@@ -172,7 +201,7 @@ def add(store, ms):
     store.append([Entry((ms, "a", 0), ms, b'{{"type":"a"}}')], epoch="own")
 
 async def main():
-    store = SqliteStore({str(tmp_path / "log.db")!r}, checkpoint_lock=work_lock())
+    store = SqliteStore({str(tmp_path / "log.db")!r}, checkpoint_lock=work_lock(is_inner=True))
     disk = ThreadDisk(asyncio.get_running_loop(), store)
     for child in range(CHILDREN):
         laters = [disk.run(lambda store, ms=child * EACH + n: add(store, ms)) for n in range(EACH)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from mesh import Node
 from peers import BusyError
 from peers.log import draft as draft_module
+from tests.support.commands import environment
 
 
 def test_an_event_is_stored_as_it_was_when_it_was_added(tmp_path: Path) -> None:
@@ -45,3 +48,29 @@ def test_what_is_not_an_event_fails_in_its_own_result(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="needs a `type`"):
             node.log.add({"no": "type"}).get(10)
         assert [stored["type"] for stored, _ in node.log.each()] == ["a", "b"]
+
+
+def test_adds_fail_at_once_when_the_loop_was_closed_under_the_node(tmp_path: Path) -> None:
+    code = f"""
+import asyncio
+from mesh import Node
+
+node = Node("a", home={str(tmp_path / "home")!r}, listen="127.0.0.1:0", mdns=False)
+
+async def main():
+    await node.begin()
+    return node.log.add_batch([({{"type": "x"}}, None)] * 2_000)
+
+waiting = asyncio.run(main())
+for result in (node.log.add({{"type": "y"}}), waiting, node.log.add({{"type": "z"}})):
+    try:
+        result.get(10)
+    except Exception as error:
+        print(type(error).__name__)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.stdout == "StoreError\n" * 3

@@ -12,11 +12,11 @@ from peers.stores.sqlite.file import BUSY_MS, WAL_LIMIT_BYTES, connect_beside
 from peers.stores.sqlite.file_place import FilePlace
 from peers.stores.store import StoreError
 
-CHECKPOINT_ROWS = 5_000
+CHECKPOINT_ROWS = 2_000
 """Written rows after which a checkpoint begins."""
 COMMIT_ROWS = 50
 """A commit counts as so many rows more, since it writes whole pages: 4 KB each."""
-CHECKPOINT_BYTES = 4 * 1024 * 1024
+CHECKPOINT_BYTES = 2 * 1024 * 1024
 """Growth of the write-ahead log after which a checkpoint begins sooner; and its length from which it is to begin anew."""
 SQLITE_PAGE_BYTES = 4096
 """Of SQLite's pages."""
@@ -44,6 +44,8 @@ class Checkpointer:
         self._is_long = False
         """Whether the log had CHECKPOINT_BYTES or more at the end of the last checkpoint: almost all of that is moved."""
         self._rows = self._begun_bytes = 0
+        self.was_full = False
+        """Whether the last commit failed because the disk is full."""
         self._cap = WAL_LIMIT_BYTES
 
     def start(self, connection: sqlite3.Connection) -> None:
@@ -53,8 +55,9 @@ class Checkpointer:
         self._rows = self._begun_bytes = 0
         self._cap = WAL_LIMIT_BYTES
         self._bell.clear()
-        self._thread = threading.Thread(target=self._work, name="peermesh-checkpoints", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._work, name="peermesh-checkpoints", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def stop(self) -> None:
         """End the thread and close its connection. Harmless when it did not start."""
@@ -63,6 +66,16 @@ class Checkpointer:
             self._is_ending = True
             self._bell.set()
             thread.join()
+
+    def on_full(self) -> None:
+        """A commit failed because the disk is full: before the next one, make room in the log if the file takes it."""
+        self.was_full = True
+
+    def before_commit(self, connection: sqlite3.Connection) -> None:
+        """The store is about to begin a transaction with its own connection, and `was_full`."""
+        self.was_full = False
+        with self._moving:
+            self._checkpoint(connection, "RESTART")
 
     def on_commit(self, connection: sqlite3.Connection, rows: int, wal_bytes: int) -> None:
         """The store has committed so many rows with its own connection; the file of its log had so many bytes before.
@@ -96,6 +109,15 @@ class Checkpointer:
                 connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         return True
 
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect_beside(self._path, synchronous=self._synchronous)
+        try:
+            self._place.check()  # it is open on that very file
+        except StoreError:
+            connection.close()
+            raise
+        return connection
+
     def _work(self) -> None:
         connection: sqlite3.Connection | None = None
         while True:
@@ -106,8 +128,7 @@ class Checkpointer:
             with self._lock, self._moving, suppress(sqlite3.Error, StoreError):
                 self._place.check()
                 if connection is None:
-                    connection = connect_beside(self._path, synchronous=self._synchronous)
-                    self._place.check()  # it is open on that very file
+                    connection = self._connect()
                 _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 self._is_long = pages * SQLITE_PAGE_BYTES >= CHECKPOINT_BYTES
         if connection is not None:

@@ -19,7 +19,18 @@ from peers.stores.sqlite.file_place import FilePlace
 from peers.stores.sqlite.reading import COLUMNS
 from peers.stores.sqlite.rows import CLAIM, MAX_CONFLICTING, SqliteRows
 from peers.stores.sqlite.walk import walk_statement
-from peers.stores.store import MAX_CURSORS, PAGE_BYTES, PAGE_EVENTS, PAGE_SCAN, Page, StoreState, Walk, WalkOptions
+from peers.stores.store import (
+    DISK_FULL,
+    MAX_CURSORS,
+    PAGE_BYTES,
+    PAGE_EVENTS,
+    PAGE_SCAN,
+    Page,
+    StoreError,
+    StoreState,
+    Walk,
+    WalkOptions,
+)
 
 FIRST_LOOK = 1_000
 """Changes looked at one by one for the first lacked, before the index by dot is asked."""
@@ -74,12 +85,12 @@ class SqliteStore(SqliteRows):
             try:
                 self._place.hold()
                 self._load(connection)
+                if self._checkpointer is not None:
+                    self._checkpointer.start(connection)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
-            if self._checkpointer is not None:
-                self._checkpointer.start(connection)
         return self.state
 
     def close(self) -> None:
@@ -100,6 +111,8 @@ class SqliteStore(SqliteRows):
             raise RuntimeError("a transaction is open already: they do not nest")
         before, epochs, self._writes_before = self._numbers.copy(), len(self._epochs), connection.total_changes
         self._touched.clear()
+        if self._checkpointer is not None and self._checkpointer.was_full:
+            self._checkpointer.before_commit(connection)
         with self._explained():
             connection.execute("BEGIN IMMEDIATE")
         try:
@@ -109,10 +122,12 @@ class SqliteStore(SqliteRows):
                 rows = connection.total_changes - self._writes_before
                 wal_bytes = self._place.check() if rows else 0  # reads go on from the open file, wherever it is
                 connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             self._restore(before, epochs)
             with suppress(sqlite3.Error):  # SQLite has taken it back itself, or will when the file is opened
                 connection.execute("ROLLBACK")
+            if self._checkpointer is not None and isinstance(error, StoreError) and error.brief == DISK_FULL:
+                self._checkpointer.on_full()
             raise
         if rows and self._checkpointer is not None:
             self._checkpointer.on_commit(connection, rows, wal_bytes)
@@ -220,9 +235,14 @@ class SqliteStore(SqliteRows):
                 connection.execute("RELEASE piece")
         except BaseException as error:
             self._restore(before, epochs)
-            with suppress(sqlite3.Error):  # then SQLite has taken back the whole transaction
-                for statement in _BEGIN_AGAIN if is_first else _UNDO_PIECE:
-                    connection.execute(statement)
+            if is_first and connection.in_transaction:
+                with self._explained():
+                    for statement in _BEGIN_AGAIN:
+                        connection.execute(statement)
+            elif not is_first:
+                with suppress(sqlite3.Error):  # then SQLite has taken back the whole transaction
+                    for statement in _UNDO_PIECE:
+                        connection.execute(statement)
             if isinstance(error, sqlite3.Error):
                 raise explain(self._path, error) from error
             raise

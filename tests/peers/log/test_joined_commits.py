@@ -82,7 +82,7 @@ def test_an_add_does_not_join_a_commit_before_a_cleaning_that_was_asked_for_befo
     assert slow.log.store.state.events == 1
 
 
-def test_if_a_shared_commit_fails_each_request_is_tried_alone() -> None:
+def test_if_one_request_of_a_shared_commit_is_refused_the_others_are_taken_in_their_order() -> None:
     slow = SlowLog()
     # Its time is too far ahead to be followed, so our own next event gets the same `created`.
     forged = Entry((NOW_MS, "home", 0), NOW_MS + 10**9, encode_event({"type": "forged"}), b"", ("e", 1))
@@ -92,12 +92,14 @@ def test_if_a_shared_commit_fails_each_request_is_tried_alone() -> None:
     added = slow.log.add({"type": "b"})
     assert slow.disk.waiting == 1
     slow.disk.release()
-    slow.disk.release()
 
     assert taken.exception is None
     assert isinstance(refused.exception, ValueError)
     assert added.get() is not None
-    assert [kinds for kinds in slow.commits if kinds] == [["forged"], ["b"]]
+    assert slow.commits == [["forged", "b"]]
+    assert [entry.event["type"] for entry in slow.log.store.page(0).entries] == ["forged", "b"]
+    page = slow.log.recent(2)
+    assert page is not None and page.until == 2
 
 
 def test_all_requests_of_a_commit_fail_with_the_disk() -> None:

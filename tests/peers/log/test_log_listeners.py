@@ -44,6 +44,19 @@ def test_tells_each_new_event_once_in_the_order_of_added(log: PairLog) -> None:
     assert seen == [("a", 1), ("b", 2), ("r", 3)]
 
 
+def test_a_further_dot_beside_a_cleaned_event_that_returns_is_no_news(log: PairLog) -> None:
+    log.add_entries([received(500, "old")])
+    log.add_entries([received(5, "late", epoch="f", ms=600)])
+    log.change_meta((600, "attic", 0), {"reasons": []})
+    log.add_entries([received(5, "rival", epoch="f", ms=400)])  # takes the dot of the cleaned one
+    seen: list[str] = []
+    log.on("event", lambda event, _: seen.append(event["type"]))
+
+    log.add_entries([received(1, "late", epoch="g", ms=600), received(1, "old", epoch="h", ms=500)])
+
+    assert seen == []
+
+
 def test_an_event_added_by_a_listener_is_told_after_those_before_it(log: PairLog) -> None:
     seen: list[str] = []
 

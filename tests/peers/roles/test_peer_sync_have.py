@@ -114,6 +114,24 @@ def test_what_comes_soon_after_a_have_is_gathered_for_the_next_one() -> None:
     assert [message for message in stranger.heard if message[0] == "have"][1:] == [["have", {"e": [[2, 4]]}]]
 
 
+def test_a_have_whose_time_has_come_is_not_sent_on_a_link_that_has_just_closed() -> None:
+    mailbox = Mailbox()
+    stranger = Stranger(turn=mailbox.turn)
+    mailbox.work()
+    stranger.greet()
+    mailbox.work()
+    for seq in (1, 2):
+        stranger.log.add_entries([received(seq)])
+        mailbox.work()
+    stranger.clock.advance(HAVE_MS)
+    stranger.heard.clear()
+
+    stranger.theirs.disconnect()  # before the turn of the timer
+    mailbox.work()
+
+    assert stranger.heard == [] and stranger.errors == []
+
+
 # What is not sent for that reason
 
 

@@ -291,6 +291,21 @@ def test_no_wait_begins_when_the_other_end_closes_the_link_at_a_have() -> None:
     assert pair.clock.waiting == 0
 
 
+def test_an_own_event_is_found_behind_many_pages_of_waiting_ones() -> None:
+    mailbox = Mailbox()
+    stranger = Stranger(turn=mailbox.turn).greet()
+    mailbox.work()
+    stranger.heard.clear()
+
+    for first in range(1, 1_500, 300):
+        stranger.log.add_entries([received(seq, "x" * 1_000) for seq in range(first, first + 300)])
+    stranger.log.add({"type": "own"})
+    mailbox.work()
+
+    assert [message[2]["type"] for message in stranger.heard if message[0] == "sync"] == ["own"]
+    assert stranger.errors == []
+
+
 def test_no_timer_is_set_while_nothing_waits() -> None:
     stranger = Stranger(timeout=None, ping=None).greet()
     stranger.log.add_entries([received(1)])

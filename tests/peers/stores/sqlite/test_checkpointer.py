@@ -261,3 +261,20 @@ def test_what_was_committed_outlives_kill_9_during_checkpoints(tmp_path: Path, t
     assert state.events % 7 == 0
     assert state.events == len(store.each(limit=1_000_000))
     store.close()
+
+
+def test_a_store_whose_thread_cannot_start_is_not_open_and_can_be_opened_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "log.db", checkpoint_lock=threading.RLock())
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="no more threads"):
+        patch.setattr(threading.Thread, "start", no_more_threads)
+        store.open()
+
+    assert store.open().events == 0
+    store.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.db"]
+
+
+def no_more_threads(_thread: threading.Thread) -> None:
+    raise RuntimeError("no more threads")
