@@ -299,9 +299,10 @@ class PeerSync(CheckedSync):
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         assert self.lacking is not None
-        self._apart.on_entries(entries, self.lacking, self.other_node_id)
-        self._tell_apart()
-        came = VersionVector().adds(entry.dot for entry in entries if entry.dot is not None)
+        came = VersionVector().adds([entry.dot for entry in entries if entry.dot is not None])
+        if not self.lacking.covers_all(came):  # else they say nothing of its clock now
+            self._apart.on_entries(entries, self.lacking, self.other_node_id)
+            self._tell_apart()
         self.lacking = self.lacking.joins(came)
         self._came = self._came.joins(came)
 
