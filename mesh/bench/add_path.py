@@ -18,7 +18,7 @@ from mesh.node import Node
 from peers.later import Later
 
 COUNTED_FOLDERS = tuple(str(Path(__file__).parents[2] / package) for package in ("mesh", "peers"))
-ADDS = 30
+ADDS = 100
 """One after the other; the cheapest counts, since timers of the node run between others."""
 
 
