@@ -38,7 +38,7 @@ NOT_OPEN = "the log is not open: the node is not running, or just opens it again
 class AddGroup:
     """Single adds that travel to the keeper as one request. Adds from any thread join it until the keeper takes it."""
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.RLock) -> None:
         """`lock` is held by those who call `join`."""
         self.size = 0
         """Bytes of its drafts."""
@@ -122,7 +122,8 @@ class LogProxy:
         self._waiting = Waiting()
         self._group: AddGroup | None = None
         """Takes single adds until the keeper comes to it."""
-        self._joining = threading.Lock()
+        self._joining = threading.RLock()
+        """Held by who adds. If the keeper is dead, what waits for it fails in that thread, and reacts to that."""
         self._keepers = Keepers()
         self._keeper: LoopActorRef[Any] | None = None
         self._log: Log | None = None
@@ -201,8 +202,8 @@ class LogProxy:
             group = self._group = AddGroup(self._joining)
             group.join(draft, size, result)
             group.loop = result.loop = keeper.actor_inbox.loop
-        # Not under the lock: if the keeper is dead, what waits for it fails at once, and reacts to that.
-        keeper.ask(group, block=False).then(partial(self._on_group_added, group))
+            asked = keeper.ask(group, block=False)  # under the lock: no later request of another thread comes before it
+        asked.then(partial(self._on_group_added, group))
         return result
 
     def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:

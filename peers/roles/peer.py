@@ -131,8 +131,8 @@ class PeerSync(CheckedSync):
         """What came over this link, and need not be named on it."""
         self._unnamed = _NOTHING
         """What the next `have` names."""
-        self._unanswered: int | None = None
-        """The mark of the next `synced`; None if it waits for no turn."""
+        self._unanswered: list[int] = []
+        """The marks of the messages that the next `synced` is about, in their order."""
         self._relays = RelayHold()
         self._pace = Pace(WINDOW * PAGE_BYTES, PAGE_BYTES)
         self._patience = Patience()
@@ -257,15 +257,18 @@ class PeerSync(CheckedSync):
 
     def send_synced(self, added: int) -> None:
         """One answer to all messages of a commit: their results come in turns that follow each other."""
-        is_first, self._unanswered = self._unanswered is None, max(self._unanswered or 0, added)
-        if is_first:
+        self._unanswered.append(added)
+        if len(self._unanswered) == 1:
             self._turn(partial(self._answer, self._link))()
 
     def _answer(self, link: int) -> None:
-        if self._link == link and self._unanswered is not None:
-            added, self._unanswered = self._unanswered, None
-            if self.connected:
-                self._guard(partial(super().send_synced, added))
+        if self._link != link:
+            return
+        marks, self._unanswered = self._unanswered, []
+        for mark in marks:
+            # It stands for all before it, up to the first message with this mark; own events that overtook may share one.
+            if mark == marks[-1] and self.connected:
+                self._guard(partial(super().send_synced, mark))
 
     def synced_message(self, added: int) -> None:
         """Acknowledgements are cumulative between nodes: one covers all that was sent before."""

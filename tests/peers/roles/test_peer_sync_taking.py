@@ -53,6 +53,31 @@ def test_messages_of_one_commit_are_answered_once() -> None:
     assert len(stranger.log.types) == 3
 
 
+@pytest.mark.parametrize(
+    ("marks", "answers"), [((1, 5, 3), [3]), ((2, 4, 4), [4, 4]), ((4, 2, 4), [4, 4]), ((7, 7, 9), [9])]
+)
+def test_the_answer_to_one_commit_covers_marks_that_repeat_or_fall(marks: tuple[int, ...], answers: list[int]) -> None:
+    store, mailbox = MemoryStore(), Mailbox()
+    disk = HeldDisk(store)
+    stranger = Stranger(store=store, disk=disk, turn=mailbox.turn).greet()
+    mailbox.work()
+    disk.release()
+    mailbox.work()
+    stranger.heard.clear()
+    for number, mark in enumerate(marks, 1):
+        stranger.say("sync", mark, *wire_event(number))
+    mailbox.work()
+
+    disk.release()
+    mailbox.work()
+
+    assert stranger.heard == [["synced", mark] for mark in answers]
+    in_flight = list(marks)
+    for answer in answers:  # what the sender takes off its list
+        del in_flight[: in_flight.index(answer) + 1]
+    assert in_flight == []
+
+
 def test_an_answer_that_waits_for_its_turn_is_not_sent_on_the_next_link() -> None:
     mailbox = Mailbox()
     stranger = Stranger(turn=mailbox.turn).greet()
