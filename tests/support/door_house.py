@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pykka
 import pytest
@@ -42,13 +44,25 @@ def types(node: Node) -> list[str]:
     return [event["type"] for event, _ in node.log.each()]
 
 
+def slow_reading(url: str) -> dict[str, Any]:
+    """Options of a connection with a small receive buffer.
+
+    The buffer is set before the socket connects: Linux stalls both directions of one that shrinks later.
+    """
+    address = urlsplit(url)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect((address.hostname, address.port))
+    return {"sock": sock, "max_queue": 1}
+
+
 class Client:
     """One connection that speaks one dialect, frame by frame."""
 
     def __init__(
-        self, url: str, node_id: str, protocol: Any = 5, *, ssl: Any = None, max_queue: int = 16, **headers: str
+        self, url: str, node_id: str, protocol: Any = 5, *, ssl: Any = None, is_slow: bool = False, **headers: str
     ) -> None:
-        """`max_queue`: messages that are read from the socket before they are asked for."""
+        """`is_slow`: little is read from the socket before it is asked for."""
         self.node_id = node_id
         self.protocol = protocol
         self.base = 0
@@ -57,7 +71,7 @@ class Client:
         self.heard: list[list[Any]] = []
         self._stack = ExitStack()
         self.wire: ClientConnection = self._stack.enter_context(
-            connect(url, ssl=ssl, additional_headers=headers, max_queue=max_queue, **_OPTIONS)
+            connect(url, ssl=ssl, additional_headers=headers, **(slow_reading(url) if is_slow else {}), **_OPTIONS)
         )
 
     def greet(self, token: Any, synced: int = 0, *, since: int | None = None) -> list[Any]:
