@@ -21,7 +21,7 @@ WIRE = 2
 """The version of the wire in `connect` and `connected`. Nodes of the releases before say 5, and the next one says 6."""
 STRANGER_BYTES = 16 * 1024
 """Of a frame before the other end has greeted, at most."""
-FRAME_BYTES = 512 * 1024
+NODE_FRAME_BYTES = 512 * 1024
 """Of a frame after that, at most."""
 MAX_NEWEST = 32
 """Epochs that a greeting names of those that grew last."""
@@ -153,7 +153,7 @@ class RunConnected(RunMessage, frozen=True, tag="connected"):
 
 
 class RunHave(RunMessage, frozen=True, tag="have"):
-    """What the sender committed meanwhile; at most FRAME_BYTES, as every message."""
+    """What the sender committed meanwhile; at most NODE_FRAME_BYTES, as every message."""
 
     ends: Annotated[dict[EpochName, EpochEnd], Meta(max_length=MAX_HAVE)]
     """Epochs of others that grew, or were cut."""
@@ -198,7 +198,7 @@ class Heads(RunMessage, frozen=True, tag="heads"):
     is_answer: bool = False
 
 
-class Show(RunMessage, frozen=True, tag="show"):
+class ShowBlocks(RunMessage, frozen=True, tag="show"):
     """Signed blocks of an epoch: what the receiver compares with its own."""
 
     birth: Birth
