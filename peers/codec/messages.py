@@ -162,7 +162,26 @@ class Custom(msgspec.Struct, frozen=True):
     items: tuple[Any, ...]
 
 
-Message = Connect | Connected | Have | Synced | Ping | Pong | Error | Headers | Debug | Ready | Duilian | Sync | Custom
+class RunMessage(msgspec.Struct, frozen=True, array_like=True, tag_field="message"):
+    """What all messages of wire 2 are that no other wire has: see `run_messages`."""
+
+
+Message = (
+    Connect
+    | Connected
+    | Have
+    | Synced
+    | Ping
+    | Pong
+    | Error
+    | Headers
+    | Debug
+    | Ready
+    | Duilian
+    | Sync
+    | Custom
+    | RunMessage
+)
 
 PEER_MESSAGES: dict[str, type[Any]] = {
     "connect": Connect,
