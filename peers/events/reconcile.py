@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from peers.events.ends import EndsSnapshot, Fingerprint
+from peers.events.ends import FIRST_BORDER, LAST_BORDER, EndsSnapshot, Fingerprint
 from peers.events.epoch import NOTHING, EpochEnd, EpochName
 from peers.events.version_vector import Epoch
 
@@ -67,6 +68,10 @@ class View:
         found = self._exceptions.get(epoch)
         return found if found is not None else self._snapshot.get(epoch) or NOTHING
 
+    def exceptions(self) -> Iterator[tuple[Epoch, EpochEnd]]:
+        """Each epoch of which the other has something else than the snapshot says, and what."""
+        return iter(self._exceptions.items())
+
     def put(self, epoch: Epoch, end: EpochEnd | None) -> None:
         """The other has this of an epoch. Of epochs that are not held here at most MAX_FOREIGN are kept."""
         if end == self._snapshot.get(epoch):
@@ -109,6 +114,27 @@ class Reconciliation:
         """What the other has; None until it is known."""
         self._snapshot = snapshot
         self._is_dialling = is_dialling
+        self._found = View(snapshot)
+        """What will be the view."""
+        self._later: dict[Epoch, EpochEnd] = {}
+        """What the other committed meanwhile."""
+        self._theirs: Mapping[Epoch, EpochEnd] | None = None
+        """What its greeting names."""
+        self._without: frozenset[Epoch] = frozenset()
+        """What either greeting names is not compared."""
+        self._open = [] if is_dialling else [(FIRST_BORDER, LAST_BORDER)]
+        """Ranges that the other may speak of, in order and apart: whose fingerprints it got and has not answered."""
+        self._todo: list[Part] = []
+        """Fingerprints of the other that wait for our answer, in order."""
+        self._tell: dict[Epoch, EpochEnd | None] = {}
+        """What we have instead of what the other named, to be said."""
+        self._foreign_left = MAX_FOREIGN
+        """Of how many more epochs it is said that we have them and the other does not."""
+        self._heard = 0
+        """Ends that the other said in answer to ours."""
+        self._has_answered = False
+        self._has_more = False
+        """Whether our last message said that more follows."""
 
     def meet(
         self, newest: Mapping[Epoch, EpochEnd], rest: Fingerprint, yours: Mapping[Epoch, EpochEnd]
@@ -117,12 +143,163 @@ class Reconciliation:
 
         Gives the message to send. Raises ValueError, with a sentence, for what no honest end says; then the link has to end.
         """
-        raise NotImplementedError
+        if self._theirs is not None:
+            raise ValueError("the other end sent a second greeting")
+        if len(newest) > MAX_NEWEST or len(yours) > 1:
+            raise ValueError(f"a greeting names at most {MAX_NEWEST} epochs, and one of the other end")
+        self._theirs = newest
+        self._without = frozenset((*newest, *self.newest))
+        for epoch, end in (*yours.items(), *newest.items()):
+            self._found.put(epoch, end)
+        mine = {epoch: self._snapshot.get(epoch) for epoch in newest if epoch not in self.newest}
+        self._tell = {epoch: end for epoch, end in mine.items() if end != newest[epoch]}
+        if self._snapshot.fingerprint(newest) == rest:
+            return self._say_same()
+        if self._snapshot.fingerprint(self._without) == rest:
+            for epoch in self.newest.keys() - newest.keys():
+                self._found.put(epoch, None)
+            return self._say_same()
+        if self._is_dialling:
+            return self._answer(tuple(self._pieces(FIRST_BORDER, LAST_BORDER)))
+        return None
 
     def take(self, message: Same | Differ) -> Same | Differ | None:
         """A message of the other: gives the one to send. Raises ValueError as `meet`."""
-        raise NotImplementedError
+        if self._theirs is None:
+            raise ValueError("the other end says what it has before its greeting")
+        is_first, self._has_answered = not self._has_answered, True
+        if isinstance(message, Same):
+            if not is_first or not message.ends.keys() <= self.newest.keys():
+                raise ValueError("the other end says that we have the same, which was not due")
+            self._put(message.ends)
+            self._end()
+            return None
+        if self.view is not None:
+            if self._is_dialling or not is_first:
+                raise ValueError("the other end goes on about what differs, which was found out")
+            return None  # it asked before it knew that we have the same
+        fingerprints = self._checked(message)
+        self._put(message.ends)
+        for part in message.parts:
+            if isinstance(part.what, dict):
+                self._compare(part, part.what)
+        if fingerprints:
+            self._todo = sorted((*fingerprints, *self._todo), key=_low)
+        if not (message.parts or message.more or self._has_more):
+            self._end()
+            return None
+        answer = self._answer()
+        if not (answer.parts or answer.more or message.more):
+            self._end()
+        return answer
 
     def have(self, ends: Mapping[Epoch, EpochEnd]) -> None:
         """What the other says that it committed since its greeting, whether or not the view is known."""
-        raise NotImplementedError
+        for epoch, end in ends.items():
+            if self.view is not None:
+                self.view.raise_to(epoch, end)
+            elif epoch in self._snapshot.now or len(self._later) < len(self._snapshot.now) + MAX_FOREIGN:
+                self._later[epoch] = end
+
+    def _say_same(self) -> Same:
+        self._end()
+        return Same(self._tell)
+
+    def _end(self) -> None:
+        if self.view is None:
+            self.view = self._found
+            self.have(self._later)
+
+    def _put(self, ends: Mapping[Epoch, EpochEnd | None]) -> None:
+        if self.view is None:
+            for epoch, end in ends.items():
+                self._found.put(epoch, end)
+
+    def _checked(self, message: Differ) -> list[Part]:
+        """The fingerprints in a message that is what it may be: of ranges that we asked about, once each."""
+        items = len(message.ends) + sum(_items(part) for part in message.parts)
+        if items > MAX_ITEMS or (message.more and items < MAX_ITEMS - PIECES):
+            raise ValueError(f"a message of {items} items is too long, or too short for one that more follows")
+        self._heard += len(message.ends)
+        if self._heard > len(self._snapshot) + MAX_NEWEST + MAX_FOREIGN:
+            raise ValueError(f"the other end names {self._heard} epochs of which we have something else")
+        low, index, count = FIRST_BORDER, 0, 0
+        for part in message.parts:
+            while index < len(self._open) and self._open[index][1] <= part.low:
+                index, count = index + 1, 0
+            count += 1
+            first, last = self._open[index] if index < len(self._open) else (LAST_BORDER, FIRST_BORDER)
+            if not max(low, first) <= part.low < part.high <= last or count > PIECES:
+                raise ValueError(
+                    f"the other end speaks of names from {part.low!r} to {part.high!r}, which was not asked"
+                )
+            low = part.high
+        self._open = [each for each in self._open if each[0] >= low] if message.more else []
+        return [part for part in message.parts if isinstance(part.what, Fingerprint)]
+
+    def _compare(self, part: Part, theirs: Mapping[Epoch, EpochEnd]) -> None:
+        """All that the other has in a range, against all that we have there."""
+        if len(theirs) > LIST_NAMES or any(
+            epoch in self._without or not part.low < epoch <= part.high for epoch in theirs
+        ):
+            raise ValueError(f"the other end lists names that are not from {part.low!r} to {part.high!r}")
+        for epoch, end in theirs.items():
+            self._found.put(epoch, end)
+            mine = self._snapshot.get(epoch)
+            if mine != end:
+                self._tell[epoch] = mine
+        for epoch in self._snapshot.names(self._without, part.low, part.high):
+            if epoch not in theirs:
+                self._found.put(epoch, None)
+                if self._foreign_left:
+                    self._foreign_left -= 1
+                    self._tell[epoch] = self._snapshot.get(epoch)
+
+    def _answer(self, parts: tuple[Part, ...] = ()) -> Differ:
+        """The next message: `parts`, and as much of what waits as has room."""
+        said = list(self._tell)[: MAX_ITEMS - PIECES]
+        ends = {epoch: self._tell.pop(epoch) for epoch in said}
+        items = len(ends) + len(parts)
+        found = list(parts)
+        done = 0
+        for part in self._todo:
+            if items + PIECES > MAX_ITEMS:
+                break
+            done += 1
+            if self._snapshot.fingerprint(self._without, part.low, part.high) != part.what:
+                pieces = self._pieces(part.low, part.high)
+                found += pieces
+                items += sum(map(_items, pieces))
+        del self._todo[:done]
+        asked = [(part.low, part.high) for part in found if isinstance(part.what, Fingerprint)]
+        self._open = sorted((*asked, *self._open))
+        self._has_more = bool(self._tell or self._todo)
+        return Differ(ends, tuple(found), self._has_more)
+
+    def _pieces(self, low: str, high: str) -> list[Part]:
+        """All that we have in a range: a list, or the fingerprints of its parts."""
+        names = self._snapshot.names(self._without, low, high)
+        if len(names) <= LIST_NAMES:
+            return [Part(low, high, {epoch: self._snapshot.get(epoch) or NOTHING for epoch in names})]
+        step = -(-len(names) // PIECES)
+        borders = [low, *(_between(names[i - 1], names[i]) for i in range(step, len(names), step)), high]
+        return [
+            Part(first, last, self._snapshot.fingerprint(self._without, first, last))
+            for first, last in pairwise(borders)
+        ]
+
+
+def _low(part: Part) -> str:
+    return part.low
+
+
+def _items(part: Part) -> int:
+    return 1 + (len(part.what) if isinstance(part.what, dict) else 0)
+
+
+def _between(name: Epoch, following: Epoch) -> str:
+    """A short border: >= `name` and < `following`."""
+    for size in range(len(following)):
+        if following[:size] > name:
+            return following[:size]
+    return name
