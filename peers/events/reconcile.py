@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from peers.events.ends import FIRST_BORDER, LAST_BORDER, EndsSnapshot, Fingerprint
-from peers.events.epoch import NOTHING, EpochEnd, EpochName
+from peers.events.epoch import END_BYTES, NOTHING, EpochEnd, EpochName
 from peers.events.version_vector import Epoch
 
 MAX_NEWEST = 32
 """Epochs that a greeting names: below 4 KiB when written."""
-LIST_NAMES = 8
+LIST_NAMES = 3
 """Of a range with so many names or fewer all are listed."""
-PIECES = 16
+PIECES = 4
 """Parts into which a range that differs is divided."""
-MAX_ITEMS = 112
+MAX_ITEMS = 144
 """Parts and names in one message: below 16 KiB when written."""
 MAX_FOREIGN = 4096
 """Epochs not held here of which a view keeps what the other has; of more it is not known."""
@@ -30,12 +30,32 @@ NewestEnds = Annotated[dict[EpochName, EpochEnd], Meta(max_length=MAX_NEWEST)]
 _Listed = Annotated[dict[EpochName, EpochEnd], Meta(max_length=LIST_NAMES)]
 
 
+class Pieces(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A range divided at `borders`: of each piece END_BYTES of the fingerprint of what the sender has there."""
+
+    borders: Annotated[tuple[_Border, ...], Meta(max_length=PIECES - 1)]
+    digests: Annotated[bytes, Meta(max_length=PIECES * END_BYTES)]
+
+
 class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What the sender has of the names > low and <= high: all of it by name, or a fingerprint."""
+    """What the sender has of the names > low and <= high: all of it by name, or fingerprints."""
 
     low: _Border
     high: _Border
-    what: Fingerprint | _Listed
+    what: Pieces | _Listed
+
+    @property
+    def items(self) -> int:
+        """How much room it takes in a message."""
+        return 1 + len(self.what) if isinstance(self.what, dict) else 1 + len(self.what.borders)
+
+
+class Asked(NamedTuple):
+    """A range, and what the one who asks about it has there: END_BYTES of its fingerprint."""
+
+    low: str
+    high: str
+    digest: bytes
 
 
 class Same(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="same"):
@@ -122,10 +142,10 @@ class Reconciliation:
         """What its greeting names."""
         self._without: frozenset[Epoch] = frozenset()
         """What either greeting names is not compared."""
-        self._open = [] if is_dialling else [(FIRST_BORDER, LAST_BORDER)]
-        """Ranges that the other may speak of, in order and apart: whose fingerprints it got and has not answered."""
-        self._todo: list[Part] = []
-        """Fingerprints of the other that wait for our answer, in order."""
+        self._open = [] if is_dialling else [Asked(FIRST_BORDER, LAST_BORDER, b"")]
+        """What we asked and the other has not answered, in order of the ranges, which are apart."""
+        self._todo: list[Asked] = []
+        """What the other asked and we have not answered, in the same order."""
         self._tell: dict[Epoch, EpochEnd | None] = {}
         """What we have instead of what the other named, to be said."""
         self._foreign_left = MAX_FOREIGN
@@ -160,7 +180,7 @@ class Reconciliation:
                 self._found.put(epoch, None)
             return self._say_same()
         if self._is_dialling:
-            return self._answer(tuple(self._pieces(FIRST_BORDER, LAST_BORDER)))
+            return self._answer([self._part(FIRST_BORDER, LAST_BORDER)])
         return None
 
     def take(self, message: Same | Differ) -> Same | Differ | None:
@@ -178,13 +198,12 @@ class Reconciliation:
             if self._is_dialling or not is_first:
                 raise ValueError("the other end goes on about what differs, which was found out")
             return None  # it asked before it knew that we have the same
-        fingerprints = self._checked(message)
+        asked = self._checked(message)
         self._put(message.ends)
         for part in message.parts:
             if isinstance(part.what, dict):
                 self._compare(part, part.what)
-        if fingerprints:
-            self._todo = sorted((*fingerprints, *self._todo), key=_low)
+        self._todo = sorted((*asked, *self._todo))
         if not (message.parts or message.more or self._has_more):
             self._end()
             return None
@@ -215,27 +234,23 @@ class Reconciliation:
             for epoch, end in ends.items():
                 self._found.put(epoch, end)
 
-    def _checked(self, message: Differ) -> list[Part]:
-        """The fingerprints in a message that is what it may be: of ranges that we asked about, once each."""
-        items = len(message.ends) + sum(_items(part) for part in message.parts)
+    def _checked(self, message: Differ) -> list[Asked]:
+        """What a message asks, if it is what it may be: about ranges that we asked about, once each, in order."""
+        items = len(message.ends) + sum(part.items for part in message.parts)
         if items > MAX_ITEMS or (message.more and items < MAX_ITEMS - PIECES):
             raise ValueError(f"a message of {items} items is too long, or too short for one that more follows")
         self._heard += len(message.ends)
         if self._heard > len(self._snapshot) + MAX_NEWEST + MAX_FOREIGN:
             raise ValueError(f"the other end names {self._heard} epochs of which we have something else")
-        low, index, count = FIRST_BORDER, 0, 0
-        for part in message.parts:
-            while index < len(self._open) and self._open[index][1] <= part.low:
-                index, count = index + 1, 0
-            count += 1
-            first, last = self._open[index] if index < len(self._open) else (LAST_BORDER, FIRST_BORDER)
-            if not max(low, first) <= part.low < part.high <= last or count > PIECES:
-                raise ValueError(
-                    f"the other end speaks of names from {part.low!r} to {part.high!r}, which was not asked"
-                )
-            low = part.high
-        self._open = [each for each in self._open if each[0] >= low] if message.more else []
-        return [part for part in message.parts if isinstance(part.what, Fingerprint)]
+        ranges = iter(self._open)
+        asked: list[Asked] = []
+        for low, high, what in ((part.low, part.high, part.what) for part in message.parts):
+            if not any(each.low == low and each.high == high for each in ranges):
+                raise ValueError(f"the other end speaks of names from {low!r} to {high!r}, which we did not ask")
+            if isinstance(what, Pieces):
+                asked += _asked(low, high, what)
+        self._open = list(ranges) if message.more and message.parts else self._open if message.more else []
+        return asked
 
     def _compare(self, part: Part, theirs: Mapping[Epoch, EpochEnd]) -> None:
         """All that the other has in a range, against all that we have there."""
@@ -255,46 +270,52 @@ class Reconciliation:
                     self._foreign_left -= 1
                     self._tell[epoch] = self._snapshot.get(epoch)
 
-    def _answer(self, parts: tuple[Part, ...] = ()) -> Differ:
+    def _answer(self, parts: Sequence[Part] = ()) -> Differ:
         """The next message: `parts`, and as much of what waits as has room."""
-        said = list(self._tell)[: MAX_ITEMS - PIECES]
-        ends = {epoch: self._tell.pop(epoch) for epoch in said}
-        items = len(ends) + len(parts)
+        ends = {epoch: self._tell.pop(epoch) for epoch in list(self._tell)[: MAX_ITEMS - PIECES]}
         found = list(parts)
+        items = len(ends) + sum(part.items for part in found)
         done = 0
-        for part in self._todo:
+        for low, high, digest in self._todo:
             if items + PIECES > MAX_ITEMS:
                 break
             done += 1
-            if self._snapshot.fingerprint(self._without, part.low, part.high) != part.what:
-                pieces = self._pieces(part.low, part.high)
-                found += pieces
-                items += sum(map(_items, pieces))
+            if self._digest(low, high) != digest:
+                found.append(self._part(low, high))
+                items += found[-1].items
         del self._todo[:done]
-        asked = [(part.low, part.high) for part in found if isinstance(part.what, Fingerprint)]
-        self._open = sorted((*asked, *self._open))
+        for part in found:
+            if isinstance(part.what, Pieces):
+                self._open += _asked(part.low, part.high, part.what)
+        self._open.sort()
         self._has_more = bool(self._tell or self._todo)
         return Differ(ends, tuple(found), self._has_more)
 
-    def _pieces(self, low: str, high: str) -> list[Part]:
-        """All that we have in a range: a list, or the fingerprints of its parts."""
+    def _digest(self, low: str, high: str) -> bytes:
+        return self._snapshot.fingerprint(self._without, low, high).digest[:END_BYTES]
+
+    def _part(self, low: str, high: str) -> Part:
+        """All that we have in a range."""
         names = self._snapshot.names(self._without, low, high)
         if len(names) <= LIST_NAMES:
-            return [Part(low, high, {epoch: self._snapshot.get(epoch) or NOTHING for epoch in names})]
+            return Part(low, high, {epoch: self._snapshot.get(epoch) or NOTHING for epoch in names})
         step = -(-len(names) // PIECES)
-        borders = [low, *(_between(names[i - 1], names[i]) for i in range(step, len(names), step)), high]
-        return [
-            Part(first, last, self._snapshot.fingerprint(self._without, first, last))
-            for first, last in pairwise(borders)
-        ]
+        borders = tuple(_between(names[i - 1], names[i]) for i in range(step, len(names), step))
+        digests = [self._digest(first, last) for first, last in pairwise((low, *borders, high))]
+        return Part(low, high, Pieces(borders, b"".join(digests)))
 
 
-def _low(part: Part) -> str:
-    return part.low
-
-
-def _items(part: Part) -> int:
-    return 1 + (len(part.what) if isinstance(part.what, dict) else 0)
+def _asked(low: str, high: str, pieces: Pieces) -> list[Asked]:
+    """What is asked by the pieces of a range. Raises ValueError if they are none."""
+    ranges = list(pairwise((low, *pieces.borders, high)))
+    if not all(first < last for first, last in ranges) or len(pieces.digests) != len(ranges) * END_BYTES:
+        raise ValueError(
+            f"the other end divides the names from {low!r} to {high!r} in no order, or without fingerprints"
+        )
+    return [
+        Asked(first, last, pieces.digests[i * END_BYTES : (i + 1) * END_BYTES])
+        for i, (first, last) in enumerate(ranges)
+    ]
 
 
 def _between(name: Epoch, following: Epoch) -> str:
