@@ -18,7 +18,8 @@ from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch
 from peers.stores.append import AppendRules
 from peers.stores.rows import AlreadyKnown, Copy
-from peers.stores.sqlite.file import LABELS, explain
+from peers.stores.sqlite.file import explain
+from peers.stores.sqlite.layout import LABELS
 from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
 from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, ChangeReader, Row
 from peers.stores.store import Place, StoreError

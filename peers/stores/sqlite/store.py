@@ -16,6 +16,7 @@ from peers.stores.sqlite.checkpointer import Checkpointer
 from peers.stores.sqlite.counters import load_numbers, save_numbers
 from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect, explain
 from peers.stores.sqlite.file_place import FilePlace
+from peers.stores.sqlite.layout import LAYOUT_2
 from peers.stores.sqlite.reading import COLUMNS
 from peers.stores.sqlite.rows import CLAIM, MAX_CONFLICTING, SqliteRows
 from peers.stores.sqlite.walk import walk_statement
@@ -81,7 +82,7 @@ class SqliteStore(SqliteRows):
     def open(self) -> StoreState:
         if self._connection is None:
             self._place.check_return()
-            connection = connect(self._path, synchronous=self._synchronous)
+            connection = connect(self._path, LAYOUT_2, synchronous=self._synchronous)
             try:
                 self._place.hold()
                 self._load(connection)
