@@ -9,13 +9,14 @@ from msgspec import structs
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.version_vector import MAX_RANGES, MAX_SEQ, Dot, Epoch, VersionVector, stands_in
+from peers.stores.event_rows import AlreadyKnown
 from peers.stores.plain import Batch, Outcome, is_repeat, take_plain
 from peers.stores.retention import RetentionRules
-from peers.stores.rows import AlreadyKnown
+from peers.stores.rows import Rows
 from peers.stores.store import Appended
 
 
-class AppendRules(RetentionRules):
+class AppendRules(RetentionRules, Rows):
     """Decides what becomes of each entry; a subclass keeps the rows, and the numbers over a restart.
 
     What is shown depends on the set of copies and dots that came, not on their order. Of all copies of one `created`

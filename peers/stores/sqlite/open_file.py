@@ -59,15 +59,15 @@ class OpenFile(ABC):
         """Fill the memory from a file that was just opened."""
 
     @abstractmethod
-    def _note(self) -> Any:
-        """What `_go_back` needs to make the memory as it is now."""
+    def _snapshot(self) -> Any:
+        """What `_restore` needs to make the memory as it is now."""
 
     @abstractmethod
-    def _go_back(self, note: Any) -> None:
+    def _restore(self, snapshot: Any) -> None:
         """Make the memory as it was."""
 
     @abstractmethod
-    def _save(self, note: Any) -> None:
+    def _save(self, snapshot: Any) -> None:
         """Write what changed of it since the transaction began, before the commit."""
 
     # The file
@@ -102,7 +102,7 @@ class OpenFile(ABC):
         connection = self._opened()
         if connection.in_transaction:
             raise RuntimeError("a transaction is open already: they do not nest")
-        note, self._writes_before = self._note(), connection.total_changes
+        snapshot, self._writes_before = self._snapshot(), connection.total_changes
         if self._checkpointer is not None and self._checkpointer.was_full:
             self._checkpointer.before_commit(connection)
         with self._explained():
@@ -110,12 +110,12 @@ class OpenFile(ABC):
         try:
             yield
             with self._explained():
-                self._save(note)
+                self._save(snapshot)
                 rows = connection.total_changes - self._writes_before
                 wal_bytes = self._place.check() if rows else 0  # reads go on from the open file, wherever it is
                 connection.execute("COMMIT")
         except BaseException as error:
-            self._go_back(note)
+            self._restore(snapshot)
             with suppress(sqlite3.Error):  # SQLite has taken it back itself, or will when the file is opened
                 connection.execute("ROLLBACK")
             if self._checkpointer is not None and isinstance(error, StoreError) and error.brief == DISK_FULL:
@@ -129,7 +129,7 @@ class OpenFile(ABC):
         connection = self._opened()
         if not connection.in_transaction:
             raise RuntimeError("a store is written inside a transaction only")
-        note = self._note()
+        snapshot = self._snapshot()
         # Then the transaction has nothing else to take back, and no savepoint is needed, for which SQLite would copy pages.
         is_first = connection.total_changes == self._writes_before
         try:
@@ -139,7 +139,7 @@ class OpenFile(ABC):
             if not is_first:
                 connection.execute("RELEASE piece")
         except BaseException as error:
-            self._go_back(note)
+            self._restore(snapshot)
             if is_first and connection.in_transaction:
                 with self._explained():
                     for statement in _BEGIN_AGAIN:

@@ -130,11 +130,11 @@ class SqliteStore(SqliteRows):
 
     # What is in memory
 
-    def _note(self) -> tuple[Numbers, int]:
+    def _snapshot(self) -> tuple[Numbers, int]:
         return self._numbers.copy(), len(self._epochs)
 
-    def _go_back(self, note: tuple[Numbers, int]) -> None:
-        self._numbers, epochs = note
+    def _restore(self, snapshot: tuple[Numbers, int]) -> None:
+        self._numbers, epochs = snapshot
         for epoch in self._epochs[epochs:]:
             del self._epoch_ids[epoch]
         del self._epochs[epochs:]
@@ -148,8 +148,8 @@ class SqliteStore(SqliteRows):
             for (key,) in connection.execute("SELECT DISTINCT created FROM aside LIMIT ?", (MAX_CONFLICTING + 1,)):
                 self._note_conflicting(created_from_key(key))
 
-    def _save(self, note: tuple[Numbers, int]) -> None:
+    def _save(self, snapshot: tuple[Numbers, int]) -> None:
         """Write what changed of the numbers, in the same transaction as the rows."""
         touched = [(self._epoch_id(epoch), epoch) for epoch in sorted(self._touched) if epoch in self._numbers.highest]
-        save_numbers(self._opened(), note[0], self._numbers, touched)
+        save_numbers(self._opened(), snapshot[0], self._numbers, touched)
         self._touched.clear()
