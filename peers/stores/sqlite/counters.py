@@ -9,7 +9,8 @@ from pathlib import Path
 
 from peers.events.version_vector import Epoch, VersionVector
 from peers.stores.rows import Numbers
-from peers.stores.sqlite.file import damaged, explain
+from peers.stores.sqlite.file import explain
+from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import ManyRows
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts")

@@ -11,6 +11,7 @@ from typing import Unpack
 
 from peers.events.entry import Entry
 from peers.stores.sqlite.file import connect_to_read, needs_copy, wal_of
+from peers.stores.sqlite.layout import LAYOUT_2
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError, StoreState, WalkOptions
 
@@ -36,7 +37,7 @@ class SqliteReader(SqliteStore):
             self._marks = self._look()
             try:
                 path, is_copy = (self._copied(), True) if needs_copy(self._path) else (self._path, False)
-                connection = self._connection = connect_to_read(path, is_copy=is_copy)
+                connection = self._connection = connect_to_read(path, LAYOUT_2, is_copy=is_copy)
                 with self._explained():
                     self._load(connection)
             except BaseException:

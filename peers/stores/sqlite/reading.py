@@ -12,7 +12,7 @@ from typing import Any
 from peers.events.created import created_from_key
 from peers.events.entry import Entry
 from peers.events.version_vector import Epoch, VersionVector
-from peers.stores.sqlite.file import damaged
+from peers.stores.sqlite.layout import damaged
 
 LOOKUP = 500
 """Keys asked for in one statement."""
