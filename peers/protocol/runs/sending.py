@@ -1,0 +1,187 @@
+"""Sending: the walk of a log by position, which sends each epoch from where the other end of a link has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces
+from peers.events.piece import Piece
+from peers.events.proof import Proof
+from peers.events.run import RUN_ENTRIES
+from peers.events.version_vector import Dot, Epoch
+from peers.protocol.runs.fork_search import ForkSearch
+from peers.protocol.runs.other_end import OtherEnd, SendWindow
+from peers.protocol.runs.role import RunRole
+from peers.protocol.runs.wants import Wants
+from peers.stores.run_store import Change, RunStore
+
+WALK_CHANGES = 500
+"""Changes that are read at a time."""
+MAX_FIRSTS = 1_000
+"""Epochs whose first lacked entry is looked for; a walk for an end that lacks more begins at the first position."""
+
+
+class RunPage(NamedTuple):
+    """What one message can bring."""
+
+    pieces: list[Piece]
+    proofs: list[Proof]
+    """Of the epochs whose pieces end at a cut."""
+    until: int
+    """The position up to which it goes."""
+
+
+class Sending:
+    """The walk goes over all changes after `position`, in pages; live commits are its tail.
+
+    Where it first meets an entry of a run, the whole rest of that run goes, though its later entries may lie at later
+    positions; these are left out when the walk comes there. While entries of others are held back, our own overtake them.
+    """
+
+    def __init__(self, role: RunRole, other: OtherEnd, window: SendWindow, wants: Wants, forks: ForkSearch) -> None:
+        self._role = role
+        self._other = other
+        self._window = window
+        self._wants = wants
+        self._forks = forks
+        self.position = 0
+        """Up to here all was sent, or left out."""
+        self._begun: dict[bytes, list[Epoch]] = {}
+        """Epochs whose first entries were sent, by the keys of their owners."""
+        self._overtaken: Epoch | None = None
+        """Our own epoch, if entries of it may be waiting behind those of others."""
+        self._is_asking = False
+        self._is_going = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the walk has come to the limit."""
+        return not self._is_asking and self.position >= self._role.walk_limit()
+
+    def begin(self, lacked: Sequence[Dot], last_position: int) -> None:
+        """Walk from the first of these entries, or what came after `last_position`."""
+        self.position = last_position
+        if len(lacked) > MAX_FIRSTS:
+            self.position = 0
+        elif lacked:
+            self._is_asking = True
+            self._role.read(partial(_first_position, lacked, last_position), self._on_first)
+
+    def overtake(self, epoch: Epoch) -> None:
+        """There are new entries of our own epoch."""
+        self._overtaken = epoch
+
+    def readmit(self, keys: Iterable[bytes]) -> None:
+        """The other end takes epochs of these nodes again: those that were begun on this link are sent once more."""
+        for key in keys:
+            for epoch in self._begun.pop(key, ()):
+                self._other.sent.pop(epoch, None)
+        self.position = 0
+
+    def go_on(self) -> None:
+        """Ask for the next page, while there is one and the window is open."""
+        if self._is_going:
+            return  # the store answered at once, and the loop below goes on
+        self._is_going = True
+        try:
+            while self._may_ask() and self._ask():
+                pass
+        finally:
+            self._is_going = False
+
+    def _may_ask(self) -> bool:
+        return self._other.view is not None and not self._is_asking and self._window.is_open
+
+    def _ask(self) -> bool:
+        """Ask for what follows. False if there is nothing, or its answer comes later."""
+        limit = self._role.walk_limit()
+        if self.position < limit:
+            self._is_asking = True
+            self._role.read(partial(_changes, self.position), partial(self._on_changes, limit))
+        else:
+            overtaken, self._overtaken = self._overtaken, None
+            end = None if overtaken is None else self._role.ends.get(overtaken)
+            if overtaken is None or end is None or self._other.has(overtaken) >= end.seq:
+                return False
+            self._ask_pieces([Change(self.position + 1, (overtaken, end.seq))], self.position)
+        return not self._is_asking
+
+    def _on_first(self, position: int) -> None:
+        self._is_asking = False
+        self.position = position - 1
+        self.go_on()
+
+    def _on_changes(self, limit: int, changes: tuple[Change, ...]) -> None:
+        self._is_asking = False
+        due: list[Change] = []
+        until = limit if len(changes) < WALK_CHANGES else changes[-1].position + changes[-1].length - 1
+        until = min(until, limit)
+        for change in changes:
+            if change.position > until:
+                break
+            epoch, seq = change.dot
+            last = seq + min(change.length, until - change.position + 1) - 1
+            self._wants.met(epoch, seq, last)
+            if not change.is_fill and self._other.has(epoch) < last:
+                due.append(Change(change.position, change.dot, last - seq + 1))
+        if due:
+            self._ask_pieces(due, until)
+        else:
+            self.position = until
+        self._wants.go_on()
+        self.go_on()
+
+    def _ask_pieces(self, due: Sequence[Change], until: int) -> None:
+        self._is_asking = True
+        has = {change.dot[0]: self._other.has(change.dot[0]) for change in due}
+        self._role.read(partial(_page, due, has, until, self._role.page_bytes()), self._on_page)
+
+    def _on_page(self, page: RunPage) -> None:
+        self._is_asking = False
+        self.position = max(self.position, page.until)
+        for proof in page.proofs:
+            self._forks.send_proof(proof)
+        pieces = [piece for piece in page.pieces if piece.birth.key not in self._other.declined]
+        for piece in pieces:
+            self._other.went(piece.epoch, piece.last)
+            if piece.start == 1:
+                self._begun.setdefault(piece.birth.key, []).append(piece.epoch)
+        if pieces:
+            births = {piece.epoch: piece.birth for piece in pieces if piece.start == 1}
+            raw = tuple(map(self._role.encode, pieces))
+            self._window.send(Pieces(self._window.next_number(), tuple(births.values()), raw))
+        self.go_on()
+
+
+def _changes(after: int, store: RunStore) -> tuple[Change, ...]:
+    return store.changes(after, WALK_CHANGES)
+
+
+def _first_position(lacked: Sequence[Dot], last_position: int, store: RunStore) -> int:
+    return min([last_position + 1, *[at for dot in lacked if (at := store.position(dot)) is not None]])
+
+
+def _page(due: Sequence[Change], has: Mapping[Epoch, int], until: int, max_bytes: int, store: RunStore) -> RunPage:
+    """Pieces for these changes, of which the other end has epochs up to `has`; as many as a message may hold."""
+    pieces: list[Piece] = []
+    proofs: dict[Epoch, Proof] = {}
+    sent = dict(has)
+    entries = size = 0
+    for change in due:
+        epoch, seq = change.dot
+        while sent[epoch] < seq + change.length - 1:
+            if size >= max_bytes or entries > MAX_TOGETHER - RUN_ENTRIES or len(pieces) == MAX_PIECES:
+                return RunPage(pieces, list(proofs.values()), change.position + max(sent[epoch] - seq, -1))
+            piece = store.piece(epoch, sent[epoch] + 1)
+            if piece is None:
+                break  # what follows is not signed, or comes after a cut
+            proof = None if piece.signature or epoch in proofs else store.proof(epoch)
+            if proof is not None:
+                proofs[epoch] = proof
+            pieces.append(piece)
+            sent[epoch] = piece.last
+            entries += len(piece.items)
+            size += sum([len(item) if isinstance(item, bytes) else item.size for item in piece.items])
+    return RunPage(pieces, list(proofs.values()), until)
