@@ -9,8 +9,7 @@ from typing import Any
 
 from peers.events.epoch import NONCE_BYTES
 from peers.events.signature import KeySigner
-from peers.events.version_vector import Epoch
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunState, RunStore, Taken
 from peers.stores.store import StoreError
 
 
@@ -31,6 +30,9 @@ class Room:
         self.disk_errors = 0.0
         self.now = 0
         self.count: Counter[str] = Counter()
+        self.resumed: Counter[bytes] = Counter()
+        """How often somebody who has this key went on in an epoch with the disk and memory of a while ago."""
+        self.adoption_limit = 0
         self.doubtful: set[bytes] = set()
         """Keys that may have signed two histories: of copied homes that run, resumed snapshots and villains."""
 
@@ -46,13 +48,16 @@ class Wire:
 
     def __init__(self) -> None:
         self.is_up = True
-        self.queues: dict[object, deque[Any]] = {}
+        self.ends: tuple[Any, ...] = ()
+        self.queues: dict[object, list[Any]] = {}
 
 
 class Mailbox:
     """The asynchronous store of a home: what is asked is done in order, and what came of it is heard in order, later."""
 
-    def __init__(self, room: Room, store: RunStore, on_commit: Callable[[Sequence[Taken]], None]) -> None:
+    def __init__(
+        self, room: Room, store: RunStore, on_commit: Callable[[tuple[Sequence[Taken], RunState]], None]
+    ) -> None:
         self.room = room
         self.store = store
         self._on_commit = on_commit
@@ -89,8 +94,10 @@ class Mailbox:
             self.room.count["disk errors"] += 1
             asker.on_disk_error()
             return
-        self._turns.append((None, self._on_commit, takens))
+        self._turns.append((None, self._on_commit, (takens, self.store.state)))
         self._turns.append((asker, then, takens))
 
 
-Names = dict[Epoch, str]
+def shuffled(rnd: Random, values: Any) -> list[Any]:
+    """The same in another order."""
+    return rnd.sample(list(values), len(list(values)))
