@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Unpack
 
 from peers.events.created import Created
@@ -77,7 +77,7 @@ class Taken:
     shown: tuple[Entry, ...] = ()
     """Events that are shown now and were not, in the order of `added`."""
     changes: tuple[Change, ...] = ()
-    ends: Mapping[Epoch, EpochEnd] = frozenset()  # type: ignore[assignment]
+    ends: Mapping[Epoch, EpochEnd] = field(default_factory=dict)
     """The epochs whose end is another now."""
     hollow: tuple[Dot, ...] = ()
     """Entries that are hollow now and were not, or have to be said again since their epoch was cut."""

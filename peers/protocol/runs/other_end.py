@@ -55,6 +55,8 @@ class SendWindow:
         self._role = role
         self._sent: deque[int] = deque()
         self._last = 0
+        self._reserved = 0
+        """Messages that are being made."""
 
     @property
     def count(self) -> int:
@@ -62,8 +64,16 @@ class SendWindow:
 
     @property
     def is_open(self) -> bool:
-        """Whether one more may be sent."""
-        return len(self._sent) < WINDOW
+        """Whether one more may be made."""
+        return len(self._sent) + self._reserved < WINDOW
+
+    def reserve(self) -> None:
+        """One more is being made."""
+        self._reserved += 1
+
+    def release(self) -> None:
+        """It is made, or there is none."""
+        self._reserved -= 1
 
     def next_number(self) -> int:
         """The number of the next message."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ class Sending:
         if len(lacked) > MAX_FIRSTS:
             self.position = 0
         elif lacked:
-            self._is_asking = True
+            self._begin_asking()
             self._role.read(partial(_first_position, lacked, last_position), self._on_first)
 
     def overtake(self, epoch: Epoch) -> None:
@@ -98,49 +98,59 @@ class Sending:
         """Ask for what follows. False if there is nothing, or its answer comes later."""
         limit = self._role.walk_limit()
         if self.position < limit:
-            self._is_asking = True
+            self._begin_asking()
             self._role.read(partial(_changes, self.position), partial(self._on_changes, limit))
         else:
             overtaken, self._overtaken = self._overtaken, None
             end = None if overtaken is None else self._role.ends.get(overtaken)
             if overtaken is None or end is None or self._other.has(overtaken) >= end.seq:
                 return False
-            self._ask_pieces([Change(self.position + 1, (overtaken, end.seq))], self.position)
+            self._begin_asking()
+            self._ask_pieces([Change(self.position + 1, (overtaken, end.seq))], self.position, ())
         return not self._is_asking
 
-    def _on_first(self, position: int) -> None:
+    def _begin_asking(self) -> None:
+        self._is_asking = True
+        self._window.reserve()
+
+    def _end_asking(self) -> None:
         self._is_asking = False
+        self._window.release()
+
+    def _on_first(self, position: int) -> None:
+        self._end_asking()
         self.position = position - 1
         self.go_on()
 
     def _on_changes(self, limit: int, changes: tuple[Change, ...]) -> None:
-        self._is_asking = False
-        due: list[Change] = []
-        until = limit if len(changes) < WALK_CHANGES else changes[-1].position + changes[-1].length - 1
-        until = min(until, limit)
-        for change in changes:
-            if change.position > until:
-                break
-            epoch, seq = change.dot
-            last = seq + min(change.length, until - change.position + 1) - 1
-            self._wants.met(epoch, seq, last)
-            if not change.is_fill and self._other.has(epoch) < last:
-                due.append(Change(change.position, change.dot, last - seq + 1))
+        last = changes[-1].position + changes[-1].length - 1 if len(changes) == WALK_CHANGES else limit
+        until = min(last, limit)
+        due = [change for change in _between(changes, self.position, until) if self._is_due(change)]
         if due:
-            self._ask_pieces(due, until)
-        else:
-            self.position = until
-        self._wants.go_on()
+            self._ask_pieces(due, until, changes)
+            return
+        self._end_asking()
+        self._pass(changes, until)
         self.go_on()
 
-    def _ask_pieces(self, due: Sequence[Change], until: int) -> None:
-        self._is_asking = True
-        has = {change.dot[0]: self._other.has(change.dot[0]) for change in due}
-        self._role.read(partial(_page, due, has, until, self._role.page_bytes()), self._on_page)
+    def _is_due(self, change: Change) -> bool:
+        epoch, seq = change.dot
+        return not change.is_fill and self._other.has(epoch) < seq + change.length - 1
 
-    def _on_page(self, page: RunPage) -> None:
-        self._is_asking = False
-        self.position = max(self.position, page.until)
+    def _pass(self, changes: Sequence[Change], until: int) -> None:
+        """The walk has come to this position."""
+        for change in _between(changes, self.position, until):
+            epoch, seq = change.dot
+            self._wants.met(epoch, seq, seq + change.length - 1)
+        self.position = max(self.position, until)
+        self._wants.go_on()
+
+    def _ask_pieces(self, due: Sequence[Change], until: int, changes: Sequence[Change]) -> None:
+        has = {change.dot[0]: self._other.has(change.dot[0]) for change in due}
+        self._role.read(partial(_page, due, has, until, self._role.page_bytes()), partial(self._on_page, changes))
+
+    def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
+        self._end_asking()
         for proof in page.proofs:
             self._forks.send_proof(proof)
         pieces = [piece for piece in page.pieces if piece.birth.key not in self._other.declined]
@@ -152,7 +162,18 @@ class Sending:
             births = {piece.epoch: piece.birth for piece in pieces if piece.start == 1}
             raw = tuple(map(self._role.encode, pieces))
             self._window.send(Pieces(self._window.next_number(), tuple(births.values()), raw))
+        self._pass(changes, page.until)
         self.go_on()
+
+
+def _between(changes: Iterable[Change], after: int, until: int) -> Iterator[Change]:
+    """The parts of these changes whose positions are > after and <= until."""
+    for change in changes:
+        skipped = max(0, after + 1 - change.position)
+        length = min(change.length, until - change.position + 1) - skipped
+        if length > 0:
+            epoch, seq = change.dot
+            yield Change(change.position + skipped, (epoch, seq + skipped), length, change.is_fill)
 
 
 def _changes(after: int, store: RunStore) -> tuple[Change, ...]:

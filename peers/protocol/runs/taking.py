@@ -149,6 +149,8 @@ class Taking:
             self._forks.prove(epoch)  # it is better
 
     def _on_compared(self, message: ShowBlocks, taken: Taken) -> None:
+        if taken.outcomes:
+            raise BadPeer(f"it showed a block of epoch {message.birth.epoch} that its owner did not sign")
         self._forks.compared(message.birth.epoch, len(message.blocks))
         self._forks.prove(message.birth.epoch)
 
@@ -181,6 +183,8 @@ def _prove(proof: Proof, store: RunStore) -> Taken:
 
 
 def _compare(message: ShowBlocks, store: RunStore) -> Taken:
+    if not all(block.is_genuine(message.birth) for block in message.blocks):
+        return Taken(outcomes=("bad",))
     return store.compare(message.birth, message.blocks)
 
 

@@ -58,6 +58,7 @@ class Wants:
         """Look up what waits for it, while the window is open."""
         while self._todo and self._window.is_open and not self._is_asking:
             self._is_asking = True
+            self._window.reserve()
             dots = self._next_dots()
             self._role.read(partial(_read_events, dots, self._role.page_bytes()), partial(self._on_events, dots))
 
@@ -85,6 +86,7 @@ class Wants:
 
     def _on_events(self, dots: list[Dot], found: tuple[int, list[tuple[Dot, Entry]]]) -> None:
         self._is_asking = False
+        self._window.release()
         looked_up, events = found
         self._todo.extendleft((epoch, seq, seq) for epoch, seq in reversed(dots[looked_up:]))
         if events:

@@ -24,7 +24,7 @@ def shown(store: RunStore) -> dict[Created, bytes]:
     """What `each` shows, by leaf."""
     found: dict[Created, bytes] = {}
     after = 0
-    while page := store.each(order="added", after=after):
+    while page := store.each(order="added", since=after):
         for entry in page:
             must(entry.created not in found, "shown twice", entry.created)
             found[entry.created] = leaf(entry)

@@ -39,7 +39,9 @@ class Disk:
 class Home:
     """A node. `twist` makes it hostile: it gets each message that is sent, and gives those that go instead."""
 
-    def __init__(self, room: Room, name: str, disk: Disk, signer: KeySigner | None = None) -> None:
+    def __init__(
+        self, room: Room, name: str, disk: Disk, signer: KeySigner | None = None, *, opens: bool = True
+    ) -> None:
         self.room = room
         self.name = name
         self.signer = signer or room.key()
@@ -55,7 +57,7 @@ class Home:
         self.openings = 0
         self.births = 0
         self.pen = Pen(self.signer, self._nonce)
-        self.begin(disk, opens=True)
+        self.begin(disk, opens=opens)
 
     @property
     def store(self) -> RunStore:
@@ -69,6 +71,7 @@ class Home:
         """Start on this disk; without opening it, as a machine that was resumed."""
         self.disk = disk
         if opens:
+            disk.store.close()
             disk.store.open()
             self.openings += 1
         self.ends = Ends(disk.store.ends())
@@ -80,8 +83,6 @@ class Home:
     def restart(self, disk: Disk | None = None, *, opens: bool = True) -> None:
         for session in list(self.sessions):
             session.end()
-        if disk is None:
-            self.disk.store.close()
         self.begin(disk or self.disk, opens=opens)
 
     def _nonce(self) -> bytes:
@@ -103,7 +104,8 @@ class Home:
 
         def work(store: RunStore) -> list[Taken]:
             first = ms or store.state.clock_ms + 1
-            return [store.append([self.event(first + i) for i in range(count)], self.pen)]
+            events = [self.event(first + at) for at in range(count)]
+            return [store.append(events, self.pen, clock_ms=first + count - 1, is_each_alone=True)]
 
         def acknowledge(takens: Sequence[Taken]) -> None:
             for result in takens[0].results:
@@ -267,7 +269,7 @@ class Session:
         return 2_000
 
     def clock_ms(self) -> int:
-        return 0
+        return self.home.room.now
 
     def may_begin(self, birth: Birth) -> bool:
         taken = self.home.taken.setdefault(birth.key, set())

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from random import Random
 
 from peers.events.version_vector import Epoch
-from peers.stores.run_store import RunStore
 from tests.support.replication.checks import check_group, check_home, groups
 from tests.support.replication.home import Disk, Home, Session
+from tests.support.replication.kits import Kit
 from tests.support.replication.room import Room, Wire, must, shuffled
 from tests.support.replication.villain import honest, villain
 
 MAX_STEPS = 60_000
-
-
-class Kit:
-    """Which stores a story uses: how to make one, and a copy of one."""
-
-    def new(self) -> RunStore:
-        raise NotImplementedError
-
-    def copy(self, store: RunStore) -> RunStore:
-        raise NotImplementedError
 
 
 class Stage:
@@ -91,7 +82,7 @@ class Stage:
         for _ in range(MAX_STEPS):
             if self.rnd.random() < 0.02:
                 self.adopt(self.rnd.choice(self.homes))
-            if not self.step() and not any([self.adopt(home) for home in shuffled(self.rnd, self.homes)]):
+            if not self.step() and not sum(self.adopt(home) for home in shuffled(self.rnd, self.homes)):
                 break
         else:
             must(False, "no end: something is sent or adopted for ever")
@@ -149,7 +140,7 @@ class Story(Stage):
     def pairs(self) -> list[tuple[Home, Home]]:
         """Who is linked with whom: honest homes by the shape, villains with all."""
         good = [home for home in self.homes if not home.is_hostile]
-        line = list(zip(good, good[1:], strict=False))
+        line = list(itertools.pairwise(good))
         some = [(a, b) for i, a in enumerate(good) for j, b in enumerate(good) if i < j and (i * 7 + j * 3) % 4]
         ring = [(good[-1], good[0])] if len(good) > 2 else []
         shapes = {
@@ -261,7 +252,7 @@ class Story(Stage):
 
     def _same_created(self, home: Home) -> None:
         """A villain writes another event with a `created` that it used, or that of another."""
-        events = [entry for entry in home.store.each(order="added")]
+        events = list(home.store.each(order="added"))
         if home.is_hostile and events:
             home.add(1, ms=self.rnd.choice(events).created[0])
 
