@@ -123,7 +123,7 @@ class Sending:
         self.go_on()
 
     def _on_changes(self, limit: int, changes: tuple[Change, ...]) -> None:
-        last = changes[-1].position + changes[-1].length - 1 if len(changes) == WALK_CHANGES else limit
+        last = changes[-1].position + changes[-1].length - 1 if changes else limit
         until = min(last, limit)
         due = [change for change in _between(changes, self.position, until) if self._is_due(change)]
         if due:

@@ -55,8 +55,9 @@ class Home:
         """Epochs that are taken of one owner."""
         self.taken: dict[bytes, set[Epoch]] = {}
         self.openings = 0
-        self.births = 0
-        self.pen = Pen(self.signer, self._nonce)
+        self.begun: set[Epoch | None] = {None, disk.store.state.epoch}
+        """Epochs that it has written in."""
+        self.pen = Pen(self.signer, room.nonce)
         self.begin(disk, opens=opens)
 
     @property
@@ -76,6 +77,7 @@ class Home:
             self.openings += 1
         self.ends = Ends(disk.store.ends())
         self.epoch = disk.store.state.epoch
+        self.begun.add(self.epoch)
         self.last_position = disk.store.state.last_position
         self.mailbox = Mailbox(self.room, disk.store, self._on_commit)
         self.is_adopting = True
@@ -84,10 +86,6 @@ class Home:
         for session in list(self.sessions):
             session.end()
         self.begin(disk or self.disk, opens=opens)
-
-    def _nonce(self) -> bytes:
-        self.births += 1
-        return self.room.nonce()
 
     # Own writes
 
@@ -149,6 +147,7 @@ class Home:
                 self.ends.set(epoch, end)
             self.is_adopting = self.is_adopting or bool(taken.proven)
         self.epoch, self.last_position = state.epoch, state.last_position
+        self.begun.add(self.epoch)
         for taken in takens:
             for session in list(self.sessions):
                 if session.is_open:

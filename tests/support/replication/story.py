@@ -99,17 +99,14 @@ class Stage:
         self.room.adoption_limit = 3 * len(self.homes) * (1 + len(self.forked()))
         for home in honest_homes:
             check_home(home)
-            must(home.births <= home.openings + self.resumes(home), "epochs without an opening", home.name, home.births)
+            most = 2 + home.openings + self.room.resumed[home.signer.public]
+            must(len(home.begun) <= most, "epochs without an opening", home.name, len(home.begun), most)
         for group in groups(self.homes):
             check_group(group, final=final)
         self.room.count["checks"] += 1
 
     def forked(self) -> set[Epoch]:
         return {epoch for home in self.homes for epoch in home.ends if home.store.proof(epoch) is not None}
-
-    def resumes(self, home: Home) -> int:
-        """How many epochs a home may begin without an opening: one for each fork of its own, or shown beyond."""
-        return self.room.resumed[home.signer.public]
 
 
 class Story(Stage):

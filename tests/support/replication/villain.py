@@ -42,8 +42,6 @@ def villain(rnd: Random) -> Twist:
             return replace(piece, items=(rnd.randbytes(HASH_BYTES), *piece.items[1:]))
         if x < 0.20:
             return replace(piece, signature=rnd.randbytes(SIGNATURE_BYTES))
-        if x < 0.22:
-            return replace(piece, refused=frozenset({piece.start}), items=(leaves[0], *piece.items[1:]))
         if x < 0.24:
             return replace(piece, signature=b"")
         if x < 0.25:
