@@ -167,7 +167,8 @@ class EndsSnapshot:
         self, names: list[Epoch], without: Collection[Epoch], low: str, high: str
     ) -> Iterator[tuple[int, int, Epoch]]:
         """Parts of `names` that are now as they were: first, end, and the one that follows and has to be looked up, or ""."""
-        at, end = bisect_right(names, low), bisect_right(names, high)
+        at = bisect_right(names, low)
+        end = bisect_right(names, high, at)
         left = {name for name in without if low < name <= high}
         if len(self._old_names) != len(self._old):
             self._old_names = sorted(self._old)
