@@ -69,7 +69,7 @@ class Ends:
         if epoch not in self._noted and self._snapshots:
             old = self._ends.get(epoch)
             for snapshot in self._snapshots:
-                snapshot.note(epoch, old)
+                snapshot._note(epoch, old)
             self._noted.add(epoch)
         self._ends[epoch] = end
         self._stale.add(epoch)
@@ -81,7 +81,7 @@ class Ends:
         self._noted.clear()
         return snapshot
 
-    def sorted(self) -> tuple[list[Epoch], bytearray]:
+    def _sorted(self) -> tuple[list[Epoch], bytearray]:
         """The names in order and their item digests, one behind the other, as they are now: to read, not to keep."""
         if self._stale:
             self._settle()
@@ -116,6 +116,8 @@ class EndsSnapshot:
         """Made by `Ends.snapshot`."""
         self._ends = ends
         self._old: dict[Epoch, EpochEnd | None] = {}
+        self._old_names: list[Epoch] = []
+        """In order, as far as `_parts` needed them."""
         self._count = len(ends)
 
     @property
@@ -123,8 +125,8 @@ class EndsSnapshot:
         """What it is the past of."""
         return self._ends
 
-    def note(self, epoch: Epoch, old: EpochEnd | None) -> None:
-        """Keep the end that an epoch had before it changed, unless an older one is kept: for `Ends.set`."""
+    def _note(self, epoch: Epoch, old: EpochEnd | None) -> None:
+        """Keep the end that an epoch had before it changed, unless an older one is kept."""
         self._old.setdefault(epoch, old)
 
     def __len__(self) -> int:
@@ -138,7 +140,7 @@ class EndsSnapshot:
         self, without: Collection[Epoch] = (), low: str = FIRST_BORDER, high: str = LAST_BORDER
     ) -> Fingerprint:
         """That of the epochs whose names are > low and <= high, without some."""
-        names, digests = self._ends.sorted()
+        names, digests = self._ends._sorted()
         hashed = sha256()
         count = 0
         with memoryview(digests) as view:
@@ -153,7 +155,7 @@ class EndsSnapshot:
 
     def names(self, without: Collection[Epoch] = (), low: str = FIRST_BORDER, high: str = LAST_BORDER) -> list[Epoch]:
         """The names of the epochs that such a fingerprint is of, in order."""
-        names, _ = self._ends.sorted()
+        names, _ = self._ends._sorted()
         found: list[Epoch] = []
         for first, end, epoch in self._parts(names, without, low, high):
             found += names[first:end]
@@ -165,9 +167,13 @@ class EndsSnapshot:
         self, names: list[Epoch], without: Collection[Epoch], low: str, high: str
     ) -> Iterator[tuple[int, int, Epoch]]:
         """Parts of `names` that are now as they were: first, end, and the one that follows and has to be looked up, or ""."""
-        at, end = bisect_right(names, low), bisect_right(names, high)
+        at = bisect_right(names, low)
+        end = bisect_right(names, high, at)
         left = {name for name in without if low < name <= high}
-        for name in sorted(left.union(name for name in self._old if low < name <= high)):
+        if len(self._old_names) != len(self._old):
+            self._old_names = sorted(self._old)
+        changed = self._old_names
+        for name in sorted(left.union(changed[bisect_right(changed, low) : bisect_right(changed, high)])):
             index = bisect_left(names, name, at, end)
             yield at, index, "" if name in left else name
             at = index + (index < end and names[index] == name)
