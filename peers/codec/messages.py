@@ -10,6 +10,7 @@ from msgspec import Meta
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
+from peers.events.reconcile import Differ, Same
 from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES, VersionVector
 
 MAX_BATCH = 500
@@ -181,6 +182,8 @@ Message = (
     | Sync
     | Custom
     | RunMessage
+    | Same
+    | Differ
 )
 
 PEER_MESSAGES: dict[str, type[Any]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
 from struct import Struct
 from typing import Annotated, Any
@@ -11,20 +11,20 @@ import msgspec
 from msgspec import Meta
 
 from peers.codec.messages import MAX_HELD, Count, Name, Refusal, RunMessage, Seq, WireLabel, WireVersion
-from peers.codec.pieces import EpochName, Hash, RawPiece, Signature
+from peers.codec.pieces import Hash, RawPiece, Signature
+from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
-from peers.events.epoch import END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd
+from peers.events.epoch import END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
 from peers.events.proof import Block
-from peers.events.version_vector import MAX_FOREIGN_SEQ, Dot, Epoch
+from peers.events.reconcile import NewestEnds
+from peers.events.version_vector import Dot
 
 WIRE = 2
-"""The version of the wire in `connect` and `connected`. Nodes of the releases before say 5, and the next one says 6."""
+"""The version of the wire in `connect` and `connected`. Nodes of the releases before say 5."""
 STRANGER_BYTES = 16 * 1024
 """Of a frame before the other end has greeted, at most."""
 NODE_FRAME_BYTES = 512 * 1024
 """Of a frame after that, at most."""
-MAX_NEWEST = 32
-"""Epochs that a greeting names of those that grew last."""
 MAX_YOURS = 4
 """Epochs of the receiver that a greeting names."""
 MAX_SPANS = 256
@@ -95,9 +95,6 @@ class Yours(msgspec.Struct, frozen=True, array_like=True):
     signature: Signature = b""
     """Empty if the epoch forked."""
 
-    def __post_init__(self) -> None:
-        check_end(self.end)
-
 
 class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The option `runs` of `connect` and `connected`."""
@@ -108,9 +105,9 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """This connection's name, from the end that dialled."""
     held: Annotated[tuple[WireLabel, ...], Meta(max_length=MAX_HELD)]
     """Names of the connections that the sender has with the receiver, and of all that it is dialling."""
-    newest: Annotated[dict[EpochName, EpochEnd], Meta(max_length=MAX_NEWEST)]
+    newest: NewestEnds
     """The newest epochs of the nodes that wrote lately, the last one last."""
-    rest: Any
+    rest: Fingerprint
     """Of all its other epochs."""
     yours: Annotated[dict[EpochName, Yours], Meta(max_length=MAX_YOURS)] = {}
     """The newest epochs of the receiver."""
@@ -118,9 +115,6 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: no event is wanted."""
     last_position: Count = 0
     """The last position of the sender's log."""
-
-    def __post_init__(self) -> None:
-        check_ends(self.newest)
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -161,9 +155,6 @@ class RunHave(RunMessage, frozen=True, tag="have"):
     """Entries whose events it wants now."""
     filled: Spans = ()
     """Entries that were hollow and are no more."""
-
-    def __post_init__(self) -> None:
-        check_ends(self.ends)
 
 
 class Pieces(RunMessage, frozen=True, tag="pieces"):
@@ -227,15 +218,3 @@ class Facts(RunMessage, frozen=True, tag="facts"):
     def __post_init__(self) -> None:
         if sum(map(len, self.facts)) > FACTS_BYTES:
             raise ValueError(f"facts of more than {FACTS_BYTES} bytes")
-
-
-def check_ends(ends: Mapping[Epoch, EpochEnd]) -> None:
-    """`check_end` for each."""
-    for end in ends.values():
-        check_end(end)
-
-
-def check_end(end: EpochEnd) -> None:
-    """Raise ValueError unless a seq, a head and a mark have the right size."""
-    if not 0 <= end.seq <= MAX_FOREIGN_SEQ or len(end.head) != END_BYTES or len(end.mark) not in (0, END_BYTES):
-        raise ValueError("an end of an epoch is a seq, 16 bytes of a head, and no bytes or 16 of a mark")

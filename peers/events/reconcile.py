@@ -30,7 +30,7 @@ NewestEnds = Annotated[dict[EpochName, EpochEnd], Meta(max_length=MAX_NEWEST)]
 _Listed = Annotated[dict[EpochName, EpochEnd], Meta(max_length=LIST_NAMES)]
 
 
-class Pieces(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Division(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A range divided at `borders`: of each piece END_BYTES of the fingerprint of what the sender has there."""
 
     borders: Annotated[tuple[_Border, ...], Meta(max_length=PIECES - 1)]
@@ -42,7 +42,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     low: _Border
     high: _Border
-    what: Pieces | _Listed
+    what: Division | _Listed
 
     @property
     def items(self) -> int:
@@ -247,7 +247,7 @@ class Reconciliation:
         for low, high, what in ((part.low, part.high, part.what) for part in message.parts):
             if not any(each.low == low and each.high == high for each in ranges):
                 raise ValueError(f"the other end speaks of names from {low!r} to {high!r}, which we did not ask")
-            if isinstance(what, Pieces):
+            if isinstance(what, Division):
                 asked += _asked(low, high, what)
         self._open = list(ranges) if message.more and message.parts else self._open if message.more else []
         return asked
@@ -285,7 +285,7 @@ class Reconciliation:
                 items += found[-1].items
         del self._todo[:done]
         for part in found:
-            if isinstance(part.what, Pieces):
+            if isinstance(part.what, Division):
                 self._open += _asked(part.low, part.high, part.what)
         self._open.sort()
         self._has_more = bool(self._tell or self._todo)
@@ -302,10 +302,10 @@ class Reconciliation:
         step = -(-len(names) // PIECES)
         borders = tuple(_between(names[i - 1], names[i]) for i in range(step, len(names), step))
         digests = [self._digest(first, last) for first, last in pairwise((low, *borders, high))]
-        return Part(low, high, Pieces(borders, b"".join(digests)))
+        return Part(low, high, Division(borders, b"".join(digests)))
 
 
-def _asked(low: str, high: str, pieces: Pieces) -> list[Asked]:
+def _asked(low: str, high: str, pieces: Division) -> list[Asked]:
     """What is asked by the pieces of a range. Raises ValueError if they are none."""
     ranges = list(pairwise((low, *pieces.borders, high)))
     if not all(first < last for first, last in ranges) or len(pieces.digests) != len(ranges) * END_BYTES:

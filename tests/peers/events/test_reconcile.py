@@ -22,9 +22,9 @@ from peers.events.reconcile import (
     MAX_NEWEST,
     PIECES,
     Differ,
+    Division,
     NewestEnds,
     Part,
-    Pieces,
     Reconciliation,
     Same,
     View,
@@ -248,7 +248,7 @@ def in_doubt(count: int = 40, *, is_dialling: bool = True) -> tuple[Reconciliati
 
 NAME = "ab" * 16
 LIST = Part(FIRST_BORDER, LAST_BORDER, {NAME: EpochEnd(1)})
-HALVES = Pieces(("7",), bytes(2 * END_BYTES))
+HALVES = Division(("7",), bytes(2 * END_BYTES))
 
 
 def asked(message: Differ | Same | None) -> list[tuple[str, str]]:
@@ -256,7 +256,7 @@ def asked(message: Differ | Same | None) -> list[tuple[str, str]]:
     assert isinstance(message, Differ)
     found = []
     for part in message.parts:
-        if isinstance(part.what, Pieces):
+        if isinstance(part.what, Division):
             borders = (part.low, *part.what.borders, part.high)
             found += list(pairwise(borders))
     return found
@@ -284,16 +284,16 @@ def test_what_was_not_asked_ends_the_link(message: Same | Differ) -> None:
     "what",
     [
         {NAME: EpochEnd(1)},
-        Pieces((), b""),
-        Pieces((), bytes(END_BYTES - 1)),
-        Pieces((), bytes(2 * END_BYTES)),
-        Pieces(("ff",), bytes(2 * END_BYTES)),
-        Pieces(("000001", "000001"), bytes(3 * END_BYTES)),
-        Pieces(("000002", "000001"), bytes(3 * END_BYTES)),
+        Division((), b""),
+        Division((), bytes(END_BYTES - 1)),
+        Division((), bytes(2 * END_BYTES)),
+        Division(("ff",), bytes(2 * END_BYTES)),
+        Division(("000001", "000001"), bytes(3 * END_BYTES)),
+        Division(("000002", "000001"), bytes(3 * END_BYTES)),
         {f"{n:032x}": EpochEnd(1) for n in range(1, LIST_NAMES + 2)},
     ],
 )
-def test_an_answer_that_is_none_ends_the_link(what: Pieces | Vector) -> None:
+def test_an_answer_that_is_none_ends_the_link(what: Division | Vector) -> None:
     mine, question = in_doubt()
     low, high = asked(question)[0]
     with pytest.raises(ValueError, match=r"the other end (lists|divides)"):
@@ -376,11 +376,11 @@ def lies(random: Random, ranges: list[tuple[str, str]]) -> Differ:
     for low, high in ranges:
         if random.random() < 0.2:
             continue
-        what: Pieces | Vector = {}
+        what: Division | Vector = {}
         if random.random() < 0.7:
             inside = {low + random.choice("0123456789abcdef") * random.randint(1, 3) for _ in range(PIECES - 1)}
             borders = tuple(sorted(each for each in inside if low < each < high and len(each) <= 32))
-            what = Pieces(borders, random.randbytes((len(borders) + 1) * END_BYTES))
+            what = Division(borders, random.randbytes((len(borders) + 1) * END_BYTES))
         if room < PIECES:
             break
         parts.append(Part(low, high, what))
