@@ -26,19 +26,6 @@ class RunNumbers(EventNumbers):
     refused: int = 0
     epoch: Epoch | None = None
 
-    def copy(self) -> RunNumbers:
-        """The same numbers, to go back to."""
-        return RunNumbers(
-            self.last_added,
-            self.last_position,
-            self.events,
-            self.clock_ms,
-            self.conflicts,
-            self.hollow,
-            self.refused,
-            self.epoch,
-        )
-
 
 class EpochRow(NamedTuple):
     """What is known of one epoch; kept in memory too, for all of them."""
