@@ -175,7 +175,7 @@ class EpochRules(RunRows):
                 row = self._epochs[epoch]
                 length = span.length if row.counts(seq + span.length - 1) else row.last - seq + 1
                 if length > 0:
-                    found.append(span._replace(length=length))
+                    found.append(Change(span.position, span.dot, length, span.is_fill))
             after = spans[-1].position + spans[-1].length - 1
         return tuple(found)
 

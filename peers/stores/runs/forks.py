@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec import structs
+
 from peers.events.entry import Entry
 from peers.events.epoch import NO_HEAD, Birth
 from peers.events.proof import Block, Cut, Proof, parting
@@ -52,7 +54,7 @@ class RunRules(WritingRules):
 
     def _cut(self, row: EpochRow, cut: Cut, mark: bytes, work: Work) -> None:
         ours = self.head(row.epoch, cut.seq)
-        cut_row = row._replace(cut=Cut(cut.seq, ours or cut.head), mark=mark)
+        cut_row = structs.replace(row, cut=Cut(cut.seq, ours or cut.head), mark=mark)
         for hollow in self._hollow_in(row.epoch, cut_row.last + 1, row.last):
             work.hollow.pop(hollow.dot, None)
             self._numbers.refused -= hollow.is_refused

@@ -184,7 +184,7 @@ class MemoryRunStore(MemoryEvents, RunRules):
             dot, is_fill = self._steps[position - 1]
             last = spans[-1] if spans else None
             if last and not is_fill and not last.is_fill and dot == (last.dot[0], last.dot[1] + last.length):
-                spans[-1] = last._replace(length=last.length + 1)
+                spans[-1] = Change(last.position, last.dot, last.length + 1)
             elif len(spans) == limit:
                 break
             else:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, NO_HEAD, Birth, EpochEnd
@@ -27,7 +29,7 @@ class RunNumbers(EventNumbers):
     epoch: Epoch | None = None
 
 
-class EpochRow(NamedTuple):
+class EpochRow(msgspec.Struct, frozen=True):
     """What is known of one epoch; kept in memory too, for all of them."""
 
     epoch: Epoch

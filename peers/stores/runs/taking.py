@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from peers.events.entry import Entry
 from peers.events.epoch import KEY_BYTES
 from peers.events.leaf import HASH_BYTES, leaf_of
@@ -140,7 +142,9 @@ class TakingRules(EnteringRules):
         assert run is not None, "a piece that is taken has a run"
         position = self._numbers.last_position
         self._keep_epoch(
-            row._replace(seq=growth.seq, head=growth.head, first=run.hash.first, grown=position + len(growth.items)),
+            structs.replace(
+                row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=position + len(growth.items)
+            ),
             work,
         )
         self._enter(Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused), work)

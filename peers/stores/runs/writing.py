@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from msgspec import structs
+
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.epoch import Birth, Parent
@@ -106,7 +108,8 @@ class WritingRules(TakingRules):
             longer.add(kinds[part], leaves[part], size)
             position = self._numbers.last_position
             self._keep_epoch(
-                row._replace(seq=longer.last, head=longer.head, first=longer.first, grown=position + length), work
+                structs.replace(row, seq=longer.last, head=longer.head, first=longer.first, grown=position + length),
+                work,
             )
             enter(Entering(row.epoch, row.seq + 1, kinds[part], items[part], leaves[part]), work)
             signature = pen.signer.sign(row.epoch, longer.last, longer.head)
