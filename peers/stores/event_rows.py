@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.reasons import Label
+from peers.events.version_vector import Dot
 from peers.stores.store import Place, StoreError
 
 
@@ -29,6 +31,10 @@ class EventNumbers:
     events: int = 0
     clock_ms: int = 0
     conflicts: int = 0
+
+    def copy(self) -> Self:
+        """The same numbers, to go back to."""
+        return replace(self)
 
 
 class EventRows(ABC):
@@ -51,8 +57,8 @@ class EventRows(ABC):
         """The event with its first dot; its position is that of its own row. The dot is None if it has lost all."""
 
     @abstractmethod
-    def _changes(self, positions: Sequence[int]) -> list[Entry]:
-        """The events shown at these positions, as changes; not those that are gone, or whose events are cleaned."""
+    def _changes_of(self, createds: Iterable[Created]) -> list[Entry]:
+        """The changes of these events, in the order of their positions; not those of events that are gone or cleaned."""
 
     @abstractmethod
     def _places_of(self, created: Created) -> list[int]:
@@ -89,3 +95,10 @@ class EventRows(ABC):
     @abstractmethod
     def _piece(self) -> AbstractContextManager[None]:
         """All or nothing, numbers too, inside the transaction. Raises RuntimeError outside of one."""
+
+
+def as_change(event: Entry, dot: Dot, position: int) -> Entry:
+    """The same event, read as the change at `position`."""
+    return Entry(
+        event.created, event.time, event.body, event.extra, dot, event.added, position, event.local, event.tombstone
+    )

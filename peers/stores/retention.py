@@ -146,8 +146,8 @@ class RetentionRules(EventRows):
     def _cleaning(self, effects: Effects, *, until: int | None = None) -> Cleaning:
         if until is None and not effects.are_any:
             return NOTHING_CLEANED
-        places = [place for created in effects.altered for place in self._places_of(created)]
-        return Cleaning(tuple(effects.cleaned), tuple(self._changes(sorted(places))), tuple(effects.dropped), until)
+        altered = tuple(self._changes_of(effects.altered))
+        return Cleaning(tuple(effects.cleaned), altered, tuple(effects.dropped), until)
 
 
 def _reasons(event: Entry) -> list[str]:

@@ -148,6 +148,13 @@ class Rows(EventRows):
         """Remove the row of an event that has no dot left."""
 
     @abstractmethod
+    def _changes(self, positions: Sequence[int]) -> list[Entry]:
+        """The changes at these positions, as `page` gives them; not those that are gone, or whose events are cleaned."""
+
+    def _changes_of(self, createds: Iterable[Created]) -> list[Entry]:
+        return self._changes(sorted(place for created in createds for place in self._places_of(created)))
+
+    @abstractmethod
     def _events_in(self, epoch: Epoch) -> list[Entry]:
         """The events that have a dot of this epoch, in the order of these dots' positions."""
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, NO_HEAD, Birth, EpochEnd
@@ -26,21 +28,8 @@ class RunNumbers(EventNumbers):
     refused: int = 0
     epoch: Epoch | None = None
 
-    def copy(self) -> RunNumbers:
-        """The same numbers, to go back to."""
-        return RunNumbers(
-            self.last_added,
-            self.last_position,
-            self.events,
-            self.clock_ms,
-            self.conflicts,
-            self.hollow,
-            self.refused,
-            self.epoch,
-        )
 
-
-class EpochRow(NamedTuple):
+class EpochRow(msgspec.Struct, frozen=True):
     """What is known of one epoch; kept in memory too, for all of them."""
 
     epoch: Epoch
