@@ -62,7 +62,7 @@ CREATE TABLE aside (
 CREATE INDEX aside_by_created ON aside (created);
 """
 
-_SINCE_2 = """
+LIVES_AND_CURSORS = """
 CREATE TABLE labels (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -84,6 +84,7 @@ CREATE TABLE cursors (
     other_synced INTEGER NOT NULL
 );
 """
+"""What events are found by, what was kept last, cursors: the tables of all layouts since 2."""
 
 _UPGRADE_FROM_1 = f"""
 ALTER TABLE changes ADD COLUMN local BLOB;
@@ -91,7 +92,7 @@ ALTER TABLE changes ADD COLUMN tombstone BLOB;
 ALTER TABLE aside ADD COLUMN tombstone BLOB;
 DROP INDEX changes_by_order;
 CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
-{_SINCE_2}
+{LIVES_AND_CURSORS}
 PRAGMA user_version = 2
 """
 
@@ -140,4 +141,4 @@ def _from_1(path: Path, connection: sqlite3.Connection) -> None:
         LABELS.write(connection, [value for label in labels for value in (*label, position, time, key)])
 
 
-LAYOUT_2 = Layout(2, _TABLES, _SCHEMA + _SINCE_2, {1: Upgrade(_TABLES_OF_1, _from_1)})
+LAYOUT_2 = Layout(2, _TABLES, _SCHEMA + LIVES_AND_CURSORS, {1: Upgrade(_TABLES_OF_1, _from_1)})
