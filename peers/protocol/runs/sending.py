@@ -48,8 +48,8 @@ class Sending:
         self._forks = forks
         self.position = 0
         """Up to here all was sent, or left out."""
-        self._begun: dict[bytes, list[Epoch]] = {}
-        """Epochs whose first entries were sent, by the keys of their owners."""
+        self._begun: dict[bytes, set[Epoch]] = {}
+        """Epochs that were begun, or left out since they are declined, by the keys of their owners."""
         self._overtaken: Epoch | None = None
         """Our own epoch, if entries of it may be waiting behind those of others."""
         self._is_asking = False
@@ -74,7 +74,7 @@ class Sending:
         self._overtaken = epoch
 
     def readmit(self, keys: Iterable[bytes]) -> None:
-        """The other end takes epochs of these nodes again: those that were begun on this link are sent once more."""
+        """The other end takes epochs of these nodes again: those that were begun on this link are sent from there."""
         for key in keys:
             for epoch in self._begun.pop(key, ()):
                 self._other.sent.pop(epoch, None)
@@ -153,11 +153,12 @@ class Sending:
         self._end_asking()
         for proof in page.proofs:
             self._forks.send_proof(proof)
-        pieces = [piece for piece in page.pieces if piece.birth.key not in self._other.declined]
-        for piece in pieces:
+        declined = self._other.declined
+        for piece in page.pieces:
             self._other.went(piece.epoch, piece.last)
-            if piece.start == 1:
-                self._begun.setdefault(piece.birth.key, []).append(piece.epoch)
+            if piece.start == 1 or piece.birth.key in declined:
+                self._begun.setdefault(piece.birth.key, set()).add(piece.epoch)
+        pieces = [piece for piece in page.pieces if piece.birth.key not in declined]
         if pieces:
             births = {piece.epoch: piece.birth for piece in pieces if piece.start == 1}
             raw = tuple(map(self._role.encode, pieces))

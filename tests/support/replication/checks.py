@@ -68,6 +68,10 @@ def check_home(home: Home) -> None:
     for epoch, end in ends.items():
         must(places.get(epoch, 0) == end.seq, "covered without a place", home.name, epoch, end.seq, places.get(epoch))
         must(end.seq == 0 or store.head(epoch, end.seq)[:16] == end.head, "the end has another head", home.name)
+        birth = store.birth(epoch)
+        must(
+            all(block.is_genuine(birth) for block in store.blocks(epoch)), "keeps what is not signed", home.name, epoch
+        )
         proof = store.proof(epoch)
         must((proof.mark if proof else b"") == end.mark, "the mark is not that of the proof", home.name)
         if proof is not None:
