@@ -43,7 +43,7 @@ def _hollow_untold(self: Replication, taken: Taken) -> None:
 
 def hollow_is_final() -> AbstractContextManager[Any]:
     """An entry without its event is never asked for."""
-    return _both(
+    return Both(
         patch.object(replication_module, "_said", _nothing_hollow),
         patch.object(Replication, "committed", _hollow_untold),
     )
@@ -145,7 +145,9 @@ def haves_not_heeded() -> AbstractContextManager[Any]:
     return patch.object(OtherEnd, "went", lambda self, epoch, seq: None)
 
 
-class _both:
+class Both:
+    """Several at once."""
+
     def __init__(self, *managers: AbstractContextManager[Any]) -> None:
         self.managers = managers
 
