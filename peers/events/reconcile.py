@@ -30,7 +30,7 @@ NewestEnds = Annotated[dict[EpochName, EpochEnd], Meta(max_length=MAX_NEWEST)]
 _Listed = Annotated[dict[EpochName, EpochEnd], Meta(max_length=LIST_NAMES)]
 
 
-class Pieces(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Division(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A range divided at `borders`: of each piece END_BYTES of the fingerprint of what the sender has there."""
 
     borders: Annotated[tuple[_Border, ...], Meta(max_length=PIECES - 1)]
@@ -42,7 +42,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     low: _Border
     high: _Border
-    what: Pieces | _Listed
+    what: Division | _Listed
 
     @property
     def items(self) -> int:
@@ -114,7 +114,7 @@ class Reconciliation:
 
     mine = Reconciliation(ends.snapshot(), newest, is_dialling=True)
     # send mine.newest and mine.rest in the greeting; when the other's greeting comes:
-    answer = mine.meet(newest, rest, yours)      # send it, if there is one; `take` each Same and Differ, send its answer
+    answer = mine.meet(newest, rest)             # send it, if there is one; `take` each Same and Differ, send its answer
     mine.view                                     # what the other has, when it is known
 
     Both ends talk about their map at the moment of their own greeting; what is committed since then they say by `have`. Ends
@@ -156,20 +156,18 @@ class Reconciliation:
         self._has_more = False
         """Whether our last message said that more follows."""
 
-    def meet(
-        self, newest: Mapping[Epoch, EpochEnd], rest: Fingerprint, yours: Mapping[Epoch, EpochEnd]
-    ) -> Same | Differ | None:
-        """The other's greeting: what it says by name, a fingerprint of the rest, and what it has of our current epoch.
+    def meet(self, newest: Mapping[Epoch, EpochEnd], rest: Fingerprint) -> Same | Differ | None:
+        """The other's greeting: what it says by name, and a fingerprint of the rest.
 
         Gives the message to send. Raises ValueError, with a sentence, for what no honest end says; then the link has to end.
         """
         if self._theirs is not None:
             raise ValueError("the other end sent a second greeting")
-        if len(newest) > MAX_NEWEST or len(yours) > 1:
-            raise ValueError(f"a greeting names at most {MAX_NEWEST} epochs, and one of the other end")
+        if len(newest) > MAX_NEWEST:
+            raise ValueError(f"a greeting names at most {MAX_NEWEST} epochs, not {len(newest)}")
         self._theirs = newest
         self._without = frozenset((*newest, *self.newest))
-        for epoch, end in (*yours.items(), *newest.items()):
+        for epoch, end in newest.items():
             self._found.put(epoch, end)
         mine = {epoch: self._snapshot.get(epoch) for epoch in newest if epoch not in self.newest}
         self._tell = {epoch: end for epoch, end in mine.items() if end != newest[epoch]}
@@ -247,7 +245,7 @@ class Reconciliation:
         for low, high, what in ((part.low, part.high, part.what) for part in message.parts):
             if not any(each.low == low and each.high == high for each in ranges):
                 raise ValueError(f"the other end speaks of names from {low!r} to {high!r}, which we did not ask")
-            if isinstance(what, Pieces):
+            if isinstance(what, Division):
                 asked += _asked(low, high, what)
         self._open = list(ranges) if message.more and message.parts else self._open if message.more else []
         return asked
@@ -285,7 +283,7 @@ class Reconciliation:
                 items += found[-1].items
         del self._todo[:done]
         for part in found:
-            if isinstance(part.what, Pieces):
+            if isinstance(part.what, Division):
                 self._open += _asked(part.low, part.high, part.what)
         self._open.sort()
         self._has_more = bool(self._tell or self._todo)
@@ -302,10 +300,10 @@ class Reconciliation:
         step = -(-len(names) // PIECES)
         borders = tuple(_between(names[i - 1], names[i]) for i in range(step, len(names), step))
         digests = [self._digest(first, last) for first, last in pairwise((low, *borders, high))]
-        return Part(low, high, Pieces(borders, b"".join(digests)))
+        return Part(low, high, Division(borders, b"".join(digests)))
 
 
-def _asked(low: str, high: str, pieces: Pieces) -> list[Asked]:
+def _asked(low: str, high: str, pieces: Division) -> list[Asked]:
     """What is asked by the pieces of a range. Raises ValueError if they are none."""
     ranges = list(pairwise((low, *pieces.borders, high)))
     if not all(first < last for first, last in ranges) or len(pieces.digests) != len(ranges) * END_BYTES:
