@@ -114,7 +114,7 @@ class Reconciliation:
 
     mine = Reconciliation(ends.snapshot(), newest, is_dialling=True)
     # send mine.newest and mine.rest in the greeting; when the other's greeting comes:
-    answer = mine.meet(newest, rest, yours)      # send it, if there is one; `take` each Same and Differ, send its answer
+    answer = mine.meet(newest, rest)             # send it, if there is one; `take` each Same and Differ, send its answer
     mine.view                                     # what the other has, when it is known
 
     Both ends talk about their map at the moment of their own greeting; what is committed since then they say by `have`. Ends
@@ -156,20 +156,18 @@ class Reconciliation:
         self._has_more = False
         """Whether our last message said that more follows."""
 
-    def meet(
-        self, newest: Mapping[Epoch, EpochEnd], rest: Fingerprint, yours: Mapping[Epoch, EpochEnd]
-    ) -> Same | Differ | None:
-        """The other's greeting: what it says by name, a fingerprint of the rest, and what it has of our current epoch.
+    def meet(self, newest: Mapping[Epoch, EpochEnd], rest: Fingerprint) -> Same | Differ | None:
+        """The other's greeting: what it says by name, and a fingerprint of the rest.
 
         Gives the message to send. Raises ValueError, with a sentence, for what no honest end says; then the link has to end.
         """
         if self._theirs is not None:
             raise ValueError("the other end sent a second greeting")
-        if len(newest) > MAX_NEWEST or len(yours) > 1:
-            raise ValueError(f"a greeting names at most {MAX_NEWEST} epochs, and one of the other end")
+        if len(newest) > MAX_NEWEST:
+            raise ValueError(f"a greeting names at most {MAX_NEWEST} epochs, not {len(newest)}")
         self._theirs = newest
         self._without = frozenset((*newest, *self.newest))
-        for epoch, end in (*yours.items(), *newest.items()):
+        for epoch, end in newest.items():
             self._found.put(epoch, end)
         mine = {epoch: self._snapshot.get(epoch) for epoch in newest if epoch not in self.newest}
         self._tell = {epoch: end for epoch, end in mine.items() if end != newest[epoch]}
