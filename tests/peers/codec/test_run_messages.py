@@ -181,6 +181,8 @@ def test_unknown_items_at_the_end_and_unknown_options_are_ignored() -> None:
         b"[]",
         b'["Ping"',
         b'["\\u0070ing",1]',
+        b'["connect",-0,"attic",0]',
+        b'["connect",2.0,"attic",0]',
         b'["ping",1.0]',
         b'["ping",-1]',
         b'["synced",' + b"9" * 5_000 + b"]",
