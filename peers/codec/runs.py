@@ -204,7 +204,9 @@ class RunProtocol:
 
     def _check_version(self, frame: bytes, at: int) -> None:
         found = _VERSION.match(frame, at)
-        why_not = self.why_not(_decode_version(found[1])) if found else None
+        if found is None:
+            raise wrong_format(frame)
+        why_not = self.why_not(_decode_version(found[1]))
         if why_not is not None:
             raise SyncError("wrong-protocol", why_not)
 
