@@ -51,7 +51,7 @@ KINDS = (
     "clean",
     "restart",
 )
-FORKING = ("copy", "resume", "prove", "adopt")
+FORKING = ("twin", "copy", "resume", "prove", "adopt")
 
 steps = st.builds(Step, st.sampled_from(KINDS + FORKING), st.integers(0, 3), st.integers(0, 3), st.integers(0, 30))
 histories = st.lists(steps, max_size=40)
@@ -105,6 +105,10 @@ class History:
                 store.open()
             case "copy":
                 self.old.append((step.a, self.copied(store)))
+            case "twin":  # of a machine that runs: both go on in one epoch
+                self.nodes[3].store.close()
+                self.nodes[3].store = self.copied(self.nodes[0].store)
+                before = {}
             case "resume":
                 self.resume(step)
                 before = {}
