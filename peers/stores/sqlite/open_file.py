@@ -39,6 +39,7 @@ class OpenFile(ABC):
         synchronous: str = "FULL",
         checkpoint_lock: AbstractContextManager[Any] | None = None,
     ) -> None:
+        super().__init__()
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
         self._path = Path(path)
@@ -75,16 +76,16 @@ class OpenFile(ABC):
     def _open(self) -> None:
         if self._connection is None:
             self._place.check_return()
-            connection = connect(self._path, self._layout, synchronous=self._synchronous)
+            connection = self._connection = connect(self._path, self._layout, synchronous=self._synchronous)
             try:
                 self._place.hold()
                 self._load(connection)
                 if self._checkpointer is not None:
                     self._checkpointer.start(connection)
             except BaseException:
+                self._connection = None
                 connection.close()
                 raise
-            self._connection = connection
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

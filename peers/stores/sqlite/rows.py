@@ -20,13 +20,11 @@ from peers.stores.append import AppendRules
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.rows import Copy
 from peers.stores.sqlite.layout import LABELS, LAYOUT_2
-from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
+from peers.stores.sqlite.many import FEW, LOOKUP, RUN_ROWS, ConsecutiveRows, ManyRows
 from peers.stores.sqlite.open_file import OpenFile
-from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, ChangeReader, Row
+from peers.stores.sqlite.reading import COLUMNS, EVENT, ChangeReader, Row
 from peers.stores.store import Place
 
-FEW = 8
-"""Keys asked for in one statement if they are no more, else LOOKUP."""
 MAX_CONFLICTING = 5_000
 """Events in conflict whose `created` is kept in memory; where there are more, each append looks for its own in the file."""
 
@@ -45,8 +43,6 @@ _RUN = ConsecutiveRows(
     same=1,
     columns=4,
 )
-RUN_ROWS = 8
-"""Rows from which on a run is written as one."""
 _AT_ALL = f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq IN (SELECT value FROM json_each(?))"
 _DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
 _OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
@@ -76,8 +72,7 @@ class SqliteRows(OpenFile, AppendRules):
     def __init__(
         self, path: str | Path, *, synchronous: str, checkpoint_lock: AbstractContextManager[Any] | None
     ) -> None:
-        OpenFile.__init__(self, path, LAYOUT_2, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
-        AppendRules.__init__(self)
+        super().__init__(path, LAYOUT_2, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
         self._epochs: list[Epoch] = []
         """The epoch whose id is i + 1."""
         self._epoch_ids: dict[Epoch, int] = {}

@@ -37,7 +37,7 @@ _STEPS = """
 """
 
 
-class Step(NamedTuple):
+class Stretch(NamedTuple):
     """Entries, or one fill, whose positions and seqs follow each other."""
 
     position: int
@@ -66,13 +66,15 @@ class _StepTail(NamedTuple):
     row: int
     """Its first position."""
     steps: list[int]
-    """Of each piece: the number of its epoch, negative for a fill; its seq, less what is expected; its length, but for the last."""
-    last: Step
+    """Of each piece: the number of its epoch, negative for a fill; its seq, less what is expected; if it is not the last, its
+    length.
+    """
+    last: Stretch
     expected: dict[int, int]
     """The seq after the last one before the last piece, by epoch."""
 
 
-class Places:
+class EntryPlaces:
     """Keeps both lists of a file. Numbers stand for epochs."""
 
     def __init__(self, execute: Callable[..., sqlite3.Cursor], path: Path) -> None:
@@ -90,7 +92,7 @@ class Places:
 
     def insert(self, epoch: int, seq: int, position: int, count: int) -> None:
         """Note `count` entries, the first of them at `position`, which is after all positions before."""
-        self._add_step(Step(position, epoch, seq, False, count))
+        self._add_step(Stretch(position, epoch, seq, False, count))
         tail = self._span_tail(epoch)
         if tail is not None:
             length = seq - tail.seq
@@ -109,7 +111,7 @@ class Places:
 
     def insert_fill(self, position: int, epoch: int, seq: int) -> None:
         """Note what is filled at a position, which is after all positions before."""
-        self._add_step(Step(position, epoch, seq, True))
+        self._add_step(Stretch(position, epoch, seq, True))
 
     def _span_tail(self, epoch: int) -> _SpanTail | None:
         tail = self._spans.get(epoch)
@@ -124,7 +126,7 @@ class Places:
             tail = self._spans[epoch] = _SpanTail(row[0], places, seq, position)
         return tail
 
-    def _add_step(self, step: Step) -> None:
+    def _add_step(self, step: Stretch) -> None:
         tail = self._steps or self._step_tail()
         position, epoch, seq, is_fill, _ = step
         mark = -epoch if is_fill else epoch
@@ -171,9 +173,9 @@ class Places:
                 found += range(position + start - seq, position + min(end, last + 1) - seq)
         return found
 
-    def steps(self, after: int, limit: int, last_position: int) -> list[Step]:
+    def steps(self, after: int, limit: int, last_position: int) -> list[Stretch]:
         """At most `limit` steps after a position, in order; the first may be the rest of one."""
-        found: list[Step] = []
+        found: list[Stretch] = []
         # One more than may be needed, since the last piece of a row ends where the next row begins.
         rows = self._execute(_STEPS, (after + 1, limit // PIECES + 3)).fetchall()
         for (row, steps), (following, _) in pairwise([*rows, (last_position + 1, b"")]):
@@ -181,7 +183,7 @@ class Places:
                 if end > after + 1 and step.position <= last_position:
                     skipped = max(0, after + 1 - step.position)
                     found.append(
-                        Step(
+                        Stretch(
                             step.position + skipped,
                             step.epoch,
                             step.seq + skipped,
@@ -214,22 +216,22 @@ def _pieces_of(row: int, places: Sequence[int]) -> list[tuple[int, int]]:
     return pieces
 
 
-def _steps_of(row: int, steps: Sequence[int], expected: dict[int, int]) -> Iterator[Step]:
+def _steps_of(row: int, steps: Sequence[int], expected: dict[int, int]) -> Iterator[Stretch]:
     """The steps of a row, without their lengths; `expected` gets what is expected after those before the last."""
     position = row
-    last: Step | None = None
+    last: Stretch | None = None
     for mark, more, length in zip(steps[::3], steps[1::3], [*steps[2::3], 0], strict=True):
         epoch = abs(mark)
-        last = Step(position, epoch, more + expected.get(epoch, 0), mark < 0)
+        last = Stretch(position, epoch, more + expected.get(epoch, 0), mark < 0)
         yield last
         if length and not last.is_fill:
             expected[epoch] = last.seq + length
         position += length
 
 
-def _with_ends(steps: Iterable[Step], end: int) -> Iterator[tuple[Step, int]]:
+def _with_ends(steps: Iterable[Stretch], end: int) -> Iterator[tuple[Stretch, int]]:
     """Each step and the position after it; `end` is that after the last one."""
-    before: Step | None = None
+    before: Stretch | None = None
     for step in steps:
         if before is not None:
             yield before, step.position

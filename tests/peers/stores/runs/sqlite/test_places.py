@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peers.stores.runs.sqlite.layout import LAYOUT_3
-from peers.stores.runs.sqlite.places import Places
+from peers.stores.runs.sqlite.places import EntryPlaces
 from peers.stores.sqlite.layout import run_all
 from peers.stores.store import StoreError
 
@@ -20,10 +20,10 @@ blocks = st.lists(
 )
 
 
-def make_places() -> tuple[Places, sqlite3.Connection]:
+def make_places() -> tuple[EntryPlaces, sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     run_all(connection, LAYOUT_3.schema)
-    return Places(connection.execute, Path("log.db")), connection
+    return EntryPlaces(connection.execute, Path("log.db")), connection
 
 
 @given(blocks=blocks, after=st.integers(0, 900), limit=st.integers(1, 300), cut=st.integers(1, 60))
