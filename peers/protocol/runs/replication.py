@@ -120,13 +120,12 @@ class Replication:
     def meet(self, greeting: Greeting) -> None:
         """The other end has greeted; we did before. Raises BadPeer."""
         assert self._reconciliation is not None
-        yours = {epoch: said.end for epoch, said in greeting.yours.items()}
         if self._is_met:
             raise BadPeer("it greeted twice")
         self._is_met = True
         self._their_hollow = greeting.hollow or self._their_hollow
         self._look_at_own(greeting.yours)
-        self._reconcile(partial(self._reconciliation.meet, greeting.newest, greeting.rest, yours))
+        self._reconcile(partial(self._reconciliation.meet, greeting.newest, greeting.rest))
         self.tell()
 
     def _greet(self, then: Callable[[Greeting], None], names: dict[str, Any], said: Said) -> None:

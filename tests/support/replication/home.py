@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from peers.codec.pieces import RawPiece, fitting, raw_piece
-from peers.codec.run_messages import Fill, Greeting, Pieces
+from msgspec.structs import replace
+
+from peers.codec.pieces import RawPiece, encode_piece, fitting, raw_piece
+from peers.codec.run_messages import WIRE, Fill, Greeting, Pieces, RunConnect, RunOptions
+from peers.codec.runs import RunProtocol
 from peers.events.created import Created
 from peers.events.ends import Ends
 from peers.events.entry import Entry
-from peers.events.epoch import Birth
+from peers.events.epoch import KEY_BYTES, NONCE_BYTES, Birth
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ
@@ -95,6 +98,8 @@ class Home:
         """A new one of our timer."""
         rnd = self.room.rnd
         pad = b"x" * (rnd.choice([0, 0, 0, 40, 150]) if self.pad is None else self.pad)
+        if self.is_hostile and self.room.is_coded and rnd.random() < 0.1:
+            return Entry((ms, self.node_id, 0), ms, b'{"type":"x","much":1e999}')
         body = b'{"type":"%x","pad":"%s"}' % (rnd.getrandbits(40), pad)
         return Entry((ms, self.node_id, 0), ms - rnd.randint(0, 1), body)
 
@@ -154,6 +159,22 @@ class Home:
             for session in list(self.sessions):
                 if session.is_open:
                     session.guard(session.replication.committed, taken)
+
+
+def through_the_codec(message: Any) -> Any:
+    """The message as it arrives; None for one that is no message of the wire, as a villain may make it."""
+    if isinstance(message, Greeting):
+        connect = RunConnect(WIRE, "node", 0, RunOptions(runs=message))
+        return RunProtocol().decode(RunProtocol().encode(connect)).options.runs
+    if isinstance(message, Pieces):
+        birth = Birth(bytes(KEY_BYTES), bytes(NONCE_BYTES))
+        raw = tuple(replace(piece, raw=encode_piece(piece.piece(birth))) for piece in message.pieces)
+        if not raw:
+            return None
+        message = replace(message, pieces=raw)
+    protocol = RunProtocol()
+    protocol.other_node_id = "node"
+    return protocol.decode(protocol.encode(message))
 
 
 class Session:
@@ -237,17 +258,20 @@ class Session:
 
     def send(self, message: Any) -> None:
         home = self.home
+        if not self.is_open:
+            return
         self._count(message)
         for each in [message] if home.twist is None else home.twist(self, message):
-            if self.is_open:
-                self.wire.queues[self.other].append(each)
+            arrived = through_the_codec(each) if home.room.is_coded else each
+            if arrived is not None:
+                self.wire.queues[self.other].append(arrived)
 
     def _count(self, message: Any) -> None:
         count = self.home.room.count
         if isinstance(message, Pieces):
             count["pieces"] += len(message.pieces)
             count["bodies"] += sum(isinstance(item, Entry) for piece in message.pieces for item in piece.items)
-        elif isinstance(message, Fill):
+        elif isinstance(message, Fill) and not self.home.is_hostile:
             count["fills"] += len(message.events)
         elif isinstance(message, Differ):
             self.differs += 1

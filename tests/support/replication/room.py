@@ -28,6 +28,8 @@ class Room:
     def __init__(self, rnd: Random) -> None:
         self.rnd = rnd
         self.disk_errors = 0.0
+        self.is_coded = False
+        """Whether messages pass the codec, which takes time."""
         self.now = 0
         self.count: Counter[str] = Counter()
         self.resumed: Counter[bytes] = Counter()

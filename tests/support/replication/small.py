@@ -27,6 +27,7 @@ MODULES = (
     "peers.events.reconcile",
     "peers.codec.run_messages",
     "peers.stores.runs.taking",
+    "peers.codec.runs",
     "peers.stores.runs.writing",
     "peers.protocol.runs.replication",
     "peers.protocol.runs.sending",

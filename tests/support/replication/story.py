@@ -30,6 +30,7 @@ class Stage:
 
     def home(self, name: str, of: Home | None = None, *, runs: bool = False) -> Home:
         """A new one; or the copy of one with its key, also of one that runs: then it goes on in the same epoch."""
+        runs = runs and self.kit.can_go_on
         if of is None:
             home = Home(self.room, name, Disk(self.kit.new()))
         else:
@@ -112,9 +113,10 @@ class Stage:
 class Story(Stage):
     """A story by its seed."""
 
-    def __init__(self, kit: Kit, seed: int, *, villains: int = 0) -> None:
+    def __init__(self, kit: Kit, seed: int, *, villains: int = 0, is_coded: bool = False) -> None:
         rnd = Random(seed)
         super().__init__(kit, rnd, rnd.randint(2, 4))
+        self.room.is_coded = is_coded
         self.room.disk_errors = rnd.choice([0, 0, 0.02])
         self.backups: list[tuple[Home, Disk]] = []
         self.snapshots: list[tuple[Home, Disk]] = []
@@ -129,7 +131,7 @@ class Story(Stage):
             one.add(rnd.choice([1, 2, 3, 6]))
             self.quiet()
             other.signer, other.pen, other.node_id = one.signer, one.pen, one.node_id
-            other.restart(one.disk.copy(kit.copy), opens=False)
+            other.restart(one.disk.copy(kit.copy), opens=not kit.can_go_on)
         for home in self.homes:
             home.limit = limit if villains else 10**9
         self.shape = rnd.choice(["line", "ring", "star", "random"])
@@ -206,7 +208,7 @@ class Story(Stage):
             home, disk = self.rnd.choice(self.snapshots)
             self.room.doubtful.add(home.signer.public)
             self.room.resumed[home.signer.public] += 1
-            home.restart(disk.copy(self.kit.copy), opens=False)
+            home.restart(disk.copy(self.kit.copy), opens=not self.kit.can_go_on)
 
     def _copy(self, home: Home) -> None:
         if len(self.homes) < 6 and not home.is_hostile:
