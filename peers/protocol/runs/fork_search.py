@@ -7,13 +7,16 @@ from functools import partial
 from typing import NamedTuple
 
 from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, Heads, Prove, ShowBlocks
-from peers.events.epoch import END_BYTES, Birth, EpochEnd
+from peers.events.epoch import END_BYTES, NOTHING, Birth, EpochEnd
 from peers.events.proof import Block, Proof
 from peers.events.run import RUN_ENTRIES
 from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.stores.run_store import RunStore
+
+MAX_MISMATCHES = 64
+"""Epochs of which pieces did not fit, and the other end has not shown why."""
 
 
 class FoundBlocks(NamedTuple):
@@ -59,17 +62,17 @@ class ForkSearch:
 
     def suspect(self, epoch: Epoch) -> None:
         """The other end has another head of this epoch."""
-        ours = self._role.ends.get(epoch)
-        if ours is not None and self._suspected.get(epoch) != ours:
+        ours = self._role.ends.get(epoch) or NOTHING
+        if self._suspected.get(epoch) != ours:
             self._suspected[epoch] = ours
             self._say_heads(epoch, MAX_FOREIGN_SEQ)
 
     def mismatched(self, epoch: Epoch) -> None:
-        """A piece of the other end carries a signed head that its entries and ours do not give."""
-        ours = self._role.ends.get(epoch)
-        if ours is not None:
-            self._mismatched[epoch] = ours
-            self.suspect(epoch)
+        """A piece of the other end carries a signed head that its entries and ours do not give. Raises BadPeer for too many."""
+        if len(self._mismatched) >= MAX_MISMATCHES:
+            raise BadPeer(f"pieces of {MAX_MISMATCHES} epochs hold other entries than those that were signed")
+        self._mismatched[epoch] = self._role.ends.get(epoch) or NOTHING
+        self.suspect(epoch)
 
     def compared(self, epoch: Epoch, count: int) -> None:
         """So many blocks that the other end showed were compared with ours.
@@ -79,7 +82,7 @@ class ForkSearch:
         if count == MAX_BLOCKS:
             return  # there may be more
         at_mismatch = self._mismatched.pop(epoch, None)
-        if at_mismatch is not None and at_mismatch == self._role.ends.get(epoch) and not at_mismatch.mark:
+        if at_mismatch == (self._role.ends.get(epoch) or NOTHING) and not at_mismatch.mark:
             raise BadPeer(f"a piece of epoch {epoch} holds other entries than those that its owner signed")
 
     def _say_heads(self, epoch: Epoch, before: int) -> None:
@@ -155,7 +158,7 @@ def _shown(message: Heads, store: RunStore) -> FoundBlocks | None:
         limit = min(limit, first)
     if message.heads and limit > 1:
         return FoundBlocks(birth, [], limit)
-    return FoundBlocks(birth, _blocks(epoch, 1, min(limit, RUN_ENTRIES), store), 0)
+    return FoundBlocks(birth, _blocks(epoch, 1, min(limit, 1 + RUN_ENTRIES), store), 0)
 
 
 def _blocks(epoch: Epoch, first: int, before: int, store: RunStore) -> list[Block]:

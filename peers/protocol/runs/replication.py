@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from peers.codec.messages import Synced
 from peers.codec.run_messages import (
     MAX_HAVE,
@@ -36,6 +38,9 @@ from peers.protocol.runs.taking import Taking
 from peers.protocol.runs.wants import Wants
 from peers.stores.run_store import RunStore, Taken
 
+MAX_GREETED_SPANS = 64
+"""Spans of hollow entries in a greeting: about 4 KB of the 16 that a stranger may send. More are said after it."""
+
 RunWords = Same | Differ | RunHave | Pieces | Fill | Synced | Heads | ShowBlocks | Prove | Decline | Facts
 """What the two ends say to each other after their greetings."""
 
@@ -46,6 +51,8 @@ class Said(NamedTuple):
     newest: list[Epoch]
     yours: dict[Epoch, Yours]
     hollow: Hollow
+    hollow_spans: list[Span]
+    """All of them, also where the greeting has no room."""
     last_position: int
 
 
@@ -73,11 +80,9 @@ class Replication:
         self._sending = Sending(role, self.other, self._window, self._wants, self._forks)
         self._taking = Taking(role, self.other, self._forks)
         self._reconciliation: Reconciliation | None = None
-        self._hollow = Hollow.of(())
-        """What we said of hollow entries in our greeting."""
-        self._their_hollow = self._hollow
-        self._last_position = 0
-        """At our greeting."""
+        self._said = Said([], {}, Hollow.of(()), [], 0)
+        """In our greeting."""
+        self._their_hollow = self._said.hollow
         self._is_met = False
         self._untold: dict[Epoch, EpochEnd] = {}
         self._untold_hollow: list[Dot] = []
@@ -131,8 +136,9 @@ class Replication:
     def _greet(self, then: Callable[[Greeting], None], names: dict[str, Any], said: Said) -> None:
         reconciliation = Reconciliation(self._role.ends.snapshot(), said.newest, is_dialling=self._is_dialling)
         self._reconciliation = reconciliation
-        self._hollow = said.hollow
-        self._last_position = said.last_position
+        if len(said.hollow_spans) > MAX_GREETED_SPANS:
+            said = said._replace(hollow=replace(said.hollow, spans=()))
+        self._said = said
         then(
             Greeting(
                 newest=reconciliation.newest,
@@ -183,11 +189,19 @@ class Replication:
             self._forks.prove(epoch)
         self._proven.clear()
         self._forks.look(exceptions)
-        self._wants.call(self._their_hollow.spans)
-        if self._hollow.count and not self._hollow.spans and self._hollow.digest != self._their_hollow.digest:
-            self._role.read(_hollow_spans, self._say_hollow)
-        self._sending.begin(lacked, self._last_position)
+        self._compare_hollow()
+        self._sending.begin(lacked, self._said.last_position)
         self._go_on()
+
+    def _compare_hollow(self) -> None:
+        """What greetings have no room for is said now, unless it is the same at both ends."""
+        ours, theirs = self._said.hollow, self._their_hollow
+        is_same = ours.digest == theirs.digest
+        self._wants.call(self._said.hollow_spans if is_same else theirs.spans)
+        spans = [] if is_same or ours.spans else self._said.hollow_spans
+        for at in range(0, len(spans), MAX_SPANS):
+            self._role.send(RunHave({}, tuple(spans[at : at + MAX_SPANS])))
+        self._said = self._said._replace(hollow_spans=[])
 
     # Messages
 
@@ -276,10 +290,6 @@ class Replication:
             self._wants.go_on()
             self._sending.go_on()
 
-    def _say_hollow(self, spans: list[Span]) -> None:
-        for at in range(0, len(spans), MAX_SPANS):
-            self._role.send(RunHave({}, tuple(spans[at : at + MAX_SPANS])))
-
 
 def _said(other_key: bytes | None, store: RunStore) -> Said:
     yours: dict[Epoch, Yours] = {}
@@ -289,15 +299,12 @@ def _said(other_key: bytes | None, store: RunStore) -> Said:
         head = store.head(epoch, seq)
         if seq and head is not None:
             yours[epoch] = Yours(EpochEnd(seq, head[:END_BYTES]), head, signature)
-    return Said(store.newest(MAX_NEWEST), yours, Hollow.of(store.hollow()), store.state.last_position)
+    hollow = list(store.hollow())
+    return Said(store.newest(MAX_NEWEST), yours, Hollow.of(hollow), spans_of(hollow), store.state.last_position)
 
 
 def _leave(epoch: Epoch, store: RunStore) -> Sequence[Taken]:
     return [store.leave(epoch)]
-
-
-def _hollow_spans(store: RunStore) -> list[Span]:
-    return spans_of(store.hollow())
 
 
 def _nothing_follows(takens: Sequence[Taken]) -> None:

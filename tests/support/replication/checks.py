@@ -15,12 +15,15 @@ from peers.stores.run_store import RunStore
 from tests.support.replication.home import Home
 from tests.support.replication.room import must
 
+Shown = dict[Created, bytes]
+"""The leaf of each event that is shown."""
+
 
 def leaf(entry: Entry) -> bytes:
     return leaf_of(entry.created, entry.time, entry.extra, entry.body)
 
 
-def shown(store: RunStore) -> dict[Created, bytes]:
+def shown(store: RunStore) -> Shown:
     """What `each` shows, by leaf."""
     found: dict[Created, bytes] = {}
     after = 0
@@ -45,10 +48,9 @@ def adoptions(store: RunStore) -> Counter[bytes]:
     return count
 
 
-def check_home(home: Home) -> None:
-    """The promises of one store."""
+def check_home(home: Home, events: Shown) -> None:
+    """The promises of one store, which shows these events."""
     store, disk = home.store, home.disk
-    events = shown(store)
     held = {*events.values(), *map(leaf, store.aside())}
     for each, created in disk.acknowledged.items():
         must(each in held or created in disk.cleaned, "acknowledged and lost", home.name, created)
@@ -109,7 +111,7 @@ def reaches(created: Created, one: Home, other: Home) -> bool:
     return other in near
 
 
-def check_group(group: Sequence[Home], *, final: bool) -> None:
+def check_group(group: Sequence[Home], seen: dict[Home, Shown], *, final: bool) -> None:
     """The promises between homes that are linked. While epochs are declined, theirs may differ, unless `final`."""
     declining = set() if final else {key for home in group for key in home.declining}
     for home in group:
@@ -129,10 +131,10 @@ def check_group(group: Sequence[Home], *, final: bool) -> None:
                 must(is_true, "believed to have what it has not", home.name, other.name, epoch, believed, theirs.seq)
     for index, one in enumerate(group):
         for other in group[index + 1 :]:
-            check_pair(one, other, declining)
+            check_pair(one, other, seen, declining)
 
 
-def check_pair(one: Home, other: Home, declining: set[bytes]) -> None:
+def check_pair(one: Home, other: Home, seen: dict[Home, Shown], declining: set[bytes]) -> None:
     mine, theirs = one.store.ends(), other.store.ends()
     for epoch in {*mine, *theirs}:
         birth = one.store.birth(epoch) or other.store.birth(epoch)
@@ -140,7 +142,7 @@ def check_pair(one: Home, other: Home, declining: set[bytes]) -> None:
         must(is_same, "vectors differ", one.name, other.name, epoch, mine.get(epoch), theirs.get(epoch))
     if declining:
         return
-    here, there = shown(one.store), shown(other.store)
+    here, there = seen[one], seen[other]
     for created in {*here, *there} - one.disk.cleaned - other.disk.cleaned:
         is_same = here.get(created) == there.get(created) or not reaches(created, one, other)
         must(is_same, "shown differently", one.name, other.name, created, here.get(created), there.get(created))

@@ -58,6 +58,8 @@ class Home:
         """Epochs that are taken of one owner."""
         self.taken: dict[bytes, set[Epoch]] = {}
         self.openings = 0
+        self.troubles: list[str] = []
+        """Why it ended links."""
         self.pad: int | None = None
         """Bytes that each of its events has more, if these are not random."""
         self.begun: set[Epoch | None] = {None, disk.store.state.epoch}
@@ -210,6 +212,7 @@ class Session:
             function(value)
         except BadPeer as error:
             self.home.room.count["links ended"] += 1
+            self.home.troubles.append(str(error))
             must(
                 self.home.is_hostile or self.other.home.is_hostile,
                 "honest neighbour accused",

@@ -45,6 +45,7 @@ class SqliteKit:
     can_go_on = False
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         self._paths: dict[int, Path] = {}
         self._stores: list[SqliteRunStore] = []

@@ -1,4 +1,4 @@
-"""Play stories: `python -m tests.support.replication.run FIRST LAST [memory|sqlite] [codec]`; prints what broke, and figures."""
+"""Play stories: `python -m tests.support.replication.run FIRST LAST [memory|sqlite] [codec]`; prints what broke and figures."""
 
 from __future__ import annotations
 

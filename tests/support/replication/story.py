@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 from peers.events.version_vector import Epoch
-from tests.support.replication.checks import check_group, check_home, groups
+from tests.support.replication.checks import check_group, check_home, groups, shown
 from tests.support.replication.home import Disk, Home, Session
 from tests.support.replication.kits import Kit
 from tests.support.replication.room import Room, Wire, must, shuffled
@@ -53,10 +53,15 @@ class Stage:
     def step(self) -> bool:
         """One message, one work of a store, one answer or one timer. False if nothing waits."""
         rnd = self.rnd
-        sessions = [session for home in self.homes for session in home.sessions]
-        ready = [each for each in sessions if each.wire.queues[each] and not each.replication.is_full]
+        ready: list[Session] = []
+        timers: list[Session] = []
+        for home in self.homes:
+            for session in home.sessions:
+                if session.wire.queues[session] and not session.replication.is_full:
+                    ready.append(session)
+                if session.is_untold or session.is_held:
+                    timers.append(session)
         busy = [home for home in self.homes if home.mailbox.is_busy]
-        timers = [each for each in sessions if each.is_untold or each.is_held]
         if timers and (not (ready or busy) or rnd.random() < 0.2):
             self.ring(rnd.choice(timers))
         elif busy and (not ready or rnd.random() < 0.6):
@@ -98,12 +103,13 @@ class Stage:
     def check(self, *, final: bool = False) -> None:
         honest_homes = [home for home in self.homes if not home.is_hostile]
         self.room.adoption_limit = 3 * len(self.homes) * (1 + len(self.forked()))
+        seen = {home: shown(home.store) for home in honest_homes}
         for home in honest_homes:
-            check_home(home)
+            check_home(home, seen[home])
             most = 2 + home.openings + self.room.resumed[home.signer.public]
             must(len(home.begun) <= most, "epochs without an opening", home.name, len(home.begun), most)
         for group in groups(self.homes):
-            check_group(group, final=final)
+            check_group(group, seen, final=final)
         self.room.count["checks"] += 1
 
     def forked(self) -> set[Epoch]:

@@ -138,7 +138,7 @@ def heads_not_looked_at() -> AbstractContextManager[Any]:
     return patch.object(ForkSearch, "look", lambda self, said: None)
 
 
-def haves_not_heeded() -> AbstractContextManager[Any]:
+def sent_is_forgotten() -> AbstractContextManager[Any]:
     """What a walk sends is not remembered, so the same goes again at a later position."""
     from peers.protocol.runs.other_end import OtherEnd
 
@@ -177,6 +177,6 @@ TEETH: dict[str, Tooth] = {
         proofs_kept_for_oneself,
         forks_not_searched,
         heads_not_looked_at,
-        haves_not_heeded,
+        sent_is_forgotten,
     )
 }
