@@ -1,4 +1,11 @@
-"""Reconciliation: what the other end of a link has, found from greetings and a few messages about what differs."""
+"""Reconciliation: what the other end of a link has, found from greetings and a few messages about what differs.
+
+A greeting names the epochs that grew last, and gives one fingerprint for all others. Who finds it equal, also when the epochs
+are left out that the greetings name, says `same`, which ends it for both. Else the end that dialled begins with `differ`: it
+divides all names into ranges and gives a fingerprint of each. What is equal is not answered; what differs is divided again by
+who got it, or listed where it has few names; a list is answered with what is different there. This is range-based set
+reconciliation (A. Meyer, 2022).
+"""
 
 from __future__ import annotations
 
@@ -16,11 +23,12 @@ from peers.events.version_vector import Epoch
 MAX_NEWEST = 32
 """Epochs that a greeting names: below 4 KiB when written."""
 LIST_NAMES = 3
-"""Of a range with so many names or fewer all are listed."""
+"""Of a range with so many names or fewer all are listed. A name and its end take two digests or more when written."""
 PIECES = 4
-"""Parts into which a range that differs is divided."""
+"""Ranges into which one that differs is divided: more cost bytes, fewer cost rounds. More than LIST_NAMES, so that the answer
+to a range takes at most so many items."""
 MAX_ITEMS = 144
-"""Parts and names in one message: below 16 KiB when written."""
+"""Ranges and names in one message: one takes at most 109 bytes, so a message takes less than 16 KiB."""
 MAX_FOREIGN = 4096
 """Epochs not held here of which a view keeps what the other has; of more it is not known."""
 
@@ -114,20 +122,21 @@ class Reconciliation:
 
     mine = Reconciliation(ends.snapshot(), newest, is_dialling=True)
     # send mine.newest and mine.rest in the greeting; when the other's greeting comes:
-    answer = mine.meet(newest, rest)             # send it, if there is one; `take` each Same and Differ, send its answer
-    mine.view                                     # what the other has, when it is known
+    answer = mine.meet(newest, rest)  # send it, if there is one; `take` each Same and Differ, send its answer
+    mine.view                         # what the other has, when it is known
 
     Both ends talk about their map at the moment of their own greeting; what is committed since then they say by `have`. Ends
-    take turns, so there is never more than one message without an answer.
+    take turns, so there is never more than one message without an answer. Whatever the other says, the messages and the memory
+    are bounded by the number of our epochs and MAX_FOREIGN.
     """
 
     def __init__(self, snapshot: EndsSnapshot, newest: Sequence[Epoch], *, is_dialling: bool) -> None:
-        """`newest`: the epochs to say by name, see `RunStore.newest`; those after MAX_NEWEST, or not in the snapshot, are not.
+        """`newest`: the epochs to say by name, the last one last: of those in the snapshot at most the last MAX_NEWEST.
 
         The end that dialled begins to ask.
         """
         known = [(epoch, end) for epoch in newest if (end := snapshot.get(epoch)) is not None]
-        self.newest: dict[Epoch, EpochEnd] = dict(known[:MAX_NEWEST])
+        self.newest: dict[Epoch, EpochEnd] = dict(known[-MAX_NEWEST:])
         self.rest: Fingerprint = snapshot.fingerprint(self.newest)
         """Of all others."""
         self.view: View | None = None

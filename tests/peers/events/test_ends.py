@@ -41,7 +41,8 @@ def test_a_snapshot_stays_as_it_was_whatever_is_set(data: st.DataObject, at_open
         elif step == "drop" and held:
             held.pop(data.draw(st.integers(0, len(held) - 1)))
         elif step == "look":
-            vector.snapshot().fingerprint()
+            for snapshot in [vector.snapshot(), *(each for each, _ in held)]:
+                snapshot.fingerprint()
     assert {epoch: vector.get(epoch) for epoch in vector} == now
     for snapshot, then in [*held, (vector.snapshot(), now)]:
         assert len(snapshot) == len(then)
