@@ -246,13 +246,13 @@ def _read_pieces(frame: bytes) -> Pieces:
         except (ValueError, RecursionError):
             pass  # perhaps something follows it
         else:
-            births = _decode_births(one[2]) if len(one[2]) > 2 else ()
-            return Pieces(int(one[1]), tuple(map(Birth.decode, births)), (piece,), refusals)
+            births = tuple(map(Birth.decode, _decode_births(one[2]))) if len(one[2]) > 2 else ()
+            return Pieces(int(one[1]), births, (piece,), refusals)
     try:
         message = _decode_pieces(frame)
-        number, births, texts = message.number, message.births, list(map(bytes, message.pieces))
+        number, birth_texts, texts = message.number, message.births, list(map(bytes, message.pieces))
     except (ValueError, RecursionError):  # one event may be what the decoder refuses
-        number, births, texts = _pieces_apart(frame)
+        number, birth_texts, texts = _pieces_apart(frame)
     pieces: list[RawPiece] = []
     all_refusals: list[Refusal] = []
     count = 0
@@ -263,7 +263,7 @@ def _read_pieces(frame: bytes) -> Pieces:
         count += len(piece.items)
         if count > MAX_TOGETHER:
             raise ValueError(f"more than {MAX_TOGETHER} entries")
-    return Pieces(number, tuple(map(Birth.decode, births)), tuple(pieces), tuple(all_refusals))
+    return Pieces(number, tuple(map(Birth.decode, birth_texts)), tuple(pieces), tuple(all_refusals))
 
 
 def _pieces_apart(frame: bytes) -> tuple[int, list[bytes], list[bytes]]:
