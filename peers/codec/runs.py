@@ -240,7 +240,7 @@ def _read_error(frame: bytes) -> Error:
 
 def _read_pieces(frame: bytes) -> Pieces:
     one = _ONE_PIECE.match(frame)
-    if one is not None:
+    if one is not None and frame.endswith(b"]"):
         try:
             piece, refusals = decode_piece(frame[one.end() : -1])
         except (ValueError, RecursionError):
@@ -284,7 +284,7 @@ def _read_fill(frame: bytes) -> Fill:
         message = _decode_fill(frame)
         number, texts = message.number, list(map(bytes, message.events))
     except (ValueError, RecursionError):
-        _, count, events = items_of(frame, 3)
+        _, count, events, *_ = items_of(frame, _READ_ITEMS)
         number, texts = _decode_count(count), items_of(events, MAX_PIECES)
     filled: list[tuple[Dot, Entry]] = []
     refusals: list[Refusal] = []
