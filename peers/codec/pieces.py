@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 from operator import itemgetter, lt
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,6 +31,8 @@ from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 
 PIECE_BYTES = 500 * 1024
 """Of one piece on the wire, at most. A run of RUN_ENTRIES and RUN_BYTES fits, with node ids of up to 90 letters."""
+APART_MARKS = 5_000
+"""Brackets and borders of a message that are read one by one to find an event that the decoder refuses, in 10 ms."""
 MAX_HASHED = 2**64 - 1
 """The largest number that can be hashed into a leaf."""
 _KEPT_NAMES = 1_024
@@ -47,10 +49,10 @@ _Numbers = Annotated[list[Count], Meta(max_length=RUN_ENTRIES)]
 _Texts = Annotated[list[msgspec.Raw], Meta(max_length=RUN_ENTRIES)]
 _Value = TypeVar("_Value")
 _Events = tuple[Entry, ...]
-_Level1 = str | int | float | bool | None
-_Level2 = _Level1 | list[_Level1] | dict[str, _Level1]
-_Level3 = _Level1 | list[_Level2] | dict[str, _Level2]
-_Level4 = _Level1 | list[_Level3] | dict[str, _Level3]
+_SHALLOW: Any = str | int | float | bool | None
+"""What the values of most events are made of: a type that has few levels, in which a decoder finds deeper ones at no cost."""
+for _ in range(6):
+    _SHALLOW = str | int | float | bool | None | list[_SHALLOW] | dict[str, _SHALLOW]
 _DOUBTS = (ValueError, TypeError, KeyError, RecursionError)
 
 
@@ -110,7 +112,7 @@ class _Columns(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 _decode_columns = msgspec.json.Decoder(_Columns).decode
 _decode_numbers = msgspec.json.Decoder(Annotated[list[int], Meta(max_length=RUN_ENTRIES)]).decode
-_decode_shallow = msgspec.json.Decoder(list[dict[str, _Level4]]).decode
+_decode_shallow = msgspec.json.Decoder(list[dict[str, _SHALLOW]]).decode
 _encode = msgspec.json.Encoder().encode
 _checked_extra = lru_cache(maxsize=KEPT_EXTRAS)(check_extra)
 _type_of = itemgetter("type")
@@ -330,8 +332,8 @@ def _are_shallow(bodies: Sequence[bytes]) -> bool:
 
 def _columns_apart(raw: bytes) -> _Columns:
     """The columns of a piece in which an event, a meta or a number is refused."""
-    texts = members_of(raw)
-    events, metas = (items_of(texts.pop(key, b"[]"), RUN_ENTRIES) for key in ("events", "metas"))
+    texts = members_of(raw, APART_MARKS)
+    events, metas = (items_of(texts.pop(key, b"[]"), RUN_ENTRIES, APART_MARKS) for key in ("events", "metas"))
     numbers = {key: _decode_numbers(texts.pop(key)) for key in ("ms", "n", "time") if key in texts}
     if any(min(column, default=0) < 0 or max(column, default=0) > MAX_HASHED for column in numbers.values()):
         raise ValueError("a number that cannot be hashed")

@@ -172,7 +172,7 @@ def test_unknown_items_at_the_end_and_unknown_options_are_ignored() -> None:
     assert dialect().decode(b'["facts",[],{"later":1}]') == Facts(())
     assert dialect().decode(b'["connect",2,"attic",0,{"later":[1]}]') == RunConnect(2, "attic")
     piece = raw_piece(PIECE)
-    for shape in (b'["pieces",4,[],%b,1]', b'["pieces",4,[],[%b],1]', b'["pieces",4,[],%b]\n'):
+    for shape in (b'["pieces",4,[],[%b],1]', b'["pieces",4,[],%b]\n'):
         assert dialect().decode(shape % piece.raw) == Pieces(4, (), (piece,))
     refused = b'["fill",3,[["%b",8,5,"attic",0,5,null,{"type":"\\ud83d"}]],"later"]' % EPOCH.encode()
     assert isinstance(dialect().decode(refused), Fill)
