@@ -1,4 +1,11 @@
-"""Reconciliation: what the other end of a link has, found from greetings and a few messages about what differs."""
+"""Reconciliation: what the other end of a link has, found from greetings and a few messages about what differs.
+
+A greeting names the epochs that grew last, and gives one fingerprint for all others. Who finds it equal, also when the epochs
+are left out that the greetings name, says `same`, which ends it for both. Else the end that dialled begins with `differ`: it
+divides all names into ranges and gives a fingerprint of each. What is equal is not answered; what differs is divided again by
+who got it, or listed where it has few names; a list is answered with what is different there. This is range-based set
+reconciliation (A. Meyer, 2022).
+"""
 
 from __future__ import annotations
 
@@ -16,11 +23,12 @@ from peers.events.version_vector import Epoch
 MAX_NEWEST = 32
 """Epochs that a greeting names: below 4 KiB when written."""
 LIST_NAMES = 3
-"""Of a range with so many names or fewer all are listed."""
+"""Of a range with so many names or fewer all are listed. A name and its end take two digests or more when written."""
 PIECES = 4
-"""Parts into which a range that differs is divided."""
+"""Ranges into which one that differs is divided: more cost bytes, fewer cost rounds. More than LIST_NAMES, so that the answer
+to a range takes at most so many items."""
 MAX_ITEMS = 144
-"""Parts and names in one message: below 16 KiB when written."""
+"""Ranges and names in one message: one takes at most 109 bytes, so a message takes less than 16 KiB."""
 MAX_FOREIGN = 4096
 """Epochs not held here of which a view keeps what the other has; of more it is not known."""
 
@@ -114,20 +122,21 @@ class Reconciliation:
 
     mine = Reconciliation(ends.snapshot(), newest, is_dialling=True)
     # send mine.newest and mine.rest in the greeting; when the other's greeting comes:
-    answer = mine.meet(newest, rest, yours)      # send it, if there is one; `take` each Same and Differ, send its answer
-    mine.view                                     # what the other has, when it is known
+    answer = mine.meet(newest, rest)  # send it, if there is one; `take` each Same and Differ, send its answer
+    mine.view                         # what the other has, when it is known
 
     Both ends talk about their map at the moment of their own greeting; what is committed since then they say by `have`. Ends
-    take turns, so there is never more than one message without an answer.
+    take turns, so there is never more than one message without an answer. Whatever the other says, the messages and the memory
+    are bounded by the number of our epochs and MAX_FOREIGN.
     """
 
     def __init__(self, snapshot: EndsSnapshot, newest: Sequence[Epoch], *, is_dialling: bool) -> None:
-        """`newest`: the epochs to say by name, see `RunStore.newest`; those after MAX_NEWEST, or not in the snapshot, are not.
+        """`newest`: the epochs to say by name, the last one last: of those in the snapshot at most the last MAX_NEWEST.
 
         The end that dialled begins to ask.
         """
         known = [(epoch, end) for epoch in newest if (end := snapshot.get(epoch)) is not None]
-        self.newest: dict[Epoch, EpochEnd] = dict(known[:MAX_NEWEST])
+        self.newest: dict[Epoch, EpochEnd] = dict(known[-MAX_NEWEST:])
         self.rest: Fingerprint = snapshot.fingerprint(self.newest)
         """Of all others."""
         self.view: View | None = None
@@ -156,20 +165,18 @@ class Reconciliation:
         self._has_more = False
         """Whether our last message said that more follows."""
 
-    def meet(
-        self, newest: Mapping[Epoch, EpochEnd], rest: Fingerprint, yours: Mapping[Epoch, EpochEnd]
-    ) -> Same | Differ | None:
-        """The other's greeting: what it says by name, a fingerprint of the rest, and what it has of our current epoch.
+    def meet(self, newest: Mapping[Epoch, EpochEnd], rest: Fingerprint) -> Same | Differ | None:
+        """The other's greeting: what it says by name, and a fingerprint of the rest.
 
         Gives the message to send. Raises ValueError, with a sentence, for what no honest end says; then the link has to end.
         """
         if self._theirs is not None:
             raise ValueError("the other end sent a second greeting")
-        if len(newest) > MAX_NEWEST or len(yours) > 1:
-            raise ValueError(f"a greeting names at most {MAX_NEWEST} epochs, and one of the other end")
+        if len(newest) > MAX_NEWEST:
+            raise ValueError(f"a greeting names at most {MAX_NEWEST} epochs, not {len(newest)}")
         self._theirs = newest
         self._without = frozenset((*newest, *self.newest))
-        for epoch, end in (*yours.items(), *newest.items()):
+        for epoch, end in newest.items():
             self._found.put(epoch, end)
         mine = {epoch: self._snapshot.get(epoch) for epoch in newest if epoch not in self.newest}
         self._tell = {epoch: end for epoch, end in mine.items() if end != newest[epoch]}

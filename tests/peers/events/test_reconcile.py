@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -37,7 +38,6 @@ Vector = dict[Epoch, EpochEnd]
 class Greeting(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     newest: NewestEnds
     rest: Fingerprint
-    yours: NewestEnds
 
 
 Message = Greeting | Same | Differ | Vector
@@ -70,8 +70,8 @@ class Half:
         read = as_greeting if isinstance(message, Greeting) else as_answer
         other.inbox.append(read.decode(data))
 
-    def greet(self, other: Half, yours: Vector) -> None:
-        self.say(other, Greeting(self.mine.newest, self.mine.rest, yours))
+    def greet(self, other: Half) -> None:
+        self.say(other, Greeting(self.mine.newest, self.mine.rest))
 
     def step(self, other: Half) -> None:
         """Take the first message that came."""
@@ -79,7 +79,7 @@ class Half:
         if isinstance(message, dict):
             self.mine.have(message)
         elif isinstance(message, Greeting):
-            self.say(other, self.mine.meet(message.newest, message.rest, message.yours))
+            self.say(other, self.mine.meet(message.newest, message.rest))
         else:
             self.say(other, self.mine.take(message))
 
@@ -103,8 +103,8 @@ def talk(
 ) -> tuple[Half, Half]:
     """The end that dialled and the other one, after all that they had to say."""
     dialled, called = Half(one, newest[0], is_dialling=True), Half(other, newest[1], is_dialling=False)
-    dialled.greet(called, {})
-    called.greet(dialled, {})
+    dialled.greet(called)
+    called.greet(dialled)
     while dialled.inbox or called.inbox:
         for half, opposite in ((dialled, called), (called, dialled)):
             if half.inbox:
@@ -146,9 +146,8 @@ def test_each_end_finds_exactly_what_the_other_has_while_both_commit(pool: list[
     vectors = two_vectors(random, pool)
     newest = [random.sample(sorted(each), min(len(each), random.choice([0, 1, 5, 40]))) for each in vectors]
     dialled, called = (Half(vectors[i], newest[i], is_dialling=not i) for i in range(2))
-    current = random.choice([*newest[0], ""])
-    dialled.greet(called, {})
-    called.greet(dialled, {current: vectors[1][current]} if current in vectors[1] else {})
+    dialled.greet(called)
+    called.greet(dialled)
     pairs = [(dialled, called), (called, dialled)]
     commits = 20
     while commits or dialled.inbox or called.inbox:
@@ -195,6 +194,9 @@ def test_after_10_000_restarts_of_one_node_a_reconnect_with_nothing_new_takes_a_
     here = {**restarts, "ab" * 16: EpochEnd(1, bytes(16))}  # and one that was restarted meanwhile
     for half in talk(restarts, here, newest=(last, ["ab" * 16])):
         assert half.bytes < 400
+    there = {**restarts, "cd" * 16: EpochEnd(1, bytes(16))}  # and two that were
+    for half in talk(there, here, newest=(["cd" * 16], ["ab" * 16])):
+        assert (len(half.sizes), half.bytes < 260) == (2, True)
 
 
 @pytest.mark.parametrize("is_dialling", [True, False])
@@ -208,14 +210,15 @@ def test_20_missed_restarts_of_10_000_take_few_kilobytes(restarts: Vector, is_di
 
 def test_200_nodes_of_50_restarts_take_what_32_names_take(restarts: Vector) -> None:
     epochs = list(restarts)
-    for half in talk(restarts, dict(restarts), newest=(epochs[:200], epochs[20:220])):
+    lately = (epochs[:200], epochs[:180])
+    for half in talk(restarts, dict(restarts), newest=lately):
         assert half.bytes < 2500
-    grown = {epoch: restarts[epoch]._replace(seq=4000) for epoch in epochs[:200]}
-    for half in talk({**restarts, **dict(list(grown.items())[:32])}, restarts, newest=(epochs[:200], epochs[20:220])):
+    grown = {epoch: restarts[epoch]._replace(seq=4000) for epoch in epochs[200 - MAX_NEWEST : 200]}
+    for half in talk({**restarts, **grown}, restarts, newest=lately):
         assert half.bytes < 4000
     newest = some(Random(3), 40)
     greeting = Half(dict.fromkeys(newest, LONGEST), list(newest), is_dialling=True).mine
-    assert len(greeting.newest) == MAX_NEWEST
+    assert list(greeting.newest) == list(newest)[-MAX_NEWEST:]
     assert len(msgspec.json.encode(greeting.newest)) < 4096
 
 
@@ -243,7 +246,7 @@ def test_a_newcomer_is_told_of_a_bounded_number_of_epochs(restarts: Vector) -> N
 def in_doubt(count: int = 40, *, is_dialling: bool = True) -> tuple[Reconciliation, Differ | Same | None]:
     """One that has met somebody who has something else, and what it said then."""
     mine = Reconciliation(Ends(some(Random(5), count)).snapshot(), [], is_dialling=is_dialling)
-    return mine, mine.meet({}, Fingerprint(count, bytes(HASH_BYTES)), {})
+    return mine, mine.meet({}, Fingerprint(count, bytes(HASH_BYTES)))
 
 
 NAME = "ab" * 16
@@ -308,9 +311,44 @@ def test_answers_come_once_each_and_in_order() -> None:
             mine.take(Differ({}, tuple(Part(*each, {}) for each in ranges)))
 
 
+def test_what_is_behind_the_last_answer_of_a_message_waits_if_more_follows() -> None:
+    told = dict.fromkeys(some(Random(9), MAX_ITEMS - PIECES))
+    for chosen, is_good in ((2, True), (1, False), (0, False)):
+        mine, question = in_doubt()
+        ranges = asked(question)
+        answer = mine.take(Differ(dict(told), (Part(*ranges[1], {}),), more=True))
+        assert isinstance(answer, Differ)
+        message = Differ({}, (Part(*ranges[chosen], {}),))
+        if is_good:
+            mine.take(message)
+        else:
+            with pytest.raises(ValueError, match="did not ask"):
+                mine.take(message)
+
+
+def test_who_says_more_and_more_is_stopped() -> None:
+    random = Random(10)
+    mine, _ = in_doubt()
+    with pytest.raises(ValueError, match="the other end names"):
+        for _ in range(40):
+            mine.take(Differ(dict.fromkeys(some(random, MAX_ITEMS)), (), more=True))
+
+
+def test_what_is_less_than_known_changes_nothing_but_a_fork_does() -> None:
+    view = View(Ends({NAME: EpochEnd(5)}).snapshot())
+    for end, known in (
+        (EpochEnd(4, b"h" * 16), EpochEnd(5)),
+        (EpochEnd(6, b"i" * 16), EpochEnd(6, b"i" * 16)),
+        (EpochEnd(2, b"j" * 16, b"m" * 16), EpochEnd(2, b"j" * 16, b"m" * 16)),
+    ):
+        view.raise_to(NAME, end)
+        assert view.get(NAME) == known
+    assert view.get("cd" * 16) == NOTHING
+
+
 def test_a_list_does_not_name_what_a_greeting_names() -> None:
     mine = Reconciliation(Ends({NAME: EpochEnd(1)}).snapshot(), [NAME], is_dialling=False)
-    assert mine.meet({}, Fingerprint(0, bytes(HASH_BYTES)), {}) is None
+    assert mine.meet({}, Fingerprint(0, bytes(HASH_BYTES))) is None
     with pytest.raises(ValueError, match="lists names"):
         mine.take(Differ({}, (LIST,)))
 
@@ -318,10 +356,9 @@ def test_a_list_does_not_name_what_a_greeting_names() -> None:
 def test_a_greeting_names_32_epochs_and_comes_once() -> None:
     mine, _ = in_doubt()
     with pytest.raises(ValueError, match="second greeting"):
-        mine.meet({}, mine.rest, {})
-    for newest, yours in ((some(Random(6), 33), {}), ({}, some(Random(6), 2))):
-        with pytest.raises(ValueError, match="at most 32"):
-            Reconciliation(Ends({}).snapshot(), [], is_dialling=True).meet(newest, mine.rest, yours)
+        mine.meet({}, mine.rest)
+    with pytest.raises(ValueError, match="at most 32"):
+        Reconciliation(Ends({}).snapshot(), [], is_dialling=True).meet(some(Random(6), 33), mine.rest)
 
 
 def test_nothing_is_said_before_the_greeting_or_after_the_end() -> None:
@@ -340,7 +377,7 @@ def test_nothing_is_said_before_the_greeting_or_after_the_end() -> None:
 def test_who_dialled_may_ask_once_before_it_hears_that_both_have_the_same() -> None:
     for is_dialling in (True, False):
         mine = Reconciliation(Ends({}).snapshot(), [], is_dialling=is_dialling)
-        assert mine.meet({}, mine.rest, {}) == Same({})
+        assert mine.meet({}, mine.rest) == Same({})
         if not is_dialling:
             assert mine.take(Differ({}, (LIST,))) is None
         with pytest.raises(ValueError, match="was found out"):
@@ -423,13 +460,18 @@ def test_of_epochs_that_nobody_has_a_bounded_number_is_kept() -> None:
         vector = Ends(some(Random(7), 10))
         mine = Reconciliation(vector.snapshot(), [], is_dialling=True)
         if not is_early:
-            mine.meet({}, mine.rest, {})
-        for epoch, end in some(Random(8), MAX_FOREIGN + 100).items():
-            mine.have({epoch: end})
+            mine.meet({}, mine.rest)
+        strangers = [{epoch: end} for epoch, end in some(Random(8), 5 * MAX_FOREIGN).items()]
+        tracemalloc.start()
+        for each in strangers:
+            mine.have(each)
+        allocated = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert allocated < 150 * MAX_FOREIGN
         for epoch in vector:
             mine.have({epoch: EpochEnd(5000, b"h" * END_BYTES)})
         if is_early:
-            mine.meet({}, mine.rest, {})
+            mine.meet({}, mine.rest)
         assert mine.view is not None
         assert sum(1 for _ in mine.view.exceptions()) <= MAX_FOREIGN + 2 * 10
         assert all(mine.view.get(epoch).seq == 5000 for epoch in vector)
@@ -449,8 +491,8 @@ def mutated(random: Random, data: bytes) -> bytes:
 def test_a_message_that_was_changed_on_its_way_is_refused_by_its_name(random: Random) -> None:
     one, other = two_vectors(random, list(some(random, 60)))
     dialled, called = Half(one, list(one)[:3], is_dialling=True), Half(other, list(other)[:3], is_dialling=False)
-    dialled.greet(called, {})
-    called.greet(dialled, {})
+    dialled.greet(called)
+    called.greet(dialled)
     for _ in range(100):
         half, opposite = random.choice([(dialled, called), (called, dialled)])
         if not half.inbox:
