@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 from operator import itemgetter, lt
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,6 +31,8 @@ from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 
 PIECE_BYTES = 500 * 1024
 """Of one piece on the wire, at most. A run of RUN_ENTRIES and RUN_BYTES fits, with node ids of up to 90 letters."""
+APART_MARKS = 5_000
+"""Brackets and borders of a message that are read one by one to find an event that the decoder refuses, in 10 ms."""
 MAX_HASHED = 2**64 - 1
 """The largest number that can be hashed into a leaf."""
 _KEPT_NAMES = 1_024
@@ -46,15 +48,16 @@ Signature = Annotated[bytes, Meta(max_length=SIGNATURE_BYTES)]
 _Numbers = Annotated[list[Count], Meta(max_length=RUN_ENTRIES)]
 _Texts = Annotated[list[msgspec.Raw], Meta(max_length=RUN_ENTRIES)]
 _Value = TypeVar("_Value")
-_Level1 = str | int | float | bool | None
-_Level2 = _Level1 | list[_Level1] | dict[str, _Level1]
-_Level3 = _Level1 | list[_Level2] | dict[str, _Level2]
-_Level4 = _Level1 | list[_Level3] | dict[str, _Level3]
+_Events = tuple[Entry, ...]
+_SHALLOW: Any = str | int | float | bool | None
+"""What the values of most events are made of: a type that has few levels, in which a decoder finds deeper ones at no cost."""
+for _ in range(6):
+    _SHALLOW = str | int | float | bool | None | list[_SHALLOW] | dict[str, _SHALLOW]
 _DOUBTS = (ValueError, TypeError, KeyError, RecursionError)
 
 
 class RawPiece(Struct, frozen=True):
-    """A piece and its bytes on the wire, which do not hold the birth of its epoch. The fields are those of Piece."""
+    """A piece and its bytes on the wire, without the birth of its epoch. The fields are those of Piece, in their order."""
 
     raw: bytes
     """What `encode_piece` made: it can be sent as it is to any session."""
@@ -75,17 +78,7 @@ class RawPiece(Struct, frozen=True):
 
     def piece(self, birth: Birth) -> Piece:
         """The piece, with the birth of its epoch."""
-        return Piece(
-            self.epoch,
-            birth,
-            self.first,
-            self.start,
-            self.kinds,
-            self.items,
-            self.head,
-            self.signature,
-            self.refused,
-        )
+        return Piece(self.epoch, birth, *msgspec.structs.astuple(self)[2:])
 
 
 class _Columns(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -119,7 +112,7 @@ class _Columns(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 _decode_columns = msgspec.json.Decoder(_Columns).decode
 _decode_numbers = msgspec.json.Decoder(Annotated[list[int], Meta(max_length=RUN_ENTRIES)]).decode
-_decode_shallow = msgspec.json.Decoder(list[dict[str, _Level4]]).decode
+_decode_shallow = msgspec.json.Decoder(list[dict[str, _SHALLOW]]).decode
 _encode = msgspec.json.Encoder().encode
 _checked_extra = lru_cache(maxsize=KEPT_EXTRAS)(check_extra)
 _type_of = itemgetter("type")
@@ -143,17 +136,18 @@ def _checked_epoch(epoch: str) -> Epoch:
 
 def encode_piece(piece: Piece) -> bytes:
     """The bytes of a piece without its birth. Raises ValueError for more than PIECE_BYTES: see `fitting`."""
-    events = [item for item in piece.items if isinstance(item, Entry)]
+    items = piece.items
+    events = [item for item in items if isinstance(item, Entry)] if bytes in map(type, items) else cast(_Events, items)
     parts = [
         b'{"epoch":"%b","first":%d,"start":%d,"head":%b,"sign":%b'
         % (piece.epoch.encode(), piece.first, piece.start, _encode(piece.head), _encode(piece.signature))
     ]
     if piece.kinds.strip(_OWN):
         parts.append(b',"kinds":%b' % _encode(piece.kinds))
-    if len(events) < len(piece.items):
-        parts.append(b',"leaves":%b' % _encode(b"".join([item for item in piece.items if isinstance(item, bytes)])))
+    if len(events) < len(items):
+        parts.append(b',"leaves":%b' % _encode(b"".join([item for item in items if isinstance(item, bytes)])))
         if events:
-            gaps = [index for index, item in enumerate(piece.items) if isinstance(item, bytes)]
+            gaps = [index for index, item in enumerate(items) if isinstance(item, bytes)]
             parts.append(b',"gaps":%b' % _encode(gaps))
     if events:
         parts += _event_columns(events)
@@ -166,18 +160,7 @@ def encode_piece(piece: Piece) -> bytes:
 
 def raw_piece(piece: Piece) -> RawPiece:
     """A piece of this node's store, encoded for all sessions. Raises ValueError as `encode_piece`."""
-    raw = encode_piece(piece)
-    return RawPiece(
-        raw,
-        piece.epoch,
-        piece.first,
-        piece.start,
-        piece.kinds,
-        piece.items,
-        piece.head,
-        piece.signature,
-        piece.refused,
-    )
+    return RawPiece(encode_piece(piece), piece.epoch, *msgspec.structs.astuple(piece)[2:])
 
 
 def fitting(piece: Piece) -> Piece:
@@ -240,32 +223,23 @@ def decode_piece(raw: bytes) -> tuple[RawPiece, tuple[Refusal, ...]]:
 
     Raises ValueError or RecursionError if it is no piece: a column is missing or too short, or a number cannot be hashed.
     """
-    refusals: dict[int, Refusal] = {}
     try:
         columns = _decode_columns(raw)
         total = _check_shape(columns)
         items: Sequence[Entry | bytes] = _events(columns) if columns.events else ()
+        if columns.leaves:
+            _, items = _with_leaves(columns, total, items)
+        return _of_columns(raw, columns, items), ()
     except (ValueError, RecursionError):
         columns = _columns_apart(raw)
         if not columns.events:
             raise
-        total = _check_shape(columns)
-        items = _each_event(columns, refusals)
-    places: Sequence[int] = range(total)
-    if columns.leaves:
-        places, items = _with_leaves(columns, total, items)
-    piece = RawPiece(
-        raw,
-        _checked_epoch(columns.epoch),
-        columns.first,
-        columns.start,
-        columns.kinds or bytes(total),
-        tuple(items),
-        columns.head,
-        columns.sign,
-        frozenset([columns.start + places[index] for index in refusals]) if refusals else _NONE,
-    )
-    return piece, tuple(refusals.values())
+    total = _check_shape(columns)
+    refusals: dict[int, Refusal] = {}
+    items = _each_event(columns, refusals)
+    places, items = _with_leaves(columns, total, items)
+    refused_seqs = frozenset([columns.start + places[index] for index in refusals])
+    return _of_columns(raw, columns, items, refused_seqs), tuple(refusals.values())
 
 
 def read_event(created: Created, time: int, body: bytes, extra: bytes) -> Entry:
@@ -283,6 +257,22 @@ def refused_event(error: Exception, created: Created, body: bytes) -> Refusal:
     return refused(error, body, None if cause_of(error) == "bad-id" else created)
 
 
+def _of_columns(
+    raw: bytes, columns: _Columns, items: Sequence[Entry | bytes], refused_seqs: frozenset[int] = _NONE
+) -> RawPiece:
+    return RawPiece(
+        raw,
+        _checked_epoch(columns.epoch),
+        columns.first,
+        columns.start,
+        columns.kinds or bytes(len(items)),
+        tuple(items),
+        columns.head,
+        columns.sign,
+        refused_seqs,
+    )
+
+
 def _check_shape(columns: _Columns) -> int:
     """The number of entries. Raises ValueError unless there is one in each column, and the indexes are in range."""
     count, leaves = len(columns.events), len(columns.leaves)
@@ -294,9 +284,8 @@ def _check_shape(columns: _Columns) -> int:
         raise ValueError(f"a signature has {SIGNATURE_BYTES} bytes")
     if columns.kinds and (len(columns.kinds) != total or max(columns.kinds) >= KINDS):
         raise ValueError("a piece has one kind for each entry")
-    for numbers in (columns.ms, columns.n, columns.time):
-        if len(numbers) != count and (numbers or numbers is columns.ms):
-            raise ValueError("a piece has one number for each event")
+    if len(columns.ms) != count or len(columns.n or columns.ms) != count or len(columns.time or columns.ms) != count:
+        raise ValueError("a piece has one number for each event")
     if count:
         _check_indexes(columns.node, count, len(columns.nodes))
         _check_indexes(columns.meta, count, len(columns.metas) or 1)
@@ -321,7 +310,10 @@ def _events(columns: _Columns) -> list[Entry]:
     if not (_are_shallow(bodies) or are_events(bodies)):
         raise ValueError("an event that is refused")
     times = columns.time or columns.ms
-    created = _createds(columns, list(map(_checked_node_id, columns.nodes)))
+    nodes = list(map(_checked_node_id, columns.nodes))
+    if len(bodies) == len(nodes) == 1 and not columns.metas:  # as nearly all that come as soon as they are written
+        return [Entry((columns.ms[0], nodes[0], columns.n[0] if columns.n else 0), times[0], bodies[0])]
+    created = _createds(columns, nodes)
     if not columns.metas:
         return list(map(Entry, created, times, bodies))
     extras = [b"" if meta == _NO_META else _checked_extra(meta) for meta in map(bytes, columns.metas)]
@@ -340,8 +332,8 @@ def _are_shallow(bodies: Sequence[bytes]) -> bool:
 
 def _columns_apart(raw: bytes) -> _Columns:
     """The columns of a piece in which an event, a meta or a number is refused."""
-    texts = members_of(raw)
-    events, metas = (items_of(texts.pop(key, b"[]"), RUN_ENTRIES) for key in ("events", "metas"))
+    texts = members_of(raw, APART_MARKS)
+    events, metas = (items_of(texts.pop(key, b"[]"), RUN_ENTRIES, APART_MARKS) for key in ("events", "metas"))
     numbers = {key: _decode_numbers(texts.pop(key)) for key in ("ms", "n", "time") if key in texts}
     if any(min(column, default=0) < 0 or max(column, default=0) > MAX_HASHED for column in numbers.values()):
         raise ValueError("a number that cannot be hashed")
@@ -378,13 +370,16 @@ def _spread(values: Sequence[_Value], indexes: Sequence[int]) -> Iterable[_Value
 
 def _with_leaves(
     columns: _Columns, total: int, events: Sequence[Entry | bytes]
-) -> tuple[Sequence[int], tuple[Entry | bytes, ...]]:
+) -> tuple[Sequence[int], Sequence[Entry | bytes]]:
     """The indexes of the events among all items, and these."""
+    leaves = columns.leaves
+    if not leaves:
+        return range(total), events
     gaps = columns.gaps or range(total)
     items: list[Entry | bytes] = [b""] * total
     for place, gap in enumerate(gaps):
-        items[gap] = columns.leaves[HASH_BYTES * place : HASH_BYTES * (place + 1)]
+        items[gap] = leaves[HASH_BYTES * place : HASH_BYTES * (place + 1)]
     places = sorted({*range(total)}.difference(gaps))
     for place, event in zip(places, events, strict=True):
         items[place] = event
-    return places, tuple(items)
+    return places, items

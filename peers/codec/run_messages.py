@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from struct import Struct
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -14,7 +14,7 @@ from peers.codec.messages import MAX_HELD, Count, Name, Refusal, RunMessage, Seq
 from peers.codec.pieces import Hash, RawPiece, Signature
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
-from peers.events.epoch import END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
+from peers.events.epoch import BIRTH_BYTES, END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
 from peers.events.proof import Block
 from peers.events.reconcile import NewestEnds
 from peers.events.version_vector import Dot
@@ -47,6 +47,12 @@ FACTS_BYTES = 64 * 1024
 """Of all facts of one message."""
 
 _LABEL = b"peermesh hollow\0"
+_FRAME_TEXT = 64
+"""Bytes of a message of pieces or events without these, at most."""
+_BIRTH_TEXT = 4 * BIRTH_BYTES // 3 + 4
+_FILLING_TEXT = 32 + 4 * 16 + 4 * 200 + 32
+"""Bytes of an event in a `fill` without its body and meta, at most: name, four numbers, node id, and what is between them."""
+_Item = TypeVar("_Item")
 _SPAN = Struct(f">{NAME_BYTES}sQQ")
 
 HeadEnd = Annotated[bytes, Meta(min_length=END_BYTES, max_length=END_BYTES)]
@@ -64,6 +70,33 @@ def spans_of(dots: Iterable[Dot]) -> list[Span]:
         else:
             spans.append((epoch, seq, seq))
     return spans
+
+
+def piece_groups(pieces: Iterable[RawPiece]) -> Iterator[tuple[RawPiece, ...]]:
+    """These pieces in order, in groups of which each has room in one `pieces`, with a birth for each."""
+    return _groups(pieces, lambda piece: (len(piece.raw) + _BIRTH_TEXT, len(piece.items)))
+
+
+def fill_groups(events: Iterable[tuple[Dot, Entry]]) -> Iterator[tuple[tuple[Dot, Entry], ...]]:
+    """These events in order, in groups of which each has room in one `fill`."""
+    return _groups(events, lambda one: (_FILLING_TEXT + len(one[1].body) + len(one[1].extra), 1))
+
+
+def _groups(items: Iterable[_Item], measure: Callable[[_Item], tuple[int, int]]) -> Iterator[tuple[_Item, ...]]:
+    """Groups by bytes and entries; an item that is too large for any stands alone."""
+    group: list[_Item] = []
+    room, entries = NODE_FRAME_BYTES - _FRAME_TEXT, MAX_TOGETHER
+    for item in items:
+        size, count = measure(item)
+        if group and (size > room or count > entries or len(group) == MAX_PIECES):
+            yield tuple(group)
+            group = []
+            room, entries = NODE_FRAME_BYTES - _FRAME_TEXT, MAX_TOGETHER
+        group.append(item)
+        room -= size
+        entries -= count
+    if group:
+        yield tuple(group)
 
 
 class Hollow(msgspec.Struct, frozen=True, array_like=True):

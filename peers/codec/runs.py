@@ -23,7 +23,7 @@ from peers.codec.messages import (
     name_of,
 )
 from peers.codec.peer import PeerProtocol
-from peers.codec.pieces import RawPiece, decode_piece, read_event, refused_event
+from peers.codec.pieces import APART_MARKS, RawPiece, decode_piece, read_event, refused_event
 from peers.codec.run_messages import (
     MAX_BLOCKS,
     MAX_PIECES,
@@ -240,19 +240,15 @@ def _read_error(frame: bytes) -> Error:
 
 def _read_pieces(frame: bytes) -> Pieces:
     one = _ONE_PIECE.match(frame)
-    if one is not None:
-        try:
-            piece, refusals = decode_piece(frame[one.end() : -1])
-        except (ValueError, RecursionError):
-            pass  # perhaps something follows it
-        else:
-            births = _decode_births(one[2]) if len(one[2]) > 2 else ()
-            return Pieces(int(one[1]), tuple(map(Birth.decode, births)), (piece,), refusals)
+    if one is not None and frame.endswith(b"]"):
+        piece, refusals = decode_piece(frame[one.end() : -1])
+        births = tuple(map(Birth.decode, _decode_births(one[2]))) if len(one[2]) > 2 else ()
+        return Pieces(int(one[1]), births, (piece,), refusals)
     try:
         message = _decode_pieces(frame)
-        number, births, texts = message.number, message.births, list(map(bytes, message.pieces))
+        number, birth_texts, texts = message.number, message.births, list(map(bytes, message.pieces))
     except (ValueError, RecursionError):  # one event may be what the decoder refuses
-        number, births, texts = _pieces_apart(frame)
+        number, birth_texts, texts = _pieces_apart(frame)
     pieces: list[RawPiece] = []
     all_refusals: list[Refusal] = []
     count = 0
@@ -263,12 +259,12 @@ def _read_pieces(frame: bytes) -> Pieces:
         count += len(piece.items)
         if count > MAX_TOGETHER:
             raise ValueError(f"more than {MAX_TOGETHER} entries")
-    return Pieces(number, tuple(map(Birth.decode, births)), tuple(pieces), tuple(all_refusals))
+    return Pieces(number, tuple(map(Birth.decode, birth_texts)), tuple(pieces), tuple(all_refusals))
 
 
 def _pieces_apart(frame: bytes) -> tuple[int, list[bytes], list[bytes]]:
-    _, number, births, text, *_ = items_of(frame, _READ_ITEMS)
-    texts = [text] if text.startswith(b"{") else items_of(text, MAX_PIECES)
+    _, number, births, text, *_ = items_of(frame, _READ_ITEMS, APART_MARKS)
+    texts = [text] if text.startswith(b"{") else items_of(text, MAX_PIECES, APART_MARKS)
     if not texts:
         raise ValueError("no pieces")
     return _decode_count(number), _decode_births(births), texts
@@ -284,8 +280,8 @@ def _read_fill(frame: bytes) -> Fill:
         message = _decode_fill(frame)
         number, texts = message.number, list(map(bytes, message.events))
     except (ValueError, RecursionError):
-        _, count, events = items_of(frame, 3)
-        number, texts = _decode_count(count), items_of(events, MAX_PIECES)
+        _, count, events, *_ = items_of(frame, _READ_ITEMS, APART_MARKS)
+        number, texts = _decode_count(count), items_of(events, MAX_PIECES, APART_MARKS)
     filled: list[tuple[Dot, Entry]] = []
     refusals: list[Refusal] = []
     for filling in map(_read_filling, texts):
@@ -303,7 +299,7 @@ def _read_filling(text: bytes) -> _Filling:
     try:
         return _decode_filling(text)
     except (ValueError, RecursionError):
-        *rest, meta, event = items_of(text, len(_Filling.__struct_fields__))
+        *rest, meta, event = items_of(text, len(_Filling.__struct_fields__), APART_MARKS)
         filling = _decode_filling(b"[%b,null,null]" % b",".join(rest))
         return structs.replace(filling, meta=msgspec.Raw(meta), event=msgspec.Raw(event))
 

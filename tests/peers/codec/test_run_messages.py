@@ -31,12 +31,15 @@ from peers.codec.run_messages import (
     RunOptions,
     ShowBlocks,
     Yours,
+    fill_groups,
+    piece_groups,
     spans_of,
 )
 from peers.codec.runs import RunProtocol
 from peers.errors import SyncError
+from peers.events.created import MAX_MS
 from peers.events.ends import Fingerprint
-from peers.events.entry import MAX_NESTING, Entry
+from peers.events.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES, MAX_NESTING, Entry
 from peers.events.epoch import Birth, EpochEnd
 from peers.events.piece import Piece
 from peers.events.proof import Block
@@ -169,8 +172,10 @@ def test_unknown_items_at_the_end_and_unknown_options_are_ignored() -> None:
     assert dialect().decode(b'["facts",[],{"later":1}]') == Facts(())
     assert dialect().decode(b'["connect",2,"attic",0,{"later":[1]}]') == RunConnect(2, "attic")
     piece = raw_piece(PIECE)
-    for shape in (b'["pieces",4,[],%b,1]', b'["pieces",4,[],[%b],1]'):
+    for shape in (b'["pieces",4,[],[%b],1]', b'["pieces",4,[],%b]\n'):
         assert dialect().decode(shape % piece.raw) == Pieces(4, (), (piece,))
+    refused = b'["fill",3,[["%b",8,5,"attic",0,5,null,{"type":"\\ud83d"}]],"later"]' % EPOCH.encode()
+    assert isinstance(dialect().decode(refused), Fill)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +199,9 @@ def test_unknown_items_at_the_end_and_unknown_options_are_ignored() -> None:
         b'["pieces",1,[],[]]',
         b'["pieces",1,["AAAA"],{}]',
         b'["pieces",1,[],{}]',
+        b'["pieces",4,[],%b}' % raw_piece(PIECE).raw,
+        b'["pieces",4,[],%b' % raw_piece(PIECE).raw,
+        b'["pieces",4,[],%b,%b]' % (raw_piece(PIECE).raw, raw_piece(PIECE).raw[:-1]),
         b'["fill",1,[1]]',
         b'["fill",1,[["%b",1,5,"attic",0,5,null]]]' % (b"ab" * 16),
         b'["decline",["AAAA"]]',
@@ -220,6 +228,36 @@ def test_a_message_has_no_more_entries_than_a_receiver_takes_at_once() -> None:
     assert isinstance(dialect().decode(full), Pieces)
 
     refused_frame(dialect().encode(Pieces(1, (), (raw_piece(piece),) * (most + 1))))
+
+
+def test_pieces_are_sent_in_groups_that_a_receiver_takes() -> None:
+    body = b'{"type":"%b"}' % (b"x" * 200_000)
+    large = raw_piece(Piece(BIRTH.epoch, BIRTH, 1, 1, b"\0", (Entry((5, "attic", 0), 5, body),), HEAD, SIGNATURE))
+    full = raw_piece(Piece(BIRTH.epoch, BIRTH, 1, 1, bytes(500), (HEAD,) * 500, HEAD, SIGNATURE))
+    short = raw_piece(PIECE)
+    sent = [large, full, full, full, large, large, large, *[short] * 1_200]
+
+    groups = list(piece_groups(sent))
+
+    assert [piece for group in groups for piece in group] == sent
+    assert len(groups) == 6
+    for group in groups:
+        message = Pieces(1, (BIRTH,) * len(group), group)
+        assert dialect().decode(dialect().encode(message)) == message
+    assert list(piece_groups([])) == []
+
+
+def test_events_of_a_fill_are_sent_in_groups_that_a_receiver_takes() -> None:
+    node, extra = "\N{GRINNING FACE}" * 200, b'{"x":"%b"}' % (b"x" * (MAX_EXTRA_BYTES - 8))
+    large = Entry((MAX_MS, node, MAX_MS), MAX_MS, b'{"type":"%b"}' % (b"x" * (MAX_EVENT_BYTES - 11)), extra)
+    small = Entry((MAX_MS, node, MAX_MS), MAX_MS, b'{"type":"a"}')
+    sent = [((EPOCH, 2**52), event) for event in [small, large, large, small, *[small] * 1_100]]
+
+    groups = list(fill_groups(sent))
+
+    assert [event for group in groups for event in group] == sent
+    for group in groups:
+        assert dialect().decode(dialect().encode(Fill(1, group))) == Fill(1, group)
 
 
 def test_a_stranger_may_say_less_at_once_than_a_node_that_is_known() -> None:
