@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, repeat
+from typing import cast
 
 from peers.events.created import Created
 from peers.events.entry import Entry
@@ -89,12 +90,12 @@ class EnteringRules(RetentionRules, EpochRules):
         numbers = self._numbers
         epoch, seq, length = entering.epoch, entering.seq, len(entering.items)
         first = numbers.last_position + 1
+        items = cast("Sequence[Entry]", entering.items)
+        dots = zip(repeat(epoch), count(seq))
+        numbered = zip(items, dots, count(numbers.last_added + 1), count(first))
         events = [
-            Entry(item.created, item.time, item.body, item.extra, (epoch, at), added, position)
-            for item, at, added, position in zip(
-                entering.items, count(seq), count(numbers.last_added + 1), count(first), strict=False
-            )
-            if isinstance(item, Entry)
+            Entry(item.created, item.time, item.body, item.extra, dot, added, position)
+            for item, dot, added, position in numbered
         ]
         numbers.events += length
         numbers.last_added += length

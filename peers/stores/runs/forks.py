@@ -8,12 +8,12 @@ from msgspec import structs
 
 from peers.events.entry import Entry
 from peers.events.epoch import NO_HEAD, Birth
+from peers.events.leaf import leaves_of
 from peers.events.proof import Block, Cut, Proof, parting
 from peers.events.run import ADOPTED_FORK, OWN
 from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.entering import Work
 from peers.stores.runs.rows import EpochRow, RunRow
-from peers.stores.runs.taking import leaves_of
 from peers.stores.runs.writing import WritingRules
 from peers.stores.store import CLEAN_EVENTS
 

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from peers.events.entry import Entry
 from peers.events.epoch import KEY_BYTES
-from peers.events.leaf import HASH_BYTES, leaf_of
+from peers.events.leaf import HASH_BYTES, leaves_of
 from peers.events.piece import Piece
 from peers.events.run import KINDS, RUN_ENTRIES, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
@@ -182,10 +182,10 @@ def _grown(growth: _Growth, run: OpenRun, piece: Piece, last: int) -> _Growth | 
     new = slice(growth.seq + 1 - piece.start, last + 1 - piece.start)
     items, kinds = piece.items[new], piece.kinds[new]
     leaves = leaves_of(items)
-    if any(len(leaf) != HASH_BYTES for leaf in leaves):
+    if set(map(len, leaves)) != {HASH_BYTES}:
         return None
     longer = run.hash.copy()
-    longer.add(kinds, leaves, sum(len(item.body) + len(item.extra) for item in items if type(item) is Entry))
+    longer.add(kinds, leaves)
     return replace(
         growth,
         seq=last,
@@ -198,13 +198,6 @@ def _grown(growth: _Growth, run: OpenRun, piece: Piece, last: int) -> _Growth | 
         leaves=[*growth.leaves, *leaves],
         refused=growth.refused | piece.refused,
     )
-
-
-def leaves_of(items: Sequence[Entry | bytes]) -> list[bytes]:
-    """The leaf of each of these, which are no tombstones."""
-    return [
-        item if isinstance(item, bytes) else leaf_of(item.created, item.time, item.extra, item.body) for item in items
-    ]
 
 
 def _mismatch(piece: Piece) -> Taking:

@@ -11,14 +11,14 @@ from msgspec import structs
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.epoch import Birth, Parent
-from peers.events.leaf import leaf_of
+from peers.events.leaf import leaf_of, leaves_of
 from peers.events.run import FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.entering import Entering, Work
 from peers.stores.runs.epochs import OpenRun, leaf_at
 from peers.stores.runs.rows import EpochRow
-from peers.stores.runs.taking import TakingRules, leaves_of
+from peers.stores.runs.taking import TakingRules
 
 _Enter = Callable[[Entering, Work], object]
 
