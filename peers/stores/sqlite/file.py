@@ -176,6 +176,8 @@ def _check_contents(path: Path, layout: Layout) -> None:
             _check_version(path, layout, application_id, version)
             for table in layout.tables if version == layout.version else layout.upgrades[version].tables:
                 connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+    except UnicodeDecodeError as error:  # SQLite quotes the schema in what it says
+        raise damaged(path, "its schema is unreadable") from error
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname == "SQLITE_ERROR":
             raise damaged(path, str(error)) from error

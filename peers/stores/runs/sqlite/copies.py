@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+import msgspec
 
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import Entry
@@ -17,6 +18,8 @@ from peers.stores.sqlite.many import FEW, LOOKUP, RUN_ROWS, ConsecutiveRows, Man
 COPY_COLUMNS = "position, epoch, seq, ms, node, n, time, lag, body, extra, local, state"
 
 Row = tuple[Any, ...]
+
+_to_json = msgspec.json.Encoder().encode
 
 # FAIL, since an append that fails is undone as a whole: so SQLite need not keep what each statement overwrites.
 _SIZES = (500, 128, 32, 8, 1)
@@ -167,7 +170,7 @@ class Copies:
             return []
         if positions[-1] - positions[0] == len(positions) - 1:
             return self.between(positions[0], positions[-1])
-        return self._execute(_AT, (json.dumps(positions),)).fetchall()
+        return self._execute(_AT, (_to_json(positions).decode(),)).fetchall()
 
     def shown(self, created: Created) -> Entry | None:
         """The copy of an event that is shown, or the tombstone in its place."""

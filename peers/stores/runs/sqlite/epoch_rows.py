@@ -12,6 +12,7 @@ from zlib import crc32
 
 from peers.events.epoch import Birth
 from peers.events.proof import Cut, Proof
+from peers.events.run import RUN_ENTRIES
 from peers.events.version_vector import Epoch
 from peers.stores.runs.rows import EpochRow, RunRow
 from peers.stores.sqlite.layout import damaged
@@ -105,9 +106,11 @@ class EpochTables:
     def _run(self, epoch: Epoch, number: int, row: tuple[Any, ...]) -> RunRow:
         first, last, before, head, kinds, signature, checksum = row
         try:
+            if not 0 <= last - first < RUN_ENTRIES:
+                raise ValueError("it is too long")
             run = RunRow(epoch, first, last, before, head, kinds or bytes(last - first + 1), signature)
             is_as_written = checksum == _checksum_of_run(number, run)
-        except (TypeError, ValueError, OverflowError, MemoryError, struct_error):
+        except (TypeError, ValueError, struct_error):
             is_as_written = False
         if not is_as_written:
             raise damaged(self._path, f"the run of the epoch {epoch} that begins with the entry {first} is unreadable")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from heapq import merge
-from itertools import chain, groupby, islice
+from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
 from peers.events.created import MAX_MS, created_key
@@ -76,18 +76,17 @@ class Walker:
         while start[0] <= end[0] and left > 0:
             size = min(left, PAGE_ROWS) + AHEAD
             rows = self._read(index, walk, (start, end), size)
-            is_end = len(rows) < size
-            for _, group in groupby(rows, key=_stamp):
-                together = list(group)
-                if together[-1] is rows[-1] and not is_end:
-                    break  # there may be more of these
-                found = self._between(together, walk)
-                left -= len(found)
-                yield from found
-            if is_end:
+            if len(rows) < size:
+                yield from self._between(rows, walk)
                 return
-            stamp = _stamp(rows[-1])
-            if stamp == _stamp(rows[0]):
+            stamp = _stamp(rows[-1])  # there may be more of these
+            whole = len(rows)
+            while whole and _stamp(rows[whole - 1]) == stamp:
+                whole -= 1
+            found = self._between(rows[:whole], walk)
+            left -= len(found)
+            yield from found
+            if not whole:
                 yield from self._of_stamp(index, walk, stamp)
                 time, ms = stamp
                 stamp = (time - 1, MAX_MS) if walk.is_backward and index is _PLAIN else (time, ms - 1)
@@ -106,17 +105,20 @@ class Walker:
         return self._execute(statement, [*start, *end, *values, size]).fetchall()
 
     def _between(self, rows: list[Row], walk: Walk) -> list[Row]:
-        """Rows of one stamp in the order of names, without those that are not between the places."""
+        """Rows of whole stamps in the order of names, without those that are not between the places."""
+        if any(one[3] == other[3] and one[4] != other[4] for one, other in pairwise(rows)):
+            rows.sort(key=self._place, reverse=walk.is_backward)
         lowest, highest = walk.span
-        time, _ = _stamp(rows[0])
-        if len(rows) > 1 or time in (lowest and lowest[0], highest and highest[0]):
-            placed = sorted([(self._place(row), row) for row in rows], reverse=walk.is_backward)
-            rows = [
-                row
-                for place, row in placed
-                if (lowest is None or place > lowest) and (highest is None or place < highest)
-            ]
-        return rows
+        start, end = 0, len(rows)
+        before, behind = (highest, lowest) if walk.is_backward else (lowest, highest)
+        while start < end and before is not None and not self._is_beyond(rows[start], before, walk.is_backward):
+            start += 1
+        while start < end and behind is not None and not self._is_beyond(rows[end - 1], behind, not walk.is_backward):
+            end -= 1
+        return rows[start:end]
+
+    def _is_beyond(self, row: Row, place: Place, is_backward: bool) -> bool:
+        return self._place(row) < place if is_backward else self._place(row) > place
 
     def _of_stamp(self, index: _Index, walk: Walk, stamp: tuple[int, int]) -> Iterator[Row]:
         """The rows of one stamp, which may be millions: node by node."""
@@ -128,6 +130,8 @@ class Walker:
         )
         for name, node in sorted(self._nodes_of(index, same, stamp), reverse=walk.is_backward):
             first, last = _counters((*stamp, name), walk)
+            if first >= last:
+                continue
             given = [*index.bound(stamp), node]
             while rows := self._execute(statement, [*given, first, last, *values, PAGE_ROWS]).fetchall():
                 yield from rows

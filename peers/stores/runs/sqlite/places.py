@@ -8,13 +8,15 @@ here, and five that take turns write 5 to 7 bytes an entry.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from peers.events.version_vector import Epoch
+from peers.stores.run_store import Change
 from peers.stores.sqlite.layout import damaged
 
 PIECES = 128
@@ -35,17 +37,6 @@ _STEPS = """
     SELECT position, steps FROM steps
     WHERE position >= ifnull((SELECT max(position) FROM steps WHERE position <= ?1), 0) ORDER BY position LIMIT ?2
 """
-
-
-class Stretch(NamedTuple):
-    """Entries, or one fill, whose positions and seqs follow each other."""
-
-    position: int
-    epoch: int
-    """Its number."""
-    seq: int
-    is_fill: bool
-    length: int = 1
 
 
 class _SpanTail(NamedTuple):
@@ -69,16 +60,21 @@ class _StepTail(NamedTuple):
     """Of each piece: the number of its epoch, negative for a fill; its seq, less what is expected; if it is not the last, its
     length.
     """
-    last: Stretch
+    position: int
+    """Where its last piece begins."""
+    mark: int
+    """Its epoch."""
+    seq: int
     expected: dict[int, int]
     """The seq after the last one before the last piece, by epoch."""
 
 
 class EntryPlaces:
-    """Keeps both lists of a file. Numbers stand for epochs."""
+    """Keeps both lists of a file. Numbers stand for epochs; the one with the number i + 1 is `epochs[i]`."""
 
-    def __init__(self, execute: Callable[..., sqlite3.Cursor], path: Path) -> None:
+    def __init__(self, execute: Callable[..., sqlite3.Cursor], epochs: Sequence[Epoch], path: Path) -> None:
         self._execute = execute
+        self._epochs = epochs
         self._path = path
         self._spans: dict[int, _SpanTail] = {}
         self._steps: _StepTail | None = None
@@ -92,7 +88,7 @@ class EntryPlaces:
 
     def insert(self, epoch: int, seq: int, position: int, count: int) -> None:
         """Note `count` entries, the first of them at `position`, which is after all positions before."""
-        self._add_step(Stretch(position, epoch, seq, False, count))
+        self._add_step(position, epoch, seq)
         tail = self._span_tail(epoch)
         if tail is not None:
             length = seq - tail.seq
@@ -111,7 +107,7 @@ class EntryPlaces:
 
     def insert_fill(self, position: int, epoch: int, seq: int) -> None:
         """Note what is filled at a position, which is after all positions before."""
-        self._add_step(Stretch(position, epoch, seq, True))
+        self._add_step(position, -epoch, seq)
 
     def _span_tail(self, epoch: int) -> _SpanTail | None:
         tail = self._spans.get(epoch)
@@ -126,36 +122,36 @@ class EntryPlaces:
             tail = self._spans[epoch] = _SpanTail(row[0], places, seq, position)
         return tail
 
-    def _add_step(self, step: Stretch) -> None:
+    def _add_step(self, position: int, mark: int, seq: int) -> None:
         tail = self._steps or self._step_tail()
-        position, epoch, seq, is_fill, _ = step
-        mark = -epoch if is_fill else epoch
         if tail is not None:
-            last = tail.last
-            count = position - last.position
-            if epoch == last.epoch and seq == last.seq + count and not is_fill and not last.is_fill:
+            length = position - tail.position
+            if mark == tail.mark and mark > 0 and seq == tail.seq + length:
                 return
             if len(tail.steps) < 3 * PIECES - 1:
-                expected = tail.expected
-                if not last.is_fill:
-                    expected[last.epoch] = last.seq + count
-                steps = tail.steps
-                steps += (count, mark, seq - expected.get(epoch, 0))
+                steps, expected = tail.steps, tail.expected
+                if tail.mark > 0:
+                    expected[tail.mark] = tail.seq + length
+                steps += (length, mark, seq - expected.get(abs(mark), 0))
                 self._execute("UPDATE steps SET steps = ? WHERE position = ?", (_encode(steps), tail.row))
-                self._steps = _StepTail(tail.row, steps, step, expected)
+                self._steps = _StepTail(tail.row, steps, position, mark, seq, expected)
                 return
         steps = [mark, seq]
         self._execute("INSERT INTO steps VALUES (?, ?)", (position, _encode(steps)))
-        self._steps = _StepTail(position, steps, step, {})
+        self._steps = _StepTail(position, steps, position, mark, seq, {})
 
     def _step_tail(self) -> _StepTail | None:
         row = self._execute(_LAST_STEP).fetchone()
         if row is None:
             return None
-        steps = self._decoded(row[1])
+        position, steps = row[0], self._decoded(row[1])
         expected: dict[int, int] = {}
-        *_, last = _steps_of(row[0], steps, expected)
-        return _StepTail(row[0], steps, last, expected)
+        for mark, more, length in zip(steps[::3], steps[1::3], steps[2::3], strict=False):
+            if mark > 0:
+                expected[mark] = more + expected.get(mark, 0) + length
+            position += length
+        mark, more = steps[-2:]
+        return _StepTail(row[0], steps, position, mark, more + expected.get(abs(mark), 0), expected)
 
     # Reading
 
@@ -173,27 +169,33 @@ class EntryPlaces:
                 found += range(position + start - seq, position + min(end, last + 1) - seq)
         return found
 
-    def steps(self, after: int, limit: int, last_position: int) -> list[Stretch]:
-        """At most `limit` steps after a position, in order; the first may be the rest of one."""
-        found: list[Stretch] = []
+    def changes(self, after: int, limit: int, last_position: int) -> list[Change]:
+        """At most `limit` changes after a position, in order; the first may be the rest of one."""
+        found: list[Change] = []
         # One more than may be needed, since the last piece of a row ends where the next row begins.
         rows = self._execute(_STEPS, (after + 1, limit // PIECES + 3)).fetchall()
-        for (row, steps), (following, _) in pairwise([*rows, (last_position + 1, b"")]):
-            for step, end in _with_ends(_steps_of(row, self._decoded(steps), {}), following):
-                if end > after + 1 and step.position <= last_position:
-                    skipped = max(0, after + 1 - step.position)
-                    found.append(
-                        Stretch(
-                            step.position + skipped,
-                            step.epoch,
-                            step.seq + skipped,
-                            step.is_fill,
-                            end - step.position - skipped,
-                        )
-                    )
+        for (row, data), (following, _) in pairwise([*rows, (last_position + 1, b"")]):
+            steps = self._decoded(data)
+            position, expected = row, dict[int, int]()
+            for mark, more, length in zip(steps[::3], steps[1::3], [*steps[2::3], 0], strict=True):
+                epoch = abs(mark)
+                seq = more + expected.get(epoch, 0)
+                end = position + length if length else following
+                if mark > 0:
+                    expected[epoch] = seq + end - position
+                if end > after + 1:
+                    if position <= after:
+                        position, seq = after + 1, seq + after + 1 - position
+                    found.append(Change(position, (self._epoch(epoch), seq), end - position, mark < 0))
                     if len(found) >= limit:
                         return found
+                position = end
         return found
+
+    def _epoch(self, number: int) -> Epoch:
+        if 0 < number <= len(self._epochs):
+            return self._epochs[number - 1]
+        raise damaged(self._path, f"the epoch with the number {number} is missing")
 
     def _decoded(self, data: bytes) -> list[int]:
         try:
@@ -214,27 +216,3 @@ def _pieces_of(row: int, places: Sequence[int]) -> list[tuple[int, int]]:
         position += length + left_out
         pieces.append((seq, position))
     return pieces
-
-
-def _steps_of(row: int, steps: Sequence[int], expected: dict[int, int]) -> Iterator[Stretch]:
-    """The steps of a row, without their lengths; `expected` gets what is expected after those before the last."""
-    position = row
-    last: Stretch | None = None
-    for mark, more, length in zip(steps[::3], steps[1::3], [*steps[2::3], 0], strict=True):
-        epoch = abs(mark)
-        last = Stretch(position, epoch, more + expected.get(epoch, 0), mark < 0)
-        yield last
-        if length and not last.is_fill:
-            expected[epoch] = last.seq + length
-        position += length
-
-
-def _with_ends(steps: Iterable[Stretch], end: int) -> Iterator[tuple[Stretch, int]]:
-    """Each step and the position after it; `end` is that after the last one."""
-    before: Stretch | None = None
-    for step in steps:
-        if before is not None:
-            yield before, step.position
-        before = step
-    if before is not None:
-        yield before, end

@@ -21,7 +21,7 @@ from peers.stores.runs.rows import EntryState, Hollow, RunRows, Standing
 from peers.stores.runs.sqlite.copies import COPY_COLUMNS, Copies
 from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, BURIED_EXCHANGED, EXCHANGED, LAYOUT_3, SHOWN
 from peers.stores.runs.sqlite.nodes import Nodes
-from peers.stores.runs.sqlite.places import EntryPlaces, Stretch
+from peers.stores.runs.sqlite.places import EntryPlaces
 from peers.stores.sqlite.layout import LABELS, damaged
 from peers.stores.sqlite.many import LOOKUP, ManyRows
 from peers.stores.sqlite.open_file import OpenFile
@@ -60,7 +60,7 @@ class SqliteRunRows(OpenFile, RunRows):
         """The epoch whose number is i + 1."""
         self._epoch_numbers: dict[Epoch, int] = {}
         self._nodes = Nodes(self._execute, self._path)
-        self._places = EntryPlaces(self._execute, self._path)
+        self._places = EntryPlaces(self._execute, self._names, self._path)
         self._copies = Copies(self._execute, self._nodes, self._names)
 
     def _number(self, epoch: Epoch) -> int:
@@ -138,8 +138,8 @@ class SqliteRunRows(OpenFile, RunRows):
         last = self._numbers.last_position
         found: list[Change] = []
         for position in sorted([copy.position, *[row[0] for row in rows]]):
-            (step,) = self._places.steps(position - 1, 1, last)
-            found.append(Change(position, (self._name_of(step.epoch), step.seq), 1, step.is_fill))
+            (change,) = self._places.changes(position - 1, 1, last)
+            found.append(Change(position, change.dot, is_fill=change.is_fill))
         return found
 
     def _note(self, leaf: bytes, position: int) -> None:
@@ -238,10 +238,7 @@ class SqliteRunRows(OpenFile, RunRows):
         return standings
 
     def _spans(self, after: int, limit: int) -> list[Change]:
-        return [self._change(step) for step in self._places.steps(after, limit, self._numbers.last_position)]
-
-    def _change(self, step: Stretch) -> Change:
-        return Change(step.position, (self._name_of(step.epoch), step.seq), step.length, step.is_fill)
+        return self._places.changes(after, limit, self._numbers.last_position)
 
     def _name_of(self, number: int) -> Epoch:
         if not 0 < number <= len(self._names):

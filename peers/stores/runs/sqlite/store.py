@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from struct import error as struct_error
 from typing import Any, Unpack
 
 from peers.events.created import Created
@@ -28,7 +29,10 @@ from peers.stores.store import PAGE_BYTES, StoreError, Walk, WalkOptions
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused")
 
-_Snapshot = tuple[RunNumbers, int]
+_NONSENSE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, AssertionError, struct_error)
+"""What reading rows raises where a value is not what was written."""
+
+_Snapshot = tuple[int, RunNumbers]
 
 
 class SqliteRunStore(SqliteRunRows, RunRules):
@@ -47,6 +51,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         super().__init__(path, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
         self._tables = EpochTables(self._execute, self._path)
         self._walker = Walker(self._execute, self._nodes)
+        self._saved = self._numbers
+        """Those in the file."""
 
     def open(self) -> RunState:
         self._open()
@@ -65,7 +71,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     # What is in memory
 
     def _load(self, connection: sqlite3.Connection) -> None:
-        self._restore((self._numbers, 0))
+        self._restore((0, self._saved))
         try:
             facts = load_facts(connection)
         except sqlite3.Error as error:
@@ -73,6 +79,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         except (ValueError, TypeError) as error:
             raise damaged(self._path, f"its numbers are unreadable ({error})") from error
         self._numbers = RunNumbers(**{key: facts.get(key, 0) for key in _FACTS})
+        self._saved = self._numbers.copy()
         with self._explained():
             self._begin()
 
@@ -82,10 +89,10 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             yield row
 
     def _snapshot(self) -> _Snapshot:
-        return self._numbers.copy(), len(self._names)
+        return len(self._names), self._saved
 
     def _restore(self, snapshot: _Snapshot) -> None:
-        self._numbers, known = snapshot
+        known, self._saved = snapshot  # the rules give back their numbers
         for epoch in self._names[known:]:
             del self._epoch_numbers[epoch]
         del self._names[known:]
@@ -94,7 +101,9 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         self._copies.forget()
 
     def _save(self, snapshot: _Snapshot) -> None:
-        save_facts(self._opened(), _FACTS, snapshot[0], self._numbers)
+        if self._numbers != self._saved:
+            save_facts(self._opened(), _FACTS, self._saved, self._numbers)
+            self._saved = self._numbers.copy()
 
     # Epochs and runs
 
@@ -128,35 +137,35 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             return tuple(self._copies.entries(self._walker.rows(Walk(**options))))
 
     def head(self, epoch: Epoch, seq: int) -> bytes | None:
-        with self._explained():
+        with self._reading():
             return super().head(epoch, seq)
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:
-        with self._explained():
+        with self._reading():
             return super().signature(epoch)
 
     def proof(self, epoch: Epoch) -> Proof | None:
-        with self._explained():
+        with self._reading():
             return super().proof(epoch)
 
     def blocks(self, epoch: Epoch, *, before: int | None = None, limit: int = 16) -> list[Block]:
-        with self._explained():
+        with self._reading():
             return super().blocks(epoch, before=before, limit=limit)
 
     def changes(self, after: int, limit: int) -> tuple[Change, ...]:
-        with self._explained():
+        with self._reading():
             return super().changes(after, limit)
 
     def hollow(self, epoch: Epoch | None = None) -> Iterator[Dot]:
-        with self._explained():
+        with self._reading():
             yield from super().hollow(epoch)
 
     def is_held(self, dot: Dot) -> bool:
-        with self._explained():
+        with self._reading():
             return bool(super().events_at([dot]))
 
     def events_at(self, dots: Sequence[Dot]) -> list[tuple[Dot, Entry]]:
-        with self._explained():
+        with self._reading():
             found = super().events_at(dots)
             runs = dict.fromkeys([self._run_row(*dot) for dot, _ in found])
             for run in runs:
@@ -164,13 +173,22 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             return found
 
     def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
-        with self._explained():
+        with self._reading():
             piece = super().piece(epoch, start, max_bytes)
             if piece is not None:
                 self._check_piece(piece)
             return piece
 
     # Damage
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What is sent or compared is read here: what cannot be understood was changed on the disk."""
+        with self._explained():
+            try:
+                yield
+            except _NONSENSE as error:
+                raise damaged(self._path, f"what it has of an epoch is unreadable ({error})") from error
 
     def _check_piece(self, piece: Piece) -> None:
         """Raise StoreError unless its entries, with those before them in the run, give its head."""

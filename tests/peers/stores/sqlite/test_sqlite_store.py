@@ -110,6 +110,12 @@ def make_scribbled(path: Path) -> None:
         file.write(b"\xff" * 3000)
 
 
+def make_unreadable_schema(path: Path) -> None:
+    """SQLite quotes it in what it says, and that is no text then."""
+    opened(path).close()
+    path.write_bytes(path.read_bytes().replace(b"TABLE facts", b"\xc5ABLE facts"))
+
+
 def make_wrong_ranges(path: Path) -> None:
     store = opened(path)
     put(store, entry(1))
@@ -130,6 +136,7 @@ def make_wrong_ranges(path: Path) -> None:
         (make_without_a_table, "no such table.*it is damaged: put a copy"),
         (make_truncated, "malformed; it is damaged: put a copy"),
         (make_scribbled, "it is damaged: put a copy"),
+        (make_unreadable_schema, "it is damaged: put a copy"),
         (make_wrong_ranges, "unreadable.*it is damaged"),
     ],
 )

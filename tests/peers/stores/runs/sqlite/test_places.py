@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peers.stores.run_store import Change
 from peers.stores.runs.sqlite.layout import LAYOUT_3
 from peers.stores.runs.sqlite.places import EntryPlaces
 from peers.stores.sqlite.layout import run_all
@@ -23,7 +24,7 @@ blocks = st.lists(
 def make_places() -> tuple[EntryPlaces, sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     run_all(connection, LAYOUT_3.schema)
-    return EntryPlaces(connection.execute, Path("log.db")), connection
+    return EntryPlaces(connection.execute, ["e1", "e2", "e3", "e4", "e5"], Path("log.db")), connection
 
 
 @given(blocks=blocks, after=st.integers(0, 900), limit=st.integers(1, 300), cut=st.integers(1, 60))
@@ -57,10 +58,10 @@ def test_every_entry_is_found_by_its_dot_and_by_its_position(
             first = min(cut, end)
             assert places.positions(epoch, first, end) == [at[epoch, seq] for seq in range(first, end + 1)]
             assert places.positions(epoch, 1, first) == [at[epoch, seq] for seq in range(1, first + 1)]
-    steps = places.steps(after, limit, position)
-    found = [(s.position + n, s.epoch, s.seq + n, s.is_fill) for s in steps for n in range(s.length)]
+    changes = places.changes(after, limit, position)
+    found = [(c.position + n, int(c.dot[0][1:]), c.dot[1] + n, c.is_fill) for c in changes for n in range(c.length)]
     assert found == walk[after : after + len(found)]
-    assert len(steps) == limit or len(found) == max(0, len(walk) - after)
+    assert len(changes) == limit or len(found) == max(0, len(walk) - after)
 
 
 def test_one_writer_alone_takes_one_row_of_each_list() -> None:
@@ -71,7 +72,7 @@ def test_one_writer_alone_takes_one_row_of_each_list() -> None:
 
     for table in ("spans", "steps"):
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,)
-    assert places.steps(10, 5, 999) == [(11, 1, 11, False, 989)]
+    assert places.changes(10, 5, 999) == [Change(11, ("e1", 11), 989)]
 
 
 def test_five_writers_who_take_turns_write_few_bytes_an_entry() -> None:
