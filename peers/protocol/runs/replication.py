@@ -26,7 +26,7 @@ from peers.codec.run_messages import (
     Yours,
     spans_of,
 )
-from peers.events.epoch import END_BYTES, EpochEnd
+from peers.events.epoch import END_BYTES, NOTHING, EpochEnd
 from peers.events.reconcile import MAX_NEWEST, Differ, Reconciliation, Same, View
 from peers.events.signature import is_signed
 from peers.events.version_vector import Dot, Epoch
@@ -84,6 +84,8 @@ class Replication:
         """In our greeting."""
         self._their_hollow = self._said.hollow
         self._is_met = False
+        self._behind: set[Epoch] = set()
+        """Epochs of which the other end has more."""
         self._untold: dict[Epoch, EpochEnd] = {}
         self._untold_hollow: list[Dot] = []
         self._untold_filled: list[Dot] = []
@@ -115,6 +117,16 @@ class Replication:
     def position(self) -> int:
         """Up to here in our log all was sent that the other end lacked."""
         return self._sending.position
+
+    @property
+    def missing(self) -> int:
+        """Entries that the other end says it has and this store lacks."""
+        return sum([self._lacked_of(epoch) for epoch in self._behind])
+
+    def _lacked_of(self, epoch: Epoch) -> int:
+        view = self.other.view
+        ours = self._role.ends.get(epoch) or NOTHING
+        return 0 if view is None or ours.mark else max(0, view.get(epoch).seq - ours.seq)
 
     # Greeting
 
@@ -185,6 +197,7 @@ class Replication:
                 lacked.append((epoch, theirs.seq + 1))
             if ours.mark not in (b"", theirs.mark):
                 self._forks.prove(epoch)
+        self._behind.update(epoch for epoch in exceptions if self._lacked_of(epoch))
         for epoch in self._proven:
             self._forks.prove(epoch)
         self._proven.clear()
@@ -229,6 +242,7 @@ class Replication:
         self._wants.end(message.filled)
         self._wants.call(message.hollow)
         if self.other.view is not None:
+            self._behind.update(epoch for epoch in message.ends if self._lacked_of(epoch))
             self._forks.look(message.ends)
             self._go_on()
 
@@ -256,6 +270,7 @@ class Replication:
                 self._untold[epoch] = end
             if epoch == own:
                 self._sending.overtake(epoch)
+        self._behind.difference_update([epoch for epoch in taken.ends if not self._lacked_of(epoch)])
         self._untold_hollow += taken.hollow
         self._untold_filled += [change.dot for change in taken.changes if change.is_fill]
         if self.other.view is None:

@@ -57,7 +57,7 @@ class RunRole(Protocol):
         """The position up to which the walk may go now: the last one, or before entries of others that wait a little."""
 
     def page_bytes(self) -> int:
-        """Bytes of the events of one message, at most; but for one run."""
+        """Bytes of the events of one message, at most, but for one run or event: no more than half of a frame."""
 
     def clock_ms(self) -> int:
         """What the timer of the store rises to."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces
+from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_groups
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import RUN_ENTRIES
@@ -52,13 +53,15 @@ class Sending:
         """Epochs that were begun, or left out since they are declined, by the keys of their owners."""
         self._overtaken: Epoch | None = None
         """Our own epoch, if entries of it may be waiting behind those of others."""
+        self._made: deque[Pieces] = deque()
+        """Messages of a page for which the window was not open: a page is one message, unless its runs are large."""
         self._is_asking = False
         self._is_going = False
 
     @property
     def is_done(self) -> bool:
         """Whether the walk has come to the limit."""
-        return not self._is_asking and self.position >= self._role.walk_limit()
+        return not self._is_asking and not self._made and self.position >= self._role.walk_limit()
 
     def begin(self, lacked: Sequence[Dot], last_position: int) -> None:
         """Walk from the first of these entries, or what came after `last_position`."""
@@ -84,6 +87,7 @@ class Sending:
         """Ask for the next page, while there is one and the window is open."""
         if self._is_going:
             return  # the store answered at once, and the loop below goes on
+        self._send_made()
         self._is_going = True
         try:
             while self._may_ask() and self._ask():
@@ -92,7 +96,7 @@ class Sending:
             self._is_going = False
 
     def _may_ask(self) -> bool:
-        return self._other.view is not None and not self._is_asking and self._window.is_open
+        return self._other.view is not None and not self._is_asking and not self._made and self._window.is_open
 
     def _ask(self) -> bool:
         """Ask for what follows. False if there is nothing, or its answer comes later."""
@@ -159,12 +163,17 @@ class Sending:
             if piece.start == 1 or piece.birth.key in declined:
                 self._begun.setdefault(piece.birth.key, set()).add(piece.epoch)
         pieces = [piece for piece in page.pieces if piece.birth.key not in declined]
-        if pieces:
-            births = {piece.epoch: piece.birth for piece in pieces if piece.start == 1}
-            raw = tuple(map(self._role.encode, pieces))
-            self._window.send(Pieces(self._window.next_number(), tuple(births.values()), raw))
+        births = {piece.epoch: piece.birth for piece in pieces if piece.start == 1}
+        for group in piece_groups(map(self._role.encode, pieces)):
+            fresh = tuple(births[piece.epoch] for piece in group if piece.start == 1)
+            self._made.append(Pieces(self._window.next_number(), fresh, group))
+        self._send_made()
         self._pass(changes, page.until)
         self.go_on()
+
+    def _send_made(self) -> None:
+        while self._made and self._window.is_open:
+            self._window.send(self._made.popleft())
 
 
 def _between(changes: Iterable[Change], after: int, until: int) -> Iterator[Change]:

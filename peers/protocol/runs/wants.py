@@ -15,6 +15,8 @@ from peers.stores.run_store import RunStore
 
 MAX_WANTED = 16_384
 """Spans that are kept of what the other end wants, about 2 MB. What it says beyond it is looked up once, and not kept."""
+FILL_BYTES = 1_000
+"""Of an event in a `fill` beside its body and meta, at most."""
 LOOKED_UP = 16
 """Events that are read at a time: each may have 256 KiB."""
 
@@ -75,14 +77,14 @@ class Wants:
             self._todo.append((epoch, first, min(last, end.seq)))
 
     def _next_dots(self) -> list[Dot]:
-        dots: list[Dot] = []
+        dots: dict[Dot, None] = {}
         while self._todo and len(dots) < MAX_PIECES:
             epoch, first, last = self._todo.popleft()
             until = min(last, first + MAX_PIECES - len(dots) - 1)
-            dots += [(epoch, seq) for seq in range(first, until + 1)]
+            dots.update(((epoch, seq), None) for seq in range(first, until + 1))
             if until < last:
                 self._todo.appendleft((epoch, until + 1, last))
-        return dots
+        return list(dots)
 
     def _on_events(self, dots: list[Dot], found: tuple[int, list[tuple[Dot, Entry]]]) -> None:
         self._is_asking = False
@@ -99,10 +101,13 @@ def _read_events(dots: Sequence[Dot], max_bytes: int, store: RunStore) -> tuple[
     """Of the first of these entries, how many were looked up, and the events that are held."""
     events: list[tuple[Dot, Entry]] = []
     size = 0
-    for at in range(0, len(dots), LOOKED_UP):
-        for dot, entry in store.events_at(dots[at : at + LOOKED_UP]):
-            size += entry.size
-            if events and size > max_bytes:
-                return dots.index(dot, at), events
-            events.append((dot, entry))
+    for start in range(0, len(dots), LOOKED_UP):
+        part = dots[start : start + LOOKED_UP]
+        held = dict(store.events_at(part))
+        for at, dot in enumerate(part, start):
+            if dot in held:
+                size += held[dot].size + FILL_BYTES
+                if events and size > max_bytes:
+                    return at, events
+                events.append((dot, held[dot]))
     return len(dots), events
