@@ -212,7 +212,7 @@ def _each_once(values: Sequence[_Value]) -> tuple[list[_Value], list[int]]:
         return [first], []
     each = list(dict.fromkeys(values))
     places = {value: index for index, value in enumerate(each)}
-    return each, [places[value] for value in values]
+    return each, list(map(places.__getitem__, values))
 
 
 # Decoding
@@ -221,8 +221,11 @@ def _each_once(values: Sequence[_Value]) -> tuple[list[_Value], list[int]]:
 def decode_piece(raw: bytes) -> tuple[RawPiece, tuple[Refusal, ...]]:
     """The piece of these bytes, and why some of its events are `refused`: their items are the leaves of what came.
 
-    Raises ValueError or RecursionError if it is no piece: a column is missing or too short, or a number cannot be hashed.
+    Raises ValueError or RecursionError if it is no piece: a column is missing or too short, a number cannot be hashed, or it
+    has more than PIECE_BYTES, with which it could not be relayed.
     """
+    if len(raw) > PIECE_BYTES:
+        raise ValueError(f"a piece of {len(raw)} bytes")
     try:
         columns = _decode_columns(raw)
         total = _check_shape(columns)

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from peers.codec.pieces import PIECE_BYTES, RawPiece, decode_piece, encode_piece, fitting, raw_piece
 from peers.codec.run_messages import NODE_FRAME_BYTES, Pieces
 from peers.codec.runs import RunProtocol
 from peers.events.created import MAX_MS
-from peers.events.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES, MAX_NESTING, Entry
+from peers.events.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES, MAX_NESTING, Entry, check_event
 from peers.events.epoch import Birth
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
@@ -225,6 +225,49 @@ def test_events_may_be_nested_up_to_the_limit(depth: int) -> None:
     assert read(piece) == piece
 
 
+bodies = st.sampled_from(
+    [
+        EVENT.body,
+        b"{}",
+        b"[]",
+        b"null",
+        b'"type"',
+        b'{"type":null}',
+        b'{"Type":"a"}',
+        b'{"type":"a","type":1}',
+        b'{"type":1,"type":"a"}',
+    ]
+    + [b'{"type":"a","b":%b}' % (b"9" * digits) for digits in (15, 16, 17, 19, 20, 21, 308, 309, 310, 4_300, 4_301)]
+    + [
+        b'{"type":"a","b":%b}' % b
+        for b in (b"1e308", b"1e309", b"-1e-999", b"01", b"-0", b"1.", b".5", b"+1", b"NaN", b"tru")
+    ]
+    + [
+        b'{"type":"%b"}' % b
+        for b in (b"\\ud800", b"\\ud83d\\ude00", b"\xff", b"\xed\xa0\x80", b"\x00", b"\n", b"\\x", "\u00e4".encode())
+    ]
+    + [b'{"type":"a","b":[[[[[[[[{"c":%b}]]]]]]]]}' % b for b in (b"1e309", b"1", b'"\\ud800"', b"")]
+    + [deep(depth) for depth in (7, 8, 9, MAX_NESTING, MAX_NESTING + 1, 990, 1_100)]
+    + [b'{"type":"a","b":[%b{}]}' % (b"[]," * 40), b'{"type":"a",\n"b":[\n1,\n2]}', b'{"a\xff":1,"type":"a"}']
+)
+
+
+@given(st.lists(bodies, min_size=1, max_size=4))
+@settings(max_examples=200)
+def test_events_that_come_together_are_judged_as_each_for_itself(own: list[bytes]) -> None:
+    raw, _ = decode_piece(encode_piece(piece_of(*[event(body=body) for body in own])))
+
+    assert [isinstance(item, Entry) for item in raw.items] == [is_event(body) for body in own]
+
+
+def is_event(body: bytes) -> bool:
+    try:
+        check_event(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 # What is no piece
 
 Change = Callable[[dict[str, Any]], Any]
@@ -336,6 +379,14 @@ def test_a_run_that_its_signer_made_too_large_goes_with_leaves_for_its_last_even
     assert kept and less.items[: len(kept)] == tuple(kept)
     assert less.leaves == piece.leaves
     assert len(framed(raw_piece(less))) <= NODE_FRAME_BYTES
+
+
+def test_a_piece_that_is_too_large_to_be_relayed_is_not_taken() -> None:
+    raw = encode_piece(piece_of(event()))
+
+    assert decode_piece(raw[:-1] + b" " * (PIECE_BYTES - len(raw)) + b"}")[0].items == (EVENT,)
+    with pytest.raises(ValueError, match=f"a piece of {PIECE_BYTES + 1} bytes"):
+        decode_piece(raw[:-1] + b" " * (PIECE_BYTES - len(raw) + 1) + b"}")
 
 
 def framed(piece: RawPiece) -> bytes:
