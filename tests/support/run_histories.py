@@ -54,7 +54,19 @@ KINDS = (
 FORKING = ("twin", "copy", "resume", "prove", "adopt")
 
 steps = st.builds(Step, st.sampled_from(KINDS + FORKING), st.integers(0, 3), st.integers(0, 3), st.integers(0, 30))
-histories = st.lists(steps, max_size=40)
+
+
+def fork(n: int) -> list[Step]:
+    """A machine is copied while it runs, both go on, and each branch has a neighbour."""
+    plan = (("add", 0, 0), ("send", 1, 0), ("twin", 0, 0), ("add", 0, 1), ("add", 3, 1), ("send", 1, 0), ("send", 2, 3))
+    return [Step(kind, a, b, (n + at) % 9) for at, (kind, a, b) in enumerate(plan)]
+
+
+def joined(parts: list[list[Step]]) -> list[Step]:
+    return [step for part in parts for step in part]
+
+
+histories = st.lists(st.lists(steps, max_size=12) | st.integers(0, 8).map(fork), max_size=6).map(joined)
 
 
 class Node:

@@ -157,16 +157,20 @@ class EnteringRules(RetentionRules, EpochRules):
             places.known[item.created] = event
             places.events.append(event)
             return event
-        self._write_events(places)
-        copy = self._copy_with(shown, leaf)
+        if leaf_at(shown) == leaf:
+            copy: Entry | None = shown
+        else:
+            self._write_events(places)
+            copy = self._copy_aside(shown, leaf)
         if copy is None:
             copy = self._differ(shown, item, leaf, dot, position, work)
+            places.known |= self._known_among([item.created])
         else:
             places.further.append((position, copy.position))
-            self._note(leaf, copy.position)
             places.noted[leaf] = copy
-            self._move_dot(copy, dot)
-        places.known |= self._known_among([item.created])
+            self._note(leaf, copy.position)
+            if self._move_dot(copy, dot):
+                places.known |= self._known_among([item.created])
         return copy
 
     def _write_events(self, places: _Places) -> None:
@@ -200,8 +204,9 @@ class EnteringRules(RetentionRules, EpochRules):
 
     def _copy_with(self, shown: Entry, leaf: bytes) -> Entry | None:
         """The copy of an event that has this leaf."""
-        if leaf_at(shown) == leaf:
-            return shown
+        return shown if leaf_at(shown) == leaf else self._copy_aside(shown, leaf)
+
+    def _copy_aside(self, shown: Entry, leaf: bytes) -> Entry | None:
         return next((copy for copy in self._aside_of(shown.created) if leaf_at(copy) == leaf), None)
 
     def _differ(self, shown: Entry, item: Entry, leaf: bytes, dot: Dot, position: int, work: Work) -> Entry:
@@ -223,10 +228,12 @@ class EnteringRules(RetentionRules, EpochRules):
             self._insert_aside(copy)
         return copy
 
-    def _move_dot(self, copy: Entry, dot: Dot) -> None:
-        """Say that a copy is known by a dot that counts."""
-        if copy.dot is not None and not self._counts(copy.dot):
-            self._set_dot(copy, dot)
+    def _move_dot(self, copy: Entry, dot: Dot) -> bool:
+        """Say that a copy is known by a dot that counts. Returns whether that is new."""
+        if copy.dot is None or self._counts(copy.dot):
+            return False
+        self._set_dot(copy, dot)
+        return True
 
     # Hollow entries
 

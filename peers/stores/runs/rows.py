@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import msgspec
 
@@ -27,6 +27,18 @@ class RunNumbers(EventNumbers):
     hollow: int = 0
     refused: int = 0
     epoch: Epoch | None = None
+
+    def copy(self) -> Self:
+        return type(self)(  # a tenth of the time of `replace`: it is done several times a commit
+            self.last_added,
+            self.last_position,
+            self.events,
+            self.clock_ms,
+            self.conflicts,
+            self.hollow,
+            self.refused,
+            self.epoch,
+        )
 
 
 class EpochRow(msgspec.Struct, frozen=True):

@@ -127,7 +127,7 @@ class TakingRules(EnteringRules):
     def _run_of(self, piece: Piece, growth: _Growth) -> OpenRun | None:
         """The run that a piece continues, or a new one; None if it is neither."""
         if growth.run is not None:
-            return growth.run if growth.run.hash.first == piece.first else None
+            return growth.run
         row = growth.row
         return self._begun(row, piece.first) if piece.first in (row.seq + 1, row.first) else None
 

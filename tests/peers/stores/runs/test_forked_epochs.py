@@ -8,11 +8,12 @@ import pytest
 from msgspec import structs
 
 from peers.events.entry import Entry
-from peers.events.epoch import END_BYTES
+from peers.events.epoch import END_BYTES, NO_HEAD
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import ADOPTED_FORK, OWN
 from peers.events.version_vector import Epoch
+from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
 from tests.support.run_house import (
     CheckedStore,
@@ -26,11 +27,14 @@ from tests.support.run_house import (
     outcomes,
     own_epoch,
     piece_of,
+    pieces_for,
     put,
     shown_by,
     take,
     types,
 )
+
+Make = Callable[[], CheckedStore]
 
 
 def branch(common: list[Entry], *branches: list[Entry]) -> tuple[Epoch, list[MemoryRunStore]]:
@@ -91,7 +95,7 @@ def test_a_proof_cuts_the_epoch_where_its_branches_part(
 
 
 def test_the_last_piece_of_a_forked_epoch_ends_at_the_cut_without_a_signature(
-    store: CheckedStore, make: Callable[[], CheckedStore], forked: tuple[Epoch, Proof, Piece]
+    store: CheckedStore, make: Make, forked: tuple[Epoch, Proof, Piece]
 ) -> None:
     epoch, proof, _ = forked
     with store.transaction():
@@ -110,7 +114,7 @@ def test_the_last_piece_of_a_forked_epoch_ends_at_the_cut_without_a_signature(
 
 
 def test_a_newcomer_takes_a_longer_piece_up_to_the_cut(
-    store: CheckedStore, forked: tuple[Epoch, Proof, Piece], make: Callable[[], CheckedStore]
+    store: CheckedStore, forked: tuple[Epoch, Proof, Piece], make: Make
 ) -> None:
     epoch, proof, piece = forked
     newcomer = make()
@@ -178,7 +182,7 @@ def test_an_event_that_came_in_another_epoch_too_is_not_adopted(
     assert [entry.dot for entry in store.each()][2:] == [(theirs, 1), (theirs, 2)]
 
 
-def test_two_events_of_two_branches_under_one_created_are_a_conflict(make: Callable[[], CheckedStore]) -> None:
+def test_two_events_of_two_branches_under_one_created_are_a_conflict(make: Make) -> None:
     epoch, branches = branch(COMMON, [event(3, "left")], [event(3, "right")])
     stores = [make(), make()]
     for store, source in zip(stores, branches, strict=True):
@@ -296,3 +300,80 @@ def test_changes_leave_out_what_is_after_a_cut(
         ((own_epoch(store), 1), 1),
     ]
     assert [change.position for change in store.changes(2, 1)] == [5]
+
+
+def test_a_wrong_signature_at_a_cut_is_not_kept(
+    store: CheckedStore, forked: tuple[Epoch, Proof, Piece], make: Make
+) -> None:
+    epoch, proof, _ = forked
+    with store.transaction():
+        store.prove(proof)
+    newcomer = make()
+    newcomer.open()
+    with newcomer.transaction():
+        newcomer.prove(proof)
+
+    piece = structs.replace(piece_of(store, epoch), signature=bytes(64))
+    assert outcomes(newcomer, piece) == ["taken"]
+
+    assert newcomer.signature(epoch) == (0, b"")
+    assert newcomer.blocks(epoch) == []
+
+
+def test_what_was_not_adopted_before_a_restart_is_adopted_after_it(
+    store: CheckedStore, anna: Writer, forked: tuple[Epoch, Proof, Piece]
+) -> None:
+    with store.transaction():
+        store.prove(forked[1])
+    store.close()
+    store.open()
+
+    adopt(store, anna)
+
+    assert store.ends()[own_epoch(store)].seq == 2
+
+
+def test_what_an_undone_transaction_adopted_is_adopted_later(
+    store: CheckedStore, anna: Writer, forked: tuple[Epoch, Proof, Piece]
+) -> None:
+    with store.transaction():
+        store.prove(forked[1])
+    with pytest.raises(KeyError), store.transaction():
+        store.adopt(anna.pen)
+        raise KeyError
+
+    adopt(store, anna)
+
+    assert store.ends()[own_epoch(store)].seq == 2
+
+
+def test_branches_of_many_runs_are_cut_exactly_if_their_first_runs_are_shown(
+    store: CheckedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "RUN_ENTRIES", 2)
+    epoch, (left, right) = branch([event(1), event(2), event(9)], [*LEFT, event(6)], [*RIGHT, event(7), event(8)])
+    take(store, *pieces_for(left, {}))
+    assert store.signature(epoch)[0] == 6
+    birth = store.birth(epoch)
+    assert birth is not None
+
+    with store.transaction():
+        store.compare(birth, right.blocks(epoch))
+
+    assert store.ends()[epoch].seq == 3
+    assert store.signature(epoch)[0] == 2
+    assert [block.last for block in store.blocks(epoch)] == [6, 4, 2]
+
+
+def test_a_run_that_does_not_follow_ours_cuts_all(store: CheckedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "RUN_ENTRIES", 2)
+    epoch, (left, right) = branch([event(1)], [event(2)], [event(3), event(4)])
+    take(store, piece_of(left, epoch))
+    birth = store.birth(epoch)
+    assert birth is not None
+
+    with store.transaction():
+        store.compare(birth, right.blocks(epoch, limit=1))
+
+    assert (store.ends()[epoch].seq, store.ends()[epoch].head) == (0, NO_HEAD[:END_BYTES])
+    assert len(store.each()) == 2

@@ -184,6 +184,21 @@ def test_cleaning_takes_all_copies_and_what_waits_for_them(store: CheckedStore, 
     assert piece_of(store, epoch).leaves == [leaf(loser)]
     third, _ = fresh(Writer(4), event(1, "third"))
     assert send(third, store).shown == ()
+    assert (store.each(), store.aside()) == ((), ())
+    assert not any(change.is_fill for change in store.changes(0, 99))
+
+
+def test_a_fill_goes_to_all_entries_that_wait_for_the_event(store: CheckedStore, anna: Writer, bert: Writer) -> None:
+    sources = [fresh(anna, event(1)), fresh(bert, event(1))]
+    for source, epoch in sources:
+        take(store, hollowed(piece_of(source, epoch)))
+
+    with store.transaction():
+        taken = store.fill([((sources[1][1], 1), event(1))])
+
+    assert [change.dot for change in taken.changes] == [(sources[1][1], 1), (sources[0][1], 1)]
+    assert (len(taken.shown), store.state.hollow) == (1, 0)
+    assert all(store.is_held((epoch, 1)) for _, epoch in sources)
 
 
 def test_a_fill_of_another_copy_is_a_conflict_like_any(store: CheckedStore, anna: Writer, bert: Writer) -> None:

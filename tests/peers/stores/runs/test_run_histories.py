@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from peers.stores.runs import epochs, writing
 from peers.stores.runs.memory import MemoryRunStore
 from tests.support.run_histories import History, Step, histories
 
@@ -17,8 +20,9 @@ def _copied(store: MemoryRunStore) -> MemoryRunStore:
 
 
 @QUIET
-@given(histories)
-def test_nodes_that_meet_end_equal_after_any_history(steps: list[Step]) -> None:
-    history = History(MemoryRunStore, _copied)
-    history.play(steps)
-    history.meet()
+@given(histories, st.sampled_from([2, 4, 500]))
+def test_nodes_that_meet_end_equal_after_any_history(steps: list[Step], run_entries: int) -> None:
+    with patch.object(writing, "RUN_ENTRIES", run_entries), patch.object(epochs, "MAX_OPEN_RUNS", run_entries):
+        history = History(MemoryRunStore, _copied)
+        history.play(steps)
+        history.meet()
