@@ -13,9 +13,12 @@ from peers.events.entry import Entry
 from peers.events.version_vector import Epoch
 from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, EXCHANGED, SHOWN
 from peers.stores.runs.sqlite.nodes import Nodes
-from peers.stores.sqlite.many import FEW, LOOKUP, RUN_ROWS, ConsecutiveRows, ManyRows
+from peers.stores.sqlite.many import FEW, RUN_ROWS, ConsecutiveRows, ManyRows
 
 COPY_COLUMNS = "position, epoch, seq, ms, node, n, time, lag, body, extra, local, state"
+
+DENSITY = 8
+"""Where one row of so many is asked for, or more, all are looked at, which takes less time than to find each."""
 
 Row = tuple[Any, ...]
 
@@ -40,6 +43,7 @@ _PLAIN_RUN = ConsecutiveRows(
 )
 """Of events of one node, without a meta and with their ms as time: half of the values to hand over."""
 _BETWEEN = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
+_OF_EPOCH = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? AND epoch = ? ORDER BY position"
 _AT = f"SELECT {COPY_COLUMNS} FROM events WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position"
 _PLAIN = "e.time IS NULL"
 _OTHERS = f"e.time IS NOT NULL AND e.state < {ASIDE}"
@@ -51,6 +55,8 @@ _OF_KEYS = f"SELECT {_E_COLUMNS} FROM keys AS k CROSS JOIN events AS e ON e.ms =
 _LOWEST = f"SELECT min(e.ms) FROM events AS e WHERE {_OTHERS}"
 _HIGHEST = f"SELECT max(e.ms) FROM events AS e WHERE {_OTHERS}"
 _NO_MS = (MAX_MS + 1, -1)
+_KEYS = 256
+"""Looked up in one statement, if they are not FEW; each has three values."""
 
 
 class Copies:
@@ -160,6 +166,18 @@ class Copies:
 
     # Reading
 
+    def of_entries(self, epoch: int, positions: Sequence[int]) -> list[Row]:
+        """The rows at the positions of entries of one epoch."""
+        first, last, count = positions[0], positions[-1], len(positions)
+        if last - first >= DENSITY * count or last - first == count - 1:
+            return self.at(positions)
+        wanted = set(positions)  # rows of fills of the same epoch may be in between
+        rows = [row for row in self._execute(_OF_EPOCH, (first, last, epoch)).fetchall() if row[0] in wanted]
+        if len(rows) < count:  # some may have got another dot
+            rows += self.at(sorted(wanted.difference([row[0] for row in rows])))
+            rows.sort(key=_position)
+        return rows
+
     def between(self, first: int, last: int) -> list[Row]:
         """The rows at these positions and those between, in order."""
         return self._execute(_BETWEEN, (first, last)).fetchall()
@@ -198,9 +216,9 @@ class Copies:
         """Few sizes of statements, so that each is prepared once."""
         keys = [(ms, node, n) for ms, name, n in createds if (node := self._nodes.number(name)) is not None]
         rows: list[Row] = []
-        for start in range(0, len(keys), LOOKUP):
-            piece = keys[start : start + LOOKUP]
-            size = LOOKUP if len(piece) > FEW else FEW
+        for start in range(0, len(keys), _KEYS):
+            piece = keys[start : start + _KEYS]
+            size = _KEYS if len(piece) > FEW else FEW
             marks = ", ".join(["(?, ?, ?)"] * size)
             values = [value for key in piece for value in key] + [None] * (3 * (size - len(piece)))
             statement = f"WITH keys (ms, node, n) AS (VALUES {marks}) {_OF_KEYS} AND {condition}"
@@ -231,6 +249,10 @@ class Copies:
                 added = 0 if state == ASIDE_BURIED else position - lag
                 entries.append(Entry(created, time, b"", b"", dot, added, position, b"", body))
         return entries
+
+
+def _position(row: Row) -> int:
+    return int(row[0])
 
 
 def _follow_each_other(events: Sequence[Entry]) -> bool:

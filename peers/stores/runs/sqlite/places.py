@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -157,16 +157,25 @@ class EntryPlaces:
 
     def positions(self, epoch: int, first: int, last: int) -> list[int]:
         """The positions of the entries from `first` to `last`. Raises StoreError (damage) if the first one has none."""
-        pieces: list[tuple[int, int]] = []
-        for row, places in self._execute(_SPANS, (epoch, first, last)).fetchall():
-            pieces += _pieces_of(row, self._decoded(places))
-        if not pieces or pieces[0][0] > first:
+        rows = self._execute(_SPANS, (epoch, first, last)).fetchall()
+        if not rows or rows[0][0] > first:
             raise damaged(self._path, f"the entry {first} of epoch number {epoch} has no place")
         found: list[int] = []
-        for (seq, position), (end, _) in pairwise([*pieces, (last + 1, 0)]):
-            if end > first and seq <= last:
-                start = max(seq, first)
-                found += range(position + start - seq, position + min(end, last + 1) - seq)
+        for (row, data), (following, _) in pairwise([*rows, (last + 1, b"")]):
+            places = self._decoded(data)
+            seq, position = row, places[0]
+            for length, left_out in zip_longest(places[1::2], places[2::2], fillvalue=0):
+                end = seq + length
+                if end > first and seq <= last:
+                    if length == 1:
+                        found.append(position)
+                    else:
+                        shift = position - seq
+                        found += range(max(seq, first) + shift, min(end, last + 1) + shift)
+                seq = end
+                position += length + left_out
+            shift = position - seq
+            found += range(max(seq, first) + shift, min(following, last + 1) + shift)
         return found
 
     def changes(self, after: int, limit: int, last_position: int) -> list[Change]:

@@ -46,7 +46,10 @@ _FURTHER_BETWEEN = "SELECT position, copy FROM further WHERE position BETWEEN ? 
 _HOLLOW = ManyRows("INSERT INTO hollow (epoch, seq, position, leaf, is_refused)", 5)
 _HOLLOW_IN = "SELECT seq, position, leaf, is_refused FROM hollow WHERE epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq"
 _NEXT_HOLLOW = "SELECT min(epoch) FROM hollow WHERE epoch > ?"
-_ASIDE = f"SELECT {COPY_COLUMNS} FROM events WHERE state = {ASIDE} AND state >= {ASIDE} ORDER BY position"
+_ASIDE = f"""
+    SELECT {COPY_COLUMNS} FROM events INDEXED BY aside_by_created WHERE state >= {ASIDE} AND state < {ASIDE_BURIED}
+    ORDER BY position
+"""
 
 
 class SqliteRunRows(OpenFile, RunRows):
@@ -215,8 +218,9 @@ class SqliteRunRows(OpenFile, RunRows):
             self._execute("DELETE FROM hollow WHERE epoch = ? AND seq = ?", (self._number(epoch), seq))
 
     def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
-        positions = self._places.positions(self._number_of(epoch), first, last)
-        copies = {copy.position: copy for copy in self._copies.entries(self._copies.at(positions))}
+        number = self._number_of(epoch)
+        positions = self._places.positions(number, first, last)
+        copies = {copy.position: copy for copy in self._copies.entries(self._copies.of_entries(number, positions))}
         if len(copies) == len(positions) and not any(copy.tombstone for copy in copies.values()):
             return [Standing(position, "held", copy) for position, copy in copies.items()]
         further: dict[int, int] = {}
