@@ -11,7 +11,7 @@ from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_gro
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import RUN_ENTRIES
-from peers.events.version_vector import Dot, Epoch
+from peers.events.version_vector import MAX_SEQ, Dot, Epoch
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.role import RunRole
@@ -53,6 +53,9 @@ class Sending:
         """Epochs that were begun, or left out since they are declined, by the keys of their owners."""
         self._overtaken: Epoch | None = None
         """Our own epoch, if entries of it may be waiting behind those of others."""
+        self._read: tuple[Change, ...] = ()
+        """Changes that were read, of which some are after `position`."""
+        self._begins_again = False
         self._made: deque[Pieces] = deque()
         """Messages of a page for which the window was not open: a page is one message, unless its runs are large."""
         self._is_asking = False
@@ -81,7 +84,16 @@ class Sending:
         for key in keys:
             for epoch in self._begun.pop(key, ()):
                 self._other.sent.pop(epoch, None)
-        self.position = 0
+        self._begins_again = True
+        if not self._is_asking:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Go back to the first position, if need be; not while an answer is awaited."""
+        if self._begins_again:
+            self._begins_again = False
+            self._read = ()
+            self.position = 0
 
     def go_on(self) -> None:
         """Ask for the next page, while there is one and the window is open."""
@@ -103,7 +115,10 @@ class Sending:
         limit = self._role.walk_limit()
         if self.position < limit:
             self._begin_asking()
-            self._role.read(partial(_changes, self.position), partial(self._on_changes, limit))
+            if self._read and _end(self._read[-1]) > self.position:
+                self._on_changes(limit, self._read)
+            else:
+                self._role.read(partial(_changes, self.position), partial(self._on_changes, limit))
         else:
             overtaken, self._overtaken = self._overtaken, None
             end = None if overtaken is None else self._role.ends.get(overtaken)
@@ -124,11 +139,12 @@ class Sending:
     def _on_first(self, position: int) -> None:
         self._end_asking()
         self.position = position - 1
+        self._begin_again()
         self.go_on()
 
     def _on_changes(self, limit: int, changes: tuple[Change, ...]) -> None:
-        last = changes[-1].position + changes[-1].length - 1 if changes else limit
-        until = min(last, limit)
+        self._read = tuple(_between(changes, self.position, MAX_SEQ))
+        until = min(_end(changes[-1]), limit) if changes else limit
         due = [change for change in _between(changes, self.position, until) if self._is_due(change)]
         if due:
             self._ask_pieces(due, until, changes)
@@ -147,6 +163,7 @@ class Sending:
             epoch, seq = change.dot
             self._wants.met(epoch, seq, seq + change.length - 1)
         self.position = max(self.position, until)
+        self._begin_again()
         self._wants.go_on()
 
     def _ask_pieces(self, due: Sequence[Change], until: int, changes: Sequence[Change]) -> None:
@@ -174,6 +191,10 @@ class Sending:
     def _send_made(self) -> None:
         while self._made and self._window.is_open:
             self._window.send(self._made.popleft())
+
+
+def _end(change: Change) -> int:
+    return change.position + change.length - 1
 
 
 def _between(changes: Iterable[Change], after: int, until: int) -> Iterator[Change]:
