@@ -52,7 +52,6 @@ class Said(NamedTuple):
     yours: dict[Epoch, Yours]
     hollow: Hollow
     hollow_spans: list[Span]
-    """All of them, also where the greeting has no room."""
     last_position: int
 
 
@@ -80,9 +79,12 @@ class Replication:
         self._sending = Sending(role, self.other, self._window, self._wants, self._forks)
         self._taking = Taking(role, self.other, self._forks)
         self._reconciliation: Reconciliation | None = None
-        self._said = Said([], {}, Hollow.of(()), [], 0)
-        """In our greeting."""
-        self._their_hollow = self._said.hollow
+        self._hollow = self._their_hollow = Hollow.of(())
+        """What the greetings say of hollow entries."""
+        self._hollow_spans: list[Span] = []
+        """All of ours, also where the greeting has no room."""
+        self._last_position = 0
+        """At our greeting."""
         self._is_met = False
         self._behind: set[Epoch] = set()
         """Epochs of which the other end has more."""
@@ -148,15 +150,16 @@ class Replication:
     def _greet(self, then: Callable[[Greeting], None], names: dict[str, Any], said: Said) -> None:
         reconciliation = Reconciliation(self._role.ends.snapshot(), said.newest, is_dialling=self._is_dialling)
         self._reconciliation = reconciliation
-        if len(said.hollow_spans) > MAX_GREETED_SPANS:
-            said = said._replace(hollow=replace(said.hollow, spans=()))
-        self._said = said
+        fits = len(said.hollow_spans) <= MAX_GREETED_SPANS
+        self._hollow = said.hollow if fits else replace(said.hollow, spans=())
+        self._hollow_spans = said.hollow_spans
+        self._last_position = said.last_position
         then(
             Greeting(
                 newest=reconciliation.newest,
                 rest=reconciliation.rest,
                 yours=said.yours,
-                hollow=said.hollow if said.hollow.count else None,
+                hollow=self._hollow if self._hollow.count else None,
                 last_position=said.last_position,
                 **names,
             )
@@ -203,18 +206,17 @@ class Replication:
         self._proven.clear()
         self._forks.look(exceptions)
         self._compare_hollow()
-        self._sending.begin(lacked, self._said.last_position)
+        self._sending.begin(lacked, self._last_position)
         self._go_on()
 
     def _compare_hollow(self) -> None:
         """What greetings have no room for is said now, unless it is the same at both ends."""
-        ours, theirs = self._said.hollow, self._their_hollow
-        is_same = ours.digest == theirs.digest
-        self._wants.call(self._said.hollow_spans if is_same else theirs.spans)
-        spans = [] if is_same or ours.spans else self._said.hollow_spans
-        for at in range(0, len(spans), MAX_SPANS):
-            self._role.send(RunHave({}, tuple(spans[at : at + MAX_SPANS])))
-        self._said = self._said._replace(hollow_spans=[])
+        is_same = self._hollow.digest == self._their_hollow.digest
+        self._wants.call(self._hollow_spans if is_same else self._their_hollow.spans)
+        if not is_same and not self._hollow.spans:
+            for at in range(0, len(self._hollow_spans), MAX_SPANS):
+                self._role.send(RunHave({}, tuple(self._hollow_spans[at : at + MAX_SPANS])))
+        self._hollow_spans = []
 
     # Messages
 
