@@ -53,16 +53,13 @@ class EpochRules(RunRows):
 
     @contextmanager
     def _remembering(self, *, is_whole: bool) -> Iterator[None]:
-        """Give back what is in memory, if an exception takes back the transaction, or a piece of it if not `is_whole`."""
+        """Give back these tables, if an exception takes back the transaction, or a piece of it if not `is_whole`."""
         mark = len(self._journal)
-        numbers = self._numbers.copy()
         try:
             yield
         except BaseException:
             while len(self._journal) > mark:
-                table, key, before = self._journal.pop()
-                _set(table, key, before)
-            self._numbers = numbers
+                put_back(*self._journal.pop())
             raise
         finally:
             if is_whole:
@@ -71,7 +68,7 @@ class EpochRules(RunRows):
     def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
         """Put the value there as the newest, or remove what is there for None."""
         self._journal.append((table, epoch, table.pop(epoch, None)))
-        _set(table, epoch, value)
+        put_back(table, epoch, value)
 
     def _keep_run(self, run: OpenRun) -> None:
         self._remember(self._open_runs, run.hash.epoch, run)
@@ -245,7 +242,8 @@ def _ranges(dots: Sequence[Dot]) -> Iterator[tuple[Epoch, int, int]]:
         yield (*dots[start], last)
 
 
-def _set(table: dict[Epoch, Any], key: Epoch, value: Any) -> None:
+def put_back(table: dict[Epoch, Any], key: Epoch, value: Any) -> None:
+    """Put the value there, or remove what is there for None."""
     if value is None:
         table.pop(key, None)
     else:
