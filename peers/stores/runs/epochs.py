@@ -53,13 +53,15 @@ class EpochRules(RunRows):
 
     @contextmanager
     def _remembering(self, *, is_whole: bool) -> Iterator[None]:
-        """Give back these tables, if an exception takes back the transaction, or a piece of it if not `is_whole`."""
+        """Give back what is in memory, if an exception takes back the transaction, or a piece of it if not `is_whole`."""
         mark = len(self._journal)
+        numbers = self._numbers.copy()
         try:
             yield
         except BaseException:
             while len(self._journal) > mark:
                 put_back(*self._journal.pop())
+            self._numbers = numbers
             raise
         finally:
             if is_whole:
