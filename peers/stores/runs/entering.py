@@ -10,7 +10,7 @@ from typing import cast
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.epoch import NOTHING, EpochEnd
-from peers.events.leaf import leaves_of
+from peers.events.leaf import leaf_of
 from peers.events.version_vector import Dot, Epoch
 from peers.stores.event_rows import AlreadyKnown, as_change
 from peers.stores.retention import Effects, RetentionRules
@@ -241,7 +241,7 @@ class EnteringRules(RetentionRules, EpochRules):
         """As in the port. Events that nothing is known of, for one entry each, are written together."""
         with self._piece():
             work = Work()
-            leaves = leaves_of([event for _, event in events])
+            leaves = [leaf_of(event.created, event.time, event.extra, event.body) for _, event in events]
             wanted = self._wanted(leaves)
             seen: set[object] = set(self._known_among([event.created for _, event in events]) if wanted else ())
             plain: list[tuple[Hollow, Entry]] = []
