@@ -42,7 +42,7 @@ def backup(context: click.Context, *, file: Path, is_forced: bool, with_keys: bo
     from mesh.settings.backup import make_backup
 
     home = options.home_of(context)
-    file = file.expanduser().absolute()
+    file = file.absolute()
     with Progress("copied", unit="pages") as progress:
 
         def on_step(done: int, total: int) -> None:
@@ -93,7 +93,7 @@ def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
     from mesh.settings.backup import restore_home
 
     home = options.home_of(context)
-    facts, node_id = restore_home(file.expanduser().absolute(), home)
+    facts, node_id = restore_home(file.absolute(), home)
     is_same_node = node_id == facts.node_id
     if is_same_node:
         output.complain(f"warning: this is {node_id} again: never run it while the node of the old home runs")

@@ -139,7 +139,8 @@ def _unfinished(file: Path) -> Iterator[tuple[Path, BinaryIO]]:
         if not _is_ours(path, handle):
             raise MeshError(f"another command is writing {file}: wait for it, or name another file")
         try:
-            os.fchmod(handle, 0o600)
+            with suppress(OSError):  # of one that was left there; a USB stick may have no such rights
+                os.fchmod(handle, 0o600)
             written.truncate()
             yield path, written
         except BaseException:

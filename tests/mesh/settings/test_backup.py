@@ -216,6 +216,23 @@ def test_a_client_goes_on_with_a_restored_node_where_it_was_and_gets_what_it_lac
     assert house.enter("ada:2", synced=mark).take(1) == ["new"]  # its mark is of the first node alone
 
 
+def test_the_cursors_of_a_logux_server_are_kept_so_that_it_is_not_sent_the_log_again(
+    tmp_path: Path, home: Path
+) -> None:
+    store = SqliteStore(home / "log.sqlite")
+    store.open()
+    with store.transaction():
+        store.keep_cursors("upstream:wss://logux.example", 2, 9)
+    store.close()
+    back_up(home, tmp_path / "backup")
+    restore_home(tmp_path / "backup", tmp_path / "new")
+
+    restored = SqliteStore(tmp_path / "new" / "log.sqlite")
+    restored.open()
+    assert list(restored.all_cursors()) == [("upstream:wss://logux.example", (2, 9))]
+    restored.close()
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
