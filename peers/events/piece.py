@@ -1,0 +1,48 @@
+"""Piece: entries of one run that travel together, up to a signed head."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from peers.events.entry import Entry
+from peers.events.epoch import Birth
+from peers.events.leaf import leaf_of
+from peers.events.version_vector import Epoch
+
+
+class Piece(Struct, frozen=True):
+    """Entries of one run, from any of them to one whose head is signed, or to the cut of a fork.
+
+    It promises nothing but these shapes: a store finds out what can be taken of it.
+    """
+
+    epoch: Epoch
+    """The name of `birth`."""
+    birth: Birth
+    first: int
+    """Seq of the first entry of the run."""
+    start: int
+    """Seq of the first entry of the piece."""
+    kinds: bytes
+    """One byte for each entry, see `run`."""
+    items: tuple[Entry | bytes, ...]
+    """For each entry its event, or its leaf alone where the sender has no event to give: it cleaned it, or never had it."""
+    head: bytes
+    """The head at the last entry."""
+    signature: bytes
+    """Over that head; empty where the epoch forked and the piece ends at the cut."""
+    refused: frozenset[int] = frozenset()
+    """Seqs of entries that came with bytes that cannot be an event here; their items are leaves."""
+
+    @property
+    def last(self) -> int:
+        """Seq of the last entry."""
+        return self.start + len(self.items) - 1
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The leaf of each entry; those of events are computed at each access."""
+        return [
+            item if isinstance(item, bytes) else leaf_of(item.created, item.time, item.extra, item.body)
+            for item in self.items
+        ]

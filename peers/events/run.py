@@ -1,0 +1,89 @@
+"""Runs: blocks of an epoch, whose heads stand for all entries up to them; and what signs a head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from struct import Struct
+from typing import Any
+
+from peers.events.epoch import NO_HEAD
+from peers.events.version_vector import Epoch
+
+RUN_ENTRIES = 500
+RUN_BYTES = 256 * 1024
+"""Entries of one run, and their events and metas in bytes; a run of one entry may have more."""
+
+OWN = 0
+"""An entry of an event that this node accepted first."""
+FURTHER = 1
+"""An entry of an event that the node had already, and that was offered there as well."""
+ADOPTED_FORK = 2
+"""An entry of another signer's event, whose epoch forked."""
+ADOPTED_LEGACY = 3
+"""An entry of an event of a release without signatures, that had no place in an epoch any more."""
+VOUCHED = {ADOPTED_FORK: "fork", ADOPTED_LEGACY: "legacy"}
+"""Why an event of another signer was adopted, as its meta says it."""
+KINDS = 4
+
+_HEAD_LABEL = b"peermesh head\0"
+_SIGNED_LABEL = b"peermesh signature\0"
+_SEQ = Struct(">Q")
+_KIND = [bytes([kind]) for kind in range(KINDS)]
+
+
+def head_of(epoch: Epoch, first: int, before: bytes, inner: bytes) -> bytes:
+    """The head at an entry: SHA-256 over a label, the epoch, the first seq of its run in 8 bytes, the head before it, `inner`.
+
+    `inner` is the SHA-256 of one byte for the kind and the leaf of each entry of the run, up to that one.
+    """
+    return sha256(b"".join((_HEAD_LABEL, bytes.fromhex(epoch), _SEQ.pack(first), before, inner))).digest()
+
+
+def signed_text(epoch: Epoch, seq: int, head: bytes) -> bytes:
+    """What is signed of an epoch's head at `seq`."""
+    return b"".join((_SIGNED_LABEL, bytes.fromhex(epoch), _SEQ.pack(seq), head))
+
+
+class RunHash:
+    """The head of a run that grows."""
+
+    __slots__ = ("_inner", "before", "epoch", "first", "last", "size")
+
+    def __init__(self, epoch: Epoch, first: int, before: bytes = NO_HEAD) -> None:
+        """A run of `epoch` without entries yet, that begins at the seq `first`, where the head was `before`."""
+        self.epoch = epoch
+        self.first = first
+        self.before = before
+        self.last = first - 1
+        """Seq of the last entry; `first - 1` without one."""
+        self.size = 0
+        """Bytes of its events and metas, as far as they were added here."""
+        self._inner: Any = sha256()
+
+    def add(self, kinds: Iterable[int], leaves: Sequence[bytes], size: int = 0) -> None:
+        """Add entries, which have `size` bytes."""
+        pieces: list[bytes] = []
+        for kind, leaf in zip(kinds, leaves, strict=True):
+            pieces += (_KIND[kind], leaf)
+        self._inner.update(b"".join(pieces))
+        self.last += len(leaves)
+        self.size += size
+
+    @property
+    def head(self) -> bytes:
+        """The head at its last entry; that before it without one."""
+        if self.last < self.first:
+            return self.before
+        return head_of(self.epoch, self.first, self.before, self._inner.digest())
+
+    def copy(self) -> RunHash:
+        """The same run, which grows by itself."""
+        other = RunHash(self.epoch, self.first, self.before)
+        other.last, other.size, other._inner = self.last, self.size, self._inner.copy()
+        return other
+
+    def has_room(self, size: int) -> bool:
+        """Whether one more entry of `size` bytes belongs to this run, not to the next one."""
+        count = self.last - self.first + 1
+        return not count or (count < RUN_ENTRIES and self.size + size <= RUN_BYTES)

@@ -1,0 +1,57 @@
+"""Signatures of heads: Ed25519 (RFC 8032) by the `cryptography` package."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from peers.events.epoch import KEY_BYTES
+from peers.events.run import signed_text
+from peers.events.version_vector import Epoch
+
+SIGNATURE_BYTES = 64
+
+
+class Signer(Protocol):
+    """Signs heads with the key of a node."""
+
+    @property
+    def public(self) -> bytes:
+        """The public key, in KEY_BYTES."""
+
+    def sign(self, epoch: Epoch, seq: int, head: bytes) -> bytes:
+        """SIGNATURE_BYTES over the head of an epoch at `seq`."""
+
+
+class KeySigner:
+    """A Signer with a private key in memory."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self._public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> KeySigner:
+        """The key of a seed of 32 bytes: a simulation gets the same one again. Raises ValueError for another length."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @property
+    def public(self) -> bytes:
+        return self._public
+
+    def sign(self, epoch: Epoch, seq: int, head: bytes) -> bytes:
+        return self._key.sign(signed_text(epoch, seq, head))
+
+
+def is_signed(public: bytes, epoch: Epoch, seq: int, head: bytes, signature: bytes) -> bool:
+    """Whether `signature` was made with the key of `public` over this head."""
+    if len(public) != KEY_BYTES or len(signature) != SIGNATURE_BYTES:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_text(epoch, seq, head))
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -1,0 +1,224 @@
+"""The port of a store that keeps epochs as runs: what it takes, gives and promises beside what every store does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, Unpack
+
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.events.epoch import Birth, EpochEnd
+from peers.events.piece import Piece
+from peers.events.proof import Block, Proof
+from peers.events.signature import Signer
+from peers.events.version_vector import Dot, Epoch
+from peers.stores.store import CLEAN_EVENTS, NOTHING_CLEANED, ONLY_DEFAULT, PAGE_BYTES, Cleaning, Criteria, WalkOptions
+
+Taking = Literal["taken", "known", "gap", "mismatch", "bad", "forked"]
+"""What became of a piece.
+
+`taken`: all that was new of it; `known`: nothing of it was new, and what was known has the same head. All others changed
+nothing. `gap`: it begins after our end, or ends at a cut that is not known here. `mismatch`: its signature is good, but its
+head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it goes beyond the
+cut of a fork that is proven here.
+"""
+
+
+class Pen(NamedTuple):
+    """What a node signs its own entries with."""
+
+    signer: Signer
+    nonce: Callable[[], bytes]
+    """NONCE_BYTES at random, for the birth of an epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What a log keeps in memory of its store, beside the ends of the epochs. Valid after a commit."""
+
+    last_added: int = 0
+    last_position: int = 0
+    events: int = 0
+    """Events that `each` shows."""
+    clock_ms: int = 0
+    conflicts: int = 0
+    """Losing copies kept aside."""
+    hollow: int = 0
+    """Entries whose events are wanted."""
+    refused: int = 0
+    """Entries whose events came and are none by the limits of this release."""
+    epoch: Epoch | None = None
+    """The one that the next own entry continues; None: it begins a new one."""
+
+
+class Change(NamedTuple):
+    """One step of the walk over all that a store took, in the order of `position`: 1, 2, 3 ... without gaps."""
+
+    position: int
+    dot: Dot
+    is_fill: bool
+    """The event of an entry came after the entry itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one write did."""
+
+    outcomes: tuple[Taking, ...] = ()
+    """Of `take`: for each piece."""
+    results: tuple[Entry | ValueError | None, ...] = ()
+    """Of `append`: for each entry, as it was stored, or None if it was known already; errors as Appended.results."""
+    shown: tuple[Entry, ...] = ()
+    """Events that are shown now and were not, in the order of `added`."""
+    changes: tuple[Change, ...] = ()
+    ends: Mapping[Epoch, EpochEnd] = frozenset()  # type: ignore[assignment]
+    """The epochs whose end is another now."""
+    hollow: tuple[Dot, ...] = ()
+    """Entries that are hollow now and were not, or have to be said again since their epoch was cut."""
+    proven: tuple[Epoch, ...] = ()
+    """Epochs whose fork is proven now, or by another proof."""
+    is_revised: bool = False
+    """Another copy of an event is shown."""
+    cleaning: Cleaning = NOTHING_CLEANED
+    """What `keep_last` of these entries did."""
+
+
+class RunStore(Protocol):
+    """Keeps events, and the entries of epochs in runs; knows nothing of time, threads or networks. One thread at a time.
+
+    - An **event** is identified by `created`; its **leaf** by its content. An **entry** (epoch, seq) has a kind and a leaf, and
+      is in one of these states: *held* (its event is here), *cleaned*, *hollow* (its event is wanted), *refused* (its event
+      came and is none here), *beyond* (after the cut of a fork: it counts no more).
+    - Entries of an epoch are taken in order, from 1, without holes. Every entry has a position; one that was hollow and gets
+      its event gets a further one. `added` counts events that are shown: 1, 2, 3 ..., given when an event is first shown.
+    - Writes happen inside `transaction()`, and are on disk when it ends without an exception; otherwise it is as if none of
+      them had been tried.
+    - Of two copies of one `created` with different leaves the smaller (time, leaf) is shown, in place of the other: its
+      `added` stays; the other is kept aside. Each is held, for its own entries.
+    - An event that was **cleaned** keeps created, time and leaf, and does not return, under whatever dot. Cleaning is this
+      store's own and does not replicate.
+    - Every method raises StoreError if the disk fails.
+    """
+
+    def open(self) -> RunState:
+        """Open or create it; the next own entry begins a new epoch. Raises StoreError as `Store.open`."""
+
+    def close(self) -> None:
+        """Close it; harmless when it is closed."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing."""
+
+    @property
+    def state(self) -> RunState:
+        """As of the last write, committed or not."""
+
+    # Writing
+
+    def append(self, entries: Sequence[Entry], pen: Pen, *, clock_ms: int = 0, is_each_alone: bool = False) -> Taken:
+        """Take own events, in order, into the epoch of `state`, or a new one whose parent is the own epoch before it.
+
+        A new `created` becomes an entry of kind OWN. A known one is ignored, and results in None; if it differs from the known
+        one: ValueError, see Appended. A run is closed when the next entry does not fit (`RunHash.has_room`). Signed are the
+        head at the end of each run that is closed, and the last one.
+        """
+
+    def offer_further(self, createds: Sequence[Created], pen: Pen) -> Taken:
+        """Write an entry of kind FURTHER for each of these events that is held."""
+
+    def take(self, pieces: Sequence[Piece], *, clock_ms: int = 0) -> Taken:
+        """Take pieces of other nodes, or of our own key, in order: of each all or nothing, whatever becomes of the others.
+
+        What is known of a piece is skipped, but the head at its end is compared with ours. Of several pieces of one run in a
+        row only the last one's signature is verified. The newest signature of each run is kept. If a piece goes beyond what was
+        written here of the epoch of `state`, the next own entry begins a new one.
+        """
+
+    def fill(self, events: Sequence[tuple[Dot, Entry]]) -> Taken:
+        """Give hollow entries their events, where the leaf says that they are theirs; all others are ignored."""
+
+    def prove(self, proof: Proof) -> Taken:
+        """Keep the proof of a fork, if it holds and is better than what is known: by the smaller (cut, mark).
+
+        Entries up to the cut count as ever; those after it do not. `Taken.proven` names the epoch if it was kept.
+        """
+
+    def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
+        """Prove a fork if one of these genuine blocks and one of ours of the epoch exclude each other, as `prove` does."""
+
+    def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS) -> Taken:
+        """Write an entry of kind ADOPTED_FORK for each held event of which no dot counts, in the order of their leaves; some
+        at a time. Nothing was left if `changes` is empty. Own events are of kind OWN."""
+
+    # Reading
+
+    def ends(self) -> dict[Epoch, EpochEnd]:
+        """The vector: the end of each epoch of which anything is held or proven."""
+
+    def birth(self, epoch: Epoch) -> Birth | None:
+        """The birth of an epoch, if it is known."""
+
+    def proof(self, epoch: Epoch) -> Proof | None:
+        """The proof of its fork, if it is proven."""
+
+    def head(self, epoch: Epoch, seq: int) -> bytes | None:
+        """The head at an entry that is held, 32 bytes; NO_HEAD for 0; None beyond the end."""
+
+    def newest(self, limit: int) -> list[Epoch]:
+        """The newest epoch of each node, of those that grew last: the last one last."""
+
+    def newest_of(self, key: bytes) -> Epoch | None:
+        """The epoch of a node that grew last."""
+
+    def signature(self, epoch: Epoch) -> tuple[int, bytes]:
+        """The last signed seq of an epoch that counts, and its signature; (0, b"") without one."""
+
+    def blocks(self, epoch: Epoch, *, before: int | None = None, limit: int = 16) -> list[Block]:
+        """The signed blocks of an epoch, the last one first: of runs that begin before the seq `before`."""
+
+    def changes(self, after: int, limit: int) -> tuple[Change, ...]:
+        """Changes after a position, without those after a cut."""
+
+    def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
+        """The entries from `start` to the newest signed head of its run, or to the cut; None if there is no such head.
+
+        Entries that are not held go as leaves. A run is never cut elsewhere, so `max_bytes` bounds nothing below RUN_BYTES.
+        """
+
+    def is_held(self, dot: Dot) -> bool:
+        """Whether its event is here, and the entry counts."""
+
+    def events_at(self, dots: Sequence[Dot]) -> list[tuple[Dot, Entry]]:
+        """The events of those of these entries that are held and count."""
+
+    def hollow(self, epoch: Epoch | None = None) -> Iterator[Dot]:
+        """All entries that are hollow and count, in order of name and seq; those of one epoch."""
+
+    def find(self, created: Created) -> Entry | None:
+        """The event as shown, with its first dot, or None."""
+
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+        """A page of the events shown, each once: see `Walk`."""
+
+    def aside(self) -> tuple[Entry, ...]:
+        """The losing copies, oldest first."""
+
+    # How long events live, and others: as in Store
+
+    def remove_reason(
+        self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS
+    ) -> Cleaning: ...
+
+    def add_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning: ...
+
+    def change_meta(self, created: Created, diff: bytes) -> Cleaning | None: ...
+
+    def clean(self, createds: Sequence[Created], reasons: frozenset[str] = ONLY_DEFAULT) -> Cleaning: ...
+
+    def probe(self) -> None: ...
+
+    def cursors(self, other_node_id: str) -> tuple[int, int]: ...
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None: ...
