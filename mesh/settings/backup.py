@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from mesh.errors import MeshError
 from mesh.settings.backup_file import BackupFacts, BackupFile, seal
-from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, node_id_in
+from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, read_identity
 from mesh.settings.home_files import write_whole
 from mesh.settings.home_lock import is_locked
 from mesh.settings.kept_peers import PEERS_FILE, KeptPeers
@@ -21,10 +21,10 @@ from peers.stores.sqlite.file import wal_of
 from peers.stores.sqlite.online_copy import copy_log, count_events
 from peers.stores.store import StoreError
 
-OPEN_FILES = (FACTS_FILE, PEERS_FILE)
+SHARED_FILES = (PEERS_FILE,)
 """The files of a home that are in each backup, besides the log."""
-SECRET_FILES = (KEY_FILE, TOKENS_FILE)
-"""Those that are in a backup only if it is asked for."""
+NODE_FILES = (FACTS_FILE, KEY_FILE, TOKENS_FILE)
+"""Those by which a home is that of the same node: in a backup only if they are asked for."""
 UNFINISHED = ".unfinished"
 """The end of the name of a file or folder that is being made."""
 
@@ -43,7 +43,7 @@ def make_backup(
     The log in the backup has the state of one commit, the last one at the beginning. The file has its name once it is
     complete, checked and on disk. Only this user may read it.
 
-    - `with_keys`: put SECRET_FILES in it too.
+    - `with_keys`: put NODE_FILES in it too.
     - `is_forced`: replace a file that exists.
     - `now_ms`: the wall clock; the backup says it.
     - `on_step(done, total)`: pages of the log that are copied, after each some MB.
@@ -51,16 +51,18 @@ def make_backup(
     Raises MeshError if there is no home, the file exists, it is inside the home, its disk is full or cannot be written, or the
     log is damaged. Then no file was made or replaced.
     """
-    node_id = node_id_in(home)
+    node_id, kept = read_identity(home)
     _check_target(home, file, is_forced=is_forced)
     log = home / LOG_FILE
     try:
         with _unfinished(file) as (path, written):
             _check_room(file, log)
             copy_log(log, path, is_in_use=is_locked(home), on_step=on_step)
-            names = (*OPEN_FILES, *SECRET_FILES) if with_keys else OPEN_FILES
+            names = (*SHARED_FILES, *NODE_FILES) if with_keys else SHARED_FILES
             facts = BackupFacts(
                 node_id=node_id,
+                name=kept.name,
+                mesh=kept.mesh,
                 made_ms=now_ms,
                 events=_checked(path, log),
                 files={name: (home / name).read_bytes() for name in names if (home / name).exists()},
@@ -190,19 +192,13 @@ def _check_absent(home: Path) -> None:
 def _fill(folder: Path, backup: BackupFile, file: Path) -> str:
     """Make a home in an empty folder. Returns the node id."""
     facts = backup.facts
-    if FACTS_FILE not in facts.files:
-        raise MeshError(f"{file} cannot be restored: it has no {FACTS_FILE}")
     backup.extract_log(folder / LOG_FILE)
-    for name in (*OPEN_FILES, *SECRET_FILES):
+    for name in (*SHARED_FILES, *NODE_FILES):
         if name in facts.files:
             write_whole(folder / name, facts.files[name], mode=0o600)
-    home = Home(folder)
-    try:
-        if KEY_FILE not in facts.files:
-            home.keep_port(0)  # the node of the backup may be using it
-        node_id = home.node_id
-    finally:
-        home.close()
+    home = Home(folder, name=facts.name, mesh=facts.mesh)  # without NODE_FILES it makes new ones
+    node_id = home.node_id
+    home.close()
     KeptPeers(folder).list()  # raises for a file that no node could use
     try:
         events = count_events(folder / LOG_FILE)

@@ -38,6 +38,8 @@ class BackupFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     node_id: str
     """Of the node whose home it is from."""
+    name: str
+    mesh: str
     made_ms: Annotated[int, Meta(ge=0)]
     """When it was made, in ms since 1970."""
     events: Annotated[int, Meta(ge=0)]

@@ -60,12 +60,13 @@ def make_node_id(name: str, key: Ed25519PrivateKey, hash_characters: int = HASH_
     return f"{name}~{b32encode(sha256(public).digest()).decode().lower()[:hash_characters]}"
 
 
-def node_id_in(home: Path) -> str:
-    """The node id of a home, whether its node runs or not. Raises MeshError if there is no home, or it is damaged."""
+def read_identity(home: Path) -> tuple[str, NodeFacts]:
+    """The node id and the facts of a home, whether its node runs or not. Raises MeshError for none or a damaged one."""
     try:
         if not (home / KEY_FILE).exists():
             raise MeshError(f"there is no home of a node in {home}: correct --home")
-        return make_node_id(_read_facts(home / FACTS_FILE).name, _read_key(home / KEY_FILE))
+        facts = _read_facts(home / FACTS_FILE)
+        return make_node_id(facts.name, _read_key(home / KEY_FILE), facts.hash_characters), facts
     except OSError as error:
         raise _unusable(home, error) from None
 

@@ -11,7 +11,7 @@ from mesh.gateway.clients.tokens import Tokens
 from mesh.node import Node
 from mesh.settings.backup import make_backup
 from mesh.settings.backup_file import BackupFacts, BackupFile
-from mesh.settings.home import Home
+from mesh.settings.home import Home, read_identity
 from mesh.settings.kept_peers import KeptPeers
 from peers.stores.sqlite.store import SqliteStore
 from tests.support.street import SECONDS
@@ -46,6 +46,10 @@ def home(tmp_path: Path) -> Path:
 def facts_of(file: Path) -> BackupFacts:
     with BackupFile(file) as backup:
         return backup.facts
+
+
+def node_id_in(home: Path) -> str:
+    return read_identity(home)[0]
 
 
 def look(folder: Path) -> dict[str, bytes]:

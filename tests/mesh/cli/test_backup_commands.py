@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mesh import Node
-from mesh.settings.home import node_id_in
+from tests.support.backups import node_id_in
 from tests.support.commands import DEADLINE_SECONDS, run
 
 

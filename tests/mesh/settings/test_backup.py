@@ -31,7 +31,7 @@ def test_a_backup_has_no_key_and_no_tokens_and_only_its_user_may_read_it(tmp_pat
         os.umask(umask)
 
     content = (tmp_path / "backup").read_bytes()
-    assert sorted(facts.files) == ["node.json", "peers.json"]
+    assert sorted(facts.files) == ["peers.json"]
     assert b"PRIVATE KEY" not in content and tokens[0]["hash"].encode() not in content
     assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
 

@@ -15,7 +15,7 @@ LOG = b"SQLite format 3\0" + b"log" * 50
 
 
 def write(path: Path, log: bytes = LOG, **files: bytes) -> BackupFacts:
-    facts = BackupFacts(node_id="kitchen~a", made_ms=7, events=3, files=files)
+    facts = BackupFacts(node_id="kitchen~a", name="kitchen", mesh="home", made_ms=7, events=3, files=files)
     path.write_bytes(log)
     with path.open("r+b") as file:
         seal(file, facts)

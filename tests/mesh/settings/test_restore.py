@@ -15,10 +15,10 @@ import pytest
 from mesh.errors import MeshError
 from mesh.settings.backup import UNFINISHED, restore_home
 from mesh.settings.backup_file import BackupFacts, BackupFile, seal
-from mesh.settings.home import Home, node_id_in
+from mesh.settings.home import HASH_CHARACTERS, OLD_HASH_CHARACTERS, Home
 from mesh.settings.kept_peers import KeptPeers
 from peers.stores.sqlite.store import SqliteStore
-from tests.support.backups import MADE_MS, add, back_up, events, facts_of, home, look
+from tests.support.backups import MADE_MS, add, back_up, events, facts_of, home, look, node_id_in
 from tests.support.commands import environment
 from tests.support.door_house import House, house
 from tests.support.street import Street, at, types
@@ -45,6 +45,7 @@ def test_a_home_is_restored_as_a_new_node_with_the_same_name_mesh_peers_and_even
     assert node_id == node_id_in(tmp_path / "new") != facts.node_id
     opened = Home(tmp_path / "new", name="kitchen", mesh="garden")
     opened.close()
+    assert len(node_id.partition("~")[2]) == HASH_CHARACTERS
     assert opened.facts.port == 0  # the node of the old home may be using the other
     assert KeptPeers(tmp_path / "new").list() == ("192.168.1.7:4000",)
     assert events(tmp_path / "new") == events(home)
@@ -59,6 +60,20 @@ def test_with_keys_a_home_is_restored_as_the_same_node(tmp_path: Path, home: Pat
     assert events(tmp_path / "new") == events(home)
     assert {**look(tmp_path / "new"), "tokens.lock": b"", "log.sqlite": b""} == {**look(home), "log.sqlite": b""}
     assert (tmp_path / "new" / "node.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_old_home_keeps_its_short_id_with_keys_and_gives_a_long_one_to_a_new_node(
+    tmp_path: Path, home: Path
+) -> None:
+    (home / "node.json").write_bytes(b'{"version":1,"name":"kitchen","mesh":"garden","port":4321}')
+    assert len(node_id_in(home).partition("~")[2]) == OLD_HASH_CHARACTERS
+
+    for with_keys, characters in ((True, OLD_HASH_CHARACTERS), (False, HASH_CHARACTERS)):
+        back_up(home, tmp_path / f"backup {with_keys}", with_keys=with_keys)
+        facts, node_id = restore_home(tmp_path / f"backup {with_keys}", tmp_path / f"new {with_keys}")
+        assert facts.node_id == node_id_in(home)
+        assert (node_id == node_id_in(home)) == with_keys
+        assert len(node_id.partition("~")[2]) == characters
 
 
 def test_a_restored_node_runs_beside_the_first_in_an_epoch_of_its_own_and_both_end_equal(
@@ -156,11 +171,12 @@ def resealed(file: Path, target: Path, **changes: Any) -> Path:
     [
         ({"events": 3}, "it says 3 events of kitchen~.*, and has 2 of kitchen~"),
         ({"node_id": "study~x"}, "it says 2 events of study~x, and has 2 of kitchen~"),
-        ({"files": {}}, r"cannot be restored: it has no node\.json"),
+        ({"name": "a b"}, "this home's name is kitchen for good, not a b"),
+        ({"name": "a b", "files": {}}, "the name 'a b' cannot be used"),
         ({"files": {"node.json": b"{}"}}, r"node\.json is damaged"),
         ({"files": {"node.json": b'{"version":2,"name":"a","mesh":"b"}'}}, "by a newer release"),
         ({"files": {"node.json": b'{"name":"a","mesh":"b"}', "node.key": b"?"}}, "is not an Ed25519 key"),
-        ({"files": {"node.json": b'{"name":"a","mesh":"b"}', "peers.json": b"?"}}, r"peers\.json is damaged"),
+        ({"files": {"peers.json": b"?"}}, r"peers\.json is damaged"),
     ],
 )
 def test_a_backup_that_contradicts_itself_makes_no_home(
@@ -178,9 +194,7 @@ def test_a_log_of_a_newer_layout_is_refused_before_there_is_a_home(tmp_path: Pat
     content = bytearray((home / "log.sqlite").read_bytes())
     content[60:64] = (9).to_bytes(4, "big")  # SQLite's user_version
     (tmp_path / "backup").write_bytes(content)
-    facts = BackupFacts(
-        node_id=node_id_in(home), made_ms=7, events=2, files={"node.json": (home / "node.json").read_bytes()}
-    )
+    facts = BackupFacts(node_id=node_id_in(home), name="kitchen", mesh="garden", made_ms=7, events=2, files={})
     with (tmp_path / "backup").open("r+b") as file:
         seal(file, facts)
 
