@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from struct import Struct
 
 from peers.events.created import Created
+from peers.events.entry import Entry
 
 HASH_BYTES = 32
 _LABEL = b"peermesh leaf\0"
-_NUMBERS = Struct(">QQQII")
-"""ms, n, time, bytes of the node id, bytes of the meta."""
+_BEGIN = Struct(f">{len(_LABEL)}sQQQII").pack
+"""Label, ms, n, time, bytes of the node id, bytes of the meta."""
 
 
 def leaf_of(created: Created, time: int, extra: bytes, body: bytes) -> bytes:
@@ -21,4 +23,23 @@ def leaf_of(created: Created, time: int, extra: bytes, body: bytes) -> bytes:
     """
     ms, node_id, n = created
     node = node_id.encode()
-    return sha256(b"".join((_LABEL, _NUMBERS.pack(ms, n, time, len(node), len(extra)), node, extra, body))).digest()
+    return sha256(b"".join((_BEGIN(_LABEL, ms, n, time, len(node), len(extra)), node, extra, body))).digest()
+
+
+def leaves_of(items: Iterable[Entry | bytes]) -> list[bytes]:
+    """The leaf of each of these, which are events or leaves: faster than a call of `leaf_of` for each."""
+    leaves: list[bytes] = []
+    add = leaves.append
+    of, node, size = "", b"", 0
+    for item in items:
+        if isinstance(item, bytes):
+            add(item)
+            continue
+        ms, node_id, n = item.created
+        if node_id != of:
+            of, node = node_id, node_id.encode()
+            size = len(node)
+        extra = item.extra
+        begin = _BEGIN(_LABEL, ms, n, item.time, size, len(extra))
+        add(sha256(begin + node + extra + item.body if extra else begin + node + item.body).digest())
+    return leaves

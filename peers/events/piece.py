@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from peers.events.entry import Entry
 from peers.events.epoch import Birth
-from peers.events.leaf import leaf_of
+from peers.events.leaf import leaves_of
 from peers.events.version_vector import Epoch
 
 
@@ -42,7 +42,4 @@ class Piece(Struct, frozen=True):
     @property
     def leaves(self) -> list[bytes]:
         """The leaf of each entry; those of events are computed at each access."""
-        return [
-            item if isinstance(item, bytes) else leaf_of(item.created, item.time, item.extra, item.body)
-            for item in self.items
-        ]
+        return leaves_of(self.items)

@@ -83,6 +83,9 @@ class RunHash:
         other.last, other.size, other._inner = self.last, self.size, self._inner.copy()
         return other
 
+    def __deepcopy__(self, memo: Any) -> RunHash:
+        return self.copy()  # for whoever copies a whole store in memory
+
     def has_room(self, size: int) -> bool:
         """Whether one more entry of `size` bytes belongs to this run, not to the next one."""
         count = self.last - self.first + 1

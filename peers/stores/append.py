@@ -9,13 +9,14 @@ from msgspec import structs
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.version_vector import MAX_RANGES, MAX_SEQ, Dot, Epoch, VersionVector, stands_in
+from peers.stores.event_rows import AlreadyKnown, as_change
 from peers.stores.plain import Batch, Outcome, is_repeat, take_plain
 from peers.stores.retention import RetentionRules
-from peers.stores.rows import AlreadyKnown
+from peers.stores.rows import Rows
 from peers.stores.store import Appended
 
 
-class AppendRules(RetentionRules):
+class AppendRules(RetentionRules, Rows):
     """Decides what becomes of each entry; a subclass keeps the rows, and the numbers over a restart.
 
     What is shown depends on the set of copies and dots that came, not on their order. Of all copies of one `created`
@@ -368,13 +369,6 @@ class AppendRules(RetentionRules):
 
     def _sound_dots(self, created: Created) -> list[Dot]:
         return [dot for dot in self._dots_of(created) if not self._numbers.is_renewed(dot[0])]
-
-
-def as_change(event: Entry, dot: Dot, position: int) -> Entry:
-    """The same event, read as the change at `position`."""
-    return Entry(
-        event.created, event.time, event.body, event.extra, dot, event.added, position, event.local, event.tombstone
-    )
 
 
 def _preference(copy: Entry) -> tuple[int, bytes, bytes]:

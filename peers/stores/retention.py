@@ -11,7 +11,7 @@ import msgspec
 from peers.events.created import Created
 from peers.events.entry import Entry, changed, check_extra
 from peers.events.reasons import DEFAULT_REASON, check_labels, may_have_labels
-from peers.stores.rows import Rows
+from peers.stores.event_rows import EventRows
 from peers.stores.store import CLEAN_EVENTS, NOTHING_CLEANED, ONLY_DEFAULT, Cleaning, Criteria, Place
 
 
@@ -41,7 +41,7 @@ class Effects:
                 self.kept[reason] = max(place, self.kept.get(reason, place))
 
 
-class RetentionRules(Rows):
+class RetentionRules(EventRows):
     """Removes reasons and cleans what has none left.
 
     **keep_last.** An event that came with `keep_last` takes that reason from all that are older by (time, created), and from
@@ -146,8 +146,8 @@ class RetentionRules(Rows):
     def _cleaning(self, effects: Effects, *, until: int | None = None) -> Cleaning:
         if until is None and not effects.are_any:
             return NOTHING_CLEANED
-        places = [place for created in effects.altered for place in self._places_of(created)]
-        return Cleaning(tuple(effects.cleaned), tuple(self._changes(sorted(places))), tuple(effects.dropped), until)
+        altered = tuple(self._changes_of(effects.altered))
+        return Cleaning(tuple(effects.cleaned), altered, tuple(effects.dropped), until)
 
 
 def _reasons(event: Entry) -> list[str]:

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch, VersionVector, lineage
-from peers.stores.store import Place, StoreError, StoreState
-
-
-class AlreadyKnown(StoreError):
-    """An event that was taken for new is not: `append` begins again and looks first. At the second try it is damage."""
-
-    def __init__(self) -> None:
-        super().__init__("the store found an event twice: it is damaged; put a copy in its place, or move it away")
+from peers.stores.event_rows import EventNumbers, EventRows
+from peers.stores.store import StoreState
 
 
 @dataclass(slots=True)
-class Numbers:
-    """What a store keeps in memory. The collections in it are never changed in place, so a shallow copy is enough."""
+class Numbers(EventNumbers):
+    """What a store keeps in memory."""
 
-    last_added: int = 0
-    last_position: int = 0
-    events: int = 0
-    clock_ms: int = 0
-    conflicts: int = 0
     vector: VersionVector = field(default_factory=VersionVector)
     highest: dict[Epoch, int] = field(default_factory=dict)
     """The largest seq ever stored of each epoch; the vector may claim less."""
@@ -83,11 +70,13 @@ class Copy(NamedTuple):
     """Whether it lost against another copy and is kept aside."""
 
 
-class Rows(ABC):
+class Rows(EventRows):
     """Keeps rows and numbers, and decides nothing. A row is a change; the event's own is the one that it came with.
 
     Tombstones are rows like all others, where nothing else is said.
     """
+
+    _numbers: Numbers
 
     def __init__(self) -> None:
         self._numbers = Numbers()
@@ -125,14 +114,6 @@ class Rows(ABC):
     def dots(self) -> Iterator[Dot]:
         """All dots that stand for an event."""
 
-    @abstractmethod
-    def all_cursors(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        """(other_node_id, (synced, other_synced)) of every other end whose cursors are kept."""
-
-    @abstractmethod
-    def writes(self) -> int:
-        """A number that changes with each write of the open transaction."""
-
     # For the classes that are built on this one
 
     @abstractmethod
@@ -155,10 +136,6 @@ class Rows(ABC):
         return {dot: event for dot in dots if (event := self._at(dot)) is not None}
 
     @abstractmethod
-    def _shown(self, created: Created) -> Entry | None:
-        """The event with its first dot; its position is that of its own row. The dot is None if it has lost all."""
-
-    @abstractmethod
     def _replace(self, copy: Entry) -> None:
         """Show this copy of its `created` instead, with the same added, position and dots."""
 
@@ -174,6 +151,9 @@ class Rows(ABC):
     def _changes(self, positions: Sequence[int]) -> list[Entry]:
         """The changes at these positions, as `page` gives them; not those that are gone, or whose events are cleaned."""
 
+    def _changes_of(self, createds: Iterable[Created]) -> list[Entry]:
+        return self._changes(sorted(place for created in createds for place in self._places_of(created)))
+
     @abstractmethod
     def _events_in(self, epoch: Epoch) -> list[Entry]:
         """The events that have a dot of this epoch, in the order of these dots' positions."""
@@ -181,10 +161,6 @@ class Rows(ABC):
     @abstractmethod
     def _dots_of(self, created: Created) -> list[Dot]:
         """The dots of an event that is shown, in the order of their positions."""
-
-    @abstractmethod
-    def _places_of(self, created: Created) -> list[int]:
-        """The positions of these dots, in order."""
 
     @abstractmethod
     def _doubled(self, epoch: Epoch) -> list[Created]:
@@ -205,38 +181,6 @@ class Rows(ABC):
     @abstractmethod
     def _remove_aside(self, claim: Entry) -> None:
         """Forget a claim, which equals one that `_aside_of` gave."""
-
-    @abstractmethod
-    def _set_local(self, event: Entry, local: bytes) -> None:
-        """Give an event that is shown these local changes of its meta. Its labels follow, as they do in all of these."""
-
-    @abstractmethod
-    def _bury(self, event: Entry) -> None:
-        """Make a tombstone of an event that is shown."""
-
-    @abstractmethod
-    def _living(self, after: int, limit: int) -> list[Entry]:
-        """Events shown whose own row is after this position, in the order of these."""
-
-    @abstractmethod
-    def _labelled(self, label: Label, after: int, limit: int) -> list[Entry]:
-        """As `_living`, of those that have this reason or index."""
-
-    @abstractmethod
-    def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
-        """Those that name this reason and come before `place`, in the order of (time, created)."""
-
-    @abstractmethod
-    def _last_kept(self, reason: str) -> Place | None:
-        """The place of the newest copy that came with this `keep_last`."""
-
-    @abstractmethod
-    def _set_last_kept(self, reason: str, place: Place) -> None:
-        """Note the place of one that is newer."""
-
-    @abstractmethod
-    def _piece(self) -> AbstractContextManager[None]:
-        """All or nothing, numbers too, inside the transaction. Raises RuntimeError outside of one."""
 
     def _owner(self, dot: Dot) -> Created | None:
         """The event that has this dot."""

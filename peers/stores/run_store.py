@@ -54,12 +54,16 @@ class RunState:
 
 
 class Change(NamedTuple):
-    """One step of the walk over all that a store took, in the order of `position`: 1, 2, 3 ... without gaps."""
+    """Steps of the walk over all that a store took, in the order of `position`: 1, 2, 3 ... without gaps."""
 
     position: int
+    """Of the first entry."""
     dot: Dot
-    is_fill: bool
-    """The event of an entry came after the entry itself."""
+    """The first entry."""
+    length: int = 1
+    """Entries from there on, whose seqs and positions follow each other."""
+    is_fill: bool = False
+    """The event of this one entry came after the entry itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Taken:
     """Entries that are hollow now and were not, or have to be said again since their epoch was cut."""
     proven: tuple[Epoch, ...] = ()
     """Epochs whose fork is proven now, or by another proof."""
+    is_unfinished: bool = False
+    """Of `adopt`: there may be more to adopt."""
     is_revised: bool = False
     """Another copy of an event is shown."""
     cleaning: Cleaning = NOTHING_CLEANED
@@ -91,6 +97,8 @@ class RunStore(Protocol):
     - An **event** is identified by `created`; its **leaf** by its content. An **entry** (epoch, seq) has a kind and a leaf, and
       is in one of these states: *held* (its event is here), *cleaned*, *hollow* (its event is wanted), *refused* (its event
       came and is none here), *beyond* (after the cut of a fork: it counts no more).
+    - An entry that comes as a leaf finds an event that is here if that was cleaned, or came under two dots or as another
+      kind than OWN: only these leaves are on record. Otherwise it is hollow until somebody fills it.
     - Entries of an epoch are taken in order, from 1, without holes. Every entry has a position; one that was hollow and gets
       its event gets a further one. `added` counts events that are shown: 1, 2, 3 ..., given when an event is first shown.
     - Writes happen inside `transaction()`, and are on disk when it ends without an exception; otherwise it is as if none of
@@ -137,7 +145,7 @@ class RunStore(Protocol):
         """
 
     def fill(self, events: Sequence[tuple[Dot, Entry]]) -> Taken:
-        """Give hollow entries their events, where the leaf says that they are theirs; all others are ignored."""
+        """Give hollow and refused entries their events, where the leaf says that they are theirs; all others are ignored."""
 
     def prove(self, proof: Proof) -> Taken:
         """Keep the proof of a fork, if it holds and is better than what is known: by the smaller (cut, mark).
@@ -149,8 +157,10 @@ class RunStore(Protocol):
         """Prove a fork if one of these genuine blocks and one of ours of the epoch exclude each other, as `prove` does."""
 
     def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS) -> Taken:
-        """Write an entry of kind ADOPTED_FORK for each held event of which no dot counts, in the order of their leaves; some
-        at a time. Nothing was left if `changes` is empty. Own events are of kind OWN."""
+        """Write an entry of kind ADOPTED_FORK for each held event of which no dot counts, in the order of their dots.
+
+        Own events are of kind OWN. Looks at no more than `limit` entries in one step: go on while `is_unfinished`.
+        """
 
     # Reading
 
@@ -179,7 +189,7 @@ class RunStore(Protocol):
         """The signed blocks of an epoch, the last one first: of runs that begin before the seq `before`."""
 
     def changes(self, after: int, limit: int) -> tuple[Change, ...]:
-        """Changes after a position, without those after a cut."""
+        """At most `limit` changes after a position, without what is after a cut; the first may be the rest of one."""
 
     def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
         """The entries from `start` to the newest signed head of its run, or to the cut; None if there is no such head.

@@ -17,7 +17,8 @@ from peers.events.entry import Entry
 from peers.events.reasons import Label
 from peers.events.version_vector import Dot, Epoch
 from peers.stores.append import AppendRules
-from peers.stores.rows import AlreadyKnown, Copy
+from peers.stores.event_rows import AlreadyKnown
+from peers.stores.rows import Copy
 from peers.stores.sqlite.file import LABELS, explain
 from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
 from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, ChangeReader, Row

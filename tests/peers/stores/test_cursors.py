@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peers.clock import ManualClock
-from peers.stores import memory as memory_store
+from peers.stores import memory_events as memory_store
 from peers.stores.memory import MemoryStore
 from peers.stores.sqlite import store as sqlite_store
 from peers.stores.sqlite.store import SqliteStore

@@ -1,0 +1,256 @@
+"""What a store of runs knows of its epochs: kept in memory, and read from the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from peers.events.entry import Entry
+from peers.events.epoch import NO_HEAD, Birth, EpochEnd
+from peers.events.leaf import leaf_of
+from peers.events.piece import Piece
+from peers.events.proof import Block, Proof
+from peers.events.run import RunHash
+from peers.events.version_vector import MAX_SEQ, Dot, Epoch
+from peers.stores.run_store import Change
+from peers.stores.runs.rows import EpochRow, RunRow, RunRows, Standing
+from peers.stores.store import PAGE_BYTES
+
+MAX_OPEN_RUNS = 256
+"""Runs whose hashes are kept in memory; others are read again when they grow."""
+_CHECKED_ENTRIES = 500
+"""Entries read at once by a check."""
+
+
+class OpenRun(NamedTuple):
+    """The last run of an epoch. Never changed in place."""
+
+    hash: RunHash
+    kinds: bytes
+
+
+class EpochRules(RunRows):
+    """Keeps one row of each epoch in memory, and the hashes of runs that grow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epochs: dict[Epoch, EpochRow] = {}
+        self._open_runs: dict[Epoch, OpenRun] = {}
+        """Of epochs that grew last; the last one last."""
+        self._unadopted: dict[Epoch, int] = {}
+        """Forked epochs that have entries after their cut: from this seq on they have not been looked at."""
+        self._journal: list[tuple[dict[Epoch, Any], Epoch, Any]] = []
+        """What was in these tables before the transaction, in the order of its changes."""
+
+    def _begin(self) -> None:
+        """Read what is kept in memory: a store that opens calls it. The next own entry begins a new epoch."""
+        self._journal.clear()
+        self._open_runs.clear()
+        self._epochs = {row.epoch: row for row in self._read_epochs()}
+        self._unadopted = {row.epoch: row.last + 1 for row in self._epochs.values() if row.last < row.seq}
+        self._numbers.epoch = None
+
+    @contextmanager
+    def _remembering(self, *, is_whole: bool) -> Iterator[None]:
+        """Give back what is in memory, if an exception takes back the transaction, or a piece of it if not `is_whole`."""
+        mark = len(self._journal)
+        numbers = self._numbers.copy()
+        try:
+            yield
+        except BaseException:
+            while len(self._journal) > mark:
+                put_back(*self._journal.pop())
+            self._numbers = numbers
+            raise
+        finally:
+            if is_whole:
+                self._journal.clear()
+
+    def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
+        """Put the value there as the newest, or remove what is there for None."""
+        self._journal.append((table, epoch, table.pop(epoch, None)))
+        put_back(table, epoch, value)
+
+    def _keep_run(self, run: OpenRun) -> None:
+        self._remember(self._open_runs, run.hash.epoch, run)
+        if len(self._open_runs) > MAX_OPEN_RUNS:
+            del self._open_runs[next(iter(self._open_runs))]
+
+    def _last_run(self, row: EpochRow) -> OpenRun:
+        """The last run of an epoch that has entries."""
+        known = self._open_runs.get(row.epoch)
+        if known is not None:
+            return known
+        run = self._run_row(row.epoch, row.seq)
+        return OpenRun(self._hash_up_to(run, run.last), run.kinds)
+
+    def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
+        """A run as far as the entry `last`, read from its rows."""
+        standings = self._read(run.epoch, run.first, last)
+        items = [standing.item for standing in standings]
+        size = sum(len(item.body) + len(item.extra) for item in items if isinstance(item, Entry))
+        of_run = RunHash(run.epoch, run.first, run.before)
+        of_run.add(run.kinds[: len(items)], [leaf_at(item) for item in items], size)
+        return of_run
+
+    def _run_row(self, epoch: Epoch, seq: int) -> RunRow:
+        run = self._run_with(epoch, seq)
+        assert run is not None, "every entry is in a run"
+        return run
+
+    def _counts(self, dot: Dot) -> bool:
+        row = self._epochs.get(dot[0])
+        return row is not None and row.counts(dot[1])
+
+    # Reading
+
+    def ends(self) -> dict[Epoch, EpochEnd]:
+        """As in the port."""
+        return {epoch: row.end for epoch, row in self._epochs.items()}
+
+    def birth(self, epoch: Epoch) -> Birth | None:
+        """As in the port."""
+        row = self._epochs.get(epoch)
+        return row.birth if row else None
+
+    def proof(self, epoch: Epoch) -> Proof | None:
+        """As in the port."""
+        row = self._epochs.get(epoch)
+        return self._proof_of(epoch) if row and row.cut else None
+
+    def head(self, epoch: Epoch, seq: int) -> bytes | None:
+        """As in the port."""
+        row = self._epochs.get(epoch)
+        if seq == 0:
+            return NO_HEAD
+        if row is None or not 0 < seq <= row.seq:
+            return None
+        if seq == row.seq:
+            return row.head
+        run = self._run_row(epoch, seq)
+        return run.head if seq == run.last else self._hash_up_to(run, seq).head
+
+    def newest(self, limit: int) -> list[Epoch]:
+        """As in the port."""
+        of_key: dict[bytes, EpochRow] = {}
+        for row in self._epochs.values():
+            known = of_key.get(row.birth.key)
+            if row.seq and (known is None or row.grown > known.grown):
+                of_key[row.birth.key] = row
+        newest = sorted(of_key.values(), key=_grown)
+        return [row.epoch for row in newest[max(0, len(newest) - limit) :]]
+
+    def newest_of(self, key: bytes) -> Epoch | None:
+        """As in the port."""
+        rows = [row for row in self._epochs.values() if row.birth.key == key and row.seq]
+        return max(rows, key=_grown).epoch if rows else None
+
+    def signature(self, epoch: Epoch) -> tuple[int, bytes]:
+        """As in the port."""
+        row = self._epochs.get(epoch)
+        before = row.last + 1 if row else 0
+        while row and (runs := self._runs_before(epoch, before, 1)):
+            if runs[0].signature and row.counts(runs[0].last):
+                return runs[0].last, runs[0].signature
+            before = runs[0].first
+        return 0, b""
+
+    def blocks(self, epoch: Epoch, *, before: int | None = None, limit: int = 16) -> list[Block]:
+        """As in the port."""
+        runs = self._runs_before(epoch, MAX_SEQ if before is None else before, limit) if epoch in self._epochs else []
+        return [self._block(run) for run in runs if run.signature]
+
+    def _block(self, run: RunRow) -> Block:
+        leaves = tuple(leaf_at(each.item) for each in self._read(run.epoch, run.first, run.last))
+        return Block(run.first, run.before, run.kinds, leaves, run.signature)
+
+    def changes(self, after: int, limit: int) -> tuple[Change, ...]:
+        """As in the port."""
+        found: list[Change] = []
+        while not found and (spans := self._spans(after, limit)):
+            for span in spans:
+                epoch, seq = span.dot
+                row = self._epochs[epoch]
+                length = span.length if row.counts(seq + span.length - 1) else row.last - seq + 1
+                if length > 0:
+                    found.append(Change(span.position, span.dot, length, span.is_fill))
+            after = spans[-1].position + spans[-1].length - 1
+        return tuple(found)
+
+    def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
+        """As in the port."""
+        row = self._epochs.get(epoch)
+        if row is None or not 0 < start <= row.last:
+            return None
+        run = self._run_row(epoch, start)
+        last, head, signature = run.last, run.head, run.signature
+        if row.cut is not None and last > row.cut.seq:
+            last, head, signature = row.cut.seq, row.cut.head, b""
+        standings = self._read(epoch, start, last)
+        items = tuple(standing.item for standing in standings)
+        kinds = run.kinds[start - run.first : last - run.first + 1]
+        return Piece(epoch, row.birth, run.first, start, kinds, items, head, signature)
+
+    def is_held(self, dot: Dot) -> bool:
+        """As in the port."""
+        return bool(self.events_at([dot]))
+
+    def events_at(self, dots: Sequence[Dot]) -> list[tuple[Dot, Entry]]:
+        """As in the port."""
+        found: list[tuple[Dot, Entry]] = []
+        for epoch, first, end in _ranges(dots):
+            row = self._epochs.get(epoch)
+            last = min(end, row.last) if row else 0
+            standings = self._read(epoch, first, last) if 0 < first <= last else []
+            for seq, standing in enumerate(standings, first):
+                if isinstance(standing.item, Entry):
+                    found.append(((epoch, seq), standing.item))
+        return found
+
+    def hollow(self, epoch: Epoch | None = None) -> Iterator[Dot]:
+        """As in the port."""
+        for each in self._hollow_epochs() if epoch is None else [epoch]:
+            row = self._epochs.get(each)
+            rows = self._hollow_in(each, 1, row.last) if row else []
+            yield from (hollow.dot for hollow in rows if not hollow.is_refused)
+
+    # For checks from outside
+
+    def entries(self, epoch: Epoch) -> Iterator[Standing]:
+        """Where all entries of an epoch stand, those after a cut too."""
+        row = self._epochs.get(epoch)
+        for first in range(1, row.seq + 1 if row else 0, _CHECKED_ENTRIES):
+            yield from self._read(epoch, first, min(first + _CHECKED_ENTRIES - 1, row.seq if row else 0))
+
+
+def leaf_at(item: Entry | bytes) -> bytes:
+    """The leaf of a copy, which may be a tombstone, or of an entry without one."""
+    if isinstance(item, bytes):
+        return item
+    return item.tombstone or leaf_of(item.created, item.time, item.extra, item.body)
+
+
+def _ranges(dots: Sequence[Dot]) -> Iterator[tuple[Epoch, int, int]]:
+    """These dots, joined where they follow each other."""
+    start, last = 0, -1
+    for at, (epoch, seq) in enumerate(dots):
+        is_next = at and (epoch, seq) == (dots[at - 1][0], last + 1)
+        if at and not is_next:
+            yield (*dots[start], last)
+            start = at
+        last = seq
+    if dots:
+        yield (*dots[start], last)
+
+
+def put_back(table: dict[Epoch, Any], key: Epoch, value: Any) -> None:
+    """Put the value there, or remove what is there for None."""
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = value
+
+
+def _grown(row: EpochRow) -> int:
+    return row.grown

@@ -1,0 +1,130 @@
+"""What a store of runs does when an epoch forks: it keeps the proof, counts up to the cut, and adopts what stood after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import structs
+
+from peers.events.entry import Entry
+from peers.events.epoch import NO_HEAD, Birth
+from peers.events.leaf import leaves_of
+from peers.events.proof import Block, Cut, Proof, parting
+from peers.events.run import ADOPTED_FORK, OWN
+from peers.stores.run_store import Pen, Taken
+from peers.stores.runs.entering import Work
+from peers.stores.runs.rows import EpochRow, RunRow
+from peers.stores.runs.writing import WritingRules
+from peers.stores.store import CLEAN_EVENTS
+
+
+class RunRules(WritingRules):
+    """All rules of a store of runs.
+
+    Of several proofs of a fork that with the smaller (cut, mark) is kept, so all stores that know them keep the same one.
+    """
+
+    def prove(self, proof: Proof) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            self._prove(proof, work)
+            return self._finish(work)
+
+    def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            self._compare(birth, blocks, work)
+            return self._finish(work)
+
+    def _prove(self, proof: Proof, work: Work) -> None:
+        try:
+            cut = proof.check()
+        except ValueError:
+            return
+        birth, mark = proof.birth, proof.mark
+        row = self._epochs.get(birth.epoch) or EpochRow(birth.epoch, birth)
+        is_better = row.cut is None or (cut.seq, mark) < (row.cut.seq, row.mark)
+        if not is_better or (not cut.seq and cut.head != NO_HEAD):
+            return
+        self._cut(row, cut, mark, work)
+        self._put_proof(proof)
+        self._compare(birth, (proof.one, proof.other), work)
+
+    def _cut(self, row: EpochRow, cut: Cut, mark: bytes, work: Work) -> None:
+        ours = self.head(row.epoch, cut.seq)
+        cut_row = structs.replace(row, cut=Cut(cut.seq, ours or cut.head), mark=mark)
+        for hollow in self._hollow_in(row.epoch, cut_row.last + 1, row.last):
+            work.hollow.pop(hollow.dot, None)
+            self._numbers.refused -= hollow.is_refused
+            self._numbers.hollow -= not hollow.is_refused
+        self._keep_epoch(cut_row, work)
+        self._put_epochs([cut_row])
+        wanted = self._hollow_in(row.epoch, 1, cut_row.last)
+        work.hollow.update((hollow.dot, None) for hollow in wanted if not hollow.is_refused)
+        work.proven[row.epoch] = None
+        if cut_row.last < row.seq:
+            self._remember(self._unadopted, row.epoch, cut_row.last + 1)
+        if row.epoch == self._numbers.epoch:
+            self._numbers.epoch = None
+
+    def _compare(self, birth: Birth, blocks: Sequence[Block], work: Work) -> None:
+        """Make the best proof of one of these blocks and one of ours."""
+        best: tuple[float, bytes, Proof] | None = None
+        for theirs in blocks:
+            for run in self._runs_near(theirs, birth):
+                ours = self._block(run)
+                cut = parting(run.epoch, ours, theirs)
+                if cut is None or (not cut.seq and cut.head != NO_HEAD):
+                    continue
+                proof = Proof.of(birth, ours, theirs)
+                if best is None or (_rank(cut), proof.mark) < best[:2]:
+                    best = _rank(cut), proof.mark, proof
+        if best is not None:
+            self._prove(best[2], work)
+
+    def _runs_near(self, block: Block, birth: Birth) -> Iterator[RunRow]:
+        """Our signed runs that a block overlaps, or that are beside it."""
+        seq = max(1, block.first - 1)
+        while (run := self._run_with(birth.epoch, seq)) is not None and run.first <= block.last + 1:
+            if run.signature:
+                yield run
+            seq = run.last + 1
+
+    def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            left = limit
+            kinds: list[int] = []
+            events: dict[int, Entry] = {}
+            for epoch in sorted(self._unadopted):
+                row, first = self._epochs[epoch], self._unadopted[epoch]
+                last = min(row.seq, first + left - 1)
+                left -= last - first + 1
+                self._remember(self._unadopted, epoch, last + 1 if last < row.seq else None)
+                kind = OWN if row.birth.key == pen.signer.public else ADOPTED_FORK
+                for standing in self._read(epoch, first, last):
+                    copy = standing.item
+                    if isinstance(copy, Entry) and copy.position not in events and self._is_orphan(copy):
+                        events[copy.position] = copy
+                        kinds.append(kind)
+                if not left:
+                    break
+            items = list(events.values())
+            self._write(bytes(kinds), items, leaves_of(items), pen, work, self._enter_any)
+            return self._finish(work, is_unfinished=bool(self._unadopted))
+
+    def _is_orphan(self, copy: Entry) -> bool:
+        """Whether no dot of a copy counts; if one does, the copy is known by it from now on."""
+        dots = [change.dot for change in self._dots_of(copy)]
+        counting = next((dot for dot in dots if self._counts(dot)), None)
+        if counting is not None:
+            self._move_dot(copy, counting)
+        return counting is None
+
+
+def _rank(cut: Cut) -> float:
+    """An exact cut before one that says only that two blocks differ before they begin."""
+    return cut.seq or float("inf")

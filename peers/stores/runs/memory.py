@@ -1,0 +1,231 @@
+"""The store of runs in memory: for tests, for nodes that keep nothing, and as the lab's simulated disk."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+from msgspec import structs
+
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.events.proof import Proof
+from peers.events.version_vector import Dot, Epoch
+from peers.stores.event_rows import AlreadyKnown
+from peers.stores.memory_events import MemoryEvents
+from peers.stores.run_store import Change, RunState
+from peers.stores.runs.epochs import put_back
+from peers.stores.runs.forks import RunRules
+from peers.stores.runs.rows import EpochRow, Hollow, RunRow, Standing
+
+_FIRST = attrgetter("first")
+
+
+class MemoryRunStore(MemoryEvents, RunRules):
+    """Keeps everything for as long as the object lives: `close` and `open` it as often as you like."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._copies: dict[int, Entry] = {}
+        """Shown ones, those aside and tombstones, by the position of their row."""
+        self._aside_places: dict[Created, list[int]] = {}
+        self._places: dict[Epoch, list[int]] = {}
+        """The position of the entry with seq i + 1."""
+        self._steps: list[tuple[Dot, bool]] = []
+        """What has the position i + 1, and whether it is a fill."""
+        self._further: dict[int, int] = {}
+        self._further_of: dict[int, list[int]] = {}
+        """The positions whose further rows say this one."""
+        self._hollow: dict[Dot, Hollow] = {}
+        self._hollow_leaves: dict[bytes, list[Hollow]] = {}
+        self._on_record: dict[bytes, int] = {}
+        self._epoch_rows: dict[Epoch, EpochRow] = {}
+        self._runs: dict[Epoch, list[RunRow]] = {}
+        self._proofs: dict[Epoch, Proof] = {}
+
+    def open(self) -> RunState:
+        if not self._is_open:
+            self._is_open = True
+            self._begin()
+        return self.state
+
+    def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
+        self._on_undo(partial(put_back, table, epoch, table.pop(epoch, None)))
+        put_back(table, epoch, value)
+
+    def aside(self) -> tuple[Entry, ...]:
+        self._require_open()
+        places = sorted(place for places in self._aside_places.values() for place in places)
+        return tuple(copy for place in places if not (copy := self._copies[place]).tombstone)
+
+    def copies(self) -> Iterator[Entry]:
+        return iter(self._copies.values())
+
+    # Copies
+
+    def _shown(self, created: Created) -> Entry | None:
+        return self._events.get(created)
+
+    def _known_among(self, createds: Sequence[Created]) -> dict[Created, Entry]:
+        events = self._events
+        return {created: events[created] for created in createds if created in events}
+
+    def _insert(self, events: Sequence[Entry]) -> None:
+        for event in events:
+            if event.created in self._events:
+                raise AlreadyKnown
+            self._add_event(event)
+            self._set(self._copies, event.position, event)
+
+    def _insert_aside(self, copy: Entry) -> None:
+        self._set(self._copies, copy.position, copy)
+        self._set_places(copy.created, [*self._aside_places.get(copy.created, ()), copy.position])
+
+    def _set_places(self, created: Created, places: list[int]) -> None:
+        self._set(self._aside_places, created, sorted(places))
+
+    def _exchange(self, shown: Entry, better: Entry) -> None:
+        self._remove_event(shown)
+        self._insert_aside(structs.replace(shown, added=0, local=b""))
+        self._insert([better])
+
+    def _put_copy(self, copy: Entry) -> None:
+        """Put a copy in place of that with the same position."""
+        self._set(self._copies, copy.position, copy)
+        if copy.position not in self._aside_places.get(copy.created, ()):
+            self._put_event(copy.created, copy)
+
+    def _bury_copy(self, copy: Entry, leaf: bytes) -> None:
+        self._put_copy(Entry(copy.created, copy.time, b"", b"", copy.dot, copy.added, copy.position, b"", leaf))
+
+    def _set_local(self, event: Entry, local: bytes) -> None:
+        self._put_copy(structs.replace(self._events[event.created], local=local))
+
+    def _set_dot(self, copy: Entry, dot: Dot) -> None:
+        self._put_copy(structs.replace(self._copies[copy.position], dot=dot))
+
+    def _aside_of(self, created: Created) -> list[Entry]:
+        return [self._copies[place] for place in self._aside_places.get(created, ())]
+
+    def _copy_at(self, position: int) -> Entry | None:
+        return self._copies.get(position)
+
+    def _dots_of(self, copy: Entry) -> list[Change]:
+        places = sorted([copy.position, *self._further_of.get(copy.position, ())])
+        return [Change(place, *self._step(place)) for place in places]
+
+    def _step(self, position: int) -> tuple[Dot, int, bool]:
+        dot, is_fill = self._steps[position - 1]
+        return dot, 1, is_fill
+
+    def _note(self, leaf: bytes, position: int) -> None:
+        if leaf not in self._on_record:
+            self._set(self._on_record, leaf, position)
+
+    def _noted(self, leaves: Sequence[bytes]) -> dict[bytes, Entry]:
+        return {leaf: self._copies[self._on_record[leaf]] for leaf in leaves if leaf in self._on_record}
+
+    # Entries
+
+    def _insert_span(self, epoch: Epoch, seq: int, position: int, count: int) -> None:
+        places = self._places.setdefault(epoch, [])
+        assert (len(places), len(self._steps)) == (seq - 1, position - 1), "entries come in order"
+        places += range(position, position + count)
+        self._steps += [((epoch, seq + at), False) for at in range(count)]
+        self._on_undo(partial(self._shorten, epoch, count))
+
+    def _shorten(self, epoch: Epoch, count: int) -> None:
+        del self._places[epoch][-count:]
+        del self._steps[-count:]
+
+    def _insert_fills(self, fills: Sequence[tuple[int, Dot]]) -> None:
+        assert fills[0][0] == len(self._steps) + 1, "fills come in order"
+        self._steps += [(dot, True) for _, dot in fills]
+        self._on_undo(partial(self._steps.__delitem__, slice(len(self._steps) - len(fills), None)))
+
+    def _insert_further(self, pairs: Sequence[tuple[int, int]]) -> None:
+        for position, of in pairs:
+            self._set(self._further, position, of)
+            self._set(self._further_of, of, [*self._further_of.get(of, ()), position])
+
+    def _insert_hollow(self, rows: Sequence[Hollow]) -> None:
+        for row in rows:
+            self._set(self._hollow, row.dot, row)
+            self._set(self._hollow_leaves, row.leaf, [*self._hollow_leaves.get(row.leaf, ()), row])
+
+    def _remove_hollow(self, rows: Sequence[Hollow]) -> None:
+        for row in rows:
+            self._set(self._hollow, row.dot, None)
+            left = [other for other in self._hollow_leaves[row.leaf] if other != row]
+            self._set(self._hollow_leaves, row.leaf, left or None)
+
+    def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
+        places = self._places[epoch][first - 1 : last]
+        return [self._standing((epoch, seq), place) for seq, place in enumerate(places, first)]
+
+    def _standing(self, dot: Dot, position: int) -> Standing:
+        row = self._hollow.get(dot)
+        if row is not None:
+            return Standing(position, "refused" if row.is_refused else "hollow", row.leaf)
+        copy = self._copies[self._further.get(position, position)]
+        return Standing(position, "cleaned", copy.tombstone) if copy.tombstone else Standing(position, "held", copy)
+
+    def _spans(self, after: int, limit: int) -> list[Change]:
+        spans: list[Change] = []
+        for position in range(after + 1, len(self._steps) + 1):
+            dot, is_fill = self._steps[position - 1]
+            last = spans[-1] if spans else None
+            if last and not is_fill and not last.is_fill and dot == (last.dot[0], last.dot[1] + last.length):
+                spans[-1] = Change(last.position, last.dot, last.length + 1)
+            elif len(spans) == limit:
+                break
+            else:
+                spans.append(Change(position, dot, is_fill=is_fill))
+        return spans
+
+    def _hollow_with(self, leaves: Sequence[bytes]) -> dict[bytes, list[Hollow]]:
+        return {leaf: list(self._hollow_leaves[leaf]) for leaf in leaves if leaf in self._hollow_leaves}
+
+    def _hollow_in(self, epoch: Epoch, first: int, last: int) -> list[Hollow]:
+        if last - first < len(self._hollow):
+            return [row for seq in range(first, last + 1) if (row := self._hollow.get((epoch, seq)))]
+        return sorted(row for dot, row in self._hollow.items() if dot[0] == epoch and first <= dot[1] <= last)
+
+    def _hollow_epochs(self) -> list[Epoch]:
+        return sorted({epoch for epoch, _ in self._hollow})
+
+    # Epochs and runs
+
+    def _read_epochs(self) -> Iterable[EpochRow]:
+        return self._epoch_rows.values()
+
+    def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
+        for row in rows:
+            self._set(self._epoch_rows, row.epoch, row)
+
+    def _put_runs(self, rows: Sequence[RunRow]) -> None:
+        for row in rows:
+            runs = self._runs.setdefault(row.epoch, [])
+            at = bisect_left(runs, row.first, key=_FIRST)
+            before = runs[at : at + 1]
+            runs[at : at + 1] = [row]
+            self._on_undo(partial(runs.__setitem__, slice(at, at + 1), before))
+
+    def _run_with(self, epoch: Epoch, seq: int) -> RunRow | None:
+        runs = self._runs.get(epoch, [])
+        at = bisect_right(runs, seq, key=_FIRST) - 1
+        return runs[at] if at >= 0 and seq <= runs[at].last else None
+
+    def _runs_before(self, epoch: Epoch, before: int, limit: int) -> list[RunRow]:
+        runs = self._runs.get(epoch, [])
+        at = bisect_left(runs, before, key=_FIRST)
+        return runs[max(0, at - limit) : at][::-1]
+
+    def _proof_of(self, epoch: Epoch) -> Proof | None:
+        return self._proofs.get(epoch)
+
+    def _put_proof(self, proof: Proof) -> None:
+        self._set(self._proofs, proof.birth.epoch, proof)

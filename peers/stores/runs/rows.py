@@ -1,0 +1,275 @@
+"""What a store that keeps epochs as runs has for rows; the rules are built on it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self
+
+import msgspec
+
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.events.epoch import END_BYTES, NO_HEAD, Birth, EpochEnd
+from peers.events.proof import Cut, Proof
+from peers.events.version_vector import Dot, Epoch
+from peers.stores.event_rows import EventNumbers, EventRows
+from peers.stores.run_store import Change, RunState
+
+EntryState = Literal["held", "cleaned", "hollow", "refused"]
+
+
+@dataclass(slots=True)
+class RunNumbers(EventNumbers):
+    """What a store of runs keeps in memory."""
+
+    hollow: int = 0
+    refused: int = 0
+    epoch: Epoch | None = None
+
+    def copy(self) -> Self:
+        return type(self)(  # a tenth of the time of `replace`: it is done several times a commit
+            self.last_added,
+            self.last_position,
+            self.events,
+            self.clock_ms,
+            self.conflicts,
+            self.hollow,
+            self.refused,
+            self.epoch,
+        )
+
+
+class EpochRow(msgspec.Struct, frozen=True):
+    """What is known of one epoch; kept in memory too, for all of them."""
+
+    epoch: Epoch
+    birth: Birth
+    seq: int = 0
+    """Of the last entry taken, counting or not; 0 if only a proof is known."""
+    head: bytes = NO_HEAD
+    """At that entry."""
+    first: int = 1
+    """Of the last run."""
+    grown: int = 0
+    """The position of the last entry."""
+    cut: Cut | None = None
+    """Of the proof of its fork. Its head is ours at that seq, once we have taken so much."""
+    mark: bytes = b""
+    """Of that proof."""
+
+    @property
+    def last(self) -> int:
+        """Seq of the last entry that counts."""
+        return self.seq if self.cut is None else min(self.seq, self.cut.seq)
+
+    def counts(self, seq: int) -> bool:
+        """Whether an entry with this seq is not after the cut."""
+        return self.cut is None or seq <= self.cut.seq
+
+    @property
+    def end(self) -> EpochEnd:
+        """As a vector says it."""
+        head = self.cut.head if self.cut is not None and self.cut.seq <= self.seq else self.head
+        return EpochEnd(self.last, head[:END_BYTES], self.mark)
+
+
+class RunRow(NamedTuple):
+    """One run, as far as it was taken."""
+
+    epoch: Epoch
+    first: int
+    last: int
+    """Seq of its last entry taken."""
+    before: bytes
+    """The head at the end of the run before it."""
+    head: bytes
+    """At its last entry."""
+    kinds: bytes
+    """One byte for each entry. A store may keep nothing for a run whose entries are all OWN."""
+    signature: bytes
+    """Over `head`; empty if its last entry is at the cut of a fork, where no signature came."""
+
+
+class Standing(NamedTuple):
+    """Where one entry stands."""
+
+    position: int
+    """Of the entry itself, not of a fill."""
+    state: EntryState
+    """Whether the entry counts is not looked at."""
+    item: Entry | bytes
+    """The copy of the event, shown or aside, if it is held, as `copy_at` gives it; else the leaf."""
+
+
+class Hollow(NamedTuple):
+    """An entry that is hollow or refused."""
+
+    dot: Dot
+    position: int
+    leaf: bytes
+    is_refused: bool = False
+
+
+class RunRows(EventRows):
+    """Keeps rows and numbers, and decides nothing. All methods but those that read are called inside a transaction.
+
+    **Copies.** One row for each copy of an event, known by the `position` of the entry or fill that it came with. Of the
+    copies of one `created`, one is shown (or is the tombstone in its place); the others are aside, with `added` 0. `dot` of
+    a copy says where it was first seen; it may be changed. `tombstone` of a copy that was cleaned is its *leaf*; it has no
+    body, no extra and no local.
+
+    **Entries.** Each (epoch, seq) has a position, which never changes; a *span* says it for entries whose seqs and
+    positions follow each other. At that position is one of three: the row of the copy that came with the entry; a *further*
+    row with the position of another copy's row; a *hollow* row. A *fill* has a position too, and the dot that it fills; at
+    its position is the row of the copy that came with it, a further row if it was here already.
+
+    **Leaves on record.** A leaf that is noted is found again; other leaves of copies are only computed.
+    """
+
+    _numbers: RunNumbers
+
+    def __init__(self) -> None:
+        self._numbers = RunNumbers()
+
+    @property
+    def state(self) -> RunState:
+        numbers = self._numbers
+        return RunState(
+            last_added=numbers.last_added,
+            last_position=numbers.last_position,
+            events=numbers.events,
+            clock_ms=numbers.clock_ms,
+            conflicts=numbers.conflicts,
+            hollow=numbers.hollow,
+            refused=numbers.refused,
+            epoch=numbers.epoch,
+        )
+
+    # Copies. `_shown`, `_set_local` and others as in EventRows; `_bury` is a rule here
+
+    @abstractmethod
+    def _known_among(self, createds: Sequence[Created]) -> dict[Created, Entry]:
+        """The copies of these that are shown, or their tombstones: one look for all."""
+
+    @abstractmethod
+    def _insert(self, events: Sequence[Entry]) -> None:
+        """Add rows of copies that are shown, in the order of their positions, with labels.
+
+        Raises AlreadyKnown if a `created` has one already; then `_piece` undoes all that was done in it.
+        """
+
+    @abstractmethod
+    def _insert_aside(self, copy: Entry) -> None:
+        """Add the row of a copy that lost, or of the tombstone of one; its `created` is shown or cleaned."""
+
+    @abstractmethod
+    def _exchange(self, shown: Entry, better: Entry) -> None:
+        """Put `shown` aside, with `added` 0 and without local and labels; show `better`, whose row is new, in its place."""
+
+    @abstractmethod
+    def _bury_copy(self, copy: Entry, leaf: bytes) -> None:
+        """Make a tombstone of a copy, shown or aside: of a row all but created, time, dot, added and position is removed."""
+
+    @abstractmethod
+    def _set_dot(self, copy: Entry, dot: Dot) -> None:
+        """Say that a copy was first seen there."""
+
+    @abstractmethod
+    def _aside_of(self, created: Created) -> list[Entry]:
+        """The copies aside of this event, tombstones too, in the order of their positions."""
+
+    @abstractmethod
+    def _copy_at(self, position: int) -> Entry | None:
+        """The copy whose row is at this position."""
+
+    @abstractmethod
+    def _dots_of(self, copy: Entry) -> list[Change]:
+        """The entries and fills whose copy this is, each as a Change of length 1, in the order of their positions."""
+
+    @abstractmethod
+    def _note(self, leaf: bytes, position: int) -> None:
+        """Put a leaf on record: that of the copy whose row is at this position. A second time changes nothing."""
+
+    @abstractmethod
+    def _noted(self, leaves: Sequence[bytes]) -> dict[bytes, Entry]:
+        """The copies, tombstones too, of those of these leaves that are on record."""
+
+    # Entries
+
+    @abstractmethod
+    def _insert_span(self, epoch: Epoch, seq: int, position: int, count: int) -> None:
+        """Note the positions of `count` entries from `seq` on: `position` and those that follow."""
+
+    @abstractmethod
+    def _insert_further(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Add further rows: (position, position of the row of the copy)."""
+
+    @abstractmethod
+    def _insert_hollow(self, rows: Sequence[Hollow]) -> None:
+        """Add hollow rows."""
+
+    @abstractmethod
+    def _remove_hollow(self, rows: Sequence[Hollow]) -> None:
+        """Remove them: a further row is at each of these positions from now on."""
+
+    @abstractmethod
+    def _insert_fills(self, fills: Sequence[tuple[int, Dot]]) -> None:
+        """Note what is filled at these positions, which follow each other."""
+
+    @abstractmethod
+    def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
+        """The entries from `first` to `last`, in order. Raises StoreError (damage) if one has no place."""
+
+    @abstractmethod
+    def _spans(self, after: int, limit: int) -> list[Change]:
+        """Changes after a position, in order, those after a cut too: as many entries in each as the rows say."""
+
+    @abstractmethod
+    def _hollow_with(self, leaves: Sequence[bytes]) -> dict[bytes, list[Hollow]]:
+        """The hollow and refused entries that have one of these leaves, by leaf, each list in the order of positions."""
+
+    @abstractmethod
+    def _hollow_in(self, epoch: Epoch, first: int, last: int) -> list[Hollow]:
+        """The hollow and refused entries of this piece of an epoch, in order."""
+
+    @abstractmethod
+    def _hollow_epochs(self) -> list[Epoch]:
+        """The epochs that have hollow entries, in order of name."""
+
+    # Epochs and runs
+
+    @abstractmethod
+    def _read_epochs(self) -> Iterable[EpochRow]:
+        """All of them, when the store is opened."""
+
+    @abstractmethod
+    def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
+        """Add these, or put them in place of those with the same names."""
+
+    @abstractmethod
+    def _put_runs(self, rows: Sequence[RunRow]) -> None:
+        """Add these, or put them in place of those with the same epoch and first seq."""
+
+    @abstractmethod
+    def _run_with(self, epoch: Epoch, seq: int) -> RunRow | None:
+        """The run that has this entry."""
+
+    @abstractmethod
+    def _runs_before(self, epoch: Epoch, before: int, limit: int) -> list[RunRow]:
+        """Runs that begin before the seq `before`, the last one first."""
+
+    @abstractmethod
+    def _proof_of(self, epoch: Epoch) -> Proof | None:
+        """The proof of its fork."""
+
+    @abstractmethod
+    def _put_proof(self, proof: Proof) -> None:
+        """Keep it, in place of another one of the same epoch, whose EpochRow is there."""
+
+    # For checks from outside
+
+    @abstractmethod
+    def copies(self) -> Iterator[Entry]:
+        """All copies of all events, tombstones too: those aside have `added` 0."""

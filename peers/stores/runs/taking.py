@@ -1,0 +1,204 @@
+"""How a store of runs takes pieces: what continues an epoch, has the head that it says, and is signed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec import structs
+
+from peers.events.entry import Entry
+from peers.events.epoch import KEY_BYTES
+from peers.events.leaf import HASH_BYTES, leaves_of
+from peers.events.piece import Piece
+from peers.events.run import KINDS, RUN_ENTRIES, RunHash
+from peers.events.signature import SIGNATURE_BYTES, is_signed
+from peers.events.version_vector import MAX_FOREIGN_SEQ
+from peers.stores.run_store import Taken, Taking
+from peers.stores.runs.entering import Entering, EnteringRules, Work
+from peers.stores.runs.epochs import OpenRun
+from peers.stores.runs.rows import EpochRow, RunRow
+
+
+@dataclass(slots=True)
+class _Growth:
+    """What pieces of one run would make of its epoch; nothing of it is written yet."""
+
+    row: EpochRow
+    """As it is in the store."""
+    seq: int
+    """Of the last entry."""
+    head: bytes
+    """There."""
+    run: OpenRun | None = None
+    """The run as it would be; None while it is as the store has it."""
+    signature: bytes = b""
+    is_at_cut: bool = False
+    kinds: bytes = b""
+    """Of the new entries, as `items` and `leaves`."""
+    items: list[Entry | bytes] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+    refused: frozenset[int] = frozenset()
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its last head is signed."""
+        return is_signed(self.row.birth.key, self.row.epoch, self.seq, self.head, self.signature)
+
+
+class TakingRules(EnteringRules):
+    """Takes each epoch in order. A piece that is refused changes nothing."""
+
+    def take(self, pieces: Sequence[Piece], *, clock_ms: int = 0) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            start = 0
+            while start < len(pieces):
+                epoch, first = pieces[start].epoch, pieces[start].first
+                end = start + 1
+                while end < len(pieces) and (pieces[end].epoch, pieces[end].first) == (epoch, first):
+                    end += 1
+                work.outcomes += self._take_run(pieces[start:end], work)
+                start = end
+            self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
+            return self._finish(work)
+
+    def _take_run(self, pieces: Sequence[Piece], work: Work) -> list[Taking]:
+        """Take pieces of one run: the signature of the last one stands for all; if it is bad, each is taken by itself."""
+        outcomes: list[Taking] = []
+        growth: _Growth | None = None
+        for piece in pieces:
+            weighed = self._weigh(piece, growth)
+            if isinstance(weighed, _Growth):
+                growth = weighed
+                outcomes.append("taken")
+            else:
+                outcomes.append(weighed)
+        if growth is not None and not growth.is_at_cut and not growth.is_signed:
+            if len(pieces) == 1:
+                return ["bad"]
+            return [outcome for piece in pieces for outcome in self._take_run((piece,), work)]
+        if growth is not None:
+            self._grow(growth, work)
+        if "mismatch" in outcomes and pieces[0].epoch == self._numbers.epoch:
+            self._numbers.epoch = None  # somebody else writes in it, with our key
+        return outcomes
+
+    def _weigh(self, piece: Piece, before: _Growth | None) -> Taking | _Growth:
+        """What a piece would do after `before`, whose signature is not verified yet; that of the result is not either."""
+        if not _is_sound(piece):
+            return "bad"
+        row = self._epochs.get(piece.epoch) or EpochRow(piece.epoch, piece.birth)
+        growth = before or _Growth(row, row.seq, row.head)
+        last = piece.last if row.cut is None else min(piece.last, row.cut.seq)
+        if last <= growth.seq:
+            if last < piece.last:
+                return "forked"
+            return "known" if self._head_at(growth, last) == piece.head else _mismatch(piece)
+        if piece.start > growth.seq + 1:
+            return "gap"
+        run = self._run_of(piece, growth)
+        if run is None:
+            return _mismatch(piece)
+        grown = _grown(growth, run, piece, last)
+        if grown is None:
+            return "bad"
+        if row.cut is not None and (last, grown.head) == row.cut[:2]:
+            grown.is_at_cut = True
+            if last < piece.last or not grown.is_signed:
+                grown.signature = b""
+            return grown
+        if last < piece.last or grown.head != piece.head:
+            return _mismatch(piece)
+        return grown if piece.signature else "gap"
+
+    def _head_at(self, growth: _Growth, seq: int) -> bytes | None:
+        """The head at an entry up to the end of `growth`."""
+        if seq == growth.seq:
+            return growth.head
+        if seq <= growth.row.seq or growth.run is None:
+            return self.head(growth.row.epoch, seq)
+        new = seq - growth.row.seq
+        run = self._begun(growth.row, growth.run.hash.first).hash.copy()
+        run.add(growth.kinds[:new], growth.leaves[:new])
+        return run.head
+
+    def _run_of(self, piece: Piece, growth: _Growth) -> OpenRun | None:
+        """The run that a piece continues, or a new one; None if it is neither."""
+        if growth.run is not None:
+            return growth.run
+        row = growth.row
+        return self._begun(row, piece.first) if piece.first in (row.seq + 1, row.first) else None
+
+    def _begun(self, row: EpochRow, first: int) -> OpenRun:
+        """The run that begins at `first`: the last one, or a new one after it."""
+        is_new = first == row.seq + 1
+        return OpenRun(RunHash(row.epoch, first, row.head), b"") if is_new else self._last_run(row)
+
+    def _grow(self, growth: _Growth, work: Work) -> None:
+        """Write what was weighed and verified."""
+        row, run = growth.row, growth.run
+        assert run is not None, "a piece that is taken has a run"
+        position = self._numbers.last_position
+        self._keep_epoch(
+            structs.replace(
+                row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=position + len(growth.items)
+            ),
+            work,
+        )
+        self._enter(Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused), work)
+        self._keep_last_run(run, growth.signature)
+        if row.epoch == self._numbers.epoch:
+            self._numbers.epoch = None
+
+    def _keep_last_run(self, run: OpenRun, signature: bytes) -> None:
+        """Write the row of a run that grew."""
+        of_run = run.hash
+        self._keep_run(run)
+        self._put_runs(
+            [RunRow(of_run.epoch, of_run.first, of_run.last, of_run.before, of_run.head, run.kinds, signature)]
+        )
+
+
+def _is_sound(piece: Piece) -> bool:
+    """Whether the parts of a piece fit each other."""
+    length = len(piece.items)
+    return (
+        len(piece.birth.key) == KEY_BYTES
+        and piece.birth.epoch == piece.epoch
+        and 1 <= piece.first <= piece.start
+        and 1 <= length == len(piece.kinds)
+        and piece.last < piece.first + RUN_ENTRIES
+        and piece.last <= MAX_FOREIGN_SEQ
+        and max(piece.kinds) < KINDS
+        and len(piece.head) == HASH_BYTES
+        and len(piece.signature) in (0, SIGNATURE_BYTES)
+    )
+
+
+def _grown(growth: _Growth, run: OpenRun, piece: Piece, last: int) -> _Growth | None:
+    """The growth with what is new of a piece, up to `last`; None if a leaf is none."""
+    new = slice(growth.seq + 1 - piece.start, last + 1 - piece.start)
+    items, kinds = piece.items[new], piece.kinds[new]
+    leaves = leaves_of(items)
+    if set(map(len, leaves)) != {HASH_BYTES}:
+        return None
+    longer = run.hash.copy()
+    longer.add(kinds, leaves)
+    return _Growth(
+        growth.row,
+        last,
+        longer.head,
+        OpenRun(longer, run.kinds + kinds),
+        piece.signature,
+        kinds=growth.kinds + kinds,
+        items=[*growth.items, *items],
+        leaves=[*growth.leaves, *leaves],
+        refused=growth.refused | piece.refused,
+    )
+
+
+def _mismatch(piece: Piece) -> Taking:
+    is_genuine = is_signed(piece.birth.key, piece.epoch, piece.last, piece.head, piece.signature)
+    return "mismatch" if is_genuine else "bad"

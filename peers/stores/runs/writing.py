@@ -1,0 +1,154 @@
+"""How a store of runs writes its own entries: into its own epoch, in runs that it closes and signs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from msgspec import structs
+
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.events.epoch import Birth, Parent
+from peers.events.leaf import leaf_of, leaves_of
+from peers.events.run import FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
+from peers.stores.event_rows import AlreadyKnown
+from peers.stores.run_store import Pen, Taken
+from peers.stores.runs.entering import Entering, Work
+from peers.stores.runs.epochs import OpenRun, leaf_at
+from peers.stores.runs.rows import EpochRow
+from peers.stores.runs.taking import TakingRules
+
+_Enter = Callable[[Entering, Work], object]
+
+
+@dataclass(slots=True)
+class _Offered:
+    """What is to be written of the entries of an `append`."""
+
+    new: list[Entry] = field(default_factory=list)
+    results: list[ValueError | None] = field(default_factory=list)
+    """None where one is new, too."""
+    at: list[int] = field(default_factory=list)
+    """Which results are of new ones."""
+
+
+class WritingRules(TakingRules):
+    """Writes entries of its own, and begins an epoch with the first one after an opening."""
+
+    def append(self, entries: Sequence[Entry], pen: Pen, *, clock_ms: int = 0, is_each_alone: bool = False) -> Taken:
+        """As in the port."""
+        looks = bool(self._numbers.hollow or self._numbers.refused)
+        if not looks and len({entry.created for entry in entries}) == len(entries):
+            try:
+                return self._append(
+                    _Offered(list(entries), [None] * len(entries), list(range(len(entries)))), pen, clock_ms
+                )
+            except AlreadyKnown:
+                pass
+        return self._append(self._look(entries, is_each_alone), pen, clock_ms)
+
+    def _append(self, offered: _Offered, pen: Pen, clock_ms: int) -> Taken:
+        with self._piece():
+            work = Work()
+            leaves = leaves_of(offered.new)
+            enter = self._enter_any if self._wanted(leaves) else self._enter_new
+            self._write(bytes([OWN]) * len(leaves), offered.new, leaves, pen, work, enter)
+            self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
+            results: list[Entry | ValueError | None] = [*offered.results]
+            for at, stored in zip(offered.at, work.shown, strict=True):
+                results[at] = stored
+            return self._finish(work, results)
+
+    def _look(self, entries: Sequence[Entry], is_each_alone: bool) -> _Offered:
+        """Tell those apart that are new. Raises ValueError as `append`."""
+        offered = _Offered()
+        known = self._known_among([entry.created for entry in entries])
+        for at, entry in enumerate(entries):
+            same = known.setdefault(entry.created, entry)
+            offered.results.append(None)
+            if same is entry:
+                offered.at.append(at)
+                offered.new.append(entry)
+            elif not _is_repeat(entry, same):
+                error = ValueError(
+                    f"an event with created {list(entry.created)} is known and differs: give this one a created of its own"
+                )
+                if not is_each_alone:
+                    raise error
+                offered.results[at] = error
+        return offered
+
+    def offer_further(self, createds: Sequence[Created], pen: Pen) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            known = self._known_among(createds)
+            events = [known[created] for created in dict.fromkeys(createds) if created in known]
+            events = [event for event in events if not event.tombstone]
+            self._write(bytes([FURTHER]) * len(events), events, leaves_of(events), pen, work, self._enter_any)
+            return self._finish(work)
+
+    def _write(
+        self, kinds: bytes, items: Sequence[Entry], leaves: Sequence[bytes], pen: Pen, work: Work, enter: _Enter
+    ) -> None:
+        """Add entries to the own epoch, and sign the ends of its runs."""
+        start = 0
+        while start < len(items):
+            row = self._own_row(pen)
+            run = self._own_run(row)
+            sizes = [len(item.body) + len(item.extra) for item in islice(items, start, start + RUN_ENTRIES)]
+            length, size = _room(run.hash, sizes)
+            if not length:  # it is full: closed, and signed when its last entry came
+                run = OpenRun(RunHash(row.epoch, row.seq + 1, row.head), b"")
+                length, size = _room(run.hash, sizes)
+            part = slice(start, start + length)
+            longer = run.hash.copy()
+            longer.add(kinds[part], leaves[part], size)
+            position = self._numbers.last_position
+            self._keep_epoch(
+                structs.replace(row, seq=longer.last, head=longer.head, first=longer.first, grown=position + length),
+                work,
+            )
+            enter(Entering(row.epoch, row.seq + 1, kinds[part], items[part], leaves[part]), work)
+            signature = pen.signer.sign(row.epoch, longer.last, longer.head)
+            self._keep_last_run(OpenRun(longer, run.kinds + kinds[part]), signature)
+            start += length
+
+    def _own_row(self, pen: Pen) -> EpochRow:
+        """The own epoch, begun now if need be."""
+        if self._numbers.epoch is None:
+            key = pen.signer.public
+            before = self.newest_of(key)
+            parent = Parent(before, self._epochs[before].seq, self._epochs[before].head) if before else Parent()
+            birth = Birth(key, pen.nonce(), parent)
+            self._numbers.epoch = birth.epoch
+            return EpochRow(birth.epoch, birth)
+        return self._epochs[self._numbers.epoch]
+
+    def _own_run(self, row: EpochRow) -> OpenRun:
+        return self._last_run(row) if row.seq else OpenRun(RunHash(row.epoch, 1), b"")
+
+
+def _room(run: RunHash, sizes: Sequence[int]) -> tuple[int, int]:
+    """How many entries with these sizes in bytes, at most RUN_ENTRIES, still belong to a run, and the bytes of those."""
+    have = run.last - run.first + 1
+    sizes = sizes[: RUN_ENTRIES - have]
+    size = sum(sizes)
+    if run.size + size <= RUN_BYTES:
+        return len(sizes), size
+    size = length = 0
+    for each in sizes:
+        if (have or length) and run.size + size + each > RUN_BYTES:
+            break
+        size += each
+        length += 1
+    return length, size
+
+
+def _is_repeat(entry: Entry, known: Entry) -> bool:
+    """Whether an own event says the same as the known copy; of a cleaned one only the leaf is known."""
+    if known.tombstone:
+        return leaf_of(entry.created, entry.time, entry.extra, entry.body) == leaf_at(known)
+    return known.same_as(entry)
