@@ -8,17 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import msgspec
-
-from peers.events.created import created_from_key
-from peers.events.entry import Entry
-from peers.stores.sqlite.many import ManyRows
+from peers.stores.sqlite.layout import NEWEST_LAYOUT, PUT_BACK, Layout, damaged, run_all
 from peers.stores.store import DISK_FULL, StoreError
 
 APPLICATION_ID = 0x706D6C67
 """`pmlg` in SQLite's header: a file of ours."""
-LAYOUT_VERSION = 2
-LABELS = ManyRows("INSERT INTO labels (kind, name, position, time, created)", 5)
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 32 * 1024 * 1024
 """What the write-ahead log is cut down to when it begins anew."""
@@ -26,90 +20,11 @@ MIN_FREE_BYTES = 1024 * 1024
 PAGE_CACHE_KIB = 4 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
-_TABLES_OF_1 = ("facts", "epochs", "changes", "aside")
-_TABLES = (*_TABLES_OF_1, "labels", "last_kept", "cursors")
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 
-_SCHEMA = """
-CREATE TABLE facts (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE epochs (
-    id INTEGER PRIMARY KEY,
-    epoch TEXT NOT NULL UNIQUE,
-    highest INTEGER NOT NULL,
-    is_cut INTEGER NOT NULL,
-    ranges TEXT NOT NULL
-);
-CREATE TABLE changes (
-    position INTEGER PRIMARY KEY,
-    epoch INTEGER,
-    seq INTEGER,
-    added INTEGER,
-    created BLOB NOT NULL,
-    time INTEGER,
-    body BLOB,
-    extra BLOB,
-    local BLOB,
-    tombstone BLOB
-);
-CREATE UNIQUE INDEX changes_by_dot ON changes (epoch, seq);
-CREATE UNIQUE INDEX changes_by_created ON changes (created) WHERE added IS NOT NULL;
-CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
-CREATE INDEX further_by_created ON changes (created) WHERE added IS NULL;
-CREATE TABLE aside (
-    number INTEGER PRIMARY KEY,
-    created BLOB NOT NULL,
-    time INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    extra BLOB NOT NULL,
-    epoch INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    tombstone BLOB
-);
-CREATE INDEX aside_by_created ON aside (created);
-"""
-
-_SINCE_2 = f"""
-CREATE TABLE labels (
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    time INTEGER NOT NULL,
-    created BLOB NOT NULL,
-    PRIMARY KEY (kind, name, position)
-) WITHOUT ROWID;
-CREATE INDEX labels_by_order ON labels (kind, name, time, created);
-CREATE TABLE last_kept (
-    reason TEXT PRIMARY KEY,
-    time INTEGER NOT NULL,
-    created BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE cursors (
-    number INTEGER PRIMARY KEY,
-    other_node_id TEXT NOT NULL UNIQUE,
-    synced INTEGER NOT NULL,
-    other_synced INTEGER NOT NULL
-);
-PRAGMA user_version = {LAYOUT_VERSION};
-"""
-
-_UPGRADE_FROM_1 = f"""
-ALTER TABLE changes ADD COLUMN local BLOB;
-ALTER TABLE changes ADD COLUMN tombstone BLOB;
-ALTER TABLE aside ADD COLUMN tombstone BLOB;
-DROP INDEX changes_by_order;
-CREATE INDEX changes_by_order ON changes (time, created) WHERE body IS NOT NULL;
-{_SINCE_2}
-"""
-
-_WITH_EXTRA = "SELECT position, time, created, body, extra FROM changes WHERE body IS NOT NULL AND extra <> x''"
-
 _MAKE_WRITABLE = "make the file and its directory writable for this user", "its log file cannot be written"
 _END_OTHER = "end the other process that uses it", "another process uses its log file"
-_PUT_BACK = (
-    "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",
-    "its log file is damaged",
-)
 _FIXES = {
     "SQLITE_FULL": ("free space on the disk, then try again", DISK_FULL),
     "SQLITE_READONLY": _MAKE_WRITABLE,
@@ -121,18 +36,18 @@ _FIXES = {
     ),
     "SQLITE_BUSY": _END_OTHER,
     "SQLITE_LOCKED": _END_OTHER,
-    "SQLITE_CORRUPT": _PUT_BACK,
-    "SQLITE_NOTADB": _PUT_BACK,
+    "SQLITE_CORRUPT": PUT_BACK,
+    "SQLITE_NOTADB": PUT_BACK,
     "SQLITE_IOERR": ("check the disk and the space on it, then start again", "its disk fails"),
 }
 """By the beginning of SQLite's name: what would fix it, and what other nodes are told."""
 
 
-def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
+def connect(path: Path, layout: Layout, *, synchronous: str) -> sqlite3.Connection:
     """Open the file, or make it if there is none or an empty one. Raises StoreError; then the file is as it was."""
     if _is_there(path):
-        check_header(path)
-        _check_contents(path)
+        check_header(path, layout)
+        _check_contents(path, layout)
     elif _is_there(wal_of(path)):  # SQLite would take it for rubbish of the new file, and delete it
         raise StoreError(
             f"the log file {path} is missing, and its write-ahead log {wal_of(path)} is there: put the file back, "
@@ -144,8 +59,8 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
             connection.execute(f"PRAGMA {pragma}")
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if not tables:
-            _create(connection)
-        _upgrade(path, connection)
+            _create(connection, layout)
+        _upgrade(path, connection, layout)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         # A file that cannot be written is opened without a word, and BEGIN alone only reads it: this would have to write.
@@ -168,10 +83,10 @@ def connect_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
     return open_file(path, mode)
 
 
-def check_layout(path: Path, connection: sqlite3.Connection) -> None:
+def check_layout(path: Path, connection: sqlite3.Connection, layout: Layout) -> None:
     """Raise StoreError for a file of an older layout, which only a store that writes brings up to date; or sqlite3.Error."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version < LAYOUT_VERSION:
+    if version < layout.version:
         raise StoreError(
             f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
         )
@@ -208,11 +123,6 @@ def check_room(path: Path) -> None:
         raise StoreError(f"the log file {path}: database or disk is full; {fix}", brief)
 
 
-def damaged(path: Path, what: str) -> StoreError:
-    fix, brief = _PUT_BACK
-    return StoreError(f"the log file {path}: {what}; {fix}", brief)
-
-
 def wal_of(path: Path) -> Path:
     """The write-ahead log of the file at `path`."""
     return Path(f"{path}-wal")
@@ -227,8 +137,8 @@ def _is_there(path: Path) -> bool:
         raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
 
 
-def check_header(path: Path) -> None:
-    """Raise StoreError unless it is a log of a known layout. SQLite would repair, and so change, a file that is not ours."""
+def check_header(path: Path, layout: Layout | None = None) -> None:
+    """Raise StoreError unless it is a log of this layout, or of any known one. SQLite would repair, and so change, others."""
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
@@ -236,22 +146,28 @@ def check_header(path: Path) -> None:
         raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise StoreError(f"the log file {path}: it is not a log, or is damaged; move it away, or name another file")
-    _check_version(path, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
+    _check_version(path, layout, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
 
 
-def _check_version(path: Path, application_id: int, version: int) -> None:
+def _check_version(path: Path, layout: Layout | None, application_id: int, version: int) -> None:
     if application_id != APPLICATION_ID:
         raise StoreError(f"the log file {path}: it belongs to another program; move it away, or name another file")
-    if version > LAYOUT_VERSION:
+    newest = NEWEST_LAYOUT if layout is None else layout.version
+    if version > newest:
         raise StoreError(
-            f"the log file {path}: it was written by a newer release (layout {version}, this one knows {LAYOUT_VERSION}); "
+            f"the log file {path}: it was written by a newer release (layout {version}, this one knows {newest}); "
             "install that release again, or name another file"
         )
     if version < 1:
         raise damaged(path, "its layout has no number")
+    if layout is not None and version < layout.version and version not in layout.upgrades:
+        raise StoreError(
+            f"the log file {path}: it was written by an older release (layout {version}, this one knows {layout.version}); "
+            "bring it up to date first, or name another file"
+        )
 
 
-def _check_contents(path: Path) -> None:
+def _check_contents(path: Path, layout: Layout) -> None:
     """Read it through a connection that cannot write: closing any other one may write back what a crash left."""
     if Path(f"{path}-journal").exists():
         return  # its making was cut short: only a connection that may write can take that back
@@ -260,9 +176,11 @@ def _check_contents(path: Path) -> None:
         with closing(open_file(path, mode)) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            _check_version(path, application_id, version)
-            for table in _TABLES if version == LAYOUT_VERSION else _TABLES_OF_1:
+            _check_version(path, layout, application_id, version)
+            for table in layout.tables if version == layout.version else layout.upgrades[version].tables:
                 connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+    except UnicodeDecodeError as error:  # SQLite quotes the schema in what it says
+        raise damaged(path, "its schema is unreadable") from error
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname == "SQLITE_ERROR":
             raise damaged(path, str(error)) from error
@@ -297,28 +215,20 @@ def _closed_on_error(path: Path, connection: sqlite3.Connection) -> Iterator[Non
         raise
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, layout: Layout) -> None:
     """In one transaction, before the change to WAL: so the file's own first page says whose it is."""
     connection.execute("BEGIN EXCLUSIVE")
-    _run(connection, f"{_SCHEMA}{_SINCE_2}PRAGMA application_id = {APPLICATION_ID}")
+    run_all(
+        connection,
+        f"{layout.schema}PRAGMA user_version = {layout.version};PRAGMA application_id = {APPLICATION_ID}",
+    )
     connection.execute("COMMIT")
 
 
-def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
-    """Bring a file of layout 1 up to date, in one transaction: its events are found by what their meta says since ever."""
+def _upgrade(path: Path, connection: sqlite3.Connection, layout: Layout) -> None:
+    """Bring a file of an older layout up to date, in one transaction."""
     connection.execute("BEGIN EXCLUSIVE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version < LAYOUT_VERSION:
-        _run(connection, _UPGRADE_FROM_1)
-        for position, time, key, body, extra in connection.execute(_WITH_EXTRA):
-            try:
-                labels = Entry(created_from_key(key), time, body, extra).labels
-            except msgspec.DecodeError as error:
-                raise damaged(path, f"the meta of the change {position} is unreadable ({error})") from error
-            LABELS.write(connection, [value for label in labels for value in (*label, position, time, key)])
+    if version < layout.version:
+        layout.upgrades[version].change(path, connection)
     connection.execute("COMMIT")
-
-
-def _run(connection: sqlite3.Connection, statements: str) -> None:
-    for statement in statements.split(";"):
-        connection.execute(statement)

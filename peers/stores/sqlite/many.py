@@ -8,6 +8,11 @@ from typing import Any
 
 ROWS = (500, 128, 32, 8, 4, 2, 1)
 """Rows of one statement. Few sizes, so that each is prepared once."""
+FEW = 8
+"""Keys asked for in one statement if they are no more, else LOOKUP."""
+LOOKUP = 500
+RUN_ROWS = 8
+"""Rows from which on a run is written as one."""
 
 
 class ManyRows:

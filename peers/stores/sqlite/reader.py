@@ -5,36 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from peers.events.entry import Entry
 from peers.stores.sqlite.file import check_layout
+from peers.stores.sqlite.open_file import OpenFile
 from peers.stores.sqlite.still_file import StillFile
 from peers.stores.sqlite.store import SqliteStore
-from peers.stores.store import StoreError, StoreState, WalkOptions
+from peers.stores.store import StoreError, WalkOptions
 
 
-class SqliteReader(SqliteStore):
+class FileReader(OpenFile):
     """Reads what a store left, and changes no file: neither the store's own nor one beside it, so the disk may be read-only.
 
-    Once a store has opened the file meanwhile and has written, `each` raises StoreError; see StillFile.
+    A base that comes before the store's class, whose `_open`, `close` and `transaction` it replaces. Once a store has opened
+    the file meanwhile and has written, `_unwritten` raises StoreError; see StillFile.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: str | Path, **options: Any) -> None:
+        super().__init__(path, **options)
         self._still = StillFile(self._path)
 
-    def open(self) -> StoreState:
+    def _open(self) -> None:
         if self._connection is None:
             try:
                 connection = self._connection = self._still.open()
                 with self._explained():
-                    check_layout(self._path, connection)
+                    check_layout(self._path, connection, self._layout)
                     self._load(connection)
             except BaseException:
                 self.close()
                 raise
-        return self.state
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -47,8 +48,18 @@ class SqliteReader(SqliteStore):
         raise StoreError(f"the log file {self._path} is open to be read only")
         yield
 
-    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+    @contextmanager
+    def _unwritten(self) -> Iterator[None]:
+        """Raise StoreError if somebody has written: a page that was read meanwhile may be damaged."""
         try:
-            return super().each(**options)
-        finally:  # a page that was read while somebody wrote may be damaged too
+            yield
+        finally:
             self._still.check()
+
+
+class SqliteReader(FileReader, SqliteStore):
+    """A look at the file of a SqliteStore."""
+
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+        with self._unwritten():
+            return super().each(**options)

@@ -12,10 +12,8 @@ from typing import Any
 from peers.events.created import created_from_key
 from peers.events.entry import Entry
 from peers.events.version_vector import Epoch, VersionVector
-from peers.stores.sqlite.file import damaged
-
-LOOKUP = 500
-"""Keys asked for in one statement."""
+from peers.stores.sqlite.layout import damaged
+from peers.stores.sqlite.many import LOOKUP
 
 COLUMNS = "position, epoch, seq, added, created, time, body, extra, local, tombstone"
 EVENT = f"SELECT {COLUMNS} FROM changes WHERE created = ? AND added IS NOT NULL"

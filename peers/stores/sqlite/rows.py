@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,12 @@ from peers.events.version_vector import Dot, Epoch
 from peers.stores.append import AppendRules
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.rows import Copy
-from peers.stores.sqlite.file import LABELS, explain
-from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
-from peers.stores.sqlite.reading import COLUMNS, EVENT, LOOKUP, ChangeReader, Row
-from peers.stores.store import Place, StoreError
+from peers.stores.sqlite.layout import LABELS, LAYOUT_2
+from peers.stores.sqlite.many import FEW, LOOKUP, RUN_ROWS, ConsecutiveRows, ManyRows
+from peers.stores.sqlite.open_file import OpenFile
+from peers.stores.sqlite.reading import COLUMNS, EVENT, ChangeReader, Row
+from peers.stores.store import Place
 
-FEW = 8
-"""Keys asked for in one statement if they are no more, else LOOKUP."""
 MAX_CONFLICTING = 5_000
 """Events in conflict whose `created` is kept in memory; where there are more, each append looks for its own in the file."""
 
@@ -44,8 +43,6 @@ _RUN = ConsecutiveRows(
     same=1,
     columns=4,
 )
-RUN_ROWS = 8
-"""Rows from which on a run is written as one."""
 _AT_ALL = f"SELECT {COLUMNS} FROM changes WHERE epoch = ? AND seq IN (SELECT value FROM json_each(?))"
 _DOTS = "SELECT position, epoch, seq FROM changes WHERE created = ? AND epoch IS NOT NULL"
 _OTHER = "SELECT 1 FROM changes AS other WHERE other.created = changes.created AND other.epoch <> changes.epoch"
@@ -65,21 +62,21 @@ _WITH_OLDER_REASON = f"""
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 
 
-class SqliteRows(AppendRules):
+class SqliteRows(OpenFile, AppendRules):
     """Events and further dots in the table `changes`, claims in `aside`, what events are found by in `labels`.
 
     A row with `added` is an event's own: it has a body, or a tombstone. The others are further dots; in them, an empty
     tombstone says that the event is one.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
+    def __init__(
+        self, path: str | Path, *, synchronous: str, checkpoint_lock: AbstractContextManager[Any] | None
+    ) -> None:
+        super().__init__(path, LAYOUT_2, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
         self._epochs: list[Epoch] = []
         """The epoch whose id is i + 1."""
         self._epoch_ids: dict[Epoch, int] = {}
-        self._reader = ChangeReader(self._execute, self._epochs, path)
+        self._reader = ChangeReader(self._execute, self._epochs, self._path)
         self._conflicting: set[Created] | None = set()
         """At least those events of which there is a copy aside; None if they are too many."""
 
@@ -91,13 +88,6 @@ class SqliteRows(AppendRules):
     def dots(self) -> Iterator[Dot]:
         rows = self._execute("SELECT epoch, seq FROM changes WHERE epoch IS NOT NULL")
         return ((self._epochs[epoch - 1], seq) for epoch, seq in rows)
-
-    def all_cursors(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        rows = self._execute("SELECT other_node_id, synced, other_synced FROM cursors ORDER BY number")
-        return ((name, (synced, other_synced)) for name, synced, other_synced in rows)
-
-    def writes(self) -> int:
-        return self._opened().total_changes
 
     def _known_among(self, entries: Sequence[Entry], *, is_second_try: bool) -> dict[Created, Entry | None]:
         known: dict[Created, Entry | None] = {}
@@ -351,21 +341,6 @@ class SqliteRows(AppendRules):
     def _unlabel(self, event: Entry) -> None:
         for label in event.labels:
             self._execute(_UNLABEL, (*label, event.position))
-
-    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._opened().execute(statement, values)
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreError(f"the log file {self._path} is closed: open the store first")
-        return self._connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise explain(self._path, error) from error
 
 
 def _content(copy: Entry) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,21 +12,15 @@ from peers.events.created import Created, created_from_key, created_key
 from peers.events.entry import Entry
 from peers.events.version_vector import Epoch, Ranges, VersionVector
 from peers.stores.rows import Numbers
-from peers.stores.sqlite.checkpointer import Checkpointer
 from peers.stores.sqlite.counters import load_numbers, save_numbers
-from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect, explain
-from peers.stores.sqlite.file_place import FilePlace
 from peers.stores.sqlite.reading import COLUMNS
 from peers.stores.sqlite.rows import CLAIM, MAX_CONFLICTING, SqliteRows
 from peers.stores.sqlite.walk import walk_statement
 from peers.stores.store import (
-    DISK_FULL,
-    MAX_CURSORS,
     PAGE_BYTES,
     PAGE_EVENTS,
     PAGE_SCAN,
     Page,
-    StoreError,
     StoreState,
     Walk,
     WalkOptions,
@@ -37,14 +31,6 @@ FIRST_LOOK = 1_000
 
 _POSITION = "SELECT position FROM changes WHERE created = ? AND added IS NOT NULL AND added = ?"
 _PAGE = f"SELECT {COLUMNS} FROM changes WHERE position > ? ORDER BY position LIMIT ?"
-_PROBE = "INSERT INTO facts VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-_BEGIN_AGAIN = ("ROLLBACK", "BEGIN IMMEDIATE")
-_UNDO_PIECE = ("ROLLBACK TO piece", "RELEASE piece")
-_CURSORS = "SELECT synced, other_synced FROM cursors WHERE other_node_id = ?"
-_KEEP_CURSORS = "INSERT INTO cursors (other_node_id, synced, other_synced) VALUES (?, ?, ?)"
-_FORGET_CURSORS = (
-    "DELETE FROM cursors WHERE number IN (SELECT number FROM cursors ORDER BY number DESC LIMIT -1 OFFSET ?)"
-)
 
 
 class SqliteStore(SqliteRows):
@@ -67,71 +53,11 @@ class SqliteStore(SqliteRows):
         synchronous: str = "FULL",
         checkpoint_lock: AbstractContextManager[Any] | None = None,
     ) -> None:
-        super().__init__(Path(path))
-        if synchronous not in SYNCHRONOUS:
-            raise ValueError(f"synchronous is one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
-        self._synchronous = synchronous
-        self._place = FilePlace(self._path)
-        self._checkpointer: Checkpointer | None = None
-        if checkpoint_lock is not None:
-            self._checkpointer = Checkpointer(self._path, self._place, synchronous=synchronous, lock=checkpoint_lock)
-        self._writes_before = 0
-        """`writes()` when the transaction began."""
+        super().__init__(path, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
 
     def open(self) -> StoreState:
-        if self._connection is None:
-            self._place.check_return()
-            connection = connect(self._path, synchronous=self._synchronous)
-            try:
-                self._place.hold()
-                self._load(connection)
-                if self._checkpointer is not None:
-                    self._checkpointer.start(connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+        self._open()
         return self.state
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            if self._checkpointer is not None:
-                self._checkpointer.stop()
-            with suppress(sqlite3.Error):  # what is committed is safe in the WAL too
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                connection.execute("PRAGMA busy_timeout = 0")  # wait for no reader
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        connection = self._opened()
-        if connection.in_transaction:
-            raise RuntimeError("a transaction is open already: they do not nest")
-        before, epochs, self._writes_before = self._numbers.copy(), len(self._epochs), connection.total_changes
-        self._touched.clear()
-        if self._checkpointer is not None and self._checkpointer.was_full:
-            self._checkpointer.before_commit(connection)
-        with self._explained():
-            connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            with self._explained():
-                self._save(before)
-                rows = connection.total_changes - self._writes_before
-                wal_bytes = self._place.check() if rows else 0  # reads go on from the open file, wherever it is
-                connection.execute("COMMIT")
-        except BaseException as error:
-            self._restore(before, epochs)
-            with suppress(sqlite3.Error):  # SQLite has taken it back itself, or will when the file is opened
-                connection.execute("ROLLBACK")
-            if self._checkpointer is not None and isinstance(error, StoreError) and error.brief == DISK_FULL:
-                self._checkpointer.on_full()
-            raise
-        if rows and self._checkpointer is not None:
-            self._checkpointer.on_commit(connection, rows, wal_bytes)
 
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
@@ -178,22 +104,6 @@ class SqliteStore(SqliteRows):
         with self._explained():
             return tuple([self._claim_of(row) for row in self._execute(f"SELECT {CLAIM} FROM aside ORDER BY number")])
 
-    def probe(self) -> None:
-        with self._piece():
-            self._execute(_PROBE)
-        check_room(self._path)
-
-    def cursors(self, other_node_id: str) -> tuple[int, int]:
-        with self._explained():
-            row = self._execute(_CURSORS, (other_node_id,)).fetchone()
-            return (row[0], row[1]) if row else (0, 0)
-
-    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
-        with self._piece():
-            self._execute("DELETE FROM cursors WHERE other_node_id = ?", (other_node_id,))
-            self._execute(_KEEP_CURSORS, (other_node_id, synced, other_synced))
-            self._execute(_FORGET_CURSORS, (MAX_CURSORS,))
-
     # Reading
 
     def _position_of(self, event: Entry) -> int:
@@ -218,38 +128,13 @@ class SqliteStore(SqliteRows):
             if position is not None:
                 yield position
 
-    # The file
+    # What is in memory
 
-    @contextmanager
-    def _piece(self) -> Iterator[None]:
-        connection = self._opened()
-        if not connection.in_transaction:
-            raise RuntimeError("a store is written inside a transaction only")
-        before, epochs = self._numbers.copy(), len(self._epochs)
-        # Then the transaction has nothing else to take back, and no savepoint is needed, for which SQLite would copy pages.
-        is_first = connection.total_changes == self._writes_before
-        try:
-            if not is_first:
-                connection.execute("SAVEPOINT piece")
-            yield
-            if not is_first:
-                connection.execute("RELEASE piece")
-        except BaseException as error:
-            self._restore(before, epochs)
-            if is_first and connection.in_transaction:
-                with self._explained():
-                    for statement in _BEGIN_AGAIN:
-                        connection.execute(statement)
-            elif not is_first:
-                with suppress(sqlite3.Error):  # then SQLite has taken back the whole transaction
-                    for statement in _UNDO_PIECE:
-                        connection.execute(statement)
-            if isinstance(error, sqlite3.Error):
-                raise explain(self._path, error) from error
-            raise
+    def _snapshot(self) -> tuple[Numbers, int]:
+        return self._numbers.copy(), len(self._epochs)
 
-    def _restore(self, numbers: Numbers, epochs: int) -> None:
-        self._numbers = numbers
+    def _restore(self, snapshot: tuple[Numbers, int]) -> None:
+        self._numbers, epochs = snapshot
         for epoch in self._epochs[epochs:]:
             del self._epoch_ids[epoch]
         del self._epochs[epochs:]
@@ -263,7 +148,8 @@ class SqliteStore(SqliteRows):
             for (key,) in connection.execute("SELECT DISTINCT created FROM aside LIMIT ?", (MAX_CONFLICTING + 1,)):
                 self._note_conflicting(created_from_key(key))
 
-    def _save(self, before: Numbers) -> None:
+    def _save(self, snapshot: tuple[Numbers, int]) -> None:
         """Write what changed of the numbers, in the same transaction as the rows."""
         touched = [(self._epoch_id(epoch), epoch) for epoch in sorted(self._touched) if epoch in self._numbers.highest]
-        save_numbers(self._opened(), before, self._numbers, touched)
+        save_numbers(self._opened(), snapshot[0], self._numbers, touched)
+        self._touched.clear()

@@ -9,7 +9,7 @@ import pytest
 from peers.clock import ManualClock
 from peers.stores import memory_events as memory_store
 from peers.stores.memory import MemoryStore
-from peers.stores.sqlite import store as sqlite_store
+from peers.stores.sqlite import open_file
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import Store
 from tests.support.pair import NOW_MS, open_log
@@ -57,7 +57,7 @@ def test_what_a_failed_transaction_kept_is_gone(store: Store) -> None:
 
 def test_forgets_those_that_were_kept_longest_ago(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_store, "MAX_CURSORS", 2)
-    monkeypatch.setattr(sqlite_store, "MAX_CURSORS", 2)
+    monkeypatch.setattr(open_file, "MAX_CURSORS", 2)
     store.open()
     for name, synced in (("anna", 1), ("bert", 2), ("anna", 3), ("carl", 4)):
         keep(store, name, synced, 0)

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from peers.events.entry import Entry
-from peers.stores.sqlite.file import APPLICATION_ID, LAYOUT_VERSION, WAL_LIMIT_BYTES
+from peers.stores.sqlite.file import APPLICATION_ID, WAL_LIMIT_BYTES
+from peers.stores.sqlite.layout import LAYOUT_2
 from peers.stores.sqlite.rows import _LABELLED, _WITH_OLDER_REASON
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.sqlite.walk import _INDEXED
@@ -74,13 +75,13 @@ def make_foreign(path: Path) -> None:
 
 def make_newer(path: Path) -> None:
     opened(path).close()
-    with_header(path, 60, LAYOUT_VERSION + 1)
+    with_header(path, 60, LAYOUT_2.version + 1)
 
 
 def make_newer_in_the_wal(path: Path) -> None:
     """An upgrade that crashed before its checkpoint: the file's own first page still says the old version."""
     store = opened(path)
-    run(path, f"PRAGMA user_version = {LAYOUT_VERSION + 1}")
+    run(path, f"PRAGMA user_version = {LAYOUT_2.version + 1}")
     for end in ("", "-wal"):
         shutil.copy(f"{path}{end}", f"{path}{end}.copy")
     store.close()
@@ -109,6 +110,12 @@ def make_scribbled(path: Path) -> None:
         file.write(b"\xff" * 3000)
 
 
+def make_unreadable_schema(path: Path) -> None:
+    """SQLite quotes it in what it says, and that is no text then."""
+    opened(path).close()
+    path.write_bytes(path.read_bytes().replace(b"TABLE facts", b"\xc5ABLE facts"))
+
+
 def make_wrong_ranges(path: Path) -> None:
     store = opened(path)
     put(store, entry(1))
@@ -129,6 +136,7 @@ def make_wrong_ranges(path: Path) -> None:
         (make_without_a_table, "no such table.*it is damaged: put a copy"),
         (make_truncated, "malformed; it is damaged: put a copy"),
         (make_scribbled, "it is damaged: put a copy"),
+        (make_unreadable_schema, "it is damaged: put a copy"),
         (make_wrong_ranges, "unreadable.*it is damaged"),
     ],
 )
@@ -182,7 +190,7 @@ def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
 
     with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT_VERSION,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT_2.version,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from peers.events.created import created_key
 from peers.events.entry import Entry
-from peers.stores.sqlite.file import APPLICATION_ID, LAYOUT_VERSION
+from peers.stores.sqlite.file import APPLICATION_ID
+from peers.stores.sqlite.layout import LAYOUT_2
 from peers.stores.sqlite.online_copy import copy_log, count_events
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import Criteria, StoreError
@@ -102,7 +103,7 @@ def test_a_file_of_layout_1_takes_events_and_cursors_and_is_of_the_new_layout_th
     assert again.cursors("anna:1") == (1, 2)
     again.close()
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT_VERSION,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT_2.version,)
 
 
 def test_events_of_layout_1_are_found_by_their_reasons_and_indexes(path: Path) -> None:

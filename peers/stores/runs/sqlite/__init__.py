@@ -1,0 +1,1 @@
+"""The store of runs in an SQLite file."""

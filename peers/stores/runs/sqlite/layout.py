@@ -1,0 +1,99 @@
+"""Layout 3 of a store's file: copies of events, where their entries are, and epochs as runs."""
+
+from __future__ import annotations
+
+from peers.stores.sqlite.layout import LIVES_AND_CURSORS, NEWEST_LAYOUT, Layout
+
+SHOWN = 0
+"""`events.state` of a copy that is shown. So is an EXCHANGED one."""
+EXCHANGED = 1
+"""Shown in place of another: its `added` is not in the order of positions."""
+BURIED = 2
+"""The tombstone of a copy that was shown, whose leaf is its `body`."""
+BURIED_EXCHANGED = 3
+ASIDE = 4
+ASIDE_BURIED = 5
+
+# `time` is NULL where it is `ms` and the copy is shown: nearly always. So one index finds an event and gives the order of all
+# of these, and what was cleaned or has another time is not in its way. `lag` is `position` without `added`.
+_SCHEMA = f"""
+CREATE TABLE facts (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE nodes (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE epochs (
+    number INTEGER PRIMARY KEY,
+    name BLOB NOT NULL,
+    birth BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    head BLOB NOT NULL,
+    first INTEGER NOT NULL,
+    grown INTEGER NOT NULL,
+    cut INTEGER,
+    cut_head BLOB,
+    mark BLOB,
+    checksum INTEGER NOT NULL
+);
+CREATE TABLE runs (
+    epoch INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    before BLOB NOT NULL,
+    head BLOB NOT NULL,
+    kinds BLOB,
+    signature BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (epoch, first)
+) WITHOUT ROWID;
+CREATE TABLE proofs (epoch INTEGER PRIMARY KEY, proof BLOB NOT NULL);
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    ms INTEGER NOT NULL,
+    node INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    time INTEGER,
+    lag INTEGER NOT NULL DEFAULT 0,
+    body BLOB NOT NULL,
+    extra BLOB,
+    local BLOB,
+    state INTEGER NOT NULL DEFAULT {SHOWN}
+);
+CREATE UNIQUE INDEX events_by_created ON events (ms, node, n) WHERE time IS NULL;
+CREATE UNIQUE INDEX others_by_created ON events (ms, node, n) WHERE time IS NOT NULL AND state < {ASIDE};
+CREATE INDEX others_by_order ON events (time, ms, node, n) WHERE time IS NOT NULL AND state < {BURIED};
+CREATE INDEX exchanged_by_added ON events (position - lag) WHERE state = {EXCHANGED};
+CREATE INDEX aside_by_created ON events (ms, node, n) WHERE state >= {ASIDE};
+CREATE TABLE further (position INTEGER PRIMARY KEY, copy INTEGER NOT NULL);
+CREATE INDEX further_by_copy ON further (copy);
+CREATE TABLE hollow (
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    leaf BLOB NOT NULL,
+    is_refused INTEGER NOT NULL,
+    PRIMARY KEY (epoch, seq)
+) WITHOUT ROWID;
+CREATE INDEX hollow_by_leaf ON hollow (leaf);
+CREATE TABLE leaves (leaf BLOB PRIMARY KEY, copy INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE spans (epoch INTEGER NOT NULL, seq INTEGER NOT NULL, places BLOB NOT NULL, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
+CREATE TABLE steps (position INTEGER PRIMARY KEY, steps BLOB NOT NULL);
+{LIVES_AND_CURSORS}"""
+
+_TABLES = (
+    "facts",
+    "nodes",
+    "epochs",
+    "runs",
+    "proofs",
+    "events",
+    "further",
+    "hollow",
+    "leaves",
+    "spans",
+    "steps",
+    "labels",
+    "last_kept",
+    "cursors",
+)
+
+LAYOUT_3 = Layout(NEWEST_LAYOUT, _TABLES, _SCHEMA, {})

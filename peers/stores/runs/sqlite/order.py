@@ -1,0 +1,248 @@
+"""The pages of a Walk over the events of a store of runs in SQLite, each found by an index, from either end."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from heapq import merge
+from itertools import chain, islice, pairwise
+from typing import Any, NamedTuple
+
+from peers.events.created import MAX_MS, created_key
+from peers.stores.runs.sqlite.copies import COPY_COLUMNS, Row
+from peers.stores.runs.sqlite.layout import BURIED, BURIED_EXCHANGED, EXCHANGED, SHOWN
+from peers.stores.runs.sqlite.nodes import Nodes
+from peers.stores.store import Place, Walk
+
+AHEAD = 16
+"""Rows read beyond those that are asked for, since the events of the last ms have to be seen together."""
+PAGE_ROWS = 500
+
+_E_COLUMNS = ", ".join("e." + name for name in COPY_COLUMNS.split(", "))
+_INDEXED = "FROM labels AS l CROSS JOIN events AS e ON e.position = l.position WHERE l.kind = 'index' AND l.name = ?"
+_POSITION = f"""
+    SELECT position FROM events WHERE position = ? AND position - lag = ? AND state NOT IN ({EXCHANGED}, {BURIED_EXCHANGED})
+"""
+
+
+class _Index(NamedTuple):
+    """One of the two indexes in the order of (time, ms, node, n), in which nodes have their numbers for names."""
+
+    stamp: str
+    """What comes before the node: time and ms, or the one where they are the same."""
+    condition: str
+
+    def bound(self, stamp: tuple[int, int]) -> list[int]:
+        """The values for `stamp`."""
+        return list(stamp[: len(self.stamp.split(", "))])
+
+
+_PLAIN = _Index("e.ms", "e.time IS NULL")
+_OTHERS = _Index("e.time, e.ms", f"e.time IS NOT NULL AND e.state < {BURIED}")
+
+
+class Walker:
+    """Reads pages of rows in the order that a walk asks for."""
+
+    def __init__(self, execute: Callable[..., sqlite3.Cursor], nodes: Nodes) -> None:
+        self._execute = execute
+        self._nodes = nodes
+
+    def rows(self, walk: Walk) -> list[Row]:
+        """The rows of the copies of a page, in order."""
+        if walk.order == "added":
+            return list(islice(self._by_added(walk), walk.limit))
+        if walk.index is not None:
+            return self._by_label(walk)
+        plain, others = self._in(_PLAIN, walk), self._in(_OTHERS, walk)
+        other = next(others, None)
+        if other is None:
+            return list(islice(plain, walk.limit))
+        rows = merge(plain, chain([other], others), key=self._place, reverse=walk.is_backward)
+        return list(islice(rows, walk.limit))
+
+    # By (time, created)
+
+    def _place(self, row: Row) -> Place:
+        ms, node, n, time = row[3:7]
+        return ms if time is None else time, (ms, self._nodes.name(node), n)
+
+    def _in(self, index: _Index, walk: Walk) -> Iterator[Row]:
+        """The rows of one index, in the order of names: those of one stamp are put in order, if they are not too many."""
+        lowest, highest = walk.span
+        start = (lowest[0], lowest[1][0]) if lowest else (0, 0)
+        end = (highest[0], highest[1][0]) if highest else (MAX_MS, MAX_MS)
+        left = walk.limit
+        while start[0] <= end[0] and left > 0:
+            size = min(left, PAGE_ROWS) + AHEAD
+            rows = self._read(index, walk, (start, end), size)
+            if len(rows) < size:
+                yield from self._between(rows, walk)
+                return
+            stamp = _stamp(rows[-1])  # there may be more of these
+            whole = len(rows)
+            while whole and _stamp(rows[whole - 1]) == stamp:
+                whole -= 1
+            found = self._between(rows[:whole], walk)
+            left -= len(found)
+            yield from found
+            if not whole:
+                yield from self._of_stamp(index, walk, stamp)
+                time, ms = stamp
+                stamp = (time - 1, MAX_MS) if walk.is_backward and index is _PLAIN else (time, ms - 1)
+                stamp = stamp if walk.is_backward else (time + 1, 0) if index is _PLAIN else (time, ms + 1)
+            start, end = (start, stamp) if walk.is_backward else (stamp, end)
+
+    def _read(self, index: _Index, walk: Walk, bounds: tuple[tuple[int, int], tuple[int, int]], size: int) -> list[Row]:
+        start, end = map(index.bound, bounds)
+        marks = ", ".join("?" * len(start))
+        since, values = _since(walk)
+        order = _order(walk, *index.stamp.split(", "), "e.node", "e.n")
+        statement = (
+            f"SELECT {_E_COLUMNS} FROM events AS e WHERE {index.condition} AND ({index.stamp}) >= ({marks})"
+            f" AND ({index.stamp}) <= ({marks}){since} ORDER BY {order} LIMIT ?"
+        )
+        return self._execute(statement, [*start, *end, *values, size]).fetchall()
+
+    def _between(self, rows: list[Row], walk: Walk) -> list[Row]:
+        """Rows of whole stamps in the order of names, without those that are not between the places."""
+        if any(one[3] == other[3] and one[4] != other[4] for one, other in pairwise(rows)):
+            rows.sort(key=self._place, reverse=walk.is_backward)
+        lowest, highest = walk.span
+        start, end = 0, len(rows)
+        before, behind = (highest, lowest) if walk.is_backward else (lowest, highest)
+        while start < end and before is not None and not self._is_beyond(rows[start], before, walk.is_backward):
+            start += 1
+        while start < end and behind is not None and not self._is_beyond(rows[end - 1], behind, not walk.is_backward):
+            end -= 1
+        return rows[start:end]
+
+    def _is_beyond(self, row: Row, place: Place, is_backward: bool) -> bool:
+        return self._place(row) < place if is_backward else self._place(row) > place
+
+    def _of_stamp(self, index: _Index, walk: Walk, stamp: tuple[int, int]) -> Iterator[Row]:
+        """The rows of one stamp, which may be millions: node by node."""
+        same = " AND ".join(f"{name} = ?" for name in index.stamp.split(", "))
+        since, values = _since(walk)
+        statement = (
+            f"SELECT {_E_COLUMNS} FROM events AS e WHERE {index.condition} AND {same} AND e.node = ?"
+            f" AND e.n > ? AND e.n < ?{since} ORDER BY {_order(walk, 'e.n')} LIMIT ?"
+        )
+        for name, node in sorted(self._nodes_of(index, same, stamp), reverse=walk.is_backward):
+            first, last = _counters((*stamp, name), walk)
+            if first >= last:
+                continue
+            given = [*index.bound(stamp), node]
+            while rows := self._execute(statement, [*given, first, last, *values, PAGE_ROWS]).fetchall():
+                yield from rows
+                first, last = (first, rows[-1][5]) if walk.is_backward else (rows[-1][5], last)
+
+    def _nodes_of(self, index: _Index, same: str, stamp: tuple[int, int]) -> Iterator[tuple[str, int]]:
+        """The nodes that have events with this stamp: name and number."""
+        statement = f"SELECT min(e.node) FROM events AS e WHERE {index.condition} AND {same} AND e.node > ?"
+        node = 0
+        while True:
+            (node,) = self._execute(statement, [*index.bound(stamp), node]).fetchone()
+            if node is None:
+                return
+            yield self._nodes.name(node), node
+
+    def _by_label(self, walk: Walk) -> list[Row]:
+        """The same of those that have an index, whose labels have their places."""
+        bounds = [
+            (f" AND (l.time, l.created) {sign} (?, ?)", (bound[0], created_key(bound[1])))
+            for sign, bound in zip("><", walk.span, strict=True)
+            if bound is not None
+        ]
+        since, values = _since(walk)
+        statement = (
+            f"SELECT {_E_COLUMNS} {_INDEXED}{''.join(text for text, _ in bounds)}{since}"
+            f" ORDER BY {_order(walk, 'l.time', 'l.created')} LIMIT ?"
+        )
+        places = [value for _, bound in bounds for value in bound]
+        return self._execute(statement, [walk.index, *places, *values, walk.limit]).fetchall()
+
+    # By `added`
+
+    def _by_added(self, walk: Walk) -> Iterator[Row]:
+        """Nearly all are in the order of positions; the others come in between."""
+        if walk.index is None:
+            source, position = "FROM events AS e WHERE", "e.position"
+        else:
+            source, position = f"{_INDEXED} AND", "l.position"
+        plain = self._pages(f"{source} e.state = {SHOWN}", position, self._position_of(walk), walk)
+        exchanged = self._pages(f"{source} e.state = {EXCHANGED}", "e.position - e.lag", 0, walk)
+        other = next(exchanged, None)
+        if other is not None:
+            plain = merge(plain, chain([other], exchanged), key=_added, reverse=walk.is_backward)
+        if walk.younger_than is None and walk.older_than is None:
+            return plain
+        return (row for row in plain if self._is_between(row, walk))
+
+    def _pages(self, source: str, key: str, beside: int, walk: Walk) -> Iterator[Row]:
+        """Rows in the order of `key`, a position or `added`; `beside` is that of `walk.after`, 0 if it is not known."""
+        first, last = walk.since, MAX_MS
+        after = walk.after.added if walk.after is not None else 0
+        if walk.after is not None and walk.is_backward:
+            last = beside or last
+            bound = "e.position - e.lag < ?"
+        else:
+            first = max(first, beside, after)
+            bound = "e.position - e.lag > ?"
+        bound, values = (f" AND {bound}", [after]) if walk.after is not None else ("", [])
+        since, more = _since(walk)
+        size = min(walk.limit, PAGE_ROWS)
+        between = f"{key} > ? AND {key} < ?{bound}{since}"
+        statement = f"SELECT {_E_COLUMNS}, {key} {source} AND {between} ORDER BY {_order(walk, key)} LIMIT ?"
+        named = [] if walk.index is None else [walk.index]
+        while rows := self._execute(statement, [*named, first, last, *values, *more, size]).fetchall():
+            yield from [row[:-1] for row in rows]
+            if len(rows) < size:
+                return
+            first, last = (first, rows[-1][-1]) if walk.is_backward else (rows[-1][-1], last)
+
+    def _position_of(self, walk: Walk) -> int:
+        """Of the row of `walk.after`, if it tells where the walk goes on; else 0."""
+        after = walk.after
+        row = self._execute(_POSITION, (after.position, after.added)).fetchone() if after is not None else None
+        return int(row[0]) if row else 0
+
+    def _is_between(self, row: Row, walk: Walk) -> bool:
+        place = self._place(row)
+        return (walk.younger_than is None or place > walk.younger_than) and (
+            walk.older_than is None or place < walk.older_than
+        )
+
+
+def _stamp(row: Row) -> tuple[int, int]:
+    """(time, ms) of a row."""
+    ms, time = row[3], row[6]
+    return ms if time is None else time, ms
+
+
+def _added(row: Row) -> int:
+    return int(row[0]) - int(row[7])
+
+
+def _order(walk: Walk, *columns: str) -> str:
+    return ", ".join(f"{column} DESC" if walk.is_backward else column for column in columns)
+
+
+def _since(walk: Walk) -> tuple[str, list[Any]]:
+    """The condition for `walk.since`, and its value."""
+    return (" AND e.position - e.lag > ?", [walk.since]) if walk.since else ("", [])
+
+
+def _counters(of_node: tuple[int, int, str], walk: Walk) -> tuple[int, int]:
+    """Between which counters the events of (time, ms, node id) lie that a walk asks for."""
+    lowest, highest = walk.span
+    first, last = -1, MAX_MS + 1
+    for bound, is_low in ((lowest, True), (highest, False)):
+        if bound is None:
+            continue
+        time, (ms, name, n) = bound
+        if (time, ms, name) == of_node:
+            first, last = (n, last) if is_low else (first, n)
+        elif ((time, ms, name) > of_node) == is_low:
+            return 0, 0  # none of them
+    return first, last

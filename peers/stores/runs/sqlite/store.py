@@ -1,0 +1,231 @@
+"""A store of runs in SQLite: opening, transactions, and the checks of what is read to be sent or compared."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from struct import error as struct_error
+from typing import Any, Unpack
+
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.events.piece import Piece
+from peers.events.proof import Block, Proof
+from peers.events.run import RunHash
+from peers.events.version_vector import Dot, Epoch
+from peers.stores.run_store import Change, RunState
+from peers.stores.runs.epochs import leaf_at
+from peers.stores.runs.forks import RunRules
+from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing
+from peers.stores.runs.sqlite.epoch_rows import EpochTables
+from peers.stores.runs.sqlite.order import Walker
+from peers.stores.runs.sqlite.rows import SqliteRunRows
+from peers.stores.sqlite.counters import load_facts, save_facts
+from peers.stores.sqlite.file import explain
+from peers.stores.sqlite.layout import damaged
+from peers.stores.store import PAGE_BYTES, StoreError, Walk, WalkOptions
+
+_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused")
+
+_NONSENSE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, AssertionError, struct_error)
+"""What reading rows raises where a value is not what was written."""
+
+_Snapshot = tuple[int, RunNumbers]
+
+
+class SqliteRunStore(SqliteRunRows, RunRules):
+    """Keeps everything in the file at `path`; with `synchronous` and `checkpoint_lock` as SqliteStore.
+
+    What is sent or compared of a run is hashed when it is read: if the disk has changed it, that raises StoreError.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        synchronous: str = "FULL",
+        checkpoint_lock: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        super().__init__(path, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
+        self._tables = EpochTables(self._execute, self._path)
+        self._walker = Walker(self._execute, self._nodes)
+        self._saved = self._numbers
+        """Those in the file."""
+
+    def open(self) -> RunState:
+        self._open()
+        return self.state
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._remembering(is_whole=True), super().transaction():
+            yield
+
+    @contextmanager
+    def _piece(self) -> Iterator[None]:
+        with self._remembering(is_whole=False), super()._piece():
+            yield
+
+    # What is in memory
+
+    def _load(self, connection: sqlite3.Connection) -> None:
+        self._restore((0, self._saved))
+        try:
+            facts = load_facts(connection)
+        except sqlite3.Error as error:
+            raise explain(self._path, error) from error
+        except (ValueError, TypeError) as error:
+            raise damaged(self._path, f"its numbers are unreadable ({error})") from error
+        self._numbers = RunNumbers(**{key: facts.get(key, 0) for key in _FACTS})
+        self._saved = self._numbers.copy()
+        with self._explained():
+            self._begin()
+
+    def _read_epochs(self) -> Iterable[EpochRow]:
+        for _, row in self._tables.read():
+            self._number(row.epoch)
+            yield row
+
+    def _snapshot(self) -> _Snapshot:
+        return len(self._names), self._saved
+
+    def _restore(self, snapshot: _Snapshot) -> None:
+        known, self._saved = snapshot  # the rules give back their numbers
+        for epoch in self._names[known:]:
+            del self._epoch_numbers[epoch]
+        del self._names[known:]
+        self._nodes.forget()
+        self._places.forget()
+        self._copies.forget()
+
+    def _save(self, snapshot: _Snapshot) -> None:
+        if self._numbers != self._saved:
+            save_facts(self._opened(), _FACTS, self._saved, self._numbers)
+            self._saved = self._numbers.copy()
+
+    # Epochs and runs
+
+    def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
+        self._tables.put(self._opened(), [(self._number(row.epoch), row) for row in rows])
+
+    def _put_runs(self, rows: Sequence[RunRow]) -> None:
+        self._tables.put_runs(self._opened(), [(self._number(row.epoch), row) for row in rows])
+
+    def _run_with(self, epoch: Epoch, seq: int) -> RunRow | None:
+        return self._tables.run_with(epoch, self._number_of(epoch), seq)
+
+    def _runs_before(self, epoch: Epoch, before: int, limit: int) -> list[RunRow]:
+        return self._tables.runs_before(epoch, self._number_of(epoch), before, limit)
+
+    def _proof_of(self, epoch: Epoch) -> Proof | None:
+        return self._tables.proof(self._number_of(epoch))
+
+    def _put_proof(self, proof: Proof) -> None:
+        self._tables.put_proof(self._number(proof.birth.epoch), proof)
+
+    # Reading
+
+    def find(self, created: Created) -> Entry | None:
+        with self._explained():
+            event = self._shown(created)
+            return None if event is None or event.tombstone else event
+
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+        with self._explained():
+            return tuple(self._copies.entries(self._walker.rows(Walk(**options))))
+
+    def head(self, epoch: Epoch, seq: int) -> bytes | None:
+        with self._reading():
+            return super().head(epoch, seq)
+
+    def signature(self, epoch: Epoch) -> tuple[int, bytes]:
+        with self._reading():
+            return super().signature(epoch)
+
+    def proof(self, epoch: Epoch) -> Proof | None:
+        with self._reading():
+            return super().proof(epoch)
+
+    def blocks(self, epoch: Epoch, *, before: int | None = None, limit: int = 16) -> list[Block]:
+        with self._reading():
+            return super().blocks(epoch, before=before, limit=limit)
+
+    def changes(self, after: int, limit: int) -> tuple[Change, ...]:
+        with self._reading():
+            return super().changes(after, limit)
+
+    def hollow(self, epoch: Epoch | None = None) -> Iterator[Dot]:
+        with self._reading():
+            yield from super().hollow(epoch)
+
+    def is_held(self, dot: Dot) -> bool:
+        with self._reading():
+            return bool(super().events_at([dot]))
+
+    def events_at(self, dots: Sequence[Dot]) -> list[tuple[Dot, Entry]]:
+        with self._reading():
+            found = super().events_at(dots)
+            runs = dict.fromkeys([self._run_row(*dot) for dot, _ in found])
+            for run in runs:
+                self._hash_up_to(run, run.last)
+            return found
+
+    def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
+        with self._reading():
+            piece = super().piece(epoch, start, max_bytes)
+            if piece is not None:
+                self._check_piece(piece)
+            return piece
+
+    # Damage
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What is sent or compared is read here: what cannot be understood was changed on the disk."""
+        with self._explained():
+            try:
+                yield
+            except _NONSENSE as error:
+                raise damaged(self._path, f"what it has of an epoch is unreadable ({error})") from error
+
+    def _check_piece(self, piece: Piece) -> None:
+        """Raise StoreError unless its entries, with those before them in the run, give its head."""
+        run = self._run_row(piece.epoch, piece.start)
+        of_run = RunHash(run.epoch, run.first, run.before)
+        if piece.start > run.first:
+            before = self._read(run.epoch, run.first, piece.start - 1)
+            of_run.add(run.kinds[: len(before)], [leaf_at(standing.item) for standing in before])
+        of_run.add(piece.kinds, piece.leaves)
+        if of_run.head != piece.head:
+            raise self._changed(run)
+
+    def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
+        whole = super()._hash_up_to(run, run.last)
+        if whole.head != run.head:
+            raise self._changed(run)
+        return whole if last == run.last else super()._hash_up_to(run, last)
+
+    def _block(self, run: RunRow) -> Block:
+        block = super()._block(run)
+        if block.head(run.epoch) != run.head:
+            raise self._changed(run)
+        return block
+
+    def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
+        standings = super()._read(epoch, first, last)
+        for seq, (position, _, item) in enumerate(standings, first):
+            # The row that came with an entry has its dot, until that counts no more.
+            if (
+                type(item) is Entry
+                and item.position == position
+                and item.dot != (epoch, seq)
+                and self._counts((epoch, seq))
+            ):
+                raise damaged(self._path, f"the event of the entry {seq} of the epoch {epoch} says another one")
+        return standings
+
+    def _changed(self, run: RunRow) -> StoreError:
+        what = f"an entry of the epoch {run.epoch}, from {run.first} to {run.last}, is not what was signed"
+        return damaged(self._path, what)
