@@ -55,6 +55,7 @@ def describe(type: str, options: Any = None) -> str:
     """A sentence for an error of `type`; of an unknown type its name. `options` may be any JSON value."""
     used = options.get("used") if isinstance(options, dict) else None
     supported = options.get("supported") if isinstance(options, dict) else None
+    why = options.get("why") if isinstance(options, dict) else None
     match type:
         case "wrong-format":
             return f"Wrong message format in {_without_credentials(options)}"
@@ -64,6 +65,8 @@ def describe(type: str, options: Any = None) -> str:
             return f"Start authentication before sending message {_shown(options)}"
         case "timeout":
             return f"A timeout was reached ({_shown(options)}ms)"
+        case "wrong-protocol" if why:
+            return _shown(why)
         case "wrong-protocol":
             return f"Only {_versions(supported)} Logux protocols are supported, but you use {_versions(used)}"
         case "wrong-subprotocol":

@@ -28,7 +28,10 @@ from mesh.settings.home_files import FILE_VERSION, FileVersion, decode_file, wri
 from mesh.settings.home_lock import release, take
 from mesh.settings.paths import LOG_FILE
 
-HASH_CHARACTERS = 8
+HASH_CHARACTERS = 16
+"""Of the hash in the ids of new homes: 80 bits."""
+OLD_HASH_CHARACTERS = 8
+"""Of homes that releases before made: a node keeps its id for good."""
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
 
@@ -41,6 +44,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     mesh: str
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Chosen at the first start; 0 until then."""
+    hash_characters: Annotated[int, Meta(ge=OLD_HASH_CHARACTERS, le=HASH_CHARACTERS)] = OLD_HASH_CHARACTERS
+    """Of the hash in the node's id."""
 
 
 def default_name() -> str:
@@ -49,10 +54,21 @@ def default_name() -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-")[:64] or "node"
 
 
-def make_node_id(name: str, key: Ed25519PrivateKey) -> str:
-    """`NAME~HASH`: the hash is the first 8 characters of the SHA-256 of the public key, in lower-case base32."""
+def make_node_id(name: str, key: Ed25519PrivateKey, hash_characters: int = HASH_CHARACTERS) -> str:
+    """`NAME~HASH`: the hash is the first characters of the SHA-256 of the public key, in lower-case base32."""
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return f"{name}~{b32encode(sha256(public).digest()).decode().lower()[:HASH_CHARACTERS]}"
+    return f"{name}~{b32encode(sha256(public).digest()).decode().lower()[:hash_characters]}"
+
+
+def read_identity(home: Path) -> tuple[str, NodeFacts]:
+    """The node id and the facts of a home, whether its node runs or not. Raises MeshError for none or a damaged one."""
+    try:
+        if not (home / KEY_FILE).exists():
+            raise MeshError(f"there is no home of a node in {home}: correct --home")
+        facts = _read_facts(home / FACTS_FILE)
+        return make_node_id(facts.name, _read_key(home / KEY_FILE), facts.hash_characters), facts
+    except OSError as error:
+        raise _unusable(home, error) from None
 
 
 class Home:
@@ -89,7 +105,7 @@ class Home:
     @property
     def node_id(self) -> str:
         """`NAME~HASH`, see make_node_id."""
-        return make_node_id(self.facts.name, self._key)
+        return make_node_id(self.facts.name, self._key, self.facts.hash_characters)
 
     @property
     def log_path(self) -> Path:
@@ -120,10 +136,14 @@ def _unusable(home: Path, error: OSError) -> MeshError:
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:
-    if not path.exists():
-        key = Ed25519PrivateKey.generate()
-        write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-        return key
+    if path.exists():
+        return _read_key(path)
+    key = Ed25519PrivateKey.generate()
+    write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    return key
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
     try:
         loaded = load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -138,17 +158,22 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> NodeFacts:
         facts = NodeFacts(
             name=check_name(default_name() if name is None else name, "the name"),
             mesh=check_name(DEFAULT_MESH if mesh is None else mesh, "the mesh's name"),
+            hash_characters=HASH_CHARACTERS,
         )
         write_whole(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts
-    remedy = ": put it back from a backup, or delete it and give --name anew"
-    facts = decode_file(path.read_bytes(), path, NodeFacts, _check_facts, remedy)
+    facts = _read_facts(path)
     for what, given, kept in (("name", name, facts.name), ("mesh", mesh, facts.mesh)):
         if given is not None and given != kept:
             raise MeshError(
                 f"this home's {what} is {kept} for good, not {given}: leave --{what} out, or start a new node in another --home"
             )
     return facts
+
+
+def _read_facts(path: Path) -> NodeFacts:
+    remedy = ": put it back from a backup, or delete it and give --name anew"
+    return decode_file(path.read_bytes(), path, NodeFacts, _check_facts, remedy)
 
 
 def _check_facts(facts: NodeFacts) -> None:

@@ -26,21 +26,21 @@ _SPACE = b" \t\n\r"
 _string = msgspec.json.Decoder(str).decode
 
 
-def items_of(text: bytes, max_items: int = MAX_MARKS) -> list[bytes]:
+def items_of(text: bytes, max_items: int = MAX_MARKS, max_marks: int = MAX_MARKS) -> list[bytes]:
     """The texts of the items of a list; an item may be invalid JSON, such as a string with half of a character.
 
-    Raises ValueError if quotes or brackets are not in pairs, or if there are more than `max_items`. The time is linear in
-    the length.
+    Raises ValueError if quotes or brackets are not in pairs, or if there are more than `max_items`, or more than `max_marks`
+    brackets and borders that are read one by one. The time is linear in the length.
     """
-    pieces, borders = _split(text, b"[]", max_items)
+    pieces, borders = _split(text, b"[]", max_items, max_marks)
     if b":" in borders:
         raise ValueError("a colon between the items of a list")
     return pieces
 
 
-def members_of(text: bytes) -> dict[str, bytes]:
+def members_of(text: bytes, max_marks: int = MAX_MARKS) -> dict[str, bytes]:
     """The texts of the values of an object by their keys; of equal keys the last one counts. See `items_of`."""
-    pieces, borders = _split(text, b"{}", MAX_MARKS)
+    pieces, borders = _split(text, b"{}", MAX_MARKS, max_marks)
     if bytes(borders) != (b":," * len(pieces))[: len(borders)] or len(pieces) % 2:
         raise ValueError("an object is made of keys and values")
     members: dict[str, bytes] = {}
@@ -52,7 +52,7 @@ def members_of(text: bytes) -> dict[str, bytes]:
     return members
 
 
-def _split(text: bytes, brackets: bytes, max_pieces: int) -> tuple[list[bytes], bytearray]:
+def _split(text: bytes, brackets: bytes, max_pieces: int, max_marks: int) -> tuple[list[bytes], bytearray]:
     """The texts between the outermost commas and colons, and these marks."""
     position = len(text) - len(text.lstrip(_SPACE))
     if text[position : position + 1] != brackets[:1] or text[-TAIL:].rstrip(_SPACE)[-1:] not in (b"", brackets[1:]):
@@ -60,7 +60,7 @@ def _split(text: bytes, brackets: bytes, max_pieces: int) -> tuple[list[bytes], 
     pieces: list[bytes] = []
     borders = bytearray()
     depth, start, position = 1, position + 1, position + 1
-    for _ in range(MAX_MARKS):
+    for _ in range(max_marks):
         found = (_SHALLOW if depth == 1 else _DEEP).match(text, position)
         if found is None:
             raise ValueError("a string or a bracket without its end")
@@ -78,7 +78,7 @@ def _split(text: bytes, brackets: bytes, max_pieces: int) -> tuple[list[bytes], 
             depth -= len(mark)
         else:
             return _ended(text, brackets, start, position - len(mark) + depth - 1, pieces, borders)
-    raise ValueError(f"more than {MAX_MARKS} brackets and borders")
+    raise ValueError(f"more than {max_marks} brackets and borders")
 
 
 def _ended(

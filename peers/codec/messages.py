@@ -10,6 +10,7 @@ from msgspec import Meta
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
+from peers.events.reconcile import Differ, Same
 from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES, VersionVector
 
 MAX_BATCH = 500
@@ -162,7 +163,28 @@ class Custom(msgspec.Struct, frozen=True):
     items: tuple[Any, ...]
 
 
-Message = Connect | Connected | Have | Synced | Ping | Pong | Error | Headers | Debug | Ready | Duilian | Sync | Custom
+class RunMessage(msgspec.Struct, frozen=True, array_like=True, tag_field="message"):
+    """What all messages of wire 2 are that no other wire has: see `run_messages`."""
+
+
+Message = (
+    Connect
+    | Connected
+    | Have
+    | Synced
+    | Ping
+    | Pong
+    | Error
+    | Headers
+    | Debug
+    | Ready
+    | Duilian
+    | Sync
+    | Custom
+    | RunMessage
+    | Same
+    | Differ
+)
 
 PEER_MESSAGES: dict[str, type[Any]] = {
     "connect": Connect,

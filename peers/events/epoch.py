@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hashlib import sha256
 from struct import Struct
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 from peers.events.leaf import HASH_BYTES
-from peers.events.version_vector import Epoch
+from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 
 KEY_BYTES = 32
 """Of an Ed25519 public key."""
@@ -16,6 +18,8 @@ NAME_BYTES = 16
 """Of the name of an epoch, which is written as twice as many hexadecimal digits."""
 END_BYTES = 16
 """Of a head in a vector."""
+EpochName = Annotated[Epoch, Meta(pattern=rf"^[0-9a-f]{{{2 * NAME_BYTES}}}\Z")]
+"""A name as it may come from others."""
 NO_HEAD = bytes(HASH_BYTES)
 """The head before the first entry of an epoch."""
 NO_EPOCH: Epoch = "0" * (2 * NAME_BYTES)
@@ -67,11 +71,11 @@ class Birth(NamedTuple):
 class EpochEnd(NamedTuple):
     """How far a store has taken an epoch, as a vector says it. Of a forked epoch it is the same in all stores."""
 
-    seq: int = 0
+    seq: Annotated[int, Meta(ge=0, le=MAX_FOREIGN_SEQ)] = 0
     """Of the last entry that counts: at most the cut of a fork."""
-    head: bytes = NO_HEAD[:END_BYTES]
+    head: Annotated[bytes, Meta(min_length=END_BYTES, max_length=END_BYTES)] = NO_HEAD[:END_BYTES]
     """The first END_BYTES of the head there."""
-    mark: bytes = b""
+    mark: Annotated[bytes, Meta(max_length=END_BYTES)] = b""
     """That of the proof of a fork, empty without one."""
 
 

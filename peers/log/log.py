@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,7 +23,7 @@ from peers.log.draft import BusyError, Draft, Waiting, add_batch, make_draft, re
 from peers.log.draft import Meta as Meta
 from peers.log.moments import LogWalk, Moment, read_walk
 from peers.log.port import MAX_RENEWALS as MAX_RENEWALS
-from peers.log.port import Commit
+from peers.log.port import Announcer, Commit, new_among
 from peers.log.port import Published as Published
 from peers.log.port import SyncLog as SyncLog
 from peers.log.retention import Bounds, Keeper, LogRetention
@@ -43,8 +44,8 @@ EPOCH_BITS = 80
 MARK_BITS = 40
 
 
-class Log:
-    """The live log over one store. Everything in it runs on one thread; only `Disk` works elsewhere.
+class EventLog(ABC):
+    """The live log over one store, whatever that keeps. Everything in it runs on one thread; only `Disk` works elsewhere.
 
     Events: `commit` (Commit) and `change` () for each commit; then `event` (event, meta) for each new event in the order of
     `added`, and `clean` (event, meta) for each that was cleaned, as it was before. `ahead` (entry) for an event whose time
@@ -54,52 +55,42 @@ class Log:
     def __init__(
         self,
         disk: Disk,
-        state: StoreState,
         *,
         timer: Timer,
         clock: Clock,
         random: Random,
         max_drift_ms: int = MAX_DRIFT_MS,
     ) -> None:
-        """`state` is that of the disk's store; most callers use `Log.open` instead."""
         self._disk = disk
         self._timer = timer
         self._clock = clock
         self._random = random
         self._max_drift_ms = max_drift_ms
-        self._tail = Tail(state.last_position)
         self._emitter = Emitter()
         self._waiting = Waiting()
-        self._news: deque[Commit] = deque()
-        """What was not announced yet. Empty between two commits."""
-        self._is_announcing = False
-        self._batch: AppendBatch | None = None
-        """The one that further requests join."""
-        self._renewal: Later[None] = Later.done(None)
+        self._announcer = Announcer(self._emitter)
         self.refused_events: Counter[Cause] = Counter()
         """Events from others that were not taken since this log was opened, by cause."""
-        self.published = Published(state, self._new_epoch())
         self._life = LogRetention(disk, self._publish_cleaning, last_added=lambda: self.last_added, now_ms=clock.now_ms)
 
-    @classmethod
-    def open(
-        cls, disk: Disk, node_id: str, *, clock: Clock, random: Random, max_drift_ms: int = MAX_DRIFT_MS
-    ) -> Later[Log]:
-        """The log over `disk`, once its store could be read. Fails with StoreError."""
-
-        def read(store: Store) -> tuple[StoreState, int | None]:
-            return store.state, last_time(store, clock.now_ms(), max_drift_ms)
-
-        def start(found: tuple[StoreState, int | None]) -> Log:
-            timer = make_timer(node_id, clock.now_ms, *found, max_drift_ms)
-            return cls(disk, found[0], timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
-
-        return disk.run(read).transform(start)
-
     @property
-    def tail_changes(self) -> int:
-        """Changes that are kept in memory for live sessions: at most TAIL_CHANGES."""
-        return len(self._tail)
+    @abstractmethod
+    def state(self) -> StoreState:
+        """That of the store, as of the last commit."""
+
+    @abstractmethod
+    def _append(
+        self, entries: Sequence[Entry], *, is_joined: bool = False, is_each_alone: bool = False
+    ) -> Later[Outcomes]:
+        """Append in one transaction. `is_joined`: it may be that of other requests, since none of these can be refused."""
+
+    @abstractmethod
+    def _end_batch(self) -> None:
+        """What is added from now on comes after what is asked now."""
+
+    @abstractmethod
+    def _publish_cleaning(self, state: StoreState, cleaning: Cleaning) -> None:
+        """Some events were cleaned, or have another meta."""
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         """Listen to one of the events above; returns the undo."""
@@ -107,7 +98,7 @@ class Log:
 
     @property
     def last_added(self) -> int:
-        return self.published.state.last_added
+        return self.state.last_added
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
         """Add one event; the result is its meta after the commit, or None if its `created` was known already.
@@ -163,6 +154,139 @@ class Log:
             time = draft.time
         return Entry(created, time if draft.is_fixed else self._bounded(time), draft.body, draft.extra)
 
+    def note_refused(self, causes: Mapping[Cause, int]) -> None:
+        """Somebody sent so many events that are not taken, by cause."""
+        self.refused_events.update(causes)
+
+    def cursors(self, other_node_id: str) -> Later[tuple[int, int]]:
+        """(synced, other_synced) as kept for a Logux client or server, (0, 0) if nothing is."""
+        return self._disk.run(lambda store: store.cursors(other_node_id))
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]:
+        """Keep both, over a restart too, until MAX_CURSORS others were kept later."""
+        return self._disk.run(lambda store: store.keep_cursors(other_node_id, synced, other_synced))
+
+    def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
+        """A page of the events, as Store.each. Fails with ValueError or StoreError."""
+        try:
+            walk = read_walk(self._clock.now_ms(), **options)
+        except ValueError as error:
+            return Later.failed(error)
+        return self._disk.run(lambda store: store.each(**walk))
+
+    def find(self, created: Any) -> Later[Entry | None]:
+        """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""
+        return self._life.find(created)
+
+    def aside(self) -> Later[tuple[Entry, ...]]:
+        """Losing copies of conflicting events, oldest first, as far as their bodies are kept."""
+        return self._disk.run(lambda store: tuple([copy for copy in store.aside() if not copy.tombstone]))
+
+    def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
+        """Take a reason, or several, from the events that have it and fit all bounds; says how many were cleaned.
+
+        An event without a reason left is cleaned; one that names none has the reason `log`. `min_added` and `max_added` are
+        inclusive; `older_than` and `younger_than` (see `Moment`) are not, and go by (time, created); `created` means one
+        event, `index` those that have it, `except_index` those that do not. Only this log forgets: nothing of it replicates.
+        Fails with ValueError or StoreError.
+        """
+        self._end_batch()
+        return self._life.remove_reason(reason, bounds)
+
+    def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
+        """Give a reason, or several, to the events that fit, in this log alone; says how many had not had it."""
+        self._end_batch()
+        return self._life.add_reason(reason, bounds)
+
+    def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
+        """Change keys of an event's meta in this log alone; False if it is not known. An empty `reasons` cleans it.
+
+        `created`, `time`, `added`, `dot`, `indexes` and `subprotocol` are read-only. Fails with ValueError or StoreError.
+        """
+        try:
+            return self.apply_diff(read_created(created), encode_diff(diff))
+        except ValueError as error:
+            return Later.failed(error)
+
+    def apply_diff(self, created: Created, diff: bytes) -> Later[bool]:
+        """As `change_meta`, with what `encode_diff` made."""
+        self._end_batch()
+        return self._life.apply_diff(created, diff)
+
+    def keep(self, keeper: Keeper) -> Undo:
+        """Keep the events for which `keeper(event, meta)` is true from `clean`; returns the undo. It runs on this thread."""
+        return self._life.keepers.add(keeper)
+
+    def clean(self, *, reasons: str | Sequence[str] = DEFAULT_REASON, before: Moment | None = None) -> Later[int]:
+        """Clean the events that no keeper keeps, and that have no reasons but these; says how many.
+
+        With `before`, only those that are older. Step by step, so that others have their turn. An event of which a keeper
+        fails is kept, and the first such error is raised after the rest is done. Fails with ValueError or StoreError.
+        """
+        self._end_batch()
+        return self._life.clean(reasons, before)
+
+    def close(self) -> Later[None]:
+        """Close the store after what waits; no more events come."""
+        self._emitter.clear()
+        return self._disk.close()
+
+    def _follow_times(self, entries: Sequence[Entry]) -> None:
+        highest, ahead = followed(entries, self._clock.now_ms() + self._max_drift_ms)
+        for entry in ahead:
+            self._emitter.emit("ahead", entry)
+        if highest:
+            self._timer.see(highest)
+
+    def _bounded(self, time: int) -> int:
+        return min(time, self._clock.now_ms() + self._max_drift_ms)
+
+
+class Log(EventLog):
+    """An EventLog that labels own events with dots, and knows by a version vector what it has."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        state: StoreState,
+        *,
+        timer: Timer,
+        clock: Clock,
+        random: Random,
+        max_drift_ms: int = MAX_DRIFT_MS,
+    ) -> None:
+        """`state` is that of the disk's store; most callers use `Log.open` instead."""
+        super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
+        self._tail = Tail(state.last_position)
+        self._batch: AppendBatch | None = None
+        """The one that further requests join."""
+        self._renewal: Later[None] = Later.done(None)
+        self.published = Published(state, self._new_epoch())
+
+    @classmethod
+    def open(
+        cls, disk: Disk, node_id: str, *, clock: Clock, random: Random, max_drift_ms: int = MAX_DRIFT_MS
+    ) -> Later[Log]:
+        """The log over `disk`, once its store could be read. Fails with StoreError."""
+
+        def read(store: Store) -> tuple[StoreState, int | None]:
+            return store.state, last_time(store, clock.now_ms(), max_drift_ms)
+
+        def start(found: tuple[StoreState, int | None]) -> Log:
+            timer = make_timer(node_id, clock.now_ms, *found, max_drift_ms)
+            return cls(disk, found[0], timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
+
+        return disk.run(read).transform(start)
+
+    @property
+    def state(self) -> StoreState:
+        return self.published.state
+
+    @property
+    def tail_changes(self) -> int:
+        """Changes that are kept in memory for live sessions: at most TAIL_CHANGES."""
+        return len(self._tail)
+
     def add_entries(self, entries: Sequence[Entry]) -> Later[Outcomes]:
         """Take received entries in one transaction; who sends them bounds their number.
 
@@ -176,7 +300,6 @@ class Log:
     def _append(
         self, entries: Sequence[Entry], *, is_joined: bool = False, is_each_alone: bool = False
     ) -> Later[Outcomes]:
-        """Append in one transaction. `is_joined`: it may be that of other requests, since none of these can be refused."""
         if is_joined and self._batch is not None:
             joined = self._batch.join(entries, self._timer.ms)
             if joined is not None:
@@ -201,10 +324,6 @@ class Log:
             if appended.is_forked and batch.epoch == self.published.epoch:
                 self.renew_epoch()
             batch.answer(appended.results)
-
-    def note_refused(self, causes: Mapping[Cause, int]) -> None:
-        """Somebody sent so many events that are not taken, by cause."""
-        self.refused_events.update(causes)
 
     def page(
         self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
@@ -242,78 +361,8 @@ class Log:
             )
         return self._renewal
 
-    def cursors(self, other_node_id: str) -> Later[tuple[int, int]]:
-        """(synced, other_synced) as kept for a Logux client or server, (0, 0) if nothing is."""
-        return self._disk.run(lambda store: store.cursors(other_node_id))
-
-    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]:
-        """Keep both, over a restart too, until MAX_CURSORS others were kept later."""
-        return self._disk.run(lambda store: store.keep_cursors(other_node_id, synced, other_synced))
-
-    def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
-        """A page of the events, as Store.each. Fails with ValueError or StoreError."""
-        try:
-            walk = read_walk(self._clock.now_ms(), **options)
-        except ValueError as error:
-            return Later.failed(error)
-        return self._disk.run(lambda store: store.each(**walk))
-
-    def find(self, created: Any) -> Later[Entry | None]:
-        """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""
-        return self._life.find(created)
-
-    def aside(self) -> Later[tuple[Entry, ...]]:
-        """Losing copies of conflicting events, oldest first, as far as their bodies are kept."""
-        return self._disk.run(lambda store: tuple([copy for copy in store.aside() if not copy.tombstone]))
-
-    def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
-        """Take a reason, or several, from the events that have it and fit all bounds; says how many were cleaned.
-
-        An event without a reason left is cleaned; one that names none has the reason `log`. `min_added` and `max_added` are
-        inclusive; `older_than` and `younger_than` (see `Moment`) are not, and go by (time, created); `created` means one
-        event, `index` those that have it, `except_index` those that do not. Only this log forgets: nothing of it replicates.
-        Fails with ValueError or StoreError.
-        """
-        self._batch = None  # what is added from now on comes after it
-        return self._life.remove_reason(reason, bounds)
-
-    def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
-        """Give a reason, or several, to the events that fit, in this log alone; says how many had not had it."""
-        self._batch = None  # what is added from now on comes after it
-        return self._life.add_reason(reason, bounds)
-
-    def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
-        """Change keys of an event's meta in this log alone; False if it is not known. An empty `reasons` cleans it.
-
-        `created`, `time`, `added`, `dot`, `indexes` and `subprotocol` are read-only. Fails with ValueError or StoreError.
-        """
-        try:
-            return self.apply_diff(read_created(created), encode_diff(diff))
-        except ValueError as error:
-            return Later.failed(error)
-
-    def apply_diff(self, created: Created, diff: bytes) -> Later[bool]:
-        """As `change_meta`, with what `encode_diff` made."""
-        self._batch = None  # what is added from now on comes after it
-        return self._life.apply_diff(created, diff)
-
-    def keep(self, keeper: Keeper) -> Undo:
-        """Keep the events for which `keeper(event, meta)` is true from `clean`; returns the undo. It runs on this thread."""
-        return self._life.keepers.add(keeper)
-
-    def clean(self, *, reasons: str | Sequence[str] = DEFAULT_REASON, before: Moment | None = None) -> Later[int]:
-        """Clean the events that no keeper keeps, and that have no reasons but these; says how many.
-
-        With `before`, only those that are older. Step by step, so that others have their turn. An event of which a keeper
-        fails is kept, and the first such error is raised after the rest is done. Fails with ValueError or StoreError.
-        """
-        self._batch = None  # what is added from now on comes after it
-        return self._life.clean(reasons, before)
-
-    def close(self) -> Later[None]:
-        """Close the store after what waits; no more events come."""
-        self._emitter.clear()
-        return self._disk.close()
+    def _end_batch(self) -> None:
+        self._batch = None
 
     def _without_forks(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """Leave out what claims to be ours and is not: somebody plays with our epoch, and was given way often enough."""
@@ -335,35 +384,8 @@ class Log:
             self._tail.add(changes, state.last_position)
         self.published = Published(state, self.published.epoch, self.published.renewals)
         is_plain = [change.added for change in changes] == list(range(before + 1, state.last_added + 1))
-        new = changes if is_plain else _new_among(changes, cleaning.cleaned, before)
-        self._news.append(Commit(appended.dots, new, cleaning.cleaned))
-        if not self._is_announcing:  # else a listener added something: it comes after what is being announced
-            self._announce()
-
-    def _announce(self) -> None:
-        first_error: Exception | None = None
-        self._is_announcing = True
-        try:
-            while self._news:
-                for announcement in self._news.popleft().announcements(self._emitter):
-                    try:
-                        self._emitter.emit(*announcement)
-                    except Exception as error:  # noqa: BLE001 - the rest is announced all the same; it is raised below
-                        first_error = first_error or error
-        finally:
-            self._is_announcing = False
-        if first_error is not None:
-            raise first_error
-
-    def _follow_times(self, entries: Sequence[Entry]) -> None:
-        highest, ahead = followed(entries, self._clock.now_ms() + self._max_drift_ms)
-        for entry in ahead:
-            self._emitter.emit("ahead", entry)
-        if highest:
-            self._timer.see(highest)
-
-    def _bounded(self, time: int) -> int:
-        return min(time, self._clock.now_ms() + self._max_drift_ms)
+        new = changes if is_plain else new_among(changes, cleaning.cleaned, before)
+        self._announcer.announce(Commit(appended.dots, new, cleaning.cleaned))
 
     def _new_mark(self) -> str:
         """The time too: a machine that is rolled back twice to one moment draws the same random numbers twice."""
@@ -371,16 +393,6 @@ class Log:
 
     def _new_epoch(self) -> Epoch:
         return f"{self._random.getrandbits(EPOCH_BITS):020x}"
-
-
-def _new_among(changes: Sequence[Entry], cleaned: Sequence[Entry], before: int) -> list[Entry]:
-    """The events among them that are new, in the order of `added`; some were superseded, and so cleaned, at once."""
-    new: list[Entry] = []
-    for entry in sorted([*changes, *cleaned], key=lambda entry: entry.added):
-        if entry.added > before:  # a further dot of an older event is no news
-            before = entry.added
-            new.append(entry)
-    return new
 
 
 def _metas(outcomes: Outcomes) -> list[Meta | None]:

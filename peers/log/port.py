@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -59,6 +60,45 @@ class Commit:
                 if not emitter.has_listeners(name):
                     break  # it is decoded for listeners only
                 yield name, entry.event, entry.meta
+
+
+class Announcer:
+    """Tells the listeners of a log of its commits, one after the other."""
+
+    def __init__(self, emitter: Emitter) -> None:
+        self._emitter = emitter
+        self._news: deque[Commit] = deque()
+        """What was not announced yet. Empty between two commits."""
+        self._is_announcing = False
+
+    def announce(self, commit: Commit) -> None:
+        """Tell of a commit. What listeners raise is raised after all were told; what one commits is announced after this."""
+        self._news.append(commit)
+        if self._is_announcing:
+            return
+        first_error: Exception | None = None
+        self._is_announcing = True
+        try:
+            while self._news:
+                for announcement in self._news.popleft().announcements(self._emitter):
+                    try:
+                        self._emitter.emit(*announcement)
+                    except Exception as error:  # noqa: BLE001 - the rest is announced all the same; it is raised below
+                        first_error = first_error or error
+        finally:
+            self._is_announcing = False
+        if first_error is not None:
+            raise first_error
+
+
+def new_among(changes: Sequence[Entry], cleaned: Sequence[Entry], before: int) -> list[Entry]:
+    """The events among them that are new, in the order of `added`; some were superseded, and so cleaned, at once."""
+    new: list[Entry] = []
+    for entry in sorted([*changes, *cleaned], key=lambda entry: entry.added):
+        if entry.added > before:  # a further dot of an older event is no news
+            before = entry.added
+            new.append(entry)
+    return new
 
 
 class SyncLog(Protocol):

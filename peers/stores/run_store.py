@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Unpack
 
 from peers.events.created import Created
@@ -77,7 +77,7 @@ class Taken:
     shown: tuple[Entry, ...] = ()
     """Events that are shown now and were not, in the order of `added`."""
     changes: tuple[Change, ...] = ()
-    ends: Mapping[Epoch, EpochEnd] = frozenset()  # type: ignore[assignment]
+    ends: Mapping[Epoch, EpochEnd] = field(default_factory=dict)
     """The epochs whose end is another now."""
     hollow: tuple[Dot, ...] = ()
     """Entries that are hollow now and were not, or have to be said again since their epoch was cut."""
@@ -162,6 +162,9 @@ class RunStore(Protocol):
         Own events are of kind OWN. Looks at no more than `limit` entries in one step: go on while `is_unfinished`.
         """
 
+    def leave(self, epoch: Epoch) -> Taken:
+        """If this is the epoch of `state`, the next own entry begins a new one: somebody has shown more of it than we wrote."""
+
     # Reading
 
     def ends(self) -> dict[Epoch, EpochEnd]:
@@ -187,6 +190,12 @@ class RunStore(Protocol):
 
     def blocks(self, epoch: Epoch, *, before: int | None = None, limit: int = 16) -> list[Block]:
         """The signed blocks of an epoch, the last one first: of runs that begin before the seq `before`."""
+
+    def begins(self, epoch: Epoch, before: int, limit: int) -> list[tuple[int, bytes]]:
+        """Where its runs begin, those before the seq `before`, the last one first: its first seq, and the head before that."""
+
+    def position(self, dot: Dot) -> int | None:
+        """The position of an entry, None if it is not here."""
 
     def changes(self, after: int, limit: int) -> tuple[Change, ...]:
         """At most `limit` changes after a position, without what is after a cut; the first may be the rest of one."""

@@ -98,7 +98,7 @@ def test_prints_where_it_listens_that_links_are_open_and_that_it_stopped(tmp_pat
     code, rest, complaints = ended(node)
 
     found = re.fullmatch(
-        r"\d\d:\d\d:\d\d  (kitchen~\w{8}) is up in mesh cabin: it listens on port (\d+), its home is (.*)", first
+        r"\d\d:\d\d:\d\d  (kitchen~\w{16}) is up in mesh cabin: it listens on port (\d+), its home is (.*)", first
     )
     assert found is not None
     assert found[3] == str(tmp_path)

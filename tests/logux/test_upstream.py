@@ -414,6 +414,7 @@ def test_a_real_server_that_restarts_misses_nothing(start_js: StartJs, house: Ho
     second.add({"type": "bread"})
     wait_length(kitchen, 111)
     wait_synchronized(kitchen)
+    second.wait_event("add", type="bread")  # the kitchen may have it before the server says so
 
     seen = carried_out(first) + carried_out(second)
     if is_killed:  # what it had confirmed and not begun with, or begun with and not confirmed

@@ -165,6 +165,17 @@ class EpochRules(RunRows):
         leaves = tuple(leaf_at(each.item) for each in self._read(run.epoch, run.first, run.last))
         return Block(run.first, run.before, run.kinds, leaves, run.signature)
 
+    def begins(self, epoch: Epoch, before: int, limit: int) -> list[tuple[int, bytes]]:
+        """As in the port."""
+        runs = self._runs_before(epoch, before, limit) if epoch in self._epochs else []
+        return [(run.first, run.before) for run in runs]
+
+    def position(self, dot: Dot) -> int | None:
+        """As in the port."""
+        epoch, seq = dot
+        row = self._epochs.get(epoch)
+        return self._read(epoch, seq, seq)[0].position if row and 0 < seq <= row.seq else None
+
     def changes(self, after: int, limit: int) -> tuple[Change, ...]:
         """As in the port."""
         found: list[Change] = []

@@ -13,6 +13,7 @@ from peers.events.entry import Entry
 from peers.events.epoch import Birth, Parent
 from peers.events.leaf import leaf_of, leaves_of
 from peers.events.run import FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
+from peers.events.version_vector import Epoch
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.entering import Entering, Work
@@ -79,6 +80,13 @@ class WritingRules(TakingRules):
                     raise error
                 offered.results[at] = error
         return offered
+
+    def leave(self, epoch: Epoch) -> Taken:
+        """As in the port."""
+        with self._piece():
+            if epoch == self._numbers.epoch:
+                self._numbers.epoch = None
+            return Taken()
 
     def offer_further(self, createds: Sequence[Created], pen: Pen) -> Taken:
         """As in the port."""

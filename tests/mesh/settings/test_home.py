@@ -39,7 +39,7 @@ def test_the_first_start_makes_a_home(tmp_path: Path) -> None:
 
     name, _, mark = home.node_id.partition("~")
     assert (name, home.facts.name, home.facts.mesh, home.facts.port) == ("kitchen", "kitchen", "garden", 0)
-    assert len(mark) == 8
+    assert len(mark) == 16
     assert set(mark) <= set("abcdefghijklmnopqrstuvwxyz234567")
 
 
@@ -222,4 +222,23 @@ def test_a_crash_while_facts_are_written_leaves_the_old_ones(tmp_path: Path) -> 
 def test_the_id_comes_from_the_public_key() -> None:
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
-    assert make_node_id("kitchen", key) == "kitchen~copdsqhg"
+    assert make_node_id("kitchen", key) == "kitchen~copdsqhgjnkjc4ra"
+    assert make_node_id("kitchen", key, 8) == "kitchen~copdsqhg"
+
+
+def test_a_home_of_a_release_before_keeps_its_id_of_eight_characters(tmp_path: Path) -> None:
+    home = Home(tmp_path, name="kitchen")
+    new_id = home.node_id
+    home.close()
+    facts = json.loads((tmp_path / "node.json").read_text())
+    assert facts.pop("hash_characters") == 16
+    (tmp_path / "node.json").write_text(json.dumps(facts))
+
+    home = Home(tmp_path)
+    home.keep_port(1234)
+    old_id = home.node_id
+    home.close()
+    again = Home(tmp_path)
+
+    assert old_id == again.node_id == new_id[:-8]
+    again.close()

@@ -105,11 +105,12 @@ def test_hostile_text_takes_time_linear_in_its_length(piece: bytes, end: bytes) 
     assert seconds_for(200_000) < max(0.5, 80 * seconds_for(10_000))
 
 
-def test_more_borders_than_a_second_of_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peers.codec.borders.MAX_MARKS", 1_000)
-
+def test_more_borders_than_a_caller_has_time_for_are_refused() -> None:
+    for text in (b"[" + b"1," * 1_000 + b"1]", b"[" + b"[[[[[1]]]]]," * 500 + b"1]"):
+        with pytest.raises(ValueError, match="more than 1000 brackets"):
+            items_of(text, max_marks=1_000)
     with pytest.raises(ValueError, match="more than 1000 brackets"):
-        items_of(b"[" + b"1," * 1_000 + b"1]")
+        members_of(b"{" + b'"a":1,' * 500 + b'"a":1}', 1_000)
 
 
 def is_read(key: str) -> bool:

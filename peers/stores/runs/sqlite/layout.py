@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from peers.stores.sqlite.layout import LIVES_AND_CURSORS, Layout
+from peers.stores.sqlite.layout import LIVES_AND_CURSORS, NEWEST_LAYOUT, Layout
 
 SHOWN = 0
 """`events.state` of a copy that is shown. So is an EXCHANGED one."""
@@ -109,4 +109,4 @@ _TABLES = (
     "cursors",
 )
 
-LAYOUT_3 = Layout(3, _TABLES, _SCHEMA, {})
+LAYOUT_3 = Layout(NEWEST_LAYOUT, _TABLES, _SCHEMA, {})

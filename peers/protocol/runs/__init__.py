@@ -1,0 +1,1 @@
+"""The exchange of runs over one link: what two stores say to each other."""

@@ -1,0 +1,173 @@
+"""ForkSearch: where two histories of one epoch part, found by messages; and the proofs that go over a link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, Heads, Prove, ShowBlocks
+from peers.events.epoch import END_BYTES, NOTHING, Birth, EpochEnd
+from peers.events.proof import Block, Proof
+from peers.events.run import RUN_ENTRIES
+from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
+from peers.protocol.runs.other_end import OtherEnd
+from peers.protocol.runs.role import BadPeer, RunRole
+from peers.stores.run_store import RunStore
+
+MAX_MISMATCHES = 64
+"""Epochs of which pieces did not fit, and the other end has not shown why."""
+
+
+class FoundBlocks(NamedTuple):
+    """An answer to `heads`."""
+
+    birth: Birth
+    blocks: list[Block]
+    """Those where the histories part, in order."""
+    before: int
+    """If there are none: the asking end has to say its heads before this seq; 0 if it cannot help."""
+
+
+class ForkSearch:
+    """A head of the other end is not ours at that seq: it is told where our runs of that epoch begin, the last one first.
+
+    The other end looks for the last one that begins after a head that is its own too, and shows its blocks from there.
+    Those are compared with ours. A proof is sent to an end that is not known to have it.
+    """
+
+    def __init__(self, role: RunRole, other: OtherEnd) -> None:
+        self._role = role
+        self._other = other
+        self._suspected: dict[Epoch, EpochEnd] = {}
+        """Epochs that are searched, and our end when that began."""
+        self._mismatched: dict[Epoch, EpochEnd] = {}
+        """Those of which a piece came that did not fit, though it was signed; and our end then."""
+
+    # Asking
+
+    def look(self, said: Mapping[Epoch, EpochEnd]) -> None:
+        """The other end says how far it has epochs: do our histories part?"""
+        earlier: dict[Epoch, EpochEnd] = {}
+        for epoch, theirs in said.items():
+            ours = self._role.ends.get(epoch)
+            if ours is None or not 0 < theirs.seq <= ours.seq or theirs.mark == ours.mark != b"":
+                continue
+            if theirs.seq < ours.seq:
+                earlier[epoch] = theirs
+            elif theirs.head != ours.head:
+                self.suspect(epoch)
+        if earlier:
+            self._role.read(partial(_differing, earlier), self._on_differing)
+
+    def suspect(self, epoch: Epoch) -> None:
+        """The other end has another head of this epoch."""
+        ours = self._role.ends.get(epoch) or NOTHING
+        if self._suspected.get(epoch) != ours:
+            self._suspected[epoch] = ours
+            self._say_heads(epoch, MAX_FOREIGN_SEQ)
+
+    def mismatched(self, epoch: Epoch) -> None:
+        """A piece of the other end carries a signed head that its entries and ours do not give. Raises BadPeer for too many."""
+        if len(self._mismatched) >= MAX_MISMATCHES:
+            raise BadPeer(f"pieces of {MAX_MISMATCHES} epochs hold other entries than those that were signed")
+        self._mismatched[epoch] = self._role.ends.get(epoch) or NOTHING
+        self.suspect(epoch)
+
+    def compared(self, epoch: Epoch, count: int) -> None:
+        """So many blocks that the other end showed were compared with ours.
+
+        Raises BadPeer if these were the last ones, and do not say why a piece did not fit.
+        """
+        if count == MAX_BLOCKS:
+            return  # there may be more
+        at_mismatch = self._mismatched.pop(epoch, None)
+        if at_mismatch == (self._role.ends.get(epoch) or NOTHING) and not at_mismatch.mark:
+            raise BadPeer(f"a piece of epoch {epoch} holds other entries than those that its owner signed")
+
+    def _say_heads(self, epoch: Epoch, before: int) -> None:
+        def say(heads: list[tuple[int, bytes]]) -> None:
+            self._role.send(Heads(epoch, before, tuple(heads)))
+
+        self._role.read(partial(_heads, epoch, before), say)
+
+    def _on_differing(self, epochs: list[Epoch]) -> None:
+        for epoch in epochs:
+            self.suspect(epoch)
+
+    # Answering
+
+    def heads(self, message: Heads) -> None:
+        """The other end says where its runs begin; or asks for more of ours."""
+        if message.epoch not in self._role.ends:
+            return
+        if message.is_answer:
+            if message.epoch in self._suspected:
+                self._say_heads(message.epoch, message.before)
+            return
+        self._role.read(partial(_shown, message), partial(self._on_shown, message.epoch))
+
+    def _on_shown(self, epoch: Epoch, shown: FoundBlocks | None) -> None:
+        if shown is None:
+            return
+        if shown.before:
+            self._role.send(Heads(epoch, shown.before, (), True))
+        for at in range(0, len(shown.blocks), MAX_BLOCKS):
+            self._role.send(ShowBlocks(shown.birth, tuple(shown.blocks[at : at + MAX_BLOCKS])))
+
+    # Proofs
+
+    def prove(self, epoch: Epoch) -> None:
+        """Send the proof of this fork that is known here, unless the other end has it."""
+        self._role.read(partial(_proof, epoch), self.send_proof)
+
+    def send_proof(self, proof: Proof | None) -> None:
+        """Send this proof, unless the other end has it."""
+        if proof is None:
+            return
+        epoch, mark = proof.birth.epoch, proof.mark
+        if self._other.mark(epoch) != mark:
+            self._other.proved(epoch, mark)
+            self._role.send(Prove(proof.encode()))
+
+
+def _proof(epoch: Epoch, store: RunStore) -> Proof | None:
+    return store.proof(epoch)
+
+
+def _differing(said: Mapping[Epoch, EpochEnd], store: RunStore) -> list[Epoch]:
+    """The epochs whose head here is another one than that."""
+    heads = {epoch: store.head(epoch, end.seq) for epoch, end in said.items()}
+    return [epoch for epoch, head in heads.items() if head is not None and head[:END_BYTES] != said[epoch].head]
+
+
+def _heads(epoch: Epoch, before: int, store: RunStore) -> list[tuple[int, bytes]]:
+    return [(first, head[:END_BYTES]) for first, head in store.begins(epoch, before, MAX_HEADS)]
+
+
+def _shown(message: Heads, store: RunStore) -> FoundBlocks | None:
+    """Our blocks from the last head that both ends have; of as many entries as a run may have."""
+    epoch, limit = message.epoch, message.before
+    birth = store.birth(epoch)
+    if birth is None:
+        return None
+    for first, theirs in message.heads:
+        ours = store.head(epoch, first - 1)
+        if ours is not None and ours[:END_BYTES] == theirs:
+            return FoundBlocks(birth, _blocks(epoch, first, min(limit, first + RUN_ENTRIES), store), 0)
+        limit = min(limit, first)
+    if message.heads and limit > 1:
+        return FoundBlocks(birth, [], limit)
+    return FoundBlocks(birth, _blocks(epoch, 1, min(limit, 1 + RUN_ENTRIES), store), 0)
+
+
+def _blocks(epoch: Epoch, first: int, before: int, store: RunStore) -> list[Block]:
+    """Blocks that begin before the seq `before`, from the one that holds the entry `first`; in order."""
+    found: Sequence[Block] = ()
+    blocks: list[Block] = []
+    while not blocks or blocks[-1].first > first:
+        found = store.blocks(epoch, before=blocks[-1].first if blocks else before, limit=MAX_BLOCKS)
+        if not found:
+            break
+        blocks += found
+    return [block for block in reversed(blocks) if block.last >= first]

@@ -1,0 +1,118 @@
+"""OtherEnd: what one end of a link knows of the other: what it has, what it was sent, what it does not take."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from peers.codec.run_messages import Fill, Pieces
+from peers.events.epoch import NOTHING
+from peers.events.reconcile import View
+from peers.events.version_vector import Epoch
+from peers.protocol.runs.role import BadPeer, RunRole
+from peers.protocol.sync import WINDOW
+
+
+class OtherEnd:
+    """Nothing that it says is believed for another: it can harm its own link only."""
+
+    def __init__(self) -> None:
+        self.view: View | None = None
+        """What it has, as it says; None until that is known."""
+        self.declined: frozenset[bytes] = frozenset()
+        """Keys of nodes whose epochs it does not take for now."""
+        self.sent: dict[Epoch, int] = {}
+        """Up to which seq epochs went over this link, in either direction."""
+        self.coming: dict[Epoch, int] = {}
+        """Up to which seq it has sent epochs in what is being committed."""
+        self._proven: dict[Epoch, bytes] = {}
+        """The marks of proofs that went over this link."""
+
+    def has(self, epoch: Epoch) -> int:
+        """Up to which seq it has an epoch, or is being sent it."""
+        said = NOTHING if self.view is None else self.view.get(epoch)
+        return max(said.seq, self.sent.get(epoch, 0), self.coming.get(epoch, 0))
+
+    def went(self, epoch: Epoch, seq: int) -> None:
+        """Entries up to this one went over the link."""
+        self.sent[epoch] = max(seq, self.sent.get(epoch, 0))
+
+    def mark(self, epoch: Epoch) -> bytes:
+        """The mark of the proof that it has of an epoch's fork, empty if it has none."""
+        if epoch in self._proven or self.view is None:
+            return self._proven.get(epoch, b"")
+        return self.view.get(epoch).mark
+
+    def proved(self, epoch: Epoch, mark: bytes) -> None:
+        """A proof went over the link."""
+        self._proven[epoch] = mark
+
+
+class SendWindow:
+    """The messages that were sent and are not acknowledged yet: at most WINDOW."""
+
+    def __init__(self, role: RunRole) -> None:
+        self._role = role
+        self._sent: deque[int] = deque()
+        self._last = 0
+        self._reserved = 0
+        """Messages that are being made."""
+
+    @property
+    def count(self) -> int:
+        return len(self._sent)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether one more may be made."""
+        return len(self._sent) + self._reserved < WINDOW
+
+    def reserve(self) -> None:
+        """One more is being made."""
+        self._reserved += 1
+
+    def release(self) -> None:
+        """It is made, or there is none."""
+        self._reserved -= 1
+
+    def next_number(self) -> int:
+        """The number of the next message."""
+        self._last += 1
+        return self._last
+
+    def send(self, message: Pieces | Fill) -> None:
+        self._sent.append(message.number)
+        self._role.send(message)
+
+    def acknowledged(self, number: int) -> None:
+        """The other end has committed all up to this message. Raises BadPeer if it was not sent, or before."""
+        if number not in self._sent:
+            raise BadPeer(f"it confirmed message {number}, which does not wait for it")
+        while self._sent.popleft() != number:
+            pass
+
+
+Ranges = list[tuple[int, int]]
+"""(first, last), sorted and apart from each other."""
+
+
+def ranges_with(ranges: Iterable[tuple[int, int]], first: int, last: int) -> Ranges:
+    """The same and one more."""
+    joined: Ranges = []
+    for each in sorted([*ranges, (first, last)]):
+        if joined and each[0] <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], each[1]))
+        else:
+            joined.append(each)
+    return joined
+
+
+def ranges_without(ranges: Iterable[tuple[int, int]], first: int, last: int) -> Ranges:
+    """The same without one."""
+    left: Ranges = []
+    for low, high in ranges:
+        if low < first:
+            left.append((low, min(high, first - 1)))
+        if high > last:
+            left.append((max(low, last + 1), high))
+    return left

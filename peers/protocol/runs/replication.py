@@ -1,0 +1,328 @@
+"""Replication: what two stores say to each other over one link, from their greetings on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from peers.codec.messages import Synced
+from peers.codec.run_messages import (
+    MAX_HAVE,
+    MAX_SPANS,
+    Decline,
+    Facts,
+    Fill,
+    Greeting,
+    Heads,
+    Hollow,
+    Pieces,
+    Prove,
+    RunHave,
+    ShowBlocks,
+    Span,
+    Yours,
+    spans_of,
+)
+from peers.events.epoch import END_BYTES, NOTHING, EpochEnd
+from peers.events.reconcile import MAX_NEWEST, Differ, Reconciliation, Same, View
+from peers.events.signature import is_signed
+from peers.events.version_vector import Dot, Epoch
+from peers.protocol.runs.fork_search import ForkSearch
+from peers.protocol.runs.other_end import OtherEnd, SendWindow
+from peers.protocol.runs.role import BadPeer, RunRole
+from peers.protocol.runs.sending import Sending
+from peers.protocol.runs.taking import Taking
+from peers.protocol.runs.wants import Wants
+from peers.stores.run_store import RunStore, Taken
+
+MAX_GREETED_SPANS = 64
+"""Spans of hollow entries in a greeting: about 4 KB of the 16 that a stranger may send. More are said after it."""
+
+RunWords = Same | Differ | RunHave | Pieces | Fill | Synced | Heads | ShowBlocks | Prove | Decline | Facts
+"""What the two ends say to each other after their greetings."""
+
+
+class Said(NamedTuple):
+    """What a greeting says of a store, beside its ends."""
+
+    newest: list[Epoch]
+    yours: dict[Epoch, Yours]
+    hollow: Hollow
+    hollow_spans: list[Span]
+    last_position: int
+
+
+class Replication:
+    """One end of one link: pure rules, without sockets, threads and time. All of it is gone when the link ends.
+
+    Both ends say how far they have each epoch, and find what differs. From then on each sends what the other lacks, oldest
+    change first, and says what it got from others, and what of it is hollow. What was committed is acknowledged. Where a head
+    is not ours, the place at which two histories part is looked for, and a proof goes to all before any event.
+
+    The role calls `greet`, sends the greeting, and passes on that of the other end to `meet`; then every message to `hear`,
+    and every commit of the store to `committed`. It calls `go_on` when the limit of the walk has risen, and `tell` at once or
+    a little after `on_untold`. `meet`, `hear` and the answers of the store raise BadPeer when the link has to end.
+
+    When a commit names epochs that are `proven`, a role of the node, not of a link, writes `adopt` after a while.
+    """
+
+    def __init__(self, role: RunRole, *, is_dialling: bool) -> None:
+        self._role = role
+        self._is_dialling = is_dialling
+        self.other = OtherEnd()
+        self._window = SendWindow(role)
+        self._forks = ForkSearch(role, self.other)
+        self._wants = Wants(role, self._window)
+        self._sending = Sending(role, self.other, self._window, self._wants, self._forks)
+        self._taking = Taking(role, self.other, self._forks)
+        self._reconciliation: Reconciliation | None = None
+        self._hollow = self._their_hollow = Hollow.of(())
+        """What the greetings say of hollow entries."""
+        self._hollow_spans: list[Span] = []
+        """All of ours, also where the greeting has no room."""
+        self._last_position = 0
+        """At our greeting."""
+        self._is_met = False
+        self._behind: set[Epoch] = set()
+        """Epochs of which the other end has more."""
+        self._untold: dict[Epoch, EpochEnd] = {}
+        self._untold_hollow: list[Dot] = []
+        self._untold_filled: list[Dot] = []
+        self._proven: set[Epoch] = set()
+        """Epochs proven to have forked since our greeting."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what the other end has."""
+        return self.other.view is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether reading should pause, since too much waits for its commit."""
+        return self._taking.is_full
+
+    @property
+    def in_flight_count(self) -> int:
+        """Messages that were sent and are not acknowledged yet."""
+        return self._window.count
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that is due was sent and acknowledged, and all that came is committed."""
+        is_sent = self._sending.is_done and self._wants.is_done and not self._window.count
+        return self.is_settled and is_sent and self._taking.is_done
+
+    @property
+    def position(self) -> int:
+        """Up to here in our log all was sent that the other end lacked."""
+        return self._sending.position
+
+    @property
+    def missing(self) -> int:
+        """Entries that the other end says it has and this store lacks."""
+        return sum([self._lacked_of(epoch) for epoch in self._behind])
+
+    def _lacked_of(self, epoch: Epoch) -> int:
+        view = self.other.view
+        ours = self._role.ends.get(epoch) or NOTHING
+        return 0 if view is None or ours.mark else max(0, view.get(epoch).seq - ours.seq)
+
+    # Greeting
+
+    def greet(self, then: Callable[[Greeting], None], other_key: bytes | None, **names: Any) -> None:
+        """Make our greeting; `names` are the fields of Greeting that the role knows. `other_key`: the other end's, if known."""
+        self._role.read(partial(_said, other_key), partial(self._greet, then, names))
+
+    def meet(self, greeting: Greeting) -> None:
+        """The other end has greeted; we did before. Raises BadPeer."""
+        assert self._reconciliation is not None
+        if self._is_met:
+            raise BadPeer("it greeted twice")
+        self._is_met = True
+        self._their_hollow = greeting.hollow or self._their_hollow
+        self._look_at_own(greeting.yours)
+        self._reconcile(partial(self._reconciliation.meet, greeting.newest, greeting.rest))
+        self.tell()
+
+    def _greet(self, then: Callable[[Greeting], None], names: dict[str, Any], said: Said) -> None:
+        reconciliation = Reconciliation(self._role.ends.snapshot(), said.newest, is_dialling=self._is_dialling)
+        self._reconciliation = reconciliation
+        fits = len(said.hollow_spans) <= MAX_GREETED_SPANS
+        self._hollow = said.hollow if fits else replace(said.hollow, spans=())
+        self._hollow_spans = said.hollow_spans
+        self._last_position = said.last_position
+        then(
+            Greeting(
+                newest=reconciliation.newest,
+                rest=reconciliation.rest,
+                yours=said.yours,
+                hollow=self._hollow if self._hollow.count else None,
+                last_position=said.last_position,
+                **names,
+            )
+        )
+
+    def _look_at_own(self, yours: Mapping[Epoch, Yours]) -> None:
+        """The epoch that we write in, shown with our signature beyond what we hold, is never written in again."""
+        epoch = self._role.epoch
+        shown = yours.get(epoch) if epoch is not None else None
+        if epoch is None or shown is None or shown.head[:END_BYTES] != shown.end.head:
+            return
+        ours = self._role.ends.get(epoch)
+        is_beyond = ours is None or shown.end.seq > ours.seq
+        if is_beyond and is_signed(self._role.key, epoch, shown.end.seq, shown.head, shown.signature):
+            self._role.write(partial(_leave, epoch), _nothing_follows)
+
+    def _reconcile(self, step: Callable[[], Same | Differ | None]) -> None:
+        assert self._reconciliation is not None
+        try:
+            answer = step()
+        except ValueError as error:
+            raise BadPeer(str(error)) from None
+        if answer is not None:
+            self._role.send(answer)
+        view = self._reconciliation.view
+        if view is not None and self.other.view is None:
+            self.other.view = view
+            self._on_view(view)
+
+    def _on_view(self, view: View) -> None:
+        lacked: list[Dot] = []
+        exceptions = dict(view.exceptions())
+        for epoch, theirs in exceptions.items():
+            ours = self._role.ends.get(epoch)
+            if ours is None:
+                continue
+            if ours.seq > theirs.seq:
+                lacked.append((epoch, theirs.seq + 1))
+            if ours.mark not in (b"", theirs.mark):
+                self._forks.prove(epoch)
+        self._behind.update(epoch for epoch in exceptions if self._lacked_of(epoch))
+        for epoch in self._proven:
+            self._forks.prove(epoch)
+        self._proven.clear()
+        self._forks.look(exceptions)
+        self._compare_hollow()
+        self._sending.begin(lacked, self._last_position)
+        self._go_on()
+
+    def _compare_hollow(self) -> None:
+        """What greetings have no room for is said now, unless it is the same at both ends."""
+        is_same = self._hollow.digest == self._their_hollow.digest
+        self._wants.call(self._hollow_spans if is_same else self._their_hollow.spans)
+        if not is_same and not self._hollow.spans:
+            for at in range(0, len(self._hollow_spans), MAX_SPANS):
+                self._role.send(RunHave({}, tuple(self._hollow_spans[at : at + MAX_SPANS])))
+        self._hollow_spans = []
+
+    # Messages
+
+    def hear(self, message: RunWords) -> None:
+        """A message of the other end, after its greeting. Raises BadPeer for what no node sends."""
+        if not self._is_met or self._reconciliation is None:
+            raise BadPeer("it sent a message before its greeting")
+        if isinstance(message, Same | Differ):
+            if self.other.view is None:
+                self._reconcile(partial(self._reconciliation.take, message))
+        elif isinstance(message, RunHave):
+            self._on_have(self._reconciliation, message)
+        elif isinstance(message, Pieces | Fill | Prove | ShowBlocks):
+            self._taking.add(message)
+        elif isinstance(message, Synced):
+            self._window.acknowledged(message.added)
+            self._go_on()
+        elif isinstance(message, Heads):
+            self._forks.heads(message)
+        elif isinstance(message, Decline):
+            self._on_declined(frozenset(message.keys))
+
+    def _on_have(self, reconciliation: Reconciliation, message: RunHave) -> None:
+        reconciliation.have(message.ends)
+        self._wants.end(message.filled)
+        self._wants.call(message.hollow)
+        if self.other.view is not None:
+            self._behind.update(epoch for epoch in message.ends if self._lacked_of(epoch))
+            self._forks.look(message.ends)
+            self._go_on()
+
+    def _on_declined(self, keys: frozenset[bytes]) -> None:
+        readmitted = self.other.declined - keys
+        self.other.declined = keys
+        if readmitted:
+            self._sending.readmit(readmitted)
+            self._go_on()
+
+    def accept(self) -> None:
+        """The limits admit again what was declined on this link."""
+        self._taking.accept()
+
+    # Commits
+
+    def committed(self, taken: Taken) -> None:
+        """The store has committed this, whoever asked for it."""
+        if self._reconciliation is None:
+            return  # our greeting says it
+        own = self._role.epoch
+        for epoch, end in taken.ends.items():
+            is_told = max(self.other.sent.get(epoch, 0), self.other.coming.get(epoch, 0)) >= end.seq
+            if end.mark or (epoch != own and not is_told):
+                self._untold[epoch] = end
+            if epoch == own:
+                self._sending.overtake(epoch)
+        self._behind.difference_update([epoch for epoch in taken.ends if not self._lacked_of(epoch)])
+        self._untold_hollow += taken.hollow
+        self._untold_filled += [change.dot for change in taken.changes if change.is_fill]
+        if self.other.view is None:
+            self._proven.update(taken.proven)
+        else:
+            for epoch in taken.proven:
+                self._forks.prove(epoch)
+        if self._untold_hollow or self._untold_filled:
+            self.tell()
+        elif self._untold:
+            self._role.on_untold()
+        self._go_on()
+
+    def tell(self) -> None:
+        """Say what was committed and came from others, and what is hollow."""
+        if not self._is_met:
+            return
+        ends = list(self._untold.items())
+        hollow, filled = spans_of(self._untold_hollow), spans_of(self._untold_filled)
+        self._untold, self._untold_hollow, self._untold_filled = {}, [], []
+        while ends or hollow or filled:
+            have = RunHave(dict(ends[:MAX_HAVE]), tuple(hollow[:MAX_SPANS]), tuple(filled[:MAX_SPANS]))
+            ends, hollow, filled = ends[MAX_HAVE:], hollow[MAX_SPANS:], filled[MAX_SPANS:]
+            self._role.send(have)
+
+    def go_on(self) -> None:
+        """Send what may be sent now."""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.other.view is not None:
+            self._wants.go_on()
+            self._sending.go_on()
+
+
+def _said(other_key: bytes | None, store: RunStore) -> Said:
+    yours: dict[Epoch, Yours] = {}
+    epoch = None if other_key is None else store.newest_of(other_key)
+    if epoch is not None:
+        seq, signature = store.signature(epoch)
+        head = store.head(epoch, seq)
+        if seq and head is not None:
+            yours[epoch] = Yours(EpochEnd(seq, head[:END_BYTES]), head, signature)
+    hollow = list(store.hollow())
+    return Said(store.newest(MAX_NEWEST), yours, Hollow.of(hollow), spans_of(hollow), store.state.last_position)
+
+
+def _leave(epoch: Epoch, store: RunStore) -> Sequence[Taken]:
+    return [store.leave(epoch)]
+
+
+def _nothing_follows(takens: Sequence[Taken]) -> None:
+    pass

@@ -1,0 +1,69 @@
+"""What the exchange of runs over one link needs from its role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from peers.codec.messages import Message
+from peers.codec.pieces import RawPiece
+from peers.events.ends import Ends
+from peers.events.epoch import Birth
+from peers.events.piece import Piece
+from peers.events.reconcile import Differ, Same
+from peers.events.version_vector import Epoch
+from peers.stores.run_store import RunStore, Taken
+
+T = TypeVar("T")
+
+
+class BadPeer(Exception):
+    """The other end sent what no node sends. The text says what; the link has to end."""
+
+
+class RunRole(Protocol):
+    """One end of one link, as far as Replication needs it.
+
+    The store does what is asked of it in order, later or at once. Its commits, whoever asked for them, and the answers are
+    heard in that order too: a commit before the answer to the write that made it. After the link ended nothing is heard.
+    Where the disk fails, the role ends the link, and the answer does not come.
+    """
+
+    @property
+    def key(self) -> bytes:
+        """Our public key."""
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The epoch that our next own entry continues, as of the last commit that was heard."""
+
+    @property
+    def ends(self) -> Ends:
+        """Our vector, as of the last commit that was heard."""
+
+    def send(self, message: Message | Same | Differ) -> None:
+        """Send a message. One that is sent after the end of the link is dropped."""
+
+    def encode(self, piece: Piece) -> RawPiece:
+        """A piece with its bytes on the wire: once for all sessions, and those that came where they still fit."""
+
+    def read(self, work: Callable[[RunStore], T], then: Callable[[T], None]) -> None:
+        """Ask the store for something; `then` gets the answer."""
+
+    def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
+        """Ask the store to write, in one transaction; `then` gets what was done, after it was committed."""
+
+    def walk_limit(self) -> int:
+        """The position up to which the walk may go now: the last one, or before entries of others that wait a little."""
+
+    def page_bytes(self) -> int:
+        """Bytes of the events of one message, at most, but for one run or event: no more than half of a frame."""
+
+    def clock_ms(self) -> int:
+        """What the timer of the store rises to."""
+
+    def may_begin(self, birth: Birth) -> bool:
+        """Whether an epoch that is new here is taken; asked once for each message that brings it."""
+
+    def on_untold(self) -> None:
+        """There is something to tell that may wait a little for more: `Replication.tell`."""

@@ -1,0 +1,239 @@
+"""Sending: the walk of a log by position, which sends each epoch from where the other end of a link has it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_groups
+from peers.events.piece import Piece
+from peers.events.proof import Proof
+from peers.events.run import RUN_ENTRIES
+from peers.events.version_vector import MAX_SEQ, Dot, Epoch
+from peers.protocol.runs.fork_search import ForkSearch
+from peers.protocol.runs.other_end import OtherEnd, SendWindow
+from peers.protocol.runs.role import RunRole
+from peers.protocol.runs.wants import Wants
+from peers.stores.run_store import Change, RunStore
+
+WALK_CHANGES = 500
+"""Changes that are read at a time."""
+MAX_FIRSTS = 1_000
+"""Epochs whose first lacked entry is looked for; a walk for an end that lacks more begins at the first position."""
+
+
+class RunPage(NamedTuple):
+    """What one message can bring."""
+
+    pieces: list[Piece]
+    proofs: list[Proof]
+    """Of the epochs whose pieces end at a cut."""
+    until: int
+    """The position up to which it goes."""
+
+
+class Sending:
+    """The walk goes over all changes after `position`, in pages; live commits are its tail.
+
+    Where it first meets an entry of a run, the whole rest of that run goes, though its later entries may lie at later
+    positions; these are left out when the walk comes there. While entries of others are held back, our own overtake them.
+    """
+
+    def __init__(self, role: RunRole, other: OtherEnd, window: SendWindow, wants: Wants, forks: ForkSearch) -> None:
+        self._role = role
+        self._other = other
+        self._window = window
+        self._wants = wants
+        self._forks = forks
+        self.position = 0
+        """Up to here all was sent, or left out."""
+        self._begun: dict[bytes, set[Epoch]] = {}
+        """Epochs that were begun, or left out since they are declined, by the keys of their owners."""
+        self._overtaken: Epoch | None = None
+        """Our own epoch, if entries of it may be waiting behind those of others."""
+        self._read: tuple[Change, ...] = ()
+        """Changes that were read, of which some are after `position`."""
+        self._begins_again = False
+        self._made: deque[Pieces] = deque()
+        """Messages of a page for which the window was not open: a page is one message, unless its runs are large."""
+        self._is_asking = False
+        self._is_going = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the walk has come to the limit."""
+        return not self._is_asking and not self._made and self.position >= self._role.walk_limit()
+
+    def begin(self, lacked: Sequence[Dot], last_position: int) -> None:
+        """Walk from the first of these entries, or what came after `last_position`."""
+        self.position = last_position
+        if len(lacked) > MAX_FIRSTS:
+            self.position = 0
+        elif lacked:
+            self._begin_asking()
+            self._role.read(partial(_first_position, lacked, last_position), self._on_first)
+
+    def overtake(self, epoch: Epoch) -> None:
+        """There are new entries of our own epoch."""
+        self._overtaken = epoch
+
+    def readmit(self, keys: Iterable[bytes]) -> None:
+        """The other end takes epochs of these nodes again: those that were begun on this link are sent from there."""
+        for key in keys:
+            for epoch in self._begun.pop(key, ()):
+                self._other.sent.pop(epoch, None)
+        self._begins_again = True
+        if not self._is_asking:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Go back to the first position, if need be; not while an answer is awaited."""
+        if self._begins_again:
+            self._begins_again = False
+            self._read = ()
+            self.position = 0
+
+    def go_on(self) -> None:
+        """Ask for the next page, while there is one and the window is open."""
+        if self._is_going:
+            return  # the store answered at once, and the loop below goes on
+        self._send_made()
+        self._is_going = True
+        try:
+            while self._may_ask() and self._ask():
+                pass
+        finally:
+            self._is_going = False
+
+    def _may_ask(self) -> bool:
+        return self._other.view is not None and not self._is_asking and not self._made and self._window.is_open
+
+    def _ask(self) -> bool:
+        """Ask for what follows. False if there is nothing, or its answer comes later."""
+        limit = self._role.walk_limit()
+        if self.position < limit:
+            self._begin_asking()
+            if self._read and _end(self._read[-1]) > self.position:
+                self._on_changes(limit, self._read)
+            else:
+                self._role.read(partial(_changes, self.position), partial(self._on_changes, limit))
+        else:
+            overtaken, self._overtaken = self._overtaken, None
+            end = None if overtaken is None else self._role.ends.get(overtaken)
+            if overtaken is None or end is None or self._other.has(overtaken) >= end.seq:
+                return False
+            self._begin_asking()
+            self._ask_pieces([Change(self.position + 1, (overtaken, end.seq))], self.position, ())
+        return not self._is_asking
+
+    def _begin_asking(self) -> None:
+        self._is_asking = True
+        self._window.reserve()
+
+    def _end_asking(self) -> None:
+        self._is_asking = False
+        self._window.release()
+
+    def _on_first(self, position: int) -> None:
+        self._end_asking()
+        self.position = position - 1
+        self._begin_again()
+        self.go_on()
+
+    def _on_changes(self, limit: int, changes: tuple[Change, ...]) -> None:
+        self._read = tuple(_between(changes, self.position, MAX_SEQ))
+        until = min(_end(changes[-1]), limit) if changes else limit
+        due = [change for change in _between(changes, self.position, until) if self._is_due(change)]
+        if due:
+            self._ask_pieces(due, until, changes)
+            return
+        self._end_asking()
+        self._pass(changes, until)
+        self.go_on()
+
+    def _is_due(self, change: Change) -> bool:
+        epoch, seq = change.dot
+        return not change.is_fill and self._other.has(epoch) < seq + change.length - 1
+
+    def _pass(self, changes: Sequence[Change], until: int) -> None:
+        """The walk has come to this position."""
+        for change in _between(changes, self.position, until):
+            epoch, seq = change.dot
+            self._wants.met(epoch, seq, seq + change.length - 1)
+        self.position = max(self.position, until)
+        self._begin_again()
+        self._wants.go_on()
+
+    def _ask_pieces(self, due: Sequence[Change], until: int, changes: Sequence[Change]) -> None:
+        has = {change.dot[0]: self._other.has(change.dot[0]) for change in due}
+        self._role.read(partial(_page, due, has, until, self._role.page_bytes()), partial(self._on_page, changes))
+
+    def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
+        self._end_asking()
+        for proof in page.proofs:
+            self._forks.send_proof(proof)
+        declined = self._other.declined
+        for piece in page.pieces:
+            self._other.went(piece.epoch, piece.last)
+            if piece.start == 1 or piece.birth.key in declined:
+                self._begun.setdefault(piece.birth.key, set()).add(piece.epoch)
+        pieces = [piece for piece in page.pieces if piece.birth.key not in declined]
+        births = {piece.epoch: piece.birth for piece in pieces if piece.start == 1}
+        for group in piece_groups(map(self._role.encode, pieces)):
+            fresh = tuple(births[piece.epoch] for piece in group if piece.start == 1)
+            self._made.append(Pieces(self._window.next_number(), fresh, group))
+        self._send_made()
+        self._pass(changes, page.until)
+        self.go_on()
+
+    def _send_made(self) -> None:
+        while self._made and self._window.is_open:
+            self._window.send(self._made.popleft())
+
+
+def _end(change: Change) -> int:
+    return change.position + change.length - 1
+
+
+def _between(changes: Iterable[Change], after: int, until: int) -> Iterator[Change]:
+    """The parts of these changes whose positions are > after and <= until."""
+    for change in changes:
+        skipped = max(0, after + 1 - change.position)
+        length = min(change.length, until - change.position + 1) - skipped
+        if length > 0:
+            epoch, seq = change.dot
+            yield Change(change.position + skipped, (epoch, seq + skipped), length, change.is_fill)
+
+
+def _changes(after: int, store: RunStore) -> tuple[Change, ...]:
+    return store.changes(after, WALK_CHANGES)
+
+
+def _first_position(lacked: Sequence[Dot], last_position: int, store: RunStore) -> int:
+    return min([last_position + 1, *[at for dot in lacked if (at := store.position(dot)) is not None]])
+
+
+def _page(due: Sequence[Change], has: Mapping[Epoch, int], until: int, max_bytes: int, store: RunStore) -> RunPage:
+    """Pieces for these changes, of which the other end has epochs up to `has`; as many as a message may hold."""
+    pieces: list[Piece] = []
+    proofs: dict[Epoch, Proof] = {}
+    sent = dict(has)
+    entries = size = 0
+    for change in due:
+        epoch, seq = change.dot
+        while sent[epoch] < seq + change.length - 1:
+            if size >= max_bytes or entries > MAX_TOGETHER - RUN_ENTRIES or len(pieces) == MAX_PIECES:
+                return RunPage(pieces, list(proofs.values()), change.position + max(sent[epoch] - seq, -1))
+            piece = store.piece(epoch, sent[epoch] + 1)
+            if piece is None:
+                break  # what follows is not signed, or comes after a cut
+            proof = None if piece.signature or epoch in proofs else store.proof(epoch)
+            if proof is not None:
+                proofs[epoch] = proof
+            pieces.append(piece)
+            sent[epoch] = piece.last
+            entries += len(piece.items)
+            size += sum([len(item) if isinstance(item, bytes) else item.size for item in piece.items])
+    return RunPage(pieces, list(proofs.values()), until)

@@ -1,0 +1,199 @@
+"""Taking: what comes over a link and changes the log, in its order: one write at a time, then what it means for the link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from peers.codec.messages import Synced
+from peers.codec.pieces import RawPiece
+from peers.codec.run_messages import MAX_DECLINED, Decline, Fill, Pieces, Prove, ShowBlocks
+from peers.events.epoch import Birth
+from peers.events.proof import Proof
+from peers.events.version_vector import Epoch
+from peers.protocol.runs.fork_search import ForkSearch
+from peers.protocol.runs.other_end import OtherEnd
+from peers.protocol.runs.role import BadPeer, RunRole
+from peers.protocol.sync import WINDOW
+from peers.stores.run_store import RunStore, Taken
+
+MAX_UNCOMMITTED = 64
+"""Messages that may wait for their commit before reading should pause; of `pieces` and `fill` at most WINDOW."""
+
+Received = Pieces | Fill | Prove | ShowBlocks
+Work = Callable[[RunStore], Taken]
+Reaction = Callable[[Taken], None]
+
+
+class Taking:
+    """Messages that come while others are being committed are committed together, one transaction later.
+
+    What is acknowledged is committed. After something bad nothing that waits is looked at.
+    """
+
+    def __init__(self, role: RunRole, other: OtherEnd, forks: ForkSearch) -> None:
+        self._role = role
+        self._other = other
+        self._forks = forks
+        self._waiting: list[Received] = []
+        self._counted = 0
+        """Of these and of those being committed, how many want an acknowledgement."""
+        self._works: list[tuple[Work, Reaction]] = []
+        """What is being committed, and what follows from each."""
+        self._declined: set[bytes] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether reading should pause."""
+        return len(self._waiting) >= MAX_UNCOMMITTED
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that came is committed."""
+        return not self._works and not self._waiting
+
+    def add(self, message: Received) -> None:
+        """A message came. Raises BadPeer if it is a proof of nothing, or the window of the other end was not open."""
+        if isinstance(message, (Pieces, Fill)):
+            self._counted += 1
+            if self._counted > WINDOW:
+                raise BadPeer(f"it sent more than {WINDOW} messages before the first of them was confirmed")
+        self._waiting.append(message)
+        self._go_on()
+
+    def accept(self) -> None:
+        """What was declined may come now, as far as `may_begin` says so."""
+        if self._declined:
+            self._declined.clear()
+            self._role.send(Decline(()))
+
+    def _go_on(self) -> None:
+        if self._works or not self._waiting:
+            return
+        messages, self._waiting = self._waiting, []
+        row: list[Pieces] = []
+        for message in messages:
+            if isinstance(message, Pieces):
+                row.append(message)
+                continue
+            self._add_pieces(row)
+            row = []
+            self._works.append(self._work(message))
+        self._add_pieces(row)
+        numbers = [message.number for message in messages if isinstance(message, (Pieces, Fill))]
+        works = [work for work, _ in self._works]
+        self._role.write(partial(_do_all, works), partial(self._on_done, numbers))
+
+    def _work(self, message: Fill | Prove | ShowBlocks) -> tuple[Work, Reaction]:
+        if isinstance(message, Fill):
+            return partial(_fill, message), _nothing_follows
+        if isinstance(message, ShowBlocks):
+            return partial(_compare, message), partial(self._on_compared, message)
+        proof = _decoded(message)
+        self._other.proved(proof.birth.epoch, proof.mark)
+        return partial(_prove, proof), partial(self._on_proof, proof)
+
+    def _add_pieces(self, messages: Sequence[Pieces]) -> None:
+        """The store takes the pieces of messages in a row together."""
+        births: dict[Epoch, Birth] = {}
+        pieces: list[RawPiece] = []
+        for message in messages:
+            births |= self._admitted({birth.epoch: birth for birth in message.births if birth.epoch not in births})
+            pieces += [piece for piece in message.pieces if piece.epoch in births or piece.epoch in self._role.ends]
+        for piece in pieces:
+            self._other.coming[piece.epoch] = max(piece.last, self._other.coming.get(piece.epoch, 0))
+        if messages:
+            work = partial(_take, pieces, births, self._role.clock_ms())
+            self._works.append((work, partial(self._on_taken, pieces)))
+
+    def _admitted(self, births: Mapping[Epoch, Birth]) -> dict[Epoch, Birth]:
+        """Those that may begin here, or did; the others are declined."""
+        may = {epoch: epoch in self._role.ends or self._role.may_begin(birth) for epoch, birth in births.items()}
+        declined = {birth.key for epoch, birth in births.items() if not may[epoch]}
+        if declined - self._declined:
+            self._declined |= declined
+            self._role.send(Decline(tuple(sorted(self._declined)[:MAX_DECLINED])))
+        return {epoch: birth for epoch, birth in births.items() if may[epoch]}
+
+    def _on_done(self, numbers: Sequence[int], takens: Sequence[Taken]) -> None:
+        works, self._works = self._works, []
+        self._other.coming.clear()
+        self._counted -= len(numbers)
+        for (_, reaction), taken in zip(works, takens, strict=False):  # what followed something bad was not done
+            reaction(taken)
+        if numbers:
+            self._role.send(Synced(numbers[-1]))
+        self._go_on()
+
+    def _on_taken(self, pieces: Sequence[RawPiece], taken: Taken) -> None:
+        for piece, outcome in zip(pieces, taken.outcomes, strict=True):
+            if outcome == "bad":
+                self._waiting.clear()
+                raise BadPeer(
+                    f"a piece of epoch {piece.epoch} that begins at {piece.start} is not what its owner signed"
+                )
+            if outcome == "gap":
+                continue
+            self._other.went(piece.epoch, piece.last)
+            if outcome == "mismatch":
+                self._forks.mismatched(piece.epoch)
+            elif outcome == "forked":
+                self._forks.prove(piece.epoch)
+
+    def _on_proof(self, proof: Proof, taken: Taken) -> None:
+        epoch = proof.birth.epoch
+        ours = self._role.ends.get(epoch)
+        if ours is None or not ours.mark:
+            raise BadPeer(f"the proof that epoch {epoch} forked does not hold")
+        if ours.mark != proof.mark:
+            self._forks.prove(epoch)  # it is better
+
+    def _on_compared(self, message: ShowBlocks, taken: Taken) -> None:
+        if taken.outcomes:
+            raise BadPeer(f"it showed a block of epoch {message.birth.epoch} that its owner did not sign")
+        self._forks.compared(message.birth.epoch, len(message.blocks))
+        self._forks.prove(message.birth.epoch)
+
+
+def _do_all(works: Sequence[Work], store: RunStore) -> list[Taken]:
+    takens: list[Taken] = []
+    for work in works:
+        takens.append(work(store))
+        if "bad" in takens[-1].outcomes:
+            break
+    return takens
+
+
+def _take(pieces: Sequence[RawPiece], births: Mapping[Epoch, Birth], clock_ms: int, store: RunStore) -> Taken:
+    known = dict(births)
+    for piece in pieces:
+        if piece.epoch not in known:
+            birth = store.birth(piece.epoch)
+            assert birth is not None  # the store has told of its end
+            known[piece.epoch] = birth
+    return store.take([piece.piece(known[piece.epoch]) for piece in pieces], clock_ms=clock_ms)
+
+
+def _fill(message: Fill, store: RunStore) -> Taken:
+    return store.fill(message.events)
+
+
+def _prove(proof: Proof, store: RunStore) -> Taken:
+    return store.prove(proof)
+
+
+def _compare(message: ShowBlocks, store: RunStore) -> Taken:
+    if not all(block.is_genuine(message.birth) for block in message.blocks):
+        return Taken(outcomes=("bad",))
+    return store.compare(message.birth, message.blocks)
+
+
+def _nothing_follows(taken: Taken) -> None:
+    pass
+
+
+def _decoded(message: Prove) -> Proof:
+    try:
+        return Proof.decode(message.proof)
+    except ValueError as error:
+        raise BadPeer(f"it sent a proof that is none: {error}") from None
