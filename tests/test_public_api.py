@@ -136,6 +136,8 @@ COMMAND_LINE = {
     "mesh token add": "USER | --ttl DURATION",
     "mesh token list": "--json",
     "mesh token revoke": "USER",
+    "mesh backup": "FILE | --force | --with-keys | --json",
+    "mesh restore": "FILE | --json",
     "mesh bench": "",
     "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against",
     "mesh bench catch-up-singles": "--events N=20000 | --runs N=1 | --json",
@@ -165,6 +167,8 @@ STATUS_KEYS = """node_id mesh port discovery last_added events conflicts ahead r
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
 PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing reason"
 META_KEYS = "created time dot added"
+BACKUP_KEYS = "file node_id events bytes with_keys"
+RESTORE_KEYS = "home node_id events made_ms is_same_node"
 
 
 def signature(function: Any, name: str) -> str:
@@ -273,9 +277,13 @@ def test_json_output_has_these_keys(tmp_path: Path) -> None:
         status, rows, item = (
             json.loads(run(kitchen.home, name, "--json").stdout) for name in ("status", "peers", "log")
         )
+        made = json.loads(run(kitchen.home, "backup", "--json", str(tmp_path / "backup")).stdout)
+    restored = json.loads(run(tmp_path / "new", "restore", "--json", str(tmp_path / "backup")).stdout)
 
     assert list(status) == STATUS_KEYS.split()
     assert [list(row) for row in status["sessions"]] == [SESSION_KEYS.split()]
     assert [list(row) for row in rows] == [PEER_KEYS.split()]
     assert list(item) == ["event", "meta"]
     assert set(item["meta"]) == set(META_KEYS.split())
+    assert list(made) == BACKUP_KEYS.split()
+    assert list(restored) == RESTORE_KEYS.split()

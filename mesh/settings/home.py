@@ -60,6 +60,17 @@ def make_node_id(name: str, key: Ed25519PrivateKey, hash_characters: int = HASH_
     return f"{name}~{b32encode(sha256(public).digest()).decode().lower()[:hash_characters]}"
 
 
+def read_identity(home: Path) -> tuple[str, NodeFacts]:
+    """The node id and the facts of a home, whether its node runs or not. Raises MeshError for none or a damaged one."""
+    try:
+        if not (home / KEY_FILE).exists():
+            raise MeshError(f"there is no home of a node in {home}: correct --home")
+        facts = _read_facts(home / FACTS_FILE)
+        return make_node_id(facts.name, _read_key(home / KEY_FILE), facts.hash_characters), facts
+    except OSError as error:
+        raise _unusable(home, error) from None
+
+
 class Home:
     """The home of one node, locked by this process until `close`."""
 
@@ -125,10 +136,14 @@ def _unusable(home: Path, error: OSError) -> MeshError:
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:
-    if not path.exists():
-        key = Ed25519PrivateKey.generate()
-        write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-        return key
+    if path.exists():
+        return _read_key(path)
+    key = Ed25519PrivateKey.generate()
+    write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    return key
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
     try:
         loaded = load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -147,14 +162,18 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> NodeFacts:
         )
         write_whole(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts
-    remedy = ": put it back from a backup, or delete it and give --name anew"
-    facts = decode_file(path.read_bytes(), path, NodeFacts, _check_facts, remedy)
+    facts = _read_facts(path)
     for what, given, kept in (("name", name, facts.name), ("mesh", mesh, facts.mesh)):
         if given is not None and given != kept:
             raise MeshError(
                 f"this home's {what} is {kept} for good, not {given}: leave --{what} out, or start a new node in another --home"
             )
     return facts
+
+
+def _read_facts(path: Path) -> NodeFacts:
+    remedy = ": put it back from a backup, or delete it and give --name anew"
+    return decode_file(path.read_bytes(), path, NodeFacts, _check_facts, remedy)
 
 
 def _check_facts(facts: NodeFacts) -> None:

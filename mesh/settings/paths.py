@@ -1,4 +1,4 @@
-"""The default home of a user, and the names of those files in it that the node and the commands share."""
+"""The default home of a user, and the names of those files in it that several parts share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mesh.errors import MeshError
 LOCK_FILE = "lock"
 SOCKET_FILE = "control.sock"
 LOG_FILE = "log.sqlite"
+TOKENS_FILE = "tokens.json"
 
 
 def default_home() -> Path:

@@ -23,13 +23,19 @@ class Progress:
     """A line on standard error after AFTER_SECONDS, if that is a terminal; else nothing. Use it in a `with`."""
 
     def __init__(
-        self, what: str, *, is_wanted: bool = True, total: int | None = None, now: Callable[[], float] = time.monotonic
+        self,
+        what: str,
+        *,
+        unit: str = "events",
+        is_wanted: bool = True,
+        total: int | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`what` follows the count of events, as in "1000 events printed"."""
+        """`unit` and `what` follow the count, as in "1000 events printed"."""
         self.is_shown = is_wanted and sys.stderr is not None and sys.stderr.isatty()
         self.total = total
         """The amount of work, if it is known; it may be set later."""
-        self._what = what
+        self._what = f"{unit} {what}"
         self._now = now
         self._next = now() + AFTER_SECONDS
         self._bar: Bar | None = None
@@ -40,16 +46,16 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._hide()
 
-    def at(self, events: int, done: int | None = None) -> None:
-        """So many events are done. `done` is the same in the unit of `total`, if that is not events."""
+    def at(self, count: int, done: int | None = None) -> None:
+        """So many are done. `done` is the same in the unit of `total`, if that is another."""
         if not self.is_shown or self._now() < self._next:
             return
         self._next = self._now() + EVERY_SECONDS
         if self._bar is None:
             self._bar = _make_bar(self.total)
         self._bar.start()
-        text = f"{events} events {self._what}"
-        self._bar.update(self._bar.task_ids[0], completed=events if done is None else done, text=text, refresh=True)
+        text = f"{count} {self._what}"
+        self._bar.update(self._bar.task_ids[0], completed=count if done is None else done, text=text, refresh=True)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

@@ -145,7 +145,7 @@ class RunStore(Protocol):
         """
 
     def fill(self, events: Sequence[tuple[Dot, Entry]]) -> Taken:
-        """Give hollow entries their events, where the leaf says that they are theirs; all others are ignored."""
+        """Give hollow and refused entries their events, where the leaf says that they are theirs; all others are ignored."""
 
     def prove(self, proof: Proof) -> Taken:
         """Keep the proof of a fork, if it holds and is better than what is known: by the smaller (cut, mark).

@@ -21,8 +21,8 @@ from msgspec import Meta
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_user
 from mesh.settings.home_files import FILE_VERSION, MAX_FILE_BYTES, FileVersion, decode_file
+from mesh.settings.paths import TOKENS_FILE
 
-TOKENS_FILE = "tokens.json"
 TOKENS_LOCK_FILE = "tokens.lock"
 TOKEN_BYTES = 24
 MAX_TOKEN_CHARACTERS = 128

@@ -238,15 +238,36 @@ class EnteringRules(RetentionRules, EpochRules):
     # Hollow entries
 
     def fill(self, events: Sequence[tuple[Dot, Entry]]) -> Taken:
-        """As in the port."""
+        """As in the port. Events that nothing is known of, for one entry each, are written together."""
         with self._piece():
             work = Work()
-            for (epoch, seq), event in events:
-                leaf = leaf_of(event.created, event.time, event.extra, event.body)
-                rows = self._hollow_in(epoch, seq, seq) if self._counts((epoch, seq)) else []
-                if rows and rows[0].leaf == leaf:
-                    self._supply(rows[0], event, work)
+            leaves = [leaf_of(event.created, event.time, event.extra, event.body) for _, event in events]
+            wanted = self._wanted(leaves)
+            seen: set[object] = set(self._known_among([event.created for _, event in events]) if wanted else ())
+            plain: list[tuple[Hollow, Entry]] = []
+            for (dot, event), leaf in zip(events, leaves, strict=True):
+                rows = wanted.get(leaf, [])
+                if [row.dot for row in rows] == [dot] and seen.isdisjoint((event.created, leaf)):
+                    plain.append((rows[0], event))
+                elif rows:
+                    self._fill_plain(plain, work)
+                    plain = []
+                    current = self._hollow_in(*dot, dot[1]) if self._counts(dot) else []
+                    if current and current[0].leaf == leaf:
+                        self._supply(current[0], event, work)
+                seen.update((event.created, leaf))
+            self._fill_plain(plain, work)
             return self._finish(work)
+
+    def _fill_plain(self, pairs: list[tuple[Hollow, Entry]], work: Work) -> None:
+        if pairs:
+            first = self._fill([row.dot for row, _ in pairs], work)
+            copies = [self._new_event(event, row.dot, first + at, work) for at, (row, event) in enumerate(pairs)]
+            self._insert(copies)
+            self._point([(row, copy) for (row, _), copy in zip(pairs, copies, strict=True)], work)
+            for copy in copies:
+                if copy.extra:
+                    work.effects.heed(copy)
 
     def _supply(self, row: Hollow, event: Entry, work: Work) -> None:
         """Give an event to the entry that waits for it, and to all others that do."""
@@ -264,14 +285,15 @@ class EnteringRules(RetentionRules, EpochRules):
             copy = self._differ(shown, event, row.leaf, row.dot, position, work)
         if event.extra:
             work.effects.heed(event)
-        self._point([row], copy, work)
+        self._point([(row, copy)], work)
         self._resolve(others, copy, work)
 
     def _resolve(self, rows: list[Hollow], copy: Entry, work: Work) -> None:
         """Let hollow entries stand for this copy, which has their leaf."""
         if not rows:
             return
-        self._point(rows, copy, work)
+        self._point([(row, copy) for row in rows], work)
+        self._note(rows[0].leaf, copy.position)
         self._move_dot(copy, rows[0].dot)
         if not copy.tombstone:
             position = self._fill([row.dot for row in rows], work)
@@ -285,13 +307,14 @@ class EnteringRules(RetentionRules, EpochRules):
         work.changes += [Change(position, dot, is_fill=True) for position, dot in zip(count(first), dots, strict=False)]
         return first
 
-    def _point(self, rows: list[Hollow], copy: Entry, work: Work) -> None:
+    def _point(self, pairs: list[tuple[Hollow, Entry]], work: Work) -> None:
+        """Let each of these entries, which are hollow no more, stand for its copy."""
+        rows = [row for row, _ in pairs]
         refused = sum(row.is_refused for row in rows)
         self._numbers.refused -= refused
         self._numbers.hollow -= len(rows) - refused
         self._remove_hollow(rows)
-        self._insert_further([(row.position, copy.position) for row in rows])
-        self._note(rows[0].leaf, copy.position)
+        self._insert_further([(row.position, copy.position) for row, copy in pairs])
         for row in rows:
             work.hollow.pop(row.dot, None)
 
@@ -299,9 +322,7 @@ class EnteringRules(RetentionRules, EpochRules):
 
     def _bury(self, event: Entry) -> None:
         """Make tombstones of all copies; what waits for one of them does so no more."""
-        for copy in [event, *self._aside_of(event.created)]:
-            if copy.tombstone:
-                continue
+        for copy in self._living_copies(event):
             leaf = leaf_at(copy)
             self._numbers.conflicts -= copy.added == 0
             self._bury_copy(copy, leaf)
@@ -309,9 +330,13 @@ class EnteringRules(RetentionRules, EpochRules):
             buried = Entry(copy.created, copy.time, b"", b"", copy.dot, copy.added, copy.position, b"", leaf)
             self._resolve(self._wanted([leaf]).get(leaf, []), buried, Work())
 
+    def _living_copies(self, shown: Entry) -> list[Entry]:
+        aside = self._aside_of(shown.created) if self._numbers.conflicts else []
+        return [shown, *(copy for copy in aside if not copy.tombstone)]
+
     def _places_of(self, created: Created) -> list[int]:
         shown = self._shown(created)
-        copies = [shown, *self._aside_of(created)] if shown is not None else []
+        copies = self._living_copies(shown) if shown is not None else []
         return sorted(change.position for copy in copies for change in self._dots_of(copy))
 
     def _changes_of(self, createds: Iterable[Created]) -> list[Entry]:

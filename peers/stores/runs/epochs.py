@@ -60,8 +60,7 @@ class EpochRules(RunRows):
             yield
         except BaseException:
             while len(self._journal) > mark:
-                table, key, before = self._journal.pop()
-                _set(table, key, before)
+                put_back(*self._journal.pop())
             self._numbers = numbers
             raise
         finally:
@@ -71,7 +70,7 @@ class EpochRules(RunRows):
     def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
         """Put the value there as the newest, or remove what is there for None."""
         self._journal.append((table, epoch, table.pop(epoch, None)))
-        _set(table, epoch, value)
+        put_back(table, epoch, value)
 
     def _keep_run(self, run: OpenRun) -> None:
         self._remember(self._open_runs, run.hash.epoch, run)
@@ -256,7 +255,8 @@ def _ranges(dots: Sequence[Dot]) -> Iterator[tuple[Epoch, int, int]]:
         yield (*dots[start], last)
 
 
-def _set(table: dict[Epoch, Any], key: Epoch, value: Any) -> None:
+def put_back(table: dict[Epoch, Any], key: Epoch, value: Any) -> None:
+    """Put the value there, or remove what is there for None."""
     if value is None:
         table.pop(key, None)
     else:

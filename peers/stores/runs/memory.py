@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
 from msgspec import structs
 
@@ -17,6 +17,7 @@ from peers.events.version_vector import Dot, Epoch
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.memory_events import MemoryEvents
 from peers.stores.run_store import Change, RunState
+from peers.stores.runs.epochs import put_back
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, Hollow, RunRow, Standing
 
@@ -51,15 +52,9 @@ class MemoryRunStore(MemoryEvents, RunRules):
             self._begin()
         return self.state
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with self._remembering(is_whole=True), super().transaction():
-            yield
-
-    @contextmanager
-    def _piece(self) -> Iterator[None]:
-        with self._remembering(is_whole=False), super()._piece():
-            yield
+    def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
+        self._on_undo(partial(put_back, table, epoch, table.pop(epoch, None)))
+        put_back(table, epoch, value)
 
     def aside(self) -> tuple[Entry, ...]:
         self._require_open()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from msgspec import structs
 
@@ -186,13 +186,12 @@ def _grown(growth: _Growth, run: OpenRun, piece: Piece, last: int) -> _Growth | 
         return None
     longer = run.hash.copy()
     longer.add(kinds, leaves)
-    return replace(
-        growth,
-        seq=last,
-        head=longer.head,
-        run=OpenRun(longer, run.kinds + kinds),
-        signature=piece.signature,
-        is_at_cut=False,
+    return _Growth(
+        growth.row,
+        last,
+        longer.head,
+        OpenRun(longer, run.kinds + kinds),
+        piece.signature,
         kinds=growth.kinds + kinds,
         items=[*growth.items, *items],
         leaves=[*growth.leaves, *leaves],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from peers.stores.sqlite.layout import PUT_BACK, Layout, damaged, run_all
+from peers.stores.sqlite.layout import NEWEST_LAYOUT, PUT_BACK, Layout, damaged, run_all
 from peers.stores.store import DISK_FULL, StoreError
 
 APPLICATION_ID = 0x706D6C67
@@ -46,14 +46,14 @@ _FIXES = {
 def connect(path: Path, layout: Layout, *, synchronous: str) -> sqlite3.Connection:
     """Open the file, or make it if there is none or an empty one. Raises StoreError; then the file is as it was."""
     if _is_there(path):
-        _check_header(path, layout)
+        check_header(path, layout)
         _check_contents(path, layout)
     elif _is_there(wal_of(path)):  # SQLite would take it for rubbish of the new file, and delete it
         raise StoreError(
             f"the log file {path} is missing, and its write-ahead log {wal_of(path)} is there: put the file back, "
             "or move its write-ahead log away too"
         )
-    connection = _open(path, "rwc")
+    connection = open_file(path, "rwc")
     with _closed_on_error(path, connection):
         for pragma in (f"busy_timeout = {BUSY_MS}", f"synchronous = {synchronous}", f"cache_size = -{PAGE_CACHE_KIB}"):
             connection.execute(f"PRAGMA {pragma}")
@@ -70,29 +70,31 @@ def connect(path: Path, layout: Layout, *, synchronous: str) -> sqlite3.Connecti
     return connection
 
 
-def connect_to_read(path: Path, layout: Layout, *, is_copy: bool = False) -> sqlite3.Connection:
+def connect_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
     """Open the file so that nothing on the disk changes; the caller has to notice when another process writes it meanwhile.
 
     Beside a copy the index of its write-ahead log may be made. Raises StoreError.
     """
-    _check_header(path, layout)
+    check_header(path)
     if Path(f"{path}-journal").exists():
         raise StoreError(f"the log file {path}: its making was cut short; start its node once")
     # Without `readonly_shm` SQLite makes that index anew in its file, although the connection is for reading.
     mode = ("ro" if is_copy else "ro&readonly_shm=1") if _is_there(wal_of(path)) else "ro&immutable=1"
-    connection = _open(path, mode)
-    with _closed_on_error(path, connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version < layout.version:
-            raise StoreError(
-                f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
-            )
-    return connection
+    return open_file(path, mode)
+
+
+def check_layout(path: Path, connection: sqlite3.Connection, layout: Layout) -> None:
+    """Raise StoreError for a file of an older layout, which only a store that writes brings up to date; or sqlite3.Error."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < layout.version:
+        raise StoreError(
+            f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
+        )
 
 
 def connect_beside(path: Path, *, synchronous: str) -> sqlite3.Connection:
     """Open a file that a store of this process has open, for its checkpoints. Raises StoreError."""
-    connection = _open(path, "rw")
+    connection = open_file(path, "rw")
     with _closed_on_error(path, connection):
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA user_version").fetchone()  # finds the write-ahead log: a checkpoint alone would not
@@ -135,8 +137,8 @@ def _is_there(path: Path) -> bool:
         raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
 
 
-def _check_header(path: Path, layout: Layout) -> None:
-    """Look before SQLite does: it would repair, and so change, a file that is not ours."""
+def check_header(path: Path, layout: Layout | None = None) -> None:
+    """Raise StoreError unless it is a log of this layout, or of any known one. SQLite would repair, and so change, others."""
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
@@ -147,17 +149,18 @@ def _check_header(path: Path, layout: Layout) -> None:
     _check_version(path, layout, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
 
 
-def _check_version(path: Path, layout: Layout, application_id: int, version: int) -> None:
+def _check_version(path: Path, layout: Layout | None, application_id: int, version: int) -> None:
     if application_id != APPLICATION_ID:
         raise StoreError(f"the log file {path}: it belongs to another program; move it away, or name another file")
-    if version > layout.version:
+    newest = NEWEST_LAYOUT if layout is None else layout.version
+    if version > newest:
         raise StoreError(
-            f"the log file {path}: it was written by a newer release (layout {version}, this one knows {layout.version}); "
+            f"the log file {path}: it was written by a newer release (layout {version}, this one knows {newest}); "
             "install that release again, or name another file"
         )
     if version < 1:
         raise damaged(path, "its layout has no number")
-    if version < layout.version and version not in layout.upgrades:
+    if layout is not None and version < layout.version and version not in layout.upgrades:
         raise StoreError(
             f"the log file {path}: it was written by an older release (layout {version}, this one knows {layout.version}); "
             "bring it up to date first, or name another file"
@@ -170,7 +173,7 @@ def _check_contents(path: Path, layout: Layout) -> None:
         return  # its making was cut short: only a connection that may write can take that back
     mode = "ro" if wal_of(path).exists() else "ro&immutable=1"
     try:
-        with closing(_open(path, mode)) as connection:
+        with closing(open_file(path, mode)) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             _check_version(path, layout, application_id, version)
@@ -186,7 +189,8 @@ def _check_contents(path: Path, layout: Layout) -> None:
         raise explain(path, error) from error
 
 
-def _open(path: Path, mode: str) -> sqlite3.Connection:
+def open_file(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection to the file; `mode` is that of SQLite's URIs, with more parameters after a `&`. Raises StoreError."""
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False

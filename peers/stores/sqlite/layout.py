@@ -14,6 +14,8 @@ from peers.events.entry import Entry
 from peers.stores.sqlite.many import ManyRows
 from peers.stores.store import StoreError
 
+NEWEST_LAYOUT = 3
+"""That of a store of runs."""
 LABELS = ManyRows("INSERT INTO labels (kind, name, position, time, created)", 5)
 PUT_BACK = (
     "it is damaged: put a copy in its place, or move it away and let the neighbours fill a new one",

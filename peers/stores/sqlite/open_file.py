@@ -95,6 +95,7 @@ class OpenFile(ABC):
             with suppress(sqlite3.Error):  # what is committed is safe in the WAL too
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                connection.execute("PRAGMA busy_timeout = 0")  # wait for no reader
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.close()
 

@@ -33,7 +33,10 @@ from mesh.terminal.tables import Names, local_second, local_time, show_event, sh
 from tests.support.actor_loop import fail
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
 
-COMMANDS = ("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "bench", "scenario")
+COMMANDS = (
+    *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "backup", "restore", "bench"),
+    "scenario",
+)
 
 
 @pytest.fixture

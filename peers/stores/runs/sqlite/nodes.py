@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peers.stores.sqlite.layout import damaged
 
-KNOWN = 10_000
+KNOWN = 4_000
 """Nodes whose numbers are kept in memory."""
 
 

@@ -21,7 +21,7 @@ from peers.stores.sqlite.layout import damaged
 
 PIECES = 128
 """Of one row."""
-TAILS = 1_000
+TAILS = 256
 """Epochs whose last row is kept in memory."""
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import structs
 
 from peers.stores.run_store import Change
 from tests.support.run_house import (
     CheckedStore,
     Writer,
+    check,
     clean,
     event,
     fill,
@@ -237,3 +240,34 @@ def test_keep_last_cleans_what_comes_late(store: CheckedStore, anna: Writer, ber
 
     assert (taken.shown, [each.created[0] for each in taken.cleaning.cleaned]) == ((), [1])
     assert piece_of(store, epoch).items == (leaf(event(1, extra=last)),)
+
+
+def test_many_fills_at_once_are_as_if_each_had_come_alone(
+    make: Callable[[], CheckedStore], store: CheckedStore, anna: Writer, bert: Writer
+) -> None:
+    last = b'{"keep_last":"r"}'
+    source, one = fresh(anna, event(1), event(2), event(3), event(4, extra=last))
+    other, two = fresh(bert, event(2, "other"), event(3), event(5, extra=last))
+    alone = make()
+    alone.open()
+    for each in (store, alone):
+        take(each, hollowed(piece_of(source, one)), hollowed(piece_of(other, two)))
+    events = [
+        *source.events_at([(one, 1), (one, 2)]),
+        *other.events_at([(two, 1)]),
+        *source.events_at([(one, 3)]),
+        *other.events_at([(two, 2), (two, 3)]),
+        *source.events_at([(one, 1), (one, 4)]),
+    ]
+
+    with store.transaction():
+        taken = store.fill(events)
+    for fill_of in events:
+        with alone.transaction():
+            alone.fill([fill_of])
+
+    assert (store.state, store.changes(0, 99)) == (alone.state, alone.changes(0, 99))
+    assert (store.each(order="added"), store.aside()) == (alone.each(order="added"), alone.aside())
+    assert [each.created[0] for each in taken.shown] == [1, 2, 3, 5]
+    assert store.state.hollow == 0
+    check(alone)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peers.events.created import Created
 from peers.events.entry import Entry, encode_diff
 from peers.stores.run_store import RunStore, Taken
+from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import Criteria
+from tests.peers.stores.runs.test_hostile_pieces import commits, signed
 from tests.support.run_house import ALL, Writer, check, event, hollowed, pieces_for, put
 
-MS = st.integers(1, 6)
-NODES = st.sampled_from(["kitchen", "attic", "Ä-room"])
+MS = st.integers(1, 3)
+NODES = st.sampled_from(["kitchen", "Ä-room"])
 LABELS = st.sampled_from(["one", "two"])
 EXTRAS = st.one_of(
     st.just(b""),
@@ -34,16 +36,16 @@ EVENTS = st.lists(
         lambda ms, node, n, time, kind, extra: event(ms, kind, node=node, time=time, extra=extra, n=n),
         MS,
         NODES,
-        st.integers(0, 2),
+        st.integers(0, 1),
         st.sampled_from([0, 0, 0, 1, 9]),
-        st.sampled_from("abc"),
+        st.sampled_from("aab"),
         EXTRAS,
     ),
     min_size=1,
     max_size=12,
 )
-CREATEDS = st.lists(st.tuples(MS, NODES, st.integers(0, 2)), min_size=1, max_size=6)
-PLACES = st.one_of(st.none(), st.tuples(st.integers(0, 9), st.tuples(MS, NODES, st.integers(0, 2))))
+CREATEDS = st.lists(st.tuples(MS, NODES, st.integers(0, 1)), min_size=1, max_size=6)
+PLACES = st.one_of(st.none(), st.tuples(st.integers(0, 9), st.tuples(MS, NODES, st.integers(0, 1))))
 CRITERIA = st.builds(
     lambda low, high, older, younger, index: Criteria(
         min_added=low, max_added=high, older_than=older, younger_than=younger, index=index
@@ -65,27 +67,33 @@ WALKS = st.fixed_dictionaries(
         "index": st.one_of(st.none(), st.none(), LABELS),
     }
 )
-OPERATIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("append"), EVENTS, st.booleans()),
-        st.tuples(st.just("write"), st.integers(0, 3), EVENTS),
-        st.tuples(st.just("take"), st.integers(0, 3), st.one_of(st.none(), st.sets(st.integers(1, 12), min_size=1))),
-        st.tuples(st.just("fill"), st.integers(0, 3)),
-        st.tuples(st.just("compare"), st.integers(0, 3)),
-        st.tuples(st.just("further"), CREATEDS),
-        st.tuples(st.just("adopt"), st.integers(1, 5)),
-        st.tuples(st.just("clean"), CREATEDS, st.sampled_from([frozenset({"log"}), frozenset({"log", "one", "two"})])),
-        st.tuples(st.just("remove_reason"), st.sampled_from(["log", "one", "two"]), CRITERIA, st.integers(1, 9)),
-        st.tuples(st.just("add_reason"), st.sampled_from(["one", "two"]), CRITERIA, st.integers(1, 9)),
-        st.tuples(
-            st.just("change"),
-            st.tuples(MS, NODES, st.integers(0, 2)),
-            st.sampled_from([{"reasons": ["two"]}, {"reasons": []}, {"x": 1}, {"reasons": ["one", "two"]}]),
-        ),
-        st.tuples(st.just("walk"), WALKS),
-        st.tuples(st.just("fail"), EVENTS, CREATEDS),
-        st.tuples(st.just("reopen")),
+SOURCES = st.integers(0, 3)
+"""The last two have one key and one epoch, and fork it."""
+HOLLOW = st.one_of(st.none(), st.sets(st.integers(1, 12), min_size=1))
+TAKING = st.one_of(
+    st.tuples(st.just("take"), SOURCES, EVENTS, HOLLOW),
+    st.tuples(st.just("many"), SOURCES, st.integers(8, 30), HOLLOW),
+    st.tuples(st.just("fill"), SOURCES),
+    st.tuples(st.just("signed"), commits, st.booleans()),
+    st.tuples(st.just("fork"), EVENTS, EVENTS),
+)
+CHANGING = st.one_of(
+    st.tuples(st.just("append"), EVENTS, st.booleans()),
+    st.tuples(st.just("further"), CREATEDS),
+    st.tuples(st.just("adopt"), st.integers(1, 5)),
+    st.tuples(st.just("clean"), CREATEDS, st.sampled_from([frozenset({"log"}), frozenset({"log", "one", "two"})])),
+    st.tuples(st.just("remove_reason"), st.sampled_from(["log", "one", "two"]), CRITERIA, st.integers(1, 9)),
+    st.tuples(st.just("add_reason"), st.sampled_from(["one", "two"]), CRITERIA, st.integers(1, 9)),
+    st.tuples(
+        st.just("change"),
+        st.tuples(MS, NODES, st.integers(0, 1)),
+        st.sampled_from([{"reasons": ["two"]}, {"reasons": []}, {"x": 1}, {"reasons": ["one", "two"]}]),
     ),
+    st.tuples(st.just("fail"), EVENTS, CREATEDS),
+)
+OPERATIONS = st.lists(
+    st.one_of(TAKING, TAKING, CHANGING, st.tuples(st.just("walk"), WALKS), st.tuples(st.just("reopen"))),
+    min_size=4,
     max_size=24,
 )
 
@@ -104,6 +112,7 @@ class Two:
             SqliteRunStore(path, synchronous="OFF"),
         ]
         self.own = [Writer(1), Writer(1)]
+        self.made = 0
         self.sources = [MemoryRunStore() for _ in range(4)]
         self.writers = [Writer(2), Writer(3), Writer(4), Writer(4)]
         for store in (*self.stores, *self.sources):
@@ -121,39 +130,54 @@ class Two:
         assert results[0] == results[1]
 
     def act(self, name: str, *values: Any) -> None:
-        if name == "write":
-            at, events = values
-            with suppress(ValueError):
-                put(self.sources[at], self.writers[at], *events)
-        elif name == "walk":
+        if name == "walk":
             self.walk(values[0])
         elif name == "reopen":
             for store in self.stores:
                 store.close()
                 store.open()
-        elif name in ("take", "fill", "compare"):
-            self.exchange(name, *values)
+        elif name in ("take", "many"):
+            at, events, seqs = values
+            self.write(at, self.fresh(events) if name == "many" else events)
+            self.take(at, seqs)
+        elif name == "signed":
+            self.made += 1
+            pieces = signed(Writer(50 + self.made), values[0], is_one_run=values[1])
+            self.both(lambda store, _: store.take(pieces))
+        elif name == "fill":
+            wanted = self.sources[values[0]].events_at(list(self.stores[0].hollow()))
+            self.both(lambda store, _: store.fill(wanted))
+        elif name == "fork":
+            for at, events in zip((2, 3), values, strict=True):
+                self.write(at, events)
+                self.take(at, None)
+            for at in (2, 3):
+                self.compare_with(at)
         elif name == "fail":
             self.both(lambda store, writer: _fail(store, writer, *values))
         else:
             self.both(lambda store, writer: _work(store, writer, name, values))
 
-    def exchange(self, name: str, at: int, seqs: set[int] | None = None) -> None:
-        source = self.sources[at]
-        if name == "take":
-            pieces = pieces_for(source, {})
-            if seqs is not None:
-                pieces = [hollowed(piece, *seqs) for piece in pieces]
-            self.both(lambda store, _: store.take(pieces))
-        elif name == "fill":
-            wanted = [(dot, event) for dot, event in source.events_at(list(self.stores[0].hollow()))]
-            self.both(lambda store, _: store.fill(wanted))
-        else:
-            for epoch in source.ends():
-                birth = source.birth(epoch)
-                assert birth is not None
-                blocks = source.blocks(epoch)
-                self.both(lambda store, _, birth=birth, blocks=blocks: store.compare(birth, blocks))
+    def fresh(self, count: int) -> list[Entry]:
+        """Plain events of one node."""
+        self.made += count
+        return [event(100 + self.made - at, node="Ä-room") for at in range(count, 0, -1)]
+
+    def write(self, at: int, events: Sequence[Entry]) -> None:
+        put(self.sources[at], self.writers[at], *events, is_each_alone=True)
+
+    def take(self, at: int, seqs: set[int] | None) -> None:
+        """All that the source has, known or new."""
+        pieces = pieces_for(self.sources[at], {})
+        if seqs is not None:
+            pieces = [hollowed(piece, *seqs) for piece in pieces]
+        self.both(lambda store, _: store.take(pieces))
+
+    def compare_with(self, at: int) -> None:
+        for epoch in self.sources[at].ends():
+            birth, blocks = self.sources[at].birth(epoch), self.sources[at].blocks(epoch)
+            assert birth is not None
+            self.both(lambda store, _, birth=birth, blocks=blocks: store.compare(birth, blocks))
 
     def walk(self, options: Any) -> None:
         """All pages."""
@@ -189,7 +213,8 @@ class Two:
         assert one.newest(2) == other.newest(2)
         for order in ("created", "added"):
             for is_backward in (False, True):
-                self.walk({"order": order, "is_backward": is_backward, "limit": 3})
+                for index in (None, "one", "two"):
+                    self.walk({"order": order, "is_backward": is_backward, "limit": 3, "index": index})
 
 
 def _work(store: MemoryRunStore | SqliteRunStore, writer: Writer, name: str, values: Sequence[Any]) -> Any:
@@ -243,7 +268,8 @@ def _by_position(copies: Any) -> dict[int, Entry]:
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 @given(operations=OPERATIONS)
 def test_both_stores_do_the_same_and_show_the_same(operations: list[tuple[Any, ...]]) -> None:
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "RUN_ENTRIES", 9)  # many runs of few entries
         two = Two(Path(folder) / "log.db")
         for operation in operations:
             two.act(*operation)

@@ -12,6 +12,7 @@ from peers.events.created import created_key
 from peers.events.entry import Entry
 from peers.stores.sqlite.file import APPLICATION_ID
 from peers.stores.sqlite.layout import LAYOUT_2
+from peers.stores.sqlite.online_copy import copy_log, count_events
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import Criteria, StoreError
 
@@ -62,6 +63,21 @@ def opened(path: Path) -> SqliteStore:
     store = SqliteStore(path, synchronous="OFF")
     store.open()
     return store
+
+
+@pytest.mark.parametrize("is_in_use", [False, True])
+def test_a_file_of_layout_1_is_copied_as_it_is_and_upgraded_when_a_store_opens_the_copy(
+    path: Path, tmp_path: Path, *, is_in_use: bool
+) -> None:
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(b"")
+
+    copy_log(path, copy, is_in_use=is_in_use, on_step=lambda _done, _total: None)
+
+    assert count_events(copy) == 2
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert [each.event["type"] for each in opened(copy).each()] == ["b", "a"]
 
 
 def test_a_file_of_layout_1_keeps_its_events(path: Path) -> None:

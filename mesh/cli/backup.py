@@ -1,0 +1,121 @@
+"""`mesh backup` and `mesh restore`: a home in one file, and a new home from it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from time import time_ns
+
+import click
+
+from mesh.cli import options
+from mesh.terminal import output
+from mesh.terminal.progress import Progress
+
+file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+
+
+@click.command()
+@file_argument
+@click.option("--force", "is_forced", is_flag=True, help="Replace FILE if it exists.")
+@click.option(
+    "--with-keys",
+    is_flag=True,
+    help="Put the key of the node and the tokens of its clients in it too. Whoever has FILE can then be this node.",
+)
+@options.as_json
+@click.pass_context
+def backup(context: click.Context, *, file: Path, is_forced: bool, with_keys: bool, as_json: bool) -> None:
+    """Write the home of this machine's node into one file.
+
+    FILE gets all events that were on disk when the command started, the name, the mesh, and the peers of `mesh peer add`. The
+    node may run, and goes on meanwhile. FILE appears only once it is complete and was checked. `mesh restore FILE` makes a
+    new home of it.
+
+    \b
+    mesh backup kitchen.backup
+    mesh backup --force --json /mnt/usb/kitchen.backup
+
+    Without --with-keys, what is restored is a new node with the same events, which may run beside this one. With --with-keys
+    it is this node again: keep FILE secret, and never let both run.
+    """
+    from mesh.settings.backup import make_backup
+
+    home = options.home_of(context)
+    file = file.absolute()
+    with Progress("copied", unit="pages") as progress:
+
+        def on_step(done: int, total: int) -> None:
+            progress.total = total
+            progress.at(done)
+
+        facts = make_backup(
+            home, file, with_keys=with_keys, is_forced=is_forced, now_ms=time_ns() // 1_000_000, on_step=on_step
+        )
+    size = file.stat().st_size
+    if with_keys:
+        output.complain(
+            f"warning: {file} has the key of {facts.node_id}: whoever has the file can be this node. Keep it secret, "
+            "and never run a node that was restored from it while this one runs"
+        )
+    if as_json:
+        output.write_json(
+            {
+                "file": str(file),
+                "node_id": facts.node_id,
+                "events": facts.events,
+                "bytes": size,
+                "with_keys": with_keys,
+            }
+        )
+    else:
+        keys = "with the keys" if with_keys else "without keys"
+        output.write(f"{file}: {_events(facts.events)} of {facts.node_id}, {keys}, {size} bytes\n")
+
+
+@click.command()
+@file_argument
+@options.as_json
+@click.pass_context
+def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
+    """Make a new home of a file of `mesh backup`.
+
+    FILE is checked before anything is made. The new home is --home DIR, which must not exist yet.
+
+    \b
+    mesh restore kitchen.backup
+    mesh --home /tmp/kitchen2 restore kitchen.backup
+    mesh --home /tmp/kitchen2 up
+
+    The home is for a new node: it has the name, the mesh and all events of the old one, and another id, so both may run. If
+    FILE was made with --with-keys, the home is for the same node again: the old one must never run any more.
+    """
+    from mesh.settings.backup import restore_home
+
+    home = options.home_of(context)
+    facts, node_id = restore_home(file.absolute(), home)
+    is_same_node = node_id == facts.node_id
+    if is_same_node:
+        output.complain(f"warning: this is {node_id} again: never run it while the node of the old home runs")
+    if as_json:
+        output.write_json(
+            {
+                "home": str(home),
+                "node_id": node_id,
+                "events": facts.events,
+                "made_ms": facts.made_ms,
+                "is_same_node": is_same_node,
+            }
+        )
+    else:
+        from mesh.terminal.tables import local_time
+
+        kind = "the same node" if is_same_node else "a new node"
+        output.write(
+            f"{home}: {_events(facts.events)}, as of {local_time(facts.made_ms)}, for {kind}, {node_id}; "
+            f"start it with `mesh --home {shlex.quote(str(home))} up`\n"
+        )
+
+
+def _events(count: int) -> str:
+    return f"{count} event" if count == 1 else f"{count} events"
