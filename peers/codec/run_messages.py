@@ -235,6 +235,10 @@ class Prove(RunMessage, frozen=True, tag="proof"):
     proof: Annotated[bytes, Meta(max_length=MAX_PROOF_BYTES)]
 
 
+class SayHollow(RunMessage, frozen=True, tag="hollow"):
+    """The receiver is asked to say what it wants, by `have`, since its greeting had no room for it. Once on a link."""
+
+
 class Decline(RunMessage, frozen=True, tag="decline"):
     """Public keys of nodes whose epochs the sender does not take on this link for now."""
 

@@ -40,6 +40,7 @@ from peers.codec.run_messages import (
     RunConnect,
     RunConnected,
     RunHave,
+    SayHollow,
     ShowBlocks,
 )
 from peers.errors import SyncError
@@ -88,6 +89,7 @@ _PLAIN: dict[str, type[Any]] = {
     "same": Same,
     "differ": Differ,
     "heads": Heads,
+    "hollow": SayHollow,
     "proof": Prove,
     "decline": Decline,
     "facts": Facts,

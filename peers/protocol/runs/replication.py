@@ -21,6 +21,7 @@ from peers.codec.run_messages import (
     Pieces,
     Prove,
     RunHave,
+    SayHollow,
     ShowBlocks,
     Span,
     Yours,
@@ -41,7 +42,7 @@ from peers.stores.run_store import RunStore, Taken
 MAX_GREETED_SPANS = 64
 """Spans of hollow entries in a greeting: about 4 KB of the 16 that a stranger may send. More are said after it."""
 
-RunWords = Same | Differ | RunHave | Pieces | Fill | Synced | Heads | ShowBlocks | Prove | Decline | Facts
+RunWords = Same | Differ | RunHave | Pieces | Fill | Synced | Heads | ShowBlocks | Prove | SayHollow | Decline | Facts
 """What the two ends say to each other after their greetings."""
 
 
@@ -75,7 +76,7 @@ class Replication:
         self.other = OtherEnd()
         self._window = SendWindow(role)
         self._forks = ForkSearch(role, self.other)
-        self._wants = Wants(role, self._window)
+        self._wants = Wants(role, self._window, self._check_served)
         self._sending = Sending(role, self.other, self._window, self._wants, self._forks)
         self._taking = Taking(role, self.other, self._forks)
         self._reconciliation: Reconciliation | None = None
@@ -83,6 +84,13 @@ class Replication:
         """What the greetings say of hollow entries."""
         self._hollow_spans: list[Span] = []
         """All of ours, also where the greeting has no room."""
+        self._unheard = 0
+        """Entries that the other end wants and has not named yet, though it was asked."""
+        self._is_serving = False
+        """Whether it was not given all yet that it wanted at its greeting."""
+        self._wants_unknown = False
+        """Whether the other end wants events, and has not said which: nothing new since we met."""
+        self._has_said_hollow = False
         self._last_position = 0
         """At our greeting."""
         self._is_met = False
@@ -210,13 +218,27 @@ class Replication:
         self._go_on()
 
     def _compare_hollow(self) -> None:
-        """What greetings have no room for is said now, unless it is the same at both ends."""
-        is_same = self._hollow.digest == self._their_hollow.digest
-        self._wants.call(self._hollow_spans if is_same else self._their_hollow.spans)
-        if not is_same and not self._hollow.spans:
-            for at in range(0, len(self._hollow_spans), MAX_SPANS):
-                self._role.send(RunHave({}, tuple(self._hollow_spans[at : at + MAX_SPANS])))
+        """What their greeting had no room for is asked, unless it is the same at both ends, or nothing new."""
+        theirs = self._their_hollow
+        is_same = self._hollow.digest == theirs.digest
+        self._wants.call(self._hollow_spans if is_same else theirs.spans)
         self._hollow_spans = []
+        is_named = is_same or theirs.count == 0 or bool(theirs.spans)
+        self._wants_unknown = not is_named
+        self._is_serving = is_named or self._role.is_news(theirs.digest)
+        if self._is_serving:
+            self._ask_hollow()
+
+    def _ask_hollow(self) -> None:
+        """Ask what the other end wants, if that is not known."""
+        if self._wants_unknown:
+            self._wants_unknown = False
+            self._unheard = self._their_hollow.count
+            self._role.send(SayHollow())
+
+    def _say_hollow(self, spans: list[Span]) -> None:
+        for at in range(0, len(spans), MAX_SPANS):
+            self._role.send(RunHave({}, tuple(spans[at : at + MAX_SPANS])))
 
     # Messages
 
@@ -236,6 +258,11 @@ class Replication:
             self._go_on()
         elif isinstance(message, Heads):
             self._forks.heads(message)
+        elif isinstance(message, SayHollow):
+            if self._has_said_hollow:
+                raise BadPeer("it asked twice what is hollow here")
+            self._has_said_hollow = True
+            self._role.read(_hollow_spans, self._say_hollow)
         elif isinstance(message, Decline):
             self._on_declined(frozenset(message.keys))
 
@@ -243,6 +270,7 @@ class Replication:
         reconciliation.have(message.ends)
         self._wants.end(message.filled)
         self._wants.call(message.hollow)
+        self._unheard -= sum([last - first + 1 for _, first, last in message.hollow])
         if self.other.view is not None:
             self._behind.update(epoch for epoch in message.ends if self._lacked_of(epoch))
             self._forks.look(message.ends)
@@ -280,6 +308,8 @@ class Replication:
         else:
             for epoch in taken.proven:
                 self._forks.prove(epoch)
+        if self._untold_filled:
+            self._ask_hollow()
         if self._untold_hollow or self._untold_filled:
             self.tell()
         elif self._untold:
@@ -306,6 +336,12 @@ class Replication:
         if self.other.view is not None:
             self._wants.go_on()
             self._sending.go_on()
+            self._check_served()
+
+    def _check_served(self) -> None:
+        if self._is_serving and self._unheard <= 0 and self._wants.is_done and not self._window.count:
+            self._is_serving = False
+            self._role.on_served(self._their_hollow.digest)
 
 
 def _said(other_key: bytes | None, store: RunStore) -> Said:
@@ -318,6 +354,10 @@ def _said(other_key: bytes | None, store: RunStore) -> Said:
             yours[epoch] = Yours(EpochEnd(seq, head[:END_BYTES]), head, signature)
     hollow = list(store.hollow())
     return Said(store.newest(MAX_NEWEST), yours, Hollow.of(hollow), spans_of(hollow), store.state.last_position)
+
+
+def _hollow_spans(store: RunStore) -> list[Span]:
+    return spans_of(store.hollow())
 
 
 def _leave(epoch: Epoch, store: RunStore) -> Sequence[Taken]:

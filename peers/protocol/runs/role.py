@@ -65,5 +65,14 @@ class RunRole(Protocol):
     def may_begin(self, birth: Birth) -> bool:
         """Whether an epoch that is new here is taken; asked once for each message that brings it."""
 
+    def is_news(self, hollow: bytes) -> bool:
+        """Whether the other end has to say what it wants, of which its greeting gave this digest alone.
+
+        Not if `on_served` was called with it for that node, and this store got no event for a hollow entry since.
+        """
+
+    def on_served(self, hollow: bytes) -> None:
+        """The other end was given all that it wanted, by this digest, and that is here."""
+
     def on_untold(self) -> None:
         """There is something to tell that may wait a little for more: `Replication.tell`."""

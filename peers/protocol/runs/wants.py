@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from peers.codec.run_messages import MAX_PIECES, Fill, Span
@@ -24,13 +24,15 @@ LOOKED_UP = 16
 class Wants:
     """Each span that is called hollow is looked up once; and again where the walk meets entries of it that came since."""
 
-    def __init__(self, role: RunRole, window: SendWindow) -> None:
+    def __init__(self, role: RunRole, window: SendWindow, on_looked_up: Callable[[], None]) -> None:
+        """`on_looked_up` is called after each look."""
         self._role = role
         self._window = window
         self._wanted: dict[Epoch, Ranges] = {}
         self._count = 0
         self._todo: deque[Span] = deque()
         self._is_asking = False
+        self._on_looked_up = on_looked_up
 
     @property
     def is_done(self) -> bool:
@@ -95,6 +97,7 @@ class Wants:
             self.end((epoch, seq, seq) for (epoch, seq), _ in events)
             self._window.send(Fill(self._window.next_number(), tuple(events)))
         self.go_on()
+        self._on_looked_up()
 
 
 def _read_events(dots: Sequence[Dot], max_bytes: int, store: RunStore) -> tuple[int, list[tuple[Dot, Entry]]]:

@@ -60,6 +60,9 @@ class Home:
         """Epochs that are taken of one owner."""
         self.taken: dict[bytes, set[Epoch]] = {}
         self.openings = 0
+        self.served: dict[Home, tuple[bytes, int]] = {}
+        """What others wanted and were given, by digest, and how many fills there were here."""
+        self.fills = 0
         self.troubles: list[str] = []
         """Why it ended links."""
         self.pad: int | None = None
@@ -88,6 +91,7 @@ class Home:
         self.epoch = disk.store.state.epoch
         self.begun.add(self.epoch)
         self.last_position = disk.store.state.last_position
+        self.served.clear()
         self.mailbox = Mailbox(self.room, disk.store, self._on_commit)
         self.is_adopting = True
 
@@ -156,6 +160,7 @@ class Home:
         for taken in takens:
             for epoch, end in taken.ends.items():
                 self.ends.set(epoch, end)
+            self.fills += sum(change.is_fill for change in taken.changes)
             self.is_adopting = self.is_adopting or bool(taken.proven)
         self.epoch, self.last_position = state.epoch, state.last_position
         self.begun.add(self.epoch)
@@ -308,6 +313,12 @@ class Session:
             return False
         taken.add(birth.epoch)
         return True
+
+    def is_news(self, hollow: bytes) -> bool:
+        return self.home.served.get(self.other.home) != (hollow, self.home.fills)
+
+    def on_served(self, hollow: bytes) -> None:
+        self.home.served[self.other.home] = hollow, self.home.fills
 
     def on_untold(self) -> None:
         """Some end tells at once, some a little later."""

@@ -218,6 +218,21 @@ def half_cleaned_newcomer(kit: Kit) -> None:
     stage.end()
 
 
+def more_wants_than_a_greeting_names(kit: Kit) -> None:
+    """n1 got every second event as a leaf; n2, which it meets next, has them all."""
+    stage = SmallStage(kit, 3)
+    one, other, last = stage.homes
+    stage.write(one, 14)
+    stage.meet(one, last)
+    one.clean([entry.created for entry in one.store.each()][::2])
+    stage.quiet()
+    stage.meet(one, other)
+    assert other.store.state.hollow == 7
+    stage.meet(other, last)
+    assert other.store.state.hollow == 0
+    stage.end()
+
+
 SMALL_STORIES: dict[str, Callable[[Kit], None]] = {
     story.__name__: story
     for story in (
@@ -233,5 +248,6 @@ SMALL_STORIES: dict[str, Callable[[Kit], None]] = {
         resumed_snapshot,
         resumed_snapshot_that_hears_first,
         half_cleaned_newcomer,
+        more_wants_than_a_greeting_names,
     )
 }

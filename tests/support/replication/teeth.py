@@ -22,6 +22,7 @@ from peers.stores.run_store import Change, RunStore, Taken
 from peers.stores.runs import taking as store_taking
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.taking import TakingRules
+from tests.support.replication.home import Session
 
 Tooth = Callable[[], AbstractContextManager[Any]]
 _said = replication_module._said
@@ -126,6 +127,11 @@ def fills_without_a_place_in_the_walk() -> AbstractContextManager[Any]:
     return patch.object(Sending, "_pass", pass_to)
 
 
+def wants_not_asked() -> AbstractContextManager[Any]:
+    """What the other end wants, and had no room for in its greeting, is taken for what it was told before."""
+    return patch.object(Session, "is_news", lambda self, hollow: False)
+
+
 def proofs_kept_for_oneself() -> AbstractContextManager[Any]:
     return patch.object(ForkSearch, "prove", lambda self, epoch: None)
 
@@ -174,6 +180,7 @@ TEETH: dict[str, Tooth] = {
         first_proof_kept,
         skipped_part_not_compared,
         fills_without_a_place_in_the_walk,
+        wants_not_asked,
         proofs_kept_for_oneself,
         forks_not_searched,
         heads_not_looked_at,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
-from peers.codec.run_messages import Decline, Facts, Fill, Heads, Pieces, Prove, RunHave, ShowBlocks
+from peers.codec.run_messages import Decline, Facts, Fill, Heads, Pieces, Prove, RunHave, SayHollow, ShowBlocks
 from peers.events.entry import Entry
 from peers.events.epoch import Birth, EpochEnd, Parent
 from peers.events.proof import Block, Proof
@@ -66,6 +66,7 @@ def words(known: list[str], births: list[Birth]) -> st.SearchStrategy[Any]:
         st.builds(Same, st.dictionaries(epochs, st.one_of(st.none(), ends), max_size=2)),
         st.builds(Differ, st.dictionaries(epochs, st.one_of(st.none(), ends), max_size=2), st.just(())),
         st.just(Facts((b"x",))),
+        st.just(SayHollow()),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from peers.codec.messages import Synced
-from peers.codec.run_messages import Decline, Fill, Greeting, Pieces, Prove, RunConnect, RunHave, RunOptions
+from peers.codec.run_messages import Decline, Fill, Greeting, Pieces, Prove, RunConnect, RunHave, RunOptions, SayHollow
 from peers.codec.runs import RunProtocol
 from peers.events.entry import Entry
 from peers.protocol.runs.role import BadPeer
@@ -313,6 +313,34 @@ def test_a_newcomer_to_a_half_cleaned_log_is_sent_no_event_at_its_second_meeting
 
     assert not heard.of(Pieces)
     assert not heard.of(Fill)
+    assert len(heard.of(SayHollow, one)) == 1
+    heard.said.clear()
+
+    stage.meet(one, other)
+
+    assert not heard.of(SayHollow)
+    assert frames(heard, other, one) < 1_000
+
+
+def test_an_end_that_wants_nothing_new_is_asked_when_there_is_something(real_limits: None) -> None:
+    """n0 cleaned every second event, and meets n1 again and again; then n2 comes, who has them all."""
+    stage, _, (one, other, last) = stage_of(3)
+    stage.write(one, 300)
+    stage.meet(one, last)
+    one.clean([entry.created for entry in one.store.each()][::2])
+    stage.quiet()
+    third = stage.home("n3")
+    for _ in range(3):
+        stage.meet(one, other)
+        stage.meet(other, third)
+    assert (other.store.state.hollow, third.store.state.hollow) == (150, 150)
+    stage.connect(other, third)
+    stage.quiet()
+
+    stage.connect(last, other)
+    stage.quiet()
+
+    assert (other.store.state.hollow, third.store.state.hollow) == (0, 0)
 
 
 def test_how_many_entries_are_missing_is_known_until_they_are_here() -> None:
