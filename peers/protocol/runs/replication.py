@@ -215,7 +215,7 @@ class Replication:
         self._forks.look(exceptions)
         self._compare_hollow()
         self._sending.begin(lacked, self._last_position)
-        self._go_on()
+        self.go_on()
 
     def _compare_hollow(self) -> None:
         """What their greeting had no room for is asked, unless it is the same at both ends, or nothing new."""
@@ -255,7 +255,7 @@ class Replication:
             self._taking.add(message)
         elif isinstance(message, Synced):
             self._window.acknowledged(message.added)
-            self._go_on()
+            self.go_on()
         elif isinstance(message, Heads):
             self._forks.heads(message)
         elif isinstance(message, SayHollow):
@@ -274,14 +274,14 @@ class Replication:
         if self.other.view is not None:
             self._behind.update(epoch for epoch in message.ends if self._lacked_of(epoch))
             self._forks.look(message.ends)
-            self._go_on()
+            self.go_on()
 
     def _on_declined(self, keys: frozenset[bytes]) -> None:
         readmitted = self.other.declined - keys
         self.other.declined = keys
         if readmitted:
             self._sending.readmit(readmitted)
-            self._go_on()
+            self.go_on()
 
     def accept(self) -> None:
         """The limits admit again what was declined on this link."""
@@ -314,7 +314,7 @@ class Replication:
             self.tell()
         elif self._untold:
             self._role.on_untold()
-        self._go_on()
+        self.go_on()
 
     def tell(self) -> None:
         """Say what was committed and came from others, and what is hollow."""
@@ -330,9 +330,6 @@ class Replication:
 
     def go_on(self) -> None:
         """Send what may be sent now."""
-        self._go_on()
-
-    def _go_on(self) -> None:
         if self.other.view is not None:
             self._wants.go_on()
             self._sending.go_on()

@@ -10,7 +10,7 @@ from peers.codec.run_messages import MAX_PIECES, Fill, Span
 from peers.events.entry import Entry
 from peers.events.version_vector import Dot, Epoch
 from peers.protocol.runs.other_end import Ranges, SendWindow, ranges_with, ranges_without
-from peers.protocol.runs.role import RunRole
+from peers.protocol.runs.role import BadPeer, RunRole
 from peers.stores.run_store import RunStore
 
 MAX_WANTED = 16_384
@@ -40,8 +40,10 @@ class Wants:
         return not self._todo and not self._is_asking
 
     def call(self, spans: Iterable[Span]) -> None:
-        """The other end wants the events of these."""
+        """The other end wants the events of these. Raises BadPeer for a span that is none."""
         for epoch, first, last in spans:
+            if first > last:
+                raise BadPeer(f"it wants the entries from {first} to {last} of epoch {epoch}")
             if self._count < MAX_WANTED:
                 self._put(epoch, ranges_with(self._wanted.get(epoch, ()), first, last))
             self._look_up(epoch, first, last)
