@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
 
 from peers.codec.run_messages import Fill, Pieces
 from peers.events.epoch import NOTHING
 from peers.events.reconcile import View
-from peers.events.version_vector import Epoch
+from peers.events.version_vector import MAX_SEQ, Epoch
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
 
@@ -96,23 +96,44 @@ Ranges = list[tuple[int, int]]
 """(first, last), sorted and apart from each other."""
 
 
-def ranges_with(ranges: Iterable[tuple[int, int]], first: int, last: int) -> Ranges:
-    """The same and one more."""
+def ranges_with(ranges: Ranges, more: Ranges) -> Ranges:
+    """All of both."""
     joined: Ranges = []
-    for each in sorted([*ranges, (first, last)]):
-        if joined and each[0] <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], each[1]))
+    for first, last in sorted([*ranges, *more]):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
         else:
-            joined.append(each)
+            joined.append((first, last))
     return joined
 
 
-def ranges_without(ranges: Iterable[tuple[int, int]], first: int, last: int) -> Ranges:
-    """The same without one."""
+def ranges_without(ranges: Ranges, less: Ranges) -> Ranges:
+    """Those of the first that are not in the second, which need not be sorted."""
     left: Ranges = []
+    gone = ranges_with([], less)
+    at = 0
     for low, high in ranges:
-        if low < first:
-            left.append((low, min(high, first - 1)))
-        if high > last:
-            left.append((max(low, last + 1), high))
+        first = low
+        while at < len(gone) and gone[at][1] < first:
+            at += 1
+        while at < len(gone) and gone[at][0] <= high:
+            if first < gone[at][0]:
+                left.append((first, gone[at][0] - 1))
+            first = gone[at][1] + 1
+            if first > high:
+                break
+            at += 1
+        if first <= high:
+            left.append((first, high))
     return left
+
+
+def ranges_within(ranges: Ranges, first: int, last: int) -> Ranges:
+    """Their parts from `first` to `last`."""
+    at = max(0, bisect_right(ranges, (first, MAX_SEQ)) - 1)
+    found: Ranges = []
+    while at < len(ranges) and ranges[at][0] <= last:
+        if ranges[at][1] >= first:
+            found.append((max(first, ranges[at][0]), min(last, ranges[at][1])))
+        at += 1
+    return found

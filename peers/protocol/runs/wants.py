@@ -9,7 +9,7 @@ from functools import partial
 from peers.codec.run_messages import MAX_PIECES, Fill, Span
 from peers.events.entry import Entry
 from peers.events.version_vector import Dot, Epoch
-from peers.protocol.runs.other_end import Ranges, SendWindow, ranges_with, ranges_without
+from peers.protocol.runs.other_end import Ranges, SendWindow, ranges_with, ranges_within, ranges_without
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.stores.run_store import RunStore
 
@@ -41,24 +41,24 @@ class Wants:
 
     def call(self, spans: Iterable[Span]) -> None:
         """The other end wants the events of these. Raises BadPeer for a span that is none."""
-        for epoch, first, last in spans:
-            if first > last:
-                raise BadPeer(f"it wants the entries from {first} to {last} of epoch {epoch}")
+        for epoch, ranges in _by_epoch(spans).items():
+            if any(first > last for first, last in ranges):
+                raise BadPeer(f"it wants entries of epoch {epoch} from one to another that comes before it")
             if self._count < MAX_WANTED:
-                self._put(epoch, ranges_with(self._wanted.get(epoch, ()), first, last))
-            self._look_up(epoch, first, last)
+                self._put(epoch, ranges_with(self._wanted.get(epoch, []), ranges))
+            for first, last in ranges:
+                self._look_up(epoch, first, last)
 
     def end(self, spans: Iterable[Span]) -> None:
         """It has them now."""
-        for epoch, first, last in spans:
+        for epoch, ranges in _by_epoch(spans).items():
             if epoch in self._wanted:
-                self._put(epoch, ranges_without(self._wanted[epoch], first, last))
+                self._put(epoch, ranges_without(self._wanted[epoch], ranges))
 
     def met(self, epoch: Epoch, first: int, last: int) -> None:
         """The walk has come to these entries."""
-        for low, high in self._wanted.get(epoch, ()):
-            if low <= last and high >= first:
-                self._look_up(epoch, max(low, first), min(high, last))
+        for low, high in ranges_within(self._wanted.get(epoch, []), first, last):
+            self._look_up(epoch, low, high)
 
     def go_on(self) -> None:
         """Look up what waits for it, while the window is open."""
@@ -100,6 +100,13 @@ class Wants:
             self._window.send(Fill(self._window.next_number(), tuple(events)))
         self.go_on()
         self._on_looked_up()
+
+
+def _by_epoch(spans: Iterable[Span]) -> dict[Epoch, Ranges]:
+    found: dict[Epoch, Ranges] = {}
+    for epoch, first, last in spans:
+        found.setdefault(epoch, []).append((first, last))
+    return found
 
 
 def _read_events(dots: Sequence[Dot], max_bytes: int, store: RunStore) -> tuple[int, list[tuple[Dot, Entry]]]:
