@@ -322,9 +322,7 @@ class EnteringRules(RetentionRules, EpochRules):
 
     def _bury(self, event: Entry) -> None:
         """Make tombstones of all copies; what waits for one of them does so no more."""
-        for copy in [event, *self._aside_of(event.created)]:
-            if copy.tombstone:
-                continue
+        for copy in self._living_copies(event):
             leaf = leaf_at(copy)
             self._numbers.conflicts -= copy.added == 0
             self._bury_copy(copy, leaf)
@@ -332,9 +330,13 @@ class EnteringRules(RetentionRules, EpochRules):
             buried = Entry(copy.created, copy.time, b"", b"", copy.dot, copy.added, copy.position, b"", leaf)
             self._resolve(self._wanted([leaf]).get(leaf, []), buried, Work())
 
+    def _living_copies(self, shown: Entry) -> list[Entry]:
+        aside = self._aside_of(shown.created) if self._numbers.conflicts else []
+        return [shown, *(copy for copy in aside if not copy.tombstone)]
+
     def _places_of(self, created: Created) -> list[int]:
         shown = self._shown(created)
-        copies = [shown, *self._aside_of(created)] if shown is not None else []
+        copies = self._living_copies(shown) if shown is not None else []
         return sorted(change.position for copy in copies for change in self._dots_of(copy))
 
     def _changes_of(self, createds: Iterable[Created]) -> list[Entry]:
