@@ -148,7 +148,7 @@ class Copies:
         ]
 
     def _are_known(self, createds: Sequence[Created], stamps: Sequence[int], times: Sequence[int]) -> bool:
-        """Whether one of these has a row in that of the two unique indexes where its new row would not be."""
+        """Whether one of these has a row, or another of these will have it, in that unique index where its own will not be."""
         lowest, highest = self._others or self._look_for_others()
         near = [created for created in createds if lowest <= created[0] <= highest]
         if near and self._found(near, _OTHERS):
@@ -157,7 +157,7 @@ class Copies:
             return False
         odd = [created for created, time in zip(createds, times, strict=True) if created[0] != time]
         self.note_others(odd)
-        return bool(self._found(odd, _PLAIN))
+        return len(set(createds)) < len(createds) or bool(self._found(odd, _PLAIN))
 
     def _look_for_others(self) -> tuple[int, int]:
         (lowest,), (highest,) = self._execute(_LOWEST).fetchone(), self._execute(_HIGHEST).fetchone()

@@ -1,4 +1,17 @@
-"""Layout 3 of a store's file: copies of events, where their entries are, and epochs as runs."""
+"""Layout 3 of a store's file: copies of events, where their entries are, and epochs as runs.
+
+- `facts`: the numbers of RunState, but `epoch`, and what a probe wrote.
+- `nodes`: node ids, by numbers that count from 1; `epochs` has such numbers too, which all other tables use.
+- `epochs`: see EpochRow; `name` in 16 bytes, `birth` as Birth.encode, and NULL where no proof gave a cut. `runs`: see RunRow;
+  `kinds` is NULL where all are OWN. `checksum` is a CRC-32 of the row. `proofs` has Proof.encode.
+- `events`: the copies, at the position of the entry or fill that they came with. `epoch` and `seq` are where one was first
+  seen; `body` is the leaf of one that was cleaned; `extra` and `local` are NULL where they are empty.
+- `further`: entries and fills whose copy is at another position, `copy`. `hollow`: entries without an event, refused ones too.
+- `leaves`: the leaves on record, and the positions of their copies.
+- `spans`: from an entry of an epoch on, where the entries are; `steps`: from a position on, what is there. Both are lists of
+  numbers in MessagePack; see EntryPlaces. Both go on to the next row, so they grow only where writers take turns.
+- `labels`, `last_kept` and `cursors` as in layout 2.
+"""
 
 from __future__ import annotations
 

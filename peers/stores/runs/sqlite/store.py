@@ -29,6 +29,8 @@ from peers.stores.store import PAGE_BYTES, StoreError, Walk, WalkOptions
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused")
 
+CHECKED_RUNS = 64
+"""Whose hashes are kept in memory."""
 _NONSENSE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, AssertionError, struct_error)
 """What reading rows raises where a value is not what was written."""
 
@@ -51,6 +53,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         super().__init__(path, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
         self._tables = EpochTables(self._execute, self._path)
         self._walker = Walker(self._execute, self._nodes)
+        self._checked: dict[tuple[Epoch, int], RunHash] = {}
+        """Runs that were read last, as far as they were: one who follows them needs only what is new. The last one last."""
         self._saved = self._numbers
         """Those in the file."""
 
@@ -99,6 +103,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         self._nodes.forget()
         self._places.forget()
         self._copies.forget()
+        self._checked.clear()
 
     def _save(self, snapshot: _Snapshot) -> None:
         if self._numbers != self._saved:
@@ -193,13 +198,18 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def _check_piece(self, piece: Piece) -> None:
         """Raise StoreError unless its entries, with those before them in the run, give its head."""
         run = self._run_row(piece.epoch, piece.start)
-        of_run = RunHash(run.epoch, run.first, run.before)
-        if piece.start > run.first:
-            before = self._read(run.epoch, run.first, piece.start - 1)
-            of_run.add(run.kinds[: len(before)], [leaf_at(standing.item) for standing in before])
+        of_run = self._checked.pop((run.epoch, run.first), None)
+        if of_run is None or of_run.last != piece.start - 1:
+            of_run = RunHash(run.epoch, run.first, run.before)
+            if piece.start > run.first:
+                before = self._read(run.epoch, run.first, piece.start - 1)
+                of_run.add(run.kinds[: len(before)], [leaf_at(standing.item) for standing in before])
         of_run.add(piece.kinds, piece.leaves)
         if of_run.head != piece.head:
             raise self._changed(run)
+        self._checked[run.epoch, run.first] = of_run
+        if len(self._checked) > CHECKED_RUNS:
+            del self._checked[next(iter(self._checked))]
 
     def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
         whole = super()._hash_up_to(run, run.last)

@@ -19,6 +19,7 @@ from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import Criteria
+from tests.peers.stores.runs.test_hostile_pieces import commits, signed
 from tests.support.run_house import ALL, Writer, check, event, hollowed, pieces_for, put
 
 MS = st.integers(1, 3)
@@ -73,6 +74,7 @@ TAKING = st.one_of(
     st.tuples(st.just("take"), SOURCES, EVENTS, HOLLOW),
     st.tuples(st.just("many"), SOURCES, st.integers(8, 30), HOLLOW),
     st.tuples(st.just("fill"), SOURCES),
+    st.tuples(st.just("signed"), commits, st.booleans()),
     st.tuples(st.just("fork"), EVENTS, EVENTS),
 )
 CHANGING = st.one_of(
@@ -138,6 +140,10 @@ class Two:
             at, events, seqs = values
             self.write(at, self.fresh(events) if name == "many" else events)
             self.take(at, seqs)
+        elif name == "signed":
+            self.made += 1
+            pieces = signed(Writer(50 + self.made), values[0], is_one_run=values[1])
+            self.both(lambda store, _: store.take(pieces))
         elif name == "fill":
             wanted = self.sources[values[0]].events_at(list(self.stores[0].hollow()))
             self.both(lambda store, _: store.fill(wanted))

@@ -52,7 +52,7 @@ def rows(path: Path) -> Iterator[tuple[str, str, int]]:
         for table in LAYOUT_3.tables:
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
             (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-            yield from ((table, column, at) for column in columns for at in range(count))
+            yield from ((table, column, at) for column in columns for at in range(0, count, max(1, count // 5)))
 
 
 def flipped(value: Any) -> Any:
@@ -88,13 +88,20 @@ def plain(store: SqliteRunStore, epoch: Epoch, seq: int) -> tuple[Any, ...]:
     return piece.epoch, piece.birth, piece.first, piece.start, piece.kinds, piece.leaves, piece.head, piece.signature
 
 
-def test_a_value_that_the_disk_changed_is_noticed_or_tells_others_nothing(written: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def told(written: Path) -> tuple[Any, ...]:
+    return sent(written)
+
+
+def test_a_value_that_the_disk_changed_is_noticed_or_tells_others_nothing(
+    written: Path, told: tuple[Any, ...], tmp_path: Path
+) -> None:
     path = tmp_path / "log.db"
-    before = sent(written)
     noticed: set[tuple[str, str]] = set()
     for table, column, at in rows(written):
         copyfile(written, path)
         with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
             keys = "epoch, first" if table == "runs" else "epoch, seq" if table in ("hollow", "spans") else "1"
             values = connection.execute(f"SELECT {column} FROM {table} ORDER BY {keys}").fetchall()
             where = " AND ".join(
@@ -113,7 +120,7 @@ def test_a_value_that_the_disk_changed_is_noticed_or_tells_others_nothing(writte
             assert "put a copy in its place" in str(error)
             noticed.add((table, column))
         else:
-            assert after == before, (table, column, at)
+            assert after == told, (table, column, at)
     of_events = {("events", column) for column in ("ms", "node", "n", "time", "body", "extra", "epoch", "seq")}
     of_runs = {("runs", column) for column in ("first", "last", "before", "head", "kinds", "signature", "checksum")}
     of_epochs = {("epochs", column) for column in ("name", "birth", "seq", "head", "first", "grown", "checksum")}
@@ -123,11 +130,12 @@ def test_a_value_that_the_disk_changed_is_noticed_or_tells_others_nothing(writte
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_any_bit_of_the_file_may_flip(written: Path, tmp_path: Path, place: float, bit: int) -> None:
+def test_any_bit_of_the_file_may_flip(
+    written: Path, told: tuple[Any, ...], tmp_path: Path, place: float, bit: int
+) -> None:
     path = tmp_path / "log.db"
     data = bytearray(written.read_bytes())
     data[int(place * len(data))] ^= 1 << bit
-    before = sent(written)
     path.write_bytes(data)
     for name in (f"{path}-wal", f"{path}-shm"):
         Path(name).unlink(missing_ok=True)
@@ -137,4 +145,4 @@ def test_any_bit_of_the_file_may_flip(written: Path, tmp_path: Path, place: floa
     except StoreError as error:
         assert str(path) in str(error)
     else:
-        assert after == before
+        assert after == told

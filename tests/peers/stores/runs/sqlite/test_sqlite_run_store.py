@@ -20,6 +20,7 @@ from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite.file import WAL_LIMIT_BYTES
 from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
+from tests.peers.stores.runs.test_hostile_pieces import signed
 from tests.support.run_house import Writer, check, event, own_epoch, piece_of, put, take
 
 BODY = b'{"type":"a","text":"%s"}' % (b"x" * 127)
@@ -202,3 +203,15 @@ def test_an_event_of_150_bytes_takes_at_most_215_when_five_writers_take_turns(tm
 
     store.close()
     assert bytes_an_event(path, before, 1_500) <= 215
+
+
+def test_two_copies_that_come_in_one_piece_are_one_event_though_only_one_has_its_ms_as_time(tmp_path: Path) -> None:
+    store = opened(tmp_path / "log.db")
+    (piece,) = signed(Writer(2), [[(0, event(5), True), (0, event(5, time=4), True)]], is_one_run=True)
+
+    take(store, piece)
+
+    assert [entry.time for entry in store.each()] == [4]
+    assert [entry.time for entry in store.aside()] == [5]
+    check(store)
+    store.close()
