@@ -17,13 +17,13 @@ from peers.codec.run_messages import (
     Fill,
     Greeting,
     Heads,
-    Hollow,
     Pieces,
     Prove,
     RunHave,
     SayHollow,
     ShowBlocks,
     Span,
+    WantedEvents,
     Yours,
     spans_of,
 )
@@ -51,7 +51,7 @@ class Said(NamedTuple):
 
     newest: list[Epoch]
     yours: dict[Epoch, Yours]
-    hollow: Hollow
+    hollow: WantedEvents
     hollow_spans: list[Span]
     last_position: int
 
@@ -80,7 +80,7 @@ class Replication:
         self._sending = Sending(role, self.other, self._window, self._wants, self._forks)
         self._taking = Taking(role, self.other, self._forks)
         self._reconciliation: Reconciliation | None = None
-        self._hollow = self._their_hollow = Hollow.of(())
+        self._hollow = self._their_hollow = WantedEvents.of(())
         """What the greetings say of hollow entries."""
         self._hollow_spans: list[Span] = []
         """All of ours, also where the greeting has no room."""
@@ -350,7 +350,7 @@ def _said(other_key: bytes | None, store: RunStore) -> Said:
         if seq and head is not None:
             yours[epoch] = Yours(EpochEnd(seq, head[:END_BYTES]), head, signature)
     hollow = list(store.hollow())
-    return Said(store.newest(MAX_NEWEST), yours, Hollow.of(hollow), spans_of(hollow), store.state.last_position)
+    return Said(store.newest(MAX_NEWEST), yours, WantedEvents.of(hollow), spans_of(hollow), store.state.last_position)
 
 
 def _hollow_spans(store: RunStore) -> list[Span]:
