@@ -110,9 +110,6 @@ class MemoryRunStore(MemoryEvents, RunRules):
     def _aside_of(self, created: Created) -> list[Entry]:
         return [self._copies[place] for place in self._aside_places.get(created, ())]
 
-    def _copy_at(self, position: int) -> Entry | None:
-        return self._copies.get(position)
-
     def _dots_of(self, copy: Entry) -> list[Change]:
         places = sorted([copy.position, *self._further_of.get(copy.position, ())])
         return [Change(place, *self._step(place)) for place in places]

@@ -100,7 +100,7 @@ class Standing(NamedTuple):
     state: EntryState
     """Whether the entry counts is not looked at."""
     item: Entry | bytes
-    """The copy of the event, shown or aside, if it is held, as `copy_at` gives it; else the leaf."""
+    """The copy of the event, shown or aside, if it is held; else the leaf."""
 
 
 class Hollow(NamedTuple):
@@ -179,10 +179,6 @@ class RunRows(EventRows):
     @abstractmethod
     def _aside_of(self, created: Created) -> list[Entry]:
         """The copies aside of this event, tombstones too, in the order of their positions."""
-
-    @abstractmethod
-    def _copy_at(self, position: int) -> Entry | None:
-        """The copy whose row is at this position."""
 
     @abstractmethod
     def _dots_of(self, copy: Entry) -> list[Change]:
