@@ -8,6 +8,8 @@ import msgspec
 
 MAX_MARKS = 1_000_000
 """Brackets and borders that are read one by one, in about a second; text with more of them is refused as a whole."""
+APART_MARKS = 5_000
+"""The same where a message is not worth more than 10 ms: to find which event of a piece is refused, or the type of one."""
 SHALLOW_LEVELS = 4
 """A list or an object with no more levels in it is skipped in one step."""
 

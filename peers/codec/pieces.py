@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from peers.codec.borders import items_of, members_of
+from peers.codec.borders import APART_MARKS, items_of, members_of
 from peers.codec.codec import KEPT_EXTRAS
 from peers.codec.messages import Count, Refusal, Seq
 from peers.codec.refused import refused
@@ -31,8 +31,6 @@ from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 
 PIECE_BYTES = 500 * 1024
 """Of one piece on the wire, at most. A run of RUN_ENTRIES and RUN_BYTES fits, with node ids of up to 90 letters."""
-APART_MARKS = 5_000
-"""Brackets and borders of a message that are read one by one to find an event that the decoder refuses, in 10 ms."""
 MAX_HASHED = 2**64 - 1
 """The largest number that can be hashed into a leaf."""
 _KEPT_NAMES = 1_024

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from peers.codec.borders import members_of
+from peers.codec.borders import APART_MARKS, members_of
 from peers.codec.messages import Refusal
 from peers.errors import MAX_SHOWN
 from peers.events.created import Created
@@ -70,7 +70,7 @@ def type_of(body: bytes) -> bytes:
     except (ValueError, RecursionError):
         pass
     try:
-        return _shown(members_of(body)["type"])
+        return _shown(members_of(body, APART_MARKS)["type"])
     except (ValueError, KeyError, RecursionError):
         return b""
 

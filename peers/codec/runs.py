@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, structs
 
-from peers.codec.borders import items_of
+from peers.codec.borders import APART_MARKS, items_of
 from peers.codec.codec import encode_plain, wrong_format
 from peers.codec.messages import (
     PEER_MESSAGES,
@@ -23,7 +23,7 @@ from peers.codec.messages import (
     name_of,
 )
 from peers.codec.peer import PeerProtocol
-from peers.codec.pieces import APART_MARKS, RawPiece, decode_piece, read_event, refused_event
+from peers.codec.pieces import RawPiece, decode_piece, read_event, refused_event
 from peers.codec.run_messages import (
     MAX_BLOCKS,
     MAX_PIECES,

@@ -17,7 +17,7 @@ from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
 from peers.stores.run_store import RunStore, Taken
 
-MAX_UNCOMMITTED = 64
+MAX_UNCOMMITTED = 16
 """Messages that may wait for their commit before reading should pause; of `pieces` and `fill` at most WINDOW."""
 
 Received = Pieces | Fill | Prove | ShowBlocks

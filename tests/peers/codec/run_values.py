@@ -44,11 +44,13 @@ seqs = st.integers(1, MAX_FOREIGN_SEQ)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=4),
-    max_leaves=10,
+    max_leaves=5,
 )
-hashes = st.binary(min_size=32, max_size=32)
-halves = st.binary(min_size=16, max_size=16)
-signatures = st.just(b"") | st.binary(min_size=64, max_size=64)
+hashes, halves, full_signatures = (
+    st.integers(0, 255).map(lambda byte, size=size: bytes([byte]) * size)  # many bytes take long to draw
+    for size in (32, 16, 64)
+)
+signatures = st.just(b"") | full_signatures
 epochs = halves.map(bytes.hex)
 ends = st.builds(EpochEnd, st.integers(0, MAX_FOREIGN_SEQ), halves, st.just(b"") | halves)
 births = st.builds(Birth, hashes, halves, st.builds(Parent, epochs, st.integers(0, MAX_MS), hashes))
@@ -85,7 +87,7 @@ events = st.builds(
     st.dictionaries(st.text("abc", max_size=3), json_values, max_size=3),
     st.just({}) | st.dictionaries(st.text("xyz", min_size=1, max_size=3), json_values, max_size=3),
 )
-items = st.lists(events | hashes, min_size=1, max_size=8) | st.lists(events, min_size=1, max_size=8)
+items = st.lists(events | hashes, min_size=1, max_size=5) | st.lists(events, min_size=1, max_size=5)
 
 
 @st.composite
@@ -102,7 +104,7 @@ def pieces(draw: st.DrawFn) -> Piece:
 def blocks(draw: st.DrawFn) -> Block:
     leaves = draw(st.lists(hashes, min_size=1, max_size=4))
     kinds = bytes([draw(st.integers(0, KINDS - 1)) for _ in leaves])
-    return Block(draw(seqs), draw(hashes), kinds, tuple(leaves), draw(st.binary(min_size=64, max_size=64)))
+    return Block(draw(seqs), draw(hashes), kinds, tuple(leaves), draw(full_signatures))
 
 
 borders = epochs | st.sampled_from(["", "~", "7"])

@@ -23,6 +23,7 @@ from peers.events.version_vector import Epoch
 from peers.protocol.runs.replication import Replication
 from peers.protocol.runs.role import BadPeer
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from tests.support.replication.kits import Kit
 from tests.support.replication.room import Mailbox, Room, Wire, must
 
 
@@ -30,13 +31,14 @@ from tests.support.replication.room import Mailbox, Room, Wire, must
 class Disk:
     """A store, and what the checks know of it: both are copied together."""
 
+    kit: Kit
     store: RunStore
     acknowledged: dict[bytes, Created] = field(default_factory=dict)
     """Own events that the application was told are kept, by leaf."""
     cleaned: set[Created] = field(default_factory=set)
 
-    def copy(self, copy_store: Callable[[RunStore], RunStore]) -> Disk:
-        return Disk(copy_store(self.store), dict(self.acknowledged), set(self.cleaned))
+    def copy(self) -> Disk:
+        return Disk(self.kit, self.kit.copy(self.store), dict(self.acknowledged), set(self.cleaned))
 
 
 class Home:
@@ -78,7 +80,7 @@ class Home:
     def begin(self, disk: Disk, *, opens: bool) -> None:
         """Start on this disk; without opening it, as a machine that was resumed."""
         self.disk = disk
-        if opens:
+        if opens or not disk.kit.can_go_on:
             disk.store.close()
             disk.store.open()
             self.openings += 1

@@ -33,6 +33,7 @@ def main(first: int, last: int, disk: str = "memory", codec: str = "") -> None:
                 kit.close()
             folder.cleanup()
             total += story.room.count
+            total["most steps"] = max(total["most steps"], story.room.most_steps)
     print(dict(broken))
     print(dict(sorted(total.items())))
 

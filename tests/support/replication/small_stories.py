@@ -7,7 +7,7 @@ from itertools import pairwise
 from random import Random
 
 from tests.support.replication.home import Home
-from tests.support.replication.kits import Kit
+from tests.support.replication.kits import Kit, MemoryKit
 from tests.support.replication.story import Stage
 from tests.support.replication.villain import honest
 
@@ -20,7 +20,7 @@ class SmallStage(Stage):
 
     def face(self, of: Home | None = None) -> Home:
         """One who signs: a new home, or the copy of the disk and memory of another."""
-        face = self.home(f"f{len(self.homes)}", of, runs=of is not None)
+        face = self.home(f"f{len(self.homes)}", of, runs=of is not None, kit=MemoryKit())
         face.twist = honest
         self.room.doubtful.add(face.signer.public)
         self.room.resumed[face.signer.public] += 99
@@ -172,7 +172,7 @@ def resumed_snapshot(kit: Kit) -> None:
     stage = SmallStage(kit, 2)
     one, other = stage.homes
     stage.write(one, 3)
-    disk = one.disk.copy(kit.copy)
+    disk = one.disk.copy()
     stage.write(one, 2)
     stage.meet(one, other)
     acknowledged = one.disk.acknowledged
@@ -190,7 +190,7 @@ def resumed_snapshot_that_hears_first(kit: Kit) -> None:
     stage = SmallStage(kit, 2)
     one, other = stage.homes
     stage.write(one, 3)
-    disk = one.disk.copy(kit.copy)
+    disk = one.disk.copy()
     stage.write(one, 2)
     stage.meet(one, other)
     stage.room.resumed[one.signer.public] += 1

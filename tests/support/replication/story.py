@@ -9,11 +9,15 @@ from random import Random
 from peers.events.version_vector import Epoch
 from tests.support.replication.checks import check_group, check_home, groups, shown
 from tests.support.replication.home import Disk, Home, Session
-from tests.support.replication.kits import Kit
+from tests.support.replication.kits import Kit, MemoryKit
 from tests.support.replication.room import Room, Wire, must, shuffled
 from tests.support.replication.villain import honest, villain
 
-MAX_STEPS = 60_000
+MAX_STEPS = 20_000
+
+
+def new_disk(kit: Kit) -> Disk:
+    return Disk(kit, kit.new())
 
 
 class Stage:
@@ -28,13 +32,12 @@ class Stage:
         for index in range(homes):
             self.home(f"n{index}")
 
-    def home(self, name: str, of: Home | None = None, *, runs: bool = False) -> Home:
+    def home(self, name: str, of: Home | None = None, *, runs: bool = False, kit: Kit | None = None) -> Home:
         """A new one; or the copy of one with its key, also of one that runs: then it goes on in the same epoch."""
-        runs = runs and self.kit.can_go_on
         if of is None:
-            home = Home(self.room, name, Disk(self.kit.new()))
+            home = Home(self.room, name, new_disk(kit or self.kit))
         else:
-            home = Home(self.room, name, of.disk.copy(self.kit.copy), of.signer, opens=not runs)
+            home = Home(self.room, name, of.disk.copy(), of.signer, opens=not runs)
             home.twist = of.twist
         if runs:
             self.room.doubtful.add(home.signer.public)
@@ -85,7 +88,8 @@ class Stage:
     def quiet(self, *, errors: bool = False) -> None:
         """Until nothing moves."""
         kept, self.room.disk_errors = self.room.disk_errors, self.room.disk_errors if errors else 0.0
-        for _ in range(MAX_STEPS):
+        for count in range(MAX_STEPS):
+            self.room.most_steps = max(self.room.most_steps, count)
             if self.rnd.random() < 0.02:
                 self.adopt(self.rnd.choice(self.homes))
             if not self.step() and not sum(self.adopt(home) for home in shuffled(self.rnd, self.homes)):
@@ -123,12 +127,13 @@ class Story(Stage):
         rnd = Random(seed)
         super().__init__(kit, rnd, rnd.randint(2, 4))
         self.room.is_coded = is_coded
-        self.room.disk_errors = rnd.choice([0, 0, 0.02])
+        self.room.reads_at_once = seed % 4 == 1
+        self.room.disk_errors = rnd.choice([0, 0.02, 0.1])
         self.backups: list[tuple[Home, Disk]] = []
         self.snapshots: list[tuple[Home, Disk]] = []
         limit = rnd.choice([10**9, 10**9, 9])
         for index in range(villains):
-            home = self.home(f"h{index}")
+            home = self.home(f"h{index}", kit=MemoryKit())
             home.twist = villain(rnd)
             self.room.doubtful.add(home.signer.public)
         self.has_faces = villains > 1 and rnd.random() < 0.7
@@ -137,7 +142,7 @@ class Story(Stage):
             one.add(rnd.choice([1, 2, 3, 6]))
             self.quiet()
             other.signer, other.pen, other.node_id = one.signer, one.pen, one.node_id
-            other.restart(one.disk.copy(kit.copy), opens=not kit.can_go_on)
+            other.restart(one.disk.copy(), opens=False)
         for home in self.homes:
             home.limit = limit if villains else 10**9
         self.shape = rnd.choice(["line", "ring", "star", "random"])
@@ -198,15 +203,15 @@ class Story(Stage):
         home.restart()
 
     def _back_up(self, home: Home) -> None:
-        self.backups.append((home, home.disk.copy(self.kit.copy)))
+        self.backups.append((home, home.disk.copy()))
 
     def _roll_back(self, home: Home) -> None:
         if self.backups:
             home, disk = self.rnd.choice(self.backups)
-            home.restart(disk.copy(self.kit.copy))
+            home.restart(disk.copy())
 
     def _snapshot(self, home: Home) -> None:
-        self.snapshots.append((home, home.disk.copy(self.kit.copy)))
+        self.snapshots.append((home, home.disk.copy()))
 
     def _resume(self, home: Home) -> None:
         """Disk and memory of a while ago."""
@@ -214,7 +219,7 @@ class Story(Stage):
             home, disk = self.rnd.choice(self.snapshots)
             self.room.doubtful.add(home.signer.public)
             self.room.resumed[home.signer.public] += 1
-            home.restart(disk.copy(self.kit.copy), opens=not self.kit.can_go_on)
+            home.restart(disk.copy(), opens=False)
 
     def _copy(self, home: Home) -> None:
         if len(self.homes) < 6 and not home.is_hostile:
@@ -226,7 +231,7 @@ class Story(Stage):
             self.home(home.name + '"', home, runs=True)
 
     def _wipe(self, home: Home) -> None:
-        home.restart(Disk(self.kit.new()))
+        home.restart(new_disk(home.disk.kit))
 
     def _clean(self, home: Home) -> None:
         events = [entry.created for entry in home.store.each(order="added")]
