@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from peers.codec.borders import members_of
+from peers.codec.borders import APART_MARKS, members_of
 from peers.codec.codec import RelativeDialect
 from peers.codec.logux import LoguxDialect, extra_from_logux, meta_for_logux, meta_keys
 from peers.events.created import Created, check_created
@@ -54,7 +54,7 @@ class TimedDialect(RelativeDialect, LoguxDialect):
         return Entry(created, self._time(keys), body, extra_from_logux(keys))
 
     def read_created(self, second: bytes) -> Created:
-        return self._created(members_of(second))
+        return self._created(members_of(second, APART_MARKS))
 
     @abstractmethod
     def log_id(self, created: Created) -> str:

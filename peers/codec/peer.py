@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from peers.codec.borders import members_of
+from peers.codec.borders import APART_MARKS, members_of
 from peers.codec.codec import KEPT_EXTRAS, MESSAGE_NAME, RelativeDialect, encode_plain, items_of_frame, wrong_format
 from peers.codec.messages import (
     MAX_BATCH,
@@ -160,7 +160,7 @@ class PeerProtocol(RelativeDialect):
         return tuple(entries)
 
     def _read_created(self, second: bytes) -> Created:
-        return self.read_id(_decode_id(members_of(second).get("id", b"")))
+        return self.read_id(_decode_id(members_of(second, APART_MARKS).get("id", b"")))
 
     def _decode_entry(self, body: bytes, second: bytes) -> Entry:
         try:

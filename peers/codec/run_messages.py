@@ -99,7 +99,7 @@ def _groups(items: Iterable[_Item], measure: Callable[[_Item], tuple[int, int]])
         yield tuple(group)
 
 
-class Hollow(msgspec.Struct, frozen=True, array_like=True):
+class WantedEvents(msgspec.Struct, frozen=True, array_like=True):
     """Entries whose events the sender wants."""
 
     count: Count
@@ -109,7 +109,7 @@ class Hollow(msgspec.Struct, frozen=True, array_like=True):
     """All of them, or none where there are more than MAX_SPANS or no room in a greeting."""
 
     @classmethod
-    def of(cls, dots: Iterable[Dot]) -> Hollow:
+    def of(cls, dots: Iterable[Dot]) -> WantedEvents:
         """That of these dots."""
         spans = spans_of(dots)
         digest = sha256(_LABEL)
@@ -144,7 +144,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of all its other epochs."""
     yours: Annotated[dict[EpochName, Yours], Meta(max_length=MAX_YOURS)] = {}
     """The newest epochs of the receiver."""
-    hollow: Hollow | None = None
+    hollow: WantedEvents | None = None
     """None: no event is wanted."""
     last_position: Count = 0
     """The last position of the sender's log."""

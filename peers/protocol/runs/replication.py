@@ -17,12 +17,12 @@ from peers.codec.run_messages import (
     Fill,
     Greeting,
     Heads,
-    Hollow,
     Pieces,
     Prove,
     RunHave,
     ShowBlocks,
     Span,
+    WantedEvents,
     Yours,
     spans_of,
 )
@@ -50,7 +50,7 @@ class Said(NamedTuple):
 
     newest: list[Epoch]
     yours: dict[Epoch, Yours]
-    hollow: Hollow
+    hollow: WantedEvents
     hollow_spans: list[Span]
     last_position: int
 
@@ -79,7 +79,7 @@ class Replication:
         self._sending = Sending(role, self.other, self._window, self._wants, self._forks)
         self._taking = Taking(role, self.other, self._forks)
         self._reconciliation: Reconciliation | None = None
-        self._hollow = self._their_hollow = Hollow.of(())
+        self._hollow = self._their_hollow = WantedEvents.of(())
         """What the greetings say of hollow entries."""
         self._hollow_spans: list[Span] = []
         """All of ours, also where the greeting has no room."""
@@ -317,7 +317,7 @@ def _said(other_key: bytes | None, store: RunStore) -> Said:
         if seq and head is not None:
             yours[epoch] = Yours(EpochEnd(seq, head[:END_BYTES]), head, signature)
     hollow = list(store.hollow())
-    return Said(store.newest(MAX_NEWEST), yours, Hollow.of(hollow), spans_of(hollow), store.state.last_position)
+    return Said(store.newest(MAX_NEWEST), yours, WantedEvents.of(hollow), spans_of(hollow), store.state.last_position)
 
 
 def _leave(epoch: Epoch, store: RunStore) -> Sequence[Taken]:

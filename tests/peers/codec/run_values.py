@@ -14,7 +14,6 @@ from peers.codec.run_messages import (
     Fill,
     Greeting,
     Heads,
-    Hollow,
     Pieces,
     Prove,
     RunConnect,
@@ -22,6 +21,7 @@ from peers.codec.run_messages import (
     RunHave,
     RunOptions,
     ShowBlocks,
+    WantedEvents,
     Yours,
     spans_of,
 )
@@ -72,7 +72,7 @@ greetings = st.builds(
     newest=by_epoch(ends),
     rest=fingerprints,
     yours=by_epoch(yours, 4),
-    hollow=st.none() | st.lists(dots, max_size=5).map(Hollow.of),
+    hollow=st.none() | st.lists(dots, max_size=5).map(WantedEvents.of),
     last_position=counts,
 )
 options = st.builds(RunOptions, subprotocol=json_values, token=json_values, runs=st.none() | greetings)

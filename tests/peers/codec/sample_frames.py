@@ -37,7 +37,6 @@ from peers.codec.run_messages import (
     Fill,
     Greeting,
     Heads,
-    Hollow,
     Pieces,
     Prove,
     RunConnect,
@@ -45,6 +44,7 @@ from peers.codec.run_messages import (
     RunHave,
     RunOptions,
     ShowBlocks,
+    WantedEvents,
     Yours,
 )
 from peers.codec.runs import RunProtocol
@@ -91,7 +91,7 @@ def of_wire_2() -> list[Message]:
         newest={EPOCH: END, "cd" * 16: MARKED},
         rest=Fingerprint(3, HASH),
         yours={EPOCH: Yours(END, HASH, SIGNATURE)},
-        hollow=Hollow.of([(EPOCH, 3), (EPOCH, 4)]),
+        hollow=WantedEvents.of([(EPOCH, 3), (EPOCH, 4)]),
         last_position=9,
     )
     short, mixed = raw_piece(piece(own[0])), raw_piece(piece(own[0], HASH, *entries(5, extra), HASH))

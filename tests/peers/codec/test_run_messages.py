@@ -22,7 +22,6 @@ from peers.codec.run_messages import (
     Fill,
     Greeting,
     Heads,
-    Hollow,
     Pieces,
     Prove,
     RunConnect,
@@ -30,6 +29,7 @@ from peers.codec.run_messages import (
     RunHave,
     RunOptions,
     ShowBlocks,
+    WantedEvents,
     Yours,
     fill_groups,
     piece_groups,
@@ -90,7 +90,7 @@ def refused_frame(frame: bytes) -> None:
                         newest={EPOCH: END},
                         rest=REST,
                         yours={EPOCH: Yours(END, HEAD, SIGNATURE)},
-                        hollow=Hollow(2, HEAD, ((EPOCH, 3, 4),)),
+                        hollow=WantedEvents(2, HEAD, ((EPOCH, 3, 4),)),
                         last_position=9,
                     ),
                 ),
@@ -272,7 +272,7 @@ def test_a_stranger_may_say_less_at_once_than_a_node_that_is_known() -> None:
 
 
 def test_a_greeting_without_room_says_how_much_is_hollow_and_not_what() -> None:
-    hollow = Hollow.of([(f"{number:032x}", 2**52) for number in range(MAX_SPANS)])
+    hollow = WantedEvents.of([(f"{number:032x}", 2**52) for number in range(MAX_SPANS)])
     held = tuple(f"{number:016x}" for number in range(200))
     greeting = Greeting(boot="b", connection="c", held=held, newest={}, rest=REST, hollow=hollow)
 
@@ -280,7 +280,7 @@ def test_a_greeting_without_room_says_how_much_is_hollow_and_not_what() -> None:
     said = RunProtocol().decode(frame)
 
     assert isinstance(said, RunConnect) and said.options.runs is not None
-    assert said.options.runs.hollow == Hollow(MAX_SPANS, hollow.digest)
+    assert said.options.runs.hollow == WantedEvents(MAX_SPANS, hollow.digest)
     assert len(frame) <= STRANGER_BYTES
 
 
@@ -301,11 +301,11 @@ def test_dots_become_as_few_spans_as_possible() -> None:
 
 def test_what_is_hollow_is_counted_and_each_part_of_it_changes_the_digest() -> None:
     sets = [[(EPOCH, 1)], [(EPOCH, 2)], [(EPOCH, 1), (EPOCH, 2)], [("cd" * 16, 1)], []]
-    said = [Hollow.of(dots) for dots in sets]
+    said = [WantedEvents.of(dots) for dots in sets]
 
     assert [hollow.count for hollow in said] == [1, 1, 2, 1, 0]
     assert len({hollow.digest for hollow in said}) == len(sets)
-    many = Hollow.of([(EPOCH, 2 * number + 1) for number in range(MAX_SPANS + 1)])
+    many = WantedEvents.of([(EPOCH, 2 * number + 1) for number in range(MAX_SPANS + 1)])
     assert (many.count, many.spans) == (MAX_SPANS + 1, ())
 
 

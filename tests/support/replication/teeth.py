@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from peers.codec.run_messages import Hollow, Pieces, RunHave
+from peers.codec.run_messages import Pieces, RunHave, WantedEvents
 from peers.events import ends as ends_module
 from peers.events.ends import EndsSnapshot
 from peers.events.epoch import END_BYTES, EpochEnd, item_digest
@@ -34,7 +34,7 @@ _adopt = RunRules._is_orphan
 
 
 def _nothing_hollow(other_key: bytes | None, store: RunStore) -> Said:
-    return _said(other_key, store)._replace(hollow=Hollow.of(()))
+    return _said(other_key, store)._replace(hollow=WantedEvents.of(()))
 
 
 def _hollow_untold(self: Replication, taken: Taken) -> None:

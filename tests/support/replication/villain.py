@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
-from peers.codec.run_messages import Fill, Greeting, Hollow, Pieces, Prove, RunHave, ShowBlocks
+from peers.codec.run_messages import Fill, Greeting, Pieces, Prove, RunHave, ShowBlocks, WantedEvents
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, EpochEnd
@@ -70,7 +70,7 @@ def villain(rnd: Random) -> Twist:
         rest = Fingerprint(3, rnd.randbytes(HASH_BYTES)) if rnd.random() < 0.3 else message.rest
         ours = session.home.store.ends()
         dots = [(epoch, seq) for epoch, said in ours.items() for seq in range(1, min(3, said.seq) + 1)]
-        return [replace(message, newest=ends, yours=yours, rest=rest, hollow=Hollow.of(dots))]
+        return [replace(message, newest=ends, yours=yours, rest=rest, hollow=WantedEvents.of(dots))]
 
     def proof(session: Any, message: Prove) -> Sequence[Any]:
         """Two good heads of one history, called a fork; or bytes."""

@@ -1,6 +1,6 @@
 """Where the entries of a store are: the position of a dot, and the dot at a position.
 
-Both are kept as lists of pieces in which seqs and positions follow each other, in rows of up to PIECES of them. The length of
+Both are kept as lists of pieces in which seqs and positions follow each other, in rows of up to ROW_PIECES. The length of
 the last piece of a row is not written: it goes on to the next row, or to the end. So a writer that is alone writes no row
 here, and five that take turns write 5 to 7 bytes an entry.
 """
@@ -19,7 +19,7 @@ from peers.events.version_vector import Epoch
 from peers.stores.run_store import Change
 from peers.stores.sqlite.layout import damaged
 
-PIECES = 128
+ROW_PIECES = 128
 """Of one row."""
 TAILS = 256
 """Epochs whose last row is kept in memory."""
@@ -95,7 +95,7 @@ class EntryPlaces:
             left_out = position - tail.position - length
             if not left_out:
                 return
-            if len(tail.places) < 2 * PIECES - 1:
+            if len(tail.places) < 2 * ROW_PIECES - 1:
                 places = [*tail.places, length, left_out]
                 self._execute(
                     "UPDATE spans SET places = ? WHERE epoch = ? AND seq = ?", (_encode(places), epoch, tail.row)
@@ -128,7 +128,7 @@ class EntryPlaces:
             length = position - tail.position
             if mark == tail.mark and mark > 0 and seq == tail.seq + length:
                 return
-            if len(tail.steps) < 3 * PIECES - 1:
+            if len(tail.steps) < 3 * ROW_PIECES - 1:
                 steps, expected = tail.steps, tail.expected
                 if tail.mark > 0:
                     expected[tail.mark] = tail.seq + length
@@ -182,7 +182,7 @@ class EntryPlaces:
         """At most `limit` changes after a position, in order; the first may be the rest of one."""
         found: list[Change] = []
         # One more than may be needed, since the last piece of a row ends where the next row begins.
-        rows = self._execute(_STEPS, (after + 1, limit // PIECES + 3)).fetchall()
+        rows = self._execute(_STEPS, (after + 1, limit // ROW_PIECES + 3)).fetchall()
         for (row, data), (following, _) in pairwise([*rows, (last_position + 1, b"")]):
             steps = self._decoded(data)
             position, expected = row, dict[int, int]()

@@ -54,6 +54,6 @@ def test_says_so_when_somebody_has_written_meanwhile(tmp_path: Path) -> None:
 
     os.utime(path, ns=(1, 1))
 
-    with pytest.raises(StoreError, match="was opened by a node meanwhile: ask that node"):
+    with pytest.raises(StoreError, match="was opened by a node meanwhile: try again"):
         reader.each()
     reader.close()
