@@ -37,7 +37,7 @@ from mesh.settings.paths import default_home
 from peers.clock import Clock, Undo
 from peers.emitter import Emitter
 from peers.later import Later
-from peers.roles.peer import PeerSync
+from peers.roles.run_peer import RunPeerSync
 
 P = ParamSpec("P")
 
@@ -93,7 +93,7 @@ class Node:
         mdns: bool = True,
         interfaces: Sequence[str] | None = None,
         requery_seconds: float = REQUERY_SECONDS,
-        role: MakeRole = PeerSync,
+        role: MakeRole = RunPeerSync,
         **outside: Unpack[GatewayOptions],
     ) -> None:
         for address in peers:
@@ -281,6 +281,7 @@ class Node:
 
     async def _start(self, resources: NodeResources) -> None:
         home = resources.open_home(name=self._name, mesh=self._mesh, existing=self._existing)
+        await resources.upgrade_log()
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
         settings = Settings(

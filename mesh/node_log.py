@@ -59,7 +59,7 @@ class NodeLog:
         """The `added` of the newest event of this log. Raises MeshError before the start."""
         if not self._log.is_open:
             raise MeshError("this node is not running")
-        return self._log.published.state.last_added
+        return self._log.state.last_added
 
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
         """Add an event, a dict of JSON values with a `type`. The result is its meta once it is on disk.
@@ -136,11 +136,11 @@ class NodeLog:
         `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a Moment: an entry, a meta, a
         datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an age by the node's clock.
         """
-        return self._log.write(lambda log: log.remove_reason(reason, **bounds))
+        return self._log.request_in_order(lambda log: log.remove_reason(reason, **bounds))
 
     def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """Give events a further reason to keep them. The result is how many did not have it before."""
-        return self._log.write(lambda log: log.add_reason(reason, **bounds))
+        return self._log.request_in_order(lambda log: log.add_reason(reason, **bounds))
 
     def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
         """Change keys of the meta of an event, on this node only. The result is False if the event is not known.
@@ -152,7 +152,7 @@ class NodeLog:
             which, changes = read_created(created), encode_diff(diff)
         except ValueError as error:
             return Later.failed(error)
-        return log.write(lambda log: log.apply_diff(which, changes))
+        return log.request_in_order(lambda log: log.apply_diff(which, changes))
 
     def keep(self, keeper: Keeper) -> Undo:
         """Keep events for which `keeper(event, meta)` is true from being cleaned; the result is a function that ends this.
@@ -176,7 +176,7 @@ class NodeLog:
                 'clean(reasons="cart"); clean(reasons="log") is every event that was added without reasons'
             )
         names = DEFAULT_REASON if reasons is None else reasons
-        return self._log.write(lambda log: log.clean(reasons=names, before=before))
+        return self._log.request_in_order(lambda log: log.clean(reasons=names, before=before))
 
 
 class EventWalk:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -24,12 +25,13 @@ from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
 from mesh.membership.status import Status
-from mesh.notices import log_notice, stop_notice
+from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
 from mesh.settings.paths import LOG_FILE
+from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from peers.clock import Clock, LoopClock
 from peers.later import Later
-from peers.stores.sqlite.store import SqliteStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.transport.http import no_pages
 from peers.transport.web_socket import WebSocketNetwork
 
@@ -67,12 +69,34 @@ class NodeResources:
         check_log(self.home.log_path)
         return self.home
 
+    async def upgrade_log(self) -> None:
+        """Bring the log of an older release up to date, in a thread, since it may take a minute. Raises MeshError."""
+        assert self.home is not None
+        if not is_log_old(self._path):
+            return
+        loop = asyncio.get_running_loop()
+        log_notice(upgrade_notice(self.home.node_id, self.home.log_path.stat().st_size))
+        begun = loop.time()
+        thread = ThreadPoolExecutor(1, thread_name_prefix="peermesh-upgrade")
+        work = loop.run_in_executor(thread, upgrade_home, self.home)
+        try:
+            upgraded = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])  # nobody else may have the home meanwhile
+            raise
+        finally:
+            thread.shutdown()
+        assert upgraded is not None
+        kept = kept_file(self._path).path
+        log_notice(upgraded_notice(self.home.node_id, upgraded.events, loop.time() - begun, kept))
+
     def open_environment(self, random: Random, make_discovery: Callable[[Clock], Discovery]) -> Environment:
-        """The network, the disk and the loop of this run, on the running loop."""
+        """The network, the disk and the loop of this run, on the running loop; the home is open."""
+        assert self.home is not None
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
         # One for all keepers, so that it knows its own file again.
-        store = SqliteStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
+        store = SqliteRunStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
 
         def discovery() -> Discovery:
             self._discovery = make_discovery(clock)
@@ -87,7 +111,9 @@ class NodeResources:
             network=self._network,
             spawn=self._spawner,
             open_disk=lambda: ThreadDisk(loop, store, answers_on_loop=False),
+            signer=self.home.signer,
             discovery=discovery,
+            old_log_bytes=lambda: kept_file(self._path).size,
         )
         return self._environment
 

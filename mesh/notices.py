@@ -72,3 +72,20 @@ def start_notices(node: RunningNode) -> list[Notice]:
 def stop_notice(node_id: str) -> Notice:
     """The notice once a node has stopped."""
     return Notice("stopped", node_id, f"{node_id} stopped")
+
+
+def upgrade_notice(node_id: str, size: int) -> Notice:
+    """The notice before the log of an older release is brought up to date; its file has `size` bytes."""
+    sentence = (
+        f"{node_id} brings its log up to date, {size / 1e6:.0f} MB of an older release: it is up when that is done"
+    )
+    return Notice("upgrade", node_id, sentence)
+
+
+def upgraded_notice(node_id: str, events: int, seconds: float, kept: Path) -> Notice:
+    """The notice after it; `kept` is the old file."""
+    sentence = (
+        f"{node_id} has brought its log of {events} events up to date in {seconds:.1f} s; the old file is kept as {kept}, "
+        "until `mesh upgrade --drop-old`"
+    )
+    return Notice("upgraded", node_id, sentence)

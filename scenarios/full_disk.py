@@ -11,7 +11,7 @@ def full_disk(house: Cluster) -> None:
 
     house.disk_full(attic)
     refused = attic.log.add({"type": "lamp"})
-    study.log.add({"type": "ink"})
+    study.log.add({"type": "ink", "text": "x" * 200_000})  # more than a log file has spare
     house.run(120)  # seconds
     assert "disk is full" in str(refused.exception)
     assert kitchen.types == study.types == ["milk", "ink"]

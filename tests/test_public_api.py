@@ -18,22 +18,22 @@ import peers
 from mesh import Node, NodeLog
 from mesh.cli.commands import app
 from mesh.lab import Cluster, Room
-from peers import BaseSync, ClientSync, PeerSync, ServerSync
+from peers import BaseSync, ClientSync, ServerSync
+from peers.roles.run_peer import RunPeerSync
 from tests.support.commands import run
 from tests.support.street import SECONDS, at, wait_until
 
 NAMES = {
     "mesh": "MeshError Node NodeLog Notice",
     "peers": """FATAL BaseSync BusyError ClientSync Clock Connection Disk Entry InlineDisk Later Listening LocalPair Log
-        LoopClock ManualClock MemoryStore Network PeerSync Reconnect ServerSync SqliteStore Store StoreError SyncError
-        VersionVector""",
+        LoopClock ManualClock MemoryStore Network PeerSync Reconnect ServerSync SqliteStore Store StoreError SyncError""",
     "mesh.lab": "Cluster Room Scenario Violation clients_door full line ring scenario star two_lans",
 }
 
 SIGNATURES: dict[type, tuple[str, ...]] = {
     Node: (
         "Node(name=None, *, home=None, mesh=None, existing=False, listen=None, peers=(), mdns=True, interfaces=None, "
-        "requery_seconds=45.0, role=PeerSync, **outside)",
+        "requery_seconds=45.0, role=RunPeerSync, **outside)",
         "on(event, listener)",
         "status()",
         "synchronized(*, peers=1, timeout=60.0)",
@@ -104,13 +104,14 @@ NODE_OPTIONS = """clients clients_cert clients_key clients_origins clients_hosts
     out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve dial"""
 """Of Node, besides those in its signature."""
 
-EVERY_ROLE = """auth=None clock credentials=None fix_time=False in_filter=None in_map=None other_synced=0 out_filter=None
+EVERY_SYNC = """auth=None clock credentials=None fix_time=False in_filter=None in_map=None other_synced=0 out_filter=None
     out_map=None random spawn=None subprotocol=0 synced=0 turn=..."""
 ROLE_OPTIONS: dict[type, str] = {
-    BaseSync: f"{EVERY_ROLE} ping=None protocol=5 timeout=None",
-    PeerSync: f"{EVERY_ROLE} boot='' gather_ms=... held=... ping=4000 protocol=5 timeout=5000",
-    ClientSync: f"{EVERY_ROLE} ping=5000 protocol=None resends=True timeout=20000",
-    ServerSync: f"{EVERY_ROLE} ping=10000 protocol=5 timeout=20000",
+    BaseSync: f"{EVERY_SYNC} ping=None protocol=5 timeout=None",
+    RunPeerSync: """auth=None boot='' clock credentials=None encoded=None fix_time=False gather_ms=... held=... ping=4000
+        random spawn=None subprotocol=0 timeout=5000 turn=...""",
+    ClientSync: f"{EVERY_SYNC} ping=5000 protocol=None resends=True timeout=20000",
+    ServerSync: f"{EVERY_SYNC} ping=10000 protocol=5 timeout=20000",
 }
 
 STORY = "--seed N=0 | --seeds N=1 | --trace | --plot PATH | --live"
@@ -138,6 +139,7 @@ COMMAND_LINE = {
     "mesh token revoke": "USER",
     "mesh backup": "FILE | --force | --with-keys | --json",
     "mesh restore": "FILE | --json",
+    "mesh upgrade": "--drop-old | --json",
     "mesh bench": "",
     "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against",
     "mesh bench catch-up-singles": "--events N=20000 | --runs N=1 | --json",
@@ -162,13 +164,14 @@ COMMAND_LINE = {
     "mesh scenario storm": "--seed N=0 | --seeds N=1 | --nodes N..M=3..9 | --minutes N=10.0 | --processes N",
 }
 
-STATUS_KEYS = """node_id mesh port discovery last_added events conflicts ahead refused_events sessions paused doors clients
-    turned_away refused other_meshes peers clocks store_error"""
+STATUS_KEYS = """node_id mesh port discovery last_added events conflicts hollow old_log_bytes ahead refused_events
+    sessions paused doors clients turned_away refused other_meshes peers clocks store_error"""
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
 PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing reason"
-META_KEYS = "created time dot added"
+META_KEYS = "created time dot added origin"
 BACKUP_KEYS = "file node_id events bytes with_keys"
 RESTORE_KEYS = "home node_id events made_ms is_same_node"
+UPGRADE_KEYS = "events seconds old_file old_bytes"
 
 
 def signature(function: Any, name: str) -> str:
@@ -287,3 +290,4 @@ def test_json_output_has_these_keys(tmp_path: Path) -> None:
     assert set(item["meta"]) == set(META_KEYS.split())
     assert list(made) == BACKUP_KEYS.split()
     assert list(restored) == RESTORE_KEYS.split()
+    assert list(json.loads(run(tmp_path / "new", "upgrade", "--json").stdout)) == UPGRADE_KEYS.split()

@@ -9,6 +9,7 @@ from random import Random
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from peers.clock import Clock
+from peers.events.signature import Signer
 from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
@@ -25,8 +26,12 @@ class Environment:
     spawn: Spawn
     open_disk: Callable[[], Disk]
     """Makes a disk over the store of the node; called again after each failure of the log's keeper."""
+    signer: Signer
+    """The key of the node."""
     discovery: Callable[[], Discovery]
     """Makes a discovery; called for each start of the Discoverer."""
+    old_log_bytes: Callable[[], int] = int
+    """The size of the file of an older layout that was kept; 0 without one."""
 
     def now_seconds(self) -> float:
         """The monotonic clock, as membership and restart policy take it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
@@ -12,14 +12,18 @@ from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
 from peers.clock import Clock, Undo
+from peers.events.signature import Signer
 from peers.later import Later
-from peers.log.log import Log
-from peers.log.port import Commit
+from peers.log.run_log import RunCommit, RunLog
 from peers.stores.disk import Disk
-from peers.stores.store import Store, StoreError
+from peers.stores.run_store import RunStore, Taken
+from peers.stores.store import StoreError
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
+MIN_ADOPT_MS = 200.0
+MAX_ADOPT_MS = 1_000.0
+"""How long a node waits before it adopts the events of a fork."""
 
 
 class LogKeeper(LoopActor):
@@ -34,6 +38,7 @@ class LogKeeper(LoopActor):
         *,
         clock: Clock,
         random: Random,
+        signer: Signer,
         on_failed: Callable[[str], None],
     ) -> None:
         super().__init__(runtime)
@@ -42,14 +47,16 @@ class LogKeeper(LoopActor):
         self._kept = kept
         self._clock = clock
         self._random = random
+        self._signer = signer
         self._on_failed = on_failed
-        self._log: Log | None = None
+        self._log: RunLog | None = None
         self._disk: InTurnDisk | None = None
         self._is_closing = False
         self._undo_probe: Undo | None = None
+        self._undo_adopt: Undo | None = None
 
     @property
-    def log(self) -> Log | None:
+    def log(self) -> RunLog | None:
         """The open log, for checks that read it on the loop and change nothing; None until it is open."""
         return self._log
 
@@ -57,7 +64,8 @@ class LogKeeper(LoopActor):
         """Open the disk and its log; until then nothing may be requested. Raises StoreError."""
         await self._kept.free  # two disks at work on one store would give the same numbers twice
         self._disk = InTurnDisk(self._open_disk(), self.into_mailbox, self._on_store_error)
-        self._on_opened(await Log.open(self._disk, self._node_id, clock=self._clock, random=self._random))
+        log = await RunLog.open(self._disk, self._node_id, clock=self._clock, random=self._random, signer=self._signer)
+        self._on_opened(log)
 
     def close(self) -> Later[None]:
         """Close the disk after all that waits; stop the actor after it."""
@@ -85,19 +93,22 @@ class LogKeeper(LoopActor):
         self.on_stop()
         self._on_failed(f"{exception_type.__name__}: {exception_value}")
 
-    def _on_opened(self, log: Log) -> None:
+    def _on_opened(self, log: RunLog) -> None:
         self._log = log
         log.on("commit", self._on_commit)
         log.on("ahead", self._kept.note_ahead)
         log.keep(self._kept.keeps)
         self._kept.open(log)
+        self._adopt_later()  # what a crash may have left
 
-    def _on_commit(self, commit: Commit) -> None:
+    def _on_commit(self, commit: RunCommit) -> None:
         assert self._log is not None
         trouble = self._kept.store_trouble
         if trouble is not None and not trouble.is_full:  # of a full disk, only the probe tells
             self._kept.note_success()
-        self._kept.publish(self._log.published, commit)
+        self._kept.publish(self._log.state, commit)
+        if commit.taken.proven:
+            self._adopt_later()
 
     def _on_store_error(self, error: StoreError) -> None:
         if self._is_closing:
@@ -116,8 +127,27 @@ class LogKeeper(LoopActor):
         if done.exception is None:
             self._kept.note_success()
 
+    def _adopt_later(self) -> None:
+        """Others hold the events of a fork too: after a random time most of them find that one has adopted them."""
+        if self._undo_adopt is None and not self._is_closing:
+            delay_ms = self._random.uniform(MIN_ADOPT_MS, MAX_ADOPT_MS)
+            self._undo_adopt = self._clock.call_later(delay_ms, self.into_mailbox(self._adopt))
+
+    def _adopt(self) -> None:
+        self._undo_adopt = None
+        if self._log is not None and not self._is_closing:
+            pen = self._log.pen
+            self._log.write(lambda store: [store.adopt(pen)]).then(self._on_adopted)
+
+    def _on_adopted(self, done: Later[Sequence[Taken]]) -> None:
+        if done.exception is not None or any(taken.is_unfinished for taken in done.result()):
+            self._adopt_later()
+
     def _stop_probing(self) -> None:
         self._is_closing = True
+        if self._undo_adopt is not None:
+            self._undo_adopt()
+            self._undo_adopt = None
         if self._undo_probe is not None:
             self._undo_probe()
             self._undo_probe = None
@@ -139,7 +169,7 @@ class InTurnDisk:
         self._unfinished: dict[Later[Any], None] = {}
         self._is_over = False
 
-    def run(self, work: Callable[[Store], T]) -> Later[T]:
+    def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         if self._is_over:
             return Later.failed(StoreError(CLOSED))
         result: Later[T] = Later()

@@ -14,16 +14,16 @@ import pykka
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.membership.diagnosis.store_trouble import StoreHealth, StoreTrouble
 from peers.clock import Undo
+from peers.codec.encoded import EncodedPieces
 from peers.emitter import Emitter
+from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
-from peers.events.version_vector import VersionVector
 from peers.later import Later
-from peers.log.append_batch import Outcomes
 from peers.log.draft import BusyError, Draft, Meta, Waiting
-from peers.log.log import Log
-from peers.log.port import Commit, Published
 from peers.log.retention import Keeper, Keepers
+from peers.log.run_log import RunCommit, RunLog
+from peers.stores.run_store import Pen, RunState, RunStore, Taken
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreError
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class AddGroup:
         self._results: list[Later[Meta | None]] = []
         self._is_closed = False
 
-    def __call__(self, log: Log) -> Later[list[Meta | None]]:
+    def __call__(self, log: RunLog) -> Later[list[Meta | None]]:
         """The request."""
         return log.take_drafts(self.close())
 
@@ -103,14 +103,21 @@ class LogProxy:
     """The log as sessions see it (it is a SyncLog): what was last published, and requests.
 
     Sessions are on the loop of the keeper, so their requests go straight to the log, and the results come in turns of the
-    keeper. The others, `add`, `add_drafts`, `request` and `write`, wait for its turn, and may be made in any thread.
+    keeper. The others, `add`, `add_drafts` and the requests, wait for its turn, and may be made in any thread.
 
     Events: `commit` (Commit) for each commit, then `change` (); `event` (event, meta) for each new event, and `clean`
     (event, meta) for each that was cleaned, as it was before. Beside them `store` (sentence): the disk fails, or works again.
     """
 
     def __init__(self) -> None:
-        self.published: Published
+        self.state: RunState
+        """As of the last commit."""
+        self.ends: Ends
+        """The vector, as of the last commit."""
+        self.pen: Pen
+        """What own entries are signed with."""
+        self.encoded = EncodedPieces()
+        """Pieces as sessions send them."""
         self.free: Later[None] = Later.done(None)
         """Resolved once the disk of the keeper before is closed."""
         self.ahead = 0
@@ -126,18 +133,18 @@ class LogProxy:
         """Held by who adds. If the keeper is dead, what waits for it fails in that thread, and reacts to that."""
         self._keepers = Keepers()
         self._keeper: LoopActorRef[Any] | None = None
-        self._log: Log | None = None
+        self._log: RunLog | None = None
         """The open log."""
 
     @property
     def is_open(self) -> bool:
         """Whether a keeper has published anything yet."""
-        return hasattr(self, "published")
+        return hasattr(self, "state")
 
     @property
     def clock_ms(self) -> int:
         """The high-water mark of the log's timer; 0 before the start."""
-        return self.published.state.clock_ms if self.is_open else 0
+        return self.state.clock_ms if self.is_open else 0
 
     @property
     def store_trouble(self) -> StoreTrouble | None:
@@ -154,7 +161,7 @@ class LogProxy:
 
     # Requests
 
-    def request(self, work: Callable[[Log], Later[T]]) -> Later[T]:
+    def request(self, work: Callable[[RunLog], Later[T]]) -> Later[T]:
         """Call `work` with the open log in a turn of its keeper.
 
         The result is that of `work`, or StoreError where no log is open, or where it was closed before it answered.
@@ -175,7 +182,7 @@ class LogProxy:
         asked.then(answer)
         return result
 
-    def write(self, work: Callable[[Log], Later[T]]) -> Later[T]:
+    def request_in_order(self, work: Callable[[RunLog], Later[T]]) -> Later[T]:
         """A request that single adds which follow do not overtake."""
         asked = self.request(work)
         self._group = None  # after it: another thread may have begun a group meanwhile
@@ -207,77 +214,72 @@ class LogProxy:
         return result
 
     def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
-        """As Log.add_drafts; what is too much does not even reach the mailbox."""
+        """As RunLog.add_drafts; what is too much does not even reach the mailbox."""
         count, size = len(drafts), sum([draft.size for draft in drafts])
         try:
             with self._joining:
                 self._waiting.take(count, size)
         except BusyError as error:
             return Later.failed(error)
-        added = self.write(lambda log: log.take_drafts(drafts))
+        added = self.request_in_order(lambda log: log.take_drafts(drafts))
         added.then(lambda _: self._give_back(count, size))
         return added
 
-    def add_entries(self, entries: Sequence[Entry]) -> Later[Outcomes]:
-        """As Log.add_entries."""
-        return self._ask(lambda log: log.add_entries(entries))
+    def read(self, work: Callable[[RunStore], T]) -> Later[T]:
+        """As RunLog.read."""
+        return self._ask(lambda log: log.read(work))
+
+    def write(self, work: Callable[[RunStore], Sequence[Taken]]) -> Later[Sequence[Taken]]:
+        """As RunLog.write."""
+        return self._ask(lambda log: log.write(work))
+
+    def follow(self, entries: Sequence[Entry]) -> int:
+        """As RunLog.follow; 0 if no log is open."""
+        return self._log.follow(entries) if self._log is not None else 0
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
-        """As Log.offer."""
+        """As RunLog.offer."""
         return self._ask(lambda log: log.offer(drafts))
 
-    def page(
-        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
-    ) -> Later[Page]:
-        """As Log.page."""
-        return self._ask(lambda log: log.page(after, lacking=lacking, limit=limit, max_bytes=max_bytes))
+    def page(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Later[Page]:
+        """As RunLog.page."""
+        return self._ask(lambda log: log.page(after, limit=limit, max_bytes=max_bytes))
 
-    def recent(
-        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
-    ) -> Page | None:
-        """As Log.recent; None if no log is open."""
-        if self._log is None:
-            return None
-        return self._log.recent(after, lacking=lacking, limit=limit, max_bytes=max_bytes)
-
-    def first_lacked(self, vector: VersionVector) -> Later[int]:
-        """As Log.first_lacked."""
-        return self._ask(lambda log: log.first_lacked(vector))
-
-    def renew_epoch(self) -> Later[None]:
-        """As Log.renew_epoch."""
-        return self._ask(lambda log: log.renew_epoch())
+    def recent(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Page | None:
+        """As RunLog.recent; None if no log is open."""
+        return None if self._log is None else self._log.recent(after, limit=limit, max_bytes=max_bytes)
 
     def cursors(self, other_node_id: str) -> Later[tuple[int, int]]:
-        """As Log.cursors."""
+        """As RunLog.cursors."""
         return self._ask(lambda log: log.cursors(other_node_id))
 
     def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> Later[None]:
-        """As Log.keep_cursors."""
+        """As RunLog.keep_cursors."""
         return self._ask(lambda log: log.keep_cursors(other_node_id, synced, other_synced))
 
     def keep(self, keeper: Keeper) -> Undo:
-        """As Log.keep, for this keeper of the log and those that come after it; `keeper` runs on the loop's thread."""
+        """As RunLog.keep, for this keeper of the log and those that come after it; `keeper` runs on the loop's thread."""
         return self._keepers.add(keeper)
 
     def keeps(self, event: dict[str, Any], meta: Meta) -> bool:
         """Called for each event that may be cleaned."""
         return self._keepers.keep(event, meta)
 
-    def _ask(self, work: Callable[[Log], Later[T]]) -> Later[T]:
+    def _ask(self, work: Callable[[RunLog], Later[T]]) -> Later[T]:
         return work(self._log) if self._log is not None else Later.failed(StoreError(NOT_OPEN))
 
     # For the keeper
 
-    def open(self, log: Log) -> None:
+    def open(self, log: RunLog) -> None:
         """Called when the log is open."""
         self._log = log
         self.note_success()
-        self.publish(log.published, Commit(VersionVector()))
+        self.ends, self.pen = log.ends, log.pen
+        self.publish(log.state, RunCommit())
 
-    def publish(self, published: Published, commit: Commit) -> None:
+    def publish(self, state: RunState, commit: RunCommit) -> None:
         """Called after each commit."""
-        self.published = published
+        self.state = state
         for announcement in commit.announcements(self._emitter):
             self._emitter.emit(*announcement)
 
@@ -298,7 +300,7 @@ class LogProxy:
             self._emitter.emit("store", sentence)
 
     def note_refused(self, causes: Mapping[Cause, int]) -> None:
-        """As Log.note_refused; called by sessions."""
+        """As RunLog.note_refused; called by sessions."""
         self.refused_events.update(causes)
 
     def withdraw(self) -> None:

@@ -43,7 +43,7 @@ from mesh.membership.status import NO_DISCOVERY, Status, show_status
 from mesh.settings.config import Settings, mesh_mark
 from peers.later import Later
 from peers.roles.clock_offset import Span
-from peers.roles.peer import PeerSync
+from peers.roles.run_peer import RunPeerSync
 
 BEGIN_SECONDS = 10.0
 """How long `end` waits for a start that is under way."""
@@ -70,7 +70,7 @@ class NodeSupervisor(LoopActor):
         log: LogProxy,
         *,
         on_notice: Callable[[Notice], None],
-        make_role: MakeRole = PeerSync,
+        make_role: MakeRole = RunPeerSync,
         endpoints: Endpoints | None = None,
     ) -> None:
         """`on_notice` gets every notice, in a turn of this actor; `make_role` makes the role of each session."""
@@ -139,6 +139,7 @@ class NodeSupervisor(LoopActor):
         self._read_clocks()
         gateway["discovery"] = await self._children.ask(DISCOVERY, Discoverer.describe)
         gateway["clocks"] = self._clocks.rows()
+        gateway["old_log_bytes"] = self._environment.old_log_bytes()
         return show_status(
             self._settings,
             self._address.port,
@@ -330,6 +331,7 @@ class NodeSupervisor(LoopActor):
             self._log,
             clock=environment.clock,
             random=environment.random,
+            signer=environment.signer,
             on_failed=lambda why: self._report(Failed(KEEPER, why)),
         )
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))

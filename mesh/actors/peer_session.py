@@ -30,7 +30,7 @@ from mesh.settings.config import Settings
 from peers.errors import SyncError
 from peers.later import Later
 from peers.roles.clock_offset import Span
-from peers.roles.peer import PeerSync
+from peers.roles.run_peer import RunPeerSync
 from peers.transport.port import Connection
 from peers.transport.racing import RacingConnection
 
@@ -45,11 +45,11 @@ CLONE_REDIALS = 4
 connects soon once the other run is gone."""
 
 
-MakeRole = Callable[..., PeerSync]
+MakeRole = Callable[..., RunPeerSync]
 """Makes the role of a session: PeerSync, a subclass of it, or a function with its parameters."""
 
 
-class PeerSession(SessionBase[PeerSync]):
+class PeerSession(SessionBase[RunPeerSync]):
     """Runs a PeerSync on one connection with a node: an accepted one, or one that it dials at `addresses`."""
 
     def __init__(
@@ -80,7 +80,7 @@ class PeerSession(SessionBase[PeerSync]):
         """Sentences about events that were not taken; each is noted once."""
 
     @property
-    def role(self) -> PeerSync | None:
+    def role(self) -> RunPeerSync | None:
         """The role on its connection, if there is one. For checks from outside."""
         return self._role
 
@@ -141,6 +141,7 @@ class PeerSession(SessionBase[PeerSync]):
             boot=self._settings.instance,
             held=self._membership.sessions.held,
             gather_ms=self._gather_ms,
+            encoded=self._log.encoded,
         )
         role.catch(self._on_error)
         role.on("connect", self._on_met)
@@ -149,7 +150,6 @@ class PeerSession(SessionBase[PeerSync]):
         role.on("state", self._on_state)
         role.on("apart", self._on_apart)
         role.on("refused", self._on_event_refused)
-        role.on("rolled-back", self._on_rolled_back)
         connection.on("disconnect", self.into_mailbox(self._on_disconnect))
         if self._accepted is None:
             connection.connect()
@@ -173,9 +173,6 @@ class PeerSession(SessionBase[PeerSync]):
 
     def _on_apart(self, span: Span) -> None:
         self._tell(Compared(self._key, span))
-
-    def _on_rolled_back(self) -> None:
-        self._tell(Noted(self._key, "this node's disk was rolled back: a new epoch starts"))
 
     def _on_met(self) -> None:
         role = self._role
@@ -278,7 +275,7 @@ class PeerSession(SessionBase[PeerSync]):
             return LinkOutcome(role.is_stalled, is_blocked)
         return LinkOutcome(role.is_stalled, is_blocked, role.synced, self._behind_since_seconds(role))
 
-    def _behind_since_seconds(self, role: PeerSync) -> float | None:
+    def _behind_since_seconds(self, role: RunPeerSync) -> float | None:
         """When the other node last had everything; taken from an earlier link until this one has caught up."""
         since_ms, member = role.behind.since_ms, self._membership.members.get(role.other_node_id or "")
         if since_ms is None or not role.behind.is_from_start or member is None or member.behind_since_seconds is None:

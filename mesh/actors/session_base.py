@@ -11,7 +11,7 @@ from mesh.actors.reports import Failed, Report
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from peers.clock import Undo
-from peers.roles.base import BaseSync
+from peers.protocol.session import SessionMessages
 from peers.transport.port import Connection
 from peers.transport.reconnect import Reconnect
 
@@ -20,7 +20,7 @@ MAX_REDIAL_MS = 30_000
 STABLE_MS = 5_000
 """How long a link must live after an error before the next loss is followed by a short delay again."""
 
-RoleT = TypeVar("RoleT", bound=BaseSync)
+RoleT = TypeVar("RoleT", bound=SessionMessages)
 
 
 class SessionBase(LoopActor, Generic[RoleT]):

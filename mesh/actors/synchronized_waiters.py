@@ -36,7 +36,7 @@ class SynchronizedWaiters:
         """See Node.synchronized; it also returns when `abandoned` is resolved. Raises TimeoutError or MeshError."""
         if self._is_over:
             raise _stopped()
-        agreement, reached = Agreement(peers, self._log.published.state.last_position), Later[None]()
+        agreement, reached = Agreement(peers, self._log.state.last_position), Later[None]()
         self._waits[agreement] = reached
         abandoned.then(lambda _: resolve(reached))
         self._look(agreement)
@@ -80,7 +80,7 @@ class SynchronizedWaiters:
 
     async def _why_not(self, agreement: Agreement) -> str:
         described = await self._children.ask_sessions(PeerSession.describe)
-        membership, last_position = self._membership, self._log.published.state.last_position
+        membership, last_position = self._membership, self._log.state.last_position
         return agreement.why_not(membership.sessions, membership.members.values(), described, last_position)
 
 

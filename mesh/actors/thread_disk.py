@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from mesh.forking import work_lock
 from peers.later import Later
-from peers.stores.store import Store, StoreError
+from peers.stores.run_store import RunStore
+from peers.stores.store import StoreError
 
 T = TypeVar("T")
-Piece = tuple[Callable[[Store], Any], Later[Any]]
+Piece = tuple[Callable[[RunStore], Any], Later[Any]]
 
 GROUP_PIECES = 2_000
 """The most pieces of work in one transaction."""
@@ -32,7 +33,7 @@ class ThreadDisk:
     group fails, each of its pieces is tried in a transaction of its own.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, store: Store, *, answers_on_loop: bool = True) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, store: RunStore, *, answers_on_loop: bool = True) -> None:
         self._loop = loop
         self._answers_on_loop = answers_on_loop
         self._store = store
@@ -45,7 +46,7 @@ class ThreadDisk:
         self._thread = threading.Thread(target=self._work, name="peermesh-disk", daemon=True)
         self._thread.start()
 
-    def run(self, work: Callable[[Store], T]) -> Later[T]:
+    def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         later: Later[T] = Later()
         if self._is_closing:
             later.fail(StoreError("the store is closed"))

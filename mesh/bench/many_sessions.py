@@ -13,10 +13,10 @@ from typing import Any
 from mesh.bench import MEASURE_SECONDS
 from mesh.settings.config import DEFAULT_MESH
 from peers.clock import LoopClock
-from peers.log.log import Log
-from peers.roles.peer import PeerSync
+from peers.log.run_log import RunLog
+from peers.roles.run_peer import RunPeerSync
 from peers.stores.disk import InlineDisk
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from peers.transport.http import no_pages
 from peers.transport.web_socket import WebSocketNetwork
 
@@ -27,7 +27,7 @@ class ManySessions:
     def __init__(self, address: str) -> None:
         self._address = address
         self._closing = AsyncExitStack()
-        self._logs: list[Log] = []
+        self._logs: list[RunLog] = []
         self._wanted = self._left = self._to_arrive = 0
         self._held: list[Callable[[], None]] = []
         """What the sessions do about the event, once it has arrived at all: they stand for as many machines."""
@@ -47,9 +47,9 @@ class ManySessions:
         """Open so many more, one after the other, until each was let in."""
         for _ in range(count):
             name = f"session{len(self._logs)}~aaaaaaaa"
-            log = await Log.open(InlineDisk(MemoryStore()), name, clock=self._clock, random=Random(name))
+            log = await RunLog.open(InlineDisk(MemoryRunStore()), name, clock=self._clock, random=Random(name))
             connection = self._network.dial(self._address)
-            role = PeerSync(
+            role = RunPeerSync(
                 name,
                 log,
                 connection,
@@ -80,7 +80,7 @@ class ManySessions:
             await self._all_have.wait()
         return self._at
 
-    def _on_change(self, log: Log) -> None:
+    def _on_change(self, log: RunLog) -> None:
         if log.last_added == self._wanted:
             self._left -= 1
             if not self._left:
@@ -96,7 +96,7 @@ class ManySessions:
         return react
 
     def _on_frame(self, frame: bytes) -> None:
-        if self._to_arrive and frame.startswith(b'["sync"'):
+        if self._to_arrive and frame.startswith(b'["pieces"'):
             self._to_arrive -= 1
             if not self._to_arrive:
                 self._at = time.monotonic()

@@ -1,10 +1,10 @@
-"""`mesh backup` and `mesh restore`: a home in one file, and a new home from it."""
+"""`mesh backup`, `mesh restore` and `mesh upgrade`: a home in one file, a new home from it, a home of an older release."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 
 import click
 
@@ -115,6 +115,59 @@ def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
             f"{home}: {_events(facts.events)}, as of {local_time(facts.made_ms)}, for {kind}, {node_id}; "
             f"start it with `mesh --home {shlex.quote(str(home))} up`\n"
         )
+
+
+@click.command()
+@click.option("--drop-old", "is_dropped", is_flag=True, help="Delete the file of the older release that was kept.")
+@options.as_json
+@click.pass_context
+def upgrade(context: click.Context, *, is_dropped: bool, as_json: bool) -> None:
+    """Bring the log of a stopped node up to date, as the first start of a new release does.
+
+    The old file stays beside the new one, so that you can go back; `mesh status` shows its size. With --drop-old it is
+    deleted; the node may run.
+
+    \b
+    mesh upgrade
+    mesh upgrade --drop-old
+    """
+    from mesh.settings.upgrade import drop_kept, is_log_old, kept_file, upgrade_home
+
+    home = options.home_of(context)
+    if is_dropped:
+        kept = drop_kept(home)
+        if as_json:
+            output.write_json({"dropped_bytes": kept.size})
+        else:
+            output.write(f"deleted {kept.path}, {kept.size} bytes\n" if kept.size else "there is no old file\n")
+        return
+    upgraded = None
+    seconds = 0.0
+    if is_log_old(home):
+        from mesh.settings.home import Home
+
+        opened, begun = Home(home, existing=True), monotonic()
+        try:
+            upgraded = upgrade_home(opened)
+        finally:
+            opened.close()
+        seconds = monotonic() - begun
+    else:
+        from mesh.settings.home import read_identity
+
+        read_identity(home)  # a folder without a home gets a sentence
+    kept = kept_file(home)
+    if as_json:
+        events = upgraded.events if upgraded else None
+        output.write_json({"events": events, "seconds": seconds, "old_file": str(kept.path), "old_bytes": kept.size})
+        return
+    done = f"{_events(upgraded.events)} in {seconds:.1f} s" if upgraded else "the log is up to date"
+    old = (
+        f"; the old file is kept as {kept.path}, {kept.size} bytes, until `mesh upgrade --drop-old`"
+        if kept.size
+        else ""
+    )
+    output.write(f"{done}{old}\n")
 
 
 def _events(count: int) -> str:

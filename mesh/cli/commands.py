@@ -11,7 +11,7 @@ import click
 from click.exceptions import Exit
 
 from mesh.cli import options, up_options
-from mesh.cli.backup import backup, restore
+from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
 from mesh.cli.log import log
 from mesh.cli.peer import peer, wait
@@ -190,5 +190,5 @@ def retry(context: click.Context) -> None:
         node.retry()
 
 
-for command in (up, add, log, peers, status, stop, retry, wait, peer, token, backup, restore, bench, scenario):
+for command in (up, add, log, peers, status, stop, retry, wait, peer, token, backup, restore, upgrade, bench, scenario):
     app.add_command(command)

@@ -14,7 +14,7 @@ from mesh.control.messages import Read
 from mesh.errors import MeshError
 from mesh.settings.paths import LOG_FILE
 from peers.log.moments import read_walk
-from peers.stores.sqlite.reader import SqliteReader
+from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.store import StoreError
 
 EVENTS_AT_ONCE = 500
@@ -27,7 +27,7 @@ class IdleLog:
     """The reading methods of ControlClient, without a node. Use it in a `with`. It changes no file. Raises MeshError."""
 
     def __init__(self, home: Path) -> None:
-        self._reader = SqliteReader(home / LOG_FILE)
+        self._reader = SqliteRunReader(home / LOG_FILE)
         try:
             self._reader.open()
         except StoreError as error:

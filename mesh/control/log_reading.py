@@ -11,8 +11,8 @@ from msgspec import Raw
 
 from mesh.control.messages import Read
 from peers.events.created import Created
+from peers.events.dot import Dot
 from peers.events.entry import Entry
-from peers.events.version_vector import Dot
 from peers.log.moments import UNIX_EPOCH, LogWalk
 
 EVENTS_PER_READ = 100
@@ -21,10 +21,10 @@ EVENTS_PER_READ = 100
 
 def item_of(entry: Entry) -> Raw:
     """`{"event": ..., "meta": ...}` on one line: line breaks between the parts of an event become spaces."""
-    if entry.extra or entry.local:
+    if entry.extra or entry.local or entry.vouched:
         item: Any = {"event": Raw(entry.body), "meta": entry.meta}
     else:  # the same without a dict
-        item = _PlainItem(Raw(entry.body), _PlainMeta(entry.created, entry.time, entry.added, entry.dot))
+        item = _PlainItem(Raw(entry.body), _PlainMeta(entry.created, entry.time, entry.added, entry.dot, entry.origin))
     text = _ENCODER.encode(item)
     return Raw(text.replace(b"\r", b" ").replace(b"\n", b" "))
 
@@ -36,6 +36,7 @@ class _PlainMeta(msgspec.Struct):
     time: int
     added: int
     dot: Dot | None
+    origin: str | None
 
 
 class _PlainItem(msgspec.Struct):

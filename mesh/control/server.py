@@ -22,8 +22,7 @@ from mesh.node_log import NodeLog
 from mesh.settings.paths import SOCKET_FILE
 from peers.events.entry import Entry
 from peers.later import Later
-from peers.log.draft import BusyError
-from peers.log.log import Meta
+from peers.log.draft import BusyError, Meta
 from peers.stores.store import StoreError
 from peers.transport.listening_socket import ListeningSocket, limited_by_files
 

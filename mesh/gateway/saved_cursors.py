@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from peers.clock import Undo
 from peers.later import Later
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.stores.store import StoreError
 
 SAVE_MS = 1_000

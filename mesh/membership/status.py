@@ -12,7 +12,7 @@ from mesh.membership.membership import Membership
 from mesh.membership.restart_policy import Record
 from mesh.settings.config import Settings
 from peers.events.event_error import Cause
-from peers.log.log import Published
+from peers.stores.run_store import RunState
 
 Status = dict[str, Any]
 
@@ -23,7 +23,7 @@ NO_DISCOVERY = {"on": False, "interfaces": [], "since_ms": None, "why": "it does
 class LogView(Protocol):
     """The part of the log that is shown."""
 
-    published: Published
+    state: RunState
     ahead: int
     refused_events: Counter[Cause]
 
@@ -47,12 +47,15 @@ def show_status(
 
     `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
     the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
-    (None: it does not run); and the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows). `now_ms` is the
+    (None: it does not run); the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows); `old_log_bytes`.
+    `now_ms` is the
     time of the wall clock, `now_seconds` that of the monotonic clock.
 
     Fields, besides the obvious ones. Times `_ms` are of the wall clock; numbers of events are upper bounds.
 
     - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
+    - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them
+    - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `other_meshes`: number of other meshes that announce themselves on this network
     - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, empty while it is; `behind`,
       how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last known to have them all
@@ -61,8 +64,16 @@ def show_status(
     - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
       that it had at its greeting have not come yet
     """
-    others = {"doors": {}, "clients": [], "paused": [], "turned_away": [], "discovery": None, **(outside or {})}
-    state = log.published.state
+    others = {
+        "doors": {},
+        "clients": [],
+        "paused": [],
+        "turned_away": [],
+        "discovery": None,
+        "old_log_bytes": 0,
+        **(outside or {}),
+    }
+    state = log.state
     return {
         "node_id": settings.node_id,
         "mesh": settings.mesh,
@@ -71,6 +82,8 @@ def show_status(
         "last_added": state.last_added,
         "events": state.events,
         "conflicts": state.conflicts,
+        "hollow": state.hollow,
+        "old_log_bytes": others["old_log_bytes"],
         "ahead": log.ahead,
         "refused_events": dict(sorted(log.refused_events.items())),
         "sessions": _sessions(membership, described),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from base64 import b32encode
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 from msgspec import Meta
@@ -27,11 +24,9 @@ from mesh.settings.config import DEFAULT_MESH, check_name
 from mesh.settings.home_files import FILE_VERSION, FileVersion, decode_file, write_whole
 from mesh.settings.home_lock import release, take
 from mesh.settings.paths import LOG_FILE
+from peers.events.epoch import MARK_CHARACTERS, MIN_MARK_CHARACTERS, key_mark
+from peers.events.signature import KeySigner, Signer
 
-HASH_CHARACTERS = 16
-"""Of the hash in the ids of new homes: 80 bits."""
-OLD_HASH_CHARACTERS = 8
-"""Of homes that releases before made: a node keeps its id for good."""
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
 
@@ -44,7 +39,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     mesh: str
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Chosen at the first start; 0 until then."""
-    hash_characters: Annotated[int, Meta(ge=OLD_HASH_CHARACTERS, le=HASH_CHARACTERS)] = OLD_HASH_CHARACTERS
+    hash_characters: Annotated[int, Meta(ge=MIN_MARK_CHARACTERS, le=MARK_CHARACTERS)] = MIN_MARK_CHARACTERS
     """Of the hash in the node's id."""
 
 
@@ -54,10 +49,9 @@ def default_name() -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", host).strip("-")[:64] or "node"
 
 
-def make_node_id(name: str, key: Ed25519PrivateKey, hash_characters: int = HASH_CHARACTERS) -> str:
+def make_node_id(name: str, key: Ed25519PrivateKey, hash_characters: int = MARK_CHARACTERS) -> str:
     """`NAME~HASH`: the hash is the first characters of the SHA-256 of the public key, in lower-case base32."""
-    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return f"{name}~{b32encode(sha256(public).digest()).decode().lower()[:hash_characters]}"
+    return f"{name}~{key_mark(KeySigner(key).public, hash_characters)}"
 
 
 def read_identity(home: Path) -> tuple[str, NodeFacts]:
@@ -106,6 +100,11 @@ class Home:
     def node_id(self) -> str:
         """`NAME~HASH`, see make_node_id."""
         return make_node_id(self.facts.name, self._key, self.facts.hash_characters)
+
+    @property
+    def signer(self) -> Signer:
+        """Signs with the key of this home."""
+        return KeySigner(self._key)
 
     @property
     def log_path(self) -> Path:
@@ -158,7 +157,7 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> NodeFacts:
         facts = NodeFacts(
             name=check_name(default_name() if name is None else name, "the name"),
             mesh=check_name(DEFAULT_MESH if mesh is None else mesh, "the mesh's name"),
-            hash_characters=HASH_CHARACTERS,
+            hash_characters=MARK_CHARACTERS,
         )
         write_whole(path, msgspec.json.encode(facts) + b"\n", mode=0o644)
         return facts

@@ -104,7 +104,8 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
     counted = [(label, str(status[key])) for label, key in _STATUS_FACTS if key in status]
-    facts = table((), [*counted, *_refused_events(status), *_discovery(status.get("discovery"))])
+    more = [*_refused_events(status), *_old_log(status), *_discovery(status.get("discovery"))]
+    facts = table((), [*counted, *more])
     shown = [facts]
     if trouble := status.get("store_error"):
         shown.append(table(("the disk fails", "since"), [(trouble["error"], local_time(trouble["since_ms"]))]))
@@ -134,6 +135,12 @@ def show_status(status: dict[str, Any]) -> str:
         ]
         shown.append(table(("turned away at", "from", "as", "times", "last", "why"), rows))
     return tables(shown)
+
+
+def _old_log(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """A running node of an older release has no such number."""
+    size = status.get("old_log_bytes", 0)
+    return [("old log kept", f"{size / 1e6:.1f} MB (`mesh upgrade --drop-old` deletes it)")] if size else []
 
 
 _STATUS_FACTS = (

@@ -8,18 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from peers.events.created import MAX_MS, Created
+from peers.events.dot import MAX_FOREIGN_SEQ
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.events.reconcile import Differ, Same
-from peers.events.version_vector import MAX_FOREIGN_SEQ, MAX_RANGES, VersionVector
 
-MAX_BATCH = 500
-"""Events of one `sync`."""
-MAX_VECTOR_BYTES = 256 * 1024
-"""Bytes of a version vector on the wire."""
-_RANGE_BYTES = 2 * 16 + 4
-"""At most: two numbers below 2^53, two brackets, two commas."""
-_EPOCH_BYTES = 8
 MAX_HELD = 512
 """Connections that one greeting names."""
 
@@ -31,22 +24,6 @@ WireVersion = Count | Annotated[list[Count], Meta(min_length=2, max_length=2)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_FOREIGN_SEQ)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 WireLabel = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:~-]+\Z")]
-WireRanges = Annotated[list[tuple[Seq, Seq]], Meta(max_length=MAX_RANGES)]
-
-
-class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The option `peer` of `connect` and `connected`, between PeerSyncs."""
-
-    boot: WireLabel
-    """Random id of this run of the node: connections of an older run are replaced."""
-    connection: WireLabel
-    """This connection's name, from the end that dialled."""
-    held: Annotated[list[WireLabel], Meta(max_length=MAX_HELD)]
-    """Names of the connections that the sender has with the receiver, and of all that it is dialling."""
-    vector: dict[WireLabel, WireRanges]
-    """The events that the sender has."""
-    last_position: Count = 0
-    """The last position of the sender's log; 0 from releases that do not send it."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,7 +32,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     subprotocol: Any = 0
     token: Any = None
     """The credentials."""
-    peer: Hello | None = None
 
 
 class Connect(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="connect"):
@@ -76,12 +52,6 @@ class Connected(msgspec.Struct, frozen=True, array_like=True, tag_field="message
     times: tuple[Count, Count]
     """When `connect` was received and when it was answered, in ms of the answering end's clock."""
     options: Options = Options()
-
-
-class Have(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="have"):
-    """PeerSync only: the events that the sender got from others meanwhile; they need not be sent to it."""
-
-    vector: dict[WireLabel, WireRanges]
 
 
 class Synced(msgspec.Struct, frozen=True, array_like=True, tag_field="message", tag="synced"):
@@ -170,7 +140,6 @@ class RunMessage(msgspec.Struct, frozen=True, array_like=True, tag_field="messag
 Message = (
     Connect
     | Connected
-    | Have
     | Synced
     | Ping
     | Pong
@@ -187,9 +156,6 @@ Message = (
 )
 
 PEER_MESSAGES: dict[str, type[Any]] = {
-    "connect": Connect,
-    "connected": Connected,
-    "have": Have,
     "synced": Synced,
     "ping": Ping,
     "pong": Pong,
@@ -197,7 +163,7 @@ PEER_MESSAGES: dict[str, type[Any]] = {
     "headers": Headers,
     "debug": Debug,
 }
-"""Messages between nodes whose items are the fields of a struct; `sync` and Custom are read in other ways."""
+"""Messages of every wire that nodes read by their fields; those of wire 2 alone are in `run_messages`."""
 
 
 def name_of(message: Message) -> str:
@@ -207,18 +173,3 @@ def name_of(message: Message) -> str:
     if isinstance(message, Custom):
         return message.name
     return str(type(message).__struct_config__.tag)
-
-
-def write_vector(vector: VersionVector) -> dict[str, list[tuple[int, int]]]:
-    """The part of `vector` that fits into MAX_VECTOR_BYTES, newest epochs first.
-
-    To claim less than one has costs a repeated event, never a lost one.
-    """
-    written: dict[str, list[tuple[int, int]]] = {}
-    size = 0
-    for epoch, ranges in reversed(vector.ranges.items()):
-        size += len(epoch) + _EPOCH_BYTES + _RANGE_BYTES * len(ranges)
-        if size > MAX_VECTOR_BYTES:
-            break
-        written[epoch] = list(ranges)
-    return written

@@ -20,6 +20,7 @@ from peers.codec.codec import KEPT_EXTRAS
 from peers.codec.messages import Count, Refusal, Seq
 from peers.codec.refused import refused
 from peers.events.created import Created, check_created
+from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
 from peers.events.entry import MAX_EVENT_BYTES, Entry, are_events, check_event, check_extra, check_time
 from peers.events.epoch import Birth, EpochName
 from peers.events.event_error import EventError, cause_of
@@ -27,7 +28,6 @@ from peers.events.leaf import HASH_BYTES, leaf_of
 from peers.events.piece import Piece
 from peers.events.run import KINDS, OWN, RUN_ENTRIES
 from peers.events.signature import SIGNATURE_BYTES
-from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 
 PIECE_BYTES = 500 * 1024
 """Of one piece on the wire, at most. A run of RUN_ENTRIES and RUN_BYTES fits, with node ids of up to 90 letters."""

@@ -12,15 +12,17 @@ from msgspec import Meta
 
 from peers.codec.messages import MAX_HELD, Count, Name, Refusal, RunMessage, Seq, WireLabel, WireVersion
 from peers.codec.pieces import Hash, RawPiece, Signature
+from peers.events.dot import Dot
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
 from peers.events.epoch import BIRTH_BYTES, END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
 from peers.events.proof import Block
 from peers.events.reconcile import NewestEnds
-from peers.events.version_vector import Dot
 
 WIRE = 2
-"""The version of the wire in `connect` and `connected`. Nodes of the releases before say 5."""
+"""The version of the wire in `connect` and `connected`."""
+WIRE_1 = 5
+"""What nodes of the releases before say instead: the version of Logux that their wire was made of."""
 STRANGER_BYTES = 16 * 1024
 """Of a frame before the other end has greeted, at most."""
 NODE_FRAME_BYTES = 512 * 1024
@@ -138,6 +140,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """This connection's name, from the end that dialled."""
     held: Annotated[tuple[WireLabel, ...], Meta(max_length=MAX_HELD)]
     """Names of the connections that the sender has with the receiver, and of all that it is dialling."""
+    key: Annotated[bytes, Meta(max_length=KEY_BYTES)] = b""
+    """The public key with which the sender signs."""
     newest: NewestEnds
     """The newest epochs of the nodes that wrote lately, the last one last."""
     rest: Fingerprint

@@ -22,7 +22,6 @@ from peers.codec.messages import (
     Version,
     name_of,
 )
-from peers.codec.peer import PeerProtocol
 from peers.codec.pieces import RawPiece, decode_piece, read_event, refused_event
 from peers.codec.run_messages import (
     MAX_BLOCKS,
@@ -31,6 +30,7 @@ from peers.codec.run_messages import (
     NODE_FRAME_BYTES,
     STRANGER_BYTES,
     WIRE,
+    WIRE_1,
     Decline,
     Facts,
     Fill,
@@ -44,13 +44,13 @@ from peers.codec.run_messages import (
     ShowBlocks,
 )
 from peers.errors import SyncError
+from peers.events.dot import Dot
 from peers.events.entry import Entry
-from peers.events.epoch import BIRTH_BYTES, Birth, EpochName
+from peers.events.epoch import BIRTH_BYTES, MAX_BIRTH_BYTES, Birth, EpochName
 from peers.events.proof import Block
 from peers.events.reconcile import Differ, Same
-from peers.events.version_vector import Dot
 
-_BirthBytes = Annotated[bytes, Meta(min_length=BIRTH_BYTES, max_length=BIRTH_BYTES)]
+_BirthBytes = Annotated[bytes, Meta(min_length=BIRTH_BYTES, max_length=MAX_BIRTH_BYTES)]
 
 
 class _PiecesFrame(msgspec.Struct, frozen=True, array_like=True, tag="pieces"):
@@ -143,7 +143,7 @@ class RunProtocol:
         if version == self.protocol:
             return None
         used: Any = version
-        if version == PeerProtocol.protocol:  # its sentence is made of these two
+        if version == WIRE_1:  # its sentence is made of these two
             used = "wire 1: upgrade peermesh on this node, which goes on writing until then"
         return {"supported": f"wire {WIRE}", "used": used, "why": _why_not(version)}
 
@@ -217,7 +217,7 @@ def _why_not(version: Version) -> str:
     """A sentence about a version that is not WIRE; it is shown at both ends."""
     if isinstance(version, list) or version in _LOGUX:
         return "only nodes are served here, with wire 2, and this is Logux: use the clients' door"
-    wire = 1 if version == PeerProtocol.protocol else version
+    wire = 1 if version == WIRE_1 else version
     return (
         f"nodes with wire {WIRE} and wire {wire} do not understand each other: upgrade peermesh on the one with wire "
         f"{min(WIRE, wire)}; until then both go on writing, and exchange events afterwards"

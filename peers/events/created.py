@@ -17,7 +17,7 @@ MAX_MS = 2**53 - 1
 MAX_DRIFT_MS = 60_000
 """A time further ahead of our clock does not move our timer."""
 
-_NODE_ID_LIMIT = 200
+NODE_ID_LIMIT = 200
 _KEY_BYTES = 17
 """A key without the node id."""
 
@@ -29,8 +29,8 @@ def check_created(created: Created) -> None:
         raise ValueError(f"created {list(created)}: the ms must be from 0 to {MAX_MS}")
     if not 0 <= n <= MAX_MS:
         raise ValueError(f"created {list(created)}: the counter must be from 0 to {MAX_MS}")
-    if not 0 < len(node_id) <= _NODE_ID_LIMIT or not node_id.isprintable():
-        raise ValueError(f"created {list(created)!r}: the node id must have 1 to {_NODE_ID_LIMIT} printable characters")
+    if not 0 < len(node_id) <= NODE_ID_LIMIT or not node_id.isprintable():
+        raise ValueError(f"created {list(created)!r}: the node id must have 1 to {NODE_ID_LIMIT} printable characters")
 
 
 def created_key(created: Created) -> bytes:

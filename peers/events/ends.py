@@ -11,9 +11,9 @@ from weakref import WeakSet
 import msgspec
 from msgspec import Meta
 
+from peers.events.dot import MAX_SEQ, Epoch
 from peers.events.epoch import EpochEnd, item_digest
 from peers.events.leaf import HASH_BYTES
-from peers.events.version_vector import MAX_SEQ, Epoch
 
 FIRST_BORDER = ""
 LAST_BORDER = "~"

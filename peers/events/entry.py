@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from peers.events.created import MAX_MS, Created
+from peers.events.dot import Dot
 from peers.events.event_error import EventError, not_json
 from peers.events.reasons import Label, check_labels, labels, may_have_labels, with_kept
-from peers.events.version_vector import Dot
 
 MAX_EVENT_BYTES = 256 * 1024
 MAX_EXTRA_BYTES = 16 * 1024
@@ -20,7 +20,8 @@ MAX_NESTING = 32
 MAX_PLAIN_BYTES = 1_024
 """A longer text of an own event is decoded to check it, in less time than its values are looked at."""
 
-RESERVED_META = frozenset({"created", "time", "added", "dot"})
+_PLACE_META = frozenset({"created", "time", "added", "dot"})
+RESERVED_META = _PLACE_META | {"origin", "vouched"}
 """Meta keys that the log gives; an application's own keys have other names."""
 READ_ONLY_META = RESERVED_META | {"indexes", "subprotocol"}
 """What `change_meta` cannot change; the last is read-only in Logux too."""
@@ -54,7 +55,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     local: bytes = b""
     """Changes of the meta in this log alone, as the JSON text of an object, or empty. They are never sent."""
     tombstone: bytes = b""
-    """The digest of a cleaned event, whose `body` and `extra` are empty; empty for all others."""
+    """The leaf of a cleaned event, whose `body` and `extra` are empty; empty for all others."""
+    origin: str | None = None
+    """The node whose key signed the run in which `dot` is; None for events of releases without signatures."""
+    vouched: str = ""
+    """Why `origin` vouches for another signer's event, see `run.VOUCHED`; empty where it is the first signer."""
 
     @property
     def event(self) -> dict[str, Any]:
@@ -64,11 +69,20 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """A new dict of the application's keys, with the changes of this log, and `created`, `time`, `added` and `dot`.
+        """A new dict of the application's keys, with the changes of this log, and `created`, `time`, `added`, `dot` and
+        `origin`, and `vouched` if that is not empty.
 
         An event without `reasons` has the reason `log`.
         """
-        given = {"created": self.created, "time": self.time, "added": self.added, "dot": self.dot}
+        given = {
+            "created": self.created,
+            "time": self.time,
+            "added": self.added,
+            "dot": self.dot,
+            "origin": self.origin,
+        }
+        if self.vouched:
+            given["vouched"] = self.vouched
         if not self.extra and not self.local:
             return given
         meta = with_kept(msgspec.json.decode(self.extra)) if self.extra else {}
@@ -196,8 +210,9 @@ def check_extra(extra: bytes) -> bytes:
     meta = _decode(extra, "meta")
     if not isinstance(meta, dict):
         raise EventError("bad-type", f"meta must be an object, not {_kind(meta)}")
-    if RESERVED_META & meta.keys():
-        raise EventError("bad-type", f"meta uses the reserved key {min(RESERVED_META & meta.keys())!r}")
+    # `origin` and `vouched` were an application's own keys in releases before: what it wrote then is taken, and not shown.
+    if _PLACE_META & meta.keys():
+        raise EventError("bad-type", f"meta uses the reserved key {min(_PLACE_META & meta.keys())!r}")
     check_labels(meta)
     _check_nesting(extra, meta, "meta")
     return extra

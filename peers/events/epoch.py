@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b32encode
 from hashlib import sha256
 from struct import Struct
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
+from peers.events.created import NODE_ID_LIMIT
+from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
 from peers.events.leaf import HASH_BYTES
-from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 
 KEY_BYTES = 32
 """Of an Ed25519 public key."""
@@ -27,9 +29,18 @@ NO_EPOCH: Epoch = "0" * (2 * NAME_BYTES)
 
 _LABEL = b"peermesh epoch\0"
 _ITEM_LABEL = b"peermesh item\0"
+_PARTED_LABEL = b"peermesh parted\0"
 _BIRTH = Struct(f">{KEY_BYTES}s{NONCE_BYTES}s{NAME_BYTES}sQ{HASH_BYTES}s")
 _SEQ = Struct(">Q")
 BIRTH_BYTES = _BIRTH.size
+"""Of a birth without a node id."""
+MAX_BIRTH_BYTES = BIRTH_BYTES + 4 * NODE_ID_LIMIT
+MARK_CHARACTERS = 16
+"""Of a key's hash in a node id: 80 bits."""
+MIN_MARK_CHARACTERS = 8
+"""In the ids of homes that releases before made."""
+NO_KEY = bytes(KEY_BYTES)
+"""Of epochs of releases without signatures."""
 
 
 class Parent(NamedTuple):
@@ -48,24 +59,53 @@ class Birth(NamedTuple):
     nonce: bytes
     """NONCE_BYTES at random."""
     parent: Parent = Parent()
+    node_id: str = ""
+    """Of the node, as it says."""
 
     def encode(self) -> bytes:
-        """BIRTH_BYTES bytes: key, nonce, and of the parent the name, seq in 8 bytes, and head."""
+        """At most MAX_BIRTH_BYTES: key, nonce, of the parent the name, seq in 8 bytes and head; then the node id as UTF-8."""
         parent = self.parent
-        return _BIRTH.pack(self.key, self.nonce, bytes.fromhex(parent.epoch), parent.seq, parent.head)
+        fixed = _BIRTH.pack(self.key, self.nonce, bytes.fromhex(parent.epoch), parent.seq, parent.head)
+        return fixed + self.node_id.encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Birth:
-        """What `encode` made. Raises ValueError for another number of bytes."""
-        if len(data) != BIRTH_BYTES:
-            raise ValueError(f"the birth of an epoch has {BIRTH_BYTES} bytes, not {len(data)}")
-        key, nonce, epoch, seq, head = _BIRTH.unpack(data)
-        return cls(key, nonce, Parent(epoch.hex(), seq, head))
+        """What `encode` made. Raises ValueError for anything else."""
+        if not BIRTH_BYTES <= len(data) <= MAX_BIRTH_BYTES:
+            raise ValueError(f"the birth of an epoch has {BIRTH_BYTES} to {MAX_BIRTH_BYTES} bytes, not {len(data)}")
+        key, nonce, epoch, seq, head = _BIRTH.unpack(data[:BIRTH_BYTES])
+        node_id = data[BIRTH_BYTES:].decode()
+        if len(node_id) > NODE_ID_LIMIT or not node_id.isprintable():
+            raise ValueError(f"the node id of an epoch has at most {NODE_ID_LIMIT} printable characters")
+        return cls(key, nonce, Parent(epoch.hex(), seq, head), node_id)
+
+    @property
+    def origin(self) -> str | None:
+        """The node whose key signs the epoch; None without a key.
+
+        It is the id that the birth names, unless that has the hash of another key: then `~` and the hash of this one.
+        """
+        if self.key == NO_KEY:
+            return None
+        _, is_node, mark = self.node_id.rpartition("~")
+        own = key_mark(self.key)
+        is_own = not is_node or (len(mark) >= MIN_MARK_CHARACTERS and own.startswith(mark))
+        return self.node_id if self.node_id and is_own else f"~{own}"
 
     @property
     def epoch(self) -> Epoch:
         """The name: the first NAME_BYTES of SHA-256 over a label and the encoded birth, in hexadecimal digits."""
         return sha256(_LABEL + self.encode()).digest()[:NAME_BYTES].hex()
+
+
+def key_mark(key: bytes, characters: int = MARK_CHARACTERS) -> str:
+    """What stands for a public key in a node id: the first characters of its SHA-256 in lower-case base32."""
+    return b32encode(sha256(key).digest()).decode().lower()[:characters]
+
+
+def legacy_mark(epoch: Epoch) -> bytes:
+    """What stands for the proof of a fork of an epoch with NO_KEY, where none can be made: END_BYTES."""
+    return sha256(_PARTED_LABEL + bytes.fromhex(epoch)).digest()[:END_BYTES]
 
 
 class EpochEnd(NamedTuple):

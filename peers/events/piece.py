@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import Birth
 from peers.events.leaf import leaves_of
-from peers.events.version_vector import Epoch
 
 
 class Piece(Struct, frozen=True):

@@ -8,11 +8,11 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from peers.events.epoch import BIRTH_BYTES, END_BYTES, NO_HEAD, Birth
+from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
+from peers.events.epoch import BIRTH_BYTES, END_BYTES, MAX_BIRTH_BYTES, NO_HEAD, Birth
 from peers.events.leaf import HASH_BYTES
 from peers.events.run import KINDS, RUN_ENTRIES, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
-from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 
 _LABEL = b"peermesh proof\0"
 _Hash = Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
@@ -63,7 +63,7 @@ class Cut(NamedTuple):
 class Proof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Two blocks of one epoch, signed by its key, that cannot both belong to one history; the smaller bytes first."""
 
-    birth_data: Annotated[bytes, Meta(min_length=BIRTH_BYTES, max_length=BIRTH_BYTES)]
+    birth_data: Annotated[bytes, Meta(min_length=BIRTH_BYTES, max_length=MAX_BIRTH_BYTES)]
     one: Block
     other: Block
 

@@ -7,8 +7,8 @@ from hashlib import sha256
 from struct import Struct
 from typing import Any
 
+from peers.events.dot import Epoch
 from peers.events.epoch import NO_HEAD
-from peers.events.version_vector import Epoch
 
 RUN_ENTRIES = 500
 RUN_BYTES = 256 * 1024
@@ -48,7 +48,7 @@ def signed_text(epoch: Epoch, seq: int, head: bytes) -> bytes:
 class RunHash:
     """The head of a run that grows."""
 
-    __slots__ = ("_inner", "before", "epoch", "first", "last", "size")
+    __slots__ = ("_head", "_inner", "before", "epoch", "first", "last", "size")
 
     def __init__(self, epoch: Epoch, first: int, before: bytes = NO_HEAD) -> None:
         """A run of `epoch` without entries yet, that begins at the seq `first`, where the head was `before`."""
@@ -60,6 +60,8 @@ class RunHash:
         self.size = 0
         """Bytes of its events and metas, as far as they were added here."""
         self._inner: Any = sha256()
+        self._head: bytes | None = before
+        """None while it is not known."""
 
     def add(self, kinds: Iterable[int], leaves: Sequence[bytes], size: int = 0) -> None:
         """Add entries, which have `size` bytes."""
@@ -69,18 +71,21 @@ class RunHash:
         self._inner.update(b"".join(pieces))
         self.last += len(leaves)
         self.size += size
+        if leaves:
+            self._head = None
 
     @property
     def head(self) -> bytes:
         """The head at its last entry; that before it without one."""
-        if self.last < self.first:
-            return self.before
-        return head_of(self.epoch, self.first, self.before, self._inner.digest())
+        if self._head is None:
+            self._head = head_of(self.epoch, self.first, self.before, self._inner.digest())
+        return self._head
 
     def copy(self) -> RunHash:
         """The same run, which grows by itself."""
         other = RunHash(self.epoch, self.first, self.before)
-        other.last, other.size, other._inner = self.last, self.size, self._inner.copy()
+        other.last, other.size = self.last, self.size
+        other._inner, other._head = self._inner.copy(), self._head
         return other
 
     def __deepcopy__(self, memo: Any) -> RunHash:

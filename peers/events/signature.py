@@ -8,9 +8,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from peers.events.epoch import KEY_BYTES
+from peers.events.dot import Epoch
+from peers.events.epoch import KEY_BYTES, NO_KEY
 from peers.events.run import signed_text
-from peers.events.version_vector import Epoch
 
 SIGNATURE_BYTES = 64
 
@@ -47,8 +47,8 @@ class KeySigner:
 
 
 def is_signed(public: bytes, epoch: Epoch, seq: int, head: bytes, signature: bytes) -> bool:
-    """Whether `signature` was made with the key of `public` over this head."""
-    if len(public) != KEY_BYTES or len(signature) != SIGNATURE_BYTES:
+    """Whether `signature` was made with the key of `public` over this head. Never for NO_KEY, with which anybody could."""
+    if len(public) != KEY_BYTES or public == NO_KEY or len(signature) != SIGNATURE_BYTES:
         return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_text(epoch, seq, head))

@@ -5,44 +5,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from peers.clock import Undo
 from peers.emitter import Emitter
+from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
-from peers.events.version_vector import Epoch, VersionVector
 from peers.later import Later
-from peers.log.append_batch import Outcomes
 from peers.log.draft import Draft
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreState
+from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page
 
-MAX_RENEWALS = 8
-"""Epochs that others may make us start in one opening; whoever claims more of ours than we wrote is not followed then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What anybody may know of a log, as of its last commit."""
-
-    state: StoreState
-    epoch: Epoch
-    """Where the log's own writes get their dots."""
-    renewals: int = 0
-    """How often somebody made us start another epoch since the log was opened."""
-
-    @property
-    def may_renew(self) -> bool:
-        """Whether another claim is followed: MAX_RENEWALS times in one opening."""
-        return self.renewals < MAX_RENEWALS
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What one commit did, as far as others hear of it."""
 
-    fresh: VersionVector
-    """Its dots, also those of events that were cleaned at once."""
     new: Sequence[Entry] = ()
     """New events, in the order of `added`."""
     cleaned: Sequence[Entry] = ()
@@ -102,28 +83,30 @@ def new_among(changes: Sequence[Entry], cleaned: Sequence[Entry], before: int) -
 
 
 class SyncLog(Protocol):
-    """What a role needs of a log. A Log is one; an actor's view of it is another. Its events: `commit` (Commit) for
+    """What a role needs of a log. A RunLog is one; an actor's view of it is another. Its events: `commit` (RunCommit) for
     each commit, to all listeners, then `change` ().
     """
 
     @property
-    def published(self) -> Published: ...
+    def state(self) -> RunState: ...
 
-    def add_entries(self, entries: Sequence[Entry]) -> Later[Outcomes]: ...
+    @property
+    def ends(self) -> Ends: ...
+
+    @property
+    def pen(self) -> Pen: ...
+
+    def read(self, work: Callable[[RunStore], T]) -> Later[T]: ...
+
+    def write(self, work: Callable[[RunStore], Sequence[Taken]]) -> Later[Sequence[Taken]]: ...
+
+    def follow(self, entries: Sequence[Entry]) -> int: ...
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]: ...
 
-    def page(
-        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
-    ) -> Later[Page]: ...
+    def page(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Later[Page]: ...
 
-    def recent(
-        self, after: int, *, lacking: VersionVector | None = None, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
-    ) -> Page | None: ...
-
-    def first_lacked(self, vector: VersionVector) -> Later[int]: ...
-
-    def renew_epoch(self) -> Later[None]: ...
+    def recent(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Page | None: ...
 
     def cursors(self, other_node_id: str) -> Later[tuple[int, int]]: ...
 

@@ -14,7 +14,8 @@ from peers.later import Later
 from peers.log.draft import Meta, read_created
 from peers.log.moments import Moment, place_at, place_past
 from peers.stores.disk import Disk
-from peers.stores.store import CLEAN_EVENTS, Cleaning, Criteria, Place, Store, StoreState
+from peers.stores.run_store import RunState, RunStore
+from peers.stores.store import CLEAN_EVENTS, Cleaning, Criteria, Place
 
 S = TypeVar("S")
 Keeper = Callable[[dict[str, Any], Meta], Any]
@@ -66,12 +67,12 @@ class Keepers:
 
 
 class LogRetention:
-    """What `Log` promises of `find`, `remove_reason`, `change_meta` and `clean`, over its disk."""
+    """What EventLog promises of `find`, `remove_reason`, `change_meta` and `clean`, over its disk."""
 
     def __init__(
         self,
         disk: Disk,
-        publish: Callable[[StoreState, Cleaning], None],
+        publish: Callable[[RunState, Cleaning], None],
         *,
         last_added: Callable[[], int],
         now_ms: Callable[[], int],
@@ -109,7 +110,7 @@ class LogRetention:
                 lambda each: note(each, number)
             )
 
-        def work(store: Store, name: str, after: int) -> Cleaning:
+        def work(store: RunStore, name: str, after: int) -> Cleaning:
             if is_new:
                 return store.add_reason(name, criteria, after=after)
             return store.remove_reason(name, criteria, after=after)
@@ -177,10 +178,10 @@ class LogRetention:
                 first_error = first_error or error
         return createds, first_error
 
-    def _change(self, work: Callable[[Store], S]) -> Later[S]:
+    def _change(self, work: Callable[[RunStore], S]) -> Later[S]:
         """Do it, and publish what came of it; the result is that of `work`."""
 
-        def publish(done: tuple[S, StoreState]) -> S:
+        def publish(done: tuple[S, RunState]) -> S:
             result, state = done
             if isinstance(result, Cleaning):
                 self._publish(state, result)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from peers.events.created import BEFORE_ALL, HybridTimer, NowMs
 from peers.events.entry import Entry
-from peers.stores.store import Store, StoreState
+from peers.stores.run_store import RunState, RunStore
 
 
-def last_time(store: Store, now_ms: int, max_drift_ms: int) -> int | None:
+def last_time(store: RunStore, now_ms: int, max_drift_ms: int) -> int | None:
     """The largest `time` on the disk that a timer goes on after, where the store's high-water mark is too far ahead of ours.
 
     None where it is not. A clock that was far ahead once leaves such a mark; the events since then tell where to go on.
@@ -22,24 +22,21 @@ def last_time(store: Store, now_ms: int, max_drift_ms: int) -> int | None:
     return last.time
 
 
-def make_timer(node_id: str, now_ms: NowMs, state: StoreState, time_ms: int | None, max_drift_ms: int) -> HybridTimer:
+def make_timer(node_id: str, now_ms: NowMs, state: RunState, time_ms: int | None, max_drift_ms: int) -> HybridTimer:
     """The timer of a log that was just opened; `time_ms` is what `last_time` found."""
     return HybridTimer(node_id, now_ms, after_ms=state.clock_ms, after_time_ms=time_ms, max_drift_ms=max_drift_ms)
 
 
 def followed(entries: Sequence[Entry], limit_ms: int) -> tuple[int, list[Entry]]:
     """The largest ms among received entries that is followed, 0 if there is none; and the entries from after `limit_ms`."""
-    times = [entry.time for entry in entries if entry.dot is not None]
-    if not times:
+    if not entries:
         return 0, []
-    highest = max([*times, *(entry.created[0] for entry in entries if entry.dot is not None)])
+    highest = max([*(entry.time for entry in entries), *(entry.created[0] for entry in entries)])
     if highest <= limit_ms:  # nearly always
         return highest, []
     highest = 0
     ahead: list[Entry] = []
     for entry in entries:
-        if entry.dot is None:
-            continue  # our own: its time is from our timer
         if entry.time > limit_ms:
             ahead.append(entry)
             continue

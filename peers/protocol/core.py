@@ -14,7 +14,7 @@ from peers.codec.messages import Error, Message, Version
 from peers.emitter import Emitter
 from peers.errors import SyncError
 from peers.later import Later
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.protocol.ports import Destroyable, RandomBits, Spawn, Turn, at_once, awaited
 from peers.stores.store import StoreError
 from peers.transport.port import LARGE_FRAME, Connection

@@ -18,16 +18,15 @@ MAX_STRETCH = 4.0
 
 @dataclass(slots=True)
 class Sent:
-    """A `sync` that is not acknowledged yet."""
+    """A message with entries that is not acknowledged yet."""
 
     number: int
     confirms: int
-    """The mark up to which all is confirmed once this and every earlier `sync` is acknowledged."""
+    """The position up to which all is confirmed once this one is acknowledged."""
     size: int
     """Bytes of its events."""
     since_ms: float
     """When it was sent, by `Clock.elapsed_ms`."""
-    is_acknowledged: bool = False
 
 
 class Pace:

@@ -13,11 +13,10 @@ MAX_TAKING_BYTES = 32 * 1024 * 1024
 class ReceiveWindow:
     """Pauses and resumes a connection. Messages are committed in the order in which they arrived."""
 
-    __slots__ = ("_connection", "_has_large", "_max_messages", "_sizes", "is_full")
+    __slots__ = ("_connection", "_has_large", "_sizes", "is_full")
 
-    def __init__(self, connection: Connection, max_messages: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._max_messages = max_messages
         self._sizes: list[int] = []
         self._has_large = False
         self.is_full = False
@@ -41,7 +40,7 @@ class ReceiveWindow:
 
     def _regulate(self) -> None:
         self._has_large = self._has_large and bool(self._sizes)
-        is_full = self._has_large or len(self._sizes) > self._max_messages or sum(self._sizes) > MAX_TAKING_BYTES
+        is_full = self._has_large or len(self._sizes) > MAX_TAKING or sum(self._sizes) > MAX_TAKING_BYTES
         if is_full != self.is_full:
             self.is_full = is_full
             if is_full:

@@ -26,7 +26,7 @@ from peers.codec.messages import (
 )
 from peers.errors import MAX_SHOWN, SyncError
 from peers.later import Later
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.protocol.core import SyncCore
 from peers.transport.port import Connection
 

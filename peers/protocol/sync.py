@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,16 +13,14 @@ from peers.codec.refused import refused
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.event_error import EventError
-from peers.events.version_vector import VersionVector
 from peers.later import Later
 from peers.log.draft import Draft
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.protocol.core import State, SyncCore
 from peers.protocol.filters import Filter, FilterChain, Map
-from peers.protocol.flow_control import Sent
 from peers.protocol.offering import Offering
-from peers.protocol.receive_window import MAX_TAKING, ReceiveWindow
-from peers.stores.store import PAGE_BYTES, Page, StoreState
+from peers.protocol.receive_window import ReceiveWindow
+from peers.stores.store import Page
 from peers.transport.port import LARGE_FRAME, Connection
 
 WINDOW = 4
@@ -34,10 +33,20 @@ CALLBACK_MS = 30_000
 """After this a filter or map that does not answer ends the link, if the role has a timeout."""
 
 
+@dataclass(slots=True)
+class Unconfirmed:
+    """A `sync` that is not confirmed yet."""
+
+    number: int
+    confirms: int
+    """The mark up to which all is confirmed once this and every earlier one is acknowledged."""
+    is_acknowledged: bool = False
+
+
 class SyncMessages(SyncCore):
     """`sync`, `synced` and `ready`.
 
-    The numbers of the messages are marks in the sender's log: its counter `added`. The walk goes over all changes after
+    The numbers of the messages are marks in the sender's log: its counter `added`. The walk goes over all events after
     `walked`, in pages; live events are its tail. No queue of events exists: a session holds its place in the log, and what
     waits for an acknowledgement is one page at most beyond WINDOW messages.
 
@@ -45,7 +54,6 @@ class SyncMessages(SyncCore):
     stands for all up to there that was sent or left out, so it may be larger than the `added` of the last event beside it.
     """
 
-    max_taking = MAX_TAKING
     follows_times = False
     """Whether the other end has fixed the time of what it sends, so that both show it in one order."""
 
@@ -70,16 +78,15 @@ class SyncMessages(SyncCore):
         """Highest mark of theirs up to which everything is committed here."""
         self.walked = synced
         """Up to here everything was sent on this link, or deliberately left out."""
-        self.lacking: VersionVector | None = None
-        """What the other end has, where that is known: never sent."""
         self.received: dict[Created, None] = {}
         """What came over this link and was not passed by the walk yet: not sent back."""
         self._in_filter, self._in_map = in_filter, in_map
         self._out_filter, self._out_map = out_filter, out_map
-        self._in_flight: list[Sent] = []
-        self._position = 0
+        self._in_flight: list[Unconfirmed] = []
+        self._paged = 0
+        """Up to here pages were read; beyond `walked` while filters have one."""
         self._forget_work()
-        self._taking = ReceiveWindow(connection, self.max_taking)
+        self._taking = ReceiveWindow(connection)
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
         self._is_walking = False
@@ -90,20 +97,9 @@ class SyncMessages(SyncCore):
         self._undos.append(log.on("change", self._on_change))
         self.state = self.state_offline()
 
-    @property
-    def in_flight_count(self) -> int:
-        """Sync messages that were sent and are not acknowledged yet: at most WINDOW."""
-        return len(self._in_flight)
-
-    @property
-    def taking_count(self) -> int:
-        """Sync messages that were received and are not committed yet."""
-        return self._taking.count
-
     def start_walk(self, after: int) -> None:
-        """Send everything after the mark `after` that the other end lacks, and go on as the log grows."""
-        self.walked = self.synced = after
-        self._position = after  # the place of a mark is never before it
+        """Send everything after the mark `after`, and go on as the log grows."""
+        self.walked = self.synced = self._paged = after
         self._is_walking = True
         self.walk()
 
@@ -112,7 +108,7 @@ class SyncMessages(SyncCore):
         self._in_flight.clear()
         self.received.clear()
         self._forget_work()
-        self._taking = ReceiveWindow(self.connection, self.max_taking)
+        self._taking = ReceiveWindow(self.connection)
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
@@ -127,60 +123,30 @@ class SyncMessages(SyncCore):
 
     def walk(self) -> None:
         """Ask for the next page, if there is one and the window is open."""
-        limit = self.walk_limit()
-        if self.may_page() and self._position < limit:
-            state = self.log.published.state
-            mark = self.last_mark(state) if limit == state.last_position else None
-            self.ask_page(self._position, lambda page: self._on_page(page, limit, mark))
+        limit = self.log.state.last_added
+        if self._may_page() and self._paged < limit:
+            self._is_paging = True
+            page = self.log.recent(self._paged)
+            if page is not None:
+                self._on_page(page, limit)
+            else:
+                self.react(self.log.page(self._paged), lambda done: self._on_page(done.result(), limit))
             if not self._is_paging:
                 return  # it was in memory, and the walk went on
-        elif self._is_walking and not self._is_paging and self._position >= limit:
+        elif self._is_walking and not self._is_paging and self._paged >= limit:
             self._on_all_sent()
         self._show_state()
 
-    def ask_page(self, after: int, on_page: Callable[[Page], None]) -> None:
-        """Call `on_page` with what follows `after` in our log and the other end lacks: at once if it is in memory."""
-        self._is_paging = True
-        lacking, max_bytes = self.lacking, self.page_bytes()
-        page = self.log.recent(after, lacking=lacking, max_bytes=max_bytes)
-        if page is not None:
-            on_page(page)
-        else:
-            found = self.log.page(after, lacking=lacking, max_bytes=max_bytes)
-            self.react(found, lambda done: on_page(done.result()))
-
-    def may_page(self) -> bool:
+    def _may_page(self) -> bool:
         """Whether the window is open and no page is under way."""
         is_open = self.authenticated and self.connected and self._is_walking
         return is_open and not self._is_paging and len(self._in_flight) < WINDOW
-
-    def page_bytes(self) -> int:
-        """Of the events of one page, at most."""
-        return PAGE_BYTES
-
-    def walk_limit(self) -> int:
-        """The position up to which the walk may go now."""
-        return self.log.published.state.last_position
-
-    def last_mark(self, state: StoreState) -> int:
-        """The highest mark of our log."""
-        return state.last_added
-
-    def mark(self, entry: Entry) -> int:
-        """The mark of an entry of our log."""
-        return entry.added
-
-    def highest_mark(self, entries: Sequence[Entry]) -> int:
-        """The highest mark of entries that follow each other in our log; 0 if there are none."""
-        return max(map(self.mark, entries), default=0)
 
     def is_due(self, entry: Entry) -> bool:
         """Whether the walk sends this one. Called once for each."""
         if entry.created in self.received:
             del self.received[entry.created]
             return False
-        if entry.added <= self.walked:
-            return False  # a further dot of an event that was passed
         why_not = self.dialect.why_not_sent(entry)
         if why_not is not None:
             self.emitter.emit("refused", why_not)
@@ -188,9 +154,8 @@ class SyncMessages(SyncCore):
 
     def send_sync(self, added: int, entries: tuple[Entry, ...], *, confirms: int | None = None) -> None:
         """Send entries; once they are acknowledged all up to `confirms` is (None: all up to `added`)."""
-        size, since_ms = sum([entry.size for entry in entries]), self.clock.elapsed_ms()
-        confirmed = added if confirms is None else confirms
-        self._in_flight.append(Sent(added, confirmed, size, since_ms))  # some connections answer at once
+        # First, since some connections answer at once.
+        self._in_flight.append(Unconfirmed(added, added if confirms is None else confirms))
         if self.dialect.times_sync:
             self.start_timeout()
         self._show_state()
@@ -257,26 +222,23 @@ class SyncMessages(SyncCore):
     @property
     def lag(self) -> int:
         """Events of ours that the other end has not confirmed yet, at most."""
-        return self.last_mark(self.log.published.state) - self.synced
+        return self.log.state.last_added - self.synced
 
     def is_caught_up(self) -> bool:
         """Whether the walk has sent all that there is."""
-        return not self._is_paging and self._position >= self.log.published.state.last_position
+        return not self._is_paging and self._paged >= self.log.state.last_added
 
     def state_offline(self) -> State:
         return "wait" if self.lag > 0 else "disconnected"
 
     # Sending
 
-    def _on_page(self, page: Page, limit: int, mark: int | None) -> None:
+    def _on_page(self, page: Page, limit: int) -> None:
         entries = page.entries
-        if page.until > limit:
-            entries = tuple([entry for entry in entries if entry.position <= limit])
+        if page.until > limit:  # of a commit that is not published yet
+            entries = tuple([entry for entry in entries if entry.added <= limit])
         due = [entry for entry in entries if self.is_due(entry)]
-        self._position = min(page.until, limit)
-        walked = max(self.walked, self.highest_mark(entries))
-        if mark is not None and self._position == limit:
-            walked = max(walked, mark)
+        self._paged = walked = min(page.until, limit)
         if self._out_sieve is None:
             self._out_sieve = FilterChain(partial(self._react_in_time, "out"), self._out_filter, self._out_map)
         self._out_sieve.sift(due, lambda passed: self._on_sifted(passed, walked))
@@ -286,7 +248,7 @@ class SyncMessages(SyncCore):
         size, link = self.dialect.batch, self._link
         for start in range(0, len(entries), size):
             batch = tuple(entries[start : start + size])
-            self.walked = walked if start + size >= len(entries) else self.mark(batch[-1])
+            self.walked = walked if start + size >= len(entries) else batch[-1].added
             self.send_sync(self.walked, batch)
             if self._link != link:
                 return  # it was answered at once, and that was the end of the link
@@ -322,7 +284,7 @@ class SyncMessages(SyncCore):
         return self.log.offer([Draft(entry.body, entry.extra, entry.created, entry.time, fixed) for entry in entries])
 
     def _on_offered(self, entries: Sequence[Entry], done: Later[list[Entry | ValueError | None]]) -> None:
-        is_walked = self._position >= self.log.published.state.last_position
+        is_walked = self._paged >= self.log.state.last_added
         refusals: list[Refusal] = []
         for entry, outcome in zip(entries, done.result(), strict=True):
             # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: nobody has a better one than we.
@@ -370,9 +332,6 @@ class SyncMessages(SyncCore):
         self.react(value, answered)
 
     def _on_change(self) -> None:
-        self._wake()
-
-    def _wake(self) -> None:
         if not self._is_woken:  # one wake-up for any number of commits
             self._is_woken = True
             self._turn(self._on_wake)()

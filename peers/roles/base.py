@@ -8,7 +8,7 @@ from typing import Any
 from peers.codec.codec import Dialect
 from peers.codec.messages import Version
 from peers.codec.versions import dialect_of
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.protocol.session import SessionMessages
 from peers.protocol.sync import SyncMessages
 from peers.transport.port import Connection
@@ -36,7 +36,7 @@ class BaseSync(SyncMessages, SessionMessages):
                 print(who, "waves")
 
     Parameters:
-    - `node_id`: our id, as the other end sees it; `log`: a Log, or what implements SyncLog; `connection`: a Connection,
+    - `node_id`: our id, as the other end sees it; `log`: a RunLog, or what implements SyncLog; `connection`: a Connection,
       open or not.
     - `clock` and `random`: where times and random ids come from, as LoopClock and random.Random.
     - `protocol`: 5, 7 or (0, 1), the version of Logux to speak.
@@ -85,7 +85,7 @@ class BaseSync(SyncMessages, SessionMessages):
 
     def resume_from(self) -> int:
         """The mark in our log after which they may lack events; 0 if the mark that is known is beyond the end of our log."""
-        last = self.last_mark(self.log.published.state)
+        last = self.log.state.last_added
         if self.stated is None:
             return self.synced if self.synced <= last else 0
         if self.stated > last:

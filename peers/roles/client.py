@@ -9,7 +9,7 @@ from peers.codec.logux_5 import Protocol5
 from peers.codec.messages import Message, Options, Refusal, Sync, Version
 from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.protocol.session import QUEUED_BEFORE_PAUSE
 from peers.roles.base import BaseSync
 from peers.transport.port import Connection

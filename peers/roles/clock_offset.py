@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from peers.clock import Clock
 from peers.events.created import MAX_DRIFT_MS
 from peers.events.entry import Entry
-from peers.events.version_vector import VersionVector, lineage
 
 Span = tuple[int, int]
 """By how many ms the other end's clock is ahead of ours, at least and at most; negative if it is behind."""
@@ -49,21 +46,15 @@ class ClockOffset:
         """They sent a `ping` or `pong`: events that they send later were made at most MAX_SEND_DELAY_MS before it."""
         self._since_ms = max(self._since_ms, self._clock.elapsed_ms() - MAX_SEND_DELAY_MS)
 
-    def on_entries(self, entries: Sequence[Entry], known: VersionVector, node_id: str | None) -> None:
-        """Entries have arrived from `node_id`, which had claimed to hold `known`. The newest of its own that is not among
-        them was made since the link opened. Its time is at most MAX_DRIFT_MS ahead of that node's clock, and its `created`
-        is not behind that clock.
+    def on_fresh(self, entry: Entry) -> None:
+        """An event has arrived that its sender made since the link opened. Its time is at most MAX_DRIFT_MS ahead of that
+        node's clock, and its `created` is not behind that clock.
         """
-        for entry in reversed(entries):
-            if entry.created[1] != node_id or entry.dot is None or known.covers(entry.dot):
-                continue
-            if lineage(entry.dot[0])[1] == 0:  # in a renewed epoch, old events get new dots
-                now = self._clock.now_ms()
-                since = now - round(self._clock.elapsed_ms() - self._since_ms)
-                if self._span is not None and entry.time - now < difference_ms(self._span) - MAX_DRIFT_MS:
-                    self._span = None  # their clock was set back; `created` alone does not show that
-                self._note((entry.time - MAX_DRIFT_MS - now, entry.created[0] - since))
-            return
+        now = self._clock.now_ms()
+        since = now - round(self._clock.elapsed_ms() - self._since_ms)
+        if self._span is not None and entry.time - now < difference_ms(self._span) - MAX_DRIFT_MS:
+            self._span = None  # their clock was set back; `created` alone does not show that
+        self._note((entry.time - MAX_DRIFT_MS - now, entry.created[0] - since))
 
     def news(self) -> Span | None:
         """The span, if its difference has changed by NEWS_MS or more since the last call that returned one."""

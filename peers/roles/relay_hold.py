@@ -39,5 +39,5 @@ class RelayHold:
         return self.is_waiting
 
     def limit(self, last_position: int) -> int:
-        """The position up to which changes may be sent now."""
-        return min(last_position, self._ripe) if self.is_waiting else last_position
+        """The position up to which changes may be sent now: none that `note` has not heard of, since it may be one to hold."""
+        return min(last_position, self._ripe if self.is_waiting else self._seen)

@@ -13,7 +13,7 @@ from peers.codec.logux_5 import TimedDialect
 from peers.codec.messages import Connect, Message, Refusal, Version
 from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.roles.base import BaseSync
 from peers.transport.port import Connection
 

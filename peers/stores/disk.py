@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from peers.later import Later
-from peers.stores.store import Store
+from peers.stores.run_store import RunStore
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Disk(Protocol):
     """Runs work on one store, one piece after the other, each in a transaction of its own."""
 
-    def run(self, work: Callable[[Store], T]) -> Later[T]:
+    def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         """Run `work(store)` in a transaction; the result comes after the commit, in the thread of the loop.
 
         The result fails with the exception of `work`, or with StoreError; then nothing of it is stored. `work` may be called
@@ -31,11 +31,11 @@ class InlineDisk:
     It opens the store at the first `run`.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RunStore) -> None:
         self._store = store
         self._is_used = False
 
-    def run(self, work: Callable[[Store], T]) -> Later[T]:
+    def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         try:
             if not self._is_used:
                 self._is_used = True

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from peers.events.created import Created
+from peers.events.dot import Dot
 from peers.events.entry import Entry
 from peers.events.reasons import Label
-from peers.events.version_vector import Dot
 from peers.stores.store import Place, StoreError
 
 
@@ -100,5 +100,15 @@ class EventRows(ABC):
 def as_change(event: Entry, dot: Dot, position: int) -> Entry:
     """The same event, read as the change at `position`."""
     return Entry(
-        event.created, event.time, event.body, event.extra, dot, event.added, position, event.local, event.tombstone
+        event.created,
+        event.time,
+        event.body,
+        event.extra,
+        dot,
+        event.added,
+        position,
+        event.local,
+        event.tombstone,
+        event.origin,
+        event.vouched,
     )

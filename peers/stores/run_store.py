@@ -1,4 +1,4 @@
-"""The port of a store that keeps epochs as runs: what it takes, gives and promises beside what every store does."""
+"""The port of a store that keeps epochs as runs: what it takes, gives and promises."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Unpack
 
 from peers.events.created import Created
+from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import Birth, EpochEnd
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.signature import Signer
-from peers.events.version_vector import Dot, Epoch
-from peers.stores.store import CLEAN_EVENTS, NOTHING_CLEANED, ONLY_DEFAULT, PAGE_BYTES, Cleaning, Criteria, WalkOptions
+from peers.stores.store import (
+    CLEAN_EVENTS,
+    NOTHING_CLEANED,
+    ONLY_DEFAULT,
+    PAGE_BYTES,
+    Cleaning,
+    Criteria,
+    WalkOptions,
+)
 
 Taking = Literal["taken", "known", "gap", "mismatch", "bad", "forked"]
 """What became of a piece.
@@ -32,6 +40,8 @@ class Pen(NamedTuple):
     signer: Signer
     nonce: Callable[[], bytes]
     """NONCE_BYTES at random, for the birth of an epoch."""
+    node_id: str = ""
+    """Of this node, for the birth of an epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +53,9 @@ class RunState:
     events: int = 0
     """Events that `each` shows."""
     clock_ms: int = 0
+    """High-water mark of the timer."""
     conflicts: int = 0
-    """Losing copies kept aside."""
+    """Losing copies kept aside: of two that differ under one `created`."""
     hollow: int = 0
     """Entries whose events are wanted."""
     refused: int = 0
@@ -65,6 +76,11 @@ class Change(NamedTuple):
     is_fill: bool = False
     """The event of this one entry came after the entry itself."""
 
+    def rest(self, count: int) -> Change:
+        """The same without its first `count` entries."""
+        epoch, seq = self.dot
+        return Change(self.position + count, (epoch, seq + count), self.length - count, self.is_fill) if count else self
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -73,10 +89,17 @@ class Taken:
     outcomes: tuple[Taking, ...] = ()
     """Of `take`: for each piece."""
     results: tuple[Entry | ValueError | None, ...] = ()
-    """Of `append`: for each entry, as it was stored, or None if it was known already; errors as Appended.results."""
+    """Of `append`: for each entry, as it was stored, or None if it was known already.
+
+    A ValueError, which says what is wrong with it, only where the caller asked for that.
+    """
     shown: tuple[Entry, ...] = ()
     """Events that are shown now and were not, in the order of `added`."""
     changes: tuple[Change, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    """What became entries, in pieces that can be sent as they are: own ones up to their signatures, others as they came, where
+    nothing of them was known.
+    """
     ends: Mapping[Epoch, EpochEnd] = field(default_factory=dict)
     """The epochs whose end is another now."""
     hollow: tuple[Dot, ...] = ()
@@ -111,7 +134,10 @@ class RunStore(Protocol):
     """
 
     def open(self) -> RunState:
-        """Open or create it; the next own entry begins a new epoch. Raises StoreError as `Store.open`."""
+        """Open or create it; the next own entry begins a new epoch.
+
+        Raises StoreError for a damaged file, one of another layout, or one that cannot be written.
+        """
 
     def close(self) -> None:
         """Close it; harmless when it is closed."""
@@ -129,8 +155,9 @@ class RunStore(Protocol):
         """Take own events, in order, into the epoch of `state`, or a new one whose parent is the own epoch before it.
 
         A new `created` becomes an entry of kind OWN. A known one is ignored, and results in None; if it differs from the known
-        one: ValueError, see Appended. A run is closed when the next entry does not fit (`RunHash.has_room`). Signed are the
-        head at the end of each run that is closed, and the last one.
+        one, ValueError is raised and none is taken; or, where `is_each_alone`, the others are, and that error is its result.
+        A run is closed when the next entry does not fit (`RunHash.has_room`). Signed are the head at the end of each run that
+        is closed, and the last one.
         """
 
     def offer_further(self, createds: Sequence[Created], pen: Pen) -> Taken:
@@ -156,10 +183,18 @@ class RunStore(Protocol):
     def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
         """Prove a fork if one of these genuine blocks and one of ours of the epoch exclude each other, as `prove` does."""
 
+    def part(self, epoch: Epoch, seq: int) -> Taken:
+        """Count a legacy epoch only up to `seq`, since another log has others after it; as if its fork was proven there.
+
+        Nobody can prove that, so it is believed. It changes nothing for an epoch that is signed, is cut there or before, or
+        has less.
+        """
+
     def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS) -> Taken:
         """Write an entry of kind ADOPTED_FORK for each held event of which no dot counts, in the order of their dots.
 
-        Own events are of kind OWN. Looks at no more than `limit` entries in one step: go on while `is_unfinished`.
+        Own events are of kind OWN, others of legacy epochs ADOPTED_LEGACY. Looks at no more than `limit` entries in one step:
+        go on while `is_unfinished`.
         """
 
     def leave(self, epoch: Epoch) -> Taken:
@@ -224,20 +259,36 @@ class RunStore(Protocol):
     def aside(self) -> tuple[Entry, ...]:
         """The losing copies, oldest first."""
 
-    # How long events live, and others: as in Store
+    # How long events live
 
-    def remove_reason(
-        self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS
-    ) -> Cleaning: ...
+    def remove_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning:
+        """Take the reason from the events that have it and fit; those without a reason left are cleaned.
 
-    def add_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning: ...
+        Looks at no more than `limit` events after position `after`. An event that names no reason has DEFAULT_REASON.
+        """
 
-    def change_meta(self, created: Created, diff: bytes) -> Cleaning | None: ...
+    def add_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning:
+        """Give the reason to the events that fit and do not have it, step by step as `remove_reason` does.
 
-    def clean(self, createds: Sequence[Created], reasons: frozenset[str] = ONLY_DEFAULT) -> Cleaning: ...
+        Raises ValueError if one has too many, and then changes none in this step.
+        """
 
-    def probe(self) -> None: ...
+    def change_meta(self, created: Created, diff: bytes) -> Cleaning | None:
+        """Change keys of an event's meta in this store alone; None if it is not shown. An empty `reasons` cleans it.
 
-    def cursors(self, other_node_id: str) -> tuple[int, int]: ...
+        `diff` is what `encode_diff` made. Raises ValueError if the changes of one event get too large.
+        """
 
-    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None: ...
+    def clean(self, createds: Sequence[Created], reasons: frozenset[str] = ONLY_DEFAULT) -> Cleaning:
+        """Clean those of these events that have no reason but these. An event that names no reason has DEFAULT_REASON."""
+
+    # Others
+
+    def probe(self) -> None:
+        """Write something that means nothing, to see whether the disk takes it. Raises StoreError if it does not."""
+
+    def cursors(self, other_node_id: str) -> tuple[int, int]:
+        """What `keep_cursors` kept for that node: (synced, other_synced), or (0, 0)."""
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
+        """Keep the cursors of a Logux client or server; beyond MAX_CURSORS, forget those that were kept longest ago."""

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.netlab
 HASTY_NODE = """
 import json, sys, threading
 from mesh import Node
-from peers.roles.peer import PeerSync
+from peers.roles.run_peer import RunPeerSync
 
-class HastySync(PeerSync):
+class HastySync(RunPeerSync):
     def __init__(self, *args, **options):
         super().__init__(*args, timeout=700, ping=300, **options)
 

@@ -14,7 +14,7 @@ import pytest
 from mesh_process import MeshNode
 
 from mesh import Node
-from peers.stores.sqlite.reader import SqliteReader
+from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.store import StoreError
 from tests.support.root import ROOT
 
@@ -123,7 +123,7 @@ def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_prints_a_c
     how: str, request: pytest.FixtureRequest
 ) -> None:
     home: Path = request.getfixturevalue(how)
-    reader = SqliteReader(home / "log.sqlite")
+    reader = SqliteRunReader(home / "log.sqlite")
     reader.open()
     assert len(reader.each()) == 2
 

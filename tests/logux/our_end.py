@@ -26,13 +26,13 @@ from peers.errors import SyncError
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.later import Later
-from peers.log.log import Log
+from peers.log.run_log import RunLog
 from peers.roles.base import BaseSync
 from peers.roles.client import ClientSync
 from peers.roles.server import ServerSync
 from peers.stores.disk import Disk, InlineDisk
-from peers.stores.memory import MemoryStore
-from peers.stores.sqlite.store import SqliteStore
+from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.transport.port import Connection
 from peers.transport.reconnect import Reconnect
 from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
@@ -86,7 +86,7 @@ class OurEnd:
             lambda: WebSocketNetwork(self._loop, max_frame=MAX_CLIENT_FRAME, binary="ignore", connect_seconds=2.0)
         )
         disk = self._disk(path)
-        self.log: Log = self.call(lambda: Log.open(disk, node_id, clock=self.clock, random=self.random))
+        self.log: RunLog = self.call(lambda: RunLog.open(disk, node_id, clock=self.clock, random=self.random))
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Do it on the loop, and wait for the result, which may be a Later."""
@@ -222,10 +222,8 @@ class OurEnd:
 
     def _disk(self, path: Path | None) -> Disk:
         if path is not None:
-            return ThreadDisk(self._loop, SqliteStore(path))
-        store = MemoryStore()
-        store.open()
-        return InlineDisk(store)
+            return ThreadDisk(self._loop, SqliteRunStore(path))
+        return InlineDisk(MemoryRunStore())
 
     def _given(self, options: dict[str, Any]) -> dict[str, Any]:
         return {"clock": self.clock, "random": self.random, "spawn": self.spawn, **options}

@@ -141,10 +141,10 @@ def test_a_fork_waits_until_sqlite_is_at_rest() -> None:
     code = """
 import asyncio, os, threading
 from mesh.actors.thread_disk import ThreadDisk
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 
 order, begun = [], threading.Event()
-disk = ThreadDisk(asyncio.new_event_loop(), MemoryStore())
+disk = ThreadDisk(asyncio.new_event_loop(), MemoryRunStore())
 disk.run(lambda store: (begun.set(), threading.Event().wait(0.2), order.append("worked")))
 begun.wait()
 if not os.fork():
@@ -191,23 +191,26 @@ import asyncio, os
 from mesh.actors.thread_disk import ThreadDisk
 from mesh.forking import work_lock
 from peers.events.entry import Entry
+from peers.events.signature import KeySigner
 from peers.stores.sqlite import checkpointer
-from peers.stores.sqlite.store import SqliteStore
+from peers.stores.run_store import Pen
+from peers.stores.runs.sqlite.store import SqliteRunStore
 
 checkpointer.CHECKPOINT_ROWS, checkpointer.CHECKPOINT_BYTES = 100, 10_000
 CHILDREN, EACH = 20, 30
+PEN = Pen(KeySigner.from_seed(bytes(32)), lambda: bytes(16), "a")
 
 def add(store, ms):
-    store.append([Entry((ms, "a", 0), ms, b'{{"type":"a"}}')], epoch="own")
+    store.append([Entry((ms, "a", 0), ms, b'{{"type":"a"}}')], PEN)
 
 async def main():
-    store = SqliteStore({str(tmp_path / "log.db")!r}, checkpoint_lock=work_lock(is_inner=True))
+    store = SqliteRunStore({str(tmp_path / "log.db")!r}, checkpoint_lock=work_lock(is_inner=True))
     disk = ThreadDisk(asyncio.get_running_loop(), store)
     for child in range(CHILDREN):
         laters = [disk.run(lambda store, ms=child * EACH + n: add(store, ms)) for n in range(EACH)]
         await laters[child]
         if not os.fork():
-            other = SqliteStore({str(tmp_path)!r} + "/" + str(child))
+            other = SqliteRunStore({str(tmp_path)!r} + "/" + str(child))
             other.open()
             with other.transaction():
                 add(other, 1)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mesh.lab import Cluster
-from peers.events.entry import Entry
-from peers.stores.memory import MemoryStore
-from peers.stores.store import Appended, StoreError
+from peers.stores.run_store import Taken
+from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.store import StoreError
 
 
-class FullStore(MemoryStore):
+class FullStore(MemoryRunStore):
     """Takes nothing while it is full."""
 
     is_full = False
 
-    def append(self, entries: Sequence[Entry], **options: Any) -> Appended:
+    def append(self, *args: Any, **options: Any) -> Taken:
+        self._require_room()
+        return super().append(*args, **options)
+
+    def take(self, *args: Any, **options: Any) -> Taken:
+        self._require_room()
+        return super().take(*args, **options)
+
+    def _require_room(self) -> None:
         if self.is_full:
             raise StoreError("the disk is full: make room")
-        return super().append(entries, **options)
 
 
 def test_replication_goes_on_by_itself_once_the_disk_has_space_again() -> None:

@@ -19,7 +19,8 @@ from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.errors import MeshError
 from mesh.node import Node
 from mesh.settings.paths import SOCKET_FILE
-from peers.roles.peer import PeerSync
+from peers.codec.run_messages import Pieces
+from peers.roles.run_peer import RunPeerSync
 from peers.stores.store import StoreError
 from tests.support.actor_loop import fail
 from tests.support.street import SECONDS, Street, at, free_port, types, wait_until
@@ -364,16 +365,16 @@ def test_a_line_converges_also_when_one_in_the_middle_lost_something(street: Str
 # Failures
 
 
-class Breaks(PeerSync):
+class Breaks(RunPeerSync):
     """Raises at the first events that come, as often as it is told."""
 
     left = 0
 
-    def sync_message(self, added: int, entries: Any, refusals: Any) -> None:
-        if Breaks.left > 0:
+    def dispatch(self, message: Any) -> None:
+        if isinstance(message, Pieces) and Breaks.left > 0:
             Breaks.left -= 1
             raise RuntimeError("a bug")
-        super().sync_message(added, entries, refusals)
+        super().dispatch(message)
 
 
 def test_a_session_that_raises_comes_back_and_its_siblings_see_nothing(street: Street) -> None:

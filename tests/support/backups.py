@@ -13,7 +13,7 @@ from mesh.settings.backup import make_backup
 from mesh.settings.backup_file import BackupFacts, BackupFile
 from mesh.settings.home import Home, read_identity
 from mesh.settings.kept_peers import KeptPeers
-from peers.stores.sqlite.store import SqliteStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.street import SECONDS
 
 MADE_MS = 1_795_404_626_661
@@ -58,7 +58,7 @@ def look(folder: Path) -> dict[str, bytes]:
 
 def events(home: Path) -> list[tuple[Any, Any]]:
     """The events of a home in which no node runs, in the order of the log, and their labels."""
-    store = SqliteStore(home / "log.sqlite")
+    store = SqliteRunStore(home / "log.sqlite")
     store.open()
     try:
         return [(entry.created, entry.meta) for entry in store.each()]

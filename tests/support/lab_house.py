@@ -1,14 +1,39 @@
-"""A cluster of the lab with two rooms, and its notices."""
+"""A cluster of the lab with two rooms, and its notices; and what writes on a disk without a node."""
 
 from __future__ import annotations
 
 from mesh.lab import Cluster, Room
+from mesh.lab.simulation.storage import StoreKind
+from peers.events.epoch import NONCE_BYTES
+from peers.events.signature import KeySigner
+from peers.stores.run_store import Pen
+
+PEN = Pen(KeySigner.from_seed(bytes(32)), lambda: bytes(NONCE_BYTES))
 
 
 def start_two(house: Cluster) -> tuple[Room, Room]:
     """A kitchen and a study that have met."""
     kitchen, study = house.start("kitchen", "study")
     house.settle("met")
+    return kitchen, study
+
+
+def two_histories(house: Cluster, store: StoreKind = "memory") -> tuple[Room, Room]:
+    """A kitchen that wrote tuesday, went on from a snapshot without it, and wrote wednesday; and a study that knows both."""
+    kitchen, study = house.start("kitchen", "study", store=store)
+    house.settle("met")
+    kitchen.log.add({"type": "monday"})
+    house.settle("monday")
+    snapshot = house.snapshot(kitchen)
+    kitchen.log.add({"type": "tuesday"})
+    house.settle("tuesday")
+    house.crash(kitchen)
+    house.partition([kitchen], [study])
+    house.resume(kitchen, snapshot)
+    kitchen.log.add({"type": "wednesday"})
+    house.settle("wednesday")
+    house.heal()
+    house.settle("both histories")
     return kitchen, study
 
 

@@ -11,15 +11,17 @@ from typing import Any, Literal, TypeVar
 from peers.clock import ManualClock, Undo
 from peers.emitter import Emitter
 from peers.events.created import HybridTimer
-from peers.events.entry import Entry, encode_event
-from peers.events.version_vector import VersionVector
+from peers.events.entry import Entry
+from peers.events.epoch import KEY_BYTES
+from peers.events.signature import KeySigner
 from peers.later import Later
-from peers.log.log import Log
+from peers.log.run_log import RunLog
 from peers.roles.base import BaseSync
-from peers.roles.peer import PeerSync
+from peers.roles.run_peer import RunPeerSync
 from peers.stores.disk import Disk, InlineDisk
-from peers.stores.memory import MemoryStore
-from peers.stores.store import Page, Store
+from peers.stores.run_store import RunStore
+from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.store import Page
 from peers.transport.local_pair import LocalPair
 from peers.transport.port import Connection
 
@@ -30,10 +32,10 @@ NOW_MS = 1_000_000
 SETTLE_ROUNDS = 10_000
 
 
-class PairLog(Log):
+class PairLog(RunLog):
     """A log that a test can look into."""
 
-    store: Store
+    store: RunStore
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -74,9 +76,9 @@ class AskedLog(PairLog):
         asked = super().page
         return self._later(lambda: asked(after, **options))
 
-    def first_lacked(self, vector: VersionVector) -> Later[int]:
-        asked = super().first_lacked
-        return self._later(lambda: asked(vector))
+    def read(self, work: Callable[[RunStore], T]) -> Later[T]:
+        asked = super().read
+        return self._later(lambda: asked(work))
 
     @property
     def asked(self) -> int:
@@ -114,7 +116,7 @@ class Mailbox:
 class HeldDisk:
     """A disk that keeps its work until it is released, as a slow one would."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RunStore) -> None:
         self._disk = InlineDisk(store)
         self._waiting: deque[Callable[[], None]] = deque()
         self.is_holding = True
@@ -123,7 +125,7 @@ class HeldDisk:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def run(self, work: Callable[[Store], T]) -> Later[T]:
+    def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         later: Later[T] = Later()
         self._waiting.append(lambda: self._disk.run(work).then(later.follow))
         if not self.is_holding:
@@ -144,16 +146,20 @@ def open_log(
     node_id: str,
     clock: ManualClock,
     *,
-    store: Store | None = None,
+    store: RunStore | None = None,
     disk: Disk | None = None,
     seed: int = 0,
     kind: type[PairLog] = PairLog,
 ) -> PairLog:
     """A real log, in memory unless there is a store; its random numbers follow from the node's name and `seed`."""
-    store = store or MemoryStore()
+    store = store or MemoryRunStore()
+    store.close()  # it may be that of an earlier log
     state = store.open()
     timer = HybridTimer(node_id, clock.now_ms, after_ms=state.clock_ms)
-    log = kind(disk or InlineDisk(store), state, timer=timer, clock=clock, random=Random(f"{node_id} {seed}"))
+    random = Random(f"{node_id} {seed}")
+    signer = KeySigner.from_seed(random.randbytes(KEY_BYTES))
+    disk = disk or InlineDisk(store)
+    log = kind(disk, state, store.ends(), signer, node_id=node_id, timer=timer, clock=clock, random=random)
     log.store = store
     return log
 
@@ -221,8 +227,8 @@ class Pair:
 
     def __init__(
         self,
-        left_role: type[BaseSync] = PeerSync,
-        right_role: type[BaseSync] = PeerSync,
+        left_role: type[BaseSync] = RunPeerSync,
+        right_role: type[BaseSync] = RunPeerSync,
         *,
         clock: ManualClock | None = None,
         left: dict[str, Any] | None = None,
@@ -318,7 +324,7 @@ class Stranger:
 
     def __init__(
         self,
-        role: type[BaseSync] = PeerSync,
+        role: type[BaseSync] = RunPeerSync,
         *,
         dials: bool = True,
         connects: bool = True,
@@ -366,24 +372,6 @@ class Stranger:
         """A few bytes arrive, and no whole frame."""
         self.connection.emit("activity")
 
-    def greet(self, node_id: str = "stranger", vector: dict[str, Any] | None = None, **options: Any) -> Stranger:
-        """Say `connect` as a node does, and forget the answer."""
-        self.say("connect", 5, node_id, 0, {"peer": hello(vector), **options})
-        self.heard.clear()
-        return self
-
-
-def hello(vector: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """The option `peer` of a greeting."""
-    return {"boot": "b1", "connection": "c1", "held": [], "vector": vector or {}, **more}
-
-
-def wire_event(
-    seq: int, type_: str = "a", *, epoch: str = "e", ms: int = 0, **more: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An event and its meta as a node sends them in `sync`."""
-    return {"type": type_, **more}, {"id": [ms, seq], "time": ms, "dot": [epoch, seq]}
-
 
 def sentences(errors: Sequence[Any]) -> list[str]:
     return [str(error) for error in errors]
@@ -402,17 +390,3 @@ def syncs(sent: list[Any]) -> list[Any]:
 def sent_types(sent: list[Any]) -> list[list[str]]:
     """The types of the events of each `sync`."""
     return [[event["type"] for event in message[2::2]] for message in syncs(sent)]
-
-
-def asked_stranger() -> tuple[Stranger, AskedLog]:
-    """A scripted end that has greeted a role, whose log answers when the test says so."""
-    log = open_log("home", ManualClock(NOW_MS), kind=AskedLog)
-    assert isinstance(log, AskedLog)
-    stranger = Stranger(log=log).greet()
-    log.answer()
-    return stranger, log
-
-
-def received(seq: int, type_: str = "r", *, epoch: str = "e", ms: int = 0, time: int = 0) -> Entry:
-    ms = ms or seq
-    return Entry((ms, "attic", 0), time or ms, encode_event({"type": type_}), b"", (epoch, seq))

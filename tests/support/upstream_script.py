@@ -8,10 +8,9 @@ from typing import Any
 
 from mesh.gateway.upstream.role import UpstreamSync
 from peers.clock import ManualClock
-from peers.events.created import HybridTimer
-from peers.log.log import Log
+from peers.log.run_log import RunLog
 from peers.stores.disk import InlineDisk
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from peers.transport.local_pair import LocalPair
 
 NOW_MS = 1_000_000
@@ -24,10 +23,9 @@ class Script:
 
     def __init__(self, node_id: str = "server:abc", *, protocol: int = 5, **given: Any) -> None:
         self.clock = ManualClock(NOW_MS)
-        self.store = MemoryStore()
-        state = self.store.open()
-        timer = HybridTimer("kitchen~abcdefgh", self.clock.now_ms, after_ms=state.clock_ms)
-        self.log = Log(InlineDisk(self.store), state, timer=timer, clock=self.clock, random=Random(1))
+        self.store = MemoryRunStore()
+        disk = InlineDisk(self.store)
+        self.log = RunLog.open(disk, "kitchen~abcdefgh", clock=self.clock, random=Random(1)).get()
         self.node_id = node_id
         self.protocol = protocol
         self.role: Any = None

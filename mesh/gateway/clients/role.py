@@ -16,7 +16,7 @@ from peers.errors import SyncError
 from peers.events.entry import Entry
 from peers.later import Later
 from peers.log.draft import Meta
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.protocol.filters import Event
 from peers.roles.server import ServerSync
 from peers.transport.port import Connection

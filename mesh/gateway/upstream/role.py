@@ -17,7 +17,7 @@ from peers.codec.refused import refused
 from peers.errors import MAX_SHOWN
 from peers.events.entry import Entry, check_extra
 from peers.later import Later
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.roles.client import ClientSync
 from peers.transport.port import Connection
 
@@ -113,7 +113,7 @@ class UpstreamSync(ClientSync):
             super().send_sync(added, entries, confirms=confirms)
             return
         for entry in entries[:-1]:
-            super().send_sync(self.mark(entry), (self._under_our_id(entry),))
+            super().send_sync(entry.added, (self._under_our_id(entry),))
         super().send_sync(added, (self._under_our_id(entries[-1]),), confirms=confirms)
 
     def send(self, message: Message) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mesh.lab.checks.epochs import epoch_faults
 from mesh.lab.checks.ledger import Ledger
 from mesh.lab.checks.limits import broken_limits
 from mesh.lab.checks.subject import ClientSubject, LogHolder, RoomSubject
-from mesh.lab.simulation.storage import LabStore
+from mesh.lab.simulation.storage import LabStore, held_on, holds, lacks
 from peers.events.created import Created
+from peers.events.dot import Epoch
 from peers.events.entry import Entry, encode_event
-from peers.events.version_vector import VersionVector
 from peers.later import Later
 from peers.stores.store import StoreError
 
@@ -34,7 +35,8 @@ class Checker:
 
     It looks at a room after each commit and notice, and at all rooms at each verb and beat: no vector may claim what is not on
     the disk yet, and no limit may be passed. An event must be on the disk of its room when it is acknowledged. `Ledger` decides
-    which events may be lost.
+    which events may be lost. No node may get again what it had when it greeted the other one. Nothing is checked of rooms that
+    are hostile.
     """
 
     def __init__(self, rooms: Mapping[str, RoomSubject]) -> None:
@@ -43,20 +45,23 @@ class Checker:
         """What was found during the run, and at which virtual time."""
         self._rooms = rooms
         self._calls = 0
-        self._epochs: dict[str, str] = {}
+        self._epochs: dict[Epoch, str] = {}
         """The room that wrote in each epoch."""
+        self._doubtful: dict[bytes, None] = {}
+        """The keys that may have signed two histories of one epoch."""
         self._looked: dict[str, float] = {}
 
     def on_life(self, room: RoomSubject, kept: LogProxy) -> None:
         """The node of a room starts, with this log."""
-        opened: list[str] = []
+        begun: dict[Epoch, None] = {}
 
         def on_change() -> None:
             if room.kept is not kept or not room.is_running:
                 return
-            if not opened:
-                opened.append(kept.published.epoch)
-                self._check_epoch(room, kept.published.epoch)
+            epoch = kept.state.epoch
+            if epoch is not None and epoch not in begun:
+                begun[epoch] = None
+                self._check_epoch(room, epoch)
             self._check_claims(room, kept)
             if room.seconds - self._looked.get(room.name, -RECHECK_SECONDS) >= RECHECK_SECONDS:
                 self._looked[room.name] = room.seconds
@@ -74,7 +79,7 @@ class Checker:
                 return
             created: Created = done.result()["created"]
             room.store.open()  # a node that stops closes it before its last results are out
-            if not room.store.holds(created):
+            if not holds(room.store, created):
                 self._note(room, f"{room.name} acknowledged {created} before it was on its disk")
             self.ledger.note(room, number, created, encode_event(event), is_timed=is_timed)
 
@@ -87,7 +92,7 @@ class Checker:
         """
         room = self._rooms[client.to]
         self.ledger.note(room, 0, entry.created, entry.body, is_timed=False)
-        if not any(other.store.holds(entry.created) for other in self._rooms.values()):
+        if not any(holds(other.store, entry.created) for other in self._rooms.values()):
             if room.name in self.ledger.disks_changed:
                 self.ledger.lost[entry.created, entry.digest] = room.name
             else:
@@ -97,6 +102,21 @@ class Checker:
         """A room has another disk than `before`."""
         others = [other for other in self._rooms.values() if other is not room]
         self.ledger.change_disk(room, before, room.store, others)
+
+    def on_resumed(self, room: RoomSubject, epoch: Epoch | None) -> None:
+        """A machine goes on from an old snapshot in this epoch, in which the room may have written more since."""
+        self.doubt(room)
+        self._epochs.pop(epoch or "", None)
+
+    def doubt(self, room: RoomSubject) -> None:
+        """A room may sign two histories of one epoch from now on."""
+        self._doubtful[room.key] = None
+
+    def on_sent_again(self, room: RoomSubject, other_node_id: str, what: str) -> None:
+        """The node of a room got what it had when it greeted the other one."""
+        hostile = [other.node_id for other in self._rooms.values() if other.is_hostile]
+        if not room.is_hostile and other_node_id not in hostile:
+            self._note(room, f"{room.name} got {what} from {other_node_id}, which it had at its greeting")
 
     def look(self) -> None:
         """Look at all rooms that run."""
@@ -116,32 +136,40 @@ class Checker:
 
     def end_faults(self) -> list[str]:
         """What is wrong once all rooms are off: events lost, shown twice or out of order, claims of none, actors left."""
-        rooms = list(self._rooms.values())
-        return [*self.ledger.faults(rooms), *durability_faults(rooms), *duplicate_faults(rooms), *leak_faults(rooms)]
+        rooms, honest = list(self._rooms.values()), self._honest()
+        of_epochs = [fault for room in honest for fault in epoch_faults(room, self._doubtful, len(rooms))]
+        return [
+            *self.ledger.faults(rooms),
+            *durability_faults(honest),
+            *duplicate_faults(honest),
+            *of_epochs,
+            *leak_faults(rooms),
+        ]
 
     def convergence_faults(self, groups: Iterable[Sequence[RoomSubject]]) -> list[str]:
         """Differences within groups of rooms that can talk. A group with a full disk is left out."""
         self.ledger.note_cleaned(self._rooms.values())
         faults = []
         for group in groups:
-            able = [room for room in group if not room.is_disk_full]
-            if len(able) == len(group):
+            if not any(room.is_disk_full for room in group):
                 faults += convergence_faults(group, self.ledger.cleaned)
         return faults
 
-    def _check_epoch(self, room: RoomSubject, epoch: str) -> None:
+    def _honest(self) -> list[RoomSubject]:
+        return [room for room in self._rooms.values() if not room.is_hostile]
+
+    def _check_epoch(self, room: RoomSubject, epoch: Epoch) -> None:
         if epoch in self._epochs:
             self._note(room, f"{room.name} goes on in the epoch {epoch}, in which {self._epochs[epoch]} wrote before")
         self._epochs[epoch] = room.name
 
     def _check_claims(self, room: RoomSubject, kept: LogProxy) -> None:
-        claimed, numbers = kept.published.state.vector, room.store.numbers
-        if claimed is numbers.vector:
-            return  # a quick way out: nearly always so
-        ahead = [lack for lack in numbers.vector.lacks(claimed) if not numbers.is_renewed(lack[0])]
-        if ahead:
-            epoch, first, last = ahead[0]
-            self._note(room, f"{room.name} claims {first} to {last} of {epoch}, which are not on its disk")
+        held = room.store.ends()
+        for epoch in kept.ends:
+            claimed, ours = kept.ends.get(epoch), held.get(epoch)
+            if claimed is not ours and claimed is not None and lacks(ours, claimed):
+                seq = ours.seq if ours is not None else 0
+                self._note(room, f"{room.name} claims {seq + 1} to {claimed.seq} of {epoch}, which are not on its disk")
 
     def _note(self, room: RoomSubject, *faults: str) -> None:
         for fault in faults:
@@ -150,13 +178,14 @@ class Checker:
 
 
 def durability_faults(rooms: Sequence[RoomSubject]) -> list[str]:
-    """Acknowledged events that the disk of their room does not hold, claims of a vector without an event, wrong cursors."""
+    """Acknowledged events that the disk of their room does not hold, and wrong cursors."""
     faults = []
     for room in rooms:
-        lost = [created for created in room.acknowledged if not room.store.holds(created)]
+        held = held_on(room.store)
+        lost = [created for created in room.acknowledged if created not in held]
         if lost:
             faults.append(f"{room.name} acknowledged {len(lost)} events that it does not hold, the first {lost[0]}")
-        faults += _claim_faults(room) + _cursor_faults(room)
+        faults += _cursor_faults(room)
     return faults
 
 
@@ -193,7 +222,8 @@ def convergence_faults(rooms: Sequence[RoomSubject], cleaned: Mapping[Created, N
             faults.append(f"{room.name} shows {show_types(room.types)}, {first.name} {show_types(first.types)}")
     everything = [created for room in rooms for created in room.acknowledged if created not in gone]
     for room in rooms:
-        missing = [created for created in everything if not room.store.holds(created)]
+        held = held_on(room.store)
+        missing = [created for created in everything if created not in held]
         if missing:
             faults.append(f"{room.name} lacks {len(missing)} acknowledged events, the first {min(missing)}")
     return faults
@@ -219,17 +249,6 @@ def show_held(holder: LogHolder) -> str:
         return "nothing: its store is closed"
 
 
-def _claim_faults(room: RoomSubject) -> list[str]:
-    numbers = room.store.numbers
-    dots = {dot for dot in room.store.dots() if not numbers.is_renewed(dot[0])}
-    claimed = len(numbers.vector)
-    held = sum(numbers.vector.covers(dot) for dot in dots)
-    is_cut = bool(numbers.cut)  # an epoch in more pieces than a vector keeps: it may claim less than the store holds
-    if claimed > held or (held < len(dots) and not is_cut):
-        return [f"{room.name} claims {claimed} dots and holds {len(dots)}"]
-    return []
-
-
 def _cursor_faults(room: RoomSubject) -> list[str]:
     last = room.store.state.last_added
     return [
@@ -244,6 +263,5 @@ def _shown(entries: Sequence[Entry], gone: Mapping[Created, None]) -> list[tuple
 
 
 def lacks_something(one: RoomSubject, other: RoomSubject) -> bool:
-    """Whether `one` shows an event that `other` lacks, by its vector. Cleaned events do not count."""
-    vector: VersionVector = other.store.state.vector
-    return one.store.first_lacked(vector) <= one.store.state.last_position
+    """Whether `other` wants an event that `one` holds and has to send."""
+    return other.store.state.hollow > 0 and any(map(one.store.is_held, other.store.hollow()))

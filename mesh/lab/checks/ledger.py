@@ -98,7 +98,7 @@ class Ledger:
 
     def _note_cleaned(self, store: LabStore) -> None:
         if store.state.events < store.state.last_added:  # else nothing can be
-            cleaned = [copy.created for copy in store.copies() if not copy.digest and not copy.is_aside]
+            cleaned = [copy.created for copy in store.copies() if copy.tombstone and copy.added]
             self.cleaned.update(dict.fromkeys(cleaned))
 
     def _line(self, room: RoomSubject) -> _Line:
@@ -113,7 +113,7 @@ def _held(stores: Iterable[LabStore]) -> dict[Created, set[bytes]]:
     held: dict[Created, set[bytes]] = {}
     for store in stores:
         for copy in store.copies():
-            held.setdefault(copy.created, set()).add(copy.digest)
+            held.setdefault(copy.created, set()).add(b"" if copy.tombstone else copy.digest)
     return held
 
 

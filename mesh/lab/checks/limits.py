@@ -11,11 +11,9 @@ from mesh.actors.peer_session import PeerSession
 from mesh.actors.runtime.inspection import actor_behind, living_actors, waiting_messages
 from mesh.lab.checks.subject import RoomSubject
 from mesh.membership.member import MAX_MEMBERS
-from peers.events.version_vector import MAX_RANGES
 from peers.log.draft import MAX_WAITING
-from peers.log.tail import TAIL_CHANGES
-from peers.protocol.sync import MAX_RECEIVED, WINDOW
-from peers.roles.peer import MAX_KNOWN
+from peers.log.run_tail import TAIL_CHANGES
+from peers.protocol.sync import WINDOW
 
 MAX_MAILBOX = 1_000
 """Messages that may wait for one actor, besides added events: those wait for the log, at most MAX_WAITING of them."""
@@ -61,8 +59,6 @@ def measures(room: RoomSubject) -> Iterator[Measure]:
             members = len(actor.membership.members)
             yield Measure("its table of members", members, MAX_MEMBERS, "MAX_MEMBERS")
     yield Measure("its table of sessions", sessions, SPARE_SESSIONS + SESSIONS_EACH * members, "SPARE_SESSIONS")
-    for ranges in room.store.state.vector.ranges.values():
-        yield Measure("an epoch of its vector", len(ranges), MAX_RANGES, "MAX_RANGES")
 
 
 def _of_keeper(keeper: LogKeeper) -> Iterator[Measure]:
@@ -76,8 +72,4 @@ def _of_session(session: PeerSession) -> Iterator[Measure]:
         return
     subject = f"the session with {role.other_node_id}"
     yield Measure(f"{subject}: what it sent and is not acknowledged", role.in_flight_count, WINDOW, "WINDOW")
-    yield Measure(f"{subject}: what it takes", role.taking_count, role.max_taking + 1, "max_taking")
-    yield Measure(f"{subject}: what it received", len(role.received), MAX_RECEIVED, "MAX_RECEIVED")
-    if role.lacking is not None:
-        known = sum(map(len, role.lacking.ranges.values()))
-        yield Measure(f"{subject}: what it knows of the other", known, MAX_KNOWN, "MAX_KNOWN")
+    yield Measure(f"{subject}: what it takes", role.taking_count, WINDOW, "WINDOW")

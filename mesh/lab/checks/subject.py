@@ -9,9 +9,10 @@ from mesh.actors.log_proxy import LogProxy
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.lab.simulation.storage import LabStore
 from peers.events.created import Created
+from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.later import Later
-from peers.stores.store import Store
+from peers.stores.run_store import RunStore
 
 
 class LogHolder(Protocol):
@@ -20,7 +21,7 @@ class LogHolder(Protocol):
     name: str
 
     @property
-    def store(self) -> Store: ...
+    def store(self) -> RunStore: ...
 
     @property
     def types(self) -> list[str]:
@@ -51,7 +52,15 @@ class RoomSubject(LogHolder, Protocol):
         """The log of its node while it runs."""
 
     @property
+    def key(self) -> bytes:
+        """The public key that its node signs with."""
+
+    @property
     def is_disk_full(self) -> bool: ...
+
+    @property
+    def is_hostile(self) -> bool:
+        """Whether its node breaks the rules of a story's choice: nothing is promised of it."""
 
     @property
     def seconds(self) -> float:
@@ -80,3 +89,9 @@ class Witness(Protocol):
 
     def on_disk(self, room: RoomSubject, before: LabStore) -> None:
         """`room` has another store than `before`."""
+
+    def on_resumed(self, room: RoomSubject, epoch: Epoch | None) -> None:
+        """A machine of `room` goes on from an old snapshot in this epoch: it may sign two histories of it."""
+
+    def on_sent_again(self, room: RoomSubject, other_node_id: str, what: str) -> None:
+        """The node of `room` got what it had when it greeted the other one."""

@@ -13,14 +13,15 @@ from mesh.lab.cluster.story_log import StoryLog
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.disk import SimDisk
 from mesh.lab.simulation.network import SimNetwork
-from mesh.lab.simulation.storage import all_entries
+from mesh.lab.simulation.storage import all_entries, held_on
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.errors import SyncError
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.later import Later
-from peers.log.log import Log, Meta
-from peers.stores.memory import MemoryStore
+from peers.log.draft import Meta
+from peers.log.run_log import RunLog
+from peers.stores.runs.memory import MemoryRunStore
 from peers.transport.reconnect import Reconnect
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Client:
         self.is_running = False
         self.to = to.partition(":")[0]
         """The room that it dials."""
-        self.store = MemoryStore()
+        self.store = MemoryRunStore()
         self.clock = RoomClock(loop)
         self.errors: list[str] = []
         """The errors of the protocol, in order."""
@@ -70,7 +71,7 @@ class Client:
         self._confirmed = 0
         """The highest `added` that its room has confirmed."""
         self._seen: tuple[object, ...] = ()
-        self._log: Log | None = None
+        self._log: RunLog | None = None
         self._role: ClientRole | None = None
 
     def __repr__(self) -> str:
@@ -96,23 +97,23 @@ class Client:
         """Whether it has sent all events and got a confirmation of each."""
         return self.state == "synchronized" and not self._disk.is_busy
 
-    def begin(self) -> Later[Log]:
+    def begin(self) -> Later[RunLog]:
         """Open its log and dial, with the cursors of its last life. Resolves with the log when it dials."""
         self._lives += 1
         self._random = Random(f"{self._seed} client {self.name} {self._lives}")
         self._disk = SimDisk(self._loop, self._random, self.store)
         self.is_running = True
-        dialled: Later[Log] = Later()
+        dialled: Later[RunLog] = Later()
 
-        def on_opened(done: Later[Log]) -> None:
+        def on_opened(done: Later[RunLog]) -> None:
             self._log = log = done.result()
             log.cursors(CURSORS).then(lambda kept: dial(log, *kept.result()))
 
-        def dial(log: Log, synced: int, other_synced: int) -> None:
+        def dial(log: RunLog, synced: int, other_synced: int) -> None:
             self._dial(synced, other_synced)
             dialled.set(log)
 
-        Log.open(self._disk, self.name, clock=self.clock, random=self._random).then(on_opened)
+        RunLog.open(self._disk, self.name, clock=self.clock, random=self._random).then(on_opened)
         return dialled
 
     def crash(self) -> None:
@@ -158,12 +159,13 @@ class Client:
         What it wrote or received must be on the disk of some room, unless it was lost or cleaned; and it must have what its
         room shows, in the same order.
         """
-        stores, gone = [each.store for each in rooms], ledger.gone()
+        gone = ledger.gone()
         ours, theirs = self.entries, room.entries
         shown = {entry.created: entry.time for entry in theirs}
         common = [each for each in ours if each.created in shown]
         alone = [each.created for each in ours if each.created not in shown and each.created not in gone]
-        missing = [one for one in alone if not any(store.holds(one) for store in stores)]
+        held = {created for each in rooms for created in held_on(each.store)} if alone else {}
+        missing = [one for one in alone if one not in held]
         own = [one for one in missing if one in self.log.acknowledged]
         faults = [f"no room has {len(own)} events of {self.name}, the first {own[0]}"] if own else []
         is_stormy = bool(ledger.disks_changed or room.store.state.conflicts)

@@ -9,7 +9,7 @@ from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Pass
 from mesh.gateway.saved_cursors import SavedCursors
 from peers.clock import Clock
-from peers.log.log import SyncLog
+from peers.log.port import SyncLog
 from peers.roles.client import ClientSync
 from peers.transport.port import Connection
 

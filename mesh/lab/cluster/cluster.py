@@ -10,15 +10,11 @@ from random import Random
 from typing import Any
 
 from mesh.actors.runtime.inspection import abandon_actors
-from mesh.discovery.port import Sighting
 from mesh.gateway.endpoints import MakeGatewayRole
 from mesh.lab.checks.checker import Checker, Violation, convergence_faults, show_held
 from mesh.lab.cluster.arguments import (
     COUNT,
-    GAIN,
-    JUMP,
     SECONDS,
-    SHARE,
     ClientProtocol,
     Named,
     check,
@@ -30,11 +26,11 @@ from mesh.lab.cluster.arguments import (
 )
 from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.convergence import Convergence
-from mesh.lab.cluster.fault_verbs import FaultVerbs
 from mesh.lab.cluster.narration import Narration, count_events
 from mesh.lab.cluster.places import Places
 from mesh.lab.cluster.room import PORT, Room
 from mesh.lab.cluster.room_maker import RoomMaker
+from mesh.lab.cluster.simulated_fault_verbs import SimulatedFaultVerbs
 from mesh.lab.cluster.topology import Links, read_links
 from mesh.lab.recording.timeline import Happening, Timeline
 from mesh.lab.recording.trace import Trace
@@ -51,11 +47,11 @@ STEP_SECONDS = 60.0
 """Virtual seconds that starting or stopping a room may take."""
 
 
-class Cluster(FaultVerbs[Room, Client, LabStore]):
+class Cluster(SimulatedFaultVerbs):
     """Runs whole nodes in virtual time. Only network, discovery, disks and clocks are simulated.
 
     The same seed gives the same run, byte for byte. Use it as a context manager: at its end all rooms are stopped and the
-    checker judges the run, see `end`. Besides the verbs of FaultVerbs it has those below.
+    checker judges the run, see `end`. Besides the verbs of SimulatedFaultVerbs it has those below.
 
         with Cluster(seed=7) as cluster:
             kitchen, study = cluster.start("kitchen", "study")
@@ -90,13 +86,14 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         self._failed_when: str | None = None
         on_packet = self._trace.write if traces else None
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=on_packet)
-        self._air = SimAir(self.loop, Random(f"{seed} air"), self._network)
+        air = SimAir(self.loop, Random(f"{seed} air"), self._network)
         self._convergence = Convergence(places, self._network)
-        self._maker = RoomMaker(seed, self.loop, self._network, self._air, places, self._on_notice)
+        self._maker = RoomMaker(seed, self.loop, self._network, air, places, self._on_notice)
         super().__init__(
             places,
             self._network,
             self.loop,
+            air=air,
             say=self._narration.verb,
             random_for=lambda what: Random(f"{seed} {what} {self.loop.time()}"),
         )
@@ -148,6 +145,11 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
     def dials(self) -> Sequence[DialAttempt]:
         """The attempts to open a connection, in order; the last KEPT_DIALS of them."""
         return self._network.dials
+
+    @property
+    def events_came(self) -> int:
+        """Events that came to rooms from other rooms so far, also those that they had."""
+        return sum(room.events_came for room in self.rooms.values())
 
     # Rooms and clients
 
@@ -243,54 +245,46 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
                 self.crash(place)
         self._wait_all([place.begin() for place in found], f"restart {', '.join(place.name for place in found)}")
 
-    # Clocks, disks and discovery, which only the simulation can break
+    # Snapshots and copies of machines
 
-    def skew(self, room: Room | str, ms: int) -> None:
-        """Let the wall clock of a room jump by `ms` milliseconds, forward or back."""
-        check("skew", "ms", ms, JUMP)
-        self._places.room(room).clock.skew(ms)
-        self._narration.verb(f"skew {name_of(room)} {ms} ms")
+    def resume(self, room: Room | str, snapshot: LabStore) -> None:
+        """Let the machine of a room go on from a snapshot of its disk and memory: its node writes on in the same epoch.
 
-    def drift(self, room: Room | str, share: float) -> None:
-        """Let the wall clock of a room gain this share from now on: 0.001 gains 3.6 s in an hour, a negative share loses."""
-        check("drift", "share", share, GAIN)
-        self._places.room(room).clock.set_drift(share)
-        self._narration.verb(f"drift {name_of(room)} {share}")
-
-    def failing_commits(self, room: Room | str, *, commits: int = 1) -> None:
-        """Let the next commits of a room that write something fail with an I/O error. Raises ValueError if it does not run."""
-        check("failing_commits", "commits", commits, COUNT)
-        found = self._places.room(room)
-        if not found.is_running:
-            raise ValueError(f"{found.name} does not run: start it first")
-        found.fail_commits(commits)
-        self._narration.verb(f"failing commits of {name_of(room)}: {commits}")
-
-    def bad_air(self, *, loss: float = 0.0, late_seconds: float = 0.0) -> None:
-        """Let discovery lose the share `loss` of its packets (0 to 1) and delay the others by up to `late_seconds`.
-
-        Without options discovery is good again.
+        Virtual time passes until it runs. Raises ValueError if the room runs, or if the machine wrote with another key;
+        Violation as `restart`.
         """
-        check("bad_air", "loss", loss, SHARE)
-        check("bad_air", "late_seconds", late_seconds, SECONDS)
-        self._air.loss, self._air.late_seconds = loss, late_seconds
-        self._narration.verb(f"bad air: {loss:g} lost, up to {late_seconds:g} s late")
+        found = self._places.room(room)
+        if found.is_running:
+            raise ValueError(f"{found.name} runs: crash it before it goes on from a snapshot")
+        if not found.may_resume(snapshot):
+            raise ValueError(f"this is a snapshot of a machine with another key than {found.name}: restore it instead")
+        self._wait_all([found.resume(snapshot)], f"resume {found.name}")
 
-    def repeat_sighting(self, room: Room | str, *, about: Room | str) -> bool:
-        """Repeat to a room one announcement that `about` has made, which may be out of date. False if there was none."""
-        hearer = self._places.room(room).name
-        sighting = self._air.repeat(hearer, self._places.room(about).name)
-        if sighting is not None:
-            self._narration.verb(f"repeat a sighting of {sighting.node_id} for {hearer}")
-        return sighting is not None
+    def copy_home(self, room: Room | str, name: str) -> Room:
+        """Make a new room, which does not run, with a copy of the home of another one: log and key. Its links are the same.
 
-    def forge_sighting(self, room: Room | str, node_id: str, *, at: Room | str, instance: str = "forged") -> None:
-        """Send a room a forged announcement: the node `node_id` is in the room `at`, as the run `instance`."""
-        if not isinstance(node_id, str):
-            raise ValueError(f"forge_sighting: {node_id!r} is not a node id, as `room.node_id` is one")
-        hearer, place = self._places.room(room).name, self._places.room(at).name
-        self._air.forge(hearer, Sighting(node_id, instance, (f"{place}:{PORT}",)))
-        self._narration.verb(f"forge a sighting of {node_id} at {place} for {hearer}")
+        Nodes turn one of two machines with one key away. Raises ValueError for a name that is taken.
+        """
+        source = self._places.room(room)
+        copy = self._maker.copy(source, name)
+        copy.witness = source.witness
+        if self._timeline is not None:
+            self._timeline.on_room(copy)
+        copy.restore(source.snapshot())
+        self._narration.verb(f"copy_home {source.name} {name}")
+        return copy
+
+    def make_hostile(self, room: Room | str) -> None:
+        """Let the node of a room break the rules from its next start on, see HostilePeerSync. Nothing is promised of it then.
+
+        Raises ValueError if the room runs.
+        """
+        found = self._places.room(room)
+        if found.is_running:
+            raise ValueError(f"{found.name} runs: stop it before it becomes hostile")
+        found.become_hostile()
+        self._convergence.forget()
+        self._narration.verb(f"make_hostile {found.name}")
 
     # Time, and what must be true
 
@@ -347,7 +341,7 @@ class Cluster(FaultVerbs[Room, Client, LabStore]):
         for room in rooms:
             if room.is_frozen:
                 self.thaw(room)
-        self.stop(*self._convergence.running)
+        self.stop(*[room for room in rooms if room.is_running])
         self._judge(self.checker.end_faults())
         left = self.loop.finish()
         self.loop.close()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mesh.lab.checks.checker import lacks_something
+from mesh.lab.checks.epochs import awaits_adoption
 from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.places import Places
 from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.topology import groups_of, may_be_linked
 from mesh.lab.simulation.network import SimNetwork
+from mesh.lab.simulation.storage import LabStore
 
 
 class Convergence:
@@ -31,8 +33,8 @@ class Convergence:
 
     @property
     def running(self) -> list[Room]:
-        """The rooms that run."""
-        return [room for room in self._places.rooms.values() if room.is_running]
+        """The rooms that run, without those that are hostile."""
+        return [room for room in self._places.rooms.values() if room.is_running and not room.is_hostile]
 
     def groups(self) -> list[list[Room]]:
         """The running rooms that can talk, directly or through others, in groups."""
@@ -104,7 +106,15 @@ class Convergence:
         return False
 
     def _is_alike(self, group: Sequence[Room]) -> bool:
-        return self._is_same(group) or self._is_same_but_for_cleaning(group)
+        """Whether all have heard the same, and nobody waits for what a neighbour can still give.
+
+        Each log is cleaned by itself: a room does not pass on what it has cleaned, so others behind it may lack that.
+        """
+        if not self._is_same(group):
+            return False
+        if any(lacks_something(other, room) for room in group if room.store.state.hollow for other in self._near[room]):
+            return False
+        return not any(awaits_adoption(room.store) for room in group)
 
     def _is_same(self, group: Sequence[Room]) -> bool:
         first = group[0]
@@ -116,18 +126,15 @@ class Convergence:
                 return False
         return True
 
-    def _is_same_but_for_cleaning(self, group: Sequence[Room]) -> bool:
-        """Each log is cleaned by itself: a room does not pass on what it has cleaned, so others behind it may lack that."""
-        if not any(_has_cleaned(room) for room in group):
-            return False
-        return not any(lacks_something(room, other) for room in group for other in self._near[room])
-
 
 def _hold_the_same(one: Room, other: Room) -> bool:
-    ours, theirs = one.store.numbers, other.store.numbers
-    return ours.events == theirs.events and ours.vector == theirs.vector
+    ours, theirs = one.store, other.store
+    if ours.state.events != theirs.state.events and _is_whole(ours) and _is_whole(theirs):
+        return False
+    return ours.ends() == theirs.ends()
 
 
-def _has_cleaned(room: Room) -> bool:
-    numbers = room.store.numbers
-    return numbers.events != numbers.last_added
+def _is_whole(store: LabStore) -> bool:
+    """Whether a store shows all that it ever heard of."""
+    state = store.state
+    return state.events == state.last_added and not state.hollow and not state.refused

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from hashlib import sha256
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -20,10 +18,13 @@ from mesh.actors.runtime.loop_thread import Spawner
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
-from mesh.gateway.endpoints import DialOut, Endpoints, Listen, MakeGatewayRole
+from mesh.gateway.endpoints import MakeGatewayRole
 from mesh.lab.checks.subject import Witness
 from mesh.lab.cluster.arguments import check_awake
+from mesh.lab.cluster.room_parts import make_endpoints, make_identity
 from mesh.lab.cluster.story_log import VIRTUAL_ANSWER_SECONDS, StoryLog
+from mesh.lab.roles.hostile import HostilePeerSync
+from mesh.lab.roles.watched import WatchedPeerSync
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.disk import SimDisk
@@ -35,10 +36,9 @@ from mesh.node_log import NodeLog
 from mesh.settings.config import DEFAULT_MESH, WAIT_SECONDS, Settings
 from peers.events.created import Created
 from peers.events.entry import Entry
+from peers.events.signature import KeySigner
 from peers.later import Later
-from peers.log.log import Meta
-from peers.roles.peer import PeerSync
-from peers.transport.port import Network
+from peers.log.draft import Meta
 
 PORT = 4_000
 """The port at which the node of each room listens."""
@@ -73,7 +73,11 @@ class Room:
         self.links = links
         self.key_of: Room | None = None
         """The room of which its home is a copy, so that both have the same key."""
-        self.role: MakeRole = PeerSync
+        self.role: MakeRole = partial(WatchedPeerSync, on_events=self._on_events)
+        self.is_hostile = False
+        """Whether a story makes its node break the rules: nothing is promised of it, and nobody has to agree with it."""
+        self.events_came = 0
+        """Events that came from other nodes, also those that it had."""
         self.serve: Mapping[int, MakeGatewayRole] = {}
         """Roles that are served besides the node's own, by their port."""
         self.dial: Mapping[str, MakeGatewayRole] = {}
@@ -107,7 +111,16 @@ class Room:
     @property
     def node_id(self) -> str:
         """The node id, from name and key. `wipe` changes it."""
-        return self.key_of.node_id if self.key_of is not None else _node_id(self.name, self._homes)
+        return self._identity[0]
+
+    @property
+    def key(self) -> bytes:
+        """The public key that its node signs with. `wipe` changes it."""
+        return self._identity[1].public
+
+    @property
+    def _identity(self) -> tuple[str, KeySigner]:
+        return self.key_of._identity if self.key_of is not None else make_identity(self._seed, self.name, self._homes)
 
     @property
     def entries(self) -> list[Entry]:
@@ -159,7 +172,7 @@ class Room:
         """Whether its disk holds changes that its node has not published yet. False while it is frozen."""
         if self._kept is None or self.is_frozen:
             return False
-        return self._kept.published.state.last_position != self.store.numbers.last_position
+        return self._kept.is_open and self._kept.state.last_position != self.store.state.last_position
 
     @property
     def actors(self) -> list[str]:
@@ -195,6 +208,7 @@ class Room:
             network=self._network.room(self.name),
             spawn=Spawner(loop),
             open_disk=self._open_disk,
+            signer=self._identity[1],
             discovery=self._discovery,
         )
         settings = Settings(
@@ -211,7 +225,7 @@ class Room:
             self._kept,
             on_notice=lambda notice: self._on_notice(self, notice),
             make_role=self.role,
-            endpoints=self._outside(edges.network),
+            endpoints=make_endpoints(self.serve, self.dial, edges.network),
         )
         self.is_running = True
         return self._supervisor.ask_to(NodeSupervisor.begin)
@@ -277,9 +291,29 @@ class Room:
 
     def restore(self, snapshot: LabStore) -> None:
         """See Cluster.restore."""
-        self._put_in(self.medium.copy(snapshot))
-        held = {entry.created for entry in self.entries}
-        self.log.acknowledged = {created: None for created in self.acknowledged if created in held}
+        store = self.medium.copy(snapshot)
+        store.close()
+        self._put_back(store)
+
+    def may_resume(self, snapshot: LabStore) -> bool:
+        """Whether a snapshot is of a machine with its key, as far as that wrote."""
+        epoch = snapshot.state.epoch
+        birth = snapshot.birth(epoch) if epoch is not None else None
+        return birth is None or birth.key == self.key
+
+    def resume(self, snapshot: LabStore) -> Later[ListenAddresses]:
+        """See Cluster.resume."""
+        store = self.medium.copy(snapshot)
+        self._put_back(store)
+        if self.witness is not None:
+            self.witness.on_resumed(self, store.state.epoch)
+        return self.begin()
+
+    def become_hostile(self) -> None:
+        """See Cluster.make_hostile."""
+        self.is_hostile = True
+        dice = Random(f"{self._seed} {self.name} hostile")
+        self.role = partial(HostilePeerSync, on_events=self._on_events, dice=dice)
 
     def wipe(self) -> None:
         """Delete the whole home, key included: it returns as a new node."""
@@ -316,17 +350,17 @@ class Room:
             self.store.open()
             self._last_entries = self.entries
 
+    def _put_back(self, store: LabStore) -> None:
+        self._put_in(store)
+        held = {entry.created for entry in self.entries}
+        self.log.acknowledged = {created: None for created in self.acknowledged if created in held}
+
     def _put_in(self, store: LabStore) -> None:
         before, self.store = self.store, store
         self.store.open()
         if self.witness is not None:
             self.witness.on_disk(self, before)
         self.medium.discard(before)
-
-    def _outside(self, network: Network) -> Endpoints:
-        doors = [Listen(str(port), f"the door {port}", "", port, network, role) for port, role in self.serve.items()]
-        lines = [DialOut(f"the line to {to}", to, network, role) for to, role in self.dial.items()]
-        return Endpoints(tuple(doors), tuple(lines))
 
     def _schedule(self, drain: Callable[[], None]) -> None:
         if self._frozen is None:
@@ -347,15 +381,14 @@ class Room:
         if done.exception is not None:
             self._on_notice(self, Notice("note", None, f"not written: {done.exception}"))
 
+    def _on_events(self, count: int, other_node_id: str | None, known: str) -> None:
+        self.events_came += count
+        if known and self.witness is not None:
+            self.witness.on_sent_again(self, other_node_id or "", known)
+
     def _open_disk(self) -> SimDisk:
         assert self._disk is not None
         return self._disk
 
     def _discovery(self) -> Discovery:
         return StaticDiscovery() if self.links is not None else self._air.discovery(self.name)
-
-
-@lru_cache(maxsize=4_096)
-def _node_id(name: str, homes: int) -> str:
-    digest = sha256(f"{name} {homes}".encode()).digest()
-    return f"{name}~{b32encode(digest).decode().lower()[:8]}"

@@ -52,6 +52,16 @@ class RoomMaker:
             room.links = links
         return room
 
+    def copy(self, source: Room, name: str) -> Room:
+        """A new room with the key of another one. Raises ValueError for a name that is taken."""
+        if name in self._places.names:
+            raise ValueError(f"there is a {name} already: choose another name")
+        room = self._places.rooms[name] = Room(
+            name, self._seed, *self._simulated, links=source.links, medium=source.medium, on_notice=self._on_notice
+        )
+        room.key_of, room.serve, room.dial = source, source.serve, source.dial
+        return room
+
     def close(self) -> None:
         """Delete all disks. What the rooms showed last can still be read."""
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.events.created import Created
 from peers.later import Later
-from peers.log.log import Meta
+from peers.log.draft import Meta
 
 VIRTUAL_ANSWER_SECONDS = 60.0
 """Virtual seconds within which a node must answer."""

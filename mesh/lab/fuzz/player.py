@@ -215,6 +215,16 @@ class Player:
             self.cluster.restart(name)
         return True
 
+    def resume(self, name: str) -> bool:
+        """The machine of a room goes on from its backup, as if that had its memory too: it writes on in the same epoch."""
+        backup = self._backups.get(name)
+        if backup is None or not self.cluster.rooms[name].may_resume(backup):
+            return False
+        if self._state(name) in RUNNING:
+            self.cluster.crash(name)
+        self.cluster.resume(name, backup)
+        return True
+
     def lossy(self, loss: float) -> None:
         """Discovery loses a share of its packets."""
         self._air["loss"] = loss
@@ -273,6 +283,7 @@ VERBS = {
     "free": Verb("disks", "room again", Player.free),
     "backup": Verb("disks", "backups made", Player.backup),
     "restore": Verb("disks", "backups put back", Player.restore),
+    "resume": Verb("disks", "backups put back, with the memory of the machine", Player.resume),
     "lose": Verb("disks", "logs lost", Player.lose, ("off",)),
     "wipe": Verb("disks", "homes lost, with their keys", _of_cluster(Cluster.wipe), ("off",)),
     "wait": Verb("", "", _of_cluster(Cluster.run)),

@@ -179,6 +179,7 @@ class _Deck:
             (lambda: step("lose", self._broken("crash") or self._room()), 1),
             (lambda: self._break("backup", (self._room(),)), 3),
             (self._restore, 3),
+            (lambda: step("resume", self._broken("backup") or self._room()), 1),
             *(of_clients if self._clients else []),
         ]
 

@@ -13,7 +13,7 @@ from mesh.errors import MeshError
 from mesh.lab.live.namespaces import EXIT_SECONDS, Process
 from peers.events.created import Created
 from peers.later import Later
-from peers.log.log import Meta
+from peers.log.draft import Meta
 
 
 class LiveAdder:

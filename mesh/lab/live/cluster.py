@@ -49,6 +49,10 @@ NOT_LIVE = {
     "move": "has Logux clients",
     "client": "has Logux clients",
     "dials": "counts attempts to dial",
+    "events_came": "counts events on their way",
+    "resume": "lets a machine go on from a snapshot of its memory",
+    "copy_home": "copies a home with its key",
+    "make_hostile": "has a hostile node",
     "store": "looks at a disk",
     "seed": "depends on its seed",
 }

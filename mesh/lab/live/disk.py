@@ -12,7 +12,7 @@ from pathlib import Path
 from mesh.lab.simulation.storage import all_entries
 from mesh.settings.paths import LOG_FILE
 from peers.events.entry import Entry
-from peers.stores.sqlite.store import SqliteStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 
 DISK_BYTES = 4 * 1024 * 1024
 """The size of a disk that a story fills: enough for a log, and for what the story writes."""
@@ -59,7 +59,7 @@ def read_log(home: Path) -> list[Entry]:
     with tempfile.TemporaryDirectory(dir=home.parent) as folder:
         copied = Path(folder, "home")
         back_up(home, copied)
-        store = SqliteStore(copied / LOG_FILE, synchronous="OFF")
+        store = SqliteRunStore(copied / LOG_FILE, synchronous="OFF")
         store.open()
         found = all_entries(store)
         store.close()

@@ -22,7 +22,7 @@ from mesh.lab.live.link import ENVIRONMENT
 from mesh.lab.live.namespaces import EXIT_SECONDS, Host, Process
 from peers.events.created import Created
 from peers.later import Later
-from peers.log.log import Meta
+from peers.log.draft import Meta
 
 LIVE_REQUERY_SECONDS = 1.0
 """Pause between the questions of a node for others on its LAN: a story does not wait for the usual 45 s."""

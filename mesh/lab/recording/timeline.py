@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.lab.checks.subject import ClientSubject, LogHolder, RoomSubject, Witness
 from peers.events.created import Created
+from peers.events.dot import Epoch
 from peers.later import Later
-from peers.log.log import Log
+from peers.log.run_log import RunLog
 from peers.stores.store import StoreError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Timeline:
         """A room exists from now on."""
         self._holders[room.name] = room
 
-    def on_client(self, client: ClientSubject, log: Log) -> None:
+    def on_client(self, client: ClientSubject, log: RunLog) -> None:
         """A client has opened its log."""
         self._holders[client.name] = client
         log.on("change", lambda: self._look(client.name))
@@ -89,6 +90,12 @@ class Timeline:
     def on_disk(self, room: RoomSubject, before: LabStore) -> None:
         self._checker.on_disk(room, before)
         self._seen[room.name] = room.store.state.last_added
+
+    def on_resumed(self, room: RoomSubject, epoch: Epoch | None) -> None:
+        self._checker.on_resumed(room, epoch)
+
+    def on_sent_again(self, room: RoomSubject, other_node_id: str, what: str) -> None:
+        self._checker.on_sent_again(room, other_node_id, what)
 
     def _look(self, name: str) -> None:
         """Add what is new on a disk."""

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from mesh.lab.simulation.storage import FileStore, LabStore, Work
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.later import Later
-from peers.stores.store import DISK_FULL, Store, StoreError
+from peers.stores.run_store import RunStore
+from peers.stores.store import DISK_FULL, StoreError
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ _BROKEN = "the simulated disk failed (disk I/O error): check it, then try again"
 
 
 class SimDisk:
-    """Implements `Disk` on the virtual loop, for one life of one room. The first piece of work opens the store.
+    """Implements `RunDisk` on the virtual loop, for one life of one room. The first piece of work opens the store.
 
     After a crash the store holds what was committed; the next life of the room gets another SimDisk for it.
     """
@@ -64,8 +65,8 @@ class SimDisk:
         """Whether work waits, is being done, or was done and its results are not out yet."""
         return self._timer is not None or bool(self._waiting)
 
-    def run(self, work: Callable[[Store], T]) -> Later[T]:
-        """See Disk. Fails with StoreError after `close`; never resolves after a crash."""
+    def run(self, work: Callable[[RunStore], T]) -> Later[T]:
+        """See RunDisk. Fails with StoreError after `close`; never resolves after a crash."""
         if self._closed is not None:
             return Later.failed(StoreError("the store is closed"))
         later: Later[T] = Later()

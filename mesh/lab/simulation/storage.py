@@ -12,16 +12,20 @@ from shutil import copyfile, rmtree
 from tempfile import mkdtemp
 from typing import Any, Literal, Protocol
 
+from peers.events.created import Created
+from peers.events.dot import Epoch
 from peers.events.entry import Entry
-from peers.stores.memory import MemoryStore
+from peers.events.epoch import NOTHING, EpochEnd
+from peers.stores.run_store import RunState, RunStore
+from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite.file import explain, wal_of
-from peers.stores.sqlite.store import SqliteStore
-from peers.stores.store import Store, StoreError, StoreState
+from peers.stores.store import StoreError
 
-LabStore = MemoryStore | SqliteStore
+LabStore = MemoryRunStore | SqliteRunStore
 """What a room's disk may be."""
 StoreKind = Literal["memory", "sqlite"]
-Work = Callable[[Store], Any]
+Work = Callable[[RunStore], Any]
 
 MAX_GARBAGE_BYTES = 10_000
 """Bytes of garbage that a power cut may leave behind the last commit in a write-ahead log."""
@@ -44,7 +48,7 @@ class Medium(Protocol):
         """An empty disk, open."""
 
     def copy(self, store: LabStore) -> LabStore:
-        """Another disk that holds the same. Raises ValueError for a disk of another kind."""
+        """Another disk that holds the same, open, which goes on in the same epoch. Raises ValueError for another kind."""
 
     def after_crash(self, store: LabStore, doomed: Sequence[Work], random: Random) -> LabStore:
         """The disk as it is once the power is back, open; `doomed` is the work of the commit that the power cut interrupted."""
@@ -57,15 +61,15 @@ class Medium(Protocol):
 
 
 class Memory:
-    """Disks that are MemoryStores. After a crash they hold what was committed."""
+    """Disks that are MemoryRunStores. After a crash they hold what was committed."""
 
     def blank(self) -> LabStore:
-        store = MemoryStore()
+        store = MemoryRunStore()
         store.open()
         return store
 
     def copy(self, store: LabStore) -> LabStore:
-        if not isinstance(store, MemoryStore):
+        if not isinstance(store, MemoryRunStore):
             raise _of_another_kind()
         return deepcopy(store)
 
@@ -81,8 +85,8 @@ class Memory:
         pass
 
 
-class FileStore(SqliteStore):
-    """A SqliteStore whose next commit can be made to fail, and whose errors name the file without its folder."""
+class FileStore(SqliteRunStore):
+    """A SqliteRunStore whose next commit can be made to fail, and whose errors name the file without its folder."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, synchronous="OFF")  # the lab cuts the power of its rooms, not that of its own machine
@@ -90,9 +94,13 @@ class FileStore(SqliteStore):
         self.failure: str | None = None
         """A name among ERRORS: the next commit fails with that error."""
 
-    def open(self) -> StoreState:
+    def open(self) -> RunState:
         with self._without_folder():
             return super().open()
+
+    def go_on_in(self, epoch: Epoch | None) -> None:
+        """The next own entry continues this epoch, as in a process that never stopped."""
+        self._numbers.epoch = epoch
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -134,11 +142,13 @@ class Files:
         path = self._new_path()
         copyfile(store.path, path)
         wal_of(path).write_bytes(_read_wal(store.path))
-        return self._open(path)
+        copy = self._open(path)
+        copy.go_on_in(store.state.epoch)
+        return copy
 
     def after_crash(self, store: LabStore, doomed: Sequence[Work], random: Random) -> LabStore:
         assert isinstance(store, FileStore)
-        committed = store.state
+        committed, ends = store.state, store.ends()
         path = self._new_path()
         copyfile(store.path, path)
         before = _read_wal(store.path)
@@ -146,7 +156,8 @@ class Files:
         wal_of(path).write_bytes(torn(before, _read_wal(store.path), random))
         self.discard(store)
         found = self._open(path)
-        if found.state.last_position < committed.last_position or not found.state.vector.covers_all(committed.vector):
+        lost = [epoch for epoch, end in ends.items() if lacks(found.ends().get(epoch), end)]
+        if found.state.last_position < committed.last_position or lost:
             raise AssertionError(f"a power cut lost what was committed: {committed} before, {found.state} after it")
         return found
 
@@ -201,7 +212,7 @@ def _new_part(before: bytes, after: bytes) -> tuple[int, int]:
     return 0, min(end, len(after))
 
 
-def _commit(store: Store, works: Sequence[Work]) -> None:
+def _commit(store: RunStore, works: Sequence[Work]) -> None:
     with suppress(Exception), store.transaction():  # work that fails leaves nothing in the log
         for work in works:
             work(store)
@@ -215,7 +226,22 @@ def _of_another_kind() -> ValueError:
     return ValueError("a backup of another kind of disk does not fit: take one of a room with the same store")
 
 
-def all_entries(store: Store) -> list[Entry]:
+def lacks(held: EpochEnd | None, end: EpochEnd) -> bool:
+    """Whether who has an epoch up to `held` lacks something up to `end`. After the cut of a fork nothing counts."""
+    return (held is None or not held.mark) and (held or NOTHING).seq < end.seq
+
+
+def held_on(store: LabStore) -> dict[Created, None]:
+    """The events of which a store has a copy: shown, aside or cleaned."""
+    return dict.fromkeys([copy.created for copy in store.copies()])
+
+
+def holds(store: LabStore, created: Created) -> bool:
+    """Whether a store has a copy of an event: shown, aside or cleaned."""
+    return store.find(created) is not None or created in held_on(store)
+
+
+def all_entries(store: RunStore) -> list[Entry]:
     """What a store shows, by (time, created)."""
     found: list[Entry] = []
     while page := store.each(after=found[-1] if found else None):

@@ -7,13 +7,13 @@ from functools import partial
 from typing import NamedTuple
 
 from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, Heads, Prove, ShowBlocks
-from peers.events.epoch import END_BYTES, NOTHING, Birth, EpochEnd
+from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
+from peers.events.epoch import END_BYTES, NO_KEY, NOTHING, Birth, EpochEnd, legacy_mark
 from peers.events.proof import Block, Proof
 from peers.events.run import RUN_ENTRIES
-from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
-from peers.stores.run_store import RunStore
+from peers.stores.run_store import RunStore, Taken
 
 MAX_MISMATCHES = 64
 """Epochs of which pieces did not fit, and the other end has not shown why."""
@@ -25,8 +25,10 @@ class FoundBlocks(NamedTuple):
     birth: Birth
     blocks: list[Block]
     """Those where the histories part, in order."""
-    before: int
+    before: int = 0
     """If there are none: the asking end has to say its heads before this seq; 0 if it cannot help."""
+    common: int = 0
+    """The last seq, as far as the heads say it, at which both have the same."""
 
 
 class ForkSearch:
@@ -51,6 +53,10 @@ class ForkSearch:
         earlier: dict[Epoch, EpochEnd] = {}
         for epoch, theirs in said.items():
             ours = self._role.ends.get(epoch)
+            if ours is not None and theirs.mark == legacy_mark(epoch):
+                if theirs.seq < ours.seq or not ours.mark:
+                    self._part(epoch, theirs.seq)
+                continue
             if ours is None or not 0 < theirs.seq <= ours.seq or theirs.mark == ours.mark != b"":
                 continue
             if theirs.seq < ours.seq:
@@ -68,10 +74,16 @@ class ForkSearch:
             self._say_heads(epoch, MAX_FOREIGN_SEQ)
 
     def mismatched(self, epoch: Epoch) -> None:
-        """A piece of the other end carries a signed head that its entries and ours do not give. Raises BadPeer for too many."""
+        """A piece of the other end carries a signed head that its entries and ours do not give.
+
+        Raises BadPeer if none of them are ours, or for too many.
+        """
+        ours = self._role.ends.get(epoch)
+        if ours is None:
+            raise _changed(epoch)
         if len(self._mismatched) >= MAX_MISMATCHES:
             raise BadPeer(f"pieces of {MAX_MISMATCHES} epochs hold other entries than those that were signed")
-        self._mismatched[epoch] = self._role.ends.get(epoch) or NOTHING
+        self._mismatched[epoch] = ours
         self.suspect(epoch)
 
     def compared(self, epoch: Epoch, count: int) -> None:
@@ -82,8 +94,12 @@ class ForkSearch:
         if count == MAX_BLOCKS:
             return  # there may be more
         at_mismatch = self._mismatched.pop(epoch, None)
-        if at_mismatch == (self._role.ends.get(epoch) or NOTHING) and not at_mismatch.mark:
-            raise BadPeer(f"a piece of epoch {epoch} holds other entries than those that its owner signed")
+        if at_mismatch is not None and at_mismatch == self._role.ends.get(epoch) and not at_mismatch.mark:
+            raise _changed(epoch)
+
+    def _part(self, epoch: Epoch, seq: int) -> None:
+        """Nobody can prove that a legacy epoch forked: it counts up to there only, and the events after it are adopted."""
+        self._role.write(partial(_cut_legacy, epoch, seq), _nothing_follows)
 
     def _say_heads(self, epoch: Epoch, before: int) -> None:
         def say(heads: list[tuple[int, bytes]]) -> None:
@@ -112,6 +128,8 @@ class ForkSearch:
             return
         if shown.before:
             self._role.send(Heads(epoch, shown.before, (), True))
+        elif shown.birth.key == NO_KEY:
+            self._part(epoch, shown.common)
         for at in range(0, len(shown.blocks), MAX_BLOCKS):
             self._role.send(ShowBlocks(shown.birth, tuple(shown.blocks[at : at + MAX_BLOCKS])))
 
@@ -129,6 +147,18 @@ class ForkSearch:
         if self._other.mark(epoch) != mark:
             self._other.proved(epoch, mark)
             self._role.send(Prove(proof.encode()))
+
+
+def _changed(epoch: Epoch) -> BadPeer:
+    return BadPeer(f"a piece of epoch {epoch} holds other entries than those that its owner signed")
+
+
+def _cut_legacy(epoch: Epoch, seq: int, store: RunStore) -> Sequence[Taken]:
+    return [store.part(epoch, seq)]
+
+
+def _nothing_follows(takens: Sequence[Taken]) -> None:
+    pass
 
 
 def _proof(epoch: Epoch, store: RunStore) -> Proof | None:
@@ -154,11 +184,12 @@ def _shown(message: Heads, store: RunStore) -> FoundBlocks | None:
     for first, theirs in message.heads:
         ours = store.head(epoch, first - 1)
         if ours is not None and ours[:END_BYTES] == theirs:
-            return FoundBlocks(birth, _blocks(epoch, first, min(limit, first + RUN_ENTRIES), store), 0)
+            blocks = _blocks(epoch, first, min(limit, first + RUN_ENTRIES), store)
+            return FoundBlocks(birth, blocks, common=first - 1)
         limit = min(limit, first)
     if message.heads and limit > 1:
         return FoundBlocks(birth, [], limit)
-    return FoundBlocks(birth, _blocks(epoch, 1, min(limit, 1 + RUN_ENTRIES), store), 0)
+    return FoundBlocks(birth, _blocks(epoch, 1, min(limit, 1 + RUN_ENTRIES), store))
 
 
 def _blocks(epoch: Epoch, first: int, before: int, store: RunStore) -> list[Block]:

@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections import deque
 
 from peers.codec.run_messages import Fill, Pieces
+from peers.events.dot import MAX_SEQ, Epoch
 from peers.events.epoch import NOTHING
 from peers.events.reconcile import View
-from peers.events.version_vector import MAX_SEQ, Epoch
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
 
@@ -65,7 +65,7 @@ class SendWindow:
     @property
     def is_open(self) -> bool:
         """Whether one more may be made."""
-        return len(self._sent) + self._reserved < WINDOW
+        return len(self._sent) + self._reserved < WINDOW and self._role.may_send()
 
     def reserve(self) -> None:
         """One more is being made."""

@@ -27,10 +27,10 @@ from peers.codec.run_messages import (
     Yours,
     spans_of,
 )
+from peers.events.dot import Dot, Epoch
 from peers.events.epoch import END_BYTES, NOTHING, EpochEnd
 from peers.events.reconcile import MAX_NEWEST, Differ, Reconciliation, Same, View
 from peers.events.signature import is_signed
-from peers.events.version_vector import Dot, Epoch
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.role import BadPeer, RunRole
@@ -99,7 +99,7 @@ class Replication:
         self._untold: dict[Epoch, EpochEnd] = {}
         self._untold_hollow: list[Dot] = []
         self._untold_filled: list[Dot] = []
-        self._proven: set[Epoch] = set()
+        self._proven: dict[Epoch, None] = {}
         """Epochs proven to have forked since our greeting."""
 
     @property
@@ -247,8 +247,7 @@ class Replication:
         if not self._is_met or self._reconciliation is None:
             raise BadPeer("it sent a message before its greeting")
         if isinstance(message, Same | Differ):
-            if self.other.view is None:
-                self._reconcile(partial(self._reconciliation.take, message))
+            self._reconcile(partial(self._reconciliation.take, message))
         elif isinstance(message, RunHave):
             self._on_have(self._reconciliation, message)
         elif isinstance(message, Pieces | Fill | Prove | ShowBlocks):
@@ -304,7 +303,7 @@ class Replication:
         self._untold_hollow += taken.hollow
         self._untold_filled += [change.dot for change in taken.changes if change.is_fill]
         if self.other.view is None:
-            self._proven.update(taken.proven)
+            self._proven.update(dict.fromkeys(taken.proven))
         else:
             for epoch in taken.proven:
                 self._forks.prove(epoch)

@@ -7,11 +7,11 @@ from typing import Protocol, TypeVar
 
 from peers.codec.messages import Message
 from peers.codec.pieces import RawPiece
+from peers.events.dot import Epoch
 from peers.events.ends import Ends
 from peers.events.epoch import Birth
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
-from peers.events.version_vector import Epoch
 from peers.stores.run_store import RunStore, Taken
 
 T = TypeVar("T")
@@ -55,6 +55,9 @@ class RunRole(Protocol):
 
     def walk_limit(self) -> int:
         """The position up to which the walk may go now: the last one, or before entries of others that wait a little."""
+
+    def may_send(self) -> bool:
+        """Whether one more message with events may go now; if not, one more acknowledgement is to come."""
 
     def page_bytes(self) -> int:
         """Bytes of the events of one message, at most, but for one run or event: no more than half of a frame."""

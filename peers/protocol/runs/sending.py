@@ -8,10 +8,10 @@ from functools import partial
 from typing import NamedTuple
 
 from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_groups
+from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import RUN_ENTRIES
-from peers.events.version_vector import MAX_SEQ, Dot, Epoch
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.role import RunRole
@@ -58,6 +58,8 @@ class Sending:
         self._begins_again = False
         self._made: deque[Pieces] = deque()
         """Messages of a page for which the window was not open: a page is one message, unless its runs are large."""
+        self._made_of: tuple[Sequence[Change], int] | None = None
+        """The changes of that page, and up to where it goes; the walk passes them when all its messages are sent."""
         self._is_asking = False
         self._is_going = False
 
@@ -69,9 +71,9 @@ class Sending:
     def begin(self, lacked: Sequence[Dot], last_position: int) -> None:
         """Walk from the first of these entries, or what came after `last_position`."""
         self.position = last_position
-        if len(lacked) > MAX_FIRSTS:
-            self.position = 0
-        elif lacked:
+        if lacked:
+            self.position = 0  # also while the answer is awaited: nobody is told that all was sent
+        if 0 < len(lacked) <= MAX_FIRSTS:
             self._begin_asking()
             self._role.read(partial(_first_position, lacked, last_position), self._on_first)
 
@@ -120,9 +122,10 @@ class Sending:
             else:
                 self._role.read(partial(_changes, self.position), partial(self._on_changes, limit))
         else:
-            overtaken, self._overtaken = self._overtaken, None
+            overtaken = self._overtaken
             end = None if overtaken is None else self._role.ends.get(overtaken)
             if overtaken is None or end is None or self._other.has(overtaken) >= end.seq:
+                self._overtaken = None
                 return False
             self._begin_asking()
             self._ask_pieces([Change(self.position + 1, (overtaken, end.seq))], self.position, ())
@@ -179,18 +182,23 @@ class Sending:
             self._other.went(piece.epoch, piece.last)
             if piece.start == 1 or piece.birth.key in declined:
                 self._begun.setdefault(piece.birth.key, set()).add(piece.epoch)
+        if not page.pieces:
+            self._overtaken = None  # nothing of it can be sent
         pieces = [piece for piece in page.pieces if piece.birth.key not in declined]
         births = {piece.epoch: piece.birth for piece in pieces if piece.start == 1}
         for group in piece_groups(map(self._role.encode, pieces)):
             fresh = tuple(births[piece.epoch] for piece in group if piece.start == 1)
             self._made.append(Pieces(self._window.next_number(), fresh, group))
+        self._made_of = changes, page.until
         self._send_made()
-        self._pass(changes, page.until)
         self.go_on()
 
     def _send_made(self) -> None:
         while self._made and self._window.is_open:
             self._window.send(self._made.popleft())
+        if not self._made and self._made_of is not None:
+            (changes, until), self._made_of = self._made_of, None
+            self._pass(changes, until)
 
 
 def _end(change: Change) -> int:

@@ -8,9 +8,9 @@ from functools import partial
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
 from peers.codec.run_messages import MAX_DECLINED, Decline, Fill, Pieces, Prove, ShowBlocks
+from peers.events.dot import Epoch
 from peers.events.epoch import Birth
 from peers.events.proof import Proof
-from peers.events.version_vector import Epoch
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole

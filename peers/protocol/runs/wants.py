@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from peers.codec.run_messages import MAX_PIECES, Fill, Span
+from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.version_vector import Dot, Epoch
 from peers.protocol.runs.other_end import Ranges, SendWindow, ranges_with, ranges_within, ranges_without
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.stores.run_store import RunStore

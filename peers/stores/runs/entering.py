@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from itertools import count, repeat
 from typing import cast
 
+from msgspec import structs
+
 from peers.events.created import Created
+from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import NOTHING, EpochEnd
 from peers.events.leaf import leaf_of
-from peers.events.version_vector import Dot, Epoch
+from peers.events.piece import Piece
 from peers.stores.event_rows import AlreadyKnown, as_change
 from peers.stores.retention import Effects, RetentionRules
 from peers.stores.run_store import Change, Taken, Taking
@@ -26,6 +29,7 @@ class Work:
     outcomes: list[Taking] = field(default_factory=list)
     shown: list[Entry] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     before: dict[Epoch, EpochEnd] = field(default_factory=dict)
     """The ends of the epochs that were touched, as they were."""
     hollow: dict[Dot, None] = field(default_factory=dict)
@@ -91,10 +95,11 @@ class EnteringRules(RetentionRules, EpochRules):
         epoch, seq, length = entering.epoch, entering.seq, len(entering.items)
         first = numbers.last_position + 1
         items = cast("Sequence[Entry]", entering.items)
+        origin, _ = self._stamp((epoch, 0))
         dots = zip(repeat(epoch), count(seq))
         numbered = zip(items, dots, count(numbers.last_added + 1), count(first))
         events = [
-            Entry(item.created, item.time, item.body, item.extra, dot, added, position)
+            Entry(item.created, item.time, item.body, item.extra, dot, added, position, b"", b"", origin)
             for item, dot, added, position in numbered
         ]
         numbers.events += length
@@ -198,7 +203,8 @@ class EnteringRules(RetentionRules, EpochRules):
         numbers = self._numbers
         numbers.events += 1
         numbers.last_added += 1
-        copy = Entry(item.created, item.time, item.body, item.extra, dot, numbers.last_added, position)
+        own = numbers.last_added, position, b"", b"", *self._stamp(dot)
+        copy = Entry(item.created, item.time, item.body, item.extra, dot, *own)
         work.shown.append(copy)
         return copy
 
@@ -213,18 +219,19 @@ class EnteringRules(RetentionRules, EpochRules):
         """Write the row of another copy of an event: the smaller (time, leaf) is shown; of a cleaned one none is."""
         created, time = item.created, item.time
         if shown.tombstone:
-            copy = Entry(created, time, b"", b"", dot, 0, position, b"", leaf)
+            copy = Entry(created, time, b"", b"", dot, 0, position, b"", leaf, *self._stamp(dot))
             self._insert_aside(copy)
             self._note(leaf, position)
             return copy
         self._numbers.conflicts += 1
         work.effects.created[created] = None
         if (time, leaf) < (shown.time, leaf_at(shown)):
-            copy = Entry(created, time, item.body, item.extra, dot, shown.added, position, shown.local)
+            own = shown.added, position, shown.local, b"", *self._stamp(dot)
+            copy = Entry(created, time, item.body, item.extra, dot, *own)
             self._exchange(shown, copy)
             work.is_revised = True
         else:
-            copy = Entry(created, time, item.body, item.extra, dot, 0, position)
+            copy = Entry(created, time, item.body, item.extra, dot, 0, position, b"", b"", *self._stamp(dot))
             self._insert_aside(copy)
         return copy
 
@@ -327,7 +334,7 @@ class EnteringRules(RetentionRules, EpochRules):
             self._numbers.conflicts -= copy.added == 0
             self._bury_copy(copy, leaf)
             self._note(leaf, copy.position)
-            buried = Entry(copy.created, copy.time, b"", b"", copy.dot, copy.added, copy.position, b"", leaf)
+            buried = structs.replace(copy, body=b"", extra=b"", local=b"", tombstone=leaf)
             self._resolve(self._wanted([leaf]).get(leaf, []), buried, Work())
 
     def _living_copies(self, shown: Entry) -> list[Entry]:
@@ -371,6 +378,7 @@ class EnteringRules(RetentionRules, EpochRules):
             results=tuple(results),
             shown=tuple(shown),
             changes=tuple(work.changes),
+            pieces=tuple(work.pieces),
             ends={row.epoch: row.end for row in rows if row.end != work.before[row.epoch]},
             hollow=tuple(work.hollow),
             proven=tuple(work.proven),

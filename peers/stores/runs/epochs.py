@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import NO_HEAD, Birth, EpochEnd
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
-from peers.events.run import RunHash
-from peers.events.version_vector import MAX_SEQ, Dot, Epoch
+from peers.events.run import OWN, VOUCHED, RunHash
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EpochRow, RunRow, RunRows, Standing
 from peers.stores.store import PAGE_BYTES
@@ -40,6 +40,9 @@ class EpochRules(RunRows):
         """Of epochs that grew last; the last one last."""
         self._unadopted: dict[Epoch, int] = {}
         """Forked epochs that have entries after their cut: from this seq on they have not been looked at."""
+        self._origins: dict[Epoch, str | None] = {}
+        self._vouching: set[Epoch] = set()
+        """Epochs with entries by which their node vouches for others; or those that were taken back."""
         self._journal: list[tuple[dict[Epoch, Any], Epoch, Any]] = []
         """What was in these tables before the transaction, in the order of its changes."""
 
@@ -47,7 +50,9 @@ class EpochRules(RunRows):
         """Read what is kept in memory: a store that opens calls it. The next own entry begins a new epoch."""
         self._journal.clear()
         self._open_runs.clear()
+        self._origins.clear()
         self._epochs = {row.epoch: row for row in self._read_epochs()}
+        self._vouching = set(self._read_vouching())
         self._unadopted = {row.epoch: row.last + 1 for row in self._epochs.values() if row.last < row.seq}
         self._numbers.epoch = None
 
@@ -98,6 +103,20 @@ class EpochRules(RunRows):
         run = self._run_with(epoch, seq)
         assert run is not None, "every entry is in a run"
         return run
+
+    def _stamp(self, dot: Dot) -> tuple[str | None, str]:
+        """What `Entry.origin` and `Entry.vouched` say of an event that is known by this dot."""
+        return self._stamp_of(dot)[:2]
+
+    def _stamp_of(self, dot: Dot) -> tuple[str | None, str, bool]:
+        epoch, seq = dot
+        is_mixed = epoch in self._vouching
+        if epoch not in self._origins:
+            row = self._epochs.get(epoch)
+            self._origins[epoch] = row.birth.origin if row is not None else None
+        run = self._run_with(epoch, seq) if seq and is_mixed else None
+        kind = run.kinds[seq - run.first] if run is not None and seq <= run.last else OWN
+        return self._origins[epoch], VOUCHED.get(kind, ""), is_mixed
 
     def _counts(self, dot: Dot) -> bool:
         row = self._epochs.get(dot[0])

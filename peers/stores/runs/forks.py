@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 
+from peers.events.dot import Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import NO_HEAD, Birth
+from peers.events.epoch import NO_HEAD, NO_KEY, Birth, legacy_mark
 from peers.events.leaf import leaves_of
 from peers.events.proof import Block, Cut, Proof, parting
-from peers.events.run import ADOPTED_FORK, OWN
+from peers.events.run import ADOPTED_FORK, ADOPTED_LEGACY, OWN
 from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.entering import Work
 from peers.stores.runs.rows import EpochRow, RunRow
@@ -36,6 +37,22 @@ class RunRules(WritingRules):
         with self._piece():
             work = Work()
             self._compare(birth, blocks, work)
+            return self._finish(work)
+
+    def part(self, epoch: Epoch, seq: int) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            row = self._epochs.get(epoch)
+            if (
+                row is not None
+                and row.birth.key == NO_KEY
+                and 0 <= seq <= row.last
+                and (row.cut is None or seq < row.cut.seq)
+            ):
+                head = self.head(epoch, seq)
+                assert head is not None, "it has that entry"
+                self._cut(row, Cut(seq, head), legacy_mark(epoch), work)
             return self._finish(work)
 
     def _prove(self, proof: Proof, work: Work) -> None:
@@ -104,12 +121,11 @@ class RunRules(WritingRules):
                 last = min(row.seq, first + left - 1)
                 left -= last - first + 1
                 self._remember(self._unadopted, epoch, last + 1 if last < row.seq else None)
-                kind = OWN if row.birth.key == pen.signer.public else ADOPTED_FORK
                 for standing in self._read(epoch, first, last):
                     copy = standing.item
                     if isinstance(copy, Entry) and copy.position not in events and self._is_orphan(copy):
                         events[copy.position] = copy
-                        kinds.append(kind)
+                        kinds.append(_kind_of(copy, row.birth, pen))
                 if not left:
                     break
             items = list(events.values())
@@ -123,6 +139,13 @@ class RunRules(WritingRules):
         if counting is not None:
             self._move_dot(copy, counting)
         return counting is None
+
+
+def _kind_of(copy: Entry, birth: Birth, pen: Pen) -> int:
+    """Of the entry that adopts an event of such an epoch."""
+    if birth.key == NO_KEY:
+        return OWN if copy.created[1] == pen.node_id else ADOPTED_LEGACY
+    return OWN if birth.key == pen.signer.public else ADOPTED_FORK
 
 
 def _rank(cut: Cut) -> float:

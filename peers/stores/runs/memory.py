@@ -11,9 +11,10 @@ from typing import Any
 from msgspec import structs
 
 from peers.events.created import Created
+from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.proof import Proof
-from peers.events.version_vector import Dot, Epoch
+from peers.events.run import VOUCHED
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.memory_events import MemoryEvents
 from peers.stores.run_store import Change, RunState
@@ -99,13 +100,14 @@ class MemoryRunStore(MemoryEvents, RunRules):
             self._put_event(copy.created, copy)
 
     def _bury_copy(self, copy: Entry, leaf: bytes) -> None:
-        self._put_copy(Entry(copy.created, copy.time, b"", b"", copy.dot, copy.added, copy.position, b"", leaf))
+        self._put_copy(structs.replace(copy, body=b"", extra=b"", local=b"", tombstone=leaf))
 
     def _set_local(self, event: Entry, local: bytes) -> None:
         self._put_copy(structs.replace(self._events[event.created], local=local))
 
     def _set_dot(self, copy: Entry, dot: Dot) -> None:
-        self._put_copy(structs.replace(self._copies[copy.position], dot=dot))
+        origin, vouched = self._stamp(dot)
+        self._put_copy(structs.replace(self._copies[copy.position], dot=dot, origin=origin, vouched=vouched))
 
     def _aside_of(self, created: Created) -> list[Entry]:
         return [self._copies[place] for place in self._aside_places.get(created, ())]
@@ -198,6 +200,9 @@ class MemoryRunStore(MemoryEvents, RunRules):
 
     def _read_epochs(self) -> Iterable[EpochRow]:
         return self._epoch_rows.values()
+
+    def _read_vouching(self) -> Iterable[Epoch]:
+        return [epoch for epoch, runs in self._runs.items() if any(VOUCHED.keys() & set(run.kinds) for run in runs)]
 
     def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
         for row in rows:

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple, Self
 import msgspec
 
 from peers.events.created import Created
+from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, NO_HEAD, Birth, EpochEnd
 from peers.events.proof import Cut, Proof
-from peers.events.version_vector import Dot, Epoch
 from peers.stores.event_rows import EventNumbers, EventRows
 from peers.stores.run_store import Change, RunState
 
@@ -118,7 +118,8 @@ class RunRows(EventRows):
     **Copies.** One row for each copy of an event, known by the `position` of the entry or fill that it came with. Of the
     copies of one `created`, one is shown (or is the tombstone in its place); the others are aside, with `added` 0. `dot` of
     a copy says where it was first seen; it may be changed. `tombstone` of a copy that was cleaned is its *leaf*; it has no
-    body, no extra and no local.
+    body, no extra and no local. One that was cleaned by a release without leaves has the digest of its body there instead, no
+    `dot`, and no entry: its position is before those of all entries.
 
     **Entries.** Each (epoch, seq) has a position, which never changes; a *span* says it for entries whose seqs and
     positions follow each other. At that position is one of three: the row of the copy that came with the entry; a *further*
@@ -239,6 +240,14 @@ class RunRows(EventRows):
     @abstractmethod
     def _read_epochs(self) -> Iterable[EpochRow]:
         """All of them, when the store is opened."""
+
+    @abstractmethod
+    def _stamp_of(self, dot: Dot) -> tuple[str | None, str, bool]:
+        """`Entry.origin` and `Entry.vouched` of an event with this dot; and whether others of its epoch may have another."""
+
+    @abstractmethod
+    def _read_vouching(self) -> Iterable[Epoch]:
+        """The epochs with entries of kinds that vouch for others."""
 
     @abstractmethod
     def _put_epochs(self, rows: Sequence[EpochRow]) -> None:

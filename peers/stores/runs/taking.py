@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from peers.events.dot import MAX_FOREIGN_SEQ
 from peers.events.entry import Entry
-from peers.events.epoch import KEY_BYTES
+from peers.events.epoch import KEY_BYTES, NO_KEY
 from peers.events.leaf import HASH_BYTES, leaves_of
 from peers.events.piece import Piece
-from peers.events.run import KINDS, RUN_ENTRIES, RunHash
+from peers.events.run import KINDS, RUN_ENTRIES, VOUCHED, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
-from peers.events.version_vector import MAX_FOREIGN_SEQ
 from peers.stores.run_store import Taken, Taking
 from peers.stores.runs.entering import Entering, EnteringRules, Work
 from peers.stores.runs.epochs import OpenRun
@@ -41,9 +41,14 @@ class _Growth:
     refused: frozenset[int] = frozenset()
 
     @property
+    def is_legacy(self) -> bool:
+        """Whether its epoch is of a release without signatures."""
+        return self.row.birth.key == NO_KEY
+
+    @property
     def is_signed(self) -> bool:
-        """Whether its last head is signed."""
-        return is_signed(self.row.birth.key, self.row.epoch, self.seq, self.head, self.signature)
+        """Whether its last head is signed, or nobody can: then the entries that give it are enough."""
+        return self.is_legacy or is_signed(self.row.birth.key, self.row.epoch, self.seq, self.head, self.signature)
 
 
 class TakingRules(EnteringRules):
@@ -81,6 +86,8 @@ class TakingRules(EnteringRules):
             return [outcome for piece in pieces for outcome in self._take_run((piece,), work)]
         if growth is not None:
             self._grow(growth, work)
+            if growth.signature or growth.is_legacy:
+                work.pieces.append(_as_sent(growth, pieces))
         if "mismatch" in outcomes and pieces[0].epoch == self._numbers.epoch:
             self._numbers.epoch = None  # somebody else writes in it, with our key
         return outcomes
@@ -111,7 +118,7 @@ class TakingRules(EnteringRules):
             return grown
         if last < piece.last or grown.head != piece.head:
             return _mismatch(piece)
-        return grown if piece.signature else "gap"
+        return grown if piece.signature or grown.is_legacy else "gap"
 
     def _head_at(self, growth: _Growth, seq: int) -> bytes | None:
         """The head at an entry up to the end of `growth`."""
@@ -147,8 +154,8 @@ class TakingRules(EnteringRules):
             ),
             work,
         )
+        self._keep_last_run(run, growth.signature)  # before its entries, whose origin and kind are looked up in it
         self._enter(Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused), work)
-        self._keep_last_run(run, growth.signature)
         if row.epoch == self._numbers.epoch:
             self._numbers.epoch = None
 
@@ -156,6 +163,8 @@ class TakingRules(EnteringRules):
         """Write the row of a run that grew."""
         of_run = run.hash
         self._keep_run(run)
+        if not VOUCHED.keys().isdisjoint(run.kinds):
+            self._vouching.add(of_run.epoch)
         self._put_runs(
             [RunRow(of_run.epoch, of_run.first, of_run.last, of_run.before, of_run.head, run.kinds, signature)]
         )
@@ -173,7 +182,7 @@ def _is_sound(piece: Piece) -> bool:
         and piece.last <= MAX_FOREIGN_SEQ
         and max(piece.kinds) < KINDS
         and len(piece.head) == HASH_BYTES
-        and len(piece.signature) in (0, SIGNATURE_BYTES)
+        and len(piece.signature) in ((0,) if piece.birth.key == NO_KEY else (0, SIGNATURE_BYTES))
     )
 
 
@@ -199,6 +208,18 @@ def _grown(growth: _Growth, run: OpenRun, piece: Piece, last: int) -> _Growth | 
     )
 
 
+def _as_sent(growth: _Growth, pieces: Sequence[Piece]) -> Piece:
+    """What was taken, as a piece: the very one that came, if it came in one and nothing of it was known."""
+    row, run = growth.row, growth.run
+    assert run is not None, "a piece that is taken has a run"
+    if len(pieces) == 1 and pieces[0].start == row.seq + 1:
+        return pieces[0]
+    items = tuple(growth.items)
+    return Piece(row.epoch, row.birth, run.hash.first, row.seq + 1, growth.kinds, items, growth.head, growth.signature)
+
+
 def _mismatch(piece: Piece) -> Taking:
+    if piece.birth.key == NO_KEY:
+        return "gap"
     is_genuine = is_signed(piece.birth.key, piece.epoch, piece.last, piece.head, piece.signature)
     return "mismatch" if is_genuine else "bad"

@@ -9,11 +9,12 @@ from itertools import islice
 from msgspec import structs
 
 from peers.events.created import Created
+from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import Birth, Parent
 from peers.events.leaf import leaf_of, leaves_of
+from peers.events.piece import Piece
 from peers.events.run import FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
-from peers.events.version_vector import Epoch
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.entering import Entering, Work
@@ -114,14 +115,31 @@ class WritingRules(TakingRules):
             part = slice(start, start + length)
             longer = run.hash.copy()
             longer.add(kinds[part], leaves[part], size)
+            head = longer.head
             position = self._numbers.last_position
             self._keep_epoch(
-                structs.replace(row, seq=longer.last, head=longer.head, first=longer.first, grown=position + length),
+                structs.replace(row, seq=longer.last, head=head, first=longer.first, grown=position + length),
                 work,
             )
-            enter(Entering(row.epoch, row.seq + 1, kinds[part], items[part], leaves[part]), work)
-            signature = pen.signer.sign(row.epoch, longer.last, longer.head)
+            signature = pen.signer.sign(row.epoch, longer.last, head)
+            entering = Entering(row.epoch, row.seq + 1, kinds[part], items[part], leaves[part])
+            if not any(kinds[part]):  # else they look their kinds up in the run: it is kept before them
+                enter(entering, work)
             self._keep_last_run(OpenRun(longer, run.kinds + kinds[part]), signature)
+            if any(kinds[part]):
+                enter(entering, work)
+            work.pieces.append(
+                Piece(
+                    row.epoch,
+                    row.birth,
+                    longer.first,
+                    row.seq + 1,
+                    kinds[part],
+                    tuple(items[part]),
+                    head,
+                    signature,
+                )
+            )
             start += length
 
     def _own_row(self, pen: Pen) -> EpochRow:
@@ -130,7 +148,7 @@ class WritingRules(TakingRules):
             key = pen.signer.public
             before = self.newest_of(key)
             parent = Parent(before, self._epochs[before].seq, self._epochs[before].head) if before else Parent()
-            birth = Birth(key, pen.nonce(), parent)
+            birth = Birth(key, pen.nonce(), parent, pen.node_id)
             self._numbers.epoch = birth.epoch
             return EpochRow(birth.epoch, birth)
         return self._epochs[self._numbers.epoch]
@@ -156,7 +174,7 @@ def _room(run: RunHash, sizes: Sequence[int]) -> tuple[int, int]:
 
 
 def _is_repeat(entry: Entry, known: Entry) -> bool:
-    """Whether an own event says the same as the known copy; of a cleaned one only the leaf is known."""
-    if known.tombstone:
-        return leaf_of(entry.created, entry.time, entry.extra, entry.body) == leaf_at(known)
+    """Whether an own event says the same as the known copy; of a cleaned one only the leaf is known, or the digest."""
+    if known.tombstone and leaf_of(entry.created, entry.time, entry.extra, entry.body) == leaf_at(known):
+        return True
     return known.same_as(entry)

@@ -59,8 +59,7 @@ def connect(path: Path, layout: Layout, *, synchronous: str) -> sqlite3.Connecti
             connection.execute(f"PRAGMA {pragma}")
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if not tables:
-            _create(connection, layout)
-        _upgrade(path, connection, layout)
+            create(connection, layout)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         # A file that cannot be written is opened without a word, and BEGIN alone only reads it: this would have to write.
@@ -88,7 +87,8 @@ def check_layout(path: Path, connection: sqlite3.Connection, layout: Layout) -> 
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version < layout.version:
         raise StoreError(
-            f"the log file {path}: it was written by an older release; start its node once, which brings it up to date"
+            f"the log file {path}: it was written by an older release; start its node once, or run `mesh upgrade`, "
+            "which brings it up to date"
         )
 
 
@@ -137,8 +137,11 @@ def _is_there(path: Path) -> bool:
         raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
 
 
-def check_header(path: Path, layout: Layout | None = None) -> None:
-    """Raise StoreError unless it is a log of this layout, or of any known one. SQLite would repair, and so change, others."""
+def check_header(path: Path, layout: Layout | None = None) -> int:
+    """The number of its layout. Raises StoreError unless it is a log of this layout, or of any known one.
+
+    SQLite would repair, and so change, others.
+    """
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
@@ -146,7 +149,9 @@ def check_header(path: Path, layout: Layout | None = None) -> None:
         raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise StoreError(f"the log file {path}: it is not a log, or is damaged; move it away, or name another file")
-    _check_version(path, layout, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
+    version = int.from_bytes(header[60:64], "big")
+    _check_version(path, layout, int.from_bytes(header[68:72], "big"), version)
+    return version
 
 
 def _check_version(path: Path, layout: Layout | None, application_id: int, version: int) -> None:
@@ -160,10 +165,11 @@ def _check_version(path: Path, layout: Layout | None, application_id: int, versi
         )
     if version < 1:
         raise damaged(path, "its layout has no number")
-    if layout is not None and version < layout.version and version not in layout.upgrades:
+    if layout is not None and version < layout.version:
         raise StoreError(
             f"the log file {path}: it was written by an older release (layout {version}, this one knows {layout.version}); "
-            "bring it up to date first, or name another file"
+            "start its node, or run `mesh upgrade` on its home; without a home, call `upgrade_log` of "
+            "peers.stores.runs.sqlite.upgrade"
         )
 
 
@@ -177,7 +183,7 @@ def _check_contents(path: Path, layout: Layout) -> None:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             _check_version(path, layout, application_id, version)
-            for table in layout.tables if version == layout.version else layout.upgrades[version].tables:
+            for table in layout.tables:
                 connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
     except UnicodeDecodeError as error:  # SQLite quotes the schema in what it says
         raise damaged(path, "its schema is unreadable") from error
@@ -215,20 +221,11 @@ def _closed_on_error(path: Path, connection: sqlite3.Connection) -> Iterator[Non
         raise
 
 
-def _create(connection: sqlite3.Connection, layout: Layout) -> None:
-    """In one transaction, before the change to WAL: so the file's own first page says whose it is."""
+def create(connection: sqlite3.Connection, layout: Layout) -> None:
+    """Make the tables, in one transaction, before the change to WAL: so the file's own first page says whose it is."""
     connection.execute("BEGIN EXCLUSIVE")
     run_all(
         connection,
         f"{layout.schema}PRAGMA user_version = {layout.version};PRAGMA application_id = {APPLICATION_ID}",
     )
-    connection.execute("COMMIT")
-
-
-def _upgrade(path: Path, connection: sqlite3.Connection, layout: Layout) -> None:
-    """Bring a file of an older layout up to date, in one transaction."""
-    connection.execute("BEGIN EXCLUSIVE")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version < layout.version:
-        layout.upgrades[version].change(path, connection)
     connection.execute("COMMIT")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from peers.stores.runs.sqlite.layout import BURIED, LAYOUT_3
 from peers.stores.sqlite.file import check_header, explain, open_file
 from peers.stores.sqlite.still_file import StillFile
 from peers.stores.store import StoreError
@@ -18,7 +19,8 @@ COPY_PAGES = 1_000
 
 _OF_TARGET = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE")
 """Beginnings of SQLite's names of errors that only the written file has."""
-_EVENTS_SHOWN = "SELECT count(*) FROM changes WHERE body IS NOT NULL"
+_OLD_EVENTS_SHOWN = "SELECT count(*) FROM changes WHERE body IS NOT NULL"
+_EVENTS_SHOWN = f"SELECT count(*) FROM events WHERE state < {BURIED}"
 _EVENTS_COUNTED = "SELECT value FROM facts WHERE key = 'events'"
 
 
@@ -54,13 +56,14 @@ def count_events(path: Path) -> int:
 
     Raises StoreError if the file is no log, damaged, of a newer layout, or holds another number of events than it says.
     """
-    check_header(path)
+    version = check_header(path)
+    shown = _OLD_EVENTS_SHOWN if version < LAYOUT_3.version else _EVENTS_SHOWN
     try:
         with closing(open_file(path, "ro&immutable=1")) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise StoreError(f"the log file {path}: it is damaged ({' '.join(found.split())})")
-            (held,) = connection.execute(_EVENTS_SHOWN).fetchone()
+            (held,) = connection.execute(shown).fetchone()
             (counted,) = connection.execute(_EVENTS_COUNTED).fetchone() or (0,)
     except sqlite3.Error as error:
         raise StoreError(f"the log file {path}: it is damaged ({error})") from error

@@ -28,7 +28,7 @@ _FORGET_CURSORS = (
 class OpenFile(ABC):
     """The file of a store, whose tables are those of a layout; what the store has in memory of it goes back with it.
 
-    `synchronous` and `checkpoint_lock` as SqliteStore.
+    `synchronous` and `checkpoint_lock` as SqliteRunStore.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.static import StaticDiscovery
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.clock import LoopClock
+from peers.events.signature import KeySigner
 from peers.later import Later
 from tests.support.actor_loop import fail
 
@@ -51,6 +52,7 @@ class Nursery:
             runtime=self.runtime,
             clock=LoopClock(self.loop),
             random=Random(1),
+            signer=KeySigner.from_seed(bytes(32)),
             network=None,  # type: ignore[arg-type]
             spawn=None,  # type: ignore[arg-type]
             open_disk=None,  # type: ignore[arg-type]

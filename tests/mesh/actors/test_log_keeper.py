@@ -21,14 +21,16 @@ from mesh.actors.thread_disk import ThreadDisk
 from mesh.node_log import NodeLog
 from peers.clock import LoopClock
 from peers.events.entry import Entry
+from peers.events.epoch import END_BYTES, EpochEnd
+from peers.events.signature import KeySigner
 from peers.log.draft import make_draft
-from peers.stores.sqlite.store import SqliteStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import StoreError
 from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, fail, wait_until
-from tests.support.pair import received
+from tests.support.neighbour import Author, forked
 
 
-class SlowStore(SqliteStore):
+class SlowStore(SqliteRunStore):
     """Its transactions wait for a gate."""
 
     gate = threading.Event()
@@ -60,6 +62,7 @@ class Cellar:
             self.kept,
             clock=LoopClock(loop),
             random=Random(1),
+            signer=KeySigner.from_seed(bytes(32)),
             on_failed=self.failures.append,
         )
 
@@ -383,7 +386,8 @@ def test_what_a_session_asked_for_fails_when_the_keeper_ends_before_the_disk_ans
     heard: list[str] = []
 
     async def take_and_die() -> Any:
-        taken = cellar.kept.add_entries([received(1)])
+        piece = Author().write("r")
+        taken = cellar.kept.write(lambda store: [store.take([piece])])
         taken.then(fail)
         taken.then(lambda done: heard.append(type(done.exception).__name__))
         keeper.stop(block=False)
@@ -410,4 +414,38 @@ def test_single_adds_beyond_one_request_go_on_in_the_next(cellar: Cellar) -> Non
 
     assert waiting == 2
     assert [result.get(DEADLINE_SECONDS)["added"] for result in results] == list(range(1, GROUP_EVENTS + 2))
+    cellar.end(keeper)
+
+
+# Forks
+
+
+def test_the_events_of_a_fork_that_is_proven_are_adopted_after_a_moment(cellar: Cellar) -> None:
+    author, proof = forked()
+    keeper = cellar.open()
+    own, forked_head = author.piece(), author.store.head(author.epoch, 1) or b""
+
+    cellar.kept.write(lambda store: [store.take([own]), store.prove(proof)]).get(DEADLINE_SECONDS)
+
+    wait_until(lambda: (cellar.kept.state.epoch or "") in cellar.kept.ends)
+    assert cellar.types() == ["common", "one"]
+    assert cellar.kept.ends.get(author.epoch) == EpochEnd(1, forked_head[:END_BYTES], proof.mark)
+    cellar.end(keeper)
+
+
+def test_what_a_crash_left_to_be_adopted_is_adopted_at_the_next_opening(cellar: Cellar) -> None:
+    author, proof = forked()
+    own = author.piece()
+    store = SlowStore(cellar.path)
+    store.open()
+    SlowStore.gate.set()
+    with store.transaction():
+        store.take([own])
+        store.prove(proof)
+    store.close()
+
+    keeper = cellar.open()
+
+    wait_until(lambda: (cellar.kept.state.epoch or "") in cellar.kept.ends)
+    assert cellar.types() == ["common", "one"]
     cellar.end(keeper)

@@ -13,13 +13,17 @@ import pytest
 
 from mesh.actors.thread_disk import GROUP_PIECES, ThreadDisk
 from peers.events.entry import Entry, encode_event
+from peers.events.epoch import KEY_BYTES, NONCE_BYTES
+from peers.events.signature import KeySigner
 from peers.later import Later
 from peers.stores.disk import Disk
-from peers.stores.memory import MemoryStore
-from peers.stores.sqlite.store import SqliteStore
-from peers.stores.store import Store, StoreError
+from peers.stores.run_store import Pen, RunStore
+from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
+from peers.stores.store import StoreError
 
 SECONDS = 10
+PEN = Pen(KeySigner.from_seed(bytes(KEY_BYTES)), lambda: bytes(NONCE_BYTES), "a")
 
 
 class Gate:
@@ -30,7 +34,7 @@ class Gate:
         self.is_open = threading.Event()
         self.is_open.set()
 
-    def watch(self, store: Any) -> Store:
+    def watch(self, store: Any) -> RunStore:
         transaction = store.transaction
 
         @contextmanager
@@ -41,14 +45,14 @@ class Gate:
                 yield
 
         store.transaction = watched
-        watching: Store = store
+        watching: RunStore = store
         return watching
 
 
 class Room:
     """A loop in debug mode, a store and its disk; closing it proves that the thread is gone."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RunStore) -> None:
         self.loop = asyncio.new_event_loop()
         self.failures: list[Any] = []
         self.loop.set_exception_handler(lambda _, context: self.failures.append(context["exception"]))
@@ -78,21 +82,21 @@ class Room:
 
 @pytest.fixture(params=["sqlite", "memory"])
 def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
-    room = Room(SqliteStore(tmp_path / "log.sqlite") if request.param == "sqlite" else MemoryStore())
+    room = Room(SqliteRunStore(tmp_path / "log.sqlite") if request.param == "sqlite" else MemoryRunStore())
     yield room
     room.finish()
     assert room.failures == []
 
 
-def append(name: str) -> Callable[[Store], str]:
-    def work(store: Store) -> str:
-        store.append([Entry((1, name, 0), 1, encode_event({"type": name}))], epoch="e")
+def append(name: str) -> Callable[[RunStore], str]:
+    def work(store: RunStore) -> str:
+        store.append([Entry((1, name, 0), 1, encode_event({"type": name}))], PEN)
         return name
 
     return work
 
 
-def fail(_: Store) -> str:
+def fail(_: RunStore) -> str:
     raise ValueError("broken work")
 
 
@@ -130,7 +134,7 @@ def test_what_waits_is_committed_together(room: Room) -> None:
 
 
 def test_a_group_has_a_limit() -> None:
-    room = Room(MemoryStore())
+    room = Room(MemoryRunStore())
     room.gate.is_open.clear()
 
     laters = [room.disk.run(lambda _: None) for _ in range(2 * GROUP_PIECES + 2)]
@@ -155,7 +159,7 @@ def test_a_piece_that_fails_does_not_fail_the_others(room: Room) -> None:
 
 
 def test_a_piece_is_all_or_nothing(room: Room) -> None:
-    def half(store: Store) -> None:
+    def half(store: RunStore) -> None:
         append("half")(store)
         raise ValueError("in the middle")
 
@@ -197,10 +201,10 @@ def test_work_after_the_end_fails_at_once(room: Room) -> None:
 
 
 def test_committed_is_on_disk(tmp_path: Path) -> None:
-    room = Room(SqliteStore(tmp_path / "log.sqlite"))
+    room = Room(SqliteRunStore(tmp_path / "log.sqlite"))
     room.result(room.disk.run(append("milk")))
 
-    other = SqliteStore(tmp_path / "log.sqlite")
+    other = SqliteRunStore(tmp_path / "log.sqlite")
     other.open()
 
     assert [entry.event["type"] for entry in other.each()] == ["milk"]
@@ -210,7 +214,7 @@ def test_committed_is_on_disk(tmp_path: Path) -> None:
 
 def test_a_store_that_cannot_be_opened_fails_every_asker(tmp_path: Path) -> None:
     (tmp_path / "log.sqlite").write_bytes(b"this is no database" * 100)
-    room = Room(SqliteStore(tmp_path / "log.sqlite"))
+    room = Room(SqliteRunStore(tmp_path / "log.sqlite"))
 
     laters = [room.disk.run(append(f"event-{number}")) for number in range(3)]
     for later in laters:
@@ -222,7 +226,7 @@ def test_a_store_that_cannot_be_opened_fails_every_asker(tmp_path: Path) -> None
 
 
 def test_a_reaction_that_fails_does_not_stop_the_results_of_others() -> None:
-    room = Room(MemoryStore())
+    room = Room(MemoryRunStore())
 
     def react(_: Later[str]) -> None:
         raise RuntimeError("a bug in a reaction")
@@ -238,7 +242,7 @@ def test_a_reaction_that_fails_does_not_stop_the_results_of_others() -> None:
 
 
 def test_a_store_that_cannot_be_closed_says_so() -> None:
-    class Stuck(MemoryStore):
+    class Stuck(MemoryRunStore):
         def close(self) -> None:
             raise StoreError("the disk is gone")
 
@@ -270,7 +274,7 @@ def test_many_threads_may_ask_at_once(room: Room) -> None:
 
 def test_what_threads_ask_while_it_is_closed_is_done_or_refused_and_nothing_is_left_open() -> None:
     for _ in range(30):
-        room = Room(MemoryStore())
+        room = Room(MemoryRunStore())
         laters: list[Later[str]] = []
         begun = threading.Barrier(3)
 

@@ -34,8 +34,8 @@ from tests.support.actor_loop import fail
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
 
 COMMANDS = (
-    *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "backup", "restore", "bench"),
-    "scenario",
+    *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "backup", "restore", "upgrade"),
+    *("bench", "scenario"),
 )
 
 

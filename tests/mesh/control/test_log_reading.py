@@ -12,25 +12,23 @@ from hypothesis import strategies as st
 from mesh.control import log_reading
 from mesh.control.log_reading import LogReading, item_of
 from mesh.control.messages import Read
+from peers.events.dot import Dot
 from peers.events.entry import RESERVED_META, Entry
-from peers.events.version_vector import Dot
 from peers.log.moments import read_walk
-from peers.stores.memory import MemoryStore
-from peers.stores.store import Store
+from peers.stores.run_store import RunStore
+from peers.stores.runs.memory import MemoryRunStore
+from tests.support.run_house import Writer, fresh
 
 TIMES = [(n * 7) % 20 + 1 for n in range(20)]
 ENTRIES = [Entry((ms, "n", 0), ms, b'{"type":"%s"}' % b"ab"[n % 2 :][:1]) for n, ms in enumerate(TIMES)]
 
 
-def filled() -> MemoryStore:
-    store = MemoryStore()
-    store.open()
-    with store.transaction():
-        store.append(ENTRIES, epoch="e")
+def filled() -> MemoryRunStore:
+    store, _ = fresh(Writer(1), *ENTRIES)
     return store
 
 
-def read(store: Store, request: Read) -> Iterator[Entry]:
+def read(store: RunStore, request: Read) -> Iterator[Entry]:
     reading = LogReading(request)
     while (walk := reading.next_page()) is not None:
         page = store.each(**read_walk(0, **walk))
@@ -39,7 +37,7 @@ def read(store: Store, request: Read) -> Iterator[Entry]:
             return
 
 
-def by_rule(store: Store, request: Read) -> list[Entry]:
+def by_rule(store: RunStore, request: Read) -> list[Entry]:
     """The same by the rule itself, over the whole log at once."""
     chosen = [
         entry
@@ -106,4 +104,4 @@ def test_an_item_is_one_line_with_the_event_and_its_meta(
     assert msgspec.json.decode(item) == msgspec.json.decode(
         msgspec.json.encode({"event": entry.event, "meta": entry.meta})
     )
-    assert list(msgspec.json.decode(item)["meta"])[-4:] == ["created", "time", "added", "dot"]
+    assert list(msgspec.json.decode(item)["meta"])[-5:] == ["created", "time", "added", "dot", "origin"]

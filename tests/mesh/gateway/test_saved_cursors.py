@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mesh.gateway.saved_cursors import SAVE_MS, SavedCursors
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.logux_pair import met_client
 from tests.support.pair import HeldDisk, Stranger
 
@@ -66,7 +66,7 @@ def test_cursors_that_the_log_has_are_not_saved_again() -> None:
 
 
 def test_a_slow_disk_does_not_delay_the_role() -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     client, _ = client_at(7, store=store, disk=disk)
 

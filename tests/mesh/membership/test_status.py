@@ -21,8 +21,7 @@ from mesh.settings.config import Settings
 from mesh.terminal.tables import local_second, local_time, show_peers
 from mesh.terminal.tables import show_status as tables
 from peers.events.event_error import Cause
-from peers.log.log import Published
-from peers.stores.store import StoreState
+from peers.stores.run_store import RunState
 
 SETTINGS = Settings("m", "home", "run1")
 NOW: Any = {"now_ms": 1_009_000, "now_seconds": 9.0}
@@ -30,7 +29,7 @@ NOW: Any = {"now_ms": 1_009_000, "now_seconds": 9.0}
 
 @dataclass
 class Log:
-    published: Published = field(default_factory=lambda: Published(StoreState(7, 9, 6, 5, 1), "epoch"))
+    state: RunState = field(default_factory=lambda: RunState(7, 9, 6, 5, 1))
     ahead: int = 2
     store_trouble: StoreTrouble | None = None
     refused_events: Counter[Cause] = field(default_factory=lambda: Counter({"too-large": 2, "bad-text": 1}))
@@ -62,12 +61,14 @@ def test_status_shows_the_node_and_its_log() -> None:
 
     assert status == {
         "node_id": "m",
+        "old_log_bytes": 0,
         "mesh": "home",
         "port": 4000,
         "discovery": {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"},
         "last_added": 7,
         "events": 6,
         "conflicts": 1,
+        "hollow": 0,
         "ahead": 2,
         "refused_events": {"bad-text": 1, "too-large": 2},
         "sessions": [],
@@ -164,7 +165,7 @@ def test_a_disconnected_node_is_behind_by_what_it_had_not_confirmed() -> None:
     membership = met()
     assert show(membership)["peers"][0]["behind"] is None  # the session is too busy to answer
 
-    outcome = LinkOutcome(confirmed=Log().published.state.last_position - 2, behind_since_seconds=0.5)
+    outcome = LinkOutcome(confirmed=Log().state.last_position - 2, behind_since_seconds=0.5)
     membership.on_closed("accepted:1", "lost", 1.0, outcome=outcome)
 
     (peer,) = (status := show(membership))["peers"]

@@ -14,9 +14,10 @@ from mesh.node import Node
 from mesh.settings.backup import UNFINISHED, restore_home
 from mesh.settings.home_lock import release, take
 from peers.events.entry import Entry
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite import online_copy
-from peers.stores.sqlite.store import SqliteStore
 from tests.support.backups import add, back_up, events, facts_of, home, look
+from tests.support.run_house import Writer
 from tests.support.street import types
 
 __all__ = ["home"]
@@ -40,11 +41,11 @@ def test_a_backup_needs_nothing_of_the_running_node_so_one_of_an_older_release_i
     tmp_path: Path, home: Path
 ) -> None:
     lock = take(home)
-    store = SqliteStore(home / "log.sqlite")
+    store = SqliteRunStore(home / "log.sqlite")
     store.open()
     try:
         with store.transaction():
-            store.append([Entry((9, "study", 0), 9, b'{"type":"salt"}')], epoch="e")
+            store.append([Entry((9, "study", 0), 9, b'{"type":"salt"}')], Writer(1).pen)
         facts = back_up(home, tmp_path / "backup")
     finally:
         store.close()

@@ -15,9 +15,10 @@ import pytest
 from mesh.errors import MeshError
 from mesh.settings.backup import UNFINISHED, restore_home
 from mesh.settings.backup_file import BackupFacts, BackupFile, seal
-from mesh.settings.home import HASH_CHARACTERS, OLD_HASH_CHARACTERS, Home
+from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers
-from peers.stores.sqlite.store import SqliteStore
+from peers.events.epoch import MARK_CHARACTERS, MIN_MARK_CHARACTERS
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.backups import MADE_MS, add, back_up, events, facts_of, home, look, node_id_in
 from tests.support.commands import environment
 from tests.support.door_house import House, house
@@ -45,7 +46,7 @@ def test_a_home_is_restored_as_a_new_node_with_the_same_name_mesh_peers_and_even
     assert node_id == node_id_in(tmp_path / "new") != facts.node_id
     opened = Home(tmp_path / "new", name="kitchen", mesh="garden")
     opened.close()
-    assert len(node_id.partition("~")[2]) == HASH_CHARACTERS
+    assert len(node_id.partition("~")[2]) == MARK_CHARACTERS
     assert opened.facts.port == 0  # the node of the old home may be using the other
     assert KeptPeers(tmp_path / "new").list() == ("192.168.1.7:4000",)
     assert events(tmp_path / "new") == events(home)
@@ -66,9 +67,9 @@ def test_an_old_home_keeps_its_short_id_with_keys_and_gives_a_long_one_to_a_new_
     tmp_path: Path, home: Path
 ) -> None:
     (home / "node.json").write_bytes(b'{"version":1,"name":"kitchen","mesh":"garden","port":4321}')
-    assert len(node_id_in(home).partition("~")[2]) == OLD_HASH_CHARACTERS
+    assert len(node_id_in(home).partition("~")[2]) == MIN_MARK_CHARACTERS
 
-    for with_keys, characters in ((True, OLD_HASH_CHARACTERS), (False, HASH_CHARACTERS)):
+    for with_keys, characters in ((True, MIN_MARK_CHARACTERS), (False, MARK_CHARACTERS)):
         back_up(home, tmp_path / f"backup {with_keys}", with_keys=with_keys)
         facts, node_id = restore_home(tmp_path / f"backup {with_keys}", tmp_path / f"new {with_keys}")
         assert facts.node_id == node_id_in(home)
@@ -124,7 +125,7 @@ def test_a_client_goes_on_with_a_restored_node_where_it_was_and_gets_what_it_lac
 def test_the_cursors_of_a_logux_server_are_kept_so_that_it_is_not_sent_the_log_again(
     tmp_path: Path, home: Path
 ) -> None:
-    store = SqliteStore(home / "log.sqlite")
+    store = SqliteRunStore(home / "log.sqlite")
     store.open()
     with store.transaction():
         store.keep_cursors("upstream:wss://logux.example", 2, 9)
@@ -132,7 +133,7 @@ def test_the_cursors_of_a_logux_server_are_kept_so_that_it_is_not_sent_the_log_a
     back_up(home, tmp_path / "backup")
     restore_home(tmp_path / "backup", tmp_path / "new")
 
-    restored = SqliteStore(tmp_path / "new" / "log.sqlite")
+    restored = SqliteRunStore(tmp_path / "new" / "log.sqlite")
     restored.open()
     assert list(restored.all_cursors()) == [("upstream:wss://logux.example", (2, 9))]
     restored.close()

@@ -26,6 +26,7 @@ from peers.codec.run_messages import (
     spans_of,
 )
 from peers.events.created import MAX_MS
+from peers.events.dot import MAX_FOREIGN_SEQ
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry, encode_event, encode_extra
 from peers.events.epoch import Birth, EpochEnd, Parent
@@ -33,7 +34,6 @@ from peers.events.piece import Piece
 from peers.events.proof import Block
 from peers.events.reconcile import Differ, Division, Part, Same
 from peers.events.run import KINDS, RUN_ENTRIES
-from peers.events.version_vector import MAX_FOREIGN_SEQ
 
 labels = st.text(st.sampled_from("abcXYZ019_.:~-"), min_size=1, max_size=64)
 names = st.text(
@@ -53,7 +53,9 @@ hashes, halves, full_signatures = (
 signatures = st.just(b"") | full_signatures
 epochs = halves.map(bytes.hex)
 ends = st.builds(EpochEnd, st.integers(0, MAX_FOREIGN_SEQ), halves, st.just(b"") | halves)
-births = st.builds(Birth, hashes, halves, st.builds(Parent, epochs, st.integers(0, MAX_MS), hashes))
+births = st.builds(
+    Birth, hashes, halves, st.builds(Parent, epochs, st.integers(0, MAX_MS), hashes), st.just("") | names
+)
 dots = st.tuples(epochs, seqs)
 spans = st.lists(dots, max_size=5).map(spans_of).map(tuple)
 fingerprints = st.builds(Fingerprint, counts, hashes)

@@ -18,9 +18,7 @@ from peers.codec.messages import (
     Connected,
     Debug,
     Error,
-    Have,
     Headers,
-    Hello,
     Message,
     Options,
     Ping,
@@ -29,7 +27,6 @@ from peers.codec.messages import (
     Sync,
     Synced,
 )
-from peers.codec.peer import PeerProtocol
 from peers.codec.pieces import raw_piece
 from peers.codec.run_messages import (
     Decline,
@@ -137,12 +134,6 @@ def of_others(batch: Callable[[int], Message]) -> list[Message]:
     ]
 
 
-def of_wire_1() -> list[Message]:
-    hello = Hello(boot="b", connection="c", held=["d"], vector={"e": [(1, 7), (9, 9)]}, last_position=4)
-    have = Have({"e": [(1, 7)], "f": [(2, 2)]})
-    return [Connect(5, "left", 0, Options(token="home", peer=hello)), have, *of_others(lambda n: Sync(n, entries(n)))]
-
-
 def met(dialect: Dialect) -> Dialect:
     """The same, after the greetings."""
     dialect.other_node_id = "left"
@@ -157,7 +148,6 @@ def decoders() -> dict[str, Dialect]:
     return {
         "wire 2": met(RunProtocol()),
         "wire 2 of a stranger": RunProtocol(),
-        "wire 1": met(PeerProtocol("right")),
         "Logux 0.1": met(Protocol1("right")),
         "Logux 5": met(Protocol5("right")),
         "Logux 7": met(Protocol7("right")),
@@ -179,7 +169,6 @@ def samples() -> list[Sample]:
     logux = of_others(lambda count: Sync(count, entries(count, b'{"reasons":["x"]}')))
     senders: dict[str, tuple[Dialect, list[Message]]] = {
         "wire 2": (RunProtocol(), of_wire_2()),
-        "wire 1": (met(PeerProtocol("left")), of_wire_1()),
         "Logux 0.1": (met(Protocol1("left")), logux),
         "Logux 5": (met(Protocol5("left")), logux),
         "Logux 7": (met(Protocol7("left")), [*logux, Ready(4)]),

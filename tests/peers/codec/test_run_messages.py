@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from peers.codec.messages import Custom, Message, Ping, Pong, Synced, name_of
+from peers.codec.messages import Custom, Error, Headers, Message, Ping, Pong, Synced, name_of
 from peers.codec.pieces import raw_piece
 from peers.codec.run_messages import (
     FACTS_BYTES,
@@ -165,6 +165,13 @@ def test_white_space_between_items_changes_nothing_but_the_bytes_of_pieces(messa
         assert [piece.head for piece in again.pieces] == [piece.head for piece in message.pieces]
     elif not isinstance(message, Fill):  # events are kept with their white space
         assert again == message
+
+
+@pytest.mark.parametrize("value", [object(), {1j: 2}, "\ud800"], ids=["object", "key", "surrogate"])
+def test_what_json_cannot_express_is_a_value_error(value: Any) -> None:
+    for message in (Custom("own", (value,)), Error("own", value), Headers({"a": value})):
+        with pytest.raises(ValueError, match="cannot be written as JSON"):
+            dialect().encode(message)
 
 
 def test_unknown_items_at_the_end_and_unknown_options_are_ignored() -> None:

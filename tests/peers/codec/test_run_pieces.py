@@ -15,12 +15,12 @@ from peers.codec.pieces import PIECE_BYTES, RawPiece, decode_piece, encode_piece
 from peers.codec.run_messages import NODE_FRAME_BYTES, Pieces
 from peers.codec.runs import RunProtocol
 from peers.events.created import MAX_MS
+from peers.events.dot import MAX_FOREIGN_SEQ
 from peers.events.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES, MAX_NESTING, Entry, check_event
 from peers.events.epoch import Birth
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.events.run import ADOPTED_FORK, FURTHER, OWN, RUN_BYTES, RUN_ENTRIES
-from peers.events.version_vector import MAX_FOREIGN_SEQ
 from tests.peers.codec.run_values import events, pieces
 
 BIRTH = Birth(b"k" * 32, b"n" * 16)

@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 
-from peers.codec.messages import MAX_VECTOR_BYTES, Connect, Error, Hello, Options
-from peers.codec.peer import PeerProtocol
-from peers.codec.run_messages import STRANGER_BYTES, WIRE, Greeting, RunConnect, RunOptions
+from peers.codec.messages import Error
+from peers.codec.run_messages import STRANGER_BYTES, WIRE, WIRE_1, RunConnect
 from peers.codec.runs import RunProtocol
 from peers.errors import MAX_SHOWN, SyncError
-from peers.events.ends import Fingerprint
 from tests.support.pair import Stranger, sentences
 
-GREETING = Greeting(boot="b", connection="c", held=(), newest={}, rest=Fingerprint(0, bytes(32)))
 BEFORE = (
     "nodes with wire 2 and wire 1 do not understand each other: upgrade peermesh on the one with wire 1; until then both go "
     "on writing, and exchange events afterwards"
@@ -28,18 +25,6 @@ def refusal_of(frame: bytes, dialect: RunProtocol | None = None) -> SyncError:
     return caught.value
 
 
-def test_a_node_of_the_release_before_refuses_our_greeting_with_both_versions_and_goes_on_writing() -> None:
-    node = Stranger()
-
-    node.say_raw(RunProtocol().encode(RunConnect(WIRE, "attic", options=RunOptions(runs=GREETING))))
-
-    assert node.heard == [["error", "wrong-protocol", {"supported": 5, "used": 2}]]
-    assert sentences(node.errors) == ["Only 5 Logux protocols are supported, but you use 2"]
-    assert node.errors[0].is_fatal and not node.connected
-    node.log.add({"type": "later"})
-    assert node.log.types == ["later"]
-
-
 def test_what_such_a_node_answers_is_shown_here_with_what_to_do() -> None:
     answer = RunProtocol().decode(b'["error","wrong-protocol",{"supported":5,"used":2}]')
 
@@ -48,27 +33,33 @@ def test_what_such_a_node_answers_is_shown_here_with_what_to_do() -> None:
     assert str(error) == f"attic sent wrong-protocol ({BEFORE})"
 
 
-def test_a_node_of_the_release_before_that_greets_us_is_told_what_to_do() -> None:
-    node = Stranger(dials=False)
-    error = refusal_of(json.dumps(node.heard[0]).encode())
+def connect_of_wire_1(vector: dict[str, list[list[int]]]) -> bytes:
+    """What a node of the release before says first."""
+    hello = {"boot": "b", "connection": "c", "held": [], "vector": vector, "last_position": 4}
+    return json.dumps(["connect", WIRE_1, "attic", 0, {"peer": hello}]).encode()
 
-    read_there = {key: error.options[key] for key in ("supported", "used")}
-    node.say_raw(RunProtocol().encode(Error(error.type, read_there)))
 
-    assert str(error) == BEFORE
-    assert sentences(node.errors) == [
-        "the other end sent wrong-protocol (Only wire 2 Logux protocols are supported, but you use wire 1: upgrade peermesh "
-        "on this node, which goes on writing until then)"
-    ]
-    assert node.errors[0].is_fatal and not node.connected
+def test_a_node_of_the_release_before_that_greets_us_is_told_what_to_do_and_we_go_on_writing() -> None:
+    node = Stranger()
+
+    node.say_raw(connect_of_wire_1({"e": [[1, 7]]}))
+
+    assert [message[:2] for message in node.heard] == [["error", "wrong-protocol"]]
+    answer = node.heard[0][2]
+    assert answer["why"] == BEFORE
+    # That release makes its sentence of these two, and closes the connection.
+    assert (answer["supported"], answer["used"]) == (
+        "wire 2",
+        "wire 1: upgrade peermesh on this node, which goes on writing until then",
+    )
+    assert sentences(node.errors) == [BEFORE]
+    assert not node.connected
     node.log.add({"type": "later"})
     assert node.log.types == ["later"]
 
 
 def test_it_is_told_so_too_if_its_greeting_is_longer_than_a_strangers_may_be() -> None:
-    vector = {f"{number:020x}": [(1, 7)] for number in range(MAX_VECTOR_BYTES // 64)}
-    hello = Hello(boot="b", connection="c", held=[], vector=vector)
-    frame = PeerProtocol("attic").encode(Connect(5, "attic", 0, Options(peer=hello)))
+    frame = connect_of_wire_1({f"{number:020x}": [[1, 7]] for number in range(STRANGER_BYTES // 32)})
 
     assert len(frame) > STRANGER_BYTES
     assert str(refusal_of(frame)) == BEFORE

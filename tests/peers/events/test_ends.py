@@ -10,9 +10,9 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peers.events.dot import Epoch
 from peers.events.ends import FIRST_BORDER, LAST_BORDER, Ends, EndsSnapshot, Fingerprint
 from peers.events.epoch import EpochEnd, item_digest
-from peers.events.version_vector import Epoch
 
 names = st.integers(0, 9).map(lambda n: f"{n * 0x0707:032x}"[::-1])
 ends = st.builds(

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from peers.events.entry import (
     MAX_EVENT_BYTES,
@@ -300,9 +301,11 @@ def test_an_event_may_be_large_to_the_limit_and_no_larger() -> None:
 
 @given(extra=st.dictionaries(st.text().filter(lambda key: key not in RESERVED_META), values, max_size=4))
 def test_meta_comes_back_with_what_the_log_gives(extra: dict[str, Any]) -> None:
-    entry = Entry((1, "a", 2), 3, b'{"type":"a"}', encode_extra(extra), ("e", 4), 5, 6)
+    entry = Entry((1, "a", 2), 3, b'{"type":"a"}', encode_extra(extra), ("e", 4), 5, 6, b"", b"", "a")
 
-    assert entry.meta == {**extra, "created": (1, "a", 2), "time": 3, "added": 5, "dot": ("e", 4)}
+    given = {"created": (1, "a", 2), "time": 3, "added": 5, "dot": ("e", 4), "origin": "a"}
+    assert entry.meta == {**extra, **given}
+    assert replace(entry, vouched="fork").meta == {**extra, **given, "vouched": "fork"}
 
 
 def test_no_meta_takes_no_bytes() -> None:
@@ -313,8 +316,19 @@ def test_no_meta_takes_no_bytes() -> None:
 def test_the_logs_own_meta_keys_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match=key):
         encode_extra({key: 1})
-    with pytest.raises(ValueError, match=key):
-        check_extra(json.dumps({key: 1}).encode())
+    if key not in {"origin", "vouched"}:
+        with pytest.raises(ValueError, match=key):
+            check_extra(json.dumps({key: 1}).encode())
+
+
+@pytest.mark.parametrize("key", ["origin", "vouched"])
+def test_a_key_of_an_application_that_is_the_logs_own_now_is_taken_and_not_shown(key: str) -> None:
+    extra = check_extra(json.dumps({key: "theirs", "k": 1}).encode())
+
+    meta = Entry((1, "a", 2), 3, b'{"type":"a"}', extra, origin="a", vouched="fork").meta
+
+    assert meta["k"] == 1
+    assert meta[key] in ("a", "fork")
 
 
 @pytest.mark.parametrize("extra", [b"", b"[]", b"1", b"{", b'{"a":"\xff"}', b'{"a":1e999}'])

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peers.events.epoch import BIRTH_BYTES, NO_EPOCH, NO_HEAD, Birth, EpochEnd, Parent, item_digest
+from peers.events.epoch import (
+    BIRTH_BYTES,
+    MAX_BIRTH_BYTES,
+    NO_EPOCH,
+    NO_HEAD,
+    NO_KEY,
+    Birth,
+    EpochEnd,
+    Parent,
+    item_digest,
+    key_mark,
+)
 from peers.events.leaf import leaf_of
 from peers.events.proof import Block, Cut, Proof, parting
 from peers.events.run import OWN, RUN_BYTES, RUN_ENTRIES, RunHash, head_of
@@ -47,14 +58,31 @@ def test_a_birth_is_read_as_it_was_written_and_gives_the_name() -> None:
     assert Birth.decode(birth.encode()) == birth
     assert Birth.decode(birth.encode()).epoch == birth.epoch
     changed = [birth._replace(key=OTHER_KEY.public), birth._replace(nonce=b"m" * 16), birth._replace(parent=Parent())]
-    assert len({each.epoch for each in [birth, *changed]}) == 4
+    named = birth._replace(node_id="küche")
+    assert Birth.decode(named.encode()) == named
+    assert len({each.epoch for each in [birth, named, *changed]}) == 5
     assert BIRTH.parent.epoch == NO_EPOCH
 
 
-@pytest.mark.parametrize("size", [0, BIRTH_BYTES - 1, BIRTH_BYTES + 1])
+@pytest.mark.parametrize("size", [0, BIRTH_BYTES - 1, MAX_BIRTH_BYTES + 1])
 def test_a_birth_of_another_length_is_refused(size: int) -> None:
-    with pytest.raises(ValueError, match=f"has {BIRTH_BYTES} bytes"):
+    with pytest.raises(ValueError, match=f"has {BIRTH_BYTES} to {MAX_BIRTH_BYTES} bytes"):
         Birth.decode(bytes(size))
+
+
+@pytest.mark.parametrize("node_id", [b"a\nb", b"\xff", b"x" * 201])
+def test_a_birth_with_a_node_id_that_cannot_be_printed_is_refused(node_id: bytes) -> None:
+    with pytest.raises(ValueError):
+        Birth.decode(BIRTH.encode() + node_id)
+
+
+def test_the_origin_of_an_epoch_is_the_node_id_that_belongs_to_its_key() -> None:
+    mark = key_mark(KEY.public)
+    for node_id in (f"kitchen~{mark}", f"kitchen~{mark[:8]}", "phone"):
+        assert BIRTH._replace(node_id=node_id).origin == node_id
+    for lie in (f"kitchen~{key_mark(OTHER_KEY.public)}", f"kitchen~{mark[:7]}", "kitchen~", ""):
+        assert BIRTH._replace(node_id=lie).origin == f"~{mark}"
+    assert BIRTH._replace(key=NO_KEY, node_id="kitchen").origin is None
 
 
 @given(leaves, leaves)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
 from peers.events.ends import FIRST_BORDER, LAST_BORDER, Ends, Fingerprint
 from peers.events.epoch import END_BYTES, NOTHING, EpochEnd
 from peers.events.leaf import HASH_BYTES
@@ -30,7 +31,6 @@ from peers.events.reconcile import (
     Same,
     View,
 )
-from peers.events.version_vector import MAX_FOREIGN_SEQ, Epoch
 
 Vector = dict[Epoch, EpochEnd]
 

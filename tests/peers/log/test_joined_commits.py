@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from peers.clock import ManualClock
-from peers.events.entry import Entry, encode_event
-from peers.log.append_batch import JOINED_EVENTS, AppendBatch
 from peers.log.port import Commit
-from peers.stores.memory import MemoryStore
+from peers.log.write_batch import JOINED_EVENTS, WriteBatch
+from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.store import StoreError
-from tests.support.pair import NOW_MS, HeldDisk, PairLog, open_log, received
+from tests.support.elsewhere import Elsewhere
+from tests.support.pair import NOW_MS, HeldDisk, PairLog, open_log
+from tests.support.run_house import Writer
+from tests.support.run_house import event as written
 
 
 class SlowLog:
     """A log whose disk works when the test says so, and what it announced."""
 
     def __init__(self) -> None:
-        store = MemoryStore()
+        store = MemoryRunStore()
         self.disk = HeldDisk(store)
         self.log: PairLog = open_log("home", ManualClock(NOW_MS), store=store, disk=self.disk)
         self.commits: list[list[str]] = []
@@ -31,7 +33,7 @@ def test_adds_and_received_events_that_wait_are_one_commit_and_each_has_its_own_
     slow = SlowLog()
 
     first = slow.log.add({"type": "a"})
-    taken = slow.log.add_entries([received(1), received(2)])
+    taken = Elsewhere().bring(slow.log, written(1, "r"), written(2, "r"))
     batch = slow.log.add_batch([({"type": "b"}, None), ({"type": "c"}, {"k": 1})])
     assert slow.disk.waiting == 1
     slow.disk.release()
@@ -39,7 +41,7 @@ def test_adds_and_received_events_that_wait_are_one_commit_and_each_has_its_own_
     assert slow.commits == [["a", "r", "r", "b", "c"]]
     added = first.get()
     assert added is not None and added["added"] == 1
-    assert [entry.added for entry in taken.get() if isinstance(entry, Entry)] == [2, 3]
+    assert [entry.added for each in taken.get() for entry in each.shown] == [2, 3]
     assert [meta["added"] for meta in batch.get() if isinstance(meta, dict)] == [4, 5]
 
 
@@ -85,9 +87,9 @@ def test_an_add_does_not_join_a_commit_before_a_cleaning_that_was_asked_for_befo
 def test_if_one_request_of_a_shared_commit_is_refused_the_others_are_taken_in_their_order() -> None:
     slow = SlowLog()
     # Its time is too far ahead to be followed, so our own next event gets the same `created`.
-    forged = Entry((NOW_MS, "home", 0), NOW_MS + 10**9, encode_event({"type": "forged"}), b"", ("e", 1))
+    forged = written(NOW_MS, "forged", node="home", time=NOW_MS + 10**9)
 
-    taken = slow.log.add_entries([forged])
+    taken = Elsewhere().bring(slow.log, forged)
     refused = slow.log.add({"type": "a"})
     added = slow.log.add({"type": "b"})
     assert slow.disk.waiting == 1
@@ -97,9 +99,9 @@ def test_if_one_request_of_a_shared_commit_is_refused_the_others_are_taken_in_th
     assert isinstance(refused.exception, ValueError)
     assert added.get() is not None
     assert slow.commits == [["forged", "b"]]
-    assert [entry.event["type"] for entry in slow.log.store.page(0).entries] == ["forged", "b"]
-    page = slow.log.recent(2)
+    page = slow.log.recent(0)
     assert page is not None and page.until == 2
+    assert [entry.event["type"] for entry in page.entries] == ["forged", "b"]
 
 
 def test_all_requests_of_a_commit_fail_with_the_disk() -> None:
@@ -118,7 +120,7 @@ def test_all_requests_of_a_commit_fail_with_the_disk() -> None:
 
 def test_a_full_commit_takes_no_further_request() -> None:
     slow = SlowLog()
-    slow.log.add_entries([received(seq + 1) for seq in range(JOINED_EVENTS)])
+    slow.log.add_batch([({"type": "b"}, None) for _ in range(JOINED_EVENTS)])
     slow.log.add({"type": "a"})
 
     assert slow.disk.waiting == 2
@@ -144,13 +146,13 @@ def test_a_reaction_that_raises_keeps_no_other_request_from_its_answer() -> None
 
 
 def test_a_request_without_events_is_answered_and_no_other_joins_it_once_the_disk_has_begun() -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     store.open()
-    batch = AppendBatch("e")
+    batch = WriteBatch(Writer(1).pen)
     empty = batch.join([], 0)
     with store.transaction():
-        appended, _ = batch.work(store)
+        takens, _ = batch.work(store)
 
-    assert batch.join([received(1)], 0) is None
-    batch.answer(appended.results)
+    assert batch.join([written(1)], 0) is None
+    batch.answer(takens)
     assert empty is not None and list(empty.get()) == []

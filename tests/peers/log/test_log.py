@@ -11,11 +11,13 @@ from peers.clock import ManualClock
 from peers.events.entry import MAX_EVENT_BYTES, Entry
 from peers.log import draft as draft_module
 from peers.log.draft import BusyError
-from peers.log.log import Log
+from peers.log.run_log import RunLog
 from peers.stores.disk import InlineDisk
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.store import StoreError
-from tests.support.pair import NOW_MS, HeldDisk, PairLog, open_log, received
+from tests.support.elsewhere import Elsewhere
+from tests.support.pair import NOW_MS, HeldDisk, PairLog, open_log
+from tests.support.run_house import event as written
 
 TEN_YEARS_MS = 87_600 * 3_600_000
 
@@ -34,11 +36,11 @@ def log(clock: ManualClock) -> PairLog:
 
 
 def test_gives_an_event_its_meta(log: PairLog) -> None:
-    epoch = log.published.epoch
-
     meta = log.add({"type": "a"}, {"reason": "test"}).get()
 
-    assert meta == {"created": (NOW_MS, "home", 0), "time": NOW_MS, "added": 1, "dot": (epoch, 1), "reason": "test"}
+    dot = log.state.epoch, 1
+    given = {"created": (NOW_MS, "home", 0), "time": NOW_MS, "added": 1, "dot": dot, "origin": "home"}
+    assert meta == {**given, "reason": "test"}
 
 
 def test_takes_a_created_and_a_time_that_are_given(log: PairLog) -> None:
@@ -136,11 +138,11 @@ def test_a_bad_event_of_a_batch_loses_no_good_one(log: PairLog) -> None:
 
 def test_an_empty_batch_is_nothing(log: PairLog) -> None:
     assert log.add_batch([]).get() == []
-    assert log.published.state.last_position == 0
+    assert log.state.last_position == 0
 
 
 def test_acknowledges_after_the_commit_only(clock: ManualClock) -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     log = open_log("home", clock, store=store, disk=disk)
     seen: list[Any] = []
@@ -155,7 +157,7 @@ def test_acknowledges_after_the_commit_only(clock: ManualClock) -> None:
 
 def test_says_when_too_many_wait_for_the_disk(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draft_module, "MAX_WAITING", 3)
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     log = open_log("home", clock, store=store, disk=disk)
     for name in "abc":
@@ -176,7 +178,7 @@ def test_a_failing_disk_fails_the_add_and_changes_nothing(log: PairLog) -> None:
 
     assert log.add({"type": "c"}).exception is None
     assert log.types == ["a", "c"]
-    assert [entry.dot[1] for entry in log.entries if entry.dot] == [1, 2]
+    assert [entry.added for entry in log.entries] == [1, 2]
 
 
 # Time
@@ -198,7 +200,7 @@ def test_a_clock_that_steps_back_gives_no_smaller_created(log: PairLog, clock: M
 
 
 def test_a_new_start_gives_no_smaller_created_either(clock: ManualClock) -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     open_log("home", clock, store=store).add({"type": "a"})
     clock.wall_ms -= 10_000
 
@@ -206,11 +208,11 @@ def test_a_new_start_gives_no_smaller_created_either(clock: ManualClock) -> None
     again.add({"type": "b"})
 
     assert again.types == ["a", "b"]
-    assert again.published.epoch != store.each()[0].dot[0]  # type: ignore[index]
+    assert again.state.epoch != store.each()[0].dot[0]  # type: ignore[index]
 
 
 def test_what_is_written_after_something_came_sorts_after_it(log: PairLog) -> None:
-    log.add_entries([received(1, ms=NOW_MS + 30_000)])
+    Elsewhere().bring(log, written(NOW_MS + 30_000, "r", node="attic"))
 
     log.add({"type": "own"})
 
@@ -221,7 +223,7 @@ def test_an_event_from_too_far_ahead_is_reported_and_not_followed(log: PairLog) 
     ahead: list[Entry] = []
     log.on("ahead", ahead.append)
 
-    log.add_entries([received(1, ms=NOW_MS + 60_001)])
+    Elsewhere().bring(log, written(NOW_MS + 60_001, "r", node="attic"))
     meta = log.add({"type": "own"}).get()
 
     assert [entry.created[0] for entry in ahead] == [NOW_MS + 60_001]
@@ -243,15 +245,17 @@ def test_a_given_created_from_the_far_future_does_not_move_the_clock(log: PairLo
 
 
 def test_a_log_opened_with_a_mark_from_ten_years_ahead_goes_on_after_its_last_time_near_our_clock() -> None:
-    clock, store = ManualClock(NOW_MS), MemoryStore()
-    log = Log.open(InlineDisk(store), "home", clock=clock, random=Random(1)).get()
+    clock, store = ManualClock(NOW_MS), MemoryRunStore()
+    log = RunLog.open(InlineDisk(store), "home", clock=clock, random=Random(1)).get()
     clock.wall_ms += TEN_YEARS_MS
     log.add({"type": "ahead"}).get()
     clock.wall_ms -= TEN_YEARS_MS
     for second in (1, 2, 3):
         log.add({"type": "near"}, {"time": NOW_MS + second * 1_000}).get()
 
-    reopened = Log.open(InlineDisk(store), "home", clock=clock, random=Random(2)).get()
+    log.close().get()
+
+    reopened = RunLog.open(InlineDisk(store), "home", clock=clock, random=Random(2)).get()
     meta = reopened.add({"type": "next"}).get()
 
     assert meta is not None and meta["time"] == NOW_MS + 3_000
@@ -261,12 +265,14 @@ def test_a_log_opened_with_a_mark_from_ten_years_ahead_goes_on_after_its_last_ti
 def test_a_log_opened_after_a_step_back_goes_on_past_what_it_holds_unless_the_step_was_large(
     step_ms: int, next_time: int
 ) -> None:
-    clock, store = ManualClock(NOW_MS), MemoryStore()
-    log = Log.open(InlineDisk(store), "home", clock=clock, random=Random(1)).get()
+    clock, store = ManualClock(NOW_MS), MemoryRunStore()
+    log = RunLog.open(InlineDisk(store), "home", clock=clock, random=Random(1)).get()
     log.add({"type": "before"}).get()
     clock.wall_ms += step_ms
 
-    reopened = Log.open(InlineDisk(store), "home", clock=clock, random=Random(2)).get()
+    log.close().get()
+
+    reopened = RunLog.open(InlineDisk(store), "home", clock=clock, random=Random(2)).get()
     meta = reopened.add({"type": "after"}).get()
 
     assert meta is not None and meta["time"] == next_time

@@ -24,8 +24,8 @@ def test_stores_offered_events_with_dots_of_its_own(log: PairLog) -> None:
     one, two = log.offer([draft("a", (5, "anna", 0), k=1), draft("b", (6, "anna", 0))]).get()
 
     assert isinstance(one, Entry) and isinstance(two, Entry)
-    assert (one.dot, one.added, one.position) == ((log.published.epoch, 1), 1, 1)
-    assert (two.dot, two.added, two.position) == ((log.published.epoch, 2), 2, 2)
+    assert (one.dot, one.added, one.position) == ((log.state.epoch, 1), 1, 1)
+    assert (two.dot, two.added, two.position) == ((log.state.epoch, 2), 2, 2)
     assert one.meta["k"] == 1
 
 

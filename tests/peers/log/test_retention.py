@@ -6,15 +6,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from peers.clock import ManualClock
 from peers.events.entry import MAX_EXTRA_BYTES, Entry
 from peers.events.reasons import MAX_LABEL, MAX_REASONS
-from peers.events.version_vector import VersionVector
+from peers.log.run_log import RunCommit
 from peers.stores.disk import InlineDisk
-from peers.stores.memory import MemoryStore
-from tests.support.pair import NOW_MS, HeldDisk, PairLog, open_log, received
+from peers.stores.runs.memory import MemoryRunStore
+from tests.support.elsewhere import Elsewhere
+from tests.support.pair import NOW_MS, HeldDisk, PairLog, open_log
+from tests.support.run_house import event as written
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_tells_of_each_event_that_is_cleaned(log: PairLog) -> None:
 
 
 def test_tells_of_a_cleaned_event_after_the_commit() -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     log = open_log("home", ManualClock(NOW_MS), store=store, disk=disk)
     log.add({"type": "a"}, {"reasons": ["r"]})
@@ -84,14 +85,14 @@ def test_an_event_that_comes_too_late_is_told_and_cleaned_and_not_sent(log: Pair
     assert [entry.event["type"] for entry in log.page(0).get().entries] == ["new"]
 
 
-def test_the_dot_of_an_event_that_comes_too_late_is_told_all_the_same(log: PairLog) -> None:
+def test_the_entry_of_an_event_that_comes_too_late_is_told_all_the_same(log: PairLog) -> None:
     add(log, "new", keep_last="name")
-    told: list[VersionVector] = []
-    log.on("commit", lambda commit: told.append(commit.fresh))
+    commits: list[RunCommit] = []
+    log.on("commit", commits.append)
 
     log.add({"type": "late"}, {"created": (1, "n", 0), "keep_last": "name"}).get()
 
-    assert told == [VersionVector({log.published.epoch: [(2, 2)]})]
+    assert [[change.dot for change in commit.taken.changes] for commit in commits] == [[(log.state.epoch, 2)]]
 
 
 def test_events_of_one_batch_supersede_each_other(log: PairLog) -> None:
@@ -170,7 +171,7 @@ def test_a_keeper_that_fails_keeps_the_event_and_the_failure_is_told(log: PairLo
 
 
 def test_a_cleaning_gives_others_their_turn() -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     log = open_log("home", ManualClock(NOW_MS), store=store, disk=disk)
     log.add_batch([({"type": "a"}, None)] * 500)
@@ -188,7 +189,7 @@ def test_a_cleaning_gives_others_their_turn() -> None:
 
 
 def test_a_reason_given_while_keepers_are_asked_counts() -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     log = open_log("home", ManualClock(NOW_MS), store=store, disk=disk)
     log.add({"type": "a"}, {"created": (1, "n", 0)})
@@ -204,7 +205,7 @@ def test_a_reason_given_while_keepers_are_asked_counts() -> None:
 
 
 def test_many_steps_on_a_disk_that_answers_at_once_are_no_problem() -> None:
-    log = open_log("home", ManualClock(NOW_MS), disk=InlineDisk(store := MemoryStore()), store=store)
+    log = open_log("home", ManualClock(NOW_MS), disk=InlineDisk(store := MemoryRunStore()), store=store)
     for start in range(0, 20_000, 5_000):
         log.add_batch([({"type": "a"}, {"created": (start + n, "n", 0)}) for n in range(5_000)]).get()
 
@@ -349,51 +350,23 @@ def test_criteria_that_are_none_are_refused(log: PairLog, criteria: dict[str, An
 # Copies that differ
 
 
-def test_a_losing_copy_of_a_cleaned_event_is_kept_aside(log: PairLog) -> None:
-    log.add_entries([received(1, "a", time=1)]).get()
-    log.clean().get()
-
-    log.add_entries([received(1, "b", time=2, epoch="f")]).get()
-
-    assert log.types == []
-    assert [copy.event["type"] for copy in log.aside().get()] == ["b"]
-
-
-def test_a_better_copy_of_a_cleaned_event_is_cleaned_too_and_its_rank_counts(log: PairLog) -> None:
-    log.add_entries([received(1, "a", time=3)]).get()
+def test_another_copy_of_a_cleaned_event_is_not_shown_whether_it_is_better_or_not(log: PairLog) -> None:
+    Elsewhere(1).bring(log, written(1, "a", time=2)).get()
     log.clean().get()
     news = told(log)
 
-    log.add_entries([received(1, "b", time=1, epoch="f")]).get()
-    log.add_entries([received(9, "rival", time=2, epoch="f", ms=9), received(9, "rival", time=2, ms=9)]).get()
-    log.add_entries([structs.replace(received(9, "thief", time=2, ms=7), dot=("f", 1))]).get()
+    Elsewhere(2).bring(log, written(1, "b", time=1)).get()
+    Elsewhere(3).bring(log, written(1, "c", time=3)).get()
 
-    assert log.types == ["rival"]
-    assert news == [("event", "rival")]
-
-
-def test_a_cleaned_event_that_lost_its_dot_stays_cleaned_when_it_comes_under_another(log: PairLog) -> None:
-    loser, winner = received(1, "a", ms=8, time=8), received(1, "b", ms=2, time=2)
-    log.add_entries([loser]).get()
-    log.clean().get()
-    log.add_entries([winner]).get()
-
-    log.add_entries([structs.replace(loser, dot=("f", 1))]).get()
-
-    assert log.types == ["b"]
+    assert (log.types, news) == ([], [])
     assert log.aside().get() == ()
 
 
-def test_cleaned_events_of_a_renewed_epoch_stay_cleaned(log: PairLog) -> None:
-    log.add({"type": "a"}, {"created": (1, "n", 0)}).get()
-    log.add({"type": "b"}).get()
-    (old, _) = log.page(0).get().entries
-    log.remove_reason("log", created=(1, "n", 0)).get()
+def test_a_cleaned_event_stays_cleaned_when_it_comes_under_another_dot(log: PairLog) -> None:
+    Elsewhere(1).bring(log, written(8, "a"), written(2, "b")).get()
+    log.clean().get()
 
-    log.renew_epoch().get()
-    log.add_entries([structs.replace(old, added=0, position=0)]).get()
+    Elsewhere(2).bring(log, written(8, "a"), written(3, "c")).get()
 
-    assert log.types == ["b"]
-    assert [entry.event["type"] for entry in log.page(0).get().entries] == ["b"]
-    assert log.published.state.vector.covers((log.published.epoch, 1))
-    assert not log.published.state.vector.covers((log.published.epoch, 2))
+    assert log.types == ["c"]
+    assert log.aside().get() == ()

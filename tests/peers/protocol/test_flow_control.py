@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peers.events.run import RUN_ENTRIES
 from peers.protocol.flow_control import FIRST_BYTES, LEAST_BYTES, MAX_STRETCH, PARTS, Pace, Patience
-from peers.roles.peer import RELAY_MS, SLOW_GATHER_MS
-from tests.support.pair import Pair, Stranger, fill, received, sent_types, syncs
+from peers.protocol.sync import WINDOW
+from peers.roles.run_relaying import RELAY_MS, SLOW_GATHER_MS
+from tests.support.neighbour import Neighbour, named, numbers, sent_pieces, sent_types
+from tests.support.pair import Pair, fill
 
 MOST = 4 * 1024 * 1024
 answers = st.lists(st.tuples(st.integers(0, MOST), st.floats(0, 3_600_000)))
@@ -78,12 +83,34 @@ def test_the_timeout_stays_within_its_limits(answers: list[float]) -> None:
 
 
 def test_a_new_link_begins_with_a_small_window() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
 
     fill(stranger.log, 5_000)
 
-    events = [name for types in sent_types(stranger.heard) for name in types]
-    assert 10 < len(events) < 2 * FIRST_BYTES / 100
+    sizes = [len(json.dumps(pieces)) for pieces in sent_pieces(stranger.heard)]
+    assert len(sizes) < WINDOW
+    assert sum(sizes[:-1]) < 2 * FIRST_BYTES  # a piece is a run, or what is signed of it
+
+
+def test_no_more_is_on_its_way_than_the_window_has() -> None:
+    stranger = Neighbour().greet()
+    for _ in range(4):
+        stranger.log.add({"type": "x" * 10_000})
+    assert len(numbers(stranger.heard)) == 2  # 16 KiB
+    stranger.heard.clear()
+
+    stranger.confirms(2)
+
+    assert sum(map(len, sent_types(stranger.heard))) == 2
+
+
+def test_own_events_that_overtake_keep_to_the_window_too() -> None:
+    stranger = Neighbour().greet()
+    stranger.elsewhere()
+    for _ in range(4):
+        stranger.log.add({"type": "x" * 10_000})
+
+    assert len(numbers(stranger.heard)) == 2
 
 
 def test_a_backlog_takes_few_messages_when_answers_are_quick() -> None:
@@ -93,37 +120,38 @@ def test_a_backlog_takes_few_messages_when_answers_are_quick() -> None:
     pair.connect()
 
     assert pair.right.log.types == names
-    assert len(syncs(pair.left_sent)) < 50_000 / 500 + 100
+    assert len(sent_pieces(pair.left_sent)) < 50_000 / RUN_ENTRIES + 100
 
 
 def test_an_end_that_answers_late_gets_smaller_messages_and_a_longer_timeout() -> None:
-    stranger = Stranger(timeout=5_000, ping=None).greet()
-    fill(stranger.log, 5_000)
+    stranger = Neighbour(timeout=5_000, ping=None).greet()
     for _ in range(20):
+        stranger.log.add({"type": "x" * 3_000})
         stranger.clock.advance(4_000)
         stranger.trickle()
-        stranger.say("synced", syncs(stranger.heard)[-1][1])
+        stranger.confirms()
 
     stranger.heard.clear()
+    fill(stranger.log, 10)
     stranger.clock.advance(6_000)
     assert stranger.connected
-    assert stranger.role._pace.window == LEAST_BYTES  # no port shows the window alone
+    assert stranger.role.page_bytes() == LEAST_BYTES // PARTS
     stranger.clock.advance(14_000)
 
     assert not stranger.connected
 
 
 def test_on_a_slow_link_one_have_message_names_many_commits() -> None:
-    stranger = Stranger().greet()
-    for number in range(1, 11):
+    stranger = Neighbour().greet()
+    for _ in range(1, 11):
         stranger.log.add({"type": "own"})
         stranger.clock.advance(4_500)
-        stranger.say("synced", number)
+        stranger.confirms()
     stranger.heard.clear()
 
-    for seq in range(1, 51):
-        stranger.log.add_entries([received(seq)])
+    for _ in range(1, 51):
+        stranger.elsewhere()
         stranger.clock.advance(SLOW_GATHER_MS / 50)
     stranger.clock.advance(2 * SLOW_GATHER_MS + 2 * RELAY_MS)
 
-    assert len([message for message in stranger.heard if message[0] == "have"]) <= 2
+    assert len(named(stranger.heard)) <= 2

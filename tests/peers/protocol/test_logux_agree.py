@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from peers.clock import ManualClock
 from peers.roles.server import ServerSync
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.logux_pair import PROTOCOLS, logux, meet_again
 from tests.support.pair import AskedLog, HeldDisk, Mailbox, Pair, open_log
 
@@ -34,7 +34,7 @@ class House:
         self.boxes = {"left": Mailbox(), "right": Mailbox()}
         self.logs: dict[str, AskedLog] = {}
         for side in ("left", "right"):
-            store = MemoryStore()
+            store = MemoryRunStore()
             self.disks[side] = HeldDisk(store)
             log = open_log(side, clock, store=store, disk=self.disks[side], kind=AskedLog)
             assert isinstance(log, AskedLog)

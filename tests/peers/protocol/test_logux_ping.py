@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.logux_pair import Asked, client, every_dialect, logux, meet_again, met_client, met_server, names
 from tests.support.pair import HeldDisk, sentences
 
@@ -99,7 +99,7 @@ def test_the_marks_in_ping_and_pong_advance_other_synced(protocol: Any) -> None:
 
 @every_dialect
 def test_a_mark_counts_only_once_all_events_before_it_are_committed(protocol: Any) -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     stranger = met_client(protocol, store=store, disk=disk)
     second: Any = {"id": 1, "time": 1} if protocol == 5 else {"id": "1", "time": 1}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from peers.codec.logux_7 import to_digits
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.logux_pair import Asked, client, logux, meet_again, met_client, met_server, names
 from tests.support.pair import NOW_MS, HeldDisk, fill, sent_types, syncs
 
@@ -97,7 +97,7 @@ def test_a_confirmation_does_not_replace_ready() -> None:
 
 
 def test_the_mark_in_ready_advances_other_synced_once_all_is_committed() -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     stranger = met_client(7, store=store, disk=disk)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from peers.roles.client import ClientSync
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.logux_pair import (
     Asked,
     event,
@@ -220,7 +220,7 @@ def test_a_client_does_not_send_a_server_back_what_it_wrote_over_an_earlier_link
 
 @every_dialect
 def test_a_commit_that_ends_after_its_link_does_not_block_the_next(protocol: Any) -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     stranger = met_client(protocol, store=store, disk=disk)
     stranger.say("sync", 1, *event(protocol, 1, "server")).dialler.disconnect("lost")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.logux_pair import client, every_dialect, logux, meet_again, met_client, met_server, server, version
 from tests.support.pair import NOW_MS, HeldDisk
 
@@ -158,7 +158,7 @@ def test_the_state_is_not_synchronized_while_an_event_is_unconfirmed() -> None:
 
 @every_dialect
 def test_the_state_is_not_synchronized_before_the_commit_of_an_own_event(protocol: Any) -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     stranger = met_client(protocol, store=store, disk=disk)
     stranger.say("sync", 1)

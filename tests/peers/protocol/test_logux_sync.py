@@ -8,7 +8,7 @@ import pytest
 
 from peers.protocol.receive_window import MAX_TAKING
 from peers.protocol.sync import WINDOW
-from peers.stores.memory import MemoryStore
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.logux_pair import event, every_dialect, logux, met_client, met_server, names
 from tests.support.pair import NOW_MS, HeldDisk, fill, sent_types, syncs
 
@@ -184,7 +184,7 @@ def test_a_known_event_is_confirmed_and_not_stored_again(protocol: Any) -> None:
 
 @every_dialect
 def test_events_are_confirmed_only_after_the_commit(protocol: Any) -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     stranger = met_server(protocol, store=store, disk=disk)
 
@@ -198,7 +198,7 @@ def test_events_are_confirmed_only_after_the_commit(protocol: Any) -> None:
 
 @every_dialect
 def test_messages_are_confirmed_in_the_order_of_arrival(protocol: Any) -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     stranger = met_server(protocol, store=store, disk=disk)
     for number in (1, 2, 3):
@@ -214,7 +214,7 @@ def test_messages_are_confirmed_in_the_order_of_arrival(protocol: Any) -> None:
 
 
 def test_reading_pauses_when_commits_are_slow() -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     stranger = met_server(store=store, disk=disk)
 
@@ -294,7 +294,7 @@ def test_an_event_that_is_refused_is_confirmed_and_the_others_are_taken() -> Non
 
 @every_dialect
 def test_a_message_without_events_is_confirmed_after_those_before_it(protocol: Any) -> None:
-    store = MemoryStore()
+    store = MemoryRunStore()
     disk = HeldDisk(store)
     stranger = met_server(protocol, store=store, disk=disk)
     stranger.say("sync", 1, *event(protocol, 1)).say("sync", 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from peers.roles.behind import Behind
-from tests.support.pair import Stranger
+from tests.support.neighbour import Neighbour
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_an_end_is_behind_since_it_was_last_known_to_have_all_events(
 
 
 def test_an_end_that_confirms_nothing_is_behind_since_our_first_event() -> None:
-    stranger = Stranger(timeout=None, ping=None).greet()
+    stranger = Neighbour(timeout=None, ping=None).greet()
     assert stranger.role.behind.since_ms is None
     stranger.clock.advance(1_000)
     began = stranger.clock.elapsed_ms()
@@ -43,6 +43,6 @@ def test_an_end_that_confirms_nothing_is_behind_since_our_first_event() -> None:
     stranger.log.add({"type": "b"})
     assert stranger.role.behind.since_ms == began
 
-    stranger.say("synced", 2)
+    stranger.confirms()
 
     assert stranger.role.behind.since_ms is None

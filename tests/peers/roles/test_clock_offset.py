@@ -5,25 +5,25 @@ from __future__ import annotations
 from peers.clock import ManualClock
 from peers.events.created import MAX_DRIFT_MS
 from peers.events.entry import Entry
-from peers.events.version_vector import VersionVector
 from peers.roles.clock_offset import ClockOffset, Span, difference_ms
+from tests.support.neighbour import Neighbour
 from tests.support.pair import NOW_MS, Pair
 
 HOUR_MS = 3_600_000
-NOTHING = VersionVector()
+QUARTER_MS = HOUR_MS // 4
 
 
-def event(time: int, *, created: int | None = None, epoch: str = "e", seq: int = 1) -> Entry:
-    return Entry((time if created is None else created, "study", 0), time, b'{"type":"a"}', dot=(epoch, seq))
+def event(time: int) -> Entry:
+    return Entry((time, "study", 0), time, b'{"type":"a"}')
 
 
-def told_by(*entries: Entry, known: VersionVector = NOTHING, open_for_ms: int = 0, signs: bool = False) -> Span | None:
+def told_by(entry: Entry, *, open_for_ms: int = 0, signs: bool = False) -> Span | None:
     clock = ManualClock(NOW_MS)
     apart = ClockOffset(clock)
     clock.advance(open_for_ms)
     if signs:
         apart.on_sign()
-    apart.on_entries(entries, known, "study")
+    apart.on_fresh(entry)
     return apart.news()
 
 
@@ -43,9 +43,37 @@ def test_an_event_made_since_the_link_opened_gives_the_difference_too() -> None:
     assert told_by(event(NOW_MS + HOUR_MS)) == (HOUR_MS - MAX_DRIFT_MS, HOUR_MS)
 
 
-def test_an_older_event_gives_no_difference() -> None:
-    assert told_by(event(NOW_MS - HOUR_MS), known=NOTHING.adds([("e", 1)])) is None
-    assert told_by(event(NOW_MS - HOUR_MS, epoch="e.1.mark")) is None
+def spans_of(stranger: Neighbour) -> list[Span]:
+    spans: list[Span] = []
+    stranger.role.on("apart", spans.append)
+    return spans
+
+
+def test_an_event_that_the_other_end_had_at_its_greeting_gives_no_difference() -> None:
+    stranger = Neighbour()
+    spans = spans_of(stranger)
+    old = stranger.own.put(event_of(NOW_MS - QUARTER_MS))
+    stranger.greet(ends=stranger.own.ends)
+
+    stranger.sends(old)
+    assert spans == []
+    stranger.sends(stranger.own.put(event_of(NOW_MS - QUARTER_MS, n=1)))
+
+    assert difference_ms(spans[0]) == -QUARTER_MS
+
+
+def test_an_event_of_a_third_node_gives_no_difference() -> None:
+    stranger = Neighbour().greet()
+    spans = spans_of(stranger)
+
+    stranger.sends(stranger.attic.write())
+
+    assert spans == []
+
+
+def event_of(ms: int, n: int = 0) -> Entry:
+    """An event of the stranger."""
+    return Entry((ms, "stranger", n), ms, b'{"type":"a"}')
 
 
 def test_an_event_that_may_be_as_old_as_a_long_link_gives_no_difference() -> None:

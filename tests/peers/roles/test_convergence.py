@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from peers.clock import ManualClock
 from peers.events.created import Created
+from peers.events.signature import KeySigner
 from peers.later import Later
-from peers.roles.peer import RELAY_MS, PeerSync
-from peers.stores.memory import MemoryStore
+from peers.roles.run_peer import RunPeerSync
+from peers.roles.run_relaying import RELAY_MS
+from peers.stores.runs.memory import MemoryRunStore
 from peers.transport.local_pair import LocalPair
 from tests.support.pair import NOW_MS, AskedLog, HeldDisk, Mailbox, open_log
 
@@ -50,19 +52,20 @@ class Room:
         self.name = name
         self.clock = ManualClock(NOW_MS + skew_ms)
         self.lives = 0
-        self.store = MemoryStore()
+        self.store = MemoryRunStore()
         self.snapshot = deepcopy(self.store)
-        self.roles: dict[str, PeerSync] = {}
+        self.roles: dict[str, RunPeerSync] = {}
         self.mailboxes: dict[str, Mailbox] = {}
         self.begin(self.store)
 
-    def begin(self, store: MemoryStore) -> None:
+    def begin(self, store: MemoryRunStore) -> None:
         """A new run on this store; what waited for the disk in the last run is lost."""
         self.lives += 1
         self.store = store
         self.disk = HeldDisk(store)
         log = open_log(self.name, self.clock, store=store, disk=self.disk, seed=self.lives, kind=AskedLog)
         assert isinstance(log, AskedLog)
+        log.pen = log.pen._replace(signer=KeySigner.from_seed(self.name.encode() * 32))
         self.log = log
 
     @property
@@ -137,7 +140,7 @@ class House:
         self._restart(self._room(place), self._room(place).store)
 
     def wipe(self, place: int, _: int) -> None:
-        self._restart(self._room(place), MemoryStore())
+        self._restart(self._room(place), MemoryRunStore())
 
     def keep(self, place: int, _: int) -> None:
         room = self._room(place)
@@ -199,8 +202,11 @@ class House:
             if later.is_done and later.exception is None and later.result() is not None:
                 created = later.result()["created"]
                 assert created in known or created in self.gone
-        vectors = [room.log.published.state.vector for room in self.rooms.values()]
-        assert all(vector == vectors[0] for vector in vectors)
+        ends = [room.store.ends() for room in self.rooms.values()]
+        assert all(each == ends[0] for each in ends)
+        assert all(
+            {epoch: room.log.ends.get(epoch) for epoch in room.log.ends} == ends[0] for room in self.rooms.values()
+        )
         for room in self.rooms.values():
             assert room.clock.waiting == 0
             for role in room.roles.values():
@@ -220,11 +226,11 @@ class House:
         for key in self.links:
             for name, other in (key, reversed(key)):
                 role = self.rooms[name].roles["".join(key)]
-                held = self.rooms[other].store.state.vector
-                if role._is_walking:  # until then `synced` is that of the last link, which no port shows
-                    changes = self.rooms[name].store.page(0, limit=10**6).entries
-                    confirmed = [change.dot for change in changes if change.position <= role.synced]
-                    assert all(dot is not None and held.covers(dot) for dot in confirmed)
+                held = self.rooms[other].store.ends()
+                if role.authenticated and role._is_settled:  # until then `synced` is that of the last link
+                    for position, (epoch, seq), length, _ in self.rooms[name].store.changes(0, 10**6):
+                        confirmed = min(length, role.synced - position + 1)
+                        assert confirmed <= 0 or held[epoch].seq >= seq + confirmed - 1
 
     def _room(self, place: int) -> Room:
         return self.rooms[self.names[place % len(self.names)]]
@@ -232,7 +238,7 @@ class House:
     def _link(self, place: int) -> SlowPair:
         return list(self.links.values())[place % len(self.links)]
 
-    def _restart(self, room: Room, store: MemoryStore) -> None:
+    def _restart(self, room: Room, store: MemoryRunStore) -> None:
         mine = [key for key in self.links if room.name in key]
         for key in mine:
             self.links[key].cut()
@@ -255,7 +261,7 @@ class House:
             room = self.rooms[name]
             random = Random(f"{name} {key} {room.lives}")
             mailbox = room.mailboxes["".join(key)] = Mailbox()
-            room.roles["".join(key)] = PeerSync(
+            room.roles["".join(key)] = RunPeerSync(
                 name, room.log, connection, clock=room.clock, random=random, turn=mailbox.turn, timeout=None, ping=None
             )
 

@@ -8,7 +8,7 @@ import pytest
 
 from peers.clock import ManualClock
 from peers.roles.base import BaseSync
-from peers.roles.peer import PeerSync
+from peers.roles.run_peer import RunPeerSync
 from peers.transport.local_pair import LocalPair
 from tests.support.pair import NOW_MS, Pair
 
@@ -31,7 +31,7 @@ class WitnessSync(BaseSync):
         self.emitter.emit("witnessed", self.other_node_id, added)
 
 
-class Waving(PeerSync):
+class Waving(RunPeerSync):
     """Adds one message."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -128,7 +128,7 @@ def test_an_own_message_waits_for_authentication_like_any_other() -> None:
 
 
 def test_a_role_without_the_method_answers_unknown_message() -> None:
-    pair = Pair(Waving, PeerSync).catch().meet()
+    pair = Pair(Waving, RunPeerSync).catch().meet()
 
     pair.left.send_wave("left")
 
@@ -146,11 +146,11 @@ def test_an_own_message_that_json_cannot_express_raises_an_error() -> None:
 
 
 def test_a_method_that_fails_ends_the_link() -> None:
-    class Clumsy(PeerSync):
+    class Clumsy(RunPeerSync):
         def drop_message(self) -> None:
             raise KeyError("glass")
 
-    pair = Pair(PeerSync, Clumsy).meet()
+    pair = Pair(RunPeerSync, Clumsy).meet()
 
     with pytest.raises(KeyError, match="glass"):
         pair.say("left", "drop")

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import pytest
 
 from peers.clock import ManualClock
-from peers.events.entry import Entry, encode_event
-from peers.protocol.flow_control import PARTS
+from peers.events.run import RUN_ENTRIES
+from peers.log.draft import Draft
 from peers.protocol.sync import WINDOW
-from peers.roles.peer import RELAY_MS, PeerSync
-from peers.stores.memory import MemoryStore
-from tests.support.pair import NOW_MS, AskedLog, HeldDisk, Pair, Stranger, fill, hello, open_log, syncs
+from peers.roles.run_peer import RunPeerSync
+from peers.roles.run_relaying import RELAY_MS
+from peers.stores.runs.memory import MemoryRunStore
+from tests.support.neighbour import Author, Neighbour, bring, messages, names_of, numbers, sent_pieces, sent_types
+from tests.support.pair import NOW_MS, AskedLog, HeldDisk, Pair, fill, open_log
 
 
 def test_an_event_is_sent_and_confirmed_once_it_is_in_the_other_log() -> None:
     pair = Pair().meet()
-    epoch = pair.left.log.published.epoch
 
     pair.left.log.add({"type": "a"})
 
-    assert pair.left_sent == [["sync", 1, {"type": "a"}, {"id": 0, "time": 0, "dot": [epoch, 1]}]]
+    assert sent_types(pair.left_sent) == [["a"]] and len(pair.left_sent) == 1
     assert pair.right_sent == [["synced", 1]]
     assert pair.right.log.types == ["a"]
+    assert pair.left.log.ends.get(pair.left.epoch) == pair.right.log.ends.get(pair.left.epoch)
 
 
 def test_the_same_event_has_the_same_meta_on_both_sides() -> None:
@@ -45,7 +45,16 @@ def test_a_second_event_of_one_ms_has_a_counter_on_the_wire() -> None:
     pair.right.log.add({"type": "a"})
     pair.right.log.add({"type": "b"})
 
-    assert [message[3]["id"] for message in syncs(pair.right_sent)] == [0, [0, 1]]
+    assert [piece.get("n", [0]) for (piece,) in sent_pieces(pair.right_sent)] == [[0], [1]]
+
+
+def test_the_birth_of_an_epoch_comes_with_its_first_entry_alone() -> None:
+    pair = Pair().meet()
+
+    pair.left.log.add({"type": "a"})
+    pair.left.log.add({"type": "b"})
+
+    assert [len(message[2]) for message in messages(pair.left_sent, "pieces")] == [1, 0]
 
 
 def test_a_relayed_event_keeps_its_author_on_the_wire() -> None:
@@ -53,7 +62,8 @@ def test_a_relayed_event_keeps_its_author_on_the_wire() -> None:
 
     pair.left.log.add({"type": "a"}, {"created": (NOW_MS - 5, "attic", 2), "time": NOW_MS})
 
-    assert pair.left_sent[0][3]["id"] == [-5, "attic", 2]
+    ((piece,),) = sent_pieces(pair.left_sent)
+    assert (piece["ms"], piece["nodes"], piece["n"]) == ([NOW_MS - 5], ["attic"], [2])
     assert pair.right.log.entries[0].created == (NOW_MS - 5, "attic", 2)
 
 
@@ -61,17 +71,23 @@ def test_the_event_keeps_its_bytes() -> None:
     body = b'{ "type":"a", "x":1.50, "\\u00e9":"\\u00e9" }'
     pair = Pair().meet()
 
-    pair.left.log.add_entries([Entry((NOW_MS, "left", 0), NOW_MS, body)])
+    pair.left.log.offer([Draft(body)])
 
     assert pair.right.log.entries[0].body == body
 
 
-def test_events_are_acknowledged_only_after_the_commit() -> None:
-    store = MemoryStore()
+def held_pair(side: str) -> tuple[Pair, HeldDisk]:
+    """A pair that has met; the disk of this side works only when it is released."""
+    store = MemoryRunStore()
     disk = HeldDisk(store)
-    pair = Pair(right={"store": store, "disk": disk}).connect()
-    disk.release()
-    pair.forget()
+    disk.is_holding = False
+    pair = Pair(**{side: {"store": store, "disk": disk}}).meet()
+    disk.is_holding = True
+    return pair, disk
+
+
+def test_events_are_acknowledged_only_after_the_commit() -> None:
+    pair, disk = held_pair("right")
 
     pair.left.log.add({"type": "a"})
     assert pair.right_sent == []
@@ -83,17 +99,38 @@ def test_events_are_acknowledged_only_after_the_commit() -> None:
 
 
 def test_an_event_is_not_sent_before_its_own_commit() -> None:
-    store = MemoryStore()
-    disk = HeldDisk(store)
-    pair = Pair(left={"store": store, "disk": disk}).connect()
-    disk.release()
-    pair.forget()
+    pair, disk = held_pair("left")
 
     added = pair.left.log.add({"type": "a"})
     assert pair.left_sent == [] and not added.is_done
     disk.release()
 
     assert len(pair.left_sent) == 1 and added.is_done
+
+
+def test_commits_during_the_greeting_arrive_at_both_ends() -> None:
+    stores = MemoryRunStore(), MemoryRunStore()
+    disks = HeldDisk(stores[0]), HeldDisk(stores[1])
+    pair = Pair(left={"store": stores[0], "disk": disks[0]}, right={"store": stores[1], "disk": disks[1]})
+    for log in (pair.left.log, pair.right.log):
+        log.add({"type": f"before of {log.pen.node_id}"})
+    pair.connect()
+
+    for count in range(12):  # one piece of work on each disk at a time, and a new event after each
+        pair.left.log.add({"type": f"left {count:02}"})
+        pair.right.log.add({"type": f"right {count:02}"})
+        for disk in disks:
+            disk.release(1)
+    for _ in range(100):
+        for disk in disks:
+            disk.release()
+        pair.clock.advance(10)
+
+    assert pair.left.log.types == pair.right.log.types
+    assert len(pair.left.log.types) == 26
+    assert pair.left.log.store.ends() == pair.right.log.store.ends()
+    assert pair.left.state == pair.right.state == "synchronized"
+    assert pair.left.lag == pair.right.lag == 0
 
 
 def test_an_event_that_could_not_be_stored_is_not_acknowledged() -> None:
@@ -114,8 +151,8 @@ def test_received_events_are_not_sent_back() -> None:
     pair.left.log.add({"type": "a"})
     pair.right.log.add({"type": "b"})
 
-    assert [message[0] for message in pair.left_sent] == ["sync", "synced"]
-    assert [message[0] for message in pair.right_sent] == ["synced", "sync"]
+    assert names_of(pair.left_sent) == ["pieces", "synced"]
+    assert names_of(pair.right_sent) == ["synced", "pieces"]
 
 
 def test_events_that_the_other_end_has_are_not_sent() -> None:
@@ -128,26 +165,25 @@ def test_events_that_the_other_end_has_are_not_sent() -> None:
 
     pair.connect()
 
-    assert [message[2]["type"] for message in syncs(pair.left_sent)] == ["new"]
-    assert syncs(pair.right_sent) == []
+    assert sent_types(pair.left_sent) == [["new"]]
+    assert sent_pieces(pair.right_sent) == []
 
 
 def test_an_event_that_arrives_over_two_links_is_stored_once() -> None:
-    pair = Pair().meet()
-    body = encode_event({"type": "a"})
-    entry = Entry((1, "attic", 0), 1, body, b"", ("f", 1))
+    pair, attic = Pair().meet(), Author()
+    piece = attic.write("a")
     pair.mute("right")  # its `have` is late
-    pair.left.log.add_entries([entry])
-    pair.right.log.add_entries([entry])
+    bring(pair.left.log, piece)
+    bring(pair.right.log, piece)
 
     pair.clock.advance(RELAY_MS)
     pair.unmute("right")
     pair.say("right", "synced", 1)
 
-    assert [message[2] for message in syncs(pair.left_sent)] == [{"type": "a"}]
+    assert sent_types(pair.left_sent) == [["a"]]
     assert pair.right.log.types == pair.left.log.types == ["a"]
     assert pair.right.log.last_added == 1
-    assert pair.left.state == pair.right.state == "synchronized"
+    assert pair.left.state == "synchronized"
 
 
 def test_a_new_link_resumes_where_the_last_one_was_cut() -> None:
@@ -184,7 +220,7 @@ def test_events_whose_acknowledgement_was_lost_are_not_sent_again() -> None:
 
     pair.connect()
 
-    assert syncs(pair.left_sent) == []
+    assert sent_pieces(pair.left_sent) == []
     assert (pair.left.state, pair.left.lag) == ("synchronized", 0)
 
 
@@ -198,65 +234,73 @@ def test_a_backlog_arrives_in_order() -> None:
     pair.connect()
 
     assert pair.right.log.types == names
-    sizes = [len(message) // 2 - 1 for message in syncs(pair.left_sent)]
-    assert sizes[:-1] == sorted(sizes[:-1])  # it begins with little, see Pace
-    assert sizes[0] < 50
-    assert max(sizes) == 500
-    assert [message[1] for message in syncs(pair.left_sent)] == list(accumulate(sizes))
+    sent = sent_types(pair.left_sent)
+    assert [type_ for types in sent for type_ in types] == names
+    sizes = list(map(len, sent))
+    assert sizes[0] == RUN_ENTRIES  # a piece is a run, or what is signed of it
+    assert max(sizes) <= 2 * RUN_ENTRIES
+    assert numbers(pair.left_sent) == list(range(1, len(sent) + 1))
 
 
 def test_at_most_a_window_of_messages_is_unacknowledged() -> None:
-    pair = Pair()
-    fill(pair.left.log, 500 * (WINDOW + 3))
-    pair.connect()
-    pair.cut()
-    wiped = Stranger(log=pair.left.log)
+    stranger = Neighbour().greet()
 
-    wiped.say("connect", 5, "stranger", 0, {"peer": hello()})  # it has nothing, and acknowledges nothing
-    wiped.say("ping", 0)
+    for number in range(WINDOW + 3):
+        stranger.log.add({"type": f"{number}"})
 
-    assert wiped.role.synced == 0
-    assert PARTS <= len(syncs(wiped.heard)) <= WINDOW
+    assert stranger.role.synced == 0
+    assert numbers(stranger.heard) == list(range(1, WINDOW + 1))
 
 
 def test_acknowledgements_let_the_next_messages_go() -> None:
     clock = ManualClock(NOW_MS)
     log = open_log("home", clock)
-    fill(log, 500 * (WINDOW + 3))
-    stranger = Stranger(log=log)
-    stranger.say("connect", 5, "stranger", 0, {"peer": hello()})
-    marks = [message[1] for message in syncs(stranger.heard)]
-    assert PARTS <= len(marks) <= WINDOW
+    fill(log, 20_000)
+    stranger = Neighbour(log=log).greet(forgets=False)
+    assert 0 < len(numbers(stranger.heard)) <= WINDOW
     stranger.heard.clear()
 
-    stranger.say("synced", marks[1])  # cumulative: this confirms two
+    stranger.confirms(1)
 
-    assert syncs(stranger.heard)
-    assert stranger.role.synced == marks[1]
+    assert sent_pieces(stranger.heard)
+    assert stranger.role.synced == RUN_ENTRIES
+
+
+def test_the_acknowledgement_of_a_message_confirms_it_while_later_ones_are_on_their_way() -> None:
+    stranger = Neighbour().greet()
+    for name in "abc":
+        stranger.log.add({"type": name})
+
+    stranger.confirms(2)
+
+    assert (stranger.role.synced, stranger.role.lag, stranger.role.state) == (2, 1, "sending")
 
 
 def test_many_commits_behind_a_closed_window_become_few_messages() -> None:
-    pair = Pair().meet()
-    pair.mute("right")
+    stranger = Neighbour().greet()
 
     for number in range(1_000):
-        pair.left.log.add({"type": f"e{number:03}"})
-    pair.unmute("right")
-    assert len(syncs(pair.left_sent)) == WINDOW
-    pair.say("right", "synced", WINDOW)
+        stranger.log.add({"type": f"e{number:03}"})
+    assert len(sent_pieces(stranger.heard)) == WINDOW
+    stranger.confirms()
+    stranger.confirms()
+    stranger.confirms()
 
-    assert len(syncs(pair.left_sent)) < 60
-    assert len(pair.right.log.types) == 1_000
+    assert len(sent_pieces(stranger.heard)) < 15
+    assert [type_ for types in sent_types(stranger.heard) for type_ in types] == [f"e{n:03}" for n in range(1_000)]
 
 
-def test_an_acknowledgement_of_more_than_was_sent_is_ignored() -> None:
-    pair = Pair().meet()
+@pytest.mark.parametrize("number", [0, 2, 999])
+def test_an_acknowledgement_of_what_was_not_sent_ends_the_link(number: int) -> None:
+    stranger = Neighbour().greet()
+    stranger.log.add({"type": "a"})
+    stranger.heard.clear()
 
-    pair.say("right", "synced", 999)
-    pair.left.log.add({"type": "a"})
+    stranger.confirms(number)
 
-    assert pair.right.log.types == ["a"]
-    assert (pair.left.synced, pair.left.lag) == (1, 0)
+    why = f"it confirmed message {number}, which does not wait for it"
+    assert stranger.heard == [["error", "wrong-format", why]]
+    assert (stranger.role.synced, stranger.role.lag) == (0, 1)
 
 
 def asked_pair() -> tuple[Pair, AskedLog]:
@@ -276,7 +320,8 @@ def test_a_change_before_the_walk_starts_does_not_skip_events_that_were_lost_wit
     pair.unmute("left")
     pair.cut()
 
-    pair.connect()  # the search for the start is under way
+    pair.connect()
+    log.answer(1)  # the greeting; the search for the start is under way
     log.add({"type": "live"})
     log.answer()
 
@@ -289,13 +334,28 @@ def test_a_change_before_the_walk_starts_does_not_skip_events_that_a_wiped_neigh
     log.answer()
     pair.right.destroy()
     wiped = open_log("right", pair.clock, seed=1)
-    PeerSync("right", wiped, pair.right_connection, clock=pair.clock, random=pair.right.random)
+    RunPeerSync("right", wiped, pair.right_connection, clock=pair.clock, random=pair.right.random)
 
     pair.connect()
+    log.answer(1)
     log.add({"type": "new"})
     log.answer()
 
     assert wiped.types == [*names, "new"]
+
+
+def test_nobody_is_told_that_all_was_sent_while_the_start_is_looked_for() -> None:
+    log = open_log("home", ManualClock(NOW_MS), kind=AskedLog)
+    assert isinstance(log, AskedLog)
+    fill(log, 3)
+    stranger = Neighbour(log=log).greet()
+    log.answer(1)  # the greeting
+    stranger.heard.clear()
+
+    stranger.say("ping", 0)
+
+    assert stranger.heard == [["pong", 0, 3]]
+    assert (stranger.role.synced, stranger.role.state) == (0, "sending")
 
 
 def test_events_that_arrive_while_a_page_is_read_are_not_sent_back_with_it() -> None:
@@ -306,4 +366,4 @@ def test_events_that_arrive_while_a_page_is_read_are_not_sent_back_with_it() -> 
 
     log.answer()
 
-    assert [message[2::2] for message in syncs(pair.left_sent)] == [[{"type": "a"}]]
+    assert sent_types(pair.left_sent) == [["a"]]

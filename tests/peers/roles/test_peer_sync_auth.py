@@ -12,7 +12,8 @@ from peers.errors import SyncError
 from peers.later import Later
 from peers.protocol.core import HANDSHAKE_MS
 from peers.protocol.session import MAX_QUEUED, QUEUED_BEFORE_PAUSE
-from tests.support.pair import NOW_MS, Pair, Stranger, hello, sentences, wire_event
+from tests.support.neighbour import Neighbour, hello
+from tests.support.pair import NOW_MS, Pair, sentences
 
 
 class Kept:
@@ -125,10 +126,10 @@ def test_a_coroutine_auth_without_spawn_is_a_type_error_and_authenticates_no_one
     async def auth(*_: Any) -> bool:
         return True
 
-    stranger = Stranger(auth=auth)
+    stranger = Neighbour(auth=auth)
 
     with pytest.raises(TypeError, match="spawn"):
-        stranger.say("connect", 5, "left", 0, {"peer": hello()})
+        stranger.say("connect", 2, "left", 0, {"runs": hello()})
 
     assert not stranger.role.authenticated
     assert not stranger.connected
@@ -145,10 +146,10 @@ def test_an_auth_that_raises_authenticates_no_one(kind: str) -> None:
     async def coroutine(*_: Any) -> bool:
         raise ValueError("no password file")
 
-    stranger = Stranger(auth={"plain": plain, "later": later, "coroutine": coroutine}[kind], spawn=spawn_at_once)
+    stranger = Neighbour(auth={"plain": plain, "later": later, "coroutine": coroutine}[kind], spawn=spawn_at_once)
 
     with pytest.raises(ValueError, match="no password file"):
-        stranger.say("connect", 5, "left", 0, {"peer": hello()})
+        stranger.say("connect", 2, "left", 0, {"runs": hello()})
 
     assert stranger.heard == [["error", "wrong-credentials"]]
     assert not stranger.connected
@@ -158,14 +159,14 @@ def test_auth_may_refuse_with_an_error_of_its_own() -> None:
     def auth(*_: Any) -> bool:
         raise SyncError("bruteforce")
 
-    stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()})
+    stranger = Neighbour(auth=auth).say("connect", 2, "left", 0, {"runs": hello()})
 
     assert stranger.heard == [["error", "bruteforce"]]
     assert not stranger.connected
 
 
 def test_an_unauthenticated_link_ends_when_auth_never_answers() -> None:
-    stranger = Stranger(auth=Kept()).say("connect", 5, "left", 0, {"peer": hello()})
+    stranger = Neighbour(auth=Kept()).say("connect", 2, "left", 0, {"runs": hello()})
 
     stranger.clock.advance(HANDSHAKE_MS)
 
@@ -175,33 +176,22 @@ def test_an_unauthenticated_link_ends_when_auth_never_answers() -> None:
 
 def test_messages_wait_while_auth_decides() -> None:
     auth = Kept()
-    stranger = Stranger(dials=False, auth=auth).say("connected", 5, "left", [NOW_MS, NOW_MS + 10], {"peer": hello()})
+    stranger = Neighbour(dials=False, auth=auth).say("connected", 2, "left", [NOW_MS, NOW_MS + 10], {"runs": hello()})
     stranger.heard.clear()
-    stranger.say("sync", 1, *wire_event(1, ms=5)).say("ping", 1)
+    stranger.brings("a").say("ping", 1)
     assert stranger.heard == []
 
     auth.verdict.set(True)
 
-    assert stranger.heard == [["synced", 1], ["pong", 1]]
-    assert stranger.log.entries[0].created == (NOW_MS + 15, "left", 1)
-
-
-def test_a_sync_before_the_base_of_its_times_is_known_is_refused() -> None:
-    auth = Kept()
-    stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()})
-
-    stranger.say("sync", 1, *wire_event(1))
-
-    why = "`sync` before `connected` has said what its times count from"
-    assert stranger.heard == [["error", "wrong-format", why]]
-    assert not stranger.connected
+    assert [each for each in stranger.heard if each[0] != "same"] == [["synced", 1], ["pong", 1]]
+    assert stranger.log.types == ["a"]
 
 
 def test_messages_that_waited_for_auth_are_dropped_when_it_refuses() -> None:
     auth = Kept()
-    stranger = Stranger(dials=False, auth=auth).say("connected", 5, "left", [1, 1], {"peer": hello()})
+    stranger = Neighbour(dials=False, auth=auth).greet("left")
     stranger.heard.clear()
-    stranger.say("sync", 1, *wire_event(1))
+    stranger.brings()
 
     auth.verdict.set(False)
 
@@ -211,7 +201,7 @@ def test_messages_that_waited_for_auth_are_dropped_when_it_refuses() -> None:
 
 def test_reading_pauses_when_many_messages_wait_for_auth() -> None:
     auth = Kept()
-    stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()})
+    stranger = Neighbour(auth=auth).say("connect", 2, "left", 0, {"runs": hello()})
 
     for _ in range(2 * QUEUED_BEFORE_PAUSE):
         stranger.say("ping", 1)
@@ -223,7 +213,7 @@ def test_reading_pauses_when_many_messages_wait_for_auth() -> None:
 
 
 def test_the_queue_for_auth_is_limited_on_a_connection_that_does_not_pause() -> None:
-    stranger = Stranger(auth=Kept()).say("connect", 5, "left", 0, {"peer": hello()})
+    stranger = Neighbour(auth=Kept()).say("connect", 2, "left", 0, {"runs": hello()})
     stranger.role.connection.pause = lambda: None  # type: ignore[method-assign]
 
     for _ in range(MAX_QUEUED):
@@ -239,12 +229,12 @@ def test_the_queue_for_auth_is_limited_on_a_connection_that_does_not_pause() -> 
 
 def test_a_bad_message_that_waited_for_auth_gets_an_error() -> None:
     auth = Kept()
-    stranger = Stranger(auth=auth).say("connect", 5, "left", 0, {"peer": hello()}).say("dance", 1).say("ping", 1)
+    stranger = Neighbour(auth=auth).greet().say("dance", 1).say("ping", 1)
 
     auth.verdict.set(True)
 
-    assert stranger.heard[1:] == [["error", "unknown-message", "dance"]]
-    assert sentences(stranger.errors) == ["left: unknown-message (Unknown message `dance` type)"]
+    assert [each for each in stranger.heard if each[0] != "same"][1:] == [["error", "unknown-message", "dance"]]
+    assert sentences(stranger.errors) == ["stranger: unknown-message (Unknown message `dance` type)"]
     assert not stranger.connected
 
 
@@ -285,9 +275,9 @@ def test_a_listener_may_close_the_link_at_authentication() -> None:
     assert not pair.left.authenticated
 
 
-@pytest.mark.parametrize("message", [["sync", 1], ["synced", 1], ["ping", 1], ["pong", 1], ["dance"]], ids=str)
+@pytest.mark.parametrize("message", [["have", {}], ["synced", 1], ["ping", 1], ["pong", 1], ["dance"]], ids=str)
 def test_nothing_is_sent_before_the_greeting(message: list[Any]) -> None:
-    stranger = Stranger().say(*message)
+    stranger = Neighbour().say(*message)
 
     assert stranger.heard == [["error", "missed-auth", message[0]]]
     assert sentences(stranger.errors) == [f"Start authentication before sending message {message[0]}"]
@@ -295,8 +285,8 @@ def test_nothing_is_sent_before_the_greeting(message: list[Any]) -> None:
 
 
 def test_no_message_is_handled_after_the_other_end_was_refused() -> None:
-    stranger = Stranger(connects=False)
-    said: list[list[Any]] = [["ping", 1], ["connect", 5, "left", 0, {"peer": hello()}], ["sync", 1, *wire_event(1)]]
+    stranger = Neighbour(connects=False)
+    said: list[list[Any]] = [["ping", 1], ["connect", 2, "left", 0, {"runs": hello()}], ["ping", 1]]
 
     stranger.theirs.on("connect", lambda: [stranger.say(*message) for message in said])
     stranger.dialler.connect()
@@ -307,7 +297,7 @@ def test_no_message_is_handled_after_the_other_end_was_refused() -> None:
 
 
 def test_headers_may_come_before_the_greeting() -> None:
-    stranger = Stranger()
+    stranger = Neighbour()
     seen: list[Any] = []
     stranger.role.on("headers", seen.append)
 

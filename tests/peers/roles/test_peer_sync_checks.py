@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from peers.roles.checked import ASK_AGAIN_MS
-from peers.roles.peer import PEER_PING_MS, RELAY_MS, PeerSync
-from peers.stores.memory import MemoryStore
-from tests.support.pair import HeldDisk, Pair, Stranger, fill, hello, received, wire_event
+from peers.roles.run_peer import RunPeerSync
+from peers.roles.run_relaying import RELAY_MS
+from peers.roles.run_session import ASK_AGAIN_MS, PEER_PING_MS
+from peers.stores.runs.memory import MemoryRunStore
+from tests.support.neighbour import Neighbour, asked_neighbour, names_of
+from tests.support.pair import HeldDisk, Pair, fill
 
 
-def held_by(role: PeerSync) -> int:
+def held_by(role: RunPeerSync) -> int:
     """The last position of the role's log."""
-    return role.log.published.state.last_position
+    return role.runs.state.last_position
 
 
 def test_a_check_of_two_equal_logs_needs_one_answer() -> None:
@@ -27,40 +29,57 @@ def test_a_check_of_two_equal_logs_needs_one_answer() -> None:
 
 
 def test_a_check_waits_until_the_other_end_has_confirmed_our_log() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
     stranger.log.add({"type": "a"})
     checked = stranger.role.check(held_by(stranger.role))
     stranger.log.add({"type": "later"})
     stranger.say("pong", 0)
     assert not checked.is_done
 
-    stranger.say("synced", 1)
+    stranger.confirms(1)
 
     assert checked.is_done
 
 
+def test_a_check_is_fulfilled_when_what_was_left_to_send_came_there_over_another_link() -> None:
+    stranger, log = asked_neighbour()
+    stranger.elsewhere()
+    checked = stranger.role.check(held_by(stranger.role))
+    stranger.say("pong", 0)
+    stranger.names()
+    stranger.clock.advance(RELAY_MS)
+    assert not checked.is_done
+
+    log.answer()  # nothing has to be sent
+
+    assert checked.is_done
+    assert (stranger.role.lag, stranger.role.state) == (0, "synchronized")
+
+
 def test_a_check_waits_until_the_other_end_has_sent_its_log() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
     checked = stranger.role.check(0)
     assert stranger.role.awaited is None
-    stranger.say("sync", 1, *wire_event(1))
+    stranger.brings()
     stranger.say("pong", 1, 3)
     assert (checked.is_done, stranger.role.awaited) == (False, 2)
 
-    stranger.say("sync", 3, *wire_event(2), *wire_event(3))
+    stranger.brings("b", "c")
     stranger.clock.advance(ASK_AGAIN_MS)
     stranger.say("pong", 3, 9)  # the six later events do not count
 
     assert (checked.is_done, stranger.role.awaited) == (True, 0)
-    assert [frame for frame in stranger.heard if frame[0] == "ping"] == [["ping", 0], ["ping", 3]]
+    assert names_of(stranger.heard).count("ping") == 2
 
 
 def test_a_check_waits_until_received_events_are_on_disk() -> None:
-    disk = HeldDisk(MemoryStore())
-    stranger = Stranger(disk=disk).greet()
-    disk.release()
+    store = MemoryRunStore()
+    disk = HeldDisk(store)
+    disk.is_holding = False
+    stranger = Neighbour(store=store, disk=disk).greet()
+    disk.is_holding = True
     checked = stranger.role.check(0)
-    stranger.say("sync", 1, *wire_event(1))
+    stranger.brings()
     stranger.say("pong", 1)
     assert not checked.is_done
 
@@ -70,7 +89,7 @@ def test_a_check_waits_until_received_events_are_on_disk() -> None:
 
 
 def test_an_answer_to_an_earlier_ping_does_not_decide_a_check() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
     stranger.clock.advance(PEER_PING_MS)
     assert stranger.heard == [["ping", 0]]
     checked = stranger.role.check(0)
@@ -83,12 +102,8 @@ def test_an_answer_to_an_earlier_ping_does_not_decide_a_check() -> None:
 
 
 def test_a_pong_has_the_last_position_while_there_is_more_to_send() -> None:
-    disk = HeldDisk(MemoryStore())
-    disk.is_holding = False
-    stranger = Stranger(disk=disk).greet()
-    disk.is_holding = True
-    stranger.log.add_entries([received(1)])
-    disk.release()
+    stranger = Neighbour().greet()
+    stranger.elsewhere()
 
     stranger.say("ping", 0)
 
@@ -96,25 +111,23 @@ def test_a_pong_has_the_last_position_while_there_is_more_to_send() -> None:
 
 
 def test_events_that_the_other_end_named_count_as_confirmed_while_more_arrive() -> None:
-    stranger = Stranger().greet()
-    for seq in range(1, 5):
-        stranger.log.add_entries([received(seq)])
-        stranger.say("have", {"e": [[1, seq]]})
+    stranger = Neighbour().greet()
+    for _ in range(1, 5):
+        stranger.elsewhere().names()
         stranger.clock.advance(RELAY_MS * 0.75)
 
     assert stranger.role.synced >= 2
 
 
 def test_the_acknowledgement_of_an_event_that_overtook_confirms_all_that_the_walk_had_passed() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
     for seq, type_ in enumerate("abc", 1):
-        stranger.log.add_entries([received(seq)])  # waits to be passed on, and the next one goes ahead of it
+        stranger.elsewhere()  # waits to be passed on, and the next one goes ahead of it
         stranger.log.add({"type": type_})
-        stranger.say("have", {"e": [[1, seq]]})
+        stranger.names()
         stranger.clock.advance(RELAY_MS * (seq < 2))
 
-    _, ahead, _ = [frame[1] for frame in stranger.heard if frame[0] == "sync"]
-    stranger.say("synced", ahead)
+    stranger.confirms(2)
 
     assert stranger.role.synced == 2
 
@@ -132,15 +145,13 @@ def test_a_check_fails_without_a_connection_or_when_it_ends() -> None:
 
 
 def test_confirmations_on_another_link_do_not_decide_a_check() -> None:
-    stranger = Stranger(connects=False)
-    stranger.dialler.connect()
-    stranger.say("connect", 5, "stranger", 0, {"peer": hello({})})
+    stranger = Neighbour().greet()
     stranger.log.add({"type": "a"})
-    stranger.say("synced", 1)
+    stranger.confirms()
     stranger.dialler.disconnect()
 
     stranger.dialler.connect()
-    stranger.say("connect", 5, "stranger", 0, {"peer": hello({})})  # its disk was lost
+    stranger.greet()  # its disk was lost
     checked = stranger.role.check(1)
     stranger.say("pong", 0)
 

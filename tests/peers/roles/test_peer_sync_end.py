@@ -7,9 +7,11 @@ import pytest
 from peers.clock import ManualClock
 from peers.errors import SyncError
 from peers.roles.base import BaseSync
-from peers.roles.peer import PEER_PING_MS, PEER_TIMEOUT_MS, PeerSync
+from peers.roles.run_peer import RunPeerSync
+from peers.roles.run_session import PEER_PING_MS, PEER_TIMEOUT_MS
 from peers.transport.reconnect import Reconnect
-from tests.support.pair import NOW_MS, AskedLog, Pair, Stranger, open_log, wire_event
+from tests.support.neighbour import Neighbour
+from tests.support.pair import NOW_MS, AskedLog, Pair, open_log
 
 # The end
 
@@ -23,7 +25,7 @@ def test_destroy_leaves_no_listener_and_no_timer() -> None:
 
     assert pair.clock.waiting == 0
     assert pair.left_connection.listeners == pair.right_connection.listeners == 0
-    assert not pair.left.log.listeners["change"]
+    assert not pair.left.log.listeners["commit"]
     assert not pair.left.connected
     assert pair.left.state == "disconnected"
 
@@ -74,11 +76,11 @@ def test_an_answer_of_the_log_after_the_end_is_ignored() -> None:
 
 
 def test_on_silence_may_end_the_role() -> None:
-    class Impatient(PeerSync):
+    class Impatient(RunPeerSync):
         def on_silence(self) -> None:
             self.destroy("bored")
 
-    pair = Pair(Impatient, PeerSync, right={"ping": None}).meet()
+    pair = Pair(Impatient, RunPeerSync, right={"ping": None}).meet()
 
     pair.clock.advance(PEER_PING_MS)
 
@@ -96,7 +98,7 @@ def test_sending_without_a_link_raises_an_error() -> None:
 def test_a_timeout_does_not_stop_a_reconnect() -> None:
     pair = Pair(right={"ping": None})
     reconnect = Reconnect(pair.left_connection, clock=pair.clock, random=pair.left.random)
-    again = PeerSync("left", pair.left.log, reconnect, clock=pair.clock, random=pair.left.random)
+    again = RunPeerSync("left", pair.left.log, reconnect, clock=pair.clock, random=pair.left.random)
     pair.left.destroy()
     again.catch(lambda _error: None)
     pair.right.catch(lambda _error: None)
@@ -119,7 +121,7 @@ def test_a_timeout_does_not_stop_a_reconnect() -> None:
 def test_a_fatal_error_stops_a_reconnect(error: str) -> None:
     pair = Pair()
     reconnect = Reconnect(pair.left_connection, clock=pair.clock, random=pair.left.random)
-    role = PeerSync("left", pair.left.log, reconnect, clock=pair.clock, random=pair.left.random)
+    role = RunPeerSync("left", pair.left.log, reconnect, clock=pair.clock, random=pair.left.random)
     pair.left.destroy()
     seen: list[SyncError] = []
     role.catch(seen.append)
@@ -138,11 +140,11 @@ def test_a_role_without_options_has_no_timers() -> None:
 
 
 def test_no_ping_is_sent_while_events_are_exchanged() -> None:
-    stranger = Stranger(ping=4_000, timeout=5_000).greet()
+    stranger = Neighbour(ping=4_000, timeout=5_000).greet()
 
-    for number in range(1, 20):
+    for _ in range(1, 20):
         stranger.clock.advance(3_000)
-        stranger.say("sync", number, *wire_event(number))
+        stranger.brings()
 
     assert ["ping", 0] not in stranger.heard
     assert stranger.connected

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from peers.codec.messages import MAX_BATCH
 from peers.errors import SyncError
-from tests.support.pair import Pair, Stranger, hello, sentences, wire_event
+from peers.events.reconcile import Differ, Part, Same
+from tests.support.neighbour import Neighbour, hello, names_of
+from tests.support.pair import Pair, sentences
 
-GOOD = {"peer": hello()}
+GOOD = {"runs": hello()}
 
 
 @pytest.mark.parametrize(
@@ -50,36 +51,42 @@ GOOD = {"peer": hello()}
         b'["headers",[]]',
         b'["debug"]',
         b'["connect"]',
-        b'["connect",[0],"left",0]',
-        b'["connect","5","left",0]',
-        b'["connect",-99999999999999999999999,"left",0]',
-        b'["connect",5,null,0]',
-        b'["connect",5,"",0]',
-        b'["connect",5,"left"]',
-        b'["connect",5,"left",0,null]',
-        b'["connect",5,"left",0,[]]',
-        b'["connected",5,"left",1]',
-        b'["connected",5,"left",[1]]',
-        b'["connected",5,"left",[1,null]]',
+        b'["connect",2,null,0]',
+        b'["connect",2,"",0]',
+        b'["connect",2,"left",-1]',
+        b'["connect",2,"left",0,null]',
+        b'["connect",2,"left",0,[]]',
+        b'["connected",2,"left",1]',
+        b'["connected",2,"left",[1]]',
+        b'["connected",2,"left",[1,null]]',
         b'["",1]',
         b'["_private",1]',
         b'["__class__"]',
         b'["on\\n",1]',
         b'["two words"]',
-        b'["sync"]',
-        b'["sync",null]',
-        b'["sync",-1]',
-        b'["sync",1,{"type":"a"}]',
+        b'["pieces"]',
+        b'["pieces",null]',
+        b'["pieces",-1,[],{}]',
+        b'["pieces",1,[],[]]',
+        b'["pieces",1,[],{}]',
+        b'["pieces",1,["AAAA"],{}]',
+        b'["fill",1]',
+        b'["fill",1,[[]]]',
+        b'["proof"]',
+        b'["heads","e",1,[]]',
+        b'["show",null,[]]',
+        b'["differ",{},[[]]]',
+        b'["same",null]',
         b"[" * 100_000,
         b"[" * 100_000 + b"]" * 100_000,
         b'["ping",' + b"[" * 100_000 + b"]" * 100_000 + b"]",
         b'["own",' + b"[" * 100_000 + b"]" * 100_000 + b"]",
-        b'["sync",1,' + b"[" * 100_000 + b',{"id":1,"time":1}]',
+        b'["pieces",1,[],' + b"[" * 100_000 + b"]",
     ],
     ids=lambda frame: frame[:60].decode("latin-1"),
 )
 def test_a_message_of_the_wrong_shape_gets_an_error_and_ends_the_link(frame: bytes) -> None:
-    for stranger in (Stranger(), Stranger().greet()):
+    for stranger in (Neighbour(), Neighbour().greet()):
         stranger.say_raw(frame)
 
         assert len(stranger.heard) == 1 and stranger.heard[0][:2] == ["error", "wrong-format"]
@@ -92,16 +99,11 @@ def test_a_message_of_the_wrong_shape_gets_an_error_and_ends_the_link(frame: byt
         assert stranger.role.clock.waiting == 0
 
 
-def test_a_bad_vector_in_a_greeting_gets_an_error() -> None:
-    for vector in ({"e": [[3, 1]]}, {"e": [[1, 2], [2, 3]]}, {"e": [[1, 1], [2, 2]]}):
-        stranger = Stranger().say("connect", 5, "left", 0, {"peer": hello(vector)})
-
-        assert stranger.heard[0][:2] == ["error", "wrong-format"]
-        assert "epoch e" in stranger.heard[0][2]
+HEAD = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 
 @pytest.mark.parametrize(
-    "peer",
+    "runs",
     [
         {},
         None,
@@ -109,88 +111,58 @@ def test_a_bad_vector_in_a_greeting_gets_an_error() -> None:
         {**hello(), "boot": "b\n"},
         {**hello(), "connection": None},
         {**hello(), "held": ["c"] * 513},
-        {**hello(), "vector": []},
-        {**hello(), "vector": {"e": [[0, 1]]}},
-        {**hello(), "vector": {"e": [[1, 2, 3]]}},
-        {**hello(), "vector": {"e e": [[1, 2]]}},
-        {**hello(), "vector": {"e": [[2 * n, 2 * n] for n in range(1, 300)]}},
+        {**hello(), "key": "A" * 48},
+        {**hello(), "newest": []},
+        {**hello(), "newest": {"e": [1, HEAD, ""]}},
+        {**hello(), "newest": {"0" * 32: [-1, HEAD, ""]}},
+        {**hello(), "newest": {"0" * 32: [1, "AAAA", ""]}},
+        {**hello(), "newest": {f"{n:032x}": [1, HEAD, ""] for n in range(33)}},
+        {**hello(), "rest": [1]},
+        {**hello(), "yours": {"e": 1}},
+        {**hello(), "hollow": [1]},
+        {**hello(), "last_position": -1},
     ],
-    ids=lambda peer: str(peer)[:60],
+    ids=lambda runs: str(runs)[:60],
 )
-def test_a_bad_peer_option_gets_an_error(peer: Any) -> None:
-    stranger = Stranger().say("connect", 5, "left", 0, {"peer": peer})
+def test_a_bad_option_runs_gets_an_error(runs: Any) -> None:
+    stranger = Neighbour().say("connect", 2, "left", 0, {"runs": runs})
 
     assert stranger.heard[0][:2] == ["error", "wrong-format"]
     assert not stranger.connected
 
 
 @pytest.mark.parametrize(
-    "pair",
+    ("message", "why"),
     [
-        '{"type":"a"},null',
-        '{"type":"a"},[]',
-        '{"type":"a"},{}',
-        '{"type":"a"},{"id":1}',
-        '{"type":"a"},{"id":1,"time":1}',
-        '{"type":"a"},{"id":null,"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":[],"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":[1],"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":["a",1],"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":[1,"a"],"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":[1,2,3],"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":[1,"a",2,3],"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":1,"time":"1","dot":["e",2]}',
-        '{"type":"a"},{"id":1,"time":1,"dot":["e",0]}',
-        '{"type":"a"},{"id":1,"time":1,"dot":["",2]}',
-        '{"type":"a"},{"id":1,"time":1,"dot":["e\\n",2]}',
-        '{"type":"a"},{"id":1,"time":1,"dot":["e"]}',
-        '{"type":"a"},{"id":1,"time":1,"dot":"e"}',
-        '{"type":"a","x":"\\ud83d"},{"id":1,"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":1,"time":1,"dot":["e",2],"app":{"x":"\\ud83d"}}',
-        '{"type":"a","n":NaN},{"id":1,"time":1,"dot":["e",2]}',
-        '{"type":"a","x":' + "[" * 3_000 + "]" * 3_000 + '},{"id":1,"time":1,"dot":["e",2]}',
-        "[" * 100_000 + "]" * 100_000 + ',{"id":1,"time":1,"dot":["e",2]}',
-        '{"type":"a"},{"id":1,"time":1,"dot":["e",2],"app":' + "[" * 3_000 + "]" * 3_000 + "}",
+        (Same({"0" * 32: None}), "the other end says that we have the same, which was not due"),
+        (Differ({}, (Part("", "0", {}),)), "the other end speaks of names from '' to '0', which we did not ask"),
     ],
-    ids=lambda pair: pair[:60],
+    ids=str,
 )
-def test_an_event_of_the_wrong_shape_stays_missing_and_its_neighbours_are_taken(pair: str) -> None:
-    first, last = (f'{{"type":"a"}},{{"id":{n},"time":1,"dot":["e",{n}]}}' for n in (1, 3))
-    stranger = Stranger().greet()
-    refused: list[str] = []
-    stranger.role.on("refused", refused.append)
+def test_what_no_node_says_of_what_differs_ends_the_link_with_a_sentence(message: Same | Differ, why: str) -> None:
+    stranger = Neighbour()
+    stranger.say("connect", 2, "stranger", 0, {"runs": {**hello(), "rest": [7, "A" * 43 + "="]}})
+    stranger.heard.clear()
 
-    stranger.say_raw(f'["sync",3,{first},{pair},{last}]'.encode())
+    stranger.tell(message)
 
-    assert stranger.heard == [["synced", 3]]
-    assert stranger.role.log.published.state.vector.ranges == {"e": ((1, 1), (3, 3))}
-    assert len(refused) == 1
+    assert stranger.heard == [["error", "wrong-format", why]]
+    assert not stranger.connected
 
 
-def test_as_many_events_as_a_batch_may_have_are_taken() -> None:
-    stranger = Stranger().greet()
+def test_a_message_between_nodes_before_any_greeting_is_refused() -> None:
+    stranger = Neighbour().brings()
 
-    items = [item for number in range(1, MAX_BATCH + 1) for item in wire_event(number)]
-    stranger.say("sync", MAX_BATCH, *items)
-
-    assert stranger.heard == [["synced", MAX_BATCH]]
-    assert len(stranger.log.types) == MAX_BATCH
+    assert stranger.heard == [["error", "missed-auth", "pieces"]]
+    assert stranger.log.state.last_position == 0
 
 
-@pytest.mark.parametrize("count", [MAX_BATCH + 1, 70_000])
-def test_more_events_than_a_batch_may_have_are_refused(count: int) -> None:
-    stranger = Stranger().greet()
-
-    items = [item for number in range(1, count + 1) for item in wire_event(number)]
-    stranger.say("sync", count, *items)
-
-    assert stranger.heard[0][:2] == ["error", "wrong-format"]
-    assert stranger.log.types == []
+# Other messages
 
 
 @pytest.mark.parametrize("name", ["dance", "on", "Connect", "logux/undo", "x", "dispatch", "greeting-options"])
 def test_an_unknown_message_gets_an_error(name: str) -> None:
-    stranger = Stranger().greet().say(name, ["on", "message"])
+    stranger = Neighbour().greet().say(name, ["on", "message"])
 
     assert stranger.heard == [["error", "unknown-message", name]]
     assert sentences(stranger.errors) == [f"stranger: unknown-message (Unknown message `{name}` type)"]
@@ -198,7 +170,7 @@ def test_an_unknown_message_gets_an_error(name: str) -> None:
 
 
 def test_an_error_that_is_found_is_raised_without_a_catch_listener() -> None:
-    stranger = Stranger(catches=False).greet()
+    stranger = Neighbour(catches=False).greet()
 
     with pytest.raises(SyncError, match="stranger: unknown-message"):
         stranger.say("dance")
@@ -208,7 +180,7 @@ def test_an_error_that_is_found_is_raised_without_a_catch_listener() -> None:
 
 
 def test_a_received_error_is_raised_without_a_catch_listener() -> None:
-    stranger = Stranger(catches=False).greet()
+    stranger = Neighbour(catches=False).greet()
 
     with pytest.raises(SyncError, match="stranger sent wrong-format") as caught:
         stranger.say("error", "wrong-format", "[1]")
@@ -219,14 +191,14 @@ def test_a_received_error_is_raised_without_a_catch_listener() -> None:
 
 
 def test_a_received_error_is_passed_to_catch_listeners() -> None:
-    stranger = Stranger().greet().say("error", "timeout", 5_000)
+    stranger = Neighbour().greet().say("error", "timeout", 5_000)
 
     assert sentences(stranger.errors) == ["stranger sent timeout (A timeout was reached (5000ms))"]
     assert stranger.heard == []
 
 
 def test_catching_can_be_undone() -> None:
-    stranger = Stranger(catches=False).greet()
+    stranger = Neighbour(catches=False).greet()
     undo = stranger.role.catch(lambda _error: None)
     undo()
 
@@ -239,7 +211,7 @@ def test_catching_can_be_undone() -> None:
 )
 @pytest.mark.parametrize("type_", ["wrong-protocol", "wrong-subprotocol", "wrong-format", "timeout", "own"])
 def test_a_received_error_with_any_options_is_read(type_: str, options: Any) -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
 
     stranger.say("error", type_, *([] if options == "missing" else [options]))
 
@@ -248,7 +220,7 @@ def test_a_received_error_with_any_options_is_read(type_: str, options: Any) -> 
 
 
 def test_a_received_error_cannot_flood_or_steer_a_screen() -> None:
-    stranger = Stranger().greet().say("error", "wrong-format", "\x1b[2J" + "x" * 100_000)
+    stranger = Neighbour().greet().say("error", "wrong-format", "\x1b[2J" + "x" * 100_000)
 
     sentence = str(stranger.errors[0])
     assert len(sentence) < 400
@@ -257,7 +229,7 @@ def test_a_received_error_cannot_flood_or_steer_a_screen() -> None:
 
 def test_a_received_error_with_deep_nesting_is_read() -> None:
     for depth in range(100, 1_000, 10):
-        stranger = Stranger().greet()
+        stranger = Neighbour().greet()
 
         stranger.say_raw(b'["error","wrong-format",' + b"[" * depth + b"]" * depth + b"]")
 
@@ -266,12 +238,12 @@ def test_a_received_error_with_deep_nesting_is_read() -> None:
 
 
 def test_no_message_is_handled_after_an_error_was_sent() -> None:
-    stranger = Stranger(connects=False)
+    stranger = Neighbour(connects=False)
     said: list[list[Any]] = [
-        ["connect", 5, "left", 0, GOOD],
-        ["sync", 1, *wire_event(1, "before")],
+        ["connect", 2, "left", 0, GOOD],
+        ["ping", 1],
         ["dance"],
-        ["sync", 2, *wire_event(2, "after")],
+        ["ping", 2],
         ["dance"],
         ["error", "own"],
     ]
@@ -279,34 +251,36 @@ def test_no_message_is_handled_after_an_error_was_sent() -> None:
 
     stranger.dialler.connect()
 
-    assert stranger.log.types == ["before"]
     assert [error.type for error in stranger.errors] == ["unknown-message"]
-    assert stranger.heard[1:] == [["synced", 1], ["error", "unknown-message", "dance"]]
+    assert [each for each in stranger.heard if each[0] != "same"][1:] == [
+        ["pong", 0],
+        ["error", "unknown-message", "dance"],
+    ]
 
 
 def test_no_message_is_handled_after_an_error_was_received() -> None:
-    stranger = Stranger(connects=False)
-    said: list[list[Any]] = [["connect", 5, "left", 0, GOOD], ["error", "own"], ["sync", 1, *wire_event(1)]]
+    stranger = Neighbour(connects=False)
+    said: list[list[Any]] = [["connect", 2, "left", 0, GOOD], ["error", "own"], ["ping", 1]]
     stranger.theirs.on("connect", lambda: [stranger.say(*message) for message in said])
 
     stranger.dialler.connect()
 
-    assert stranger.log.types == []
+    assert names_of(stranger.heard).count("pong") == 0
     assert len(stranger.errors) == 1
 
 
 def test_a_new_link_after_an_error_works() -> None:
-    stranger = Stranger().greet().say("dance")
+    stranger = Neighbour().greet().say("dance")
     stranger.dialler.connect()
 
-    stranger.greet().say("sync", 1, *wire_event(1))
+    stranger.greet().brings()
 
     assert stranger.heard == [["synced", 1]]
 
 
 def test_an_error_on_one_link_does_not_affect_another() -> None:
     pair = Pair().meet()
-    stranger = Stranger(log=pair.left.log).greet().say("dance")
+    stranger = Neighbour(log=pair.left.log).greet().say("dance")
 
     pair.right.log.add({"type": "a"})
 
@@ -345,7 +319,7 @@ def test_debug_is_passed_to_listeners() -> None:
 
 
 def test_an_error_of_the_connection_is_reported() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
 
     stranger.connection.emit("error", ValueError("a frame of 9000 bytes"))
 
@@ -353,6 +327,6 @@ def test_an_error_of_the_connection_is_reported() -> None:
 
 
 def test_a_long_bad_message_is_shown_in_part() -> None:
-    stranger = Stranger().greet().say_raw(json.dumps(["sync", "x" * 10_000]).encode())
+    stranger = Neighbour().greet().say_raw(json.dumps(["pieces", "x" * 10_000]).encode())
 
     assert len(stranger.heard[0][2]) == 200

@@ -1,4 +1,4 @@
-"""The message `have`: nodes name events from other links, so that these are not sent to them."""
+"""The message `have`: nodes name what came over other links, so that it is not sent to them."""
 
 from __future__ import annotations
 
@@ -6,122 +6,130 @@ from typing import Any
 
 import pytest
 
-from peers.events.version_vector import MAX_RANGES
+from peers.clock import ManualClock
+from peers.codec.run_messages import MAX_SPANS, RunHave
+from peers.events.epoch import EpochEnd
+from peers.events.reconcile import MAX_FOREIGN
 from peers.later import Later
 from peers.protocol.session import MAX_QUEUED
-from peers.roles.peer import HAVE_MS, MAX_KNOWN, RELAY_MS
-from tests.support.pair import (
-    Mailbox,
-    Stranger,
-    asked_stranger,
-    hello,
-    received,
+from peers.roles.run_relaying import HAVE_MS, RELAY_MS
+from tests.support.neighbour import (
+    Author,
+    Neighbour,
+    asked_neighbour,
+    bring,
+    messages,
+    named,
+    names_of,
+    sent_pieces,
     sent_types,
-    sentences,
-    syncs,
-    wire_event,
 )
+from tests.support.pair import NOW_MS, Mailbox, open_log, sentences
 
 # What is named
 
 
 def test_events_from_another_link_are_named_at_once() -> None:
-    stranger = Stranger().greet()
+    stranger, loft = Neighbour().greet(), Author("loft", 201)
+    pieces = [stranger.attic.write("r", "r"), loft.write("r")]
 
-    stranger.log.add_entries([received(1), received(2), received(7, epoch="f")])
+    bring(stranger.log, *pieces)
 
-    assert stranger.heard == [["have", {"e": [[1, 2]], "f": [[7, 7]]}]]
+    assert names_of(stranger.heard) == ["have"]
+    assert named(stranger.heard) == [{stranger.attic.epoch: 2, loft.epoch: 1}]
 
 
 def test_events_from_this_link_are_not_named_on_it() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
 
-    stranger.say("sync", 1, *wire_event(1))
+    stranger.brings()
 
     assert stranger.heard == [["synced", 1]]
 
 
 def test_own_events_are_not_named() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
 
     stranger.log.add({"type": "own"})
 
-    assert [message[0] for message in stranger.heard] == ["sync"]
+    assert names_of(stranger.heard) == ["pieces"]
 
 
 def test_only_events_of_a_commit_that_did_not_come_from_the_other_end_are_named() -> None:
-    stranger = Stranger().greet()
-    stranger.say("sync", 1, *wire_event(2))
+    stranger = Neighbour().greet()
+    first = stranger.attic.write()
+    stranger.sends(first)
     stranger.heard.clear()
 
-    stranger.log.add_entries([received(1), received(2), received(3)])
+    bring(stranger.log, first, stranger.own.write())
 
-    assert stranger.heard == [["have", {"e": [[1, 1], [3, 3]]}]]
+    assert named(stranger.heard) == [{stranger.own.epoch: 1}]
 
 
 def test_many_commits_are_named_in_one_message_in_the_next_turn() -> None:
     mailbox = Mailbox()
-    stranger = Stranger(turn=mailbox.turn)
+    stranger = Neighbour(turn=mailbox.turn)
     mailbox.work()
     stranger.greet()
     mailbox.work()
     stranger.heard.clear()
-    for seq in range(1, 6):
-        stranger.log.add_entries([received(seq)])
+    for _ in range(5):
+        stranger.elsewhere()
 
     mailbox.work()
 
-    assert stranger.heard == [["have", {"e": [[1, 5]]}]]
+    assert named(stranger.heard) == [{stranger.attic.epoch: 5}]
+    assert names_of(stranger.heard) == ["have"]
 
 
 def test_events_of_the_greeting_are_not_named_again() -> None:
-    stranger = Stranger()
-    stranger.log.add_entries([received(1)])
+    stranger = Neighbour()
+    stranger.elsewhere()
 
-    stranger.greet(vector={"e": [[1, 1]]})
+    stranger.greet(ends=stranger.attic.ends)
 
     assert stranger.heard == []
 
 
 def test_events_that_were_not_named_on_a_lost_link_are_in_the_next_greeting() -> None:
     mailbox = Mailbox()
-    stranger = Stranger(turn=mailbox.turn)
+    stranger = Neighbour(turn=mailbox.turn)
     mailbox.work()
     stranger.greet()
     mailbox.work()
-    stranger.log.add_entries([received(1)])
+    stranger.elsewhere()
     stranger.theirs.disconnect()
 
     mailbox.work()  # the reaction to the commit runs after the link has closed
     stranger.heard.clear()
     stranger.dialler.connect()
-    stranger.say("connect", 5, "stranger", 0, {"peer": hello()})
+    stranger.greet(forgets=False)
     mailbox.work()
 
-    assert stranger.heard[0][4]["peer"]["vector"] == {"e": [[1, 1]]}
-    assert [message[0] for message in stranger.heard] == ["connected", "sync"]
+    assert list(stranger.heard[0][4]["runs"]["newest"]) == [stranger.attic.epoch]
+    assert [name for name in names_of(stranger.heard) if name != "same"] == ["connected", "pieces"]
     assert stranger.errors == []
 
 
 def test_what_comes_soon_after_a_have_is_gathered_for_the_next_one() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
 
-    for seq in range(1, 5):
-        stranger.log.add_entries([received(seq)])
-    assert [message for message in stranger.heard if message[0] == "have"] == [["have", {"e": [[1, 1]]}]]
+    for _ in range(4):
+        stranger.elsewhere()
+    assert named(stranger.heard) == [{stranger.attic.epoch: 1}]
     stranger.clock.advance(HAVE_MS)
 
-    assert [message for message in stranger.heard if message[0] == "have"][1:] == [["have", {"e": [[2, 4]]}]]
+    assert named(stranger.heard)[1:] == [{stranger.attic.epoch: 4}]
 
 
 def test_a_have_whose_time_has_come_is_not_sent_on_a_link_that_has_just_closed() -> None:
     mailbox = Mailbox()
-    stranger = Stranger(turn=mailbox.turn)
+    stranger = Neighbour(turn=mailbox.turn)
     mailbox.work()
     stranger.greet()
     mailbox.work()
-    for seq in (1, 2):
-        stranger.log.add_entries([received(seq)])
+    for _ in range(2):
+        stranger.elsewhere()
         mailbox.work()
     stranger.clock.advance(HAVE_MS)
     stranger.heard.clear()
@@ -132,68 +140,86 @@ def test_a_have_whose_time_has_come_is_not_sent_on_a_link_that_has_just_closed()
     assert stranger.heard == [] and stranger.errors == []
 
 
+def test_events_that_are_committed_during_the_greeting_are_named_after_it() -> None:
+    verdict: Later[bool] = Later()
+    stranger = Neighbour(auth=lambda _token, _node_id: verdict).greet()
+    stranger.elsewhere()
+    assert stranger.heard == []
+
+    verdict.set(True)
+
+    assert named(stranger.heard) == [{stranger.attic.epoch: 1}]
+
+
 # What is not sent for that reason
 
 
 def test_events_that_were_not_named_are_passed_on_after_the_wait() -> None:
-    stranger = Stranger().greet()
-    stranger.log.add_entries([received(1)])
+    stranger = Neighbour().greet()
+    stranger.elsewhere()
 
     stranger.clock.advance(RELAY_MS - 1)
-    assert syncs(stranger.heard) == []
+    assert sent_pieces(stranger.heard) == []
     stranger.clock.advance(1)
 
     assert sent_types(stranger.heard) == [["r"]]
 
 
 def test_events_that_the_other_end_names_during_the_wait_are_not_sent() -> None:
-    stranger = Stranger().greet()
-    stranger.log.add_entries([received(1)])
+    stranger = Neighbour().greet()
+    stranger.elsewhere()
     assert (stranger.role.state, stranger.role.lag) == ("sending", 1)
 
-    stranger.say("have", {"e": [[1, 1]]})
+    stranger.names()
     stranger.clock.advance(RELAY_MS)
 
-    assert syncs(stranger.heard) == []
+    assert sent_pieces(stranger.heard) == []
     assert (stranger.role.state, stranger.role.lag) == ("synchronized", 0)
 
 
 def test_events_that_the_other_end_has_named_before_neither_wait_nor_are_sent() -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
+    piece = stranger.attic.write()
 
-    stranger.say("have", {"e": [[1, 1]]})
-    stranger.log.add_entries([received(1)])
+    stranger.names()
+    bring(stranger.log, piece)
 
-    assert stranger.heard == [["have", {"e": [[1, 1]]}]]
+    assert names_of(stranger.heard) == ["have"]
     assert (stranger.role.state, stranger.role.lag) == ("synchronized", 0)
 
 
 def test_only_events_that_were_not_named_are_sent() -> None:
-    stranger = Stranger().greet()
-    stranger.log.add_entries([received(seq, f"r{seq}") for seq in range(1, 6)])
+    stranger, loft = Neighbour().greet(), Author("loft", 201)
+    stranger.elsewhere("r1", "r2")
+    end = stranger.attic.end
+    stranger.elsewhere("r3")
+    bring(stranger.log, loft.write("r4"))
 
-    stranger.say("have", {"unheard-of": [[1, 9]], "e": [[2, 3], [5, 5]]})
-    stranger.clock.advance(RELAY_MS)
+    stranger.tell(RunHave({stranger.attic.epoch: end, loft.epoch: loft.end, "0" * 32: EpochEnd(9, bytes(16))}))
+    stranger.clock.advance(2 * RELAY_MS)
 
-    assert sent_types(stranger.heard) == [["r1", "r4"]]
+    assert sent_types(stranger.heard) == [["r3"]]
 
 
-def test_events_that_are_named_while_a_page_is_read_are_not_sent_with_it() -> None:
-    stranger, log = asked_stranger()
-    log.add_entries([received(1, "r1"), received(2, "r2")])
-    stranger.clock.advance(RELAY_MS)  # the page is asked for
+def test_events_that_are_named_while_changes_are_read_are_not_sent_with_them() -> None:
+    stranger, log = asked_neighbour()
+    loft = Author("loft", 201)
+    stranger.elsewhere("r1")
+    bring(log, loft.write("r2"))
+    stranger.clock.advance(2 * RELAY_MS)  # the changes are asked for
 
-    stranger.say("have", {"e": [[1, 1]]})
+    stranger.names()
     log.answer()
 
     assert sent_types(stranger.heard) == [["r2"]]
 
 
 def test_an_own_event_that_the_other_end_names_is_not_sent() -> None:
-    stranger, log = asked_stranger()
+    stranger, log = asked_neighbour()
     log.add({"type": "own"})
+    epoch = stranger.role.epoch
 
-    stranger.say("have", {log.published.epoch: [[1, 1]]})  # it got the event over another link
+    stranger.tell(RunHave({epoch: log.ends.get(epoch)}))  # it got the event over another link
     log.answer()
 
     assert stranger.heard == []
@@ -201,18 +227,20 @@ def test_an_own_event_that_the_other_end_names_is_not_sent() -> None:
 
 
 def test_names_of_the_last_link_do_not_count_on_the_next() -> None:
-    stranger = Stranger().greet()
-    stranger.log.add_entries([received(1)])
-    stranger.say("have", {"e": [[1, 1]]})
+    stranger = Neighbour().greet()
+    stranger.elsewhere().names()
     stranger.theirs.disconnect()
 
     stranger.dialler.connect()
-    stranger.say("connect", 5, "stranger", 0, {"peer": hello()})  # its disk was wiped
+    stranger.greet(forgets=False)  # its disk was wiped
 
     assert sent_types(stranger.heard) == [["r"]]
 
 
 # Faulty messages
+
+EPOCH = "0" * 32
+HEAD = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 
 @pytest.mark.parametrize(
@@ -222,27 +250,25 @@ def test_names_of_the_last_link_do_not_count_on_the_next() -> None:
         [None],
         [[]],
         ["e"],
-        [{"e": None}],
-        [{"e": [1]}],
-        [{"e": [[1]]}],
-        [{"e": [[1, 2, 3]]}],
-        [{"e": [[0, 1]]}],
-        [{"e": [[2, 1]]}],
-        [{"e": [[1, 2**53]]}],
-        [{"e": [["1", 2]]}],
-        [{"e": [[1, 1.5]]}],
-        [{"e": [[1, 2], [2, 3]]}],
-        [{"e": [[1, 2], [3, 4]]}],
-        [{"e": [[5, 6], [1, 2]]}],
-        [{"": [[1, 1]]}],
-        [{"x" * 65: [[1, 1]]}],
-        [{"e\n": [[1, 1]]}],
-        [{"e": [[n, n] for n in range(1, 2 * MAX_RANGES + 3, 2)]}],
+        [{EPOCH: None}],
+        [{EPOCH: [-1, HEAD]}],
+        [{EPOCH: [2**53, HEAD]}],
+        [{EPOCH: ["1", HEAD]}],
+        [{EPOCH: [1.5, HEAD]}],
+        [{EPOCH: [1, "AAAA"]}],
+        [{EPOCH: [1, HEAD, HEAD, 1]}],
+        [{"": [1, HEAD]}],
+        [{"0" * 31: [1, HEAD]}],
+        [{"0" * 33: [1, HEAD]}],
+        [{EPOCH[1:] + "\n": [1, HEAD]}],
+        [{}, [[EPOCH, 0, 1]]],
+        [{}, [[EPOCH, 1]]],
+        [{}, [[EPOCH, 1, 2]] * (MAX_SPANS + 1)],
     ],
     ids=lambda items: str(items)[:40],
 )
 def test_a_malformed_have_is_a_wrong_format(items: list[Any]) -> None:
-    stranger = Stranger().greet()
+    stranger = Neighbour().greet()
 
     stranger.say("have", *items)
 
@@ -251,19 +277,18 @@ def test_a_malformed_have_is_a_wrong_format(items: list[Any]) -> None:
     assert not stranger.connected
 
 
-@pytest.mark.parametrize("vector", [{}, {"e": []}])
-def test_an_empty_have_changes_nothing(vector: dict[str, Any]) -> None:
-    stranger = Stranger().greet()
+def test_an_empty_have_changes_nothing() -> None:
+    stranger = Neighbour().greet()
 
-    stranger.say("have", vector)
+    stranger.say("have", {})
 
     assert stranger.connected and stranger.heard == []
 
 
 def test_a_have_before_the_greeting_is_refused() -> None:
-    stranger = Stranger()
+    stranger = Neighbour()
 
-    stranger.say("have", {"e": [[1, 1]]})
+    stranger.tell(RunHave({EPOCH: EpochEnd(1, bytes(16))}))
 
     assert stranger.heard[-1] == ["error", "missed-auth", "have"]
     assert not stranger.connected
@@ -271,23 +296,24 @@ def test_a_have_before_the_greeting_is_refused() -> None:
 
 def test_a_have_that_arrives_while_auth_decides_counts() -> None:
     verdict: Later[bool] = Later()
-    stranger = Stranger(auth=lambda _token, _node_id: verdict).greet()
-    stranger.say("have", {"e": [[1, 1]]})
+    stranger = Neighbour(auth=lambda _token, _node_id: verdict).greet()
+    piece = stranger.attic.write()
+    stranger.names()
     assert stranger.connected
 
     verdict.set(True)
-    stranger.log.add_entries([received(1)])
+    bring(stranger.log, piece)
     stranger.clock.advance(RELAY_MS)
 
-    assert syncs(stranger.heard) == []
+    assert sent_pieces(stranger.heard) == []
 
 
 def test_any_number_of_have_messages_may_arrive_while_auth_decides() -> None:
     verdict: Later[bool] = Later()
-    stranger = Stranger(auth=lambda _token, _node_id: verdict).greet()
+    stranger = Neighbour(auth=lambda _token, _node_id: verdict).greet()
 
     for number in range(1, 2 * MAX_QUEUED):
-        stranger.say("have", {"e": [[number, number]]})
+        stranger.tell(RunHave({EPOCH: EpochEnd(number, bytes(16))}))
     verdict.set(True)
 
     assert stranger.connected
@@ -295,47 +321,27 @@ def test_any_number_of_have_messages_may_arrive_while_auth_decides() -> None:
 
 
 def test_a_malformed_have_while_auth_decides_is_a_wrong_format_too() -> None:
-    stranger = Stranger(auth=lambda _token, _node_id: Later()).greet()
+    stranger = Neighbour(auth=lambda _token, _node_id: Later()).greet()
 
-    stranger.say("have", {"e": [[2, 1]]})
+    stranger.say("have", {EPOCH: [-1, HEAD]})
 
     assert stranger.heard[-1][:2] == ["error", "wrong-format"]
     assert not stranger.connected
 
 
-def one_each(count: int) -> dict[str, Any]:
-    return {f"x{number}": [[1, 1]] for number in range(count)}
+def test_what_is_remembered_of_the_other_ends_epochs_is_limited() -> None:
+    log = open_log("home", ManualClock(NOW_MS))
+    stranger = Neighbour(log=log).greet()
+    attic = stranger.attic.write()
 
-
-@pytest.mark.parametrize(("count", "expected"), [(MAX_KNOWN - 1, []), (MAX_KNOWN, [["r"]])])
-def test_what_is_remembered_of_the_other_ends_events_is_limited(count: int, expected: list[list[str]]) -> None:
-    stranger = Stranger().greet()
-    stranger.say("have", one_each(count))
-
-    stranger.say("have", {"e": [[1, 1]]})
-    stranger.log.add_entries([received(1)])
+    for number in range(0, 2 * MAX_FOREIGN, 1024):
+        stranger.tell(RunHave({f"{n:032x}": EpochEnd(1, bytes(16)) for n in range(number, number + 1024)}))
+    stranger.names()  # of an epoch that is not known here, and one too many
+    bring(log, attic)
     stranger.clock.advance(RELAY_MS)
 
-    assert sent_types(stranger.heard) == expected
-
-
-def test_many_ranges_of_few_epochs_are_limited_too() -> None:
-    stranger = Stranger().greet()
-    holes = [[number, number] for number in range(1, 2 * MAX_RANGES, 2)]
-
-    for number in range(2 * MAX_KNOWN // MAX_RANGES):
-        stranger.say("have", {f"x{number}": holes})
-
-    assert stranger.connected
-    assert sum(map(len, stranger.role.lacking.ranges.values())) == MAX_KNOWN
-
-
-def test_at_the_limit_the_range_of_a_known_epoch_may_still_grow() -> None:
-    stranger = Stranger().greet()
-    stranger.say("have", one_each(MAX_KNOWN))
-
-    stranger.say("have", {"x7": [[2, 9]]})
-    stranger.log.add_entries([received(9, epoch="x7")])
-    stranger.clock.advance(RELAY_MS)
-
-    assert syncs(stranger.heard) == []
+    assert sent_types(stranger.heard) == [["r"]]
+    stranger.elsewhere("again").names()
+    stranger.clock.advance(2 * RELAY_MS)
+    assert sent_types(stranger.heard) == [["r"]]  # of what is held here it is remembered
+    assert len(messages(stranger.heard, "error")) == 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from peers.clock import ManualClock
-from peers.events.entry import Entry, encode_event
-from peers.events.version_vector import VersionVector
-from peers.roles.peer import RELAY_MS
-from peers.stores.memory import MemoryStore
-from tests.support.pair import NOW_MS, Pair, Stranger, fill, hello, open_log, syncs, wire_event
+from peers.codec.run_messages import Fill
+from peers.events.entry import Entry
+from peers.events.piece import Piece
+from peers.roles.run_relaying import RELAY_MS
+from tests.support.neighbour import Author, Neighbour, messages, names_of, sent_pieces, sent_types
+from tests.support.pair import NOW_MS, Pair, fill, open_log
+from tests.support.run_house import hollowed
 
 # Wiped, restored, rolled back
 
@@ -30,101 +32,34 @@ def test_a_wiped_neighbour_gets_everything_back_over_the_same_session_too() -> N
     pair = Pair().meet()
     names = fill(pair.left.log, 3)
     pair.cut()
-    stranger = Stranger(log=pair.left.log)
-    stranger.greet("right", {pair.left.log.published.epoch: [[1, 3]]})
-    assert syncs(stranger.heard) == []
+    stranger = Neighbour(log=pair.left.log)
+    stranger.greet("right", {pair.left.epoch: pair.left.ends.get(pair.left.epoch)})
+    assert sent_pieces(stranger.heard) == []
     stranger.theirs.disconnect()
 
     stranger.dialler.connect()
-    stranger.say("connect", 5, "right", 0, {"peer": hello()})
+    stranger.greet("right", forgets=False)
 
-    assert [event["type"] for event in syncs(stranger.heard)[0][2::2]] == names
-
-
-def rolled_back_pair(kept: int, written: int) -> tuple[Pair, list[str]]:
-    """Left's machine was set back to a snapshot with `kept` events while its process went on, and with it its epoch."""
-    clock = ManualClock(NOW_MS)
-    before = Pair(clock=clock).meet()
-    names = fill(before.left.log, written)
-    snapshot = MemoryStore()
-    snapshot.open()
-    epoch = before.left.log.published.epoch
-    with snapshot.transaction():
-        snapshot.append(before.left.log.entries[:kept], epoch=epoch, clock_ms=NOW_MS)
-    before.destroy()
-    clock.advance(1_000)
-    pair = Pair(clock=clock, left={"store": snapshot}, right={"log": before.right.log})
-    assert pair.left.log.published.epoch == epoch
-    return pair, names
+    assert sent_types(stranger.heard) == [names]
 
 
-def test_a_rolled_back_node_starts_another_epoch_and_gets_back_what_it_lost() -> None:
-    pair, names = rolled_back_pair(kept=2, written=5)
-    said: list[str] = []
-    pair.left.on("rolled-back", lambda: said.append("rolled back"))
-    epoch = pair.left.log.published.epoch
-
-    pair.connect()
-    assert not pair.left.connected  # its greeting had claimed more than it has: it greets anew
-    pair.connect()
-
-    assert said == ["rolled back"]
-    assert pair.left.log.published.epoch != epoch
-    assert pair.left.log.types == pair.right.log.types == names
-    pair.left.log.add({"type": "new"})
-    assert pair.right.log.types == [*names, "new"]
-
-
-def test_events_that_a_rolled_back_node_wrote_since_get_second_dots_and_reach_the_others() -> None:
-    pair, names = rolled_back_pair(kept=2, written=5)
-    pair.left.log.add({"type": "since"})  # under a dot that the other end has for another event
-
-    pair.connect().connect()
-
-    assert "since" in pair.right.log.types
-    assert set(pair.right.log.types) == {*names, "since"}
-
-
-def test_a_rolled_back_node_that_wrote_since_gets_back_what_it_lost_under_the_same_dots() -> None:
-    pair, names = rolled_back_pair(kept=2, written=5)
-    pair.left.log.add({"type": "since"})
-
-    pair.connect().connect()
-
-    assert pair.left.log.types == pair.right.log.types
-    assert set(pair.left.log.types) == {*names, "since"}
-
-
-def test_a_rollback_seen_by_two_neighbours_starts_one_epoch_only() -> None:
-    pair, _ = rolled_back_pair(kept=1, written=3)
-    old = pair.left.log.published.epoch
-    other = Stranger(log=pair.left.log)
-    pair.connect()
-    renewed = pair.left.log.published.epoch
-
-    other.greet("third", {old: [[1, 3]]})
-
-    assert pair.left.log.published.epoch == renewed != old
-
-
-# Second dots
-
-
-def test_a_second_dot_travels_without_the_event_being_stored_twice() -> None:
+def test_a_reconnect_of_two_equal_logs_costs_a_greeting_each() -> None:
     pair = Pair().meet()
-    body = encode_event({"type": "a"})
-    pair.left.log.add_entries([Entry((1, "client", 0), 1, body, b"", ("f", 1))])
+    fill(pair.left.log, 3)
+    pair.right.log.add({"type": "r"})
+    pair.cut()
+    pair.forget()
 
-    pair.left.log.add_entries([Entry((1, "client", 0), 1, body, b"", ("g", 1))])
-    pair.clock.advance(2 * RELAY_MS)
+    pair.connect()
 
-    assert pair.right.log.types == ["a"]
-    assert pair.right.log.published.state.vector == VersionVector({"f": [(1, 1)], "g": [(1, 1)]})
-    assert pair.right.log.last_added == 1
-    assert pair.left.state == "synchronized"
+    assert names_of(pair.left_sent) == ["connect", "same"]
+    assert names_of(pair.right_sent) == ["connected", "same"]
 
 
-def test_an_event_accepted_at_two_nodes_gets_both_dots_on_both() -> None:
+# An event that two nodes accepted
+
+
+def test_an_event_accepted_at_two_nodes_has_an_entry_of_each_on_both() -> None:
     pair = Pair()
     for log in (pair.left.log, pair.right.log):
         log.add({"type": "a"}, {"created": (5, "client", 0)})
@@ -132,8 +67,10 @@ def test_an_event_accepted_at_two_nodes_gets_both_dots_on_both() -> None:
     pair.connect()
 
     assert pair.left.log.types == pair.right.log.types == ["a"]
-    assert pair.left.log.published.state.vector == pair.right.log.published.state.vector
-    assert len(pair.left.log.published.state.vector) == 2
+    assert pair.left.log.store.ends() == pair.right.log.store.ends()
+    assert len(pair.left.log.ends) == 2
+    assert (pair.right.log.last_added, pair.right.log.state.last_position) == (1, 2)
+    assert pair.left.state == "synchronized"
 
 
 def test_of_two_different_copies_both_nodes_show_the_same_one() -> None:
@@ -148,18 +85,34 @@ def test_of_two_different_copies_both_nodes_show_the_same_one() -> None:
     assert len(pair.left.log.types) == 1
 
 
-def test_two_events_under_one_dot_in_one_message_do_not_stop_the_log() -> None:
-    stranger = Stranger().greet()
-    first, meta = wire_event(1, "first")
-    second, _ = wire_event(1, "second")
+def test_an_event_that_is_known_from_its_owner_is_given_to_who_has_it_as_a_leaf() -> None:
+    stranger = Neighbour().greet()
+    piece = stranger.own.write("a")
 
-    stranger.say("sync", 1, first, {**meta, "id": [1, 1]}, second, {**meta, "id": [2, 2]})
-    stranger.say("sync", 2, *wire_event(2, "after"))
-    own = stranger.log.add({"type": "own"})
+    stranger.sends(hollowed(piece))
+    hollow = messages(stranger.heard, "have")
+    stranger.tell(Fill(2, (((piece.epoch, 1), entry_of(piece)),)))
 
-    assert [message for message in stranger.heard if message[0] == "synced"] == [["synced", 1], ["synced", 2]]
-    assert own.is_done
-    assert set(stranger.log.types) >= {"after", "own"}
+    assert hollow == [["have", {}, [[piece.epoch, 1, 1]], []]]
+    assert stranger.log.types == ["a"]
+    assert stranger.heard[-1] == ["synced", 2]
+
+
+def test_a_fill_that_is_not_what_the_leaf_says_is_acknowledged_and_changes_nothing() -> None:
+    stranger = Neighbour().greet()
+    piece = stranger.own.write("a")
+    stranger.sends(hollowed(piece))
+
+    stranger.tell(Fill(2, (((piece.epoch, 1), entry_of(Author("stranger", 100).write("forged"))),)))
+
+    assert (stranger.log.types, stranger.log.state.hollow) == ([], 1)
+    assert stranger.heard[-1] == ["synced", 2]
+
+
+def entry_of(piece: Piece) -> Entry:
+    (item,) = piece.items
+    assert isinstance(item, Entry)
+    return item
 
 
 # More than two
@@ -186,8 +139,8 @@ class House:
     def types(self) -> dict[str, list[str]]:
         return {name: log.types for name, log in self.logs.items()}
 
-    def count_syncs(self) -> int:
-        return sum(len(syncs(pair.left_sent)) + len(syncs(pair.right_sent)) for pair in self.pairs.values())
+    def count_sent_pieces(self) -> int:
+        return sum(len(sent_pieces(pair.left_sent)) + len(sent_pieces(pair.right_sent)) for pair in self.pairs.values())
 
 
 def test_an_event_is_relayed_along_a_line_of_three() -> None:
@@ -198,7 +151,7 @@ def test_an_event_is_relayed_along_a_line_of_three() -> None:
     house.clock.advance(RELAY_MS)
 
     assert list(house.types.values()) == [["from a", "from c"]] * 3
-    assert house.count_syncs() == 4
+    assert house.count_sent_pieces() == 4
 
 
 def test_in_a_ring_of_four_each_event_is_stored_once_and_traffic_ends() -> None:
@@ -210,7 +163,7 @@ def test_in_a_ring_of_four_each_event_is_stored_once_and_traffic_ends() -> None:
 
     assert list(house.types.values()) == [["a", "b", "c", "d"]] * 4
     assert {log.last_added for log in house.logs.values()} == {4}
-    assert house.count_syncs() == 4 * 3  # to both neighbours, and from one of them to the one opposite
+    assert house.count_sent_pieces() == 4 * 3  # to both neighbours, and from one of them to the one opposite
 
 
 def test_a_node_that_joins_late_gets_relayed_events_of_a_node_that_is_gone() -> None:

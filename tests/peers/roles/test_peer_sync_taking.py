@@ -6,179 +6,204 @@ from typing import Any
 
 import pytest
 
-from peers.events.version_vector import VersionVector
+from peers.clock import ManualClock
+from peers.codec.encoded import EncodedPieces
+from peers.codec.pieces import raw_piece
+from peers.codec.run_messages import Pieces, Prove
+from peers.events.entry import Entry
+from peers.protocol.runs.taking import MAX_UNCOMMITTED
 from peers.protocol.sync import WINDOW
-from peers.stores.memory import MemoryStore
-from tests.support.pair import HeldDisk, Mailbox, Stranger, hello, wire_event
+from peers.roles.run_relaying import RELAY_MS
+from peers.stores.runs.memory import MemoryRunStore
+from tests.support.neighbour import Neighbour, forked, sent_pieces
+from tests.support.pair import NOW_MS, HeldDisk, Mailbox, open_log
+from tests.support.run_house import event
 
 # Taking
 
 
-def test_reading_pauses_for_a_sender_that_exceeds_the_window() -> None:
-    store = MemoryStore()
+def held_neighbour(mailbox: Mailbox | None = None) -> tuple[Neighbour, HeldDisk]:
+    """A neighbour that has greeted; the disk works only when it is released."""
+    store = MemoryRunStore()
     disk = HeldDisk(store)
-    stranger = Stranger(store=store, disk=disk).greet()
-    disk.release()
+    disk.is_holding = False
+    options: dict[str, Any] = {} if mailbox is None else {"turn": mailbox.turn}
+    stranger = Neighbour(store=store, disk=disk, **options)
+    if mailbox is not None:
+        mailbox.work()
+    stranger.greet()
+    if mailbox is not None:
+        mailbox.work()
+    stranger.heard.clear()
+    disk.is_holding = True
+    return stranger, disk
 
-    for number in range(1, 30):
-        stranger.say("sync", number, *wire_event(number))
-    assert stranger.connection.pauses == ["pause"]
-    assert stranger.role.taking_count == WINDOW + 1
-    assert disk.waiting == 1  # all in one transaction
 
+def test_messages_that_come_while_others_are_committed_share_the_next_commit() -> None:
+    stranger, disk = held_neighbour()
+
+    for _ in range(WINDOW):
+        stranger.brings()
+    assert disk.waiting == 1
+    disk.release(1)
+    assert stranger.heard == [["synced", 1]]
+    assert disk.waiting == 1
+    disk.release(1)
+
+    assert stranger.heard == [["synced", 1], ["synced", WINDOW]]
+    assert len(stranger.log.types) == WINDOW
+
+
+def test_messages_whose_numbers_fall_are_all_answered_by_the_last() -> None:
+    stranger, disk = held_neighbour()
+    pieces = stranger.own.write(), stranger.own.write()
+    checked = stranger.role.check(0)
+
+    for number, piece in zip((2, 1), pieces, strict=True):  # one was made before, and sent after
+        births = (piece.birth,) if piece.start == 1 else ()
+        stranger.tell(Pieces(number, births, (raw_piece(piece),)))
+    stranger.say("pong", 2)
     while disk.waiting:
-        disk.release(1)
+        disk.release()
 
-    assert stranger.connection.pauses[-1] == "resume"
-    assert stranger.heard == [["synced", number] for number in range(1, 30)]
-    assert len(stranger.log.types) == 29
+    assert checked.is_done and stranger.role.taking_count == 0
+    assert stranger.heard[-1] == ["synced", 1]
 
 
 def test_messages_of_one_commit_are_answered_once() -> None:
-    store, mailbox = MemoryStore(), Mailbox()
-    disk = HeldDisk(store)
-    stranger = Stranger(store=store, disk=disk, turn=mailbox.turn).greet()
+    mailbox = Mailbox()
+    stranger, disk = held_neighbour(mailbox)
+    for _ in range(3):
+        stranger.brings()
+    disk.is_holding = False
+
     mailbox.work()
     disk.release()
     mailbox.work()
-    stranger.heard.clear()
-    for number in range(1, 4):
-        stranger.say("sync", number, *wire_event(number))
-    mailbox.work()
 
-    disk.release()
-    mailbox.work()
-
-    assert stranger.heard == [["synced", 3]]
+    assert stranger.heard[-1] == ["synced", 3]
+    assert len(stranger.heard) <= 2
     assert len(stranger.log.types) == 3
 
 
-@pytest.mark.parametrize(
-    ("marks", "answers"), [((1, 5, 3), [3]), ((2, 4, 4), [4, 4]), ((4, 2, 4), [4, 4]), ((7, 7, 9), [9])]
-)
-def test_the_answer_to_one_commit_covers_marks_that_repeat_or_fall(marks: tuple[int, ...], answers: list[int]) -> None:
-    store, mailbox = MemoryStore(), Mailbox()
-    disk = HeldDisk(store)
-    stranger = Stranger(store=store, disk=disk, turn=mailbox.turn).greet()
-    mailbox.work()
-    disk.release()
-    mailbox.work()
-    stranger.heard.clear()
-    for number, mark in enumerate(marks, 1):
-        stranger.say("sync", mark, *wire_event(number))
-    mailbox.work()
+def test_reading_pauses_while_too_much_waits_for_the_disk() -> None:
+    stranger, disk = held_neighbour()
+    stranger.brings()
+    _, proof = forked()
 
-    disk.release()
-    mailbox.work()
+    for _ in range(MAX_UNCOMMITTED):
+        assert stranger.connection.pauses == []
+        stranger.tell(Prove(proof.encode()))
+    assert stranger.connection.pauses == ["pause"]
+    while disk.waiting:
+        disk.release(1)
 
-    assert stranger.heard == [["synced", mark] for mark in answers]
-    in_flight = list(marks)
-    for answer in answers:  # what the sender takes off its list
-        del in_flight[: in_flight.index(answer) + 1]
-    assert in_flight == []
-
-
-def test_an_answer_that_waits_for_its_turn_is_not_sent_on_the_next_link() -> None:
-    mailbox = Mailbox()
-    stranger = Stranger(turn=mailbox.turn).greet()
-    mailbox.work()
-    stranger.say("sync", 1, *wire_event(1))
-    while len(mailbox.waiting) > 1 or stranger.role.taking_count == 0:
-        mailbox.work(1)
-    stranger.theirs.disconnect()
-    stranger.dialler.connect()
-    stranger.greet()
-    mailbox.work()
-
-    assert ["synced", 1] not in stranger.heard
-    stranger.say("sync", 2, *wire_event(2))
-    mailbox.work()
-    assert stranger.heard[-1] == ["synced", 2]
+    assert stranger.connection.pauses == ["pause", "resume"]
+    assert stranger.heard[0] == ["synced", 1]
 
 
 def test_a_pause_ends_with_the_link() -> None:
-    store = MemoryStore()
-    disk = HeldDisk(store)
-    stranger = Stranger(store=store, disk=disk).greet()
-    disk.release()
-    for number in range(1, 30):
-        stranger.say("sync", number, *wire_event(number))
+    stranger, disk = held_neighbour()
+    stranger.brings()
+    for _ in range(MAX_UNCOMMITTED):
+        stranger.tell(Prove(forked()[1].encode()))
     stranger.theirs.disconnect()
     disk.release()
     disk.is_holding = False
 
     stranger.dialler.connect()
-    stranger.greet().say("sync", 99, *wire_event(99))
+    stranger.greet(ends=stranger.own.ends).brings()
 
-    assert stranger.heard == [["synced", 99]]
-
-
-def test_an_empty_sync_is_acknowledged() -> None:
-    stranger = Stranger().greet().say("sync", 7)
-
-    assert stranger.heard == [["synced", 7]]
-    assert stranger.role.other_synced == 7
+    assert stranger.heard == [["synced", 1]]
 
 
-TOO_LARGE = {"type": "b", "text": "x" * 300_000}
+def test_a_commit_that_ends_after_its_link_is_not_answered_on_the_next() -> None:
+    stranger, disk = held_neighbour()
+    stranger.brings()
+    stranger.theirs.disconnect()
+    stranger.dialler.connect()
+    stranger.heard.clear()
+
+    disk.release()
+    disk.is_holding = False
+    stranger.greet(ends=stranger.own.ends, forgets=False)
+
+    assert [each for each in stranger.heard if each[0] not in ("connected", "same")] == []
+    stranger.brings()
+    assert stranger.heard[-1] == ["synced", 1]
+    assert len(stranger.log.types) == 2
+
+
+def test_a_disk_that_fails_ends_the_link_and_nothing_is_acknowledged() -> None:
+    stranger, disk = held_neighbour()
+    stranger.brings()
+    stranger.log.store.close()
+
+    disk.release()
+
+    assert stranger.heard == [["error", "store"]]  # the details are reported on this machine only
+    assert [error.type for error in stranger.errors] == ["store"]
+    assert not stranger.connected
+
+
+# Events that are refused
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        (TOO_LARGE, {"id": 1, "time": 1, "dot": ["e", 2]}),
-        ({"type": 1}, {"id": 1, "time": 1, "dot": ["e", 2]}),
-        ({}, {"id": 1, "time": 1, "dot": ["e", 2]}),
-        (None, {"id": 1, "time": 1, "dot": ["e", 2]}),
-        ("text", {"id": 1, "time": 1, "dot": ["e", 2]}),
-        ({"type": "b"}, {"id": -(10**15), "time": 1, "dot": ["e", 2]}),
-        ({"type": "b"}, {"id": 1, "time": -(10**15), "dot": ["e", 2]}),
-        ({"type": "b"}, {"id": [1, "bad\nname", 0], "time": 1, "dot": ["e", 2]}),
-        ({"type": "b"}, {"id": [1, "", 0], "time": 1, "dot": ["e", 2]}),
-        ({"type": "b"}, {"id": [1, -1], "time": 1, "dot": ["e", 2]}),
-        ({"type": "b"}, {"id": 10**30, "time": 1, "dot": ["e", 2]}),
-        ({"type": "b"}, {"id": 1, "time": 1, "dot": ["e", 2], "app": {"added": 1}}),
-        ({"type": "b"}, {"id": 1, "time": 1, "dot": ["e", 2], "app": []}),
-        ({"type": "b"}, {"id": 1, "time": 1, "dot": ["e", 2], "app": {"x": "y" * 20_000}}),
+        b'{"type":"b","text":"%b"}' % (b"x" * 300_000),
+        b'{"type":1}',
+        b"{}",
+        b"null",
+        b'"text"',
+        b'{"type":"b","x":1e999}',
+        b'{"type":"b","x":"\\ud83d"}',
+        b'{"type":"b","x":' + b"[" * 100 + b"]" * 100 + b"}",
     ],
-    ids=lambda bad: str(bad)[:60],
+    ids=lambda bad: bad.decode()[:40],
 )
-def test_a_refused_event_is_acknowledged_and_stays_missing_without_blocking_others(bad: tuple[Any, Any]) -> None:
-    stranger = Stranger().greet()
-    sentences: list[str] = []
-    stranger.role.on("refused", sentences.append)
+def test_a_refused_event_is_acknowledged_and_counted_without_blocking_others(bad: bytes) -> None:
+    stranger = Neighbour().greet()
+    told: list[str] = []
+    stranger.role.on("refused", told.append)
 
-    stranger.say("sync", 3, *wire_event(1, "a"), *bad, *wire_event(3, "c"))
+    stranger.own.put(event(1, "a"), Entry((2, "stranger", 0), 2, bad), event(3, "c"))
+    stranger.sends(*stranger.own.pieces())
 
-    assert stranger.heard == [["synced", 3]]
+    assert stranger.heard[-1] == ["synced", 1]
     assert stranger.log.types == ["a", "c"]
-    assert stranger.log.published.state.vector == VersionVector({"e": [(1, 1), (3, 3)]})
-    assert len(sentences) == 1 and len(sentences[0]) < 400
-    assert sentences[0].startswith("stranger sent an event that is not taken: event [")
+    assert stranger.log.ends.get(stranger.own.epoch) == stranger.own.end
+    assert (stranger.log.state.refused, stranger.log.state.hollow) == (1, 0)
+    assert sum(stranger.log.refused_events.values()) == 1
+    assert len(told) == 1 and len(told[0]) < 400
+    assert told[0].startswith("stranger sent an event that is not taken: event [")
+    assert (stranger.role.state, stranger.role.missing) == ("synchronized", 0)
 
 
-def test_a_refused_event_is_asked_for_again_at_the_next_greeting() -> None:
-    stranger = Stranger().greet().say("sync", 1, {"no": "type"}, wire_event(1)[1])
-    stranger.theirs.disconnect()
+def test_several_refused_events_of_a_message_are_told_in_one_sentence() -> None:
+    stranger = Neighbour().greet()
+    told: list[str] = []
+    stranger.role.on("refused", told.append)
 
-    stranger.dialler.connect()
-    stranger.heard.clear()
-    stranger.say("connect", 5, "stranger", 0, {"peer": hello({"e": [[1, 1]]})})
+    stranger.sends(stranger.own.put(*[Entry((n, "stranger", 0), n, b"{}") for n in range(1, 6)]))
 
-    assert stranger.heard[0][4]["peer"]["vector"] == {}
+    assert len(told) == 1 and told[0].endswith("(and 4 more of this message)")
+    assert sum(stranger.log.refused_events.values()) == 5
 
 
-def test_a_nested_event_over_the_limit_is_refused_alone() -> None:
-    deep = '{"type":"b","x":' + "[" * 100 + "]" * 100 + "}"
-    stranger = Stranger().greet()
+def test_a_refused_event_is_passed_on_with_the_bytes_that_came() -> None:
+    log, encoded = open_log("home", ManualClock(NOW_MS)), EncodedPieces()
+    first, second = (Neighbour(log=log, encoded=encoded).greet() for _ in range(2))
 
-    stranger.say_raw(f'["sync",1,{deep},{{"id":1,"time":1,"dot":["e",1]}}]'.encode())
+    first.sends(first.own.put(event(1, "a"), Entry((2, "stranger", 0), 2, b'{"new":1}')))
+    second.clock.advance(RELAY_MS)
 
-    assert stranger.heard == [["synced", 1]]
-    assert stranger.log.types == []
+    assert [piece["events"] for (piece,) in sent_pieces(second.heard)] == [[{"type": "a"}, {"new": 1}]]
 
 
 def test_an_event_may_have_a_numeric_length() -> None:
-    stranger = Stranger().greet().say("sync", 1, *wire_event(1, length=5))
+    stranger = Neighbour().greet()
+    stranger.sends(stranger.own.put(Entry((1, "stranger", 0), 1, b'{"type":"a","length":5}')))
 
     assert stranger.log.entries[0].event == {"type": "a", "length": 5}

@@ -8,7 +8,8 @@ import pytest
 
 from peers.clock import ManualClock
 from peers.protocol.core import HANDSHAKE_MS
-from tests.support.pair import NOW_MS, Pair, Stranger, open_log
+from tests.support.neighbour import Neighbour
+from tests.support.pair import NOW_MS, Pair, open_log
 
 
 def states_of(role: Any) -> list[str]:
@@ -103,13 +104,13 @@ def test_an_event_added_while_the_link_is_being_opened_leaves_it_connecting() ->
 
 def test_the_event_synced_is_emitted_when_a_mark_changes() -> None:
     pair = Pair().meet()
-    seen: list[tuple[int, int]] = []
-    pair.left.on("synced", lambda: seen.append((pair.left.synced, pair.left.other_synced)))
+    seen: list[int] = []
+    pair.left.on("synced", lambda: seen.append(pair.left.synced))
 
     pair.left.log.add({"type": "a"})
     pair.right.log.add({"type": "b"})
 
-    assert seen == [(1, 0), (2, 0), (2, 2)]
+    assert seen == [1, 2]
 
 
 def test_lag_counts_unconfirmed_events() -> None:
@@ -167,7 +168,7 @@ def test_at_most_one_ping_is_unanswered() -> None:
 
 
 def test_no_ping_is_sent_before_the_greeting() -> None:
-    stranger = Stranger(dials=False, ping=1_000, timeout=20_000)
+    stranger = Neighbour(dials=False, ping=1_000, timeout=20_000)
     stranger.heard.clear()
 
     stranger.clock.advance(10_000)
@@ -254,7 +255,7 @@ def test_a_cumulative_acknowledgement_ends_every_timeout() -> None:
 
 
 def test_bytes_that_arrive_slowly_keep_the_link_open() -> None:
-    stranger = Stranger(timeout=5_000, ping=None).greet()
+    stranger = Neighbour(timeout=5_000, ping=None).greet()
     stranger.log.add({"type": "a"})
 
     for _ in range(20):
@@ -267,7 +268,7 @@ def test_bytes_that_arrive_slowly_keep_the_link_open() -> None:
 
 
 def test_an_end_that_dials_and_sends_nothing_is_disconnected() -> None:
-    stranger = Stranger(timeout=5_000)
+    stranger = Neighbour(timeout=5_000)
 
     stranger.clock.advance(5_000)
 
@@ -276,7 +277,7 @@ def test_an_end_that_dials_and_sends_nothing_is_disconnected() -> None:
 
 
 def test_an_end_that_is_dialled_and_sends_nothing_is_disconnected() -> None:
-    stranger = Stranger(dials=False, timeout=5_000)
+    stranger = Neighbour(dials=False, timeout=5_000)
 
     stranger.clock.advance(5_000)
 
@@ -285,7 +286,7 @@ def test_an_end_that_is_dialled_and_sends_nothing_is_disconnected() -> None:
 
 @pytest.mark.parametrize("dials", [True, False])
 def test_an_end_that_sends_single_bytes_is_disconnected_at_the_limit_of_the_handshake(dials: bool) -> None:
-    stranger = Stranger(dials=dials, timeout=5_000)
+    stranger = Neighbour(dials=dials, timeout=5_000)
 
     while stranger.clock.elapsed_ms() < HANDSHAKE_MS - 1_000:
         stranger.clock.advance(1_000)
@@ -298,7 +299,7 @@ def test_an_end_that_sends_single_bytes_is_disconnected_at_the_limit_of_the_hand
 
 
 def test_an_end_that_sends_only_headers_is_disconnected_too() -> None:
-    stranger = Stranger(timeout=5_000)
+    stranger = Neighbour(timeout=5_000)
 
     for number in range(HANDSHAKE_MS // 1_000):
         stranger.say("headers", {"number": number})
@@ -308,7 +309,7 @@ def test_an_end_that_sends_only_headers_is_disconnected_too() -> None:
 
 
 def test_the_handshake_has_no_limit_when_there_is_no_timeout() -> None:
-    stranger = Stranger(timeout=None, ping=None)
+    stranger = Neighbour(timeout=None, ping=None)
 
     stranger.clock.advance(10 * HANDSHAKE_MS)
 

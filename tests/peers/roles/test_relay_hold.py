@@ -13,7 +13,18 @@ WAIT_MS = 20
 
 
 def test_nothing_waits_at_first() -> None:
-    assert RelayHold(7).limit(9) == 9
+    hold = RelayHold(7)
+
+    assert hold.limit(7) == 7
+    assert not hold.is_waiting
+
+
+def test_what_was_not_heard_of_yet_may_be_one_to_hold_and_waits() -> None:
+    hold = RelayHold(7)
+
+    assert hold.limit(9) == 7
+    hold.note(9, is_relay=False)
+    assert hold.limit(9) == 9
 
 
 def test_own_changes_do_not_begin_a_wait() -> None:

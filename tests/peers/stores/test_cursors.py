@@ -8,30 +8,30 @@ import pytest
 
 from peers.clock import ManualClock
 from peers.stores import memory_events as memory_store
-from peers.stores.memory import MemoryStore
+from peers.stores.run_store import RunStore
+from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite import open_file
-from peers.stores.sqlite.store import SqliteStore
-from peers.stores.store import Store
 from tests.support.pair import NOW_MS, open_log
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "log.db", synchronous="OFF")
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> RunStore:
+    return MemoryRunStore() if request.param == "memory" else SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
 
 
-def keep(store: Store, other_node_id: str, synced: int, other_synced: int) -> None:
+def keep(store: RunStore, other_node_id: str, synced: int, other_synced: int) -> None:
     with store.transaction():
         store.keep_cursors(other_node_id, synced, other_synced)
 
 
-def test_an_unknown_node_has_zero_cursors(store: Store) -> None:
+def test_an_unknown_node_has_zero_cursors(store: RunStore) -> None:
     store.open()
 
     assert store.cursors("anna:1") == (0, 0)
 
 
-def test_updates_both_synced_values_and_keeps_them_when_it_is_opened_again(store: Store) -> None:
+def test_updates_both_synced_values_and_keeps_them_when_it_is_opened_again(store: RunStore) -> None:
     store.open()
     keep(store, "anna:1", 1, 2)
     keep(store, "anna:1", 3, 2)
@@ -43,7 +43,7 @@ def test_updates_both_synced_values_and_keeps_them_when_it_is_opened_again(store
     assert store.cursors("anna:2") == (0, 0)
 
 
-def test_what_a_failed_transaction_kept_is_gone(store: Store) -> None:
+def test_what_a_failed_transaction_kept_is_gone(store: RunStore) -> None:
     store.open()
     keep(store, "anna:1", 1, 2)
 
@@ -55,7 +55,7 @@ def test_what_a_failed_transaction_kept_is_gone(store: Store) -> None:
     assert (store.cursors("anna:1"), store.cursors("bert:1")) == ((1, 2), (0, 0))
 
 
-def test_forgets_those_that_were_kept_longest_ago(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgets_those_that_were_kept_longest_ago(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_store, "MAX_CURSORS", 2)
     monkeypatch.setattr(open_file, "MAX_CURSORS", 2)
     store.open()

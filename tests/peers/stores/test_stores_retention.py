@@ -14,9 +14,11 @@ import pytest
 from peers.clock import ManualClock
 from peers.events.entry import Entry
 from peers.events.reasons import MAX_REASONS
-from peers.stores.memory import MemoryStore
-from peers.stores.sqlite.store import SqliteStore
-from peers.stores.store import Order, Store
+from peers.stores.run_store import RunStore
+from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
+from peers.stores.store import Order
+from tests.support.elsewhere import Elsewhere, take
 from tests.support.pair import NOW_MS, PairLog, open_log
 
 ORDERS: tuple[Order, ...] = ("created", "added")
@@ -24,9 +26,9 @@ ORDERS: tuple[Order, ...] = ("created", "added")
 
 @pytest.fixture(params=["memory", "sqlite"])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PairLog]:
-    make: dict[str, Callable[[], Store]] = {
-        "memory": MemoryStore,
-        "sqlite": lambda: SqliteStore(tmp_path / "log.db", synchronous="OFF"),
+    make: dict[str, Callable[[], RunStore]] = {
+        "memory": MemoryRunStore,
+        "sqlite": lambda: SqliteRunStore(tmp_path / "log.db", synchronous="OFF"),
     }
     log = open_log("home", ManualClock(NOW_MS), store=make[request.param]())
     yield log
@@ -413,27 +415,26 @@ def test_keep_last_leaves_events_that_have_another_reason(log: PairLog) -> None:
 
 
 def test_keep_last_counts_events_from_every_node(log: PairLog) -> None:
-    old, new = put(log, "1", 1, keep_last="name"), put(log, "2", 2, keep_last="name")
-    elsewhere = open_log("elsewhere", ManualClock(NOW_MS))
-    assert old is not None and new is not None
+    newer = Entry((2, "n", 0), 2, b'{"type":"2"}', b'{"keep_last":"name","reasons":["name"]}')
+    put(log, "1", 1, keep_last="name")
 
-    elsewhere.add_entries(log.store.page(0).entries).get()
-    elsewhere.add({"type": "0"}, {"created": (1, "a", 0), "keep_last": "name"}).get()
+    Elsewhere().bring(log, newer).get()
+    put(log, "0", 1, "a", keep_last="name")
 
-    assert elsewhere.types == ["2"]
+    assert log.types == ["2"]
 
 
 def test_a_cleaned_event_does_not_return(log: PairLog) -> None:
     put(log, "1", 1)
-    entries = log.page(0).get().entries
+    (entry,) = log.each().get()
     log.clean().get()
 
     assert put(log, "1", 1) is None
-    log.add_entries([*entries, Entry(entries[0].created, 1, entries[0].body, b"", ("far", 7))]).get()
+    Elsewhere().bring(log, entry).get()
 
     assert seen_both(log) == [[], []]
     assert log.find((1, "n", 0)).get() is None
-    assert log.published.state.vector.covers(("far", 7))
+    assert sorted(end.seq for end in log.store.ends().values()) == [1, 1]
 
 
 def test_a_cleaned_event_is_not_sent(log: PairLog) -> None:
@@ -441,33 +442,36 @@ def test_a_cleaned_event_is_not_sent(log: PairLog) -> None:
         put(log, str(ms), ms)
     log.remove_reason("log", created=(2, "n", 0)).get()
 
-    in_memory, on_disk = log.page(0).get(), log.store.page(0)
+    ((epoch, end),) = log.store.ends().items()
+    piece = log.store.piece(epoch, 1)
 
-    assert [entry.event["type"] for entry in in_memory.entries] == ["1", "3"]
-    assert in_memory == on_disk
-    assert on_disk.until == 3
+    assert piece is not None and piece.last == end.seq == 3
+    assert [isinstance(item, Entry) for item in piece.items] == [True, False, True]
+    assert [entry.event["type"] for entry in log.page(0).get().entries] == ["1", "3"]
 
 
 def test_numbers_do_not_change_when_events_are_cleaned(log: PairLog) -> None:
     three(log)
-    before = log.published.state
+    before, ends = log.state, log.store.ends()
 
     log.remove_reason("a", max_added=2).get()
 
-    after = log.published.state
+    after = log.state
     assert (before.events, after.events) == (3, 1)
-    assert (after.last_added, after.last_position, after.vector) == (3, 3, before.vector)
+    assert (after.last_added, after.last_position, log.store.ends()) == (3, 3, ends)
 
 
 def test_local_changes_are_shown_and_not_sent(log: PairLog) -> None:
     put(log, "1", 1, a=1)
     log.change_meta((1, "n", 0), {"a": 2}).get()
 
-    (entry,) = log.page(0).get().entries
+    (epoch,) = log.store.ends()
+    piece = log.store.piece(epoch, 1)
     elsewhere = open_log("elsewhere", ManualClock(NOW_MS))
-    elsewhere.add_entries([Entry(entry.created, entry.time, entry.body, entry.extra, entry.dot)]).get()
+    assert piece is not None
+    take(elsewhere, piece).get()
 
-    assert entry.meta["a"] == 2
+    assert log.entries[0].meta["a"] == 2
     assert elsewhere.entries[0].meta["a"] == 1
 
 
@@ -491,5 +495,5 @@ def test_removes_a_reason_of_more_events_than_one_step_takes(log: PairLog) -> No
 
     assert log.remove_reason("a").get() == 500
 
-    assert log.published.state.events == 501
+    assert log.state.events == 501
     assert {tuple(entry.reasons) for entry in log.each(limit=2_000).get()} == {("b",)}

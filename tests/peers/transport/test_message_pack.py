@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from peers.clock import LoopClock
-from peers.roles.peer import PeerSync
+from peers.roles.run_peer import RunPeerSync
 from peers.transport.port import Connection
 from peers.transport.reconnect import Reconnect
 from tests.support.message_pack import MAX_FRAME, MessagePackNetwork
@@ -188,10 +188,10 @@ def test_closing_the_network_ends_everything(room: Room) -> None:
 def test_two_nodes_agree_over_it_and_agree_again_after_a_loss(room: Room) -> None:
     clock: Any = LoopClock(room.loop)
     attic, kitchen = open_log("attic", clock), open_log("kitchen", clock)
-    roles: list[PeerSync] = []
+    roles: list[RunPeerSync] = []
 
     def start(name: str, log: PairLog, connection: Connection) -> None:
-        roles.append(PeerSync(name, log, connection, clock=clock, random=Random(name)))
+        roles.append(RunPeerSync(name, log, connection, clock=clock, random=Random(name)))
 
     accept = room.network.listen("127.0.0.1", 0, lambda connection: start("kitchen", kitchen, connection))
     dialled = room.network.dial(f"127.0.0.1:{room.run(as_coroutine(accept)).port}")

@@ -9,7 +9,7 @@ import pytest
 
 from peers.clock import ManualClock
 from peers.errors import FATAL
-from peers.roles.peer import PeerSync
+from peers.roles.run_peer import RunPeerSync
 from peers.transport.local_pair import LocalPair
 from peers.transport.reconnect import Reconnect, retry_delay
 from tests.support.pair import RecordedConnection, Stranger
@@ -421,7 +421,7 @@ def dialled_role() -> tuple[Stranger, Reconnect]:
     stranger = Stranger(dials=False, connects=False)
     stranger.role.destroy()
     reconnect = Reconnect(stranger.connection, clock=stranger.clock, random=Random(1))
-    stranger.role = PeerSync("home", stranger.log, reconnect, clock=stranger.clock, random=Random(2))
+    stranger.role = RunPeerSync("home", stranger.log, reconnect, clock=stranger.clock, random=Random(2))
     stranger.role.catch(stranger.errors.append)
     reconnect.connect()
     return stranger, reconnect

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from peers.events.created import Created
+from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import NOTHING
 from peers.events.leaf import leaf_of
 from peers.events.run import ADOPTED_FORK
-from peers.events.version_vector import Epoch
 from peers.stores.run_store import RunStore
 from tests.support.replication.home import Home
 from tests.support.replication.room import must

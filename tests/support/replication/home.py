@@ -12,6 +12,7 @@ from peers.codec.pieces import RawPiece, encode_piece, fitting, raw_piece
 from peers.codec.run_messages import WIRE, Fill, Greeting, Pieces, RunConnect, RunOptions
 from peers.codec.runs import RunProtocol
 from peers.events.created import Created
+from peers.events.dot import Epoch
 from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.epoch import KEY_BYTES, NONCE_BYTES, Birth
@@ -19,7 +20,6 @@ from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ
 from peers.events.signature import KeySigner
-from peers.events.version_vector import Epoch
 from peers.protocol.runs.replication import Replication
 from peers.protocol.runs.role import BadPeer
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
@@ -299,6 +299,9 @@ class Session:
 
     def walk_limit(self) -> int:
         return min(self.held_at, self.home.last_position) if self.is_held else self.home.last_position
+
+    def may_send(self) -> bool:
+        return True
 
     def page_bytes(self) -> int:
         return 2_000

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from random import Random
 
-from peers.events.version_vector import Epoch
+from peers.events.dot import Epoch
 from tests.support.replication.checks import check_group, check_home, groups, shown
 from tests.support.replication.home import Disk, Home, Session
 from tests.support.replication.kits import Kit, MemoryKit

@@ -10,9 +10,9 @@ from unittest.mock import patch
 
 from peers.codec.run_messages import Pieces, RunHave, WantedEvents
 from peers.events import ends as ends_module
+from peers.events.dot import Epoch
 from peers.events.ends import EndsSnapshot
 from peers.events.epoch import END_BYTES, EpochEnd, item_digest
-from peers.events.version_vector import Epoch
 from peers.protocol.runs import replication as replication_module
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.replication import Replication, Said

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from peers.events.created import MAX_MS, Created
+from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.version_vector import Epoch
 from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, EXCHANGED, SHOWN
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.sqlite.many import FEW, RUN_ROWS, ConsecutiveRows, ManyRows
@@ -57,15 +57,22 @@ _HIGHEST = f"SELECT max(e.ms) FROM events AS e WHERE {_OTHERS}"
 _NO_MS = (MAX_MS + 1, -1)
 _KEYS = 256
 """Looked up in one statement, if they are not FEW; each has three values."""
+Stamp = Callable[[Dot], tuple[str | None, str, bool]]
+NO_DOT = (0, 0)
+"""Number of the epoch and seq of a tombstone without an entry."""
 
 
 class Copies:
     """The table `events`; the epoch with the number i + 1 is `epochs[i]`."""
 
-    def __init__(self, execute: Callable[..., sqlite3.Cursor], nodes: Nodes, epochs: Sequence[Epoch]) -> None:
+    def __init__(
+        self, execute: Callable[..., sqlite3.Cursor], nodes: Nodes, epochs: Sequence[Epoch], stamp: Stamp
+    ) -> None:
+        """`stamp` gives `Entry.origin` and `Entry.vouched` of a dot, and whether others of its epoch have another."""
         self._execute = execute
         self._nodes = nodes
         self._epochs = epochs
+        self._stamp = stamp
         self._others: tuple[int, int] | None = None
         """The lowest and the highest ms in the index of the others, or beyond; None before it is looked for."""
 
@@ -129,12 +136,11 @@ class Copies:
 
     def _values(self, copy: Entry, state: int, number: Callable[[Epoch], int]) -> list[Any]:
         ms, name, n = copy.created
-        assert copy.dot is not None
-        epoch, seq = copy.dot
+        epoch, seq = (number(copy.dot[0]), copy.dot[1]) if copy.dot is not None else NO_DOT
         is_plain = copy.time == ms and state in (SHOWN, EXCHANGED)
         return [
             copy.position,
-            number(epoch),
+            epoch,
             seq,
             ms,
             self._nodes.numbered(name),
@@ -234,20 +240,36 @@ class Copies:
         name_of, epochs = self._nodes.name, self._epochs
         entries: list[Entry] = []
         last_node, node_id = 0, ""
+        last_epoch, origin, vouched, is_mixed = 0, None, "", True
         for position, epoch, seq, ms, node, n, time, lag, body, extra, local, state in rows:
             if node != last_node:
                 last_node, node_id = node, name_of(node)
-            created, dot = (ms, node_id, n), (epochs[epoch - 1], seq)
+            created, dot = (ms, node_id, n), (epochs[epoch - 1], seq) if epoch else None
+            if epoch != last_epoch or is_mixed:
+                last_epoch = epoch
+                origin, vouched, is_mixed = self._stamp(dot) if dot is not None else (None, "", True)
             if state <= EXCHANGED:
                 shown_time = ms if time is None else time
                 entries.append(
-                    Entry(created, shown_time, body, extra or b"", dot, position - lag, position, local or b"")
+                    Entry(
+                        created,
+                        shown_time,
+                        body,
+                        extra or b"",
+                        dot,
+                        position - lag,
+                        position,
+                        local or b"",
+                        b"",
+                        origin,
+                        vouched,
+                    )
                 )
             elif state == ASIDE:
-                entries.append(Entry(created, time, body, extra or b"", dot, 0, position))
+                entries.append(Entry(created, time, body, extra or b"", dot, 0, position, b"", b"", origin, vouched))
             else:
                 added = 0 if state == ASIDE_BURIED else position - lag
-                entries.append(Entry(created, time, b"", b"", dot, added, position, b"", body))
+                entries.append(Entry(created, time, b"", b"", dot, added, position, b"", body, origin, vouched))
         return entries
 
 
@@ -274,3 +296,8 @@ def state_of(copy: Entry, *, is_exchanged: bool = False) -> int:
     if copy.added:
         return (BURIED if copy.tombstone else SHOWN) + is_exchanged
     return ASIDE_BURIED if copy.tombstone else ASIDE
+
+
+def no_stamp(_dot: Dot) -> tuple[str | None, str, bool]:
+    """Of a file whose epochs are still being written."""
+    return None, "", True

@@ -10,10 +10,10 @@ from struct import error as struct_error
 from typing import Any
 from zlib import crc32
 
+from peers.events.dot import Epoch
 from peers.events.epoch import Birth
 from peers.events.proof import Cut, Proof
-from peers.events.run import RUN_ENTRIES
-from peers.events.version_vector import Epoch
+from peers.events.run import RUN_ENTRIES, VOUCHED
 from peers.stores.runs.rows import EpochRow, RunRow
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import ManyRows
@@ -66,6 +66,11 @@ class EpochTables:
             values += (number, name, birth, row.seq, row.head, row.first, row.grown)
             values += (cut, cut_head, row.mark or None, checksum)
         _PUT_EPOCHS.write(connection, values)
+
+    def vouching(self) -> list[int]:
+        """The numbers of the epochs with entries that vouch for others."""
+        rows = self._execute("SELECT epoch, kinds FROM runs WHERE typeof(kinds) = 'blob'").fetchall()
+        return sorted({epoch for epoch, kinds in rows if not VOUCHED.keys().isdisjoint(kinds)})
 
     def put_runs(self, connection: sqlite3.Connection, rows: Sequence[tuple[int, RunRow]]) -> None:
         """The same of runs, with the numbers of their epochs."""

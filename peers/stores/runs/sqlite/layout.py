@@ -109,4 +109,4 @@ _TABLES = (
     "cursors",
 )
 
-LAYOUT_3 = Layout(NEWEST_LAYOUT, _TABLES, _SCHEMA, {})
+LAYOUT_3 = Layout(NEWEST_LAYOUT, _TABLES, _SCHEMA)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from peers.events.version_vector import Epoch
+from peers.events.dot import Epoch
 from peers.stores.run_store import Change
 from peers.stores.sqlite.layout import damaged
 

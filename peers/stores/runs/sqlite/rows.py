@@ -12,9 +12,9 @@ from typing import Any
 from msgspec import structs
 
 from peers.events.created import Created, created_from_key, created_key
+from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.reasons import Label
-from peers.events.version_vector import Dot, Epoch
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EntryState, Hollow, RunRows, Standing
@@ -64,7 +64,7 @@ class SqliteRunRows(OpenFile, RunRows):
         self._epoch_numbers: dict[Epoch, int] = {}
         self._nodes = Nodes(self._execute, self._path)
         self._places = EntryPlaces(self._execute, self._names, self._path)
-        self._copies = Copies(self._execute, self._nodes, self._names)
+        self._copies = Copies(self._execute, self._nodes, self._names, self._stamp_of)
 
     def _number(self, epoch: Epoch) -> int:
         """That of an epoch; a new one gets one, under which its row will be written."""
@@ -140,7 +140,8 @@ class SqliteRunRows(OpenFile, RunRows):
         rows = self._execute("SELECT position FROM further WHERE copy = ?", (copy.position,)).fetchall()
         last = self._numbers.last_position
         found: list[Change] = []
-        for position in sorted([copy.position, *[row[0] for row in rows]]):
+        own = [copy.position] if copy.dot is not None else []
+        for position in sorted([*own, *[row[0] for row in rows]]):
             (change,) = self._places.changes(position - 1, 1, last)
             found.append(Change(position, change.dot, is_fill=change.is_fill))
         return found

@@ -10,11 +10,11 @@ from struct import error as struct_error
 from typing import Any, Unpack
 
 from peers.events.created import Created
+from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
-from peers.events.version_vector import Dot, Epoch
 from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.forks import RunRules
@@ -34,11 +34,20 @@ CHECKED_RUNS = 64
 _NONSENSE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, AssertionError, struct_error)
 """What reading rows raises where a value is not what was written."""
 
-_Snapshot = tuple[int, RunNumbers]
+_Snapshot = tuple[int, RunNumbers, RunNumbers]
 
 
 class SqliteRunStore(SqliteRunRows, RunRules):
-    """Keeps everything in the file at `path`; with `synchronous` and `checkpoint_lock` as SqliteStore.
+    """Keeps everything in the file at `path`, in SQLite's WAL mode.
+
+    `synchronous` is SQLite's: FULL survives a power cut; NORMAL and OFF survive a crash of the process only. It may be
+    made on one thread and used on another, but by one at a time.
+
+    Once it was open, only that very file is written: a commit that writes fails with StoreError while the file, or its
+    write-ahead log, is not at its path.
+
+    With `checkpoint_lock`, checkpoints run on a thread of their own while the store is open, and hold it meanwhile; without,
+    some commits wait for them. Above WAL_LIMIT_BYTES of its write-ahead log a commit waits all the same.
 
     What is sent or compared of a run is hashed when it is read: if the disk has changed it, that raises StoreError.
     """
@@ -75,7 +84,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     # What is in memory
 
     def _load(self, connection: sqlite3.Connection) -> None:
-        self._restore((0, self._saved))
+        self._restore((0, self._saved, self._numbers))
         try:
             facts = load_facts(connection)
         except sqlite3.Error as error:
@@ -92,11 +101,15 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             self._number(row.epoch)
             yield row
 
+    def _read_vouching(self) -> Iterable[Epoch]:
+        # What a damaged row says is noticed when its run is read.
+        return [self._names[number - 1] for number in self._tables.vouching() if 0 < number <= len(self._names)]
+
     def _snapshot(self) -> _Snapshot:
-        return len(self._names), self._saved
+        return len(self._names), self._saved, self._numbers.copy()
 
     def _restore(self, snapshot: _Snapshot) -> None:
-        known, self._saved = snapshot  # the rules give back their numbers
+        known, self._saved, self._numbers = snapshot
         for epoch in self._names[known:]:
             del self._epoch_numbers[epoch]
         del self._names[known:]

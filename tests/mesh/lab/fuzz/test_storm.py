@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,10 @@ from mesh.lab.fuzz.player import VERBS
 from mesh.lab.fuzz.script import Script, draw, step
 from mesh.lab.fuzz.shrinking import Shrinking
 from mesh.lab.fuzz.storm import main, play, read_nodes, run_storms, shrink, storm, storm_table
-from peers.protocol.sync import SyncMessages
-from peers.roles.peer import PeerSync
+from peers.codec.messages import Synced
+from peers.codec.run_messages import Pieces
+from peers.events.entry import Entry
+from peers.roles.run_peer import RunPeerSync
 from tests.support.root import ROOT
 
 STORMS = int(os.environ.get("STORMS", "30"))
@@ -22,6 +25,7 @@ STORMS = int(os.environ.get("STORMS", "30"))
 HASHES = """
 junk = [object() for _ in range({junk})]
 from dataclasses import replace
+from typing import Any
 from mesh.lab.fuzz.script import draw
 from mesh.lab.fuzz.storm import play
 scripts = [replace(draw(seed, minutes=1), store="{store}") for seed in range(4)]
@@ -117,13 +121,19 @@ def test_a_step_that_makes_no_sense_is_left_out() -> None:
 
 
 def deaf_to_cellar(patch: pytest.MonkeyPatch) -> None:
-    """Break the code: no node accepts what the cellar wrote."""
-    is_due = PeerSync.is_due
+    """Break the code: no node sends what the cellar wrote."""
+    send = RunPeerSync.send
 
-    def is_due_elsewhere(self: PeerSync, entry: object) -> bool:
-        return is_due(self, entry) and not entry.created[1].startswith("cellar")  # type: ignore[attr-defined, arg-type]
+    def is_of_cellar(message: Any) -> bool:
+        pieces = message.pieces if isinstance(message, Pieces) else ()
+        items = [item for piece in pieces for item in piece.items]
+        return any(isinstance(item, Entry) and item.created[1].startswith("cellar") for item in items)
 
-    patch.setattr(PeerSync, "is_due", is_due_elsewhere)
+    def send_others(self: RunPeerSync, message: Any) -> None:
+        if not is_of_cellar(message):
+            send(self, message)
+
+    patch.setattr(RunPeerSync, "send", send_others)
 
 
 def test_a_failing_storm_is_shortened_to_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +203,14 @@ def test_many_storms_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_error_of_the_product_is_a_failure_of_the_storm(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: SyncMessages, *_: object) -> None:
-        raise KeyError("a bug")
+    send = RunPeerSync.send
 
-    monkeypatch.setattr(SyncMessages, "send_synced", broken)
+    def broken(self: RunPeerSync, message: Any) -> None:
+        if isinstance(message, Synced):
+            raise KeyError("a bug")
+        send(self, message)
+
+    monkeypatch.setattr(RunPeerSync, "send", broken)
 
     outcome = play(Script(("attic", "bath"), "air", (step("write", "attic", 1), step("wait", 100.0))), 1)
 

@@ -13,17 +13,19 @@ from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.events.entry import Entry, encode_event
 from peers.later import Later
 from peers.stores.disk import Disk
-from peers.stores.memory import MemoryStore
-from peers.stores.store import Store, StoreError, StoreState
+from peers.stores.run_store import RunState, RunStore
+from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.store import StoreError
+from tests.support.lab_house import PEN
 
 
-class CountingStore(MemoryStore):
+class CountingStore(MemoryRunStore):
     """Counts its transactions, and refuses to be opened while it is broken."""
 
     transactions = 0
     is_broken = False
 
-    def open(self) -> StoreState:
+    def open(self) -> RunState:
         if self.is_broken:
             raise StoreError("the file is damaged")
         return super().open()
@@ -54,17 +56,17 @@ class Room:
         return [entry.event["type"] for entry in self.store.each(order="added")]
 
 
-def append(name: str) -> Callable[[Store], str]:
+def append(name: str) -> Callable[[RunStore], str]:
     """Work that stores an event of type `name`."""
 
-    def work(store: Store) -> str:
-        store.append([Entry((1, name, 0), 1, encode_event({"type": name}))], epoch="e")
+    def work(store: RunStore) -> str:
+        store.append([Entry((1, name, 0), 1, encode_event({"type": name}))], PEN)
         return name
 
     return work
 
 
-def fail(_: Store) -> str:
+def fail(_: RunStore) -> str:
     raise ValueError("broken work")
 
 
@@ -137,7 +139,7 @@ def test_failing_work_does_not_fail_the_others(room: Room) -> None:
 
 
 def test_what_failing_work_wrote_is_taken_back(room: Room) -> None:
-    def write_and_fail(store: Store) -> str:
+    def write_and_fail(store: RunStore) -> str:
         append("half")(store)
         return fail(store)
 

@@ -9,10 +9,12 @@ from random import Random
 import pytest
 
 from mesh.lab import Cluster, Room
-from mesh.lab.simulation.storage import Files, FileStore, LabStore, StoreKind, torn
+from mesh.lab.simulation.storage import Files, FileStore, LabStore, StoreKind, holds, torn
 from mesh.node_log import NodeLog
 from peers.events.entry import Entry, encode_event
-from peers.stores.store import Store, StoreError
+from peers.stores.run_store import RunStore
+from peers.stores.store import StoreError
+from tests.support.lab_house import PEN
 
 KINDS: tuple[StoreKind, ...] = ("memory", "sqlite")
 
@@ -24,11 +26,11 @@ def files() -> Iterator[Files]:
     files.close()
 
 
-def append(name: str, size: int = 0) -> Callable[[Store], None]:
+def append(name: str, size: int = 0) -> Callable[[RunStore], None]:
     """Work that stores an event of type `name`."""
 
-    def work(store: Store) -> None:
-        store.append([Entry((1, name, 0), 1, encode_event({"type": name, "text": "x" * size}))], epoch="e")
+    def work(store: RunStore) -> None:
+        store.append([Entry((1, name, 0), 1, encode_event({"type": name, "text": "x" * size}))], PEN)
 
     return work
 
@@ -46,6 +48,20 @@ def types(store: LabStore) -> list[str]:
 def write(room: Room, *names: str) -> None:
     for name in names:
         room.log.add({"type": name})
+
+
+def test_a_first_commit_that_fails_leaves_a_file_as_it_was(files: Files) -> None:
+    store = files.blank()
+    assert isinstance(store, FileStore)
+    before = store.state
+    store.failure = "SQLITE_FULL"
+
+    with pytest.raises(StoreError, match="full"):
+        commit(store, "milk")
+
+    assert store.state == before
+    commit(store, "milk")
+    assert types(store) == ["milk"]
 
 
 # Power cuts
@@ -243,8 +259,9 @@ def test_the_lab_sees_the_same_on_disks_of_both_kinds() -> None:
             kitchen.kept.keep_cursors("client:ann", 1, 2)
             house.run(1)
             store = kitchen.store
-            known = [store.holds((1, "ann", 0)), store.holds((1, "bob", 0)), store.numbers.last_added]
-            seen.append([sorted(store.copies()), len(set(store.dots())), *store.all_cursors(), *known])
+            known = [holds(store, (1, "ann", 0)), holds(store, (1, "bob", 0)), store.state.last_added]
+            copies = sorted((copy.created, copy.added, copy.tombstone) for copy in store.copies())
+            seen.append([copies, store.ends(), *store.all_cursors(), *known])
 
     assert seen[0] == seen[1]
     assert seen[0][2:] == [("client:ann", (1, 2)), True, False, 3]

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
+from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, NO_HEAD
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import ADOPTED_FORK, OWN
-from peers.events.version_vector import Epoch
 from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
 from tests.support.run_house import (

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 from peers.events.entry import Entry
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite import checkpointer, file
 from peers.stores.sqlite.file import connect_beside
-from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
 from tests.support.commands import environment
+from tests.support.run_house import Writer
 
+WRITER = Writer(1)
 SECONDS = 20.0
 CAP = 400_000
 COMMIT_BYTES = 100_000
@@ -50,7 +52,7 @@ class Room:
     def __init__(self, folder: Path) -> None:
         self.path, self.wal = folder / "log.db", folder / "log.db-wal"
         self.lock = Lock()
-        self.store = SqliteStore(self.path, synchronous="OFF", checkpoint_lock=self.lock)
+        self.store = SqliteRunStore(self.path, synchronous="OFF", checkpoint_lock=self.lock)
         self.store.open()
         self.written = self.longest = 0
 
@@ -59,7 +61,7 @@ class Room:
             first = self.written + 1
             self.written += each
             with self.store.transaction():
-                self.store.append([entry(ms) for ms in range(first, first + each)], epoch="own")
+                self.store.append([entry(ms) for ms in range(first, first + each)], WRITER.pen)
             self.longest = max(self.longest, self.wal.stat().st_size)
 
     def write_until(self, condition: Callable[[], bool]) -> None:
@@ -110,7 +112,7 @@ def test_the_write_ahead_log_stays_below_its_cap_while_others_read(room: Room, e
     with closing(sqlite3.connect(room.path)) as reader:
         for _ in range(20):
             room.write(150, each=each)
-            assert reader.execute("SELECT count(*) FROM changes").fetchone() == (room.written,)
+            assert reader.execute("SELECT count(*) FROM events").fetchone() == (room.written,)
 
     assert room.longest < CAP + COMMIT_BYTES
     assert room.held() == room.written == 3_000
@@ -128,7 +130,7 @@ def test_a_reader_of_an_old_state_delays_no_commit_and_the_log_is_short_again_af
     room.write(10)
     with closing(sqlite3.connect(room.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
-        assert reader.execute("SELECT count(*) FROM changes").fetchone() == (10,)
+        assert reader.execute("SELECT count(*) FROM events").fetchone() == (10,)
         began = time.monotonic()
         room.write(1_500)
         assert time.monotonic() - began < 5  # one wait for the reader would take so long
@@ -172,7 +174,7 @@ def test_a_checkpoint_that_fails_is_no_failure_of_the_store_and_is_tried_again(
     before = room.path.stat().st_size
     with closing(sqlite3.connect(room.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM changes").fetchone()  # so that the store's own connection moves nothing
+        reader.execute("SELECT count(*) FROM events").fetchone()  # so that the store's own connection moves nothing
         room.checkpoint()
         room.checkpoint()
 
@@ -189,7 +191,7 @@ def test_no_checkpoint_touches_another_file_at_the_path(room: Room, tmp_path: Pa
         room.write_until(lambda: room.lock.entered > entered)
         left = room.lock.left
         room.path.rename(kept)
-        other = SqliteStore(room.path.with_name("other.db"))
+        other = SqliteRunStore(room.path.with_name("other.db"))
         other.open()
         other.close()
         room.path.with_name("other.db").rename(room.path)
@@ -218,7 +220,7 @@ def test_a_store_can_be_opened_again(room: Room) -> None:
 
 
 def test_without_the_lock_there_is_no_thread(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "log.db")
+    store = SqliteRunStore(tmp_path / "log.db")
     store.open()
 
     assert threads() == []
@@ -229,13 +231,15 @@ KILLED = """
 import sys, threading
 from peers.events.entry import Entry
 from peers.stores.sqlite import checkpointer, file
-from peers.stores.sqlite.store import SqliteStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
+from tests.support.run_house import Writer
+writer = Writer(1)
 checkpointer.CHECKPOINT_ROWS, checkpointer.CHECKPOINT_BYTES = 50, 20_000
-store = SqliteStore(sys.argv[1], synchronous="NORMAL", checkpoint_lock=threading.RLock())
+store = SqliteRunStore(sys.argv[1], synchronous="NORMAL", checkpoint_lock=threading.RLock())
 store.open()
 for ms in range(1, 100_000):
     with store.transaction():
-        store.append([Entry((ms, "a", n), ms, b'{"type":"a"}') for n in range(7)], epoch="own", clock_ms=ms)
+        store.append([Entry((ms, "a", n), ms, b'{"type":"a"}') for n in range(7)], writer.pen, clock_ms=ms)
     print(ms, flush=True)
 """
 
@@ -254,7 +258,7 @@ def test_what_was_committed_outlives_kill_9_during_checkpoints(tmp_path: Path, t
     process.wait(SECONDS)
     acknowledged = int(rest[-1]) if rest else till
 
-    store = SqliteStore(path)
+    store = SqliteRunStore(path)
     state = store.open()
 
     assert acknowledged * 7 <= state.events <= (acknowledged + 1) * 7
@@ -266,7 +270,7 @@ def test_what_was_committed_outlives_kill_9_during_checkpoints(tmp_path: Path, t
 def test_a_store_whose_thread_cannot_start_is_not_open_and_can_be_opened_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = SqliteStore(tmp_path / "log.db", checkpoint_lock=threading.RLock())
+    store = SqliteRunStore(tmp_path / "log.db", checkpoint_lock=threading.RLock())
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="no more threads"):
         patch.setattr(threading.Thread, "start", no_more_threads)
         store.open()

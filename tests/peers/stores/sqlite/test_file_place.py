@@ -9,26 +9,29 @@ from pathlib import Path
 import pytest
 
 from peers.events.entry import Entry
-from peers.stores.sqlite.store import SqliteStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import DISK_FULL, StoreError
+from tests.support.run_house import Writer
+
+WRITER = Writer(1)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "log.sqlite")
+def store(tmp_path: Path) -> Iterator[SqliteRunStore]:
+    store = SqliteRunStore(tmp_path / "log.sqlite")
     store.open()
     add(store, 1)
     yield store
     store.close()
 
 
-def add(store: SqliteStore, ms: int) -> None:
+def add(store: SqliteRunStore, ms: int) -> None:
     with store.transaction():
-        store.append([Entry((ms, "a", 0), ms, b'{"type":"a"}')], epoch="own")
+        store.append([Entry((ms, "a", 0), ms, b'{"type":"a"}')], WRITER.pen)
 
 
 def held(path: Path) -> list[int]:
-    store = SqliteStore(path)
+    store = SqliteRunStore(path)
     store.open()
     times = [entry.time for entry in store.each()]
     store.close()
@@ -42,7 +45,7 @@ def move(path: Path, to: Path) -> None:
 
 
 def test_what_is_added_after_the_file_was_moved_is_refused_until_that_file_is_back(
-    store: SqliteStore, tmp_path: Path
+    store: SqliteRunStore, tmp_path: Path
 ) -> None:
     move(tmp_path / "log.sqlite", tmp_path / "away")
 
@@ -58,14 +61,16 @@ def test_what_is_added_after_the_file_was_moved_is_refused_until_that_file_is_ba
     assert held(tmp_path / "log.sqlite") == [1, 3]
 
 
-def test_reads_and_transactions_that_write_nothing_go_on_without_the_file(store: SqliteStore, tmp_path: Path) -> None:
+def test_reads_and_transactions_that_write_nothing_go_on_without_the_file(
+    store: SqliteRunStore, tmp_path: Path
+) -> None:
     (tmp_path / "log.sqlite").unlink()
 
     with store.transaction():
         assert [entry.time for entry in store.each()] == [1]
 
 
-def test_another_file_in_its_place_is_never_written(store: SqliteStore, tmp_path: Path) -> None:
+def test_another_file_in_its_place_is_never_written(store: SqliteRunStore, tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     shutil.copy(path, tmp_path / "copy")
     path.unlink()
@@ -81,7 +86,7 @@ def test_another_file_in_its_place_is_never_written(store: SqliteStore, tmp_path
 
 @pytest.mark.parametrize("is_replaced", [False, True])
 def test_a_write_ahead_log_that_is_gone_is_noticed_and_nothing_acknowledged_is_lost(
-    store: SqliteStore, tmp_path: Path, is_replaced: bool
+    store: SqliteRunStore, tmp_path: Path, is_replaced: bool
 ) -> None:
     wal = tmp_path / "log.sqlite-wal"
     wal.rename(tmp_path / "away")
@@ -97,7 +102,7 @@ def test_a_write_ahead_log_that_is_gone_is_noticed_and_nothing_acknowledged_is_l
     assert held(tmp_path / "log.sqlite") == [1, 3]
 
 
-def test_a_store_that_is_opened_again_takes_no_other_file(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_store_that_is_opened_again_takes_no_other_file(store: SqliteRunStore, tmp_path: Path) -> None:
     store.close()
     move(tmp_path / "log.sqlite", tmp_path / "away")
 
@@ -107,27 +112,27 @@ def test_a_store_that_is_opened_again_takes_no_other_file(store: SqliteStore, tm
     assert list(tmp_path.glob("log.sqlite*")) == []
 
 
-def test_a_new_store_begins_with_what_is_at_its_path(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_new_store_begins_with_what_is_at_its_path(store: SqliteRunStore, tmp_path: Path) -> None:
     move(tmp_path / "log.sqlite", tmp_path / "away")
 
     assert held(tmp_path / "log.sqlite") == []
 
 
-def test_a_write_ahead_log_without_its_file_is_left_alone(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_write_ahead_log_without_its_file_is_left_alone(store: SqliteRunStore, tmp_path: Path) -> None:
     wal = tmp_path / "log.sqlite-wal"
     (tmp_path / "killed").mkdir()
     shutil.copy(wal, tmp_path / "killed")
     before = wal.read_bytes()
 
     with pytest.raises(StoreError, match="put the file back"):
-        SqliteStore(tmp_path / "killed" / "log.sqlite").open()
+        SqliteRunStore(tmp_path / "killed" / "log.sqlite").open()
 
     assert before
     assert (tmp_path / "killed" / "log.sqlite-wal").read_bytes() == before
 
 
 def test_a_probe_says_that_a_disk_is_full_though_a_small_write_finds_its_place(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: SqliteRunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with store.transaction():
         store.probe()

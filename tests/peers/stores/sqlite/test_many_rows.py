@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 
 from peers.events.entry import Entry
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
-from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
+from tests.support.run_house import Writer
+
+WRITER = Writer(1)
 
 STOP = """
-    CREATE TEMP TRIGGER stop BEFORE INSERT ON changes WHEN NEW.seq = {} BEGIN SELECT RAISE({}, 'out of paper'); END
+    CREATE TEMP TRIGGER stop BEFORE INSERT ON events WHEN NEW.ms = {} BEGIN SELECT RAISE({}, 'out of paper'); END
 """
 
 
 def entries(count: int) -> list[Entry]:
-    return [Entry((ms, "kitchen", 0), ms, b'{"type":"a"}', b"", ("far", ms)) for ms in range(1, count + 1)]
+    return [Entry((ms, "kitchen", 0), ms, b'{"type":"a"}') for ms in range(1, count + 1)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 7, 8, 600, 1131])
@@ -64,18 +67,18 @@ def test_an_append_that_fails_in_the_middle_leaves_nothing(
     tmp_path: Path, written_before: int, kind: str, last: int
 ) -> None:
     """In the middle of a statement, which keeps the rows before the bad one (FAIL) or not, and after a whole one."""
-    store = SqliteStore(tmp_path / "log.db", synchronous="OFF")
+    store = SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
     store.open()
     store._execute(STOP.format(last, kind))  # only its own connection has such a trigger
-    own = [Entry((ms, "hall", 0), ms, b'{"type":"b"}') for ms in range(1, written_before + 1)]
+    own = [Entry((ms, "hall", 0), ms, b'{"type":"b"}') for ms in range(10_001, 10_001 + written_before)]
 
     with store.transaction():
-        store.append(own, epoch="own")
+        store.append(own, WRITER.pen)
         before, shown = store.state, store.each()
         with pytest.raises(StoreError, match="twice"):
-            store.append(entries(600), epoch="own")
+            store.append(entries(600), WRITER.pen)
         assert (store.state, store.each()) == (before, shown)
-        store.append(entries(last - 1), epoch="own")
+        store.append(entries(last - 1), WRITER.pen)
 
     assert store.state.last_added == store.state.last_position == written_before + last - 1
     store.close()

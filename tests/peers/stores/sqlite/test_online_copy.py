@@ -15,24 +15,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peers.events.entry import Entry
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite import file, online_copy
 from peers.stores.sqlite.online_copy import copy_log, count_events
-from peers.stores.sqlite.store import SqliteStore
 from peers.stores.store import StoreError
+from tests.support.old_logs import OldLogFile, old_event
+from tests.support.run_house import Writer
 
 DEADLINE_SECONDS = 20.0
+WRITER = Writer(1)
 BODY = b'{"type":"a","text":"' + b"x" * 1000 + b'"}'
 
 
-def put(store: SqliteStore, first: int, count: int = 1) -> None:
+def put(store: SqliteRunStore, first: int, count: int = 1) -> None:
     """Commit events with the numbers from `first` on."""
     with store.transaction():
-        store.append([Entry((ms, "kitchen", 0), ms, BODY) for ms in range(first, first + count)], epoch="own")
+        store.append([Entry((ms, "kitchen", 0), ms, BODY) for ms in range(first, first + count)], WRITER.pen)
 
 
 def shown(path: Path) -> list[int]:
     """The numbers of the events in a log."""
-    store = SqliteStore(path)
+    store = SqliteRunStore(path)
     store.open()
     try:
         return [entry.created[0] for entry in store.each(order="added", limit=10_000)]
@@ -40,8 +43,8 @@ def shown(path: Path) -> list[int]:
         store.close()
 
 
-def made(path: Path, events: int) -> SqliteStore:
-    store = SqliteStore(path, synchronous="OFF")
+def made(path: Path, events: int) -> SqliteRunStore:
+    store = SqliteRunStore(path, synchronous="OFF")
     store.open()
     if events:
         put(store, 1, events)
@@ -198,7 +201,7 @@ def test_a_damaged_log_does_not_pass_the_check(tmp_path: Path, spoil: Callable[[
 def test_a_log_that_lost_events_without_a_trace_does_not_pass_the_check(tmp_path: Path) -> None:
     made(tmp_path / "log.sqlite", 5).close()
     with closing(sqlite3.connect(tmp_path / "log.sqlite", isolation_level=None)) as connection:
-        connection.execute("DELETE FROM changes WHERE position = 3")
+        connection.execute("DELETE FROM events WHERE position = 3")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     with pytest.raises(StoreError, match=r"damaged \(it holds 4 events and counts 5\)"):
@@ -212,7 +215,7 @@ def test_a_store_that_closes_does_not_wait_for_who_reads_its_file(
     store = made(tmp_path / "log.sqlite", 10)
     with closing(sqlite3.connect(tmp_path / "log.sqlite", isolation_level=None)) as reader:
         reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM changes").fetchone()
+        reader.execute("SELECT count(*) FROM events").fetchone()
         put(store, 11)
 
         closing_thread = threading.Thread(target=store.close, daemon=True)
@@ -221,3 +224,19 @@ def test_a_store_that_closes_does_not_wait_for_who_reads_its_file(
         assert not closing_thread.is_alive()
 
     assert len(shown(tmp_path / "log.sqlite")) == 11
+
+
+@pytest.mark.parametrize("layout", [1, 2])
+@pytest.mark.parametrize("is_in_use", [False, True])
+def test_a_log_of_an_earlier_release_is_copied_as_it_is(tmp_path: Path, layout: int, *, is_in_use: bool) -> None:
+    old = OldLogFile(layout)
+    old.show_all([old_event(ms) for ms in (1, 2, 3)], "kitchen-1")
+    old.write(tmp_path / "log.sqlite")
+
+    copy = copied(tmp_path / "log.sqlite", tmp_path / "copy.sqlite", is_in_use=is_in_use)
+
+    assert (count_events(copy), file.check_header(copy)) == (3, layout)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM changes WHERE position = 3")
+    with pytest.raises(StoreError, match="holds 2 events and counts 3"):
+        count_events(copy)

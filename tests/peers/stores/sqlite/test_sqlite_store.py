@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import sqlite3
@@ -19,12 +18,13 @@ from typing import Any
 import pytest
 
 from peers.events.entry import Entry
+from peers.stores.runs.sqlite.layout import LAYOUT_3
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite.file import APPLICATION_ID, WAL_LIMIT_BYTES
-from peers.stores.sqlite.layout import LAYOUT_2
-from peers.stores.sqlite.rows import _LABELLED, _WITH_OLDER_REASON
-from peers.stores.sqlite.store import SqliteStore
-from peers.stores.sqlite.walk import _INDEXED
-from peers.stores.store import Page, StoreError
+from peers.stores.store import StoreError
+from tests.support.run_house import Writer
+
+WRITER = Writer(1)
 
 NOBODY = 65534
 BODY = b'{"type":"a","text":"' + b"x" * 1000 + b'"}'
@@ -34,25 +34,15 @@ def entry(ms: int, body: bytes = BODY) -> Entry:
     return Entry((ms, "kitchen", 0), ms, body)
 
 
-def put(store: SqliteStore, *entries: Entry) -> None:
+def put(store: SqliteRunStore, *entries: Entry) -> None:
     with store.transaction():
-        store.append(entries, epoch="own")
+        store.append(entries, WRITER.pen)
 
 
-def opened(path: Path, *, synchronous: str = "OFF") -> SqliteStore:
-    store = SqliteStore(path, synchronous=synchronous)
+def opened(path: Path, *, synchronous: str = "OFF") -> SqliteRunStore:
+    store = SqliteRunStore(path, synchronous=synchronous)
     store.open()
     return store
-
-
-def left_by_a_crash(path: Path) -> Path:
-    """A copy of an open store's files, as they are when the power goes: the last commits are in the WAL alone."""
-    store = opened(path.with_name("crashing.db"))
-    put(store, entry(1), entry(2))
-    for end in ("", "-wal"):
-        shutil.copy(f"{path.with_name('crashing.db')}{end}", f"{path}{end}")
-    store.close()
-    return path
 
 
 def with_header(path: Path, offset: int, value: int) -> None:
@@ -75,25 +65,18 @@ def make_foreign(path: Path) -> None:
 
 def make_newer(path: Path) -> None:
     opened(path).close()
-    with_header(path, 60, LAYOUT_2.version + 1)
+    with_header(path, 60, LAYOUT_3.version + 1)
 
 
 def make_newer_in_the_wal(path: Path) -> None:
     """An upgrade that crashed before its checkpoint: the file's own first page still says the old version."""
     store = opened(path)
-    run(path, f"PRAGMA user_version = {LAYOUT_2.version + 1}")
+    run(path, f"PRAGMA user_version = {LAYOUT_3.version + 1}")
     for end in ("", "-wal"):
         shutil.copy(f"{path}{end}", f"{path}{end}.copy")
     store.close()
     for end in ("", "-wal"):
         shutil.move(f"{path}{end}.copy", f"{path}{end}")
-
-
-def make_without_a_table(path: Path) -> None:
-    opened(path).close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE changes")
-        connection.commit()
 
 
 def make_truncated(path: Path) -> None:
@@ -116,28 +99,17 @@ def make_unreadable_schema(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"TABLE facts", b"\xc5ABLE facts"))
 
 
-def make_wrong_ranges(path: Path) -> None:
-    store = opened(path)
-    put(store, entry(1))
-    store.close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE epochs SET ranges = '[[5, 2]]'")
-        connection.commit()
-
-
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
         (lambda path: path.write_text("dear diary" * 100), "not a log, or is damaged; move it away"),
         (lambda path: path.write_bytes(b"SQLite format 3\0"), "not a log, or is damaged; move it away"),
         (make_foreign, "belongs to another program; move it away"),
-        (make_newer, "newer release .layout 3, this one knows 2.; install that release"),
-        (make_newer_in_the_wal, "newer release .layout 3, this one knows 2.; install that release"),
-        (make_without_a_table, "no such table.*it is damaged: put a copy"),
+        (make_newer, "newer release .layout 4, this one knows 3.; install that release"),
+        (make_newer_in_the_wal, "newer release .layout 4, this one knows 3.; install that release"),
         (make_truncated, "malformed; it is damaged: put a copy"),
         (make_scribbled, "it is damaged: put a copy"),
         (make_unreadable_schema, "it is damaged: put a copy"),
-        (make_wrong_ranges, "unreadable.*it is damaged"),
     ],
 )
 def test_refuses_such_a_file_and_leaves_it_as_it_was(
@@ -148,7 +120,7 @@ def test_refuses_such_a_file_and_leaves_it_as_it_was(
     before = {each.name: each.read_bytes() for each in tmp_path.iterdir() if not each.name.endswith("-shm")}
 
     with pytest.raises(StoreError, match=sentence) as refusal:
-        SqliteStore(path).open()
+        SqliteRunStore(path).open()
 
     assert str(path) in str(refusal.value)
     assert before == {each.name: each.read_bytes() for each in tmp_path.iterdir() if not each.name.endswith("-shm")}
@@ -157,7 +129,7 @@ def test_refuses_such_a_file_and_leaves_it_as_it_was(
 @pytest.mark.parametrize("name", ["", "missing/log.db"])
 def test_says_where_no_file_can_be(tmp_path: Path, name: str) -> None:
     with pytest.raises(StoreError, match="directory"):
-        SqliteStore(tmp_path / name).open()
+        SqliteRunStore(tmp_path / name).open()
 
 
 def test_begins_in_an_empty_file(tmp_path: Path) -> None:
@@ -190,12 +162,8 @@ def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
 
     with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT_2.version,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (LAYOUT_3.version,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
-def test_finds_what_a_crash_left_in_the_wal(tmp_path: Path) -> None:
-    assert opened_and_closed(left_by_a_crash(tmp_path / "log.db")) == 2
 
 
 def test_closing_leaves_one_file_that_holds_all(tmp_path: Path) -> None:
@@ -210,12 +178,14 @@ def test_closing_leaves_one_file_that_holds_all(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from peers.events.entry import Entry
-from peers.stores.sqlite.store import SqliteStore
-store = SqliteStore(sys.argv[1], synchronous="NORMAL")
+from peers.stores.runs.sqlite.store import SqliteRunStore
+from tests.support.run_house import Writer
+writer = Writer(1)
+store = SqliteRunStore(sys.argv[1], synchronous="NORMAL")
 store.open()
 for ms in range(1, 100_000):
     with store.transaction():
-        store.append([Entry((ms, "a", n), ms, b'{"type":"a"}') for n in range(7)], epoch="own", clock_ms=ms)
+        store.append([Entry((ms, "a", n), ms, b'{"type":"a"}') for n in range(7)], writer.pen, clock_ms=ms)
     print(ms, flush=True)
 """
 
@@ -234,37 +204,17 @@ def test_what_was_committed_outlives_kill_9(tmp_path: Path) -> None:
     acknowledged = int(rest[-1]) if rest else 200
 
     store = opened(path)
-    state = store.state
+    state, ends = store.state, store.ends()
     store.close()
 
     assert state.events >= 7 * acknowledged
     assert state.events % 7 == 0
-    assert state.events == state.last_added == state.last_position == len(state.vector) == 7 * state.clock_ms
+    assert [end.seq for end in ends.values()] == [state.events]
+    assert state.events == state.last_added == state.last_position == 7 * state.clock_ms
 
 
 def with_this_path() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-
-
-def test_a_full_disk_is_a_sentence_and_loses_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "log.db"
-    store = opened(path)
-    put(store, entry(1))
-    before = store.state
-
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, limits[1]))
-    try:
-        with pytest.raises(StoreError, match=r"free space|check the disk"):
-            put(store, *(entry(ms) for ms in range(2, 2000)))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-    assert store.state == before
-    put(store, entry(2))
-    assert [each.created[0] for each in store.each()] == [1, 2]
-    store.close()
-    assert opened_and_closed(path) == 2
 
 
 def test_a_failed_commit_is_taken_back(tmp_path: Path) -> None:
@@ -272,10 +222,10 @@ def test_a_failed_commit_is_taken_back(tmp_path: Path) -> None:
     put(store, entry(1))
 
     with pytest.raises(StoreError), store.transaction():
-        store.append([entry(2)], epoch="other")
+        store.append([entry(2)], WRITER.pen)
         store._execute("ROLLBACK")  # as SQLite itself does after some errors of the disk
         with pytest.raises(RuntimeError, match="inside a transaction"):
-            store.append([entry(3)], epoch="other")
+            store.append([entry(3)], WRITER.pen)
 
     assert store.state.events == len(store.each()) == 1
     put(store, entry(4))
@@ -318,20 +268,20 @@ def test_says_that_another_process_holds_it(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_may_be_made_here_and_used_on_another_thread(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "log.db", synchronous="OFF")
-    pages: list[Page] = []
+    store = SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
+    pages: list[tuple[Entry, ...]] = []
 
     def work() -> None:
         store.open()
         put(store, entry(1))
-        pages.append(store.page(0))
+        pages.append(store.each())
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join(30)
     store.close()
 
-    assert len(pages[0].entries) == 1
+    assert len(pages[0]) == 1
 
 
 def test_the_wal_does_not_grow_without_bound(tmp_path: Path) -> None:
@@ -344,78 +294,11 @@ def test_the_wal_does_not_grow_without_bound(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_numbers_do_not_come_from_the_rows(tmp_path: Path) -> None:
-    """Cleaning will remove rows; what is removed keeps its numbers, and does not return."""
-    store = opened(tmp_path / "log.db")
-    put(store, Entry((1, "kitchen", 0), 1, BODY, b"", ("far", 1)), entry(2), entry(3))
-    run(tmp_path / "log.db", "DELETE FROM changes")
-    store.close()
-    store = opened(tmp_path / "log.db")
-
-    put(store, Entry((1, "kitchen", 0), 1, BODY, b"", ("far", 1)), entry(4))
-
-    assert [(each.added, each.position, each.dot) for each in store.each()] == [(4, 4, ("own", 3))]
-    assert store.page(0).until == 4
-    store.close()
-
-
-@pytest.mark.parametrize(
-    ("statement", "index"),
-    [
-        ("SELECT * FROM changes WHERE created = ? AND added IS NOT NULL", "changes_by_created (created=?)"),
-        ("SELECT epoch FROM changes WHERE created = ? AND added IS NULL", "further_by_created (created=?)"),
-        (
-            "SELECT min(position) FROM changes WHERE epoch = ? AND seq BETWEEN ? AND ? AND tombstone IS NULL",
-            "changes_by_dot (epoch=? AND seq>? AND seq<?)",
-        ),
-        (
-            "SELECT * FROM changes WHERE body IS NOT NULL AND (time, created) > (?, ?) AND added > ?"
-            " ORDER BY time, created LIMIT ?",
-            "changes_by_order ((time,created)>(?,?))",
-        ),
-        (
-            "SELECT * FROM changes WHERE position > ? AND added > ? ORDER BY position LIMIT ?",
-            "INTEGER PRIMARY KEY (rowid>?)",
-        ),
-        (_LABELLED, "PRIMARY KEY (kind=? AND name=? AND position>?)"),
-        (_WITH_OLDER_REASON, "labels_by_order (kind=? AND name=? AND (time,created)<(?,?))"),
-        (
-            f"{_INDEXED} AND (l.time, l.created) > (?, ?) AND c.added > ? ORDER BY l.time, l.created LIMIT ?",
-            "labels_by_order (kind=? AND name=? AND (time,created)>(?,?))",
-        ),
-        (
-            f"{_INDEXED} AND l.position > ? AND c.added > ? ORDER BY l.position LIMIT ?",
-            "PRIMARY KEY (kind=? AND name=? AND position>?)",
-        ),
-    ],
-)
-def test_finds_its_way_by_index(tmp_path: Path, statement: str, index: str) -> None:
-    opened(tmp_path / "log.db").close()
-    values = [1] * statement.count("?")
-
-    plan = " ".join(row[-1] for row in run(tmp_path / "log.db", f"EXPLAIN QUERY PLAN {statement}", *values))
-
-    assert index in plan
-    assert "TEMP B-TREE" not in plan
-
-
 def test_syncs_every_commit_by_default(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "log.db")
+    store = SqliteRunStore(tmp_path / "log.db")
     store.open()
 
     assert store._execute("PRAGMA synchronous").fetchone() == (2,)  # only its own connection knows that
     store.close()
     with pytest.raises(ValueError, match="OFF, NORMAL, FULL, EXTRA"):
-        SqliteStore(tmp_path / "log.db", synchronous="SOMETIMES")
-
-
-def test_says_that_a_number_is_damaged(tmp_path: Path) -> None:
-    store = opened(tmp_path / "log.db")
-    put(store, entry(1))
-    store.close()
-    with closing(sqlite3.connect(tmp_path / "log.db")) as file:
-        file.execute("UPDATE facts SET value = 'many' WHERE key = 'events'")
-        file.commit()
-
-    with pytest.raises(StoreError, match="the fact events is no number"):
-        opened(tmp_path / "log.db")
+        SqliteRunStore(tmp_path / "log.db", synchronous="SOMETIMES")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from peers.events.version_vector import Epoch
+from peers.events.dot import Epoch
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.layout import LAYOUT_3
 from peers.stores.runs.sqlite.store import SqliteRunStore

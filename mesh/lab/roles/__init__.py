@@ -1,0 +1,1 @@
+"""The roles between nodes in a simulated cluster: one that is watched, and one that breaks the rules."""

@@ -1,0 +1,43 @@
+"""The role of rooms between nodes, which notes what comes over its links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from peers.codec.messages import Message
+from peers.codec.run_messages import Fill, Pieces
+from peers.events.ends import EndsSnapshot
+from peers.events.entry import Entry
+from peers.roles.run_peer import RunPeerSync
+
+OnEvents = Callable[[int, str | None, str], None]
+
+
+class WatchedPeerSync(RunPeerSync):
+    """A RunPeerSync that counts the events that come, and names entries that its log had when the link opened."""
+
+    def __init__(self, *args: Any, on_events: OnEvents, **options: Any) -> None:
+        """`on_events` gets the events of each message, the node that sent them, and what of it was known: empty if nothing."""
+        self._had: EndsSnapshot | None = None
+        self._on_events = on_events
+        super().__init__(*args, **options)
+
+    def on_connect(self) -> None:
+        self._had = self.ends.snapshot()
+        super().on_connect()
+
+    def dispatch(self, message: Message) -> None:
+        if self.authenticated and isinstance(message, Pieces):
+            count = sum([isinstance(item, Entry) for piece in message.pieces for item in piece.items])
+            self._on_events(count, self.other_node_id, self._known(message))
+        elif self.authenticated and isinstance(message, Fill):
+            self._on_events(len(message.events), self.other_node_id, "")
+        super().dispatch(message)
+
+    def _known(self, message: Pieces) -> str:
+        for piece in message.pieces:
+            had = self._had.get(piece.epoch) if self._had is not None else None
+            if had is not None and not had.mark and piece.last <= had.seq:
+                return f"entries {piece.start} to {piece.last} of {piece.epoch}"
+        return ""

@@ -1,0 +1,11 @@
+"""The names that entries have: an epoch, and a number in it."""
+
+from __future__ import annotations
+
+Epoch = str
+Dot = tuple[Epoch, int]
+"""(epoch, seq): an entry of the node whose epoch it is."""
+
+MAX_SEQ = 2**53 - 1
+MAX_FOREIGN_SEQ = 2**52
+"""The largest seq that is accepted from others: above what they claim of our epochs there are numbers left for us."""

@@ -1,0 +1,214 @@
+"""RunLog: an EventLog over a store that keeps epochs as runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any, TypeVar, cast
+
+from peers.clock import Clock
+from peers.events.created import MAX_DRIFT_MS, Timer
+from peers.events.dot import Epoch
+from peers.events.ends import Ends
+from peers.events.entry import Entry
+from peers.events.epoch import KEY_BYTES, NONCE_BYTES, EpochEnd
+from peers.events.signature import KeySigner, Signer
+from peers.later import Later
+from peers.log.event_log import EventLog
+from peers.log.port import Commit, new_among
+from peers.log.run_tail import NotRecentError, RecentRuns, RunTail
+from peers.log.shown_tail import ShownTail, page_of
+from peers.log.timing import last_time, make_timer
+from peers.log.write_batch import Outcomes, Work, WriteBatch, joined
+from peers.stores.disk import Disk
+from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page
+
+T = TypeVar("T")
+
+NOTHING_TAKEN = Taken()
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommit(Commit):
+    """What one commit did, as far as others hear of it."""
+
+    taken: Taken = NOTHING_TAKEN
+    """All that it wrote."""
+
+
+class RunLog(EventLog):
+    """An EventLog that signs own events, and knows by the ends of epochs what it has.
+
+    `commit` has a RunCommit. Sessions read `state` and `ends` at once, and ask for all else.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        state: RunState,
+        ends: dict[Epoch, EpochEnd],
+        signer: Signer,
+        *,
+        node_id: str,
+        timer: Timer,
+        clock: Clock,
+        random: Random,
+        max_drift_ms: int = MAX_DRIFT_MS,
+    ) -> None:
+        """`state` and `ends` are those of the disk's store; most callers use `RunLog.open` instead."""
+        super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
+        self._state = state
+        self._tail = RunTail(state.last_position)
+        self._recent = RecentRuns(self._tail)
+        self._shown = ShownTail(state.last_added)
+        self._batch: WriteBatch | None = None
+        """The one that further requests join."""
+        self.ends = Ends(ends)
+        """The vector, as of the last commit."""
+        self.pen = Pen(signer, partial(random.randbytes, NONCE_BYTES), node_id)
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        node_id: str,
+        *,
+        clock: Clock,
+        random: Random,
+        signer: Signer | None = None,
+        max_drift_ms: int = MAX_DRIFT_MS,
+    ) -> Later[RunLog]:
+        """The log over `disk`, once its store could be read. Fails with StoreError.
+
+        `signer` signs what is added here; without one a key is made from `random`, for this opening only.
+        """
+        by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
+
+        def read(store: RunStore) -> tuple[RunState, dict[Epoch, EpochEnd], int | None]:
+            return store.state, store.ends(), last_time(store, clock.now_ms(), max_drift_ms)
+
+        def start(found: tuple[RunState, dict[Epoch, EpochEnd], int | None]) -> RunLog:
+            state, ends, time_ms = found
+            timer = make_timer(node_id, clock.now_ms, state, time_ms, max_drift_ms)
+            return cls(
+                disk,
+                state,
+                ends,
+                by,
+                node_id=node_id,
+                timer=timer,
+                clock=clock,
+                random=random,
+                max_drift_ms=max_drift_ms,
+            )
+
+        return disk.run(read).transform(start)
+
+    @property
+    def state(self) -> RunState:
+        return self._state
+
+    # What sessions ask for
+
+    def write(self, work: Work) -> Later[Sequence[Taken]]:
+        """A write of the store, after what was asked before; what it did, after the commit. Fails with StoreError.
+
+        It may share its commit with others: it must not fail.
+        """
+        if self._batch is not None:
+            waiting = self._batch.join_work(work)
+            if waiting is not None:
+                return waiting
+        batch = self._batch = WriteBatch(self.pen)
+        return self._begin(batch, batch.join_work(work))
+
+    def follow(self, entries: Sequence[Entry]) -> int:
+        """Follow the times of received events, and report those from too far ahead; the timer's mark then, in ms."""
+        self._follow_times(entries)
+        return self._timer.ms
+
+    def read(self, work: Callable[[RunStore], T]) -> Later[T]:
+        """What `work` reads in the store, as of a commit that is published; at once where memory has it.
+
+        Fails as `work` does, which may be called twice.
+        """
+        try:
+            return Later.done(work(cast(RunStore, self._recent)))
+        except NotRecentError:
+            return self._disk.run(work)
+
+    @property
+    def tail_changes(self) -> int:
+        """Events that are kept in memory for live sessions: at most TAIL_CHANGES."""
+        return len(self._shown)
+
+    def page(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Later[Page]:
+        """Events that are shown whose `added` is larger than `after`, as `page_of`; from memory when they are recent.
+
+        Fails with StoreError.
+        """
+        page = self.recent(after, limit=limit, max_bytes=max_bytes)
+        if page is not None:
+            return Later.done(page)
+        return self._disk.run(lambda store: page_of(store, after, limit, max_bytes))
+
+    def recent(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Page | None:
+        """As `page`, at once; None if the walk is further back than memory reaches."""
+        return self._shown.page(after, limit=limit, max_bytes=max_bytes)
+
+    # The parts of an EventLog
+
+    def _append(
+        self, entries: Sequence[Entry], *, is_joined: bool = False, is_each_alone: bool = False
+    ) -> Later[Outcomes]:
+        if is_joined and self._batch is not None:
+            waiting = self._batch.join(entries, self._timer.ms)
+            if waiting is not None:
+                return waiting
+        batch = WriteBatch(self.pen, is_each_alone=is_each_alone, is_closed=not is_joined)
+        self._batch = batch if is_joined else None
+        return self._begin(batch, batch.join(entries, self._timer.ms))
+
+    def _begin(self, batch: WriteBatch, result: Later[Any] | None) -> Later[Any]:
+        assert result is not None, "a new batch takes any request"
+        self._disk.run(batch.work).then(partial(self._on_written, batch))
+        return result
+
+    def _on_written(self, batch: WriteBatch, done: Later[tuple[list[Sequence[Taken]], RunState]]) -> None:
+        if self._batch is batch:
+            self._batch = None
+        if done.exception is not None:
+            batch.fail(done.exception)
+            return
+        takens, state = done.result()
+        try:
+            self._publish(state, joined([taken for own in takens for taken in own]))
+        finally:  # a listener that fails does not undo the commit
+            batch.answer(takens)
+
+    def _end_batch(self) -> None:
+        self._batch = None
+
+    def _publish_cleaning(self, state: RunState, cleaning: Cleaning) -> None:
+        self._publish(state, Taken(cleaning=cleaning))
+
+    def _publish(self, state: RunState, taken: Taken) -> None:
+        before, cleaning, cleaned = self._state.last_added, taken.cleaning, taken.cleaning.cleaned
+        if state == self._state and not (taken.ends or taken.is_revised or cleaning.altered or taken.proven):
+            return
+        self._state = state
+        for epoch, end in taken.ends.items():
+            self.ends.set(epoch, end)
+        if taken.proven or cleaned:
+            self._tail.forget_pieces()
+        self._tail.add(taken.changes, () if cleaned or taken.proven else taken.pieces)
+        if taken.is_revised:
+            self._shown = ShownTail(state.last_added)  # it may hold copies that lost: the store knows which are shown
+        else:
+            self._shown.add(taken.shown, state.last_added)
+            self._shown.revise(cleaning.altered, cleaned)
+        new = new_among(taken.shown, cleaned, before) if cleaned else taken.shown
+        self._announcer.announce(RunCommit(new, cleaned, taken))

@@ -1,0 +1,117 @@
+"""The newest changes and pieces of a log, in memory, so that live events reach many sessions without a look at the disk."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from peers.events.dot import Dot, Epoch
+from peers.events.entry import Entry
+from peers.events.piece import Piece
+from peers.stores.run_store import Change
+
+TAIL_CHANGES = 2_048
+TAIL_BYTES = 4 * 1024 * 1024
+LEAF_BYTES = 100
+"""What an entry without an event takes, roughly."""
+
+_position = attrgetter("position")
+
+
+class NotRecentError(Exception):
+    """Memory does not reach back to it, or never holds it: the store has to be asked."""
+
+
+class RunTail:
+    """Committed changes in the order of their positions, and the pieces that they came in; the oldest dropped."""
+
+    def __init__(self, last_position: int) -> None:
+        self._changes: list[Change] = []
+        self._first_position = last_position + 1
+        """From here on nothing is missing."""
+        self._last_position = last_position
+        self._pieces: dict[Dot, Piece] = {}
+        """By epoch and first seq, the oldest first."""
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
+        self._entries = 0
+
+    def __len__(self) -> int:
+        """Entries and fills that it reaches back."""
+        return self._last_position + 1 - self._first_position
+
+    def add(self, changes: Sequence[Change], pieces: Sequence[Piece]) -> None:
+        """Take all of one commit, in order."""
+        self._changes += changes
+        if changes:
+            self._last_position = changes[-1].position + changes[-1].length - 1
+        for piece in pieces:
+            size = sum([item.size if isinstance(item, Entry) else LEAF_BYTES for item in piece.items])
+            self._pieces.pop((piece.epoch, piece.start), None)
+            self._pieces[piece.epoch, piece.start] = piece
+            self._sizes.append(size)
+            self._bytes += size
+            self._entries += len(piece.items)
+        while len(self._pieces) > 1 and (self._entries > TAIL_CHANGES or self._bytes > TAIL_BYTES):
+            self._drop_piece()
+        if len(self) > TAIL_CHANGES and len(self._changes) > 1:
+            half = bisect_right(self._changes, self._last_position - TAIL_CHANGES // 2, key=_position)
+            kept = min(half, len(self._changes) - 1)
+            self._first_position = self._changes[kept].position
+            del self._changes[:kept]
+
+    def changes(self, after: int, limit: int) -> tuple[Change, ...] | None:
+        """At most `limit` changes after a position, the first may be the rest of one; None if that is too far back."""
+        if after + 1 < self._first_position:
+            return None
+        if not self._changes or self._changes[-1].position <= after + 1:
+            start = len(self._changes)  # the usual case
+        else:
+            start = bisect_right(self._changes, after + 1, key=_position)
+        found: list[Change] = []
+        if start and (known := self._changes[start - 1]).position + known.length > after + 1:
+            found.append(known.rest(after + 1 - known.position))
+        found += self._changes[start : start + limit - len(found)]
+        return tuple(found)
+
+    def piece(self, epoch: Epoch, start: int) -> Piece | None:
+        """The piece that begins at this entry, as it was written or came; None if it is not here."""
+        return self._pieces.get((epoch, start))
+
+    def forget_pieces(self) -> None:
+        """What they hold may not be what is sent from now on: an event of theirs was cleaned, or their epoch forked."""
+        self._pieces.clear()
+        self._sizes.clear()
+        self._bytes = self._entries = 0
+
+    def _drop_piece(self) -> None:
+        key = next(iter(self._pieces))
+        self._entries -= len(self._pieces.pop(key).items)
+        self._bytes -= self._sizes.popleft()
+
+
+class RecentRuns:
+    """What memory can answer of a RunStore's `changes` and `piece`; all else raises NotRecentError."""
+
+    def __init__(self, tail: RunTail) -> None:
+        self._tail = tail
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotRecentError
+
+    def changes(self, after: int, limit: int) -> tuple[Change, ...]:
+        """As RunStore.changes, but what is after a cut is not left out."""
+        found = self._tail.changes(after, limit)
+        if found is None:
+            raise NotRecentError
+        return found
+
+    def piece(self, epoch: Epoch, start: int) -> Piece:
+        """As RunStore.piece, as the piece was written or came: it may end at an earlier signed head."""
+        found = self._tail.piece(epoch, start)
+        if found is None:
+            raise NotRecentError
+        return found

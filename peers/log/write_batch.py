@@ -1,0 +1,185 @@
+"""WriteBatch: own events and other writes, of several requests, that one commit takes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from peers.events.entry import Entry
+from peers.later import Later
+from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from peers.stores.store import Cleaning
+
+JOINED_EVENTS = 2_000
+"""A batch with so many entries takes no more of them."""
+JOINED_BYTES = 4 * 1024 * 1024
+JOINED_WORKS = 8
+"""Writes of sessions in one batch at most: each takes the pieces of one message."""
+
+Outcomes = Sequence[Entry | ValueError | None]
+"""For each entry offered, in order: see `Taken.results`."""
+Work = Callable[[RunStore], Sequence[Taken]]
+"""A write of the store, and what it did."""
+
+
+class _Own:
+    """Own events of requests that follow each other: the store takes them at once, with one signature."""
+
+    def __init__(self, batch: WriteBatch) -> None:
+        self._batch = batch
+        self._entries: list[Entry] = []
+        self._requests: list[tuple[Sequence[Entry], Later[Outcomes]]] = []
+
+    def add(self, entries: Sequence[Entry]) -> Later[Outcomes]:
+        result: Later[Outcomes] = Later()
+        self._entries += entries
+        self._requests.append((entries, result))
+        return result
+
+    def work(self, store: RunStore) -> Sequence[Taken]:
+        """If one request is refused, the others are taken one by one, in their order."""
+        try:
+            return [self._batch.append(store, self._entries)]
+        except ValueError as error:
+            if len(self._requests) == 1:
+                return [_refused(self._entries, error)]
+        takens: list[Taken] = []
+        for entries, _ in self._requests:
+            try:
+                takens.append(self._batch.append(store, entries))
+            except ValueError as error:
+                takens.append(_refused(entries, error))
+        return takens
+
+    def answers(self, takens: Sequence[Taken]) -> Iterable[tuple[Later[Any], Any]]:
+        outcomes = [outcome for taken in takens for outcome in taken.results]
+        start = 0
+        for entries, result in self._requests:
+            own = outcomes[start : start + len(entries)]
+            start += len(entries)
+            errors = [] if self._batch.is_each_alone else [each for each in own if isinstance(each, ValueError)]
+            yield result, errors[0] if errors else own
+
+    def failures(self, error: BaseException) -> Iterable[tuple[Later[Any], Any]]:
+        return [(result, error) for _, result in self._requests]
+
+
+class _Other:
+    """One other write."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.result: Later[Sequence[Taken]] = Later()
+
+    def answers(self, takens: Sequence[Taken]) -> Iterable[tuple[Later[Any], Any]]:
+        return [(self.result, takens)]
+
+    def failures(self, error: BaseException) -> Iterable[tuple[Later[Any], Any]]:
+        return [(self.result, error)]
+
+
+class WriteBatch:
+    """Requests join it until the disk begins with it. They are made on one thread, `work` runs on that of the disk."""
+
+    def __init__(self, pen: Pen, *, is_each_alone: bool = False, is_closed: bool = False) -> None:
+        """`is_each_alone`: see RunStore.append; `is_closed`: it takes one request only."""
+        self.is_each_alone = is_each_alone
+        self._pen = pen
+        self._is_closed = is_closed
+        self._lock = threading.Lock()
+        self._parts: list[_Own | _Other] = []
+        self._clock_ms = 0
+        self._count = self._size = 0
+
+    def join(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes] | None:
+        """Put own events in, with the timer's mark; None: it takes no more.
+
+        The result has for each, in order, what `Taken.results` says. It fails with the ValueError of one that is refused.
+        """
+        size = sum([len(entry.body) + len(entry.extra) for entry in entries])
+        with self._lock:
+            if not self._has_room(len(entries), size):
+                return None
+            part = self._parts[-1] if self._parts else None
+            if not isinstance(part, _Own):
+                part = _Own(self)
+                self._parts.append(part)
+            self._clock_ms = clock_ms
+            return part.add(entries)
+
+    def join_work(self, work: Work) -> Later[Sequence[Taken]] | None:
+        """Put another write in, which must not fail but for the disk; None: it takes no more."""
+        with self._lock:
+            if not self._has_room(JOINED_EVENTS // JOINED_WORKS, 0):
+                return None
+            part = _Other(work)
+            self._parts.append(part)
+            return part.result
+
+    def work(self, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
+        """The work of the disk: what each part came to."""
+        with self._lock:
+            self._is_closed = True
+        return [part.work(store) for part in self._parts], store.state
+
+    def append(self, store: RunStore, entries: Sequence[Entry]) -> Taken:
+        """Have the store take own events."""
+        return store.append(entries, self._pen, clock_ms=self._clock_ms, is_each_alone=self.is_each_alone)
+
+    def answer(self, takens: Sequence[Sequence[Taken]]) -> None:
+        """Give each request its outcomes. What a reaction to one raises is raised after all have theirs."""
+        pairs = zip(self._parts, takens, strict=True)
+        resolve_all([answer for part, own in pairs for answer in part.answers(own)])
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing was taken: all requests fail. What a reaction to one raises is raised after all have failed."""
+        resolve_all([failure for part in self._parts for failure in part.failures(error)])
+
+    def _has_room(self, count: int, size: int) -> bool:
+        is_full = self._count >= JOINED_EVENTS or self._size >= JOINED_BYTES
+        if self._parts and (self._is_closed or is_full):
+            return False
+        self._count += count
+        self._size += size
+        return True
+
+
+def joined(takens: Sequence[Taken]) -> Taken:
+    """What several writes of one transaction did: each may have changed the events of one before."""
+    if len(takens) == 1:
+        return takens[0]
+    cleanings = [taken.cleaning for taken in takens]
+    return Taken(
+        shown=tuple([each for taken in takens for each in taken.shown]),
+        changes=tuple([each for taken in takens for each in taken.changes]),
+        pieces=tuple([each for taken in takens for each in taken.pieces]),
+        ends={epoch: end for taken in takens for epoch, end in taken.ends.items()},
+        hollow=tuple([each for taken in takens for each in taken.hollow]),
+        proven=tuple([each for taken in takens for each in taken.proven]),
+        is_revised=any(taken.is_revised for taken in takens),
+        cleaning=Cleaning(
+            cleaned=tuple([entry for cleaning in cleanings for entry in cleaning.cleaned]),
+            altered=tuple([entry for cleaning in cleanings for entry in cleaning.altered]),
+            dropped=tuple([position for cleaning in cleanings for position in cleaning.dropped]),
+        ),
+    )
+
+
+def resolve_all(answers: Iterable[tuple[Later[Any], Any]]) -> None:
+    """Give each result its answer, or its exception. What a reaction to one raises is raised after all have theirs."""
+    first_error: Exception | None = None
+    for result, answer in answers:
+        try:
+            if isinstance(answer, BaseException):
+                result.fail(answer)
+            else:
+                result.set(answer)
+        except Exception as error:  # noqa: BLE001 - the others are answered first; it is raised below
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
+
+
+def _refused(entries: Sequence[Entry], error: ValueError) -> Taken:
+    return Taken(results=(error.with_traceback(None),) * len(entries))

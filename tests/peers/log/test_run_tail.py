@@ -1,0 +1,108 @@
+"""The newest changes and pieces of a log in memory."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peers.events.entry import Entry
+from peers.events.epoch import Birth
+from peers.events.piece import Piece
+from peers.log.run_tail import TAIL_BYTES, TAIL_CHANGES, RunTail
+from peers.stores.run_store import Change
+
+BIRTH = Birth(bytes(32), bytes(16))
+EPOCH = BIRTH.epoch
+
+
+def piece(start: int, count: int = 1, *, size: int = 10) -> Piece:
+    items = tuple([Entry((n, "kitchen", 0), n, b"x" * size) for n in range(start, start + count)])
+    return Piece(EPOCH, BIRTH, 1, start, bytes(count), items, bytes(32), bytes(64))
+
+
+def change(start: int, length: int = 1) -> Change:
+    return Change(start, (EPOCH, start), length)
+
+
+def entries(changes: tuple[Change, ...] | None) -> list[tuple[int, int]]:
+    """(position, seq) of each entry."""
+    assert changes is not None
+    return [(each.position + n, each.dot[1] + n) for each in changes for n in range(each.length)]
+
+
+@given(st.lists(st.integers(1, 7), max_size=12), st.integers(0, 90), st.integers(1, 5))
+def test_changes_after_a_position_begin_right_behind_it(lengths: list[int], after: int, limit: int) -> None:
+    tail, last = RunTail(0), 0
+    for length in lengths:
+        tail.add([change(last + 1, length)], [])
+        last += length
+
+    found = tail.changes(after, limit)
+
+    assert found is not None and len(found) <= limit
+    expected = [(n, n) for n in range(after + 1, last + 1)]
+    assert entries(found) == expected[: len(entries(found))]
+    assert bool(found) == bool(expected)
+    assert entries(tail.changes(after, 100)) == expected
+
+
+def test_what_was_committed_before_the_tail_began_is_not_in_it() -> None:
+    tail = RunTail(10)
+    tail.add([change(11, 2)], [])
+
+    assert tail.changes(9, 10) is None
+    assert entries(tail.changes(10, 10)) == [(11, 11), (12, 12)]
+    assert tail.changes(12, 10) == ()
+
+
+def test_a_piece_is_found_by_its_first_entry() -> None:
+    tail = RunTail(0)
+    first, second = piece(1, 2), piece(3)
+    tail.add([change(1, 2)], [first])
+    tail.add([change(3)], [second])
+
+    assert tail.piece(EPOCH, 1) is first
+    assert tail.piece(EPOCH, 2) is None
+    assert tail.piece(EPOCH, 3) is second
+
+    tail.forget_pieces()
+
+    assert tail.piece(EPOCH, 3) is None
+    assert entries(tail.changes(0, 10)) == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_the_oldest_changes_and_pieces_are_dropped() -> None:
+    tail = RunTail(0)
+    for n in range(1, TAIL_CHANGES + 100):
+        tail.add([change(n)], [piece(n)])
+
+    assert TAIL_CHANGES // 2 <= len(tail) <= TAIL_CHANGES
+    assert tail.changes(0, 10) is None
+    newest = TAIL_CHANGES + 99
+    assert entries(tail.changes(newest - len(tail), 2 * TAIL_CHANGES))[-1] == (newest, newest)
+    assert tail.changes(newest - len(tail) - 1, 10) is None
+    assert tail.piece(EPOCH, newest) is not None
+    assert tail.piece(EPOCH, newest - TAIL_CHANGES) is None
+
+
+def test_a_commit_larger_than_the_tail_is_kept_whole_until_the_next() -> None:
+    tail = RunTail(0)
+    tail.add([change(1, 3 * TAIL_CHANGES)], [piece(1, 3 * TAIL_CHANGES)])
+    assert tail.piece(EPOCH, 1) is not None
+    assert len(entries(tail.changes(0, 1))) == 3 * TAIL_CHANGES
+
+    tail.add([change(3 * TAIL_CHANGES + 1)], [piece(3 * TAIL_CHANGES + 1)])
+    assert tail.piece(EPOCH, 1) is None
+    assert tail.changes(0, 1) is None
+    assert entries(tail.changes(3 * TAIL_CHANGES, 1)) == [(3 * TAIL_CHANGES + 1, 3 * TAIL_CHANGES + 1)]
+
+
+def test_large_events_fill_the_tail_sooner() -> None:
+    tail = RunTail(0)
+    size = TAIL_BYTES // 10
+    for n in range(1, 40):
+        tail.add([change(n)], [piece(n, size=size)])
+
+    kept = [n for n in range(1, 40) if tail.piece(EPOCH, n) is not None]
+    assert 5 < len(kept) < 12
+    assert kept[-1] == 39
