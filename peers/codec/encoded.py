@@ -9,7 +9,7 @@ from peers.events.dot import Epoch
 from peers.events.piece import Piece
 
 KEPT_PIECES = 256
-KEPT_BYTES = 4 * 1024 * 1024
+KEPT_BYTES = 512 * 1024
 """Of their bytes on the wire, at most; a single one may have more."""
 
 
