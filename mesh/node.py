@@ -281,7 +281,7 @@ class Node:
 
     async def _start(self, resources: NodeResources) -> None:
         home = resources.open_home(name=self._name, mesh=self._mesh, existing=self._existing)
-        await resources.upgrade_log()
+        await resources.upgrade_log(self._on_notice)
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
         settings = Settings(

@@ -24,6 +24,7 @@ from mesh.errors import MeshError
 from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let_go, part, unwatch, watch, work_lock
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
+from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
@@ -69,13 +70,16 @@ class NodeResources:
         check_log(self.home.log_path)
         return self.home
 
-    async def upgrade_log(self) -> None:
-        """Bring the log of an older release up to date, in a thread, since it may take a minute. Raises MeshError."""
+    async def upgrade_log(self, on_notice: Callable[[Notice], None]) -> None:
+        """Bring the log of an older release up to date, in a thread, since it may take a minute. Raises MeshError.
+
+        `on_notice` gets a notice before and after it.
+        """
         assert self.home is not None
         if not is_log_old(self._path):
             return
         loop = asyncio.get_running_loop()
-        log_notice(upgrade_notice(self.home.node_id, self.home.log_path.stat().st_size))
+        on_notice(upgrade_notice(self.home.node_id, self.home.log_path.stat().st_size))
         begun = loop.time()
         thread = ThreadPoolExecutor(1, thread_name_prefix="peermesh-upgrade")
         work = loop.run_in_executor(thread, upgrade_home, self.home)
@@ -88,7 +92,7 @@ class NodeResources:
             thread.shutdown()
         assert upgraded is not None
         kept = kept_file(self._path).path
-        log_notice(upgraded_notice(self.home.node_id, upgraded.events, loop.time() - begun, kept))
+        on_notice(upgraded_notice(self.home.node_id, upgraded.events, loop.time() - begun, kept))
 
     def open_environment(self, random: Random, make_discovery: Callable[[Clock], Discovery]) -> Environment:
         """The network, the disk and the loop of this run, on the running loop; the home is open."""

@@ -74,12 +74,16 @@ def stop_notice(node_id: str) -> Notice:
     return Notice("stopped", node_id, f"{node_id} stopped")
 
 
+UPGRADES = ("upgrade", "upgraded")
+"""Kinds of notices that come before a node is up."""
+
+
 def upgrade_notice(node_id: str, size: int) -> Notice:
     """The notice before the log of an older release is brought up to date; its file has `size` bytes."""
     sentence = (
         f"{node_id} brings its log up to date, {size / 1e6:.0f} MB of an older release: it is up when that is done"
     )
-    return Notice("upgrade", node_id, sentence)
+    return Notice(UPGRADES[0], node_id, sentence)
 
 
 def upgraded_notice(node_id: str, events: int, seconds: float, kept: Path) -> Notice:
@@ -88,4 +92,4 @@ def upgraded_notice(node_id: str, events: int, seconds: float, kept: Path) -> No
         f"{node_id} has brought its log of {events} events up to date in {seconds:.1f} s; the old file is kept as {kept}, "
         "until `mesh upgrade --drop-old`"
     )
-    return Notice("upgraded", node_id, sentence)
+    return Notice(UPGRADES[1], node_id, sentence)

@@ -18,7 +18,7 @@ import msgspec
 
 from mesh.membership.actions import Notice
 from mesh.node import Node
-from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, start_notices, stop_notice
+from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, UPGRADES, start_notices, stop_notice
 from mesh.terminal.output import complain, printable
 
 MAX_WAITING_LINES = 1_000
@@ -80,7 +80,7 @@ class _Run:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def _on_notice(self, notice: Notice) -> None:
-        if self._early is None:
+        if self._early is None or notice.kind in UPGRADES:  # before the node is up there is nothing else to see
             self._report.notice(notice)
         elif len(self._early) < MAX_WAITING_LINES:
             self._early.append(notice)

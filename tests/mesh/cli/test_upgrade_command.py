@@ -15,7 +15,7 @@ from mesh.settings.home import Home
 from mesh.settings.paths import LOG_FILE
 from mesh.settings.upgrade import is_log_old, kept_file
 from peers.stores.runs.sqlite.upgrade import old_file
-from tests.support.commands import DEADLINE_SECONDS, run
+from tests.support.commands import DEADLINE_SECONDS, next_line, run, running
 from tests.support.old_logs import OldLogFile, old_event
 
 
@@ -40,6 +40,15 @@ def types(home: Path) -> list[str]:
 
 def node_of(home: Path) -> Node:
     return Node(home=home, listen="127.0.0.1:0", mdns=False)
+
+
+def test_mesh_up_prints_that_it_brings_the_log_up_to_date_before_the_node_is_up(home: Path) -> None:
+    with running(home, "up", "--no-mdns", "--listen", "127.0.0.1:0") as process:
+        lines = [next_line(process).decode() for _ in range(3)]
+
+    assert "brings its log up to date, 0 MB of an older release" in lines[0]
+    assert "has brought its log of 3 events up to date in " in lines[1]
+    assert " is up in mesh home: " in lines[2]
 
 
 def test_the_first_start_brings_the_log_up_to_date_and_says_so(home: Path, caplog: pytest.LogCaptureFixture) -> None:
