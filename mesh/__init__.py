@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from mesh.node import Node
     from mesh.node_log import NodeLog
     from mesh.version import __version__ as __version__
+    from peers.limits import Limits
 
-__all__ = ["MeshError", "Node", "NodeLog", "Notice"]
+__all__ = ["Limits", "MeshError", "Node", "NodeLog", "Notice"]
 
 _PLACES = {
+    "Limits": "peers.limits",
     "MeshError": "mesh.errors",
     "Node": "mesh.node",
     "NodeLog": "mesh.node_log",

@@ -37,6 +37,7 @@ from mesh.settings.paths import default_home
 from peers.clock import Clock, Undo
 from peers.emitter import Emitter
 from peers.later import Later
+from peers.limits import Limits
 from peers.roles.run_peer import RunPeerSync
 
 P = ParamSpec("P")
@@ -66,6 +67,7 @@ class Node:
     - `interfaces`: addresses or names of the network interfaces that mDNS may use; None: all LANs of the machine.
     - `requery_seconds`: how often mDNS asks for other nodes, MIN_REQUERY_SECONDS or more.
     - `role`: PeerSync, or a subclass of it, for the sessions with other nodes.
+    - `limits`: what strangers and members may cost this node; None: the defaults of Limits.
     - `outside`: ports and connections for clients and servers that are no nodes; GatewayOptions lists these options.
 
     The constructor raises MeshError for options that cannot be used, with a sentence; starting raises MeshError or
@@ -94,6 +96,7 @@ class Node:
         interfaces: Sequence[str] | None = None,
         requery_seconds: float = REQUERY_SECONDS,
         role: MakeRole = RunPeerSync,
+        limits: Limits | None = None,
         **outside: Unpack[GatewayOptions],
     ) -> None:
         for address in peers:
@@ -105,7 +108,7 @@ class Node:
         self._name, self._mesh, self._existing = name, mesh, existing
         self._peers = tuple(dict.fromkeys(peers))
         self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
-        self._role = role
+        self._role, self._limits = role, limits or Limits()
         self._gateways = Gateways(**outside)
         self._log_proxy = LogProxy()
         self._kept_peers = KeptPeers(self._path)
@@ -291,7 +294,7 @@ class Node:
             *where_to_listen(self._listen, kept, random),
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
         )
-        environment = resources.open_environment(random, partial(self._make_discovery, random))
+        environment = resources.open_environment(random, partial(self._make_discovery, random), self._limits)
         resources.supervisor = NodeSupervisor.start(
             environment.runtime,
             environment,

@@ -32,6 +32,7 @@ from mesh.settings.paths import LOG_FILE
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from peers.clock import Clock, LoopClock
 from peers.later import Later
+from peers.limits import LimitHits, Limits
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.transport.http import no_pages
 from peers.transport.web_socket import WebSocketNetwork
@@ -94,7 +95,9 @@ class NodeResources:
         kept = kept_file(self._path).path
         on_notice(upgraded_notice(self.home.node_id, upgraded.events, loop.time() - begun, kept))
 
-    def open_environment(self, random: Random, make_discovery: Callable[[Clock], Discovery]) -> Environment:
+    def open_environment(
+        self, random: Random, make_discovery: Callable[[Clock], Discovery], limits: Limits
+    ) -> Environment:
         """The network, the disk and the loop of this run, on the running loop; the home is open."""
         assert self.home is not None
         loop = asyncio.get_running_loop()
@@ -117,6 +120,8 @@ class NodeResources:
             open_disk=lambda: ThreadDisk(loop, store, answers_on_loop=False),
             signer=self.home.signer,
             discovery=discovery,
+            hits=LimitHits(clock),
+            limits=limits,
             old_log_bytes=lambda: kept_file(self._path).size,
         )
         return self._environment

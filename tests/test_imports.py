@@ -19,6 +19,7 @@ LAYERS = (
     # Lowest first. A name stands for a module, or for a package with all that has no layer of its own. Each may import from
     # its own layer and from those above it in this table.
     ("peers.errors", "peers.later", "peers.clock", "peers.emitter"),
+    ("peers.limits",),
     ("peers.events",),
     ("peers.stores",),
     ("peers.log",),
@@ -56,6 +57,7 @@ LAYERS = (
 PURE = (
     "mesh/membership/*.py",
     "peers/errors.py",
+    "peers/limits.py",
     "peers/events/*.py",
     "peers/codec/*.py",
     "peers/protocol/*.py",

@@ -24,7 +24,7 @@ from tests.support.commands import run
 from tests.support.street import SECONDS, at, wait_until
 
 NAMES = {
-    "mesh": "MeshError Node NodeLog Notice",
+    "mesh": "Limits MeshError Node NodeLog Notice",
     "peers": """FATAL BaseSync BusyError ClientSync Clock Connection Disk Entry InlineDisk Later Listening LocalPair Log
         LoopClock ManualClock MemoryStore Network PeerSync Reconnect ServerSync SqliteStore Store StoreError SyncError""",
     "mesh.lab": "Cluster Room Scenario Violation clients_door full line ring scenario star two_lans",
@@ -33,7 +33,7 @@ NAMES = {
 SIGNATURES: dict[type, tuple[str, ...]] = {
     Node: (
         "Node(name=None, *, home=None, mesh=None, existing=False, listen=None, peers=(), mdns=True, interfaces=None, "
-        "requery_seconds=45.0, role=RunPeerSync, **outside)",
+        "requery_seconds=45.0, role=RunPeerSync, limits=None, **outside)",
         "on(event, listener)",
         "status()",
         "synchronized(*, peers=1, timeout=60.0)",
@@ -118,9 +118,10 @@ STORY = "--seed N=0 | --seeds N=1 | --trace | --plot PATH | --live"
 COMMAND_LINE = {
     "mesh": "--home DIR $MESH_HOME | --version",
     "mesh up": "--name NAME | --mesh NAME | --existing | --listen HOST:PORT | --peer HOST:PORT ... | --no-mdns | "
-    "--interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --clients HOST:PORT | --clients-cert FILE | "
-    "--clients-key FILE | --clients-origin ORIGIN ... | --clients-host NAME ... | --upstream URL | --upstream-user USER | "
-    "--upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | --upstream-subprotocol VERSION | --json",
+    "--interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
+    "--clients-cert FILE | --clients-key FILE | --clients-origin ORIGIN ... | --clients-host NAME ... | --upstream URL | "
+    "--upstream-user USER | --upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | "
+    "--upstream-subprotocol VERSION | --json",
     "mesh add": "JSON...",
     "mesh log": "--json | --follow -f | --wait | --order created,added | --reverse | --since MOMENT | --until MOMENT | "
     "--type TYPE | --tail N | --limit N",
@@ -165,7 +166,7 @@ COMMAND_LINE = {
 }
 
 STATUS_KEYS = """node_id mesh port discovery last_added events conflicts hollow old_log_bytes ahead refused_events
-    sessions paused doors clients turned_away refused other_meshes peers clocks store_error"""
+    sessions paused doors clients turned_away limits refused other_meshes peers clocks store_error"""
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
 PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing reason"
 META_KEYS = "created time dot added origin"

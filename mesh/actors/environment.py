@@ -10,6 +10,7 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from peers.clock import Clock
 from peers.events.signature import Signer
+from peers.limits import LimitHits, Limits
 from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
@@ -30,6 +31,9 @@ class Environment:
     """The key of the node."""
     discovery: Callable[[], Discovery]
     """Makes a discovery; called for each start of the Discoverer."""
+    hits: LimitHits
+    """Counts whenever one of `limits` was hit."""
+    limits: Limits = Limits()  # noqa: RUF009 - it is frozen
     old_log_bytes: Callable[[], int] = int
     """The size of the file of an older layout that was kept; 0 without one."""
 

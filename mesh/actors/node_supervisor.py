@@ -139,6 +139,7 @@ class NodeSupervisor(LoopActor):
         self._read_clocks()
         gateway["discovery"] = await self._children.ask(DISCOVERY, Discoverer.describe)
         gateway["clocks"] = self._clocks.rows()
+        gateway["limits"] = self._environment.hits.rows()
         gateway["old_log_bytes"] = self._environment.old_log_bytes()
         return show_status(
             self._settings,

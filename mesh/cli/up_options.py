@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from functools import partial, reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -14,7 +14,10 @@ from click.core import ParameterSource
 from mesh.cli.options import Number, checked
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.errors import MeshError
-from mesh.settings.config import check_name, parse_address
+from mesh.settings.config import check_name, parse_address, read_limits
+
+if TYPE_CHECKING:
+    from peers.limits import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -75,6 +78,14 @@ def _subprotocol(_context: click.Context, _option: click.Parameter, given: str |
             raise click.BadParameter(f"{given!r} is no version: write a whole number, or one such as 1.0.0")
         return given
     return int(given)
+
+
+def _limits(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> Limits | None:
+    pairs = dict(text.partition("=")[::2] for text in given)
+    try:
+        return read_limits(pairs) if pairs else None
+    except MeshError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _is_plain(text: str, limit: int) -> bool:
@@ -142,6 +153,15 @@ node_options = together(
         show_default=True,
         metavar="SECONDS",
         help="Interval of the queries for missing nodes.",
+    ),
+    click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_limits,
+        help="What others may cost this node, for example connections=100; the help of `mesh.Limits` lists all. May be "
+        "repeated.",
     ),
 )
 

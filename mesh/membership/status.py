@@ -47,9 +47,9 @@ def show_status(
 
     `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
     the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
-    (None: it does not run); the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows); `old_log_bytes`.
-    `now_ms` is the
-    time of the wall clock, `now_seconds` that of the monotonic clock.
+    (None: it does not run); the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows); `old_log_bytes`;
+    the `limits` that were hit (see peers.limits.LimitHits.rows). `now_ms` is the time of the wall clock, `now_seconds` that
+    of the monotonic clock.
 
     Fields, besides the obvious ones. Times `_ms` are of the wall clock; numbers of events are upper bounds.
 
@@ -71,6 +71,7 @@ def show_status(
         "turned_away": [],
         "discovery": None,
         "old_log_bytes": 0,
+        "limits": [],
         **(outside or {}),
     }
     state = log.state
@@ -96,6 +97,7 @@ def show_status(
         "doors": others["doors"],
         "clients": others["clients"],
         "turned_away": others["turned_away"],
+        "limits": others["limits"],
         "refused": _refused(membership),
         "other_meshes": membership.other_meshes.count,
         "peers": _peers(membership, described, state.last_position, now_ms - now_seconds * 1000),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 from mesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from peers.limits import Limits
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 DEFAULT_MESH = "home"
@@ -60,3 +66,27 @@ def parse_address(address: str, what: str, *, is_dialled: bool = False) -> tuple
     except ValueError as error:
         raise MeshError(f"{what} {error}") from None
     return target.host, target.port
+
+
+def read_limits(given: Mapping[str, object]) -> Limits:
+    """Limits with the fields of `given`, a number or its text each. Raises MeshError, a sentence, for what is no limit."""
+    import msgspec  # both imported here: most commands start without them
+
+    from peers.limits import Limits
+
+    def number(value: object) -> object:
+        try:
+            return msgspec.convert(value, int | float, strict=False)
+        except msgspec.ValidationError:
+            return value
+
+    names = [field.name for field in fields(Limits)]
+    for name in given:
+        if name not in names:
+            near = get_close_matches(name, names, n=3) or names
+            raise MeshError(f"there is no limit {name!r}; did you mean {', '.join(near)}?")
+    values: dict[str, Any] = {name: number(value) for name, value in given.items()}
+    try:
+        return Limits(**values)
+    except ValueError as error:
+        raise MeshError(str(error)) from None

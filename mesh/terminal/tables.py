@@ -128,6 +128,9 @@ def show_status(status: dict[str, Any]) -> str:
         shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
     if status.get("clocks"):
         shown.append(table(("clocks (more than a minute apart)",), [(row["sentence"],) for row in status["clocks"]]))
+    if status.get("limits"):
+        hits = [(row["limit"], row["by"], str(row["count"]), local_second(row["last_ms"])) for row in status["limits"]]
+        shown.append(table(("limit that was hit", "by", "times", "last"), hits))
     if status.get("turned_away"):
         rows = [
             (row["at"], row["address"], row["name"] or "-", str(row["count"]), local_time(row["last"])[:19], row["why"])

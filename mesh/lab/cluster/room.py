@@ -38,6 +38,7 @@ from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.signature import KeySigner
 from peers.later import Later
+from peers.limits import LimitHits
 from peers.log.draft import Meta
 
 PORT = 4_000
@@ -210,6 +211,7 @@ class Room:
             open_disk=self._open_disk,
             signer=self._identity[1],
             discovery=self._discovery,
+            hits=LimitHits(self.clock),
         )
         settings = Settings(
             node_id=self.node_id,

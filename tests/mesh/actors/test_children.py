@@ -16,6 +16,7 @@ from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.clock import LoopClock
 from peers.events.signature import KeySigner
 from peers.later import Later
+from peers.limits import LimitHits
 from tests.support.actor_loop import fail
 
 
@@ -57,6 +58,7 @@ class Nursery:
             spawn=None,  # type: ignore[arg-type]
             open_disk=None,  # type: ignore[arg-type]
             discovery=StaticDiscovery,
+            hits=LimitHits(LoopClock(self.loop)),
         )
         self.children: Children[Child] = Children(
             environment, lambda function, *args: function(*args), lambda notice: self.said.append(notice.sentence)

@@ -62,6 +62,7 @@ def test_status_shows_the_node_and_its_log() -> None:
     assert status == {
         "node_id": "m",
         "old_log_bytes": 0,
+        "limits": [],
         "mesh": "home",
         "port": 4000,
         "discovery": {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"},

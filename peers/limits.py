@@ -1,0 +1,100 @@
+"""Limits: what a stranger or a member may cost this node; LimitHits: which of them were hit, how often and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from peers.clock import Clock
+
+MAX_HITS = 64
+"""Rows of LimitHits; a new one replaces the one that was hit longest ago."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Every size, rate and time that bounds what others cost; the same at the doors of nodes and of clients, on loopback too.
+
+    A connection is a stranger until the node or the client at its other end is known. Raises ValueError, with a sentence, for
+    a value that is not above 0, or that is no number of the field's type.
+    """
+
+    greeting_seconds: float = 5.0
+    """From the accept of a connection until its greeting is here, in all."""
+    connects_per_second: int = 50
+    """New connections of all addresses at one door. Up to so many may come at once."""
+    connects_of_address_per_second: int = 10
+    """New connections of one address at one door. Up to so many may come at once."""
+    strangers_of_address: int = 8
+    """Strangers of one address at one door that are open at once."""
+    stranger_frame_bytes: int = 16 * 1024
+    """Of one frame of a stranger; its message has one frame."""
+    stranger_bytes: int = 64 * 1024
+    """That may come of a stranger in all."""
+    connections: int = 512
+    """Open at one door."""
+    connections_of_address: int = 128
+    """Of one address, open at one door."""
+    reserved_connections: int = 16
+    """Of `connections`, those that only addresses of known members, and those given as peers, get."""
+
+    other_messages_per_second: int = 500
+    """Of one link, that bring no events; beyond, this link is read more slowly, as with the next two."""
+    other_bytes_per_second: int = 1024 * 1024
+    """Of these messages."""
+    other_cpu_ms_per_second: float = 100.0
+    """Spent for these messages."""
+    events_per_second: int = 2_000
+    """Of one member's own events on its own link, on average; beyond, this link is read more slowly, as with the next four."""
+    events_at_once: int = 2_000_000
+    """Of such events, that a member may have saved up: as a machine that was offline for a week."""
+    bytes_per_day: int = 16 * 1024**3
+    """Of such events."""
+    epochs_per_hour: int = 60
+    """Of one member, on its own link, once it has `epochs_at_once`."""
+    epochs_at_once: int = 20_000
+    """Of one member, that come without a limit of rate."""
+    disk_share_for_others: float = 0.90
+    """Of the disk in use, from which on events of others are not taken."""
+    disk_share_for_own: float = 0.98
+    """Of the disk in use, from which on writes of this node fail."""
+
+    members: int = 256
+    """Rows of other nodes, known or announced; those that never answered are forgotten first."""
+    addresses_of_member: int = 6
+    """That are dialled of one announced node."""
+    dials_per_second: int = 10
+    """Of announced nodes that were never connected."""
+    notice_seconds: float = 60.0
+    """Between two lines of output of one cause."""
+
+    def __post_init__(self) -> None:
+        wholes = {field.name for field in fields(self) if field.type == "int"}
+        for name, value in asdict(self).items():
+            is_whole = name in wholes
+            if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)) or not value > 0:
+                kind = "a whole number" if is_whole else "a number"
+                raise ValueError(f"the limit {name} cannot be {value!r}: take {kind} above 0")
+
+
+class LimitHits:
+    """Counts for people; at most MAX_HITS rows."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rows: dict[tuple[str, str], tuple[int, int]] = {}
+        """Count and time of the last one in ms, by limit and whoever hit it; the one hit last is the last."""
+
+    def note(self, limit: str, who: str) -> None:
+        """The field `limit` of Limits was hit by `who`: a node id, a client, or an address without its port."""
+        count, _ = self._rows.pop((limit, who), (0, 0))
+        self._rows[limit, who] = count + 1, self._clock.now_ms()
+        if len(self._rows) > MAX_HITS:
+            del self._rows[next(iter(self._rows))]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `status` shows, the newest first: `limit`, `by`, `count`, `last_ms` by the wall clock."""
+        return [
+            {"limit": limit, "by": who, "count": count, "last_ms": last_ms}
+            for (limit, who), (count, last_ms) in reversed(self._rows.items())
+        ]
