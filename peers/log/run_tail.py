@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import Entry
+from peers.events.entry import size_of
 from peers.events.piece import Piece
 from peers.stores.run_store import Change
 
@@ -49,7 +49,8 @@ class RunTail:
         if changes:
             self._last_position = changes[-1].position + changes[-1].length - 1
         for piece in pieces:
-            size = sum([item.size if isinstance(item, Entry) else LEAF_BYTES for item in piece.items])
+            events = piece.events
+            size = size_of(events) + LEAF_BYTES * (len(piece.items) - len(events))
             self._pieces.pop((piece.epoch, piece.start), None)
             self._pieces[piece.epoch, piece.start] = piece
             self._sizes.append(size)
