@@ -220,7 +220,7 @@ class RunRows(EventRows):
         """The entries from `first` to `last`, in order. Raises StoreError (damage) if one has no place."""
 
     def _items(self, epoch: Epoch, first: int, last: int) -> list[Entry | bytes]:
-        """`Standing.item` of each of them."""
+        """`Standing.item` of each of them; of an event what others are sent is enough."""
         return [standing.item for standing in self._read(epoch, first, last)]
 
     @abstractmethod

@@ -47,9 +47,8 @@ _PLAIN_RUN = ConsecutiveRows(
 _BETWEEN = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
 _OF_EPOCH = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? AND epoch = ? ORDER BY position"
 _RUN_OF = f"""
-    SELECT min(node), max(node), min(lag), max(lag), group_concat(ms), group_concat(n),
-    CAST(group_concat(body, x'00') AS BLOB) FROM events NOT INDEXED
-    WHERE position BETWEEN ?1 AND ?2 AND epoch = ?3 AND seq = position + ?4
+    SELECT min(node), max(node), group_concat(ms), group_concat(n), CAST(group_concat(body, x'00') AS BLOB)
+    FROM events NOT INDEXED WHERE position BETWEEN ?1 AND ?2 AND epoch = ?3 AND seq = position + ?4
     AND time IS NULL AND extra IS NULL AND local IS NULL AND state = {SHOWN}
 """
 """One row with all of a run, since sqlite3 takes long to hand over rows and their values. No JSON text has a zero byte."""
@@ -198,17 +197,13 @@ class Copies:
         return self._execute(_BETWEEN, (first, last)).fetchall()
 
     def run(self, epoch: int, seq: int, first: int, count: int) -> list[Entry] | None:
-        """The copies of so many entries of an epoch from `seq` on, with positions from `first` on.
+        """The events of so many entries of an epoch from `seq` on, with positions from `first` on: only what others are sent.
 
         None if one is not shown with the dot of its entry, has a meta, a time of its own or another node; or by chance.
         """
-        last = first + count - 1
-        node, other_node, lag, other_lag, ms, n, body = self._execute(
-            _RUN_OF, (first, last, epoch, seq - first)
-        ).fetchone()
-        dot = self._epochs[epoch - 1], seq
-        origin, vouched, is_mixed = self._stamp(dot)
-        if body is None or node != other_node or lag != other_lag or is_mixed:
+        values = (first, first + count - 1, epoch, seq - first)
+        node, other_node, ms, n, body = self._execute(_RUN_OF, values).fetchone()
+        if body is None or node != other_node:
             return None
         try:
             stamps, ns, bodies = _numbers(f"[{ms}]"), _numbers(f"[{n}]"), body.split(b"\0")
@@ -216,22 +211,7 @@ class Copies:
             return None
         if not len(stamps) == len(ns) == len(bodies) == count:
             return None
-        return list(
-            map(
-                Entry,
-                zip(stamps, repeat(self._nodes.name(node)), ns),
-                stamps,
-                bodies,
-                repeat(b""),
-                zip(repeat(dot[0]), range(seq, seq + count)),
-                range(first - lag, last + 1 - lag),
-                range(first, last + 1),
-                repeat(b""),
-                repeat(b""),
-                repeat(origin),
-                repeat(vouched),
-            )
-        )
+        return list(map(Entry, zip(stamps, repeat(self._nodes.name(node)), ns), stamps, bodies))
 
     def at(self, positions: Sequence[int]) -> list[Row]:
         """The rows at these positions, in order."""
