@@ -144,9 +144,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.digest == other.digest if self.tombstone or other.tombstone else self.body == other.body
 
 
-def size_of(entries: Sequence[Entry]) -> int:
-    """The `size` of all of these."""
-    return sum([len(entry.body) + len(entry.extra) for entry in entries]) + _META_BYTES * len(entries)
+def size_of(items: Sequence[Entry | bytes]) -> int:
+    """The `size` of all of these, of which some may be leaves."""
+    size = _META_BYTES * len(items)
+    for item in items:
+        if isinstance(item, Entry):
+            size += len(item.body) + len(item.extra)
+    return size
 
 
 def encode_event(event: Any) -> bytes:

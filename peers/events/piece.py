@@ -40,11 +40,6 @@ class Piece(Struct, frozen=True):
         return self.start + len(self.items) - 1
 
     @property
-    def events(self) -> list[Entry]:
-        """Those of its items that are events."""
-        return [item for item in self.items if isinstance(item, Entry)]
-
-    @property
     def leaves(self) -> list[bytes]:
         """The leaf of each entry; those of events are computed at each access."""
         return leaves_of(self.items)

@@ -15,8 +15,6 @@ from peers.stores.run_store import Change
 
 TAIL_CHANGES = 2_048
 TAIL_BYTES = 4 * 1024 * 1024
-LEAF_BYTES = 100
-"""What an entry without an event takes, roughly."""
 
 _position = attrgetter("position")
 
@@ -49,8 +47,7 @@ class RunTail:
         if changes:
             self._last_position = changes[-1].position + changes[-1].length - 1
         for piece in pieces:
-            events = piece.events
-            size = size_of(events) + LEAF_BYTES * (len(piece.items) - len(events))
+            size = size_of(piece.items)
             self._pieces.pop((piece.epoch, piece.start), None)
             self._pieces[piece.epoch, piece.start] = piece
             self._sizes.append(size)

@@ -36,7 +36,7 @@ class ShownTail:
         One is left out where its event was cleaned again within the commit. Raises ValueError for one that is not new or
         that the store has not reached: a session would miss or repeat it.
         """
-        numbers = [self._last, *[entry.added for entry in entries], last_added + 1]
+        numbers = [self._last, *map(_added, entries), last_added + 1]
         if not all(map(lt, numbers, numbers[1:])):
             what = ", ".join(map(str, numbers[1:-1]))
             raise ValueError(f"`added` {what} is not from {self._last + 1} to {last_added}, or does not rise")

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_groups
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import size_of
-from peers.events.leaf import HASH_BYTES
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import RUN_ENTRIES
@@ -245,6 +244,5 @@ def _page(due: Sequence[Change], has: Mapping[Epoch, int], until: int, max_bytes
             pieces.append(piece)
             sent[epoch] = piece.last
             entries += len(piece.items)
-            events = piece.events
-            size += size_of(events) + HASH_BYTES * (len(piece.items) - len(events))
+            size += size_of(piece.items)
     return RunPage(pieces, list(proofs.values()), until)

@@ -109,6 +109,7 @@ class Copies:
         assert first.dot is not None
         epoch, seq = first.dot
         counters, same = (first.position, seq), (number(epoch), first.position - first.added)
+        # sqlite3 looks for an adapter of bytes, which takes longer than all else about a value; not of bytearray.
         nodes = {name: self._nodes.numbered(name) for name in sorted({name for _, name, _ in createds})}
         extras = [event.extra for event in events]
         if times == stamps and len(nodes) == 1 and not any(extras):
@@ -124,7 +125,7 @@ class Copies:
         values[2::6] = [n for _, _, n in createds]
         if times != stamps:
             values[3::6] = [None if time == ms else time for time, ms in zip(times, stamps, strict=True)]
-        values[4::6] = [event.body for event in events]
+        values[4::6] = [bytearray(event.body) for event in events]
         values[5::6] = [extra or None for extra in extras]
         _RUN.write(connection, counters, same, values)
         return True
@@ -155,7 +156,7 @@ class Copies:
             n,
             None if is_plain else copy.time,
             copy.position - copy.added if state < ASIDE else 0,
-            copy.tombstone or copy.body,
+            bytearray(copy.tombstone or copy.body),
             copy.extra or None,
             copy.local or None,
             state,
