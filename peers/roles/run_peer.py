@@ -21,7 +21,7 @@ from peers.codec.run_messages import (
     SayHollow,
     ShowBlocks,
 )
-from peers.events.entry import Entry
+from peers.events.entry import Entry, size_of
 from peers.events.epoch import Birth
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
@@ -114,7 +114,7 @@ class RunPeerSync(RunRelaying):
         if isinstance(message, HEARD) and (self._is_closing or not self.connected):
             return  # the answer to what was handled before the end
         if isinstance(message, (Pieces, Fill)):
-            size = sum([entry.size for entry in _entries_of(message)])
+            size = size_of(_entries_of(message))
             position = self._replication.position
             self._progress.on_sent(message.number, position, size, self.clock.elapsed_ms())
             self.start_timeout()

@@ -92,8 +92,7 @@ class EpochRules(RunRows):
 
     def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
         """A run as far as the entry `last`, read from its rows."""
-        standings = self._read(run.epoch, run.first, last)
-        items = [standing.item for standing in standings]
+        items = self._items(run.epoch, run.first, last)
         size = sum(len(item.body) + len(item.extra) for item in items if isinstance(item, Entry))
         of_run = RunHash(run.epoch, run.first, run.before)
         of_run.add(run.kinds[: len(items)], [leaf_at(item) for item in items], size)
@@ -181,7 +180,7 @@ class EpochRules(RunRows):
         return [self._block(run) for run in runs if run.signature]
 
     def _block(self, run: RunRow) -> Block:
-        leaves = tuple(leaf_at(each.item) for each in self._read(run.epoch, run.first, run.last))
+        leaves = tuple(map(leaf_at, self._items(run.epoch, run.first, run.last)))
         return Block(run.first, run.before, run.kinds, leaves, run.signature)
 
     def begins(self, epoch: Epoch, before: int, limit: int) -> list[tuple[int, bytes]]:
@@ -217,8 +216,7 @@ class EpochRules(RunRows):
         last, head, signature = run.last, run.head, run.signature
         if row.cut is not None and last > row.cut.seq:
             last, head, signature = row.cut.seq, row.cut.head, b""
-        standings = self._read(epoch, start, last)
-        items = tuple(standing.item for standing in standings)
+        items = tuple(self._items(epoch, start, last))
         kinds = run.kinds[start - run.first : last - run.first + 1]
         return Piece(epoch, row.birth, run.first, start, kinds, items, head, signature)
 

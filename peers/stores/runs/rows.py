@@ -237,6 +237,10 @@ class RunRows(EventRows):
     def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
         """The entries from `first` to `last`, in order. Raises StoreError (damage) if one has no place."""
 
+    def _items(self, epoch: Epoch, first: int, last: int) -> list[Entry | bytes]:
+        """`Standing.item` of each of them; of an event what others are sent is enough."""
+        return [standing.item for standing in self._read(epoch, first, last)]
+
     @abstractmethod
     def _spans(self, after: int, limit: int) -> list[Change]:
         """Changes after a position, in order, those after a cut too: as many entries in each as the rows say."""

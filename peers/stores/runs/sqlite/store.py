@@ -215,8 +215,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         if of_run is None or of_run.last != piece.start - 1:
             of_run = RunHash(run.epoch, run.first, run.before)
             if piece.start > run.first:
-                before = self._read(run.epoch, run.first, piece.start - 1)
-                of_run.add(run.kinds[: len(before)], [leaf_at(standing.item) for standing in before])
+                before = self._items(run.epoch, run.first, piece.start - 1)
+                of_run.add(run.kinds[: len(before)], list(map(leaf_at, before)))
         of_run.add(piece.kinds, piece.leaves)
         if of_run.head != piece.head:
             raise self._changed(run)
