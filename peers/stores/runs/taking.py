@@ -156,8 +156,13 @@ class TakingRules(EnteringRules):
             ),
             work,
         )
-        self._keep_last_run(run, growth.signature)  # before its entries, whose origin and kind are looked up in it
-        self._enter(Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused), work)
+        entering = Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused)
+        is_plain = growth.kinds.count(OWN) == len(growth.kinds)
+        if is_plain:  # else their origins and kinds are looked up in the run: it is kept before them
+            self._enter(entering, work)
+        self._keep_last_run(run, growth.signature)
+        if not is_plain:
+            self._enter(entering, work)
         if row.epoch == self._numbers.epoch:
             self._numbers.epoch = None
 
