@@ -142,15 +142,15 @@ class EpochRules(RunRows):
         """As in the port."""
         of_key: dict[bytes, EpochRow] = {}
         for row in self._epochs.values():
-            known = of_key.get(row.birth.key)
+            known = of_key.get(row.key)
             if row.seq and (known is None or row.grown > known.grown):
-                of_key[row.birth.key] = row
+                of_key[row.key] = row
         newest = sorted(of_key.values(), key=_grown)
         return [row.epoch for row in newest[max(0, len(newest) - limit) :]]
 
     def newest_of(self, key: bytes) -> Epoch | None:
         """As in the port."""
-        rows = [row for row in self._epochs.values() if row.birth.key == key and row.seq]
+        rows = [row for row in self._epochs.values() if row.key == key and row.seq]
         return max(rows, key=_grown).epoch if rows else None
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:

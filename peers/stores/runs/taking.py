@@ -43,12 +43,12 @@ class _Growth:
     @property
     def is_legacy(self) -> bool:
         """Whether its epoch is of a release without signatures."""
-        return self.row.birth.key == NO_KEY
+        return self.row.key == NO_KEY
 
     @property
     def is_signed(self) -> bool:
         """Whether its last head is signed, or nobody can: then the entries that give it are enough."""
-        return self.is_legacy or is_signed(self.row.birth.key, self.row.epoch, self.seq, self.head, self.signature)
+        return self.is_legacy or is_signed(self.row.key, self.row.epoch, self.seq, self.head, self.signature)
 
 
 class TakingRules(EnteringRules):
@@ -95,10 +95,10 @@ class TakingRules(EnteringRules):
     def _weigh(self, piece: Piece, before: _Growth | None) -> Taking | _Growth:
         """What a piece would do after `before`, whose signature is not verified yet; that of the result is not either."""
         known = self._epochs.get(piece.epoch)
-        is_named = known is not None and known.birth is piece.birth  # its hash is known then
+        is_named = known is not None and known.birth == piece.birth  # then its hash is known
         if not (is_named or piece.birth.epoch == piece.epoch) or not _is_sound(piece):
             return "bad"
-        row = known or EpochRow(piece.epoch, piece.birth)
+        row = known or EpochRow(piece.epoch, piece.birth.encode())
         growth = before or _Growth(row, row.seq, row.head)
         last = piece.last if row.cut is None else min(piece.last, row.cut.seq)
         if last <= growth.seq:

@@ -11,7 +11,6 @@ from typing import Any
 from zlib import crc32
 
 from peers.events.dot import Epoch
-from peers.events.epoch import Birth
 from peers.events.proof import Cut, Proof
 from peers.events.run import OWN, RUN_ENTRIES, VOUCHED
 from peers.stores.runs.rows import EpochRow, RunRow
@@ -49,7 +48,7 @@ class EpochTables:
                 ):
                     raise ValueError("it is not what was written")
                 of_cut = None if cut is None else Cut(cut, cut_head)
-                row = EpochRow(name.hex(), Birth.decode(birth), seq, head, first, grown, of_cut, mark or b"")
+                row = EpochRow(name.hex(), birth, seq, head, first, grown, of_cut, mark or b"")
             except (TypeError, ValueError, AttributeError, struct_error) as error:
                 raise damaged(self._path, f"the epoch with the number {number} is unreadable ({error})") from error
             yield number, row
@@ -58,7 +57,7 @@ class EpochTables:
         """Add epochs, with their numbers, or put them in place of those that have them."""
         values: list[Any] = []
         for number, row in rows:
-            name, birth = bytes.fromhex(row.epoch), row.birth.encode()
+            name, birth = bytes.fromhex(row.epoch), row.born
             cut, cut_head = row.cut or (None, None)
             checksum = _checksum(
                 (row.seq, row.first, row.grown, _of_cut(cut)), name, birth, row.head, cut_head or b"", row.mark
