@@ -114,7 +114,7 @@ class EventLog(ABC):
 
     def take_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
         """As add_drafts; who adds them bounds their number."""
-        is_joined = all([draft.created is None for draft in drafts])
+        is_joined = all(draft.created is None for draft in drafts)
         return self._append(self.prepare(drafts), is_joined=is_joined).transform(_metas)
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
