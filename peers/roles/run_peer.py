@@ -28,6 +28,7 @@ from peers.events.reconcile import Differ, Same
 from peers.events.run import OWN
 from peers.later import Later
 from peers.log.run_log import RunLog
+from peers.log.run_tail import NotRecentError
 from peers.protocol.runs.replication import Replication
 from peers.roles.run_relaying import RunRelaying
 from peers.stores.run_store import RunStore, Taken
@@ -127,6 +128,14 @@ class RunPeerSync(RunRelaying):
         return self._encoded.of(piece)
 
     def read(self, work: Callable[[RunStore], T], then: Callable[[T], None]) -> None:
+        if self._is_stepping and not self._commits:  # nothing that memory tells of is still to be heard of
+            try:
+                found = self.runs.recall(work)
+            except NotRecentError:
+                pass
+            else:
+                then(found)
+                return
         self.react(self.runs.read(work), partial(self._answer, then))
 
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from peers.events.dot import MAX_SEQ, Dot, Epoch
@@ -56,21 +55,10 @@ class EpochRules(RunRows):
         self._unadopted = {row.epoch: row.last + 1 for row in self._epochs.values() if row.last < row.seq}
         self._numbers.epoch = None
 
-    @contextmanager
-    def _remembering(self, *, is_whole: bool) -> Iterator[None]:
-        """Give back what is in memory, if an exception takes back the transaction, or a piece of it if not `is_whole`."""
-        mark = len(self._journal)
-        numbers = self._numbers.copy()
-        try:
-            yield
-        except BaseException:
-            while len(self._journal) > mark:
-                put_back(*self._journal.pop())
-            self._numbers = numbers
-            raise
-        finally:
-            if is_whole:
-                self._journal.clear()
+    def _give_back(self, mark: int) -> None:
+        """Make these tables as they were when the journal had so many items: what came since was taken back."""
+        while len(self._journal) > mark:
+            put_back(*self._journal.pop())
 
     def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
         """Put the value there as the newest, or remove what is there for None."""

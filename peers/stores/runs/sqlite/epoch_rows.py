@@ -12,7 +12,7 @@ from zlib import crc32
 
 from peers.events.dot import Epoch
 from peers.events.proof import Cut, Proof
-from peers.events.run import RUN_ENTRIES, VOUCHED
+from peers.events.run import OWN, RUN_ENTRIES, VOUCHED
 from peers.stores.runs.rows import EpochRow, RunRow
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import ManyRows
@@ -75,7 +75,7 @@ class EpochTables:
         """The same of runs, with the numbers of their epochs."""
         values: list[Any] = []
         for number, run in rows:
-            kinds = run.kinds if any(run.kinds) else None
+            kinds = run.kinds if run.kinds.count(OWN) < len(run.kinds) else None
             values += (number, run.first, run.last, run.before, run.head, kinds, run.signature)
             values.append(_checksum_of_run(number, run))
         _PUT_RUNS.write(connection, values)
