@@ -23,6 +23,7 @@ from peers.later import Later
 from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.retention import Keeper, Keepers
 from peers.log.run_log import RunCommit, RunLog
+from peers.log.run_tail import NotRecentError
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreError
 
@@ -228,6 +229,12 @@ class LogProxy:
     def read(self, work: Callable[[RunStore], T]) -> Later[T]:
         """As RunLog.read."""
         return self._ask(lambda log: log.read(work))
+
+    def recall(self, work: Callable[[RunStore], T]) -> T:
+        """As RunLog.recall. Raises NotRecentError also if no log is open."""
+        if self._log is None:
+            raise NotRecentError
+        return self._log.recall(work)
 
     def write(self, work: Callable[[RunStore], Sequence[Taken]]) -> Later[Sequence[Taken]]:
         """As RunLog.write."""

@@ -133,12 +133,16 @@ class RunLog(EventLog):
     def read(self, work: Callable[[RunStore], T]) -> Later[T]:
         """What `work` reads in the store, as of a commit that is published; at once where memory has it.
 
-        Fails as `work` does, which may be called twice.
+        Fails as `work` does, which may be called again.
         """
         try:
-            return Later.done(work(cast(RunStore, self._recent)))
+            return Later.done(self.recall(work))
         except NotRecentError:
             return self._disk.run(work)
+
+    def recall(self, work: Callable[[RunStore], T]) -> T:
+        """The same at once, from memory. Raises NotRecentError where memory does not have it."""
+        return work(cast(RunStore, self._recent))
 
     @property
     def tail_changes(self) -> int:

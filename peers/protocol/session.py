@@ -31,7 +31,10 @@ from peers.protocol.core import SyncCore
 from peers.transport.port import Connection
 
 BEFORE_AUTHENTICATION = frozenset({"connect", "connected", "error", "headers", "debug", "duilian"})
-BUILT_IN = frozenset({*BEFORE_AUTHENTICATION, "sync", "synced", "ready", "ping", "pong", "have"})
+BETWEEN_NODES = frozenset(
+    {"have", "pieces", "fill", "same", "differ", "heads", "show", "proof", "hollow", "decline", "facts"}
+)
+BUILT_IN = BEFORE_AUTHENTICATION | BETWEEN_NODES | {"sync", "synced", "ready", "ping", "pong"}
 """Names that a user's own messages cannot have, even where the dialect of the link does not know them."""
 MAX_EARLY = 8
 """Messages before any greeting that are answered one by one; one more ends the link."""
@@ -120,8 +123,10 @@ class SessionMessages(SyncCore):
     def send_own(self, name: str, *items: Any) -> None:
         """Send a message of your own, with items that JSON can express. The other end's role needs a method `<name>_message`.
 
-        Raises ValueError for items that JSON cannot express, RuntimeError without an open link.
+        Raises ValueError for items that JSON cannot express and for a name of BUILT_IN, RuntimeError without an open link.
         """
+        if name in BUILT_IN:
+            raise ValueError(f"`{name}` is a message of the protocol: give yours another name")
         self.send(Custom(name, items))
 
     def keeps_early(self, name: str) -> bool:

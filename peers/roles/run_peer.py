@@ -21,13 +21,14 @@ from peers.codec.run_messages import (
     SayHollow,
     ShowBlocks,
 )
-from peers.events.entry import Entry
+from peers.events.entry import Entry, size_of
 from peers.events.epoch import Birth
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
 from peers.events.run import OWN
 from peers.later import Later
 from peers.log.run_log import RunLog
+from peers.log.run_tail import NotRecentError
 from peers.protocol.runs.replication import Replication
 from peers.roles.run_relaying import RunRelaying
 from peers.stores.run_store import RunStore, Taken
@@ -114,7 +115,7 @@ class RunPeerSync(RunRelaying):
         if isinstance(message, HEARD) and (self._is_closing or not self.connected):
             return  # the answer to what was handled before the end
         if isinstance(message, (Pieces, Fill)):
-            size = sum([entry.size for entry in _entries_of(message)])
+            size = size_of(_entries_of(message))
             position = self._replication.position
             self._progress.on_sent(message.number, position, size, self.clock.elapsed_ms())
             self.start_timeout()
@@ -127,6 +128,14 @@ class RunPeerSync(RunRelaying):
         return self._encoded.of(piece)
 
     def read(self, work: Callable[[RunStore], T], then: Callable[[T], None]) -> None:
+        if self._is_stepping and not self._commits:  # nothing that memory tells of is still to be heard of
+            try:
+                found = self.runs.recall(work)
+            except NotRecentError:
+                pass
+            else:
+                then(found)
+                return
         self.react(self.runs.read(work), partial(self._answer, then))
 
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:

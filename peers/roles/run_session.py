@@ -314,10 +314,12 @@ class RunSession(SessionMessages):
             self.emitter.emit("apart", span)
 
     def _show_state(self) -> None:
-        if not self.connected and self.state != "connecting":
-            self.set_state(self.state_offline())
-        if self.authenticated and self.connected:
-            is_sent = self._replication.is_idle and self._replication.position >= self.runs.state.last_position
+        if not self.connected:
+            if self.state != "connecting":
+                self.set_state(self.state_offline())
+        elif self.authenticated:
+            # the cheap question first: while events are sent, it is the answer
+            is_sent = self._replication.position >= self.runs.state.last_position and self._replication.is_idle
             self.set_state("synchronized" if is_sent and not self.missing else "sending")
 
     def _forget_link(self) -> None:
@@ -329,10 +331,11 @@ class RunSession(SessionMessages):
         if not self.authenticated or not self.connected:
             return
         if self._replication.is_settled:
-            before = self.synced
-            self._progress.settle(self._replication.position)
-            self.behind.note(self.synced, self.runs.state.last_position, self.clock.elapsed_ms())
-            if self.synced != before:
+            progress = self._progress
+            before = progress.synced
+            progress.settle(self._replication.position)
+            self.behind.note(progress.synced, self.runs.state.last_position, self.clock.elapsed_ms())
+            if progress.synced != before:
                 self.emitter.emit("synced")
         self._show_state()
 

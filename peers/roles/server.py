@@ -10,7 +10,7 @@ import msgspec
 from peers.codec.codec import Dialect
 from peers.codec.logux_01 import Protocol1
 from peers.codec.logux_5 import TimedDialect
-from peers.codec.messages import Connect, Message, Refusal, Version
+from peers.codec.messages import Connect, Custom, Message, Refusal, Version
 from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
 from peers.log.port import SyncLog
@@ -133,7 +133,7 @@ class ServerSync(BaseSync):
                 made = (ms, f"{self.node_id}:door", self._answered)
                 # Without reasons, so that the client does not keep it; the number 0: it is no event of our log.
                 items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
-            self.send_own("sync", 0, *items)
+            self.send(Custom("sync", (0, *items)))
 
     def sent_up_to(self) -> int:
         return max(super().sent_up_to(), self.stated or 0)
