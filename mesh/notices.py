@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mesh.membership.actions import Notice
+from mesh.terminal.output import printable
 
 LOGGER = "mesh"
 """The logger of notices, and of nothing else; modules log under names of their own below it."""
@@ -49,7 +50,7 @@ class RunningNode(Protocol):
 
 def log_notice(notice: Notice) -> None:
     """Log a notice to LOGGER."""
-    logging.getLogger(LOGGER).log(LOG_LEVELS.get(notice.kind, logging.INFO), "%s", notice.sentence)
+    logging.getLogger(LOGGER).log(LOG_LEVELS.get(notice.kind, logging.INFO), "%s", printable(notice.sentence))
 
 
 def start_notices(node: RunningNode) -> list[Notice]:

@@ -67,6 +67,8 @@ class Limits:
     """Of announced nodes that were never connected."""
     notice_seconds: float = 60.0
     """Between two lines of output of one cause."""
+    changes_shown: int = 64
+    """In this time, of the lines that nodes or clients came, and of those that they went; all further ones are counted."""
 
     def __post_init__(self) -> None:
         wholes = {field.name for field in fields(self) if field.type == "int"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from mesh.membership.actions import Action, LookAgain
 from mesh.membership.diagnosis.runs import Runs
 
 LOST_SECONDS = 60.0
@@ -130,6 +131,15 @@ class Members(dict[str, Member]):
             return None
         self.move(node_id, "expired", now_seconds)
         return member
+
+    def mark_broken(self, node_id: str | None, now_seconds: float) -> list[Action]:
+        """A member has no session any more: it is suspect now, and lost after LOST_SECONDS."""
+        before = self.get(node_id or "")
+        if before is None:
+            return []
+        self.move(before.node_id, "broken", now_seconds)
+        is_new = before.state != "suspect" and self[before.node_id].state == "suspect"
+        return [LookAgain(before.node_id, LOST_SECONDS)] if is_new else []
 
     def is_found(self, node_id: str) -> bool:
         """Whether a node was announced, and has not been connected since (nor before, unless it was lost or left)."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from mesh.discovery.port import Sighting
-from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
+from mesh.membership.actions import Action, Ask, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.membership import GOODBYE, Membership
 
@@ -69,7 +69,7 @@ class End:
                 case Dial(key, _):
                     assert key not in self.sessions, f"{key} is dialled twice"
                     self.sessions[key] = EndSession(key, dialled=True)
-                case Redial(key, _) | Close(key, _):
+                case Redial(key, _) | Close(key, _) | Ask(key):
                     if key in self.sessions:
                         self.sessions[key].commands.append(action)
                 case LookAgain(subject, delay):
@@ -110,6 +110,9 @@ class End:
         command = session.commands.popleft()
         if isinstance(command, Redial):
             session.ready_seconds = self.world.now
+        elif isinstance(command, Ask):
+            if session.wire is not None:
+                session.wire.send(session, "ping")
         elif isinstance(command, Close):
             session.is_over = True
             wire, session.wire = session.wire, None
@@ -138,6 +141,11 @@ class End:
                 self.report_greeted(session, other, held)
             case ("connected", held):
                 self.report_greeted(session, other, held)
+            case ("ping",):
+                wire.send(session, "pong")
+            case ("pong",):
+                answered = partial(self.membership.on_answered, session.key, wire.connection_id, self.world.now)
+                self.reports.append(answered)
             case ("close", reason):
                 session.wire = None
                 session.is_over = not session.dialled

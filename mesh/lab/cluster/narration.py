@@ -9,6 +9,7 @@ from mesh.lab.checks.checker import Checker
 from mesh.lab.checks.subject import LogHolder
 from mesh.lab.recording.timeline import Timeline
 from mesh.lab.recording.trace import Trace
+from mesh.terminal.output import printable
 
 SHOWN_HOLDERS = 8
 """A beat counts the events of each room and client if there are up to so many; of more it says the least and the most."""
@@ -63,7 +64,7 @@ class Narration:
 
     def notice(self, room: str, text: str) -> None:
         """A node has told its operator something."""
-        self._trace.write(f"{self._now():.6f} {room}: {text}")
+        self._trace.write(f"{self._now():.6f} {room}: {printable(text)}")
 
 
 def count_events(holders: Sequence[LogHolder]) -> str:

@@ -2,5 +2,5 @@
 
 - black_holes.py: large packets do not get through. clocks.py: a wrong clock. store_trouble.py: a disk that fails.
 - clones.py, runs.py: two machines run under one node id. other_meshes.py: nodes of other meshes on this network.
-- rare_notices.py: limits the notices that any host on the network can cause.
+- unreachable.py: nodes that cannot be reached. rare_notices.py: a line for each cause and minute.
 """

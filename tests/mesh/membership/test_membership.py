@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mesh.membership.actions import Action, Dial, LookAgain, Redial, Requery
+from mesh.membership.failed_sessions import PAUSED
 from mesh.membership.member import LOST_SECONDS, MAX_MEMBER_ADDRESSES, MAX_MEMBERS
-from mesh.membership.membership import GOODBYE, PAUSED, SURPLUS
+from mesh.membership.membership import GOODBYE, SURPLUS
 from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
 
 # Sightings
