@@ -51,6 +51,10 @@ class OneNode:
         link = Link(key, f"c-{key}", session.dialled, boot, self.now)
         return self.membership.on_greeted(key, node_id, link, held, address, self.now)
 
+    def answer(self, key: str, connection_id: str = "") -> list[Action]:
+        """The other end of a session answers a question whether it lives."""
+        return self.membership.on_answered(key, connection_id or f"c-{key}", self.now)
+
     def close(self, key: str, reason: str = "lost", *, note: str = "") -> list[Action]:
         """The connection of a session ends, or its attempt to dial fails."""
         return self.membership.on_closed(key, reason, self.now, note=note)
