@@ -12,13 +12,14 @@ from mesh.membership.diagnosis.clones import CLONE_LOOK, OWN_DIAL, TAKEN, TAKEN_
 from mesh.membership.diagnosis.contests import Contests
 from mesh.membership.diagnosis.other_meshes import OTHERS, OtherMeshes
 from mesh.membership.diagnosis.unreachable import Unreachable
-from mesh.membership.dialling.dialling import Dialling
+from mesh.membership.dialling.dialling import TRIALS_LOOK, Dialling
 from mesh.membership.dialling.link_selection import SECOND_DIAL_SECONDS, Link, surplus_links
 from mesh.membership.dialling.refusals import CLONED, REFUSALS, THIS_NODE, refusal_sentence
 from mesh.membership.failed_sessions import PAUSED, FailedSessions
-from mesh.membership.member import Member, Members, greeted, is_renewed, moved, sighted
+from mesh.membership.member import Member, Members, greeted, is_renewed, moved
 from mesh.membership.restart_policy import Failures
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome, Session, Sessions
+from peers.limits import LimitHits, Limits
 
 GOODBYE = "goodbye"
 """The reason with which a node that stops closes its sessions."""
@@ -34,15 +35,17 @@ class Membership:
     order. `now_seconds` is always the monotonic clock's time. Whom to dial is decided in mesh/membership/dialling/dialling.py.
     """
 
-    def __init__(self, node_id: str, instance: str, static_addresses: Iterable[str] = ()) -> None:
+    def __init__(
+        self, node_id: str, instance: str, static_addresses: Iterable[str] = (), *, limits: Limits, hits: LimitHits
+    ) -> None:
         """`instance` is the random id of this run; `static_addresses` are dialled whatever discovery finds."""
         self.node_id = node_id
         self.instance = instance
-        self.members = Members()
+        self.members = Members(limits, hits)
         self.sessions = Sessions()
         self.failures = Failures()
         self.other_meshes = OtherMeshes()
-        self._dialling = Dialling(node_id, self.members, self.sessions, self.failures, static_addresses)
+        self._dialling = Dialling(node_id, self.members, self.sessions, self.failures, static_addresses, limits, hits)
         self.static = self._dialling.static
         self.refused_static = self._dialling.refused_static
         self._failed_sessions = FailedSessions(self.members, self.sessions, self.failures, self._dialling)
@@ -52,6 +55,7 @@ class Membership:
         self._unreachable = Unreachable()
         self._other_looks = {
             OTHERS: self.other_meshes.on_look,
+            TRIALS_LOOK: self._dialling.on_trials_look,
             node_id: self._clones.on_own_look,
         }
 
@@ -85,9 +89,7 @@ class Membership:
         addresses = sighting.addresses
         if before is not None and before.instance != sighting.instance and self.sessions.met(sighting.node_id):
             addresses = (*addresses, *before.addresses)  # the other run is connected: there may be two machines
-        member = sighted(
-            before or Member(sighting.node_id, since_seconds=now_seconds), addresses, sighting.instance, now_seconds
-        )
+        member = self.members.sighted(sighting, addresses, now_seconds)
         actions = self._keep(member)
         if before is not None and is_renewed(before, addresses, sighting.instance):
             self._on_answer(member.node_id)
@@ -142,6 +144,8 @@ class Membership:
             return self.sessions.close([key], PAUSED)
         self.failures.forgive(other_node_id, only_paused=True)
         member = greeted(before, link.boot, now_seconds)
+        if session.subject == other_node_id:
+            member = replace(member, proven=address)
         others = self._clones.others(other_node_id, link.boot)
         if before.is_cloned and others:
             return [*self._turn_away(before, link.boot, now_seconds), *self.sessions.close([key], TAKEN_REASON)]
@@ -222,7 +226,8 @@ class Membership:
                 *self._dialling.looks({node_id, session.subject}, SECOND_DIAL_SECONDS),
                 *self._dialling.next_trials(now_seconds),
             ]
-        notes = self._note_unreachable(session, reason)
+        subject = self.static.get(session.subject, session.subject)
+        notes = self._unreachable.note(session.subject, self._dialling.unanswered(session), subject, reason)
         if not notes and note and session.link is None:
             notes = [Notice("note", node_id, note, cause or "a link", session.host)]
         member = self.members.get(node_id or "")
@@ -372,13 +377,6 @@ class Membership:
         self._dialling.end_trials(subject)
         self._unreachable.forget(subject)
 
-    def _note_unreachable(self, session: Session, reason: str) -> list[Action]:
-        addresses = self._dialling.unanswered(session)
-        if addresses is None:
-            return []
-        node_id = self.static.get(session.subject, session.subject)
-        return self._unreachable.note(session.subject, addresses, node_id, reason)
-
     def _on_wrong_node(self, session: Session, other_node_id: str, address: str, now_seconds: float) -> list[Action]:
         """Another node answered where `session.subject` was expected: that address is out of date, but others may be right."""
         closed = self.sessions.close([session.key], "another node was expected here")
@@ -394,5 +392,6 @@ class Membership:
         if surplus is None:
             return []
         self.failures.pop(surplus, None)
+        self._black_holes.forget(surplus)
         self._dialling.drop(surplus)
         return self.sessions.close([s.key for s in self.sessions.values() if s.subject == surplus], "too many nodes")

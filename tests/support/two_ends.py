@@ -15,7 +15,8 @@ from typing import Any
 from mesh.discovery.port import Sighting
 from mesh.membership.actions import Action, Ask, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import GOODBYE, Membership
+from mesh.membership.membership import GOODBYE
+from tests.support.one_node import membership
 
 REDIAL_SECONDS = 0.5
 Step = Callable[[], None]
@@ -56,7 +57,7 @@ class End:
         self.world = world
         self.node_id = node_id
         self.run = run
-        self.membership = Membership(node_id, f"{node_id}{run}", static)
+        self.membership = membership(node_id, f"{node_id}{run}", static)
         self.sessions: dict[str, EndSession] = {}
         self.reports: deque[Callable[[], list[Action] | None]] = deque()
         self.looks: list[tuple[float, str]] = []

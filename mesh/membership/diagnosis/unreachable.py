@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mesh.membership.actions import Action, Notice
 from mesh.membership.dialling.refusals import unreachable_sentence, why_unreachable
 from mesh.membership.dialling.trials import MAX_PLACES, Place
@@ -16,15 +14,17 @@ class Unreachable:
         self._said: dict[Place, str] = {}
         """The addresses that were reported, each with the node id or static address of the report."""
 
-    def note(self, subject: str, addresses: Sequence[str], node_id: str | None, reason: str) -> list[Action]:
-        """Say that `subject`, a node id or a static address, cannot be reached, why, and what would help."""
-        place = tuple(addresses)
-        if place in self._said:
+    def note(self, subject: str, place: Place | None, node_id: str | None, reason: str) -> list[Action]:
+        """Say that `subject`, a node id or a static address, cannot be reached at `place`, why, and what would help.
+
+        Nothing is said without a place.
+        """
+        if place is None or place in self._said:
             return []
         self._said[place] = subject
         if len(self._said) > MAX_PLACES:
             del self._said[next(iter(self._said))]
-        sentence = unreachable_sentence(subject, addresses, reason)
+        sentence = unreachable_sentence(subject, place, reason)
         return [Notice("unreachable", node_id, sentence, why_unreachable(reason), subject)]
 
     def forget(self, subject: str) -> None:
