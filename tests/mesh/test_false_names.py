@@ -1,4 +1,4 @@
-"""A stranger on the network that greets the nodes of a house under the ids of others: on loopback, with real sockets."""
+"""A stranger that greets the nodes of a house under the ids of others, and speaks nonsense: on loopback, with real sockets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import pykka
 import pytest
 from websockets.sync.client import connect
 
+from mesh.actors.peer_session import PeerSession
+from mesh.membership.dialling.refusals import ANOTHER_MESH
 from mesh.node import Node
 from peers.codec.run_messages import WIRE, Greeting, RunConnect, RunOptions
 from peers.codec.runs import RunProtocol
@@ -84,3 +87,35 @@ def test_who_greets_under_the_ids_of_others_with_ever_other_runs_parts_no_two_no
 
 def are_links_whole(node: Node, nodes: list[Node]) -> bool:
     return links(node) == sorted(other.node_id for other in nodes if other is not node)
+
+
+def test_whatever_a_stranger_says_again_and_again_is_a_line_of_its_kind_and_a_count(
+    street: Street, caplog: pytest.LogCaptureFixture
+) -> None:
+    kitchen = street.start("kitchen", limits=OPEN, clients="127.0.0.1:0")
+    evil = "x~\x9b2J"  # which no node id may have
+
+    for number in range(30):
+        with greeting(kitchen, f"stranger{number}", "run", mesh="another"), greeting(kitchen, evil, f"run{number}"):
+            pass
+        with connect(f"ws://{at(kitchen)}", proxy=None, compression=None) as wire:
+            wire.send(f"\x1b[31m\u202e{number}\n")
+        with connect(f"ws://127.0.0.1:{kitchen.clients_port}", proxy=None, compression=None) as wire:
+            wire.send(f'["connect",5,"ada{number}:1:a",0,{{"token":"guess"}}]')
+            next(iter(wire), None)
+    wait_until(partial(are_counted, kitchen, 29), "all are counted")
+
+    others = [notice for notice in street.notices["kitchen"] if notice.kind in {"note", "refused"}]
+    assert sorted((notice.kind, notice.cause) for notice in others) == [
+        ("note", "turned away"),
+        ("note", "wrong-format"),
+        ("refused", ANOTHER_MESH),
+    ]
+    assert len(caplog.records) < 10
+    assert all(message.isprintable() for message in caplog.messages)
+    wait_until(lambda: pykka.ActorRegistry.get_by_class(PeerSession) == [], "no session is left")
+
+
+def are_counted(node: Node, each: int) -> bool:
+    rows = node.status().get(SECONDS)["limits"]
+    return sum(row["count"] for row in rows if row["limit"] == "notice_seconds") >= 4 * each

@@ -154,6 +154,21 @@ class End:
                 self.report_closed(session, reason)
 
 
+class Stranger(End):
+    """A host that greets under the id of a node, and answers questions whether it lives if it `answers`."""
+
+    def __init__(self, world: TwoEnds, node_id: str, boot: str, *, answers: bool) -> None:
+        super().__init__(world, node_id, 0, ())
+        self.membership.instance = boot
+        self.answers = answers
+
+    def take_frame(self, wire: Wire, session: EndSession, other: End, frame: tuple[Any, ...]) -> None:
+        if frame == ("ping",) and self.answers:
+            wire.send(session, "pong")
+        elif frame[0] == "close":
+            session.wire = None
+
+
 class TwoEnds:
     """Nodes `a` and `b`. Every static address of one leads to the other."""
 
@@ -196,8 +211,8 @@ class TwoEnds:
     def _must_wait(self, wire: Wire, to: int) -> bool:
         """Frames of an earlier run of a node arrive before those of the next run; sightings may overtake them."""
         receiver, sender = wire.ends[to][0], wire.ends[1 - to][0]
-        return any(
-            frames and other.ends[side][0] is receiver and other.ends[1 - side][0].run < sender.run
+        return sender.run > 0 and any(
+            frames and other.ends[side][0] is receiver and 0 < other.ends[1 - side][0].run < sender.run
             for other in self.wires
             for side, frames in enumerate(other.frames)
         )
@@ -228,6 +243,27 @@ class TwoEnds:
         held = end.membership.sessions.held(None)  # before the report of this dial
         end.reports.append(lambda: end.membership.on_dialled(session.key, wire.connection_id, self.now))
         wire.send(session, "connect", held)
+
+    def intrude(self, name: str, *, boot: str, answers: bool, held: tuple[str, ...] = ()) -> None:
+        """A stranger connects with a node under the id of the other one, as its run `boot`."""
+        end = self.ends[name]
+        stranger = Stranger(self, self.other(end).node_id, boot, answers=answers)
+        self.dials += 1
+        end.accepted += 1
+        wire = Wire(f"stranger-{self.dials}")
+        acceptor, dialler = EndSession(f"accepted:{end.accepted}", False, wire), EndSession("stranger", True, wire)
+        wire.ends = [(stranger, dialler), (end, acceptor)]
+        self.wires.append(wire)
+        end.sessions[acceptor.key] = acceptor
+        end.membership.on_accepted(acceptor.key, "10.0.0.66:1")
+        wire.send(dialler, "connect", held)
+
+    def strangers_leave(self) -> None:
+        """All strangers hang up."""
+        for wire in self.wires:
+            if isinstance(wire.ends[0][0], Stranger):
+                wire.ends[0][1].wire = None
+                self.cut(wire)
 
     def _deliver(self, wire: Wire, to: int) -> None:
         end, session = wire.ends[to]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.membership.actions import Action, LookAgain, Notice
-from mesh.membership.diagnosis.rare_notices import MAX_CAUSES, MAX_SUMMARY_CHARACTERS, RareNotices
+from mesh.membership.diagnosis.rare_notices import MAX_CAUSES, MAX_SUMMARY_CHARACTERS, SHARE_OF_ONE, RareNotices
 from peers.clock import ManualClock
 from peers.limits import LimitHits, Limits
 from tests.support.one_node import notices
@@ -20,8 +20,8 @@ class Screen:
         self.lines: list[str] = []
         self.looks: dict[str, None] = {}
 
-    def note(self, sentence: str, cause: str = "a bad frame", kind: str = "note", who: str = "10.0.0.9") -> None:
-        self._show(self.rare.on_notice(Notice(kind, None, sentence, cause, who)))
+    def note(self, sentence: str, cause: str = "a bad frame", kind: str = "note", node_id: str | None = None) -> None:
+        self._show(self.rare.on_notice(Notice(kind, node_id, sentence, cause, "10.0.0.9")))
 
     def wait(self) -> None:
         """One interval."""
@@ -89,11 +89,27 @@ def test_many_nodes_that_come_are_named_and_then_counted() -> None:
     screen = Screen()
 
     for number in range(10 * LIMITS.changes_shown):
-        screen.note(f"connected to {number}", "", "connected")
+        screen.note(f"connected to {number}", "", "connected", f"node{number}")
     screen.wait()
 
     assert len(screen.lines) == LIMITS.changes_shown + 1
     assert screen.lines[-1].startswith(f"{9 * LIMITS.changes_shown} more notices like the last ones were left out")
+
+
+def test_a_node_that_comes_and_goes_again_and_again_does_not_hide_that_another_came() -> None:
+    screen = Screen()
+
+    for minute in range(3):
+        for _ in range(100):
+            screen.note("connected to flapping", "", "connected", "flapping")
+        screen.note(f"connected to {minute}", "", "connected", f"node{minute}")
+        screen.wait()
+
+    named = LIMITS.changes_shown // SHARE_OF_ONE
+    assert screen.lines[:named] == ["connected to flapping"] * named
+    rest = screen.lines[named:]
+    assert [line for line in rest if "left out" not in line] == [f"connected to {minute}" for minute in range(3)]
+    assert len(rest) == 6
 
 
 def test_neither_many_causes_nor_a_long_sentence_make_many_or_long_lines() -> None:
