@@ -64,7 +64,7 @@ class Limits:
     addresses_of_member: int = 6
     """That are dialled of one announced node."""
     dials_per_second: int = 10
-    """Of announced nodes that were never connected."""
+    """Of announced nodes that were never connected; one that fails counts for each of its addresses."""
     notice_seconds: float = 60.0
     """Between two lines of output of one cause."""
     changes_shown: int = 64

@@ -126,7 +126,7 @@ class Membership:
         """The other end of a session has greeted. `held` are the connections with us that it named in its greeting.
 
         A session that dialled another node ends, and so does one of a paused node or of a second machine under one id. Else
-        the node is connected, and of several links with it all but one are closed.
+        the node is connected; of several links with it all but one end, an older one only if it does not answer.
         """
         session = self.sessions.get(key)
         if session is None or session.is_closing:
@@ -239,7 +239,7 @@ class Membership:
             return self._on_goodbye(member.node_id, now_seconds)
         if member.state == "found" and session.subject == node_id:
             return [*notes, *self._dialling.on_trial_failed(session, now_seconds)]
-        return [*notes, *self._on_broken(member.node_id, reason, now_seconds, session.link, outcome)]
+        return [*notes, *self._on_broken(member.node_id, reason, now_seconds, session, outcome)]
 
     def on_refused(self, key: str, other_node_id: str | None, why: str, now_seconds: float) -> list[Action]:
         """One end refused the other for good, as `why` says: do not dial it until something about it changes, or a retry."""
@@ -337,7 +337,9 @@ class Membership:
         )
         actions += self.sessions.close(self._dialling.needless_dials(node_id), SURPLUS)
         if not was_met:
-            actions.append(Notice("connected", node_id, f"connected to {node_id} at {self.sessions[key].address}"))
+            session = self.sessions[key]
+            text = f"connected to {node_id} at {session.address}"
+            actions.append(Notice("connected", node_id, text, who=session.host))
         return actions
 
     def _turn_away(self, member: Member, boot: str, now_seconds: float) -> list[Action]:
@@ -361,15 +363,14 @@ class Membership:
         ]
 
     def _on_broken(
-        self, node_id: str, reason: str, now_seconds: float, link: Link | None, outcome: LinkOutcome
+        self, node_id: str, reason: str, now_seconds: float, session: Session, outcome: LinkOutcome
     ) -> list[Action]:
         actions = self.members.mark_broken(node_id, now_seconds)
-        if link is None:
+        if session.link is None:
             return actions
-        lasted = None if reason == SURPLUS else 0.0 if outcome.is_stalled else now_seconds - link.met_seconds
-        notice = Notice(
-            "disconnected", node_id, f"lost the connection to {node_id}" + (f": {reason}" if reason else "")
-        )
+        lasted = None if reason == SURPLUS else 0.0 if outcome.is_stalled else now_seconds - session.link.met_seconds
+        text = f"lost the connection to {node_id}" + (f": {reason}" if reason else "")
+        notice = Notice("disconnected", node_id, text, who=session.host)
         return [notice, *actions, *self._dialling.on_link_end(node_id, lasted, now_seconds)]
 
     def _on_answer(self, subject: str) -> None:
