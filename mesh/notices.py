@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from mesh.errors import printable
 from mesh.membership.actions import Notice
-from mesh.terminal.output import printable
 
 LOGGER = "mesh"
 """The logger of notices, and of nothing else; modules log under names of their own below it."""

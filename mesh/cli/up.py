@@ -14,10 +14,11 @@ import threading
 from collections.abc import Callable
 from datetime import date, datetime
 
+from mesh.errors import printable
 from mesh.membership.actions import Notice
 from mesh.node import Node
 from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, UPGRADES, start_notices, stop_notice
-from mesh.terminal.output import complain, json_line, printable
+from mesh.terminal.output import complain, json_line
 
 MAX_WAITING_LINES = 1_000
 """Lines that wait for a slow reader of standard output; further ones are dropped."""

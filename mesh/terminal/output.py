@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mesh.errors import MeshError
+from mesh.errors import MeshError, printable
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -88,13 +88,6 @@ def _lost_output(error: OSError) -> OutputError:
     return kind(f"nothing can be printed on standard output: {error.strerror}")
 
 
-def printable(text: str) -> str:
-    """`text` with control characters escaped, so that text of other nodes cannot control the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
-
-
 def json_line(value: Any) -> bytes:
     """A value as one line of JSON without control characters."""
     import msgspec
@@ -116,7 +109,3 @@ def printable_json(line: bytes) -> bytes:
 def _json_escape(character: str) -> str:
     units = character.encode("utf-16-be").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
-
-
-def _escape(character: str) -> str:
-    return ascii(character)[1:-1]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from mesh.errors import printable
 from mesh.lab.checks.checker import Checker
 from mesh.lab.checks.subject import LogHolder
 from mesh.lab.recording.timeline import Timeline
 from mesh.lab.recording.trace import Trace
-from mesh.terminal.output import printable
 
 SHOWN_HOLDERS = 8
 """A beat counts the events of each room and client if there are up to so many; of more it says the least and the most."""

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.cli.up import JsonReport, LineWriter, TextReport, one_line_log
+from mesh.errors import printable
 from mesh.membership.actions import Notice
 from mesh.notices import log_notice
-from mesh.terminal.output import complain, json_line, printable, printable_json
+from mesh.terminal.output import complain, json_line, printable_json
 from mesh.terminal.tables import Names, show_event, show_peers
 
 EVIL = "a\x1b[2J\n\r\x7f\x85\x9b31m\u061c\u200b\u200d\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\U000e0041b"
