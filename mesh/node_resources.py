@@ -96,17 +96,18 @@ class NodeResources:
         on_notice(upgraded_notice(self.home.node_id, upgraded.events, loop.time() - begun, kept))
 
     def open_environment(
-        self, random: Random, make_discovery: Callable[[Clock], Discovery], limits: Limits
+        self, random: Random, make_discovery: Callable[[Clock, LimitHits], Discovery], limits: Limits
     ) -> Environment:
         """The network, the disk and the loop of this run, on the running loop; the home is open."""
         assert self.home is not None
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
+        hits = LimitHits(clock)
         # One for all keepers, so that it knows its own file again.
         store = SqliteRunStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
 
         def discovery() -> Discovery:
-            self._discovery = make_discovery(clock)
+            self._discovery = make_discovery(clock, hits)
             return self._discovery
 
         self._spawner = Spawner(loop)
@@ -120,7 +121,7 @@ class NodeResources:
             open_disk=lambda: ThreadDisk(loop, store, answers_on_loop=False),
             signer=self.home.signer,
             discovery=discovery,
-            hits=LimitHits(clock),
+            hits=hits,
             limits=limits,
             old_log_bytes=lambda: kept_file(self._path).size,
         )

@@ -64,9 +64,11 @@ class Limits:
     addresses_of_member: int = 6
     """That are dialled of one announced node."""
     dials_per_second: int = 10
-    """Of announced nodes that were never connected."""
+    """Of announced nodes that were never connected; one that fails counts for each of its addresses."""
     notice_seconds: float = 60.0
     """Between two lines of output of one cause."""
+    changes_shown: int = 64
+    """In this time, of the lines that nodes or clients came, and of those that they went; all further ones are counted."""
 
     def __post_init__(self) -> None:
         wholes = {field.name for field in fields(self) if field.type == "int"}

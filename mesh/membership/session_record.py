@@ -47,6 +47,11 @@ class Session:
     """Why its last attempt or connection ended; empty while one is met."""
 
     @property
+    def host(self) -> str:
+        """Its address without the port."""
+        return self.address.rpartition(":")[0]
+
+    @property
     def is_met(self) -> bool:
         """Whether the other end has greeted, and the session stays."""
         return self.link is not None and not self.is_closing

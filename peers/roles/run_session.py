@@ -166,6 +166,17 @@ class RunSession(SessionMessages):
         self._ask(self._link)
         return check.done
 
+    def sign_of_life(self) -> Later[None]:
+        """Resolves when the other end has answered a ping that is sent after this call.
+
+        Fails with ConnectionError without a link, or when it ends before that: without an answer it ends by its timeout.
+        """
+        if not self.authenticated or not self.connected:
+            return Later.failed(ConnectionError("there is no connection"))
+        sign = self._progress.checks.sign_of_life()
+        self._ask(self._link)
+        return sign
+
     @property
     def key(self) -> bytes:
         return self.runs.pen.signer.public

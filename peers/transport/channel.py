@@ -256,7 +256,7 @@ class Channel:
         if self._drop_timer is not None:
             self._drop_timer.cancel()
         self._drop_frames()  # the wire is read on, so that the end of the other side's stream is seen
-        log.debug("connection %s: %s", self.connection.address, reason)
+        log.debug("connection %s: %r", self.connection.address, reason)
         self._network.loop.call_soon(self.connection.on_end, reason, error)
         self._network.spawn(self._end(code, reason))
 

@@ -38,7 +38,7 @@ from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.signature import KeySigner
 from peers.later import Later
-from peers.limits import LimitHits
+from peers.limits import LimitHits, Limits
 from peers.log.draft import Meta
 
 PORT = 4_000
@@ -212,6 +212,7 @@ class Room:
             signer=self._identity[1],
             discovery=self._discovery,
             hits=LimitHits(self.clock),
+            limits=Limits(changes_shown=1_000_000),  # `peers` is made from all of them
         )
         settings = Settings(
             node_id=self.node_id,
