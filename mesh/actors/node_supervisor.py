@@ -81,7 +81,7 @@ class NodeSupervisor(LoopActor):
         self._on_notice = on_notice
         self._make_role = make_role
         self._endpoints = endpoints or Endpoints()
-        self._membership = Membership(settings.node_id, settings.instance, settings.peers)
+        self._membership = Membership(settings.node_id, settings.instance, settings.peers, environment.known_hosts)
         self._children: Children[PeerSession] = Children(environment, self.defer, on_notice)
         self._waiters = SynchronizedWaiters(self._children, self._membership, log, self.into_mailbox)
         self._report = self.into_mailbox(self.on_report)
