@@ -66,7 +66,7 @@ class WebSocketNetwork(WiredNetwork):
     - `on_request`: called on the loop with every HTTP request, upgrades too; see OnRequest
     - `purpose`: the text of the answer to a browser that opens the port by mistake
     - `frame_memory`: the memory for large frames, if several networks share it
-    - `waits`: give an accepted connection away once it has sent a frame: until then it takes less memory
+    - `waits`: give an accepted connection away once it has sent a message: until then it takes less memory
     - `limits`, `note`, `known`: of its listening ports, see WiredNetwork
     """
 
@@ -163,7 +163,7 @@ class WebSocketNetwork(WiredNetwork):
             assert isinstance(wire, AcceptedWire)
             wire.forget_handshake()
             if self._waits:
-                await wire.until_frame()
+                await wire.until_message()
                 if wire.is_lost:
                     return
             connection = WiredConnection(self, show_address(wire.remote_address))

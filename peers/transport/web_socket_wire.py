@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection as LibraryConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, ProtocolError
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
 from peers.limits import Limits
@@ -257,7 +257,7 @@ class DialledWire(WebSocketWire, ClientConnection):
 class AcceptedWire(WebSocketWire, ServerConnection):
     """One that the other end dialled: a stranger until `welcome`, and until then with the limits of strangers."""
 
-    __slots__ = ("_first", "_limits", "_listening", "_visit")
+    __slots__ = ("_first", "_has_message", "_limits", "_listening", "_visit")
 
     def __init__(self, *args: Any, listening: ListeningSocket, limits: Limits, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -265,6 +265,7 @@ class AcceptedWire(WebSocketWire, ServerConnection):
         self._limits = limits
         self._visit: Visit | None = None
         self._first: asyncio.Future[None] | None = None
+        self._has_message = False
         self._left = limits.stranger_bytes
         self.protocol.max_message_size = min(limits.stranger_frame_bytes, self._max_frame)
 
@@ -281,11 +282,13 @@ class AcceptedWire(WebSocketWire, ServerConnection):
         if not self.is_lost:
             self._listening.let_in(self.transport)
 
-    def until_frame(self) -> asyncio.Future[None]:
-        """What is done when the first frame has come, or the socket is closed. Call it once."""
-        self._first = self.loop.create_future()
-        self._look_for_frame()
-        return self._first
+    async def until_message(self) -> None:
+        """Wait until a whole message has come, or the socket is closed."""
+        if not self._has_message and not self.is_lost:
+            self._first = self.loop.create_future()
+            self.recv_messages.high = None  # all parts of the message have to come; the bytes of a stranger are limited
+            await self._first
+            self.recv_messages.high = self.max_queue_high
 
     def end_stranger(self, reason: str) -> None:
         """Close the connection, in whatever state it is; the other end may learn why."""
@@ -304,11 +307,13 @@ class AcceptedWire(WebSocketWire, ServerConnection):
 
     def process_event(self, event: Event) -> None:
         super().process_event(event)
-        self._look_for_frame()
+        if not self._has_message and isinstance(event, Frame) and event.opcode in DATA_OPCODES and event.fin:
+            self._has_message = True
+            self._end_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._look_for_frame()
+        self._end_waiting()
 
     def on_too_long(self) -> None:
         self._note("stranger_frame_bytes")
@@ -321,8 +326,8 @@ class AcceptedWire(WebSocketWire, ServerConnection):
         if self._visit is not None:
             self._visit.note(limit)
 
-    def _look_for_frame(self) -> None:
-        if self._first is not None and (self.recv_messages.frames or self.is_lost) and not self._first.done():
+    def _end_waiting(self) -> None:
+        if self._first is not None and not self._first.done():
             self._first.set_result(None)
 
 
