@@ -20,7 +20,7 @@ from peers.transport.accepting.door import Visit
 from peers.transport.accepting.listening_socket import ListeningSocket
 from peers.transport.address import local_host
 from peers.transport.channel import CLOSE_SECONDS
-from peers.transport.large_frames import FrameMemory, FrameReading
+from peers.transport.large_frames import FrameMemory, FrameReading, return_memory_soon
 from peers.transport.port import LARGE_FRAME
 from peers.transport.sockets import explain_os_error
 from peers.transport.wire import FrameTaker, WireError
@@ -159,6 +159,7 @@ class WebSocketWire(LibraryConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._reading.end()
+        return_memory_soon(self.loop)
         if self._deadline is not None:
             self._deadline.cancel()
         if self._end is not None and not self._end.done():
