@@ -24,10 +24,13 @@ def note_nothing(_limit: str, _who: str) -> None:
 class Door:
     """Counts the connections of one port by their addresses, and ends strangers that are late.
 
-    An address is text that stands for a machine: `address_key` makes it. Known ones are never turned away for what others do:
-    they need none of the rate of all, and have places of their own. While strangers hold all other places, each newcomer ends
-    the oldest of them, so that those that send nothing do not keep out others. While they hold all places of one address, a
-    newcomer from there ends the oldest one only if that has taken half of its time, since it may be about to greet.
+    An address is text that stands for a machine: `address_key` makes it. Known ones are not turned away for what strangers
+    do: where the rates and the strangers of an address leave no room, they have a second rate of all for themselves, and they
+    have places of their own. So the nodes of one machine come in together as soon as one of them is known.
+
+    While strangers hold all other places, each newcomer ends the oldest of them, so that those that send nothing do not keep
+    out others. While they hold all places of one address, a newcomer from there ends the oldest one only if that has taken
+    half of its time, since it may be about to greet.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, note: Note, known: Container[str]) -> None:
@@ -36,6 +39,7 @@ class Door:
         self._loop = loop
         self._known = known
         self._rate = _Rate(limits.connects_per_second)
+        self._known_rate = _Rate(limits.connects_per_second)
         self._rows: dict[str, _Row] = {}
         """By address; the one that came last is the last."""
         self._open = 0
@@ -87,23 +91,28 @@ class Door:
 
     def _why_not(self, address: str, row: _Row) -> str:
         limits, now = self.limits, self._loop.time()
-        places = limited_by_files(limits.connections, CONNECTIONS_SHARE)
-        is_known = address in self._known
         if row.open >= limits.connections_of_address:
             return "connections_of_address"
-        if not row.rate.has_one(now):
-            return "connects_of_address_per_second"
+        is_known = address in self._known
+        why = self._why_no_stranger(row, now)
+        if why and not (is_known and self._known_rate.has_one(now)):
+            return why
+        places = limited_by_files(limits.connections, CONNECTIONS_SHARE)
         if not is_known:
-            if not self._rate.has_one(now):
-                return "connects_per_second"
             places -= min(limits.reserved_connections, places // 2)
-        if len(row.strangers) >= limits.strangers_of_address and not self._is_replaced(row, now):
-            return "strangers_of_address"
         if self._open >= places and not self.displace():
             return "connections"
-        row.rate.take_one()
-        if not is_known:
-            self._rate.take_one()
+        for rate in (self._known_rate,) if why else (row.rate, self._rate):
+            rate.take_one()
+        return ""
+
+    def _why_no_stranger(self, row: _Row, now: float) -> str:
+        if not row.rate.has_one(now):
+            return "connects_of_address_per_second"
+        if not self._rate.has_one(now):
+            return "connects_per_second"
+        if len(row.strangers) >= self.limits.strangers_of_address and not self._is_replaced(row, now):
+            return "strangers_of_address"
         return ""
 
     def _is_replaced(self, row: _Row, now: float) -> bool:

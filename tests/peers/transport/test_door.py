@@ -73,14 +73,15 @@ def test_connections_of_an_address_come_in_up_to_a_rate(loop: VirtualLoop) -> No
     assert street.come("192.0.2.8") is not None
 
 
-def test_known_addresses_need_none_of_the_rate_of_all(loop: VirtualLoop) -> None:
-    street = Street(loop, connects_per_second=50)
+def test_known_addresses_have_a_rate_for_themselves(loop: VirtualLoop) -> None:
+    street = Street(loop, connects_per_second=50, strangers_of_address=8)
 
     strangers = [street.come(f"198.51.100.{number}") for number in range(80)]
 
     assert sum(visit is not None for visit in strangers) == 50
     assert street.hits == [("connects_per_second", f"198.51.100.{number}") for number in range(50, 80)]
-    assert street.come(KNOWN) is not None
+    assert sum(street.come(KNOWN) is not None for _ in range(60)) == 50
+    assert street.hits[30:] == [("connects_per_second", KNOWN)] * 10
 
 
 def test_a_newcomer_ends_an_old_stranger_of_its_address_but_no_young_one(loop: VirtualLoop) -> None:
