@@ -1,13 +1,14 @@
 """A node in a process of its own, which obeys commands on standard input: what the workloads measure.
 
-`python -m mesh.bench.node_process HOME NAME [PEER ...]` answers each line of JSON with a line of JSON, in order. Times are
-those of the monotonic clock, which all processes of a machine share.
+`python -m mesh.bench.node_process HOME NAME OPTIONS [PEER ...]` answers each line of JSON with a line of JSON, in order.
+OPTIONS are options of Node as JSON. Times are those of the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import resource
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from typing import Any, Self
 
 from mesh.bench import MEASURE_SECONDS
 from mesh.node import Node
+from mesh.notices import LOGGER
+from peers.limits import Limits
 
 TEXT = "x" * 100
 """An event with it has about 150 bytes."""
@@ -33,10 +36,11 @@ class NodeProcess:
     Raises RuntimeError if the process ends before its answer.
     """
 
-    def __init__(self, home: Path, name: str, *peers: str) -> None:
+    def __init__(self, home: Path, name: str, *peers: str, **options: Any) -> None:
+        """`options` are those of Node, as JSON can say them: `limits` is a dict."""
         self.began = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mesh.bench.node_process", str(home), name, *peers],
+            [sys.executable, "-m", "mesh.bench.node_process", str(home), name, json.dumps(options), *peers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -45,6 +49,9 @@ class NodeProcess:
         self.start_seconds = ready["at"] - self.began
         """From the start of the process until its node ran."""
         self.address = f"127.0.0.1:{ready['port']}"
+        self.node_id: str = ready["node_id"]
+        self.clients = f"127.0.0.1:{ready['clients_port']}"
+        """The door for clients, if the options have one."""
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +96,10 @@ class Worker:
         self._node = node
         self._changed = asyncio.Event()
         self._used_before = _cpu_seconds()
-        self._latencies: list[float] = []
+        self._latencies: list[tuple[float, float]] = []
+        self._lines = _LineCount()
+        logging.getLogger().addHandler(self._lines)
+        logging.getLogger(LOGGER).setLevel(logging.INFO)
         self.commands: dict[str, Callable[..., Awaitable[Answer]]] = {
             "add": self.add,
             "pace": self.pace,
@@ -99,6 +109,7 @@ class Worker:
             "connect": self.connect,
             "meet": self.meet,
             "usage": self.usage,
+            "status": self.status,
         }
 
     async def add(self, *, events: int, batch: int, in_flight: int = 1) -> Answer:
@@ -117,13 +128,14 @@ class Worker:
         return {"began": began, "at": time.monotonic()}
 
     async def pace(self, *, events: int, every_ms: float) -> Answer:
-        """Add one event every `every_ms`; each says when it was added."""
-        due = time.monotonic()
+        """Add one event every `every_ms`; each says when it was added. `sent` has these times."""
+        due, sent = time.monotonic(), []
         for n in range(events):
-            await self._node.log.add({"type": "reading", "n": n, "text": TEXT, "sent": time.monotonic()})
+            sent.append(time.monotonic())
+            await self._node.log.add({"type": "reading", "n": n, "text": TEXT, "sent": sent[-1]})
             due += every_ms / 1000
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-        return {"at": time.monotonic()}
+        return {"at": time.monotonic(), "sent": sent}
 
     async def wait(self, *, events: int) -> Answer:
         """Wait until the log has so many events; `at` is when it had."""
@@ -137,12 +149,17 @@ class Worker:
     async def listen(self) -> Answer:
         """Note from now on how long ago each new event was sent, see `pace`."""
         self._latencies.clear()
-        self._node.log.on("event", lambda event, _: self._latencies.append(time.monotonic() - event["sent"]))
+        self._node.log.on("event", self._on_event)
         return {}
 
+    def _on_event(self, event: dict[str, Any], _meta: Any) -> None:
+        sent = event.get("sent")
+        if sent is not None:
+            self._latencies.append((sent, time.monotonic() - sent))
+
     async def latencies(self) -> Answer:
-        """What `listen` noted, in seconds."""
-        return {"seconds": self._latencies}
+        """What `listen` noted: when each event was sent, and after how many seconds it came."""
+        return {"latencies": self._latencies}
 
     async def connect(self, *, peer: str) -> Answer:
         """Dial an address."""
@@ -155,11 +172,29 @@ class Worker:
         return {"at": time.monotonic()}
 
     async def usage(self) -> Answer:
-        """Processor seconds since the node runs or since the last `usage`, and resident memory, now and at its peak, in
-        bytes.
+        """Processor seconds since the node runs or since the last `usage`; resident memory, now and at its peak, in bytes;
+        lines that `mesh up` would have printed.
         """
         before, self._used_before = self._used_before, _cpu_seconds()
-        return {"cpu_seconds": self._used_before - before, "rss": _memory("VmRSS"), "peak_rss": peak_rss()}
+        return {
+            "cpu_seconds": self._used_before - before,
+            "rss": _memory("VmRSS"),
+            "peak_rss": peak_rss(),
+            "lines": self._lines.count,
+        }
+
+    async def status(self) -> Answer:
+        """The status of the node."""
+        return dict(await self._node.status())
+
+
+class _LineCount(logging.Handler):
+    """Counts notices, and what modules and libraries log as warnings or worse."""
+
+    count = 0
+
+    def emit(self, _record: logging.LogRecord) -> None:
+        self.count += 1
 
 
 def peak_rss() -> int:
@@ -179,12 +214,15 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def serve(home: str, name: str, *peers: str) -> None:
+async def serve(home: str, name: str, options: str, *peers: str) -> None:
     """Run the node and obey until standard input ends."""
     loop = asyncio.get_running_loop()
-    async with Node(name, home=home, listen="127.0.0.1:0", mdns=False, peers=peers) as node:
+    more = json.loads(options)
+    limits = Limits(**more.pop("limits", {}))
+    async with Node(name, home=home, listen="127.0.0.1:0", mdns=False, peers=peers, limits=limits, **more) as node:
         worker = Worker(node)
-        print(json.dumps({"port": node.port, "at": time.monotonic()}), flush=True)
+        ready = {"port": node.port, "clients_port": node.clients_port, "node_id": node.node_id, "at": time.monotonic()}
+        print(json.dumps(ready), flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             command = json.loads(line)
             async with asyncio.timeout(MEASURE_SECONDS):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mesh.bench import WORKLOADS
+from mesh.bench import MIB, WORKLOADS
 from mesh.bench.actors import loop_seconds, thread_seconds
 from mesh.bench.many_sessions import ManySessions
 from mesh.bench.node_process import TEXT, NodeProcess, peak_rss
@@ -31,7 +31,6 @@ TURN_EVENTS = 20
 """Events that each of five writers adds before the next one's turn."""
 SESSIONS = 100
 NO_RATE = ("latency", "sessions", "start", "open")
-MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def latency(events: int) -> Figure:
         reader.tell("wait", events=events)
         writer.ask("pace", events=events, every_ms=PACE_MS)
         reader.answer()
-        found = sorted(reader.ask("latencies")["seconds"])
+        found = sorted(seconds for _, seconds in reader.ask("latencies")["latencies"])
         used = _usage([writer, reader], events)
     return Figure("latency", events, sum(found), *used, *_percentiles(found))
 

@@ -1,0 +1,114 @@
+"""HostileMember: a connection of a hostile host that greets as nodes do, and then says anything."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from itertools import count
+
+from mesh.bench.attacks.raw_socket import Opcode, RawSocket, frame
+from mesh.settings.config import DEFAULT_MESH
+from peers.codec.messages import Message
+from peers.codec.pieces import RawPiece, raw_piece
+from peers.codec.run_messages import WIRE, Greeting, Pieces, RunConnect, RunOptions
+from peers.codec.runs import RunProtocol
+from peers.events.ends import Ends
+from peers.events.entry import Entry, encode_event
+from peers.events.epoch import NONCE_BYTES, Birth, key_mark
+from peers.events.reconcile import Reconciliation
+from peers.events.signature import KeySigner
+from peers.stores.run_store import Pen
+from peers.stores.runs.memory import MemoryRunStore
+
+Written = tuple[tuple[Birth, ...], tuple[RawPiece, ...]]
+"""Pieces, and the births of epochs that begin in them."""
+_ACKNOWLEDGED = re.compile(rb'\["(?:pieces|fill)",([0-9]{1,15})[,\]]')
+_DIALECT = RunProtocol()
+
+
+class HostileIdentity:
+    """A key and the node id that goes with it, by a number."""
+
+    def __init__(self, number: int) -> None:
+        self.signer = KeySigner.from_seed(number.to_bytes(32, "big"))
+        self.node_id = f"hostile{number}~{key_mark(self.signer.public)}"
+
+
+class HostileMember:
+    """Open it with `greeted`. It answers pings and acknowledges events, so that the other end keeps the link."""
+
+    def __init__(self, socket: RawSocket) -> None:
+        self.socket = socket
+        self._reading: asyncio.Task[None] | None = None
+
+    async def greet(self, node_id: str, *, key: bytes = b"", boot: str = "b1", mesh: str = DEFAULT_MESH) -> bool:
+        """Open the WebSocket and greet. Whether the other end greeted too. Raises OSError."""
+        if await self.socket.request() != 101:
+            return False
+        parts = Reconciliation(Ends({}).snapshot(), [], is_dialling=True)
+        greeting = Greeting(boot=boot, connection="c1", held=(), key=key, newest=parts.newest, rest=parts.rest)
+        await self.tell(RunConnect(WIRE, node_id, 0, RunOptions(token=mesh, runs=greeting)))
+        while True:
+            opcode, payload = await self.socket.read_frame()
+            if opcode == Opcode.CLOSE or payload.startswith(b'["error"'):
+                return False
+            if payload.startswith(b'["connected"'):
+                self._reading = asyncio.create_task(self.socket.read_all(self._answer))
+                return True
+
+    async def tell(self, message: Message) -> None:
+        """Send a message of nodes."""
+        await self.socket.send(text_of(message))
+
+    def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+        self.socket.close()
+
+    def _answer(self, text: bytes) -> None:
+        if text.startswith(b'["ping"'):
+            self.socket.post(frame(b'["pong",0]'))
+        elif (found := _ACKNOWLEDGED.match(text)) is not None:
+            self.socket.post(frame(b'["synced",%b]' % found[1]))
+
+
+def text_of(message: Message) -> bytes:
+    """The frame of a message of nodes."""
+    return frame(_DIALECT.encode(message))
+
+
+class HostileLog:
+    """Events that a hostile host signs with a key of its own."""
+
+    def __init__(self, identity: HostileIdentity) -> None:
+        self._node_id = identity.node_id
+        self._numbers, nonces = count(1), count(1)
+        self._pen = Pen(identity.signer, lambda: next(nonces).to_bytes(NONCE_BYTES, "big"), identity.node_id)
+        self._store = MemoryRunStore()
+        self._store.open()
+
+    def write(self, events: int, text: str) -> Written:
+        """So many events in one commit."""
+        return self._write(self._store, events, text)
+
+    def write_epochs(self, epochs: int) -> Written:
+        """So many epochs with one event each."""
+        written = []
+        for _ in range(epochs):
+            store = MemoryRunStore()  # it begins an epoch
+            store.open()
+            written.append(self._write(store, 1, ""))
+        return tuple(births[0] for births, _ in written), tuple(pieces[0] for _, pieces in written)
+
+    def _write(self, store: MemoryRunStore, events: int, text: str) -> Written:
+        body = encode_event({"type": "junk", "text": text})
+        entries = [Entry((next(self._numbers), self._node_id, 0), 1, body, b"") for _ in range(events)]
+        with store.transaction():
+            taken = store.append(entries, self._pen)
+        births = tuple(piece.birth for piece in taken.pieces if piece.start == 1)
+        return births, tuple(map(raw_piece, taken.pieces))
+
+
+def pieces_of(number: int, births: tuple[Birth, ...], pieces: tuple[RawPiece, ...]) -> bytes:
+    """The frame of a message with these."""
+    return text_of(Pieces(number, births, pieces))
