@@ -189,12 +189,17 @@ class Worker:
 
 
 class _LineCount(logging.Handler):
-    """Counts notices, and what modules and libraries log as warnings or worse."""
+    """Counts notices and warnings of peermesh, and the first one of each library, as `mesh up` prints them."""
 
-    count = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self._libraries: set[str] = set()
 
-    def emit(self, _record: logging.LogRecord) -> None:
-        self.count += 1
+    def emit(self, record: logging.LogRecord) -> None:
+        library = record.name.partition(".")[0]
+        self.count += library in {"mesh", "peers"} or library not in self._libraries
+        self._libraries.add(library)
 
 
 def peak_rss() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, repeat
@@ -141,14 +141,24 @@ class HostileHost:
 
         await asyncio.gather(*(lane() for _ in range(AT_ONCE)))
 
-    async def flood(self, frames: Iterable[bytes], *, identity: HostileIdentity | None = None) -> None:
-        """Send these as a member, as fast as the other end reads them; a link that is lost is opened again."""
-        identity = identity or HostileIdentity(0)
+    async def flood(self, frame: bytes | Iterator[bytes]) -> None:
+        """Send one frame or several as a member, as fast as the other end reads; a link that is lost is opened again."""
+        frames = repeat(frame * max(1, FLOOD_BYTES // len(frame))) if isinstance(frame, bytes) else frame
+
+        async def send(member: HostileMember) -> int:
+            data = next(frames)
+            await member.socket.send(data)
+            return len(data)
+
+        await self.repeat(send, HostileIdentity(0))
+
+    async def repeat(self, send: Callable[[HostileMember], Awaitable[int]], identity: HostileIdentity) -> None:
+        """Call `send`, which returns how many bytes it sent, again and again with a member that was greeted."""
         member: HostileMember | None = None
-        for data in frames:
+        while self.deeds.sent_bytes < MAX_SENT_BYTES:
             try:
                 member = member or await self.member(identity=identity)
-                await member.socket.send(data)
+                self.deeds.sent_bytes += await send(member)
                 await asyncio.sleep(0)
             except OSError:
                 self.deeds.refused += 1
@@ -156,9 +166,6 @@ class HostileHost:
                     self.drop(member)
                     member = None
                 await asyncio.sleep(REFUSED_PAUSE_SECONDS)
-            self.deeds.sent_bytes += len(data)
-            if self.deeds.sent_bytes > MAX_SENT_BYTES:
-                break
         await self.hold()
 
     def _begin(self) -> None:
@@ -167,8 +174,3 @@ class HostileHost:
             self._on_begin()
             self._deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
             self.deeds.began = time.monotonic()
-
-
-def again(frame: bytes) -> Iterator[bytes]:
-    """One frame for ever, in writes of FLOOD_BYTES."""
-    return repeat(frame * max(1, FLOOD_BYTES // len(frame)))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import time
+from functools import partial
 from itertools import count
 
 from mesh.bench.attacks.raw_socket import Opcode, RawSocket, frame
@@ -17,12 +20,14 @@ from peers.events.entry import Entry, encode_event
 from peers.events.epoch import NONCE_BYTES, Birth, key_mark
 from peers.events.reconcile import Reconciliation
 from peers.events.signature import KeySigner
+from peers.protocol.sync import WINDOW
 from peers.stores.run_store import Pen
 from peers.stores.runs.memory import MemoryRunStore
 
 Written = tuple[tuple[Birth, ...], tuple[RawPiece, ...]]
 """Pieces, and the births of epochs that begin in them."""
 _ACKNOWLEDGED = re.compile(rb'\["(?:pieces|fill)",([0-9]{1,15})[,\]]')
+_CONFIRMED = re.compile(rb'\["synced",([0-9]{1,15})\]')
 _DIALECT = RunProtocol()
 
 
@@ -40,6 +45,9 @@ class HostileMember:
     def __init__(self, socket: RawSocket) -> None:
         self.socket = socket
         self._reading: asyncio.Task[None] | None = None
+        self._room = asyncio.Semaphore(WINDOW)
+        self._number = self._confirmed = 0
+        """Of the messages with entries, which was the last one sent, and confirmed."""
 
     async def greet(self, node_id: str, *, key: bytes = b"", boot: str = "b1", mesh: str = DEFAULT_MESH) -> bool:
         """Open the WebSocket and greet. Whether the other end greeted too. Raises OSError."""
@@ -53,12 +61,20 @@ class HostileMember:
             if opcode == Opcode.CLOSE or payload.startswith(b'["error"'):
                 return False
             if payload.startswith(b'["connected"'):
-                self._reading = asyncio.create_task(self.socket.read_all(self._answer))
+                self._reading = asyncio.create_task(self._read())
                 return True
 
     async def tell(self, message: Message) -> None:
         """Send a message of nodes."""
         await self.socket.send(text_of(message))
+
+    async def bring(self, written: Written) -> int:
+        """Send pieces in one message, once the other end has room for it. The bytes of its frame."""
+        await self._room.acquire()
+        self._number += 1
+        text = text_of(Pieces(self._number, *written))
+        await self.socket.send(text)
+        return len(text)
 
     def close(self) -> None:
         if self._reading is not None:
@@ -70,6 +86,14 @@ class HostileMember:
             self.socket.post(frame(b'["pong",0]'))
         elif (found := _ACKNOWLEDGED.match(text)) is not None:
             self.socket.post(frame(b'["synced",%b]' % found[1]))
+        elif (found := _CONFIRMED.match(text)) is not None:
+            for _ in range(self._confirmed, int(found[1])):
+                self._room.release()
+            self._confirmed = int(found[1])
+
+    async def _read(self) -> None:
+        await self.socket.read_all(self._answer)
+        self._room.release()  # who waits for it finds the link lost
 
 
 def text_of(message: Message) -> bytes:
@@ -82,8 +106,8 @@ class HostileLog:
 
     def __init__(self, identity: HostileIdentity) -> None:
         self._node_id = identity.node_id
-        self._numbers, nonces = count(1), count(1)
-        self._pen = Pen(identity.signer, lambda: next(nonces).to_bytes(NONCE_BYTES, "big"), identity.node_id)
+        self._numbers = count(1)
+        self._pen = Pen(identity.signer, partial(os.urandom, NONCE_BYTES), identity.node_id)
         self._store = MemoryRunStore()
         self._store.open()
 
@@ -102,13 +126,9 @@ class HostileLog:
 
     def _write(self, store: MemoryRunStore, events: int, text: str) -> Written:
         body = encode_event({"type": "junk", "text": text})
-        entries = [Entry((next(self._numbers), self._node_id, 0), 1, body, b"") for _ in range(events)]
+        now = int(time.time() * 1000)
+        entries = [Entry((now, self._node_id, next(self._numbers)), now, body, b"") for _ in range(events)]
         with store.transaction():
             taken = store.append(entries, self._pen)
         births = tuple(piece.birth for piece in taken.pieces if piece.start == 1)
         return births, tuple(map(raw_piece, taken.pieces))
-
-
-def pieces_of(number: int, births: tuple[Birth, ...], pieces: tuple[RawPiece, ...]) -> bytes:
-    """The frame of a message with these."""
-    return text_of(Pieces(number, births, pieces))

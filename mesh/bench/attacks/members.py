@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count, cycle
 
-from mesh.bench.attacks.host import HostileHost, again
-from mesh.bench.attacks.member import HostileIdentity, HostileLog, pieces_of, text_of
+from mesh.bench.attacks.host import HostileHost
+from mesh.bench.attacks.member import HostileIdentity, HostileLog, HostileMember, text_of
 from mesh.bench.attacks.raw_socket import Opcode, frame
 from peers.codec.messages import Debug, Headers, Ping, Synced
 from peers.codec.run_messages import MAX_HAVE, MAX_PIECES, RunHave
@@ -32,40 +31,40 @@ async def haves(host: HostileHost) -> None:
 
 async def pings(host: HostileHost) -> None:
     """`ping` in a loop."""
-    await host.flood(again(text_of(Ping(0))))
+    await host.flood(text_of(Ping(0)))
 
 
 async def web_socket_pings(host: HostileHost) -> None:
     """Pings of WebSocket in a loop."""
-    await host.flood(again(frame(b"x" * 100, Opcode.PING)))
+    await host.flood(frame(b"x" * 100, Opcode.PING))
 
 
 async def known_events(host: HostileHost) -> None:
     """The same events in a loop."""
     identity = HostileIdentity(0)
-    births, pieces = HostileLog(identity).write(KNOWN_EVENTS, JUNK)
-    await host.flood((pieces_of(number, births, pieces) for number in count(1)), identity=identity)
+    written = HostileLog(identity).write(KNOWN_EVENTS, JUNK)
+    await host.repeat(lambda member: member.bring(written), identity)
 
 
 async def synceds(host: HostileHost) -> None:
     """`synced` in a loop."""
-    await host.flood(again(text_of(Synced(1))))
+    await host.flood(text_of(Synced(1)))
 
 
 async def debugs(host: HostileHost) -> None:
     """`debug` in a loop."""
-    await host.flood(again(text_of(Debug("error", "x" * 100))))
+    await host.flood(text_of(Debug("error", "x" * 100)))
 
 
 async def member_headers(host: HostileHost) -> None:
     """`headers` in a loop."""
-    await host.flood(again(text_of(Headers({f"name{number}": "x" * 100 for number in range(100)}))))
+    await host.flood(text_of(Headers({f"name{number}": "x" * 100 for number in range(100)})))
 
 
 async def differs(host: HostileHost) -> None:
     """`differ` in a loop."""
     division = Division(("4", "8", "c")[: PIECES - 1], b"x" * (PIECES * END_BYTES))
-    await host.flood(again(text_of(Differ({}, (Part("", "~", division),)))))
+    await host.flood(text_of(Differ({}, (Part("", "~", division),))))
 
 
 async def clones(host: HostileHost) -> None:
@@ -93,21 +92,20 @@ async def epochs(host: HostileHost) -> None:
     """12 000 epochs with an event each, and then the same ones again."""
     identity = HostileIdentity(0)
     births, pieces = HostileLog(identity).write_epochs(EPOCHS)
-    frames = [
-        pieces_of(number, births[first : first + MAX_PIECES], pieces[first : first + MAX_PIECES])
-        for number, first in enumerate(range(0, EPOCHS, MAX_PIECES), 1)
-    ]
-    await host.flood(iter(frames), identity=identity)
+    messages = cycle(
+        (births[first : first + MAX_PIECES], pieces[first : first + MAX_PIECES])
+        for first in range(0, EPOCHS, MAX_PIECES)
+    )
+    await host.repeat(lambda member: member.bring(next(messages)), identity)
 
 
 async def writer(host: HostileHost) -> None:
     """Events without end."""
     identity = HostileIdentity(0)
-    log = HostileLog(identity)
+    logs: dict[HostileMember, HostileLog] = {}
 
-    def frames() -> Iterator[bytes]:
-        for number in count(1):
-            births, pieces = log.write(WRITTEN_AT_ONCE, JUNK)
-            yield pieces_of(number, births, pieces)
+    async def send(member: HostileMember) -> int:
+        log = logs.get(member) or logs.setdefault(member, HostileLog(identity))  # another link begins with a new epoch
+        return await member.bring(log.write(WRITTEN_AT_ONCE, JUNK))
 
-    await host.flood(frames(), identity=identity)
+    await host.repeat(send, identity)

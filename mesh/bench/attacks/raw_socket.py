@@ -118,12 +118,15 @@ class RawSocket:
             raise ConnectionResetError("closed") from error
 
     async def read_all(self, on_text: Callable[[bytes], None]) -> None:
-        """Read until the connection is lost."""
+        """Read until the other end closes, and close then."""
         with suppress(OSError):
             while True:
                 opcode, payload = await self.read_frame()
                 if opcode == Opcode.TEXT:
                     on_text(payload)
+                elif opcode == Opcode.CLOSE:
+                    break
+        self.close()
 
     async def until_closed(self) -> None:
         """Read and drop whatever comes, until the other end has closed the connection."""

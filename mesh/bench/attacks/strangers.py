@@ -22,8 +22,11 @@ EVIL = "https://evil.example"
 ESCAPES = "\x1b[2J\x1b[31mroot\nall is lost\x07\u202egnp"
 """Clears a terminal, colours it, begins a line, rings, and turns the direction of writing."""
 DEEP = b'["headers",{"a":' + b"[" * 7_000
-NESTED = b'["headers",{"a":[%b[]]}]' % (b"[]," * (MIB // 3 - 20))
-"""1 MiB on the wire, and some 25 MB as objects."""
+
+
+def nested(size: int) -> bytes:
+    """`headers` with so many bytes on the wire, and some 20 times as many as objects."""
+    return b'["headers",{"a":[%b[]]}]' % (b"[]," * (size // 3 - 9))
 
 
 async def greeted(host: HostileHost) -> None:
@@ -37,13 +40,14 @@ async def greeted(host: HostileHost) -> None:
 
 
 async def headers(host: HostileHost) -> None:
-    """40 connections that send 1 MiB of nested `headers` before any greeting, and stay."""
+    """Nested `headers` before any greeting: of 1 MiB on 40 connections, and of 15 and 60 KiB on 200 each, which stay."""
+    large, *small = (frame(nested(size)) for size in (MIB, 15 * 1024, 60 * 1024))
 
     async def one(number: int) -> None:
         socket = await host.web_socket(host.target.doors[number % 2])
-        await socket.send(frame(NESTED))
+        await socket.send(large if number < MEMORY_CONNECTIONS else small[number % 2])
 
-    await host.each(MEMORY_CONNECTIONS, one)
+    await host.each(MEMORY_CONNECTIONS + 2 * SLOW_CONNECTIONS, one)
     await host.hold()
 
 
@@ -100,8 +104,8 @@ async def odd_frames(host: HostileHost) -> None:
         frame(b"", announced=2**40),
         frame(b"x" * (3 * MIB)),
         frame(DEEP),
-        frame(NESTED, is_compressed=True),
-        frame(NESTED, Opcode.BINARY),
+        frame(nested(MIB), is_compressed=True),
+        frame(nested(MIB), Opcode.BINARY),
         frame(b"\xff\xfe" * 100),
     )
     of_members = (frame(b"x" * (600 * 1024)), frame(b"[" * (500 * 1024)), *texts)
