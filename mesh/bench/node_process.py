@@ -13,8 +13,10 @@ import resource
 import subprocess
 import sys
 import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +28,9 @@ from peers.limits import Limits
 
 TEXT = "x" * 100
 """An event with it has about 150 bytes."""
+
+MAX_LINES = 1_000
+"""Of output that are kept."""
 
 Answer = dict[str, Any]
 
@@ -97,7 +102,7 @@ class Worker:
         self._changed = asyncio.Event()
         self._used_before = _cpu_seconds()
         self._latencies: list[tuple[float, float]] = []
-        self._lines = _LineCount()
+        self._lines = _Lines()
         logging.getLogger().addHandler(self._lines)
         logging.getLogger(LOGGER).setLevel(logging.INFO)
         self.commands: dict[str, Callable[..., Awaitable[Answer]]] = {
@@ -110,6 +115,8 @@ class Worker:
             "meet": self.meet,
             "usage": self.usage,
             "status": self.status,
+            "log": self.log,
+            "said": self.said,
         }
 
     async def add(self, *, events: int, batch: int, in_flight: int = 1) -> Answer:
@@ -187,18 +194,34 @@ class Worker:
         """The status of the node."""
         return dict(await self._node.status())
 
+    async def log(self) -> Answer:
+        """How many events of which `type` the log has, and a `digest` of all that it shows, in order."""
+        types: Counter[str] = Counter()
+        digest = sha256()
+        async for event, meta in self._node.log.each():
+            types[event["type"]] += 1
+            digest.update(json.dumps([meta["created"], event], sort_keys=True).encode())
+        return {"types": types, "digest": digest.hexdigest()}
 
-class _LineCount(logging.Handler):
+    async def said(self) -> Answer:
+        """The last lines of output, MAX_LINES at most."""
+        return {"lines": list(self._lines.last)}
+
+
+class _Lines(logging.Handler):
     """Counts notices and warnings of peermesh, and the first one of each library, as `mesh up` prints them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
+        self.last: deque[str] = deque(maxlen=MAX_LINES)
         self._libraries: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         library = record.name.partition(".")[0]
-        self.count += library in {"mesh", "peers"} or library not in self._libraries
+        if library in {"mesh", "peers"} or library not in self._libraries:
+            self.count += 1
+            self.last.append(record.getMessage())
         self._libraries.add(library)
 
 

@@ -87,13 +87,13 @@ class HostileHost:
         self.deeds.ended = time.monotonic()
         return self.deeds
 
-    async def socket(self, address: str) -> RawSocket:
-        """A new connection. Raises OSError."""
+    async def socket(self, address: str, *, source: str = "") -> RawSocket:
+        """A new connection, from the address `source` of this machine, if it matters. Raises OSError."""
         self._begin()
         if self.deeds.opened >= MAX_CONNECTIONS:
             await self.hold()
         self.deeds.opened += 1
-        socket = await RawSocket.open(address)
+        socket = await RawSocket.open(address, source)
         self._open.add(socket)
         return socket
 
@@ -106,11 +106,17 @@ class HostileHost:
         return socket
 
     async def member(
-        self, address: str = "", *, node_id: str = "", boot: str = "b1", identity: HostileIdentity | None = None
+        self,
+        address: str = "",
+        *,
+        node_id: str = "",
+        boot: str = "b1",
+        identity: HostileIdentity | None = None,
+        source: str = "",
     ) -> HostileMember:
         """A connection that greeted, as a new node or as `identity`, and was greeted. Raises OSError."""
         identity = identity or HostileIdentity(next(self._identities))
-        socket = await self.socket(address or self.target.door)
+        socket = await self.socket(address or self.target.door, source=source)
         member = HostileMember(socket)
         self._open.add(member)
         if not await member.greet(node_id or identity.node_id, key=identity.signer.public, boot=boot):

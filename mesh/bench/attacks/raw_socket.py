@@ -74,10 +74,11 @@ class RawSocket:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def open(cls, address: str) -> RawSocket:
-        """Connect to `host:port`, and say nothing."""
+    async def open(cls, address: str, source: str = "") -> RawSocket:
+        """Connect to `host:port`, from the address `source` of this machine if it is given, and say nothing."""
         target = parse_address(address)
-        return cls(address, *await asyncio.open_connection(target.host, target.port))
+        own = (source, 0) if source else None
+        return cls(address, *await asyncio.open_connection(target.host, target.port, local_addr=own))
 
     async def send(self, data: bytes) -> None:
         """Send bytes, as soon as the other end reads."""
