@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mesh.bench import MIB, WORKLOADS
 from mesh.bench.actors import loop_seconds, thread_seconds
@@ -30,6 +31,8 @@ MESH_NODES = 5
 TURN_EVENTS = 20
 """Events that each of five writers adds before the next one's turn."""
 SESSIONS = 100
+OF_ONE_HOST = {"connects_per_second": 1_000, "connects_of_address_per_second": 1_000}
+"""Limits of a node with which all sessions begin on this machine."""
 NO_RATE = ("latency", "sessions", "start", "open")
 
 
@@ -192,7 +195,7 @@ def opening(events: int) -> Figure:
 def sessions(events: int) -> Figure:
     """A node has 100 sessions, and adds events one after the other; how long each takes until all got it."""
     with _nodes() as start:
-        return asyncio.run(_sessions(start(), events))
+        return asyncio.run(_sessions(start(limits=OF_ONE_HOST), events))
 
 
 async def _sessions(node: NodeProcess, events: int) -> Figure:
@@ -336,9 +339,10 @@ def _nodes() -> Iterator[Callable[..., NodeProcess]]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         names = iter("abcdefgh")
 
-        def begin(*others: NodeProcess) -> NodeProcess:
+        def begin(*others: NodeProcess, **options: Any) -> NodeProcess:
             name = next(names)
-            return stack.enter_context(NodeProcess(Path(folder, name), name, *(other.address for other in others)))
+            peers = [other.address for other in others]
+            return stack.enter_context(NodeProcess(Path(folder, name), name, *peers, **options))
 
         yield begin
 

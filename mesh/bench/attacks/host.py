@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -34,6 +35,8 @@ class HostileTarget:
     """Of these nodes, in their order."""
     clients: str
     """The door for clients of the first node."""
+    source: str = "127.0.0.2" if sys.platform == "linux" else ""
+    """The address of this machine that the hostile host has; only Linux has more than one of loopback."""
 
     @property
     def door(self) -> str:
@@ -87,13 +90,13 @@ class HostileHost:
         self.deeds.ended = time.monotonic()
         return self.deeds
 
-    async def socket(self, address: str, *, source: str = "") -> RawSocket:
-        """A new connection, from the address `source` of this machine, if it matters. Raises OSError."""
+    async def socket(self, address: str) -> RawSocket:
+        """A new connection. Raises OSError."""
         self._begin()
         if self.deeds.opened >= MAX_CONNECTIONS:
             await self.hold()
         self.deeds.opened += 1
-        socket = await RawSocket.open(address, source)
+        socket = await RawSocket.open(address, self.target.source)
         self._open.add(socket)
         return socket
 
@@ -112,11 +115,10 @@ class HostileHost:
         node_id: str = "",
         boot: str = "b1",
         identity: HostileIdentity | None = None,
-        source: str = "",
     ) -> HostileMember:
         """A connection that greeted, as a new node or as `identity`, and was greeted. Raises OSError."""
         identity = identity or HostileIdentity(next(self._identities))
-        socket = await self.socket(address or self.target.door, source=source)
+        socket = await self.socket(address or self.target.door)
         member = HostileMember(socket)
         self._open.add(member)
         if not await member.greet(node_id or identity.node_id, key=identity.signer.public, boot=boot):
