@@ -29,7 +29,7 @@ from peers.limits import Limits
 TEXT = "x" * 100
 """An event with it has about 150 bytes."""
 
-MAX_LINES = 1_000
+KEPT_LINES = 1_000
 """Of output that are kept."""
 
 Answer = dict[str, Any]
@@ -204,7 +204,7 @@ class Worker:
         return {"types": types, "digest": digest.hexdigest()}
 
     async def said(self) -> Answer:
-        """The last lines of output, MAX_LINES at most."""
+        """The last lines of output, KEPT_LINES at most."""
         return {"lines": list(self._lines.last)}
 
 
@@ -214,7 +214,7 @@ class _Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
-        self.last: deque[str] = deque(maxlen=MAX_LINES)
+        self.last: deque[str] = deque(maxlen=KEPT_LINES)
         self._libraries: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
