@@ -114,6 +114,7 @@ class Worker:
             "connect": self.connect,
             "meet": self.meet,
             "usage": self.usage,
+            "forget_peak": self.forget_peak,
             "status": self.status,
             "log": self.log,
             "said": self.said,
@@ -190,6 +191,11 @@ class Worker:
             "lines": self._lines.count,
         }
 
+    async def forget_peak(self) -> Answer:
+        """Count the peak of memory from now on, where the system can do that."""
+        _forget_peak()
+        return {}
+
     async def status(self) -> Answer:
         """The status of the node."""
         return dict(await self._node.status())
@@ -235,6 +241,11 @@ def _memory(name: str) -> int:
     with suppress(OSError), Path("/proc/self/status").open(encoding="ascii") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _forget_peak() -> None:
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _cpu_seconds() -> float:

@@ -23,10 +23,12 @@ from mesh.bench.node_process import NodeProcess
 ATTACK_SECONDS = 0.8
 MAX_LINES = 12
 """Of output for one attack: one for each cause."""
-GROWTH_BYTES = 24 * MIB
-"""Of a node's memory after all attacks on it, at most."""
-PEAK_BYTES = 40 * MIB
-"""Of a node's memory in any of them."""
+PEAK_BYTES = 32 * MIB
+"""By which a node's memory grows in an attack."""
+GROWTH_BYTES = 16 * MIB
+"""By which it has grown after an attack."""
+ALL_GROWTH_BYTES = 40 * MIB
+"""By which it has grown after all attacks: some bring events."""
 OF_MEMBERS = {"known", "epochs", "writer"}
 """Attacks of a member that writes events, which are taken as those of any node."""
 DIAL_SECONDS = 1.0
@@ -100,6 +102,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_after_an_attack_the_honest_nodes_are_connected_and_agree(trio: Trio, name: str) -> None:
+    trio.nodes[0].ask("forget_peak")
     before, lost = trio.usage, trio.lost()
 
     deeds = trio.attacked_by(name)
@@ -114,9 +117,10 @@ def test_after_an_attack_the_honest_nodes_are_connected_and_agree(trio: Trio, na
     assert log["types"].keys() <= {"reading", "junk"}
     assert trio.lost() == lost
     assert after["lines"] - before["lines"] <= MAX_LINES
-    assert after["peak_rss"] <= trio.rss + PEAK_BYTES
-    assert after["rss"] <= trio.rss + GROWTH_BYTES
-    assert set(deeds.statuses) <= {403}
+    assert after["peak_rss"] <= before["rss"] + PEAK_BYTES
+    assert after["rss"] <= before["rss"] + GROWTH_BYTES
+    assert after["rss"] <= trio.rss + ALL_GROWTH_BYTES
+    assert set(deeds.statuses) <= {403, 503}
 
 
 def test_a_member_dials_within_a_second_while_silent_connections_fill_the_door(trio: Trio) -> None:
@@ -158,12 +162,13 @@ def test_one_bad_frame_of_a_member_takes_twice_its_size_at_most(tmp_path: Path, 
     with NodeProcess(tmp_path / "kitchen", "kitchen", clients="127.0.0.1:0") as node:
         target = HostileTarget((node.address,), (node.node_id,), node.clients)
         attack(target, lambda host: host.member(), seconds=0.2)  # what is loaded with the first session
+        node.ask("forget_peak")
         before = node.ask("usage")
 
         attack(target, send)
 
         after = node.ask("usage")
-        assert after["peak_rss"] - before["peak_rss"] <= 2 * BYTES_OF_FRAME + MIB // 2
+        assert after["peak_rss"] - before["rss"] <= 2 * BYTES_OF_FRAME + MIB // 2
         assert node.ask("status")["sessions"] == []
 
 

@@ -89,6 +89,7 @@ def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess
         paced_seconds = BEFORE_SECONDS + seconds + MEMORY_SECONDS
         writer.tell("pace", events=round(paced_seconds * EVENTS_PER_SECOND), every_ms=1000 / EVENTS_PER_SECOND)
         time.sleep(BEFORE_SECONDS)
+        reader.ask("forget_peak")
         before = reader.ask("usage")
         deeds = hostile.attack()
     time.sleep(max(0.0, deeds.ended + MEMORY_SECONDS - time.monotonic()))

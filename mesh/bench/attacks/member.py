@@ -18,7 +18,10 @@ from peers.codec.runs import RunProtocol
 from peers.events.ends import Ends
 from peers.events.entry import Entry, encode_event
 from peers.events.epoch import NONCE_BYTES, Birth, key_mark
+from peers.events.leaf import leaf_of
+from peers.events.piece import Piece
 from peers.events.reconcile import Reconciliation
+from peers.events.run import OWN, RunHash
 from peers.events.signature import KeySigner
 from peers.protocol.sync import WINDOW
 from peers.stores.run_store import Pen
@@ -105,7 +108,6 @@ class HostileLog:
     """Events that a hostile host signs with a key of its own."""
 
     def __init__(self, identity: HostileIdentity) -> None:
-        self._node_id = identity.node_id
         self._numbers = count(1)
         self._pen = Pen(identity.signer, partial(os.urandom, NONCE_BYTES), identity.node_id)
         self._store = MemoryRunStore()
@@ -113,22 +115,24 @@ class HostileLog:
 
     def write(self, events: int, text: str) -> Written:
         """So many events in one commit."""
-        return self._write(self._store, events, text)
+        with self._store.transaction():
+            taken = self._store.append(self._events(events, text), self._pen)
+        births = tuple(piece.birth for piece in taken.pieces if piece.start == 1)
+        return births, tuple(map(raw_piece, taken.pieces))
 
     def write_epochs(self, epochs: int) -> Written:
         """So many epochs with one event each."""
-        written = []
-        for _ in range(epochs):
-            store = MemoryRunStore()  # it begins an epoch
-            store.open()
-            written.append(self._write(store, 1, ""))
-        return tuple(births[0] for births, _ in written), tuple(pieces[0] for _, pieces in written)
+        births = tuple(Birth(self._pen.signer.public, self._pen.nonce()) for _ in range(epochs))
+        return births, tuple(map(self._single, births))
 
-    def _write(self, store: MemoryRunStore, events: int, text: str) -> Written:
-        body = encode_event({"type": "junk", "text": text})
-        now = int(time.time() * 1000)
-        entries = [Entry((now, self._node_id, next(self._numbers)), now, body, b"") for _ in range(events)]
-        with store.transaction():
-            taken = store.append(entries, self._pen)
-        births = tuple(piece.birth for piece in taken.pieces if piece.start == 1)
-        return births, tuple(map(raw_piece, taken.pieces))
+    def _single(self, birth: Birth) -> RawPiece:
+        """The piece of the first event of an epoch."""
+        (event,) = self._events(1, "")
+        run = RunHash(birth.epoch, 1)
+        run.add([OWN], [leaf_of(event.created, event.time, event.extra, event.body)])
+        signature = self._pen.signer.sign(birth.epoch, 1, run.head)
+        return raw_piece(Piece(birth.epoch, birth, 1, 1, bytes([OWN]), (event,), run.head, signature))
+
+    def _events(self, count: int, text: str) -> list[Entry]:
+        now, body = int(time.time() * 1000), encode_event({"type": "junk", "text": text})
+        return [Entry((now, self._pen.node_id, next(self._numbers)), now, body, b"") for _ in range(count)]
