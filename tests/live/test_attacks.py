@@ -23,6 +23,9 @@ from mesh.bench.node_process import NodeProcess
 ATTACK_SECONDS = 0.8
 MAX_LINES = 12
 """Of output for one attack: one for each cause."""
+MAX_CHANGES = 160
+"""Of output for one attack: that nodes came, and went."""
+CHANGES = ("connected to", "synchronized with", "lost the connection to")
 PEAK_BYTES = 32 * MIB
 """By which a node's memory grows in an attack."""
 GROWTH_BYTES = 16 * MIB
@@ -72,6 +75,11 @@ class Trio:
         assert len({log["digest"] for log in logs}) == 1
         return logs[0]
 
+    def said(self, count: int) -> list[str]:
+        """The last lines of output of the attacked node."""
+        lines: list[str] = self.nodes[0].ask("said")["lines"]
+        return lines[len(lines) - count :]
+
     def lost(self) -> list[str]:
         """The lines about links between the three that were lost."""
         ids = [node.node_id for node in self.nodes]
@@ -116,7 +124,9 @@ def test_after_an_attack_the_honest_nodes_are_connected_and_agree(trio: Trio, na
     trio.junk = junk
     assert log["types"].keys() <= {"reading", "junk"}
     assert trio.lost() == lost
-    assert after["lines"] - before["lines"] <= MAX_LINES
+    said = trio.said(after["lines"] - before["lines"])
+    assert len(said) <= MAX_CHANGES
+    assert len([line for line in said if not line.startswith(CHANGES)]) <= MAX_LINES, said
     assert after["peak_rss"] <= before["rss"] + PEAK_BYTES
     assert after["rss"] <= before["rss"] + GROWTH_BYTES
     assert after["rss"] <= trio.rss + ALL_GROWTH_BYTES

@@ -135,7 +135,7 @@ class HostileHost:
         """Do nothing more until the time is over."""
         await asyncio.sleep(self._seconds)
 
-    async def each(self, times: int, work: Callable[[int], Awaitable[None]]) -> None:
+    async def each(self, times: int, work: Callable[[int], Awaitable[None]], *, at_once: int = AT_ONCE) -> None:
         """Do `work` for 0, 1, 2 ..., some at once; a connection that fails counts as refused."""
         numbers = iter(range(times))
 
@@ -147,7 +147,7 @@ class HostileHost:
                     self.deeds.refused += 1
                     await asyncio.sleep(REFUSED_PAUSE_SECONDS)
 
-        await asyncio.gather(*(lane() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(lane() for _ in range(at_once)))
 
     async def flood(self, frame: bytes | Iterator[bytes]) -> None:
         """Send one frame or several as a member, as fast as the other end reads; a link that is lost is opened again."""

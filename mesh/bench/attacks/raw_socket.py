@@ -82,12 +82,15 @@ class RawSocket:
 
     async def send(self, data: bytes) -> None:
         """Send bytes, as soon as the other end reads."""
+        if self._writer.is_closing():
+            raise ConnectionResetError("lost")
         self._writer.write(data)
         await self._writer.drain()
 
     def post(self, data: bytes) -> None:
-        """Send bytes without waiting, for short ones."""
-        self._writer.write(data)
+        """Send a few bytes without waiting; nothing if the connection is lost."""
+        if not self._writer.is_closing():
+            self._writer.write(data)
 
     async def request(self, headers: Mapping[str, str] | None = None) -> int:
         """Ask for a WebSocket. The status of the answer: 101 if it is one now."""

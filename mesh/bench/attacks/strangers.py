@@ -74,28 +74,30 @@ async def silent(host: HostileHost) -> None:
 
 
 async def slow_http(host: HostileHost) -> None:
-    """200 connections whose HTTP request comes byte by byte."""
-    await _slowly(host, is_open=False)
+    """200 connections at a time whose HTTP request comes byte by byte."""
+    text = upgrade_request(host.target.door, {"Cookie": "a" * 4096})
+
+    async def one(number: int) -> None:
+        await _drip(host, await host.socket(host.target.doors[number % 2]), text)
+
+    await host.each(REQUESTS, one, at_once=SLOW_CONNECTIONS)
 
 
 async def slow_frames(host: HostileHost) -> None:
-    """200 connections whose first frame comes byte by byte."""
-    await _slowly(host, is_open=True)
-
-
-async def _slowly(host: HostileHost, *, is_open: bool) -> None:
-    sockets: list[RawSocket] = []
+    """200 connections at a time whose first frame comes byte by byte."""
+    text = frame(b"[" * 0xFFFF)
 
     async def one(number: int) -> None:
-        address = host.target.doors[number % 2]
-        sockets.append(await (host.web_socket(address) if is_open else host.socket(address)))
+        await _drip(host, await host.web_socket(host.target.doors[number % 2]), text)
 
-    await host.each(SLOW_CONNECTIONS, one)
-    text = frame(b"[" * 0xFFFF) if is_open else upgrade_request(host.target.door, {"Cookie": "a" * 4096})
+    await host.each(REQUESTS, one, at_once=SLOW_CONNECTIONS)
+
+
+async def _drip(host: HostileHost, socket: RawSocket, text: bytes) -> None:
     for byte in text:
-        for socket in sockets:
-            socket.post(bytes([byte]))
+        await socket.send(bytes([byte]))
         await asyncio.sleep(BYTE_SECONDS)
+    host.drop(socket)
 
 
 async def odd_frames(host: HostileHost) -> None:
