@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,7 @@ from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
 from mesh.membership.actions import Notice
+from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
 from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
@@ -58,6 +60,7 @@ class NodeResources:
         self._disown = disown
         self._pid, self._loop_thread = os.getpid(), threading.get_ident()
         self._network: WebSocketNetwork | None = None
+        self._make_network: Callable[..., WebSocketNetwork] = WebSocketNetwork
         self._spawner: Spawner | None = None
         self._discovery: Discovery | None = None
         self._gateway_networks: tuple[WebSocketNetwork, ...] = ()
@@ -111,7 +114,9 @@ class NodeResources:
             return self._discovery
 
         self._spawner = Spawner(loop)
-        self._network = WebSocketNetwork(loop, on_request=no_pages)
+        hits, known = LimitHits(clock), KnownHosts()
+        self._make_network = partial(WebSocketNetwork, loop, limits=limits, note=hits.note, known=known)
+        self._network = self._make_network(on_request=no_pages, waits=True)
         self._environment = Environment(
             runtime=Runtime(loop),
             clock=clock,
@@ -123,13 +128,14 @@ class NodeResources:
             discovery=discovery,
             hits=hits,
             limits=limits,
+            known_hosts=known,
             old_log_bytes=lambda: kept_file(self._path).size,
         )
         return self._environment
 
     def open_gateways(self, node_id: str, clock: Clock, status: Callable[[], Later[Status]]) -> Endpoints:
         """What the supervisor is to open and to dial for others than nodes. Raises MeshError."""
-        endpoints = self._gateways.make(asyncio.get_running_loop(), node_id, self._path, clock, status)
+        endpoints = self._gateways.make(self._make_network, node_id, self._path, clock, status)
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints
 

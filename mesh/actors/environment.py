@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
+from mesh.membership.known_hosts import KnownHosts
 from peers.clock import Clock
 from peers.events.signature import Signer
 from peers.limits import LimitHits, Limits
@@ -34,6 +35,8 @@ class Environment:
     hits: LimitHits
     """Counts whenever one of `limits` was hit."""
     limits: Limits = Limits()  # noqa: RUF009 - it is frozen
+    known_hosts: KnownHosts = field(default_factory=KnownHosts)
+    """Kept by the membership, and read by the doors of the network."""
     old_log_bytes: Callable[[], int] = int
     """The size of the file of an older layout that was kept; 0 without one."""
 

@@ -43,14 +43,6 @@ class WithUser(Protocol):
     def user(self) -> str: ...
 
 
-@runtime_checkable
-class Welcoming(Protocol):
-    """A connection that takes small frames only until the other end is let in."""
-
-    def welcome(self) -> None:
-        """The other end is let in."""
-
-
 class GatewaySession(SessionBase[BaseSync]):
     """Runs the role of an endpoint: on an address that it dials until it is closed, or on a connection that was accepted."""
 
@@ -151,8 +143,6 @@ class GatewaySession(SessionBase[BaseSync]):
         assert self._role is not None
         self._noted = ""
         self._on_let_in(self._on_stable)
-        if isinstance(self._accepted, Welcoming):
-            self._accepted.welcome()
         self._tell(Met(self._key, self._role.other_node_id or ""))
 
     def _on_stable(self) -> None:

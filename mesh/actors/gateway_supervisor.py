@@ -15,16 +15,11 @@ from mesh.actors.log_proxy import LogProxy
 from mesh.actors.reports import Accepted, Closed, Failed, Met, Noted, Refused, Report
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.gateway.clients.access import address_key
 from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.actions import Notice
 from mesh.membership.failed_sessions import PAUSED
-
-MAX_GATEWAY_SESSIONS = 512
-"""The most sessions of a gateway."""
-MAX_STRANGERS = 32
-"""The most connections of one address at one port that were not authenticated yet."""
+from peers.transport.address import address_key
 
 
 @dataclass
@@ -64,7 +59,6 @@ class GatewaySupervisor(LoopActor):
         self._ports: dict[str, int] = {}
         """The ports that are open, by `Listen.name`."""
         self._accepted = 0
-        self._is_full = False
 
     async def open(self) -> dict[str, int]:
         """Open all ports and dial all addresses; the result is the port numbers by `Listen.key`. Raises ListenError."""
@@ -147,23 +141,11 @@ class GatewaySupervisor(LoopActor):
     def _on_accepted(self, listen: Listen, report: Accepted) -> None:
         connection = report.connection
         subject = f"{listen.name} from {address_key(connection.address)}"
-        was_full, self._is_full = self._is_full, len(self._rows) >= MAX_GATEWAY_SESSIONS
-        if self._is_full and not was_full:
-            sentence = f"all {MAX_GATEWAY_SESSIONS} places at the doors of this node are taken: others are turned away"
-            self._note(sentence, "all places", address_key(connection.address))
-        if self._children.is_ending or self._is_full or self._children.failures.is_paused(subject):
-            connection.disconnect("all places are taken" if self._is_full else PAUSED)
+        if self._children.is_ending or self._children.failures.is_paused(subject):
+            connection.disconnect(PAUSED)
             return
-        self._make_room(subject)
         self._accepted += 1
         self._start(f"in:{self._accepted}", listen, subject, connection.address, accepted=connection)
-
-    def _make_room(self, subject: str) -> None:
-        """Close the oldest connections of an address that has too many that were not let in."""
-        strangers = [(key, row) for key, row in self._rows.items() if row.subject == subject and not row.node_id]
-        for key, row in strangers[: max(0, len(strangers) - MAX_STRANGERS + 1)]:
-            row.subject = ""  # it is counted no more while it closes
-            self._children.tell(key, GatewaySession.close, "others wait for this place")
 
     def _dial(self, dial_out: DialOut) -> None:
         if _dial_key(dial_out) not in self._rows:  # a retry may have dialled it already

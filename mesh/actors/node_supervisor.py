@@ -85,7 +85,14 @@ class NodeSupervisor(LoopActor):
         self._show = on_notice
         self._make_role = make_role
         self._endpoints = endpoints or Endpoints()
-        self._membership = Membership(settings.node_id, settings.instance, settings.peers, limits=limits, hits=hits)
+        self._membership = Membership(
+            settings.node_id,
+            settings.instance,
+            settings.peers,
+            limits=limits,
+            hits=hits,
+            hosts=environment.known_hosts,
+        )
         self._children: Children[PeerSession] = Children(environment, self.defer, self._on_notice)
         self._waiters = SynchronizedWaiters(self._children, self._membership, log, self.into_mailbox)
         self._report = self.into_mailbox(self.on_report)

@@ -2,6 +2,7 @@
 
 MEASURE_SECONDS = 300.0
 """Within which one measurement of real nodes must end."""
+MIB = 1024 * 1024
 WORKLOADS = {
     "catch-up": (100_000, "An empty node gets the log of another one."),
     "catch-up-singles": (20_000, "The same with a log that was written by single adds."),

@@ -1,28 +1,36 @@
 """A node in a process of its own, which obeys commands on standard input: what the workloads measure.
 
-`python -m mesh.bench.node_process HOME NAME [PEER ...]` answers each line of JSON with a line of JSON, in order. Times are
-those of the monotonic clock, which all processes of a machine share.
+`python -m mesh.bench.node_process HOME NAME OPTIONS [PEER ...]` answers each line of JSON with a line of JSON, in order.
+OPTIONS are options of Node as JSON. Times are those of the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import resource
 import subprocess
 import sys
 import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mesh.bench import MEASURE_SECONDS
 from mesh.node import Node
+from mesh.notices import LOGGER
+from peers.limits import Limits
 
 TEXT = "x" * 100
 """An event with it has about 150 bytes."""
+
+KEPT_LINES = 1_000
+"""Of output that are kept."""
 
 Answer = dict[str, Any]
 
@@ -33,10 +41,11 @@ class NodeProcess:
     Raises RuntimeError if the process ends before its answer.
     """
 
-    def __init__(self, home: Path, name: str, *peers: str) -> None:
+    def __init__(self, home: Path, name: str, *peers: str, **options: Any) -> None:
+        """`options` are those of Node, as JSON can say them: `limits` is a dict."""
         self.began = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mesh.bench.node_process", str(home), name, *peers],
+            [sys.executable, "-m", "mesh.bench.node_process", str(home), name, json.dumps(options), *peers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -45,6 +54,9 @@ class NodeProcess:
         self.start_seconds = ready["at"] - self.began
         """From the start of the process until its node ran."""
         self.address = f"127.0.0.1:{ready['port']}"
+        self.node_id: str = ready["node_id"]
+        self.clients = f"127.0.0.1:{ready['clients_port']}"
+        """The door for clients, if the options have one."""
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +101,10 @@ class Worker:
         self._node = node
         self._changed = asyncio.Event()
         self._used_before = _cpu_seconds()
-        self._latencies: list[float] = []
+        self._latencies: list[tuple[float, float]] = []
+        self._lines = _Lines()
+        logging.getLogger().addHandler(self._lines)
+        logging.getLogger(LOGGER).setLevel(logging.INFO)
         self.commands: dict[str, Callable[..., Awaitable[Answer]]] = {
             "add": self.add,
             "pace": self.pace,
@@ -99,6 +114,10 @@ class Worker:
             "connect": self.connect,
             "meet": self.meet,
             "usage": self.usage,
+            "forget_peak": self.forget_peak,
+            "status": self.status,
+            "log": self.log,
+            "said": self.said,
         }
 
     async def add(self, *, events: int, batch: int, in_flight: int = 1) -> Answer:
@@ -117,13 +136,14 @@ class Worker:
         return {"began": began, "at": time.monotonic()}
 
     async def pace(self, *, events: int, every_ms: float) -> Answer:
-        """Add one event every `every_ms`; each says when it was added."""
-        due = time.monotonic()
+        """Add one event every `every_ms`; each says when it was added. `sent` has these times."""
+        due, sent = time.monotonic(), []
         for n in range(events):
-            await self._node.log.add({"type": "reading", "n": n, "text": TEXT, "sent": time.monotonic()})
+            sent.append(time.monotonic())
+            await self._node.log.add({"type": "reading", "n": n, "text": TEXT, "sent": sent[-1]})
             due += every_ms / 1000
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-        return {"at": time.monotonic()}
+        return {"at": time.monotonic(), "sent": sent}
 
     async def wait(self, *, events: int) -> Answer:
         """Wait until the log has so many events; `at` is when it had."""
@@ -137,12 +157,17 @@ class Worker:
     async def listen(self) -> Answer:
         """Note from now on how long ago each new event was sent, see `pace`."""
         self._latencies.clear()
-        self._node.log.on("event", lambda event, _: self._latencies.append(time.monotonic() - event["sent"]))
+        self._node.log.on("event", self._on_event)
         return {}
 
+    def _on_event(self, event: dict[str, Any], _meta: Any) -> None:
+        sent = event.get("sent")
+        if sent is not None:
+            self._latencies.append((sent, time.monotonic() - sent))
+
     async def latencies(self) -> Answer:
-        """What `listen` noted, in seconds."""
-        return {"seconds": self._latencies}
+        """What `listen` noted: when each event was sent, and after how many seconds it came."""
+        return {"latencies": self._latencies}
 
     async def connect(self, *, peer: str) -> Answer:
         """Dial an address."""
@@ -155,11 +180,55 @@ class Worker:
         return {"at": time.monotonic()}
 
     async def usage(self) -> Answer:
-        """Processor seconds since the node runs or since the last `usage`, and resident memory, now and at its peak, in
-        bytes.
+        """Processor seconds since the node runs or since the last `usage`; resident memory, now and at its peak, in bytes;
+        lines that `mesh up` would have printed.
         """
         before, self._used_before = self._used_before, _cpu_seconds()
-        return {"cpu_seconds": self._used_before - before, "rss": _memory("VmRSS"), "peak_rss": peak_rss()}
+        return {
+            "cpu_seconds": self._used_before - before,
+            "rss": _memory("VmRSS"),
+            "peak_rss": peak_rss(),
+            "lines": self._lines.count,
+        }
+
+    async def forget_peak(self) -> Answer:
+        """Count the peak of memory from now on, where the system can do that."""
+        _forget_peak()
+        return {}
+
+    async def status(self) -> Answer:
+        """The status of the node."""
+        return dict(await self._node.status())
+
+    async def log(self) -> Answer:
+        """How many events of which `type` the log has, and a `digest` of all that it shows, in order."""
+        types: Counter[str] = Counter()
+        digest = sha256()
+        async for event, meta in self._node.log.each():
+            types[event["type"]] += 1
+            digest.update(json.dumps([meta["created"], event], sort_keys=True).encode())
+        return {"types": types, "digest": digest.hexdigest()}
+
+    async def said(self) -> Answer:
+        """The last lines of output, KEPT_LINES at most."""
+        return {"lines": list(self._lines.last)}
+
+
+class _Lines(logging.Handler):
+    """Counts notices and warnings of peermesh, and the first one of each library, as `mesh up` prints them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.last: deque[str] = deque(maxlen=KEPT_LINES)
+        self._libraries: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        library = record.name.partition(".")[0]
+        if library in {"mesh", "peers"} or library not in self._libraries:
+            self.count += 1
+            self.last.append(record.getMessage())
+        self._libraries.add(library)
 
 
 def peak_rss() -> int:
@@ -174,17 +243,25 @@ def _memory(name: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def _forget_peak() -> None:
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def _cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-async def serve(home: str, name: str, *peers: str) -> None:
+async def serve(home: str, name: str, options: str, *peers: str) -> None:
     """Run the node and obey until standard input ends."""
     loop = asyncio.get_running_loop()
-    async with Node(name, home=home, listen="127.0.0.1:0", mdns=False, peers=peers) as node:
+    more = json.loads(options)
+    limits = Limits(**more.pop("limits", {}))
+    async with Node(name, home=home, listen="127.0.0.1:0", mdns=False, peers=peers, limits=limits, **more) as node:
         worker = Worker(node)
-        print(json.dumps({"port": node.port, "at": time.monotonic()}), flush=True)
+        ready = {"port": node.port, "clients_port": node.clients_port, "node_id": node.node_id, "at": time.monotonic()}
+        print(json.dumps(ready), flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             command = json.loads(line)
             async with asyncio.timeout(MEASURE_SECONDS):

@@ -14,8 +14,9 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from mesh.bench import WORKLOADS
+from mesh.bench import MIB, WORKLOADS
 from mesh.bench.actors import loop_seconds, thread_seconds
 from mesh.bench.many_sessions import ManySessions
 from mesh.bench.node_process import TEXT, NodeProcess, peak_rss
@@ -30,8 +31,9 @@ MESH_NODES = 5
 TURN_EVENTS = 20
 """Events that each of five writers adds before the next one's turn."""
 SESSIONS = 100
+OF_ONE_HOST = {"connects_per_second": 1_000, "connects_of_address_per_second": 1_000}
+"""Limits of a node with which all sessions begin on this machine."""
 NO_RATE = ("latency", "sessions", "start", "open")
-MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def latency(events: int) -> Figure:
         reader.tell("wait", events=events)
         writer.ask("pace", events=events, every_ms=PACE_MS)
         reader.answer()
-        found = sorted(reader.ask("latencies")["seconds"])
+        found = sorted(seconds for _, seconds in reader.ask("latencies")["latencies"])
         used = _usage([writer, reader], events)
     return Figure("latency", events, sum(found), *used, *_percentiles(found))
 
@@ -193,7 +195,7 @@ def opening(events: int) -> Figure:
 def sessions(events: int) -> Figure:
     """A node has 100 sessions, and adds events one after the other; how long each takes until all got it."""
     with _nodes() as start:
-        return asyncio.run(_sessions(start(), events))
+        return asyncio.run(_sessions(start(limits=OF_ONE_HOST), events))
 
 
 async def _sessions(node: NodeProcess, events: int) -> Figure:
@@ -337,9 +339,10 @@ def _nodes() -> Iterator[Callable[..., NodeProcess]]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         names = iter("abcdefgh")
 
-        def begin(*others: NodeProcess) -> NodeProcess:
+        def begin(*others: NodeProcess, **options: Any) -> NodeProcess:
             name = next(names)
-            return stack.enter_context(NodeProcess(Path(folder, name), name, *(other.address for other in others)))
+            peers = [other.address for other in others]
+            return stack.enter_context(NodeProcess(Path(folder, name), name, *peers, **options))
 
         yield begin
 

@@ -20,6 +20,7 @@ def bench() -> None:
     mesh bench latency --against
     mesh bench lab
     mesh bench logux
+    mesh bench attacks
     """
 
 
@@ -100,3 +101,31 @@ def logux(*, events: int, as_json: bool) -> None:
         output.write_json(runs)
     else:
         output.write(show(runs))
+
+
+@bench.command()
+@click.option("--attack", "names", multiple=True, metavar="NAME", help="Only this one. May be repeated.")
+@click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(0.5, 60), help="Of each attack.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def attacks(*, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    """What a hostile host costs two honest nodes.
+
+    One node adds 50 events a second, the other one gets them and is attacked by a process of this machine: how long events take
+    before, during, and from 2 s after each attack; the memory of the attacked node, also 5 s after it; lines that it printed;
+    which limits it says were hit. Each attack has a new pair. It takes 4 minutes.
+
+    \b
+    mesh bench attacks
+    mesh bench attacks --attack ping --attack writer --seconds 10
+    """
+    from mesh.bench.attacks.catalogue import ATTACKS
+    from mesh.bench.attacks.measure import measure, show
+
+    for name in names:
+        if name not in ATTACKS:
+            raise MeshError(f"there is no attack {name!r}: the attacks are {', '.join(ATTACKS)}")
+    figures = list(measure(names or tuple(ATTACKS), seconds))
+    if as_json:
+        output.write_json(figures)
+    else:
+        output.write(show(figures, cores=os.cpu_count() or 1))

@@ -24,7 +24,8 @@ from peers.events.entry import Entry
 from peers.later import Later
 from peers.log.draft import BusyError, Meta
 from peers.stores.store import StoreError
-from peers.transport.listening_socket import ListeningSocket, limited_by_files
+from peers.transport.accepting.files import limited_by_files
+from peers.transport.accepting.listening_socket import ListeningSocket
 
 MAX_COMMANDS = 64
 """Connected commands that do not follow the log."""

@@ -16,8 +16,6 @@ from peers.transport.web_socket import MAX_CLIENT_FRAME
 CLIENTS_KEY = "clients"
 """The key of this port in `Node.door_ports` and in JSON."""
 CLIENTS_DOOR = "the clients' door"
-STRANGER_FRAME = 64 * 1024
-"""Limit of a frame, in bytes, from a client that is not authenticated yet."""
 TOO_LONG = encode_plain(
     Debug(
         "error",

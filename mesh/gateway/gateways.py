@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from mesh.errors import MeshError
-from mesh.gateway.endpoints import CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, DialOut, Endpoints, Listen
+from mesh.gateway.endpoints import CLIENTS_KEY, TOO_LONG, DialOut, Endpoints, Listen
 from mesh.gateway.options import GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
@@ -76,25 +75,26 @@ class Gateways:
 
     def make(
         self,
-        loop: asyncio.AbstractEventLoop,
+        make_network: Callable[..., WebSocketNetwork],
         node_id: str,
         home: Path,
         clock: Clock,
         status: Callable[[], Later[Status]],
     ) -> Endpoints:
-        """What to open and to dial. Raises MeshError for a certificate that cannot be used."""
+        """What to open and to dial. Raises MeshError for a certificate that cannot be used.
+
+        `make_network` makes a network from the options that are not the same for all of a node.
+        """
         listens: list[Listen] = []
         frame_memory, turned_away = FrameMemory(), TurnedAway(clock)
         if self._clients is not None:
             listen, network, self._requests = self._clients.make(
-                loop, home, clock=clock, status=status, frame_memory=frame_memory, turned_away=turned_away
+                make_network, home, clock=clock, status=status, frame_memory=frame_memory, turned_away=turned_away
             )
             listens.append(listen)
             self.networks.append(network)
-        network = WebSocketNetwork(
-            loop,
+        network = make_network(
             max_frame=MAX_CLIENT_FRAME,
-            stranger_frame=STRANGER_FRAME,
             binary="ignore",
             on_request=no_pages,
             frame_memory=frame_memory,

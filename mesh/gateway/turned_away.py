@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.gateway.clients.access import MAX_SHOWN_CHARACTERS, address_key
+from mesh.gateway.clients.access import MAX_SHOWN_CHARACTERS
 from peers.clock import Clock
+from peers.transport.address import address_key
 
 MAX_REFUSED_ROWS = 50
 """Limit of remembered rows; a further one replaces the row that was refused longest ago."""

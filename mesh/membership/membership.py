@@ -16,6 +16,7 @@ from mesh.membership.dialling.dialling import TRIALS_LOOK, Dialling
 from mesh.membership.dialling.link_selection import SECOND_DIAL_SECONDS, Link, surplus_links
 from mesh.membership.dialling.refusals import CLONED, REFUSALS, THIS_NODE, refusal_sentence
 from mesh.membership.failed_sessions import PAUSED, FailedSessions
+from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.member import Member, Members, greeted, is_renewed, moved
 from mesh.membership.restart_policy import Failures
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome, Session, Sessions
@@ -36,9 +37,16 @@ class Membership:
     """
 
     def __init__(
-        self, node_id: str, instance: str, static_addresses: Iterable[str] = (), *, limits: Limits, hits: LimitHits
+        self,
+        node_id: str,
+        instance: str,
+        static_addresses: Iterable[str] = (),
+        *,
+        limits: Limits,
+        hits: LimitHits,
+        hosts: KnownHosts | None = None,
     ) -> None:
-        """`instance` is the random id of this run; `static_addresses` are dialled whatever discovery finds."""
+        """`instance`: the random id of this run; `static_addresses` are dialled whatever discovery finds; it keeps `hosts`."""
         self.node_id = node_id
         self.instance = instance
         self.members = Members(limits, hits)
@@ -47,6 +55,8 @@ class Membership:
         self.other_meshes = OtherMeshes()
         self._dialling = Dialling(node_id, self.members, self.sessions, self.failures, static_addresses, limits, hits)
         self.static = self._dialling.static
+        self._hosts = hosts or KnownHosts()
+        self._hosts.set_static(self.static)
         self.refused_static = self._dialling.refused_static
         self._failed_sessions = FailedSessions(self.members, self.sessions, self.failures, self._dialling)
         self._clones = Clones(node_id, instance, self.members, self.sessions)
@@ -70,12 +80,16 @@ class Membership:
 
     def add_static(self, address: str, now_seconds: float) -> list[Action]:
         """Dial `address`, `host:port`, from now on, whatever discovery finds."""
-        return self._dialling.add_static(address, now_seconds)
+        actions = self._dialling.add_static(address, now_seconds)
+        self._hosts.set_static(self.static)
+        return actions
 
     def remove_static(self, address: str) -> list[Action]:
         """Stop dialling `address`, and close its connection unless discovery found the node too."""
         self._on_answer(address)
-        return self._dialling.remove_static(address)
+        actions = self._dialling.remove_static(address)
+        self._hosts.set_static(self.static)
+        return actions
 
     def on_sighting(self, sighting: Sighting, now_seconds: float) -> list[Action]:
         """Discovery heard an announcement: a hint where to dial, never a proof."""
@@ -326,6 +340,7 @@ class Membership:
         """A node greeted that may stay connected."""
         node_id = member.node_id
         was_met = self.sessions.met(node_id, but=key)
+        self._hosts.on_met(self.sessions[key].address)
         self._on_answer(node_id)
         actions = self._keep(member)
         links = self.sessions.links_with(node_id)

@@ -19,6 +19,8 @@ RAW_BYTES = 32
 """A large frame with more commas than one in so many bytes is not decoded at once: its objects would take too much memory."""
 KEPT_EXTRAS = 64
 """Different metas that are kept, checked and encoded, for the next event with the same one."""
+EARLY_VALUES = 256
+"""JSON values of a stranger's frame, about: decoded, each may take fifty times the memory of its text."""
 MESSAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/-]{0,63}")
 
 _encode = msgspec.json.Encoder().encode
@@ -186,6 +188,11 @@ def items_of_frame(frame: bytes, max_items: int) -> Sequence[bytes | msgspec.Raw
         return _raw_items(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return items_of(frame, max_items)
+
+
+def is_early_size(text: bytes) -> bool:
+    """Whether JSON of a stranger has no more than EARLY_VALUES, as its marks say; those within strings count too."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{") <= EARLY_VALUES
 
 
 def wrong_format(frame: bytes) -> SyncError:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, structs
 
 from peers.codec.borders import APART_MARKS, items_of
-from peers.codec.codec import encode_plain, wrong_format
+from peers.codec.codec import encode_plain, is_early_size, wrong_format
 from peers.codec.messages import (
     PEER_MESSAGES,
     Count,
@@ -81,6 +81,19 @@ class _Filling(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     event: msgspec.Raw
 
 
+class _AnyOptions(msgspec.Struct, frozen=True):
+    subprotocol: msgspec.Raw = msgspec.Raw(b"0")
+    token: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _AnyGreeting(msgspec.Struct, frozen=True, array_like=True):
+    name: msgspec.Raw
+    protocol: msgspec.Raw
+    node_id: msgspec.Raw
+    number: msgspec.Raw
+    options: _AnyOptions = _AnyOptions()
+
+
 _PLAIN: dict[str, type[Any]] = {
     **PEER_MESSAGES,
     "connect": RunConnect,
@@ -114,13 +127,15 @@ _decode_pieces = msgspec.json.Decoder(_PiecesFrame).decode
 _decode_show = msgspec.json.Decoder(_ShowFrame).decode
 _decode_fill = msgspec.json.Decoder(_FillFrame).decode
 _decode_filling = msgspec.json.Decoder(_Filling).decode
+_decode_any_greeting = msgspec.json.Decoder(_AnyGreeting).decode
 _decode_error = msgspec.json.Decoder(Error).decode
 
 
 class RunProtocol:
     """The dialect of nodes that exchange runs.
 
-    A frame has at most STRANGER_BYTES until `other_node_id` is set, and NODE_FRAME_BYTES from then on. Events and metas that
+    A frame has at most STRANGER_BYTES, and about EARLY_VALUES that may be anything, until `other_node_id` is set, and
+    NODE_FRAME_BYTES from then on. Events and metas that
     cannot be taken become refusals, and nothing else of their message is refused.
     """
 
@@ -195,7 +210,9 @@ class RunProtocol:
         try:
             if name in _GREETINGS:
                 self._check_version(frame, named.end())
-            if len(frame) > (STRANGER_BYTES if self.other_node_id is None else NODE_FRAME_BYTES):
+            if self.other_node_id is None:
+                _check_early(name, frame)
+            elif len(frame) > NODE_FRAME_BYTES:
                 raise wrong_format(frame)
             if not frame.isascii():
                 frame.decode()  # what a decoder skips it does not check
@@ -211,6 +228,16 @@ class RunProtocol:
         why_not = self.why_not(_decode_version(found[1]))
         if why_not is not None:
             raise SyncError("wrong-protocol", why_not)
+
+
+def _check_early(name: bytes, frame: bytes) -> None:
+    """Raise ValueError for a frame before the greeting that is too long, or would take much more memory when it is decoded."""
+    texts = [frame]
+    if name in _GREETINGS and len(frame) <= STRANGER_BYTES:  # of the greeting, these may be anything
+        options = _decode_any_greeting(frame).options
+        texts = [bytes(options.subprotocol), bytes(options.token)]
+    if len(frame) > STRANGER_BYTES or not all(map(is_early_size, texts)):
+        raise ValueError("a stranger's frame is too large")
 
 
 def _why_not(version: Version) -> str:

@@ -15,7 +15,7 @@ from peers.emitter import Emitter
 from peers.errors import SyncError
 from peers.later import Later
 from peers.log.port import SyncLog
-from peers.protocol.ports import Destroyable, RandomBits, Spawn, Turn, at_once, awaited
+from peers.protocol.ports import Destroyable, RandomBits, Spawn, Turn, Welcoming, at_once, awaited
 from peers.stores.store import StoreError
 from peers.transport.port import LARGE_FRAME, Connection
 
@@ -23,7 +23,8 @@ State = Literal["disconnected", "wait", "connecting", "sending", "synchronized"]
 
 HANDSHAKE_MS = 30_000
 """The link ends if the other end is not authenticated by then, although bytes that arrive extend `timeout`: against an end
-that sends single bytes, and an `auth` callback that never answers."""
+that sends single bytes, and an `auth` callback that never answers. The door of an accepted connection is stricter: see
+`greeting_seconds` of Limits."""
 
 
 class _Role(ABCMeta):
@@ -216,8 +217,10 @@ class SyncCore(metaclass=_Role):
         return self.timeout or 0
 
     def end_handshake(self) -> None:
-        """The other end is authenticated: HANDSHAKE_MS no longer counts."""
+        """The other end is authenticated: HANDSHAKE_MS no longer counts, nor what limits strangers."""
         self.stop_timer("handshake")
+        if isinstance(self.connection, Welcoming):
+            self.connection.welcome()
 
     def react(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
         """Call `reaction` with the Later of `value`, in the role's turn, unless that link has ended by then.

@@ -31,6 +31,14 @@ class Destroyable(Protocol):
     def destroy(self, reason: str) -> None: ...
 
 
+@runtime_checkable
+class Welcoming(Protocol):
+    """A connection with a deadline and small limits until the other end is known."""
+
+    def welcome(self) -> None:
+        """The other end is known."""
+
+
 async def awaited(value: Awaitable[T]) -> T:
     """A coroutine that waits for any awaitable."""
     return await value

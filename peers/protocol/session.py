@@ -38,6 +38,8 @@ BUILT_IN = BEFORE_AUTHENTICATION | BETWEEN_NODES | {"sync", "synced", "ready", "
 """Names that a user's own messages cannot have, even where the dialect of the link does not know them."""
 MAX_EARLY = 8
 """Messages before any greeting that are answered one by one; one more ends the link."""
+MAX_EARLY_HEADERS = 32
+"""Headers before the greeting; each is a plain value."""
 QUEUED_BEFORE_PAUSE = 16
 """Messages are queued while `auth` decides; with this many, reading from the connection pauses."""
 MAX_QUEUED = 1_000
@@ -330,6 +332,12 @@ class SessionMessages(SyncCore):
         self.send(Headers(headers))
 
     def headers_message(self, headers: dict[str, Any]) -> None:
+        is_flat = len(headers) <= MAX_EARLY_HEADERS and not any(
+            isinstance(one, (dict, list)) for one in headers.values()
+        )
+        if not self.authenticated and not is_flat:
+            why = f"headers before the greeting are not flat, or more than {MAX_EARLY_HEADERS}: send them after it"
+            raise self.error("wrong-format", why)
         self.other_headers = headers
         self.emitter.emit("headers", headers)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from peers.codec.codec import Dialect
-from peers.codec.messages import Version
+from peers.codec.codec import Dialect, is_early_size, wrong_format
+from peers.codec.messages import Message, Version
 from peers.codec.versions import dialect_of
 from peers.log.port import SyncLog
 from peers.protocol.session import SessionMessages
@@ -75,6 +75,12 @@ class BaseSync(SyncMessages, SessionMessages):
 
     def make_dialect(self) -> Dialect:
         return dialect_of(self._protocol, self.node_id)
+
+    def decode(self, frame: bytes) -> Message:
+        is_stranger = self.dialect.other_node_id is None and not self.connection.dialled
+        if is_stranger and not is_early_size(frame):
+            raise wrong_format(frame)
+        return super().decode(frame)
 
     def greeting_synced(self) -> int:
         return self.other_synced

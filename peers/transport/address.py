@@ -10,6 +10,12 @@ from typing import Any
 MAX_HOST_CHARACTERS = 253
 MAX_PORT = 65535
 MAX_URL_CHARACTERS = 2048
+V6_PREFIX_BITS = 64
+"""IPv6 addresses are counted by network: who has one address of a /64 can use all of them."""
+LAN_NETWORKS = (ipaddress.ip_network("fe80::/10"), ipaddress.ip_network("fc00::/7"), ipaddress.ip_network("::1/128"))
+"""IPv6 networks that are used inside a LAN only."""
+UNKNOWN_KEY = "unknown"
+"""The `address_key` of text that is no address."""
 ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]*)):([0-9]{1,5})")
 URL = re.compile(r"(wss?)://([^/?#@]*)((?:[/?][^#]*)?)")
 URL_REST = re.compile(r"[!-~]*")
@@ -88,6 +94,25 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return host.lower() == "localhost"
     return ip.is_loopback or bool((mapped := getattr(ip, "ipv4_mapped", None)) and mapped.is_loopback)
+
+
+def address_key(address: str) -> str:
+    """What stands for a machine: the IPv4 address or IPv6 network of `host:port`, `[v6%scope]:port` or an address.
+
+    UNKNOWN_KEY for all text that is no address. Never raises.
+    """
+    host = address[1:].partition("]")[0] if address.startswith("[") else address
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        ip = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return UNKNOWN_KEY
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip  # as sockets for both show it
+    if ip.version == 4 or any(ip in network for network in LAN_NETWORKS):  # on a LAN, many machines share one /64
+        return str(ip)
+    return str(ipaddress.ip_network((ip, V6_PREFIX_BITS), strict=False))
 
 
 def show_listening(host: str, port: int | str) -> str:

@@ -306,7 +306,7 @@ class WiredConnection:
         return self.channel.local_host if self.channel is not None else ""
 
     def welcome(self) -> None:
-        """The other end is authenticated: from now on it may send frames of the full size."""
+        """The other end is known: from now on it may send frames of the full size, and has no deadline."""
         if self.on_welcome is not None:
             self.on_welcome()
 

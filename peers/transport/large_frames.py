@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import ctypes
 from collections.abc import Callable
+from contextlib import suppress
+from weakref import WeakSet
 
 from peers.transport.port import LARGE_FRAME
 
 LARGE_FRAME_BYTES = 128 * 1024 * 1024
 """The limit of a FrameMemory: bytes of frames above LARGE_FRAME, of all connections that share it."""
+TRIM_SECONDS = 1.0
+"""After a connection has ended, or a large frame was dealt with, freed memory is given back."""
 ALIVE_SECONDS = 1.0
 """How often a connection that waits for memory counts as alive, although nothing of it is read."""
 
@@ -46,8 +50,7 @@ class FrameMemory:
     def release(self, reading: FrameReading) -> None:
         """Give up what `reading` holds or waits for. Harmless if that is nothing."""
         self._waiting.pop(reading, None)
-        if self._held.pop(reading, 0):
-            return_freed_memory()
+        self._held.pop(reading, 0)
         while self._waiting:
             first, size = next(iter(self._waiting.items()))
             if not self._fits(first, size):
@@ -109,6 +112,7 @@ class FrameReading:
         if self._size:
             self._size = 0
             self._memory.release(self)
+            return_memory_soon(self._loop)
             self.on_memory()
 
     def end(self) -> None:
@@ -133,10 +137,20 @@ class FrameReading:
             self._transport.resume_reading()
 
 
-def return_freed_memory() -> None:
-    """Give freed memory back to the system. The C library would keep it for later allocations."""
-    if _trim is not None:
-        _trim(0)
+def return_memory_soon(loop: asyncio.AbstractEventLoop) -> None:
+    """Give memory that was freed, or is about to be, back to the system; the C library would keep it for later allocations.
+
+    It happens TRIM_SECONDS later, once for all calls until then, in a thread: with a heap of 800 MB it takes some 60 ms.
+    """
+    if _trim is not None and loop not in _returning:
+        _returning.add(loop)
+        loop.call_later(TRIM_SECONDS, _return_memory, loop, _trim)
+
+
+def _return_memory(loop: asyncio.AbstractEventLoop, trim: Callable[[int], int]) -> None:
+    _returning.discard(loop)
+    with suppress(RuntimeError):  # the loop is ending
+        loop.run_in_executor(None, trim, 0)
 
 
 def _find_trim() -> Callable[[int], int] | None:
@@ -147,3 +161,5 @@ def _find_trim() -> Callable[[int], int] | None:
 
 
 _trim = _find_trim()
+_returning: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+"""Loops on which it is about to happen."""

@@ -6,18 +6,17 @@ import asyncio
 import logging
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
 from typing import Any, Protocol
 
 from peers.later import Later
+from peers.limits import Limits
+from peers.transport.accepting.door import Door, Note, note_nothing
+from peers.transport.accepting.listening_socket import ListeningSocket, open_listening_sockets
 from peers.transport.channel import GOING_AWAY, Channel, WiredConnection
-from peers.transport.listening_socket import ListeningSocket, open_listening_sockets
 from peers.transport.port import Connection, Listening
 from peers.transport.sockets import check_port, hosts_of
 from peers.transport.wire import Wire
-
-MAX_OPENING = 128
-"""Connections at one listening socket that have not finished, or not begun, their opening handshake; see ListeningSocket."""
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +71,25 @@ class WiredNetwork(ABC):
     Everything of it runs on `loop`. tests/support/message_pack.py is an example of a whole subclass.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    refusal = b""
+    """What a connection is told that is turned away before anything of it is read."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        limits: Limits | None = None,
+        note: Note = note_nothing,
+        known: Container[str] = (),
+    ) -> None:
+        """Each port that is listened on has a Door with these `limits`, None: the defaults. `known` is asked whether the
+        address of a connection, as `address_key` writes it, is one of those that are not turned away for what others do.
+        """
         self.loop = loop
+        self.limits = limits or Limits()
+        self._note = note
+        self._known = known
+        self._doors: list[Door] = []
         self.is_closed = False
         self.channels: dict[Channel, None] = {}
         self.listenings: list[ServerListening] = []
@@ -85,7 +101,10 @@ class WiredNetwork(ABC):
 
     @abstractmethod
     async def serve(self, listening: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:
-        """Accept connections at this socket, and give each to `accept` once its handshake is done. Raises OSError."""
+        """Accept connections at this socket, and give each to `accept` once its handshake is done. Raises OSError.
+
+        When `welcome` of a connection is called, the wire calls `listening.let_in`: until then it has a deadline.
+        """
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
         """As Network says. Raises ValueError for a port above 65535."""
@@ -97,12 +116,14 @@ class WiredNetwork(ABC):
     async def _listen(
         self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
     ) -> None:
+        door = Door(self.loop, self.limits, self._note, self._known)
         try:
-            sockets = await open_listening_sockets(self.loop, host, port, max_opening=MAX_OPENING)
+            sockets = await open_listening_sockets(self.loop, host, port, door=door, refusal=self.refusal)
             listening = ServerListening([await self.serve(one, on_connection) for one in sockets], self.loop)
         except (OSError, UnicodeError) as error:
             later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
             return
+        self._doors.append(door)
         self.listenings.append(listening)
         later.set(listening)
 
@@ -127,6 +148,8 @@ class WiredNetwork(ABC):
         later: Later[None] = Later()
         self.is_closed = True
         self._close_listenings()
+        for door in self._doors:
+            door.close()
         for channel in tuple(self.channels):
             channel.finish("this end is closing", code=GOING_AWAY)
         tasks = tuple(self._tasks)

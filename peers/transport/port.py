@@ -104,7 +104,8 @@ class Network(Protocol):
         """Accept connections at `host` and `port`; `on_connection` is called with each, which is open then.
 
         An empty host is every address of this machine, IPv4 and IPv6 on one port. Port 0 takes any free one. The result
-        fails with OSError if the port is taken or the host is no address of this machine.
+        fails with OSError if the port is taken or the host is no address of this machine. A connection whose `welcome` is not
+        called in time is closed, see Limits: the role on it calls that when it knows the other end.
         """
 
     def close(self) -> Later[None]:

@@ -7,7 +7,7 @@ import http
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -19,11 +19,13 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.http11 import Request, Response
 
 from peers.later import Later
+from peers.limits import Limits
+from peers.transport.accepting.door import Note, note_nothing
+from peers.transport.accepting.listening_socket import ListeningSocket
 from peers.transport.address import Target, parse_address, parse_url, show_address
 from peers.transport.channel import CLOSE_SECONDS, WiredConnection
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
-from peers.transport.listening_socket import ListeningSocket, limited_by_files
 from peers.transport.network import WiredNetwork
 from peers.transport.port import MAX_FRAME, Connection
 from peers.transport.sockets import dial_options, explain_os_error
@@ -32,10 +34,12 @@ from peers.transport.wire import WireError
 
 MAX_CLIENT_FRAME = 64 * 1024 * 1024
 """Bytes of one frame of a Logux client: JavaScript ones send all their backlog in one frame."""
-MAX_ACCEPTED = 512
-"""Open connections at one listening socket: so many, or half of the files that this process may open, if that is less."""
-ACCEPT_SECONDS = 5.0
-"""A connection whose opening handshake is not done by then is closed."""
+FULL = "All places here are taken; try again later.\n"
+REFUSAL = (
+    f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {len(FULL)}\r\n\r\n"
+    f"{FULL}"
+).encode()
+"""What a connection is told that is turned away unread, unless it expects TLS."""
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
 """An answer to an HTTP request, now or later; None accepts it."""
@@ -52,16 +56,18 @@ class _Dial(connect):
 class WebSocketNetwork(WiredNetwork):
     """A Network of WebSocket connections, all on one loop.
 
+    Frames are never compressed.
+
     - `max_frame`: bytes of one frame that is received; a longer one closes the connection
-    - `stranger_frame`: the same of an accepted connection until its `welcome` is called; None: `max_frame`
     - `too_long`: a frame that an authenticated end gets before its frame above `max_frame` closes the connection
     - `connect_seconds`: limit of one attempt to open, with its handshake
     - `tls`: accept connections over TLS only; `dial_tls`: for dialling `wss://`; None: the machine's trusted certificates
     - `binary`: whether binary frames end a connection ("refuse") or are ignored: a Logux 7 server sends some at first
-    - `compress`: offer and accept permessage-deflate
     - `on_request`: called on the loop with every HTTP request, upgrades too; see OnRequest
     - `purpose`: the text of the answer to a browser that opens the port by mistake
     - `frame_memory`: the memory for large frames, if several networks share it
+    - `waits`: give an accepted connection away once it has sent a message: until then it takes less memory
+    - `limits`, `note`, `known`: of its listening ports, see WiredNetwork
     """
 
     def __init__(
@@ -73,20 +79,23 @@ class WebSocketNetwork(WiredNetwork):
         tls: ssl.SSLContext | None = None,
         dial_tls: ssl.SSLContext | None = None,
         binary: Literal["refuse", "ignore"] = "refuse",
-        compress: bool = False,
         on_request: Callable[[HttpRequest], OnRequest] | None = None,
-        stranger_frame: int | None = None,
         frame_memory: FrameMemory | None = None,
         too_long: bytes | None = None,
         purpose: str = "This door is for WebSocket connections between the nodes of a mesh; there is no page here.",
+        waits: bool = False,
+        limits: Limits | None = None,
+        note: Note = note_nothing,
+        known: Container[str] = (),
     ) -> None:
-        super().__init__(loop)
+        super().__init__(loop, limits=limits, note=note, known=known)
+        self.refusal = REFUSAL if tls is None else b""
         self.connect_seconds = connect_seconds
         self._tls = tls
         self._dial_tls = dial_tls
         self._on_request = on_request
-        self._max_frame, self._stranger_frame = max_frame, stranger_frame
         self._purpose = purpose
+        self._waits = waits
         self._wires: WeakSet[WebSocketWire] = WeakSet()
         self._wire_options: dict[str, Any] = {
             "ignores_binary": binary == "ignore",
@@ -96,7 +105,7 @@ class WebSocketNetwork(WiredNetwork):
             "too_long": too_long,
         }
         self._options: dict[str, Any] = {
-            "compression": "deflate" if compress else None,
+            "compression": None,
             "ping_interval": None,
             "close_timeout": CLOSE_SECONDS,
             "max_size": max_frame,
@@ -141,8 +150,8 @@ class WebSocketNetwork(WiredNetwork):
             raise WireError(reason, error if is_refusal else None) from error
         return wire
 
-    def _made_of(self, kind: type[WebSocketWire]) -> Any:
-        return partial(kind, **self._wire_options)
+    def _made_of(self, kind: type[WebSocketWire], **options: Any) -> Any:
+        return partial(kind, **self._wire_options, **options)
 
     async def _trusted(self) -> ssl.SSLContext:
         if self._dial_tls is None:  # to read the machine's certificates takes some ms
@@ -151,12 +160,14 @@ class WebSocketNetwork(WiredNetwork):
 
     async def serve(self, listening: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:
         async def accept(wire: ServerConnection) -> None:
-            assert isinstance(wire, WebSocketWire)
-            listening.let_in(wire.transport)
+            assert isinstance(wire, AcceptedWire)
             wire.forget_handshake()
+            if self._waits:
+                await wire.until_message()
+                if wire.is_lost:
+                    return
             connection = WiredConnection(self, show_address(wire.remote_address))
-            if self._stranger_frame is not None:
-                connection.on_welcome = partial(setattr, wire.protocol, "max_message_size", self._max_frame)
+            connection.on_welcome = wire.welcome
             self.accept(connection, wire, on_connection)
             await wire.until_lost()
 
@@ -166,10 +177,10 @@ class WebSocketNetwork(WiredNetwork):
             backlog=1,
             process_request=self._answer,
             server_header=None,
-            open_timeout=ACCEPT_SECONDS,
-            create_connection=self._made_of(AcceptedWire),
+            open_timeout=None,  # the door has a deadline
+            create_connection=self._made_of(AcceptedWire, listening=listening, limits=self.limits),
             ssl=self._tls,
-            **self._options | {"max_size": self._stranger_frame or self._max_frame},
+            **self._options,
         )
         server.close = partial(server.close, close_connections=False)  # type: ignore[method-assign]
         return server
@@ -182,8 +193,6 @@ class WebSocketNetwork(WiredNetwork):
         if not is_upgrade:
             body = f"{self._purpose}\n".encode()
             return _respond(wire, request.method, HttpAnswer(426, {"Upgrade": "websocket"}, body))
-        if len(wire.server.all_connections) >= limited_by_files(MAX_ACCEPTED, 2):
-            return wire.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "All places here are taken; try again later.\n")
         return None
 
     async def _judge(self, wire: ServerConnection, request: Request, is_upgrade: bool) -> HttpAnswer | None:

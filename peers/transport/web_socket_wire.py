@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection as LibraryConnection
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.exceptions import ConnectionClosed, ProtocolError
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
+from peers.limits import Limits
+from peers.transport.accepting.door import Visit
+from peers.transport.accepting.listening_socket import ListeningSocket
 from peers.transport.address import local_host
 from peers.transport.channel import CLOSE_SECONDS
-from peers.transport.large_frames import FrameMemory, FrameReading
+from peers.transport.large_frames import FrameMemory, FrameReading, return_memory_soon
 from peers.transport.port import LARGE_FRAME
 from peers.transport.sockets import explain_os_error
 from peers.transport.wire import FrameTaker, WireError
 
 ANSWER_BYTES = 4 * 1024 * 1024
 """Bytes that may wait to be written: answers of the library, beside our own frames, which wait in the channel."""
+
+PART_BYTES = 128
+"""What each part of a frame counts besides its bytes, while the other end is a stranger: a frame has three or four, and takes
+about as much memory even if it is empty."""
 
 RECEIVE_BYTES = 64 * 1024
 """Of one read. asyncio takes a buffer of 256 KiB for each, and four fifths of the time of a short one go into its memory."""
@@ -42,6 +50,7 @@ class WebSocketWire(LibraryConnection):
         "_fail",
         "_ignores_binary",
         "_is_in_binary",
+        "_left",
         "_max_frame",
         "_reading",
         "_too_long",
@@ -72,6 +81,8 @@ class WebSocketWire(LibraryConnection):
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
         self._wires = wires
         self._max_frame, self._too_long = max_frame, too_long
+        self._left: int | None = None
+        """Bytes that may still come of a stranger; None: it is known."""
         self._reading = FrameReading(self.loop, frame_memory, self._on_alive)
         self.drain_waiters = []  # type: ignore[assignment]  # one at most, and an empty deque takes 0.7 KiB
         self._announce_frames()
@@ -92,6 +103,10 @@ class WebSocketWire(LibraryConnection):
         read_exact = protocol.reader.read_exact
 
         def read(size: int) -> Generator[None, None, bytearray]:
+            if self._left is not None:
+                self._left -= PART_BYTES
+                if self._left < 0:
+                    raise ProtocolError(self.on_too_much())
             before = protocol.current_size  # of the frames that this message has had so far
             if before is None:
                 self._reading.on_announced(size)
@@ -103,10 +118,19 @@ class WebSocketWire(LibraryConnection):
         protocol.reader.read_exact = read
 
     def _on_fail(self, code: int, reason: str = "") -> None:
-        is_welcome = self.protocol.max_message_size == self._max_frame and self.protocol.state is State.OPEN
-        if code == CloseCode.MESSAGE_TOO_BIG and is_welcome and self._too_long is not None:
-            self.protocol.send_text(self._too_long)
+        if code == CloseCode.MESSAGE_TOO_BIG:
+            if self._left is not None:
+                self.on_too_long()
+            elif self._too_long is not None and self.protocol.state is State.OPEN:
+                self.protocol.send_text(self._too_long)
         self._fail(code, reason)
+
+    def on_too_long(self) -> None:
+        """A stranger has sent too long a frame."""
+
+    def on_too_much(self) -> str:
+        """A stranger has sent too much; the result says so."""
+        return "too much of a stranger"
 
     def _on_alive(self) -> None:
         if self.channel is not None:
@@ -135,6 +159,7 @@ class WebSocketWire(LibraryConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._reading.end()
+        return_memory_soon(self.loop)
         if self._deadline is not None:
             self._deadline.cancel()
         if self._end is not None and not self._end.done():
@@ -231,7 +256,80 @@ class DialledWire(WebSocketWire, ClientConnection):
 
 
 class AcceptedWire(WebSocketWire, ServerConnection):
-    pass
+    """One that the other end dialled: a stranger until `welcome`, and until then with the limits of strangers."""
+
+    __slots__ = ("_first", "_has_message", "_limits", "_listening", "_visit")
+
+    def __init__(self, *args: Any, listening: ListeningSocket, limits: Limits, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._listening = listening
+        self._limits = limits
+        self._visit: Visit | None = None
+        self._first: asyncio.Future[None] | None = None
+        self._has_message = False
+        self._left = limits.stranger_bytes
+        self.protocol.max_message_size = min(limits.stranger_frame_bytes, self._max_frame)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._visit = self._listening.visit_of(transport)
+        if self._visit is not None:
+            self._visit.end = partial(self.end_stranger, "no greeting in time")
+
+    def welcome(self) -> None:
+        """The other end is known."""
+        self._left = None
+        self.protocol.max_message_size = self._max_frame
+        if not self.is_lost:
+            self._listening.let_in(self.transport)
+
+    async def until_message(self) -> None:
+        """Wait until a whole message has come, or the socket is closed."""
+        if not self._has_message and not self.is_lost:
+            self._first = self.loop.create_future()
+            self.recv_messages.high = None  # all parts of the message have to come; the bytes of a stranger are limited
+            await self._first
+            self.recv_messages.high = self.max_queue_high
+
+    def end_stranger(self, reason: str) -> None:
+        """Close the connection, in whatever state it is; the other end may learn why."""
+        self.protocol.fail(CloseCode.POLICY_VIOLATION, reason)
+        self.send_data()
+        self.transport.close()
+        self._end_within(CLOSE_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                self.end_stranger(self.on_too_much())
+                return
+        super().data_received(data)
+
+    def process_event(self, event: Event) -> None:
+        super().process_event(event)
+        if not self._has_message and isinstance(event, Frame) and event.opcode in DATA_OPCODES and event.fin:
+            self._has_message = True
+            self._end_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._end_waiting()
+
+    def on_too_long(self) -> None:
+        self._note("stranger_frame_bytes")
+
+    def on_too_much(self) -> str:
+        self._note("stranger_bytes")
+        return f"more than {self._limits.stranger_bytes} bytes before its greeting"
+
+    def _note(self, limit: str) -> None:
+        if self._visit is not None:
+            self._visit.note(limit)
+
+    def _end_waiting(self) -> None:
+        if self._first is not None and not self._first.done():
+            self._first.set_result(None)
 
 
 def explain_end(closed: ConnectionClosed, refusal: Exception | None) -> tuple[str, Exception | None]:
@@ -245,4 +343,6 @@ def explain_end(closed: ConnectionClosed, refusal: Exception | None) -> tuple[st
         return "lost: timed out", None
     if isinstance(fault, OSError):
         return f"lost: {explain_os_error(fault)}", None
+    if closed.sent is not None and closed.sent.code == CloseCode.POLICY_VIOLATION:
+        return closed.sent.reason, None
     return "lost", None

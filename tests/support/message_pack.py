@@ -9,9 +9,9 @@ from functools import partial
 
 import msgspec
 
+from peers.transport.accepting.listening_socket import ListeningSocket
 from peers.transport.address import Target, local_host, parse_address, show_address
 from peers.transport.channel import WiredConnection
-from peers.transport.listening_socket import ListeningSocket
 from peers.transport.network import WiredNetwork
 from peers.transport.sockets import explain_os_error
 from peers.transport.wire import FrameTaker, WireError

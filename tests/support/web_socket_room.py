@@ -7,6 +7,7 @@ import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from peers.protocol.ports import Welcoming
 from peers.transport.channel import WiredConnection
 from peers.transport.network import WiredNetwork
 from peers.transport.port import Connection, Listening
@@ -70,9 +71,18 @@ class Room:
 
         self.run(poll())
 
-    def listen(self, host: str = "127.0.0.1", port: int = 0, network: WiredNetwork | None = None) -> Listening:
+    def listen(
+        self, host: str = "127.0.0.1", port: int = 0, network: WiredNetwork | None = None, *, is_welcome: bool = True
+    ) -> Listening:
+        """Accept connections; with `is_welcome` each is known at once."""
+
+        def on_connection(connection: Connection) -> None:
+            if is_welcome and isinstance(connection, Welcoming):
+                connection.welcome()
+            self.accepted.append(Record(connection))
+
         async def work() -> Listening:
-            return await (network or self.network).listen(host, port, lambda c: self.accepted.append(Record(c)))
+            return await (network or self.network).listen(host, port, on_connection)
 
         listening: Listening = self.run(work())
         return listening

@@ -1,25 +1,15 @@
-"""Who may use the clients' port, as pure decisions: which pages, after how many wrong tokens, and under which node ids."""
+"""Who may use the clients' port, as pure decisions: which pages, and under which node ids."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections import deque
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mesh.errors import MeshError
 from mesh.settings.config import NAME, check_name
 
-MAX_WRONG = 10
-"""After so many wrong credentials from one address within the window, further ones are refused unread."""
-WINDOW_SECONDS = 60.0
-MAX_WRONG_ADDRESSES = 10_000
-"""Limit of remembered addresses; a further one replaces the one whose last wrong attempt is the oldest."""
-V6_PREFIX_BITS = 64
-"""IPv6 addresses are counted by network: who has one address of a /64 can use all of them."""
-LAN_NETWORKS = (ipaddress.ip_network("fe80::/10"), ipaddress.ip_network("fc00::/7"), ipaddress.ip_network("::1/128"))
-"""IPv6 networks that are used inside a LAN only."""
 MAX_HEADER_CHARACTERS = 512
 MAX_SHOWN_CHARACTERS = 80
 MAX_NODE_ID_CHARACTERS = 200
@@ -33,61 +23,6 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]{1,254}))(?::([0-9]{1,5}))?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}")
-
-
-class WrongAttempts:
-    """Counts wrong credentials per remote address. Times are monotonic, in ms.
-
-    Call `is_refused` right before the credentials are read, not when the connection opens: otherwise many connections that
-    are opened at once would get one attempt each. Refused attempts are not counted, so an address is free again after the
-    window even if its attempts go on.
-    """
-
-    def __init__(
-        self,
-        *,
-        max_wrong: int = MAX_WRONG,
-        window_seconds: float = WINDOW_SECONDS,
-        max_addresses: int = MAX_WRONG_ADDRESSES,
-    ) -> None:
-        self._max_wrong = max_wrong
-        self._window_ms = window_seconds * 1000
-        self._max_addresses = max_addresses
-        self._wrong: dict[str, deque[float]] = {}
-        """The times of the last wrong attempts by address; the address with the newest one is last."""
-
-    def __len__(self) -> int:
-        return len(self._wrong)
-
-    def is_refused(self, address: str, now_ms: float) -> bool:
-        """Whether to answer `bruteforce` without reading the credentials."""
-        wrong = self._wrong.get(address_key(address))
-        return wrong is not None and len(wrong) == self._max_wrong and now_ms - wrong[0] < self._window_ms
-
-    def count(self, address: str, now_ms: float) -> None:
-        """Count wrong credentials from `address`."""
-        key = address_key(address)
-        wrong = self._wrong.pop(key, None) or deque(maxlen=self._max_wrong)
-        wrong.append(now_ms)
-        self._wrong[key] = wrong
-        while len(self._wrong) > self._max_addresses:
-            del self._wrong[next(iter(self._wrong))]
-
-
-def address_key(address: str) -> str:
-    """What attempts are counted by: the IPv4 address or IPv6 network of `host:port`, `[v6%scope]:port` or an address.
-
-    `unknown` for all text that is no address. Never raises.
-    """
-    host = address[1:].partition("]")[0] if address.startswith("[") else address
-    if host.count(":") == 1:
-        host = host.partition(":")[0]
-    ip = _ip(host.partition("%")[0])
-    if ip is None:
-        return "unknown"
-    if ip.version == 4 or any(ip in network for network in LAN_NETWORKS):  # on a LAN, many machines share one /64
-        return str(ip)
-    return str(ipaddress.ip_network((ip, V6_PREFIX_BITS), strict=False))
 
 
 def judge_origin(

@@ -2,18 +2,64 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
 from mesh.errors import MeshError
-from mesh.gateway.clients.access import WrongAttempts, user_of
+from mesh.gateway.clients.access import user_of
 from mesh.gateway.clients.tokens import Pass
 from peers.clock import Clock, Undo
 from peers.errors import SyncError
+from peers.transport.address import address_key
 
+MAX_WRONG = 10
+"""After so many wrong credentials from one address within the window, further ones are refused unread."""
+WINDOW_SECONDS = 60.0
+MAX_WRONG_ADDRESSES = 10_000
+"""Limit of remembered addresses; a further one replaces the one whose last wrong attempt is the oldest."""
 CHECK_MS = 2_000
 """How often the token of an open session is checked again."""
+
+
+class WrongAttempts:
+    """Counts wrong credentials per remote address. Times are monotonic, in ms.
+
+    Call `is_refused` right before the credentials are read, not when the connection opens: otherwise many connections that
+    are opened at once would get one attempt each. Refused attempts are not counted, so an address is free again after the
+    window even if its attempts go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_wrong: int = MAX_WRONG,
+        window_seconds: float = WINDOW_SECONDS,
+        max_addresses: int = MAX_WRONG_ADDRESSES,
+    ) -> None:
+        self._max_wrong = max_wrong
+        self._window_ms = window_seconds * 1000
+        self._max_addresses = max_addresses
+        self._wrong: dict[str, deque[float]] = {}
+        """The times of the last wrong attempts by address; the address with the newest one is last."""
+
+    def __len__(self) -> int:
+        return len(self._wrong)
+
+    def is_refused(self, address: str, now_ms: float) -> bool:
+        """Whether to answer `bruteforce` without reading the credentials."""
+        wrong = self._wrong.get(address_key(address))
+        return wrong is not None and len(wrong) == self._max_wrong and now_ms - wrong[0] < self._window_ms
+
+    def count(self, address: str, now_ms: float) -> None:
+        """Count wrong credentials from `address`."""
+        key = address_key(address)
+        wrong = self._wrong.pop(key, None) or deque(maxlen=self._max_wrong)
+        wrong.append(now_ms)
+        self._wrong[key] = wrong
+        while len(self._wrong) > self._max_addresses:
+            del self._wrong[next(iter(self._wrong))]
 
 
 class TokenStore(Protocol):

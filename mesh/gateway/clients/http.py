@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Tokens
-from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, STRANGER_FRAME, TOO_LONG, Listen
+from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, TOO_LONG, Listen
 from mesh.gateway.options import GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
@@ -60,7 +59,7 @@ class ClientGateway:
 
     def make(
         self,
-        loop: asyncio.AbstractEventLoop,
+        make_network: Callable[..., WebSocketNetwork],
         home: Path,
         *,
         clock: Clock,
@@ -70,18 +69,18 @@ class ClientGateway:
     ) -> tuple[Listen, WebSocketNetwork, HttpRequests]:
         """What to open; its network, which the caller closes; and what answers its requests, once the caller sets its port.
 
-        `home` is the folder with the tokens. Raises MeshError for a certificate that cannot be used.
+        `make_network`: see Gateways.make; `home` is the folder with the tokens.
+        Raises MeshError for a certificate that cannot be used.
         """
         guard = Guard(Tokens(home), clock)
         requests = HttpRequests(self, guard, clock=clock, status=status, turned_away=turned_away)
-        network = WebSocketNetwork(
-            loop,
+        network = make_network(
             max_frame=MAX_CLIENT_FRAME,
-            stranger_frame=STRANGER_FRAME,
             tls=_tls(*self._files),
             on_request=requests.answer,
             frame_memory=frame_memory,
             too_long=TOO_LONG,
+            waits=True,
         )
         options = {"guard": guard, "hooks": self._hooks}
         listen = Listen(CLIENTS_KEY, CLIENTS_DOOR, self.host, self.port, network, self._make_role, options, ADVICE)

@@ -278,6 +278,24 @@ def test_a_stranger_may_say_less_at_once_than_a_node_that_is_known() -> None:
     refused_frame(f'["ping",1{" " * NODE_FRAME_BYTES}]'.encode())
 
 
+def test_only_what_is_typed_may_be_long_in_a_greeting() -> None:
+    held = tuple(f"{number:016x}" for number in range(500))
+    greeting = RunConnect(
+        2,
+        "attic",
+        options=RunOptions(token="home", runs=Greeting(boot="b", connection="c", held=held, newest={}, rest=REST)),
+    )
+    many: Any = [0] * 300
+
+    assert RunProtocol().decode(RunProtocol().encode(greeting)) == greeting
+    for options in (RunOptions(token=many), RunOptions(subprotocol=many)):
+        frame = RunProtocol().encode(RunConnect(2, "attic", options=options))
+        with pytest.raises(SyncError):
+            RunProtocol().decode(frame)
+    with pytest.raises(SyncError):
+        RunProtocol().decode(RunProtocol().encode(Custom("wave", tuple(many))))
+
+
 def test_a_greeting_without_room_says_how_much_is_hollow_and_not_what() -> None:
     hollow = WantedEvents.of([(f"{number:032x}", 2**52) for number in range(MAX_SPANS)])
     held = tuple(f"{number:016x}" for number in range(200))

@@ -251,6 +251,32 @@ def test_headers_errors_and_debug_need_no_greeting(message: list[Any]) -> None:
     assert stranger.heard == []
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        ["headers", {"a": {"b": 1}}],
+        ["headers", {"a": []}],
+        ["headers", {f"h{number}": number for number in range(33)}],
+        ["headers", {"a": [[]] * 300}],
+        ["error", "odd", {"a": [[]] * 300}],
+        ["connect", 5, "client", 0, {"token": [[]] * 300}],
+        ["sync", 300, *[1] * 300],
+    ],
+    ids=["nested", "a list", "many", "much of one", "an error", "credentials", "events"],
+)
+def test_what_would_take_much_memory_is_not_read_before_the_greeting(message: list[Any]) -> None:
+    stranger = server().say(*message)
+
+    assert [said[:2] for said in stranger.heard] == [["error", "wrong-format"]]
+    assert stranger.role.other_headers == {}
+
+
+def test_a_client_that_has_greeted_may_say_nested_headers() -> None:
+    stranger = server().say("connect", 5, "client", 0).say("headers", {"a": [[]] * 300})
+
+    assert stranger.role.other_headers == {"a": [[]] * 300}
+
+
 @pytest.mark.parametrize("kind", ["raises", "fails"])
 def test_when_auth_raises_the_other_end_gets_an_error(kind: str) -> None:
     def auth(_credentials: Any, _node_id: str) -> Any:

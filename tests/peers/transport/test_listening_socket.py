@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from peers.transport.listening_socket import ListeningSocket
+from peers.transport.accepting.listening_socket import ListeningSocket
 
 Open = Callable[..., ListeningSocket]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from peers.transport import web_socket
+from peers.limits import Limits
 from peers.transport.web_socket import WebSocketNetwork
 from tests.support.web_socket_room import Room, as_coroutine, raw_wire
 
@@ -154,9 +154,8 @@ def test_a_server_answers_a_browser_with_its_purpose(room: Room, method: bytes) 
     assert room.accepted == []
 
 
-def test_a_full_server_says_so_and_keeps_its_connections(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_socket, "MAX_ACCEPTED", 1)
-    first, _ = room.meet()
+def test_a_full_server_says_so_and_keeps_its_connections(room: Room) -> None:
+    first, _ = room.meet(right=room.also(limits=Limits(connections=1)))
 
     second = room.dial(int(first.connection.address.split(":")[1]))
     room.until(lambda: second.reasons)
@@ -165,11 +164,8 @@ def test_a_full_server_says_so_and_keeps_its_connections(room: Room, monkeypatch
     assert first.connection.connected
 
 
-def test_a_client_that_sends_gets_in_while_silent_connections_hold_every_place(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("peers.transport.network.MAX_OPENING", 2)
-    server = room.listen()
+def test_a_client_that_sends_gets_in_while_silent_connections_hold_every_place(room: Room) -> None:
+    server = room.listen(network=room.also(limits=Limits(connections=3, reserved_connections=1)))
     silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
     room.run(asyncio.sleep(0.05))
 

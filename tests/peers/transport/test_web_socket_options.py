@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 import trustme
 
-from peers.transport import web_socket
+from peers.limits import Limits
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.port import MAX_FRAME
 from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
@@ -158,20 +158,16 @@ def test_a_server_with_tls_refuses_plain_connections_and_stays_open(
     assert len(clear.reasons) == len(room.accepted) == 1
 
 
-def test_a_server_with_tls_limits_the_time_of_a_handshake(
-    room: Room, server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(web_socket, "ACCEPT_SECONDS", 0.1)
-    server = room.listen(network=room.also(tls=server_tls))
+def test_a_server_with_tls_limits_the_time_of_a_handshake(room: Room, server_tls: ssl.SSLContext) -> None:
+    server = room.listen(network=room.also(tls=server_tls, limits=Limits(greeting_seconds=0.1)))
 
     assert room.talk(server.port, b"") == b""
 
 
 def test_a_tls_client_gets_in_while_silent_connections_hold_every_place(
-    room: Room, server_tls: ssl.SSLContext, dial_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    room: Room, server_tls: ssl.SSLContext, dial_tls: ssl.SSLContext
 ) -> None:
-    monkeypatch.setattr("peers.transport.network.MAX_OPENING", 1)
-    server = room.listen(network=room.also(tls=server_tls))
+    server = room.listen(network=room.also(tls=server_tls, limits=Limits(connections=1)))
 
     with socket.create_connection(("127.0.0.1", server.port)) as silent:
         room.run(asyncio.sleep(0.05))
@@ -253,13 +249,11 @@ def test_ignored_binary_frames_have_the_same_limit(room: Room) -> None:
     assert [type(error).__name__ for error in left.all("error")] == ["PayloadTooBig"]
 
 
-# Long frames and compression
+# Long frames, and no compression
 
 
-@pytest.mark.parametrize("compress", [False, True])
-def test_a_server_for_clients_accepts_a_backlog_in_one_frame(room: Room, compress: bool) -> None:
-    server = room.also(max_frame=MAX_CLIENT_FRAME, compress=compress)
-    left, right = meet(room, server, room.also(compress=compress), "ws://127.0.0.1:{}")
+def test_a_server_for_clients_accepts_a_backlog_in_one_frame(room: Room) -> None:
+    left, right = meet(room, room.also(max_frame=MAX_CLIENT_FRAME), room.network, "ws://127.0.0.1:{}")
     backlog = b'{"type":"a"},[1,"user:1",0],' * 150_000
 
     left.connection.send(backlog)
@@ -269,23 +263,23 @@ def test_a_server_for_clients_accepts_a_backlog_in_one_frame(room: Room, compres
     assert right.frames == [backlog]
 
 
-@pytest.mark.parametrize(("at_server", "at_dialler"), [(True, True), (True, False), (False, True), (False, False)])
-def test_frames_are_compressed_if_both_ends_want_it(room: Room, at_server: bool, at_dialler: bool) -> None:
-    left, right = meet(room, room.also(compress=at_server), room.also(compress=at_dialler), "ws://127.0.0.1:{}")
+def test_no_end_offers_compression_or_accepts_it(room: Room) -> None:
+    seen: list[HttpRequest] = []
+    server = room.listen(network=room.also(on_request=seen.append))
+    left = room.dial(server.port)
+    room.until(lambda: left.connection.connected)
 
-    right.connection.send(b"[1]")
-    room.until(lambda: left.frames)
+    offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + UPGRADE + offer)
+        room.until(lambda: len(room.accepted) == 2)
+        answer = client.recv(1_000)
+        client.sendall(b"\xc1\x81mask?")  # as if it had been accepted
+        room.until(lambda: room.accepted[1].reasons)
 
-    assert bool(raw_wire(left.connection).protocol.extensions) == (at_server and at_dialler)
-
-
-def test_a_compressed_frame_may_not_grow_over_the_limit(room: Room) -> None:
-    left, right = meet(room, room.also(compress=True, max_frame=1000), room.also(compress=True), "ws://127.0.0.1:{}")
-
-    left.connection.send(b"x" * 100_000)
-    room.until(lambda: right.reasons)
-
-    assert [type(error).__name__ for error in right.all("error")] == ["PayloadTooBig"]
+    assert b" 101 " in answer and b"Extensions" not in answer
+    assert "sec-websocket-extensions" not in seen[0].headers
+    assert [type(error).__name__ for error in room.accepted[1].all("error")] == ["ProtocolError"]
 
 
 # HTTP

@@ -10,10 +10,6 @@ from hypothesis import strategies as st
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import (
-    MAX_WRONG,
-    WINDOW_SECONDS,
-    WrongAttempts,
-    address_key,
     check_host,
     check_origin,
     check_user,
@@ -21,6 +17,8 @@ from mesh.gateway.clients.access import (
     may_write,
     user_of,
 )
+from mesh.gateway.clients.guard import MAX_WRONG, WINDOW_SECONDS, WrongAttempts
+from peers.transport.address import address_key
 
 PORT = 31337
 OWN = ("localhost", "127.0.0.1", "::1", "192.168.1.7", "fd00::7", "Kitchen.local", "mesh.example")

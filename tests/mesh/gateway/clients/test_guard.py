@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import MeshError
-from mesh.gateway.clients.access import MAX_WRONG, WINDOW_SECONDS
-from mesh.gateway.clients.guard import CHECK_MS, ClientAccess, Guard
+from mesh.gateway.clients.guard import CHECK_MS, MAX_WRONG, WINDOW_SECONDS, ClientAccess, Guard
 from mesh.gateway.clients.tokens import Pass
 from peers.clock import ManualClock
 from peers.errors import SyncError

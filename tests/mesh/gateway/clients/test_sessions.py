@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from mesh.gateway.clients.tokens import Tokens
+from peers.limits import Limits
 from peers.transport.web_socket import MAX_CLIENT_FRAME
-from tests.support.door_house import DIALECTS, House, house, now_ms, types, wait_until
+from tests.support.door_house import DIALECTS, SECONDS, TURNED_AWAY, House, house, now_ms, types, wait_until
 
 __all__ = ["house"]
 
@@ -353,18 +354,19 @@ def test_a_frame_over_the_limit_ends_the_connection_with_advice(house: House) ->
     assert bob.add(1, "still here") == ["synced", 1]
 
 
-def test_no_more_sessions_than_the_limit_are_accepted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.actors.gateway_supervisor.MAX_GATEWAY_SESSIONS", 2)
-    house.start()
+def test_no_more_sessions_than_the_limit_are_accepted(house: House) -> None:
+    node = house.start(limits=Limits(connections=3, reserved_connections=1))
     house.enter("ada:1")
     second = house.enter("ada:2")
 
-    assert house.dial("ada:3").end() == []
+    with pytest.raises(TURNED_AWAY):
+        house.dial("ada:3")
     second.close()
     wait_until(lambda: len(house.clients()) == 1, "a place is free")
 
     assert house.enter("ada:4")
-    assert any("all 2 places" in line for line in house.said())
+    (hit,) = node.status().get(SECONDS)["limits"]
+    assert (hit["limit"], hit["by"], hit["count"]) == ("connections", "127.0.0.1", 1)
 
 
 def test_a_second_connection_of_one_client_may_be_open_beside_the_first(house: House, tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""What each attack costs an honest pair of nodes that adds events meanwhile."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+
+from mesh.bench import MIB
+from mesh.bench.attacks.host import HostileTarget
+from mesh.bench.attacks.hostile_process import HostileProcess
+from mesh.bench.node_process import NodeProcess
+from mesh.terminal.tables import table, tables
+
+EVENTS_PER_SECOND = 50
+BEFORE_SECONDS = 1.5
+REST_SECONDS = 2.0
+"""After an attack, until the latency is measured again."""
+MEMORY_SECONDS = 5.0
+"""After an attack, until the memory is measured again, and the latency is no more."""
+NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long events took from one node to the other, in ms; None: such an event did not arrive."""
+
+    p50_ms: float | None
+    p99_ms: float | None
+
+    @classmethod
+    def of(cls, found: Sequence[float | None]) -> Latency:
+        """That of events that took so many seconds each. One that did not arrive, None, is later than all others."""
+        ordered = sorted(found, key=lambda seconds: inf if seconds is None else seconds)
+        p50, p99 = (ordered[len(ordered) * part // 100] if ordered else None for part in (50, 99))
+        return cls(*(None if seconds is None else seconds * 1000 for seconds in (p50, p99)))
+
+
+@dataclass(frozen=True)
+class AttackFigure:
+    """What one attack on the reading node of a pair did."""
+
+    name: str
+    before: Latency
+    during: Latency
+    after: Latency
+    """From REST_SECONDS to MEMORY_SECONDS after the attack."""
+    rss_before: int
+    """Bytes of resident memory of the attacked node."""
+    rss_peak: int
+    rss_after: int
+    """MEMORY_SECONDS after the attack."""
+    lines: int
+    """Of output, by the attacked node, since the attack began."""
+    hits: dict[str, int]
+    """How often which field of Limits was hit, by the status of the attacked node."""
+    opened: int
+    """Connections of the attack."""
+    refused: int
+    """Of these, how many were not let in, or cut off."""
+
+
+def measure(names: Sequence[str], seconds: float) -> Iterator[AttackFigure]:
+    """Run attacks one after the other, each for so many seconds on a new pair of nodes."""
+    for name in names:
+        with _pair() as (reader, writer):
+            yield _measure(name, seconds, reader, writer)
+
+
+@contextmanager
+def _pair() -> Iterator[tuple[NodeProcess, NodeProcess]]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        NodeProcess(Path(folder, "a"), "a", clients="127.0.0.1:0") as reader,
+        NodeProcess(Path(folder, "b"), "b", reader.address) as writer,
+    ):
+        writer.ask("meet", peers=1)
+        yield reader, writer
+
+
+def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess) -> AttackFigure:
+    target = HostileTarget((reader.address, writer.address), (reader.node_id, writer.node_id), reader.clients)
+    with HostileProcess(name, target, seconds) as hostile:
+        reader.ask("listen")
+        paced_seconds = BEFORE_SECONDS + seconds + MEMORY_SECONDS
+        writer.tell("pace", events=round(paced_seconds * EVENTS_PER_SECOND), every_ms=1000 / EVENTS_PER_SECOND)
+        time.sleep(BEFORE_SECONDS)
+        reader.ask("forget_peak")
+        before = reader.ask("usage")
+        deeds = hostile.attack()
+    time.sleep(max(0.0, deeds.ended + MEMORY_SECONDS - time.monotonic()))
+    sent = writer.answer()["sent"]
+    after = reader.ask("usage")
+    found = dict(reader.ask("latencies")["latencies"])
+    hits: dict[str, int] = {}
+    for row in reader.ask("status")["limits"]:
+        hits[row["limit"]] = hits.get(row["limit"], 0) + row["count"]
+
+    def latency(start: float, end: float) -> Latency:
+        return Latency.of([found.get(at) for at in sent if start <= at < end])
+
+    return AttackFigure(
+        name,
+        latency(0, deeds.began),
+        latency(deeds.began, deeds.ended),
+        latency(deeds.ended + REST_SECONDS, inf),
+        before["rss"],
+        after["peak_rss"],
+        after["rss"],
+        after["lines"] - before["lines"],
+        hits,
+        deeds.opened,
+        deeds.refused,
+    )
+
+
+def show(figures: Sequence[AttackFigure], *, cores: int) -> str:
+    """The figures as a table for people."""
+    headings = (
+        "attack",
+        "before ms",
+        "during",
+        "after",
+        "MiB before",
+        "peak",
+        "after",
+        "lines",
+        "limits that were hit",
+    )
+    rows = [
+        (
+            figure.name,
+            *map(_percentiles, (figure.before, figure.during, figure.after)),
+            *(f"{rss / MIB:.0f}" for rss in (figure.rss_before, figure.rss_peak, figure.rss_after)),
+            f"{figure.lines}",
+            ", ".join(f"{name} {count}" for name, count in figure.hits.items()) or "-",
+        )
+        for figure in figures
+    ]
+    return (
+        f"{tables([table(headings, rows)])}{cores} cores, over loopback; {EVENTS_PER_SECOND} events/s from one node to the "
+        f"attacked one, p50/p99 each\n"
+    )
+
+
+def _percentiles(latency: Latency) -> str:
+    return "/".join(NEVER if ms is None else f"{ms:.0f}" for ms in (latency.p50_ms, latency.p99_ms))

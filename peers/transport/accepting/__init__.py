@@ -1,0 +1,1 @@
+"""Accepting connections: listening sockets, and who may come in."""

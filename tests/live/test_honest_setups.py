@@ -1,0 +1,144 @@
+"""Honest set-ups that no limit may hit: many nodes at once, many clients behind one address, a till that was offline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mesh_process import MeshNode, wait_until
+
+from mesh.bench.attacks.raw_socket import RawSocket, frame
+from mesh.bench.many_sessions import ManySessions
+from mesh.bench.node_process import NodeProcess
+from mesh.control.client import ControlClient
+from mesh.gateway.clients.tokens import Tokens
+from mesh.lab import Cluster
+from mesh.lab.live.namespaces import NetLab
+
+NODES = 30
+CLIENTS = 60
+CLIENT_SECONDS = 20.0
+RETRY_SECONDS = 0.5
+"""A client that was not let in tries again."""
+OFFLINE_EVENTS = 30_000
+SESSIONS = 1_000
+
+
+def hits(node: NodeProcess) -> list[Any]:
+    found: list[Any] = node.ask("status")["limits"]
+    return found
+
+
+def test_thirty_nodes_that_start_at_once_hit_no_limit_in_the_lab() -> None:
+    with Cluster(1, traces=False) as house:
+        rooms = house.start(*[f"room{number}" for number in range(NODES)])
+        house.settle("all have met")
+        for room in rooms[:3]:
+            room.log.add({"type": room.name})
+        house.settle("all agree")
+
+        assert sum(len(room.peers) for room in rooms) == NODES * (NODES - 1)
+        assert [house.status(room)["limits"] for room in rooms] == [[]] * NODES
+
+
+@pytest.fixture
+def many(netlab: NetLab, tmp_path: Path) -> Iterator[list[MeshNode]]:
+    """Nodes that find each other by mDNS, each on a host of its own; they are all up at about the same time."""
+    nodes = [MeshNode(tmp_path / f"till{host.number}", host) for host in netlab.hosts(NODES)]
+    try:
+        for node in nodes:
+            node.process = node.spawn("up", "--json", "--name", node.home.name)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+@pytest.mark.long
+@pytest.mark.netlab
+def test_thirty_nodes_that_start_at_once_hit_no_limit_on_a_network(many: list[MeshNode]) -> None:
+    for node in many:
+        assert node.process is not None and node.process.stdout is not None
+        assert json.loads(node.process.stdout.readline())["event"] in ("new", "up")
+    began = time.monotonic()
+    clients = []
+    with ExitStack() as stack:
+        for node in many:
+            clients.append(stack.enter_context(ControlClient(node.home)))
+
+        def links() -> int:
+            rows = [row for client in clients for row in client.status()["sessions"]]
+            return len([row for row in rows if row["state"] == "synchronized"])
+
+        wait_until(lambda: links() == NODES * (NODES - 1), 60, "all are connected to all")
+        print(f"{NODES * (NODES - 1)} links after {time.monotonic() - began:.1f} s")
+
+        assert [client.status()["limits"] for client in clients] == [[]] * NODES
+
+
+async def come_in(address: str, token: str, number: int) -> RawSocket:
+    """A connection of a client as libraries make them: it tries again until it is let in."""
+    while True:
+        socket = await RawSocket.open(address)
+        with suppress(OSError):
+            if await socket.request() == 101:
+                greeting = json.dumps(["connect", 7, f"ada:{number}", 0, {"token": token}])
+                await socket.send(frame(greeting.encode()))
+                _, text = await socket.read_frame()
+                if text.startswith(b'["connected"'):
+                    return socket
+        socket.close()
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def until_sync(socket: RawSocket) -> None:
+    text = b""
+    while not text.startswith(b'["sync"'):
+        _, text = await socket.read_frame()
+    socket.close()
+
+
+def test_sixty_clients_behind_one_address_all_come_in_and_stay(tmp_path: Path) -> None:
+    home = tmp_path / "kitchen"
+    with NodeProcess(home, "kitchen"):
+        token = Tokens(home).add("ada", None, int(time.time() * 1000))
+
+    async def all_come(node: NodeProcess) -> None:
+        async with asyncio.timeout(CLIENT_SECONDS):
+            inside = await asyncio.gather(*(come_in(node.clients, token, number) for number in range(CLIENTS)))
+            node.ask("add", events=1, batch=1)
+            await asyncio.gather(*map(until_sync, inside))
+
+    with NodeProcess(home, "kitchen", clients="127.0.0.1:0") as node:
+        asyncio.run(all_come(node))
+
+
+def test_a_till_that_was_offline_brings_many_events_without_a_limit(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path / "shop", "shop") as shop, NodeProcess(tmp_path / "till", "till") as till:
+        till.ask("add", events=OFFLINE_EVENTS, batch=500)
+
+        till.ask("connect", peer=shop.address)
+        shop.ask("wait", events=OFFLINE_EVENTS)
+
+        assert hits(shop) == hits(till) == []
+
+
+@pytest.mark.long
+def test_a_bench_opens_a_thousand_sessions_with_limits_of_its_own(tmp_path: Path) -> None:
+    many = {"connections": 4 * SESSIONS, "connections_of_address": 4 * SESSIONS}
+    rates = {"connects_per_second": SESSIONS, "connects_of_address_per_second": SESSIONS, "members": 2 * SESSIONS}
+
+    async def open_all(address: str) -> None:
+        async with ManySessions(address) as sessions:
+            await sessions.open(SESSIONS)
+
+    with NodeProcess(tmp_path / "kitchen", "kitchen", limits=many | rates) as node:
+        asyncio.run(open_all(node.address))
+
+        assert hits(node) == []
