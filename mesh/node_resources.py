@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -122,6 +123,7 @@ class NodeResources:
             discovery=discovery,
             hits=LimitHits(clock),
             limits=limits,
+            cpu_ms=lambda: time.thread_time() * 1000,
             old_log_bytes=lambda: kept_file(self._path).size,
         )
         return self._environment

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
+from peers.budgets import Budgets
 from peers.clock import Clock
 from peers.events.signature import Signer
 from peers.limits import LimitHits, Limits
@@ -36,6 +37,14 @@ class Environment:
     limits: Limits = Limits()  # noqa: RUF009 - it is frozen
     old_log_bytes: Callable[[], int] = int
     """The size of the file of an older layout that was kept; 0 without one."""
+
+    cpu_ms: Callable[[], float] = float
+    """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
+    budgets: Budgets = field(init=False)
+    """What members may cost."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "budgets", Budgets(self.limits, self.hits, self.clock, self.cpu_ms))
 
     def now_seconds(self) -> float:
         """The monotonic clock, as membership and restart policy take it."""
