@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -26,10 +27,11 @@ from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
 from mesh.membership.actions import Notice
+from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.status import Status
 from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
-from mesh.settings.paths import LOG_FILE
+from mesh.settings.paths import LOG_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from peers.clock import Clock, LoopClock
 from peers.later import Later
@@ -123,6 +125,7 @@ class NodeResources:
             discovery=discovery,
             hits=LimitHits(clock),
             limits=limits,
+            disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
             old_log_bytes=lambda: kept_file(self._path).size,
         )

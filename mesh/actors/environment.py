@@ -8,6 +8,7 @@ from random import Random
 
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
+from mesh.membership.diagnosis.disk_room import DiskUse
 from peers.budgets import Budgets
 from peers.clock import Clock
 from peers.events.signature import Signer
@@ -38,6 +39,8 @@ class Environment:
     old_log_bytes: Callable[[], int] = int
     """The size of the file of an older layout that was kept; 0 without one."""
 
+    disk_use: DiskUse = DiskUse()  # noqa: RUF009 - it is frozen
+    """How much of the disk of the log is in use."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
     budgets: Budgets = field(init=False)

@@ -62,6 +62,7 @@ class RunPeerSync(RunRelaying):
         """The options are those of RunSession; `encoded` is shared by all sessions of a log."""
         self._encoded = encoded or EncodedPieces()
         super().__init__(node_id, log, connection, **options)
+        self._undos.append(self.runs.on("room", self._turn(self._on_room)))
 
     def _begin_link(self) -> None:
         super()._begin_link()
@@ -158,6 +159,9 @@ class RunPeerSync(RunRelaying):
             self.start_timer("accept", wait_ms, self._replication.accept)
         return not wait_ms
 
+    def has_room(self) -> bool:
+        return self.runs.has_room
+
     def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
         if idle_messages or idle_bytes:
             self.reading.spend(idle_messages, idle_bytes)
@@ -165,6 +169,10 @@ class RunPeerSync(RunRelaying):
         own = [event for event in shown if event.origin == other and not event.vouched]
         if own:
             self.reading.spend_events(other, len(own), sum([event.size for event in own]))
+
+    def _on_room(self) -> None:
+        if self.authenticated and self.connected and self.runs.has_room:
+            self._guard(partial(self._with_peer, self._replication.on_room))
 
     def _answer(self, then: Callable[[Any], None], done: Later[Any]) -> None:
         self._hear_commits()

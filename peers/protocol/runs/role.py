@@ -69,6 +69,9 @@ class RunRole(Protocol):
     def may_begin(self, birth: Birth) -> bool:
         """Whether an epoch that is new here is taken; asked once for each message that brings it."""
 
+    def has_room(self) -> bool:
+        """Whether what others wrote is taken; if not, `Replication.on_room` is called later."""
+
     def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
         """Pieces or fills are committed: the events that they brought; and how much came that no honest end sends.
 

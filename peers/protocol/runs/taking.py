@@ -60,7 +60,7 @@ class Taking:
             if self._counted > WINDOW:
                 raise BadPeer(f"it sent more than {WINDOW} messages before the first of them was confirmed")
         self._waiting.append(message)
-        self._go_on()
+        self.go_on()
 
     def accept(self) -> None:
         """What was declined may come now, as far as `may_begin` says so."""
@@ -68,8 +68,9 @@ class Taking:
             self._declined.clear()
             self._role.send(Decline(()))
 
-    def _go_on(self) -> None:
-        if self._works or not self._waiting:
+    def go_on(self) -> None:
+        """Commit what waits, unless something is being committed or there is no room for it."""
+        if self._works or not self._waiting or not self._role.has_room():
             return
         messages, self._waiting = self._waiting, []
         row: list[Pieces] = []
@@ -125,7 +126,7 @@ class Taking:
             reaction(taken)
         if numbers:
             self._role.send(Synced(numbers[-1]))
-        self._go_on()
+        self.go_on()
 
     def _on_taken(self, messages: int, size: int, pieces: Sequence[RawPiece], taken: Taken) -> None:
         news = [piece for piece, outcome in zip(pieces, taken.outcomes, strict=True) if self._is_news(piece, outcome)]
