@@ -55,9 +55,9 @@ class DiskRoom:
             return None
         is_full = self.limit == "disk_share_for_own"
         share = self._limits.disk_share_for_own if is_full else self._limits.disk_share_for_others
+        what = "no events are taken" if is_full else "events of other nodes are not taken"
         return StoreError(
             f"the disk is {'full' if is_full else 'nearly full'}: {share:.0%} or more of that with {self._use.place} is in "
-            f"use, and from there on {'no' if is_full else 'no other node has its'} events are taken; free space on it, then "
-            f"it goes on by itself (limit {self.limit})",
+            f"use, and from there on {what}; free space on it, then it goes on by itself (limit {self.limit})",
             DISK_FULL if is_full else "",
         )
