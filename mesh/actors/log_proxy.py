@@ -277,6 +277,7 @@ class LogProxy:
         """Called when the log is open."""
         self._log = log
         self.note_success()
+        self.note_room(True)
         self.ends, self.pen = log.ends, log.pen
         self.publish(log.state, RunCommit())
 

@@ -16,7 +16,7 @@ ALIVE_SECONDS = 1.0
 LEAST_READ_BYTES = 2 * 1024
 MOST_READ_BYTES = 64 * 1024
 """Of one read. asyncio takes a buffer of 256 KiB for each, and four fifths of the time of a short one go into its memory."""
-FEW_FRAMES = 16
+FEW_FRAMES = 32
 MANY_FRAMES = 64
 """Of one read: what many small frames cost is known after it, and nothing else happens meanwhile."""
 
