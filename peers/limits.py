@@ -38,7 +38,7 @@ class Limits:
     reserved_connections: int = 16
     """Of `connections`, those that only addresses of known members, and those given as peers, get."""
 
-    other_messages_per_second: int = 500
+    other_messages_per_second: int = 1_000
     """Of one link, that bring no events; beyond, this link is read more slowly, as with the next two."""
     other_bytes_per_second: int = 1024 * 1024
     """Of these messages."""

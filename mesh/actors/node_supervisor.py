@@ -37,6 +37,7 @@ from mesh.discovery.port import Announcement
 from mesh.gateway.endpoints import Endpoints
 from mesh.membership.actions import Action, Ask, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.diagnosis.clocks import CHECK_SECONDS, Clocks
+from mesh.membership.diagnosis.disk_room import DiskRoom
 from mesh.membership.diagnosis.rare_notices import RareNotices
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.dialling.refusals import ALONE_SECONDS, alone_sentence
@@ -362,6 +363,8 @@ class NodeSupervisor(LoopActor):
             clock=environment.clock,
             random=environment.random,
             signer=environment.signer,
+            room=DiskRoom(environment.limits, environment.disk_use),
+            hits=environment.hits,
             on_failed=lambda why: self._report(Failed(KEEPER, why)),
         )
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))

@@ -24,7 +24,7 @@ from peers.log.timing import last_time, make_timer
 from peers.log.write_batch import Outcomes, Work, WriteBatch, joined
 from peers.stores.disk import Disk
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, StoreError
 
 T = TypeVar("T")
 
@@ -66,6 +66,10 @@ class RunLog(EventLog):
         self._shown = ShownTail(state.last_added)
         self._batch: WriteBatch | None = None
         """The one that further requests join."""
+        self.has_room = True
+        """Whether sessions take events of other nodes; its owner says so, and emits `room` when it changes."""
+        self.refusal: StoreError | None = None
+        """Why own events are not taken, if they are not: its owner says so."""
         self.ends = Ends(ends)
         """The vector, as of the last commit."""
         self.pen = Pen(signer, partial(random.randbytes, NONCE_BYTES), node_id)
@@ -168,6 +172,8 @@ class RunLog(EventLog):
     def _append(
         self, entries: Sequence[Entry], *, is_joined: bool = False, is_each_alone: bool = False
     ) -> Later[Outcomes]:
+        if self.refusal is not None:
+            return Later.failed(StoreError(str(self.refusal), self.refusal.brief))
         if is_joined and self._batch is not None:
             waiting = self._batch.join(entries, self._timer.ms)
             if waiting is not None:

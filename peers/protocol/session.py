@@ -151,7 +151,7 @@ class SessionMessages(SyncCore):
             raise self.error("wrong-format", f"more than {MAX_QUEUED} messages before the answer to the greeting")
         self._queued.append(message)
         if len(self._queued) == QUEUED_BEFORE_PAUSE:
-            self.connection.pause()
+            self.reading.pause("queue")
 
     # The greeting
 
@@ -256,14 +256,14 @@ class SessionMessages(SyncCore):
             self.send_connected(came_at)
         self._judging = False
         self.authenticated = True
+        self.reading.who = self.other_node_id or self.reading.who
         self.end_handshake()
         self.emitter.emit("authenticated")
         if not self.authenticated:  # a listener closed the link
             return
         self.on_authenticated()
         queued, self._queued = self._queued, []
-        if len(queued) >= QUEUED_BEFORE_PAUSE:
-            self.connection.resume()
+        self.reading.resume("queue")
         for message in queued:
             if self.authenticated:
                 self.dispatch(message)
@@ -283,6 +283,9 @@ class SessionMessages(SyncCore):
     def send_ping_again(self) -> None:
         """Send a `ping` whose answer has no timeout, also while another answer is expected."""
         self.send(Ping(self.sent_up_to()))
+
+    def cost(self, message: Message) -> int:
+        return 0 if isinstance(message, Pong) and self._is_pinging else super().cost(message)
 
     def ping_message(self, added: int) -> None:
         self.send_pong()

@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 HEARD = (Pieces, Synced, RunHave, Fill, Same, Differ, Heads, ShowBlocks, Prove, Decline, SayHollow, Facts)
 """What Replication reads, after the greetings."""
+PROOF_COST = 20
+"""As how many messages one with signed blocks counts: they are hashed and verified in the thread of the disk."""
 
 
 class RunPeerSync(RunRelaying):
@@ -61,12 +63,18 @@ class RunPeerSync(RunRelaying):
         """The options are those of RunSession; `encoded` is shared by all sessions of a log."""
         self._encoded = encoded or EncodedPieces()
         super().__init__(node_id, log, connection, **options)
+        self._undos.append(self.runs.on("room", self._turn(self._on_room)))
 
     def _begin_link(self) -> None:
         super()._begin_link()
         self._replication = Replication(self, is_dialling=self.connection.dialled)
 
     # Messages
+
+    def cost(self, message: Message) -> int:
+        if isinstance(message, (Pieces, Fill, Synced)):
+            return 0  # see on_pieces; a `synced` that answers nothing ends the link
+        return PROOF_COST if isinstance(message, (Prove, ShowBlocks)) else super().cost(message)
 
     def dispatch(self, message: Message) -> None:
         if self.authenticated and isinstance(message, HEARD):
@@ -151,7 +159,29 @@ class RunPeerSync(RunRelaying):
         return self.runs.follow(())
 
     def may_begin(self, birth: Birth) -> bool:
-        return True
+        self.reading.spend(1, 0)
+        origin = birth.origin
+        if origin is None or origin != self.other_node_id:
+            return True
+        wait_ms = self.reading.begin_epoch(origin)
+        if wait_ms and not self.is_timing("accept"):
+            self.start_timer("accept", wait_ms, self._replication.accept)
+        return not wait_ms
+
+    def has_room(self) -> bool:
+        return self.runs.has_room
+
+    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
+        if idle_messages or idle_bytes:
+            self.reading.spend(idle_messages, idle_bytes)
+        other = self.other_node_id or ""
+        own = [event for event in shown if event.origin == other and not event.vouched]
+        if own:
+            self.reading.spend_events(other, len(own), sum([event.size for event in own]))
+
+    def _on_room(self) -> None:
+        if self.authenticated and self.connected and self.runs.has_room:
+            self._guard(partial(self._with_peer, self._replication.on_room))
 
     def _answer(self, then: Callable[[Any], None], done: Later[Any]) -> None:
         self._hear_commits()

@@ -81,6 +81,7 @@ class RunSession(SessionMessages):
         self.runs = log
         self._progress = LinkProgress()
         super().__init__(node_id, cast(SyncLog, log), connection, timeout=timeout, ping=ping, **options)
+        self.reading.on_life = self._show_life
         self.boot = boot or f"{self.random.getrandbits(64):016x}"
         self.connection_id = ""
         self._greeting: Greeting | None = None
@@ -106,8 +107,6 @@ class RunSession(SessionMessages):
         self._greeting = None
         self._is_greeted = False
         """Whether the other end, which dialled, has greeted."""
-        self._is_paused = False
-        """Whether reading waits for the disk."""
         self._is_settled = False
         """Whether it is known what the other end has."""
         self._is_stepping = False
@@ -279,9 +278,6 @@ class RunSession(SessionMessages):
     def told_of(self, trouble: StoreError) -> str | None:
         return trouble.brief or None
 
-    def is_paused(self) -> bool:
-        return self._is_paused
-
     def state_offline(self) -> State:
         return "wait" if self.lag > 0 else "disconnected"
 
@@ -294,6 +290,10 @@ class RunSession(SessionMessages):
             self.send_ping_again()
         else:
             super().on_silence()
+
+    def _show_life(self) -> None:
+        if self.authenticated and self.connected:
+            self.send_ping_again()
 
     def send_ping_again(self) -> None:
         self._progress.checks.on_ping()
@@ -365,10 +365,8 @@ class RunSession(SessionMessages):
             self._progress.on_view(view.exceptions())
         if not is_first:
             return
-        if self._replication.is_full != self._is_paused:
-            self._is_paused = self._replication.is_full
-            if self._is_paused:
-                self.connection.pause()
-            else:
-                self.connection.resume()
+        if self._replication.is_full:
+            self.reading.pause("disk")
+        else:
+            self.reading.resume("disk")
         self._settle()

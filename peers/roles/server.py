@@ -97,6 +97,10 @@ class ServerSync(BaseSync):
         # Not below the stated mark, even if the walk began before it: a smaller one would say that our log was lost.
         super().send_sync(max(added, self.stated or 0), entries, confirms=added if confirms is None else confirms)
 
+    def take(self, added: int, entries: Sequence[Entry]) -> None:
+        self.reading.spend_events(self.reading.who, len(entries), sum([entry.size for entry in entries]))
+        super().take(added, entries)
+
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         self._untold += refusals
         super().refuse(refusals)

@@ -335,7 +335,7 @@ class Stranger:
         catches: bool = True,
         **options: Any,
     ) -> None:
-        self.clock = ManualClock(NOW_MS)
+        self.clock = options.pop("clock", None) or ManualClock(NOW_MS)
         local = LocalPair()
         self.theirs = local.left if dials else local.right
         self.connection = RecordedConnection(local.right if dials else local.left)
