@@ -25,7 +25,8 @@ class Limits:
     """New connections of all addresses at one door. Up to so many may come at once. Addresses of known members, and those
     given as peers, may come as often again, also beyond the next two."""
     connects_of_address_per_second: int = 10
-    """New connections of one address at one door. Up to so many may come at once."""
+    """New connections of one address at one door, on average. Up to half of `connects_per_second` may come at once, if that is
+    more: a browser opens ten for the page of the clients' door, and does not come again for one that was turned away."""
     strangers_of_address: int = 8
     """Strangers of one address at one door that are open at once. A further one is turned away, or ends the oldest one if that
     has taken half of `greeting_seconds`."""
