@@ -37,7 +37,7 @@ from mesh.settings.paths import default_home
 from peers.clock import Clock, Undo
 from peers.emitter import Emitter
 from peers.later import Later
-from peers.limits import Limits
+from peers.limits import LimitHits, Limits
 from peers.roles.run_peer import RunPeerSync
 
 P = ParamSpec("P")
@@ -319,7 +319,7 @@ class Node:
         for notice in start_notices(self):
             log_notice(notice)
 
-    def _make_discovery(self, random: Random, clock: Clock) -> Discovery:
+    def _make_discovery(self, random: Random, clock: Clock, hits: LimitHits) -> Discovery:
         if not self._mdns:
             return StaticDiscovery()
         from mesh.discovery.mdns.mdns import MdnsDiscovery  # imported here: zeroconf takes 4 MB
@@ -330,6 +330,8 @@ class Node:
             random,
             interfaces=self._interfaces,
             requery_seconds=self._requery_seconds,
+            limits=self._limits,
+            hits=hits,
         )
 
     def _change_peer(self, address: str, *, is_wanted: bool) -> Later[None]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,11 +27,12 @@ from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
 from mesh.membership.actions import Notice
+from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
 from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
-from mesh.settings.paths import LOG_FILE
+from mesh.settings.paths import LOG_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from peers.clock import Clock, LoopClock
 from peers.later import Later
@@ -99,17 +101,18 @@ class NodeResources:
         on_notice(upgraded_notice(self.home.node_id, upgraded.events, loop.time() - begun, kept))
 
     def open_environment(
-        self, random: Random, make_discovery: Callable[[Clock], Discovery], limits: Limits
+        self, random: Random, make_discovery: Callable[[Clock, LimitHits], Discovery], limits: Limits
     ) -> Environment:
         """The network, the disk and the loop of this run, on the running loop; the home is open."""
         assert self.home is not None
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
+        hits = LimitHits(clock)
         # One for all keepers, so that it knows its own file again.
         store = SqliteRunStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
 
         def discovery() -> Discovery:
-            self._discovery = make_discovery(clock)
+            self._discovery = make_discovery(clock, hits)
             return self._discovery
 
         self._spawner = Spawner(loop)
@@ -128,6 +131,8 @@ class NodeResources:
             hits=hits,
             limits=limits,
             known_hosts=known,
+            disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
+            cpu_ms=lambda: time.thread_time() * 1000,
             old_log_bytes=lambda: kept_file(self._path).size,
         )
         return self._environment

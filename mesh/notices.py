@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from mesh.errors import printable
 from mesh.membership.actions import Notice
 
 LOGGER = "mesh"
@@ -49,7 +50,7 @@ class RunningNode(Protocol):
 
 def log_notice(notice: Notice) -> None:
     """Log a notice to LOGGER."""
-    logging.getLogger(LOGGER).log(LOG_LEVELS.get(notice.kind, logging.INFO), "%s", notice.sentence)
+    logging.getLogger(LOGGER).log(LOG_LEVELS.get(notice.kind, logging.INFO), "%s", printable(notice.sentence))
 
 
 def start_notices(node: RunningNode) -> list[Notice]:

@@ -41,7 +41,7 @@ class Limits:
     reserved_connections: int = 16
     """Of `connections`, those that only addresses of known members, and those given as peers, get."""
 
-    other_messages_per_second: int = 500
+    other_messages_per_second: int = 1_000
     """Of one link, that bring no events; beyond, this link is read more slowly, as with the next two."""
     other_bytes_per_second: int = 1024 * 1024
     """Of these messages."""
@@ -67,9 +67,11 @@ class Limits:
     addresses_of_member: int = 6
     """That are dialled of one announced node."""
     dials_per_second: int = 10
-    """Of announced nodes that were never connected."""
+    """Of announced nodes that were never connected; one that fails counts for each of its addresses."""
     notice_seconds: float = 60.0
     """Between two lines of output of one cause."""
+    changes_shown: int = 64
+    """In this time, of the lines that nodes or clients came, and of those that they went; all further ones are counted."""
 
     def __post_init__(self) -> None:
         wholes = {field.name for field in fields(self) if field.type == "int"}

@@ -20,6 +20,7 @@ LAYERS = (
     # its own layer and from those above it in this table.
     ("peers.errors", "peers.later", "peers.clock", "peers.emitter"),
     ("peers.limits",),
+    ("peers.budgets",),
     ("peers.events",),
     ("peers.stores",),
     ("peers.log",),
@@ -58,6 +59,7 @@ PURE = (
     "mesh/membership/*.py",
     "peers/errors.py",
     "peers/limits.py",
+    "peers/budgets.py",
     "peers/events/*.py",
     "peers/codec/*.py",
     "peers/protocol/*.py",

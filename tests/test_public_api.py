@@ -104,12 +104,12 @@ NODE_OPTIONS = """clients clients_cert clients_key clients_origins clients_hosts
     out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve dial"""
 """Of Node, besides those in its signature."""
 
-EVERY_SYNC = """auth=None clock credentials=None fix_time=False in_filter=None in_map=None other_synced=0 out_filter=None
-    out_map=None random spawn=None subprotocol=0 synced=0 turn=..."""
+EVERY_SYNC = """auth=None budgets=None clock credentials=None fix_time=False in_filter=None in_map=None other_synced=0
+    out_filter=None out_map=None random spawn=None subprotocol=0 synced=0 turn=..."""
 ROLE_OPTIONS: dict[type, str] = {
     BaseSync: f"{EVERY_SYNC} ping=None protocol=5 timeout=None",
-    RunPeerSync: """auth=None boot='' clock credentials=None encoded=None fix_time=False gather_ms=... held=... ping=4000
-        random spawn=None subprotocol=0 timeout=5000 turn=...""",
+    RunPeerSync: """auth=None budgets=None boot='' clock credentials=None encoded=None fix_time=False gather_ms=... held=...
+        ping=4000 random spawn=None subprotocol=0 timeout=5000 turn=...""",
     ClientSync: f"{EVERY_SYNC} ping=5000 protocol=None resends=True timeout=20000",
     ServerSync: f"{EVERY_SYNC} ping=10000 protocol=5 timeout=20000",
 }
@@ -157,6 +157,7 @@ COMMAND_LINE = {
     "mesh bench sessions": "--events N=50 | --runs N=1 | --json",
     "mesh bench actors": "--events N=100000 | --runs N=1 | --json",
     "mesh bench growth": "--events N=1000000 | --runs N=1 | --json",
+    "mesh bench attacks": "--attack NAME ... | --seconds N=2.0 | --json",
     "mesh bench lab": "--size few,hundred,hundreds ... | --seed N=0 | --json",
     "mesh bench logux": "--events N=10000 | --json",
     "mesh scenario": "--list",

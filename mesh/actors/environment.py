@@ -8,7 +8,9 @@ from random import Random
 
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
+from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
+from peers.budgets import Budgets
 from peers.clock import Clock
 from peers.events.signature import Signer
 from peers.limits import LimitHits, Limits
@@ -39,6 +41,16 @@ class Environment:
     """Kept by the membership, and read by the doors of the network."""
     old_log_bytes: Callable[[], int] = int
     """The size of the file of an older layout that was kept; 0 without one."""
+
+    disk_use: DiskUse = DiskUse()  # noqa: RUF009 - it is frozen
+    """How much of the disk of the log is in use."""
+    cpu_ms: Callable[[], float] = float
+    """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
+    budgets: Budgets = field(init=False)
+    """What members may cost."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "budgets", Budgets(self.limits, self.hits, self.clock, self.cpu_ms))
 
     def now_seconds(self) -> float:
         """The monotonic clock, as membership and restart policy take it."""

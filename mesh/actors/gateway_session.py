@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from mesh.actors.environment import Environment
@@ -136,7 +137,7 @@ class GatewaySession(SessionBase[BaseSync]):
             raise ValueError(FIXES_IDS)
         role.catch(self._on_error)
         role.on("authenticated", self._on_authenticated)
-        role.on("refused", self._note)
+        role.on("refused", partial(self._note, cause="an event of a client or line"))
 
     def _on_authenticated(self) -> None:
         assert self._role is not None
@@ -164,15 +165,16 @@ class GatewaySession(SessionBase[BaseSync]):
         advice = [endpoint.advice[error.type]] if error.type in endpoint.advice else []
         if error.is_fatal:
             advice.append("`mesh retry` tries it again")
-        self._note("; ".join([f"{endpoint.name} ({endpoint.shown_url}): {error}", *advice]))
+        self._note("; ".join([f"{endpoint.name} ({endpoint.shown_url}): {error}", *advice]), "an error of a line")
 
-    def _note(self, sentence: str) -> None:
+    def _note(self, sentence: str, cause: str) -> None:
         if sentence == self._noted or self._notes > MAX_NOTES:
             return
         self._noted = sentence
         self._notes += 1
         more = "; further ones of this session are not shown" if self._notes > MAX_NOTES else ""
-        self._tell(Noted(self._key, f"{sentence}{more}"))
+        who = self._role.other_node_id if self._role is not None else None
+        self._tell(Noted(self._key, f"{sentence}{more}", cause=cause, who=who or ""))
 
     def _on_disconnect(self, reason: str) -> None:
         self._cancel_stable()
@@ -183,5 +185,5 @@ class GatewaySession(SessionBase[BaseSync]):
         self._tell(Closed(self._key, reason))
         if reason and not (self._is_met or self._is_refused or reason in KEEPS_TRYING):
             why = f"it hung up before it let us in ({reason})" if self._was_open else reason
-            self._note(unreachable_sentence(self._endpoint.shown_url, (self._endpoint.shown_url,), why))
+            self._note(unreachable_sentence(self._endpoint.shown_url, (self._endpoint.shown_url,), why), "a line")
         self._was_open = self._is_met = False

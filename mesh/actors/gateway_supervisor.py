@@ -18,7 +18,7 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.actions import Notice
-from mesh.membership.membership import PAUSED
+from mesh.membership.failed_sessions import PAUSED
 from peers.transport.address import address_key
 
 
@@ -53,7 +53,7 @@ class GatewaySupervisor(LoopActor):
         self._endpoints = endpoints
         self._on_notice = on_notice
         self._turned_away = endpoints.turned_away or TurnedAway(environment.clock)
-        self._turned_away.tell = self._note
+        self._turned_away.tell = partial(self._note, cause="turned away")
         self._children: Children[GatewaySession] = Children(environment, self.defer, on_notice)
         self._rows: dict[str, _Row] = {}
         self._ports: dict[str, int] = {}
@@ -114,8 +114,8 @@ class GatewaySupervisor(LoopActor):
                 if key in self._rows:
                     row = self._rows[key]
                     self._turned_away.note(row.endpoint.name, row.address, other_node_id or "", why)
-            case Noted(_, sentence):
-                self._note(sentence)
+            case Noted(_, sentence, _, cause, who):
+                self._note(sentence, cause, who)
             case Failed(key, why):
                 self._on_failed(key, why)
 
@@ -135,8 +135,8 @@ class GatewaySupervisor(LoopActor):
         text = f"the doors and lines of this node failed: {exception_type.__name__}: {exception_value}"
         self._on_notice(Notice("failed", None, text))
 
-    def _note(self, sentence: str) -> None:
-        self._on_notice(Notice("note", None, sentence))
+    def _note(self, sentence: str, cause: str, who: str = "") -> None:
+        self._on_notice(Notice("note", None, sentence, cause, who))
 
     def _on_accepted(self, listen: Listen, report: Accepted) -> None:
         connection = report.connection
@@ -171,7 +171,9 @@ class GatewaySupervisor(LoopActor):
             if self._children.failures.is_paused(row.subject):
                 self._children.tell(key, GatewaySession.close, PAUSED)
                 return
-        self._on_notice(Notice("client", other_node_id, f"{other_node_id} is connected, by {row.endpoint.name}"))
+        self._on_notice(
+            Notice("client", other_node_id, f"{other_node_id} is connected, by {row.endpoint.name}", "came")
+        )
 
     def _on_closed(self, key: str, reason: str) -> None:
         row = self._rows.get(key)
@@ -180,7 +182,7 @@ class GatewaySupervisor(LoopActor):
         node_id, row.node_id = row.node_id, ""
         why = f": {reason}" if reason else ""
         if node_id and reason != PAUSED:  # connections that were not let in come and go without a notice
-            self._on_notice(Notice("client", node_id, f"{node_id} is gone, by {row.endpoint.name}{why}"))
+            self._on_notice(Notice("client", node_id, f"{node_id} is gone, by {row.endpoint.name}{why}", "went"))
         if isinstance(row.endpoint, Listen) or not self._children.sessions[key].is_alive():
             self._forget(key)
 
@@ -192,7 +194,7 @@ class GatewaySupervisor(LoopActor):
         if self._children.is_ending:
             return
         text = f"the session with {row.node_id or row.subject} failed: {why}"
-        self._on_notice(Notice("restarted", row.node_id or None, text))
+        self._on_notice(Notice("restarted", row.node_id or None, text, "a session of a client or line"))
         dial = partial(self._dial, row.endpoint) if isinstance(row.endpoint, DialOut) else None
         self._children.on_failed(row.subject, why, dial)
 

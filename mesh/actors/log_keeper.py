@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 from mesh.actors.log_proxy import CLOSED, NOT_OPEN, LogProxy
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
+from mesh.membership.diagnosis.disk_room import LOOK_MS, DiskRoom
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
 from peers.clock import Clock, Undo
 from peers.events.signature import Signer
 from peers.later import Later
+from peers.limits import LimitHits
 from peers.log.run_log import RunCommit, RunLog
 from peers.stores.disk import Disk
 from peers.stores.run_store import RunStore, Taken
@@ -39,6 +41,8 @@ class LogKeeper(LoopActor):
         clock: Clock,
         random: Random,
         signer: Signer,
+        room: DiskRoom,
+        hits: LimitHits,
         on_failed: Callable[[str], None],
     ) -> None:
         super().__init__(runtime)
@@ -48,12 +52,15 @@ class LogKeeper(LoopActor):
         self._clock = clock
         self._random = random
         self._signer = signer
+        self._room = room
+        self._hits = hits
         self._on_failed = on_failed
         self._log: RunLog | None = None
         self._disk: InTurnDisk | None = None
         self._is_closing = False
         self._undo_probe: Undo | None = None
         self._undo_adopt: Undo | None = None
+        self._undo_look: Undo | None = None
 
     @property
     def log(self) -> RunLog | None:
@@ -70,7 +77,7 @@ class LogKeeper(LoopActor):
     def close(self) -> Later[None]:
         """Close the disk after all that waits; stop the actor after it."""
         self._kept.withdraw()
-        self._stop_probing()
+        self._stop_timers()
         if self._log is not None:
             return self._log.close()
         return self._disk.close() if self._disk is not None else Later.done(None)
@@ -85,7 +92,7 @@ class LogKeeper(LoopActor):
 
     def on_stop(self) -> None:
         self._kept.withdraw()
-        self._stop_probing()
+        self._stop_timers()
         if self._disk is not None:
             self._kept.free = self._disk.end()
 
@@ -99,28 +106,52 @@ class LogKeeper(LoopActor):
         log.on("ahead", self._kept.note_ahead)
         log.keep(self._kept.keeps)
         self._kept.open(log)
+        self._look()
         self._adopt_later()  # what a crash may have left
 
     def _on_commit(self, commit: RunCommit) -> None:
         assert self._log is not None
         trouble = self._kept.store_trouble
-        if trouble is not None and not trouble.is_full:  # of a full disk, only the probe tells
+        if trouble is not None and not trouble.is_full and not self._room.limit:  # of a full disk, only the probe tells
             self._kept.note_success()
         self._kept.publish(self._log.state, commit)
         if commit.taken.proven:
             self._adopt_later()
 
+    def _look(self) -> None:
+        """See how full the disk is, now and from time to time: others may fill it."""
+        if self._log is None or self._is_closing:
+            return
+        self._undo_look = self._clock.call_later(LOOK_MS, self.into_mailbox(self._look))
+        if not self._room.look():
+            return
+        trouble = self._room.trouble
+        self._log.refusal = self._room.refusal
+        if trouble is not None:
+            self._hits.note(self._room.limit, self._node_id)
+            self._on_store_error(trouble)
+        else:
+            self._probe()
+        self._kept.note_room(self._room.has_room_for_others)
+
     def _on_store_error(self, error: StoreError) -> None:
         if self._is_closing:
             return
         self._kept.note_error(error, self._clock.now_ms(), self._clock.elapsed_ms())
-        if self._undo_probe is None:
+        self._probe_later()
+
+    def _probe_later(self) -> None:
+        if self._undo_probe is None and not self._is_closing:
             self._undo_probe = self._clock.call_later(PROBE_MS, self.into_mailbox(self._probe))
 
     def _probe(self) -> None:
         """Nothing may be written for long: see whether the disk works again."""
-        self._undo_probe = None
-        if self._kept.store_trouble is not None and self._disk is not None and not self._is_closing:
+        if self._undo_probe is not None:
+            self._undo_probe()
+            self._undo_probe = None
+        if self._room.trouble is not None:
+            self._probe_later()
+        elif self._kept.store_trouble is not None and self._disk is not None and not self._is_closing:
             self._disk.run(lambda store: store.probe()).then(self._on_probed)
 
     def _on_probed(self, done: Later[None]) -> None:
@@ -143,14 +174,12 @@ class LogKeeper(LoopActor):
         if done.exception is not None or any(taken.is_unfinished for taken in done.result()):
             self._adopt_later()
 
-    def _stop_probing(self) -> None:
+    def _stop_timers(self) -> None:
         self._is_closing = True
-        if self._undo_adopt is not None:
-            self._undo_adopt()
-            self._undo_adopt = None
-        if self._undo_probe is not None:
-            self._undo_probe()
-            self._undo_probe = None
+        for undo in (self._undo_adopt, self._undo_probe, self._undo_look):
+            if undo is not None:
+                undo()
+        self._undo_adopt = self._undo_probe = self._undo_look = None
 
 
 class InTurnDisk:

@@ -23,6 +23,7 @@ from peers.later import Later
 from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.retention import Keeper, Keepers
 from peers.log.run_log import RunCommit, RunLog
+from peers.log.run_tail import NotRecentError
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreError
 
@@ -106,7 +107,8 @@ class LogProxy:
     keeper. The others, `add`, `add_drafts` and the requests, wait for its turn, and may be made in any thread.
 
     Events: `commit` (Commit) for each commit, then `change` (); `event` (event, meta) for each new event, and `clean`
-    (event, meta) for each that was cleaned, as it was before. Beside them `store` (sentence): the disk fails, or works again.
+    (event, meta) for each that was cleaned, as it was before. Beside them `store` (sentence): the disk fails, or works again;
+    `room` (): `has_room` has changed.
     """
 
     def __init__(self) -> None:
@@ -120,6 +122,8 @@ class LogProxy:
         """Pieces as sessions send them."""
         self.free: Later[None] = Later.done(None)
         """Resolved once the disk of the keeper before is closed."""
+        self.has_room = True
+        """Whether events of other nodes are taken: there is room on the disk."""
         self.ahead = 0
         """Events that came from further ahead than our clock follows."""
         self._health = StoreHealth()
@@ -229,6 +233,12 @@ class LogProxy:
         """As RunLog.read."""
         return self._ask(lambda log: log.read(work))
 
+    def recall(self, work: Callable[[RunStore], T]) -> T:
+        """As RunLog.recall. Raises NotRecentError also if no log is open."""
+        if self._log is None:
+            raise NotRecentError
+        return self._log.recall(work)
+
     def write(self, work: Callable[[RunStore], Sequence[Taken]]) -> Later[Sequence[Taken]]:
         """As RunLog.write."""
         return self._ask(lambda log: log.write(work))
@@ -274,6 +284,7 @@ class LogProxy:
         """Called when the log is open."""
         self._log = log
         self.note_success()
+        self.note_room(True)
         self.ends, self.pen = log.ends, log.pen
         self.publish(log.state, RunCommit())
 
@@ -294,6 +305,12 @@ class LogProxy:
     def note_success(self) -> None:
         """Called by the keeper when the disk took something."""
         self._tell(self._health.on_success())
+
+    def note_room(self, has_room: bool) -> None:
+        """Called by the keeper when it has looked how full the disk is."""
+        if has_room != self.has_room:
+            self.has_room = has_room
+            self._emitter.emit("room")
 
     def _tell(self, sentence: str | None) -> None:
         if sentence is not None:

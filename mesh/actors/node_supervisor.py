@@ -17,6 +17,7 @@ from mesh.actors.peer_session import MakeRole, PeerSession
 from mesh.actors.reports import (
     Accepted,
     AddressesGone,
+    Answered,
     Closed,
     Compared,
     Dialled,
@@ -34,8 +35,10 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.synchronized_waiters import SynchronizedWaiters
 from mesh.discovery.port import Announcement
 from mesh.gateway.endpoints import Endpoints
-from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
+from mesh.membership.actions import Action, Ask, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.diagnosis.clocks import CHECK_SECONDS, Clocks
+from mesh.membership.diagnosis.disk_room import DiskRoom
+from mesh.membership.diagnosis.rare_notices import RareNotices
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.dialling.refusals import ALONE_SECONDS, alone_sentence
 from mesh.membership.membership import GOODBYE, Membership
@@ -73,16 +76,25 @@ class NodeSupervisor(LoopActor):
         make_role: MakeRole = RunPeerSync,
         endpoints: Endpoints | None = None,
     ) -> None:
-        """`on_notice` gets every notice, in a turn of this actor; `make_role` makes the role of each session."""
+        """`on_notice` gets the notices that people see; `make_role` makes the role of each session."""
         super().__init__(runtime)
         self._environment = environment
         self._settings = settings
         self._log = log
-        self._on_notice = on_notice
+        limits, hits = environment.limits, environment.hits
+        self._rare = RareNotices(limits, hits)
+        self._show = on_notice
         self._make_role = make_role
         self._endpoints = endpoints or Endpoints()
-        self._membership = Membership(settings.node_id, settings.instance, settings.peers, environment.known_hosts)
-        self._children: Children[PeerSession] = Children(environment, self.defer, on_notice)
+        self._membership = Membership(
+            settings.node_id,
+            settings.instance,
+            settings.peers,
+            limits=limits,
+            hits=hits,
+            hosts=environment.known_hosts,
+        )
+        self._children: Children[PeerSession] = Children(environment, self.defer, self._on_notice)
         self._waiters = SynchronizedWaiters(self._children, self._membership, log, self.into_mailbox)
         self._report = self.into_mailbox(self.on_report)
         self._address = ListenAddress(0, ())
@@ -91,7 +103,7 @@ class NodeSupervisor(LoopActor):
         self._is_beginning = False
         self._begun: Later[None] = Later()
         self._clocks = Clocks(self._membership)
-        self._undo_store = log.on("store", lambda sentence: on_notice(Notice("store", None, sentence)))
+        self._undo_store = log.on("store", lambda sentence: self._on_notice(Notice("store", None, sentence)))
 
     @property
     def membership(self) -> Membership:
@@ -188,20 +200,22 @@ class NodeSupervisor(LoopActor):
                 self._perform(membership.on_dialled(key, connection_id, self._now()))
             case Greeted():
                 self._on_greeted(report)
+            case Answered(key, connection_id):
+                self._perform(membership.on_answered(key, connection_id, self._now()))
             case Compared(key, span):
                 self._on_compared(key, span)
             case StateChanged(key, state):
                 self._perform(membership.on_state(key, state))
-            case Closed(key, reason, note, outcome):
-                self._perform(membership.on_closed(key, reason, self._now(), note=note, outcome=outcome))
+            case Closed(key, reason, note, cause, outcome):
+                self._perform(membership.on_closed(key, reason, self._now(), note=note, cause=cause, outcome=outcome))
                 if key not in membership.sessions:
                     self._children.forget(key)
             case Refused(key, other_node_id, why):
                 self._perform(membership.on_refused(key, other_node_id, why, self._now()))
             case SecondRun(key, other_node_id, boot, address):
                 self._perform(membership.on_turned_away(key, other_node_id, boot, address, self._now()))
-            case Noted(_, sentence, kind):
-                self._on_notice(Notice(kind, None, sentence))
+            case Noted(_, sentence, kind, cause, who):
+                self._on_notice(Notice(kind, None, sentence, cause, who))
             case Failed(key, why):
                 self._on_failed(key, why)
         self._waiters.look()
@@ -290,6 +304,8 @@ class NodeSupervisor(LoopActor):
                     self._children.tell(key, PeerSession.redial, addresses)
                 case Close(key, reason):
                     self._children.tell(key, PeerSession.close, reason)
+                case Ask(key):
+                    self._children.tell(key, PeerSession.ask)
                 case LookAgain(subject, delay_seconds):
                     self._children.later(delay_seconds, partial(self._look, subject))
                 case Requery():
@@ -301,6 +317,20 @@ class NodeSupervisor(LoopActor):
         if self._membership.is_alone:
             discovery = await self._children.ask(DISCOVERY, Discoverer.describe) or NO_DISCOVERY
             self._on_notice(Notice("note", None, alone_sentence(self._address.port, discovery)))
+
+    def _on_notice(self, notice: Notice) -> None:
+        self._perform_shown(self._rare.on_notice(notice))
+
+    def _perform_shown(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Notice():
+                    self._show(action)
+                case LookAgain(subject, delay_seconds) if not self._children.is_ending:
+                    self._children.later(delay_seconds, partial(self._sum_up, subject))
+
+    def _sum_up(self, subject: str) -> None:
+        self._perform_shown(self._rare.on_look(subject))
 
     def _look(self, subject: str) -> None:
         self._perform(self._membership.on_look(subject, self._now()))
@@ -333,6 +363,8 @@ class NodeSupervisor(LoopActor):
             clock=environment.clock,
             random=environment.random,
             signer=environment.signer,
+            room=DiskRoom(environment.limits, environment.disk_use),
+            hits=environment.hits,
             on_failed=lambda why: self._report(Failed(KEEPER, why)),
         )
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))

@@ -9,6 +9,7 @@ from typing import Any
 from mesh.actors.environment import Environment
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.reports import (
+    Answered,
     Closed,
     Compared,
     Dialled,
@@ -24,7 +25,8 @@ from mesh.actors.session_base import SessionBase
 from mesh.membership.diagnosis.clones import TAKEN, TAKEN_REASON
 from mesh.membership.dialling.link_selection import gather_ms
 from mesh.membership.dialling.refusals import ANOTHER_MESH, CLONED, THIS_NODE
-from mesh.membership.membership import PAUSED, Membership
+from mesh.membership.failed_sessions import PAUSED
+from mesh.membership.membership import Membership
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
 from mesh.settings.config import Settings
 from peers.errors import SyncError
@@ -124,6 +126,17 @@ class PeerSession(SessionBase[RunPeerSync]):
     def check(self, position: int) -> Later[None]:
         """Ask the other node whether both hold the same up to `position`; see CheckedSync. Fails without a connection."""
         return self._role.check(position) if self._role else Later.failed(ConnectionError("there is no connection"))
+
+    def ask(self) -> None:
+        """Report when the other end has answered a ping that is sent from now on; a link that ended reports nothing."""
+        role = self._role
+        if role is not None and role.authenticated:
+            answered = Answered(self._key, role.connection_id)
+            role.sign_of_life().then(self.into_mailbox(lambda sign: self._on_sign(answered, sign)))
+
+    def _on_sign(self, answered: Answered, sign: Later[None]) -> None:
+        if sign.exception is None:
+            self._tell(answered)
 
     def on_stop(self) -> None:
         closed = self._closed(self._farewell)
@@ -236,7 +249,8 @@ class PeerSession(SessionBase[RunPeerSync]):
         if sentence not in self._refused and len(self._refused) < MAX_REFUSED:
             self._refused.add(sentence)
             more = "; further ones of this node are counted, but not shown" if len(self._refused) == MAX_REFUSED else ""
-            self._tell(Noted(self._key, f"{sentence}{more}"))
+            who = self._role.other_node_id if self._role is not None else None
+            self._tell(Noted(self._key, f"{sentence}{more}", cause="an event", who=who or ""))
 
     def _on_error(self, error: SyncError) -> None:
         # Only an answer to our own dial proves a clone: any node may dial us and claim our id.
@@ -263,7 +277,8 @@ class PeerSession(SessionBase[RunPeerSync]):
 
     def _closed(self, reason: str) -> Closed:
         outcome = self._outcome()
-        return Closed(self._key, *self._why_closed(reason), outcome)
+        cause = "" if self._error is None else "an error of theirs" if self._error.received else self._error.type
+        return Closed(self._key, *self._why_closed(reason), cause, outcome)
 
     def _outcome(self) -> LinkOutcome:
         role = self._role

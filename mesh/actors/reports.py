@@ -39,6 +39,14 @@ class Greeted(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class Answered(Report):
+    """The other end of a link has answered a ping that was sent when `Ask` wanted it."""
+
+    key: str
+    connection_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Compared(Report):
     """The wall clock of the other node was compared with ours."""
 
@@ -70,6 +78,8 @@ class Closed(Report):
     reason: str
     note: str = ""
     """A sentence for users, if an error before the greeting was the cause and no notice has said so; else empty."""
+    cause: str = ""
+    """The kind of that error; see Notice."""
     outcome: LinkOutcome = NOTHING_KNOWN
 
 
@@ -94,11 +104,13 @@ class SecondRun(Report):
 
 @dataclass(frozen=True, slots=True)
 class Noted(Report):
-    """A sentence for users; `kind` is that of the notice."""
+    """A sentence for users; `kind`, `cause` and `who` are those of the notice."""
 
     key: str
     sentence: str
     kind: str = "note"
+    cause: str = ""
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ class SessionBase(LoopActor, Generic[RoleT]):
             random=self._environment.random,
             spawn=self._environment.spawn,
             turn=self.into_mailbox,
+            budgets=self._environment.budgets,
             **options,
         )
         return self._role

@@ -112,7 +112,7 @@ def attacks(*, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
 
     One node adds 50 events a second, the other one gets them and is attacked by a process of this machine: how long events take
     before, during, and from 2 s after each attack; the memory of the attacked node, also 5 s after it; lines that it printed;
-    which limits it says were hit. Each attack has a new pair. It takes 4 minutes.
+    which limits it says were hit. Each attack has a new pair. It takes four minutes.
 
     \b
     mesh bench attacks

@@ -102,7 +102,8 @@ class LogPrinter:
 
     def _read(self, client: ControlClient | IdleLog, request: Read, progress: Progress) -> None:
         for items in client.read(request):
-            lines = items if self._show is None else [self._show(bytes(item)) for item in items]
+            show = self._show or output.printable_json
+            lines = [show(bytes(item)) for item in items]
             output.write(b"\n".join([*lines, b""]))
             self._printed += len(items)
             self._last = _ITEM_ADDED.decode(items[-1]).meta.added

@@ -14,12 +14,11 @@ import threading
 from collections.abc import Callable
 from datetime import date, datetime
 
-import msgspec
-
+from mesh.errors import printable
 from mesh.membership.actions import Notice
 from mesh.node import Node
 from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, UPGRADES, start_notices, stop_notice
-from mesh.terminal.output import complain, printable
+from mesh.terminal.output import complain, json_line
 
 MAX_WAITING_LINES = 1_000
 """Lines that wait for a slow reader of standard output; further ones are dropped."""
@@ -137,7 +136,7 @@ class JsonReport:
 
     def _print(self, **event: object) -> None:
         time_ms = round(datetime.now().timestamp() * 1000)
-        self._writer.print(msgspec.json.encode({"time": time_ms, **event}).decode())
+        self._writer.print(json_line({"time": time_ms, **event}).decode())
 
 
 class LineWriter:

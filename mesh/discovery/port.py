@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from peers.later import Later
@@ -39,6 +39,8 @@ class Sighting:
     """The announcement was withdrawn: the hint is out of date, but connections stay."""
     other_mesh: str = ""
     """Hash of the name of its mesh, if that is not ours."""
+    source: str = field(default="", compare=False)
+    """The address from which it came, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)

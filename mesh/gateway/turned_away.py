@@ -1,8 +1,7 @@
-"""TurnedAway: who was refused at the ports of a node, and why: rows for `status`, and a few lines for people."""
+"""TurnedAway: who was refused at the ports of a node, and why: rows for `status`, and lines for people."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,28 +12,22 @@ from peers.transport.address import address_key
 
 MAX_REFUSED_ROWS = 50
 """Limit of remembered rows; a further one replaces the row that was refused longest ago."""
-LINE_MS = 60_000
-"""Within this time, each row causes one line at most, and all rows together MAX_LINES."""
-MAX_LINES = 10
 
 
 @dataclass
 class _Row:
     count: int = 0
     last_ms: int = 0
-    told_at: float = float("-inf")
 
 
 class TurnedAway:
-    """Set `tell`, which gets the lines. Clients try again every few seconds, so a refusal is told once, and counted then."""
+    """Set `tell`, which gets a line for each refusal: clients try again every few seconds, and it must not show all of them."""
 
     def __init__(self, clock: Clock) -> None:
         self.tell: Callable[[str], None] = lambda _line: None
         self._clock = clock
         self._rows: dict[tuple[str, str, str, str], _Row] = {}
         """By port, address, name and reason; the newest last."""
-        self._lines: deque[float] = deque(maxlen=MAX_LINES)
-        self._untold = 0
 
     def note(self, door: str, address: str, name: str, why: str) -> None:
         """A connection from `address` was refused at `door`; `name` is the node id that it claimed, empty without one."""
@@ -46,19 +39,7 @@ class TurnedAway:
             del self._rows[next(iter(self._rows))]
         row.count += 1
         row.last_ms = self._clock.now_ms()
-        now = self._clock.elapsed_ms()
-        if now - row.told_at >= LINE_MS:
-            self._tell(row, key, now)
-
-    def _tell(self, row: _Row, key: tuple[str, str, str, str], now: float) -> None:
-        if len(self._lines) == MAX_LINES and now - self._lines[0] < LINE_MS:
-            self._untold += 1
-            return
-        self._lines.append(now)
-        row.told_at = now
-        door, address, name, why = key
-        more, self._untold = f" ({self._untold} others were refused meanwhile)" if self._untold else "", 0
-        self.tell(f"refused at {door}: {name or 'a client'} from {address}: {why}{more}")
+        self.tell(f"refused at {door}: {shown or 'a client'} from {address_key(address)}: {why}")
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of `status`, the newest first; `last` in ms of the wall clock."""

@@ -30,6 +30,13 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the other end of the session of `key` for a sign of life: its answer is reported to `Membership.on_answered`."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class LookAgain:
     """Call `Membership.on_look` with `subject` (a node id, an address or the name of a check) in `delay_seconds`."""
 
@@ -47,12 +54,20 @@ class Notice:
     """A change that users are shown, as a `sentence`.
 
     `kind` is one of connected, synchronized, disconnected, unreachable, lost, left, restarted, paused, refused, cloned, failed,
-    clock, store, discovery, listening and note.
+    clock, store, discovery, listening and note; of a client, client.
     """
 
     kind: str
     node_id: str | None
     sentence: str
+    cause: str = ""
+    """The kind of its reason, if others can cause it again and again: see RareNotices. Without text of others."""
+    who: str = ""
+    """Whoever caused it, if that is not the node: a client, or an address without its port."""
 
 
-Action = Dial | Redial | Close | LookAgain | Requery | Notice
+CHANGES = frozenset({"connected", "synchronized", "disconnected", "lost", "left", "client"})
+"""Kinds of notices that a node or client came or went."""
+
+
+Action = Dial | Redial | Close | Ask | LookAgain | Requery | Notice

@@ -6,25 +6,27 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mesh.discovery.port import Sighting
-from mesh.membership.actions import Action, LookAgain, Notice, Requery
+from mesh.membership.actions import Action, Notice, Requery
 from mesh.membership.diagnosis.black_holes import BlackHoles
 from mesh.membership.diagnosis.clones import CLONE_LOOK, OWN_DIAL, TAKEN, TAKEN_REASON, Clones, clone_notice
+from mesh.membership.diagnosis.contests import Contests
 from mesh.membership.diagnosis.other_meshes import OTHERS, OtherMeshes
-from mesh.membership.diagnosis.rare_notices import SUMMARY, RareNotices
-from mesh.membership.dialling.dialling import Dialling
+from mesh.membership.diagnosis.unreachable import Unreachable
+from mesh.membership.dialling.dialling import TRIALS_LOOK, Dialling
 from mesh.membership.dialling.link_selection import SECOND_DIAL_SECONDS, Link, surplus_links
-from mesh.membership.dialling.refusals import CLONED, THIS_NODE, refusal_sentence
+from mesh.membership.dialling.refusals import CLONED, REFUSALS, THIS_NODE, refusal_sentence
+from mesh.membership.failed_sessions import PAUSED, FailedSessions
 from mesh.membership.known_hosts import KnownHosts
-from mesh.membership.member import LOST_SECONDS, Member, Members, greeted, is_renewed, moved, sighted
-from mesh.membership.restart_policy import Failures, Pause
+from mesh.membership.member import Member, Members, greeted, is_renewed, moved
+from mesh.membership.restart_policy import Failures
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome, Session, Sessions
+from peers.limits import LimitHits, Limits
 
 GOODBYE = "goodbye"
 """The reason with which a node that stops closes its sessions."""
 GOODBYE_LOOK_SECONDS = 1.0
 """After a goodbye, a static address is dialled again this much later."""
 SURPLUS = "one connection is enough"
-PAUSED = "paused"
 
 
 class Membership:
@@ -35,26 +37,35 @@ class Membership:
     """
 
     def __init__(
-        self, node_id: str, instance: str, static_addresses: Iterable[str] = (), hosts: KnownHosts | None = None
+        self,
+        node_id: str,
+        instance: str,
+        static_addresses: Iterable[str] = (),
+        *,
+        limits: Limits,
+        hits: LimitHits,
+        hosts: KnownHosts | None = None,
     ) -> None:
         """`instance`: the random id of this run; `static_addresses` are dialled whatever discovery finds; it keeps `hosts`."""
         self.node_id = node_id
         self.instance = instance
-        self.members = Members()
+        self.members = Members(limits, hits)
         self.sessions = Sessions()
         self.failures = Failures()
         self.other_meshes = OtherMeshes()
-        self._dialling = Dialling(node_id, self.members, self.sessions, self.failures, static_addresses)
+        self._dialling = Dialling(node_id, self.members, self.sessions, self.failures, static_addresses, limits, hits)
         self.static = self._dialling.static
         self._hosts = hosts or KnownHosts()
         self._hosts.set_static(self.static)
         self.refused_static = self._dialling.refused_static
+        self._failed_sessions = FailedSessions(self.members, self.sessions, self.failures, self._dialling)
         self._clones = Clones(node_id, instance, self.members, self.sessions)
+        self._contests = Contests(self.sessions)
         self._black_holes = BlackHoles()
-        self._rare = RareNotices()
+        self._unreachable = Unreachable()
         self._other_looks = {
-            SUMMARY: self._rare.on_look,
             OTHERS: self.other_meshes.on_look,
+            TRIALS_LOOK: self._dialling.on_trials_look,
             node_id: self._clones.on_own_look,
         }
 
@@ -92,9 +103,7 @@ class Membership:
         addresses = sighting.addresses
         if before is not None and before.instance != sighting.instance and self.sessions.met(sighting.node_id):
             addresses = (*addresses, *before.addresses)  # the other run is connected: there may be two machines
-        member = sighted(
-            before or Member(sighting.node_id, since_seconds=now_seconds), addresses, sighting.instance, now_seconds
-        )
+        member = self.members.sighted(sighting, addresses, now_seconds)
         actions = self._keep(member)
         if before is not None and is_renewed(before, addresses, sighting.instance):
             self._on_answer(member.node_id)
@@ -114,16 +123,8 @@ class Membership:
 
     def on_state(self, key: str, state: str) -> list[Action]:
         """The role of a session changed its state: users hear when a node that connected is synchronized for the first time."""
-        session = self.sessions.get(key)
-        if session is None or session.state == state:
-            return []
-        self.sessions.change(key, state=state)
-        if state != "synchronized" or not session.is_met or session.was_synchronized:
-            return []
-        node_id = session.other_node_id or ""
-        is_news = not any(other.was_synchronized for other in self.sessions.with_node(node_id))
-        self.sessions.change(key, was_synchronized=True)
-        return [Notice("synchronized", node_id, f"synchronized with {node_id}")] if is_news else []
+        node_id = self.sessions.on_state(key, state)
+        return [] if node_id is None else [Notice("synchronized", node_id, f"synchronized with {node_id}")]
 
     def on_greeted(
         self, key: str, other_node_id: str, link: Link, held: tuple[str, ...], address: str, now_seconds: float
@@ -131,7 +132,7 @@ class Membership:
         """The other end of a session has greeted. `held` are the connections with us that it named in its greeting.
 
         A session that dialled another node ends, and so does one of a paused node or of a second machine under one id. Else
-        the node is connected, and of several links with it all but one are closed.
+        the node is connected; of several links with it all but one end, an older one only if it does not answer.
         """
         session = self.sessions.get(key)
         if session is None or session.is_closing:
@@ -149,44 +150,69 @@ class Membership:
             return self.sessions.close([key], PAUSED)
         self.failures.forgive(other_node_id, only_paused=True)
         member = greeted(before, link.boot, now_seconds)
-        news: list[Action] = []
-        if member.is_cloned and not before.is_cloned:
-            self._dialling.end_backoff(other_node_id)  # its links were brief because the two machines took turns
-            news = self._clones.on_cloned(other_node_id)
-        if self._clones.must_close(before, member, link):
-            return [*self._keep(replace(before, runs=member.runs)), *self.sessions.close([key], TAKEN_REASON), *news]
-        return [*self._on_connected(key, moved(member, "met", now_seconds), link, held), *news]
+        if session.subject == other_node_id:
+            member = replace(member, proven=address)
+        others = self._clones.others(other_node_id, link.boot)
+        if before.is_cloned and others:
+            return [*self._turn_away(before, link.boot, now_seconds), *self.sessions.close([key], TAKEN_REASON)]
+        actions = self._on_connected(key, moved(member, "met", now_seconds), link, held)
+        return [*actions, *self._on_cloned(before, [self.sessions[other].host for other in (*others, key)])]
+
+    def on_answered(self, key: str, connection_id: str, now_seconds: float) -> list[Action]:
+        """The other end of a link, which `Ask` was about, lives: links that greeted later under its node id end."""
+        lost, actions = self._contests.on_answered(key, connection_id)
+        session = self.sessions.get(key)
+        before = self.members.get((session.other_node_id if session is not None else None) or "")
+        if session is None or session.link is None or before is None:
+            return actions
+        boot = session.link.boot
+        strangers = [link.key for link in lost if link.boot != boot]
+        actions += self.sessions.close([link.key for link in lost if link.boot == boot], SURPLUS)
+        if not strangers:
+            return actions
+        self.members.change(before.node_id, instance=boot, runs=before.runs.contested(boot, now_seconds))
+        hosts = [self.sessions[each].host for each in (key, *strangers)]
+        return [*actions, *self.sessions.close(strangers, TAKEN_REASON), *self._on_cloned(before, hosts)]
 
     def on_turned_away(self, key: str, node_id: str, boot: str, address: str, now_seconds: float) -> list[Action]:
         """The run `boot` of a node greeted and was turned away: another machine is connected under its id."""
-        if node_id in self.members:
-            self.members.change(node_id, runs=self.members[node_id].runs.turned_away(boot, now_seconds))
+        member = self.members.get(node_id)
+        actions = self._turn_away(member, boot, now_seconds) if member is not None else []
         session = self.sessions.get(key)
-        if session is None or session.is_closing or not session.dialled:
-            return []
-        if session.subject not in {node_id, *self.static}:
-            return self._on_wrong_node(session, node_id, address, now_seconds)
-        return self.sessions.close([key], TAKEN_REASON)
+        if session is not None and session.dialled and not session.is_closing:
+            is_right = session.subject in {node_id, *self.static}
+            wrong = [] if is_right else self._on_wrong_node(session, node_id, address, now_seconds)
+            actions += wrong or self.sessions.close([key], TAKEN_REASON)
+        return actions
 
     def on_closed(
-        self, key: str, reason: str, now_seconds: float, *, note: str = "", outcome: LinkOutcome = NOTHING_KNOWN
+        self,
+        key: str,
+        reason: str,
+        now_seconds: float,
+        *,
+        note: str = "",
+        cause: str = "",
+        outcome: LinkOutcome = NOTHING_KNOWN,
     ) -> list[Action]:
         """A connection ended with `reason`, or an attempt to dial failed.
 
-        `note` is an error that users have not seen yet, as a sentence; `outcome` is what the session knows of the link.
+        `note` is an error that users have not seen yet, as a sentence, of the kind `cause`; `outcome` is what the session knows
+        of the link.
         """
         session = self.sessions.get(key)
         if session is None:
             return []
+        self._contests.on_link_end(key)
         found = self._black_holes.on_closed(session, now_seconds, outcome)
         if session.other_node_id and session.other_node_id in self.members and outcome.confirmed is not None:
             since = now_seconds if outcome.behind_since_seconds is None else outcome.behind_since_seconds
             self.members.change(session.other_node_id, confirmed=outcome.confirmed, behind_since_seconds=since)
-        over = self._on_link_end(session, reason, now_seconds, note, outcome)
+        over = self._on_link_end(session, reason, now_seconds, note, cause, outcome)
         return [*found, *over, *self._dialling.end_removed(key)]
 
     def _on_link_end(
-        self, session: Session, reason: str, now_seconds: float, note: str, outcome: LinkOutcome
+        self, session: Session, reason: str, now_seconds: float, note: str, cause: str, outcome: LinkOutcome
     ) -> list[Action]:
         key = session.key
         node_id = session.other_node_id or (session.subject if session.subject not in self.static else None)
@@ -202,13 +228,14 @@ class Membership:
             return self.sessions.close(self._dialling.needless_dials(node_id, ended=key), SURPLUS)
         if session.is_closing:  # we closed it: no news, but its node and other ones may be dialled now
             return [
-                *self._mark_broken(node_id, now_seconds),
+                *self.members.mark_broken(node_id, now_seconds),
                 *self._dialling.looks({node_id, session.subject}, SECOND_DIAL_SECONDS),
                 *self._dialling.next_trials(now_seconds),
             ]
-        notes = self._note_unreachable(session, reason, now_seconds)
+        subject = self.static.get(session.subject, session.subject)
+        notes = self._unreachable.note(session.subject, self._dialling.unanswered(session), subject, reason)
         if not notes and note and session.link is None:
-            notes = self._rare.note(Notice("note", node_id, note), now_seconds)
+            notes = [Notice("note", node_id, note, cause or "a link", session.host)]
         member = self.members.get(node_id or "")
         if member is None:
             return notes
@@ -218,7 +245,7 @@ class Membership:
             return self._on_goodbye(member.node_id, now_seconds)
         if member.state == "found" and session.subject == node_id:
             return [*notes, *self._dialling.on_trial_failed(session, now_seconds)]
-        return [*notes, *self._on_broken(member.node_id, reason, now_seconds, session.link, outcome)]
+        return [*notes, *self._on_broken(member.node_id, reason, now_seconds, session, outcome)]
 
     def on_refused(self, key: str, other_node_id: str | None, why: str, now_seconds: float) -> list[Action]:
         """One end refused the other for good, as `why` says: do not dial it until something about it changes, or a retry."""
@@ -228,12 +255,12 @@ class Membership:
         node_id = self._dialling.on_refused(session, other_node_id, why, now_seconds)
         closed = self.sessions.close([key], "refused")
         if why == CLONED:
-            return [*closed, clone_notice(self.node_id)]
+            return [*closed, clone_notice(self.node_id, [session.host])]
         if why == THIS_NODE and session.subject not in self.static:
             return closed  # only a static address can be corrected by the user
         who = session.subject if why == THIS_NODE else node_id or session.subject or session.address
-        notice = Notice("refused", node_id, refusal_sentence(who, why))
-        return [*closed, *self._rare.note(notice, now_seconds)]
+        cause = why if why in REFUSALS else "an error"
+        return [*closed, Notice("refused", node_id, refusal_sentence(who, why), cause, session.host)]
 
     def on_failed(self, key: str, why: str, now_seconds: float, share: float) -> list[Action]:
         """The actor of a session failed: it is restarted later, or paused after too many failures (see restart_policy).
@@ -246,21 +273,8 @@ class Membership:
         if session.is_closing:
             return self.on_closed(key, why, now_seconds)
         del self.sessions[key]
-        subject = session.other_node_id or session.subject
-        if not subject:
-            text = f"a session with {session.address} failed before its node was known: {why}"
-            return [Notice("note", None, text)]
-        outcome = self.failures.on_failure(subject, now_seconds, why, share)
-        actions = self.sessions.close(self.sessions.keys_of(subject), PAUSED) if isinstance(outcome, Pause) else []
-        if not self.sessions.met(subject):
-            actions += self._mark_broken(subject, now_seconds)
-        node_id = subject if subject in self.members else None
-        if isinstance(outcome, Pause):
-            text = f"paused the session with {subject} after too many failures: {why}; `mesh retry` starts it again"
-            return [*actions, Notice("paused", node_id, text)]
-        text = f"the session with {subject} failed and restarts: {why}"
-        looks = self._dialling.looks({subject, session.subject}, outcome.delay_seconds)
-        return [*actions, Notice("restarted", node_id, text), *looks]
+        self._contests.on_link_end(key)
+        return self._failed_sessions.on_failed(session, why, now_seconds, share)
 
     def on_look(self, subject: str, now_seconds: float) -> list[Action]:
         """A `LookAgain` action for `subject` is due: a suspect node may be lost by now, or a node may be dialled."""
@@ -268,22 +282,16 @@ class Membership:
             return self._other_looks[subject](now_seconds)
         if subject.startswith(CLONE_LOOK):
             return self._clones.on_look(subject, now_seconds)
-        actions: list[Action] = []
-        if not self.failures.is_paused(subject) and (member := self.members.expire(subject, now_seconds)) is not None:
-            seconds = int(now_seconds - member.since_seconds)
-            why = f" ({member.reason})" if member.reason else ""
-            actions.append(Notice("lost", subject, f"lost {subject}: unreachable for {seconds} s{why}"))
-        return [*actions, *self._dialling.on_look(subject, now_seconds)]
+        lost = [] if self.failures.is_paused(subject) else self.members.expire(subject, now_seconds)
+        return [*lost, *self._dialling.on_look(subject, now_seconds)]
 
     def on_retry(self, now_seconds: float) -> list[Action]:
         """The operator wants everything that was paused or refused to be tried again, now."""
         self._clones.retry()
-        self._rare.forget_all()
+        self._unreachable.forget_all()
         for subject in sorted(self.failures):
             self.failures.forgive(subject)
-        for node_id, member in sorted(self.members.items()):
-            if member.state == "refused":
-                self.members.move(node_id, "renewed", now_seconds)
+        self.members.renew_refused(now_seconds)
         return [*self._dialling.retry(), *self.on_free(now_seconds)]
 
     def close_all(self, reason: str) -> list[Action]:
@@ -322,11 +330,29 @@ class Membership:
         self._on_answer(node_id)
         actions = self._keep(member)
         links = self.sessions.links_with(node_id)
-        actions += self.sessions.close(surplus_links(self.node_id, node_id, links, link, held), SURPLUS)
+        surplus = surplus_links(self.node_id, node_id, links, link, held)
+        if key in surplus:
+            actions += self.sessions.close([key], SURPLUS)
+        actions += self._contests.begin(
+            [other for other in surplus if other != key], link if key not in surplus else None
+        )
         actions += self.sessions.close(self._dialling.needless_dials(node_id), SURPLUS)
         if not was_met:
-            actions.append(Notice("connected", node_id, f"connected to {node_id} at {self.sessions[key].address}"))
+            session = self.sessions[key]
+            text = f"connected to {node_id} at {session.address}"
+            actions.append(Notice("connected", node_id, text, who=session.host))
         return actions
+
+    def _turn_away(self, member: Member, boot: str, now_seconds: float) -> list[Action]:
+        """The run `boot` of a member is turned away for another one: the actions ask whether that one lives."""
+        actions = self._keep(replace(member, runs=member.runs.turned_away(boot, now_seconds)))
+        return [*actions, *self._contests.begin(self._clones.others(member.node_id, boot))]
+
+    def _on_cloned(self, before: Member, hosts: Iterable[str]) -> list[Action]:
+        news = self._clones.on_cloned(before, hosts)
+        if news:
+            self._dialling.end_backoff(before.node_id)  # its links were brief because the two machines took turns
+        return news
 
     def _on_goodbye(self, node_id: str, now_seconds: float) -> list[Action]:
         self.members.move(node_id, "goodbye", now_seconds)
@@ -338,37 +364,20 @@ class Membership:
         ]
 
     def _on_broken(
-        self, node_id: str, reason: str, now_seconds: float, link: Link | None, outcome: LinkOutcome
+        self, node_id: str, reason: str, now_seconds: float, session: Session, outcome: LinkOutcome
     ) -> list[Action]:
-        actions = self._mark_broken(node_id, now_seconds)
-        if link is None:
+        actions = self.members.mark_broken(node_id, now_seconds)
+        if session.link is None:
             return actions
-        lasted = None if reason == SURPLUS else 0.0 if outcome.is_stalled else now_seconds - link.met_seconds
-        notice = Notice(
-            "disconnected", node_id, f"lost the connection to {node_id}" + (f": {reason}" if reason else "")
-        )
+        lasted = None if reason == SURPLUS else 0.0 if outcome.is_stalled else now_seconds - session.link.met_seconds
+        text = f"lost the connection to {node_id}" + (f": {reason}" if reason else "")
+        notice = Notice("disconnected", node_id, text, who=session.host)
         return [notice, *actions, *self._dialling.on_link_end(node_id, lasted, now_seconds)]
-
-    def _mark_broken(self, node_id: str | None, now_seconds: float) -> list[Action]:
-        """A member has no session any more: it is suspect now, and lost after LOST_SECONDS."""
-        before = self.members.get(node_id or "")
-        if before is None:
-            return []
-        self.members.move(before.node_id, "broken", now_seconds)
-        is_new = before.state != "suspect" and self.members[before.node_id].state == "suspect"
-        return [LookAgain(before.node_id, LOST_SECONDS)] if is_new else []
 
     def _on_answer(self, subject: str) -> None:
         """A node or static address answered, or something about it changed: earlier failures to reach it do not count."""
         self._dialling.end_trials(subject)
-        self._rare.forget(subject)
-
-    def _note_unreachable(self, session: Session, reason: str, now_seconds: float) -> list[Action]:
-        addresses = self._dialling.unanswered(session)
-        if addresses is None:
-            return []
-        node_id = self.static.get(session.subject, session.subject)
-        return self._rare.unreachable(session.subject, addresses, node_id, reason, now_seconds)
+        self._unreachable.forget(subject)
 
     def _on_wrong_node(self, session: Session, other_node_id: str, address: str, now_seconds: float) -> list[Action]:
         """Another node answered where `session.subject` was expected: that address is out of date, but others may be right."""
@@ -377,7 +386,7 @@ class Membership:
             return closed
         text = f"{other_node_id} answers at {address}, where {session.subject} was expected"
         self._dialling.on_wrong_node(session.subject, address, text, now_seconds)
-        return [*closed, *self._rare.note(Notice("note", other_node_id, text), now_seconds), Requery()]
+        return [*closed, Notice("note", other_node_id, text, "another node"), Requery()]
 
     def _keep(self, member: Member) -> list[Action]:
         """Store the row of a member. If there are too many, forget one and close its dial."""
@@ -385,5 +394,6 @@ class Membership:
         if surplus is None:
             return []
         self.failures.pop(surplus, None)
+        self._black_holes.forget(surplus)
         self._dialling.drop(surplus)
         return self.sessions.close([s.key for s in self.sessions.values() if s.subject == surplus], "too many nodes")

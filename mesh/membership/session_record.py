@@ -47,6 +47,11 @@ class Session:
     """Why its last attempt or connection ended; empty while one is met."""
 
     @property
+    def host(self) -> str:
+        """Its address without the port."""
+        return self.address.rpartition(":")[0]
+
+    @property
     def is_met(self) -> bool:
         """Whether the other end has greeted, and the session stays."""
         return self.link is not None and not self.is_closing
@@ -66,6 +71,19 @@ class Sessions(dict[str, Session]):
         session = self.get(key)
         if session is not None:
             self[key] = replace(session, **changes)  # type: ignore[arg-type]
+
+    def on_state(self, key: str, state: str) -> str | None:
+        """The role of a session changed its state. Returns the node that is synchronized for the first time by that."""
+        session = self.get(key)
+        if session is None or session.state == state:
+            return None
+        self.change(key, state=state)
+        if state != "synchronized" or not session.is_met or session.was_synchronized:
+            return None
+        node_id = session.other_node_id or ""
+        is_news = not any(other.was_synchronized for other in self.with_node(node_id))
+        self.change(key, was_synchronized=True)
+        return node_id if is_news else None
 
     def close(self, keys: Iterable[str], reason: str) -> list[Action]:
         """End sessions for good, except those that are closing already. Returns the `Close` actions."""

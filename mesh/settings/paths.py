@@ -1,4 +1,4 @@
-"""The default home of a user, and the names of those files in it that several parts share."""
+"""The default home of a user, the names of those files in it that several parts share, and how full its disk is."""
 
 from __future__ import annotations
 
@@ -28,3 +28,13 @@ def default_home() -> Path:
             "give --home DIR, or set MESH_HOME"
         )
     return home
+
+
+def disk_share(path: Path) -> float:
+    """How much of the disk with `path` is in use, from 0 to 1, as `df` counts; 0 where it cannot be read."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return 0.0
+    used = disk.f_blocks - disk.f_bfree
+    return used / (used + disk.f_bavail) if used else 0.0

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mesh.errors import MeshError
+from mesh.errors import MeshError, printable
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -53,9 +53,7 @@ def write(text: bytes | str) -> None:
 
 def write_json(value: Any) -> None:
     """Print a value as one line of JSON. Raises as `write`."""
-    import msgspec
-
-    write(msgspec.json.encode(value) + b"\n")
+    write(json_line(value) + b"\n")
 
 
 def flush() -> None:
@@ -90,12 +88,24 @@ def _lost_output(error: OSError) -> OutputError:
     return kind(f"nothing can be printed on standard output: {error.strerror}")
 
 
-def printable(text: str) -> str:
-    """`text` with control characters escaped, so that text of other nodes cannot control the terminal."""
+def json_line(value: Any) -> bytes:
+    """A value as one line of JSON without control characters."""
+    import msgspec
+
+    return printable_json(msgspec.json.encode(value))
+
+
+def printable_json(line: bytes) -> bytes:
+    """A line of JSON with what JSON leaves as it is (C1 controls, right-to-left marks, line separators) escaped too.
+
+    The value stays the same: such a character can only stand in a string.
+    """
+    text = line.decode()
     if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
+        return line
+    return "".join(one if one.isprintable() else _json_escape(one) for one in text).encode()
 
 
-def _escape(character: str) -> str:
-    return ascii(character)[1:-1]
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mesh.terminal.output import printable
+from mesh.errors import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -37,7 +37,9 @@ class EncodedPieces:
         """The piece with its bytes: those that came, or were made before, if they are of these very items."""
         raw = self._pieces.get((piece.epoch, piece.start, piece.last))
         if raw is None or raw.items is not piece.items or raw.signature != piece.signature:
-            raw = raw_piece(fitting(piece))
-            if raw.items is piece.items:
-                self.put(raw)
+            try:
+                raw = raw_piece(piece)
+            except ValueError:
+                return raw_piece(fitting(piece))
+            self.put(raw)
         return raw

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import repeat
+from itertools import accumulate, repeat
 from operator import itemgetter, lt
 from typing import Annotated, Any, TypeVar, cast
 
@@ -168,15 +168,17 @@ def fitting(piece: Piece) -> Piece:
     receiver calls the events hollow, and gets them by `fill`.
     """
     room = PIECE_BYTES - _ENTRY_BYTES * (len(piece.items) + 4)
-    items: list[Entry | bytes] = []
-    for item in piece.items:
-        if isinstance(item, Entry):
-            room -= len(item.body) + len(item.extra) + _LETTER_BYTES * len(item.created[1])
-        if isinstance(item, Entry) and room < 0:
-            items.append(leaf_of(item.created, item.time, item.extra, item.body))
-        else:
-            items.append(item)
-    return piece if room >= 0 else msgspec.structs.replace(piece, items=tuple(items))
+    sizes = [
+        len(item.body) + len(item.extra) + _LETTER_BYTES * len(item.created[1]) if isinstance(item, Entry) else 0
+        for item in piece.items
+    ]
+    if sum(sizes) <= room:
+        return piece
+    items = [
+        leaf_of(item.created, item.time, item.extra, item.body) if isinstance(item, Entry) and used > room else item
+        for item, used in zip(piece.items, accumulate(sizes), strict=True)
+    ]
+    return msgspec.structs.replace(piece, items=tuple(items))
 
 
 def _event_columns(events: Sequence[Entry]) -> list[bytes]:

@@ -135,9 +135,14 @@ class HybridTimer:
             self._ms, self._next_n = now, 0
         created = (self._ms, self._node_id, self._next_n)
         self._next_n += 1
-        self._wall_ms = max(self._wall_ms, now)
-        # What was seen may be ahead by all of max_drift_ms: then only `created` puts this event after it.
-        self.time = max(self.time, now, min(self._seen_ms, self._wall_ms + self._max_drift_ms))
+        # Comparisons, since each event comes here, and `max` takes three times as long.
+        if now > self._wall_ms:
+            self._wall_ms = now
+        if now > self.time:
+            self.time = now
+        if self._seen_ms > self.time:
+            # What was seen may be ahead by all of max_drift_ms: then only `created` puts this event after it.
+            self.time = max(self.time, min(self._seen_ms, self._wall_ms + self._max_drift_ms))
         return created
 
     def see(self, ms: int) -> None:
@@ -152,6 +157,6 @@ class HybridTimer:
         now = self._now_ms()
         if self._wall_ms > now + self._max_drift_ms:
             self._wall_ms = self._seen_ms = self.time = 0
-        if self._seen_ms > max(now, self._wall_ms) + self._max_drift_ms + 1:
+        if self._seen_ms > now + self._max_drift_ms + 1 and self._seen_ms > self._wall_ms + self._max_drift_ms + 1:
             self._seen_ms = 0
         return now

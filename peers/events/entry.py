@@ -26,6 +26,7 @@ RESERVED_META = _PLACE_META | {"origin", "vouched"}
 READ_ONLY_META = RESERVED_META | {"indexes", "subprotocol"}
 """What `change_meta` cannot change; the last is read-only in Logux too."""
 
+_META_BYTES = 100
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{[\0"))
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _to_json = msgspec.json.Encoder().encode
@@ -134,13 +135,22 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """The bytes that it takes in memory and on the wire, roughly."""
-        return len(self.body) + len(self.extra) + 100
+        return len(self.body) + len(self.extra) + _META_BYTES
 
     def same_as(self, other: Entry) -> bool:
         """Whether both are copies of one event, whatever their dots, `added` and positions are."""
         if self.created != other.created or self.time != other.time:
             return False
         return self.digest == other.digest if self.tombstone or other.tombstone else self.body == other.body
+
+
+def size_of(items: Sequence[Entry | bytes]) -> int:
+    """The `size` of all of these, of which some may be leaves."""
+    size = _META_BYTES * len(items)
+    for item in items:
+        if isinstance(item, Entry):
+            size += len(item.body) + len(item.extra)
+    return size
 
 
 def encode_event(event: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from struct import Struct
 from typing import Any
@@ -63,12 +63,14 @@ class RunHash:
         self._head: bytes | None = before
         """None while it is not known."""
 
-    def add(self, kinds: Iterable[int], leaves: Sequence[bytes], size: int = 0) -> None:
+    def add(self, kinds: Sequence[int], leaves: Sequence[bytes], size: int = 0) -> None:
         """Add entries, which have `size` bytes."""
-        pieces: list[bytes] = []
-        for kind, leaf in zip(kinds, leaves, strict=True):
-            pieces += (_KIND[kind], leaf)
-        self._inner.update(b"".join(pieces))
+        if len(kinds) != len(leaves):
+            raise ValueError(f"{len(kinds)} kinds of {len(leaves)} entries")
+        if any(kinds):
+            self._inner.update(b"".join([_KIND[kind] + leaf for kind, leaf in zip(kinds, leaves, strict=True)]))
+        else:  # nearly always
+            self._inner.update(_KIND[OWN].join([b"", *leaves]))
         self.last += len(leaves)
         self.size += size
         if leaves:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -13,6 +14,8 @@ from peers.events.epoch import KEY_BYTES, NO_KEY
 from peers.events.run import signed_text
 
 SIGNATURE_BYTES = 64
+_KEPT_KEYS = 256
+"""Public keys that are kept as objects: those who write now."""
 
 
 class Signer(Protocol):
@@ -46,12 +49,15 @@ class KeySigner:
         return self._key.sign(signed_text(epoch, seq, head))
 
 
+_public_key = lru_cache(maxsize=_KEPT_KEYS)(Ed25519PublicKey.from_public_bytes)
+
+
 def is_signed(public: bytes, epoch: Epoch, seq: int, head: bytes, signature: bytes) -> bool:
     """Whether `signature` was made with the key of `public` over this head. Never for NO_KEY, with which anybody could."""
     if len(public) != KEY_BYTES or public == NO_KEY or len(signature) != SIGNATURE_BYTES:
         return False
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_text(epoch, seq, head))
+        _public_key(public).verify(signature, signed_text(epoch, seq, head))
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -115,7 +115,7 @@ class EventLog(ABC):
     def take_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
         """As add_drafts; who adds them bounds their number."""
         is_joined = all(draft.created is None for draft in drafts)
-        return self._append([self.prepare(draft) for draft in drafts], is_joined=is_joined).transform(_metas)
+        return self._append(self.prepare(drafts), is_joined=is_joined).transform(_metas)
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
         """Take what a Logux client or server sent in one transaction; who sends it bounds its number.
@@ -123,18 +123,24 @@ class EventLog(ABC):
         For each draft, in order: the entry as stored, None if it was known already, or the ValueError of a known `created`
         with another event, which keeps no other one out. Fails with StoreError, then none of them is taken.
         """
-        return self._append([self.prepare(draft) for draft in drafts], is_each_alone=True).transform(list)
+        return self._append(self.prepare(drafts), is_each_alone=True).transform(list)
 
-    def prepare(self, draft: Draft) -> Entry:
-        """The entry that is offered to the store for a draft."""
-        if draft.created is not None:
-            self._timer.see(draft.created[0])
-            created, time = draft.created, draft.created[0]
-        else:
-            created, time = self._timer.next(), self._timer.time
-        if draft.time is not None:
-            time = draft.time
-        return Entry(created, time if draft.is_fixed else self._bounded(time), draft.body, draft.extra)
+    def prepare(self, drafts: Sequence[Draft]) -> list[Entry]:
+        """The entries that are offered to the store for drafts."""
+        timer, latest = self._timer, self._clock.now_ms() + self._max_drift_ms
+        entries: list[Entry] = []
+        for draft in drafts:
+            if draft.created is not None:
+                timer.see(draft.created[0])
+                created, time = draft.created, draft.created[0]
+            else:
+                created, time = timer.next(), timer.time
+            if draft.time is not None:
+                time = draft.time
+            if time > latest and not draft.is_fixed:
+                time = latest
+            entries.append(Entry(created, time, draft.body, draft.extra))
+        return entries
 
     def note_refused(self, causes: Mapping[Cause, int]) -> None:
         """Somebody sent so many events that are not taken, by cause."""
@@ -219,9 +225,6 @@ class EventLog(ABC):
             self._emitter.emit("ahead", entry)
         if highest:
             self._timer.see(highest)
-
-    def _bounded(self, time: int) -> int:
-        return min(time, self._clock.now_ms() + self._max_drift_ms)
 
 
 def _metas(outcomes: Outcomes) -> list[Meta | None]:

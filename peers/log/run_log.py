@@ -24,7 +24,7 @@ from peers.log.timing import last_time, make_timer
 from peers.log.write_batch import Outcomes, Work, WriteBatch, joined
 from peers.stores.disk import Disk
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, StoreError
 
 T = TypeVar("T")
 
@@ -66,6 +66,10 @@ class RunLog(EventLog):
         self._shown = ShownTail(state.last_added)
         self._batch: WriteBatch | None = None
         """The one that further requests join."""
+        self.has_room = True
+        """Whether sessions take events of other nodes; its owner says so, and emits `room` when it changes."""
+        self.refusal: StoreError | None = None
+        """Why own events are not taken, if they are not: its owner says so."""
         self.ends = Ends(ends)
         """The vector, as of the last commit."""
         self.pen = Pen(signer, partial(random.randbytes, NONCE_BYTES), node_id)
@@ -133,12 +137,16 @@ class RunLog(EventLog):
     def read(self, work: Callable[[RunStore], T]) -> Later[T]:
         """What `work` reads in the store, as of a commit that is published; at once where memory has it.
 
-        Fails as `work` does, which may be called twice.
+        Fails as `work` does, which may be called again.
         """
         try:
-            return Later.done(work(cast(RunStore, self._recent)))
+            return Later.done(self.recall(work))
         except NotRecentError:
             return self._disk.run(work)
+
+    def recall(self, work: Callable[[RunStore], T]) -> T:
+        """The same at once, from memory. Raises NotRecentError where memory does not have it."""
+        return work(cast(RunStore, self._recent))
 
     @property
     def tail_changes(self) -> int:
@@ -164,6 +172,8 @@ class RunLog(EventLog):
     def _append(
         self, entries: Sequence[Entry], *, is_joined: bool = False, is_each_alone: bool = False
     ) -> Later[Outcomes]:
+        if self.refusal is not None:
+            return Later.failed(StoreError(str(self.refusal), self.refusal.brief))
         if is_joined and self._batch is not None:
             waiting = self._batch.join(entries, self._timer.ms)
             if waiting is not None:

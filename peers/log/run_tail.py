@@ -9,14 +9,12 @@ from operator import attrgetter
 from typing import Any
 
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import Entry
+from peers.events.entry import size_of
 from peers.events.piece import Piece
 from peers.stores.run_store import Change
 
 TAIL_CHANGES = 2_048
 TAIL_BYTES = 4 * 1024 * 1024
-LEAF_BYTES = 100
-"""What an entry without an event takes, roughly."""
 
 _position = attrgetter("position")
 
@@ -49,7 +47,7 @@ class RunTail:
         if changes:
             self._last_position = changes[-1].position + changes[-1].length - 1
         for piece in pieces:
-            size = sum([item.size if isinstance(item, Entry) else LEAF_BYTES for item in piece.items])
+            size = size_of(piece.items)
             self._pieces.pop((piece.epoch, piece.start), None)
             self._pieces[piece.epoch, piece.start] = piece
             self._sizes.append(size)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from operator import attrgetter, lt
 
-from peers.events.entry import Entry
+from peers.events.entry import Entry, size_of
 from peers.log.run_tail import TAIL_BYTES, TAIL_CHANGES
 from peers.stores.run_store import RunStore
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page
@@ -30,18 +30,18 @@ class ShownTail:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, entries: Iterable[Entry], last_added: int) -> None:
+    def add(self, entries: Sequence[Entry], last_added: int) -> None:
         """Take the new events of one commit, in order; `last_added` is the store's after it.
 
         One is left out where its event was cleaned again within the commit. Raises ValueError for one that is not new or
         that the store has not reached: a session would miss or repeat it.
         """
-        for entry in entries:
-            if not self._last < entry.added <= last_added:
-                raise ValueError(f"`added` {entry.added} is not from {self._last + 1} to {last_added}")
-            self._last = entry.added
-            self._bytes += entry.size
-            self._entries.append(entry)
+        numbers = [self._last, *map(_added, entries), last_added + 1]
+        if not all(map(lt, numbers, numbers[1:])):
+            what = ", ".join(map(str, numbers[1:-1]))
+            raise ValueError(f"`added` {what} is not from {self._last + 1} to {last_added}, or does not rise")
+        self._entries += entries
+        self._bytes += size_of(entries)
         self._last = last_added
         if len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
             self._trim()
@@ -80,7 +80,7 @@ class ShownTail:
         """Drop the older half at once, as often as needed: one copy now and then instead of one per event."""
         while len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
             half = len(self._entries) // 2 + 1
-            self._bytes -= sum([entry.size for entry in self._entries[:half]])
+            self._bytes -= size_of(self._entries[:half])
             self._first = self._entries[half - 1].added + 1
             del self._entries[:half]
 
@@ -102,7 +102,7 @@ def page_of(store: RunStore, after: int, limit: int = PAGE_EVENTS, max_bytes: in
         if length < wanted:
             return Page(tuple(found), max(after, store.state.last_added))
         until = step[-1].added
-        room -= sum([entry.size for entry in step])
+        room -= size_of(step)
     return Page(tuple(found), found[-1].added)
 
 

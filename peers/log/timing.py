@@ -31,7 +31,7 @@ def followed(entries: Sequence[Entry], limit_ms: int) -> tuple[int, list[Entry]]
     """The largest ms among received entries that is followed, 0 if there is none; and the entries from after `limit_ms`."""
     if not entries:
         return 0, []
-    highest = max([*(entry.time for entry in entries), *(entry.created[0] for entry in entries)])
+    highest = max([*[entry.time for entry in entries], *[entry.created[0] for entry in entries]])
     if highest <= limit_ms:  # nearly always
         return highest, []
     highest = 0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
+from peers.budgets import Budgets
 from peers.clock import Clock, Undo
 from peers.codec.codec import Dialect
 from peers.codec.messages import Error, Message, Version
@@ -16,6 +17,7 @@ from peers.errors import SyncError
 from peers.later import Later
 from peers.log.port import SyncLog
 from peers.protocol.ports import Destroyable, RandomBits, Spawn, Turn, Welcoming, at_once, awaited
+from peers.protocol.reading import Reading
 from peers.stores.store import StoreError
 from peers.transport.port import LARGE_FRAME, Connection
 
@@ -39,7 +41,7 @@ class _Role(ABCMeta):
 class SyncCore(metaclass=_Role):
     """The part of a role that knows no messages. See BaseSync, which has the parameters and events.
 
-    Subclasses define `make_dialect` and `dispatch`. Every other hook (`on_...`, `is_paused`, `state_offline`, `patience_ms`,
+    Subclasses define `make_dialect` and `dispatch`. Every other hook (`on_...`, `state_offline`, `patience_ms`, `cost`,
     `note_answer`, `told_of`) has a default here, and an overriding method calls `super()`.
     """
 
@@ -55,6 +57,7 @@ class SyncCore(metaclass=_Role):
         turn: Turn = at_once,
         timeout: int | None = None,
         ping: int | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         if ping is not None and timeout is None:
             raise ValueError("set the timeout option too: a ping without one would wait for its answer for ever")
@@ -72,6 +75,7 @@ class SyncCore(metaclass=_Role):
         self.other_node_id: str | None = None
         self.frame = b""
         """The bytes of the message that is being handled; empty between messages."""
+        self.reading = Reading(connection, budgets, self.start_timer)
         self._spawn = spawn
         self._turn = turn
         self._link = 0
@@ -92,6 +96,7 @@ class SyncCore(metaclass=_Role):
             connection.on("connect", self._on_wire),
             connection.on("activity", self._on_activity),
             connection.on("message", turn(self._on_frame)),
+            connection.on("control", turn(self.reading.spend)),
             connection.on("error", turn(self._on_connection_error)),
             connection.on("disconnect", turn(self.on_disconnect)),
         ]
@@ -280,6 +285,7 @@ class SyncCore(metaclass=_Role):
     def on_connect(self) -> None:
         """A link has opened: reset what belongs to the last one. A role that speaks first sends its greeting here."""
         self._forget_link()
+        self.reading.begin()
         self._is_closing = False
         self.dialect = self.make_dialect()
         self._last_sign = self._last_traffic = self.clock.elapsed_ms()
@@ -317,15 +323,23 @@ class SyncCore(metaclass=_Role):
         self._last_sign = self._last_traffic = self.clock.elapsed_ms()
         self.frame = frame
         try:
-            self._guard(lambda: self.dispatch(self.decode(frame)))
+            self._guard(lambda: self._take(frame))
         finally:
             self.frame = b""
-            if len(frame) > LARGE_FRAME and not self.is_paused():
+            if len(frame) > LARGE_FRAME and not self.reading.is_paused:
                 self.connection.resume()
 
-    def is_paused(self) -> bool:
-        """Hook: whether reading is paused, because too much that the other end sent is not committed yet."""
-        return False
+    def _take(self, frame: bytes) -> None:
+        began_ms = self.reading.cpu_ms()
+        message = self.decode(frame)
+        cost = self.cost(message)
+        self.dispatch(message)
+        if cost and self.connected:
+            self.reading.spend(cost, len(frame), self.reading.cpu_ms() - began_ms)
+
+    def cost(self, message: Message) -> int:
+        """Hook: as how many messages that bring no events it counts. It is not handled yet."""
+        return 1
 
     def decode(self, frame: bytes) -> Message:
         """The message of a frame. Raises SyncError."""
@@ -372,7 +386,7 @@ class SyncCore(metaclass=_Role):
         if not self._waiting or not self.connected or self.timeout is None:
             return
         now = self.clock.elapsed_ms()
-        if self.is_paused():
+        if self.reading.is_paused:
             self._last_sign = now  # the answer may have arrived and not been read
         patience = self.patience_ms()
         left = max(self._waiting[0], self._last_sign) + patience - now

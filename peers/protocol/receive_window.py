@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peers.transport.port import Connection
+from peers.protocol.reading import Reading
 
 MAX_TAKING = 256
 """Messages that may wait for their commit before reading pauses. JavaScript peers send one message for each new event."""
@@ -11,12 +11,12 @@ MAX_TAKING_BYTES = 32 * 1024 * 1024
 
 
 class ReceiveWindow:
-    """Pauses and resumes a connection. Messages are committed in the order in which they arrived."""
+    """Pauses and resumes the reading of a link. Messages are committed in the order in which they arrived."""
 
-    __slots__ = ("_connection", "_has_large", "_sizes", "is_full")
+    __slots__ = ("_has_large", "_reading", "_sizes", "is_full")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._sizes: list[int] = []
         self._has_large = False
         self.is_full = False
@@ -44,6 +44,6 @@ class ReceiveWindow:
         if is_full != self.is_full:
             self.is_full = is_full
             if is_full:
-                self._connection.pause()
+                self._reading.pause("window")
             else:
-                self._connection.resume()
+                self._reading.resume("window")

@@ -31,7 +31,10 @@ from peers.protocol.core import SyncCore
 from peers.transport.port import Connection
 
 BEFORE_AUTHENTICATION = frozenset({"connect", "connected", "error", "headers", "debug", "duilian"})
-BUILT_IN = frozenset({*BEFORE_AUTHENTICATION, "sync", "synced", "ready", "ping", "pong", "have"})
+BETWEEN_NODES = frozenset(
+    {"have", "pieces", "fill", "same", "differ", "heads", "show", "proof", "hollow", "decline", "facts"}
+)
+BUILT_IN = BEFORE_AUTHENTICATION | BETWEEN_NODES | {"sync", "synced", "ready", "ping", "pong"}
 """Names that a user's own messages cannot have, even where the dialect of the link does not know them."""
 MAX_EARLY = 8
 """Messages before any greeting that are answered one by one; one more ends the link."""
@@ -122,8 +125,10 @@ class SessionMessages(SyncCore):
     def send_own(self, name: str, *items: Any) -> None:
         """Send a message of your own, with items that JSON can express. The other end's role needs a method `<name>_message`.
 
-        Raises ValueError for items that JSON cannot express, RuntimeError without an open link.
+        Raises ValueError for items that JSON cannot express and for a name of BUILT_IN, RuntimeError without an open link.
         """
+        if name in BUILT_IN:
+            raise ValueError(f"`{name}` is a message of the protocol: give yours another name")
         self.send(Custom(name, items))
 
     def keeps_early(self, name: str) -> bool:
@@ -146,7 +151,7 @@ class SessionMessages(SyncCore):
             raise self.error("wrong-format", f"more than {MAX_QUEUED} messages before the answer to the greeting")
         self._queued.append(message)
         if len(self._queued) == QUEUED_BEFORE_PAUSE:
-            self.connection.pause()
+            self.reading.pause("queue")
 
     # The greeting
 
@@ -251,14 +256,14 @@ class SessionMessages(SyncCore):
             self.send_connected(came_at)
         self._judging = False
         self.authenticated = True
+        self.reading.who = self.other_node_id or self.reading.who
         self.end_handshake()
         self.emitter.emit("authenticated")
         if not self.authenticated:  # a listener closed the link
             return
         self.on_authenticated()
         queued, self._queued = self._queued, []
-        if len(queued) >= QUEUED_BEFORE_PAUSE:
-            self.connection.resume()
+        self.reading.resume("queue")
         for message in queued:
             if self.authenticated:
                 self.dispatch(message)
@@ -278,6 +283,9 @@ class SessionMessages(SyncCore):
     def send_ping_again(self) -> None:
         """Send a `ping` whose answer has no timeout, also while another answer is expected."""
         self.send(Ping(self.sent_up_to()))
+
+    def cost(self, message: Message) -> int:
+        return 0 if isinstance(message, Pong) and self._is_pinging else super().cost(message)
 
     def ping_message(self, added: int) -> None:
         self.send_pong()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from peers.codec.messages import Ready, Refusal, Sync, Synced
+from peers.codec.messages import Message, Ready, Refusal, Sync, Synced
 from peers.codec.refused import refused
 from peers.events.created import Created
 from peers.events.entry import Entry
@@ -86,7 +86,7 @@ class SyncMessages(SyncCore):
         self._paged = 0
         """Up to here pages were read; beyond `walked` while filters have one."""
         self._forget_work()
-        self._taking = ReceiveWindow(connection)
+        self._taking = ReceiveWindow(self.reading)
         self._heard = 0
         """The highest mark that counts once everything that came before it is committed."""
         self._is_walking = False
@@ -108,7 +108,7 @@ class SyncMessages(SyncCore):
         self._in_flight.clear()
         self.received.clear()
         self._forget_work()
-        self._taking = ReceiveWindow(self.connection)
+        self._taking = ReceiveWindow(self.reading)
         self._heard = 0
         self._is_walking = False  # where to go on is not known before `start_walk`
         self._is_paging = False
@@ -197,12 +197,18 @@ class SyncMessages(SyncCore):
         self.on_other_sent(added)
         self._show_state()
 
-    def is_paused(self) -> bool:
-        return self._taking.is_full
+    def cost(self, message: Message) -> int:
+        if isinstance(message, Sync):
+            return len(message.refusals) + (not message.entries)
+        if isinstance(message, Synced) and any(sent.number == message.added for sent in self._in_flight):
+            return 0
+        return super().cost(message)
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         """Commit the entries of a message, then confirm it."""
         allowed = [admitted for entry in entries if (admitted := self.admitted(entry)) is not None]
+        if entries and not allowed:
+            self.reading.spend(1, len(self.frame))
         if self._in_sieve is None:
             react = partial(self._react_in_time, "in")
             self._in_sieve = FilterChain(react, self._in_filter, self._in_map, between=self._fixed)
@@ -286,6 +292,9 @@ class SyncMessages(SyncCore):
     def _on_offered(self, entries: Sequence[Entry], done: Later[list[Entry | ValueError | None]]) -> None:
         is_walked = self._paged >= self.log.state.last_added
         refusals: list[Refusal] = []
+        known = [entry for entry, outcome in zip(entries, done.result(), strict=True) if outcome is None]
+        if known:
+            self.reading.spend(len(known), sum([entry.size for entry in known]))
         for entry, outcome in zip(entries, done.result(), strict=True):
             # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: nobody has a better one than we.
             if isinstance(outcome, ValueError) and entry.created[1] != self.node_id:

@@ -49,6 +49,7 @@ class BaseSync(SyncMessages, SessionMessages):
     - `synced` and `other_synced`: the marks of both logs where the last session ended.
     - `fix_time`: take times by the other end's clock. In protocol (0, 1) that changes the identity of events: use it for a
       single client and its server only, never in a mesh.
+    - `budgets`: what the other end may cost, see peers.budgets; beyond it the link is read more slowly. None: no limit.
     - `spawn`: runs coroutines, see peers.protocol.ports; without it, a callback that is a coroutine function is a TypeError.
     - `turn`: wraps every reaction, so that an actor can run it in its mailbox.
 

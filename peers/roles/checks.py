@@ -25,24 +25,32 @@ class Check:
 class Checks:
     """The checks of one link. The role reports what happens on the link, and reads whether another ping is needed."""
 
-    __slots__ = ("_open", "_pings", "_pongs", "_taken")
+    __slots__ = ("_open", "_pings", "_pongs", "_signs", "_taken")
 
     def __init__(self) -> None:
         self._open: list[Check] = []
         self._pings = 0
         self._pongs = 0
         self._taken = 0
+        self._signs: list[tuple[int, Later[None]]] = []
+        """Each with the number of the ping whose answer resolves it."""
 
     @property
     def needs_ping(self) -> bool:
-        """Whether a check needs another answer of the other end."""
-        return any(check.due is None for check in self._open)
+        """Whether a check or a sign of life needs another answer of the other end."""
+        return bool(self._signs) or any(check.due is None for check in self._open)
 
     def begin(self, position: int) -> Check:
         """Begin a check: does the other end hold our log up to `position`, and do we hold all that it holds now?"""
         check = Check(position, self._pings + 1)
         self._open.append(check)
         return check
+
+    def sign_of_life(self) -> Later[None]:
+        """Resolves at the answer to the first ping that is sent after this call. Fails with ConnectionError at the end."""
+        sign = Later[None]()
+        self._signs.append((self._pings + 1, sign))
+        return sign
 
     def on_ping(self) -> None:
         """A ping was sent."""
@@ -54,6 +62,10 @@ class Checks:
         `taking` is the number of their messages that have arrived and are not committed yet.
         """
         self._pongs += 1
+        answered = [sign for ping, sign in self._signs if ping <= self._pongs]
+        self._signs = [(ping, sign) for ping, sign in self._signs if ping > self._pongs]
+        for sign in answered:
+            sign.set()
         for check in self._open:
             if self._pongs < check.ping:
                 continue
@@ -68,6 +80,8 @@ class Checks:
 
     def settle(self, confirmed: int) -> None:
         """Resolve the checks that are fulfilled, now that the other end has confirmed our log up to `confirmed`."""
+        if not self._open:  # the usual case
+            return
         passed = [
             check
             for check in self._open
@@ -87,7 +101,8 @@ class Checks:
         return max([0, *(check.last - heard for check in self._open if check.last is not None)])
 
     def end(self) -> None:
-        """The link has ended: fail all open checks."""
-        ended, self._open = self._open, []
-        for check in ended:
-            check.done.fail(ConnectionError("the connection ended"))
+        """The link has ended: fail all open checks and signs of life."""
+        ended = [*(check.done for check in self._open), *(sign for _, sign in self._signs)]
+        self._open, self._signs = [], []
+        for done in ended:
+            done.fail(ConnectionError("the connection ended"))

@@ -21,13 +21,14 @@ from peers.codec.run_messages import (
     SayHollow,
     ShowBlocks,
 )
-from peers.events.entry import Entry
+from peers.events.entry import Entry, size_of
 from peers.events.epoch import Birth
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
 from peers.events.run import OWN
 from peers.later import Later
 from peers.log.run_log import RunLog
+from peers.log.run_tail import NotRecentError
 from peers.protocol.runs.replication import Replication
 from peers.roles.run_relaying import RunRelaying
 from peers.stores.run_store import RunStore, Taken
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 HEARD = (Pieces, Synced, RunHave, Fill, Same, Differ, Heads, ShowBlocks, Prove, Decline, SayHollow, Facts)
 """What Replication reads, after the greetings."""
+PROOF_COST = 20
+"""As how many messages one with signed blocks counts: they are hashed and verified in the thread of the disk."""
 
 
 class RunPeerSync(RunRelaying):
@@ -60,12 +63,18 @@ class RunPeerSync(RunRelaying):
         """The options are those of RunSession; `encoded` is shared by all sessions of a log."""
         self._encoded = encoded or EncodedPieces()
         super().__init__(node_id, log, connection, **options)
+        self._undos.append(self.runs.on("room", self._turn(self._on_room)))
 
     def _begin_link(self) -> None:
         super()._begin_link()
         self._replication = Replication(self, is_dialling=self.connection.dialled)
 
     # Messages
+
+    def cost(self, message: Message) -> int:
+        if isinstance(message, (Pieces, Fill, Synced)):
+            return 0  # see on_pieces; a `synced` that answers nothing ends the link
+        return PROOF_COST if isinstance(message, (Prove, ShowBlocks)) else super().cost(message)
 
     def dispatch(self, message: Message) -> None:
         if self.authenticated and isinstance(message, HEARD):
@@ -114,7 +123,7 @@ class RunPeerSync(RunRelaying):
         if isinstance(message, HEARD) and (self._is_closing or not self.connected):
             return  # the answer to what was handled before the end
         if isinstance(message, (Pieces, Fill)):
-            size = sum([entry.size for entry in _entries_of(message)])
+            size = size_of(_entries_of(message))
             position = self._replication.position
             self._progress.on_sent(message.number, position, size, self.clock.elapsed_ms())
             self.start_timeout()
@@ -127,6 +136,14 @@ class RunPeerSync(RunRelaying):
         return self._encoded.of(piece)
 
     def read(self, work: Callable[[RunStore], T], then: Callable[[T], None]) -> None:
+        if self._is_stepping and not self._commits:  # nothing that memory tells of is still to be heard of
+            try:
+                found = self.runs.recall(work)
+            except NotRecentError:
+                pass
+            else:
+                then(found)
+                return
         self.react(self.runs.read(work), partial(self._answer, then))
 
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
@@ -142,7 +159,29 @@ class RunPeerSync(RunRelaying):
         return self.runs.follow(())
 
     def may_begin(self, birth: Birth) -> bool:
-        return True
+        self.reading.spend(1, 0)
+        origin = birth.origin
+        if origin is None or origin != self.other_node_id:
+            return True
+        wait_ms = self.reading.begin_epoch(origin)
+        if wait_ms and not self.is_timing("accept"):
+            self.start_timer("accept", wait_ms, self._replication.accept)
+        return not wait_ms
+
+    def has_room(self) -> bool:
+        return self.runs.has_room
+
+    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
+        if idle_messages or idle_bytes:
+            self.reading.spend(idle_messages, idle_bytes)
+        other = self.other_node_id or ""
+        own = [event for event in shown if event.origin == other and not event.vouched]
+        if own:
+            self.reading.spend_events(other, len(own), sum([event.size for event in own]))
+
+    def _on_room(self) -> None:
+        if self.authenticated and self.connected and self.runs.has_room:
+            self._guard(partial(self._with_peer, self._replication.on_room))
 
     def _answer(self, then: Callable[[Any], None], done: Later[Any]) -> None:
         self._hear_commits()

@@ -90,8 +90,10 @@ class RunRelaying(RunSession):
         self._show_state()
 
     def _hear_commits(self) -> None:
-        commits, self._commits = self._commits, []
-        if not commits or not self.connected or self._is_closing:
+        commits = self._commits
+        if not self.connected or self._is_closing:
+            commits.clear()
+        if not commits:
             return
         own, other = self.epoch, self._replication.other
         # Far behind too: in a burst everybody is, and a wait costs no throughput, since a group goes as a whole.
@@ -100,8 +102,8 @@ class RunRelaying(RunSession):
         )
         if self._relays.note(self.runs.state.last_position, is_relay=is_news):
             self._wait()
-        for taken in commits:
-            self._with_peer(partial(self._replication.committed, taken))
+        while commits:
+            self._with_peer(partial(self._replication.committed, commits.pop(0)))
         if not self.is_timing("gather"):
             self._name()
 

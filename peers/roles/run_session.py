@@ -81,6 +81,7 @@ class RunSession(SessionMessages):
         self.runs = log
         self._progress = LinkProgress()
         super().__init__(node_id, cast(SyncLog, log), connection, timeout=timeout, ping=ping, **options)
+        self.reading.on_life = self._show_life
         self.boot = boot or f"{self.random.getrandbits(64):016x}"
         self.connection_id = ""
         self._greeting: Greeting | None = None
@@ -106,8 +107,6 @@ class RunSession(SessionMessages):
         self._greeting = None
         self._is_greeted = False
         """Whether the other end, which dialled, has greeted."""
-        self._is_paused = False
-        """Whether reading waits for the disk."""
         self._is_settled = False
         """Whether it is known what the other end has."""
         self._is_stepping = False
@@ -165,6 +164,17 @@ class RunSession(SessionMessages):
         check = self._progress.checks.begin(position)
         self._ask(self._link)
         return check.done
+
+    def sign_of_life(self) -> Later[None]:
+        """Resolves when the other end has answered a ping that is sent after this call.
+
+        Fails with ConnectionError without a link, or when it ends before that: without an answer it ends by its timeout.
+        """
+        if not self.authenticated or not self.connected:
+            return Later.failed(ConnectionError("there is no connection"))
+        sign = self._progress.checks.sign_of_life()
+        self._ask(self._link)
+        return sign
 
     @property
     def key(self) -> bytes:
@@ -268,9 +278,6 @@ class RunSession(SessionMessages):
     def told_of(self, trouble: StoreError) -> str | None:
         return trouble.brief or None
 
-    def is_paused(self) -> bool:
-        return self._is_paused
-
     def state_offline(self) -> State:
         return "wait" if self.lag > 0 else "disconnected"
 
@@ -283,6 +290,10 @@ class RunSession(SessionMessages):
             self.send_ping_again()
         else:
             super().on_silence()
+
+    def _show_life(self) -> None:
+        if self.authenticated and self.connected:
+            self.send_ping_again()
 
     def send_ping_again(self) -> None:
         self._progress.checks.on_ping()
@@ -314,10 +325,12 @@ class RunSession(SessionMessages):
             self.emitter.emit("apart", span)
 
     def _show_state(self) -> None:
-        if not self.connected and self.state != "connecting":
-            self.set_state(self.state_offline())
-        if self.authenticated and self.connected:
-            is_sent = self._replication.is_idle and self._replication.position >= self.runs.state.last_position
+        if not self.connected:
+            if self.state != "connecting":
+                self.set_state(self.state_offline())
+        elif self.authenticated:
+            # the cheap question first: while events are sent, it is the answer
+            is_sent = self._replication.position >= self.runs.state.last_position and self._replication.is_idle
             self.set_state("synchronized" if is_sent and not self.missing else "sending")
 
     def _forget_link(self) -> None:
@@ -329,10 +342,11 @@ class RunSession(SessionMessages):
         if not self.authenticated or not self.connected:
             return
         if self._replication.is_settled:
-            before = self.synced
-            self._progress.settle(self._replication.position)
-            self.behind.note(self.synced, self.runs.state.last_position, self.clock.elapsed_ms())
-            if self.synced != before:
+            progress = self._progress
+            before = progress.synced
+            progress.settle(self._replication.position)
+            self.behind.note(progress.synced, self.runs.state.last_position, self.clock.elapsed_ms())
+            if progress.synced != before:
                 self.emitter.emit("synced")
         self._show_state()
 
@@ -351,10 +365,8 @@ class RunSession(SessionMessages):
             self._progress.on_view(view.exceptions())
         if not is_first:
             return
-        if self._replication.is_full != self._is_paused:
-            self._is_paused = self._replication.is_full
-            if self._is_paused:
-                self.connection.pause()
-            else:
-                self.connection.resume()
+        if self._replication.is_full:
+            self.reading.pause("disk")
+        else:
+            self.reading.resume("disk")
         self._settle()

@@ -10,7 +10,7 @@ import msgspec
 from peers.codec.codec import Dialect
 from peers.codec.logux_01 import Protocol1
 from peers.codec.logux_5 import TimedDialect
-from peers.codec.messages import Connect, Message, Refusal, Version
+from peers.codec.messages import Connect, Custom, Message, Refusal, Version
 from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
 from peers.log.port import SyncLog
@@ -97,6 +97,10 @@ class ServerSync(BaseSync):
         # Not below the stated mark, even if the walk began before it: a smaller one would say that our log was lost.
         super().send_sync(max(added, self.stated or 0), entries, confirms=added if confirms is None else confirms)
 
+    def take(self, added: int, entries: Sequence[Entry]) -> None:
+        self.reading.spend_events(self.reading.who, len(entries), sum([entry.size for entry in entries]))
+        super().take(added, entries)
+
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         self._untold += refusals
         super().refuse(refusals)
@@ -133,7 +137,7 @@ class ServerSync(BaseSync):
                 made = (ms, f"{self.node_id}:door", self._answered)
                 # Without reasons, so that the client does not keep it; the number 0: it is no event of our log.
                 items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
-            self.send_own("sync", 0, *items)
+            self.send(Custom("sync", (0, *items)))
 
     def sent_up_to(self) -> int:
         return max(super().sent_up_to(), self.stated or 0)

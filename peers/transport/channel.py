@@ -213,6 +213,8 @@ class Channel:
     def pause(self, is_paused: bool) -> None:
         """Stop delivering frames, or go on."""
         self._is_paused = is_paused
+        if self.wire is not None and not is_paused:
+            self.wire.hold(False)
         self.update_delivery()
 
     def update_delivery(self) -> None:
@@ -225,9 +227,13 @@ class Channel:
                 self._resumed.set_result(None)
             self._resumed = None
 
-    def on_bytes(self) -> None:
-        """The wire has received bytes, and delivered what it could of them."""
+    def on_bytes(self, control_frames: int = 0, control_bytes: int = 0) -> None:
+        """As FrameTaker says."""
         self._delivered = 0
+        if control_frames and not self.is_over:
+            if self._is_paused and self.wire is not None:
+                self.wire.hold(True)  # while nothing comes, it is read, so that its end is seen
+            self._emit("control", control_frames, control_bytes)
         now = self._network.loop.time()
         if now >= self._next_activity and not self.is_over:
             self._next_activity = now + ACTIVITY_SECONDS
@@ -243,6 +249,8 @@ class Channel:
 
     def _drop_frames(self) -> None:
         self._drops_frames = True
+        if self.wire is not None:
+            self.wire.hold(False)
         self.update_delivery()
 
     def finish(self, reason: str, *, code: int = NORMAL_CLOSURE, error: Exception | None = None) -> None:
@@ -256,7 +264,7 @@ class Channel:
         if self._drop_timer is not None:
             self._drop_timer.cancel()
         self._drop_frames()  # the wire is read on, so that the end of the other side's stream is seen
-        log.debug("connection %s: %s", self.connection.address, reason)
+        log.debug("connection %s: %r", self.connection.address, reason)
         self._network.loop.call_soon(self.connection.on_end, reason, error)
         self._network.spawn(self._end(code, reason))
 

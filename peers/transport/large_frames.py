@@ -1,4 +1,4 @@
-"""FrameMemory and FrameReading: a limit on the memory that large frames take; a socket waits unread until it has its part."""
+"""FrameMemory and FrameReading: how much of a socket is read, and a limit on the memory that large frames take."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ TRIM_SECONDS = 1.0
 """After a connection has ended, or a large frame was dealt with, freed memory is given back."""
 ALIVE_SECONDS = 1.0
 """How often a connection that waits for memory counts as alive, although nothing of it is read."""
+
+LEAST_READ_BYTES = 2 * 1024
+MOST_READ_BYTES = 64 * 1024
+"""Of one read. asyncio takes a buffer of 256 KiB for each, and four fifths of the time of a short one go into its memory."""
+FEW_FRAMES = 32
+MANY_FRAMES = 64
+"""Of one read: what many small frames cost is known after it, and nothing else happens meanwhile."""
 
 
 class FrameMemory:
@@ -65,9 +72,12 @@ class FrameMemory:
 
 
 class FrameReading:
-    """Pauses the reading of one socket while its queue of frames is full, or while a large frame waits for memory."""
+    """Pauses the reading of one socket while its queue of frames is full, while a large frame waits for memory, or is held.
 
-    __slots__ = ("_alive_timer", "_is_queue_full", "_loop", "_memory", "_on_alive", "_size", "_transport")
+    Bytes are read in small parts at first, and while they are many small frames.
+    """
+
+    __slots__ = ("_alive_timer", "_is_held", "_is_queue_full", "_loop", "_memory", "_on_alive", "_size", "_transport")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, memory: FrameMemory, on_alive: Callable[[], None]) -> None:
         """`on_alive` is called every ALIVE_SECONDS while a frame waits."""
@@ -75,13 +85,30 @@ class FrameReading:
         self._memory = memory
         self._on_alive = on_alive
         self._transport: asyncio.ReadTransport | None = None
-        self._is_queue_full = False
+        self._is_held = self._is_queue_full = False
         self._alive_timer: asyncio.TimerHandle | None = None
         self._size = 0
 
     def begin(self, transport: asyncio.ReadTransport) -> None:
         """The socket is open."""
         self._transport = transport
+        self._read_at_most(LEAST_READ_BYTES)
+
+    def on_read(self, size: int, frames: int) -> None:
+        """So many bytes were read, with so many frames."""
+        if frames > MANY_FRAMES:
+            self._read_at_most(LEAST_READ_BYTES)
+        elif frames <= FEW_FRAMES and size >= LEAST_READ_BYTES:
+            self._read_at_most(min(2 * size, MOST_READ_BYTES))
+
+    def _read_at_most(self, size: int) -> None:
+        if self._transport is not None and hasattr(self._transport, "max_size"):  # asyncio's transports over plain TCP
+            self._transport.max_size = size
+
+    def hold(self, is_held: bool) -> None:
+        """Read nothing, or go on."""
+        self._is_held = is_held
+        self._regulate()
 
     def pause(self) -> None:
         """The queue of frames is full."""
@@ -131,7 +158,7 @@ class FrameReading:
     def _regulate(self) -> None:
         if self._transport is None:
             return
-        if self._is_queue_full or self._alive_timer is not None:
+        if self._is_held or self._is_queue_full or self._alive_timer is not None:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

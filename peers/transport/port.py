@@ -22,6 +22,7 @@ class Connection(Protocol):
     - `connecting`: an attempt to open it has begun
     - `connect`: it is open
     - `activity`: bytes have come, perhaps less than a frame: the other end is alive
+    - `control` (count, size in bytes): the connection took, and perhaps answered, frames of its own, such as pings
     - `message` (frame: bytes). After a frame of more than LARGE_FRAME bytes the connection may pause itself: call `resume`
       when the frame, and what was made of it, need no memory any more
     - `error` (exception): the connection itself could not take what came; `disconnect` may follow

@@ -31,9 +31,9 @@ ANSWER_BYTES = 4 * 1024 * 1024
 PART_BYTES = 128
 """What each part of a frame counts besides its bytes, while the other end is a stranger: a frame has three or four, and takes
 about as much memory even if it is empty."""
-
-RECEIVE_BYTES = 64 * 1024
-"""Of one read. asyncio takes a buffer of 256 KiB for each, and four fifths of the time of a short one go into its memory."""
+CONTROL_OPCODES = (Opcode.PING, Opcode.PONG)
+HEADER_BYTES = 6
+"""Of a frame of them."""
 
 
 class WebSocketWire(LibraryConnection):
@@ -45,9 +45,12 @@ class WebSocketWire(LibraryConnection):
 
     # The library has almost as many attributes as fit into a small object; in slots ours are added without a large dict.
     __slots__ = (
+        "_control_bytes",
+        "_control_frames",
         "_deadline",
         "_end",
         "_fail",
+        "_frames",
         "_ignores_binary",
         "_is_in_binary",
         "_left",
@@ -77,6 +80,7 @@ class WebSocketWire(LibraryConnection):
         self.channel: FrameTaker | None = None
         self.refusal: Exception | None = None
         self._is_in_binary = False
+        self._frames = self._control_frames = self._control_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
         self._wires = wires
@@ -91,8 +95,6 @@ class WebSocketWire(LibraryConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if hasattr(self.transport, "max_size"):  # of asyncio's transports over plain TCP
-            self.transport.max_size = RECEIVE_BYTES
         self._wires.add(self)
         self._reading.begin(self.transport)
         self.recv_messages.pause, self.recv_messages.resume = self._reading.pause, self._reading.resume
@@ -142,6 +144,9 @@ class WebSocketWire(LibraryConnection):
             if message is not None:
                 message.headers.clear()
 
+    def hold(self, is_held: bool) -> None:
+        self._reading.hold(is_held)
+
     def end_large(self) -> None:
         self._reading.end_frame()
 
@@ -150,7 +155,11 @@ class WebSocketWire(LibraryConnection):
         if self.transport.get_write_buffer_size() > ANSWER_BYTES:
             self.transport.abort()  # the other end asks for answers, mostly by pings, and does not read them
         self._watch_end()
-        self._on_alive()
+        frames, control, size = self._frames, self._control_frames, self._control_bytes
+        self._frames = self._control_frames = self._control_bytes = 0
+        self._reading.on_read(len(data), frames)
+        if self.channel is not None:
+            self.channel.on_bytes(control, size)
 
     def eof_received(self) -> None:
         super().eof_received()
@@ -168,8 +177,12 @@ class WebSocketWire(LibraryConnection):
             self.channel.on_lost()
 
     def process_event(self, event: Event) -> None:
+        self._frames += 1
         if self.refusal is not None:
             return  # what follows a refused frame is ignored
+        if isinstance(event, Frame) and event.opcode in CONTROL_OPCODES:
+            self._control_frames += 1
+            self._control_bytes += HEADER_BYTES + len(event.data)
         if not self._is_binary(event):
             if not self._is_delivered(event):
                 super().process_event(event)
@@ -300,6 +313,8 @@ class AcceptedWire(WebSocketWire, ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         if self._left is not None:
+            if self._left < 0:
+                return  # it is closing
             self._left -= len(data)
             if self._left < 0:
                 self.end_stranger(self.on_too_much())

@@ -21,8 +21,11 @@ class WireError(Exception):
 class FrameTaker(Protocol):
     """What a wire tells about its frames; Channel is one."""
 
-    def on_bytes(self) -> None:
-        """The wire has received bytes, and delivered what it could of them."""
+    def on_bytes(self, control_frames: int = 0, control_bytes: int = 0) -> None:
+        """The wire has received bytes, and delivered what it could of them; so many frames of them were of its own.
+
+        Such frames are signs of life, for example, which it answers itself.
+        """
 
     def deliver(self, frame: bytes) -> bool:
         """Take a frame at once; False, and nothing happened, if it has to wait for those before it."""
@@ -72,6 +75,9 @@ class Wire(Protocol):
 
         `code` is a close code of RFC 6455, `reason` has at most REASON_BYTES bytes: for wires that can carry them.
         """
+
+    def hold(self, is_held: bool) -> None:
+        """Read nothing from the socket, or go on. Wires without frames of their own need not act."""
 
     def end_large(self) -> None:
         """The last frame was larger than LARGE_FRAME, and its memory is free again. Most wires need not act."""

@@ -1,9 +1,13 @@
-"""A disk that is full for a while: the node reports it and its sessions go on."""
+"""A disk that is full, or nearly: the node reports it, its sessions go on, and so does all else once there is room."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mesh import Limits, Node
 from mesh.lab import Cluster
 from peers.stores.run_store import Taken
 from peers.stores.runs.memory import MemoryRunStore
@@ -67,3 +71,64 @@ def test_adding_fails_with_a_sentence() -> None:
         assert isinstance(added.exception, StoreError)
         assert str(added.exception) == "the disk is full: make room"
         full.is_full = False
+
+
+def test_a_disk_that_is_nearly_full_takes_own_events_and_keeps_those_of_others_waiting() -> None:
+    with Cluster(3) as cluster:
+        kitchen, study, attic = cluster.start("kitchen", "study", "attic")
+        cluster.settle("met")
+        attic.disk_share = 0.92
+        cluster.run(6)
+
+        for number in range(50):
+            kitchen.log.add({"type": f"milk{number}"})
+        attic.log.add({"type": "lamp"})
+        cluster.run(120)
+        status = cluster.status(attic)
+        assert attic.types == ["lamp"]
+        assert "lamp" in kitchen.types and "lamp" in study.types
+        assert "nearly full: 90% or more of that with attic is in use" in status["store_error"]["error"]
+        assert {row["limit"] for row in status["limits"]} == {"disk_share_for_others"}
+        attic.disk_share = 0.5
+        cluster.settle("there is room", limit_seconds=15)
+
+        assert len(attic.types) == 51
+        assert sum(": disconnected: " in line for line in cluster.trace) == 0
+        assert (
+            sum("attic: store: " in line for line in cluster.trace) == 2
+        )  # that it is nearly full, and that it is not
+        assert cluster.status(attic)["store_error"] is None
+
+
+def test_a_disk_that_is_all_but_full_takes_no_own_events_though_they_would_find_their_place() -> None:
+    with Cluster(4) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        cluster.settle("met")
+        study.disk_share = 0.985
+        cluster.run(6)
+
+        refused = study.log.add({"type": "ink"})
+        kitchen.log.add({"type": "milk"})
+        cluster.run(60)
+        assert isinstance(refused.exception, StoreError)
+        assert str(refused.exception) == (
+            "the disk is full: 98% or more of that with study is in use, and from there on no events are taken; "
+            "free space on it, then it goes on by itself (limit disk_share_for_own)"
+        )
+        assert study.types == []
+        study.disk_share = 0.5
+        cluster.run(6)
+        study.log.add({"type": "ink"})
+        cluster.settle("there is room", limit_seconds=15)
+
+        assert study.types == ["milk", "ink"]
+
+
+def test_a_node_looks_how_full_the_disk_of_its_home_is(tmp_path: Path) -> None:
+    limits = Limits(disk_share_for_own=1e-9)
+
+    with (
+        Node("kitchen", home=tmp_path / "home", mdns=False, listen="127.0.0.1:0", limits=limits) as node,
+        pytest.raises(StoreError, match=f"of that with {tmp_path / 'home'} is in use"),
+    ):
+        node.log.add({"type": "milk"}).get(10)

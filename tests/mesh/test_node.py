@@ -388,7 +388,7 @@ def test_a_session_that_raises_comes_back_and_its_siblings_see_nothing(street: S
     street.converge(attic, kitchen, study, events=1)
 
     assert Breaks.left == 0
-    assert street.kinds("kitchen").count("restarted") == 3
+    assert street.kinds("kitchen").count("restarted") == 1  # a line a minute
     assert street.kinds("attic") == ["connected", "synchronized"]
     assert peers(kitchen)[study.node_id]["restarts"] == 3
 

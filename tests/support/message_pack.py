@@ -64,6 +64,8 @@ class MessagePackWire(asyncio.StreamReaderProtocol):
     def write_frames(self, frames: list[bytes]) -> None:
         self._writer.write(b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames))
 
+    def hold(self, is_held: bool) -> None: ...
+
     def end_large(self) -> None: ...
 
     async def close(self, code: int, reason: str) -> None:

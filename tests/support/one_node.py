@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from mesh.discovery.port import Sighting
 from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.membership import Membership
+from peers.clock import ManualClock
+from peers.limits import LimitHits, Limits
 
 AT = "10.0.0.1:4000"
 STATIC = "hall.example:4000"
+
+
+def membership(node_id: str, instance: str, static: Iterable[str] = (), *, hits: LimitHits | None = None) -> Membership:
+    """A Membership with the usual limits."""
+    return Membership(node_id, instance, static, limits=Limits(), hits=hits or LimitHits(ManualClock()))
 
 
 class OneNode:
     """The Membership of node "m". Time passes only in `look`; all methods return the actions."""
 
     def __init__(self, *static: str) -> None:
-        self.membership = Membership("m", "m-run", static)
+        self.hits = LimitHits(ManualClock())
+        self.membership = membership("m", "m-run", static, hits=self.hits)
         self.now = 0.0
         self.accepted = 0
 
@@ -50,6 +59,10 @@ class OneNode:
         session = self.membership.sessions[key]
         link = Link(key, f"c-{key}", session.dialled, boot, self.now)
         return self.membership.on_greeted(key, node_id, link, held, address, self.now)
+
+    def answer(self, key: str, connection_id: str = "") -> list[Action]:
+        """The other end of a session answers a question whether it lives."""
+        return self.membership.on_answered(key, connection_id or f"c-{key}", self.now)
 
     def close(self, key: str, reason: str = "lost", *, note: str = "") -> list[Action]:
         """The connection of a session ends, or its attempt to dial fails."""

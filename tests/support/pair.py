@@ -6,7 +6,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from peers.clock import ManualClock, Undo
 from peers.emitter import Emitter
@@ -16,6 +16,7 @@ from peers.events.epoch import KEY_BYTES
 from peers.events.signature import KeySigner
 from peers.later import Later
 from peers.log.run_log import RunLog
+from peers.log.run_tail import NotRecentError
 from peers.roles.base import BaseSync
 from peers.roles.run_peer import RunPeerSync
 from peers.stores.disk import Disk, InlineDisk
@@ -75,6 +76,9 @@ class AskedLog(PairLog):
     def page(self, after: int, **options: Any) -> Later[Page]:
         asked = super().page
         return self._later(lambda: asked(after, **options))
+
+    def recall(self, _work: Callable[[RunStore], Any]) -> NoReturn:
+        raise NotRecentError
 
     def read(self, work: Callable[[RunStore], T]) -> Later[T]:
         asked = super().read
@@ -331,7 +335,7 @@ class Stranger:
         catches: bool = True,
         **options: Any,
     ) -> None:
-        self.clock = ManualClock(NOW_MS)
+        self.clock = options.pop("clock", None) or ManualClock(NOW_MS)
         local = LocalPair()
         self.theirs = local.left if dials else local.right
         self.connection = RecordedConnection(local.right if dials else local.left)

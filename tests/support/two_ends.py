@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any
 
 from mesh.discovery.port import Sighting
-from mesh.membership.actions import Action, Close, Dial, LookAgain, Notice, Redial, Requery
+from mesh.membership.actions import Action, Ask, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import GOODBYE, Membership
+from mesh.membership.membership import GOODBYE
+from tests.support.one_node import membership
 
 REDIAL_SECONDS = 0.5
 Step = Callable[[], None]
@@ -56,7 +57,7 @@ class End:
         self.world = world
         self.node_id = node_id
         self.run = run
-        self.membership = Membership(node_id, f"{node_id}{run}", static)
+        self.membership = membership(node_id, f"{node_id}{run}", static)
         self.sessions: dict[str, EndSession] = {}
         self.reports: deque[Callable[[], list[Action] | None]] = deque()
         self.looks: list[tuple[float, str]] = []
@@ -69,7 +70,7 @@ class End:
                 case Dial(key, _):
                     assert key not in self.sessions, f"{key} is dialled twice"
                     self.sessions[key] = EndSession(key, dialled=True)
-                case Redial(key, _) | Close(key, _):
+                case Redial(key, _) | Close(key, _) | Ask(key):
                     if key in self.sessions:
                         self.sessions[key].commands.append(action)
                 case LookAgain(subject, delay):
@@ -110,6 +111,9 @@ class End:
         command = session.commands.popleft()
         if isinstance(command, Redial):
             session.ready_seconds = self.world.now
+        elif isinstance(command, Ask):
+            if session.wire is not None:
+                session.wire.send(session, "ping")
         elif isinstance(command, Close):
             session.is_over = True
             wire, session.wire = session.wire, None
@@ -138,11 +142,31 @@ class End:
                 self.report_greeted(session, other, held)
             case ("connected", held):
                 self.report_greeted(session, other, held)
+            case ("ping",):
+                wire.send(session, "pong")
+            case ("pong",):
+                answered = partial(self.membership.on_answered, session.key, wire.connection_id, self.world.now)
+                self.reports.append(answered)
             case ("close", reason):
                 session.wire = None
                 session.is_over = not session.dialled
                 session.ready_seconds = self.world.now + REDIAL_SECONDS
                 self.report_closed(session, reason)
+
+
+class Stranger(End):
+    """A host that greets under the id of a node, and answers questions whether it lives if it `answers`."""
+
+    def __init__(self, world: TwoEnds, node_id: str, boot: str, *, answers: bool) -> None:
+        super().__init__(world, node_id, 0, ())
+        self.membership.instance = boot
+        self.answers = answers
+
+    def take_frame(self, wire: Wire, session: EndSession, other: End, frame: tuple[Any, ...]) -> None:
+        if frame == ("ping",) and self.answers:
+            wire.send(session, "pong")
+        elif frame[0] == "close":
+            session.wire = None
 
 
 class TwoEnds:
@@ -187,8 +211,8 @@ class TwoEnds:
     def _must_wait(self, wire: Wire, to: int) -> bool:
         """Frames of an earlier run of a node arrive before those of the next run; sightings may overtake them."""
         receiver, sender = wire.ends[to][0], wire.ends[1 - to][0]
-        return any(
-            frames and other.ends[side][0] is receiver and other.ends[1 - side][0].run < sender.run
+        return sender.run > 0 and any(
+            frames and other.ends[side][0] is receiver and 0 < other.ends[1 - side][0].run < sender.run
             for other in self.wires
             for side, frames in enumerate(other.frames)
         )
@@ -219,6 +243,27 @@ class TwoEnds:
         held = end.membership.sessions.held(None)  # before the report of this dial
         end.reports.append(lambda: end.membership.on_dialled(session.key, wire.connection_id, self.now))
         wire.send(session, "connect", held)
+
+    def intrude(self, name: str, *, boot: str, answers: bool, held: tuple[str, ...] = ()) -> None:
+        """A stranger connects with a node under the id of the other one, as its run `boot`."""
+        end = self.ends[name]
+        stranger = Stranger(self, self.other(end).node_id, boot, answers=answers)
+        self.dials += 1
+        end.accepted += 1
+        wire = Wire(f"stranger-{self.dials}")
+        acceptor, dialler = EndSession(f"accepted:{end.accepted}", False, wire), EndSession("stranger", True, wire)
+        wire.ends = [(stranger, dialler), (end, acceptor)]
+        self.wires.append(wire)
+        end.sessions[acceptor.key] = acceptor
+        end.membership.on_accepted(acceptor.key, "10.0.0.66:1")
+        wire.send(dialler, "connect", held)
+
+    def strangers_leave(self) -> None:
+        """All strangers hang up."""
+        for wire in self.wires:
+            if isinstance(wire.ends[0][0], Stranger):
+                wire.ends[0][1].wire = None
+                self.cut(wire)
 
     def _deliver(self, wire: Wire, to: int) -> None:
         end, session = wire.ends[to]

@@ -49,6 +49,13 @@ class Turns:
             self._loop.call_soon(self._run)
             self._is_scheduled = True
 
+    def run(self, turn: Callable[[], None]) -> None:
+        """Run `turn` now, but after those that are due. To be called by the loop itself, and so never within a turn."""
+        self._due.append(turn)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._run()
+
     def _run(self) -> None:
         """Run the turns that are due, and those that become due meanwhile, up to TURNS_AT_ONCE."""
         due = self._due
@@ -76,13 +83,17 @@ class Runtime:
     schedule: Callable[[Callable[[], None]], None] | None = None  # None: Turns.add
     messages_per_turn: int = MESSAGES_PER_TURN
     schedule_turn: Callable[[Callable[[], None]], None] = field(init=False, compare=False, repr=False)
+    run_turn: Callable[[Callable[[], None]], None] = field(init=False, compare=False, repr=False)
+    """Runs a turn that another thread has woken the loop for: at once, unless others are due."""
     inboxes: dict[Mailbox, None] = field(default_factory=dict, compare=False, repr=False)
     """Of the actors that were started on it and have not stopped, in the order of their start; the actors maintain it."""
 
     def __post_init__(self) -> None:
         if self.messages_per_turn < 1:
             raise ValueError(f"messages_per_turn is {self.messages_per_turn}: an actor needs at least 1")
-        object.__setattr__(self, "schedule_turn", self.schedule or Turns(self.loop).add)
+        turns = Turns(self.loop)
+        object.__setattr__(self, "schedule_turn", self.schedule or turns.add)
+        object.__setattr__(self, "run_turn", self.schedule or turns.run)
 
 
 class Call(Envelope[Callable[..., Any]]):
@@ -188,15 +199,15 @@ class Mailbox:
         return pykka.ActorDeadError(f"{self._name} cannot take a message: {why}")
 
     def _wake(self) -> bool:
-        actor, loop, schedule = self._actor, self.loop, self._runtime.schedule_turn
+        actor, loop, runtime = self._actor, self.loop, self._runtime
         if actor is None:
             self._refuse_waiting()
             return False
         try:
             if is_on_loop(loop):
-                schedule(self._turn)
+                runtime.schedule_turn(self._turn)
             else:
-                loop.call_soon_threadsafe(schedule, self._turn)
+                loop.call_soon_threadsafe(runtime.run_turn, self._turn)
         except RuntimeError:
             if loop.is_closed():
                 return self.abandon()

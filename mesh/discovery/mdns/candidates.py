@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 from mesh.discovery.mdns.interfaces import ANNOUNCED_LIMIT, ChosenInterfaces, Interface
 
-CANDIDATE_LIMIT = 6
-"""Addresses of one node that are dialled."""
 LOOKED_AT_LIMIT = 64
 """Addresses of one announcement that are examined: a forged one may have hundreds."""
 
@@ -20,9 +18,9 @@ _BROADCAST = ipaddress.ip_address("255.255.255.255")
 
 
 def candidates(
-    found: Iterable[str], port: int, *, network: ChosenInterfaces, own_port: int, source: str = ""
+    found: Iterable[str], port: int, *, network: ChosenInterfaces, own_port: int, limit: int, source: str = ""
 ) -> tuple[str, ...]:
-    """The addresses to dial, as `address:port`, at most CANDIDATE_LIMIT.
+    """The addresses to dial, as `address:port`, at most `limit`.
 
     `found` are the announced addresses, newest first; `source` is the address from which the announcement came, with its scope
     if it is link-local, empty if not known. First come addresses in the networks of the interface on which the announcement
@@ -52,9 +50,9 @@ def candidates(
         chosen[text] = (*_rank(ip, sender, arrival, network), ip != sender)
     ranked = ranked or ours
     best = sorted(ranked, key=lambda text: ranked[text])
-    if source in best[CANDIDATE_LIMIT:]:
-        best[CANDIDATE_LIMIT - 1] = source
-    return tuple(f"[{text}]:{port}" if ":" in text else f"{text}:{port}" for text in best[:CANDIDATE_LIMIT])
+    if source in best[limit:]:
+        best[limit - 1] = source
+    return tuple(f"[{text}]:{port}" if ":" in text else f"{text}:{port}" for text in best[:limit])
 
 
 def _worth_dialling(text: str, network: ChosenInterfaces) -> _IP | None:

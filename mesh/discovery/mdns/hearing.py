@@ -22,11 +22,12 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from mesh.discovery.mdns import txt_record
 from mesh.discovery.mdns.candidates import candidates
-from mesh.discovery.mdns.instances import INSTANCE_LIMIT, InstanceReading, Instances
+from mesh.discovery.mdns.instances import InstanceReading, Instances
 from mesh.discovery.mdns.interfaces import ChosenInterfaces
 from mesh.discovery.mdns.owned_tasks import OwnedTasks
 from mesh.discovery.port import Announcement, Sighting
 from peers.clock import Clock, Undo
+from peers.limits import LimitHits, Limits
 
 ASK_TIMEOUT_MS = 3000
 ASK_ATTEMPTS = 2
@@ -50,6 +51,8 @@ class MdnsHearing:
         *,
         network: Callable[[], ChosenInterfaces],
         on_sighting: Callable[[Sighting], None],
+        limits: Limits,
+        hits: LimitHits,
     ) -> None:
         """`network` returns the interfaces that are used now."""
         self.own_names: tuple[str, ...] = ()
@@ -57,7 +60,10 @@ class MdnsHearing:
         self._tasks = tasks
         self._type = service_type
         self._network = network
-        self._instances = Instances(clock, read=self._read, ask=self._ask, on_sighting=on_sighting)
+        self._limits = limits
+        self._instances = Instances(
+            clock, read=self._read, ask=self._ask, on_sighting=on_sighting, limits=limits, hits=hits
+        )
         self._asking = asyncio.Semaphore(ASKING_LIMIT)
         self._own: Announcement | None = None
         self._zeroconf: AsyncZeroconf | None = None
@@ -119,7 +125,7 @@ class MdnsHearing:
         query.add_question(DNSQuestion(self._type, _TYPE_PTR, _CLASS_IN))
         known = zeroconf.cache.get_all_by_details(self._type, _TYPE_PTR, _CLASS_IN)
         fresh = (record for record in known if not record.is_stale(now))
-        for record in itertools.islice(fresh, INSTANCE_LIMIT):
+        for record in itertools.islice(fresh, self._limits.members):
             query.add_answer_at_time(record, now)
         try:
             zeroconf.async_send(query)
@@ -164,10 +170,12 @@ class MdnsHearing:
             info.port or 0,
             network=self._network(),
             own_port=own.port,
+            limit=self._limits.addresses_of_member,
             source=source,
         )
         other_mesh = "" if text.mesh == own.mesh else text.mesh
-        return InstanceReading(Sighting(text.node_id, text.instance, addresses, other_mesh=other_mesh), text.counter)
+        sighting = Sighting(text.node_id, text.instance, addresses, other_mesh=other_mesh, source=source)
+        return InstanceReading(sighting, text.counter)
 
     def _ask(self, name: str) -> Undo:
         task = self._tasks.start(self._resolve(name), "mdns: asking for records")

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mesh.discovery.mdns.budget import Budget
+from mesh.discovery.budget import Budget
 from mesh.discovery.port import Sighting
 from peers.clock import Clock, Undo
+from peers.limits import LimitHits, Limits
 
-INSTANCE_LIMIT = 256
-"""Announcements that are kept. A further one replaces one of the source that has most: an unreported one, else the oldest."""
-REPORTS = (INSTANCE_LIMIT, 32.0)
-"""Sightings that are reported at once, and then each second."""
+REPORTS_PER_SECOND = 32.0
+"""Sightings that are reported, once as many were reported as there are rows."""
 REPORTS_OF_SOURCE = (64, 1.0)
 """The same for announcements from one address: a machine has few nodes, an mDNS reflector has some more."""
 REPORT_PAUSE_MS = 1000
@@ -56,15 +55,22 @@ class Instances:
         read: Callable[[str], InstanceReading | None],
         ask: Callable[[str], Undo],
         on_sighting: Callable[[Sighting], None],
+        limits: Limits,
+        hits: LimitHits,
     ) -> None:
-        """`read(name)` returns None while records are missing. Then `ask(name)` must query for them and call `answered` or
+        """At most `Limits.members` announcements are kept. A further one replaces one of the source that has most: an
+        unreported one, else the oldest.
+
+        `read(name)` returns None while records are missing. Then `ask(name)` must query for them and call `answered` or
         `unanswered`, unless its undo is called before."""
         self._clock = clock
         self._read = read
         self._ask = ask
         self._on_sighting = on_sighting
         self._entries: dict[str, _Entry] = {}
-        self._budget = Budget(*REPORTS)
+        self._limit = limits.members
+        self._hits = hits
+        self._budget = Budget(self._limit, REPORTS_PER_SECOND)
         self._budgets: dict[str, Budget] = {}
 
     def __len__(self) -> int:
@@ -125,13 +131,14 @@ class Instances:
         self._entries.clear()
 
     def _make_room(self) -> None:
-        if len(self._entries) < INSTANCE_LIMIT:
+        if len(self._entries) < self._limit:
             return
         (crowd, _), *_ = Counter(entry.source for entry in self._entries.values()).most_common(1)
         crowded = [entry for entry in self._entries.values() if entry.source == crowd]
         victim = next((entry for entry in crowded if entry.reported is None), crowded[0])
         del self._entries[victim.name]
         _free(victim)
+        self._hits.note("members", crowd)
 
     def _look_after(self, entry: _Entry, pause_ms: float) -> None:
         """Read an announcement in `pause_ms`, or at an earlier time if that is set; never at once, nor before LOOK_PAUSE_MS."""
@@ -175,7 +182,7 @@ class Instances:
         now = self._clock.elapsed_ms()
         budget = self._budgets.pop(source, None) or Budget(*REPORTS_OF_SOURCE)
         self._budgets[source] = budget
-        if len(self._budgets) > INSTANCE_LIMIT:
+        if len(self._budgets) > self._limit:
             del self._budgets[next(iter(self._budgets))]
         if not budget.has_some(now) or not self._budget.has_some(now):
             return False

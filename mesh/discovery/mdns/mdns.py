@@ -25,6 +25,7 @@ from mesh.discovery.mdns.scan import scan, what_is_denied
 from mesh.discovery.port import Announcement, DiscoveryState, Sighting, ignore_state
 from peers.clock import Clock
 from peers.later import Later
+from peers.limits import LimitHits, Limits
 
 SERVICE_TYPE = "_peermesh._tcp.local."
 OTHER_TTL_SECONDS = 1200
@@ -59,6 +60,8 @@ class MdnsDiscovery:
         service_type: str = SERVICE_TYPE,
         watch_seconds: float = WATCH_SECONDS,
         look: Callable[[], Sequence[Interface]] = scan,
+        limits: Limits | None = None,
+        hits: LimitHits | None = None,
     ) -> None:
         """`interfaces` are the addresses or names of those to use; None: all LANs of the machine. No other one is used.
 
@@ -77,7 +80,13 @@ class MdnsDiscovery:
         self._clock = clock
         self._sockets = MulticastSockets(self._use, self._count_senders)
         self._hearing = MdnsHearing(
-            clock, self._tasks, service_type, network=lambda: self._network, on_sighting=self._report
+            clock,
+            self._tasks,
+            service_type,
+            network=lambda: self._network,
+            on_sighting=self._report,
+            limits=limits or Limits(),
+            hits=hits or LimitHits(clock),
         )
         self._requery = QuerySchedule(clock, random, self._hearing.ask_for_all, requery_seconds=requery_seconds)
         self._watch = NetworkWatch(

@@ -81,6 +81,7 @@ class ClientGatewaySync(ServerSync):
 
     def on_authenticated(self) -> None:
         node_id = self.other_node_id or ""
+        self.reading.who = self.user
         self._cursors.key = f"client:{node_id}"
         self._replies = replies_for(self.dialect, node_id, lambda entry: self.admitted(entry) is not None)
         self._access.watch()

@@ -10,7 +10,7 @@ from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import PeerSession
 from mesh.actors.runtime.inspection import actor_behind, living_actors, waiting_messages
 from mesh.lab.checks.subject import RoomSubject
-from mesh.membership.member import MAX_MEMBERS
+from peers.limits import Limits
 from peers.log.draft import MAX_WAITING
 from peers.log.run_tail import TAIL_CHANGES
 from peers.protocol.sync import WINDOW
@@ -57,7 +57,7 @@ def measures(room: RoomSubject) -> Iterator[Measure]:
             yield from _of_session(actor)
         elif isinstance(actor, NodeSupervisor):
             members = len(actor.membership.members)
-            yield Measure("its table of members", members, MAX_MEMBERS, "MAX_MEMBERS")
+            yield Measure("its table of members", members, Limits().members, "members")
     yield Measure("its table of sessions", sessions, SPARE_SESSIONS + SESSIONS_EACH * members, "SPARE_SESSIONS")
 
 

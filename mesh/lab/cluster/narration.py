@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from mesh.errors import printable
 from mesh.lab.checks.checker import Checker
 from mesh.lab.checks.subject import LogHolder
 from mesh.lab.recording.timeline import Timeline
@@ -63,7 +64,7 @@ class Narration:
 
     def notice(self, room: str, text: str) -> None:
         """A node has told its operator something."""
-        self._trace.write(f"{self._now():.6f} {room}: {text}")
+        self._trace.write(f"{self._now():.6f} {room}: {printable(text)}")
 
 
 def count_events(holders: Sequence[LogHolder]) -> str:

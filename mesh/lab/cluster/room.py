@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -32,13 +33,14 @@ from mesh.lab.simulation.network import SimNetwork
 from mesh.lab.simulation.storage import FileStore, LabStore, Medium, all_entries
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.membership.actions import Notice
+from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.node_log import NodeLog
 from mesh.settings.config import DEFAULT_MESH, WAIT_SECONDS, Settings
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.signature import KeySigner
 from peers.later import Later
-from peers.limits import LimitHits
+from peers.limits import LimitHits, Limits
 from peers.log.draft import Meta
 
 PORT = 4_000
@@ -81,6 +83,10 @@ class Room:
         """Events that came from other nodes, also those that it had."""
         self.serve: Mapping[int, MakeGatewayRole] = {}
         """Roles that are served besides the node's own, by their port."""
+        self.limits = Limits()
+        """Those of its node, from its next start on."""
+        self.disk_share = 0.0
+        """How much of its disk is in use; `fill_disk` changes that too."""
         self.dial: Mapping[str, MakeGatewayRole] = {}
         """Roles that dial, by the `room:port` that they dial."""
         self.log = StoryLog(loop, name, self._write)
@@ -99,7 +105,6 @@ class Room:
         self._kept: LogProxy | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._disk: SimDisk | None = None
-        self._is_disk_full = False
         self._last_entries: list[Entry] | None = None
         self._frozen: list[Callable[[], None]] | None = None
         """While it is frozen: the drains of its actors that are due."""
@@ -151,7 +156,7 @@ class Room:
     @property
     def is_disk_full(self) -> bool:
         """Whether `fill_disk` has made its commits fail."""
-        return self._is_disk_full
+        return self.disk_share >= 1
 
     @property
     def is_frozen(self) -> bool:
@@ -198,7 +203,7 @@ class Room:
         loop = self._loop
         self.runtime = Runtime(loop, schedule=self._schedule, messages_per_turn=1)
         self._disk = SimDisk(loop, random, self.store)
-        self._disk.is_full = self._is_disk_full
+        self._disk.is_full = self.is_disk_full
         self._kept = LogProxy()
         if self.witness is not None:
             self.witness.on_life(self, self._kept)
@@ -212,6 +217,8 @@ class Room:
             signer=self._identity[1],
             discovery=self._discovery,
             hits=LimitHits(self.clock),
+            limits=replace(self.limits, changes_shown=1_000_000),  # `peers` is made from all of them
+            disk_use=DiskUse(self.name, lambda: self.disk_share),
         )
         settings = Settings(
             node_id=self.node_id,
@@ -278,7 +285,7 @@ class Room:
 
     def fill_disk(self, is_full: bool) -> None:
         """Let all commits that write fail because the disk is full, or succeed again."""
-        self._is_disk_full = is_full
+        self.disk_share = float(is_full)
         if self._disk is not None:
             self._disk.is_full = is_full
 

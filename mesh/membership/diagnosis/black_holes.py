@@ -38,7 +38,7 @@ class BlackHoles:
         lasted = now_seconds - session.link.met_seconds if session.link is not None else 0.0
         if not self.note(subject, lasted, is_blocked=outcome.is_blocked):
             return []
-        return [Notice("note", session.other_node_id, black_hole_sentence(subject))]
+        return [Notice("note", session.other_node_id, black_hole_sentence(subject), "large packets")]
 
     def note(self, subject: str, lasted_seconds: float, *, is_blocked: bool) -> bool:
         """A link with `subject` ended. Returns True when a black hole shows for the first time."""

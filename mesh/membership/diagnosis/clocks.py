@@ -59,7 +59,7 @@ class Clocks:
             return self._on_step(step, self._last, lead)
         is_new = bool(lead) and not self._is_lead_reported
         self._is_lead_reported = bool(lead)
-        return [_notice(None, _lead_sentence(lead))] if is_new else []
+        return [_notice(None, _lead_sentence(lead), "lead")] if is_new else []
 
     def on_compared(self, node_id: str, span: Span) -> list[Action]:
         """The clock of a connected node was compared with ours: it is ahead by a value within `span`, in ms."""
@@ -72,11 +72,11 @@ class Clocks:
         was_reported, self._is_wrong_reported = self._is_wrong_reported, bool(wrong)
         if wrong:
             self._reported.update(off)
-            return [] if was_reported else [_notice(None, f"{self._wrong_sentence(wrong)}; {REMEDY}")]
+            return [] if was_reported else [_notice(None, f"{self._wrong_sentence(wrong)}; {REMEDY}", "own")]
         if node_id not in off or node_id in self._reported:
             return []
         self._reported.add(node_id)
-        return [_notice(node_id, self._sentence_of(node_id, off[node_id]))]
+        return [_notice(node_id, self._sentence_of(node_id, off[node_id]), "neighbour")]
 
     def rows(self) -> list[dict[str, Any]]:
         """What `status` shows under `clocks`.
@@ -108,7 +108,7 @@ class Clocks:
         sentence = _step_sentence(step)
         if lead:
             sentence += f": what is written now comes before what was written in the last {length(lead)}"
-        return [_notice(None, sentence)]
+        return [_notice(None, sentence, "step")]
 
     def _lead_ms(self) -> int:
         """By how much the log's timer is ahead of our clock; 0 if the difference is usual."""
@@ -169,8 +169,8 @@ def _lead_sentence(ms: int) -> str:
     return f"our log's clock is {_away(ms)} this machine's: what is written now comes before what was written by a wrong clock"
 
 
-def _notice(node_id: str | None, sentence: str) -> Notice:
-    return Notice("clock", node_id, sentence)
+def _notice(node_id: str | None, sentence: str, cause: str) -> Notice:
+    return Notice("clock", node_id, sentence, cause)
 
 
 def _row(kind: str, node_id: str | None, ms: int, sentence: str, *, at_ms: int | None = None) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mesh.membership.actions import Action, Dial, LookAgain, Notice
 from mesh.membership.diagnosis.runs import CLONE_SECONDS
-from mesh.membership.dialling.link_selection import Link
 from mesh.membership.member import Member, Members
 from mesh.membership.session_record import Session, Sessions
 
@@ -39,23 +40,23 @@ class Clones:
         self._checked: dict[str, None] = {}
         self._next_seconds = 0.0
 
-    def on_cloned(self, node_id: str) -> list[Action]:
-        """The greetings of another node have shown a second machine."""
-        return [clone_notice(node_id), LookAgain(f"{CLONE_LOOK}{node_id}", CLONE_SECONDS)]
+    def on_cloned(self, before: Member, hosts: Iterable[str]) -> list[Action]:
+        """The greetings of another node may have shown a second machine; `before` is the row of the node before.
 
-    def must_close(self, before: Member, after: Member, link: Link) -> bool:
-        """Whether the new `link` of a node must close because another machine is connected under the node's id.
-
-        `before` and `after` are the node's rows before and after the greeting of the link.
+        `hosts` are the addresses, without ports, at which its runs are: the one that stays connected comes first.
         """
-        others = {met.boot for met in self._sessions.links_with(after.node_id) if met.key != link.key} - {link.boot}
-        return bool(after.is_cloned and others and (before.is_cloned or not after.runs.is_first(link.boot, others)))
+        if before.is_cloned or not self._members[before.node_id].is_cloned:
+            return []
+        return [clone_notice(before.node_id, hosts), LookAgain(f"{CLONE_LOOK}{before.node_id}", CLONE_SECONDS)]
+
+    def others(self, node_id: str, boot: str) -> list[str]:
+        """Keys of the sessions with other runs of a node."""
+        return [link.key for link in self._sessions.links_with(node_id) if link.boot != boot]
 
     def is_taken(self, node_id: str, boot: str) -> bool:
         """Whether a run must be turned away at its greeting because another machine is connected under its node id."""
         member = self._members.get(node_id)
-        is_cloned = member is not None and member.is_cloned
-        return is_cloned and any(link.boot != boot for link in self._sessions.links_with(node_id))
+        return member is not None and member.is_cloned and bool(self.others(node_id, boot))
 
     def on_look(self, subject: str, now_seconds: float) -> list[Action]:
         """Tell users once only one machine runs under an id; until then look again every CLONE_SECONDS."""
@@ -66,7 +67,7 @@ class Clones:
         if not member.runs.is_over({link.boot for link in self._sessions.links_with(node_id)}, now_seconds):
             return [LookAgain(subject, CLONE_SECONDS)]
         self._members.change(node_id, runs=member.runs.renewed())
-        return [Notice("note", node_id, f"only one machine runs as {node_id} now")]
+        return [Notice("note", node_id, f"only one machine runs as {node_id} now", "one machine")]
 
     def on_own_sighting(self, instance: str, addresses: tuple[str, ...], now_seconds: float) -> list[Action]:
         """Our id was announced: check it soon, unless it is our own announcement or was checked before."""
@@ -102,13 +103,15 @@ class Clones:
         return [LookAgain(self._node_id, pause)] if self._unchecked else []
 
 
-def clone_notice(node_id: str) -> Notice:
-    """Tells users that two machines use one key, and what to do."""
+def clone_notice(node_id: str, hosts: Iterable[str]) -> Notice:
+    """Tells users that two machines use one key, where they are as far as that is known, and what to do."""
+    known = list(dict.fromkeys(host for host in hosts if host))
+    where = f"they are at {' and '.join(known)}; " if known[1:] else f"one is at {known[0]}; " if known else ""
     text = (
-        f"two machines run as {node_id}: stop one of the two; if one home was copied from the other, start that node in an "
-        "empty home instead (it gets all events from the others), then `mesh retry`"
+        f"two machines run as {node_id}: stop one of the two; {where}if one home was copied from the other, start that node in "
+        "an empty home instead (it gets all events from the others), then `mesh retry`"
     )
-    return Notice("cloned", node_id, text)
+    return Notice("cloned", node_id, text, "two machines")
 
 
 def _drop_oldest(runs: dict[str, tuple[str, ...]] | dict[str, None]) -> None:

@@ -1,77 +1,94 @@
-"""RareNotices: notices that any host on the network can cause with a forged packet, limited to a few a minute."""
+"""RareNotices: notices that others can cause again and again, a line for each cause and minute, with a count of the others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
-from mesh.membership.actions import Action, LookAgain, Notice
-from mesh.membership.dialling.refusals import unreachable_sentence
-from mesh.membership.dialling.trials import MAX_PLACES, Place
+from mesh.membership.actions import CHANGES, Action, LookAgain, Notice
+from peers.limits import LimitHits, Limits
 
-NOTICES_PER_INTERVAL = 5
-"""Notices shown one by one in each interval; the others are only counted."""
-INTERVAL_SECONDS = 60.0
-SUMMARY = "*summary"
-"""The subject of the look at which the count is shown; no node id and no address is written like this."""
+MAX_CAUSES = 128
+"""Causes with a line of their own; all further ones share one."""
+SHARE_OF_ONE = 8
+"""One node or client may have one of so many parts of `Limits.changes_shown`."""
+MAX_SUMMARY_CHARACTERS = 500
+"""Of the last notice in a summary."""
+SUMMARY = "*summary "
+"""Prefix of the subject of the look at which a count is shown; no node id and no address is written like this."""
+_OTHERS = "*others"
+
+
+@dataclass(slots=True)
+class _Interval:
+    """Of `notice_seconds`, of one cause."""
+
+    room: int
+    """Notices that are still shown one by one."""
+    shown: Counter[str] = field(default_factory=Counter)
+    """Notices of each node or client that were shown."""
+    left_out: int = 0
+    last: Notice | None = None
+    """The last one that was left out."""
 
 
 class RareNotices:
-    """Shows the first NOTICES_PER_INTERVAL notices of an interval, then the number of the others."""
+    """Decides which notices people see.
 
-    def __init__(self) -> None:
-        self._began_seconds: float | None = None
-        """When the interval began; None while there is none."""
-        self._shown = 0
-        self._left_out = 0
-        self._unreachable: dict[Place, str] = {}
-        """The addresses that were reported as unreachable, each with the node id or static address of the report."""
+    The first notice of a cause is shown at once. In the next `Limits.notice_seconds` the others are only counted; then comes
+    a line with the count and the last of them, and so on, until an interval without any. Of CHANGES, which say of each node or
+    client that it came or went, `Limits.changes_shown` are shown before that, and of one node or client a part of them. A
+    notice without a cause that is no change is always shown.
+    """
 
-    def note(self, notice: Notice, now_seconds: float) -> list[Action]:
-        """Show a notice, or only count it if there were too many."""
-        actions: list[Action] = []
-        if self._began_seconds is None:
-            self._began_seconds = now_seconds
-            actions.append(LookAgain(SUMMARY, INTERVAL_SECONDS))
-        if self._shown < NOTICES_PER_INTERVAL:
-            self._shown += 1
-            return [notice, *actions]
-        self._left_out += 1
-        return actions
+    def __init__(self, limits: Limits, hits: LimitHits) -> None:
+        self._limits = limits
+        self._hits = hits
+        self._intervals: dict[str, _Interval] = {}
+        """By kind and cause."""
 
-    def unreachable(
-        self, subject: str, addresses: Sequence[str], node_id: str | None, reason: str, now_seconds: float
-    ) -> list[Action]:
-        """Say that `subject`, a node id or a static address, cannot be reached, why, and what would help.
+    def on_notice(self, notice: Notice) -> list[Action]:
+        """The notice, if it is to be shown; and when to call `on_look`."""
+        if not notice.cause and notice.kind not in CHANGES:
+            return [notice]
+        key = f"{notice.kind} {notice.cause}"
+        if key not in self._intervals and len(self._intervals) >= MAX_CAUSES:
+            key = _OTHERS
+        who, room = notice.node_id or "", self._room_of(notice)
+        interval = self._intervals.get(key)
+        looks: list[Action] = []
+        if interval is None:
+            interval = self._intervals[key] = _Interval(room)
+            looks = [self._look_at(key)]
+        if interval.room > 0 and interval.shown[who] < max(1, room // SHARE_OF_ONE):
+            interval.room -= 1
+            interval.shown[who] += 1
+            return [notice, *looks]
+        interval.left_out += 1
+        interval.last = notice
+        limit = "changes_shown" if notice.kind in CHANGES else "notice_seconds"
+        self._hits.note(limit, notice.who or notice.node_id or notice.cause)
+        return []
 
-        Said once for the same addresses, also if several nodes were announced there, until `forget` of that subject.
-        """
-        place = tuple(addresses)
-        if place in self._unreachable:
+    def on_look(self, subject: str) -> list[Action]:
+        """An interval is over: show how many notices were left out, if any; the next interval shows none like those."""
+        key = subject.removeprefix(SUMMARY)
+        interval = self._intervals.pop(key, None)
+        if interval is None or interval.last is None:
             return []
-        self._unreachable[place] = subject
-        if len(self._unreachable) > MAX_PLACES:
-            del self._unreachable[next(iter(self._unreachable))]
-        return self.note(Notice("unreachable", node_id, unreachable_sentence(subject, addresses, reason)), now_seconds)
+        last, count = interval.last, interval.left_out
+        room = self._room_of(last)
+        often = {who: shown for who, shown in interval.shown.items() if shown >= max(1, room // SHARE_OF_ONE)}
+        self._intervals[key] = _Interval(room if interval.room else 0, Counter(often))
+        likes = "1 more notice like the last one was" if count == 1 else f"{count} more notices like the last ones were"
+        sentence = last.sentence
+        if len(sentence) > MAX_SUMMARY_CHARACTERS:
+            sentence = f"{sentence[:MAX_SUMMARY_CHARACTERS]}..."
+        text = f"{likes} left out in {self._limits.notice_seconds:g} s, of which the last is: {sentence}"
+        return [replace(last, node_id=None, sentence=text), self._look_at(key)]
 
-    def on_look(self, now_seconds: float) -> list[Action]:
-        """An interval is over: show how many notices were left out, if any."""
-        left_out, self._left_out = self._left_out, 0
-        self._began_seconds = None
-        if not left_out:
-            self._shown = 0
-            return []
-        # The summary opens an interval in which nothing is shown one by one: a quiet minute must come first.
-        self._began_seconds, self._shown = now_seconds, NOTICES_PER_INTERVAL
-        text = (
-            f"{left_out} more notices like the last ones were left out: nodes were announced that cannot be reached; "
-            "`mesh peers` lists them, and if that goes on, a host on this network forges announcements"
-        )
-        return [Notice("unreachable", None, text), LookAgain(SUMMARY, INTERVAL_SECONDS)]
+    def _room_of(self, notice: Notice) -> int:
+        return self._limits.changes_shown if notice.kind in CHANGES else 1
 
-    def forget(self, subject: str) -> None:
-        """`subject` answered, or something about it changed: say it again if it cannot be reached later."""
-        self._unreachable = {place: whose for place, whose in self._unreachable.items() if whose != subject}
-
-    def forget_all(self) -> None:
-        """The operator retries: say again of everything that it cannot be reached."""
-        self._unreachable.clear()
+    def _look_at(self, key: str) -> LookAgain:
+        return LookAgain(f"{SUMMARY}{key}", self._limits.notice_seconds)

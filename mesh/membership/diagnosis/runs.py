@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 MAX_SEEN_RUNS = 4
 """Runs of one node that are remembered; a further one replaces the one that greeted longest ago."""
 CLONE_RETURNS = 3
-"""So many returns show two machines. One late greeting of a run that has ended makes two: it returns, then the living run."""
+"""So many returns and contests show two machines. One late greeting of a run that has ended makes two: it returns, then the
+living run answers."""
 RETURN_SECONDS = 120.0
 """Returns that are further apart are not counted together."""
 CLONE_SECONDS = 30.0
@@ -33,7 +34,7 @@ class Runs:
     last: str = ""
     """Boot id of the run that greeted last."""
     returns: int = 0
-    """How often a run greeted again after another one had replaced it."""
+    """How often a run greeted again after another one had replaced it, or while another one lived."""
     returned_seconds: float = 0.0
     """When that happened last."""
     is_cloned: bool = False
@@ -46,18 +47,13 @@ class Runs:
 
     def greeted(self, boot: str, now_seconds: float) -> Runs:
         """The runs after a greeting of the run `boot`."""
-        returns, returned = self.returns, self.returned_seconds
-        if boot in self.boots and boot != self.last:
-            returns = returns + 1 if now_seconds - returned <= RETURN_SECONDS else 1
-            returned = now_seconds
-        is_cloned = self.is_cloned or returns >= CLONE_RETURNS
-        return replace(
-            self.turned_away(boot, now_seconds),
-            last=boot,
-            returns=returns,
-            returned_seconds=returned,
-            is_cloned=is_cloned,
-        )
+        is_return = boot in self.boots and boot != self.last
+        seen = replace(self.turned_away(boot, now_seconds), last=boot)
+        return seen._returned(now_seconds) if is_return else seen
+
+    def contested(self, boot: str, now_seconds: float) -> Runs:
+        """The runs after another one greeted while the run `boot` was connected, and this one answered: it is the last one."""
+        return replace(self.turned_away(boot, now_seconds), last=boot)._returned(now_seconds)
 
     def turned_away(self, boot: str, now_seconds: float) -> Runs:
         """The runs after a greeting of the run `boot` that was turned away: it shows only that the run lives."""
@@ -70,11 +66,6 @@ class Runs:
             kept = tuple(old for old in kept if old is not oldest)
         return replace(self, seen=(*kept, run))
 
-    def is_first(self, boot: str, others: Collection[str]) -> bool:
-        """Whether the run `boot` greeted before all `others`. Of two machines the first one stays connected."""
-        order = self.boots
-        return all(other not in order or order.index(boot) < order.index(other) for other in others)
-
     def is_over(self, met: Collection[str], now_seconds: float) -> bool:
         """Whether at most one run lives: a run of those in `met`, which are connected, or one that greeted lately."""
         alive = [run for run in self.seen if run.boot in met or now_seconds - run.seen_seconds < CLONE_SECONDS]
@@ -83,3 +74,8 @@ class Runs:
     def renewed(self) -> Runs:
         """The last run alone, as if it were the only one that ever greeted."""
         return Runs(tuple(run for run in self.seen if run.boot == self.last), self.last)
+
+    def _returned(self, now_seconds: float) -> Runs:
+        returns = self.returns + 1 if now_seconds - self.returned_seconds <= RETURN_SECONDS else 1
+        is_cloned = self.is_cloned or returns >= CLONE_RETURNS
+        return replace(self, returns=returns, returned_seconds=now_seconds, is_cloned=is_cloned)

@@ -40,9 +40,11 @@ class StoreHealth:
 
     def on_error(self, failed: StoreError, now_ms: int, elapsed_ms: float) -> str | None:
         """The disk failed. `now_ms` is the time of the wall clock, `elapsed_ms` that of the monotonic one."""
-        before, error = self.trouble, str(failed)
-        self.trouble = StoreTrouble(error, before.since_ms if before else now_ms, failed.brief == DISK_FULL)
-        if (before is not None and before.error == error) or not self._is_news(error, elapsed_ms):
+        before, error, is_full = self.trouble, str(failed), failed.brief == DISK_FULL
+        self.trouble = StoreTrouble(error, before.since_ms if before else now_ms, is_full)
+        if before is not None and (before.error == error or (before.is_full and is_full)):
+            return None
+        if not self._is_news(error, elapsed_ms):
             return None
         self._was_reported = True
         return error

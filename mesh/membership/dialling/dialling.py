@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mesh.membership.actions import Action, Dial, LookAgain, Redial, Requery
 from mesh.membership.dialling.dial_backoff import DialBackoff
 from mesh.membership.dialling.link_selection import dial_delay_seconds
 from mesh.membership.dialling.trials import MAX_TRIALS, Place, Trials
-from mesh.membership.member import Member, Members
+from mesh.membership.member import Member, Members, without_address
 from mesh.membership.restart_policy import Failures
 from mesh.membership.session_record import Session, Sessions
+from peers.limits import LimitHits, Limits
 
 STATIC = "static:"
 """Prefix of the keys of sessions that dial a static address."""
 REMOVED = "its address was removed"
+TRIALS_LOOK = "*trials"
+"""The subject of the look at nodes that wait for `dials_per_second`; no node id and no address is written like this."""
+TRIALS_SECONDS = 0.5
+"""Until that look."""
 
 
 class Dialling:
@@ -26,7 +32,14 @@ class Dialling:
     """
 
     def __init__(
-        self, node_id: str, members: Members, sessions: Sessions, failures: Failures, static: Iterable[str]
+        self,
+        node_id: str,
+        members: Members,
+        sessions: Sessions,
+        failures: Failures,
+        static: Iterable[str],
+        limits: Limits,
+        hits: LimitHits,
     ) -> None:
         """The tables are shared with Membership. A dial adds its session to `sessions`."""
         self.static: dict[str, str | None] = dict.fromkeys(static)
@@ -37,7 +50,9 @@ class Dialling:
         self._members = members
         self._sessions = sessions
         self._failures = failures
-        self._trials = Trials()
+        self._hits = hits
+        self._trials = Trials(limits.dials_per_second)
+        self._is_trials_look_due = False
         self._backoff = DialBackoff(node_id)
 
     def consider(self, subject: str, now_seconds: float) -> list[Action]:
@@ -46,7 +61,7 @@ class Dialling:
         - it is not known, has no address, said goodbye or refused us
         - a session dials it, or its node is connected
         - it is paused after too many failures (see restart_policy)
-        - it never answered, and too many such nodes are dialled now, or its pause is not over (see Trials)
+        - it never answered, and too many such nodes are dialled now or were lately, or its pause is not over (see Trials)
         """
         member = self._members.get(subject)
         if subject in self.static:
@@ -62,9 +77,11 @@ class Dialling:
             return []
         if node_id is not None and (self._sessions.met(node_id) or self._failures.is_paused(node_id)):
             return []
-        is_trial = subject not in self.static and self._members.is_found(subject)
-        if is_trial and not self._trials.may_begin(subject, addresses, self._running(), now_seconds):
-            return self._look_later(subject, now_seconds)
+        if subject not in self.static and member is not None and self._members.is_found(subject):
+            is_new, was_waiting = not member.has_answered, self._trials.is_waiting(subject)
+            source = member.source
+            if not self._trials.may_begin(subject, addresses, source, self._running(), now_seconds, is_new=is_new):
+                return self._look_later(subject, now_seconds, is_news=not was_waiting)
         self._sessions[key] = Session(key, dialled=True, subject=subject, address=addresses[0])
         return [Dial(key, addresses)]
 
@@ -78,6 +95,9 @@ class Dialling:
             return []
         dial = self._sessions.get(dial_key(member.node_id))
         if dial is not None and not dial.is_closing:
+            if not member.has_answered and not self._trials.may_redial(now_seconds):
+                self._hits.note("dials_per_second", member.source or member.node_id)
+                return []  # it is dialled there when the present dial has failed
             return [Redial(dial.key, member.addresses)]
         return [LookAgain(member.node_id, dial_delay_seconds(self._node_id, member.node_id))]
 
@@ -133,13 +153,17 @@ class Dialling:
         actions: list[Action] = []
         waiting = self._trials.waiting
         room = MAX_TRIALS - len(self._running()) if waiting else 0
+        has_to_wait = False
         for node_id in waiting:
             if room <= 0:
                 break
+            if not (self._trials.has_dials(now_seconds) or self._members[node_id].has_answered):
+                has_to_wait = True
+                continue
             begun = self.consider(node_id, now_seconds)
             room -= sum(isinstance(action, Dial) for action in begun)
             actions += begun
-        return actions
+        return [*actions, *(self._look_at_trials() if has_to_wait else [])]
 
     def on_trial_failed(self, session: Session, now_seconds: float) -> list[Action]:
         """A node that never answered did not answer at any address: its session ends, and it is dialled again later."""
@@ -152,10 +176,9 @@ class Dialling:
 
     def on_wrong_node(self, node_id: str, address: str, why: str, now_seconds: float) -> None:
         """Another node answered at `address` of a member: remove the address, and count a failed trial at all of them."""
-        addresses = self._members[node_id].addresses
-        self._trials.on_failure(addresses, now_seconds)
-        left = tuple(known for known in addresses if known != address)
-        self._members.change(node_id, addresses=left, reason=why)
+        member = self._members[node_id]
+        self._trials.on_failure(member.addresses, now_seconds)
+        self._members[node_id] = replace(without_address(member, address), reason=why)
 
     def on_refused(self, session: Session, other_node_id: str | None, why: str, now_seconds: float) -> str | None:
         """A session was refused: do not dial its node or static address again. Returns the node id that was refused, if known.
@@ -241,9 +264,25 @@ class Dialling:
         dials = [s.subject for s in self._sessions.values() if s.dialled and not s.connection_id and not s.is_closing]
         return [self._members[subject].addresses for subject in dials if self._members.is_found(subject)]
 
-    def _look_later(self, node_id: str, now_seconds: float) -> list[Action]:
+    def on_trials_look(self, now_seconds: float) -> list[Action]:
+        """TRIALS_SECONDS after nodes had to wait for `dials_per_second`."""
+        self._is_trials_look_due = False
+        return self.next_trials(now_seconds)
+
+    def _look_later(self, node_id: str, now_seconds: float, *, is_news: bool = False) -> list[Action]:
         seconds = self._trials.look_seconds(node_id, now_seconds)
-        return [] if seconds is None else [LookAgain(node_id, seconds)]
+        looks: list[Action] = [] if seconds is None else [LookAgain(node_id, seconds)]
+        if self._trials.is_waiting(node_id) and not self._trials.has_dials(now_seconds):
+            if is_news:
+                self._hits.note("dials_per_second", self._members[node_id].source or node_id)
+            looks += self._look_at_trials()
+        return looks
+
+    def _look_at_trials(self) -> list[Action]:
+        if self._is_trials_look_due:
+            return []
+        self._is_trials_look_due = True
+        return [LookAgain(TRIALS_LOOK, TRIALS_SECONDS)]
 
 
 def dial_key(node_id: str) -> str:

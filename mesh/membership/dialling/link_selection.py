@@ -39,17 +39,21 @@ def gather_ms(sessions: int) -> float:
 
 
 def surplus_links(own_id: str, other_id: str, links: Sequence[Link], newest: Link, held: Sequence[str]) -> list[str]:
-    """Keys of the links with `other_id` to close, now that the greeting of the link `newest` has come.
+    """Keys of the links with `other_id` that are surplus, now that the greeting of the link `newest` has come.
 
-    `held` are the connection ids that the other end named in its greeting. Either end closes a link with an earlier run of the
-    other node: that process has ended. Everything else is decided by the node with the smaller id, because greetings on
-    different connections overtake each other: if both ends chose, each could close the link that the other one keeps. It closes
+    `newest` can be closed at once if it is one of them. The others are closed only if they are dead (see Contests): a greeting
+    may be that of a stranger. If they live, `newest` is.
+
+    `held` are the connection ids that the other end named in its greeting. For either end a link with an earlier run of the
+    other node is surplus: that process has ended. Everything else is decided by the node with the smaller id, because greetings
+    on different connections overtake each other: if both ends chose, each could close the link that the other one keeps. For it
+    these are surplus:
 
     - a link that the other end does not name: it broke there, and this end has not noticed yet
     - of two links that the same side dialled: the older
     - of two links that crossed, dialled by both sides: the one that the other end dialled
 
-    and always keeps one, which the other end does not close.
+    and one always stays, which the other end does not close.
     """
     if own_id > other_id:
         return [link.key for link in links if link.boot != newest.boot]

@@ -12,13 +12,15 @@ ANOTHER_MESH = (
 THIS_NODE = "is this node itself: leave it out of --peer"
 CLONED = "runs under this node's id"
 """Another machine answered under our own node id."""
+REFUSALS = frozenset({ANOTHER_MESH, THIS_NODE, CLONED})
+"""All that end a sentence about a node that was refused, or refused us; another text of the other end is an error."""
 ALONE_SECONDS = 20.0
 """A node that has heard of no other one this long after its start says what to check."""
 
 
 def refusal_sentence(who: str, why: str) -> str:
     """The notice that `who`, a node id or an address, was refused, or refused us."""
-    return f"{who} {why}" if why in {ANOTHER_MESH, THIS_NODE, CLONED} else f"refused: {who}: {why}"
+    return f"{who} {why}" if why in REFUSALS else f"refused: {who}: {why}"
 
 
 def unreachable_sentence(subject: str, addresses: Sequence[str], reason: str) -> str:
@@ -32,6 +34,11 @@ def unreachable_sentence(subject: str, addresses: Sequence[str], reason: str) ->
     why = reason.removeprefix(f"{at}: ") or "no answer"
     who = subject if at in {subject, ""} else f"{subject} at {at}"
     return f"cannot reach {who} yet: {why}; {_advice(why, at)}"
+
+
+def why_unreachable(reason: str) -> str:
+    """The kind of the reason of a dial that failed."""
+    return next((kind for kind in ("timed out", "no route", "refused") if kind in reason), "no answer")
 
 
 def _advice(why: str, address: str) -> str:

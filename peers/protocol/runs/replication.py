@@ -286,6 +286,10 @@ class Replication:
         """The limits admit again what was declined on this link."""
         self._taking.accept()
 
+    def on_room(self) -> None:
+        """What others wrote is taken again."""
+        self._taking.go_on()
+
     # Commits
 
     def committed(self, taken: Taken) -> None:

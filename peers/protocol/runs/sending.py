@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_groups
 from peers.events.dot import MAX_SEQ, Dot, Epoch
+from peers.events.entry import size_of
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import RUN_ENTRIES
@@ -243,5 +244,5 @@ def _page(due: Sequence[Change], has: Mapping[Epoch, int], until: int, max_bytes
             pieces.append(piece)
             sent[epoch] = piece.last
             entries += len(piece.items)
-            size += sum([len(item) if isinstance(item, bytes) else item.size for item in piece.items])
+            size += size_of(piece.items)
     return RunPage(pieces, list(proofs.values()), until)

@@ -16,6 +16,7 @@ from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
 from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import Taking as Outcome
 
 MAX_UNCOMMITTED = 16
 """Messages that may wait for their commit before reading should pause; of `pieces` and `fill` at most WINDOW."""
@@ -59,7 +60,7 @@ class Taking:
             if self._counted > WINDOW:
                 raise BadPeer(f"it sent more than {WINDOW} messages before the first of them was confirmed")
         self._waiting.append(message)
-        self._go_on()
+        self.go_on()
 
     def accept(self) -> None:
         """What was declined may come now, as far as `may_begin` says so."""
@@ -67,8 +68,9 @@ class Taking:
             self._declined.clear()
             self._role.send(Decline(()))
 
-    def _go_on(self) -> None:
-        if self._works or not self._waiting:
+    def go_on(self) -> None:
+        """Commit what waits, unless something is being committed or there is no room for it."""
+        if self._works or not self._waiting or not self._role.has_room():
             return
         messages, self._waiting = self._waiting, []
         row: list[Pieces] = []
@@ -86,7 +88,7 @@ class Taking:
 
     def _work(self, message: Fill | Prove | ShowBlocks) -> tuple[Work, Reaction]:
         if isinstance(message, Fill):
-            return partial(_fill, message), _nothing_follows
+            return partial(_fill, message), partial(self._on_filled, message)
         if isinstance(message, ShowBlocks):
             return partial(_compare, message), partial(self._on_compared, message)
         proof = _decoded(message)
@@ -104,7 +106,8 @@ class Taking:
             self._other.coming[piece.epoch] = max(piece.last, self._other.coming.get(piece.epoch, 0))
         if messages:
             work = partial(_take, pieces, births, self._role.clock_ms())
-            self._works.append((work, partial(self._on_taken, pieces)))
+            size = sum([len(piece.raw) for message in messages for piece in message.pieces])
+            self._works.append((work, partial(self._on_taken, len(messages), size, pieces)))
 
     def _admitted(self, births: Mapping[Epoch, Birth]) -> dict[Epoch, Birth]:
         """Those that may begin here, or did; the others are declined."""
@@ -123,9 +126,12 @@ class Taking:
             reaction(taken)
         if numbers:
             self._role.send(Synced(numbers[-1]))
-        self._go_on()
+        self.go_on()
 
-    def _on_taken(self, pieces: Sequence[RawPiece], taken: Taken) -> None:
+    def _on_taken(self, messages: int, size: int, pieces: Sequence[RawPiece], taken: Taken) -> None:
+        news = [piece for piece, outcome in zip(pieces, taken.outcomes, strict=True) if self._is_news(piece, outcome)]
+        size -= sum([len(piece.raw) for piece in news])
+        self._role.on_pieces(taken.shown, 0 if news else messages, size)
         for piece, outcome in zip(pieces, taken.outcomes, strict=True):
             if outcome == "bad":
                 self._waiting.clear()
@@ -139,6 +145,14 @@ class Taking:
                 self._forks.mismatched(piece.epoch)
             elif outcome == "forked":
                 self._forks.prove(piece.epoch)
+
+    def _is_news(self, piece: RawPiece, outcome: Outcome) -> bool:
+        """Also where another link was faster: what it has, and we have, each end sends once at most."""
+        return outcome == "taken" or (outcome == "known" and piece.last > self._other.sent.get(piece.epoch, 0))
+
+    def _on_filled(self, message: Fill, taken: Taken) -> None:
+        size = sum([event.size for _, event in message.events])
+        self._role.on_pieces(taken.shown, *((0, 0) if taken.changes else (1, size)))
 
     def _on_proof(self, proof: Proof, taken: Taken) -> None:
         epoch = proof.birth.epoch
@@ -186,10 +200,6 @@ def _compare(message: ShowBlocks, store: RunStore) -> Taken:
     if not all(block.is_genuine(message.birth) for block in message.blocks):
         return Taken(outcomes=("bad",))
     return store.compare(message.birth, message.blocks)
-
-
-def _nothing_follows(taken: Taken) -> None:
-    pass
 
 
 def _decoded(message: Prove) -> Proof:

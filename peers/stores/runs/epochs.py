@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from peers.events.dot import MAX_SEQ, Dot, Epoch
@@ -56,21 +55,10 @@ class EpochRules(RunRows):
         self._unadopted = {row.epoch: row.last + 1 for row in self._epochs.values() if row.last < row.seq}
         self._numbers.epoch = None
 
-    @contextmanager
-    def _remembering(self, *, is_whole: bool) -> Iterator[None]:
-        """Give back what is in memory, if an exception takes back the transaction, or a piece of it if not `is_whole`."""
-        mark = len(self._journal)
-        numbers = self._numbers.copy()
-        try:
-            yield
-        except BaseException:
-            while len(self._journal) > mark:
-                put_back(*self._journal.pop())
-            self._numbers = numbers
-            raise
-        finally:
-            if is_whole:
-                self._journal.clear()
+    def _give_back(self, mark: int) -> None:
+        """Make these tables as they were when the journal had so many items: what came since was taken back."""
+        while len(self._journal) > mark:
+            put_back(*self._journal.pop())
 
     def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
         """Put the value there as the newest, or remove what is there for None."""
@@ -92,8 +80,7 @@ class EpochRules(RunRows):
 
     def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
         """A run as far as the entry `last`, read from its rows."""
-        standings = self._read(run.epoch, run.first, last)
-        items = [standing.item for standing in standings]
+        items = self._items(run.epoch, run.first, last)
         size = sum(len(item.body) + len(item.extra) for item in items if isinstance(item, Entry))
         of_run = RunHash(run.epoch, run.first, run.before)
         of_run.add(run.kinds[: len(items)], [leaf_at(item) for item in items], size)
@@ -154,15 +141,15 @@ class EpochRules(RunRows):
         """As in the port."""
         of_key: dict[bytes, EpochRow] = {}
         for row in self._epochs.values():
-            known = of_key.get(row.birth.key)
+            known = of_key.get(row.key)
             if row.seq and (known is None or row.grown > known.grown):
-                of_key[row.birth.key] = row
+                of_key[row.key] = row
         newest = sorted(of_key.values(), key=_grown)
         return [row.epoch for row in newest[max(0, len(newest) - limit) :]]
 
     def newest_of(self, key: bytes) -> Epoch | None:
         """As in the port."""
-        rows = [row for row in self._epochs.values() if row.birth.key == key and row.seq]
+        rows = [row for row in self._epochs.values() if row.key == key and row.seq]
         return max(rows, key=_grown).epoch if rows else None
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:
@@ -181,7 +168,7 @@ class EpochRules(RunRows):
         return [self._block(run) for run in runs if run.signature]
 
     def _block(self, run: RunRow) -> Block:
-        leaves = tuple(leaf_at(each.item) for each in self._read(run.epoch, run.first, run.last))
+        leaves = tuple(map(leaf_at, self._items(run.epoch, run.first, run.last)))
         return Block(run.first, run.before, run.kinds, leaves, run.signature)
 
     def begins(self, epoch: Epoch, before: int, limit: int) -> list[tuple[int, bytes]]:
@@ -217,8 +204,7 @@ class EpochRules(RunRows):
         last, head, signature = run.last, run.head, run.signature
         if row.cut is not None and last > row.cut.seq:
             last, head, signature = row.cut.seq, row.cut.head, b""
-        standings = self._read(epoch, start, last)
-        items = tuple(standing.item for standing in standings)
+        items = tuple(self._items(epoch, start, last))
         kinds = run.kinds[start - run.first : last - run.first + 1]
         return Piece(epoch, row.birth, run.first, start, kinds, items, head, signature)
 

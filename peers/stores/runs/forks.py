@@ -46,7 +46,7 @@ class RunRules(WritingRules):
             row = self._epochs.get(epoch)
             if (
                 row is not None
-                and row.birth.key == NO_KEY
+                and row.key == NO_KEY
                 and 0 <= seq <= row.last
                 and (row.cut is None or seq < row.cut.seq)
             ):
@@ -61,7 +61,7 @@ class RunRules(WritingRules):
         except ValueError:
             return
         birth, mark = proof.birth, proof.mark
-        row = self._epochs.get(birth.epoch) or EpochRow(birth.epoch, birth)
+        row = self._epochs.get(birth.epoch) or EpochRow(birth.epoch, birth.encode())
         is_better = row.cut is None or (cut.seq, mark) < (row.cut.seq, row.mark)
         if not is_better or (not cut.seq and cut.head != NO_HEAD):
             return

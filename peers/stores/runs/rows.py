@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple, Self
 
 import msgspec
@@ -12,10 +13,13 @@ import msgspec
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import END_BYTES, NO_HEAD, Birth, EpochEnd
+from peers.events.epoch import END_BYTES, KEY_BYTES, NO_HEAD, Birth, EpochEnd
 from peers.events.proof import Cut, Proof
 from peers.stores.event_rows import EventNumbers, EventRows
 from peers.stores.run_store import Change, RunState
+
+_KEPT_BIRTHS = 256
+"""Decoded births that are kept in memory."""
 
 EntryState = Literal["held", "cleaned", "hollow", "refused"]
 
@@ -41,11 +45,15 @@ class RunNumbers(EventNumbers):
         )
 
 
-class EpochRow(msgspec.Struct, frozen=True):
+_decoded = lru_cache(maxsize=_KEPT_BIRTHS)(Birth.decode)
+
+
+class EpochRow(msgspec.Struct, frozen=True, gc=False):
     """What is known of one epoch; kept in memory too, for all of them."""
 
     epoch: Epoch
-    birth: Birth
+    born: bytes
+    """Its birth, encoded: it is not decoded before it is asked for, since a store may have many."""
     seq: int = 0
     """Of the last entry taken, counting or not; 0 if only a proof is known."""
     head: bytes = NO_HEAD
@@ -58,6 +66,16 @@ class EpochRow(msgspec.Struct, frozen=True):
     """Of the proof of its fork. Its head is ours at that seq, once we have taken so much."""
     mark: bytes = b""
     """Of that proof."""
+
+    @property
+    def birth(self) -> Birth:
+        """Its birth."""
+        return _decoded(self.born)
+
+    @property
+    def key(self) -> bytes:
+        """The public key of its birth."""
+        return self.born[:KEY_BYTES]
 
     @property
     def last(self) -> int:
@@ -218,6 +236,10 @@ class RunRows(EventRows):
     @abstractmethod
     def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
         """The entries from `first` to `last`, in order. Raises StoreError (damage) if one has no place."""
+
+    def _items(self, epoch: Epoch, first: int, last: int) -> list[Entry | bytes]:
+        """`Standing.item` of each of them; of an event what others are sent is enough."""
+        return [standing.item for standing in self._read(epoch, first, last)]
 
     @abstractmethod
     def _spans(self, after: int, limit: int) -> list[Change]:

@@ -12,7 +12,7 @@ from peers.events.entry import Entry
 from peers.events.epoch import KEY_BYTES, NO_KEY
 from peers.events.leaf import HASH_BYTES, leaves_of
 from peers.events.piece import Piece
-from peers.events.run import KINDS, RUN_ENTRIES, VOUCHED, RunHash
+from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
 from peers.stores.run_store import Taken, Taking
 from peers.stores.runs.entering import Entering, EnteringRules, Work
@@ -43,12 +43,12 @@ class _Growth:
     @property
     def is_legacy(self) -> bool:
         """Whether its epoch is of a release without signatures."""
-        return self.row.birth.key == NO_KEY
+        return self.row.key == NO_KEY
 
     @property
     def is_signed(self) -> bool:
         """Whether its last head is signed, or nobody can: then the entries that give it are enough."""
-        return self.is_legacy or is_signed(self.row.birth.key, self.row.epoch, self.seq, self.head, self.signature)
+        return self.is_legacy or is_signed(self.row.key, self.row.epoch, self.seq, self.head, self.signature)
 
 
 class TakingRules(EnteringRules):
@@ -94,9 +94,11 @@ class TakingRules(EnteringRules):
 
     def _weigh(self, piece: Piece, before: _Growth | None) -> Taking | _Growth:
         """What a piece would do after `before`, whose signature is not verified yet; that of the result is not either."""
-        if not _is_sound(piece):
+        known = self._epochs.get(piece.epoch)
+        is_named = known is not None and known.birth == piece.birth  # then its hash is known
+        if not (is_named or piece.birth.epoch == piece.epoch) or not _is_sound(piece):
             return "bad"
-        row = self._epochs.get(piece.epoch) or EpochRow(piece.epoch, piece.birth)
+        row = known or EpochRow(piece.epoch, piece.birth.encode())
         growth = before or _Growth(row, row.seq, row.head)
         last = piece.last if row.cut is None else min(piece.last, row.cut.seq)
         if last <= growth.seq:
@@ -154,8 +156,13 @@ class TakingRules(EnteringRules):
             ),
             work,
         )
-        self._keep_last_run(run, growth.signature)  # before its entries, whose origin and kind are looked up in it
-        self._enter(Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused), work)
+        entering = Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused)
+        is_plain = growth.kinds.count(OWN) == len(growth.kinds)
+        if is_plain:  # else their origins and kinds are looked up in the run: it is kept before them
+            self._enter(entering, work)
+        self._keep_last_run(run, growth.signature)
+        if not is_plain:
+            self._enter(entering, work)
         if row.epoch == self._numbers.epoch:
             self._numbers.epoch = None
 
@@ -163,7 +170,7 @@ class TakingRules(EnteringRules):
         """Write the row of a run that grew."""
         of_run = run.hash
         self._keep_run(run)
-        if not VOUCHED.keys().isdisjoint(run.kinds):
+        if run.kinds.count(OWN) < len(run.kinds) and not VOUCHED.keys().isdisjoint(run.kinds):
             self._vouching.add(of_run.epoch)
         self._put_runs(
             [RunRow(of_run.epoch, of_run.first, of_run.last, of_run.before, of_run.head, run.kinds, signature)]
@@ -171,11 +178,10 @@ class TakingRules(EnteringRules):
 
 
 def _is_sound(piece: Piece) -> bool:
-    """Whether the parts of a piece fit each other."""
+    """Whether the parts of a piece fit each other, but for its epoch and its birth."""
     length = len(piece.items)
     return (
         len(piece.birth.key) == KEY_BYTES
-        and piece.birth.epoch == piece.epoch
         and 1 <= piece.first <= piece.start
         and 1 <= length == len(piece.kinds)
         and piece.last < piece.first + RUN_ENTRIES

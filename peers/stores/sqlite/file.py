@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +15,6 @@ APPLICATION_ID = 0x706D6C67
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 32 * 1024 * 1024
 """What the write-ahead log is cut down to when it begins anew."""
-MIN_FREE_BYTES = 1024 * 1024
 PAGE_CACHE_KIB = 4 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
@@ -113,14 +111,6 @@ def explain(path: Path, error: sqlite3.Error) -> StoreError:
         if name.startswith(code):
             return StoreError(f"the log file {path}: {error}; {fix}", brief)
     return StoreError(f"the log file {path}: {error}")
-
-
-def check_room(path: Path) -> None:
-    """Raise StoreError if there is no room for a large event: a small one may still find its place in a full disk."""
-    disk = os.statvfs(path.parent)
-    if disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES:
-        fix, brief = _FIXES["SQLITE_FULL"]
-        raise StoreError(f"the log file {path}: database or disk is full; {fix}", brief)
 
 
 def wal_of(path: Path) -> Path:

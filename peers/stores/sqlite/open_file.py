@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peers.stores.sqlite.checkpointer import Checkpointer
-from peers.stores.sqlite.file import SYNCHRONOUS, check_room, connect, explain
+from peers.stores.sqlite.file import SYNCHRONOUS, connect, explain
 from peers.stores.sqlite.file_place import FilePlace
 from peers.stores.sqlite.layout import Layout
 from peers.stores.store import DISK_FULL, MAX_CURSORS, StoreError
@@ -161,7 +161,6 @@ class OpenFile(ABC):
     def probe(self) -> None:
         with self._piece():
             self._execute(_PROBE)
-        check_room(self._path)
 
     def cursors(self, other_node_id: str) -> tuple[int, int]:
         with self._explained():

@@ -18,11 +18,13 @@ from mesh.actors.log_proxy import GROUP_EVENTS, LogProxy
 from mesh.actors.runtime.inspection import waiting_messages
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.thread_disk import ThreadDisk
+from mesh.membership.diagnosis.disk_room import DiskRoom, DiskUse
 from mesh.node_log import NodeLog
 from peers.clock import LoopClock
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, EpochEnd
 from peers.events.signature import KeySigner
+from peers.limits import LimitHits, Limits
 from peers.log.draft import make_draft
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import StoreError
@@ -63,6 +65,8 @@ class Cellar:
             clock=LoopClock(loop),
             random=Random(1),
             signer=KeySigner.from_seed(bytes(32)),
+            room=DiskRoom(Limits(), DiskUse()),
+            hits=LimitHits(LoopClock(loop)),
             on_failed=self.failures.append,
         )
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from mesh.bench.add_path import measure
 
-MAX_CALLS = 276
-MAX_FILES = 43
+MAX_CALLS = 266
+MAX_FILES = 42
 MAX_FUTURES = 6
 
 

@@ -8,6 +8,8 @@ from mesh.discovery.port import Sighting
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.known_hosts import MAX_MET, KnownHosts
 from mesh.membership.membership import Membership
+from peers.clock import ManualClock
+from peers.limits import LimitHits, Limits
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,9 @@ def test_the_hosts_met_last_are_remembered() -> None:
 
 def test_members_that_greeted_and_static_addresses_are_known_and_announced_ones_are_not() -> None:
     hosts = KnownHosts()
-    membership = Membership("kitchen", "k1", ["192.0.2.1:4000"], hosts)
+    membership = Membership(
+        "kitchen", "k1", ["192.0.2.1:4000"], limits=Limits(), hits=LimitHits(ManualClock()), hosts=hosts
+    )
     membership.on_sighting(Sighting("attic", ("192.0.2.2:4000",), "a1"), 0.0)
     membership.on_accepted("accepted:1", "192.0.2.3:50000")
     before = [f"192.0.2.{number}" in hosts for number in (1, 2, 3)]

@@ -9,8 +9,6 @@ import pytest
 
 from mesh.membership.diagnosis.runs import MAX_SEEN_RUNS
 from mesh.membership.member import (
-    MAX_MEMBER_ADDRESSES,
-    MAX_MEMBERS,
     MOVES,
     STATES,
     Member,
@@ -22,6 +20,7 @@ from mesh.membership.member import (
     surplus_member,
 )
 
+LIMIT = 256
 FOUND = Member("kitchen", addresses=("10.0.0.1:1",), instance="run1")
 
 
@@ -75,15 +74,15 @@ def test_the_table_has_every_event_and_only_known_states() -> None:
 def test_a_refused_node_is_found_again_when_its_announcement_changes(
     addresses: tuple[str, ...], instance: str, after: MemberState
 ) -> None:
-    member = sighted(replace(FOUND, state="refused"), addresses, instance, 9.0)
+    member = sighted(replace(FOUND, state="refused"), addresses, instance, 9.0, 6)
 
     assert (member.state, member.addresses, member.instance) == (after, addresses, instance)
 
 
 def test_the_number_of_addresses_of_a_member_is_limited() -> None:
-    member = sighted(FOUND, tuple(f"10.0.0.{n}:1" for n in range(99)), "run1", 9.0)
+    member = sighted(FOUND, tuple(f"10.0.0.{n}:1" for n in range(99)), "run1", 9.0, 6)
 
-    assert len(member.addresses) == MAX_MEMBER_ADDRESSES
+    assert len(member.addresses) == 6
 
 
 @pytest.mark.parametrize(
@@ -134,16 +133,16 @@ def test_a_member_may_be_dialled_if_it_has_an_address_and_neither_left_nor_refus
     ],
 )
 def test_of_too_many_members_the_least_useful_one_is_dropped(special: Member, forgotten: str) -> None:
-    members = {f"m{n:03}": Member(f"m{n:03}", "found", 2.0) for n in range(MAX_MEMBERS)}
-    assert surplus_member(members) is None
+    members = {f"m{n:03}": Member(f"m{n:03}", "found", 2.0) for n in range(LIMIT)}
+    assert surplus_member(members, LIMIT) is None
 
     members["x"] = special
 
-    assert surplus_member(members) == forgotten
+    assert surplus_member(members, LIMIT) == forgotten
 
 
 @pytest.mark.parametrize(("state", "forgotten"), [("suspect", "m000"), ("alive", None)])
 def test_a_member_with_a_session_is_never_dropped(state: MemberState, forgotten: str | None) -> None:
-    members = {f"m{n:03}": Member(f"m{n:03}", state, 2.0) for n in range(MAX_MEMBERS + 1)}
+    members = {f"m{n:03}": Member(f"m{n:03}", state, 2.0) for n in range(LIMIT + 1)}
 
-    assert surplus_member(members) == forgotten
+    assert surplus_member(members, LIMIT) == forgotten

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mesh.membership.actions import Action, Dial, LookAgain, Redial, Requery
-from mesh.membership.member import LOST_SECONDS, MAX_MEMBER_ADDRESSES, MAX_MEMBERS
-from mesh.membership.membership import GOODBYE, PAUSED, SURPLUS
+from mesh.membership.failed_sessions import PAUSED
+from mesh.membership.member import LOST_SECONDS
+from mesh.membership.membership import GOODBYE, SURPLUS
+from peers.limits import Limits
 from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
 
 # Sightings
@@ -65,7 +67,7 @@ def test_our_own_announcement_is_ignored() -> None:
 def test_forged_sightings_are_limited_in_memory_and_in_dials() -> None:
     node = OneNode()
     key = node.meet("a-friend")
-    for number in range(3 * MAX_MEMBERS):
+    for number in range(3 * Limits().members):
         name = f"forged-{number:04}"
         actions = node.sight(name, *(f"10.1.1.{n}:1" for n in range(20))) + node.look(name)
         for closed, _ in closes(actions):
@@ -75,9 +77,9 @@ def test_forged_sightings_are_limited_in_memory_and_in_dials() -> None:
             node.close(f"dial:{name}", "no answer")
         node.now += 0.01
 
-    assert len(node.membership.members) <= MAX_MEMBERS
-    assert len(node.membership.sessions) <= MAX_MEMBERS
-    assert all(len(member.addresses) <= MAX_MEMBER_ADDRESSES for member in node.membership.members.values())
+    assert len(node.membership.members) <= Limits().members
+    assert len(node.membership.sessions) <= Limits().members
+    assert all(len(member.addresses) <= Limits().addresses_of_member for member in node.membership.members.values())
     assert node.membership.sessions[key].is_met
 
 

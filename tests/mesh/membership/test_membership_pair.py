@@ -1,8 +1,8 @@
-"""Two Memberships that connect, lose each other, restart and say goodbye: they always connect again."""
+"""Two Memberships that connect, lose each other, restart and say goodbye, among strangers: they always connect again."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -69,6 +69,22 @@ class TwoNodes(RuleBasedStateMachine):
         if not self.world.is_partitioned:
             self.sight_all()
 
+    @rule(
+        name=END,
+        boot=st.sampled_from(("x", "y", "")),
+        answers=st.booleans(),
+        holds=st.booleans(),
+    )
+    def intrude(self, name: str, boot: str, answers: bool, holds: bool) -> None:
+        """A stranger greets as the other node: as another run of it, or as the present one, whose links it may know."""
+        other = self.world.other(self.world.ends[name])
+        held = tuple(self.world.open_wires()) if holds else ()
+        self.world.intrude(name, boot=boot or other.membership.instance, answers=answers, held=held)
+
+    @rule()
+    def strangers_leave(self) -> None:
+        self.world.strangers_leave()
+
     @rule(name=END)
     def lose_the_log(self, name: str) -> None:
         end = self.world.ends[name]
@@ -91,6 +107,7 @@ class TwoNodes(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.heal()
+        self.world.strangers_leave()
         for end in self.world.ends.values():
             if any(record.is_paused for record in end.membership.failures.values()):
                 end.perform(end.membership.on_retry(self.world.now))
@@ -105,3 +122,32 @@ class TwoNodes(RuleBasedStateMachine):
 
 TestTwoNodes = TwoNodes.TestCase
 TestTwoNodes.settings = settings(max_examples=250, stateful_step_count=25, deadline=None, derandomize=True)
+
+
+@given(
+    strangers=st.lists(
+        st.tuples(END, st.sampled_from(("x", "y", "")), st.booleans(), st.booleans()), min_size=1, max_size=8
+    ),
+    picks=st.lists(st.integers(0, 50), max_size=60),
+)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_whatever_strangers_say_under_the_ids_of_two_nodes_their_link_stays(
+    strangers: list[tuple[str, str, bool, bool]], picks: list[int]
+) -> None:
+    world = TwoEnds(("x:1",))
+    world.a.perform(world.a.membership.on_begin())
+    world.pass_time(1)
+    (link,) = world.open_wires()
+
+    for name, boot, answers, holds in strangers:
+        other = world.other(world.ends[name])
+        held = (link,) if holds else ()
+        world.intrude(name, boot=boot or other.membership.instance, answers=answers, held=held)
+    for pick in picks:
+        if steps := world.steps():
+            steps[pick % len(steps)]()
+            assert link in world.open_wires()
+    world.pass_time(1)
+
+    assert link in world.open_wires()
+    assert not any(record.is_paused for end in world.ends.values() for record in end.membership.failures.values())

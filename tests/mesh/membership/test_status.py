@@ -22,6 +22,7 @@ from mesh.terminal.tables import local_second, local_time, show_peers
 from mesh.terminal.tables import show_status as tables
 from peers.events.event_error import Cause
 from peers.stores.run_store import RunState
+from tests.support.one_node import membership as new_membership
 
 SETTINGS = Settings("m", "home", "run1")
 NOW: Any = {"now_ms": 1_009_000, "now_seconds": 9.0}
@@ -36,7 +37,7 @@ class Log:
 
 
 def met(*, state: str = "synchronized") -> Membership:
-    membership = Membership("m", "run1", ("hall:1",))
+    membership = new_membership("m", "run1", ("hall:1",))
     membership.on_begin()
     membership.on_sighting(Sighting("a", "run1", ("10.0.0.1:1",)), 0.0)
     membership.on_accepted("accepted:1", "10.0.0.1:5000")
@@ -57,7 +58,7 @@ def show(membership: Membership, described: dict[str, object] | None = None) -> 
 
 
 def test_status_shows_the_node_and_its_log() -> None:
-    status = show(Membership("m", "run1"))
+    status = show(new_membership("m", "run1"))
 
     assert status == {
         "node_id": "m",
@@ -100,7 +101,7 @@ def test_status_shows_the_node_and_its_log() -> None:
 def test_status_shows_where_discovery_works_or_since_when_and_why_it_does_not(
     discovery: dict[str, object], row: str
 ) -> None:
-    status = show_status(SETTINGS, 4000, Log(), Membership("m", "run1"), {}, {}, outside(**discovery), **NOW)  # type: ignore[arg-type]
+    status = show_status(SETTINGS, 4000, Log(), new_membership("m", "run1"), {}, {}, outside(**discovery), **NOW)  # type: ignore[arg-type]
 
     assert status["discovery"] == discovery
     assert f"discovery           {row}" in tables(status)
@@ -185,7 +186,7 @@ def test_a_node_that_had_all_events_when_it_disconnected_is_behind_since_then() 
 
 
 def test_a_node_that_dialled_us_is_shown_with_the_address_from_which_it_did() -> None:
-    membership = Membership("m", "run1")
+    membership = new_membership("m", "run1")
     membership.on_accepted("accepted:1", "10.0.0.1:5000")
     membership.on_greeted("accepted:1", "a", Link("accepted:1", "c1", False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)
 
@@ -242,7 +243,7 @@ def test_status_shows_which_nodes_refused_us_and_why() -> None:
 
 
 def test_status_counts_refused_events_by_reason() -> None:
-    shown = tables(show(Membership("m", "run1")))
+    shown = tables(show(new_membership("m", "run1")))
 
     assert "events not taken    1 bad-text, 2 too-large\n" in shown
 
@@ -259,7 +260,7 @@ def test_status_shows_which_nodes_are_cloned() -> None:
 
 
 def test_the_tables_show_wrong_clocks() -> None:
-    status = show(Membership("m", "run1"))
+    status = show(new_membership("m", "run1"))
     sentence = "this machine's clock stepped back by 3600 s"
 
     text = tables({**status, "clocks": [{"kind": "step", "node_id": None, "ms": -3_600_000, "sentence": sentence}]})

@@ -10,6 +10,7 @@ import pytest
 
 from peers.clock import ManualClock
 from peers.log.run_log import RunLog
+from peers.log.run_tail import NotRecentError
 from peers.log.shown_tail import page_of
 from peers.stores.disk import InlineDisk
 from peers.stores.runs.memory import MemoryRunStore
@@ -129,6 +130,20 @@ def test_a_page_of_the_tail_is_that_of_the_store(log: PairLog) -> None:
 
     for after in range(22):
         assert log.page(after, limit=3).get() == page_of(log.store, after, 3)
+
+
+def test_memory_is_asked_for_what_is_recent_and_says_when_it_has_something_no_more(log: PairLog) -> None:
+    log.add_batch([({"type": str(number)}, None) for number in range(20)])
+    epoch = log.state.epoch
+    assert epoch is not None
+
+    assert log.recall(lambda store: store.changes(0, 500)) == log.store.changes(0, 500)
+    recalled = log.recall(lambda store: store.piece(epoch, 1))
+    assert recalled is not None and recalled.last == 20
+    with pytest.raises(NotRecentError):
+        log.recall(lambda store: store.piece(epoch, 2))
+    with pytest.raises(NotRecentError):
+        log.recall(lambda store: store.find((1, "kitchen", 0)))
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -8,7 +8,7 @@ import pytest
 
 from peers.clock import ManualClock
 from peers.roles.base import BaseSync
-from peers.roles.run_peer import RunPeerSync
+from peers.roles.run_peer import HEARD, RunPeerSync
 from peers.transport.local_pair import LocalPair
 from tests.support.pair import NOW_MS, Pair
 
@@ -143,6 +143,18 @@ def test_an_own_message_that_json_cannot_express_raises_an_error() -> None:
         pair.left.send_own("wave", object())
 
     assert pair.left.connected
+
+
+@pytest.mark.parametrize("role", [WitnessSync, Waving])
+def test_an_own_message_cannot_have_a_name_of_the_protocol(role: Any) -> None:
+    pair = Pair(role, role)
+    pair.connect()
+
+    for name in ("connect", "sync", *(kind.__struct_config__.tag for kind in HEARD)):
+        with pytest.raises(ValueError, match=f"`{name}` is a message of the protocol: give yours another name"):
+            pair.left.send_own(name)
+
+    assert pair.left.connected and pair.right.connected
 
 
 def test_a_method_that_fails_ends_the_link() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from peers.roles.run_peer import RunPeerSync
 from peers.roles.run_relaying import RELAY_MS
-from peers.roles.run_session import ASK_AGAIN_MS, PEER_PING_MS
+from peers.roles.run_session import ASK_AGAIN_MS, PEER_PING_MS, PEER_TIMEOUT_MS
 from peers.stores.runs.memory import MemoryRunStore
 from tests.support.neighbour import Neighbour, asked_neighbour, names_of
 from tests.support.pair import HeldDisk, Pair, fill
@@ -156,3 +156,27 @@ def test_confirmations_on_another_link_do_not_decide_a_check() -> None:
     stranger.say("pong", 0)
 
     assert not checked.is_done
+
+
+def test_a_sign_of_life_is_the_answer_to_a_ping_that_is_sent_after_the_question() -> None:
+    stranger = Neighbour().greet()
+    stranger.clock.advance(PEER_PING_MS)  # a ping is on its way
+    sign = stranger.role.sign_of_life()
+
+    stranger.say("pong", 0)
+    early = sign.is_done
+    stranger.clock.advance(ASK_AGAIN_MS)
+    stranger.say("pong", 0)
+
+    assert (early, sign.is_done, sign.exception) == (False, True, None)
+
+
+def test_a_sign_of_life_that_does_not_come_ends_the_link_and_fails() -> None:
+    stranger = Neighbour().greet()
+    sign = stranger.role.sign_of_life()
+
+    stranger.role.catch(lambda _error: None)
+    stranger.clock.advance(PEER_TIMEOUT_MS)
+
+    assert isinstance(sign.exception, ConnectionError)
+    assert isinstance(stranger.role.sign_of_life().exception, ConnectionError)

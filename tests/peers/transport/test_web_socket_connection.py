@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from peers.transport import channel as channel_module
 from peers.transport.port import MAX_FRAME, Connection
@@ -235,6 +236,24 @@ def test_a_paused_end_that_is_never_resumed_still_learns_of_the_end(room: Room) 
     room.until(lambda: right.reasons)
 
     assert right.events == [("disconnect", "bye")]
+
+
+def test_pings_of_a_paused_connection_are_counted_and_read_no_further(room: Room) -> None:
+    left, right = room.meet()
+    counts: list[int] = []
+    right.connection.on("control", lambda count, size: counts.append(count))
+    right.connection.pause()
+    wire = raw_wire(left.connection)
+    ping = Frame(Opcode.PING, b"").serialize(mask=True)
+
+    wire.transport.write(ping * 20_000)
+    seen = settled(room, lambda: sum(counts))
+    assert 0 < seen <= 1_000
+    right.connection.resume()
+    left.connection.send(b"[1]")
+    room.until(lambda: right.frames)
+
+    assert sum(counts) == 20_000
 
 
 def test_an_idle_connection_has_one_task_at_the_accepted_end_and_none_at_the_other(room: Room) -> None:

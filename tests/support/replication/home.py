@@ -317,6 +317,12 @@ class Session:
         taken.add(birth.epoch)
         return True
 
+    def has_room(self) -> bool:
+        return True
+
+    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
+        """Nothing is limited here."""
+
     def is_news(self, hollow: bytes) -> bool:
         return self.home.served.get(self.other.home) != (hollow, self.home.fills)
 

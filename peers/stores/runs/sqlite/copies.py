@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ DENSITY = 8
 Row = tuple[Any, ...]
 
 _to_json = msgspec.json.Encoder().encode
+_numbers = msgspec.json.Decoder(list[int]).decode
 
 # FAIL, since an append that fails is undone as a whole: so SQLite need not keep what each statement overwrites.
 _SIZES = (500, 128, 32, 8, 1)
@@ -44,6 +46,12 @@ _PLAIN_RUN = ConsecutiveRows(
 """Of events of one node, without a meta and with their ms as time: half of the values to hand over."""
 _BETWEEN = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
 _OF_EPOCH = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? AND epoch = ? ORDER BY position"
+_RUN_OF = f"""
+    SELECT min(node), max(node), group_concat(ms), group_concat(n), CAST(group_concat(body, x'00') AS BLOB)
+    FROM events NOT INDEXED WHERE position BETWEEN ?1 AND ?2 AND epoch = ?3 AND seq = position + ?4
+    AND time IS NULL AND extra IS NULL AND local IS NULL AND state = {SHOWN}
+"""
+"""One row with all of a run, since sqlite3 takes long to hand over rows and their values. No JSON text has a zero byte."""
 _AT = f"SELECT {COPY_COLUMNS} FROM events WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position"
 _PLAIN = "e.time IS NULL"
 _OTHERS = f"e.time IS NOT NULL AND e.state < {ASIDE}"
@@ -101,13 +109,14 @@ class Copies:
         assert first.dot is not None
         epoch, seq = first.dot
         counters, same = (first.position, seq), (number(epoch), first.position - first.added)
+        # sqlite3 looks for an adapter of bytes, which takes longer than all else about a value; not of bytearray.
         nodes = {name: self._nodes.numbered(name) for name in sorted({name for _, name, _ in createds})}
         extras = [event.extra for event in events]
         if times == stamps and len(nodes) == 1 and not any(extras):
             values = [None] * (3 * len(events))
             values[::3] = stamps
             values[1::3] = [n for _, _, n in createds]
-            values[2::3] = [event.body for event in events]
+            values[2::3] = [bytearray(event.body) for event in events]
             _PLAIN_RUN.write(connection, counters, (*same, *nodes.values()), values)
             return True
         values = [None] * (6 * len(events))
@@ -116,7 +125,7 @@ class Copies:
         values[2::6] = [n for _, _, n in createds]
         if times != stamps:
             values[3::6] = [None if time == ms else time for time, ms in zip(times, stamps, strict=True)]
-        values[4::6] = [event.body for event in events]
+        values[4::6] = [bytearray(event.body) for event in events]
         values[5::6] = [extra or None for extra in extras]
         _RUN.write(connection, counters, same, values)
         return True
@@ -147,7 +156,7 @@ class Copies:
             n,
             None if is_plain else copy.time,
             copy.position - copy.added if state < ASIDE else 0,
-            copy.tombstone or copy.body,
+            bytearray(copy.tombstone or copy.body),
             copy.extra or None,
             copy.local or None,
             state,
@@ -187,6 +196,23 @@ class Copies:
     def between(self, first: int, last: int) -> list[Row]:
         """The rows at these positions and those between, in order."""
         return self._execute(_BETWEEN, (first, last)).fetchall()
+
+    def run(self, epoch: int, seq: int, first: int, count: int) -> list[Entry] | None:
+        """The events of so many entries of an epoch from `seq` on, with positions from `first` on: only what others are sent.
+
+        None if one is not shown with the dot of its entry, has a meta, a time of its own or another node; or by chance.
+        """
+        values = (first, first + count - 1, epoch, seq - first)
+        node, other_node, ms, n, body = self._execute(_RUN_OF, values).fetchone()
+        if body is None or node != other_node:
+            return None
+        try:
+            stamps, ns, bodies = _numbers(f"[{ms}]"), _numbers(f"[{n}]"), body.split(b"\0")
+        except ValueError:  # the disk has changed one: what reads the rows says so
+            return None
+        if not len(stamps) == len(ns) == len(bodies) == count:
+            return None
+        return list(map(Entry, zip(stamps, repeat(self._nodes.name(node)), ns), stamps, bodies))
 
     def at(self, positions: Sequence[int]) -> list[Row]:
         """The rows at these positions, in order."""

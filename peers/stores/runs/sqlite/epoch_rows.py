@@ -11,9 +11,8 @@ from typing import Any
 from zlib import crc32
 
 from peers.events.dot import Epoch
-from peers.events.epoch import Birth
 from peers.events.proof import Cut, Proof
-from peers.events.run import RUN_ENTRIES, VOUCHED
+from peers.events.run import OWN, RUN_ENTRIES, VOUCHED
 from peers.stores.runs.rows import EpochRow, RunRow
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import ManyRows
@@ -49,7 +48,7 @@ class EpochTables:
                 ):
                     raise ValueError("it is not what was written")
                 of_cut = None if cut is None else Cut(cut, cut_head)
-                row = EpochRow(name.hex(), Birth.decode(birth), seq, head, first, grown, of_cut, mark or b"")
+                row = EpochRow(name.hex(), birth, seq, head, first, grown, of_cut, mark or b"")
             except (TypeError, ValueError, AttributeError, struct_error) as error:
                 raise damaged(self._path, f"the epoch with the number {number} is unreadable ({error})") from error
             yield number, row
@@ -58,7 +57,7 @@ class EpochTables:
         """Add epochs, with their numbers, or put them in place of those that have them."""
         values: list[Any] = []
         for number, row in rows:
-            name, birth = bytes.fromhex(row.epoch), row.birth.encode()
+            name, birth = bytes.fromhex(row.epoch), row.born
             cut, cut_head = row.cut or (None, None)
             checksum = _checksum(
                 (row.seq, row.first, row.grown, _of_cut(cut)), name, birth, row.head, cut_head or b"", row.mark
@@ -76,7 +75,7 @@ class EpochTables:
         """The same of runs, with the numbers of their epochs."""
         values: list[Any] = []
         for number, run in rows:
-            kinds = run.kinds if any(run.kinds) else None
+            kinds = run.kinds if run.kinds.count(OWN) < len(run.kinds) else None
             values += (number, run.first, run.last, run.before, run.head, kinds, run.signature)
             values.append(_checksum_of_run(number, run))
         _PUT_RUNS.write(connection, values)

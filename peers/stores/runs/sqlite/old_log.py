@@ -75,9 +75,9 @@ class OldLog:
 
     def _read_prefixes(self) -> None:
         read = self._connection.execute
-        (living,) = read("SELECT count(*) FROM changes WHERE body IS NOT NULL").fetchone()
+        living, lost = read("SELECT count(body), count(*) - count(epoch) FROM changes").fetchone()
         (claims,) = read("SELECT count(*) FROM aside").fetchone()
-        self.is_plain = living == self.last_added and not claims
+        self.is_plain = living == self.last_added and not lost and not claims
         # From these seqs on, nothing counts.
         ends: dict[int, int] = dict(read(_FIRST_LOST.format(f"{self._buried} IS NOT NULL")).fetchall())
         if claims:

@@ -101,7 +101,7 @@ class GrowingEpoch:
     def row(self) -> EpochRow:
         """The epoch itself."""
         self.settle()
-        return EpochRow(self.name, self._birth, self.seq, self._run.head, self._run.first, self._grown)
+        return EpochRow(self.name, self._birth.encode(), self.seq, self._run.head, self._run.first, self._grown)
 
 
 class Rebuild:

@@ -23,7 +23,7 @@ from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, BURIED_
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.runs.sqlite.places import EntryPlaces
 from peers.stores.sqlite.layout import LABELS, damaged
-from peers.stores.sqlite.many import LOOKUP, ManyRows
+from peers.stores.sqlite.many import LOOKUP, RUN_ROWS, ManyRows
 from peers.stores.sqlite.open_file import OpenFile
 from peers.stores.store import Place
 
@@ -241,6 +241,14 @@ class SqliteRunRows(OpenFile, RunRows):
             else:
                 raise damaged(self._path, f"the entry {seq} of the epoch {epoch} is missing")
         return standings
+
+    def _items(self, epoch: Epoch, first: int, last: int) -> list[Entry | bytes]:
+        number = self._number_of(epoch)
+        positions = self._places.positions(number, first, last)
+        events: list[Any] | None = None
+        if positions[-1] - positions[0] == last - first >= RUN_ROWS - 1:
+            events = self._copies.run(number, first, positions[0], len(positions))
+        return events if events is not None else super()._items(epoch, first, last)
 
     def _spans(self, after: int, limit: int) -> list[Change]:
         return self._places.changes(after, limit, self._numbers.last_position)

@@ -34,7 +34,8 @@ CHECKED_RUNS = 64
 _NONSENSE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, AssertionError, struct_error)
 """What reading rows raises where a value is not what was written."""
 
-_Snapshot = tuple[int, RunNumbers, RunNumbers]
+_Snapshot = tuple[int, int, RunNumbers, RunNumbers]
+"""How many epochs have a number, the length of the journal, and the numbers in the file and in memory: never changed."""
 
 
 class SqliteRunStore(SqliteRunRows, RunRules):
@@ -65,26 +66,16 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         self._checked: dict[tuple[Epoch, int], RunHash] = {}
         """Runs that were read last, as far as they were: one who follows them needs only what is new. The last one last."""
         self._saved = self._numbers
-        """Those in the file."""
+        """Those in the file; never changed in place."""
 
     def open(self) -> RunState:
         self._open()
         return self.state
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with self._remembering(is_whole=True), super().transaction():
-            yield
-
-    @contextmanager
-    def _piece(self) -> Iterator[None]:
-        with self._remembering(is_whole=False), super()._piece():
-            yield
-
     # What is in memory
 
     def _load(self, connection: sqlite3.Connection) -> None:
-        self._restore((0, self._saved, self._numbers))
+        self._restore((0, 0, self._saved, self._saved))
         try:
             facts = load_facts(connection)
         except sqlite3.Error as error:
@@ -106,10 +97,17 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         return [self._names[number - 1] for number in self._tables.vouching() if 0 < number <= len(self._names)]
 
     def _snapshot(self) -> _Snapshot:
-        return len(self._names), self._saved, self._numbers.copy()
+        if self._opened().in_transaction:
+            numbers = self._numbers.copy()
+        else:
+            numbers = self._saved
+            self._journal.clear()  # of the transaction before, which was committed
+        return len(self._names), len(self._journal), self._saved, numbers
 
     def _restore(self, snapshot: _Snapshot) -> None:
-        known, self._saved, self._numbers = snapshot
+        known, mark, self._saved, numbers = snapshot
+        self._give_back(mark)
+        self._numbers = numbers.copy()
         for epoch in self._names[known:]:
             del self._epoch_numbers[epoch]
         del self._names[known:]
@@ -119,9 +117,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         self._checked.clear()
 
     def _save(self, snapshot: _Snapshot) -> None:
-        if self._numbers != self._saved:
-            save_facts(self._opened(), _FACTS, self._saved, self._numbers)
-            self._saved = self._numbers.copy()
+        save_facts(self._opened(), _FACTS, self._saved, self._numbers)
+        self._saved = self._numbers.copy()
 
     # Epochs and runs
 
@@ -215,8 +212,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         if of_run is None or of_run.last != piece.start - 1:
             of_run = RunHash(run.epoch, run.first, run.before)
             if piece.start > run.first:
-                before = self._read(run.epoch, run.first, piece.start - 1)
-                of_run.add(run.kinds[: len(before)], [leaf_at(standing.item) for standing in before])
+                before = self._items(run.epoch, run.first, piece.start - 1)
+                of_run.add(run.kinds[: len(before)], list(map(leaf_at, before)))
         of_run.add(piece.kinds, piece.leaves)
         if of_run.head != piece.head:
             raise self._changed(run)

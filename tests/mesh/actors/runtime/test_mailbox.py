@@ -67,6 +67,30 @@ def test_what_would_block_the_loop_is_refused_and_sends_nothing(actor_loop: Acto
     ref.stop()
 
 
+def test_a_message_of_another_thread_is_handled_as_soon_as_it_wakes_the_loop(actor_loop: ActorLoop) -> None:
+    record: list[Any] = []
+    ref = Recorder.start(actor_loop.runtime, record)
+    other = Recorder.start(actor_loop.runtime, record)
+    ref.ask("here", timeout=DEADLINE_SECONDS)
+    record.clear()
+    loop = actor_loop.runtime.loop
+
+    def tell_from_a_thread(*messages: str) -> None:
+        thread = threading.Thread(target=lambda: [ref.tell(message) for message in messages])
+        thread.start()
+        thread.join()
+        loop.call_soon_threadsafe(record.append, "what came after")
+
+    actor_loop.run(lambda: tell_from_a_thread("first"))
+    wait_until(lambda: len(record) == 2)
+    actor_loop.run(lambda: (other.tell("due"), tell_from_a_thread("second")))
+    wait_until(lambda: len(record) == 5)
+
+    assert record == ["first", "what came after", "due", "second", "what came after"]
+    for each in (ref, other):
+        each.stop()
+
+
 def test_two_actors_talk_on_one_loop(actor_loop: ActorLoop) -> None:
     class Ponger(Recorder):
         async def play(self, other: Any, count: int) -> int:

@@ -21,7 +21,7 @@ BRIDGE_ADDRESSES = [f"10.{88 + number}.0.1" for number in range(10)]
 def dialled(
     *found: str, network: ChosenInterfaces | None = None, port: int = 4000, source: str = ""
 ) -> tuple[str, ...]:
-    return candidates(found, port, network=network or on(LAN_CARD), own_port=4000, source=source)
+    return candidates(found, port, network=network or on(LAN_CARD), own_port=4000, limit=6, source=source)
 
 
 def test_dials_addresses_of_the_nearest_network_first() -> None:

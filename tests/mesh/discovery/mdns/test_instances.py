@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mesh.discovery.mdns.instances import (
-    INSTANCE_LIMIT,
     LOOK_PAUSE_MS,
-    REPORTS,
     REPORTS_OF_SOURCE,
+    REPORTS_PER_SECOND,
     SETTLE_MS,
     InstanceReading,
     Instances,
 )
 from mesh.discovery.port import Sighting
 from peers.clock import ManualClock, Undo
+from peers.limits import LimitHits, Limits
 
 
 class Cache:
@@ -27,7 +27,15 @@ class Cache:
         self.reads = 0
         self.asked: list[str] = []
         self.withdrawn: list[str] = []
-        self.instances = Instances(self.clock, read=self.read, ask=self.ask, on_sighting=self.sightings.append)
+        self.hits = LimitHits(self.clock)
+        self.instances = Instances(
+            self.clock,
+            read=self.read,
+            ask=self.ask,
+            on_sighting=self.sightings.append,
+            limits=Limits(),
+            hits=self.hits,
+        )
 
     def read(self, name: str) -> InstanceReading | None:
         self.reads += 1
@@ -136,8 +144,8 @@ def test_two_thousand_forged_names_replace_each_other_and_no_node() -> None:
     cache.clock.advance(2_000)
     cache.instances.gone("kitchen")
 
-    assert len(cache.instances) == INSTANCE_LIMIT - 1
-    assert len(cache.asked) - len(cache.withdrawn) < INSTANCE_LIMIT
+    assert len(cache.instances) == Limits().members - 1
+    assert len(cache.asked) - len(cache.withdrawn) < Limits().members
     assert [(sighting.node_id, sighting.is_goodbye) for sighting in cache.sightings] == [
         ("kitchen", False),
         ("attic", False),
@@ -167,7 +175,7 @@ def test_a_flood_from_one_address_is_limited_and_does_not_delay_other_nodes() ->
     burst, per_second = REPORTS_OF_SOURCE
     assert "attic" in reported
     assert len(reported) <= burst + 16 * per_second + 1
-    assert len(cache.instances) == INSTANCE_LIMIT
+    assert len(cache.instances) == Limits().members
 
 
 def test_a_flood_from_many_addresses_is_limited() -> None:
@@ -175,5 +183,5 @@ def test_a_flood_from_many_addresses_is_limited() -> None:
 
     reported = flood(cache, lambda number: f"10.0.{number % 200}.{number % 211}", seconds=10, per_second=500)
 
-    burst, per_second = REPORTS
+    burst, per_second = Limits().members, REPORTS_PER_SECOND
     assert burst <= len(reported) <= burst + 11 * per_second

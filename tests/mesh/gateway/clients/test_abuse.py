@@ -11,9 +11,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from mesh import Limits
 from mesh.gateway.clients.guard import MAX_WRONG, WrongAttempts
 from peers.roles.server import ServerSync
-from tests.support.door_house import TURNED_AWAY, House, house, wait_until  # noqa: F401
+from tests.support.door_house import SECONDS, TURNED_AWAY, House, house, wait_until  # noqa: F401
 
 SERVED = "127.0.0.1:0"
 EVIL = "https://evil.example"
@@ -67,7 +68,7 @@ def test_a_page_of_another_site_cannot_connect_to_the_port_of_nodes(house: House
 
 
 def test_an_unauthenticated_client_that_pings_and_never_reads_is_disconnected(house: House) -> None:  # noqa: F811
-    node = house.start()
+    node = house.start(limits=Limits(other_messages_per_second=10**9, other_bytes_per_second=10**9))
     wire = upgrade(node.clients_port)
     pings = (b"\x89\xfd\0\0\0\0" + b"x" * 125) * 8_000
 
@@ -122,3 +123,17 @@ def test_one_machine_of_a_lan_does_not_lock_out_the_others_of_its_ipv6_network()
         wrong.count("[fe80::1%eth0]:4000", 0)
 
     assert not wrong.is_refused("[fe80::2%eth0]:4000", 1)  # every machine of a LAN has the same /64
+
+
+def test_a_client_that_asks_without_end_is_answered_slowly_and_named_by_its_user(house: House) -> None:  # noqa: F811
+    node = house.start(limits=Limits(other_messages_per_second=20))
+    ada, bob = house.enter("ada:1"), house.enter("bob:1")
+
+    for _ in range(100):
+        ada.send("ping", 0)
+        ada.wire.ping()
+    assert bob.add(1, "milk") == ["synced", 1]
+
+    rows = node.status().get(SECONDS)["limits"]
+    assert [(row["limit"], row["by"]) for row in rows] == [("other_messages_per_second", "ada")]
+    assert [message[0] for message in ada.heard].count("pong") < 100

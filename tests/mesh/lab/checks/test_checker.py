@@ -226,7 +226,7 @@ def test_every_kind_of_limit_is_looked_at() -> None:
 
         names = {measure.name for measure in measures(kitchen)}
 
-    assert names == {"MAX_MAILBOX", "MAX_WAITING", "SPARE_SESSIONS", "MAX_MEMBERS", "TAIL_CHANGES", "WINDOW"}
+    assert names == {"MAX_MAILBOX", "MAX_WAITING", "SPARE_SESSIONS", "members", "TAIL_CHANGES", "WINDOW"}
 
 
 def test_a_violation_names_the_seed_and_the_beat() -> None:

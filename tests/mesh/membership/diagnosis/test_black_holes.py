@@ -5,8 +5,9 @@ from __future__ import annotations
 from mesh.membership.actions import Action, Notice, Requery
 from mesh.membership.diagnosis.black_holes import BLOCKED_LINKS, PROOF_SECONDS, SMALL_SEGMENT, BlackHoles
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import SURPLUS, Membership
+from mesh.membership.membership import SURPLUS
 from mesh.membership.session_record import LinkOutcome
+from tests.support.one_node import membership
 
 
 def blocked(holes: BlackHoles, times: int = BLOCKED_LINKS) -> list[bool]:
@@ -46,7 +47,7 @@ class Dialler:
     """A node that dials `study`; each link lasts 9 s."""
 
     def __init__(self, subject: str = "study") -> None:
-        self.membership = Membership("attic", "run", (subject,))
+        self.membership = membership("attic", "run", (subject,))
         self.key = f"static:{subject}"
         self.now = 0.0
         self.membership.on_begin()

@@ -11,13 +11,14 @@ from mesh.membership.actions import Action, Notice
 from mesh.membership.diagnosis.clocks import Clocks, length
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.membership import Membership
+from tests.support.one_node import membership as new_membership
 
 SECOND, HOUR, YEAR = 1_000, 3_600_000, 31_557_600_000
 NOW = 60 * YEAR
 
 
 def connected_to(*names: str) -> Membership:
-    membership = Membership("m", "run1")
+    membership = new_membership("m", "run1")
     for name in names:
         membership.on_accepted(name, "10.0.0.1:5000")
         membership.on_greeted(name, name, Link(name, name, False, "run1", 0.0), (), "10.0.0.1:5000", 0.0)

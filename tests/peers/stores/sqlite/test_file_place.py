@@ -10,7 +10,7 @@ import pytest
 
 from peers.events.entry import Entry
 from peers.stores.runs.sqlite.store import SqliteRunStore
-from peers.stores.store import DISK_FULL, StoreError
+from peers.stores.store import StoreError
 from tests.support.run_house import Writer
 
 WRITER = Writer(1)
@@ -129,16 +129,3 @@ def test_a_write_ahead_log_without_its_file_is_left_alone(store: SqliteRunStore,
 
     assert before
     assert (tmp_path / "killed" / "log.sqlite-wal").read_bytes() == before
-
-
-def test_a_probe_says_that_a_disk_is_full_though_a_small_write_finds_its_place(
-    store: SqliteRunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with store.transaction():
-        store.probe()
-
-    monkeypatch.setattr("peers.stores.sqlite.file.MIN_FREE_BYTES", 2**60)
-
-    with pytest.raises(StoreError, match="free space on the disk") as full, store.transaction():
-        store.probe()
-    assert full.value.brief == DISK_FULL

@@ -18,6 +18,7 @@ from peers.events.dot import Epoch
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.layout import LAYOUT_3
 from peers.stores.runs.sqlite.store import SqliteRunStore
+from peers.stores.sqlite.many import RUN_ROWS
 from peers.stores.store import StoreError
 from tests.support.run_house import Writer, clean, event, hollowed, pieces_for, put, take, two_that_differ
 
@@ -27,7 +28,7 @@ _INNER = 2**10
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with all kinds of rows."""
+    """A store with all kinds of rows, and a run that is read as one."""
     path = tmp_path_factory.mktemp("written") / "log.db"
     store = SqliteRunStore(path, synchronous="OFF")
     store.open()
@@ -38,6 +39,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put(other, bert, *[event(ms, node="attic") for ms in range(20, 26)], better, event(30, time=4, node="attic"))
     put(store, anna, event(1), event(2, "b", extra=extra), worse, event(5, time=3), event(6), event(20, node="attic"))
     take(store, *[hollowed(piece, 3, 5) for piece in pieces_for(other, {})])
+    put(store, anna, *[event(ms) for ms in range(40, 40 + 2 * RUN_ROWS)])
     with store.transaction():
         store.offer_further([(6, "kitchen", 0), (21, "attic", 0)], anna.pen)
         store.change_meta((1, "kitchen", 0), b'{"x":1}')

@@ -175,6 +175,20 @@ def test_an_event_whose_further_dot_has_a_place_is_not_adopted(path: Path, old: 
     assert [(entry.created[0], entry.added) for entry in store.each(order="added")] == [(1, 1), (2, 2)]
 
 
+def test_no_position_comes_before_an_event_whose_first_dot_was_lost(path: Path, old: OldLogFile, anna: Writer) -> None:
+    first, second = old_event(1), old_event(2)
+    old.show(first, "kitchen-1", 1)
+    old.show(second, "hall-1", 1)
+    old.offer(first, "hall-1", 2)
+    old.lose_dot(first)
+
+    store = upgraded(old, path, anna)
+
+    newest = store.each(order="added", limit=ALL)[-1]
+    assert (newest.created, newest.added) == (second.created, 2)
+    assert newest.position >= newest.added  # a reader that has 1 looks behind the position 1
+
+
 def test_an_epoch_that_another_stands_in_for_does_not_count(path: Path, old: OldLogFile, anna: Writer) -> None:
     old.show_all([old_event(1), old_event(2)], "kitchen-1")
     old.show(old_event(3), "kitchen-1.1.x", 1)

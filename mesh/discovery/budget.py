@@ -19,6 +19,6 @@ class Budget:
         self._at_ms = now_ms
         return self._left >= 1
 
-    def spend(self) -> None:
-        """Count one act, after `has_some` allowed it."""
-        self._left -= 1
+    def spend(self, acts: int = 1) -> None:
+        """Count acts, after `has_some` allowed one. What is spent beyond is missing later."""
+        self._left -= acts

@@ -1,0 +1,53 @@
+"""The bench of attacks: that it ends and shows what it measured; figures are no matter of tests."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import mesh.cli.commands
+from mesh.bench import MIB
+from mesh.bench.attacks import measure
+from mesh.bench.attacks.catalogue import ATTACKS
+from mesh.bench.attacks.measure import AttackFigure, Latency, show
+
+
+def test_one_attack_is_measured_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("BEFORE_SECONDS", 0.3), ("REST_SECONDS", 0.1), ("MEMORY_SECONDS", 0.4)):
+        monkeypatch.setattr(measure, name, seconds)
+
+    done = CliRunner().invoke(
+        mesh.cli.commands.app, ["bench", "attacks", "--attack", "pages", "--seconds", "0.5", "--json"]
+    )
+
+    assert done.exit_code == 0
+    (figure,) = json.loads(done.stdout)
+    assert figure["name"] == "pages"
+    assert figure["opened"] > 0
+    assert all(figure[phase]["p99_ms"] > 0 for phase in ("before", "during", "after"))
+    assert min(figure["rss_before"], figure["rss_after"]) > MIB
+    assert figure["rss_peak"] >= figure["rss_before"]
+
+
+def test_the_table_says_which_events_never_came_and_which_limits_were_hit() -> None:
+    latency = Latency.of([0.01, None, 0.02])
+    figure = AttackFigure(
+        "ping", Latency.of([0.004]), latency, Latency.of([]), 40 * MIB, 50 * MIB, 41 * MIB, 3, {"members": 2}, 1, 0
+    )
+
+    row = show([figure], cores=2).splitlines()[1].split()
+
+    assert row == ["ping", "4/4", "20/never", "never/never", "40", "50", "41", "3", "members", "2"]
+
+
+def test_an_unknown_attack_is_an_error_that_names_all() -> None:
+    done = CliRunner().invoke(mesh.cli.commands.app, ["bench", "attacks", "--attack", "pong"])
+
+    assert done.exit_code != 0
+    assert all(name in done.output for name in ATTACKS)
+
+
+def test_every_attack_says_what_it_does() -> None:
+    assert all(attack.__doc__ for attack in ATTACKS.values())
