@@ -41,20 +41,24 @@ class Limits:
     reserved_connections: int = 16
     """Of `connections`, those that only addresses of known members, and those given as peers, get."""
 
-    other_messages_per_second: int = 1_000
-    """Of one link, that bring no events; beyond, this link is read more slowly, as with the next two."""
+    other_messages_per_second: int = 500
+    """Of one link, that bring no events; beyond, this link is read more slowly, as with the next two.
+
+    WebSocket pings count too, and each epoch that is new here; what answers a message of ours does not.
+    """
     other_bytes_per_second: int = 1024 * 1024
     """Of these messages."""
     other_cpu_ms_per_second: float = 100.0
     """Spent for these messages."""
     events_per_second: int = 2_000
-    """Of one member's own events on its own link, on average; beyond, this link is read more slowly, as with the next four."""
+    """Of one member's own events on its own link, or of one user's events, on average; beyond, this link is read more slowly,
+    as with the next two."""
     events_at_once: int = 2_000_000
     """Of such events, that a member may have saved up: as a machine that was offline for a week."""
     bytes_per_day: int = 16 * 1024**3
     """Of such events."""
     epochs_per_hour: int = 60
-    """Of one member, on its own link, once it has `epochs_at_once`."""
+    """Of one member, on its own link, once it brought `epochs_at_once`; further ones are declined until they may come."""
     epochs_at_once: int = 20_000
     """Of one member, that come without a limit of rate."""
     disk_share_for_others: float = 0.90
