@@ -20,9 +20,9 @@ from mesh.discovery.mdns.mdns import SERVICE_TYPE
 
 GROUP = ("224.0.0.251", 5353)
 ANSWER = 0x8400
-ROUNDS = 20
+ROUNDS = 10
 ROUND_SECONDS = 0.15
-NAMES_EACH = 100
+NAMES_EACH = 200
 
 
 def packet(node_id: str, address: str, port: int, mesh: str, instance: str, label: str, ttl: int = 120) -> bytes:

@@ -22,7 +22,7 @@ from mesh.bench.attacks.strangers import nested
 from mesh.bench.node_process import NodeProcess
 from peers.protocol.sync import WINDOW
 
-ATTACK_SECONDS = 0.6
+ATTACK_SECONDS = 0.5
 MAX_LINES = 12
 """Of output for one attack: one for each cause."""
 MAX_CHANGES = 200

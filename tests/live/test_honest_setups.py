@@ -1,4 +1,4 @@
-"""Honest set-ups that no limit may hit: many nodes at once, many clients behind one address, a till that was offline."""
+"""Honest set-ups that no limit may hit: many nodes at once, a till that was offline, a bench."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mesh_process import MeshNode, wait_until
 
-from mesh.bench.attacks.raw_socket import RawSocket, frame
 from mesh.bench.many_sessions import ManySessions
 from mesh.bench.node_process import NodeProcess
 from mesh.control.client import ControlClient
-from mesh.gateway.clients.tokens import Tokens
 from mesh.lab import Cluster
 from mesh.lab.live.namespaces import NetLab
 
 NODES = 30
-CLIENTS = 60
-CLIENT_SECONDS = 20.0
-RETRY_SECONDS = 0.5
-"""A client that was not let in tries again."""
 OFFLINE_EVENTS = 30_000
 SESSIONS = 1_000
 
@@ -80,43 +74,6 @@ def test_thirty_nodes_that_start_at_once_hit_no_limit_on_a_network(many: list[Me
         print(f"{NODES * (NODES - 1)} links after {time.monotonic() - began:.1f} s")
 
         assert [client.status()["limits"] for client in clients] == [[]] * NODES
-
-
-async def come_in(address: str, token: str, number: int) -> RawSocket:
-    """A connection of a client as libraries make them: it tries again until it is let in."""
-    while True:
-        socket = await RawSocket.open(address)
-        with suppress(OSError):
-            if await socket.request() == 101:
-                greeting = json.dumps(["connect", 7, f"ada:{number}", 0, {"token": token}])
-                await socket.send(frame(greeting.encode()))
-                _, text = await socket.read_frame()
-                if text.startswith(b'["connected"'):
-                    return socket
-        socket.close()
-        await asyncio.sleep(RETRY_SECONDS)
-
-
-async def until_sync(socket: RawSocket) -> None:
-    text = b""
-    while not text.startswith(b'["sync"'):
-        _, text = await socket.read_frame()
-    socket.close()
-
-
-def test_sixty_clients_behind_one_address_all_come_in_and_stay(tmp_path: Path) -> None:
-    home = tmp_path / "kitchen"
-    with NodeProcess(home, "kitchen"):
-        token = Tokens(home).add("ada", None, int(time.time() * 1000))
-
-    async def all_come(node: NodeProcess) -> None:
-        async with asyncio.timeout(CLIENT_SECONDS):
-            inside = await asyncio.gather(*(come_in(node.clients, token, number) for number in range(CLIENTS)))
-            node.ask("add", events=1, batch=1)
-            await asyncio.gather(*map(until_sync, inside))
-
-    with NodeProcess(home, "kitchen", clients="127.0.0.1:0") as node:
-        asyncio.run(all_come(node))
 
 
 def test_a_till_that_was_offline_brings_many_events_without_a_limit(tmp_path: Path) -> None:

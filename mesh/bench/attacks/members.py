@@ -89,13 +89,10 @@ async def clones(host: HostileHost) -> None:
 
 
 async def epochs(host: HostileHost) -> None:
-    """12 000 epochs with an event each, and then the same ones again."""
+    """12 000 epochs with an event each, 500 in a message, and then the same ones again."""
     identity = HostileIdentity(0)
-    births, pieces = HostileLog(identity).write_epochs(EPOCHS)
-    messages = cycle(
-        (births[first : first + MAX_PIECES], pieces[first : first + MAX_PIECES])
-        for first in range(0, EPOCHS, MAX_PIECES)
-    )
+    log = HostileLog(identity)
+    messages = cycle(log.write_epochs(MAX_PIECES) for _ in range(EPOCHS // MAX_PIECES))
     await host.repeat(lambda member: member.bring(next(messages)), identity)
 
 
