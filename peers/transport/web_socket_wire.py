@@ -314,7 +314,8 @@ class AcceptedWire(WebSocketWire, ServerConnection):
     def data_received(self, data: bytes) -> None:
         if self._left is not None:
             if self._left < 0:
-                return  # it is closing
+                self.transport.close()  # it sends on, while this end waits for its close
+                return
             self._left -= len(data)
             if self._left < 0:
                 self.end_stranger(self.on_too_much())

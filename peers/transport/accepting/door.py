@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container
 
+from peers.budgets import Bucket
 from peers.limits import Limits
 from peers.transport.accepting.files import limited_by_files
 
@@ -38,8 +39,8 @@ class Door:
         self.note = note
         self._loop = loop
         self._known = known
-        self._rate = _Rate(limits.connects_per_second, limits.connects_per_second)
-        self._known_rate = _Rate(limits.connects_per_second, limits.connects_per_second)
+        self._rate = Bucket(limits.connects_per_second, limits.connects_per_second)
+        self._known_rate = Bucket(limits.connects_per_second, limits.connects_per_second)
         self._rows: dict[str, _Row] = {}
         """By address; the one that came last is the last."""
         self._open = 0
@@ -95,7 +96,7 @@ class Door:
             return "connections_of_address"
         is_known = address in self._known
         why = self._why_no_stranger(row, now)
-        if why and not (is_known and self._known_rate.has_one(now)):
+        if why and not (is_known and _has_one(self._known_rate, now)):
             return why
         places = limited_by_files(limits.connections, CONNECTIONS_SHARE)
         if not is_known:
@@ -103,13 +104,13 @@ class Door:
         if self._open >= places and not self.displace():
             return "connections"
         for rate in (self._known_rate,) if why else (row.rate, self._rate):
-            rate.take_one()
+            rate.take(1, now * 1000)
         return ""
 
     def _why_no_stranger(self, row: _Row, now: float) -> str:
-        if not row.rate.has_one(now):
+        if not _has_one(row.rate, now):
             return "connects_of_address_per_second"
-        if not self._rate.has_one(now):
+        if not _has_one(self._rate, now):
             return "connects_per_second"
         if len(row.strangers) >= self.limits.strangers_of_address and not self._is_replaced(row, now):
             return "strangers_of_address"
@@ -193,30 +194,14 @@ class _Row:
 
     def __init__(self, limits: Limits) -> None:
         per_second = limits.connects_of_address_per_second
-        self.rate = _Rate(per_second, max(per_second, limits.connects_per_second // 2))
+        self.rate = Bucket(per_second, max(per_second, limits.connects_per_second // 2))
         self.open = 0
         self.strangers: dict[Visit, None] = {}
 
 
-class _Rate:
-    """So many a second, and at most `at_once` together."""
-
-    __slots__ = ("_at", "_at_once", "_left", "_per_second")
-
-    def __init__(self, per_second: int, at_once: int) -> None:
-        self._per_second = per_second
-        self._at_once = self._left = float(at_once)
-        self._at = 0.0
-
-    def has_one(self, now: float) -> bool:
-        """Whether one may come at `now`, in seconds."""
-        self._left = min(self._at_once, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        return self._left >= 1.0
-
-    def take_one(self) -> None:
-        """One has come."""
-        self._left -= 1.0
+def _has_one(rate: Bucket, now: float) -> bool:
+    """Whether one may come at `now`, in seconds."""
+    return rate.wait_ms(1, now * 1000) == 0
 
 
 def _do_nothing() -> None:
