@@ -77,7 +77,17 @@ class FrameReading:
     Bytes are read in small parts at first, and while they are many small frames.
     """
 
-    __slots__ = ("_alive_timer", "_is_held", "_is_queue_full", "_loop", "_memory", "_on_alive", "_size", "_transport")
+    __slots__ = (
+        "_alive_timer",
+        "_is_held",
+        "_is_queue_full",
+        "_loop",
+        "_memory",
+        "_most",
+        "_on_alive",
+        "_size",
+        "_transport",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, memory: FrameMemory, on_alive: Callable[[], None]) -> None:
         """`on_alive` is called every ALIVE_SECONDS while a frame waits."""
@@ -86,6 +96,7 @@ class FrameReading:
         self._on_alive = on_alive
         self._transport: asyncio.ReadTransport | None = None
         self._is_held = self._is_queue_full = False
+        self._most = MOST_READ_BYTES
         self._alive_timer: asyncio.TimerHandle | None = None
         self._size = 0
 
@@ -98,10 +109,11 @@ class FrameReading:
         """So many bytes were read, with so many frames."""
         if frames > MANY_FRAMES:
             self._read_at_most(LEAST_READ_BYTES)
-        elif frames <= FEW_FRAMES and size >= LEAST_READ_BYTES:
-            self._read_at_most(min(2 * size, MOST_READ_BYTES))
+        elif frames <= FEW_FRAMES and size == self._most < MOST_READ_BYTES:
+            self._read_at_most(2 * size)
 
     def _read_at_most(self, size: int) -> None:
+        self._most = size
         if self._transport is not None and hasattr(self._transport, "max_size"):  # asyncio's transports over plain TCP
             self._transport.max_size = size
 
