@@ -20,38 +20,45 @@ class Limits:
     """
 
     greeting_seconds: float = 5.0
-    """From the accept of a connection until its greeting is here, in all."""
+    """From the accept of a connection until its greeting is accepted, or its HTTP request answered, in all."""
     connects_per_second: int = 50
-    """New connections of all addresses at one door. Up to so many may come at once."""
+    """New connections of all addresses at one door. Up to so many may come at once. Addresses of known members, and those
+    given as peers, may come as often again, also beyond the next two."""
     connects_of_address_per_second: int = 10
-    """New connections of one address at one door. Up to so many may come at once."""
+    """New connections of one address at one door, on average. Up to half of `connects_per_second` may come at once, if that is
+    more: a browser opens ten for the page of the clients' door, and does not come again for one that was turned away."""
     strangers_of_address: int = 8
-    """Strangers of one address at one door that are open at once."""
+    """Strangers of one address at one door that are open at once. A further one is turned away, or ends the oldest one if that
+    has taken half of `greeting_seconds`."""
     stranger_frame_bytes: int = 16 * 1024
-    """Of one frame of a stranger; its message has one frame."""
+    """Of one message of a stranger, all its frames together. The greeting of a node has up to 16 KiB."""
     stranger_bytes: int = 64 * 1024
-    """That may come of a stranger in all."""
+    """That may come of a stranger in all. Each of its frames counts for some 400 more."""
     connections: int = 512
-    """Open at one door."""
+    """Open at one door. While strangers hold the last of them, a further one ends the oldest stranger."""
     connections_of_address: int = 128
     """Of one address, open at one door."""
     reserved_connections: int = 16
     """Of `connections`, those that only addresses of known members, and those given as peers, get."""
 
-    other_messages_per_second: int = 1_000
-    """Of one link, that bring no events; beyond, this link is read more slowly, as with the next two."""
+    other_messages_per_second: int = 500
+    """Of one link, that bring no events; beyond, this link is read more slowly, as with the next two.
+
+    WebSocket pings count too, and each epoch that is new here; what answers a message of ours does not.
+    """
     other_bytes_per_second: int = 1024 * 1024
     """Of these messages."""
     other_cpu_ms_per_second: float = 100.0
     """Spent for these messages."""
     events_per_second: int = 2_000
-    """Of one member's own events on its own link, on average; beyond, this link is read more slowly, as with the next four."""
+    """Of one member's own events on its own link, or of one user's events, on average; beyond, this link is read more slowly,
+    as with the next two."""
     events_at_once: int = 2_000_000
     """Of such events, that a member may have saved up: as a machine that was offline for a week."""
     bytes_per_day: int = 16 * 1024**3
     """Of such events."""
     epochs_per_hour: int = 60
-    """Of one member, on its own link, once it has `epochs_at_once`."""
+    """Of one member, on its own link, once it brought `epochs_at_once`; further ones are declined until they may come."""
     epochs_at_once: int = 20_000
     """Of one member, that come without a limit of rate."""
     disk_share_for_others: float = 0.90

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
+from itertools import count
 from typing import Any
 
 from mesh.actors.children import CHILD_ANSWER_SECONDS, SESSIONS_CLOSE_SECONDS, Children, is_in_time
@@ -78,28 +79,20 @@ class NodeSupervisor(LoopActor):
     ) -> None:
         """`on_notice` gets the notices that people see; `make_role` makes the role of each session."""
         super().__init__(runtime)
-        self._environment = environment
-        self._settings = settings
-        self._log = log
+        self._environment, self._settings, self._log = environment, settings, log
         limits, hits = environment.limits, environment.hits
         self._rare = RareNotices(limits, hits)
         self._show = on_notice
         self._make_role = make_role
         self._endpoints = endpoints or Endpoints()
         self._membership = Membership(
-            settings.node_id,
-            settings.instance,
-            settings.peers,
-            limits=limits,
-            hits=hits,
-            hosts=environment.known_hosts,
+            settings.node_id, settings.instance, settings.peers, limits=limits, hits=hits, hosts=environment.known_hosts
         )
         self._children: Children[PeerSession] = Children(environment, self.defer, self._on_notice)
         self._waiters = SynchronizedWaiters(self._children, self._membership, log, self.into_mailbox)
         self._report = self.into_mailbox(self.on_report)
-        self._address = ListenAddress(0, ())
-        self._ports: dict[str, int] = {}
-        self._accepted = 0
+        self._address, self._ports = ListenAddress(0, ()), dict[str, int]()
+        self._accepted = count(1)
         self._is_beginning = False
         self._begun: Later[None] = Later()
         self._clocks = Clocks(self._membership)
@@ -225,8 +218,7 @@ class NodeSupervisor(LoopActor):
         if not self._may_start_sessions:
             connection.disconnect("not ready")
             return
-        self._accepted += 1
-        key = f"accepted:{self._accepted}"
+        key = f"accepted:{next(self._accepted)}"
         self._membership.on_accepted(key, connection.address)
         self._start_session(key, accepted=connection)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from mesh.discovery.port import Sighting
-from mesh.membership.actions import Action, LookAgain
+from mesh.membership.actions import Action, LookAgain, Notice
 from mesh.membership.diagnosis.runs import Runs
 from peers.limits import LimitHits, Limits
 
@@ -154,13 +154,21 @@ class Members(dict[str, Member]):
         """Change the state of a known node after `event`. Raises KeyError for an unknown one."""
         self[node_id] = moved(self[node_id], event, now_seconds)
 
-    def expire(self, node_id: str, now_seconds: float) -> Member | None:
-        """A member that has been suspect for LOST_SECONDS is lost now. Returns its row before that, None if it is not lost."""
+    def expire(self, node_id: str, now_seconds: float) -> list[Action]:
+        """A member that has been suspect for LOST_SECONDS is lost now: the action says so to users."""
         member = self.get(node_id)
         if member is None or member.state != "suspect" or now_seconds - member.since_seconds < LOST_SECONDS:
-            return None
+            return []
         self.move(node_id, "expired", now_seconds)
-        return member
+        why = f" ({member.reason})" if member.reason else ""
+        text = f"lost {node_id}: unreachable for {int(now_seconds - member.since_seconds)} s{why}"
+        return [Notice("lost", node_id, text)]
+
+    def renew_refused(self, now_seconds: float) -> None:
+        """The nodes that refused us, or that we refused, may be dialled again."""
+        for node_id, member in sorted(self.items()):
+            if member.state == "refused":
+                self.move(node_id, "renewed", now_seconds)
 
     def mark_broken(self, node_id: str | None, now_seconds: float) -> list[Action]:
         """A member has no session any more: it is suspect now, and lost after LOST_SECONDS."""

@@ -123,16 +123,8 @@ class Membership:
 
     def on_state(self, key: str, state: str) -> list[Action]:
         """The role of a session changed its state: users hear when a node that connected is synchronized for the first time."""
-        session = self.sessions.get(key)
-        if session is None or session.state == state:
-            return []
-        self.sessions.change(key, state=state)
-        if state != "synchronized" or not session.is_met or session.was_synchronized:
-            return []
-        node_id = session.other_node_id or ""
-        is_news = not any(other.was_synchronized for other in self.sessions.with_node(node_id))
-        self.sessions.change(key, was_synchronized=True)
-        return [Notice("synchronized", node_id, f"synchronized with {node_id}")] if is_news else []
+        node_id = self.sessions.on_state(key, state)
+        return [] if node_id is None else [Notice("synchronized", node_id, f"synchronized with {node_id}")]
 
     def on_greeted(
         self, key: str, other_node_id: str, link: Link, held: tuple[str, ...], address: str, now_seconds: float
@@ -187,11 +179,11 @@ class Membership:
         member = self.members.get(node_id)
         actions = self._turn_away(member, boot, now_seconds) if member is not None else []
         session = self.sessions.get(key)
-        if session is None or session.is_closing or not session.dialled:
-            return actions
-        if session.subject not in {node_id, *self.static}:
-            return [*actions, *self._on_wrong_node(session, node_id, address, now_seconds)]
-        return [*actions, *self.sessions.close([key], TAKEN_REASON)]
+        if session is not None and session.dialled and not session.is_closing:
+            is_right = session.subject in {node_id, *self.static}
+            wrong = [] if is_right else self._on_wrong_node(session, node_id, address, now_seconds)
+            actions += wrong or self.sessions.close([key], TAKEN_REASON)
+        return actions
 
     def on_closed(
         self,
@@ -290,12 +282,8 @@ class Membership:
             return self._other_looks[subject](now_seconds)
         if subject.startswith(CLONE_LOOK):
             return self._clones.on_look(subject, now_seconds)
-        actions: list[Action] = []
-        if not self.failures.is_paused(subject) and (member := self.members.expire(subject, now_seconds)) is not None:
-            seconds = int(now_seconds - member.since_seconds)
-            why = f" ({member.reason})" if member.reason else ""
-            actions.append(Notice("lost", subject, f"lost {subject}: unreachable for {seconds} s{why}"))
-        return [*actions, *self._dialling.on_look(subject, now_seconds)]
+        lost = [] if self.failures.is_paused(subject) else self.members.expire(subject, now_seconds)
+        return [*lost, *self._dialling.on_look(subject, now_seconds)]
 
     def on_retry(self, now_seconds: float) -> list[Action]:
         """The operator wants everything that was paused or refused to be tried again, now."""
@@ -303,9 +291,7 @@ class Membership:
         self._unreachable.forget_all()
         for subject in sorted(self.failures):
             self.failures.forgive(subject)
-        for node_id, member in sorted(self.members.items()):
-            if member.state == "refused":
-                self.members.move(node_id, "renewed", now_seconds)
+        self.members.renew_refused(now_seconds)
         return [*self._dialling.retry(), *self.on_free(now_seconds)]
 
     def close_all(self, reason: str) -> list[Action]:

@@ -72,6 +72,19 @@ class Sessions(dict[str, Session]):
         if session is not None:
             self[key] = replace(session, **changes)  # type: ignore[arg-type]
 
+    def on_state(self, key: str, state: str) -> str | None:
+        """The role of a session changed its state. Returns the node that is synchronized for the first time by that."""
+        session = self.get(key)
+        if session is None or session.state == state:
+            return None
+        self.change(key, state=state)
+        if state != "synchronized" or not session.is_met or session.was_synchronized:
+            return None
+        node_id = session.other_node_id or ""
+        is_news = not any(other.was_synchronized for other in self.with_node(node_id))
+        self.change(key, was_synchronized=True)
+        return node_id if is_news else None
+
     def close(self, keys: Iterable[str], reason: str) -> list[Action]:
         """End sessions for good, except those that are closing already. Returns the `Close` actions."""
         closed: list[Action] = []

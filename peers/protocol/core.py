@@ -16,7 +16,7 @@ from peers.emitter import Emitter
 from peers.errors import SyncError
 from peers.later import Later
 from peers.log.port import SyncLog
-from peers.protocol.ports import Destroyable, RandomBits, Spawn, Turn, Welcoming, at_once, awaited
+from peers.protocol.ports import RandomBits, Spawn, Turn, Welcoming, at_once, begin, end_connection
 from peers.protocol.reading import Reading
 from peers.stores.store import StoreError
 from peers.transport.port import LARGE_FRAME, Connection
@@ -145,10 +145,7 @@ class SyncCore(metaclass=_Role):
         for undo in reversed(self._undos):
             undo()
         self._forget_link()
-        if isinstance(self.connection, Destroyable):
-            self.connection.destroy(reason)
-        else:
-            self.connection.disconnect(reason)
+        end_connection(self.connection, reason)
         self.set_state("disconnected")
 
     def send(self, message: Message) -> None:
@@ -234,11 +231,7 @@ class SyncCore(metaclass=_Role):
         role has no `spawn`. A StoreError in the result ends the link, and `reaction` is not called.
         """
         if not isinstance(value, Later) and inspect.isawaitable(value):
-            if self._spawn is None:
-                if inspect.iscoroutine(value):
-                    value.close()
-                raise TypeError("a coroutine callback needs the `spawn` option")
-            value = self._spawn(value if inspect.iscoroutine(value) else awaited(value))
+            value = begin(value, self._spawn)
             self._spawned[value] = None
         later: Later[Any] = value if isinstance(value, Later) else Later.done(value)
         link = self._link

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from peers.later import Later
+from peers.transport.port import Connection
 
 T = TypeVar("T")
 Turn = Callable[[Callable[..., None]], Callable[..., None]]
@@ -31,6 +33,14 @@ class Destroyable(Protocol):
     def destroy(self, reason: str) -> None: ...
 
 
+def end_connection(connection: Connection, reason: str) -> None:
+    """Close it for good."""
+    if isinstance(connection, Destroyable):
+        connection.destroy(reason)
+    else:
+        connection.disconnect(reason)
+
+
 @runtime_checkable
 class Welcoming(Protocol):
     """A connection with a deadline and small limits until the other end is known."""
@@ -47,3 +57,13 @@ async def awaited(value: Awaitable[T]) -> T:
 def at_once(reaction: Callable[..., None]) -> Callable[..., None]:
     """The default Turn, for roles without an actor: the reaction runs where it is called."""
     return reaction
+
+
+def begin(callback: Any, spawn: Spawn | None) -> Later[Any]:
+    """Run what a callback returned to be awaited, by `spawn`. Raises TypeError without one."""
+    is_coroutine = inspect.iscoroutine(callback)
+    if spawn is None:
+        if is_coroutine:
+            callback.close()
+        raise TypeError("a coroutine callback needs the `spawn` option")
+    return spawn(callback if is_coroutine else awaited(callback))

@@ -293,8 +293,9 @@ class SyncMessages(SyncCore):
         is_walked = self._paged >= self.log.state.last_added
         refusals: list[Refusal] = []
         known = [entry for entry, outcome in zip(entries, done.result(), strict=True) if outcome is None]
-        if known:
-            self.reading.spend(len(known), sum([entry.size for entry in known]))
+        if known:  # as many messages as waited, in proportion: who lost its marks sends much again, and in few messages
+            messages = self._taking.count * len(known) / len(entries)
+            self.reading.spend(messages, sum([entry.size for entry in known]))
         for entry, outcome in zip(entries, done.result(), strict=True):
             # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: nobody has a better one than we.
             if isinstance(outcome, ValueError) and entry.created[1] != self.node_id:

@@ -16,7 +16,7 @@ SEND_BYTES = 16 * 1024 * 1024
 """Bytes that `send` queues while the other end does not read; above it the connection is closed as too slow."""
 WRITE_BATCH = 64 * 1024
 """Bytes after which queued frames are handed to the socket in one write."""
-READ_TURN = 64
+READ_TURN = 16
 """Frames delivered before the rest of the loop gets its turn."""
 CLOSE_SECONDS = 1.0
 """A connection that is closed by this end, or lost while it is paused, is cut after this."""

@@ -7,6 +7,7 @@ import http
 import logging
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from functools import partial
@@ -40,6 +41,8 @@ REFUSAL = (
     f"{FULL}"
 ).encode()
 """What a connection is told that is turned away unread, unless it expects TLS."""
+TLS_BYTES = 16 * 1024
+"""Of one read over TLS in this process: asyncio keeps a buffer of that size for each connection, 256 KiB if nobody says it."""
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
 """An answer to an HTTP request, now or later; None accepts it."""
@@ -171,6 +174,8 @@ class WebSocketNetwork(WiredNetwork):
             self.accept(connection, wire, on_connection)
             await wire.until_lost()
 
+        if self._tls is not None:
+            SSLProtocol.max_size = TLS_BYTES  # of the class: nothing else sets it before a handshake
         server = await serve(
             accept,
             sock=listening,

@@ -26,6 +26,7 @@ from peers.errors import SyncError
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.later import Later
+from peers.limits import Limits
 from peers.log.run_log import RunLog
 from peers.roles.base import BaseSync
 from peers.roles.client import ClientSync
@@ -44,6 +45,9 @@ WAIT_SECONDS = 8.0
 POLL_SECONDS = 0.005
 FRAMES_LIMIT = 200_000
 ADD_BATCH = 10_000
+LOOSE = Limits(
+    connects_per_second=1_000, connects_of_address_per_second=1_000, stranger_frame_bytes=2**20, stranger_bytes=2**20
+)
 
 
 class Row(NamedTuple):
@@ -83,7 +87,9 @@ class OurEnd:
         self.random = Random(7)
         self.spawn = Spawner(self._loop)
         self.network = self.call(
-            lambda: WebSocketNetwork(self._loop, max_frame=MAX_CLIENT_FRAME, binary="ignore", connect_seconds=2.0)
+            lambda: WebSocketNetwork(
+                self._loop, max_frame=MAX_CLIENT_FRAME, binary="ignore", connect_seconds=2.0, limits=LOOSE
+            )
         )
         disk = self._disk(path)
         self.log: RunLog = self.call(lambda: RunLog.open(disk, node_id, clock=self.clock, random=self.random))

@@ -95,13 +95,9 @@ class Room:
         """Node ids that it has a session with."""
         self.witness: Witness | None = None
         """What watches this room for the checker."""
-        self._seed = seed
-        self._loop = loop
-        self._network = network
-        self._air = air
-        self._on_notice = on_notice
-        self._lives = 0
-        self._homes = 0
+        self._seed, self._on_notice = seed, on_notice
+        self._loop, self._network, self._air = loop, network, air
+        self._lives = self._homes = 0
         self._kept: LogProxy | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
         self._disk: SimDisk | None = None

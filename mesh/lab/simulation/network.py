@@ -138,8 +138,11 @@ class SimNetwork:
         self._routes_changed()
 
     def set_quality(self, source: str, target: str, quality: WireQuality) -> None:
-        """Set how good one direction is, for what is sent from now on."""
+        """Set how good one direction is, for what has not arrived yet."""
         self._qualities[source, target] = quality
+        for wire in tuple(self.wires):
+            if (wire.source, wire.target) == (source, target):
+                wire.quality_changed()
 
     def reset(self, one: str, other: str) -> None:
         """Break the open connections between two rooms. Both ends notice at once."""

@@ -114,6 +114,22 @@ class SimWire:
         self._last_arrival = self._flight[-1][1]
         self._arm()
 
+    def quality_changed(self) -> None:
+        """What has not arrived yet goes on at the new rate, as the bytes that wait in the buffer of a socket do."""
+        now, quality = self._network.loop.time(), self._quality()
+        flight, self._flight = self._flight, deque()
+        at = now
+        for first, last, kind, payload in flight:
+            left = len(payload) * min(1.0, max(0.0, last - now) / (last - first)) if last > first else 0.0
+            begun = first if first <= now else max(at, min(first, now + quality.travel_seconds(self._network.random)))
+            at = max(at, begun) + (left / quality.bytes_per_second if quality.bytes_per_second else 0)
+            self._flight.append((begun, at, kind, payload))
+        self._last_arrival = at
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._arm()
+
     def forget_unsent(self) -> None:
         """Drop what has not left the sender."""
         self.waiting_bytes -= sum(len(payload) for _, payload in self._queue)

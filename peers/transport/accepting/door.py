@@ -38,8 +38,8 @@ class Door:
         self.note = note
         self._loop = loop
         self._known = known
-        self._rate = _Rate(limits.connects_per_second)
-        self._known_rate = _Rate(limits.connects_per_second)
+        self._rate = _Rate(limits.connects_per_second, limits.connects_per_second)
+        self._known_rate = _Rate(limits.connects_per_second, limits.connects_per_second)
         self._rows: dict[str, _Row] = {}
         """By address; the one that came last is the last."""
         self._open = 0
@@ -49,7 +49,7 @@ class Door:
 
     def may_enter(self, address: str) -> bool:
         """Whether one more connection of `address` may come in now; call `enter` then. Notes the limit that it hits."""
-        row = self._rows.pop(address, None) or _Row(self.limits.connects_of_address_per_second)
+        row = self._rows.pop(address, None) or _Row(self.limits)
         self._rows[address] = row
         if len(self._rows) > MAX_ADDRESSES:
             self._forget_one()
@@ -191,24 +191,26 @@ class Visit:
 class _Row:
     __slots__ = ("open", "rate", "strangers")
 
-    def __init__(self, connects_per_second: int) -> None:
-        self.rate = _Rate(connects_per_second)
+    def __init__(self, limits: Limits) -> None:
+        per_second = limits.connects_of_address_per_second
+        self.rate = _Rate(per_second, max(per_second, limits.connects_per_second // 2))
         self.open = 0
         self.strangers: dict[Visit, None] = {}
 
 
 class _Rate:
-    """So many a second, and at most as many at once."""
+    """So many a second, and at most `at_once` together."""
 
-    __slots__ = ("_at", "_left", "_per_second")
+    __slots__ = ("_at", "_at_once", "_left", "_per_second")
 
-    def __init__(self, per_second: int) -> None:
-        self._per_second = self._left = float(per_second)
+    def __init__(self, per_second: int, at_once: int) -> None:
+        self._per_second = per_second
+        self._at_once = self._left = float(at_once)
         self._at = 0.0
 
     def has_one(self, now: float) -> bool:
         """Whether one may come at `now`, in seconds."""
-        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._left = min(self._at_once, self._left + (now - self._at) * self._per_second)
         self._at = now
         return self._left >= 1.0
 

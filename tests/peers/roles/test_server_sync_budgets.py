@@ -58,6 +58,19 @@ def test_a_client_that_writes_without_end_is_read_more_slowly() -> None:
     assert [(row["limit"], row["by"]) for row in hits.rows()] == [("events_per_second", "client")]
 
 
+def test_a_client_that_lost_its_marks_sends_much_again_without_a_wait() -> None:
+    client, hits = costly()
+    items = [part for n in range(300) for part in ({"type": "a"}, {"id": [n, "client", 0], "time": n})]
+
+    for number in (1, 2, 3):
+        client.say("sync", number, *items)
+    client.clock.advance(1)
+
+    assert len(client.log.types) == 300
+    assert [message for message in client.heard if message[0] == "synced"] == [["synced", n] for n in (1, 2, 3)]
+    assert hits.rows() == []
+
+
 def test_an_honest_client_is_never_hit() -> None:
     client, hits = costly()
 

@@ -201,7 +201,7 @@ def test_a_message_may_come_in_one_piece_with_the_upgrade(street: Street) -> Non
 
 
 def test_an_address_is_turned_away_unread_and_gets_in_when_its_rate_allows(street: Street) -> None:
-    door = street.open(connects_of_address_per_second=4)
+    door = street.open(connects_of_address_per_second=4, connects_per_second=8)
     ends = [street.room.dial(door.port) for _ in range(6)]
     street.room.until(lambda: all(end.connection.connected or end.reasons for end in ends))
     late: list[Record] = []

@@ -298,7 +298,7 @@ def test_a_since_header_that_differs_from_the_stated_mark_is_ignored(house: Hous
     for n in range(5):
         node.log.add({"type": f"e{n}"}).get(5)
 
-    for n, since in enumerate((2, "3", None, True, 3.5, [3], 10**30)):
+    for n, since in enumerate((2, "3", None, True, 3.5, 10**30)):
         client = house.dial(f"ada:{n}")
         client.send("headers", {"since": since})
         client.greet(house.token("ada"), 3)

@@ -487,6 +487,23 @@ def test_a_slow_link_takes_its_time_and_shows_activity(house: House) -> None:
     assert max(later - earlier for earlier, later in pairwise(signs)) < 0.3
 
 
+def test_what_waits_on_a_slow_link_comes_at_once_when_the_link_is_good_again(house: House) -> None:
+    kitchen, _ = house.meet()
+    house.network.set_quality("kitchen", "attic", WireQuality((100, 100), bytes_per_second=1_000))
+    began = house.loop.time()
+    sent = [bytes([number]) * 50_000 for number in range(3)]
+
+    for frame in sent:
+        kitchen.send(frame)
+    house.loop.run_for(10)
+    assert house.frames("attic") == []
+    house.network.set_quality("kitchen", "attic", WireQuality((100, 100), bytes_per_second=100_000))
+    house.loop.run_until(lambda: len(house.frames("attic")) == 3, 60)
+
+    assert house.frames("attic") == sent
+    assert house.loop.time() - began == pytest.approx(11.5, abs=0.3)
+
+
 def test_a_lossy_link_loses_nothing_but_time(house: House) -> None:
     kitchen, _ = house.meet()
     house.network.set_quality("kitchen", "attic", WireQuality(loss=0.5))
