@@ -8,10 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from itertools import count, repeat
 
 from mesh.bench.attacks.member import HostileIdentity, HostileMember
 from mesh.bench.attacks.raw_socket import RawSocket
+from peers.transport.address import parse_address
 
 MAX_CONNECTIONS = 20_000
 """That one attack opens in all."""
@@ -70,7 +72,10 @@ class HostileHost:
     """Runs one attack from its first connection on for so many seconds, and then closes all that it opened."""
 
     def __init__(self, target: HostileTarget, seconds: float, *, on_begin: Callable[[], None] = lambda: None) -> None:
-        """`on_begin` is called before the first connection."""
+        """`on_begin` is called before the first connection. Raises ValueError for a target that is not on loopback."""
+        for address in (*target.nodes, target.clients):
+            if not ip_address(parse_address(address).host).is_loopback:
+                raise ValueError(f"{address} is not attacked: only loopback addresses of this machine are")
         self.target = target
         self.deeds = Deeds()
         self._seconds = seconds

@@ -11,6 +11,7 @@ import mesh.cli.commands
 from mesh.bench import MIB
 from mesh.bench.attacks import measure
 from mesh.bench.attacks.catalogue import ATTACKS
+from mesh.bench.attacks.host import HostileHost, HostileTarget
 from mesh.bench.attacks.measure import AttackFigure, Latency, show
 
 
@@ -51,3 +52,9 @@ def test_an_unknown_attack_is_an_error_that_names_all() -> None:
 
 def test_every_attack_says_what_it_does() -> None:
     assert all(attack.__doc__ for attack in ATTACKS.values())
+
+
+@pytest.mark.parametrize("address", ["192.168.1.7:4000", "[2001:db8::7]:4000", "kitchen.local:4000"])
+def test_no_other_machine_is_attacked(address: str) -> None:
+    with pytest.raises(ValueError):
+        HostileHost(HostileTarget(("127.0.0.1:4000", address), ("a", "b"), "127.0.0.1:0"), 1)
