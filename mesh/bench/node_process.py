@@ -55,8 +55,8 @@ class NodeProcess:
         """From the start of the process until its node ran."""
         self.address = f"127.0.0.1:{ready['port']}"
         self.node_id: str = ready["node_id"]
-        self.clients = f"127.0.0.1:{ready['clients_port']}"
-        """The door for clients, if the options have one."""
+        self.clients = f"127.0.0.1:{ready['clients_port']}" if ready["clients_port"] else ""
+        """The door for clients; empty unless the options have one."""
 
     def __enter__(self) -> Self:
         return self

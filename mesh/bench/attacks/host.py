@@ -36,7 +36,7 @@ class HostileTarget:
     node_ids: tuple[str, ...]
     """Of these nodes, in their order."""
     clients: str
-    """The door for clients of the first node."""
+    """The door for clients of the first node; empty for attacks that do not come to it."""
     source: str = "127.0.0.2" if sys.platform == "linux" else ""
     """The address of this machine that the hostile host has; only Linux has more than one of loopback."""
 
@@ -73,7 +73,7 @@ class HostileHost:
 
     def __init__(self, target: HostileTarget, seconds: float, *, on_begin: Callable[[], None] = lambda: None) -> None:
         """`on_begin` is called before the first connection. Raises ValueError for a target that is not on loopback."""
-        for address in (*target.nodes, target.clients):
+        for address in filter(None, (*target.nodes, target.clients)):
             if not ip_address(parse_address(address).host).is_loopback:
                 raise ValueError(f"{address} is not attacked: only loopback addresses of this machine are")
         self.target = target

@@ -57,4 +57,4 @@ def test_every_attack_says_what_it_does() -> None:
 @pytest.mark.parametrize("address", ["192.168.1.7:4000", "[2001:db8::7]:4000", "kitchen.local:4000"])
 def test_no_other_machine_is_attacked(address: str) -> None:
     with pytest.raises(ValueError):
-        HostileHost(HostileTarget(("127.0.0.1:4000", address), ("a", "b"), "127.0.0.1:0"), 1)
+        HostileHost(HostileTarget(("127.0.0.1:4000", address), ("a", "b"), ""), 1)
