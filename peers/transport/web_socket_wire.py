@@ -35,6 +35,9 @@ CONTROL_OPCODES = (Opcode.PING, Opcode.PONG)
 HEADER_BYTES = 6
 """Of a frame of them."""
 
+LATE_FRAMES = 1_000
+"""Of the other end, after our close frame; one that sends more is cut: until it has read our close, each has to be parsed."""
+
 
 class WebSocketWire(LibraryConnection):
     """A connection of the library that reports activity, takes no binary frames, and waits for memory for large frames.
@@ -53,6 +56,7 @@ class WebSocketWire(LibraryConnection):
         "_frames",
         "_ignores_binary",
         "_is_in_binary",
+        "_late",
         "_left",
         "_max_frame",
         "_reading",
@@ -80,7 +84,7 @@ class WebSocketWire(LibraryConnection):
         self.channel: FrameTaker | None = None
         self.refusal: Exception | None = None
         self._is_in_binary = False
-        self._frames = self._control_frames = self._control_bytes = 0
+        self._frames = self._control_frames = self._control_bytes = self._late = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._ignores_binary = ignores_binary  # from the start: a frame may come in one piece with the handshake
         self._wires = wires
@@ -158,6 +162,10 @@ class WebSocketWire(LibraryConnection):
         frames, control, size = self._frames, self._control_frames, self._control_bytes
         self._frames = self._control_frames = self._control_bytes = 0
         self._reading.on_read(len(data), frames)
+        if self.protocol.state is not State.OPEN:
+            self._late += frames
+            if self._late > LATE_FRAMES:
+                self.transport.abort()
         if self.channel is not None:
             self.channel.on_bytes(control, size)
 

@@ -21,6 +21,9 @@ from peers.stores.run_store import Taking as Outcome
 MAX_UNCOMMITTED = 16
 """Messages that may wait for their commit before reading should pause; of `pieces` and `fill` at most WINDOW."""
 
+COMMITTED_PIECES = 64
+"""Pieces that are committed together: with many short runs, each with its signature, a commit would take long for others."""
+
 Received = Pieces | Fill | Prove | ShowBlocks
 Work = Callable[[RunStore], Taken]
 Reaction = Callable[[Taken], None]
@@ -39,8 +42,10 @@ class Taking:
         self._waiting: list[Received] = []
         self._counted = 0
         """Of these and of those being committed, how many want an acknowledgement."""
-        self._works: list[tuple[Work, Reaction]] = []
-        """What is being committed, and what follows from each."""
+        self._commits: list[list[tuple[Work, Reaction]]] = []
+        """What is being committed, and then the rest of the same messages; with what follows from each work."""
+        self._numbers: list[int] = []
+        """Of these messages."""
         self._declined: set[bytes] = set()
 
     @property
@@ -51,7 +56,7 @@ class Taking:
     @property
     def is_done(self) -> bool:
         """Whether all that came is committed."""
-        return not self._works and not self._waiting
+        return not self._commits and not self._waiting
 
     def add(self, message: Received) -> None:
         """A message came. Raises BadPeer if it is a proof of nothing, or the window of the other end was not open."""
@@ -70,9 +75,11 @@ class Taking:
 
     def go_on(self) -> None:
         """Commit what waits, unless something is being committed or there is no room for it."""
-        if self._works or not self._waiting or not self._role.has_room():
+        if self._commits or not self._waiting or not self._role.has_room():
             return
         messages, self._waiting = self._waiting, []
+        self._numbers = [message.number for message in messages if isinstance(message, (Pieces, Fill))]
+        self._commits.append([])
         row: list[Pieces] = []
         for message in messages:
             if isinstance(message, Pieces):
@@ -80,11 +87,12 @@ class Taking:
                 continue
             self._add_pieces(row)
             row = []
-            self._works.append(self._work(message))
+            self._commits[-1].append(self._work(message))
         self._add_pieces(row)
-        numbers = [message.number for message in messages if isinstance(message, (Pieces, Fill))]
-        works = [work for work, _ in self._works]
-        self._role.write(partial(_do_all, works), partial(self._on_done, numbers))
+        self._commit()
+
+    def _commit(self) -> None:
+        self._role.write(partial(_do_all, [work for work, _ in self._commits[0]]), self._on_done)
 
     def _work(self, message: Fill | Prove | ShowBlocks) -> tuple[Work, Reaction]:
         if isinstance(message, Fill):
@@ -104,10 +112,19 @@ class Taking:
             pieces += [piece for piece in message.pieces if piece.epoch in births or piece.epoch in self._role.ends]
         for piece in pieces:
             self._other.coming[piece.epoch] = max(piece.last, self._other.coming.get(piece.epoch, 0))
-        if messages:
-            work = partial(_take, pieces, births, self._role.clock_ms())
-            size = sum([len(piece.raw) for message in messages for piece in message.pieces])
-            self._works.append((work, partial(self._on_taken, len(messages), size, pieces)))
+        if not messages:
+            return
+        clock_ms = self._role.clock_ms()
+        count, size = len(messages), sum([len(piece.raw) for message in messages for piece in message.pieces])
+        for start in range(0, len(pieces), COMMITTED_PIECES) or (0,):
+            some, rest = pieces[start : start + COMMITTED_PIECES], pieces[start + COMMITTED_PIECES :]
+            left = sum([len(piece.raw) for piece in rest])
+            if start:
+                self._commits.append([])
+            self._commits[-1].append(
+                (partial(_take, some, births, clock_ms), partial(self._on_taken, count, size - left, some))
+            )
+            count, size = 1, left
 
     def _admitted(self, births: Mapping[Epoch, Birth]) -> dict[Epoch, Birth]:
         """Those that may begin here, or did; the others are declined."""
@@ -118,14 +135,20 @@ class Taking:
             self._role.send(Decline(tuple(sorted(self._declined)[:MAX_DECLINED])))
         return {epoch: birth for epoch, birth in births.items() if may[epoch]}
 
-    def _on_done(self, numbers: Sequence[int], takens: Sequence[Taken]) -> None:
-        works, self._works = self._works, []
-        self._other.coming.clear()
-        self._counted -= len(numbers)
+    def _on_done(self, takens: Sequence[Taken]) -> None:
+        works = self._commits[0]
+        is_last = len(self._commits) == 1
+        if is_last:
+            self._other.coming.clear()
+            self._counted -= len(self._numbers)
         for (_, reaction), taken in zip(works, takens, strict=False):  # what followed something bad was not done
             reaction(taken)
-        if numbers:
-            self._role.send(Synced(numbers[-1]))
+        del self._commits[0]
+        if not is_last:
+            self._commit()
+            return
+        if self._numbers:
+            self._role.send(Synced(self._numbers[-1]))
         self.go_on()
 
     def _on_taken(self, messages: int, size: int, pieces: Sequence[RawPiece], taken: Taken) -> None:

@@ -168,6 +168,31 @@ def test_a_stranger_that_sends_too_much_is_cut_off(street: Street, frames: bytes
     assert sum(len(record.frames) for record in street.room.accepted) < 50
 
 
+def test_one_that_sends_on_after_the_end_of_its_connection_is_cut_off(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("channel", "web_socket", "web_socket_wire"):
+        monkeypatch.setattr(f"peers.transport.{module}.CLOSE_SECONDS", 600.0)  # no other limit ends it
+    wire = street.stranger(street.open())
+    street.room.until(lambda: street.room.accepted)
+    (record,) = street.room.accepted
+    assert isinstance(record.connection, Welcoming)
+    record.connection.welcome()
+
+    record.connection.disconnect("enough")
+
+    def is_cut() -> bool:
+        try:
+            wire.sendall(frame(TEXT, b"[1]") * 200)
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+        return False
+
+    street.room.until(is_cut)
+
+
 def test_a_request_with_endless_headers_is_cut_off(street: Street) -> None:
     door = street.open(stranger_bytes=10_000)
     wire = street.stranger(door, is_upgraded=False)

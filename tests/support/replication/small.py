@@ -18,6 +18,7 @@ LIMITS = {
     "WINDOW": 3,
     "MAX_TOGETHER": 12,
     "MAX_PIECES": 4,
+    "COMMITTED_PIECES": 2,
     "MAX_HEADS": 2,
     "MAX_BLOCKS": 2,
     "MAX_HAVE": 2,

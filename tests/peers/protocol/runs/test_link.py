@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from peers.codec.messages import Synced
 from peers.codec.run_messages import Decline, Fill, Greeting, Pieces, Prove, RunConnect, RunHave, RunOptions, SayHollow
 from peers.codec.runs import RunProtocol
 from peers.events.entry import Entry
+from peers.events.piece import Piece
 from peers.protocol.runs.role import BadPeer
 from peers.stores.run_store import RunStore, Taken
 from tests.support.replication.home import Home, Session
@@ -294,6 +295,33 @@ def test_after_many_restarts_a_reconnect_with_nothing_new_is_small(real_limits: 
     assert not heard.of(Pieces)
     assert frames(heard, one, other) < 1_000
     assert frames(heard, other, one) < 1_000
+
+
+def test_many_short_runs_of_one_message_are_committed_in_parts_and_confirmed_once(
+    real_limits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit of hundreds of signatures would make others wait."""
+    parts = 8
+    monkeypatch.setattr("peers.protocol.runs.taking.COMMITTED_PIECES", parts)
+    stage, heard, (one, other) = stage_of(2)
+    for _ in range(300):
+        stage.write(one, 1)
+        one.restart()
+    taken: list[int] = []
+    take = other.store.take
+
+    def counted(pieces: Sequence[Piece], **options: int) -> Taken:
+        taken.append(len(pieces))
+        return take(pieces, **options)
+
+    monkeypatch.setattr(other.store, "take", counted)
+    stage.meet(one, other)
+
+    assert max(taken) == parts and sum(taken) == 300
+    sent = [message.number for message in heard.of(Pieces, one, other)]
+    confirmed = [message.added for message in heard.of(Synced, other, one)]
+    assert confirmed == sorted(set(confirmed)) and confirmed[-1] == sent[-1]
+    assert max(len(message.pieces) for message in heard.of(Pieces)) > parts
 
 
 def test_a_newcomer_to_a_half_cleaned_log_is_sent_no_event_at_its_second_meeting(real_limits: None) -> None:
