@@ -84,17 +84,23 @@ class Differ(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 class View:
     """What the other end has: our map at the moment of our greeting, with exceptions."""
 
-    __slots__ = ("_exceptions", "_snapshot")
+    __slots__ = ("_cut_off", "_exceptions", "_snapshot")
 
     def __init__(self, snapshot: EndsSnapshot) -> None:
         """The other has exactly what the snapshot says."""
         self._snapshot = snapshot
         self._exceptions: dict[Epoch, EpochEnd] = {}
+        self._cut_off: dict[Epoch, int] = {}
+        """Up to which seq it had epochs that it says less of since."""
 
     def get(self, epoch: Epoch) -> EpochEnd:
         """How far the other has an epoch; NOTHING if it has nothing of it, or we do not know."""
         found = self._exceptions.get(epoch)
         return found if found is not None else self._snapshot.get(epoch) or NOTHING
+
+    def had(self, epoch: Epoch) -> int:
+        """Up to which seq the other has an epoch, or had before a fork took away what follows its cut: it lacks none of it."""
+        return max(self.get(epoch).seq, self._cut_off.get(epoch, 0))
 
     def exceptions(self) -> Iterator[tuple[Epoch, EpochEnd]]:
         """Each epoch of which the other has something else than the snapshot says, and what."""
@@ -113,7 +119,10 @@ class View:
 
     def raise_to(self, epoch: Epoch, end: EpochEnd) -> None:
         """The other has more of an epoch now; a fork may make it less. What is neither changes nothing."""
-        if end.mark or end.seq >= self.get(epoch).seq:
+        before = self.get(epoch).seq
+        if end.mark or end.seq >= before:
+            if end.seq < before:
+                self._cut_off[epoch] = self.had(epoch)
             self.put(epoch, end)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from peers.codec.messages import Message
-from peers.codec.run_messages import Fill, Pieces
+from peers.codec.run_messages import Fill, Greeting, Pieces
 from peers.events.ends import EndsSnapshot
 from peers.events.entry import Entry
 from peers.roles.run_peer import RunPeerSync
@@ -15,17 +15,21 @@ OnEvents = Callable[[int, str | None, str], None]
 
 
 class WatchedPeerSync(RunPeerSync):
-    """A RunPeerSync that counts the events that come, and names entries that its log had when the link opened."""
+    """A RunPeerSync that counts the events that come, and names entries that its greeting said it has."""
 
     def __init__(self, *args: Any, on_events: OnEvents, **options: Any) -> None:
         """`on_events` gets the events of each message, the node that sent them, and what of it was known: empty if nothing."""
         self._had: EndsSnapshot | None = None
+        """What our greeting says; the link may have opened earlier, and a proof that came meanwhile takes entries away."""
         self._on_events = on_events
         super().__init__(*args, **options)
 
-    def on_connect(self) -> None:
-        self._had = self.ends.snapshot()
-        super().on_connect()
+    def _greet(self, node_id: str | None, other_key: bytes | None, then: Callable[[Greeting], None]) -> None:
+        def greeted(greeting: Greeting) -> None:
+            self._had = self.ends.snapshot()
+            then(greeting)
+
+        super()._greet(node_id, other_key, greeted)
 
     def dispatch(self, message: Message) -> None:
         if self.authenticated and isinstance(message, Pieces):

@@ -7,7 +7,6 @@ from collections import deque
 
 from peers.codec.run_messages import Fill, Pieces
 from peers.events.dot import MAX_SEQ, Epoch
-from peers.events.epoch import NOTHING
 from peers.events.reconcile import View
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
@@ -30,8 +29,8 @@ class OtherEnd:
 
     def has(self, epoch: Epoch) -> int:
         """Up to which seq it has an epoch, or is being sent it."""
-        said = NOTHING if self.view is None else self.view.get(epoch)
-        return max(said.seq, self.sent.get(epoch, 0), self.coming.get(epoch, 0))
+        said = 0 if self.view is None else self.view.had(epoch)
+        return max(said, self.sent.get(epoch, 0), self.coming.get(epoch, 0))
 
     def went(self, epoch: Epoch, seq: int) -> None:
         """Entries up to this one went over the link."""

@@ -198,6 +198,8 @@ class Session:
         """Entries of others wait before they are relayed."""
         self.held_at = 0
         self.greeting: Any = None
+        self.had: dict[Epoch, int] = {}
+        """Up to which seq our greeting said that we have epochs, without those that had forked."""
         self.is_untold = False
         self.differs = 0
         """Messages that reconcile."""
@@ -237,6 +239,7 @@ class Session:
         self.replication.greet(self._say_greeting, self.other.home.signer.public, boot="b", connection="c", held=())
 
     def _say_greeting(self, greeting: Any) -> None:
+        self.had = {epoch: end.seq for epoch in self.ends if (end := self.ends.get(epoch)) and not end.mark}
         self.send(greeting)
         if self.greeting is not None:
             self.replication.meet(self.greeting)
@@ -250,6 +253,9 @@ class Session:
             else:
                 self.greet()
         else:
+            if isinstance(message, Pieces) and not (self.home.is_hostile or self.other.home.is_hostile):
+                again = [each for each in message.pieces if each.start <= self.had.get(each.epoch, 0)]
+                must(not again, "sent what a greeting said is here", self.home.name, again[:1])
             self.replication.hear(message)
 
     # What Replication asks

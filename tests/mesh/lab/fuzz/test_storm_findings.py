@@ -72,6 +72,29 @@ def test_what_a_client_wrote_may_be_cleaned_elsewhere_when_its_room_loses_its_di
     assert play(script, 345).failure is None
 
 
+def test_a_proof_that_comes_before_a_room_greets_takes_entries_from_what_it_has() -> None:
+    # A link opens; foyer proves that the epoch of bath forked; then bath greets den, which has the other branch.
+    script = Script(
+        rooms=("den", "bath", "foyer"),
+        shape="line",
+        steps=(
+            step("write", "bath", 1),
+            step("wait", 0.1),
+            step("backup", "bath"),
+            step("write", "bath", 1),
+            step("wait", 2.0),
+            step("wall", "bath"),
+            step("resume", "bath"),
+            step("write", "bath", 2),
+            step("slow", "bath", "den", 20, None, 0.0),
+            step("heal"),
+            step("wait", 0.1),
+        ),
+    )
+
+    assert play(script, 2).failure is None
+
+
 # The lab was wrong
 
 

@@ -271,6 +271,29 @@ def test_a_proof_goes_before_the_events_that_end_at_its_cut() -> None:
     assert proof < min(at_cut)
 
 
+def test_what_an_end_had_at_its_greeting_is_not_sent_when_it_counts_no_more() -> None:
+    """n0 and n1 have one branch of a fork. n0 says where it was cut, and n1 walks on before it has the proof."""
+    stage, one, other = two_faces(MemoryKit(), 3, 4, 2)
+    epoch = one.epoch or ""
+    heard, (first, second) = Heard(stage), stage.homes[:2]
+    stage.write(second, 1)
+    for home in first, second:
+        stage.meet(home, one)
+    sender = stage.connect(first, second).ends[1]
+    sender.walk_limit = lambda: 0
+    deliver(stage, lambda: sender.replication.is_settled)
+    first.twist = lambda session, message: [] if isinstance(message, Prove) else [message]  # it takes long
+    stage.connect(first, other)
+    deliver(stage, lambda: sender.replication.other.view.get(epoch).mark)
+    assert first.ends.get(epoch).seq == 3 < second.ends.get(epoch).seq
+
+    sender.walk_limit = lambda: second.last_position
+    sender.replication.go_on()
+    deliver(stage, lambda: sender.replication.is_idle)
+
+    assert dots(heard.of(Pieces, second, first)) == [(second.epoch, 1)]
+
+
 def frames(heard: Heard, one: Home, other: Home) -> int:
     """Bytes of all that one home said to another."""
     protocol = RunProtocol()
