@@ -238,7 +238,8 @@ class RunStore(Protocol):
     def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
         """The entries from `start` to the newest signed head of its run, or to the cut; None if there is no such head.
 
-        Entries that are not held go as leaves. A run is never cut elsewhere, so `max_bytes` bounds nothing below RUN_BYTES.
+        Entries that are not held go as leaves; events go without their places here, and may lack them. A run is never cut
+        elsewhere, so `max_bytes` bounds nothing below RUN_BYTES.
         """
 
     def is_held(self, dot: Dot) -> bool:

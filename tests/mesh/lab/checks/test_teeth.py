@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -17,6 +17,8 @@ from mesh.lab.fuzz.script import Script, step
 from mesh.lab.fuzz.storm import play, storm
 from mesh.lab.simulation.storage import FileStore
 from mesh.membership import membership as neighbourhood
+from mesh.membership.actions import Action
+from mesh.membership.diagnosis.contests import Contests
 from mesh.membership.dialling.link_selection import Link
 from mesh.node_log import NodeLog
 from peers.codec.run_messages import Pieces
@@ -226,7 +228,11 @@ def close_both_crossing_connections(patch: pytest.MonkeyPatch) -> None:
     def all_but_own(own: str, other: str, links: Sequence[Link], newest: Link, held: Sequence[str]) -> list[str]:
         return [link.key for link in links if not link.dialled] if len(links) > 1 else []
 
+    def end_them(self: Contests, older: Collection[str], newest: Link | None = None) -> list[Action]:
+        return self._sessions.close(older, "surplus")
+
     patch.setattr(neighbourhood, "surplus_links", all_but_own)
+    patch.setattr(Contests, "begin", end_them)
 
 
 def send_nothing_again_after_a_reconnect(patch: pytest.MonkeyPatch) -> None:
