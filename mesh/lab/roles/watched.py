@@ -42,6 +42,6 @@ class WatchedPeerSync(RunPeerSync):
     def _known(self, message: Pieces) -> str:
         for piece in message.pieces:
             had = self._had.get(piece.epoch) if self._had is not None else None
-            if had is not None and not had.mark and piece.last <= had.seq:
-                return f"entries {piece.start} to {piece.last} of {piece.epoch}"
+            if had is not None and piece.start <= had.seq:
+                return f"entries {piece.start} to {min(piece.last, had.seq)} of {piece.epoch}"
         return ""

@@ -199,7 +199,7 @@ class Session:
         self.held_at = 0
         self.greeting: Any = None
         self.had: dict[Epoch, int] = {}
-        """Up to which seq our greeting said that we have epochs, without those that had forked."""
+        """Up to which seq our greeting said that we have epochs."""
         self.is_untold = False
         self.differs = 0
         """Messages that reconcile."""
@@ -239,7 +239,7 @@ class Session:
         self.replication.greet(self._say_greeting, self.other.home.signer.public, boot="b", connection="c", held=())
 
     def _say_greeting(self, greeting: Any) -> None:
-        self.had = {epoch: end.seq for epoch in self.ends if (end := self.ends.get(epoch)) and not end.mark}
+        self.had = {epoch: end.seq for epoch in self.ends if (end := self.ends.get(epoch))}
         self.send(greeting)
         if self.greeting is not None:
             self.replication.meet(self.greeting)
