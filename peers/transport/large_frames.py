@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 from collections.abc import Callable
 from contextlib import suppress
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from peers.transport.port import LARGE_FRAME
 
@@ -182,12 +182,17 @@ def return_memory_soon(loop: asyncio.AbstractEventLoop) -> None:
     It happens TRIM_SECONDS later, once for all calls until then, in a thread: with a heap of 800 MB it takes some 60 ms.
     """
     if _trim is not None and loop not in _returning:
-        _returning.add(loop)
-        loop.call_later(TRIM_SECONDS, _return_memory, loop, _trim)
+        _returning[loop] = loop.call_later(TRIM_SECONDS, _return_memory, loop, _trim)
+
+
+def return_no_memory(loop: asyncio.AbstractEventLoop) -> None:
+    """Do not do what `return_memory_soon` was to do: the loop may be about to end."""
+    if loop in _returning:
+        _returning.pop(loop).cancel()
 
 
 def _return_memory(loop: asyncio.AbstractEventLoop, trim: Callable[[int], int]) -> None:
-    _returning.discard(loop)
+    del _returning[loop]
     with suppress(RuntimeError):  # the loop is ending
         loop.run_in_executor(None, trim, 0)
 
@@ -200,5 +205,5 @@ def _find_trim() -> Callable[[int], int] | None:
 
 
 _trim = _find_trim()
-_returning: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-"""Loops on which it is about to happen."""
+_returning: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.TimerHandle] = WeakKeyDictionary()
+"""When it is about to happen on a loop."""

@@ -14,6 +14,7 @@ from peers.limits import Limits
 from peers.transport.accepting.door import Door, Note, note_nothing
 from peers.transport.accepting.listening_socket import ListeningSocket, open_listening_sockets
 from peers.transport.channel import GOING_AWAY, Channel, WiredConnection
+from peers.transport.large_frames import return_no_memory
 from peers.transport.port import Connection, Listening
 from peers.transport.sockets import check_port, hosts_of
 from peers.transport.wire import Wire
@@ -159,6 +160,7 @@ class WiredNetwork(ABC):
             self._close_listenings()  # one may have opened meanwhile
             for listening in self.listenings:
                 await listening.wait_closed()
+            return_no_memory(self.loop)
             later.set()
 
         self.spawn(wait())

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ def test_silent_connections_keep_neither_commands_nor_later_nodes_out(tmp_path: 
                 caller.close()
         study.up(*LOCAL, "--peer", f"127.0.0.1:{port}")
 
-        assert next(study.notices())["event"] == "connected"
+        # It shares the address of the silent ones, so it may be turned away until they have taken half of their time.
+        assert "connected" in [notice["event"] for notice in islice(study.notices(), 2)]
     assert len(complaints.read_text().splitlines()) <= 2
 
 

@@ -56,6 +56,9 @@ def test_a_silent_connection_takes_little_memory(stage: str) -> None:
         finally:
             await asyncio.to_thread(crowd.communicate)
             await network.close()
+            await until(
+                lambda: all(number < 0 for number in network.descriptors())
+            )  # also those that were just being accepted
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
