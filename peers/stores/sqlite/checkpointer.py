@@ -12,9 +12,9 @@ from peers.stores.sqlite.file import BUSY_MS, WAL_LIMIT_BYTES, connect_beside
 from peers.stores.sqlite.file_place import FilePlace
 from peers.stores.store import StoreError
 
-CHECKPOINT_ROWS = 6_000
+CHECKPOINT_ROWS = 2_000
 """Written rows after which a checkpoint begins."""
-COMMIT_ROWS = 150
+COMMIT_ROWS = 50
 """A commit counts as so many rows more, since it writes whole pages: 4 KB each."""
 CHECKPOINT_BYTES = 2 * 1024 * 1024
 """Growth of the write-ahead log after which a checkpoint begins sooner; and its length from which it is to begin anew."""
