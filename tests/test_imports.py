@@ -27,7 +27,7 @@ LAYERS = (
     ("peers.protocol",),
     ("peers.roles",),
     ("peers",),
-    ("mesh.errors", "mesh.version", "mesh.forking"),
+    ("mesh.errors", "mesh.version", "mesh.forking", "mesh.process"),
     ("mesh.terminal",),
     ("mesh.settings",),
     ("mesh.discovery",),

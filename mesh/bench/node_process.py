@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from mesh.bench import MEASURE_SECONDS
 from mesh.node import Node
+from mesh.process import suit_node
 
 TEXT = "x" * 100
 """An event with it has about 150 bytes."""
@@ -193,5 +194,6 @@ async def serve(home: str, name: str, *peers: str) -> None:
 
 
 if __name__ == "__main__":
+    suit_node()  # as in `mesh up`
     with suppress(KeyboardInterrupt):
         asyncio.run(serve(*sys.argv[1:]))
