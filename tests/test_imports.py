@@ -29,7 +29,7 @@ LAYERS = (
     ("peers.protocol",),
     ("peers.roles",),
     ("peers",),
-    ("mesh.errors", "mesh.version", "mesh.forking"),
+    ("mesh.errors", "mesh.version", "mesh.forking", "mesh.process"),
     ("mesh.terminal",),
     ("mesh.settings",),
     ("mesh.discovery",),

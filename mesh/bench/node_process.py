@@ -24,6 +24,7 @@ from typing import Any, Self
 from mesh.bench import MEASURE_SECONDS
 from mesh.node import Node
 from mesh.notices import LOGGER
+from mesh.process import suit_node
 from peers.limits import Limits
 
 TEXT = "x" * 100
@@ -270,5 +271,6 @@ async def serve(home: str, name: str, options: str, *peers: str) -> None:
 
 
 if __name__ == "__main__":
+    suit_node()  # as in `mesh up`
     with suppress(KeyboardInterrupt):
         asyncio.run(serve(*sys.argv[1:]))

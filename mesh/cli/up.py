@@ -9,7 +9,6 @@ import os
 import queue
 import resource
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from datetime import date, datetime
@@ -18,6 +17,7 @@ from mesh.errors import printable
 from mesh.membership.actions import Notice
 from mesh.node import Node
 from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, UPGRADES, start_notices, stop_notice
+from mesh.process import suit_node
 from mesh.terminal.output import complain, json_line
 
 MAX_WAITING_LINES = 1_000
@@ -25,8 +25,6 @@ MAX_WAITING_LINES = 1_000
 FLUSH_SECONDS = 1.0
 MAX_FILES = 4_096
 """Files that this process raises its limit to, if it may: enough for nodes, clients and commands at their own limits."""
-SWITCH_SECONDS = 0.0005
-"""After which a thread that computes lets another one go on: the disk's thread commits while the loop is busy."""
 
 _WARNINGS = {OPEN_LINK, OPEN_DOOR}
 
@@ -35,7 +33,7 @@ def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
     """Run the node until SIGTERM, SIGINT or `mesh stop`. Returns the exit code. Raises MeshError, StoreError or ValueError."""
     logging.basicConfig(level=logging.WARNING, handlers=[one_line_log()])
     _raise_file_limit()
-    sys.setswitchinterval(SWITCH_SECONDS)  # of the whole process: a Node inside another program does not do this
+    suit_node()
     writer = LineWriter()
     try:
         return asyncio.run(_Run(make_node(), JsonReport(writer) if as_json else TextReport(writer)).run())

@@ -87,6 +87,9 @@ class Timer(Protocol):
     def next(self) -> Created:
         """A triple that is larger than all before."""
 
+    def several(self, count: int) -> list[Created]:
+        """So many of them, at least one, rising, with one `time`: the clock is read once."""
+
     def see(self, ms: int) -> None:
         """Note the `ms` of an event from elsewhere, so that our next event sorts after it."""
 
@@ -144,6 +147,11 @@ class HybridTimer:
             # What was seen may be ahead by all of max_drift_ms: then only `created` puts this event after it.
             self.time = max(self.time, min(self._seen_ms, self._wall_ms + self._max_drift_ms))
         return created
+
+    def several(self, count: int) -> list[Created]:
+        ms, node_id, n = self.next()
+        self._next_n += count - 1
+        return [(ms, node_id, each) for each in range(n, n + count)]
 
     def see(self, ms: int) -> None:
         if ms > self._read_clock() + self._max_drift_ms:

@@ -26,13 +26,16 @@ Work = Callable[[RunStore], Sequence[Taken]]
 class _Own:
     """Own events of requests that follow each other: the store takes them at once, with one signature."""
 
-    def __init__(self, batch: WriteBatch) -> None:
-        self._batch = batch
+    def __init__(self, pen: Pen, is_each_alone: bool) -> None:
+        self._pen = pen
+        self._is_each_alone = is_each_alone
+        self._clock_ms = 0
         self._entries: list[Entry] = []
         self._requests: list[tuple[Sequence[Entry], Later[Outcomes]]] = []
 
-    def add(self, entries: Sequence[Entry]) -> Later[Outcomes]:
+    def add(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes]:
         result: Later[Outcomes] = Later()
+        self._clock_ms = clock_ms
         self._entries += entries
         self._requests.append((entries, result))
         return result
@@ -40,17 +43,20 @@ class _Own:
     def work(self, store: RunStore) -> Sequence[Taken]:
         """If one request is refused, the others are taken one by one, in their order."""
         try:
-            return [self._batch.append(store, self._entries)]
+            return [self._append(store, self._entries)]
         except ValueError as error:
             if len(self._requests) == 1:
                 return [_refused(self._entries, error)]
         takens: list[Taken] = []
         for entries, _ in self._requests:
             try:
-                takens.append(self._batch.append(store, entries))
+                takens.append(self._append(store, entries))
             except ValueError as error:
                 takens.append(_refused(entries, error))
         return takens
+
+    def _append(self, store: RunStore, entries: Sequence[Entry]) -> Taken:
+        return store.append(entries, self._pen, clock_ms=self._clock_ms, is_each_alone=self._is_each_alone)
 
     def answers(self, takens: Sequence[Taken]) -> Iterable[tuple[Later[Any], Any]]:
         outcomes = [outcome for taken in takens for outcome in taken.results]
@@ -58,7 +64,7 @@ class _Own:
         for entries, result in self._requests:
             own = outcomes[start : start + len(entries)]
             start += len(entries)
-            errors = [] if self._batch.is_each_alone else [each for each in own if isinstance(each, ValueError)]
+            errors = [] if self._is_each_alone else [each for each in own if isinstance(each, ValueError)]
             yield result, errors[0] if errors else own
 
     def failures(self, error: BaseException) -> Iterable[tuple[Later[Any], Any]]:
@@ -84,12 +90,11 @@ class WriteBatch:
 
     def __init__(self, pen: Pen, *, is_each_alone: bool = False, is_closed: bool = False) -> None:
         """`is_each_alone`: see RunStore.append; `is_closed`: it takes one request only."""
-        self.is_each_alone = is_each_alone
+        self._is_each_alone = is_each_alone
         self._pen = pen
         self._is_closed = is_closed
         self._lock = threading.Lock()
         self._parts: list[_Own | _Other] = []
-        self._clock_ms = 0
         self._count = self._size = 0
 
     def join(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes] | None:
@@ -103,10 +108,9 @@ class WriteBatch:
                 return None
             part = self._parts[-1] if self._parts else None
             if not isinstance(part, _Own):
-                part = _Own(self)
+                part = _Own(self._pen, self._is_each_alone)
                 self._parts.append(part)
-            self._clock_ms = clock_ms
-            return part.add(entries)
+            return part.add(entries, clock_ms)
 
     def join_work(self, work: Work) -> Later[Sequence[Taken]] | None:
         """Put another write in, which must not fail but for the disk; None: it takes no more."""
@@ -122,10 +126,6 @@ class WriteBatch:
         with self._lock:
             self._is_closed = True
         return [part.work(store) for part in self._parts], store.state
-
-    def append(self, store: RunStore, entries: Sequence[Entry]) -> Taken:
-        """Have the store take own events."""
-        return store.append(entries, self._pen, clock_ms=self._clock_ms, is_each_alone=self.is_each_alone)
 
     def answer(self, takens: Sequence[Sequence[Taken]]) -> None:
         """Give each request its outcomes. What a reaction to one raises is raised after all have theirs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -27,12 +28,14 @@ from mesh import Node
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
-from mesh.cli.up import MAX_WAITING_LINES, SWITCH_SECONDS, LineWriter, one_line_log, run_up
+from mesh.cli.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
+from mesh.process import NEW_OBJECTS, NEW_ROUNDS, SWITCH_SECONDS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
 from tests.support.actor_loop import fail
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
 
+ProcessSettings = tuple[float, tuple[int, int, int]]
 COMMANDS = (
     *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "backup", "restore", "upgrade"),
     *("bench", "scenario"),
@@ -465,14 +468,19 @@ class FailingNode(Node):
 
 
 @pytest.fixture
-def interval() -> Iterator[float]:
-    """That at which threads of this process take turns; it is put back."""
-    before = sys.getswitchinterval()
+def settings() -> Iterator[ProcessSettings]:
+    """How threads of this process take turns, and how often its garbage is collected; both are put back."""
+    before = process_settings()
     yield before
-    sys.setswitchinterval(before)
+    sys.setswitchinterval(before[0])
+    gc.set_threshold(*before[1])
 
 
-@pytest.mark.usefixtures("interval")
+def process_settings() -> ProcessSettings:
+    return sys.getswitchinterval(), gc.get_threshold()
+
+
+@pytest.mark.usefixtures("settings")
 def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def make_node() -> Node:
         return FailingNode("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False)
@@ -484,15 +492,16 @@ def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest
     assert events[1]["text"].startswith("the node failed: RuntimeError: a bug")
 
 
-def test_threads_take_turns_faster_in_a_process_of_up_and_as_before_in_that_of_another_program(
-    tmp_path: Path, interval: float
+def test_threads_take_turns_faster_and_garbage_is_collected_less_often_in_a_process_of_up_alone(
+    tmp_path: Path, settings: ProcessSettings
 ) -> None:
     with Node("kitchen", home=tmp_path / "a", listen="127.0.0.1:0", mdns=False):
-        assert sys.getswitchinterval() == interval
+        assert process_settings() == settings
 
     run_up(lambda: FailingNode("cellar", home=tmp_path / "b", listen="127.0.0.1:0", mdns=False), as_json=True)
 
     assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
+    assert gc.get_threshold()[:2] == (NEW_OBJECTS, NEW_ROUNDS)
 
 
 def test_shows_the_first_log_record_of_each_library_and_all_of_peermesh(capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,8 +118,17 @@ def test_a_time_too_far_ahead_does_not_move_it() -> None:
     assert timer.next() == (1000, "a", 0)
 
 
+def test_several_triples_are_those_that_single_ones_would_be_while_the_clock_stands_still() -> None:
+    one, other = HybridTimer("a", Wall()), HybridTimer("a", Wall())
+
+    assert [*one.several(3), one.next()] == [other.next() for _ in range(4)]
+    assert one.time == other.time
+
+
 @example(steps=[("wall", 0), ("next", 0)])
-@given(steps=st.lists(st.tuples(st.sampled_from(["next", "see", "wall"]), st.integers(0, 3000)), max_size=40))
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["next", "several", "see", "wall"]), st.integers(0, 3000)), max_size=40)
+)
 def test_is_always_larger_than_all_it_gave_and_saw_within_the_drift(steps: list[tuple[str, int]]) -> None:
     wall = Wall()
     timer = HybridTimer("a", wall, max_drift_ms=500)
@@ -133,10 +142,10 @@ def test_is_always_larger_than_all_it_gave_and_saw_within_the_drift(steps: list[
             timer.see(number)
             seen = max(seen, number if number <= wall.now + 500 else 0)
         else:
-            created = timer.next()
-            assert last is None or created > last
-            assert created[0] > seen or seen == 0
-            last = created
+            for created in [timer.next()] if step == "next" else timer.several(1 + number % 3):
+                assert last is None or created > last
+                assert created[0] > seen or seen == 0
+                last = created
 
 
 def test_time_does_not_go_back_by_a_step_within_the_drift() -> None:

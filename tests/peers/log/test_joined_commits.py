@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
+from weakref import ref
 
 from peers.clock import ManualClock
 from peers.log.port import Commit
@@ -156,3 +158,23 @@ def test_a_request_without_events_is_answered_and_no_other_joins_it_once_the_dis
     assert batch.join([written(1)], 0) is None
     batch.answer(takens)
     assert empty is not None and list(empty.get()) == []
+
+
+def test_a_batch_that_was_answered_leaves_memory_at_once_without_the_garbage_collector() -> None:
+    store = MemoryRunStore()
+    store.open()
+    gc.disable()
+    try:
+        batch = WriteBatch(Writer(1).pen)
+        result = batch.join([written(1)], 0)
+        with store.transaction():
+            takens, _ = batch.work(store)
+        batch.answer(takens)
+        assert result is not None
+        answered, known = ref(result), ref(batch)
+        del batch, result
+
+        assert known() is None
+        assert answered() is None
+    finally:
+        gc.enable()

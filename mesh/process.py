@@ -1,0 +1,19 @@
+"""What suits a process that runs a node and nothing else: a Node inside another program changes nothing of that."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+SWITCH_SECONDS = 0.0005
+"""After which a thread that computes lets another one go on: the disk's thread commits while the loop is busy."""
+NEW_OBJECTS = 5_000
+"""After so many more objects the garbage collector looks for circles: few objects of a node are in one."""
+NEW_ROUNDS = 20
+"""Rounds of it after which it looks at older objects too."""
+
+
+def suit_node() -> None:
+    """Set how the threads of this process take turns, and how often its garbage is collected."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(NEW_OBJECTS, NEW_ROUNDS)
