@@ -22,8 +22,9 @@ class Limits:
     greeting_seconds: float = 5.0
     """From the accept of a connection until its greeting is accepted, or its HTTP request answered, in all."""
     connects_per_second: int = 50
-    """New connections of all addresses at one door. Up to so many may come at once. Addresses of known members, and those
-    given as peers, may come as often again, also beyond the next two."""
+    """New connections of all addresses at one door. Up to so many may come at once. Of addresses of known members, and of
+    those given as peers, so many more may come at once, and `connects_of_address_per_second` on average, beyond the next two.
+    """
     connects_of_address_per_second: int = 10
     """New connections of one address at one door, on average. Up to half of `connects_per_second` may come at once, if that is
     more: a browser opens ten for the page of the clients' door, and does not come again for one that was turned away."""

@@ -92,6 +92,7 @@ def test_a_till_that_was_offline_brings_many_events_without_a_limit(tmp_path: Pa
 def test_a_bench_opens_a_thousand_sessions_with_limits_of_its_own(tmp_path: Path) -> None:
     many = {"connections": 4 * SESSIONS, "connections_of_address": 4 * SESSIONS}
     rates = {"connects_per_second": SESSIONS, "connects_of_address_per_second": SESSIONS, "members": 2 * SESSIONS}
+    rates |= {"changes_shown": 8 * 4 * SESSIONS}
 
     async def open_all(address: str) -> None:
         async with ManySessions(address) as sessions:

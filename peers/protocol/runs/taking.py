@@ -21,7 +21,7 @@ from peers.stores.run_store import Taking as Outcome
 MAX_UNCOMMITTED = 16
 """Messages that may wait for their commit before reading should pause; of `pieces` and `fill` at most WINDOW."""
 
-COMMITTED_PIECES = 64
+COMMITTED_PIECES = 16
 """Pieces that are committed together: with many short runs, each with its signature, a commit would take long for others."""
 
 Received = Pieces | Fill | Prove | ShowBlocks

@@ -40,7 +40,7 @@ class Door:
         self._loop = loop
         self._known = known
         self._rate = Bucket(limits.connects_per_second, limits.connects_per_second)
-        self._known_rate = Bucket(limits.connects_per_second, limits.connects_per_second)
+        self._known_rate = Bucket(limits.connects_of_address_per_second, limits.connects_per_second)
         self._rows: dict[str, _Row] = {}
         """By address; the one that came last is the last."""
         self._open = 0
