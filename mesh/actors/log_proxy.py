@@ -243,6 +243,12 @@ class LogProxy:
         """As RunLog.write."""
         return self._ask(lambda log: log.write(work))
 
+    @property
+    def is_awaited(self) -> bool:
+        """As RunLog.is_awaited; false if no log is open."""
+        log = self._log
+        return log is not None and log.is_awaited
+
     def follow(self, entries: Sequence[Entry]) -> int:
         """As RunLog.follow; 0 if no log is open."""
         return self._log.follow(entries) if self._log is not None else 0

@@ -66,6 +66,8 @@ class RunLog(EventLog):
         self._shown = ShownTail(state.last_added)
         self._batch: WriteBatch | None = None
         """The one that further requests join."""
+        self._at_work: WriteBatch | None = None
+        """The one that the disk has come to."""
         self.has_room = True
         """Whether sessions take events of other nodes; its owner says so, and emits `room` when it changes."""
         self.refusal: StoreError | None = None
@@ -129,6 +131,11 @@ class RunLog(EventLog):
         batch = self._batch = WriteBatch(self.pen)
         return self._begin(batch, batch.join_work(work))
 
+    @property
+    def is_awaited(self) -> bool:
+        """As Disk says; for what `write` does, which may share its commit."""
+        return self._disk.is_awaited or (self._at_work is not None and self._at_work.is_awaited)
+
     def follow(self, entries: Sequence[Entry]) -> int:
         """Follow the times of received events, and report those from too far ahead; the timer's mark then, in ms."""
         self._follow_times(entries)
@@ -184,8 +191,12 @@ class RunLog(EventLog):
 
     def _begin(self, batch: WriteBatch, result: Later[Any] | None) -> Later[Any]:
         assert result is not None, "a new batch takes any request"
-        self._disk.run(batch.work).then(partial(self._on_written, batch))
+        self._disk.run(partial(self._work, batch)).then(partial(self._on_written, batch))
         return result
+
+    def _work(self, batch: WriteBatch, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
+        self._at_work = batch
+        return batch.work(store)
 
     def _on_written(self, batch: WriteBatch, done: Later[tuple[list[Sequence[Taken]], RunState]]) -> None:
         if self._batch is batch:

@@ -149,6 +149,9 @@ class RunPeerSync(RunRelaying):
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
         self.react(self.runs.write(work), partial(self._answer, then))
 
+    def is_awaited(self) -> bool:
+        return self.runs.is_awaited
+
     def may_send(self) -> bool:
         return self._progress.bytes_in_flight < self._progress.pace.window
 

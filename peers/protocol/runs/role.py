@@ -54,6 +54,9 @@ class RunRole(Protocol):
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
         """Ask the store to write, in one transaction; `then` gets what was done, after it was committed."""
 
+    def is_awaited(self) -> bool:
+        """Whether others wait for the store: asked in a work, which may do less then, and the rest later."""
+
     def walk_limit(self) -> int:
         """The position up to which the walk may go now: the last one, or before entries of others that wait a little."""
 

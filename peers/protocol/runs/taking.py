@@ -21,8 +21,12 @@ from peers.stores.run_store import Taking as Outcome
 MAX_UNCOMMITTED = 16
 """Messages that may wait for their commit before reading should pause; of `pieces` and `fill` at most WINDOW."""
 
-COMMITTED_PIECES = 16
-"""Pieces that are committed together: with many short runs, each with its signature, a commit would take long for others."""
+STEP_PIECES = 4
+"""Pieces that are taken before it is asked whether others wait for the store: each may have a signature of its own."""
+STEP_ENTRIES = 100
+"""Entries after which a step takes no more pieces."""
+COMMITTED_STEPS = 4
+"""Of one commit, at most: all neighbours hear of it at once."""
 
 Received = Pieces | Fill | Prove | ShowBlocks
 Work = Callable[[RunStore], Taken]
@@ -42,8 +46,8 @@ class Taking:
         self._waiting: list[Received] = []
         self._counted = 0
         """Of these and of those being committed, how many want an acknowledgement."""
-        self._commits: list[list[tuple[Work, Reaction]]] = []
-        """What is being committed, and then the rest of the same messages; with what follows from each work."""
+        self._steps: list[tuple[Work, Reaction]] = []
+        """What is being committed, and then the rest of the same messages; with what follows from each."""
         self._numbers: list[int] = []
         """Of these messages."""
         self._declined: set[bytes] = set()
@@ -56,7 +60,7 @@ class Taking:
     @property
     def is_done(self) -> bool:
         """Whether all that came is committed."""
-        return not self._commits and not self._waiting
+        return not self._steps and not self._waiting
 
     def add(self, message: Received) -> None:
         """A message came. Raises BadPeer if it is a proof of nothing, or the window of the other end was not open."""
@@ -75,11 +79,10 @@ class Taking:
 
     def go_on(self) -> None:
         """Commit what waits, unless something is being committed or there is no room for it."""
-        if self._commits or not self._waiting or not self._role.has_room():
+        if self._steps or not self._waiting or not self._role.has_room():
             return
         messages, self._waiting = self._waiting, []
         self._numbers = [message.number for message in messages if isinstance(message, (Pieces, Fill))]
-        self._commits.append([])
         row: list[Pieces] = []
         for message in messages:
             if isinstance(message, Pieces):
@@ -87,12 +90,13 @@ class Taking:
                 continue
             self._add_pieces(row)
             row = []
-            self._commits[-1].append(self._work(message))
+            self._steps.append(self._work(message))
         self._add_pieces(row)
         self._commit()
 
     def _commit(self) -> None:
-        self._role.write(partial(_do_all, [work for work, _ in self._commits[0]]), self._on_done)
+        works = [work for work, _ in self._steps[:COMMITTED_STEPS]]
+        self._role.write(partial(_do_some, works, self._role.is_awaited), self._on_done)
 
     def _work(self, message: Fill | Prove | ShowBlocks) -> tuple[Work, Reaction]:
         if isinstance(message, Fill):
@@ -115,16 +119,14 @@ class Taking:
         if not messages:
             return
         clock_ms = self._role.clock_ms()
-        count, size = len(messages), sum([len(piece.raw) for message in messages for piece in message.pieces])
-        for start in range(0, len(pieces), COMMITTED_PIECES) or (0,):
-            some, rest = pieces[start : start + COMMITTED_PIECES], pieces[start + COMMITTED_PIECES :]
-            left = sum([len(piece.raw) for piece in rest])
-            if start:
-                self._commits.append([])
-            self._commits[-1].append(
-                (partial(_take, some, births, clock_ms), partial(self._on_taken, count, size - left, some))
+        size = sum([len(piece.raw) for message in messages for piece in message.pieces])
+        count, declined = len(messages), size - sum([len(piece.raw) for piece in pieces])
+        for some in _steps(pieces):
+            own = sum([len(piece.raw) for piece in some])
+            self._steps.append(
+                (partial(_take, some, births, clock_ms), partial(self._on_taken, count, own + declined, some))
             )
-            count, size = 1, left
+            count, declined = 1, 0
 
     def _admitted(self, births: Mapping[Epoch, Birth]) -> dict[Epoch, Birth]:
         """Those that may begin here, or did; the others are declined."""
@@ -136,14 +138,14 @@ class Taking:
         return {epoch: birth for epoch, birth in births.items() if may[epoch]}
 
     def _on_done(self, takens: Sequence[Taken]) -> None:
-        works = self._commits[0]
-        is_last = len(self._commits) == 1
+        done = self._steps[: len(takens)]
+        is_last = len(done) == len(self._steps)
         if is_last:
             self._other.coming.clear()
             self._counted -= len(self._numbers)
-        for (_, reaction), taken in zip(works, takens, strict=False):  # what followed something bad was not done
+        for (_, reaction), taken in zip(done, takens, strict=True):
             reaction(taken)
-        del self._commits[0]
+        del self._steps[: len(done)]
         if not is_last:
             self._commit()
             return
@@ -192,11 +194,25 @@ class Taking:
         self._forks.prove(message.birth.epoch)
 
 
-def _do_all(works: Sequence[Work], store: RunStore) -> list[Taken]:
+def _steps(pieces: Sequence[RawPiece]) -> list[list[RawPiece]]:
+    """At least one step, of any number of pieces."""
+    steps: list[list[RawPiece]] = [[]]
+    entries = 0
+    for piece in pieces:
+        if len(steps[-1]) == STEP_PIECES or entries >= STEP_ENTRIES:
+            steps.append([])
+            entries = 0
+        steps[-1].append(piece)
+        entries += len(piece.items)
+    return steps
+
+
+def _do_some(works: Sequence[Work], is_awaited: Callable[[], bool], store: RunStore) -> list[Taken]:
+    """Do all, or the first ones if others wait, or what came is bad: then nothing after it counts."""
     takens: list[Taken] = []
     for work in works:
         takens.append(work(store))
-        if "bad" in takens[-1].outcomes:
+        if "bad" in takens[-1].outcomes or is_awaited():
             break
     return takens
 

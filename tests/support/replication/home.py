@@ -303,6 +303,9 @@ class Session:
     def write(self, work: Callable[[RunStore], Any], then: Callable[[Any], None]) -> None:
         self.home.mailbox.ask(self, work, then, writes=True)
 
+    def is_awaited(self) -> bool:
+        return self.home.room.rnd.random() < 0.5
+
     def walk_limit(self) -> int:
         return min(self.held_at, self.home.last_position) if self.is_held else self.home.last_position
 
