@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 HEARD = (Pieces, Synced, RunHave, Fill, Same, Differ, Heads, ShowBlocks, Prove, Decline, SayHollow, Facts)
 """What Replication reads, after the greetings."""
+SHARED_MS = 200.0
+"""After others have waited for the store, an end that brings much leaves them half of its time for so long."""
 PROOF_COST = 20
 """As how many messages one with signed blocks counts: they are hashed and verified in the thread of the disk."""
 
@@ -67,6 +69,7 @@ class RunPeerSync(RunRelaying):
 
     def _begin_link(self) -> None:
         super()._begin_link()
+        self._written_ms = self._shared_until_ms = 0.0
         self._replication = Replication(self, is_dialling=self.connection.dialled)
 
     # Messages
@@ -147,10 +150,20 @@ class RunPeerSync(RunRelaying):
         self.react(self.runs.read(work), partial(self._answer, then))
 
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
+        self._written_ms = self.clock.elapsed_ms()
         self.react(self.runs.write(work), partial(self._answer, then))
 
     def is_awaited(self) -> bool:
         return self.runs.is_awaited
+
+    def rest(self, was_awaited: bool, then: Callable[[], None]) -> None:
+        now = self.clock.elapsed_ms()
+        if was_awaited:
+            self._shared_until_ms = now + SHARED_MS
+        if self._written_ms < now < self._shared_until_ms:
+            self.start_timer("rest", now - self._written_ms, partial(self._with_peer, then))
+        else:
+            then()
 
     def may_send(self) -> bool:
         return self._progress.bytes_in_flight < self._progress.pace.window
@@ -162,9 +175,9 @@ class RunPeerSync(RunRelaying):
         return self.runs.follow(())
 
     def may_begin(self, birth: Birth) -> bool:
-        self.reading.spend(1, 0)
-        origin = birth.origin
-        if origin is None or origin != self.other_node_id:
+        origin, other = birth.origin, self.other_node_id or ""
+        if origin is None or origin != other:
+            self.reading.bring_epoch(other)
             return True
         wait_ms = self.reading.begin_epoch(origin)
         if wait_ms and not self.is_timing("accept"):

@@ -60,6 +60,9 @@ class RunRole(Protocol):
     def walk_limit(self) -> int:
         """The position up to which the walk may go now: the last one, or before entries of others that wait a little."""
 
+    def rest(self, was_awaited: bool, then: Callable[[], None]) -> None:
+        """Call `then`, after as long as the last write took if others use the store: `was_awaited` says that they do now."""
+
     def may_send(self) -> bool:
         """Whether one more message with events may go now; if not, one more acknowledgement is to come."""
 

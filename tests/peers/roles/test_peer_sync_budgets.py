@@ -169,16 +169,43 @@ def test_bytes_of_a_day_are_limited_as_events_are() -> None:
     assert stranger.hit == {"bytes_per_day": "stranger"}
 
 
-def test_each_new_epoch_counts_as_a_message_whoever_brings_it() -> None:
-    stranger = Costly().greet()
-    pieces = [Author(f"n{number}", number).write("a") for number in range(2 * MESSAGES)]
+def test_epochs_of_others_come_as_fast_as_they_can_up_to_a_limit_and_then_slowly() -> None:
+    stranger = Costly(epochs_at_once=5, epochs_of_others_per_second=10).greet()
+    pieces = [Author(f"n{number}", number).write("a") for number in range(20)]
 
-    stranger.sends(*pieces)
+    stranger.sends(*pieces[:5])
+    assert stranger.hits.rows() == []
+    stranger.sends(*pieces[5:])
     stranger.say("ping", 0)
 
-    assert len(stranger.log.types) == 2 * MESSAGES
+    assert len(stranger.log.types) == 20
     assert messages(stranger.heard, "pong") == []
-    assert stranger.hit == {"other_messages_per_second": "stranger"}
+    stranger.clock.advance(1.4 * SECOND)
+    assert messages(stranger.heard, "pong") == []
+    stranger.clock.advance(0.2 * SECOND)
+    assert len(messages(stranger.heard, "pong")) == 1
+    assert stranger.hit == {"epochs_of_others_per_second": "stranger"}
+
+
+def test_the_links_of_one_address_have_one_budget_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    hits = LimitHits(clock)
+    budgets = Budgets(Limits(other_messages_per_second=MESSAGES, links_of_address=2), hits, clock, float)
+    monkeypatch.setattr("tests.support.pair.RecordedConnection.address", "192.0.2.1:4000", raising=False)
+    crowd = [Neighbour(clock=clock, budgets=budgets).greet(f"node{number}") for number in range(8)]
+    monkeypatch.setattr("tests.support.pair.RecordedConnection.address", "192.0.2.2:4000", raising=False)
+    other = Neighbour(clock=clock, budgets=budgets).greet("other")
+    clock.advance(SECOND)
+
+    for stranger in (*crowd, other):
+        for _ in range(MESSAGES):
+            stranger.say("ping", 0)
+
+    assert len(messages(other.heard, "pong")) == MESSAGES
+    assert sum(len(messages(stranger.heard, "pong")) for stranger in crowd) <= 2 * MESSAGES + len(crowd)
+    assert {row["limit"] for row in hits.rows()} == {"links_of_address"}
+    clock.advance(10 * SECOND)
+    assert all(len(messages(stranger.heard, "pong")) == MESSAGES for stranger in crowd)
 
 
 def test_epochs_beyond_the_limit_are_declined_and_asked_for_again_when_they_may_come() -> None:

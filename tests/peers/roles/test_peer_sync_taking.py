@@ -156,6 +156,37 @@ def test_a_neighbour_that_brings_much_ends_its_commit_early_when_others_wait_for
     assert busy.heard[-1] == ["synced", 1]
 
 
+def test_a_neighbour_that_brings_much_leaves_half_of_the_time_to_others_who_use_the_disk() -> None:
+    busy, disk = held_neighbour()
+    authors = [Author(f"author{number}", number) for number in range(3 * STEP_PIECES)]
+    busy.sends(*[author.write("much") for author in authors])
+    busy.log.read(lambda store: store.state)
+    disk.is_holding = False
+
+    busy.clock.advance(30)
+    disk.release()
+    assert len(busy.log.types) == STEP_PIECES
+    busy.clock.advance(29)
+    assert len(busy.log.types) == STEP_PIECES
+    busy.clock.advance(1)
+
+    assert len(busy.log.types) == len(authors)  # in no time, and nobody else waits
+    assert busy.heard[-1] == ["synced", 1]
+
+
+def test_an_epoch_that_waits_for_its_first_commit_goes_on_after_a_message_of_another_kind() -> None:
+    stranger, disk = held_neighbour()
+    stranger.sends(Author().write("before"))
+
+    stranger.brings("first")
+    stranger.tell(Prove(forked()[1].encode()))
+    stranger.brings("second")
+    disk.is_holding = False
+    disk.release()
+
+    assert stranger.log.types == ["before", "first", "second"]
+
+
 def test_a_disk_that_fails_ends_the_link_and_nothing_is_acknowledged() -> None:
     stranger, disk = held_neighbour()
     stranger.brings()

@@ -306,6 +306,12 @@ class Session:
     def is_awaited(self) -> bool:
         return self.home.room.rnd.random() < 0.5
 
+    def rest(self, was_awaited: bool, then: Callable[[], None]) -> None:
+        if was_awaited:
+            self.read(lambda store: None, lambda _: then())
+        else:
+            then()
+
     def walk_limit(self) -> int:
         return min(self.held_at, self.home.last_position) if self.is_held else self.home.last_position
 
