@@ -187,13 +187,16 @@ class RunPeerSync(RunRelaying):
     def has_room(self) -> bool:
         return self.runs.has_room
 
-    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
+    def on_pieces(self, taken: Taken, idle_messages: int, idle_bytes: int) -> None:
         if idle_messages or idle_bytes:
             self.reading.spend(idle_messages, idle_bytes)
         other = self.other_node_id or ""
-        own = [event for event in shown if event.origin == other and not event.vouched]
-        if own:
-            self.reading.spend_events(other, len(own), sum([event.size for event in own]))
+        sizes = [event.size for event in taken.shown if event.origin == other and not event.vouched]
+        for piece in taken.pieces:
+            if piece.birth.origin == other:  # a leaf stays here too
+                sizes += [len(item) for item in piece.items if not isinstance(item, Entry)]
+        if sizes:
+            self.reading.spend_events(other, len(sizes), sum(sizes))
 
     def _on_room(self) -> None:
         if self.authenticated and self.connected and self.runs.has_room:

@@ -9,7 +9,6 @@ from peers.codec.messages import Message
 from peers.codec.pieces import RawPiece
 from peers.events.dot import Epoch
 from peers.events.ends import Ends
-from peers.events.entry import Entry
 from peers.events.epoch import Birth
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
@@ -78,8 +77,8 @@ class RunRole(Protocol):
     def has_room(self) -> bool:
         """Whether what others wrote is taken; if not, `Replication.on_room` is called later."""
 
-    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
-        """Pieces or fills are committed: the events that they brought; and how much came that no honest end sends.
+    def on_pieces(self, taken: Taken, idle_messages: int, idle_bytes: int) -> None:
+        """Pieces or fills are committed: what they brought; and how much came that no honest end sends.
 
         That is messages with nothing but it, and bytes: what came over this link before, or cannot be taken.
         """

@@ -179,7 +179,7 @@ class Taking:
     def _on_taken(self, messages: int, size: int, pieces: Sequence[RawPiece], taken: Taken) -> None:
         news = [piece for piece, outcome in zip(pieces, taken.outcomes, strict=True) if self._is_news(piece, outcome)]
         size -= sum([len(piece.raw) for piece in news])
-        self._role.on_pieces(taken.shown, 0 if news else messages, size)
+        self._role.on_pieces(taken, 0 if news else messages, size)
         for piece, outcome in zip(pieces, taken.outcomes, strict=True):
             if outcome == "bad":
                 self._waiting.clear()
@@ -200,7 +200,7 @@ class Taking:
 
     def _on_filled(self, message: Fill, taken: Taken) -> None:
         size = sum([event.size for _, event in message.events])
-        self._role.on_pieces(taken.shown, *((0, 0) if taken.changes else (1, size)))
+        self._role.on_pieces(taken, *((0, 0) if taken.changes else (1, size)))
 
     def _on_proof(self, proof: Proof, taken: Taken) -> None:
         epoch = proof.birth.epoch

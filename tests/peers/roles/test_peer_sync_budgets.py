@@ -13,6 +13,7 @@ from peers.log.run_log import RunLog
 from peers.roles.run_peer import RunPeerSync
 from tests.support.neighbour import Author, Neighbour, messages, names_of
 from tests.support.pair import Pair
+from tests.support.run_house import hollowed
 
 SECOND = 1_000.0
 MESSAGES = 20
@@ -147,6 +148,19 @@ def test_a_node_that_writes_without_end_is_read_more_slowly_on_its_own_link() ->
 
     assert len(stranger.log.types) == 30
     assert stranger.hit == {"events_per_second": "stranger"}
+
+
+def test_leaves_without_events_count_as_the_events_of_their_origin() -> None:
+    stranger = Costly(events_per_second=5, events_at_once=10).greet()
+
+    stranger.sends(hollowed(stranger.own.write(*["a"] * 30)))
+    stranger.brings("b")
+
+    assert stranger.log.state.hollow == 30
+    assert stranger.log.types == []
+    assert stranger.hit == {"events_per_second": "stranger"}
+    stranger.clock.advance(5 * SECOND)
+    assert stranger.log.types == ["b"]
 
 
 def test_events_that_others_wrote_are_free() -> None:

@@ -335,7 +335,7 @@ class Session:
     def has_room(self) -> bool:
         return True
 
-    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
+    def on_pieces(self, taken: Taken, idle_messages: int, idle_bytes: int) -> None:
         """Nothing is limited here."""
 
     def is_news(self, hollow: bytes) -> bool:
