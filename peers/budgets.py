@@ -142,6 +142,13 @@ class Budgets:
         self._origins: dict[str, OriginBudget] = {}
         self._addresses: dict[str, OtherBudget] = {}
 
+    def trusts(self, origin: str, forks: int) -> bool:
+        """Whether new epochs of a node are taken, of whose key so many are proven to have forked."""
+        is_trusted = forks < self._limits.forks_of_key
+        if not is_trusted:
+            self._hits.note("forks_of_key", origin)
+        return is_trusted
+
     def of_link(self) -> LinkBudget:
         """A new one."""
         return LinkBudget(OtherBudget(self._limits, 1), self._hits, self._clock, self._cpu_ms)

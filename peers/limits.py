@@ -66,6 +66,9 @@ class Limits:
     """Of one member, that come without a limit of rate; and as many of others over its links."""
     epochs_of_others_per_second: int = 100
     """That are new here, over one member's links, once it brought `epochs_at_once`; beyond, they are read more slowly."""
+    forks_of_key: int = 16
+    """Epochs of one key that are proven to have forked, so that two machines use it or its owner lies; further ones are
+    declined from then on, whoever brings them."""
     disk_share_for_others: float = 0.90
     """Of the disk in use, from which on events of others are not taken."""
     disk_share_for_own: float = 0.98

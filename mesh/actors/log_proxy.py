@@ -118,6 +118,8 @@ class LogProxy:
         """The vector, as of the last commit."""
         self.pen: Pen
         """What own entries are signed with."""
+        self.forks: Mapping[bytes, int] = {}
+        """As RunLog.forks."""
         self.encoded = EncodedPieces()
         """Pieces as sessions send them."""
         self.free: Later[None] = Later.done(None)
@@ -291,7 +293,7 @@ class LogProxy:
         self._log = log
         self.note_success()
         self.note_room(True)
-        self.ends, self.pen = log.ends, log.pen
+        self.ends, self.pen, self.forks = log.ends, log.pen, log.forks
         self.publish(log.state, RunCommit())
 
     def publish(self, state: RunState, commit: RunCommit) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from peers.clock import Clock
@@ -52,13 +53,14 @@ class RunLog(EventLog):
         ends: dict[Epoch, EpochEnd],
         signer: Signer,
         *,
+        forks: Mapping[bytes, int] = MappingProxyType({}),
         node_id: str,
         timer: Timer,
         clock: Clock,
         random: Random,
         max_drift_ms: int = MAX_DRIFT_MS,
     ) -> None:
-        """`state` and `ends` are those of the disk's store; most callers use `RunLog.open` instead."""
+        """`state`, `ends` and `forks` are those of the disk's store; most callers use `RunLog.open` instead."""
         super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
         self._state = state
         self._tail = RunTail(state.last_position)
@@ -74,6 +76,8 @@ class RunLog(EventLog):
         """Why own events are not taken, if they are not: its owner says so."""
         self.ends = Ends(ends)
         """The vector, as of the last commit."""
+        self.forks = dict(forks)
+        """How many epochs of each key are proven to have forked, as of the last commit."""
         self.pen = Pen(signer, partial(random.randbytes, NONCE_BYTES), node_id)
 
     @classmethod
@@ -93,17 +97,18 @@ class RunLog(EventLog):
         """
         by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
 
-        def read(store: RunStore) -> tuple[RunState, dict[Epoch, EpochEnd], int | None]:
-            return store.state, store.ends(), last_time(store, clock.now_ms(), max_drift_ms)
+        def read(store: RunStore) -> tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], int | None]:
+            return store.state, store.ends(), store.forks(), last_time(store, clock.now_ms(), max_drift_ms)
 
-        def start(found: tuple[RunState, dict[Epoch, EpochEnd], int | None]) -> RunLog:
-            state, ends, time_ms = found
+        def start(found: tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], int | None]) -> RunLog:
+            state, ends, forks, time_ms = found
             timer = make_timer(node_id, clock.now_ms, state, time_ms, max_drift_ms)
             return cls(
                 disk,
                 state,
                 ends,
                 by,
+                forks=forks,
                 node_id=node_id,
                 timer=timer,
                 clock=clock,
@@ -223,6 +228,7 @@ class RunLog(EventLog):
         self._state = state
         for epoch, end in taken.ends.items():
             self.ends.set(epoch, end)
+        self.forks.update(taken.forks)
         if taken.proven or cleaned:
             self._tail.forget_pieces()
         self._tail.add(taken.changes, () if cleaned or taken.proven else taken.pieces)

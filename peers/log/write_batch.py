@@ -163,6 +163,7 @@ def joined(takens: Sequence[Taken]) -> Taken:
         ends={epoch: end for taken in takens for epoch, end in taken.ends.items()},
         hollow=tuple([each for taken in takens for each in taken.hollow]),
         proven=tuple([each for taken in takens for each in taken.proven]),
+        forks={key: count for taken in takens for key, count in taken.forks.items()},
         is_revised=any(taken.is_revised for taken in takens),
         cleaning=Cleaning(
             cleaned=tuple([entry for cleaning in cleanings for entry in cleaning.cleaned]),

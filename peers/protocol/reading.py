@@ -82,6 +82,10 @@ class Reading:
             self._of_origin(self._budgets, name).spend(self.who, events, size)
             self._slow_down()
 
+    def trusts(self, origin: str, forks: int) -> bool:
+        """See Budgets.trusts."""
+        return self._budgets is None or self._budgets.trusts(origin, forks)
+
     def bring_epoch(self, name: str) -> None:
         """It brings an epoch of another node."""
         if self._budgets is not None:

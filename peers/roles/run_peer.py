@@ -174,7 +174,13 @@ class RunPeerSync(RunRelaying):
     def clock_ms(self) -> int:
         return self.runs.follow(())
 
+    def trusts(self, birth: Birth) -> bool:
+        forks = self.runs.forks.get(birth.key, 0)
+        return not forks or birth.key == self.key or self.reading.trusts(birth.origin or "", forks)
+
     def may_begin(self, birth: Birth) -> bool:
+        if not self.trusts(birth):
+            return False
         origin, other = birth.origin, self.other_node_id or ""
         if origin is None or origin != other:
             self.reading.bring_epoch(other)

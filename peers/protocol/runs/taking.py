@@ -118,6 +118,8 @@ class Taking:
             return CommitStep(partial(_compare, message), partial(self._on_compared, message))
         proof = _decoded(message)
         self._other.proved(proof.birth.epoch, proof.mark)
+        if proof.birth.epoch not in self._role.ends and not self._role.trusts(proof.birth):
+            return CommitStep(_nothing, _nothing_follows)
         return CommitStep(partial(_prove, proof), partial(self._on_proof, proof))
 
     def _add_pieces(self, messages: Sequence[Pieces], births: dict[Epoch, Birth]) -> None:
@@ -257,6 +259,14 @@ def _take(pieces: Sequence[RawPiece], births: Mapping[Epoch, Birth], clock_ms: i
             assert birth is not None  # the store has told of its end
             known[piece.epoch] = birth
     return store.take([piece.piece(known[piece.epoch]) for piece in pieces], clock_ms=clock_ms)
+
+
+def _nothing(store: RunStore) -> Taken:
+    return Taken()
+
+
+def _nothing_follows(taken: Taken) -> None:
+    pass
 
 
 def _fill(message: Fill, store: RunStore) -> Taken:

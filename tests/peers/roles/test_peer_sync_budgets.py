@@ -8,10 +8,11 @@ import pytest
 
 from peers.budgets import Budgets
 from peers.clock import ManualClock
+from peers.codec.run_messages import Prove
 from peers.limits import LimitHits, Limits
 from peers.log.run_log import RunLog
 from peers.roles.run_peer import RunPeerSync
-from tests.support.neighbour import Author, Neighbour, messages, names_of
+from tests.support.neighbour import Author, Neighbour, forked, messages, names_of
 from tests.support.pair import Pair
 from tests.support.run_house import hollowed
 
@@ -259,3 +260,34 @@ def test_a_new_link_does_not_begin_without_the_debt_of_the_one_before() -> None:
     assert "c" not in pair.right.log.types
     clock.advance(20 * SECOND)
     assert "c" in pair.right.log.types
+
+
+def test_further_epochs_and_proofs_of_a_key_are_declined_after_too_many_proofs_that_it_forked() -> None:
+    stranger = Costly(forks_of_key=2, other_messages_per_second=1_000).greet()
+    author = Author("forked", 77)
+    proofs = [forked(author)[1] for _ in range(3)]
+    first_epoch = [piece for piece in author.pieces() if piece.start == 1]
+
+    for proof in proofs:
+        stranger.tell(Prove(proof.encode()))
+    assert stranger.log.forks == {author.writer.signer.public: 2}
+    stranger.sends(*first_epoch)
+    stranger.brings("b")
+
+    assert stranger.log.types == ["b"]
+    assert [len(message[1]) for message in messages(stranger.heard, "decline")] == [1]
+    assert stranger.hit == {"forks_of_key": "forked"}
+    assert stranger.connected
+
+
+def test_an_epoch_of_our_own_key_is_taken_however_often_it_forked() -> None:
+    stranger = Costly(forks_of_key=1, other_messages_per_second=1_000).greet()
+    ours = Author("home")
+    ours.writer.signer = stranger.log.pen.signer
+    stranger.tell(Prove(forked(ours)[1].encode()))
+    with ours.store.transaction():
+        ours.store.leave(ours.epoch)
+
+    stranger.sends(ours.write("restored"))
+
+    assert stranger.log.types == ["restored"]
