@@ -40,6 +40,8 @@ HEARD = (Pieces, Synced, RunHave, Fill, Same, Differ, Heads, ShowBlocks, Prove, 
 """What Replication reads, after the greetings."""
 SHARED_MS = 200.0
 """After others have waited for the store, an end that brings much leaves them half of its time for so long."""
+HAS_ROOM = "has_room"
+"""The header that says whether the sender takes events of others; without it, it does."""
 PROOF_COST = 20
 """As how many messages one with signed blocks counts: they are hashed and verified in the thread of the disk."""
 
@@ -67,8 +69,19 @@ class RunPeerSync(RunRelaying):
         super().__init__(node_id, log, connection, **options)
         self._undos.append(self.runs.on("room", self._turn(self._on_room)))
 
+    @property
+    def other_has_room(self) -> bool:
+        """Whether the other end takes events of others; not while its disk is nearly full."""
+        return self.other_headers.get(HAS_ROOM) is not False
+
+    def on_authenticated(self) -> None:
+        super().on_authenticated()
+        if not self.runs.has_room and self.connected:
+            self.send_headers({HAS_ROOM: False})
+
     def _begin_link(self) -> None:
         super()._begin_link()
+        self.other_headers = {}
         self._written_ms = self._shared_until_ms = 0.0
         self._replication = Replication(self, is_dialling=self.connection.dialled)
 
@@ -205,7 +218,10 @@ class RunPeerSync(RunRelaying):
             self.reading.spend_events(other, len(sizes), sum(sizes))
 
     def _on_room(self) -> None:
-        if self.authenticated and self.connected and self.runs.has_room:
+        if not self.authenticated or not self.connected:
+            return
+        self.send_headers({HAS_ROOM: self.runs.has_room})
+        if self.runs.has_room:
             self._guard(partial(self._with_peer, self._replication.on_room))
 
     def _answer(self, then: Callable[[Any], None], done: Later[Any]) -> None:
