@@ -57,10 +57,10 @@ def show_status(
     - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `other_meshes`: number of other meshes that announce themselves on this network
-    - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no
-      events of others, else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last known to have them all
-      (None while it has); `missing`, how many of its events we lack (None without a session); `addresses`, those to dial, or
-      the one from which it dialled us
+    - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
+      else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last
+      known to have them all (None while it has); `missing`, how many of its events we lack (None without a session);
+      `addresses`, those to dial, or the one from which it dialled us
     - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
       that it had at its greeting have not come yet
     """
