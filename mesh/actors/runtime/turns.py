@@ -30,8 +30,11 @@ class Turns:
             self._is_scheduled = True
 
     def run(self, turn: Callable[[], None]) -> None:
-        """Run `turn` now, but after those that are due. To be called by the loop itself, and so never within a turn."""
-        self._due.append(turn)
+        """Run `turn` now, before those that are due: what another thread has done is waited for, and many turns may be due.
+
+        To be called by the loop itself, and so never within a turn.
+        """
+        self._due.appendleft(turn)
         if not self._is_scheduled:
             self._is_scheduled = True
             self._run()
