@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from peers.clock import Clock
 from peers.limits import LimitHits, Limits
+
+T = TypeVar("T")
 
 HOUR_SECONDS = 3_600
 DAY_SECONDS = 24 * HOUR_SECONDS
@@ -42,36 +45,54 @@ class Bucket:
         return self._left
 
 
-class LinkBudget:
-    """For all that brings no events over one link. `spend` and `wait_ms` are for SyncCore."""
+class OtherBudget:
+    """For all that brings no events, over one link or over all links of one address."""
 
-    def __init__(self, limits: Limits, hits: LimitHits, clock: Clock, cpu_ms: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, links: int) -> None:
+        self._buckets = {
+            "other_messages_per_second": Bucket(*[links * limits.other_messages_per_second] * 2),
+            "other_bytes_per_second": Bucket(*[links * limits.other_bytes_per_second] * 2),
+            "other_cpu_ms_per_second": Bucket(*[links * limits.other_cpu_ms_per_second] * 2),
+        }
+
+    def take(self, amounts: tuple[float, ...], now_ms: float) -> list[str]:
+        """So many messages, bytes and ms of processor time. Returns the limits of which that began a debt."""
+        pairs = zip(self._buckets.items(), amounts, strict=True)
+        return [limit for (limit, bucket), amount in pairs if bucket.take(amount, now_ms)]
+
+    def wait_ms(self, now_ms: float) -> float:
+        """Until there is no debt."""
+        return max([bucket.wait_ms(0, now_ms) for bucket in self._buckets.values()])
+
+
+class LinkBudget:
+    """That of one link, with that of its address. `spend` and `wait_ms` are for SyncCore."""
+
+    def __init__(self, own: OtherBudget, hits: LimitHits, clock: Clock, cpu_ms: Callable[[], float]) -> None:
         self.cpu_ms = cpu_ms
         """The processor time of this thread in ms, since an unknown start; 0 where it does not count."""
+        self.of_address: OtherBudget | None = None
+        """Of all links of its address; None while that is not known."""
+        self._own = own
         self._hits = hits
         self._clock = clock
-        self._messages = Bucket(limits.other_messages_per_second, limits.other_messages_per_second)
-        self._bytes = Bucket(limits.other_bytes_per_second, limits.other_bytes_per_second)
-        self._cpu = Bucket(limits.other_cpu_ms_per_second, limits.other_cpu_ms_per_second)
 
     def spend(self, who: str, messages: float, size: int, cpu_ms: float) -> None:
         """`who` sent so many messages of `size` bytes in all, which took so much processor time."""
-        now = self._clock.elapsed_ms()
-        if self._messages.take(messages, now):
-            self._hits.note("other_messages_per_second", who)
-        if self._bytes.take(size, now):
-            self._hits.note("other_bytes_per_second", who)
-        if self._cpu.take(cpu_ms, now):
-            self._hits.note("other_cpu_ms_per_second", who)
+        now, amounts = self._clock.elapsed_ms(), (messages, size, cpu_ms)
+        for limit in self._own.take(amounts, now):
+            self._hits.note(limit, who)
+        if self.of_address is not None and self.of_address.take(amounts, now):
+            self._hits.note("links_of_address", who)
 
     def wait_ms(self) -> float:
         """How long to read nothing."""
         now = self._clock.elapsed_ms()
-        return max(self._messages.wait_ms(0, now), self._bytes.wait_ms(0, now), self._cpu.wait_ms(0, now))
+        return max(self._own.wait_ms(now), self.of_address.wait_ms(now) if self.of_address is not None else 0.0)
 
 
 class OriginBudget:
-    """For the events of one member, on its own links."""
+    """For the events of one member, and for new epochs, on its own links."""
 
     def __init__(self, limits: Limits, hits: LimitHits, clock: Clock) -> None:
         self._hits = hits
@@ -79,6 +100,7 @@ class OriginBudget:
         self._events = Bucket(limits.events_per_second, limits.events_at_once)
         self._bytes = Bucket(limits.bytes_per_day / DAY_SECONDS, limits.bytes_per_day)
         self._epochs = Bucket(limits.epochs_per_hour / HOUR_SECONDS, limits.epochs_at_once)
+        self._others = Bucket(limits.epochs_of_others_per_second, limits.epochs_at_once)
 
     def spend(self, who: str, events: int, size: int) -> None:
         """It sent so many events of `size` bytes in all."""
@@ -91,7 +113,12 @@ class OriginBudget:
     def wait_ms(self) -> float:
         """How long to read nothing."""
         now = self._clock.elapsed_ms()
-        return max(self._events.wait_ms(0, now), self._bytes.wait_ms(0, now))
+        return max(self._events.wait_ms(0, now), self._bytes.wait_ms(0, now), self._others.wait_ms(0, now))
+
+    def bring_epoch(self, who: str) -> None:
+        """It brought an epoch of another member."""
+        if self._others.take(1, self._clock.elapsed_ms()):
+            self._hits.note("epochs_of_others_per_second", who)
 
     def begin_epoch(self, who: str) -> float:
         """Take one more epoch, if it may begin: then 0. Else how many ms later it may."""
@@ -105,7 +132,7 @@ class OriginBudget:
 
 
 class Budgets:
-    """The budgets of one run of a node. Those of members outlast their links; of the least recent ones they are forgotten."""
+    """The budgets of one run of a node. Those of members and addresses outlast links; the least recent ones are forgotten."""
 
     def __init__(self, limits: Limits, hits: LimitHits, clock: Clock, cpu_ms: Callable[[], float]) -> None:
         self._limits = limits
@@ -113,15 +140,29 @@ class Budgets:
         self._clock = clock
         self._cpu_ms = cpu_ms
         self._origins: dict[str, OriginBudget] = {}
+        self._addresses: dict[str, OtherBudget] = {}
+
+    def trusts(self, origin: str, forks: int) -> bool:
+        """Whether new epochs of a node are taken, of whose key so many are proven to have forked."""
+        is_trusted = forks < self._limits.forks_of_key
+        if not is_trusted:
+            self._hits.note("forks_of_key", origin)
+        return is_trusted
 
     def of_link(self) -> LinkBudget:
         """A new one."""
-        return LinkBudget(self._limits, self._hits, self._clock, self._cpu_ms)
+        return LinkBudget(OtherBudget(self._limits, 1), self._hits, self._clock, self._cpu_ms)
+
+    def of_address(self, key: str) -> OtherBudget:
+        """That of all links of an address, by its key."""
+        return self._recent(self._addresses, key, lambda: OtherBudget(self._limits, self._limits.links_of_address))
 
     def of_origin(self, name: str) -> OriginBudget:
         """That of a node, by its id, or of a client, by its user."""
-        budget = self._origins.pop(name, None) or OriginBudget(self._limits, self._hits, self._clock)
-        self._origins[name] = budget
-        if len(self._origins) > self._limits.members:
-            del self._origins[next(iter(self._origins))]
+        return self._recent(self._origins, name, lambda: OriginBudget(self._limits, self._hits, self._clock))
+
+    def _recent(self, found: dict[str, T], name: str, make: Callable[[], T]) -> T:
+        found[name] = budget = found.pop(name, None) or make()
+        if len(found) > self._limits.members:
+            del found[next(iter(found))]
         return budget

@@ -45,12 +45,14 @@ class Limits:
     other_messages_per_second: int = 500
     """Of one link, that bring no events; beyond, this link is read more slowly, as with the next two.
 
-    WebSocket pings count too, and each epoch that is new here; what answers a message of ours does not.
+    WebSocket pings count too; what answers a message of ours does not.
     """
     other_bytes_per_second: int = 1024 * 1024
     """Of these messages."""
     other_cpu_ms_per_second: float = 100.0
     """Spent for these messages."""
+    links_of_address: int = 4
+    """What so many links may cost by these three limits, all links of one address may cost together."""
     events_per_second: int = 2_000
     """Of one member's own events on its own link, or of one user's events, on average; beyond, this link is read more slowly,
     as with the next two."""
@@ -61,7 +63,12 @@ class Limits:
     epochs_per_hour: int = 60
     """Of one member, on its own link, once it brought `epochs_at_once`; further ones are declined until they may come."""
     epochs_at_once: int = 20_000
-    """Of one member, that come without a limit of rate."""
+    """Of one member, that come without a limit of rate; and as many of others over its links."""
+    epochs_of_others_per_second: int = 100
+    """That are new here, over one member's links, once it brought `epochs_at_once`; beyond, they are read more slowly."""
+    forks_of_key: int = 16
+    """Epochs of one key that are proven to have forked, so that two machines use it or its owner lies; further ones are
+    declined from then on, whoever brings them."""
     disk_share_for_others: float = 0.90
     """Of the disk in use, from which on events of others are not taken."""
     disk_share_for_own: float = 0.98

@@ -198,6 +198,10 @@ class InTurnDisk:
         self._unfinished: dict[Later[Any], None] = {}
         self._is_over = False
 
+    @property
+    def is_awaited(self) -> bool:
+        return self._disk.is_awaited
+
     def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         if self._is_over:
             return Later.failed(StoreError(CLOSED))

@@ -118,6 +118,8 @@ class LogProxy:
         """The vector, as of the last commit."""
         self.pen: Pen
         """What own entries are signed with."""
+        self.forks: Mapping[bytes, int] = {}
+        """As RunLog.forks."""
         self.encoded = EncodedPieces()
         """Pieces as sessions send them."""
         self.free: Later[None] = Later.done(None)
@@ -243,6 +245,12 @@ class LogProxy:
         """As RunLog.write."""
         return self._ask(lambda log: log.write(work))
 
+    @property
+    def is_awaited(self) -> bool:
+        """As RunLog.is_awaited; false if no log is open."""
+        log = self._log
+        return log is not None and log.is_awaited
+
     def follow(self, entries: Sequence[Entry]) -> int:
         """As RunLog.follow; 0 if no log is open."""
         return self._log.follow(entries) if self._log is not None else 0
@@ -285,7 +293,7 @@ class LogProxy:
         self._log = log
         self.note_success()
         self.note_room(True)
-        self.ends, self.pen = log.ends, log.pen
+        self.ends, self.pen, self.forks = log.ends, log.pen, log.forks
         self.publish(log.state, RunCommit())
 
     def publish(self, state: RunState, commit: RunCommit) -> None:

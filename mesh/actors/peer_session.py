@@ -121,6 +121,7 @@ class PeerSession(SessionBase[RunPeerSync]):
             "missing": role.missing,
             "awaited": role.awaited,
             "behind_since_seconds": self._behind_since_seconds(role),
+            "has_room": role.other_has_room,
         }
 
     def check(self, position: int) -> Later[None]:

@@ -38,6 +38,8 @@ class ThreadDisk:
         self._answers_on_loop = answers_on_loop
         self._store = store
         self._waiting: SimpleQueue[Piece | None] = SimpleQueue()
+        self._left = 0
+        """Of the group that is being done, how many pieces come after the one that is."""
         """None after the last piece."""
         self._is_closing = self._has_ended = False
         self._closed: Later[None] = Later()
@@ -45,6 +47,10 @@ class ThreadDisk:
         self._at_work = work_lock()
         self._thread = threading.Thread(target=self._work, name="peermesh-disk", daemon=True)
         self._thread.start()
+
+    @property
+    def is_awaited(self) -> bool:
+        return self._left > 0 or not self._waiting.empty()
 
     def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         later: Later[T] = Later()
@@ -91,7 +97,11 @@ class ThreadDisk:
                 self._store.open()
                 self._is_open = True
             with self._store.transaction():
-                return [(later, work(self._store), None) for work, later in group]
+                results: list[tuple[Later[Any], Any, Exception | None]] = []
+                for work, later in group:
+                    self._left = len(group) - len(results) - 1
+                    results.append((later, work(self._store), None))
+                return results
         except Exception as error:  # noqa: BLE001 - raised where the result is read
             if len(group) == 1:
                 return [(group[0][1], None, error)]

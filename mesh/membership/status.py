@@ -57,10 +57,10 @@ def show_status(
     - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `other_meshes`: number of other meshes that announce themselves on this network
-    - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, empty while it is; `behind`,
-      how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last known to have them all
-      (None while it has); `missing`, how many of its events we lack (None without a session); `addresses`, those to dial, or
-      the one from which it dialled us
+    - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
+      else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last
+      known to have them all (None while it has); `missing`, how many of its events we lack (None without a session);
+      `addresses`, those to dial, or the one from which it dialled us
     - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
       that it had at its greeting have not come yet
     """
@@ -157,15 +157,17 @@ def _peers(
                 "behind": behind,
                 "behind_since_ms": round(began_ms + since * 1000) if behind and since is not None else None,
                 "missing": shown.get("missing"),
-                "reason": _reason(member, record, is_met=bool(met)),
+                "reason": _reason(member, record, is_met=bool(met), has_room=shown.get("has_room", True)),
             }
         )
     return rows
 
 
-def _reason(member: Member, record: Record, *, is_met: bool) -> str:
+def _reason(member: Member, record: Record, *, is_met: bool, has_room: bool) -> str:
     if member.is_cloned:
         return "two machines run under this id"
     if record.is_paused:
         return record.why
-    return "" if is_met else member.reason
+    if not is_met:
+        return member.reason
+    return "" if has_room else "its disk is nearly full, so it takes no events of others until there is room"

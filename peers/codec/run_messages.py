@@ -31,10 +31,12 @@ MAX_YOURS = 4
 """Epochs of the receiver that a greeting names."""
 MAX_SPANS = 256
 """Spans of one list."""
-MAX_HAVE = 2_048
-"""Epochs of one `have`."""
-MAX_PIECES = 500
-"""Pieces of one `pieces`, births beside them, and events of one `fill`."""
+MAX_HAVE = 128
+"""Epochs of one `have`: a message is handled at once, and nothing else of the node meanwhile."""
+MAX_PIECES = 64
+"""Pieces of one `pieces`, and births beside them."""
+MAX_FILLED = 500
+"""Events of one `fill`."""
 MAX_TOGETHER = 1_000
 """Entries of all pieces of one `pieces`."""
 MAX_HEADS = 384
@@ -76,21 +78,23 @@ def spans_of(dots: Iterable[Dot]) -> list[Span]:
 
 def piece_groups(pieces: Iterable[RawPiece]) -> Iterator[tuple[RawPiece, ...]]:
     """These pieces in order, in groups of which each has room in one `pieces`, with a birth for each."""
-    return _groups(pieces, lambda piece: (len(piece.raw) + _BIRTH_TEXT, len(piece.items)))
+    return _groups(pieces, lambda piece: (len(piece.raw) + _BIRTH_TEXT, len(piece.items)), MAX_PIECES)
 
 
 def fill_groups(events: Iterable[tuple[Dot, Entry]]) -> Iterator[tuple[tuple[Dot, Entry], ...]]:
     """These events in order, in groups of which each has room in one `fill`."""
-    return _groups(events, lambda one: (_FILLING_TEXT + len(one[1].body) + len(one[1].extra), 1))
+    return _groups(events, lambda one: (_FILLING_TEXT + len(one[1].body) + len(one[1].extra), 1), MAX_FILLED)
 
 
-def _groups(items: Iterable[_Item], measure: Callable[[_Item], tuple[int, int]]) -> Iterator[tuple[_Item, ...]]:
-    """Groups by bytes and entries; an item that is too large for any stands alone."""
+def _groups(
+    items: Iterable[_Item], measure: Callable[[_Item], tuple[int, int]], most: int
+) -> Iterator[tuple[_Item, ...]]:
+    """Groups of at most `most`, by bytes and entries; an item that is too large for any stands alone."""
     group: list[_Item] = []
     room, entries = NODE_FRAME_BYTES - _FRAME_TEXT, MAX_TOGETHER
     for item in items:
         size, count = measure(item)
-        if group and (size > room or count > entries or len(group) == MAX_PIECES):
+        if group and (size > room or count > entries or len(group) == most):
             yield tuple(group)
             group = []
             room, entries = NODE_FRAME_BYTES - _FRAME_TEXT, MAX_TOGETHER
@@ -210,7 +214,7 @@ class Fill(RunMessage, frozen=True, tag="fill"):
     """Events of entries that the receiver called hollow, to be acknowledged as `pieces`. `refusals` is not on the wire."""
 
     number: Count
-    events: Annotated[tuple[tuple[Dot, Entry], ...], Meta(max_length=MAX_PIECES)]
+    events: Annotated[tuple[tuple[Dot, Entry], ...], Meta(max_length=MAX_FILLED)]
     """Without those that are refused."""
     refusals: tuple[Refusal, ...] = ()
 

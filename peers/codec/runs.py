@@ -25,6 +25,7 @@ from peers.codec.messages import (
 from peers.codec.pieces import RawPiece, decode_piece, read_event, refused_event
 from peers.codec.run_messages import (
     MAX_BLOCKS,
+    MAX_FILLED,
     MAX_PIECES,
     MAX_TOGETHER,
     NODE_FRAME_BYTES,
@@ -66,7 +67,7 @@ class _ShowFrame(msgspec.Struct, frozen=True, array_like=True, tag="show"):
 
 class _FillFrame(msgspec.Struct, frozen=True, array_like=True, tag="fill"):
     number: Count
-    events: Annotated[list[msgspec.Raw], Meta(max_length=MAX_PIECES)]
+    events: Annotated[list[msgspec.Raw], Meta(max_length=MAX_FILLED)]
 
 
 class _Filling(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -140,7 +141,7 @@ class RunProtocol:
     """
 
     protocol = WIRE
-    batch = MAX_PIECES
+    batch = MAX_FILLED
     other_subprotocol: Any = 0
     has_ready = False
     times_sync = True
@@ -310,7 +311,7 @@ def _read_fill(frame: bytes) -> Fill:
         number, texts = message.number, list(map(bytes, message.events))
     except (ValueError, RecursionError):
         _, count, events, *_ = items_of(frame, _READ_ITEMS, APART_MARKS)
-        number, texts = _decode_count(count), items_of(events, MAX_PIECES, APART_MARKS)
+        number, texts = _decode_count(count), items_of(events, MAX_FILLED, APART_MARKS)
     filled: list[tuple[Dot, Entry]] = []
     refusals: list[Refusal] = []
     for filling in map(_read_filling, texts):

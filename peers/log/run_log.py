@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from peers.clock import Clock
@@ -52,13 +53,14 @@ class RunLog(EventLog):
         ends: dict[Epoch, EpochEnd],
         signer: Signer,
         *,
+        forks: Mapping[bytes, int] = MappingProxyType({}),
         node_id: str,
         timer: Timer,
         clock: Clock,
         random: Random,
         max_drift_ms: int = MAX_DRIFT_MS,
     ) -> None:
-        """`state` and `ends` are those of the disk's store; most callers use `RunLog.open` instead."""
+        """`state`, `ends` and `forks` are those of the disk's store; most callers use `RunLog.open` instead."""
         super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
         self._state = state
         self._tail = RunTail(state.last_position)
@@ -66,12 +68,16 @@ class RunLog(EventLog):
         self._shown = ShownTail(state.last_added)
         self._batch: WriteBatch | None = None
         """The one that further requests join."""
+        self._at_work: WriteBatch | None = None
+        """The one that the disk has come to."""
         self.has_room = True
         """Whether sessions take events of other nodes; its owner says so, and emits `room` when it changes."""
         self.refusal: StoreError | None = None
         """Why own events are not taken, if they are not: its owner says so."""
         self.ends = Ends(ends)
         """The vector, as of the last commit."""
+        self.forks = dict(forks)
+        """How many epochs of each key are proven to have forked, as of the last commit."""
         self.pen = Pen(signer, partial(random.randbytes, NONCE_BYTES), node_id)
 
     @classmethod
@@ -91,17 +97,18 @@ class RunLog(EventLog):
         """
         by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
 
-        def read(store: RunStore) -> tuple[RunState, dict[Epoch, EpochEnd], int | None]:
-            return store.state, store.ends(), last_time(store, clock.now_ms(), max_drift_ms)
+        def read(store: RunStore) -> tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], int | None]:
+            return store.state, store.ends(), store.forks(), last_time(store, clock.now_ms(), max_drift_ms)
 
-        def start(found: tuple[RunState, dict[Epoch, EpochEnd], int | None]) -> RunLog:
-            state, ends, time_ms = found
+        def start(found: tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], int | None]) -> RunLog:
+            state, ends, forks, time_ms = found
             timer = make_timer(node_id, clock.now_ms, state, time_ms, max_drift_ms)
             return cls(
                 disk,
                 state,
                 ends,
                 by,
+                forks=forks,
                 node_id=node_id,
                 timer=timer,
                 clock=clock,
@@ -128,6 +135,11 @@ class RunLog(EventLog):
                 return waiting
         batch = self._batch = WriteBatch(self.pen)
         return self._begin(batch, batch.join_work(work))
+
+    @property
+    def is_awaited(self) -> bool:
+        """As Disk says; for what `write` does, which may share its commit."""
+        return self._disk.is_awaited or (self._at_work is not None and self._at_work.is_awaited)
 
     def follow(self, entries: Sequence[Entry]) -> int:
         """Follow the times of received events, and report those from too far ahead; the timer's mark then, in ms."""
@@ -184,8 +196,12 @@ class RunLog(EventLog):
 
     def _begin(self, batch: WriteBatch, result: Later[Any] | None) -> Later[Any]:
         assert result is not None, "a new batch takes any request"
-        self._disk.run(batch.work).then(partial(self._on_written, batch))
+        self._disk.run(partial(self._work, batch)).then(partial(self._on_written, batch))
         return result
+
+    def _work(self, batch: WriteBatch, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
+        self._at_work = batch
+        return batch.work(store)
 
     def _on_written(self, batch: WriteBatch, done: Later[tuple[list[Sequence[Taken]], RunState]]) -> None:
         if self._batch is batch:
@@ -212,6 +228,7 @@ class RunLog(EventLog):
         self._state = state
         for epoch, end in taken.ends.items():
             self.ends.set(epoch, end)
+        self.forks.update(taken.forks)
         if taken.proven or cleaned:
             self._tail.forget_pieces()
         self._tail.add(taken.changes, () if cleaned or taken.proven else taken.pieces)

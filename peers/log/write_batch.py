@@ -95,6 +95,8 @@ class WriteBatch:
         self._is_closed = is_closed
         self._lock = threading.Lock()
         self._parts: list[_Own | _Other] = []
+        self.is_awaited = False
+        """While `work` does one part: whether there are more."""
         self._count = self._size = 0
 
     def join(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes] | None:
@@ -125,7 +127,11 @@ class WriteBatch:
         """The work of the disk: what each part came to."""
         with self._lock:
             self._is_closed = True
-        return [part.work(store) for part in self._parts], store.state
+        takens: list[Sequence[Taken]] = []
+        for part in self._parts:
+            self.is_awaited = len(takens) + 1 < len(self._parts)
+            takens.append(part.work(store))
+        return takens, store.state
 
     def answer(self, takens: Sequence[Sequence[Taken]]) -> None:
         """Give each request its outcomes. What a reaction to one raises is raised after all have theirs."""
@@ -157,6 +163,7 @@ def joined(takens: Sequence[Taken]) -> Taken:
         ends={epoch: end for taken in takens for epoch, end in taken.ends.items()},
         hollow=tuple([each for taken in takens for each in taken.hollow]),
         proven=tuple([each for taken in takens for each in taken.proven]),
+        forks={key: count for taken in takens for key, count in taken.forks.items()},
         is_revised=any(taken.is_revised for taken in takens),
         cleaning=Cleaning(
             cleaned=tuple([entry for cleaning in cleanings for entry in cleaning.cleaned]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from peers.budgets import Budgets, OriginBudget
+from peers.transport.address import UNKNOWN_KEY, address_key
 from peers.transport.port import Connection
 
 LEAST_PAUSE_MS = 1.0
@@ -45,6 +46,9 @@ class Reading:
         self._paused.clear()
         self._origin = None
         self.who = self._connection.address.rpartition(":")[0]
+        key = address_key(self._connection.address)
+        if self._budgets is not None and self._budget is not None and key != UNKNOWN_KEY:
+            self._budget.of_address = self._budgets.of_address(key)
         self._slow_down()
 
     def pause(self, by: str) -> None:
@@ -76,6 +80,16 @@ class Reading:
         """It sent so many events of its own, of `size` bytes in all. For `name` see Budgets.of_origin."""
         if self._budgets is not None:
             self._of_origin(self._budgets, name).spend(self.who, events, size)
+            self._slow_down()
+
+    def trusts(self, origin: str, forks: int) -> bool:
+        """See Budgets.trusts."""
+        return self._budgets is None or self._budgets.trusts(origin, forks)
+
+    def bring_epoch(self, name: str) -> None:
+        """It brings an epoch of another node."""
+        if self._budgets is not None:
+            self._of_origin(self._budgets, name).bring_epoch(self.who)
             self._slow_down()
 
     def begin_epoch(self, name: str) -> float:

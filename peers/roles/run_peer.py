@@ -38,6 +38,10 @@ T = TypeVar("T")
 
 HEARD = (Pieces, Synced, RunHave, Fill, Same, Differ, Heads, ShowBlocks, Prove, Decline, SayHollow, Facts)
 """What Replication reads, after the greetings."""
+SHARED_MS = 200.0
+"""After others have waited for the store, an end that brings much leaves them half of its time for so long."""
+HAS_ROOM = "has_room"
+"""The header that says whether the sender takes events of others; without it, it does."""
 PROOF_COST = 20
 """As how many messages one with signed blocks counts: they are hashed and verified in the thread of the disk."""
 
@@ -65,8 +69,20 @@ class RunPeerSync(RunRelaying):
         super().__init__(node_id, log, connection, **options)
         self._undos.append(self.runs.on("room", self._turn(self._on_room)))
 
+    @property
+    def other_has_room(self) -> bool:
+        """Whether the other end takes events of others; not while its disk is nearly full."""
+        return self.other_headers.get(HAS_ROOM) is not False
+
+    def on_authenticated(self) -> None:
+        super().on_authenticated()
+        if not self.runs.has_room and self.connected:
+            self.send_headers({HAS_ROOM: False})
+
     def _begin_link(self) -> None:
         super()._begin_link()
+        self.other_headers = {}
+        self._written_ms = self._shared_until_ms = 0.0
         self._replication = Replication(self, is_dialling=self.connection.dialled)
 
     # Messages
@@ -147,7 +163,20 @@ class RunPeerSync(RunRelaying):
         self.react(self.runs.read(work), partial(self._answer, then))
 
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
+        self._written_ms = self.clock.elapsed_ms()
         self.react(self.runs.write(work), partial(self._answer, then))
+
+    def is_awaited(self) -> bool:
+        return self.runs.is_awaited
+
+    def rest(self, was_awaited: bool, then: Callable[[], None]) -> None:
+        now = self.clock.elapsed_ms()
+        if was_awaited:
+            self._shared_until_ms = now + SHARED_MS
+        if self._written_ms < now < self._shared_until_ms:
+            self.start_timer("rest", now - self._written_ms, partial(self._with_peer, then))
+        else:
+            then()
 
     def may_send(self) -> bool:
         return self._progress.bytes_in_flight < self._progress.pace.window
@@ -158,10 +187,16 @@ class RunPeerSync(RunRelaying):
     def clock_ms(self) -> int:
         return self.runs.follow(())
 
+    def trusts(self, birth: Birth) -> bool:
+        forks = self.runs.forks.get(birth.key, 0)
+        return not forks or birth.key == self.key or self.reading.trusts(birth.origin or "", forks)
+
     def may_begin(self, birth: Birth) -> bool:
-        self.reading.spend(1, 0)
-        origin = birth.origin
-        if origin is None or origin != self.other_node_id:
+        if not self.trusts(birth):
+            return False
+        origin, other = birth.origin, self.other_node_id or ""
+        if origin is None or origin != other:
+            self.reading.bring_epoch(other)
             return True
         wait_ms = self.reading.begin_epoch(origin)
         if wait_ms and not self.is_timing("accept"):
@@ -171,16 +206,22 @@ class RunPeerSync(RunRelaying):
     def has_room(self) -> bool:
         return self.runs.has_room
 
-    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
+    def on_pieces(self, taken: Taken, idle_messages: int, idle_bytes: int) -> None:
         if idle_messages or idle_bytes:
             self.reading.spend(idle_messages, idle_bytes)
         other = self.other_node_id or ""
-        own = [event for event in shown if event.origin == other and not event.vouched]
-        if own:
-            self.reading.spend_events(other, len(own), sum([event.size for event in own]))
+        sizes = [event.size for event in taken.shown if event.origin == other and not event.vouched]
+        for piece in taken.pieces:
+            if piece.birth.origin == other:  # a leaf stays here too
+                sizes += [len(item) for item in piece.items if not isinstance(item, Entry)]
+        if sizes:
+            self.reading.spend_events(other, len(sizes), sum(sizes))
 
     def _on_room(self) -> None:
-        if self.authenticated and self.connected and self.runs.has_room:
+        if not self.authenticated or not self.connected:
+            return
+        self.send_headers({HAS_ROOM: self.runs.has_room})
+        if self.runs.has_room:
             self._guard(partial(self._with_peer, self._replication.on_room))
 
     def _answer(self, then: Callable[[Any], None], done: Later[Any]) -> None:

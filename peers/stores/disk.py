@@ -14,6 +14,10 @@ T = TypeVar("T")
 class Disk(Protocol):
     """Runs work on one store, one piece after the other, each in a transaction of its own."""
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether more work waits. For long work to ask, in whatever thread does it, so that it may end early."""
+
     def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         """Run `work(store)` in a transaction; the result comes after the commit, in the thread of the loop.
 
@@ -34,6 +38,10 @@ class InlineDisk:
     def __init__(self, store: RunStore) -> None:
         self._store = store
         self._is_used = False
+
+    @property
+    def is_awaited(self) -> bool:
+        return False
 
     def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         try:

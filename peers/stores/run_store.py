@@ -106,6 +106,8 @@ class Taken:
     """Entries that are hollow now and were not, or have to be said again since their epoch was cut."""
     proven: tuple[Epoch, ...] = ()
     """Epochs whose fork is proven now, or by another proof."""
+    forks: Mapping[bytes, int] = field(default_factory=dict)
+    """Of the keys that signed these: how many of their epochs are proven to have forked."""
     is_unfinished: bool = False
     """Of `adopt`: there may be more to adopt."""
     is_revised: bool = False
@@ -210,6 +212,9 @@ class RunStore(Protocol):
 
     def proof(self, epoch: Epoch) -> Proof | None:
         """The proof of its fork, if it is proven."""
+
+    def forks(self) -> Mapping[bytes, int]:
+        """How many epochs of each key are proven to have forked, of those with any."""
 
     def head(self, epoch: Epoch, seq: int) -> bytes | None:
         """The head at an entry that is held, 32 bytes; NO_HEAD for 0; None beyond the end."""

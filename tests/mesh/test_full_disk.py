@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mesh import Limits, Node
-from mesh.lab import Cluster
+from mesh.lab import Cluster, Room
 from peers.stores.run_store import Taken
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.store import StoreError
@@ -73,6 +73,11 @@ def test_adding_fails_with_a_sentence() -> None:
         full.is_full = False
 
 
+def reasons(cluster: Cluster, room: Room) -> list[str]:
+    """What a room says of the others, in order of their names."""
+    return [row["reason"] for row in cluster.status(room)["peers"]]
+
+
 def test_a_disk_that_is_nearly_full_takes_own_events_and_keeps_those_of_others_waiting() -> None:
     with Cluster(3) as cluster:
         kitchen, study, attic = cluster.start("kitchen", "study", "attic")
@@ -89,11 +94,20 @@ def test_a_disk_that_is_nearly_full_takes_own_events_and_keeps_those_of_others_w
         assert "lamp" in kitchen.types and "lamp" in study.types
         assert "nearly full: 90% or more of that with attic is in use" in status["store_error"]["error"]
         assert {row["limit"] for row in status["limits"]} == {"disk_share_for_others"}
+        assert reasons(cluster, kitchen) == [
+            "its disk is nearly full, so it takes no events of others until there is room",
+            "",
+        ]
+        assert sum(": disconnected: " in line for line in cluster.trace) == 0
+        cluster.stop(study)
+        cluster.start("study")
+        cluster.run(5)
+        assert "nearly full" in reasons(cluster, study)[0]
         attic.disk_share = 0.5
         cluster.settle("there is room", limit_seconds=15)
+        assert reasons(cluster, kitchen) == reasons(cluster, study) == ["", ""]
 
         assert len(attic.types) == 51
-        assert sum(": disconnected: " in line for line in cluster.trace) == 0
         assert (
             sum("attic: store: " in line for line in cluster.trace) == 2
         )  # that it is nearly full, and that it is not

@@ -85,9 +85,12 @@ class Author:
         return found
 
 
-def forked() -> tuple[Author, Proof]:
-    """A node that signed two histories after a first event, with one of them; and the proof."""
-    author = Author("forked", 77)
+def forked(author: Author | None = None) -> tuple[Author, Proof]:
+    """A node that signed two histories after a first event, with one of them; and the proof. It may go on with a new epoch."""
+    author = author or Author("forked", 77)
+    if author.store.state.epoch is not None:
+        with author.store.transaction():
+            author.store.leave(author.epoch)
     author.write("common")
     other = deepcopy(author.store)
     author.write("one")

@@ -129,6 +129,10 @@ class HeldDisk:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_awaited(self) -> bool:
+        return bool(self._waiting)
+
     def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         later: Later[T] = Later()
         self._waiting.append(lambda: self._disk.run(work).then(later.follow))

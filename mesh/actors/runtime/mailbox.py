@@ -19,56 +19,18 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop as Stop
 
 from mesh.actors.runtime.loop_future import LoopFuture
+from mesh.actors.runtime.turns import Turns
 from peers.later import Later, is_on_loop
 
 __all__ = ["ACTOR_FAILURES", "Call", "Envelope", "Mailbox", "Runtime", "Stop"]
 
 MESSAGES_PER_TURN = 64  # after them the loop serves the other actors
-TURNS_AT_ONCE = 32
-"""Turns after which it serves its sockets and timers too."""
+TURN_SECONDS = 0.001
+"""The same, after the message that is being handled then."""
 ACTOR_FAILURES = (Exception, asyncio.CancelledError)  # end one actor; any other BaseException stops all actors
 FATAL_IN_TASK = (KeyboardInterrupt, SystemExit)  # asyncio raises these two out of the loop by itself
 
 pykka_log = logging.getLogger("pykka")
-
-
-class Turns:
-    """The turns that are due on a loop, and the callback that runs them: without a look at the sockets after each one."""
-
-    __slots__ = ("_due", "_is_scheduled", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._due: deque[Callable[[], None]] = deque()
-        self._is_scheduled = False
-
-    def add(self, turn: Callable[[], None]) -> None:
-        """Run `turn` soon, after those before it. To be called on the loop's thread."""
-        self._due.append(turn)
-        if not self._is_scheduled:
-            self._loop.call_soon(self._run)
-            self._is_scheduled = True
-
-    def run(self, turn: Callable[[], None]) -> None:
-        """Run `turn` now, but after those that are due. To be called by the loop itself, and so never within a turn."""
-        self._due.append(turn)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._run()
-
-    def _run(self) -> None:
-        """Run the turns that are due, and those that become due meanwhile, up to TURNS_AT_ONCE."""
-        due = self._due
-        try:
-            for _ in range(TURNS_AT_ONCE):
-                if not due:
-                    break
-                due.popleft()()
-        finally:  # a turn may raise what ends the loop
-            self._is_scheduled = False
-            if due:
-                self._loop.call_soon(self._run)
-                self._is_scheduled = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,18 +178,21 @@ class Mailbox:
         return True
 
     def _turn(self) -> None:
-        """Take up to `messages_per_turn` messages, then let others have theirs."""
+        """Take up to `messages_per_turn` messages, for TURN_SECONDS, then let others have theirs."""
         actor, waiting = self._actor, self._waiting
         if actor is None:
             return
         is_stopped = actor.actor_stopped.is_set
         envelope: Envelope[Any] | None = None
-        left = self._runtime.messages_per_turn
+        left, now = self._runtime.messages_per_turn, self.loop.time
+        until = now() + TURN_SECONDS
         try:
             while left and waiting and not is_stopped():
                 left -= 1
                 envelope = waiting.popleft()
                 self._take(actor, envelope)
+                if now() >= until:
+                    break
         except BaseException:
             try:
                 self._stop_everybody()

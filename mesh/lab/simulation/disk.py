@@ -65,6 +65,11 @@ class SimDisk:
         """Whether work waits, is being done, or was done and its results are not out yet."""
         return self._timer is not None or bool(self._waiting)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether work waits beside what is being done."""
+        return bool(self._waiting)
+
     def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         """See RunDisk. Fails with StoreError after `close`; never resolves after a crash."""
         if self._closed is not None:

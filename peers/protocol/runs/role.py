@@ -9,7 +9,6 @@ from peers.codec.messages import Message
 from peers.codec.pieces import RawPiece
 from peers.events.dot import Epoch
 from peers.events.ends import Ends
-from peers.events.entry import Entry
 from peers.events.epoch import Birth
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
@@ -54,8 +53,14 @@ class RunRole(Protocol):
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
         """Ask the store to write, in one transaction; `then` gets what was done, after it was committed."""
 
+    def is_awaited(self) -> bool:
+        """Whether others wait for the store: asked in a work, which may do less then, and the rest later."""
+
     def walk_limit(self) -> int:
         """The position up to which the walk may go now: the last one, or before entries of others that wait a little."""
+
+    def rest(self, was_awaited: bool, then: Callable[[], None]) -> None:
+        """Call `then`, after as long as the last write took if others use the store: `was_awaited` says that they do now."""
 
     def may_send(self) -> bool:
         """Whether one more message with events may go now; if not, one more acknowledgement is to come."""
@@ -66,14 +71,17 @@ class RunRole(Protocol):
     def clock_ms(self) -> int:
         """What the timer of the store rises to."""
 
+    def trusts(self, birth: Birth) -> bool:
+        """Whether epochs of its key that are new here, and proofs that these forked, are taken: not after too many proofs."""
+
     def may_begin(self, birth: Birth) -> bool:
         """Whether an epoch that is new here is taken; asked once for each message that brings it."""
 
     def has_room(self) -> bool:
         """Whether what others wrote is taken; if not, `Replication.on_room` is called later."""
 
-    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
-        """Pieces or fills are committed: the events that they brought; and how much came that no honest end sends.
+    def on_pieces(self, taken: Taken, idle_messages: int, idle_bytes: int) -> None:
+        """Pieces or fills are committed: what they brought; and how much came that no honest end sends.
 
         That is messages with nothing but it, and bytes: what came over this link before, or cannot be taken.
         """

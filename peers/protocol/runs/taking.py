@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
@@ -21,18 +22,32 @@ from peers.stores.run_store import Taking as Outcome
 MAX_UNCOMMITTED = 16
 """Messages that may wait for their commit before reading should pause; of `pieces` and `fill` at most WINDOW."""
 
-COMMITTED_PIECES = 16
-"""Pieces that are committed together: with many short runs, each with its signature, a commit would take long for others."""
+STEP_PIECES = 4
+"""Pieces that are taken before it is asked whether others wait for the store: each may have a signature of its own."""
+STEP_ENTRIES = 100
+"""Entries after which a step takes no more pieces. Who brings more of them, or more than one step, shares the store."""
+COMMITTED_STEPS = 4
+"""Of one commit, at most: all neighbours hear of it at once."""
 
 Received = Pieces | Fill | Prove | ShowBlocks
 Work = Callable[[RunStore], Taken]
 Reaction = Callable[[Taken], None]
 
 
+class CommitStep(NamedTuple):
+    """A part of a commit."""
+
+    work: Work
+    reaction: Reaction
+    """What follows from it."""
+    entries: int = 0
+
+
 class Taking:
     """Messages that come while others are being committed are committed together, one transaction later.
 
-    What is acknowledged is committed. After something bad nothing that waits is looked at.
+    What is acknowledged is committed. After something bad nothing that waits is looked at. While others wait for the store, or
+    did so lately, an end that brings much gets it half of the time.
     """
 
     def __init__(self, role: RunRole, other: OtherEnd, forks: ForkSearch) -> None:
@@ -42,8 +57,9 @@ class Taking:
         self._waiting: list[Received] = []
         self._counted = 0
         """Of these and of those being committed, how many want an acknowledgement."""
-        self._commits: list[list[tuple[Work, Reaction]]] = []
-        """What is being committed, and then the rest of the same messages; with what follows from each work."""
+        self._steps: list[CommitStep] = []
+        """What is being committed, and then the rest of the same messages."""
+        self._is_resting = False
         self._numbers: list[int] = []
         """Of these messages."""
         self._declined: set[bytes] = set()
@@ -56,7 +72,7 @@ class Taking:
     @property
     def is_done(self) -> bool:
         """Whether all that came is committed."""
-        return not self._commits and not self._waiting
+        return not self._steps and not self._waiting
 
     def add(self, message: Received) -> None:
         """A message came. Raises BadPeer if it is a proof of nothing, or the window of the other end was not open."""
@@ -75,37 +91,39 @@ class Taking:
 
     def go_on(self) -> None:
         """Commit what waits, unless something is being committed or there is no room for it."""
-        if self._commits or not self._waiting or not self._role.has_room():
+        if self._steps or self._is_resting or not self._waiting or not self._role.has_room():
             return
         messages, self._waiting = self._waiting, []
         self._numbers = [message.number for message in messages if isinstance(message, (Pieces, Fill))]
-        self._commits.append([])
         row: list[Pieces] = []
+        births: dict[Epoch, Birth] = {}
         for message in messages:
             if isinstance(message, Pieces):
                 row.append(message)
                 continue
-            self._add_pieces(row)
+            self._add_pieces(row, births)
             row = []
-            self._commits[-1].append(self._work(message))
-        self._add_pieces(row)
+            self._steps.append(self._step(message))
+        self._add_pieces(row, births)
         self._commit()
 
     def _commit(self) -> None:
-        self._role.write(partial(_do_all, [work for work, _ in self._commits[0]]), self._on_done)
+        commit = _Commit(self._steps[:COMMITTED_STEPS], self._role.is_awaited)
+        self._role.write(commit, partial(self._on_done, commit))
 
-    def _work(self, message: Fill | Prove | ShowBlocks) -> tuple[Work, Reaction]:
+    def _step(self, message: Fill | Prove | ShowBlocks) -> CommitStep:
         if isinstance(message, Fill):
-            return partial(_fill, message), partial(self._on_filled, message)
+            return CommitStep(partial(_fill, message), partial(self._on_filled, message), len(message.events))
         if isinstance(message, ShowBlocks):
-            return partial(_compare, message), partial(self._on_compared, message)
+            return CommitStep(partial(_compare, message), partial(self._on_compared, message))
         proof = _decoded(message)
         self._other.proved(proof.birth.epoch, proof.mark)
-        return partial(_prove, proof), partial(self._on_proof, proof)
+        if proof.birth.epoch not in self._role.ends and not self._role.trusts(proof.birth):
+            return CommitStep(_nothing, _nothing_follows)
+        return CommitStep(partial(_prove, proof), partial(self._on_proof, proof))
 
-    def _add_pieces(self, messages: Sequence[Pieces]) -> None:
-        """The store takes the pieces of messages in a row together."""
-        births: dict[Epoch, Birth] = {}
+    def _add_pieces(self, messages: Sequence[Pieces], births: dict[Epoch, Birth]) -> None:
+        """The store takes the pieces of messages in a row together; `births` has those of the rows before, which wait too."""
         pieces: list[RawPiece] = []
         for message in messages:
             births |= self._admitted({birth.epoch: birth for birth in message.births if birth.epoch not in births})
@@ -115,16 +133,16 @@ class Taking:
         if not messages:
             return
         clock_ms = self._role.clock_ms()
-        count, size = len(messages), sum([len(piece.raw) for message in messages for piece in message.pieces])
-        for start in range(0, len(pieces), COMMITTED_PIECES) or (0,):
-            some, rest = pieces[start : start + COMMITTED_PIECES], pieces[start + COMMITTED_PIECES :]
-            left = sum([len(piece.raw) for piece in rest])
-            if start:
-                self._commits.append([])
-            self._commits[-1].append(
-                (partial(_take, some, births, clock_ms), partial(self._on_taken, count, size - left, some))
+        size = sum([len(piece.raw) for message in messages for piece in message.pieces])
+        count, declined = len(messages), size - sum([len(piece.raw) for piece in pieces])
+        for some in _steps(pieces):
+            own = sum([len(piece.raw) for piece in some])
+            work, reaction = (
+                partial(_take, some, births, clock_ms),
+                partial(self._on_taken, count, own + declined, some),
             )
-            count, size = 1, left
+            self._steps.append(CommitStep(work, reaction, sum([len(piece.items) for piece in some])))
+            count, declined = 1, 0
 
     def _admitted(self, births: Mapping[Epoch, Birth]) -> dict[Epoch, Birth]:
         """Those that may begin here, or did; the others are declined."""
@@ -135,26 +153,35 @@ class Taking:
             self._role.send(Decline(tuple(sorted(self._declined)[:MAX_DECLINED])))
         return {epoch: birth for epoch, birth in births.items() if may[epoch]}
 
-    def _on_done(self, takens: Sequence[Taken]) -> None:
-        works = self._commits[0]
-        is_last = len(self._commits) == 1
+    def _on_done(self, commit: _Commit, takens: Sequence[Taken]) -> None:
+        is_much = len(self._steps) > 1 or self._steps[0].entries > STEP_ENTRIES
+        done = self._steps[: len(takens)]
+        is_last = len(done) == len(self._steps)
         if is_last:
             self._other.coming.clear()
             self._counted -= len(self._numbers)
-        for (_, reaction), taken in zip(works, takens, strict=False):  # what followed something bad was not done
-            reaction(taken)
-        del self._commits[0]
-        if not is_last:
-            self._commit()
-            return
-        if self._numbers:
+        for step, taken in zip(done, takens, strict=True):
+            step.reaction(taken)
+        del self._steps[: len(done)]
+        if is_last and self._numbers:
             self._role.send(Synced(self._numbers[-1]))
-        self.go_on()
+        if is_much:
+            self._is_resting = True
+            self._role.rest(commit.was_awaited, self._on_rested)
+        else:
+            self.go_on()
+
+    def _on_rested(self) -> None:
+        self._is_resting = False
+        if self._steps:
+            self._commit()
+        else:
+            self.go_on()
 
     def _on_taken(self, messages: int, size: int, pieces: Sequence[RawPiece], taken: Taken) -> None:
         news = [piece for piece, outcome in zip(pieces, taken.outcomes, strict=True) if self._is_news(piece, outcome)]
         size -= sum([len(piece.raw) for piece in news])
-        self._role.on_pieces(taken.shown, 0 if news else messages, size)
+        self._role.on_pieces(taken, 0 if news else messages, size)
         for piece, outcome in zip(pieces, taken.outcomes, strict=True):
             if outcome == "bad":
                 self._waiting.clear()
@@ -175,7 +202,7 @@ class Taking:
 
     def _on_filled(self, message: Fill, taken: Taken) -> None:
         size = sum([event.size for _, event in message.events])
-        self._role.on_pieces(taken.shown, *((0, 0) if taken.changes else (1, size)))
+        self._role.on_pieces(taken, *((0, 0) if taken.changes else (1, size)))
 
     def _on_proof(self, proof: Proof, taken: Taken) -> None:
         epoch = proof.birth.epoch
@@ -192,13 +219,36 @@ class Taking:
         self._forks.prove(message.birth.epoch)
 
 
-def _do_all(works: Sequence[Work], store: RunStore) -> list[Taken]:
-    takens: list[Taken] = []
-    for work in works:
-        takens.append(work(store))
-        if "bad" in takens[-1].outcomes:
-            break
-    return takens
+def _steps(pieces: Sequence[RawPiece]) -> list[list[RawPiece]]:
+    """At least one step, of any number of pieces."""
+    steps: list[list[RawPiece]] = [[]]
+    entries = 0
+    for piece in pieces:
+        if len(steps[-1]) == STEP_PIECES or entries >= STEP_ENTRIES:
+            steps.append([])
+            entries = 0
+        steps[-1].append(piece)
+        entries += len(piece.items)
+    return steps
+
+
+class _Commit:
+    """Does all steps, or the first ones if others wait for the store, or what came is bad: then nothing after it counts."""
+
+    def __init__(self, steps: Sequence[CommitStep], is_awaited: Callable[[], bool]) -> None:
+        self.was_awaited = False
+        """By others."""
+        self._steps = steps
+        self._is_awaited = is_awaited
+
+    def __call__(self, store: RunStore) -> list[Taken]:
+        takens: list[Taken] = []
+        for step in self._steps:
+            takens.append(step.work(store))
+            self.was_awaited = self._is_awaited()
+            if self.was_awaited or "bad" in takens[-1].outcomes:
+                break
+        return takens
 
 
 def _take(pieces: Sequence[RawPiece], births: Mapping[Epoch, Birth], clock_ms: int, store: RunStore) -> Taken:
@@ -209,6 +259,14 @@ def _take(pieces: Sequence[RawPiece], births: Mapping[Epoch, Birth], clock_ms: i
             assert birth is not None  # the store has told of its end
             known[piece.epoch] = birth
     return store.take([piece.piece(known[piece.epoch]) for piece in pieces], clock_ms=clock_ms)
+
+
+def _nothing(store: RunStore) -> Taken:
+    return Taken()
+
+
+def _nothing_follows(taken: Taken) -> None:
+    pass
 
 
 def _fill(message: Fill, store: RunStore) -> Taken:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from peers.codec.run_messages import MAX_PIECES, Fill, Span
+from peers.codec.run_messages import MAX_FILLED, Fill, Span
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.protocol.runs.other_end import Ranges, SendWindow, ranges_with, ranges_within, ranges_without
@@ -82,9 +82,9 @@ class Wants:
 
     def _next_dots(self) -> list[Dot]:
         dots: dict[Dot, None] = {}
-        while self._todo and len(dots) < MAX_PIECES:
+        while self._todo and len(dots) < MAX_FILLED:
             epoch, first, last = self._todo.popleft()
-            until = min(last, first + MAX_PIECES - len(dots) - 1)
+            until = min(last, first + MAX_FILLED - len(dots) - 1)
             dots.update(((epoch, seq), None) for seq in range(first, until + 1))
             if until < last:
                 self._todo.appendleft((epoch, until + 1, last))

@@ -382,6 +382,9 @@ class EnteringRules(RetentionRules, EpochRules):
             ends={row.epoch: row.end for row in rows if row.end != work.before[row.epoch]},
             hollow=tuple(work.hollow),
             proven=tuple(work.proven),
+            forks={
+                key: self._forks[key] for row in rows if row.epoch in work.proven and (key := row.key) in self._forks
+            },
             is_unfinished=is_unfinished,
             is_revised=work.is_revised,
             cleaning=self._cleaning(work.effects),

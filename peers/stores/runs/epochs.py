@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import NO_HEAD, Birth, EpochEnd
+from peers.events.epoch import NO_HEAD, NO_KEY, Birth, EpochEnd
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
@@ -15,6 +16,8 @@ from peers.events.run import OWN, VOUCHED, RunHash
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EpochRow, RunRow, RunRows, Standing
 from peers.stores.store import PAGE_BYTES
+
+T = TypeVar("T")
 
 MAX_OPEN_RUNS = 256
 """Runs whose hashes are kept in memory; others are read again when they grow."""
@@ -39,10 +42,12 @@ class EpochRules(RunRows):
         """Of epochs that grew last; the last one last."""
         self._unadopted: dict[Epoch, int] = {}
         """Forked epochs that have entries after their cut: from this seq on they have not been looked at."""
+        self._forks: dict[bytes, int] = {}
+        """Of each key, how many epochs are proven to have forked."""
         self._origins: dict[Epoch, str | None] = {}
         self._vouching: set[Epoch] = set()
         """Epochs with entries by which their node vouches for others; or those that were taken back."""
-        self._journal: list[tuple[dict[Epoch, Any], Epoch, Any]] = []
+        self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
         """What was in these tables before the transaction, in the order of its changes."""
 
     def _begin(self) -> None:
@@ -53,6 +58,9 @@ class EpochRules(RunRows):
         self._epochs = {row.epoch: row for row in self._read_epochs()}
         self._vouching = set(self._read_vouching())
         self._unadopted = {row.epoch: row.last + 1 for row in self._epochs.values() if row.last < row.seq}
+        self._forks = dict(
+            Counter(row.key for row in self._epochs.values() if row.cut is not None and row.key != NO_KEY)
+        )
         self._numbers.epoch = None
 
     def _give_back(self, mark: int) -> None:
@@ -60,10 +68,10 @@ class EpochRules(RunRows):
         while len(self._journal) > mark:
             put_back(*self._journal.pop())
 
-    def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
+    def _remember(self, table: dict[T, Any], key: T, value: Any) -> None:
         """Put the value there as the newest, or remove what is there for None."""
-        self._journal.append((table, epoch, table.pop(epoch, None)))
-        put_back(table, epoch, value)
+        self._journal.append((table, key, table.pop(key, None)))
+        put_back(table, key, value)
 
     def _keep_run(self, run: OpenRun) -> None:
         self._remember(self._open_runs, run.hash.epoch, run)
@@ -124,6 +132,10 @@ class EpochRules(RunRows):
         """As in the port."""
         row = self._epochs.get(epoch)
         return self._proof_of(epoch) if row and row.cut else None
+
+    def forks(self) -> Mapping[bytes, int]:
+        """As in the port."""
+        return dict(self._forks)
 
     def head(self, epoch: Epoch, seq: int) -> bytes | None:
         """As in the port."""
@@ -260,7 +272,7 @@ def _ranges(dots: Sequence[Dot]) -> Iterator[tuple[Epoch, int, int]]:
         yield (*dots[start], last)
 
 
-def put_back(table: dict[Epoch, Any], key: Epoch, value: Any) -> None:
+def put_back(table: dict[T, Any], key: T, value: Any) -> None:
     """Put the value there, or remove what is there for None."""
     if value is None:
         table.pop(key, None)

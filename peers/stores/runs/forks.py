@@ -76,6 +76,8 @@ class RunRules(WritingRules):
             work.hollow.pop(hollow.dot, None)
             self._numbers.refused -= hollow.is_refused
             self._numbers.hollow -= not hollow.is_refused
+        if row.cut is None and row.key != NO_KEY:
+            self._remember(self._forks, row.key, self._forks.get(row.key, 0) + 1)
         self._keep_epoch(cut_row, work)
         self._put_epochs([cut_row])
         wanted = self._hollow_in(row.epoch, 1, cut_row.last)

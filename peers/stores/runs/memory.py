@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import structs
 
@@ -21,6 +21,8 @@ from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import put_back
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, Hollow, RunRow, Standing
+
+T = TypeVar("T")
 
 _FIRST = attrgetter("first")
 
@@ -53,9 +55,9 @@ class MemoryRunStore(MemoryEvents, RunRules):
             self._begin()
         return self.state
 
-    def _remember(self, table: dict[Epoch, Any], epoch: Epoch, value: Any) -> None:
-        self._on_undo(partial(put_back, table, epoch, table.pop(epoch, None)))
-        put_back(table, epoch, value)
+    def _remember(self, table: dict[T, Any], key: T, value: Any) -> None:
+        self._on_undo(partial(put_back, table, key, table.pop(key, None)))
+        put_back(table, key, value)
 
     def aside(self) -> tuple[Entry, ...]:
         self._require_open()

@@ -8,11 +8,13 @@ import pytest
 
 from peers.budgets import Budgets
 from peers.clock import ManualClock
+from peers.codec.run_messages import Prove
 from peers.limits import LimitHits, Limits
 from peers.log.run_log import RunLog
 from peers.roles.run_peer import RunPeerSync
-from tests.support.neighbour import Author, Neighbour, messages, names_of
+from tests.support.neighbour import Author, Neighbour, forked, messages, names_of
 from tests.support.pair import Pair
+from tests.support.run_house import hollowed
 
 SECOND = 1_000.0
 MESSAGES = 20
@@ -149,6 +151,19 @@ def test_a_node_that_writes_without_end_is_read_more_slowly_on_its_own_link() ->
     assert stranger.hit == {"events_per_second": "stranger"}
 
 
+def test_leaves_without_events_count_as_the_events_of_their_origin() -> None:
+    stranger = Costly(events_per_second=5, events_at_once=10).greet()
+
+    stranger.sends(hollowed(stranger.own.write(*["a"] * 30)))
+    stranger.brings("b")
+
+    assert stranger.log.state.hollow == 30
+    assert stranger.log.types == []
+    assert stranger.hit == {"events_per_second": "stranger"}
+    stranger.clock.advance(5 * SECOND)
+    assert stranger.log.types == ["b"]
+
+
 def test_events_that_others_wrote_are_free() -> None:
     stranger = Costly(events_per_second=5, events_at_once=10).greet()
 
@@ -169,16 +184,43 @@ def test_bytes_of_a_day_are_limited_as_events_are() -> None:
     assert stranger.hit == {"bytes_per_day": "stranger"}
 
 
-def test_each_new_epoch_counts_as_a_message_whoever_brings_it() -> None:
-    stranger = Costly().greet()
-    pieces = [Author(f"n{number}", number).write("a") for number in range(2 * MESSAGES)]
+def test_epochs_of_others_come_as_fast_as_they_can_up_to_a_limit_and_then_slowly() -> None:
+    stranger = Costly(epochs_at_once=5, epochs_of_others_per_second=10).greet()
+    pieces = [Author(f"n{number}", number).write("a") for number in range(20)]
 
-    stranger.sends(*pieces)
+    stranger.sends(*pieces[:5])
+    assert stranger.hits.rows() == []
+    stranger.sends(*pieces[5:])
     stranger.say("ping", 0)
 
-    assert len(stranger.log.types) == 2 * MESSAGES
+    assert len(stranger.log.types) == 20
     assert messages(stranger.heard, "pong") == []
-    assert stranger.hit == {"other_messages_per_second": "stranger"}
+    stranger.clock.advance(1.4 * SECOND)
+    assert messages(stranger.heard, "pong") == []
+    stranger.clock.advance(0.2 * SECOND)
+    assert len(messages(stranger.heard, "pong")) == 1
+    assert stranger.hit == {"epochs_of_others_per_second": "stranger"}
+
+
+def test_the_links_of_one_address_have_one_budget_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    hits = LimitHits(clock)
+    budgets = Budgets(Limits(other_messages_per_second=MESSAGES, links_of_address=2), hits, clock, float)
+    monkeypatch.setattr("tests.support.pair.RecordedConnection.address", "192.0.2.1:4000", raising=False)
+    crowd = [Neighbour(clock=clock, budgets=budgets).greet(f"node{number}") for number in range(8)]
+    monkeypatch.setattr("tests.support.pair.RecordedConnection.address", "192.0.2.2:4000", raising=False)
+    other = Neighbour(clock=clock, budgets=budgets).greet("other")
+    clock.advance(SECOND)
+
+    for stranger in (*crowd, other):
+        for _ in range(MESSAGES):
+            stranger.say("ping", 0)
+
+    assert len(messages(other.heard, "pong")) == MESSAGES
+    assert sum(len(messages(stranger.heard, "pong")) for stranger in crowd) <= 2 * MESSAGES + len(crowd)
+    assert {row["limit"] for row in hits.rows()} == {"links_of_address"}
+    clock.advance(10 * SECOND)
+    assert all(len(messages(stranger.heard, "pong")) == MESSAGES for stranger in crowd)
 
 
 def test_epochs_beyond_the_limit_are_declined_and_asked_for_again_when_they_may_come() -> None:
@@ -218,3 +260,34 @@ def test_a_new_link_does_not_begin_without_the_debt_of_the_one_before() -> None:
     assert "c" not in pair.right.log.types
     clock.advance(20 * SECOND)
     assert "c" in pair.right.log.types
+
+
+def test_further_epochs_and_proofs_of_a_key_are_declined_after_too_many_proofs_that_it_forked() -> None:
+    stranger = Costly(forks_of_key=2, other_messages_per_second=1_000).greet()
+    author = Author("forked", 77)
+    proofs = [forked(author)[1] for _ in range(3)]
+    first_epoch = [piece for piece in author.pieces() if piece.start == 1]
+
+    for proof in proofs:
+        stranger.tell(Prove(proof.encode()))
+    assert stranger.log.forks == {author.writer.signer.public: 2}
+    stranger.sends(*first_epoch)
+    stranger.brings("b")
+
+    assert stranger.log.types == ["b"]
+    assert [len(message[1]) for message in messages(stranger.heard, "decline")] == [1]
+    assert stranger.hit == {"forks_of_key": "forked"}
+    assert stranger.connected
+
+
+def test_an_epoch_of_our_own_key_is_taken_however_often_it_forked() -> None:
+    stranger = Costly(forks_of_key=1, other_messages_per_second=1_000).greet()
+    ours = Author("home")
+    ours.writer.signer = stranger.log.pen.signer
+    stranger.tell(Prove(forked(ours)[1].encode()))
+    with ours.store.transaction():
+        ours.store.leave(ours.epoch)
+
+    stranger.sends(ours.write("restored"))
+
+    assert stranger.log.types == ["restored"]

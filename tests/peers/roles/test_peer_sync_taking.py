@@ -11,11 +11,11 @@ from peers.codec.encoded import EncodedPieces
 from peers.codec.pieces import raw_piece
 from peers.codec.run_messages import Pieces, Prove
 from peers.events.entry import Entry
-from peers.protocol.runs.taking import MAX_UNCOMMITTED
+from peers.protocol.runs.taking import MAX_UNCOMMITTED, STEP_PIECES
 from peers.protocol.sync import WINDOW
 from peers.roles.run_relaying import RELAY_MS
 from peers.stores.runs.memory import MemoryRunStore
-from tests.support.neighbour import Neighbour, forked, sent_pieces
+from tests.support.neighbour import Author, Neighbour, forked, sent_pieces
 from tests.support.pair import NOW_MS, HeldDisk, Mailbox, open_log
 from tests.support.run_house import event
 
@@ -132,6 +132,59 @@ def test_a_commit_that_ends_after_its_link_is_not_answered_on_the_next() -> None
     stranger.brings()
     assert stranger.heard[-1] == ["synced", 1]
     assert len(stranger.log.types) == 2
+
+
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_a_neighbour_that_brings_much_ends_its_commit_early_when_others_wait_for_the_disk(is_joined: bool) -> None:
+    busy, disk = held_neighbour()
+    disk.is_holding = False
+    other = Neighbour(log=busy.log).greet()
+    disk.is_holding = True
+    authors = [Author(f"author{number}", number) for number in range(3 * STEP_PIECES)]
+
+    busy.sends(*[author.write("much") for author in authors])
+    if is_joined:
+        other.brings("live")
+    else:
+        busy.log.read(lambda store: store.state)
+    disk.release(1)
+
+    assert busy.log.types == ["much"] * STEP_PIECES + ["live"] * is_joined
+    disk.is_holding = False
+    disk.release()
+    assert busy.log.types.count("much") == len(authors)
+    assert busy.heard[-1] == ["synced", 1]
+
+
+def test_a_neighbour_that_brings_much_leaves_half_of_the_time_to_others_who_use_the_disk() -> None:
+    busy, disk = held_neighbour()
+    authors = [Author(f"author{number}", number) for number in range(3 * STEP_PIECES)]
+    busy.sends(*[author.write("much") for author in authors])
+    busy.log.read(lambda store: store.state)
+    disk.is_holding = False
+
+    busy.clock.advance(30)
+    disk.release()
+    assert len(busy.log.types) == STEP_PIECES
+    busy.clock.advance(29)
+    assert len(busy.log.types) == STEP_PIECES
+    busy.clock.advance(1)
+
+    assert len(busy.log.types) == len(authors)  # in no time, and nobody else waits
+    assert busy.heard[-1] == ["synced", 1]
+
+
+def test_an_epoch_that_waits_for_its_first_commit_goes_on_after_a_message_of_another_kind() -> None:
+    stranger, disk = held_neighbour()
+    stranger.sends(Author().write("before"))
+
+    stranger.brings("first")
+    stranger.tell(Prove(forked()[1].encode()))
+    stranger.brings("second")
+    disk.is_holding = False
+    disk.release()
+
+    assert stranger.log.types == ["before", "first", "second"]
 
 
 def test_a_disk_that_fails_ends_the_link_and_nothing_is_acknowledged() -> None:

@@ -303,6 +303,15 @@ class Session:
     def write(self, work: Callable[[RunStore], Any], then: Callable[[Any], None]) -> None:
         self.home.mailbox.ask(self, work, then, writes=True)
 
+    def is_awaited(self) -> bool:
+        return self.home.room.rnd.random() < 0.5
+
+    def rest(self, was_awaited: bool, then: Callable[[], None]) -> None:
+        if was_awaited:
+            self.read(lambda store: None, lambda _: then())
+        else:
+            then()
+
     def walk_limit(self) -> int:
         return min(self.held_at, self.home.last_position) if self.is_held else self.home.last_position
 
@@ -315,6 +324,9 @@ class Session:
     def clock_ms(self) -> int:
         return self.home.room.now
 
+    def trusts(self, birth: Birth) -> bool:
+        return True
+
     def may_begin(self, birth: Birth) -> bool:
         taken = self.home.taken.setdefault(birth.key, set())
         if birth.epoch not in taken and len(taken) >= self.home.limit:
@@ -326,7 +338,7 @@ class Session:
     def has_room(self) -> bool:
         return True
 
-    def on_pieces(self, shown: Sequence[Entry], idle_messages: int, idle_bytes: int) -> None:
+    def on_pieces(self, taken: Taken, idle_messages: int, idle_bytes: int) -> None:
         """Nothing is limited here."""
 
     def is_news(self, hollow: bytes) -> bool:

@@ -122,6 +122,38 @@ def test_takes_no_more_messages_in_a_turn_than_it_may(actor_loop: ActorLoop) -> 
     assert whose == ["start", 0, 0, "start", 1, 1, 0, 0, 0, 1, 1, 1, 0, 1]
 
 
+def test_an_actor_whose_messages_take_long_lets_the_others_have_their_turn_after_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also the sockets of the loop: what is due is not done at once if it takes long."""
+    clock = [0.0]
+    record: list[Any] = []
+
+    class Slow(Recorder):
+        def on_receive(self, message: Any) -> Any:
+            clock[0] += 1.0
+            return super().on_receive(message)
+
+    with ActorLoop() as actor_loop:
+        loop = actor_loop.loop
+
+        def flood() -> None:
+            monkeypatch.setattr(loop, "time", lambda: clock[0])
+            slow, quick = Slow.start(actor_loop.runtime, record), Recorder.start(actor_loop.runtime, record)
+            for number in range(3):
+                slow.tell(("slow", number))
+            quick.tell(("quick", 0))
+            for ref in (slow, quick):
+                ref.stop(block=False)
+            loop.call_soon(record.append, "the loop")
+
+        actor_loop.run(flood)
+        wait_until(lambda: record.count("stop") == 2)
+
+    whose = [each[0] if isinstance(each, tuple) else each for each in record]
+    assert whose == ["start", "slow", "the loop", "start", "quick", "stop", "slow", "slow", "stop"]
+
+
 def test_needs_at_least_one_message_a_turn(actor_loop: ActorLoop) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Runtime(actor_loop.loop, messages_per_turn=0)

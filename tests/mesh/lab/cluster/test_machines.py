@@ -12,6 +12,7 @@ from mesh.actors.peer_session import MakeRole
 from mesh.lab import Cluster, Room
 from mesh.lab.simulation.storage import StoreKind
 from peers.codec.run_messages import Pieces, RunConnect, RunConnected
+from peers.limits import Limits
 from peers.roles.run_peer import RunPeerSync
 from tests.support.lab_house import start_two, two_histories
 
@@ -70,6 +71,41 @@ def test_a_machine_that_went_on_from_its_last_moment_is_no_fork() -> None:
         house.assert_converged(["monday", "tuesday"])
         assert forks(study) == 0
         assert len(study.store.ends()) == 1
+
+
+def test_a_node_takes_no_further_epochs_of_a_key_that_forked_too_often() -> None:
+    with Cluster(6) as house:
+        kitchen, study = start_two(house)
+        house.stop(study)
+        study.limits = Limits(forks_of_key=2)
+        house.start("study")
+        house.settle("met again")
+        for day in range(2):
+            kitchen.log.add({"type": f"morning{day}"})
+            house.settle("morning")
+            snapshot = house.snapshot(kitchen)
+            kitchen.log.add({"type": f"noon{day}"})
+            house.settle("noon")
+            house.crash(kitchen)
+            house.partition([kitchen], [study])
+            house.resume(kitchen, snapshot)
+            kitchen.log.add({"type": f"evening{day}"})
+            house.run(1)
+            house.heal()
+            house.run(30)
+
+        kitchen.log.add({"type": "later"})
+        study.log.add({"type": "tea"})
+        house.run(30)
+
+        assert forks(study) == 2
+        assert "later" not in study.types and "evening0" in study.types
+        assert "tea" in kitchen.types
+        assert {row["limit"] for row in house.status("study")["limits"]} == {"forks_of_key"}
+        house.stop(study)
+        study.limits = Limits()
+        house.start("study")
+        house.settle("with a higher limit it comes")
 
 
 def test_a_newcomer_learns_of_a_fork_and_holds_both_histories() -> None:

@@ -13,6 +13,7 @@ from peers.codec.runs import RunProtocol
 from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.protocol.runs.role import BadPeer
+from peers.protocol.runs.taking import STEP_PIECES
 from peers.stores.run_store import RunStore, Taken
 from tests.support.replication.home import Home, Session
 from tests.support.replication.kits import MemoryKit
@@ -324,8 +325,6 @@ def test_many_short_runs_of_one_message_are_committed_in_parts_and_confirmed_onc
     real_limits: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A commit of hundreds of signatures would make others wait."""
-    parts = 8
-    monkeypatch.setattr("peers.protocol.runs.taking.COMMITTED_PIECES", parts)
     stage, heard, (one, other) = stage_of(2)
     for _ in range(300):
         stage.write(one, 1)
@@ -340,11 +339,11 @@ def test_many_short_runs_of_one_message_are_committed_in_parts_and_confirmed_onc
     monkeypatch.setattr(other.store, "take", counted)
     stage.meet(one, other)
 
-    assert max(taken) == parts and sum(taken) == 300
+    assert max(taken) == STEP_PIECES and sum(taken) == 300
     sent = [message.number for message in heard.of(Pieces, one, other)]
     confirmed = [message.added for message in heard.of(Synced, other, one)]
     assert confirmed == sorted(set(confirmed)) and confirmed[-1] == sent[-1]
-    assert max(len(message.pieces) for message in heard.of(Pieces)) > parts
+    assert max(len(message.pieces) for message in heard.of(Pieces)) > STEP_PIECES
 
 
 def test_a_newcomer_to_a_half_cleaned_log_is_sent_no_event_at_its_second_meeting(real_limits: None) -> None:

@@ -94,6 +94,26 @@ def test_a_proof_cuts_the_epoch_where_its_branches_part(
         assert store.prove(proof).proven == ()
 
 
+def test_the_forks_of_each_key_are_counted_and_that_is_kept(
+    store: CheckedStore, forked: tuple[Epoch, Proof, Piece]
+) -> None:
+    _, proof, _ = forked
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        store.prove(proof)
+        assert store.forks() == {proof.birth.key: 1}
+        raise ZeroDivisionError
+    assert store.forks() == {}
+
+    for _ in range(2):
+        with store.transaction():
+            taken = store.prove(proof)
+    assert (taken.forks, store.forks()) == ({}, {proof.birth.key: 1})
+    store.close()
+    store.open()
+
+    assert store.forks() == {proof.birth.key: 1}
+
+
 def test_the_last_piece_of_a_forked_epoch_ends_at_the_cut_without_a_signature(
     store: CheckedStore, make: Make, forked: tuple[Epoch, Proof, Piece]
 ) -> None:
