@@ -31,6 +31,10 @@ class Neighbours:
         if self._links.pop(session, None) is not None:
             self._emitter.emit("change")
 
+    def other(self, session: object) -> bytes:
+        """With which node a session is connected; empty if with none."""
+        return self._links.get(session, b"")
+
     def besides(self, session: object) -> frozenset[bytes]:
         """With which nodes the other sessions are connected."""
-        return frozenset(self._links.values()) - {self._links.get(session, b"")}
+        return frozenset(self._links.values()) - {self.other(session)}

@@ -15,6 +15,8 @@ from peers.stores.run_store import Taken
 
 HAVE_MS = 5.0
 """Between two `have`: what came from others meanwhile is gathered for the second."""
+CALM_HAVE_MS = 250.0
+"""How long that is gathered for an end that does not wait for it to pass something on."""
 RELAY_MS = 20.0
 """How long events of others wait at least before they are passed on: time enough to hear who has them already."""
 MAX_RELAY_MS = 200.0
@@ -23,7 +25,7 @@ SERVED_MS = 5_000.0
 """How long they wait where the other end says that it is connected with the node that writes them: as a dead link may last."""
 LINKS_MS = 50.0
 """After a change, before the other end is told with which nodes this end is connected."""
-COMPARE_MS = 500.0
+COMPARE_MS = 2_000.0
 """After the other end named less of an epoch than is here, before it is looked whether that is the same."""
 SLOW_GATHER_MS = 1_000.0
 """Where answers take long, what was committed is told no more often."""
@@ -53,8 +55,8 @@ class RunRelaying(RunSession):
         self._commits: list[Taken] = []
         """Those that are still to be heard of."""
         self._is_woken = False
-        self._is_untold = False
-        """Whether there is something for a `have`."""
+        self._is_untold = self._is_urgent = False
+        """Whether there is something for a `have`, and whether the other end may pass it on unless it is told."""
         self._links: frozenset[bytes] = frozenset()
         """With which other nodes the other end is connected, as it says."""
         self._told_links: frozenset[bytes] = frozenset()
@@ -121,13 +123,14 @@ class RunRelaying(RunSession):
         if not commits:
             return
         own, other = self.epoch, self._replication.other
+        ends = {epoch: end.seq for taken in commits for epoch, end in taken.ends.items() if epoch != own}
+        writers = {piece.epoch: piece.birth.key[:LINK_BYTES] for taken in commits for piece in taken.pieces}
+        calm = (self._told_links & self._links) | {self._neighbours.other(self)}
+        self._is_urgent |= any(writers.get(epoch) not in calm for epoch in ends)
         # Far behind too: in a burst everybody is, and a wait costs no throughput, since a group goes as a whole.
-        ends = [(epoch, end.seq) for taken in commits for epoch, end in taken.ends.items()]
-        lacked = {epoch: seq for epoch, seq in ends if epoch != own and other.has(epoch) < seq}
-        served = [
-            piece.epoch for taken in commits for piece in taken.pieces if piece.birth.key[:LINK_BYTES] in self._links
-        ]
-        if self._relays.note(self.runs.state.last_position, lacked, is_patient=lacked.keys() <= set(served)):
+        lacked = {epoch: seq for epoch, seq in ends.items() if other.has(epoch) < seq}
+        is_served = all(writers.get(epoch) in self._links for epoch in lacked)
+        if self._relays.note(self.runs.state.last_position, lacked, is_patient=is_served):
             self._wait()
         while commits:
             self._with_peer(partial(self._replication.committed, commits.pop(0)))
@@ -138,10 +141,24 @@ class RunRelaying(RunSession):
 
     def _name(self) -> None:
         """Tell what was committed and came from others; and again after a little, if there is more."""
-        if self._is_untold and self.connected and not self.is_timing("have"):
-            self._is_untold = False
+        if not self._is_untold or not self.connected or self.is_timing("have"):
+            return
+        if self._is_urgent:
+            self._is_untold = self._is_urgent = False
+            self.stop_timer("calm have")
             self.start_timer("have", HAVE_MS, self._name)
             self._replication.tell()
+        elif not self.is_timing("calm have"):
+            self.start_timer("calm have", CALM_HAVE_MS, self._hurry)
+
+    def _hurry(self) -> None:
+        """Tell now what waits calmly."""
+        self._is_urgent = True
+        self._name()
+
+    def send_pong(self) -> None:
+        self._hurry()  # who asks may wait for it
+        super().send_pong()
 
     def _gathering_ms(self) -> float:
         """On a slow link too one message for many: what is told there comes late anyhow, and makes all else later."""
@@ -170,6 +187,7 @@ class RunRelaying(RunSession):
     def _tell_links(self) -> None:
         links = self._neighbours.besides(self)
         if links != self._told_links:
+            self._hurry()  # else it might be passed on where a link was lost
             self._told_links = links
             self.send(Facts.of_links(links))
 

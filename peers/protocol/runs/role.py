@@ -91,4 +91,4 @@ class RunRole(Protocol):
         """There is something to tell that may wait a little for more: `Replication.tell`."""
 
     def on_doubt(self) -> None:
-        """The other end named less of an epoch than is here: call `Replication.compare`, a little later if others may follow."""
+        """The other end named less of an epoch than is here: call `Replication.compare`, now or after a while."""
