@@ -21,8 +21,8 @@ RELAY_MS = 20.0
 """How long events of others wait at least before they are passed on: time enough to hear who has them already."""
 MAX_RELAY_MS = 200.0
 """The same at most. In between it is a multiple of the time of an answer, which takes long where everybody is busy."""
-SERVED_MS = 5_000.0
-"""How long they wait where the other end says that it is connected with the node that writes them: as a dead link may last."""
+SERVED_MS = 2_000.0
+"""How long they wait at least where the other end says that it is connected with the node that writes them."""
 LINKS_MS = 50.0
 """After a change, before the other end is told with which nodes this end is connected."""
 COMPARE_MS = 2_000.0
@@ -167,9 +167,10 @@ class RunRelaying(RunSession):
 
     def _wait(self) -> None:
         # Others tell after a commit, as this end answers; and they may gather still, though we told early.
-        wait_ms = max(RELAY_MS, min(4 * self._progress.patience.usual_ms, MAX_RELAY_MS))
+        answers_ms = 4 * self._progress.patience.usual_ms
+        wait_ms = max(RELAY_MS, min(answers_ms, MAX_RELAY_MS))
         if self._relays.is_patient:
-            wait_ms = SERVED_MS
+            wait_ms = max(SERVED_MS, answers_ms)
         self.start_timer("relay", wait_ms + self._gathering_ms(), self._on_waited)
 
     def _on_waited(self) -> None:
@@ -180,8 +181,9 @@ class RunRelaying(RunSession):
     # Who is connected with whom
 
     def _on_neighbours(self) -> None:
-        is_news = self.authenticated and self.connected and self._neighbours.besides(self) != self._told_links
-        if is_news and not self.is_timing("links"):
+        if not self.authenticated or not self.connected or self.is_timing("links"):
+            return
+        if self._neighbours.besides(self) != self._told_links:
             self.start_timer("links", LINKS_MS + self._gather_ms(), self._tell_links)
 
     def _tell_links(self) -> None:
