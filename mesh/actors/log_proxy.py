@@ -24,6 +24,7 @@ from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.retention import Keeper, Keepers
 from peers.log.run_log import RunCommit, RunLog
 from peers.log.run_tail import NotRecentError
+from peers.roles.neighbours import Neighbours
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreError
 
@@ -122,6 +123,8 @@ class LogProxy:
         """As RunLog.forks."""
         self.encoded = EncodedPieces()
         """Pieces as sessions send them."""
+        self.neighbours = Neighbours()
+        """With which nodes sessions are connected."""
         self.free: Later[None] = Later.done(None)
         """Resolved once the disk of the keeper before is closed."""
         self.has_room = True

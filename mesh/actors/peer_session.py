@@ -156,6 +156,7 @@ class PeerSession(SessionBase[RunPeerSync]):
             held=self._membership.sessions.held,
             gather_ms=self._gather_ms,
             encoded=self._log.encoded,
+            neighbours=self._log.neighbours,
         )
         role.catch(self._on_error)
         role.on("connect", self._on_met)

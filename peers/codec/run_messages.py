@@ -49,8 +49,13 @@ MAX_DECLINED = 1_024
 MAX_FACTS = 1_024
 FACTS_BYTES = 64 * 1024
 """Of all facts of one message."""
+LINK_BYTES = 8
+"""Of the public key of a node, where a fact names it."""
+MAX_LINKS = 1_024
+"""Nodes of one fact."""
 
 _LABEL = b"peermesh hollow\0"
+_LINKS = b"links\0"
 _FRAME_TEXT = 64
 """Bytes of a message of pieces or events without these, at most."""
 _BIRTH_TEXT = 4 * BIRTH_BYTES // 3 + 4
@@ -256,10 +261,24 @@ class Decline(RunMessage, frozen=True, tag="decline"):
 
 
 class Facts(RunMessage, frozen=True, tag="facts"):
-    """A place for later releases: this one reads the byte strings and does nothing with them."""
+    """Byte strings that begin with a label. A receiver leaves out those that it does not know: later releases may add some."""
 
     facts: Annotated[tuple[bytes, ...], Meta(max_length=MAX_FACTS)]
 
     def __post_init__(self) -> None:
         if sum(map(len, self.facts)) > FACTS_BYTES:
             raise ValueError(f"facts of more than {FACTS_BYTES} bytes")
+
+    @classmethod
+    def of_links(cls, links: Iterable[bytes]) -> Facts:
+        """That the sender is connected with these nodes, and no more with those that it named before; MAX_LINKS at most."""
+        return cls((_LINKS + b"".join(sorted(links)[:MAX_LINKS]),))
+
+    @property
+    def links(self) -> frozenset[bytes] | None:
+        """With which nodes the sender is connected; None if it does not say that here."""
+        said = next((fact[len(_LINKS) :] for fact in self.facts if fact.startswith(_LINKS)), None)
+        if said is None:
+            return None
+        said = said[: LINK_BYTES * MAX_LINKS]
+        return frozenset([said[at : at + LINK_BYTES] for at in range(0, len(said), LINK_BYTES)])

@@ -14,6 +14,8 @@ from peers.events.piece import Piece
 from peers.stores.run_store import Change
 
 TAIL_CHANGES = 2_048
+TAIL_ENTRIES = 8_192
+"""Of all pieces. What one of many nodes writes is sent to each of the others, which need not be equally fast."""
 TAIL_BYTES = 4 * 1024 * 1024
 
 _position = attrgetter("position")
@@ -53,13 +55,11 @@ class RunTail:
             self._sizes.append(size)
             self._bytes += size
             self._entries += len(piece.items)
-        while len(self._pieces) > 1 and (self._entries > TAIL_CHANGES or self._bytes > TAIL_BYTES):
+        while len(self._pieces) > 1 and (self._entries > TAIL_ENTRIES or self._bytes > TAIL_BYTES):
             self._drop_piece()
-        if len(self) > TAIL_CHANGES and len(self._changes) > 1:
-            half = bisect_right(self._changes, self._last_position - TAIL_CHANGES // 2, key=_position)
-            kept = min(half, len(self._changes) - 1)
-            self._first_position = self._changes[kept].position
-            del self._changes[:kept]
+        if len(self._changes) > TAIL_CHANGES:
+            del self._changes[: len(self._changes) // 2]
+            self._first_position = self._changes[0].position
 
     def changes(self, after: int, limit: int) -> tuple[Change, ...] | None:
         """At most `limit` changes after a position, the first may be the rest of one; None if that is too far back."""

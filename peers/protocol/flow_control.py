@@ -24,7 +24,7 @@ class Sent:
     confirms: int
     """The position up to which all is confirmed once this one is acknowledged."""
     size: int
-    """Bytes of its events."""
+    """Bytes of its events, or of its pieces on the wire."""
     since_ms: float
     """When it was sent, by `Clock.elapsed_ms`."""
 

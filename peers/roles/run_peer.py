@@ -104,6 +104,8 @@ class RunPeerSync(RunRelaying):
         elif isinstance(message, Synced):
             for _ in range(self._progress.on_synced(message.added, self.clock.elapsed_ms())):
                 self.end_timeout()
+        elif isinstance(message, Facts):
+            self._hear_links(message)
         self._with_peer(partial(self._replication.hear, message))
 
     def _on_entries(self, message: Pieces | Fill) -> None:
@@ -139,7 +141,10 @@ class RunPeerSync(RunRelaying):
         if isinstance(message, HEARD) and (self._is_closing or not self.connected):
             return  # the answer to what was handled before the end
         if isinstance(message, (Pieces, Fill)):
-            size = size_of(_entries_of(message))
+            if isinstance(message, Fill):
+                size = size_of(_entries_of(message))
+            else:
+                size = sum([len(piece.raw) for piece in message.pieces])
             position = self._replication.position
             self._progress.on_sent(message.number, position, size, self.clock.elapsed_ms())
             self.start_timeout()

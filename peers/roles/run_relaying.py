@@ -5,18 +5,28 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from peers.codec.run_messages import LINK_BYTES, Facts
 from peers.log.run_log import RunCommit
 from peers.protocol.flow_control import SOON_ANSWER_MS
+from peers.roles.neighbours import Neighbours
 from peers.roles.relay_hold import RelayHold
 from peers.roles.run_session import RunSession
 from peers.stores.run_store import Taken
 
 HAVE_MS = 5.0
 """Between two `have`: what came from others meanwhile is gathered for the second."""
+CALM_HAVE_MS = 250.0
+"""How long that is gathered for an end that does not wait for it to pass something on."""
 RELAY_MS = 20.0
 """How long events of others wait at least before they are passed on: time enough to hear who has them already."""
 MAX_RELAY_MS = 200.0
 """The same at most. In between it is a multiple of the time of an answer, which takes long where everybody is busy."""
+SERVED_MS = 2_000.0
+"""How long they wait at least where the other end says that it is connected with the node that writes them."""
+LINKS_MS = 50.0
+"""After a change, before the other end is told with which nodes this end is connected."""
+COMPARE_MS = 2_000.0
+"""After the other end named less of an epoch than is here, before it is looked whether that is the same."""
 SLOW_GATHER_MS = 1_000.0
 """Where answers take long, what was committed is told no more often."""
 
@@ -26,14 +36,18 @@ class RunRelaying(RunSession):
 
     In a mesh of many, everybody hears of an event from its origin and could pass it on to everybody. So each tells the
     others at once what it got (`have`), and passes on only after RELAY_MS what nobody has named by then. With many neighbours
-    that would be many small messages for each event: there it gathers for `gather_ms` before it does either.
+    that would be many small messages for each event: there it gathers for `gather_ms` before it does either. And each tells
+    the others with which nodes it is connected: what one of these writes comes there without a relay, while the link lasts.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, neighbours: Neighbours | None = None, **options: Any) -> None:
+        """`neighbours` is shared by all sessions of a log."""
+        self._neighbours = neighbours or Neighbours()
         self._served: tuple[str | None, bytes] | None = None
         """Whom we gave all that it called hollow, by which digest; None since this log got such an event itself."""
         super().__init__(*args, **options)
         self._undos.append(self.runs.on("commit", self._on_commit))
+        self._undos.append(self._neighbours.on_change(self._on_neighbours))
 
     def _begin_link(self) -> None:
         super()._begin_link()
@@ -41,20 +55,33 @@ class RunRelaying(RunSession):
         self._commits: list[Taken] = []
         """Those that are still to be heard of."""
         self._is_woken = False
-        self._is_untold = False
-        """Whether there is something for a `have`."""
+        self._is_untold = self._is_urgent = False
+        """Whether there is something for a `have`, and whether the other end may pass it on unless it is told."""
+        self._links: frozenset[bytes] = frozenset()
+        """With which other nodes the other end is connected, as it says."""
+        self._told_links: frozenset[bytes] = frozenset()
 
     def on_authenticated(self) -> None:
         self._relays = RelayHold(self.runs.state.last_position)
         super().on_authenticated()
+        assert self.other_hello is not None
+        self._neighbours.begin(self, self.other_hello.key)
+
+    def _forget_link(self) -> None:
+        super()._forget_link()
+        self._neighbours.end(self)
 
     # What Replication needs of its role, see RunRole
 
     def walk_limit(self) -> int:
-        return self._relays.limit(self.runs.state.last_position)
+        return self._relays.limit(self.runs.state.last_position, self._replication.other.has)
 
     def on_untold(self) -> None:
         self._is_untold = True  # told when all commits of this turn are heard of
+
+    def on_doubt(self) -> None:
+        if not self.is_timing("compare"):
+            self.start_timer("compare", COMPARE_MS, partial(self._with_peer, self._replication.compare))
 
     def is_news(self, hollow: bytes) -> bool:
         return self._served != (self.other_node_id, hollow)
@@ -96,11 +123,14 @@ class RunRelaying(RunSession):
         if not commits:
             return
         own, other = self.epoch, self._replication.other
+        ends = {epoch: end.seq for taken in commits for epoch, end in taken.ends.items() if epoch != own}
+        writers = {piece.epoch: piece.birth.key[:LINK_BYTES] for taken in commits for piece in taken.pieces}
+        calm = (self._told_links & self._links) | {self._neighbours.other(self)}
+        self._is_urgent |= any(writers.get(epoch) not in calm for epoch in ends)
         # Far behind too: in a burst everybody is, and a wait costs no throughput, since a group goes as a whole.
-        is_news = any(
-            epoch != own and other.has(epoch) < end.seq for taken in commits for epoch, end in taken.ends.items()
-        )
-        if self._relays.note(self.runs.state.last_position, is_relay=is_news):
+        lacked = {epoch: seq for epoch, seq in ends.items() if other.has(epoch) < seq}
+        is_served = all(writers.get(epoch) in self._links for epoch in lacked)
+        if self._relays.note(self.runs.state.last_position, lacked, is_patient=is_served):
             self._wait()
         while commits:
             self._with_peer(partial(self._replication.committed, commits.pop(0)))
@@ -111,10 +141,24 @@ class RunRelaying(RunSession):
 
     def _name(self) -> None:
         """Tell what was committed and came from others; and again after a little, if there is more."""
-        if self._is_untold and self.connected and not self.is_timing("have"):
-            self._is_untold = False
+        if not self._is_untold or not self.connected or self.is_timing("have"):
+            return
+        if self._is_urgent:
+            self._is_untold = self._is_urgent = False
+            self.stop_timer("calm have")
             self.start_timer("have", HAVE_MS, self._name)
             self._replication.tell()
+        elif not self.is_timing("calm have"):
+            self.start_timer("calm have", CALM_HAVE_MS, self._hurry)
+
+    def _hurry(self) -> None:
+        """Tell now what waits calmly."""
+        self._is_urgent = True
+        self._name()
+
+    def send_pong(self) -> None:
+        self._hurry()  # who asks may wait for it
+        super().send_pong()
 
     def _gathering_ms(self) -> float:
         """On a slow link too one message for many: what is told there comes late anyhow, and makes all else later."""
@@ -123,10 +167,37 @@ class RunRelaying(RunSession):
 
     def _wait(self) -> None:
         # Others tell after a commit, as this end answers; and they may gather still, though we told early.
-        wait_ms = max(RELAY_MS, min(4 * self._progress.patience.usual_ms, MAX_RELAY_MS))
+        answers_ms = 4 * self._progress.patience.usual_ms
+        wait_ms = max(RELAY_MS, min(answers_ms, MAX_RELAY_MS))
+        if self._relays.is_patient:
+            wait_ms = max(SERVED_MS, answers_ms)
         self.start_timer("relay", wait_ms + self._gathering_ms(), self._on_waited)
 
     def _on_waited(self) -> None:
         if self._relays.ripen():
             self._wait()
         self._with_peer(self._replication.go_on)
+
+    # Who is connected with whom
+
+    def _on_neighbours(self) -> None:
+        if not self.authenticated or not self.connected or self.is_timing("links"):
+            return
+        if self._neighbours.besides(self) != self._told_links:
+            self.start_timer("links", LINKS_MS + self._gather_ms(), self._tell_links)
+
+    def _tell_links(self) -> None:
+        links = self._neighbours.besides(self)
+        if links != self._told_links:
+            self._hurry()  # else it might be passed on where a link was lost
+            self._told_links = links
+            self.send(Facts.of_links(links))
+
+    def _hear_links(self, message: Facts) -> None:
+        links, before = message.links, self._links
+        if links is None:
+            return
+        self._links = links
+        if before - links:  # what waited for the end of such a link
+            self._relays.release()
+            self._with_peer(self._replication.go_on)

@@ -45,13 +45,18 @@ class ForkSearch:
         """Epochs that are searched, and our end when that began."""
         self._mismatched: dict[Epoch, EpochEnd] = {}
         """Those of which a piece came that did not fit, though it was signed; and our end then."""
+        self._earlier: dict[Epoch, EpochEnd] = {}
+        """Ends of the other end that are not compared yet: heads of entries before our own ends."""
 
     # Asking
 
-    def look(self, said: Mapping[Epoch, EpochEnd]) -> None:
-        """The other end says how far it has epochs: do our histories part?"""
-        earlier: dict[Epoch, EpochEnd] = {}
+    def look(self, said: Mapping[Epoch, EpochEnd]) -> bool:
+        """The other end says how far it has epochs: do our histories part? True if that needs `compare`.
+
+        A head stands for all entries before it, so of an epoch that is named again only the last end is compared.
+        """
         for epoch, theirs in said.items():
+            self._earlier.pop(epoch, None)
             ours = self._role.ends.get(epoch)
             if ours is not None and theirs.mark == legacy_mark(epoch):
                 if theirs.seq < ours.seq or not ours.mark:
@@ -60,10 +65,15 @@ class ForkSearch:
             if ours is None or not 0 < theirs.seq <= ours.seq or theirs.mark == ours.mark != b"":
                 continue
             if theirs.seq < ours.seq:
-                earlier[epoch] = theirs
+                self._earlier[epoch] = theirs
             elif theirs.head != ours.head:
                 self.suspect(epoch)
-        if earlier:
+        return bool(self._earlier)
+
+    def compare(self) -> None:
+        """Compare the ends that were said with our heads of those entries."""
+        if self._earlier:
+            earlier, self._earlier = self._earlier, {}
             self._role.read(partial(_differing, earlier), self._on_differing)
 
     def suspect(self, epoch: Epoch) -> None:

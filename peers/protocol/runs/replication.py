@@ -212,7 +212,8 @@ class Replication:
         for epoch in self._proven:
             self._forks.prove(epoch)
         self._proven.clear()
-        self._forks.look(exceptions)
+        if self._forks.look(exceptions):
+            self._forks.compare()
         self._compare_hollow()
         self._sending.begin(lacked, self._last_position)
         self.go_on()
@@ -272,7 +273,8 @@ class Replication:
         self._unheard -= sum([last - first + 1 for _, first, last in message.hollow])
         if self.other.view is not None:
             self._behind.update(epoch for epoch in message.ends if self._lacked_of(epoch))
-            self._forks.look(message.ends)
+            if self._forks.look(message.ends):
+                self._role.on_doubt()
             self.go_on()
 
     def _on_declined(self, keys: frozenset[bytes]) -> None:
@@ -330,6 +332,10 @@ class Replication:
             have = RunHave(dict(ends[:MAX_HAVE]), tuple(hollow[:MAX_SPANS]), tuple(filled[:MAX_SPANS]))
             ends, hollow, filled = ends[MAX_HAVE:], hollow[MAX_SPANS:], filled[MAX_SPANS:]
             self._role.send(have)
+
+    def compare(self) -> None:
+        """See whether what the other end has of epochs, as it last named them, is the same as here."""
+        self._forks.compare()
 
     def go_on(self) -> None:
         """Send what may be sent now."""

@@ -97,3 +97,6 @@ class RunRole(Protocol):
 
     def on_untold(self) -> None:
         """There is something to tell that may wait a little for more: `Replication.tell`."""
+
+    def on_doubt(self) -> None:
+        """The other end named less of an epoch than is here: call `Replication.compare`, now or after a while."""

@@ -129,7 +129,7 @@ def test_the_acknowledgement_of_an_event_that_overtook_confirms_all_that_the_wal
 
     stranger.confirms(2)
 
-    assert stranger.role.synced == 2
+    assert stranger.role.synced == 4
 
 
 def test_a_check_fails_without_a_connection_or_when_it_ends() -> None:

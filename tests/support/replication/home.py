@@ -200,7 +200,7 @@ class Session:
         self.greeting: Any = None
         self.had: dict[Epoch, int] = {}
         """Up to which seq our greeting said that we have epochs."""
-        self.is_untold = False
+        self.is_untold = self.is_doubting = False
         self.differs = 0
         """Messages that reconcile."""
         self.replication = Replication(self, is_dialling=is_dialling)
@@ -350,3 +350,6 @@ class Session:
     def on_untold(self) -> None:
         """Some end tells at once, some a little later."""
         self.is_untold = True
+
+    def on_doubt(self) -> None:
+        self.is_doubting = True

@@ -62,7 +62,7 @@ class Stage:
             for session in home.sessions:
                 if session.wire.queues[session] and not session.replication.is_full:
                     ready.append(session)
-                if session.is_untold or session.is_held:
+                if session.is_untold or session.is_held or session.is_doubting:
                     timers.append(session)
         busy = [home for home in self.homes if home.mailbox.is_busy]
         if timers and (not (ready or busy) or rnd.random() < 0.2):
@@ -81,6 +81,9 @@ class Stage:
         if session.is_untold:
             session.is_untold = False
             session.guard(lambda _: session.replication.tell(), None)
+        elif session.is_doubting:
+            session.is_doubting = False
+            session.guard(lambda _: session.replication.compare(), None)
         else:
             session.is_held = False
             session.guard(lambda _: session.replication.go_on(), None)

@@ -1,0 +1,40 @@
+"""Neighbours: with which nodes the sessions of one log are connected; each tells the other ends of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peers.clock import Undo
+from peers.codec.run_messages import LINK_BYTES
+from peers.emitter import Emitter
+
+
+class Neighbours:
+    """Shared by all sessions of a log. A node is named by the first LINK_BYTES of its public key."""
+
+    def __init__(self) -> None:
+        self._links: dict[object, bytes] = {}
+        """The node at the other end, by session."""
+        self._emitter = Emitter()
+
+    def on_change(self, listener: Callable[[], None]) -> Undo:
+        """Call `listener` when a session begins or ends; returns the undo."""
+        return self._emitter.on("change", listener)
+
+    def begin(self, session: object, key: bytes) -> None:
+        """A session is connected with the node that has this public key."""
+        self._links[session] = key[:LINK_BYTES]
+        self._emitter.emit("change")
+
+    def end(self, session: object) -> None:
+        """A session is not connected any more. Harmless if it was not."""
+        if self._links.pop(session, None) is not None:
+            self._emitter.emit("change")
+
+    def other(self, session: object) -> bytes:
+        """With which node a session is connected; empty if with none."""
+        return self._links.get(session, b"")
+
+    def besides(self, session: object) -> frozenset[bytes]:
+        """With which nodes the other sessions are connected."""
+        return frozenset(self._links.values()) - {self.other(session)}
