@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from peers.clock import ManualClock
-from peers.codec.run_messages import MAX_SPANS, RunHave
+from peers.codec.run_messages import MAX_HAVE, MAX_SPANS, RunHave
 from peers.events.epoch import EpochEnd
 from peers.events.reconcile import MAX_FOREIGN
 from peers.later import Later
@@ -334,8 +334,8 @@ def test_what_is_remembered_of_the_other_ends_epochs_is_limited() -> None:
     stranger = Neighbour(log=log).greet()
     attic = stranger.attic.write()
 
-    for number in range(0, 2 * MAX_FOREIGN, 1024):
-        stranger.tell(RunHave({f"{n:032x}": EpochEnd(1, bytes(16)) for n in range(number, number + 1024)}))
+    for number in range(0, 2 * MAX_FOREIGN, MAX_HAVE):
+        stranger.tell(RunHave({f"{n:032x}": EpochEnd(1, bytes(16)) for n in range(number, number + MAX_HAVE)}))
     stranger.names()  # of an epoch that is not known here, and one too many
     bring(log, attic)
     stranger.clock.advance(RELAY_MS)
