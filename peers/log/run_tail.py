@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
+from peers.events.columns import size_of
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import size_of
 from peers.events.piece import Piece
 from peers.stores.run_store import Change
 

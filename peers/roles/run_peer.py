@@ -21,7 +21,8 @@ from peers.codec.run_messages import (
     SayHollow,
     ShowBlocks,
 )
-from peers.events.entry import Entry, size_of
+from peers.events.columns import EventColumns, events_of, size_of
+from peers.events.entry import Entry
 from peers.events.epoch import Birth
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
@@ -91,7 +92,8 @@ class RunPeerSync(RunRelaying):
         self._with_peer(partial(self._replication.hear, message))
 
     def _on_entries(self, message: Pieces | Fill) -> None:
-        self.runs.follow(_entries_of(message))
+        for entries in _entries_of(message):
+            self.runs.follow(entries)
         if isinstance(message, Pieces):
             self._compare_clocks(message)
             for raw in message.pieces:
@@ -123,7 +125,7 @@ class RunPeerSync(RunRelaying):
         if isinstance(message, HEARD) and (self._is_closing or not self.connected):
             return  # the answer to what was handled before the end
         if isinstance(message, (Pieces, Fill)):
-            size = size_of(_entries_of(message))
+            size = sum(map(size_of, _entries_of(message)))
             position = self._replication.position
             self._progress.on_sent(message.number, position, size, self.clock.elapsed_ms())
             self.start_timeout()
@@ -175,9 +177,13 @@ class RunPeerSync(RunRelaying):
         if idle_messages or idle_bytes:
             self.reading.spend(idle_messages, idle_bytes)
         other = self.other_node_id or ""
-        own = [event for event in shown if event.origin == other and not event.vouched]
+        own: Sequence[Entry] = ()
+        if isinstance(shown, EventColumns):
+            own = shown if shown.origin == other else own
+        else:
+            own = [event for event in shown if event.origin == other and not event.vouched]
         if own:
-            self.reading.spend_events(other, len(own), sum([event.size for event in own]))
+            self.reading.spend_events(other, len(own), size_of(own))
 
     def _on_room(self) -> None:
         if self.authenticated and self.connected and self.runs.has_room:
@@ -188,7 +194,8 @@ class RunPeerSync(RunRelaying):
         self._with_peer(partial(then, done.result()))
 
 
-def _entries_of(message: Pieces | Fill) -> list[Entry]:
+def _entries_of(message: Pieces | Fill) -> list[Sequence[Entry]]:
+    """In parts."""
     if isinstance(message, Fill):
-        return [entry for _, entry in message.events]
-    return [item for piece in message.pieces for item in piece.items if isinstance(item, Entry)]
+        return [[entry for _, entry in message.events]]
+    return [events_of(piece.items) for piece in message.pieces]
