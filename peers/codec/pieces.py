@@ -67,7 +67,7 @@ class RawPiece(Struct, frozen=True):
     @property
     def last(self) -> int:
         """Seq of the last entry."""
-        return self.start + len(self.items) - 1
+        return self.start + len(self.kinds) - 1
 
     def piece(self, birth: Birth) -> Piece:
         """The piece, with the birth of its epoch."""

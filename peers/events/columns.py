@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import count, pairwise, repeat
 from operator import eq
-from typing import Any, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from peers.events.created import Created
 from peers.events.dot import Dot
 from peers.events.entry import META_BYTES, Entry
 
+_Item = TypeVar("_Item")
 Items = Sequence[Entry | bytes]
 """Events, and the leaves of entries without one."""
 
@@ -52,18 +53,14 @@ class EventColumns(Sequence[Entry]):
         """The `created` of each."""
         return zip(self.ms, repeat(self.node_id), self.n, strict=False)
 
-    def placed(self, dot: Dot, added: int, position: int, origin: str | None) -> EventColumns:
-        """The same events, as a store has numbered them."""
-        return EventColumns(self.node_id, self.ms, self.n, self.bodies, dot, added, position, origin)
-
     def metas(self) -> list[dict[str, Any]]:
         """`Entry.meta` of each, for events that have their places."""
         epoch, seq = self.dot or ("", 0)
-        numbered = zip(self.createds, self.ms, count(self.added), count(seq), strict=False)
-        origin = self.origin
+        node_id, origin = self.node_id, self.origin
+        numbered = zip(self.ms, self.n, count(self.added), count(seq), strict=False)
         return [
-            {"created": created, "time": ms, "added": added, "dot": (epoch, seq), "origin": origin}
-            for created, ms, added, seq in numbered
+            {"created": (ms, node_id, n), "time": ms, "added": added, "dot": (epoch, seq), "origin": origin}
+            for ms, n, added, seq in numbered
         ]
 
     def __len__(self) -> int:
@@ -131,7 +128,7 @@ class EventColumns(Sequence[Entry]):
         )
 
 
-def joined(parts: Sequence[Items]) -> Items:
+def joined(parts: Sequence[Sequence[_Item]]) -> Sequence[_Item]:
     """All of these in a row; of columns that go on from one to the next, as columns."""
     if len(parts) == 1:
         return parts[0]
@@ -139,7 +136,7 @@ def joined(parts: Sequence[Items]) -> Items:
         columns = cast("Sequence[EventColumns]", parts)
         if all(later.follows(part) for part, later in pairwise(columns)):
             first = columns[0]
-            return EventColumns(
+            found = EventColumns(
                 first.node_id,
                 [ms for part in columns for ms in part.ms],
                 [n for part in columns for n in part.n],
@@ -149,18 +146,14 @@ def joined(parts: Sequence[Items]) -> Items:
                 first.position,
                 first.origin,
             )
+            return cast("Sequence[_Item]", found)
     return tuple([item for part in parts for item in part])
-
-
-def joined_events(parts: Sequence[Sequence[Entry]]) -> Sequence[Entry]:
-    """The same of events alone."""
-    return cast("Sequence[Entry]", joined(parts))
 
 
 def placed(events: Sequence[Entry], dot: Dot, added: int, position: int, origin: str | None) -> Sequence[Entry]:
     """These events with `dot`, `added` and `position` from these on, each one more than the one before."""
     if isinstance(events, EventColumns):
-        return events.placed(dot, added, position, origin)
+        return EventColumns(events.node_id, events.ms, events.n, events.bodies, dot, added, position, origin)
     numbered = zip(events, zip(repeat(dot[0]), count(dot[1])), count(added), count(position), strict=False)
     return tuple(
         [
@@ -194,4 +187,6 @@ def bytes_of(events: Sequence[Entry]) -> int:
 
 def size_of(items: Items) -> int:
     """The `Entry.size` of all of these, of which some may be leaves."""
+    if isinstance(items, EventColumns):  # nearly always
+        return META_BYTES * len(items.ms) + items.bytes
     return META_BYTES * len(items) + bytes_of(events_of(items))

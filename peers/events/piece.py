@@ -37,7 +37,7 @@ class Piece(Struct, frozen=True):
     @property
     def last(self) -> int:
         """Seq of the last entry."""
-        return self.start + len(self.items) - 1
+        return self.start + len(self.kinds) - 1
 
     @property
     def leaves(self) -> list[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -90,7 +90,7 @@ def add_batch(
     """What Log.add_batch promises, over a way to add drafts."""
     bodies = None if any(meta for _, meta in items) else encode_events([event for event, _ in items])
     if bodies:
-        return add_drafts(list(map(Draft, bodies))).transform(list)
+        return cast("Later[list[Meta | ValueError | None]]", add_drafts(list(map(Draft, bodies))))
     outcomes: list[Meta | ValueError | None] = []
     drafts: list[Draft] = []
     places: list[int] = []

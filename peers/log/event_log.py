@@ -116,8 +116,9 @@ class EventLog(ABC):
 
     def take_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
         """As add_drafts; who adds them bounds their number."""
-        is_joined = all(draft.created is None for draft in drafts)
-        return self._append(self.prepare(drafts), is_joined=is_joined).transform(_metas)
+        entries = self.prepare(drafts)
+        is_joined = isinstance(entries, EventColumns) or all(draft.created is None for draft in drafts)
+        return self._append(entries, is_joined=is_joined).transform(_metas)
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
         """Take what a Logux client or server sent in one transaction; who sends it bounds its number.
@@ -130,9 +131,8 @@ class EventLog(ABC):
     def prepare(self, drafts: Sequence[Draft]) -> Sequence[Entry]:
         """The entries that are offered to the store for drafts."""
         timer, latest = self._timer, self._clock.now_ms() + self._max_drift_ms
-        is_plain = not [draft for draft in drafts if draft.extra or draft.created is not None or draft.time is not None]
-        if drafts and is_plain:  # nearly always
-            bodies = [draft.body for draft in drafts]
+        bodies = [draft.body for draft in drafts if not draft.extra and draft.created is None and draft.time is None]
+        if bodies and len(bodies) == len(drafts):  # nearly always
             ms, node_id, n = timer.several(len(bodies))
             if ms == timer.time <= latest:
                 return EventColumns(node_id, [ms] * len(bodies), range(n, n + len(bodies)), bodies)

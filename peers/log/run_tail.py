@@ -52,7 +52,7 @@ class RunTail:
             self._pieces[piece.epoch, piece.start] = piece
             self._sizes.append(size)
             self._bytes += size
-            self._entries += len(piece.items)
+            self._entries += len(piece.kinds)
         while len(self._pieces) > 1 and (self._entries > TAIL_CHANGES or self._bytes > TAIL_BYTES):
             self._drop_piece()
         if len(self) > TAIL_CHANGES and len(self._changes) > 1:
@@ -87,7 +87,7 @@ class RunTail:
 
     def _drop_piece(self) -> None:
         key = next(iter(self._pieces))
-        self._entries -= len(self._pieces.pop(key).items)
+        self._entries -= len(self._pieces.pop(key).kinds)
         self._bytes -= self._sizes.popleft()
 
 

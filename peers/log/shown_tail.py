@@ -19,7 +19,7 @@ _added = attrgetter("added")
 
 
 def _last_added(part: Sequence[Entry]) -> int:
-    return part.added + len(part) - 1 if isinstance(part, EventColumns) else part[-1].added
+    return part.added + len(part.ms) - 1 if isinstance(part, EventColumns) else part[-1].added
 
 
 class ShownTail:
@@ -42,15 +42,16 @@ class ShownTail:
         One is left out where its event was cleaned again within the commit. Raises ValueError for one that is not new or
         that the store has not reached: a session would miss or repeat it.
         """
-        own: Iterable[int] = map(_added, entries)
         if isinstance(entries, EventColumns):  # then they rise
-            own = dict.fromkeys((entries.added, _last_added(entries)))
+            own: Iterable[int] = dict.fromkeys((entries.added, _last_added(entries)))
+        else:
+            own = map(_added, entries)
         numbers = [self._last, *own, last_added + 1]
         if not all(map(lt, numbers, numbers[1:])):
             what = ", ".join(map(str, numbers[1:-1]))
             raise ValueError(f"`added` {what} is not from {self._last + 1} to {last_added}, or does not rise")
         self._last = last_added
-        if entries:
+        if len(numbers) > 2:
             self._parts.append(entries)
             self._note(1, entries)
         while self._count > TAIL_CHANGES or self._bytes > TAIL_BYTES:

@@ -9,7 +9,7 @@ from typing import cast
 
 from msgspec import structs
 
-from peers.events.columns import EventColumns, Items, are_events_alone, events_of, joined_events, placed
+from peers.events.columns import EventColumns, Items, are_events_alone, events_of, joined, placed
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
@@ -94,7 +94,7 @@ class EnteringRules(RetentionRules, EpochRules):
     def _enter_new(self, entering: Entering, work: Work) -> None:
         """Take entries that are all new events. Raises AlreadyKnown if one is not, inside `_piece`, before `work` changes."""
         numbers = self._numbers
-        epoch, seq, length = entering.epoch, entering.seq, len(entering.items)
+        epoch, seq, length = entering.epoch, entering.seq, len(entering.leaves)
         first = numbers.last_position + 1
         origin, _ = self._stamp((epoch, 0))
         items = cast("Sequence[Entry]", entering.items)
@@ -106,7 +106,8 @@ class EnteringRules(RetentionRules, EpochRules):
         self._insert_span(epoch, seq, first, length)
         work.shown.append(events)
         work.changes.append(Change(first, (epoch, seq), length))
-        self._heed(events, work)
+        if not isinstance(events, EventColumns):
+            self._heed(events, work)
 
     def _enter_any(self, entering: Entering, work: Work) -> None:
         """Take entries of which something may be known: one look for all, then each by itself."""
@@ -137,10 +138,9 @@ class EnteringRules(RetentionRules, EpochRules):
         self._heed(events, work)
 
     def _heed(self, events: Sequence[Entry], work: Work) -> None:
-        if not isinstance(events, EventColumns):
-            for event in events:
-                if event.extra:
-                    work.effects.heed(event)
+        for event in events:
+            if event.extra:
+                work.effects.heed(event)
 
     def _place_leaf(self, leaf: bytes, dot: Dot, position: int, is_refused: bool, places: _Places) -> None:
         copy = places.noted.get(leaf)
@@ -359,13 +359,15 @@ class EnteringRules(RetentionRules, EpochRules):
         self._remember(self._epochs, row.epoch, row)
 
     def _finish(
-        self, work: Work, results: Sequence[Entry | ValueError | None] = (), *, is_unfinished: bool = False
+        self, work: Work, results: Sequence[Entry | ValueError | None] | None = (), *, is_unfinished: bool = False
     ) -> Taken:
+        """`results`: None if they are what is shown."""
         rows = [self._epochs[epoch] for epoch in work.before]
         if rows:
             self._put_epochs(rows)
         self._apply(work.effects)
-        shown = joined_events(work.shown)
+        shown = joined(work.shown)
+        results = shown if results is None else results
         if work.is_revised or work.effects.are_any:
             current = [self._shown(event.created) for event in shown]
             shown = tuple([event for event in current if event is not None and not event.tombstone])

@@ -152,7 +152,7 @@ class TakingRules(EnteringRules):
         position = self._numbers.last_position
         self._keep_epoch(
             structs.replace(
-                row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=position + len(growth.items)
+                row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=position + len(growth.kinds)
             ),
             work,
         )

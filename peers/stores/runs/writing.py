@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from peers.events.columns import joined_events, sizes_of
+from peers.events.columns import joined, sizes_of
 from peers.events.created import Created
 from peers.events.dot import Epoch
 from peers.events.entry import Entry
@@ -57,10 +57,9 @@ class WritingRules(TakingRules):
             enter = self._enter_any if self._wanted(leaves) else self._enter_new
             self._write(bytes([OWN]) * len(leaves), new, leaves, pen, work, enter)
             self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
-            stored = joined_events(work.shown)
             if offered is None:
-                return self._finish(work, stored)
-            for at, event in zip(offered.at, stored, strict=True):
+                return self._finish(work, None)
+            for at, event in zip(offered.at, joined(work.shown), strict=True):
                 offered.results[at] = event
             return self._finish(work, tuple(offered.results))
 
@@ -104,16 +103,17 @@ class WritingRules(TakingRules):
         self, kinds: bytes, items: Sequence[Entry], leaves: Sequence[bytes], pen: Pen, work: Work, enter: _Enter
     ) -> None:
         """Add entries to the own epoch, and sign the ends of its runs."""
-        start = 0
-        while start < len(items):
+        start, all_sizes = 0, sizes_of(items)
+        while start < len(leaves):
             row = self._own_row(pen)
             run = self._own_run(row)
-            sizes = sizes_of(items[start : start + RUN_ENTRIES])
+            sizes = all_sizes[start : start + RUN_ENTRIES]
             length, size = _room(run.hash, sizes)
             if not length:  # it is full: closed, and signed when its last entry came
                 run = OpenRun(RunHash(row.epoch, row.seq + 1, row.head), b"")
                 length, size = _room(run.hash, sizes)
             part = slice(start, start + length)
+            some = items[part]
             longer = run.hash.copy()
             longer.add(kinds[part], leaves[part], size)
             head = longer.head
@@ -123,7 +123,7 @@ class WritingRules(TakingRules):
                 work,
             )
             signature = pen.signer.sign(row.epoch, longer.last, head)
-            entering = Entering(row.epoch, row.seq + 1, kinds[part], items[part], leaves[part])
+            entering = Entering(row.epoch, row.seq + 1, kinds[part], some, leaves[part])
             if not any(kinds[part]):  # else they look their kinds up in the run: it is kept before them
                 enter(entering, work)
             self._keep_last_run(OpenRun(longer, run.kinds + kinds[part]), signature)
@@ -136,7 +136,7 @@ class WritingRules(TakingRules):
                     longer.first,
                     row.seq + 1,
                     kinds[part],
-                    items[part],
+                    some,
                     head,
                     signature,
                 )

@@ -131,7 +131,7 @@ class Copies:
     ) -> None:
         assert events.dot is not None
         epoch, seq = events.dot
-        values: list[Any] = [None] * (3 * len(events))
+        values: list[Any] = [None] * (3 * len(events.ms))
         values[::3] = events.ms
         values[1::3] = events.n
         # sqlite3 looks for an adapter of bytes, which takes longer than all else about a value; not of bytearray.
