@@ -24,6 +24,7 @@ from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.retention import Keeper, Keepers
 from peers.log.run_log import RunCommit, RunLog
 from peers.log.run_tail import NotRecentError
+from peers.log.write_batch import resolve_all
 from peers.roles.neighbours import Neighbours
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreError
@@ -32,13 +33,13 @@ T = TypeVar("T")
 
 LOG = logging.getLogger(__name__)
 GROUP_EVENTS = 500
-"""Single adds in one request at most."""
+"""A request with so many takes no further adds."""
 CLOSED = "the log was closed before it answered: what was added may be in it or not"
 NOT_OPEN = "the log is not open: the node is not running, or just opens it again after a failure"
 
 
 class AddGroup:
-    """Single adds that travel to the keeper as one request. Adds from any thread join it until the keeper takes it."""
+    """Adds that travel to the keeper as one request. Those from any thread join it until the keeper takes it."""
 
     def __init__(self, lock: threading.RLock) -> None:
         """`lock` is held by those who call `join`."""
@@ -48,19 +49,21 @@ class AddGroup:
         """The loop on which it is answered."""
         self._lock = lock
         self._drafts: list[Draft] = []
-        self._results: list[Later[Meta | None]] = []
+        self._results: list[tuple[int | slice, Later[Any]]] = []
+        """For each add its results, and where they are among those of all drafts."""
         self._is_closed = False
 
     def __call__(self, log: RunLog) -> Later[list[Meta | None]]:
         """The request."""
         return log.take_drafts(self.close())
 
-    def join(self, draft: Draft, size: int, result: Later[Meta | None]) -> bool:
-        """Put an add in; False if the group is closed or full."""
-        if self._is_closed or len(self._drafts) >= GROUP_EVENTS or self.size >= PAGE_BYTES:
+    def join(self, drafts: Sequence[Draft], size: int, result: Later[Any], *, is_single: bool) -> bool:
+        """Put an add in, whose result is that of its single draft or a list; False if the group is closed or full."""
+        first = len(self._drafts)
+        if self._is_closed or first >= GROUP_EVENTS or self.size >= PAGE_BYTES:
             return False
-        self._drafts.append(draft)
-        self._results.append(result)
+        self._drafts += drafts
+        self._results.append((first if is_single else slice(first, len(self._drafts)), result))
         self.size += size
         return True
 
@@ -75,18 +78,8 @@ class AddGroup:
         error = done.exception
         if isinstance(error, pykka.ActorDeadError):
             error = StoreError(CLOSED)
-        metas = done.result() if error is None else [None] * len(self._results)
-        first_error: Exception | None = None
-        for result, meta in zip(self._results, metas, strict=True):
-            try:
-                if error is not None:
-                    result.fail(error)
-                else:
-                    result.set(meta)
-            except Exception as raised:  # noqa: BLE001 - the other adds are answered first; it is raised below
-                first_error = first_error or raised
-        if first_error is not None:
-            raise first_error
+        metas = done.result() if error is None else []
+        resolve_all([(result, metas[place] if error is None else error) for place, result in self._results])
 
 
 def safely(listener: Callable[..., Any], event: str) -> Callable[..., None]:
@@ -137,7 +130,7 @@ class LogProxy:
         self._emitter = Emitter()
         self._waiting = Waiting()
         self._group: AddGroup | None = None
-        """Takes single adds until the keeper comes to it."""
+        """Takes adds until the keeper comes to it."""
         self._joining = threading.RLock()
         """Held by who adds. If the keeper is dead, what waits for it fails in that thread, and reacts to that."""
         self._keepers = Keepers()
@@ -192,47 +185,41 @@ class LogProxy:
         return result
 
     def request_in_order(self, work: Callable[[RunLog], Later[T]]) -> Later[T]:
-        """A request that single adds which follow do not overtake."""
+        """A request that adds which follow do not overtake."""
         asked = self.request(work)
         self._group = None  # after it: another thread may have begun a group meanwhile
         return asked
 
     def add(self, draft: Draft) -> Later[Meta | None]:
-        """Add a draft, with the other single adds that wait for the keeper's turn. Fails as Log.add."""
-        if draft.created is not None:  # it may be refused, and must not take others along
-            return self.add_drafts([draft]).transform(lambda metas: metas[0])
-        size = draft.size
-        result: Later[Meta | None] = Later()
+        """Add a draft, with the other adds that wait for the keeper's turn. Fails as Log.add."""
+        return self._add([draft], draft.size, is_single=True, may_be_refused=draft.created is not None)
+
+    def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
+        """As RunLog.add_drafts; what is too much does not even reach the mailbox."""
+        size, may_be_refused = sum([draft.size for draft in drafts]), any(draft.created is not None for draft in drafts)
+        return self._add(drafts, size, is_single=False, may_be_refused=may_be_refused)
+
+    def _add(self, drafts: Sequence[Draft], size: int, *, is_single: bool, may_be_refused: bool) -> Later[Any]:
+        result: Later[Any] = Later()
         with self._joining:
             keeper = self._keeper
             if keeper is None:
                 return Later.failed(StoreError(NOT_OPEN))
             try:
-                self._waiting.take(1, size)
+                self._waiting.take(len(drafts), size)
             except BusyError as error:
                 return Later.failed(error)
             group = self._group
-            if group is not None and group.join(draft, size, result):
+            if group is not None and not may_be_refused and group.join(drafts, size, result, is_single=is_single):
                 result.loop = group.loop
                 return result
-            group = self._group = AddGroup(self._joining)
-            group.join(draft, size, result)
+            group = AddGroup(self._joining)
+            self._group = None if may_be_refused else group  # it must not take others along
+            group.join(drafts, size, result, is_single=is_single)
             group.loop = result.loop = keeper.actor_inbox.loop
             asked = keeper.ask(group, block=False)  # under the lock: no later request of another thread comes before it
         asked.then(partial(self._on_group_added, group))
         return result
-
-    def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
-        """As RunLog.add_drafts; what is too much does not even reach the mailbox."""
-        count, size = len(drafts), sum([draft.size for draft in drafts])
-        try:
-            with self._joining:
-                self._waiting.take(count, size)
-        except BusyError as error:
-            return Later.failed(error)
-        added = self.request_in_order(lambda log: log.take_drafts(drafts))
-        added.then(lambda _: self._give_back(count, size))
-        return added
 
     def read(self, work: Callable[[RunStore], T]) -> Later[T]:
         """As RunLog.read."""
@@ -337,9 +324,6 @@ class LogProxy:
 
     def _on_group_added(self, group: AddGroup, done: Later[list[Meta | None]]) -> None:
         drafts = group.close()  # the keeper may have ended before it took the group
-        self._give_back(len(drafts), group.size)
-        group.answer(done)
-
-    def _give_back(self, count: int, size: int) -> None:
         with self._joining:
-            self._waiting.give_back(count, size)
+            self._waiting.give_back(len(drafts), group.size)
+        group.answer(done)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, repeat
-from operator import itemgetter, lt
-from typing import Annotated, Any, TypeVar, cast
+from operator import lt
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,9 +19,10 @@ from peers.codec.borders import APART_MARKS, items_of, members_of
 from peers.codec.codec import KEPT_EXTRAS
 from peers.codec.messages import Count, Refusal, Seq
 from peers.codec.refused import refused
+from peers.events.columns import EventColumns, Items, events_of
 from peers.events.created import Created, check_created
 from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
-from peers.events.entry import MAX_EVENT_BYTES, Entry, are_events, check_event, check_extra, check_time
+from peers.events.entry import Entry, are_events, check_event, check_extra, check_time
 from peers.events.epoch import Birth, EpochName
 from peers.events.event_error import EventError, cause_of
 from peers.events.leaf import HASH_BYTES, leaf_of
@@ -46,12 +47,6 @@ Signature = Annotated[bytes, Meta(max_length=SIGNATURE_BYTES)]
 _Numbers = Annotated[list[Count], Meta(max_length=RUN_ENTRIES)]
 _Texts = Annotated[list[msgspec.Raw], Meta(max_length=RUN_ENTRIES)]
 _Value = TypeVar("_Value")
-_Events = tuple[Entry, ...]
-_SHALLOW: Any = str | int | float | bool | None
-"""What the values of most events are made of: a type that has few levels, in which a decoder finds deeper ones at no cost."""
-for _ in range(6):
-    _SHALLOW = str | int | float | bool | None | list[_SHALLOW] | dict[str, _SHALLOW]
-_DOUBTS = (ValueError, TypeError, KeyError, RecursionError)
 
 
 class RawPiece(Struct, frozen=True):
@@ -63,7 +58,7 @@ class RawPiece(Struct, frozen=True):
     first: int
     start: int
     kinds: bytes
-    items: tuple[Entry | bytes, ...]
+    items: Items
     """Events without dots."""
     head: bytes
     signature: bytes
@@ -72,7 +67,7 @@ class RawPiece(Struct, frozen=True):
     @property
     def last(self) -> int:
         """Seq of the last entry."""
-        return self.start + len(self.items) - 1
+        return self.start + len(self.kinds) - 1
 
     def piece(self, birth: Birth) -> Piece:
         """The piece, with the birth of its epoch."""
@@ -110,10 +105,8 @@ class _Columns(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 _decode_columns = msgspec.json.Decoder(_Columns).decode
 _decode_numbers = msgspec.json.Decoder(Annotated[list[int], Meta(max_length=RUN_ENTRIES)]).decode
-_decode_shallow = msgspec.json.Decoder(list[dict[str, _SHALLOW]]).decode
 _encode = msgspec.json.Encoder().encode
 _checked_extra = lru_cache(maxsize=KEPT_EXTRAS)(check_extra)
-_type_of = itemgetter("type")
 
 
 @lru_cache(maxsize=_KEPT_NAMES)
@@ -135,7 +128,7 @@ def _checked_epoch(epoch: str) -> Epoch:
 def encode_piece(piece: Piece) -> bytes:
     """The bytes of a piece without its birth. Raises ValueError for more than PIECE_BYTES: see `fitting`."""
     items = piece.items
-    events = [item for item in items if isinstance(item, Entry)] if bytes in map(type, items) else cast(_Events, items)
+    events = events_of(items)
     parts = [
         b'{"epoch":"%b","first":%d,"start":%d,"head":%b,"sign":%b'
         % (piece.epoch.encode(), piece.first, piece.start, _encode(piece.head), _encode(piece.signature))
@@ -148,7 +141,7 @@ def encode_piece(piece: Piece) -> bytes:
             gaps = [index for index, item in enumerate(items) if isinstance(item, bytes)]
             parts.append(b',"gaps":%b' % _encode(gaps))
     if events:
-        parts += _event_columns(events)
+        parts += _columns_of(events) if isinstance(events, EventColumns) else _event_columns(events)
     parts.append(b"}")
     text = b"".join(parts)
     if len(text) > PIECE_BYTES:
@@ -205,6 +198,15 @@ def _event_columns(events: Sequence[Entry]) -> list[bytes]:
     return parts
 
 
+def _columns_of(events: EventColumns) -> list[bytes]:
+    """The same of events that are columns already."""
+    parts = [b',"nodes":[%b],"ms":%b' % (_encode(events.node_id), _encode(events.ms))]
+    if any(events.n):
+        parts.append(b',"n":%b' % _encode(list(events.n)))
+    parts += (b',"events":[', b",".join(events.bodies), b"]")
+    return parts
+
+
 def _each_once(values: Sequence[_Value]) -> tuple[list[_Value], list[int]]:
     """The values, each once, and the index of each; no indexes if they are all the same."""
     first = values[0]
@@ -229,7 +231,7 @@ def decode_piece(raw: bytes) -> tuple[RawPiece, tuple[Refusal, ...]]:
     try:
         columns = _decode_columns(raw)
         total = _check_shape(columns)
-        items: Sequence[Entry | bytes] = _events(columns) if columns.events else ()
+        items: Items = _events(columns) if columns.events else ()
         if columns.leaves:
             _, items = _with_leaves(columns, total, items)
         return _of_columns(raw, columns, items), ()
@@ -260,16 +262,14 @@ def refused_event(error: Exception, created: Created, body: bytes) -> Refusal:
     return refused(error, body, None if cause_of(error) == "bad-id" else created)
 
 
-def _of_columns(
-    raw: bytes, columns: _Columns, items: Sequence[Entry | bytes], refused_seqs: frozenset[int] = _NONE
-) -> RawPiece:
+def _of_columns(raw: bytes, columns: _Columns, items: Items, refused_seqs: frozenset[int] = _NONE) -> RawPiece:
     return RawPiece(
         raw,
         _checked_epoch(columns.epoch),
         columns.first,
         columns.start,
         columns.kinds or bytes(len(items)),
-        tuple(items),
+        items if isinstance(items, EventColumns) else tuple(items),
         columns.head,
         columns.sign,
         refused_seqs,
@@ -307,30 +307,20 @@ def _check_indexes(indexes: Sequence[int], count: int, values: int) -> None:
         raise ValueError("a column that says which value is whose does not fit")
 
 
-def _events(columns: _Columns) -> list[Entry]:
+def _events(columns: _Columns) -> Sequence[Entry]:
     """The events of a piece. Raises ValueError or RecursionError if any is refused."""
     bodies = list(map(bytes, columns.events))
-    if not (_are_shallow(bodies) or are_events(bodies)):
+    if not are_events(bodies):
         raise ValueError("an event that is refused")
     times = columns.time or columns.ms
     nodes = list(map(_checked_node_id, columns.nodes))
-    if len(bodies) == len(nodes) == 1 and not columns.metas:  # as nearly all that come as soon as they are written
-        return [Entry((columns.ms[0], nodes[0], columns.n[0] if columns.n else 0), times[0], bodies[0])]
+    if len(nodes) == 1 and not columns.metas and not columns.time:  # nearly always
+        return EventColumns(nodes[0], columns.ms, columns.n or [0] * len(bodies), bodies)
     created = _createds(columns, nodes)
     if not columns.metas:
         return list(map(Entry, created, times, bodies))
     extras = [b"" if meta == _NO_META else _checked_extra(meta) for meta in map(bytes, columns.metas)]
     return list(map(Entry, created, times, bodies, _spread(extras, columns.meta)))
-
-
-def _are_shallow(bodies: Sequence[bytes]) -> bool:
-    """Whether these, each of which is one value of JSON, are events of few levels: in half of the time of `are_events`."""
-    joined = b"[%b]" % b",".join(bodies)
-    try:
-        "".join(map(_type_of, _decode_shallow(joined)))  # each type is a text
-    except _DOUBTS:
-        return False
-    return len(joined) <= MAX_EVENT_BYTES
 
 
 def _columns_apart(raw: bytes) -> _Columns:
@@ -371,9 +361,7 @@ def _spread(values: Sequence[_Value], indexes: Sequence[int]) -> Iterable[_Value
     return map(values.__getitem__, indexes) if indexes else repeat(values[0])
 
 
-def _with_leaves(
-    columns: _Columns, total: int, events: Sequence[Entry | bytes]
-) -> tuple[Sequence[int], Sequence[Entry | bytes]]:
+def _with_leaves(columns: _Columns, total: int, events: Items) -> tuple[Sequence[int], Items]:
     """The indexes of the events among all items, and these."""
     leaves = columns.leaves
     if not leaves:

@@ -87,8 +87,8 @@ class Timer(Protocol):
     def next(self) -> Created:
         """A triple that is larger than all before."""
 
-    def several(self, count: int) -> list[Created]:
-        """So many of them, at least one, rising, with one `time`: the clock is read once."""
+    def several(self, count: int) -> Created:
+        """The first of so many, at least one, whose n go up by one, with one `time`: the clock is read once."""
 
     def see(self, ms: int) -> None:
         """Note the `ms` of an event from elsewhere, so that our next event sorts after it."""
@@ -148,10 +148,10 @@ class HybridTimer:
             self.time = max(self.time, min(self._seen_ms, self._wall_ms + self._max_drift_ms))
         return created
 
-    def several(self, count: int) -> list[Created]:
-        ms, node_id, n = self.next()
+    def several(self, count: int) -> Created:
+        first = self.next()
         self._next_n += count - 1
-        return [(ms, node_id, each) for each in range(n, n + count)]
+        return first
 
     def see(self, ms: int) -> None:
         if ms > self._read_clock() + self._max_drift_ms:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hashlib import sha256
 from struct import Struct
 
+from peers.events.columns import EventColumns, Items
 from peers.events.created import Created
-from peers.events.entry import Entry
 
 HASH_BYTES = 32
 _LABEL = b"peermesh leaf\0"
@@ -26,8 +25,15 @@ def leaf_of(created: Created, time: int, extra: bytes, body: bytes) -> bytes:
     return sha256(b"".join((_BEGIN(_LABEL, ms, n, time, len(node), len(extra)), node, extra, body))).digest()
 
 
-def leaves_of(items: Iterable[Entry | bytes]) -> list[bytes]:
+def leaves_of(items: Items) -> list[bytes]:
     """The leaf of each of these, which are events or leaves: faster than a call of `leaf_of` for each."""
+    if isinstance(items, EventColumns):
+        node = items.node_id.encode()
+        size = len(node)
+        return [
+            sha256(_BEGIN(_LABEL, ms, n, ms, size, 0) + node + body).digest()
+            for ms, n, body in zip(items.ms, items.n, items.bodies, strict=True)
+        ]
     leaves: list[bytes] = []
     add = leaves.append
     of, node, size = "", b"", 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from peers.events.columns import Items
 from peers.events.dot import Epoch
-from peers.events.entry import Entry
 from peers.events.epoch import Birth
 from peers.events.leaf import leaves_of
 
@@ -25,7 +25,7 @@ class Piece(Struct, frozen=True):
     """Seq of the first entry of the piece."""
     kinds: bytes
     """One byte for each entry, see `run`."""
-    items: tuple[Entry | bytes, ...]
+    items: Items
     """For each entry its event, or its leaf alone where the sender has no event to give: it cleaned it, or never had it."""
     head: bytes
     """The head at the last entry."""
@@ -37,7 +37,7 @@ class Piece(Struct, frozen=True):
     @property
     def last(self) -> int:
         """Seq of the last entry."""
-        return self.start + len(self.items) - 1
+        return self.start + len(self.kinds) - 1
 
     @property
     def leaves(self) -> list[bytes]:

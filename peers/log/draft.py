@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from peers.events.created import MAX_MS, Created, check_created
-from peers.events.entry import encode_event, encode_extra
+from peers.events.entry import encode_event, encode_events, encode_extra
 from peers.later import Later
 
 Meta = dict[str, Any]
@@ -88,6 +88,9 @@ def add_batch(
     items: Sequence[tuple[Any, Meta | None]], add_drafts: Callable[[Sequence[Draft]], Later[list[Meta | None]]]
 ) -> Later[list[Meta | ValueError | None]]:
     """What Log.add_batch promises, over a way to add drafts."""
+    bodies = None if any(meta for _, meta in items) else encode_events([event for event, _ in items])
+    if bodies:
+        return cast("Later[list[Meta | ValueError | None]]", add_drafts(list(map(Draft, bodies))))
     outcomes: list[Meta | ValueError | None] = []
     drafts: list[Draft] = []
     places: list[int] = []

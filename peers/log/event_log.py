@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count, repeat
 from random import Random
 from typing import Any, Unpack
 
 from peers.clock import Clock, Undo
 from peers.emitter import Emitter
+from peers.events.columns import EventColumns
 from peers.events.created import MAX_DRIFT_MS, Created, Timer
 from peers.events.entry import Entry, encode_diff
 from peers.events.event_error import Cause
@@ -103,7 +105,7 @@ class EventLog(ABC):
 
     def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
         """Add drafts in one transaction. Fails as `add` does, then none of them is added."""
-        count, size = len(drafts), sum(draft.size for draft in drafts)
+        count, size = len(drafts), sum([draft.size for draft in drafts])
         try:
             self._waiting.take(count, size)
         except BusyError as error:
@@ -114,8 +116,9 @@ class EventLog(ABC):
 
     def take_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
         """As add_drafts; who adds them bounds their number."""
-        is_joined = all(draft.created is None for draft in drafts)
-        return self._append(self.prepare(drafts), is_joined=is_joined).transform(_metas)
+        entries = self.prepare(drafts)
+        is_joined = isinstance(entries, EventColumns) or all(draft.created is None for draft in drafts)
+        return self._append(entries, is_joined=is_joined).transform(_metas)
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
         """Take what a Logux client or server sent in one transaction; who sends it bounds its number.
@@ -125,15 +128,16 @@ class EventLog(ABC):
         """
         return self._append(self.prepare(drafts), is_each_alone=True).transform(list)
 
-    def prepare(self, drafts: Sequence[Draft]) -> list[Entry]:
+    def prepare(self, drafts: Sequence[Draft]) -> Sequence[Entry]:
         """The entries that are offered to the store for drafts."""
         timer, latest = self._timer, self._clock.now_ms() + self._max_drift_ms
-        if drafts and all(draft.created is None and draft.time is None for draft in drafts):  # nearly always
-            createds = timer.several(len(drafts))
-            time = min(timer.time, latest)
-            return [
-                Entry(created, time, draft.body, draft.extra) for created, draft in zip(createds, drafts, strict=True)
-            ]
+        bodies = [draft.body for draft in drafts if not draft.extra and draft.created is None and draft.time is None]
+        if bodies and len(bodies) == len(drafts):  # nearly always
+            ms, node_id, n = timer.several(len(bodies))
+            if ms == timer.time <= latest:
+                return EventColumns(node_id, [ms] * len(bodies), range(n, n + len(bodies)), bodies)
+            createds = zip(repeat(ms), repeat(node_id), count(n), strict=False)
+            return list(map(Entry, createds, repeat(min(timer.time, latest)), bodies))
         entries: list[Entry] = []
         for draft in drafts:
             if draft.created is not None:
@@ -234,4 +238,6 @@ class EventLog(ABC):
 
 
 def _metas(outcomes: Outcomes) -> list[Meta | None]:
+    if isinstance(outcomes, EventColumns):
+        return list(outcomes.metas())
     return [entry.meta if isinstance(entry, Entry) else None for entry in outcomes]

@@ -37,7 +37,7 @@ class Commit:
         yield "commit", self
         yield ("change",)
         for name, entries in ("event", self.new), ("clean", self.cleaned):
-            for entry in entries:
+            for entry in entries if emitter.has_listeners(name) else ():
                 if not emitter.has_listeners(name):
                     break  # it is decoded for listeners only
                 yield name, entry.event, entry.meta

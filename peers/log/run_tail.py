@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
+from peers.events.columns import size_of
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import size_of
 from peers.events.piece import Piece
 from peers.stores.run_store import Change
 
@@ -54,7 +54,7 @@ class RunTail:
             self._pieces[piece.epoch, piece.start] = piece
             self._sizes.append(size)
             self._bytes += size
-            self._entries += len(piece.items)
+            self._entries += len(piece.kinds)
         while len(self._pieces) > 1 and (self._entries > TAIL_ENTRIES or self._bytes > TAIL_BYTES):
             self._drop_piece()
         if len(self._changes) > TAIL_CHANGES:
@@ -87,7 +87,7 @@ class RunTail:
 
     def _drop_piece(self) -> None:
         key = next(iter(self._pieces))
-        self._entries -= len(self._pieces.pop(key).items)
+        self._entries -= len(self._pieces.pop(key).kinds)
         self._bytes -= self._sizes.popleft()
 
 

@@ -6,7 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from operator import attrgetter, lt
 
-from peers.events.entry import Entry, size_of
+from peers.events.columns import EventColumns, size_of
+from peers.events.entry import Entry
 from peers.log.run_tail import TAIL_BYTES, TAIL_CHANGES
 from peers.stores.run_store import RunStore
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page
@@ -17,18 +18,23 @@ STEP_EVENTS = 50
 _added = attrgetter("added")
 
 
+def _last_added(part: Sequence[Entry]) -> int:
+    return part.added + len(part.ms) - 1 if isinstance(part, EventColumns) else part[-1].added
+
+
 class ShownTail:
     """Events that are shown, in the order of `added`, the oldest dropped beyond the limits."""
 
     def __init__(self, last_added: int) -> None:
-        self._entries: list[Entry] = []
+        self._parts: list[Sequence[Entry]] = []
+        """The events of each commit, as it gave them; none is empty."""
         self._first = last_added + 1
         """From this `added` on nothing is missing."""
         self._last = last_added
-        self._bytes = 0
+        self._count = self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._count
 
     def add(self, entries: Sequence[Entry], last_added: int) -> None:
         """Take the new events of one commit, in order; `last_added` is the store's after it.
@@ -36,14 +42,19 @@ class ShownTail:
         One is left out where its event was cleaned again within the commit. Raises ValueError for one that is not new or
         that the store has not reached: a session would miss or repeat it.
         """
-        numbers = [self._last, *map(_added, entries), last_added + 1]
+        if isinstance(entries, EventColumns):  # then they rise
+            own: Iterable[int] = dict.fromkeys((entries.added, _last_added(entries)))
+        else:
+            own = map(_added, entries)
+        numbers = [self._last, *own, last_added + 1]
         if not all(map(lt, numbers, numbers[1:])):
             what = ", ".join(map(str, numbers[1:-1]))
             raise ValueError(f"`added` {what} is not from {self._last + 1} to {last_added}, or does not rise")
-        self._entries += entries
-        self._bytes += size_of(entries)
         self._last = last_added
-        if len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
+        if len(numbers) > 2:
+            self._parts.append(entries)
+            self._note(1, entries)
+        while self._count > TAIL_CHANGES or self._bytes > TAIL_BYTES:
             self._trim()
 
     def revise(self, altered: Iterable[Entry], cleaned: Iterable[Entry]) -> None:
@@ -52,37 +63,53 @@ class ShownTail:
         Of `altered` only those count that stand at the event's own position: the others say it under a further dot.
         """
         for entry in altered:
-            index = self._find(entry.added)
-            if index is not None and self._entries[index].position == entry.position:
-                self._bytes += entry.size - self._entries[index].size
-                self._entries[index] = entry
+            self._replace(entry.added, [entry], entry.position)
         for entry in cleaned:
-            index = self._find(entry.added)
-            if index is not None:
-                self._bytes -= self._entries[index].size
-                del self._entries[index]
+            self._replace(entry.added, [])
 
     def page(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Page | None:
         """As `page_of`, or None if the walk is further back than the tail reaches."""
         if after + 1 < self._first:
             return None
-        start = bisect_right(self._entries, after, key=_added)
-        length = _fitting(self._entries[start : start + limit], max_bytes, least=1)
-        found = tuple(self._entries[start : start + length])
-        is_end = start + length == len(self._entries)
-        return Page(found, max(after, self._last) if is_end else found[-1].added)
+        found: list[Entry] = []
+        at = bisect_right(self._parts, after, key=_last_added)
+        while at < len(self._parts) and len(found) < limit:
+            part = self._parts[at]
+            start = 0 if found else bisect_right(part, after, key=_added)
+            found += part[start : start + limit - len(found)]
+            at += 1
+        length = _fitting(found, max_bytes, least=1)
+        is_end = not found or (length == len(found) and found[-1].added == _last_added(self._parts[-1]))
+        return Page(tuple(found[:length]), max(after, self._last) if is_end else found[length - 1].added)
 
-    def _find(self, added: int) -> int | None:
-        index = bisect_left(self._entries, added, key=_added)
-        return index if index < len(self._entries) and self._entries[index].added == added else None
+    def _replace(self, added: int, by: list[Entry], position: int | None = None) -> None:
+        """Put `by` in the place of the event with this `added`, if that is here, and at `position` unless this is None."""
+        place = bisect_left(self._parts, added, key=_last_added)
+        part = self._parts[place] if place < len(self._parts) else ()
+        at = bisect_left(part, added, key=_added)
+        if at < len(part) and part[at].added == added and position in (None, part[at].position):
+            self._note(-1, part)
+            revised = [*part[:at], *by, *part[at + 1 :]]
+            self._parts[place : place + 1] = [revised] if revised else []
+            self._note(1, revised)
+
+    def _note(self, sign: int, entries: Sequence[Entry]) -> None:
+        """These were put in (1) or taken out (-1)."""
+        self._count += sign * len(entries)
+        self._bytes += sign * size_of(entries)
 
     def _trim(self) -> None:
-        """Drop the older half at once, as often as needed: one copy now and then instead of one per event."""
-        while len(self._entries) > TAIL_CHANGES or self._bytes > TAIL_BYTES:
-            half = len(self._entries) // 2 + 1
-            self._bytes -= size_of(self._entries[:half])
-            self._first = self._entries[half - 1].added + 1
-            del self._entries[:half]
+        """Drop the older half at once: one copy now and then instead of one per commit."""
+        if len(self._parts) == 1:
+            (part,) = self._parts
+            middle = len(part) // 2 + 1
+            self._parts = [each for each in (part[:middle], part[middle:]) if each]
+        half = (len(self._parts) + 1) // 2
+        gone = self._parts[:half]
+        del self._parts[:half]
+        for part in gone:
+            self._note(-1, part)
+        self._first = _last_added(gone[-1]) + 1
 
 
 def page_of(store: RunStore, after: int, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from peers.events.columns import EventColumns
 from peers.events.created import BEFORE_ALL, HybridTimer, NowMs
 from peers.events.entry import Entry
 from peers.stores.run_store import RunState, RunStore
@@ -31,7 +32,10 @@ def followed(entries: Sequence[Entry], limit_ms: int) -> tuple[int, list[Entry]]
     """The largest ms among received entries that is followed, 0 if there is none; and the entries from after `limit_ms`."""
     if not entries:
         return 0, []
-    highest = max([*[entry.time for entry in entries], *[entry.created[0] for entry in entries]])
+    if isinstance(entries, EventColumns):
+        highest = max(entries.ms)
+    else:
+        highest = max([*[entry.time for entry in entries], *[entry.created[0] for entry in entries]])
     if highest <= limit_ms:  # nearly always
         return highest, []
     highest = 0

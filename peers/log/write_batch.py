@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from peers.events.columns import EventColumns, bytes_of
+from peers.events.columns import joined as joined_events
 from peers.events.entry import Entry
 from peers.later import Later
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
@@ -30,25 +32,25 @@ class _Own:
         self._pen = pen
         self._is_each_alone = is_each_alone
         self._clock_ms = 0
-        self._entries: list[Entry] = []
-        self._requests: list[tuple[Sequence[Entry], Later[Outcomes]]] = []
+        self._requests: list[Sequence[Entry]] = []
+        self._results: list[Later[Outcomes]] = []
 
     def add(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes]:
         result: Later[Outcomes] = Later()
         self._clock_ms = clock_ms
-        self._entries += entries
-        self._requests.append((entries, result))
+        self._requests.append(entries)
+        self._results.append(result)
         return result
 
     def work(self, store: RunStore) -> Sequence[Taken]:
         """If one request is refused, the others are taken one by one, in their order."""
         try:
-            return [self._append(store, self._entries)]
+            return [self._append(store, joined_events(self._requests))]
         except ValueError as error:
             if len(self._requests) == 1:
-                return [_refused(self._entries, error)]
+                return [_refused(self._requests[0], error)]
         takens: list[Taken] = []
-        for entries, _ in self._requests:
+        for entries in self._requests:
             try:
                 takens.append(self._append(store, entries))
             except ValueError as error:
@@ -59,16 +61,19 @@ class _Own:
         return store.append(entries, self._pen, clock_ms=self._clock_ms, is_each_alone=self._is_each_alone)
 
     def answers(self, takens: Sequence[Taken]) -> Iterable[tuple[Later[Any], Any]]:
-        outcomes = [outcome for taken in takens for outcome in taken.results]
+        outcomes: Outcomes = takens[0].results if len(takens) == 1 else [each for one in takens for each in one.results]
         start = 0
-        for entries, result in self._requests:
-            own = outcomes[start : start + len(entries)]
+        for entries, result in zip(self._requests, self._results, strict=True):
+            own = outcomes if len(self._requests) == 1 else outcomes[start : start + len(entries)]
             start += len(entries)
-            errors = [] if self._is_each_alone else [each for each in own if isinstance(each, ValueError)]
-            yield result, errors[0] if errors else own
+            # A request that was refused has its error for each entry.
+            is_bad = (
+                not (self._is_each_alone or isinstance(own, EventColumns)) and own and isinstance(own[0], ValueError)
+            )
+            yield result, own[0] if is_bad else own
 
     def failures(self, error: BaseException) -> Iterable[tuple[Later[Any], Any]]:
-        return [(result, error) for _, result in self._requests]
+        return [(result, error) for result in self._results]
 
 
 class _Other:
@@ -104,7 +109,7 @@ class WriteBatch:
 
         The result has for each, in order, what `Taken.results` says. It fails with the ValueError of one that is refused.
         """
-        size = sum([len(entry.body) + len(entry.extra) for entry in entries])
+        size = bytes_of(entries)
         with self._lock:
             if not self._has_room(len(entries), size):
                 return None
@@ -157,7 +162,7 @@ def joined(takens: Sequence[Taken]) -> Taken:
         return takens[0]
     cleanings = [taken.cleaning for taken in takens]
     return Taken(
-        shown=tuple([each for taken in takens for each in taken.shown]),
+        shown=joined_events([taken.shown for taken in takens if taken.shown]),
         changes=tuple([each for taken in takens for each in taken.changes]),
         pieces=tuple([each for taken in takens for each in taken.pieces]),
         ends={epoch: end for taken in takens for epoch, end in taken.ends.items()},

@@ -21,8 +21,10 @@ from peers.codec.run_messages import (
     SayHollow,
     ShowBlocks,
 )
-from peers.events.entry import Entry, size_of
+from peers.events.columns import EventColumns, events_of, leaves_alone, size_of
+from peers.events.entry import Entry
 from peers.events.epoch import Birth
+from peers.events.leaf import HASH_BYTES
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
 from peers.events.run import OWN
@@ -109,7 +111,8 @@ class RunPeerSync(RunRelaying):
         self._with_peer(partial(self._replication.hear, message))
 
     def _on_entries(self, message: Pieces | Fill) -> None:
-        self.runs.follow(_entries_of(message))
+        for entries in _entries_of(message):
+            self.runs.follow(entries)
         if isinstance(message, Pieces):
             self._compare_clocks(message)
             for raw in message.pieces:
@@ -142,7 +145,7 @@ class RunPeerSync(RunRelaying):
             return  # the answer to what was handled before the end
         if isinstance(message, (Pieces, Fill)):
             if isinstance(message, Fill):
-                size = size_of(_entries_of(message))
+                size = sum(map(size_of, _entries_of(message)))
             else:
                 size = sum([len(piece.raw) for piece in message.pieces])
             position = self._replication.position
@@ -215,12 +218,14 @@ class RunPeerSync(RunRelaying):
         if idle_messages or idle_bytes:
             self.reading.spend(idle_messages, idle_bytes)
         other = self.other_node_id or ""
-        sizes = [event.size for event in taken.shown if event.origin == other and not event.vouched]
-        for piece in taken.pieces:
-            if piece.birth.origin == other:  # a leaf stays here too
-                sizes += [len(item) for item in piece.items if not isinstance(item, Entry)]
-        if sizes:
-            self.reading.spend_events(other, len(sizes), sum(sizes))
+        own: Sequence[Entry] = ()
+        if isinstance(taken.shown, EventColumns):
+            own = taken.shown if taken.shown.origin == other else own
+        else:
+            own = [event for event in taken.shown if event.origin == other and not event.vouched]
+        leaves = sum([len(leaves_alone(piece.items)) for piece in taken.pieces if piece.birth.origin == other])
+        if own or leaves:  # a leaf stays here too
+            self.reading.spend_events(other, len(own) + leaves, size_of(own) + leaves * HASH_BYTES)
 
     def _on_room(self) -> None:
         if not self.authenticated or not self.connected:
@@ -234,7 +239,8 @@ class RunPeerSync(RunRelaying):
         self._with_peer(partial(then, done.result()))
 
 
-def _entries_of(message: Pieces | Fill) -> list[Entry]:
+def _entries_of(message: Pieces | Fill) -> list[Sequence[Entry]]:
+    """In parts."""
     if isinstance(message, Fill):
-        return [entry for _, entry in message.events]
-    return [item for piece in message.pieces for item in piece.items if isinstance(item, Entry)]
+        return [[entry for _, entry in message.events]]
+    return [events_of(piece.items) for piece in message.pieces]

@@ -88,12 +88,12 @@ class Taken:
 
     outcomes: tuple[Taking, ...] = ()
     """Of `take`: for each piece."""
-    results: tuple[Entry | ValueError | None, ...] = ()
+    results: Sequence[Entry | ValueError | None] = ()
     """Of `append`: for each entry, as it was stored, or None if it was known already.
 
     A ValueError, which says what is wrong with it, only where the caller asked for that.
     """
-    shown: tuple[Entry, ...] = ()
+    shown: Sequence[Entry] = ()
     """Events that are shown now and were not, in the order of `added`."""
     changes: tuple[Change, ...] = ()
     pieces: tuple[Piece, ...] = ()

@@ -7,8 +7,8 @@ from typing import Any
 
 from peers.codec.messages import Message
 from peers.codec.run_messages import Fill, Greeting, Pieces
+from peers.events.columns import events_of
 from peers.events.ends import EndsSnapshot
-from peers.events.entry import Entry
 from peers.roles.run_peer import RunPeerSync
 
 OnEvents = Callable[[int, str | None, str], None]
@@ -33,7 +33,7 @@ class WatchedPeerSync(RunPeerSync):
 
     def dispatch(self, message: Message) -> None:
         if self.authenticated and isinstance(message, Pieces):
-            count = sum([isinstance(item, Entry) for piece in message.pieces for item in piece.items])
+            count = sum([len(events_of(piece.items)) for piece in message.pieces])
             self._on_events(count, self.other_node_id, self._known(message))
         elif self.authenticated and isinstance(message, Fill):
             self._on_events(len(message.events), self.other_node_id, "")

@@ -8,8 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_groups
+from peers.events.columns import size_of
 from peers.events.dot import MAX_SEQ, Dot, Epoch
-from peers.events.entry import size_of
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import RUN_ENTRIES

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import count, repeat
+from itertools import count
 from typing import cast
 
 from msgspec import structs
 
+from peers.events.columns import EventColumns, Items, are_events_alone, events_of, joined, placed
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
@@ -27,7 +28,8 @@ class Work:
     """What one write has done so far."""
 
     outcomes: list[Taking] = field(default_factory=list)
-    shown: list[Entry] = field(default_factory=list)
+    shown: list[Sequence[Entry]] = field(default_factory=list)
+    """In parts, which follow each other."""
     changes: list[Change] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     before: dict[Epoch, EpochEnd] = field(default_factory=dict)
@@ -45,7 +47,7 @@ class Entering:
     epoch: Epoch
     seq: int
     kinds: bytes
-    items: Sequence[Entry | bytes]
+    items: Items
     leaves: Sequence[bytes]
     refused: frozenset[int] = frozenset()
     """Seqs."""
@@ -70,7 +72,7 @@ class EnteringRules(RetentionRules, EpochRules):
 
     def _enter(self, entering: Entering, work: Work) -> None:
         """Give these entries their places: nearly all are events that nothing is known of."""
-        if not any(entering.kinds) and set(map(type, entering.items)) == {Entry}:
+        if not any(entering.kinds) and are_events_alone(entering.items):
             wanted = self._wanted(entering.leaves)
             if not wanted:
                 try:
@@ -89,34 +91,27 @@ class EnteringRules(RetentionRules, EpochRules):
         counting = {leaf: [row for row in rows if self._counts(row.dot)] for leaf, rows in found.items()}
         return {leaf: rows for leaf, rows in counting.items() if rows}
 
-    def _enter_new(self, entering: Entering, work: Work) -> list[Entry]:
+    def _enter_new(self, entering: Entering, work: Work) -> None:
         """Take entries that are all new events. Raises AlreadyKnown if one is not, inside `_piece`, before `work` changes."""
         numbers = self._numbers
-        epoch, seq, length = entering.epoch, entering.seq, len(entering.items)
+        epoch, seq, length = entering.epoch, entering.seq, len(entering.leaves)
         first = numbers.last_position + 1
-        items = cast("Sequence[Entry]", entering.items)
         origin, _ = self._stamp((epoch, 0))
-        dots = zip(repeat(epoch), count(seq))
-        numbered = zip(items, dots, count(numbers.last_added + 1), count(first))
-        events = [
-            Entry(item.created, item.time, item.body, item.extra, dot, added, position, b"", b"", origin)
-            for item, dot, added, position in numbered
-        ]
+        items = cast("Sequence[Entry]", entering.items)
+        events = placed(items, (epoch, seq), numbers.last_added + 1, first, origin)
         numbers.events += length
         numbers.last_added += length
         numbers.last_position += length
         self._insert(events)
         self._insert_span(epoch, seq, first, length)
-        work.shown += events
+        work.shown.append(events)
         work.changes.append(Change(first, (epoch, seq), length))
-        for event in events:
-            if event.extra:
-                work.effects.heed(event)
-        return events
+        if not isinstance(events, EventColumns):
+            self._heed(events, work)
 
     def _enter_any(self, entering: Entering, work: Work) -> None:
         """Take entries of which something may be known: one look for all, then each by itself."""
-        events = [item for item in entering.items if isinstance(item, Entry)]
+        events = list(events_of(entering.items))
         places = _Places(
             self._known_among([event.created for event in events]),
             self._noted([item for item in entering.items if isinstance(item, bytes)]),
@@ -140,6 +135,9 @@ class EnteringRules(RetentionRules, EpochRules):
             if leaf in places.wanted:
                 places.filled.append((places.wanted.pop(leaf), copy))
         self._write_places(places, work)
+        self._heed(events, work)
+
+    def _heed(self, events: Sequence[Entry], work: Work) -> None:
         for event in events:
             if event.extra:
                 work.effects.heed(event)
@@ -205,7 +203,7 @@ class EnteringRules(RetentionRules, EpochRules):
         numbers.last_added += 1
         own = numbers.last_added, position, b"", b"", *self._stamp(dot)
         copy = Entry(item.created, item.time, item.body, item.extra, dot, *own)
-        work.shown.append(copy)
+        work.shown.append((copy,))
         return copy
 
     def _copy_with(self, shown: Entry, leaf: bytes) -> Entry | None:
@@ -272,9 +270,7 @@ class EnteringRules(RetentionRules, EpochRules):
             copies = [self._new_event(event, row.dot, first + at, work) for at, (row, event) in enumerate(pairs)]
             self._insert(copies)
             self._point([(row, copy) for (row, _), copy in zip(pairs, copies, strict=True)], work)
-            for copy in copies:
-                if copy.extra:
-                    work.effects.heed(copy)
+            self._heed(copies, work)
 
     def _supply(self, row: Hollow, event: Entry, work: Work) -> None:
         """Give an event to the entry that waits for it, and to all others that do."""
@@ -363,20 +359,22 @@ class EnteringRules(RetentionRules, EpochRules):
         self._remember(self._epochs, row.epoch, row)
 
     def _finish(
-        self, work: Work, results: Iterable[Entry | ValueError | None] = (), *, is_unfinished: bool = False
+        self, work: Work, results: Sequence[Entry | ValueError | None] | None = (), *, is_unfinished: bool = False
     ) -> Taken:
+        """`results`: None if they are what is shown."""
         rows = [self._epochs[epoch] for epoch in work.before]
         if rows:
             self._put_epochs(rows)
         self._apply(work.effects)
-        shown: Iterable[Entry] = work.shown
+        shown = joined(work.shown)
+        results = shown if results is None else results
         if work.is_revised or work.effects.are_any:
-            current = [self._shown(event.created) for event in work.shown]
-            shown = [event for event in current if event is not None and not event.tombstone]
+            current = [self._shown(event.created) for event in shown]
+            shown = tuple([event for event in current if event is not None and not event.tombstone])
         return Taken(
             outcomes=tuple(work.outcomes),
-            results=tuple(results),
-            shown=tuple(shown),
+            results=results,
+            shown=shown,
             changes=tuple(work.changes),
             pieces=tuple(work.pieces),
             ends={row.epoch: row.end for row in rows if row.end != work.before[row.epoch]},

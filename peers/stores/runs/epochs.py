@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from peers.events.columns import EventColumns, Items, bytes_of, events_of
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import NO_HEAD, NO_KEY, Birth, EpochEnd
-from peers.events.leaf import leaf_of
+from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import OWN, VOUCHED, RunHash
@@ -89,9 +90,8 @@ class EpochRules(RunRows):
     def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
         """A run as far as the entry `last`, read from its rows."""
         items = self._items(run.epoch, run.first, last)
-        size = sum(len(item.body) + len(item.extra) for item in items if isinstance(item, Entry))
         of_run = RunHash(run.epoch, run.first, run.before)
-        of_run.add(run.kinds[: len(items)], [leaf_at(item) for item in items], size)
+        of_run.add(run.kinds[: len(items)], leaves_at(items), bytes_of(events_of(items)))
         return of_run
 
     def _run_row(self, epoch: Epoch, seq: int) -> RunRow:
@@ -180,7 +180,7 @@ class EpochRules(RunRows):
         return [self._block(run) for run in runs if run.signature]
 
     def _block(self, run: RunRow) -> Block:
-        leaves = tuple(map(leaf_at, self._items(run.epoch, run.first, run.last)))
+        leaves = tuple(leaves_at(self._items(run.epoch, run.first, run.last)))
         return Block(run.first, run.before, run.kinds, leaves, run.signature)
 
     def begins(self, epoch: Epoch, before: int, limit: int) -> list[tuple[int, bytes]]:
@@ -216,7 +216,7 @@ class EpochRules(RunRows):
         last, head, signature = run.last, run.head, run.signature
         if row.cut is not None and last > row.cut.seq:
             last, head, signature = row.cut.seq, row.cut.head, b""
-        items = tuple(self._items(epoch, start, last))
+        items = self._items(epoch, start, last)
         kinds = run.kinds[start - run.first : last - run.first + 1]
         return Piece(epoch, row.birth, run.first, start, kinds, items, head, signature)
 
@@ -257,6 +257,11 @@ def leaf_at(item: Entry | bytes) -> bytes:
     if isinstance(item, bytes):
         return item
     return item.tombstone or leaf_of(item.created, item.time, item.extra, item.body)
+
+
+def leaves_at(items: Items) -> list[bytes]:
+    """The same of several."""
+    return leaves_of(items) if isinstance(items, EventColumns) else list(map(leaf_at, items))
 
 
 def _ranges(dots: Sequence[Dot]) -> Iterator[tuple[Epoch, int, int]]:

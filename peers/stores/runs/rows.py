@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Self
 
 import msgspec
 
+from peers.events.columns import Items
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
@@ -237,9 +238,9 @@ class RunRows(EventRows):
     def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
         """The entries from `first` to `last`, in order. Raises StoreError (damage) if one has no place."""
 
-    def _items(self, epoch: Epoch, first: int, last: int) -> list[Entry | bytes]:
+    def _items(self, epoch: Epoch, first: int, last: int) -> Items:
         """`Standing.item` of each of them; of an event what others are sent is enough."""
-        return [standing.item for standing in self._read(epoch, first, last)]
+        return tuple([standing.item for standing in self._read(epoch, first, last)])
 
     @abstractmethod
     def _spans(self, after: int, limit: int) -> list[Change]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from peers.events.columns import Items, joined
 from peers.events.dot import MAX_FOREIGN_SEQ
-from peers.events.entry import Entry
 from peers.events.epoch import KEY_BYTES, NO_KEY
 from peers.events.leaf import HASH_BYTES, leaves_of
 from peers.events.piece import Piece
@@ -36,7 +36,7 @@ class _Growth:
     is_at_cut: bool = False
     kinds: bytes = b""
     """Of the new entries, as `items` and `leaves`."""
-    items: list[Entry | bytes] = field(default_factory=list)
+    items: Items = ()
     leaves: list[bytes] = field(default_factory=list)
     refused: frozenset[int] = frozenset()
 
@@ -152,7 +152,7 @@ class TakingRules(EnteringRules):
         position = self._numbers.last_position
         self._keep_epoch(
             structs.replace(
-                row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=position + len(growth.items)
+                row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=position + len(growth.kinds)
             ),
             work,
         )
@@ -208,7 +208,7 @@ def _grown(growth: _Growth, run: OpenRun, piece: Piece, last: int) -> _Growth | 
         OpenRun(longer, run.kinds + kinds),
         piece.signature,
         kinds=growth.kinds + kinds,
-        items=[*growth.items, *items],
+        items=joined([growth.items, items]) if growth.items else items,
         leaves=[*growth.leaves, *leaves],
         refused=growth.refused | piece.refused,
     )
@@ -220,8 +220,9 @@ def _as_sent(growth: _Growth, pieces: Sequence[Piece]) -> Piece:
     assert run is not None, "a piece that is taken has a run"
     if len(pieces) == 1 and pieces[0].start == row.seq + 1:
         return pieces[0]
-    items = tuple(growth.items)
-    return Piece(row.epoch, row.birth, run.hash.first, row.seq + 1, growth.kinds, items, growth.head, growth.signature)
+    return Piece(
+        row.epoch, row.birth, run.hash.first, row.seq + 1, growth.kinds, growth.items, growth.head, growth.signature
+    )
 
 
 def _mismatch(piece: Piece) -> Taking:

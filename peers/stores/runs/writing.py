@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from msgspec import structs
 
+from peers.events.columns import joined, sizes_of
 from peers.events.created import Created
 from peers.events.dot import Epoch
 from peers.events.entry import Entry
@@ -27,10 +27,10 @@ _Enter = Callable[[Entering, Work], object]
 
 @dataclass(slots=True)
 class _Offered:
-    """What is to be written of the entries of an `append`."""
+    """What is to be written of the entries of an `append`, of which some are known."""
 
     new: list[Entry] = field(default_factory=list)
-    results: list[ValueError | None] = field(default_factory=list)
+    results: list[Entry | ValueError | None] = field(default_factory=list)
     """None where one is new, too."""
     at: list[int] = field(default_factory=list)
     """Which results are of new ones."""
@@ -42,26 +42,26 @@ class WritingRules(TakingRules):
     def append(self, entries: Sequence[Entry], pen: Pen, *, clock_ms: int = 0, is_each_alone: bool = False) -> Taken:
         """As in the port."""
         looks = bool(self._numbers.hollow or self._numbers.refused)
-        if not looks and len({entry.created for entry in entries}) == len(entries):
+        if not looks:
             try:
-                return self._append(
-                    _Offered(list(entries), [None] * len(entries), list(range(len(entries)))), pen, clock_ms
-                )
-            except AlreadyKnown:
+                return self._append(entries, None, pen, clock_ms)
+            except AlreadyKnown:  # or one comes twice
                 pass
-        return self._append(self._look(entries, is_each_alone), pen, clock_ms)
+        offered = self._look(entries, is_each_alone)
+        return self._append(offered.new, offered, pen, clock_ms)
 
-    def _append(self, offered: _Offered, pen: Pen, clock_ms: int) -> Taken:
+    def _append(self, new: Sequence[Entry], offered: _Offered | None, pen: Pen, clock_ms: int) -> Taken:
         with self._piece():
             work = Work()
-            leaves = leaves_of(offered.new)
+            leaves = leaves_of(new)
             enter = self._enter_any if self._wanted(leaves) else self._enter_new
-            self._write(bytes([OWN]) * len(leaves), offered.new, leaves, pen, work, enter)
+            self._write(bytes([OWN]) * len(leaves), new, leaves, pen, work, enter)
             self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
-            results: list[Entry | ValueError | None] = [*offered.results]
-            for at, stored in zip(offered.at, work.shown, strict=True):
-                results[at] = stored
-            return self._finish(work, results)
+            if offered is None:
+                return self._finish(work, None)
+            for at, event in zip(offered.at, joined(work.shown), strict=True):
+                offered.results[at] = event
+            return self._finish(work, tuple(offered.results))
 
     def _look(self, entries: Sequence[Entry], is_each_alone: bool) -> _Offered:
         """Tell those apart that are new. Raises ValueError as `append`."""
@@ -103,16 +103,17 @@ class WritingRules(TakingRules):
         self, kinds: bytes, items: Sequence[Entry], leaves: Sequence[bytes], pen: Pen, work: Work, enter: _Enter
     ) -> None:
         """Add entries to the own epoch, and sign the ends of its runs."""
-        start = 0
-        while start < len(items):
+        start, all_sizes = 0, sizes_of(items)
+        while start < len(leaves):
             row = self._own_row(pen)
             run = self._own_run(row)
-            sizes = [len(item.body) + len(item.extra) for item in islice(items, start, start + RUN_ENTRIES)]
+            sizes = all_sizes[start : start + RUN_ENTRIES]
             length, size = _room(run.hash, sizes)
             if not length:  # it is full: closed, and signed when its last entry came
                 run = OpenRun(RunHash(row.epoch, row.seq + 1, row.head), b"")
                 length, size = _room(run.hash, sizes)
             part = slice(start, start + length)
+            some = items[part]
             longer = run.hash.copy()
             longer.add(kinds[part], leaves[part], size)
             head = longer.head
@@ -122,7 +123,7 @@ class WritingRules(TakingRules):
                 work,
             )
             signature = pen.signer.sign(row.epoch, longer.last, head)
-            entering = Entering(row.epoch, row.seq + 1, kinds[part], items[part], leaves[part])
+            entering = Entering(row.epoch, row.seq + 1, kinds[part], some, leaves[part])
             if not any(kinds[part]):  # else they look their kinds up in the run: it is kept before them
                 enter(entering, work)
             self._keep_last_run(OpenRun(longer, run.kinds + kinds[part]), signature)
@@ -135,7 +136,7 @@ class WritingRules(TakingRules):
                     longer.first,
                     row.seq + 1,
                     kinds[part],
-                    tuple(items[part]),
+                    some,
                     head,
                     signature,
                 )

@@ -73,7 +73,7 @@ class ConsecutiveRows:
             size = rows * self._columns
             while rows <= left and size <= most:
                 start = done * self._columns
-                head = [number + done for number in first]
+                head = [number + done for number in first] if done else first
                 connection.execute(text, [*head, *same, *values[start : start + size]])
                 done += rows
                 left -= rows

@@ -305,16 +305,19 @@ def test_single_adds_of_many_threads_are_all_answered(cellar: Cellar) -> None:
     cellar.end(keeper)
 
 
-def test_a_batch_keeps_its_place_among_single_adds(cellar: Cellar) -> None:
+def test_a_batch_and_single_adds_of_one_turn_are_one_request_in_their_order(cellar: Cellar) -> None:
     keeper = cellar.open()
 
-    async def add() -> list[Any]:
+    async def add() -> tuple[list[Any], int]:
         batch: list[Any] = [({"type": "b"}, None), ({"type": "c"}, None)]
-        return [cellar.log.add({"type": "a"}), cellar.log.add_batch(batch), cellar.log.add({"type": "d"})]
+        results = [cellar.log.add({"type": "a"}), cellar.log.add_batch(batch), cellar.log.add({"type": "d"})]
+        return results, waiting_messages(keeper)
 
-    for result in cellar.actor_loop.run(add()):
-        result.get(DEADLINE_SECONDS)
+    results, waiting = cellar.actor_loop.run(add())
 
+    assert waiting == 1
+    first, batch, last = [result.get(DEADLINE_SECONDS) for result in results]
+    assert [meta["added"] for meta in (first, *batch, last)] == [1, 2, 3, 4]
     assert cellar.types() == ["a", "b", "c", "d"]
     cellar.end(keeper)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
 from typing import Any
 
 import msgspec
 
+from peers.events.columns import EventColumns
 from peers.events.created import MAX_MS, Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
@@ -43,7 +43,7 @@ _PLAIN_RUN = ConsecutiveRows(
     columns=3,
     sizes=_SIZES,
 )
-"""Of events of one node, without a meta and with their ms as time: half of the values to hand over."""
+"""Of EventColumns: half of the values to hand over."""
 _BETWEEN = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
 _OF_EPOCH = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? AND epoch = ? ORDER BY position"
 _RUN_OF = f"""
@@ -96,10 +96,15 @@ class Copies:
         False, and nothing is written, if one has a row that no index would notice. Raises sqlite3.IntegrityError if one has
         another row.
         """
+        if isinstance(events, EventColumns):
+            if self._are_near(min(events.ms), max(events.ms)) and self._are_known(list(events.createds)):
+                return False
+            self._insert_columns(connection, events, number)
+            return True
         createds = [event.created for event in events]
         stamps = [ms for ms, _, _ in createds]
         times = [event.time for event in events]
-        if self._are_known(createds, stamps, times):
+        if self._are_known(createds, times):
             return False
         if not _follow_each_other(events):
             values = [value for event in events for value in self._values(event, SHOWN, number)]
@@ -109,16 +114,7 @@ class Copies:
         assert first.dot is not None
         epoch, seq = first.dot
         counters, same = (first.position, seq), (number(epoch), first.position - first.added)
-        # sqlite3 looks for an adapter of bytes, which takes longer than all else about a value; not of bytearray.
         nodes = {name: self._nodes.numbered(name) for name in sorted({name for _, name, _ in createds})}
-        extras = [event.extra for event in events]
-        if times == stamps and len(nodes) == 1 and not any(extras):
-            values = [None] * (3 * len(events))
-            values[::3] = stamps
-            values[1::3] = [n for _, _, n in createds]
-            values[2::3] = [bytearray(event.body) for event in events]
-            _PLAIN_RUN.write(connection, counters, (*same, *nodes.values()), values)
-            return True
         values = [None] * (6 * len(events))
         values[::6] = stamps
         values[1::6] = [nodes[name] for _, name, _ in createds]
@@ -126,9 +122,22 @@ class Copies:
         if times != stamps:
             values[3::6] = [None if time == ms else time for time, ms in zip(times, stamps, strict=True)]
         values[4::6] = [bytearray(event.body) for event in events]
-        values[5::6] = [extra or None for extra in extras]
+        values[5::6] = [event.extra or None for event in events]
         _RUN.write(connection, counters, same, values)
         return True
+
+    def _insert_columns(
+        self, connection: sqlite3.Connection, events: EventColumns, number: Callable[[Epoch], int]
+    ) -> None:
+        assert events.dot is not None
+        epoch, seq = events.dot
+        values: list[Any] = [None] * (3 * len(events.ms))
+        values[::3] = events.ms
+        values[1::3] = events.n
+        # sqlite3 looks for an adapter of bytes, which takes longer than all else about a value; not of bytearray.
+        values[2::3] = map(bytearray, events.bodies)
+        same = number(epoch), events.position - events.added, self._nodes.numbered(events.node_id)
+        _PLAIN_RUN.write(connection, (events.position, seq), same, values)
 
     def insert_one(
         self, connection: sqlite3.Connection, copy: Entry, number: Callable[[Epoch], int], *, is_exchanged: bool = False
@@ -162,15 +171,22 @@ class Copies:
             state,
         ]
 
-    def _are_known(self, createds: Sequence[Created], stamps: Sequence[int], times: Sequence[int]) -> bool:
-        """Whether one of these has a row, or another of these will have it, in that unique index where its own will not be."""
+    def _are_near(self, first: int, last: int) -> bool:
+        """Whether one with an ms from `first` to `last` may be in the index of the others."""
         lowest, highest = self._others or self._look_for_others()
-        near = [created for created in createds if lowest <= created[0] <= highest]
+        return first <= highest and lowest <= last
+
+    def _are_known(self, createds: Sequence[Created], times: Sequence[int] = ()) -> bool:
+        """Whether one of these has a row, or another of these will have it, in that unique index where its own will not be.
+
+        `times` are theirs; empty: they are their ms.
+        """
+        near = [created for created in createds if self._are_near(created[0], created[0])]
         if near and self._found(near, _OTHERS):
             return True
-        if times == stamps:
+        odd = [created for created, time in zip(createds, times, strict=False) if created[0] != time]
+        if not odd:
             return False
-        odd = [created for created, time in zip(createds, times, strict=True) if created[0] != time]
         self.note_others(odd)
         return len(set(createds)) < len(createds) or bool(self._found(odd, _PLAIN))
 
@@ -197,7 +213,7 @@ class Copies:
         """The rows at these positions and those between, in order."""
         return self._execute(_BETWEEN, (first, last)).fetchall()
 
-    def run(self, epoch: int, seq: int, first: int, count: int) -> list[Entry] | None:
+    def run(self, epoch: int, seq: int, first: int, count: int) -> EventColumns | None:
         """The events of so many entries of an epoch from `seq` on, with positions from `first` on: only what others are sent.
 
         None if one is not shown with the dot of its entry, has a meta, a time of its own or another node; or by chance.
@@ -212,7 +228,7 @@ class Copies:
             return None
         if not len(stamps) == len(ns) == len(bodies) == count:
             return None
-        return list(map(Entry, zip(stamps, repeat(self._nodes.name(node)), ns), stamps, bodies))
+        return EventColumns(self._nodes.name(node), stamps, ns, bodies)
 
     def at(self, positions: Sequence[int]) -> list[Row]:
         """The rows at these positions, in order."""

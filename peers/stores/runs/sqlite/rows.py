@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
+from peers.events.columns import EventColumns, Items
 from peers.events.created import Created, created_from_key, created_key
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
@@ -101,7 +102,7 @@ class SqliteRunRows(OpenFile, RunRows):
                 raise AlreadyKnown
         except sqlite3.IntegrityError as error:
             raise AlreadyKnown from error
-        if labelled := [event for event in events if event.extra or event.local]:
+        if not isinstance(events, EventColumns) and (labelled := [each for each in events if each.extra or each.local]):
             self._label(labelled)
 
     def _insert_aside(self, copy: Entry) -> None:
@@ -242,10 +243,10 @@ class SqliteRunRows(OpenFile, RunRows):
                 raise damaged(self._path, f"the entry {seq} of the epoch {epoch} is missing")
         return standings
 
-    def _items(self, epoch: Epoch, first: int, last: int) -> list[Entry | bytes]:
+    def _items(self, epoch: Epoch, first: int, last: int) -> Items:
         number = self._number_of(epoch)
         positions = self._places.positions(number, first, last)
-        events: list[Any] | None = None
+        events: EventColumns | None = None
         if positions[-1] - positions[0] == last - first >= RUN_ROWS - 1:
             events = self._copies.run(number, first, positions[0], len(positions))
         return events if events is not None else super()._items(epoch, first, last)

@@ -16,7 +16,7 @@ from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
 from peers.stores.run_store import Change, RunState
-from peers.stores.runs.epochs import leaf_at
+from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing
 from peers.stores.runs.sqlite.epoch_rows import EpochTables
@@ -213,7 +213,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             of_run = RunHash(run.epoch, run.first, run.before)
             if piece.start > run.first:
                 before = self._items(run.epoch, run.first, piece.start - 1)
-                of_run.add(run.kinds[: len(before)], list(map(leaf_at, before)))
+                of_run.add(run.kinds[: len(before)], leaves_at(before))
         of_run.add(piece.kinds, piece.leaves)
         if of_run.head != piece.head:
             raise self._changed(run)

@@ -1,0 +1,197 @@
+"""EventColumns: events of one node in columns, since an object for each costs more than all else that is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise, repeat
+from operator import eq
+from typing import Any, TypeVar, cast, overload
+
+from peers.events.created import Created
+from peers.events.dot import Dot
+from peers.events.entry import META_BYTES, Entry
+
+_Item = TypeVar("_Item")
+Items = Sequence[Entry | bytes]
+"""Events, and the leaves of entries without one."""
+
+
+class EventColumns(Sequence[Entry]):
+    """Events of one node, without metas, whose `time` is their ms: nearly all are. An Entry is made for whoever asks for one.
+
+    It is a sequence of these entries, equal to any other of the same ones, and never changed. `dot`, `added` and `position`
+    are those of the first one and go up by one from each to the next; `origin` is the same for all.
+    """
+
+    __slots__ = ("added", "bodies", "bytes", "dot", "ms", "n", "node_id", "origin", "position")
+
+    def __init__(
+        self,
+        node_id: str,
+        ms: Sequence[int],
+        n: Sequence[int],
+        bodies: Sequence[bytes],
+        dot: Dot | None = None,
+        added: int = 0,
+        position: int = 0,
+        origin: str | None = None,
+    ) -> None:
+        """`ms` and `n` are those of `created`; there are as many as `bodies`, at least one."""
+        self.node_id = node_id
+        self.ms = ms
+        self.n = n
+        self.bodies = bodies
+        self.dot = dot
+        self.added = added
+        self.position = position
+        self.origin = origin
+        self.bytes = sum(map(len, bodies))
+        """Of the bodies."""
+
+    @property
+    def createds(self) -> Iterator[Created]:
+        """The `created` of each."""
+        return zip(self.ms, repeat(self.node_id), self.n, strict=False)
+
+    def metas(self) -> list[dict[str, Any]]:
+        """`Entry.meta` of each, for events that have their places."""
+        epoch, seq = self.dot or ("", 0)
+        node_id, origin = self.node_id, self.origin
+        numbered = zip(self.ms, self.n, count(self.added), count(seq), strict=False)
+        return [
+            {"created": (ms, node_id, n), "time": ms, "added": added, "dot": (epoch, seq), "origin": origin}
+            for ms, n, added, seq in numbered
+        ]
+
+    def __len__(self) -> int:
+        return len(self.ms)
+
+    def __iter__(self) -> Iterator[Entry]:
+        if self.dot is None:
+            return map(Entry, self.createds, self.ms, self.bodies)
+        dots = zip(repeat(self.dot[0]), count(self.dot[1]), strict=False)
+        nothing, places = repeat(b""), (count(self.added), count(self.position))
+        return map(
+            Entry, self.createds, self.ms, self.bodies, nothing, dots, *places, nothing, nothing, repeat(self.origin)
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(index, int):
+            at = range(len(self.ms))[index]  # IndexError
+            ms = self.ms[at]
+            created = ms, self.node_id, self.n[at]
+            if self.dot is None:
+                return Entry(created, ms, self.bodies[at])
+            epoch, seq = self.dot
+            places = self.added + at, self.position + at, b"", b""
+            return Entry(created, ms, self.bodies[at], b"", (epoch, seq + at), *places, self.origin)
+        at, end, _ = index.indices(len(self.ms))
+        if at >= end:
+            return ()
+        if end - at == len(self.ms):
+            return self
+        part = slice(at, end)
+        columns = self.node_id, self.ms[part], self.n[part], self.bodies[part]
+        if self.dot is None:
+            return EventColumns(*columns)
+        epoch, seq = self.dot
+        return EventColumns(*columns, (epoch, seq + at), self.added + at, self.position + at, self.origin)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return NotImplemented if not isinstance(other, Sequence) else False
+        return all(map(eq, self, other))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    def follows(self, other: EventColumns) -> bool:
+        """Whether both can be one: the places of these, if they have any, go on after those of `other`."""
+        if self.dot is None or other.dot is None:
+            return self.node_id == other.node_id and self.dot is other.dot
+        length = len(other)
+        return (self.node_id, self.dot, self.added, self.position, self.origin) == (
+            other.node_id,
+            (other.dot[0], other.dot[1] + length),
+            other.added + length,
+            other.position + length,
+            other.origin,
+        )
+
+
+def joined(parts: Sequence[Sequence[_Item]]) -> Sequence[_Item]:
+    """All of these in a row; of columns that go on from one to the next, as columns."""
+    if len(parts) == 1:
+        return parts[0]
+    if parts and all(isinstance(part, EventColumns) for part in parts):
+        columns = cast("Sequence[EventColumns]", parts)
+        if all(later.follows(part) for part, later in pairwise(columns)):
+            first = columns[0]
+            found = EventColumns(
+                first.node_id,
+                [ms for part in columns for ms in part.ms],
+                [n for part in columns for n in part.n],
+                [body for part in columns for body in part.bodies],
+                first.dot,
+                first.added,
+                first.position,
+                first.origin,
+            )
+            return cast("Sequence[_Item]", found)
+    return tuple([item for part in parts for item in part])
+
+
+def placed(events: Sequence[Entry], dot: Dot, added: int, position: int, origin: str | None) -> Sequence[Entry]:
+    """These events with `dot`, `added` and `position` from these on, each one more than the one before."""
+    if isinstance(events, EventColumns):
+        return EventColumns(events.node_id, events.ms, events.n, events.bodies, dot, added, position, origin)
+    numbered = zip(events, zip(repeat(dot[0]), count(dot[1])), count(added), count(position), strict=False)
+    return tuple(
+        [
+            Entry(event.created, event.time, event.body, event.extra, own, number, place, b"", b"", origin)
+            for event, own, number, place in numbered
+        ]
+    )
+
+
+def are_events_alone(items: Items) -> bool:
+    """Whether each of these is an event."""
+    return isinstance(items, EventColumns) or set(map(type, items)) == {Entry}
+
+
+def events_of(items: Items) -> Sequence[Entry]:
+    """The events among these."""
+    return items if isinstance(items, EventColumns) else [item for item in items if isinstance(item, Entry)]
+
+
+def leaves_alone(items: Items) -> Sequence[bytes]:
+    """The leaves of entries without an event among these."""
+    return () if isinstance(items, EventColumns) else [item for item in items if not isinstance(item, Entry)]
+
+
+def sizes_of(events: Sequence[Entry]) -> list[int]:
+    """The bytes of each event and its meta."""
+    if isinstance(events, EventColumns):
+        return list(map(len, events.bodies))
+    return [len(event.body) + len(event.extra) for event in events]
+
+
+def bytes_of(events: Sequence[Entry]) -> int:
+    """The bytes of all events and their metas."""
+    return events.bytes if isinstance(events, EventColumns) else sum(sizes_of(events))
+
+
+def size_of(items: Items) -> int:
+    """The `Entry.size` of all of these, of which some may be leaves."""
+    if isinstance(items, EventColumns):  # nearly always
+        return META_BYTES * len(items.ms) + items.bytes
+    return META_BYTES * len(items) + bytes_of(events_of(items))
