@@ -26,7 +26,7 @@ from peers.events.created import Created, HybridTimer
 from peers.events.dot import Dot, Epoch
 from peers.events.ends import EndsSnapshot, Fingerprint
 from peers.events.entry import Entry
-from peers.events.epoch import END_BYTES, EpochEnd
+from peers.events.epoch import END_BYTES, Birth, EpochEnd
 from peers.events.leaf import HASH_BYTES
 from peers.later import Later
 from peers.log.run_log import RunLog
@@ -185,8 +185,8 @@ def acknowledge_a_run_in_part(patch: pytest.MonkeyPatch) -> None:
 def claim_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     add_pieces = Taking._add_pieces
 
-    def claim(self: Taking, messages: Sequence[Pieces]) -> None:
-        add_pieces(self, messages)
+    def claim(self: Taking, messages: Sequence[Pieces], births: dict[Epoch, Birth]) -> None:
+        add_pieces(self, messages, births)
         for piece in [piece for message in messages for piece in message.pieces]:
             self._role.ends.set(piece.epoch, EpochEnd(piece.last, piece.head[:END_BYTES]))
 
