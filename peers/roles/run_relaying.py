@@ -23,8 +23,8 @@ MAX_RELAY_MS = 200.0
 """The same at most. In between it is a multiple of the time of an answer, which takes long where everybody is busy."""
 SERVED_MS = 2_000.0
 """How long they wait at least where the other end says that it is connected with the node that writes them."""
-LINKS_MS = 50.0
-"""After a change, before the other end is told with which nodes this end is connected."""
+LINKS_MS = 10.0
+"""For each other connection: so long after a change the other end is told of them, of all that changed meanwhile at once."""
 COMPARE_MS = 2_000.0
 """After the other end named less of an epoch than is here, before it is looked whether that is the same."""
 SLOW_GATHER_MS = 1_000.0
@@ -183,8 +183,9 @@ class RunRelaying(RunSession):
     def _on_neighbours(self) -> None:
         if not self.authenticated or not self.connected or self.is_timing("links"):
             return
-        if self._neighbours.besides(self) != self._told_links:
-            self.start_timer("links", LINKS_MS + self._gather_ms(), self._tell_links)
+        links = self._neighbours.besides(self)
+        if links != self._told_links:
+            self.start_timer("links", LINKS_MS * len(links), self._tell_links)
 
     def _tell_links(self) -> None:
         links = self._neighbours.besides(self)
