@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
 from typing import Protocol
@@ -37,18 +37,6 @@ def created_key(created: Created) -> bytes:
     """Bytes that sort as the triple does: ms in 8 bytes, the node id as UTF-8, a zero, the counter in 8 bytes."""
     ms, node_id, n = created
     return ms.to_bytes(8, "big") + node_id.encode() + b"\0" + n.to_bytes(8, "big")
-
-
-def created_keys(createds: Iterable[Created]) -> list[bytes]:
-    """`created_key` of each."""
-    keys: list[bytes] = []
-    of, node, pack = "", b"", Struct("").pack
-    for ms, node_id, n in createds:
-        if node_id != of or not keys:
-            of, node = node_id, node_id.encode()
-            pack = _struct(len(node)).pack
-        keys.append(pack(ms, node, n))
-    return keys
 
 
 def created_from_key(key: bytes) -> Created:

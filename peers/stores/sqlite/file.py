@@ -15,7 +15,7 @@ APPLICATION_ID = 0x706D6C67
 BUSY_MS = 5_000
 WAL_LIMIT_BYTES = 32 * 1024 * 1024
 """What the write-ahead log is cut down to when it begins anew."""
-PAGE_CACHE_KIB = 4 * 1024
+PAGE_CACHE_KIB = 2 * 1024
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 _MAGIC = b"SQLite format 3\0"

@@ -12,7 +12,6 @@ from peers.events.created import (
     check_created,
     created_from_key,
     created_key,
-    created_keys,
 )
 
 node_ids = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8) | st.sampled_from(
@@ -39,11 +38,6 @@ def test_a_key_gives_its_created_back(created: Created) -> None:
     check_created(created)
 
     assert created_from_key(created_key(created)) == created
-
-
-@given(some=st.lists(createds))
-def test_keys_of_many_are_the_keys_of_each(some: list[Created]) -> None:
-    assert created_keys(some) == [created_key(created) for created in some]
 
 
 @given(one=createds, two=createds)
