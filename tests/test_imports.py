@@ -32,6 +32,7 @@ LAYERS = (
     ("mesh.errors", "mesh.version", "mesh.forking", "mesh.process"),
     ("mesh.terminal",),
     ("mesh.settings",),
+    ("mesh.trust",),
     ("mesh.discovery",),
     ("mesh.membership",),
     ("mesh.gateway",),
@@ -66,6 +67,7 @@ PURE = (
     "peers/roles/*.py",
     "peers/log/*_tail.py",
     "mesh/gateway/clients/access.py",
+    "mesh/trust/*.py",
 )
 """They get their time, their chance and their turns passed in."""
 

@@ -25,7 +25,7 @@ from mesh.settings.home_files import FILE_VERSION, FileVersion, decode_file, wri
 from mesh.settings.home_lock import release, take
 from mesh.settings.paths import LOG_FILE
 from peers.events.epoch import MARK_CHARACTERS, MIN_MARK_CHARACTERS, key_mark
-from peers.events.signature import KeySigner, Signer
+from peers.events.signature import KeySigner
 
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
@@ -102,7 +102,7 @@ class Home:
         return make_node_id(self.facts.name, self._key, self.facts.hash_characters)
 
     @property
-    def signer(self) -> Signer:
+    def signer(self) -> KeySigner:
         """Signs with the key of this home."""
         return KeySigner(self._key)
 

@@ -11,6 +11,7 @@ LOCK_FILE = "lock"
 SOCKET_FILE = "control.sock"
 LOG_FILE = "log.sqlite"
 TOKENS_FILE = "tokens.json"
+CERTIFICATES_FILE = "certificates.pem"
 
 
 def default_home() -> Path:
