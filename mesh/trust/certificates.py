@@ -7,21 +7,22 @@ member is not decided here: the facts of the mesh say that, by whole public keys
 
 from __future__ import annotations
 
+import ssl
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mesh.errors import MeshError
 from mesh.settings.home import KEY_FILE
 from mesh.settings.home_files import check_private, write_whole
 from mesh.settings.paths import CERTIFICATES_FILE
 from peers.events.epoch import key_mark
-from peers.events.signature import KeySigner
+from peers.events.signature import KeySigner, is_text_signed
+from peers.transport.tls.certificate import read_certificate
 
 if TYPE_CHECKING:
     from cryptography.x509 import Name
@@ -32,6 +33,7 @@ CERTIFICATES = 3
 """Of a chain."""
 SERIAL_BYTES = 16
 
+_PEM_END = "-----END CERTIFICATE-----"
 _SERIAL_LABEL = b"peermesh serial\0"
 _BEGIN = datetime(1970, 1, 1)
 _END = datetime(9999, 12, 31, 23, 59, 59)
@@ -70,9 +72,7 @@ class CertificateChain(NamedTuple):
     @property
     def pem(self) -> bytes:
         """The file."""
-        from cryptography import x509
-
-        return b"".join([x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in self])
+        return "".join(map(ssl.DER_cert_to_PEM_cert, self)).encode()
 
     @property
     def mesh_key(self) -> bytes:
@@ -97,12 +97,7 @@ def node_certificate(admin: KeySigner, public: bytes, node_id: str) -> bytes:
 
 def public_key(der: bytes) -> bytes:
     """The whole public key in a certificate. Raises ValueError for bytes that are none, or for another kind of key."""
-    from cryptography import x509
-
-    key = x509.load_der_x509_certificate(der).public_key()
-    if not isinstance(key, Ed25519PublicKey):
-        raise ValueError("a certificate of a node has an Ed25519 key")
-    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return read_certificate(der).public
 
 
 # The file of a home
@@ -144,29 +139,31 @@ def read_certificates(home: Path, public: bytes) -> CertificateChain:
 
 
 def _read(text: bytes) -> CertificateChain:
-    from cryptography import x509
-
     if len(text) > MAX_CERTIFICATES_BYTES:
         raise ValueError(f"it has more than {MAX_CERTIFICATES_BYTES} bytes")
     try:
-        found = x509.load_pem_x509_certificates(text)
+        found = [ssl.PEM_cert_to_DER_cert(f"{part}{_PEM_END}") for part in _pem_parts(text)]
     except ValueError:
         raise ValueError("it is not the whole of three certificates") from None
     if len(found) != CERTIFICATES:
         raise ValueError(f"it has {len(found)} certificates, not {CERTIFICATES}")
-    return CertificateChain(*[one.public_bytes(Encoding.DER) for one in found])
+    return CertificateChain(*found)
+
+
+def _pem_parts(text: bytes) -> list[str]:
+    """Each certificate without its last line. Raises ValueError if there is anything else."""
+    *parts, rest = text.decode("ascii").split(_PEM_END)
+    if rest.strip() or not parts:
+        raise ValueError("more than certificates")
+    return [part.strip() + "\n" for part in parts]
 
 
 def _check_signatures(chain: CertificateChain) -> None:
     """Raise ValueError unless the mesh's key has signed for the admin, and the admin for the node."""
-    from cryptography import x509
-
-    node, admin, mesh = map(x509.load_der_x509_certificate, chain)
+    node, admin, mesh = map(read_certificate, chain)
     for one, by in ((node, admin), (admin, mesh), (mesh, mesh)):
-        try:
-            one.verify_directly_issued_by(by)
-        except (ValueError, TypeError, InvalidSignature):
-            raise ValueError("its certificates do not belong together") from None
+        if not is_text_signed(by.public, one.signed, one.signature):
+            raise ValueError("its certificates do not belong together")
 
 
 # Making
