@@ -77,7 +77,15 @@ RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("scenarios", (), ("peers/*", "mesh/*")),
     ("pykka", ("mesh/actors/*", "mesh/bench/actors.py"), ("peers/*", "mesh/*")),
     ("zeroconf", ("mesh/discovery/mdns/mdns.py", "mesh/discovery/mdns/hearing.py"), ("peers/*", "mesh/*")),
-    ("websockets", ("peers/transport/web_socket.py", "peers/transport/web_socket_wire.py"), ("peers/*", "mesh/*")),
+    (
+        "websockets",
+        (
+            "peers/transport/web_socket.py",
+            "peers/transport/web_socket_wire.py",
+            "peers/transport/accepting/accepted_wire.py",
+        ),
+        ("peers/*", "mesh/*"),
+    ),
     ("threading", (), PURE),
     ("asyncio", (), PURE),
     ("time", (), PURE),

@@ -82,6 +82,15 @@ class Door:
         self._end(next(iter(self._strangers)), "connections")
         return True
 
+    def is_known(self, address: str) -> bool:
+        """Whether it is not turned away for what strangers do."""
+        return address in self._known
+
+    def is_half_over(self, visit: Visit, now: float | None = None) -> bool:
+        """Whether a stranger has taken half of its time."""
+        left = visit.until - (self._loop.time() if now is None else now)
+        return left <= self.limits.greeting_seconds / 2
+
     def on_known(self, visit: Visit) -> None:
         """See Visit.welcome."""
         self._strangers.pop(visit, None)
@@ -94,7 +103,7 @@ class Door:
         limits, now = self.limits, self._loop.time()
         if row.open >= limits.connections_of_address:
             return "connections_of_address"
-        is_known = address in self._known
+        is_known = self.is_known(address)
         why = self._why_no_stranger(row, now)
         if why and not (is_known and _has_one(self._known_rate, now)):
             return why
@@ -119,7 +128,7 @@ class Door:
     def _is_replaced(self, row: _Row, now: float) -> bool:
         """Whether the oldest stranger of an address has to leave, since it took half of its time."""
         oldest = next(iter(row.strangers))
-        if oldest.until - now > self.limits.greeting_seconds / 2:
+        if not self.is_half_over(oldest, now):
             return False
         self._end(oldest, "strangers_of_address")
         return True
@@ -161,6 +170,16 @@ class Visit:
         self._is_open = True
         row.open += 1
         row.strangers[self] = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its address is one of those that are not turned away for what strangers do."""
+        return self._door.is_known(self.address)
+
+    @property
+    def is_half_over(self) -> bool:
+        """Whether it has taken half of its time."""
+        return self._door.is_half_over(self)
 
     def welcome(self) -> None:
         """The other end is known. Harmless when it was, or has to leave."""

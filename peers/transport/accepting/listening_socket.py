@@ -19,7 +19,7 @@ from peers.transport.sockets import listen_everywhere
 BACKLOG = 1_024
 """Connections that wait in the kernel to be accepted: so many that a crowd that is turned away does not keep out others."""
 REFUSALS_IN_A_TURN = 64
-"""Connections that are turned away before the rest of the loop gets its turn."""
+"""Connections that are turned away, or given to `on_accepted`, before the rest of the loop gets its turn."""
 OPENING_SHARE = 8
 """Strangers take at most one eighth of the files that the process may open."""
 RESERVE_SHARE = 4
@@ -119,6 +119,8 @@ class ListeningSocket(socket.socket):
         """The strangers, in the order in which they came."""
         self._accepted: dict[int, AcceptedSocket] = {}
         """All that are open, by their numbers."""
+        self.on_accepted: Callable[[AcceptedSocket], None] | None = None
+        """Takes each connection, of which asyncio then does not hear; None: asyncio takes them."""
         self._warned_at = -WARNING_SECONDS
 
     def listen(self, backlog: int = BACKLOG, /) -> None:
@@ -131,7 +133,11 @@ class ListeningSocket(socket.socket):
             newcomer, address = self._take()
             key = address_key(local_host(address)) if self._door is not None else ""
             if self._door is None or self._door.may_enter(key):
-                return self._admit(newcomer, key), address
+                accepted = self._admit(newcomer, key)
+                if self.on_accepted is None:
+                    return accepted, address
+                self.on_accepted(accepted)
+                continue
             with newcomer, suppress(OSError):
                 if self._refusal:
                     newcomer.send(self._refusal)
