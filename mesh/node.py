@@ -149,6 +149,12 @@ class Node:
         return self._opened().facts.mesh
 
     @property
+    def is_trusted(self) -> bool:
+        """Whether only nodes with certificates of its mesh connect, over TLS. Raises MeshError while the node does not run."""
+        self._opened()
+        return self._resources is not None and self._resources.certificates is not None
+
+    @property
     def home(self) -> Path:
         """The folder of this node."""
         return self._path
@@ -293,6 +299,7 @@ class Node:
             f"{random.getrandbits(64):016x}",
             *where_to_listen(self._listen, kept, random),
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
+            resources.certificates.mesh_key if resources.certificates is not None else b"",
         )
         environment = resources.open_environment(random, partial(self._make_discovery, random), self._limits)
         resources.supervisor = NodeSupervisor.start(

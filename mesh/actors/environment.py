@@ -10,6 +10,7 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
+from mesh.trust.tls import may_speak
 from peers.budgets import Budgets
 from peers.clock import Clock
 from peers.events.signature import Signer
@@ -17,6 +18,7 @@ from peers.limits import LimitHits, Limits
 from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
+from peers.transport.tls.gate import MaySpeak
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Environment:
 
     disk_use: DiskUse = DiskUse()  # noqa: RUF009 - it is frozen
     """How much of the disk of the log is in use."""
+    may_speak: MaySpeak = may_speak
+    """Asked about the key that another end proved, and the id with which it greets."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
     budgets: Budgets = field(init=False)

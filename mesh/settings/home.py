@@ -23,7 +23,7 @@ from mesh.errors import MeshError
 from mesh.settings.config import DEFAULT_MESH, check_name
 from mesh.settings.home_files import FILE_VERSION, FileVersion, decode_file, write_whole
 from mesh.settings.home_lock import release, take
-from mesh.settings.paths import LOG_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE
 from peers.events.epoch import MARK_CHARACTERS, MIN_MARK_CHARACTERS, key_mark
 from peers.events.signature import KeySigner
 
@@ -81,6 +81,10 @@ class Home:
                 raise MeshError(
                     f"there is no home of a node in {path}: mount its disk, or correct --home; "
                     "to make a new node there, start it once without --existing"
+                )
+            if self.is_new and (path / CERTIFICATES_FILE).exists():
+                raise MeshError(
+                    f"{path / KEY_FILE} is missing: put it back from a backup with keys, or start a new node in another --home"
                 )
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = take(path)
