@@ -76,7 +76,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     @cached_property
     def id(self) -> FactId:
         """What stands for it in a set."""
-        return sha256(_ID_LABEL + self.data).digest()[:FACT_ID_BYTES]
+        return fact_id_of(self.data)
 
     @property
     def text(self) -> bytes:
@@ -178,6 +178,11 @@ class Leave(Fact, frozen=True, tag="leave"):
         if self.signer == self.mesh:
             return "is of the mesh's own key, which is no node"
         return "" if _rises([tip.epoch for tip in self.cut]) else "has a list that is not in order"
+
+
+def fact_id_of(data: bytes) -> FactId:
+    """The id of the fact with these bytes."""
+    return sha256(_ID_LABEL + data).digest()[:FACT_ID_BYTES]
 
 
 def decode_fact(data: bytes) -> Fact:

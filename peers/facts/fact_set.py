@@ -67,6 +67,14 @@ class FactSet:
             self._digest = sha256(b"".join((_LABEL, *sorted(self._facts)))).digest()
         return self._digest
 
+    def copy(self) -> FactSet:
+        """The same set, which grows by itself."""
+        other = FactSet(self.mesh)
+        other._facts, other._waiting = self._facts.copy(), self._waiting.copy()
+        other._admins, other._certified = self._admins.copy(), self._certified.copy()
+        other._counts, other._totals = self._counts.copy(), self._totals.copy()
+        return other
+
     def add(self, fact: Fact) -> list[Fact]:
         """Put in a fact that was checked. Returns what is new in the set: also facts that waited for this one.
 
