@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Annotated
 
-from peers.facts.fact import Certificate, Fact, FactId, Leave
+import msgspec
+from msgspec import Meta
+
+from peers.events.leaf import HASH_BYTES
+from peers.facts.fact import Certificate, Fact, FactId, Leave, PublicKey
 
 MAX_FACTS_IN_SET = 10_000
 """Of those that take no key out of the mesh; and as many of those that do."""
@@ -18,6 +23,15 @@ MAX_WAITING_FACTS = 1_000
 """Facts of signers that nothing is known of yet; the oldest ones go."""
 
 _LABEL = b"peermesh facts\0"
+
+
+class MeshEnd(msgspec.Struct, frozen=True, array_like=True):
+    """Which facts a node has, as it says it to another one."""
+
+    mesh: PublicKey
+    """The public key of its mesh."""
+    digest: Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
+    """SHA-256 of its facts."""
 
 
 class FactSet:
@@ -61,11 +75,11 @@ class FactSet:
         return len(self._waiting)
 
     @property
-    def digest(self) -> bytes:
-        """SHA-256 over a label and all ids, sorted: two nodes with the same facts have the same one."""
+    def end(self) -> MeshEnd:
+        """With a digest over a label and all ids, sorted: two nodes with the same facts have the same one."""
         if not self._digest:
             self._digest = sha256(b"".join((_LABEL, *sorted(self._facts)))).digest()
-        return self._digest
+        return MeshEnd(self.mesh, self._digest)
 
     def copy(self) -> FactSet:
         """The same set, which grows by itself."""

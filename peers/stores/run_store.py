@@ -15,6 +15,7 @@ from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.signature import Signer
 from peers.facts.fact import Fact
+from peers.facts.fact_set import MeshEnd
 from peers.stores.store import (
     CLEAN_EVENTS,
     NOTHING_CLEANED,
@@ -212,13 +213,13 @@ class RunStore(Protocol):
     # Reading
 
     def enter_mesh(self, mesh: bytes) -> None:
-        """Until it is closed, keep the facts of the mesh with this public key; those that it has are there at once."""
+        """Before `open`: keep the facts of the mesh with this public key. Without it there are none, and none are kept."""
 
     def facts(self) -> tuple[Fact, ...]:
         """All facts of the mesh, in an order in which each comes after those that its signer needs."""
 
-    def facts_digest(self) -> bytes:
-        """`FactSet.digest` of them; empty without a mesh."""
+    def mesh_end(self) -> MeshEnd | None:
+        """Which facts these are; None without a mesh."""
 
     def ends(self) -> dict[Epoch, EpochEnd]:
         """The vector: the end of each epoch of which anything is held or proven."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from peers.facts.fact import Fact, decode_fact
-from peers.facts.fact_set import FactSet
+from peers.facts.fact_set import FactSet, MeshEnd
 from peers.stores.run_store import Taken
 from peers.stores.runs.writing import WritingRules
 
@@ -22,26 +23,25 @@ class FactRules(WritingRules):
 
     def _begin(self) -> None:
         super()._begin()
-        self._mesh = ""
-        self._fact_sets.clear()
+        if not self._mesh:
+            return
+        facts = self._fact_sets[self._mesh] = FactSet(bytes.fromhex(self._mesh))
+        for data in self._read_facts():
+            with suppress(ValueError):  # of another mesh, or of a kind that a later release has written
+                facts.add(decode_fact(data))  # its signature was looked at when it came
 
     def enter_mesh(self, mesh: bytes) -> None:
         """As in the port."""
-        facts = FactSet(mesh)
-        for data in self._read_facts():
-            fact = decode_fact(data)  # its signature was looked at when it came
-            if fact.mesh == mesh:
-                facts.add(fact)
         self._mesh = mesh.hex()
-        self._fact_sets[self._mesh] = facts
+        self._fact_sets = {self._mesh: FactSet(mesh)}
 
     def facts(self) -> tuple[Fact, ...]:
         """As in the port."""
         return tuple(self._fact_sets.get(self._mesh, ()))
 
-    def facts_digest(self) -> bytes:
+    def mesh_end(self) -> MeshEnd | None:
         """As in the port."""
-        return self._fact_sets[self._mesh].digest if self._mesh else b""
+        return self._fact_sets[self._mesh].end if self._mesh else None
 
     def learn(self, facts: Sequence[Fact]) -> Taken:
         """As in the port."""

@@ -143,17 +143,14 @@ class SqliteRunStore(SqliteRunRows, RunRules):
 
     # Facts
 
-    def enter_mesh(self, mesh: bytes) -> None:
-        with self._reading():
-            super().enter_mesh(mesh)
-
     def _read_facts(self) -> Iterable[bytes]:
         is_there = self._execute("SELECT 1 FROM sqlite_schema WHERE name = 'mesh_facts'").fetchone()
-        rows = self._execute("SELECT id, fact FROM mesh_facts ORDER BY number").fetchall() if is_there else []
-        for fact_id, data in rows:  # one that is only read may lack the table
-            if fact_id_of(data) != fact_id:
-                raise damaged(self._path, "a fact of the mesh is not what was written")
-            yield data
+        if not is_there:  # in a file of an earlier release that is only read
+            return []
+        rows = self._execute("SELECT id, fact FROM mesh_facts ORDER BY number").fetchall()
+        if any(not isinstance(data, bytes) or fact_id_of(data) != fact_id for fact_id, data in rows):
+            raise damaged(self._path, "a fact of the mesh is not what was written")
+        return [data for _, data in rows]
 
     def _put_facts(self, facts: Sequence[Fact]) -> None:
         for fact in facts:
