@@ -18,6 +18,8 @@ from peers.events.entry import Entry
 from peers.events.epoch import BIRTH_BYTES, END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
 from peers.events.proof import Block
 from peers.events.reconcile import NewestEnds
+from peers.facts.fact import Fact, WireFactId
+from peers.facts.fact_set import MeshEnd
 
 WIRE = 2
 """The version of the wire in `connect` and `connected`."""
@@ -101,6 +103,20 @@ def _groups(items: Iterable[_Item], measure: Callable[[_Item], tuple[int, int]])
         yield tuple(group)
 
 
+def fact_groups(facts: Iterable[Fact]) -> Iterator[tuple[bytes, ...]]:
+    """The bytes of these facts in order, in groups of which each has room in one `facts`."""
+    group: list[bytes] = []
+    room = FACTS_BYTES
+    for fact in facts:
+        if len(group) == MAX_FACTS or len(fact.data) > room:
+            yield tuple(group)
+            group, room = [], FACTS_BYTES
+        group.append(fact.data)
+        room -= len(fact.data)
+    if group:
+        yield tuple(group)
+
+
 class WantedEvents(msgspec.Struct, frozen=True, array_like=True):
     """Entries whose events the sender wants."""
 
@@ -152,6 +168,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: no event is wanted."""
     last_position: Count = 0
     """The last position of the sender's log."""
+    facts: MeshEnd | None = None
+    """The facts of its mesh; None without one, and from releases without facts."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -252,9 +270,14 @@ class Decline(RunMessage, frozen=True, tag="decline"):
 
 
 class Facts(RunMessage, frozen=True, tag="facts"):
-    """A place for later releases: this one reads the byte strings and does nothing with them."""
+    """Facts of the mesh of both ends, or which ones the sender has: only to an end whose greeting has `facts`."""
 
     facts: Annotated[tuple[bytes, ...], Meta(max_length=MAX_FACTS)]
+    """In an order in which each comes after those that its signer needs."""
+    ids: Annotated[tuple[WireFactId, ...], Meta(max_length=MAX_FACTS)] = ()
+    """Of facts that the sender has, once on a link, where the greetings differ."""
+    is_last: bool = False
+    """Whether these are the last of its ids."""
 
     def __post_init__(self) -> None:
         if sum(map(len, self.facts)) > FACTS_BYTES:

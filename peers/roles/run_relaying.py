@@ -69,8 +69,8 @@ class RunRelaying(RunSession):
             self._served = None
         if self.connected:
             self._commits.append(commit.taken)
-        is_own = self.epoch in commit.taken.ends
-        gather_ms = 0 if is_own or not self.authenticated else self._gathering_ms()
+        is_urgent = self.epoch in commit.taken.ends or commit.taken.facts
+        gather_ms = 0 if is_urgent or not self.authenticated else self._gathering_ms()
         if gather_ms <= 0:
             self.stop_timer("gather")
             if not self._is_woken:  # one wake-up for any number of commits

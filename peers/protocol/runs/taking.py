@@ -7,10 +7,11 @@ from functools import partial
 
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
-from peers.codec.run_messages import MAX_DECLINED, Decline, Fill, Pieces, Prove, ShowBlocks
+from peers.codec.run_messages import MAX_DECLINED, Decline, Facts, Fill, Pieces, Prove, ShowBlocks
 from peers.events.dot import Epoch
 from peers.events.epoch import Birth
 from peers.events.proof import Proof
+from peers.protocol.runs.fact_exchange import learn_facts
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
@@ -24,7 +25,7 @@ MAX_UNCOMMITTED = 16
 COMMITTED_PIECES = 16
 """Pieces that are committed together: with many short runs, each with its signature, a commit would take long for others."""
 
-Received = Pieces | Fill | Prove | ShowBlocks
+Received = Pieces | Fill | Prove | ShowBlocks | Facts
 Work = Callable[[RunStore], Taken]
 Reaction = Callable[[Taken], None]
 
@@ -94,9 +95,12 @@ class Taking:
     def _commit(self) -> None:
         self._role.write(partial(_do_all, [work for work, _ in self._commits[0]]), self._on_done)
 
-    def _work(self, message: Fill | Prove | ShowBlocks) -> tuple[Work, Reaction]:
+    def _work(self, message: Fill | Prove | ShowBlocks | Facts) -> tuple[Work, Reaction]:
         if isinstance(message, Fill):
             return partial(_fill, message), partial(self._on_filled, message)
+        if isinstance(message, Facts):
+            why: list[str] = []
+            return partial(learn_facts, message, why), partial(_on_learned, why)
         if isinstance(message, ShowBlocks):
             return partial(_compare, message), partial(self._on_compared, message)
         proof = _decoded(message)
@@ -190,6 +194,11 @@ class Taking:
             raise BadPeer(f"it showed a block of epoch {message.birth.epoch} that its owner did not sign")
         self._forks.compared(message.birth.epoch, len(message.blocks))
         self._forks.prove(message.birth.epoch)
+
+
+def _on_learned(why: Sequence[str], taken: Taken) -> None:
+    if taken.outcomes:
+        raise BadPeer(f"it sent a fact of the mesh that does not hold: {why[0]}")
 
 
 def _do_all(works: Sequence[Work], store: RunStore) -> list[Taken]:

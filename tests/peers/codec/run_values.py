@@ -130,7 +130,12 @@ messages = st.one_of(
     st.builds(ShowBlocks, births, st.lists(blocks(), max_size=3).map(tuple)),
     st.builds(Prove, st.binary(max_size=100)),
     st.builds(Decline, st.lists(hashes, max_size=4).map(tuple)),
-    st.builds(Facts, st.lists(st.binary(max_size=20), max_size=4).map(tuple)),
+    st.builds(
+        Facts,
+        st.lists(st.binary(max_size=20), max_size=4).map(tuple),
+        st.lists(st.binary(min_size=16, max_size=16), max_size=4).map(tuple),
+        st.booleans(),
+    ),
     st.builds(Synced, counts),
     st.builds(Ping, counts),
     st.builds(Pong, counts, counts),
