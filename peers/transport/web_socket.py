@@ -215,7 +215,7 @@ class WebSocketNetwork(WiredNetwork):
         return key, self._may_speak(key, node_id)
 
     async def _shake_hands(self, listening: ListeningSocket, server: Server, accepted: AcceptedSocket) -> None:
-        address = show_address(accepted.getpeername())
+        address = show_address(accepted.peer)
 
         def admit(transport: asyncio.Transport) -> AcceptedWire | None:
             key, why = self._judge_key(transport) if self._may_speak is not None else (None, "")
@@ -244,8 +244,8 @@ class WebSocketNetwork(WiredNetwork):
                 self._on_refused(address, why)
 
     def _on_plain(self, accepted: AcceptedSocket) -> None:
+        self._on_refused(show_address(accepted.peer), OTHER_IS_OPEN)
         with suppress(OSError):
-            self._on_refused(show_address(accepted.getpeername()), OTHER_IS_OPEN)
             accepted.recv(TLS_BYTES)
             accepted.send(PLAIN_ANSWER)
 

@@ -42,4 +42,3 @@ class TrustedStreet(Street):
     def said(self, name: str) -> list[str]:
         """The sentences of the notices of a node."""
         return [notice.sentence for notice in self.notices[name]]
-

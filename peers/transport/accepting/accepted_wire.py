@@ -69,13 +69,17 @@ class AcceptedWire(WebSocketWire, ServerConnection):
         """Close the connection, in whatever state it is; the other end may learn why."""
         self.protocol.fail(CloseCode.POLICY_VIOLATION, reason)
         self.send_data()
-        self.transport.close()
+        self._hang_up()
         self._end_within(CLOSE_SECONDS)
+
+    def _hang_up(self) -> None:
+        if not self.transport.is_closing():  # a second close of asyncio's TLS transport makes all its later calls fail
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._left is not None:
             if self._left < 0:
-                self.transport.close()  # it sends on, while this end waits for its close
+                self._hang_up()  # it sends on, while this end waits for its close
                 return
             if self._left == self._limits.stranger_bytes and is_tls(data):
                 self._refuse_tls()
@@ -90,7 +94,7 @@ class AcceptedWire(WebSocketWire, ServerConnection):
         self._left = -1
         self._on_refused(show_address(self.remote_address), TLS_AT_OPEN)
         self.transport.write(ALERT)
-        self.transport.close()
+        self._hang_up()
 
     def process_event(self, event: Event) -> None:
         super().process_event(event)

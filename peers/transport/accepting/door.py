@@ -86,10 +86,9 @@ class Door:
         """Whether it is not turned away for what strangers do."""
         return address in self._known
 
-    def is_half_over(self, visit: Visit, now: float | None = None) -> bool:
-        """Whether a stranger has taken half of its time."""
-        left = visit.until - (self._loop.time() if now is None else now)
-        return left <= self.limits.greeting_seconds / 2
+    def seconds_to_half(self, visit: Visit) -> float:
+        """Until a stranger has taken half of its time; 0 or less once it has."""
+        return visit.until - self.limits.greeting_seconds / 2 - self._loop.time()
 
     def on_known(self, visit: Visit) -> None:
         """See Visit.welcome."""
@@ -121,14 +120,14 @@ class Door:
             return "connects_of_address_per_second"
         if not _has_one(self._rate, now):
             return "connects_per_second"
-        if len(row.strangers) >= self.limits.strangers_of_address and not self._is_replaced(row, now):
+        if len(row.strangers) >= self.limits.strangers_of_address and not self._is_replaced(row):
             return "strangers_of_address"
         return ""
 
-    def _is_replaced(self, row: _Row, now: float) -> bool:
+    def _is_replaced(self, row: _Row) -> bool:
         """Whether the oldest stranger of an address has to leave, since it took half of its time."""
         oldest = next(iter(row.strangers))
-        if not self.is_half_over(oldest, now):
+        if self.seconds_to_half(oldest) > 0:
             return False
         self._end(oldest, "strangers_of_address")
         return True
@@ -177,9 +176,9 @@ class Visit:
         return self._door.is_known(self.address)
 
     @property
-    def is_half_over(self) -> bool:
-        """Whether it has taken half of its time."""
-        return self._door.is_half_over(self)
+    def seconds_to_half(self) -> float:
+        """Until it has taken half of its time; 0 or less once it has."""
+        return self._door.seconds_to_half(self)
 
     def welcome(self) -> None:
         """The other end is known. Harmless when it was, or has to leave."""

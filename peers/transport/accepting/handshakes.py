@@ -47,6 +47,7 @@ class Handshakes:
         """Of which no first bytes came yet."""
         self._waiting: dict[AcceptedSocket, Visit] = {}
         self._running: dict[AcceptedSocket, Visit] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     def add(self, accepted: AcceptedSocket) -> None:
         """Wait for its first bytes."""
@@ -78,8 +79,7 @@ class Handshakes:
         elif is_tls(first):
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             self._waiting[accepted] = visit
-            self._make_room()
-            self._run_next()
+            self._advance()
         else:
             self._on_plain(accepted)
             accepted.close()
@@ -90,27 +90,39 @@ class Handshakes:
         self._waiting.pop(accepted, None)
         self._loop.remove_reader(accepted)
         accepted.close()
+        self._advance()
 
-    def _make_room(self) -> None:
-        if len(self._running) < self._places:
-            return
-        accepted, oldest = next(iter(self._running.items()))
-        if oldest.is_half_over:
-            del self._running[accepted]
-            oldest.note("handshakes")
-            oldest.expel()
-
-    def _run_next(self) -> None:
-        while self._waiting and len(self._running) < self._places:
+    def _advance(self) -> None:
+        """Run those that wait, as far as there is room."""
+        while self._waiting and (len(self._running) < self._places or self._end_oldest()):
             known = (one for one, visit in self._waiting.items() if visit.is_known)
             accepted = next(known, next(iter(self._waiting)))
             visit = self._running[accepted] = self._waiting.pop(accepted)
             visit.end = accepted.cut
             self._spawn(self._run(accepted))
+        if not self._waiting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end_oldest(self) -> bool:
+        """End the oldest handshake; False if it has not taken half of its time, and then this is tried again."""
+        accepted, oldest = next(iter(self._running.items()))
+        seconds = oldest.seconds_to_half
+        if seconds <= 0:
+            del self._running[accepted]
+            oldest.note("handshakes")
+            oldest.expel()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._on_time)
+        return seconds <= 0
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._advance()
 
     async def _run(self, accepted: AcceptedSocket) -> None:
         try:
             await self._begin(accepted)
         finally:
             self._running.pop(accepted, None)
-            self._run_next()
+            self._advance()

@@ -64,12 +64,13 @@ async def open_listening_sockets(
 class AcceptedSocket(socket.socket):
     """A connection that was accepted; it leaves its door when it is closed."""
 
-    __slots__ = ("on_closed", "visit")
+    __slots__ = ("on_closed", "peer", "visit")
 
-    def __init__(self, accepted: socket.socket, on_closed: Callable[[AcceptedSocket], None]) -> None:
-        """`accepted` is replaced by this one."""
+    def __init__(self, accepted: socket.socket, peer: Any, on_closed: Callable[[AcceptedSocket], None]) -> None:
+        """`accepted` is replaced by this one; `peer` is the address from which it came, as sockets have it."""
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.on_closed: Callable[[AcceptedSocket], None] | None = on_closed
+        self.peer = peer
         self.visit: Visit | None = None
 
     def close(self) -> None:
@@ -133,7 +134,7 @@ class ListeningSocket(socket.socket):
             newcomer, address = self._take()
             key = address_key(local_host(address)) if self._door is not None else ""
             if self._door is None or self._door.may_enter(key):
-                accepted = self._admit(newcomer, key)
+                accepted = self._admit(newcomer, address, key)
                 if self.on_accepted is None:
                     return accepted, address
                 self.on_accepted(accepted)
@@ -143,7 +144,7 @@ class ListeningSocket(socket.socket):
                     newcomer.send(self._refusal)
         raise BlockingIOError(errno.EAGAIN, "others of this program have their turn")
 
-    def _admit(self, newcomer: socket.socket, key: str) -> AcceptedSocket:
+    def _admit(self, newcomer: socket.socket, peer: Any, key: str) -> AcceptedSocket:
         files = max_files()
         left = files - newcomer.fileno()  # its number is the lowest that was free
         reserve = 1 if self._is_own else min(MAX_RESERVE, files // RESERVE_SHARE)
@@ -156,7 +157,7 @@ class ListeningSocket(socket.socket):
         if is_short and not (is_displaced and left > reserve // 2):
             newcomer.close()
             raise BlockingIOError(errno.EAGAIN, "there is no place for one more connection")
-        accepted = AcceptedSocket(newcomer, self._on_closed)
+        accepted = AcceptedSocket(newcomer, peer, self._on_closed)
         self._opening[accepted] = None
         self._accepted[accepted.fileno()] = accepted
         if self._door is not None:
