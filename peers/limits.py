@@ -38,6 +38,8 @@ class Limits:
     handshakes: int = 64
     """Of TLS, at the same time at one door; each takes up to 110 KiB of memory, and some ms of processor time. While all places
     are taken, a further one ends the oldest one if that has taken half of `greeting_seconds`, or waits."""
+    handshake_bytes: int = 16 * 1024
+    """That may come in a TLS handshake. That of a node sends 3 KiB."""
     connections: int = 512
     """Open at one door. While strangers hold the last of them, a further one ends the oldest stranger."""
     connections_of_address: int = 128

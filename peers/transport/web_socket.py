@@ -218,6 +218,7 @@ class WebSocketNetwork(WiredNetwork):
         address = show_address(accepted.peer)
 
         def admit(transport: asyncio.Transport) -> AcceptedWire | None:
+            accepted.left = None
             key, why = self._judge_key(transport) if self._may_speak is not None else (None, "")
             if why:
                 self._on_refused(address, why)
@@ -230,6 +231,7 @@ class WebSocketNetwork(WiredNetwork):
             wire.proven_key = key
             return wire
 
+        accepted.left = self.limits.handshake_bytes
         try:
             await self.loop.connect_accepted_socket(
                 partial(Gate, admit),

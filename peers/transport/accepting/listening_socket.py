@@ -64,7 +64,7 @@ async def open_listening_sockets(
 class AcceptedSocket(socket.socket):
     """A connection that was accepted; it leaves its door when it is closed."""
 
-    __slots__ = ("on_closed", "peer", "visit")
+    __slots__ = ("left", "on_closed", "peer", "visit")
 
     def __init__(self, accepted: socket.socket, peer: Any, on_closed: Callable[[AcceptedSocket], None]) -> None:
         """`accepted` is replaced by this one; `peer` is the address from which it came, as sockets have it."""
@@ -72,6 +72,8 @@ class AcceptedSocket(socket.socket):
         self.on_closed: Callable[[AcceptedSocket], None] | None = on_closed
         self.peer = peer
         self.visit: Visit | None = None
+        self.left: int | None = None
+        """Bytes that may still come into buffers, as those of TLS; None: any number."""
 
     def close(self) -> None:
         """As of every socket; a second call does nothing."""
@@ -79,6 +81,17 @@ class AcceptedSocket(socket.socket):
             self.on_closed(self)
             self.on_closed = None
         super().close()
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """As of every socket. Raises ConnectionAbortedError after more bytes than are `left`, and notes `handshake_bytes`."""
+        size = super().recv_into(buffer, nbytes, flags)
+        if self.left is not None:
+            self.left -= size
+            if self.left < 0:
+                if self.visit is not None:
+                    self.visit.note("handshake_bytes")
+                raise ConnectionAbortedError(errno.ECONNABORTED, "too many bytes before the end of a handshake")
+        return size
 
     def cut(self) -> None:
         """End the connection: the loop closes it a moment later, and needs its number until then."""

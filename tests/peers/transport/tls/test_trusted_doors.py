@@ -261,6 +261,14 @@ def test_a_greeting_over_tls_that_is_late_ends_with_a_reason(doors: Doors) -> No
     assert left.reasons == ["no greeting in time"]
 
 
+def test_who_sends_too_much_in_a_handshake_is_cut(doors: Doors) -> None:
+    record = b"\x16\x03\x01\x20\x00\x01\x00\x1f\xfc" + bytes(0x1FFC)
+
+    assert doors.until_closed(doors.plain(doors.open(handshake_bytes=4_000), record[:8_000])) == b""
+    assert doors.hits == [("handshake_bytes", "127.0.0.1")]
+    assert doors.refused == []
+
+
 def test_a_closed_network_keeps_nobody_who_waits_for_tls(doors: Doors) -> None:
     network = doors.room.also(**tls_options(doors.path / "kitchen"), limits=Limits(greeting_seconds=60, handshakes=1))
     door = doors.room.listen(network=network)
