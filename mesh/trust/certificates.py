@@ -7,7 +7,9 @@ member is not decided here: the facts of the mesh say that, by whole public keys
 
 from __future__ import annotations
 
+import re
 import ssl
+from base64 import b64decode
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -33,7 +35,9 @@ CERTIFICATES = 3
 """Of a chain."""
 SERIAL_BYTES = 16
 
-_PEM_END = "-----END CERTIFICATE-----"
+_PEM = re.compile(
+    rb"(-----BEGIN (?:MESH )?CERTIFICATE-----\n)([0-9A-Za-z+/\n]+={0,2}\n)(-----END (?:MESH )?CERTIFICATE-----\n)"
+)
 _SERIAL_LABEL = b"peermesh serial\0"
 _BEGIN = datetime(1970, 1, 1)
 _END = datetime(9999, 12, 31, 23, 59, 59)
@@ -72,7 +76,9 @@ class CertificateChain(NamedTuple):
     @property
     def pem(self) -> bytes:
         """The file."""
-        return "".join(map(ssl.DER_cert_to_PEM_cert, self)).encode()
+        # TLS shows those called CERTIFICATE; the last one would take 4 KiB of memory there, and the other end has it.
+        shown = ssl.DER_cert_to_PEM_cert(self.node) + ssl.DER_cert_to_PEM_cert(self.admin)
+        return (shown + ssl.DER_cert_to_PEM_cert(self.mesh).replace(" CERTIFICATE", " MESH CERTIFICATE")).encode()
 
     @property
     def mesh_key(self) -> bytes:
@@ -141,21 +147,12 @@ def read_certificates(home: Path, public: bytes) -> CertificateChain:
 def _read(text: bytes) -> CertificateChain:
     if len(text) > MAX_CERTIFICATES_BYTES:
         raise ValueError(f"it has more than {MAX_CERTIFICATES_BYTES} bytes")
-    try:
-        found = [ssl.PEM_cert_to_DER_cert(f"{part}{_PEM_END}") for part in _pem_parts(text)]
-    except ValueError:
-        raise ValueError("it is not the whole of three certificates") from None
+    found = _PEM.findall(text)
+    if b"".join(b"".join(part) for part in found) != text or not found:
+        raise ValueError("it is not the whole of three certificates")
     if len(found) != CERTIFICATES:
         raise ValueError(f"it has {len(found)} certificates, not {CERTIFICATES}")
-    return CertificateChain(*found)
-
-
-def _pem_parts(text: bytes) -> list[str]:
-    """Each certificate without its last line. Raises ValueError if there is anything else."""
-    *parts, rest = text.decode("ascii").split(_PEM_END)
-    if rest.strip() or not parts:
-        raise ValueError("more than certificates")
-    return [part.strip() + "\n" for part in parts]
+    return CertificateChain(*[b64decode(body) for _, body, _ in found])
 
 
 def _check_signatures(chain: CertificateChain) -> None:

@@ -7,7 +7,6 @@ import http
 import logging
 import socket
 import ssl
-from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -40,10 +39,12 @@ from peers.transport.tls.gate import (
     OTHER_IS_OPEN,
     OTHER_MESH,
     PLAIN_ANSWER,
+    TLS_BYTES,
     TLS_ONLY,
     Gate,
     MaySpeak,
     proven_key,
+    spare_memory,
     why_no_handshake,
 )
 from peers.transport.web_socket_wire import DialledWire, WebSocketWire
@@ -57,8 +58,6 @@ REFUSAL = (
     f"{FULL}"
 ).encode()
 """What a connection is told that is turned away unread, unless it expects TLS."""
-TLS_BYTES = 16 * 1024
-"""Of one read over TLS in this process: asyncio keeps a buffer of that size for each connection, 256 KiB if nobody says it."""
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
 """An answer to an HTTP request, now or later; None accepts it."""
@@ -113,8 +112,6 @@ class WebSocketNetwork(WiredNetwork):
         known: Container[str] = (),
     ) -> None:
         super().__init__(loop, limits=limits, note=note, known=known)
-        if tls is not None or dial_tls is not None:
-            SSLProtocol.max_size = TLS_BYTES  # of the class: nothing else sets it before a handshake
         self.refusal = REFUSAL if tls is None else b""
         self.connect_seconds = connect_seconds
         self._tls = tls
@@ -124,6 +121,8 @@ class WebSocketNetwork(WiredNetwork):
         self._on_request = on_request
         self._purpose = purpose
         self._waits = waits
+        self._buffer = bytearray()
+        """Into which all its connections over TLS read."""
         self._handshakes: list[Handshakes] = []
         """One for each listening socket with TLS."""
         self._wires: WeakSet[WebSocketWire] = WeakSet()
@@ -198,12 +197,18 @@ class WebSocketNetwork(WiredNetwork):
 
     def _check_dialled(self, node_id: str, transport: asyncio.BaseTransport) -> bytes | None:
         """The key of the other end, once it may speak; None if none is asked for. Raises WireError."""
+        self._spare_memory(transport)
         if self._may_speak is None:
             return None
         key, why = self._judge_key(transport, node_id)
         if why:
             raise WireError(why)
         return key
+
+    def _spare_memory(self, transport: asyncio.BaseTransport) -> None:
+        if transport.get_extra_info("ssl_object") is not None:
+            self._buffer = self._buffer or bytearray(TLS_BYTES)
+            spare_memory(transport, self._buffer)
 
     def _judge_key(self, transport: asyncio.BaseTransport, node_id: str = "") -> tuple[bytes, str]:
         """The key of the other end, and why it is not to be spoken to."""
@@ -219,6 +224,7 @@ class WebSocketNetwork(WiredNetwork):
 
         def admit(transport: asyncio.Transport) -> AcceptedWire | None:
             accepted.left = None
+            self._spare_memory(transport)
             key, why = self._judge_key(transport) if self._may_speak is not None else (None, "")
             if why:
                 self._on_refused(address, why)
