@@ -36,6 +36,7 @@ from mesh.settings.kept_peers import KeptPeers, show_sources
 from mesh.settings.paths import default_home
 from peers.clock import Clock, Undo
 from peers.emitter import Emitter
+from peers.facts.fact import Fact
 from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.roles.run_peer import RunPeerSync
@@ -315,7 +316,7 @@ class Node:
         wanted = kept if self._listen is None else 0
         for notice in listen_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
             self._on_notice(notice)
-        await resources.open_control(ControlServer(self, on_stop=self._on_stop_asked))
+        await resources.open_control(ControlServer(self, facts=self._facts, on_stop=self._on_stop_asked))
         for notice in start_notices(self):
             log_notice(notice)
 
@@ -349,6 +350,9 @@ class Node:
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)
         self._emitter.emit("change", notice)
+
+    def _facts(self) -> Later[tuple[Fact, ...]]:
+        return self._log_proxy.read(lambda store: store.facts())
 
     def _on_stop_asked(self) -> bool:
         is_heard = self._emitter.has_listeners("stop")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from mesh.actors.environment import Environment
 from mesh.actors.node_supervisor import NodeSupervisor
@@ -32,8 +33,9 @@ from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
 from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
-from mesh.settings.paths import LOG_FILE, disk_share
+from mesh.settings.paths import LOG_FILE, RECOVERY_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
+from mesh.trust.certificates import mesh_key_of
 from peers.clock import Clock, LoopClock
 from peers.later import Later
 from peers.limits import LimitHits, Limits
@@ -110,6 +112,9 @@ class NodeResources:
         hits = LimitHits(clock)
         # One for all keepers, so that it knows its own file again.
         store = SqliteRunStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
+        mesh_key = mesh_key_of(self._path, self.home.signer.public)
+        if mesh_key:
+            store.enter_mesh(mesh_key)
 
         def discovery() -> Discovery:
             self._discovery = make_discovery(clock, hits)
@@ -133,7 +138,7 @@ class NodeResources:
             known_hosts=known,
             disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
-            old_log_bytes=lambda: kept_file(self._path).size,
+            shown_of_home=partial(_shown_of_home, self._path),
         )
         return self._environment
 
@@ -200,3 +205,9 @@ class NodeResources:
         for holder in self._holders():
             if isinstance(holder, Abandonable):
                 holder.abandon()
+
+
+def _shown_of_home(path: Path) -> dict[str, Any]:
+    """What the status says of the files of a home."""
+    recovery = path / RECOVERY_FILE
+    return {"old_log_bytes": kept_file(path).size, "recovery_file": str(recovery) if recovery.exists() else ""}

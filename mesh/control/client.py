@@ -75,6 +75,14 @@ class ControlClient:
         """Let the node dial an address from now on, or, without `is_wanted`, no longer."""
         self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
 
+    def facts(self) -> list[bytes]:
+        """The facts of the mesh, see peers.facts.fact.Fact.data; none without a mesh."""
+        found: list[bytes] = []
+        self._send(messages.ShowFacts())
+        while isinstance(answer := self._next_answer(messages.MeshFacts | messages.Done), messages.MeshFacts):
+            found += answer.facts
+        return found
+
     def stop(self) -> None:
         """Stop the node. It has stopped when this returns. Raises MeshError after NODE_SECONDS."""
         self._ask(messages.Stop(), messages.Done)

@@ -84,6 +84,10 @@ class ChangePeer(Struct, tag_field="do", tag="change peer", forbid_unknown_field
     is_wanted: bool
 
 
+class ShowFacts(Struct, tag_field="do", tag="show facts", forbid_unknown_fields=True):
+    """Show the facts of the mesh. Answers: any number of MeshFacts, then Done."""
+
+
 class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
     """Stop the node. Answer: Done, sent before the node has stopped."""
 
@@ -125,6 +129,12 @@ class Peers(Struct, tag_field="is", tag="peers"):
     rows: list[dict[str, str | None]]
 
 
+class MeshFacts(Struct, tag_field="is", tag="facts"):
+    """Some facts of the mesh, see peers.facts.fact.Fact.data, in the order in which they came."""
+
+    facts: list[bytes]
+
+
 class Done(Struct, tag_field="is", tag="done"):
     """The request is done."""
 
@@ -135,8 +145,8 @@ class Failure(Struct, tag_field="is", tag="failure"):
     why: str
 
 
-Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | Stop
-Answer = Added | Events | Shown | Peers | Done | Failure
+Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | ShowFacts | Stop
+Answer = Added | Events | Shown | Peers | MeshFacts | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

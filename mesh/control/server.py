@@ -20,7 +20,9 @@ from mesh.errors import MeshError
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.paths import SOCKET_FILE
+from peers.codec.run_messages import fact_groups
 from peers.events.entry import Entry
+from peers.facts.fact import Fact
 from peers.later import Later
 from peers.log.draft import BusyError, Meta
 from peers.stores.store import StoreError
@@ -61,9 +63,12 @@ class ServedNode(Protocol):
 class ControlServer:
     """`start` it when the node runs, `close` it before the node ends. Everything runs on the loop of the node."""
 
-    def __init__(self, node: ServedNode, *, on_stop: Callable[[], bool]) -> None:
-        """`on_stop` is called for `mesh stop`. It returns whether the node will be stopped."""
+    def __init__(
+        self, node: ServedNode, *, facts: Callable[[], Later[tuple[Fact, ...]]], on_stop: Callable[[], bool]
+    ) -> None:
+        """`facts` reads those of the mesh. `on_stop` is called for `mesh stop`; it returns whether the node will be stopped."""
         self.node = node
+        self.facts = facts
         self.on_stop = on_stop
         self._connections: dict[_Connection, None] = {}
         self._followers: dict[_Connection, None] = {}
@@ -231,6 +236,10 @@ class _Connection:
                 await self._send(messages.Peers(await self._node.static_peers()))
             case messages.ChangePeer(address, is_wanted):
                 await (self._node.add_peer(address) if is_wanted else self._node.remove_peer(address))
+                await self._send(messages.Done())
+            case messages.ShowFacts():
+                for group in fact_groups(await self._server.facts()):
+                    await self._send(messages.MeshFacts(list(group)))
                 await self._send(messages.Done())
             case messages.Stop():
                 await self._stop()

@@ -62,7 +62,7 @@ class Roster:
             elif isinstance(fact, Found) and not self.name:
                 self.name = fact.name
         self.rows = self._rows(certificates, [fact for fact in known if isinstance(fact, (Revocation, Leave))])
-        """All keys with a certificate, by key, in the order of (since_ms, id of the first certificate)."""
+        """All keys with a certificate, by key: those first that have one that holds, then in the order of their times."""
 
     @property
     def members(self) -> dict[bytes, str]:
@@ -124,5 +124,6 @@ def _is_leave(fact: Fact) -> bool:
     return isinstance(fact, Leave)
 
 
-def _rank(fact: Fact) -> tuple[int, FactId]:
-    return fact.time_ms, fact.id
+def _rank(fact: Fact) -> tuple[int, bool, FactId]:
+    """The mesh's key comes first, where it signed in the same moment as another one: it made that an admin."""
+    return fact.time_ms, fact.signer != fact.mesh, fact.id
