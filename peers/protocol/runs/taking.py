@@ -75,10 +75,15 @@ class Taking:
             self._role.send(Decline(()))
 
     def go_on(self) -> None:
-        """Commit what waits, unless something is being committed or there is no room for it."""
-        if self._commits or not self._waiting or not self._role.has_room():
+        """Commit what waits, unless something is being committed or there is no room for it; for facts there always is."""
+        if self._commits or not self._waiting:
             return
         messages, self._waiting = self._waiting, []
+        if not self._role.has_room():
+            self._waiting = [message for message in messages if not isinstance(message, Facts)]
+            messages = [message for message in messages if isinstance(message, Facts)]
+            if not messages:
+                return
         self._numbers = [message.number for message in messages if isinstance(message, (Pieces, Fill))]
         self._commits.append([])
         row: list[Pieces] = []

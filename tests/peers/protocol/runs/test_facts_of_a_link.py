@@ -216,6 +216,26 @@ def test_an_end_that_never_says_its_facts_gets_no_events_and_gives_its_own() -> 
     assert len(other.store.each()) == 2
 
 
+def test_facts_are_kept_where_no_room_for_events_of_others_is_left() -> None:
+    stage, (one, other), _ = stage_of(2)
+    learn(one, *begin())
+    stage.write(one, 2)
+    wire = stage.connect(one, other)
+    has_room = [False]
+    wire.ends[1].has_room = lambda: has_room[0]
+    stage.quiet()
+
+    learn(one, MESH.revoke("dora", by="anna"))
+    stage.quiet()
+    assert kinds(other) == ["found", "certificate", "certificate", "revoke"]
+    assert not other.store.each()
+
+    has_room[0] = True
+    wire.ends[1].replication.on_room()
+    stage.quiet()
+    assert len(other.store.each()) == 2
+
+
 def test_a_greeting_says_the_whole_key_of_the_mesh() -> None:
     stage, (one, other), said = stage_of(2, without=(1,))
     stage.meet(one, other)
