@@ -19,6 +19,8 @@ from mesh.terminal import output
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mesh.control.mesh_texts import MeshTexts
+
 
 @click.command()
 @click.option(
@@ -81,8 +83,10 @@ def members(context: click.Context, *, as_json: bool) -> None:
     """
     from mesh.trust.shown import member_rows
 
-    texts, status = _read(options.home_of(context))
-    rows = member_rows(texts, _last_seen(status, time_ns() // 1_000_000))
+    home = options.home_of(context)
+    texts, status = _read(home)
+    _check_mesh(home, bool(texts.facts))
+    rows = member_rows(texts.facts, _last_seen(status, time_ns() // 1_000_000))
     if as_json:
         output.write_json(rows)
         return
@@ -95,16 +99,20 @@ def members(context: click.Context, *, as_json: bool) -> None:
 @options.as_json
 @click.pass_context
 def facts(context: click.Context, *, as_json: bool) -> None:
-    """List the signed texts that say who is in the mesh, and verify each, whether the node runs or not.
+    """List the signed texts about keys, and verify each, whether the node runs or not.
+
+    They say who is in the mesh; and which nodes have written two histories, as copies of one home do.
 
     \b
     mesh facts
     mesh facts --json
     """
-    from mesh.trust.shown import fact_rows
+    from mesh.trust.shown import fact_rows, proof_rows
 
-    texts, _ = _read(options.home_of(context))
-    rows = fact_rows(texts)
+    home = options.home_of(context)
+    texts, _ = _read(home)
+    rows = [*fact_rows(texts.facts), *proof_rows(texts.proofs)]
+    _check_mesh(home, bool(rows))
     if as_json:
         output.write_json(rows)
         return
@@ -134,31 +142,30 @@ def _keep(path: Path, code: str) -> None:
         os.fsync(file.fileno())
 
 
-def _read(home: Path) -> tuple[list[bytes], dict[str, Any]]:
-    """The facts of a home, and the status of its node if that runs. Raises MeshError, also for a home without a mesh."""
+def _check_mesh(home: Path, has_texts: bool) -> None:
+    if not has_texts:
+        raise MeshError(f"the home {home} is in no mesh yet: `mesh found` makes one")
+
+
+def _read(home: Path) -> tuple[MeshTexts, dict[str, Any]]:
+    """The texts of a home, and the status of its node if that runs."""
     from mesh.control.client import ControlClient
 
     try:
         with ControlClient(home) as node:
-            texts, status = node.facts(), node.status()
+            return node.texts(), node.status()
     except NoNodeError:
-        texts, status = _read_idle(home), {}
-    if not texts:
-        raise MeshError(f"the home {home} is in no mesh yet: `mesh found` makes one")
-    return texts, status
+        return _read_idle(home), {}
 
 
-def _read_idle(home: Path) -> list[bytes]:
-    """The facts of a home in which no node runs."""
+def _read_idle(home: Path) -> MeshTexts:
+    """Those of a home in which no node runs."""
     from mesh.control.idle_log import IdleLog
     from mesh.settings.home import read_signer
     from mesh.trust.certificates import mesh_key_of
 
-    mesh_key = mesh_key_of(home, read_signer(home).public)
-    if not mesh_key:
-        return []
-    with IdleLog(home, mesh_key) as log:
-        return log.facts()
+    with IdleLog(home, mesh_key_of(home, read_signer(home).public)) as log:
+        return log.texts()
 
 
 def _last_seen(status: Mapping[str, Any], now_ms: int) -> dict[str, int]:

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from mesh.control import messages
 from mesh.control.line_reader import LineReader
+from mesh.control.mesh_texts import MeshTexts
 from mesh.control.messages import Answer, Request
 from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
@@ -75,12 +76,13 @@ class ControlClient:
         """Let the node dial an address from now on, or, without `is_wanted`, no longer."""
         self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
 
-    def facts(self) -> list[bytes]:
-        """The facts of the mesh, see peers.facts.fact.Fact.data; none without a mesh."""
-        found: list[bytes] = []
+    def texts(self) -> MeshTexts:
+        """The facts of the mesh, and the proofs of forks."""
+        found = MeshTexts([], [])
         self._send(messages.ShowFacts())
-        while isinstance(answer := self._next_answer(messages.MeshFacts | messages.Done), messages.MeshFacts):
-            found += answer.facts
+        while isinstance(answer := self._next_answer(messages.Texts | messages.Done), messages.Texts):
+            found.facts.extend(answer.facts)
+            found.proofs.extend(answer.proofs)
         return found
 
     def stop(self) -> None:

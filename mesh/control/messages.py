@@ -85,7 +85,7 @@ class ChangePeer(Struct, tag_field="do", tag="change peer", forbid_unknown_field
 
 
 class ShowFacts(Struct, tag_field="do", tag="show facts", forbid_unknown_fields=True):
-    """Show the facts of the mesh. Answers: any number of MeshFacts, then Done."""
+    """Show the facts of the mesh and the proofs of forks. Answers: any number of Texts, then Done."""
 
 
 class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
@@ -129,10 +129,11 @@ class Peers(Struct, tag_field="is", tag="peers"):
     rows: list[dict[str, str | None]]
 
 
-class MeshFacts(Struct, tag_field="is", tag="facts"):
-    """Some facts of the mesh, see peers.facts.fact.Fact.data, in the order in which they came."""
+class Texts(Struct, tag_field="is", tag="texts"):
+    """Some of the texts of MeshTexts, in their order."""
 
-    facts: list[bytes]
+    facts: list[bytes] = []
+    proofs: list[bytes] = []
 
 
 class Done(Struct, tag_field="is", tag="done"):
@@ -146,7 +147,7 @@ class Failure(Struct, tag_field="is", tag="failure"):
 
 
 Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | ShowFacts | Stop
-Answer = Added | Events | Shown | Peers | MeshFacts | Done | Failure
+Answer = Added | Events | Shown | Peers | Texts | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from peers.events.proof import Proof
 from peers.facts.fact import Certificate, Fact, Found, Revocation, checked_fact, decode_fact
 from peers.facts.roster import Roster, RosterRow
 
@@ -53,6 +54,30 @@ def fact_rows(texts: Sequence[bytes]) -> list[dict[str, Any]]:
         }
         for fact in facts
     ]
+
+
+def proof_rows(proofs: Sequence[bytes]) -> list[dict[str, Any]]:
+    """The same for the proofs of forks, of the kind `fork`: about and by the node whose key has signed two histories."""
+    rows = []
+    for proof in map(Proof.decode, proofs):
+        try:
+            proof.check()
+            error = ""
+        except ValueError as wrong:
+            error = str(wrong)
+        node_id = proof.birth.origin or ""
+        rows.append(
+            {
+                "id": proof.mark.hex(),
+                "kind": "fork",
+                "time_ms": None,
+                "signer": node_id,
+                "about": node_id,
+                "error": error,
+                "void": "",
+            }
+        )
+    return rows
 
 
 def _roster(facts: Iterable[Fact]) -> Roster:

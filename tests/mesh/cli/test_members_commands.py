@@ -17,9 +17,12 @@ from mesh import MeshError, Node
 from mesh.settings.home import Home
 from mesh.trust.certificates import read_certificates
 from mesh.trust.recovery_code import mesh_signer
+from peers.events.proof import Proof
 from peers.facts.fact import Revocation
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
 from tests.support.mesh_of_homes import homes_of_one_mesh, put_facts
+from tests.support.run_house import Writer, event, fresh, put
 from tests.support.street import SECONDS, at, wait_until
 
 LOOPBACK: dict[str, Any] = {"listen": "127.0.0.1:0", "mdns": False}
@@ -184,6 +187,42 @@ def test_facts_without_effect_are_listed_with_the_reason(tmp_path: Path) -> None
 
     assert as_json(kitchen_home, "facts")[-1]["void"] == "only the mesh's key revokes an admin"
     assert b"void: only the mesh's key revokes an admin" in run(kitchen_home, "facts").stdout
+
+
+def test_proofs_of_forks_are_listed_too_also_without_a_mesh(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with Node("kitchen", home=home, **LOOPBACK):
+        pass
+    proof = forked_twice()
+    store = SqliteRunStore(home / "log.sqlite")
+    store.open()
+    with store.transaction():
+        store.prove(proof)
+    store.close()
+
+    stopped = as_json(home, "facts")
+    with Node(home=home, **LOOPBACK):
+        running = as_json(home, "facts")
+
+    assert [(row["kind"], row["id"], row["time_ms"], row["error"]) for row in stopped] == [
+        ("fork", proof.mark.hex(), None, "")
+    ]
+    assert running == stopped
+    assert b"fork" in run(home, "facts").stdout
+
+
+def forked_twice() -> Proof:
+    """The proof that a key has written an epoch twice."""
+    (one, epoch), (other, _) = (fresh(Writer(9), event(1)) for _ in range(2))
+    put(one, Writer(9), event(2, "a"))
+    put(other, Writer(9), event(2, "b"))
+    birth = one.birth(epoch)
+    assert birth is not None
+    with one.transaction():
+        one.compare(birth, other.blocks(epoch))
+    proof = one.proof(epoch)
+    assert proof is not None
+    return proof
 
 
 def half(path: Path) -> None:
