@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import click
 from mesh.cli import options
 from mesh.errors import MeshError, NoNodeError
 from mesh.settings.config import check_name
-from mesh.settings.paths import RECOVERY_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, RECOVERY_FILE
 from mesh.terminal import output
 
 if TYPE_CHECKING:
@@ -55,13 +56,17 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     from mesh.trust.recovery_code import SECRET_BYTES
 
     path = options.home_of(context)
+    recovery = path / RECOVERY_FILE
+    is_shown, is_of_another = not as_json and sys.stdout.isatty(), recovery.exists()
     home = Home(path, name=name, mesh=mesh)
     try:
-        is_shown = not as_json and sys.stdout.isatty()
-        recovery = path / RECOVERY_FILE
-        deliver = _show if is_shown else lambda code: _keep(recovery, code)
+        deliver = _show if is_shown else partial(_keep, recovery)
         key = found_mesh(home, os.urandom(SECRET_BYTES), time_ns() // 1_000_000, deliver)
         node_id, label = home.node_id, home.facts.mesh
+    except BaseException:
+        if not is_of_another and not (path / CERTIFICATES_FILE).exists():
+            recovery.unlink(missing_ok=True)  # the code of a mesh that was not founded
+        raise
     finally:
         home.close()
     if as_json:
@@ -143,6 +148,9 @@ def _keep(path: Path, code: str) -> None:
 
 
 def _check_mesh(home: Path, has_texts: bool) -> None:
+    """Raise MeshError where there is nothing to show."""
+    if not has_texts and (home / CERTIFICATES_FILE).exists():
+        raise MeshError(f"the home {home} knows no facts of its mesh: they come when it is connected to another member")
     if not has_texts:
         raise MeshError(f"the home {home} is in no mesh yet: `mesh found` makes one")
 

@@ -61,19 +61,6 @@ class FactSet:
         """In the order in which they entered."""
         return iter(self._facts.values())
 
-    def __contains__(self, fact_id: FactId) -> bool:
-        return fact_id in self._facts
-
-    @property
-    def ids(self) -> tuple[FactId, ...]:
-        """In the order in which the facts entered."""
-        return tuple(self._facts)
-
-    @property
-    def waiting_count(self) -> int:
-        """Facts that are not in the set, since nothing is known of their signers."""
-        return len(self._waiting)
-
     @property
     def end(self) -> MeshEnd:
         """With a digest over a label and all ids, sorted: two nodes with the same facts have the same one."""

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from peers.events.dot import Epoch
 from peers.events.epoch import key_mark
-from peers.facts.fact import Certificate, Fact, FactId, Found, Leave, Revocation, Tip
+from peers.facts.fact import Certificate, Fact, FactId, Leave, Revocation, Tip
 
 KeyState = Literal["member", "revoked", "left", "void"]
 """`void`: by certificates of a revoked admin alone."""
@@ -41,8 +41,6 @@ class Roster:
 
     def __init__(self, mesh: bytes, facts: Iterable[Fact]) -> None:
         self.mesh = mesh
-        self.name = ""
-        """The label of the mesh."""
         self.void: dict[FactId, str] = {}
         """Facts that do not hold, and why."""
         known = sorted(facts, key=_rank)
@@ -59,8 +57,6 @@ class Roster:
             why = self._why_void(fact)
             if why:
                 self.void[fact.id] = why
-            elif isinstance(fact, Found) and not self.name:
-                self.name = fact.name
         self.rows = self._rows(certificates, [fact for fact in known if isinstance(fact, (Revocation, Leave))])
         """All keys with a certificate, by key: those first that have one that holds, then in the order of their times."""
 
@@ -68,11 +64,6 @@ class Roster:
     def members(self) -> dict[bytes, str]:
         """The keys that are in the mesh, with their node ids."""
         return {row.key: row.node_id for row in self.rows.values() if row.state == "member"}
-
-    @property
-    def admins(self) -> dict[bytes, str]:
-        """Those of them that are admins."""
-        return {row.key: row.node_id for row in self.rows.values() if row.state == "member" and row.is_admin}
 
     def id_of(self, key: bytes) -> str:
         """The node id of a key; without a certificate, `~` and the hash of the key; empty for the mesh's own."""

@@ -127,6 +127,24 @@ def test_a_recovery_code_of_another_mesh_is_not_overwritten(tmp_path: Path) -> N
     assert not (home / "certificates.pem").exists()
 
 
+def test_where_a_mesh_cannot_be_founded_no_code_is_left(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with Node("kitchen", home=home, **LOOPBACK):
+        pass
+    log = home / "log.sqlite"
+    whole = log.read_bytes()
+    log.write_bytes(b"no log" * 100)
+
+    done = run(home, "found")
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"no mesh was founded: the log file" in done.stderr
+    assert not (home / "recovery-code.txt").exists()
+    assert not (home / "certificates.pem").exists()
+    log.write_bytes(whole)
+    assert run(home, "found").returncode == 0
+
+
 def test_while_the_node_runs_nothing_is_founded(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with Node("kitchen", home=home, **LOOPBACK):
@@ -174,6 +192,15 @@ def test_nodes_of_one_mesh_learn_from_each_other_who_is_in_it(tmp_path: Path) ->
         assert all(row["last_seen_ms"] > 1_700_000_000_000 for row in rows)
     assert states(study_home) == {"kitchen": "member", "study": "member"}  # of the stopped node
     assert {row["last_seen_ms"] for row in as_json(study_home, "members")} == {None}
+
+
+def test_a_member_that_knows_no_facts_yet_says_where_they_come_from(tmp_path: Path) -> None:
+    _, study_home = homes_of_one_mesh(tmp_path, "kitchen", "study")
+    with Node(home=study_home, **LOOPBACK):
+        done = run(study_home, "members")
+
+    assert done.returncode == 1
+    assert b"knows no facts of its mesh: they come when it is connected to another member" in done.stderr
 
 
 def test_facts_without_effect_are_listed_with_the_reason(tmp_path: Path) -> None:
