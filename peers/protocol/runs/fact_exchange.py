@@ -11,8 +11,8 @@ from peers.protocol.runs.other_end import SendWindow
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.stores.run_store import RunStore, Taken
 
-MAX_NAMED_FACTS = 4 * MAX_FACTS_IN_SET
-"""That go over one link or are named on it: a set has at most half as many, and two ends with full ones may differ."""
+MAX_NAMED_FACTS = 8 * MAX_FACTS_IN_SET
+"""That go over one link or are named on it: two ends with full sets may differ in some."""
 
 
 class FactExchange:

@@ -244,7 +244,7 @@ def test_the_certificates_of_one_signer_are_bounded_and_leave_room_for_revocatio
     mesh = MeshOfKeys()
     made = set_of(mesh, mesh.found(), mesh.admin("anna"), *(mesh.node(name, by="anna") for name in NODES[:3]))
 
-    with pytest.raises(ValueError, match="a signer that has 3 of such"):
+    with pytest.raises(ValueError, match="a signer that has 3 of the kind certificate"):
         made.add(mesh.node("gina", by="anna"))
     made.add(mesh.revoke("dora", by="anna"))
     assert "dora" not in members(made)
@@ -255,19 +255,26 @@ def test_the_certificates_of_one_signer_are_bounded_and_leave_room_for_revocatio
 
 
 def test_the_facts_of_a_mesh_are_bounded_and_leave_room_for_revocations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fact_set, "MAX_FACTS_IN_SET", 4)
+    monkeypatch.setattr(fact_set, "MAX_FACTS_IN_SET", 2)
     mesh = MeshOfKeys()
     made = set_of(mesh, mesh.found(), mesh.admin("anna"), mesh.node("dora", by="anna"), mesh.node("emil", by="anna"))
 
-    with pytest.raises(ValueError, match="beyond the 4 of such"):
+    with pytest.raises(ValueError, match="beyond the 2 of the kind certificate"):
         made.add(mesh.node("fred", by="anna"))
     assert made.add(mesh.revoke("emil", by="anna"))
+    assert made.add(mesh.leave("dora")) and made.add(mesh.leave("emil"))
+    with pytest.raises(ValueError, match="beyond the 2 of the kind leave"):
+        made.add(mesh.leave("anna"))
+    assert made.add(mesh.revoke("dora", by="anna"))
+    with pytest.raises(ValueError, match="beyond the 2 of the kind revoke"):
+        made.add(mesh.revoke("fred", by="anna"))
+    assert made.add(mesh.admin("bert")) and made.add(mesh.revoke_admin("anna"))  # the mesh's key always has room
 
 
 def test_a_key_may_leave_only_a_few_times() -> None:
     mesh = MeshOfKeys()
     made = set_of(mesh, mesh.found(), mesh.admin("anna"), *(mesh.leave("anna") for _ in range(fact_set.MAX_LEAVES)))
 
-    with pytest.raises(ValueError, match="8 of such"):
+    with pytest.raises(ValueError, match="8 of the kind leave"):
         made.add(mesh.leave("anna"))
     assert members(made) == []
