@@ -209,5 +209,4 @@ class NodeResources:
 
 def _shown_of_home(path: Path) -> dict[str, Any]:
     """What the status says of the files of a home."""
-    recovery = path / RECOVERY_FILE
-    return {"old_log_bytes": kept_file(path).size, "recovery_file": str(recovery) if recovery.exists() else ""}
+    return {"old_log_bytes": kept_file(path).size, "has_recovery_file": (path / RECOVERY_FILE).exists()}

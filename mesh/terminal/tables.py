@@ -180,8 +180,8 @@ def _old_log(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _recovery(status: dict[str, Any]) -> list[tuple[str, str]]:
     """Also absent in a node of an older release."""
-    path = status.get("recovery_file")
-    return [("recovery code", f"write down what is in {path}, put it away, and delete the file")] if path else []
+    is_there = status.get("has_recovery_file")
+    return [("recovery code", "is in the home: write it down, put it away, and delete its file")] if is_there else []
 
 
 _STATUS_FACTS = (

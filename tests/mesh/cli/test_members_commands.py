@@ -97,8 +97,10 @@ def test_a_home_with_a_log_is_founded_and_keeps_its_events_and_id(tmp_path: Path
 
     with Node(home=home, **LOOPBACK) as node:
         assert [event["type"] for event, _ in node.log.each()] == ["milk"]
-        assert node.status().get(SECONDS)["recovery_file"] == str(home / "recovery-code.txt")
+        assert node.status().get(SECONDS)["has_recovery_file"] is True
         assert b"recovery code" in run(home, "status").stdout
+        (home / "recovery-code.txt").unlink()
+        assert node.status().get(SECONDS)["has_recovery_file"] is False
         assert states(home) == {"kitchen": "member"}
 
 
