@@ -62,6 +62,9 @@ class FactSet:
         """In the order in which they entered."""
         return iter(self._facts.values())
 
+    def __contains__(self, fact_id: FactId) -> bool:
+        return fact_id in self._facts
+
     @property
     def end(self) -> MeshEnd:
         """With a digest over a label and all ids, sorted: two nodes with the same facts have the same one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from peers.codec.run_messages import MAX_FACTS, Facts, fact_groups
-from peers.facts.fact import Fact, FactId, checked_fact, fact_id_of
+from peers.facts.fact import Fact, FactId, fact_id_of
 from peers.facts.fact_set import MAX_FACTS_IN_SET, MeshEnd
 from peers.protocol.runs.other_end import SendWindow
 from peers.protocol.runs.role import BadPeer, RunRole
@@ -98,14 +98,14 @@ class FactExchange:
 
 
 def learn_facts(message: Facts, why: list[str], store: RunStore) -> Taken:
-    """Keep the facts of a message; if one is none, or is not signed, nothing is kept and `why` gets a sentence."""
-    facts: list[Fact] = []
-    for data in message.facts:
-        try:
-            facts.append(checked_fact(data))
-        except ValueError as error:
-            why.append(str(error))
-            return Taken(outcomes=("bad",))
+    """Keep the facts of a message; if one that is new is none, or is not signed, nothing is kept and `why` gets a sentence."""
+    try:
+        facts = store.unknown_facts(message.facts)
+        for fact in facts:
+            fact.check()
+    except ValueError as error:
+        why.append(str(error))
+        return Taken(outcomes=("bad",))
     return store.learn(facts)
 
 

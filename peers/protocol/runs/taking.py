@@ -189,7 +189,7 @@ class Taking:
     def _on_learned(self, message: Facts, why: Sequence[str], taken: Taken) -> None:
         if taken.outcomes:
             raise BadPeer(f"it sent a fact of the mesh that does not hold: {why[0]}")
-        # Each was verified. Those that are new here are few in the life of a mesh; the others cost as much as messages.
+        # Those that are new here are few in the life of a mesh; the others cost as much as messages.
         self._role.on_pieces((), max(0, len(message.facts) - len(taken.facts)), 0)
 
     def _on_proof(self, proof: Proof, taken: Taken) -> None:
