@@ -44,7 +44,9 @@ class Roster:
         self.void: dict[FactId, str] = {}
         """Facts that do not hold, and why."""
         known = sorted(facts, key=_rank)
-        certificates = [fact for fact in known if isinstance(fact, Certificate)]
+        # What the mesh's key says of an admin comes first: no other one can give it another name.
+        by_mesh_first = sorted(known, key=_is_of_node)
+        certificates = [fact for fact in by_mesh_first if isinstance(fact, Certificate)]
         self._ids = {mesh: ""}
         self._ids |= {fact.key: fact.node_id for fact in reversed(certificates)}
         self._admins = {fact.key for fact in certificates if fact.is_admin}
@@ -58,7 +60,9 @@ class Roster:
             if why:
                 self.void[fact.id] = why
         self.rows = self._rows(certificates, [fact for fact in known if isinstance(fact, (Revocation, Leave))])
-        """All keys with a certificate, by key: those first that have one that holds, then in the order of their times."""
+        """All keys with a certificate, by key: admins first, then in the order of their times; last those without one that
+        holds.
+        """
 
     @property
     def members(self) -> dict[bytes, str]:
@@ -115,6 +119,9 @@ def _is_leave(fact: Fact) -> bool:
     return isinstance(fact, Leave)
 
 
-def _rank(fact: Fact) -> tuple[int, bool, FactId]:
-    """The mesh's key comes first, where it signed in the same moment as another one: it made that an admin."""
-    return fact.time_ms, fact.signer != fact.mesh, fact.id
+def _is_of_node(fact: Fact) -> bool:
+    return fact.signer != fact.mesh
+
+
+def _rank(fact: Fact) -> tuple[int, FactId]:
+    return fact.time_ms, fact.id

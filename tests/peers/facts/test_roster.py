@@ -196,6 +196,18 @@ def test_an_admin_cannot_revoke_an_admin_and_the_mesh_key_revokes_no_node() -> N
     assert [row.node_id for row in roster(made).rows.values() if row.is_admin] == [node_id("anna"), node_id("bert")]
 
 
+def test_an_admin_cannot_give_another_admin_another_name() -> None:
+    mesh = MeshOfKeys()
+    anna = key("anna").public
+    first, admins = mesh.found(), [mesh.admin("anna"), mesh.admin("bert")]
+    other_name = node_id("anna").replace("anna", "eve")
+    lie = Certificate(mesh.public, key("bert").public, 0, b"", anna, other_name, False, "").signed(key("bert"))
+
+    made = roster(set_of(mesh, first, *admins, lie))
+
+    assert made.members[anna] == made.id_of(anna) == node_id("anna")
+
+
 def test_a_node_that_leaves_is_no_member_and_its_cut_gives_way_to_that_of_a_revocation() -> None:
     mesh = MeshOfKeys()
     high, low = Tip("ab" * 16, 900, b"h" * 32), Tip("ab" * 16, 7, b"l" * 32)
