@@ -17,6 +17,7 @@ from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_thread import LoopThread
 from mesh.actors.synchronized_waiters import resolve
+from mesh.control.mesh_texts import MeshTexts, read_texts
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.port import Discovery
@@ -322,7 +323,7 @@ class Node:
         wanted = kept if self._listen is None else 0
         for notice in listen_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
             self._on_notice(notice)
-        await resources.open_control(ControlServer(self, on_stop=self._on_stop_asked))
+        await resources.open_control(ControlServer(self, texts=self._texts, on_stop=self._on_stop_asked))
         for notice in start_notices(self):
             log_notice(notice)
 
@@ -356,6 +357,9 @@ class Node:
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)
         self._emitter.emit("change", notice)
+
+    def _texts(self) -> Later[MeshTexts]:
+        return self._log_proxy.read(read_texts)
 
     def _on_stop_asked(self) -> bool:
         is_heard = self._emitter.has_listeners("stop")

@@ -34,7 +34,7 @@ from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
 from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
-from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, disk_share
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.tls import may_speak, tls_contexts
@@ -118,6 +118,8 @@ class NodeResources:
         hits = LimitHits(clock)
         # One for all keepers, so that it knows its own file again.
         store = SqliteRunStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
+        if self.certificates is not None:
+            store.enter_mesh(self.certificates.mesh_key)
 
         def discovery() -> Discovery:
             self._discovery = make_discovery(clock, hits)
@@ -145,7 +147,7 @@ class NodeResources:
             known_hosts=known,
             disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
-            old_log_bytes=lambda: kept_file(self._path).size,
+            shown_of_home=partial(_shown_of_home, self._path),
         )
         return self._environment
 
@@ -218,3 +220,8 @@ class NodeResources:
         for holder in self._holders():
             if isinstance(holder, Abandonable):
                 holder.abandon()
+
+
+def _shown_of_home(path: Path) -> dict[str, Any]:
+    """What the status says of the files of a home."""
+    return {"old_log_bytes": kept_file(path).size, "has_recovery_file": (path / RECOVERY_FILE).exists()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
@@ -41,9 +42,8 @@ class Environment:
     limits: Limits = Limits()  # noqa: RUF009 - it is frozen
     known_hosts: KnownHosts = field(default_factory=KnownHosts)
     """Kept by the membership, and read by the doors of the network."""
-    old_log_bytes: Callable[[], int] = int
-    """The size of the file of an older layout that was kept; 0 without one."""
-
+    shown_of_home: Callable[[], Mapping[str, Any]] = dict
+    """What the status says of the files of the home: see `show_status`."""
     disk_use: DiskUse = DiskUse()  # noqa: RUF009 - it is frozen
     """How much of the disk of the log is in use."""
     may_speak: MaySpeak = may_speak

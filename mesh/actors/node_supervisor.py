@@ -145,7 +145,7 @@ class NodeSupervisor(LoopActor):
         gateway["discovery"] = await self._children.ask(DISCOVERY, Discoverer.describe)
         gateway["clocks"] = self._clocks.rows()
         gateway["limits"] = self._environment.hits.rows()
-        gateway["old_log_bytes"] = self._environment.old_log_bytes()
+        gateway |= self._environment.shown_of_home()
         return show_status(
             self._settings,
             self._address.port,

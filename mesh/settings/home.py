@@ -65,6 +65,12 @@ def read_identity(home: Path) -> tuple[str, NodeFacts]:
         raise _unusable(home, error) from None
 
 
+def read_signer(home: Path) -> KeySigner:
+    """The key of a home, whether its node runs or not. Raises MeshError for none or a damaged one."""
+    read_identity(home)
+    return KeySigner(_read_key(home / KEY_FILE))
+
+
 class Home:
     """The home of one node, locked by this process until `close`."""
 

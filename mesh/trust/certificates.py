@@ -117,6 +117,11 @@ def write_certificates(home: Path, chain: CertificateChain) -> None:
     write_whole(path, chain.pem, mode=0o600)
 
 
+def mesh_key_of(home: Path, public: bytes) -> bytes:
+    """The public key of the mesh of a home whose key is `public`; empty if it is in none. Raises as `read_certificates`."""
+    return read_certificates(home, public).mesh_key if (home / CERTIFICATES_FILE).exists() else b""
+
+
 def read_certificates(home: Path, public: bytes) -> CertificateChain:
     """The chain of a home whose key is `public`; nothing is changed.
 

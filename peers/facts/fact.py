@@ -83,11 +83,6 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
         """What is signed."""
         return b"".join((b"peermesh ", self.kind.encode(), b"\0", msgspec.structs.replace(self, signature=b"").data))
 
-    @property
-    def is_end(self) -> bool:
-        """Whether it takes a key out of the mesh."""
-        return False
-
     def signed(self, signer: Signer) -> Self:
         """The same fact with the signature of `signer`. Raises ValueError, with a sentence, if it is none then."""
         fact = msgspec.structs.replace(self, signature=signer.sign_text(self.text))
@@ -151,10 +146,6 @@ class Revocation(Fact, frozen=True, tag="revoke"):
     standing: Annotated[tuple[WireFactId, ...], Meta(max_length=MAX_STANDING)]
     """Which facts of an admin stand all the same, in order. Several revocations of one admin add up."""
 
-    @property
-    def is_end(self) -> bool:
-        return True
-
     def why_never(self) -> str:
         if self.key == self.mesh:
             return "is about the mesh's own key"
@@ -169,10 +160,6 @@ class Leave(Fact, frozen=True, tag="leave"):
 
     cut: Tips
     """As in Revocation."""
-
-    @property
-    def is_end(self) -> bool:
-        return True
 
     def why_never(self) -> str:
         if self.signer == self.mesh:

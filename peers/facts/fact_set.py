@@ -14,9 +14,9 @@ from peers.events.leaf import HASH_BYTES
 from peers.facts.fact import Certificate, Fact, FactId, Leave, PublicKey
 
 MAX_FACTS_IN_SET = 10_000
-"""Of those that take no key out of the mesh; and as many of those that do."""
+"""Of one kind; those of the mesh's own key are not counted. So nothing leaves no room for a revocation."""
 MAX_FACTS_OF_SIGNER = 1_000
-"""Of one signer, counted in the same way: so certificates never leave no room for a revocation."""
+"""Of one kind, by one signer."""
 MAX_LEAVES = 8
 """Of one key. One is enough; a copy of a home may sign another one."""
 MAX_WAITING_FACTS = 1_000
@@ -48,9 +48,10 @@ class FactSet:
         self._admins = {mesh}
         """Keys with a certificate of an admin, revoked or not."""
         self._certified: set[bytes] = set()
-        self._counts: Counter[tuple[bytes, bool]] = Counter()
-        """By signer, of ends and of others."""
-        self._totals: Counter[bool] = Counter()
+        self._counts: Counter[tuple[bytes, str]] = Counter()
+        """By signer and kind."""
+        self._totals: Counter[str] = Counter()
+        """By kind."""
         self._waiting: dict[FactId, Fact] = {}
         self._digest = b""
 
@@ -63,16 +64,6 @@ class FactSet:
 
     def __contains__(self, fact_id: FactId) -> bool:
         return fact_id in self._facts
-
-    @property
-    def ids(self) -> tuple[FactId, ...]:
-        """In the order in which the facts entered."""
-        return tuple(self._facts)
-
-    @property
-    def waiting_count(self) -> int:
-        """Facts that are not in the set, since nothing is known of their signers."""
-        return len(self._waiting)
 
     @property
     def end(self) -> MeshEnd:
@@ -114,8 +105,8 @@ class FactSet:
         self._waiting.pop(fact.id, None)
         self._facts[fact.id] = fact
         self._digest = b""
-        self._counts[fact.signer, fact.is_end] += 1
-        self._totals[fact.is_end] += 1
+        self._counts[fact.signer, fact.kind] += 1
+        self._totals[fact.kind] += fact.signer != self.mesh
         if isinstance(fact, Certificate):
             self._certified.add(fact.key)
             if fact.is_admin:
@@ -126,12 +117,12 @@ class FactSet:
         return fact.signer in (self._certified if isinstance(fact, Leave) else self._admins)
 
     def _why_too_many(self, fact: Fact) -> str:
-        is_end = fact.is_end
+        kind = fact.kind
         limit = MAX_LEAVES if isinstance(fact, Leave) else MAX_FACTS_OF_SIGNER
-        if self._counts[fact.signer, is_end] >= limit:
-            return f"a fact of a signer that has {limit} of such in this mesh already"
-        if self._totals[is_end] >= MAX_FACTS_IN_SET:
-            return f"a fact beyond the {MAX_FACTS_IN_SET} of such that a mesh may have"
+        if self._counts[fact.signer, kind] >= limit:
+            return f"a fact of a signer that has {limit} of the kind {kind} in this mesh already"
+        if self._totals[kind] >= MAX_FACTS_IN_SET and fact.signer != self.mesh:
+            return f"a fact beyond the {MAX_FACTS_IN_SET} of the kind {kind} that a mesh may have"
         return ""
 
     def _wait(self, fact: Fact) -> None:

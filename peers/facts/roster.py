@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from peers.events.dot import Epoch
 from peers.events.epoch import key_mark
-from peers.facts.fact import Certificate, Fact, FactId, Found, Leave, Revocation, Tip
+from peers.facts.fact import Certificate, Fact, FactId, Leave, Revocation, Tip
 
 KeyState = Literal["member", "revoked", "left", "void"]
 """`void`: by certificates of a revoked admin alone."""
@@ -41,12 +41,12 @@ class Roster:
 
     def __init__(self, mesh: bytes, facts: Iterable[Fact]) -> None:
         self.mesh = mesh
-        self.name = ""
-        """The label of the mesh."""
         self.void: dict[FactId, str] = {}
         """Facts that do not hold, and why."""
         known = sorted(facts, key=_rank)
-        certificates = [fact for fact in known if isinstance(fact, Certificate)]
+        # What the mesh's key says of an admin comes first: no other one can give it another name.
+        by_mesh_first = sorted(known, key=_is_of_node)
+        certificates = [fact for fact in by_mesh_first if isinstance(fact, Certificate)]
         self._ids = {mesh: ""}
         self._ids |= {fact.key: fact.node_id for fact in reversed(certificates)}
         self._admins = {fact.key for fact in certificates if fact.is_admin}
@@ -59,20 +59,15 @@ class Roster:
             why = self._why_void(fact)
             if why:
                 self.void[fact.id] = why
-            elif isinstance(fact, Found) and not self.name:
-                self.name = fact.name
         self.rows = self._rows(certificates, [fact for fact in known if isinstance(fact, (Revocation, Leave))])
-        """All keys with a certificate, by key, in the order of (since_ms, id of the first certificate)."""
+        """All keys with a certificate, by key: admins first, then in the order of their times; last those without one that
+        holds.
+        """
 
     @property
     def members(self) -> dict[bytes, str]:
         """The keys that are in the mesh, with their node ids."""
         return {row.key: row.node_id for row in self.rows.values() if row.state == "member"}
-
-    @property
-    def admins(self) -> dict[bytes, str]:
-        """Those of them that are admins."""
-        return {row.key: row.node_id for row in self.rows.values() if row.state == "member" and row.is_admin}
 
     def id_of(self, key: bytes) -> str:
         """The node id of a key; without a certificate, `~` and the hash of the key; empty for the mesh's own."""
@@ -122,6 +117,10 @@ class Roster:
 
 def _is_leave(fact: Fact) -> bool:
     return isinstance(fact, Leave)
+
+
+def _is_of_node(fact: Fact) -> bool:
+    return fact.signer != fact.mesh
 
 
 def _rank(fact: Fact) -> tuple[int, FactId]:

@@ -74,8 +74,6 @@ class RunPeerSync(RunRelaying):
     def cost(self, message: Message) -> int:
         if isinstance(message, (Pieces, Fill, Synced)):
             return 0  # see on_pieces; a `synced` that answers nothing ends the link
-        if isinstance(message, Facts):
-            return 1 + len(message.facts)  # each has a signature to be verified
         return PROOF_COST if isinstance(message, (Prove, ShowBlocks)) else super().cost(message)
 
     def dispatch(self, message: Message) -> None:

@@ -218,6 +218,12 @@ class RunStore(Protocol):
     def facts(self) -> tuple[Fact, ...]:
         """All facts of the mesh, in an order in which each comes after those that its signer needs."""
 
+    def unknown_facts(self, texts: Sequence[bytes]) -> list[Fact]:
+        """Those of these facts that are not here, and are of the same mesh. Their signatures are not looked at.
+
+        Raises ValueError, with a sentence, for bytes that are no fact; never without a mesh.
+        """
+
     def mesh_end(self) -> MeshEnd | None:
         """Which facts these are; None without a mesh."""
 

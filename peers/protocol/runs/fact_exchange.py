@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from peers.codec.run_messages import MAX_FACTS, Facts, fact_groups
-from peers.facts.fact import Fact, FactId, checked_fact, fact_id_of
-from peers.facts.fact_set import MAX_FACTS_IN_SET, MeshEnd
+from peers.facts.fact import Fact, FactId, fact_id_of
+from peers.facts.fact_set import MeshEnd
 from peers.protocol.runs.other_end import SendWindow
-from peers.protocol.runs.role import BadPeer, RunRole
+from peers.protocol.runs.role import RunRole
 from peers.stores.run_store import RunStore, Taken
-
-MAX_NAMED_FACTS = 4 * MAX_FACTS_IN_SET
-"""That go over one link or are named on it: a set has at most half as many, and two ends with full ones may differ."""
 
 
 class FactExchange:
@@ -29,14 +26,17 @@ class FactExchange:
         self._greeted: MeshEnd | None = None
         """What our greeting says."""
         self._ids: Sequence[FactId] = ()
-        """Of what it says."""
-        self._theirs: set[FactId] = set()
-        """What the other end has that is not in our greeting, or that it lacked."""
+        """Of the facts that it says we have."""
+        self._lacked: set[FactId] = set()
+        """Those of them that the other end has not named, while it does."""
         self._is_same_mesh = False
         self._is_met = False
+        self._is_named = False
+        """Whether it is known which of them the other end has."""
         self._new: list[Fact] = []
-        """What came here since our greeting, until it is known what the other end lacks."""
-        self._has_heard_all = False
+        """What came here since our greeting, until that is known."""
+        self._came: dict[FactId, None] = {}
+        """Facts that the other end sent last, which do not go back to it."""
 
     @property
     def is_settled(self) -> bool:
@@ -49,63 +49,65 @@ class FactExchange:
 
     def meet(self, theirs: MeshEnd | None) -> None:
         """The other end has greeted."""
-        ours = self._greeted
+        ours, ids = self._greeted, self._ids
+        self._ids = ()
         self._is_met = True
         self._is_same_mesh = ours is not None and theirs is not None and theirs.mesh == ours.mesh
         if not self._is_same_mesh or theirs == ours:
-            self._has_heard_all = True
-            self._send(self._new)
+            self._is_named = True
+            self._send_new()
             return
         self._window.is_held = True
-        for at in range(0, len(self._ids) or 1, MAX_FACTS):
-            some = tuple(self._ids[at : at + MAX_FACTS])
-            self._role.send(Facts((), some, is_last=at + MAX_FACTS >= len(self._ids)))
+        self._lacked = set(ids)
+        for at in range(0, len(ids) or 1, MAX_FACTS):
+            some = tuple(ids[at : at + MAX_FACTS])
+            self._role.send(Facts((), some, is_last=at + MAX_FACTS >= len(ids)))
 
     def hear(self, message: Facts) -> None:
-        """A message came; its facts are learned elsewhere. Raises BadPeer for more ids than a mesh may have."""
-        if not self._is_same_mesh:
+        """A message came; its facts are learned elsewhere."""
+        for data in message.facts:
+            self._came[fact_id_of(data)] = None
+            if len(self._came) > MAX_FACTS:
+                del self._came[next(iter(self._came))]
+        if self._is_named:
             return
-        self._note(message.ids)
-        self._note(map(fact_id_of, message.facts))
-        if message.is_last and not self._has_heard_all:
-            self._has_heard_all = True
+        self._lacked.difference_update(message.ids)
+        if message.is_last:
+            self._is_named = True
             self._role.read(_all_facts, self._on_facts)
 
     def learned(self, facts: Iterable[Fact]) -> None:
         """The store has these new facts, whoever sent them."""
-        if self._is_met and self._has_heard_all and self.is_settled:
-            self._send(facts)
-        else:
-            self._new += facts
-
-    def _note(self, ids: Iterable[FactId]) -> None:
-        self._theirs.update(ids)
-        if len(self._theirs) > MAX_NAMED_FACTS:
-            raise BadPeer(f"it named more than {MAX_NAMED_FACTS} facts of the mesh")
+        self._new += facts
+        if self._is_met and self._is_named and self.is_settled:
+            self._send_new()
 
     def _on_facts(self, facts: Sequence[Fact]) -> None:
-        self._send([*facts, *self._new])
+        self._send([fact for fact in facts if fact.id in self._lacked])
+        self._lacked = set()
+        self._send_new()
         self._window.is_held = False
         self._go_on()
 
-    def _send(self, facts: Iterable[Fact]) -> None:
-        """Send what the other end does not have."""
-        self._new = []
-        lacked = {fact.id: fact for fact in facts if fact.id not in self._theirs} if self._is_same_mesh else {}
-        self._theirs.update(lacked)
-        for group in fact_groups(lacked.values()):
-            self._role.send(Facts(group))
+    def _send_new(self) -> None:
+        new, self._new = self._new, []
+        self._send([fact for fact in new if fact.id not in self._came])
+
+    def _send(self, facts: Sequence[Fact]) -> None:
+        if self._is_same_mesh:
+            for group in fact_groups(facts):
+                self._role.send(Facts(group))
 
 
 def learn_facts(message: Facts, why: list[str], store: RunStore) -> Taken:
-    """Keep the facts of a message; if one is none, or is not signed, nothing is kept and `why` gets a sentence."""
-    facts: list[Fact] = []
-    for data in message.facts:
-        try:
-            facts.append(checked_fact(data))
-        except ValueError as error:
-            why.append(str(error))
-            return Taken(outcomes=("bad",))
+    """Keep the facts of a message; if one that is new is none, or is not signed, nothing is kept and `why` gets a sentence."""
+    try:
+        facts = store.unknown_facts(message.facts)
+        for fact in facts:
+            fact.check()
+    except ValueError as error:
+        why.append(str(error))
+        return Taken(outcomes=("bad",))
     return store.learn(facts)
 
 

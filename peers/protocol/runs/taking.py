@@ -75,10 +75,15 @@ class Taking:
             self._role.send(Decline(()))
 
     def go_on(self) -> None:
-        """Commit what waits, unless something is being committed or there is no room for it."""
-        if self._commits or not self._waiting or not self._role.has_room():
+        """Commit what waits, unless something is being committed or there is no room for it; for facts there always is."""
+        if self._commits or not self._waiting:
             return
         messages, self._waiting = self._waiting, []
+        if not self._role.has_room():
+            self._waiting = [message for message in messages if not isinstance(message, Facts)]
+            messages = [message for message in messages if isinstance(message, Facts)]
+            if not messages:
+                return
         self._numbers = [message.number for message in messages if isinstance(message, (Pieces, Fill))]
         self._commits.append([])
         row: list[Pieces] = []
@@ -100,7 +105,7 @@ class Taking:
             return partial(_fill, message), partial(self._on_filled, message)
         if isinstance(message, Facts):
             why: list[str] = []
-            return partial(learn_facts, message, why), partial(_on_learned, why)
+            return partial(learn_facts, message, why), partial(self._on_learned, message, why)
         if isinstance(message, ShowBlocks):
             return partial(_compare, message), partial(self._on_compared, message)
         proof = _decoded(message)
@@ -181,6 +186,12 @@ class Taking:
         size = sum([event.size for _, event in message.events])
         self._role.on_pieces(taken.shown, *((0, 0) if taken.changes else (1, size)))
 
+    def _on_learned(self, message: Facts, why: Sequence[str], taken: Taken) -> None:
+        if taken.outcomes:
+            raise BadPeer(f"it sent a fact of the mesh that does not hold: {why[0]}")
+        # Those that are new here are few in the life of a mesh; the others cost as much as messages.
+        self._role.on_pieces((), max(0, len(message.facts) - len(taken.facts)), 0)
+
     def _on_proof(self, proof: Proof, taken: Taken) -> None:
         epoch = proof.birth.epoch
         ours = self._role.ends.get(epoch)
@@ -194,11 +205,6 @@ class Taking:
             raise BadPeer(f"it showed a block of epoch {message.birth.epoch} that its owner did not sign")
         self._forks.compared(message.birth.epoch, len(message.blocks))
         self._forks.prove(message.birth.epoch)
-
-
-def _on_learned(why: Sequence[str], taken: Taken) -> None:
-    if taken.outcomes:
-        raise BadPeer(f"it sent a fact of the mesh that does not hold: {why[0]}")
 
 
 def _do_all(works: Sequence[Work], store: RunStore) -> list[Taken]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from peers.facts.fact import Fact, decode_fact
+from peers.facts.fact import Fact, decode_fact, fact_id_of
 from peers.facts.fact_set import FactSet, MeshEnd
 from peers.stores.run_store import Taken
 from peers.stores.runs.writing import WritingRules
@@ -38,6 +38,14 @@ class FactRules(WritingRules):
     def facts(self) -> tuple[Fact, ...]:
         """As in the port."""
         return tuple(self._fact_sets.get(self._mesh, ()))
+
+    def unknown_facts(self, texts: Sequence[bytes]) -> list[Fact]:
+        """As in the port."""
+        if not self._mesh:
+            return []
+        known = self._fact_sets[self._mesh]
+        facts = [decode_fact(text) for text in texts if fact_id_of(text) not in known]
+        return [fact for fact in facts if fact.mesh == known.mesh]
 
     def mesh_end(self) -> MeshEnd | None:
         """As in the port."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mesh.errors import MeshError
 from mesh.settings.home import KEY_FILE, Home
@@ -177,6 +179,25 @@ def test_certificates_that_are_foreign_or_damaged_are_refused_with_a_sentence_an
 
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == text
+
+
+@given(st.integers(0, 2_000), st.integers(0, 40), st.binary(max_size=40))
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_certificates_with_any_damage_are_read_as_they_were_or_refused_with_a_sentence(
+    home: Home, at: int, length: int, other: bytes
+) -> None:
+    path = home.path / CERTIFICATES_FILE
+    whole = chain_of(home.signer, home.node_id)
+    text = whole.pem
+    path.write_bytes(text[:at] + other + text[at + length :])
+
+    try:
+        read = read_certificates(home.path, home.signer.public)
+    except MeshError as error:
+        assert str(path) in str(error)
+        assert "\n" not in str(error)
+    else:
+        assert read == whole
 
 
 @pytest.mark.parametrize("name", [KEY_FILE, CERTIFICATES_FILE])

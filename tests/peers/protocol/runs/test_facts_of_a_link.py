@@ -189,17 +189,22 @@ def test_a_fact_that_does_not_hold_ends_the_link_with_a_sentence_and_nothing_of_
     assert said
 
 
-def test_an_end_that_names_facts_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fact_exchange, "MAX_NAMED_FACTS", 20)
-    stage, (one, other), _ = stage_of(2)
+def test_ids_that_an_end_names_without_end_are_not_kept() -> None:
+    stage, (one, other), said = stage_of(2)
+    learn(one, *begin())
+    other.twist = lambda _, message: [] if isinstance(message, Facts) and message.ids else [message]
     stage.connect(one, other)
     stage.quiet()
 
-    for number in range(3):
-        other.sessions[0].send(Facts((), tuple(bytes([number, at]) * 8 for at in range(10))))
+    for number in range(50):  # never the last one
+        stage.homes[1].twist = None
+        other.sessions[0].send(Facts((), tuple(bytes([number, at]) * 8 for at in range(100))))
         stage.quiet()
 
-    assert one.troubles == ["it named more than 20 facts of the mesh"]
+    assert one.sessions
+    other.sessions[0].send(Facts((), (), is_last=True))
+    stage.quiet()
+    assert [len(each.facts) for each in facts_of(said, one, other) if each.facts] == [3]
 
 
 def test_an_end_that_never_says_its_facts_gets_no_events_and_gives_its_own() -> None:
@@ -213,6 +218,26 @@ def test_an_end_that_never_says_its_facts_gets_no_events_and_gives_its_own() -> 
     stage.quiet()
 
     assert len(one.store.each()) == 3
+    assert len(other.store.each()) == 2
+
+
+def test_facts_are_kept_where_no_room_for_events_of_others_is_left() -> None:
+    stage, (one, other), _ = stage_of(2)
+    learn(one, *begin())
+    stage.write(one, 2)
+    wire = stage.connect(one, other)
+    has_room = [False]
+    wire.ends[1].has_room = lambda: has_room[0]
+    stage.quiet()
+
+    learn(one, MESH.revoke("dora", by="anna"))
+    stage.quiet()
+    assert kinds(other) == ["found", "certificate", "certificate", "revoke"]
+    assert not other.store.each()
+
+    has_room[0] = True
+    wire.ends[1].replication.on_room()
+    stage.quiet()
     assert len(other.store.each()) == 2
 
 

@@ -77,6 +77,21 @@ def test_a_store_without_a_mesh_or_of_another_one_keeps_no_facts(store: CheckedS
     assert store.facts() == ()
 
 
+def test_of_facts_that_came_only_the_unknown_ones_of_the_same_mesh_need_a_look(
+    store: CheckedStore, mesh: MeshOfKeys
+) -> None:
+    found, anna, other = mesh.found(), mesh.admin("anna"), MeshOfKeys("other").found()
+    texts = [fact.data for fact in (found, anna, other)]
+
+    assert store.unknown_facts([*texts, b"x"]) == []  # it has no mesh
+
+    enter(store, mesh)
+    learn(store, found)
+    assert store.unknown_facts(texts) == [anna]
+    with pytest.raises(ValueError, match="no fact that this release knows"):
+        store.unknown_facts([*texts, b"x"])
+
+
 def test_facts_of_a_commit_that_is_taken_back_are_not_there(store: CheckedStore, mesh: MeshOfKeys) -> None:
     enter(store, mesh)
     found = mesh.found()
