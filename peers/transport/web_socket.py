@@ -34,6 +34,7 @@ from peers.transport.network import WiredNetwork
 from peers.transport.port import MAX_FRAME, Connection
 from peers.transport.sockets import dial_options, explain_os_error
 from peers.transport.tls.gate import (
+    NO_TLS_REASONS,
     NOT_TAKEN,
     OTHER_IS_CLOSED,
     OTHER_IS_OPEN,
@@ -340,7 +341,7 @@ def _explain_untrusted(error: Exception) -> str:
     """Why an attempt between nodes that prove keys failed, if it was because of them; else empty."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return OTHER_MESH
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) and error.reason in NO_TLS_REASONS:
         return OTHER_IS_OPEN
     return NOT_TAKEN if isinstance(error, InvalidHandshake) and isinstance(error.__cause__, EOFError) else ""
 

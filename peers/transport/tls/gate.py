@@ -17,6 +17,8 @@ The second argument is the node id that it has to have: the one that was dialled
 """
 ALERT = bytes.fromhex("15 0303 0002 0246")
 """A record of TLS: the fatal alert `protocol_version` (RFC 8446, 6). It tells who speaks TLS that this port does not."""
+NO_TLS_REASONS = {"TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_VERSION_NUMBER"}
+"""What OpenSSL calls this alert, and an answer that is no TLS at all."""
 TLS_ONLY = "TLS/1.3"
 """In the header `Upgrade` of the answer to HTTP in clear: RFC 2817, 4.2."""
 _SENTENCE = b"This port takes connections over TLS only.\n"
