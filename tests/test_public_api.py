@@ -139,6 +139,7 @@ COMMAND_LINE = {
     "mesh token list": "--json",
     "mesh token revoke": "USER",
     "mesh found": "--name NAME | --mesh NAME | --json",
+    "mesh recover": "[CODE] | --json",
     "mesh members": "--json",
     "mesh facts": "--json",
     "mesh backup": "FILE | --force | --with-keys | --json",

@@ -1,4 +1,4 @@
-"""`mesh found`, `mesh members` and `mesh facts`: who is in a mesh, and by which signed texts."""
+"""`mesh found`, `mesh recover`, `mesh members` and `mesh facts`: who is in a mesh, and by which signed texts."""
 
 from __future__ import annotations
 
@@ -74,6 +74,41 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
         return
     where = "" if is_shown else f"; its recovery code is in {recovery}: write it down, put it away, and delete the file"
     output.write(f"founded the mesh {label}, whose first admin is {node_id}{where}\n")
+
+
+@click.command()
+@click.argument("code", metavar="[CODE]", required=False)
+@options.as_json
+@click.pass_context
+def recover(context: click.Context, *, code: str | None, as_json: bool) -> None:
+    """Make this machine's node an admin of a mesh, by its recovery code.
+
+    On any machine, as when the last admin is lost. The node must not run meanwhile, and may be new. Without CODE the command
+    asks for it, so that it does not stay in the history of the shell.
+
+    \b
+    mesh recover
+    """
+    from mesh.settings.home import Home
+    from mesh.trust.founding import recover_mesh
+    from mesh.trust.recovery_code import mesh_signer
+
+    if code is None:
+        try:
+            code = click.prompt("recovery code", err=True)
+        except click.Abort:
+            raise MeshError("no recovery code was given: type the one that `mesh found` showed") from None
+    mesh = mesh_signer(code)
+    home = Home(options.home_of(context))
+    try:
+        recover_mesh(home, mesh, time_ns() // 1_000_000)
+        node_id, label = home.node_id, home.facts.mesh
+    finally:
+        home.close()
+    if as_json:
+        output.write_json({"mesh": label, "mesh_key": mesh.public.hex(), "node_id": node_id})
+    else:
+        output.write(f"{node_id} is an admin of the mesh now; other members hear of it when they are connected\n")
 
 
 @click.command()

@@ -114,7 +114,12 @@ def write_certificates(home: Path, chain: CertificateChain) -> None:
     path = home / CERTIFICATES_FILE
     if path.exists():
         raise MeshError(f"{path} exists already: this home is in a mesh, and has one for good; use another --home")
-    write_whole(path, chain.pem, mode=0o600)
+    replace_certificates(home, chain)
+
+
+def replace_certificates(home: Path, chain: CertificateChain) -> None:
+    """Write the file of a home in place of the one that is there, if there is one. Raises OSError."""
+    write_whole(home / CERTIFICATES_FILE, chain.pem, mode=0o600)
 
 
 def mesh_key_of(home: Path, public: bytes) -> bytes:

@@ -15,13 +15,13 @@ import pytest
 
 from mesh import MeshError, Node
 from mesh.settings.home import Home
-from mesh.trust.certificates import read_certificates
-from mesh.trust.recovery_code import mesh_signer
+from mesh.trust.certificates import public_key, read_certificates
+from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from peers.events.proof import Proof
 from peers.facts.fact import Revocation
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
-from tests.support.mesh_of_homes import homes_of_one_mesh, put_facts
+from tests.support.mesh_of_homes import SECRET, homes_of_one_mesh, put_facts
 from tests.support.run_house import Writer, event, fresh, put
 from tests.support.street import SECONDS, at, wait_until
 
@@ -155,6 +155,95 @@ def test_while_the_node_runs_nothing_is_founded(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert b"a node runs in" in done.stderr and b"stop it with" in done.stderr
     assert not (home / "certificates.pem").exists()
+
+
+# recover
+
+
+def test_a_new_node_becomes_an_admin_by_the_code_and_the_members_hear_of_it(tmp_path: Path) -> None:
+    kitchen_home, study_home = homes_of_one_mesh(tmp_path, "kitchen", "study")
+    attic_home = tmp_path / "attic"
+    code = write_recovery_code(SECRET).lower().replace("0", "o").replace("-", " ")
+
+    done = run(attic_home, "recover", "--json", given=f"{code}\n".encode())
+
+    assert (done.returncode, done.stderr) == (0, b"recovery code: ")
+    node_id = json.loads(done.stdout)["node_id"]
+    assert code.encode() not in done.stdout
+    with (
+        Node(home=study_home, **LOOPBACK) as study,
+        Node(home=attic_home, peers=[at(study)], **LOOPBACK),
+        Node(home=kitchen_home, peers=[at(study)], **LOOPBACK),
+    ):
+        for home in (kitchen_home, study_home, attic_home):
+            wait_until(lambda home=home: len(run(home, "members").stdout.splitlines()) == 4, f"all members in {home}")
+        admins = [row["node_id"] for row in as_json(kitchen_home, "members") if row["is_admin"]]
+        assert node_id in admins and len(admins) == 2
+    assert [fact["kind"] for fact in as_json(study_home, "facts")].count("found") == 2  # of the founder and of this one
+
+
+def test_a_member_becomes_an_admin_and_its_certificates_say_so(tmp_path: Path) -> None:
+    _, study_home = homes_of_one_mesh(tmp_path, "kitchen", "study")
+    study = Home(study_home)
+    study.close()
+
+    done = run(study_home, "recover", write_recovery_code(SECRET))
+
+    assert done.stdout.decode().startswith(f"{study.node_id} is an admin of the mesh now")
+    chain = read_certificates(study_home, study.signer.public)
+    assert public_key(chain.admin) == public_key(chain.node) == study.signer.public
+    again = run(study_home, "recover", write_recovery_code(SECRET))
+    assert again.returncode == 1
+    assert b"is an admin of this mesh already" in again.stderr
+
+
+def mistyped(code: str) -> str:
+    return f"{code[:-1]}{'Z' if code[-1] != 'Z' else 'Y'}"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (mistyped(write_recovery_code(SECRET)), "a recovery code was mistyped: compare group 6 with the one"),
+        ("ABC", "a recovery code has 30 symbols, and this one 3"),
+        (write_recovery_code(b"x" * 16), "this recovery code is of another mesh than this home"),
+    ],
+)
+def test_a_wrong_code_changes_nothing_and_says_what_is_wrong(tmp_path: Path, code: str, sentence: str) -> None:
+    (home,) = homes_of_one_mesh(tmp_path, "kitchen")
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+
+    done = run(home, "recover", code)
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert sentence in done.stderr.decode()
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+
+
+def test_a_mistyped_code_makes_no_home(tmp_path: Path) -> None:
+    assert run(tmp_path / "new", "recover", "ABC").returncode == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_a_code_nothing_is_recovered(tmp_path: Path) -> None:
+    done = run(tmp_path / "home", "recover")
+
+    assert done.returncode == 1
+    assert b"no recovery code was given: type the one that `mesh found` showed" in done.stderr
+
+
+def test_a_node_that_was_revoked_as_an_admin_does_not_come_back_by_the_code(tmp_path: Path) -> None:
+    (home,) = homes_of_one_mesh(tmp_path, "kitchen")
+    kitchen, mesh = Home(home), mesh_signer(write_recovery_code(SECRET))
+    end = Revocation(mesh.public, mesh.public, 3_000, b"", kitchen.signer.public, (), ()).signed(mesh)
+    put_facts(home, mesh.public, [end])
+    kitchen.close()
+
+    done = run(home, "recover", write_recovery_code(SECRET))
+
+    assert done.returncode == 1
+    assert b"was taken out of this mesh for good: start a new node in another --home" in done.stderr
+    assert states(home) == {"kitchen": "revoked"}
 
 
 # members and facts

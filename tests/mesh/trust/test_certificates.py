@@ -136,6 +136,18 @@ def test_a_home_reads_back_its_certificates(home: Home) -> None:
     assert (home.path / CERTIFICATES_FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_the_files_of_a_home_are_what_tls_takes(home: Home, tmp_path: Path) -> None:
+    kitchen = context(tmp_path / "kitchen", ADMIN, chain_of(ADMIN, "kitchen~admin"), is_server=True)
+    study = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    study.check_hostname = False
+    study.load_cert_chain(home.path / CERTIFICATES_FILE, home.path / KEY_FILE)
+    study.load_verify_locations(cadata=read_certificates(home.path, home.signer.public).mesh)
+
+    seen, _ = shake_hands(kitchen, study)
+
+    assert seen is not None and public_key(seen) == home.signer.public
+
+
 def test_certificates_are_never_overwritten(home: Home) -> None:
     with pytest.raises(MeshError, match="exists already"):
         write_certificates(home.path, chain_of(home.signer, home.node_id, mesh=OTHER_MESH))
