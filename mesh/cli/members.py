@@ -49,7 +49,7 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     mesh found
     mesh --home /srv/kitchen found --name kitchen --mesh garden
 
-    This release lets nodes in as before, whether they are members or not: see `mesh up`.
+    From then on this node speaks TLS, and only with nodes that have certificates of its mesh.
     """
     from mesh.settings.home import Home
     from mesh.trust.founding import found_mesh
