@@ -17,6 +17,7 @@ from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_thread import LoopThread
 from mesh.actors.synchronized_waiters import resolve
+from mesh.control.mesh_texts import MeshTexts, read_texts
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.port import Discovery
@@ -147,6 +148,12 @@ class Node:
     def mesh(self) -> str:
         """The mesh that this node belongs to. Raises MeshError while the node does not run."""
         return self._opened().facts.mesh
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether only nodes with certificates of its mesh connect, over TLS. Raises MeshError while the node does not run."""
+        self._opened()
+        return self._resources is not None and self._resources.certificates is not None
 
     @property
     def home(self) -> Path:
@@ -293,6 +300,7 @@ class Node:
             f"{random.getrandbits(64):016x}",
             *where_to_listen(self._listen, kept, random),
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
+            resources.certificates.mesh_key if resources.certificates is not None else b"",
         )
         environment = resources.open_environment(random, partial(self._make_discovery, random), self._limits)
         resources.supervisor = NodeSupervisor.start(
@@ -315,7 +323,7 @@ class Node:
         wanted = kept if self._listen is None else 0
         for notice in listen_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
             self._on_notice(notice)
-        await resources.open_control(ControlServer(self, on_stop=self._on_stop_asked))
+        await resources.open_control(ControlServer(self, texts=self._texts, on_stop=self._on_stop_asked))
         for notice in start_notices(self):
             log_notice(notice)
 
@@ -349,6 +357,9 @@ class Node:
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)
         self._emitter.emit("change", notice)
+
+    def _texts(self) -> Later[MeshTexts]:
+        return self._log_proxy.read(read_texts)
 
     def _on_stop_asked(self) -> bool:
         is_heard = self._emitter.has_listeners("stop")

@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from mesh.actors.environment import Environment
 from mesh.actors.node_supervisor import NodeSupervisor
+from mesh.actors.reports import Noted
 from mesh.actors.runtime.inspection import abandon_actors
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.loop_thread import LoopThread, Spawner
@@ -32,8 +34,10 @@ from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
 from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
-from mesh.settings.paths import LOG_FILE, disk_share
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
+from mesh.trust.certificates import CertificateChain, read_certificates
+from mesh.trust.tls import may_speak, tls_contexts
 from peers.clock import Clock, LoopClock
 from peers.later import Later
 from peers.limits import LimitHits, Limits
@@ -52,6 +56,8 @@ class NodeResources:
     def __init__(self, path: Path, gateways: Gateways, disown: Callable[[str], None]) -> None:
         """`path` is the home; `disown` gets, in a forked process, the sentence why the node cannot be used there."""
         self.home: Home | None = None
+        self.certificates: CertificateChain | None = None
+        """Those of the home; None: this node is open."""
         self.supervisor: LoopActorRef[NodeSupervisor] | None = None
         self.control: ControlServer | None = None
         self.thread: LoopThread | None = None
@@ -70,9 +76,11 @@ class NodeResources:
         watch(self)
 
     def open_home(self, *, name: str | None, mesh: str | None, existing: bool) -> Home:
-        """Open the home, or make it. Raises MeshError."""
+        """Open the home, or make it, and read its certificates, if it has some. Raises MeshError."""
         with forking:
             self.home = Home(self._path, name=name, mesh=mesh, existing=existing)
+        if (self._path / CERTIFICATES_FILE).exists():
+            self.certificates = read_certificates(self._path, self.home.signer.public)
         check_log(self.home.log_path)
         return self.home
 
@@ -110,6 +118,8 @@ class NodeResources:
         hits = LimitHits(clock)
         # One for all keepers, so that it knows its own file again.
         store = SqliteRunStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
+        if self.certificates is not None:
+            store.enter_mesh(self.certificates.mesh_key)
 
         def discovery() -> Discovery:
             self._discovery = make_discovery(clock, hits)
@@ -118,7 +128,11 @@ class NodeResources:
         self._spawner = Spawner(loop)
         hits, known = LimitHits(clock), KnownHosts()
         self._make_network = partial(WebSocketNetwork, loop, limits=limits, note=hits.note, known=known)
-        self._network = self._make_network(on_request=no_pages, waits=True)
+        secure: dict[str, Any] = {}
+        if self.certificates is not None:
+            accepting, dialling = tls_contexts(self._path, self.certificates)
+            secure = {"tls": accepting, "dial_tls": dialling, "may_speak": may_speak}
+        self._network = self._make_network(on_request=no_pages, waits=True, on_refused=self._on_refused, **secure)
         self._environment = Environment(
             runtime=Runtime(loop),
             clock=clock,
@@ -133,7 +147,7 @@ class NodeResources:
             known_hosts=known,
             disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
-            old_log_bytes=lambda: kept_file(self._path).size,
+            shown_of_home=partial(_shown_of_home, self._path),
         )
         return self._environment
 
@@ -173,6 +187,12 @@ class NodeResources:
                         log_notice(stop_notice(self.home.node_id))
                 unwatch(self)
 
+    def _on_refused(self, address: str, why: str) -> None:
+        if self.supervisor is not None:
+            host = address.rpartition(":")[0]
+            noted = Noted("", f"refused: {address}: {why}", kind="refused", cause=why, who=host)
+            self.supervisor.tell_to(NodeSupervisor.on_report, noted)
+
     def on_forked(self) -> None:
         """Called in a process that was forked from this one: see mesh.forking."""
         self._disown(
@@ -200,3 +220,8 @@ class NodeResources:
         for holder in self._holders():
             if isinstance(holder, Abandonable):
                 holder.abandon()
+
+
+def _shown_of_home(path: Path) -> dict[str, Any]:
+    """What the status says of the files of a home."""
+    return {"old_log_bytes": kept_file(path).size, "has_recovery_file": (path / RECOVERY_FILE).exists()}

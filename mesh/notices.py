@@ -39,6 +39,8 @@ class RunningNode(Protocol):
     @property
     def is_new(self) -> bool: ...
     @property
+    def is_trusted(self) -> bool: ...
+    @property
     def port(self) -> int: ...
     @property
     def door_ports(self) -> Mapping[str, int]: ...
@@ -58,7 +60,9 @@ def start_notices(node: RunningNode) -> list[Notice]:
     node_id = node.node_id
     notices = [Notice("new", node_id, f"made a new home in {node.home}: a new node, {node_id}")] if node.is_new else []
     up = f"{node_id} is up in mesh {node.mesh}: it listens on port {node.port}, its home is {node.home}"
-    notices += [Notice("up", node_id, up), Notice("open link", None, OPEN_LINK)]
+    notices.append(Notice("up", node_id, up))
+    if not node.is_trusted:
+        notices.append(Notice("open link", None, OPEN_LINK))
     notices += [
         Notice("door", None, f"the door for {key} is open on port {port}") for key, port in node.door_ports.items()
     ]

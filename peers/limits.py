@@ -35,6 +35,11 @@ class Limits:
     """Of one message of a stranger, all its frames together. The greeting of a node has up to 16 KiB."""
     stranger_bytes: int = 64 * 1024
     """That may come of a stranger in all. Each of its frames counts for some 400 more."""
+    handshakes: int = 64
+    """Of TLS, at the same time at one door; each takes up to 110 KiB of memory, and some ms of processor time. While all places
+    are taken, a further one ends the oldest one if that has taken half of `greeting_seconds`, or waits."""
+    handshake_bytes: int = 16 * 1024
+    """That may come in a TLS handshake. That of a node sends 3 KiB."""
     connections: int = 512
     """Open at one door. While strangers hold the last of them, a further one ends the oldest stranger."""
     connections_of_address: int = 128

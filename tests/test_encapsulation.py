@@ -17,6 +17,8 @@ LIBRARY = {
     ): "asyncio: a forked child has to close the loop of its parent without touching its files",
     ("mesh/forking.py", "_ssock"): "asyncio: the same",
     ("mesh/forking.py", "_csock"): "asyncio: the same",
+    ("peers/transport/tls/gate.py", "_ssl_buffer"): "asyncio: connections over TLS share a buffer to read into",
+    ("peers/transport/tls/gate.py", "_ssl_buffer_view"): "asyncio: the same",
     ("mesh/lab/simulation/virtual_loop.py", "_run"): "asyncio: how a loop runs a handle",
 }
 BY_NAME = {

@@ -22,6 +22,7 @@ LAYERS = (
     ("peers.limits",),
     ("peers.budgets",),
     ("peers.events",),
+    ("peers.facts",),
     ("peers.stores",),
     ("peers.log",),
     ("peers.transport",),
@@ -32,6 +33,7 @@ LAYERS = (
     ("mesh.errors", "mesh.version", "mesh.forking", "mesh.process"),
     ("mesh.terminal",),
     ("mesh.settings",),
+    ("mesh.trust",),
     ("mesh.discovery",),
     ("mesh.membership",),
     ("mesh.gateway",),
@@ -61,11 +63,13 @@ PURE = (
     "peers/limits.py",
     "peers/budgets.py",
     "peers/events/*.py",
+    "peers/facts/*.py",
     "peers/codec/*.py",
     "peers/protocol/*.py",
     "peers/roles/*.py",
     "peers/log/*_tail.py",
     "mesh/gateway/clients/access.py",
+    "mesh/trust/*.py",
 )
 """They get their time, their chance and their turns passed in."""
 
@@ -75,7 +79,15 @@ RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("scenarios", (), ("peers/*", "mesh/*")),
     ("pykka", ("mesh/actors/*", "mesh/bench/actors.py"), ("peers/*", "mesh/*")),
     ("zeroconf", ("mesh/discovery/mdns/mdns.py", "mesh/discovery/mdns/hearing.py"), ("peers/*", "mesh/*")),
-    ("websockets", ("peers/transport/web_socket.py", "peers/transport/web_socket_wire.py"), ("peers/*", "mesh/*")),
+    (
+        "websockets",
+        (
+            "peers/transport/web_socket.py",
+            "peers/transport/web_socket_wire.py",
+            "peers/transport/accepting/accepted_wire.py",
+        ),
+        ("peers/*", "mesh/*"),
+    ),
     ("threading", (), PURE),
     ("asyncio", (), PURE),
     ("time", (), PURE),

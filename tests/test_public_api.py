@@ -138,17 +138,21 @@ COMMAND_LINE = {
     "mesh token add": "USER | --ttl DURATION",
     "mesh token list": "--json",
     "mesh token revoke": "USER",
+    "mesh found": "--name NAME | --mesh NAME | --json",
+    "mesh recover": "[CODE] | --json",
+    "mesh members": "--json",
+    "mesh facts": "--json",
     "mesh backup": "FILE | --force | --with-keys | --json",
     "mesh restore": "FILE | --json",
     "mesh upgrade": "--drop-old | --json",
     "mesh bench": "",
-    "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against",
-    "mesh bench catch-up-singles": "--events N=20000 | --runs N=1 | --json",
-    "mesh bench catch-up-turns": "--events N=20000 | --runs N=1 | --json",
+    "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against | --tls",
+    "mesh bench catch-up-singles": "--events N=20000 | --runs N=1 | --json | --tls",
+    "mesh bench catch-up-turns": "--events N=20000 | --runs N=1 | --json | --tls",
     "mesh bench line": "--events N=20000 | --runs N=1 | --json",
-    "mesh bench live": "--events N=20000 | --runs N=1 | --json",
-    "mesh bench batch": "--events N=50000 | --runs N=1 | --json | --against",
-    "mesh bench latency": "--events N=500 | --runs N=1 | --json | --against",
+    "mesh bench live": "--events N=20000 | --runs N=1 | --json | --tls",
+    "mesh bench batch": "--events N=50000 | --runs N=1 | --json | --against | --tls",
+    "mesh bench latency": "--events N=500 | --runs N=1 | --json | --against | --tls",
     "mesh bench mesh": "--events N=10000 | --runs N=1 | --json",
     "mesh bench merge": "--events N=40000 | --runs N=1 | --json",
     "mesh bench appends": "--events N=20000 | --runs N=1 | --json",
@@ -156,7 +160,7 @@ COMMAND_LINE = {
     "mesh bench open": "--events N=100000 | --runs N=1 | --json",
     "mesh bench sessions": "--events N=50 | --runs N=1 | --json",
     "mesh bench actors": "--events N=100000 | --runs N=1 | --json",
-    "mesh bench growth": "--events N=1000000 | --runs N=1 | --json",
+    "mesh bench growth": "--events N=1000000 | --runs N=1 | --json | --tls",
     "mesh bench attacks": "--attack NAME ... | --seconds N=2.0 | --json",
     "mesh bench lab": "--size few,hundred,hundreds ... | --seed N=0 | --json",
     "mesh bench logux": "--events N=10000 | --json",
@@ -166,13 +170,16 @@ COMMAND_LINE = {
     "mesh scenario storm": "--seed N=0 | --seeds N=1 | --nodes N..M=3..9 | --minutes N=10.0 | --processes N",
 }
 
-STATUS_KEYS = """node_id mesh port discovery last_added events conflicts hollow old_log_bytes ahead refused_events
-    sessions paused doors clients turned_away limits refused other_meshes peers clocks store_error"""
+STATUS_KEYS = """node_id mesh port discovery last_added events conflicts hollow old_log_bytes has_recovery_file ahead
+    refused_events sessions paused doors clients turned_away limits refused other_meshes peers clocks store_error"""
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
 PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing reason"
 META_KEYS = "created time dot added origin"
 BACKUP_KEYS = "file node_id events bytes with_keys"
 RESTORE_KEYS = "home node_id events made_ms is_same_node"
+FOUND_KEYS = "mesh mesh_key node_id recovery_file"
+MEMBER_KEYS = "node_id is_admin state since_ms invited_by from last_seen_ms"
+FACT_KEYS = "id kind time_ms signer about error void"
 UPGRADE_KEYS = "events seconds old_file old_bytes"
 
 
@@ -293,3 +300,6 @@ def test_json_output_has_these_keys(tmp_path: Path) -> None:
     assert list(made) == BACKUP_KEYS.split()
     assert list(restored) == RESTORE_KEYS.split()
     assert list(json.loads(run(tmp_path / "new", "upgrade", "--json").stdout)) == UPGRADE_KEYS.split()
+    assert list(json.loads(run(tmp_path / "new", "found", "--json").stdout)) == FOUND_KEYS.split()
+    for name, keys in (("members", MEMBER_KEYS), ("facts", FACT_KEYS)):
+        assert list(json.loads(run(tmp_path / "new", name, "--json").stdout)[0]) == keys.split()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
+from mesh.trust.tls import may_speak
 from peers.budgets import Budgets
 from peers.clock import Clock
 from peers.events.signature import Signer
@@ -17,6 +19,7 @@ from peers.limits import LimitHits, Limits
 from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
+from peers.transport.tls.gate import MaySpeak
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,12 @@ class Environment:
     limits: Limits = Limits()  # noqa: RUF009 - it is frozen
     known_hosts: KnownHosts = field(default_factory=KnownHosts)
     """Kept by the membership, and read by the doors of the network."""
-    old_log_bytes: Callable[[], int] = int
-    """The size of the file of an older layout that was kept; 0 without one."""
-
+    shown_of_home: Callable[[], Mapping[str, Any]] = dict
+    """What the status says of the files of the home: see `show_status`."""
     disk_use: DiskUse = DiskUse()  # noqa: RUF009 - it is frozen
     """How much of the disk of the log is in use."""
+    may_speak: MaySpeak = may_speak
+    """Asked about the key that another end proved, and the id with which it greets."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
     budgets: Budgets = field(init=False)

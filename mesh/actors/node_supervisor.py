@@ -44,7 +44,7 @@ from mesh.membership.dialling.link_selection import Link
 from mesh.membership.dialling.refusals import ALONE_SECONDS, alone_sentence
 from mesh.membership.membership import GOODBYE, Membership
 from mesh.membership.status import NO_DISCOVERY, Status, show_status
-from mesh.settings.config import Settings, mesh_mark
+from mesh.settings.config import Settings
 from peers.later import Later
 from peers.roles.clock_offset import Span
 from peers.roles.run_peer import RunPeerSync
@@ -145,7 +145,7 @@ class NodeSupervisor(LoopActor):
         gateway["discovery"] = await self._children.ask(DISCOVERY, Discoverer.describe)
         gateway["clocks"] = self._clocks.rows()
         gateway["limits"] = self._environment.hits.rows()
-        gateway["old_log_bytes"] = self._environment.old_log_bytes()
+        gateway |= self._environment.shown_of_home()
         return show_status(
             self._settings,
             self._address.port,
@@ -391,7 +391,7 @@ class NodeSupervisor(LoopActor):
     async def _start_discovery(self) -> None:
         environment, settings, address = self._environment, self._settings, self._address
         discoverer = Discoverer.start(environment.runtime, environment.discovery(), self._report, environment.clock)
-        mark = mesh_mark(settings.mesh)
+        mark = settings.mesh_mark
         announcement = Announcement(settings.node_id, mark, settings.instance, address.port, address.hosts)
         await self._children.open(DISCOVERY, discoverer, discoverer.ask_to(Discoverer.open, announcement))
 

@@ -75,6 +75,8 @@ class PeerSession(SessionBase[RunPeerSync]):
         self._addresses = tuple(addresses)
         self._error: SyncError | None = None
         """What ended the link; the report of the disconnect that follows names it."""
+        self._impostor = ""
+        """Why the other end is not the node as which it greeted."""
         self._left = ""
         """Why this end left the link."""
         self._reported_state = ""
@@ -177,7 +179,9 @@ class PeerSession(SessionBase[RunPeerSync]):
         return self._reconnecting(RacingConnection(lambda: self._addresses, self._dial, clock=self._environment.clock))
 
     def _dial(self, address: str) -> Connection:
-        return self._environment.network.dial(address, max_segment=self._membership.max_segment(self._key))
+        membership = self._membership
+        max_segment, expected = membership.max_segment(self._key), membership.sessions.expected(self._key)
+        return self._environment.network.dial(address, max_segment=max_segment, node_id=expected)
 
     def _gather_ms(self) -> float:
         return gather_ms(len(self._membership.sessions))
@@ -191,7 +195,13 @@ class PeerSession(SessionBase[RunPeerSync]):
 
     def _on_met(self) -> None:
         role = self._role
-        assert role is not None and role.other_hello is not None
+        assert role is not None and role.other_node_id is not None and role.other_hello is not None
+        key = role.connection.proven_key
+        why = self._environment.may_speak(key, role.other_node_id) if key is not None else ""
+        if why:
+            where = f" at {role.connection.address}" if self._accepted is None else ""
+            self._impostor = f"it greets as {role.other_node_id}{where}, but {why}"
+            raise SyncError("wrong-credentials", None, other_node_id=role.other_node_id)
         if role.other_node_id != self._settings.node_id:
             return
         if role.other_hello.boot == self._settings.instance:
@@ -257,6 +267,9 @@ class PeerSession(SessionBase[RunPeerSync]):
     def _on_error(self, error: SyncError) -> None:
         # Only an answer to our own dial proves a clone: any node may dial us and claim our id.
         is_clone = error.type == CLONE and self._accepted is None and not error.received
+        if self._impostor:
+            self._tell(Refused(self._key, None, self._impostor))
+            return
         if error.is_fatal or error.type == OURSELVES or is_clone:
             self._tell(Refused(self._key, error.other_node_id, _why_refused(error)))
             return

@@ -21,5 +21,7 @@ WORKLOADS = {
     "growth": (1_000_000, "Catch-up with a long log."),
 }
 """What is measured with real nodes, by the name of its command: the usual number of events, and its help."""
+TRUSTED = ("catch-up", "catch-up-singles", "catch-up-turns", "growth", "live", "batch", "latency")
+"""Those that can be measured over TLS, between nodes with certificates, beside plain links."""
 COMPARED = ("catch-up", "batch", "latency")
 """Those that can be compared with plain inserts into SQLite in the same run."""

@@ -11,13 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mesh.bench import MIB, WORKLOADS
 from mesh.bench.actors import loop_seconds, thread_seconds
+from mesh.bench.founded_mesh import FoundedMesh
 from mesh.bench.many_sessions import ManySessions
 from mesh.bench.node_process import TEXT, NodeProcess, peak_rss
 from mesh.terminal.tables import table, tables
@@ -61,8 +62,8 @@ class Figure:
         return self.events / self.seconds if self.seconds else 0.0
 
 
-def _catch_up(name: str, events: int, *, batch: int) -> Figure:
-    with _nodes() as start:
+def _catch_up(name: str, events: int, *, batch: int, is_trusted: bool = False) -> Figure:
+    with _nodes(is_trusted) as start:
         writer = start()
         writer.ask("add", events=events, batch=batch, in_flight=IN_FLIGHT if batch == 1 else 1)
         writer.ask("usage")
@@ -74,8 +75,8 @@ def _catch_up(name: str, events: int, *, batch: int) -> Figure:
     return Figure(name, events, ended - began, *used)
 
 
-def _live(name: str, events: int, *, batch: int, in_flight: int) -> Figure:
-    with _nodes() as start:
+def _live(name: str, events: int, *, batch: int, in_flight: int, is_trusted: bool = False) -> Figure:
+    with _nodes(is_trusted) as start:
         writer = start()
         reader = start(writer)
         reader.ask("meet", peers=1)
@@ -86,9 +87,9 @@ def _live(name: str, events: int, *, batch: int, in_flight: int) -> Figure:
     return Figure(name, events, ended - began, *used)
 
 
-def latency(events: int) -> Figure:
+def latency(events: int, *, is_trusted: bool = False) -> Figure:
     """One of two connected nodes adds an event every 10 ms; how long each takes until the other shows it."""
-    with _nodes() as start:
+    with _nodes(is_trusted) as start:
         writer = start()
         reader = start(writer)
         reader.ask("meet", peers=1)
@@ -119,9 +120,9 @@ def mesh(events: int) -> Figure:
     return Figure("mesh", each * MESH_NODES, ended - began, *used)
 
 
-def catch_up_turns(events: int) -> Figure:
+def catch_up_turns(events: int, *, is_trusted: bool = False) -> Figure:
     """An empty node gets a log to which five connected nodes have added 20 events each in turn."""
-    with _nodes() as start:
+    with _nodes(is_trusted) as start:
         nodes: list[NodeProcess] = []
         for _ in range(MESH_NODES):
             nodes.append(start(*nodes))
@@ -227,7 +228,7 @@ def actors(events: int) -> Figure:
     return Figure("actors", events, ours * events, used * 1e6 / events, peak_rss(), part=theirs / ours)
 
 
-MEASURES: dict[str, Callable[[int], Figure]] = {
+MEASURES: dict[str, Callable[..., Figure]] = {
     "catch-up": partial(_catch_up, "catch-up", batch=CATCH_UP_BATCH),
     "catch-up-singles": partial(_catch_up, "catch-up-singles", batch=1),
     "catch-up-turns": catch_up_turns,
@@ -244,7 +245,19 @@ MEASURES: dict[str, Callable[[int], Figure]] = {
     "actors": actors,
     "growth": partial(_catch_up, "growth", batch=CATCH_UP_BATCH),
 }
-"""By the names of mesh.bench.WORKLOADS."""
+"""By the names of mesh.bench.WORKLOADS; with so many events, and those of TRUSTED with `is_trusted`."""
+
+
+def measure_both(name: str, *, events: int | None = None, runs: int = 1) -> list[Figure]:
+    """The median runs of a workload of TRUSTED, over plain links and over TLS, which take turns."""
+    count = events or WORKLOADS[name][0]
+    pairs = [(MEASURES[name](count), MEASURES[name](count, is_trusted=True)) for _ in range(runs)]
+    plain, secure = (sorted(figures, key=_seconds_of)[(runs - 1) // 2] for figures in zip(*pairs, strict=True))
+    return [plain, replace(secure, name=f"{name}, TLS")]
+
+
+def _seconds_of(figure: Figure) -> float:
+    return figure.seconds
 
 
 def measure(name: str, *, events: int | None = None, runs: int = 1, against: bool = False) -> Figure:
@@ -258,14 +271,14 @@ def measure(name: str, *, events: int | None = None, runs: int = 1, against: boo
         figures.append(MEASURES[name](count))
         if against:
             plain.append(sqlite_inserts(min(count, 1_000) if name == "latency" else count, _rows_of(name)))
-    figures.sort(key=lambda figure: figure.seconds)
+    figures.sort(key=_seconds_of)
     median = figures[(len(figures) - 1) // 2]
     if not plain:
         return median
     seconds = statistics.median(plain)
     ours = median.p50_ms / 1000 if median.p50_ms is not None else median.seconds / median.events
     part = ours / seconds if median.p50_ms is not None else seconds / ours
-    return Figure(**{**vars(median), "part": part})
+    return replace(median, part=part)
 
 
 def sqlite_inserts(events: int, rows: int) -> float:
@@ -306,7 +319,7 @@ def show(figures: Sequence[Figure], *, cores: int) -> str:
             figure.name,
             f"{figure.events}",
             f"{figure.seconds:.2f}",
-            "-" if figure.name in NO_RATE else f"{figure.per_second:.0f}",
+            "-" if figure.name.partition(",")[0] in NO_RATE else f"{figure.per_second:.0f}",
             _milliseconds(figure.p50_ms),
             _milliseconds(figure.p99_ms),
             f"{figure.cpu_us:.0f}",
@@ -334,13 +347,16 @@ def _rows_of(name: str) -> int:
 
 
 @contextmanager
-def _nodes() -> Iterator[Callable[..., NodeProcess]]:
+def _nodes(is_trusted: bool = False) -> Iterator[Callable[..., NodeProcess]]:
     """Starts nodes in new homes, each with the others that it dials; all end with the workload."""
+    mesh = FoundedMesh()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         names = iter("abcdefgh")
 
         def begin(*others: NodeProcess, **options: Any) -> NodeProcess:
             name = next(names)
+            if is_trusted:
+                mesh.make_home(Path(folder, name), name)
             peers = [other.address for other in others]
             return stack.enter_context(NodeProcess(Path(folder, name), name, *peers, **options))
 

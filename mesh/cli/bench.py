@@ -6,7 +6,7 @@ import os
 
 import click
 
-from mesh.bench import COMPARED, WORKLOADS
+from mesh.bench import COMPARED, TRUSTED, WORKLOADS
 from mesh.errors import MeshError
 from mesh.terminal import output
 
@@ -28,10 +28,13 @@ def _workload(name: str, usual: int, sentence: str) -> click.Command:
     @click.option("--events", default=usual, show_default=True, type=click.IntRange(1), help="How many events.")
     @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="Print the median of so many.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-    def measure_it(*, events: int, runs: int, as_json: bool, against: bool = False) -> None:
-        from mesh.bench.workloads import measure, show
+    def measure_it(*, events: int, runs: int, as_json: bool, against: bool = False, tls: bool = False) -> None:
+        from mesh.bench.workloads import measure, measure_both, show
 
-        figures = [measure(name, events=events, runs=runs, against=against)]
+        if tls and against:
+            raise MeshError("give --tls or --against: they are other comparisons")
+        both = {"events": events, "runs": runs}
+        figures = measure_both(name, **both) if tls else [measure(name, **both, against=against)]
         if as_json:
             output.write_json(figures)
         else:
@@ -42,6 +45,9 @@ def _workload(name: str, usual: int, sentence: str) -> click.Command:
     if name in COMPARED:
         sentence = "Compare it with plain inserts into SQLite, in the same run."
         made.params.append(click.Option(["--against"], is_flag=True, help=sentence))
+    if name in TRUSTED:
+        sentence = "Measure it over TLS too, between nodes with certificates, in the same run."
+        made.params.append(click.Option(["--tls"], is_flag=True, help=sentence))
     return made
 
 

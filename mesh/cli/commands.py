@@ -14,6 +14,7 @@ from mesh.cli import options, up_options
 from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
 from mesh.cli.log import log
+from mesh.cli.members import facts, found, members, recover
 from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
@@ -190,5 +191,9 @@ def retry(context: click.Context) -> None:
         node.retry()
 
 
-for command in (up, add, log, peers, status, stop, retry, wait, peer, token, backup, restore, upgrade, bench, scenario):
+COMMANDS = (
+    *(up, add, log, peers, status, stop, retry, wait, peer, token, found, recover, members, facts),
+    *(backup, restore, upgrade, bench, scenario),
+)
+for command in COMMANDS:
     app.add_command(command)

@@ -19,7 +19,7 @@ from mesh.terminal import output
 from mesh.terminal.progress import Progress
 
 if TYPE_CHECKING:
-    from mesh.cli.idle_log import IdleLog
+    from mesh.control.idle_log import IdleLog
 
 RETRY_SECONDS = 0.2
 """Between two checks whether a node runs."""
@@ -58,7 +58,7 @@ class LogPrinter:
         try:
             return ControlClient(self._home)
         except NoNodeError:
-            from mesh.cli.idle_log import IdleLog  # imported here: it loads the store, which takes a while
+            from mesh.control.idle_log import IdleLog  # imported here: it loads the store, which takes a while
 
             if self._request.follow or is_locked(self._home) or not IdleLog.is_there(self._home):
                 raise

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from mesh.control import messages
 from mesh.control.line_reader import LineReader
+from mesh.control.mesh_texts import MeshTexts
 from mesh.control.messages import Answer, Request
 from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
@@ -74,6 +75,15 @@ class ControlClient:
     def change_peer(self, address: str, is_wanted: bool) -> None:
         """Let the node dial an address from now on, or, without `is_wanted`, no longer."""
         self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
+
+    def texts(self) -> MeshTexts:
+        """The facts of the mesh, and the proofs of forks."""
+        found = MeshTexts([], [])
+        self._send(messages.ShowFacts())
+        while isinstance(answer := self._next_answer(messages.Texts | messages.Done), messages.Texts):
+            found.facts.extend(answer.facts)
+            found.proofs.extend(answer.proofs)
+        return found
 
     def stop(self) -> None:
         """Stop the node. It has stopped when this returns. Raises MeshError after NODE_SECONDS."""

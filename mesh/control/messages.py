@@ -84,6 +84,10 @@ class ChangePeer(Struct, tag_field="do", tag="change peer", forbid_unknown_field
     is_wanted: bool
 
 
+class ShowFacts(Struct, tag_field="do", tag="show facts", forbid_unknown_fields=True):
+    """Show the facts of the mesh and the proofs of forks. Answers: any number of Texts, then Done."""
+
+
 class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
     """Stop the node. Answer: Done, sent before the node has stopped."""
 
@@ -125,6 +129,13 @@ class Peers(Struct, tag_field="is", tag="peers"):
     rows: list[dict[str, str | None]]
 
 
+class Texts(Struct, tag_field="is", tag="texts"):
+    """Some of the texts of MeshTexts, in their order."""
+
+    facts: list[bytes] = []
+    proofs: list[bytes] = []
+
+
 class Done(Struct, tag_field="is", tag="done"):
     """The request is done."""
 
@@ -135,8 +146,8 @@ class Failure(Struct, tag_field="is", tag="failure"):
     why: str
 
 
-Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | Stop
-Answer = Added | Events | Shown | Peers | Done | Failure
+Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | ShowFacts | Stop
+Answer = Added | Events | Shown | Peers | Texts | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from mesh.control import messages
 from mesh.control.log_reading import LogReading, item_of
+from mesh.control.mesh_texts import MeshTexts
 from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control.unix_socket import listen_in
 from mesh.errors import MeshError
@@ -39,6 +40,8 @@ WRITE_BUFFER_BYTES = 64 * 1024
 BUSY_SECONDS = 0.05
 """Between two attempts to add events while too many wait for the disk."""
 BUSY_ATTEMPTS = 200
+FACTS_AT_ONCE = 500
+"""Facts of one answer: at most half of a line."""
 LAST_ANSWERS_SECONDS = 2.0
 """How long answers may still take when the node stops."""
 
@@ -61,9 +64,10 @@ class ServedNode(Protocol):
 class ControlServer:
     """`start` it when the node runs, `close` it before the node ends. Everything runs on the loop of the node."""
 
-    def __init__(self, node: ServedNode, *, on_stop: Callable[[], bool]) -> None:
-        """`on_stop` is called for `mesh stop`. It returns whether the node will be stopped."""
+    def __init__(self, node: ServedNode, *, texts: Callable[[], Later[MeshTexts]], on_stop: Callable[[], bool]) -> None:
+        """`texts` reads those of the log. `on_stop` is called for `mesh stop`; it returns whether the node will be stopped."""
         self.node = node
+        self.texts = texts
         self.on_stop = on_stop
         self._connections: dict[_Connection, None] = {}
         self._followers: dict[_Connection, None] = {}
@@ -232,6 +236,8 @@ class _Connection:
             case messages.ChangePeer(address, is_wanted):
                 await (self._node.add_peer(address) if is_wanted else self._node.remove_peer(address))
                 await self._send(messages.Done())
+            case messages.ShowFacts():
+                await self._show_texts(await self._server.texts())
             case messages.Stop():
                 await self._stop()
             case Failure():
@@ -267,6 +273,13 @@ class _Connection:
         finally:
             if undo is not None:
                 undo()
+        await self._send(messages.Done())
+
+    async def _show_texts(self, texts: MeshTexts) -> None:
+        for at in range(0, len(texts.facts), FACTS_AT_ONCE):
+            await self._send(messages.Texts(facts=texts.facts[at : at + FACTS_AT_ONCE]))
+        for proof in texts.proofs:
+            await self._send(messages.Texts(proofs=[proof]))
         await self._send(messages.Done())
 
     async def _send_entries(self, entries: Sequence[Entry]) -> None:

@@ -72,6 +72,11 @@ class Sessions(dict[str, Session]):
         if session is not None:
             self[key] = replace(session, **changes)  # type: ignore[arg-type]
 
+    def expected(self, key: str) -> str:
+        """The id of the node that a session dials; empty for a static address, at which any node may answer."""
+        session = self.get(key)
+        return session.subject if session is not None and "~" in session.subject else ""
+
     def on_state(self, key: str, state: str) -> str | None:
         """The role of a session changed its state. Returns the node that is synchronized for the first time by that."""
         session = self.get(key)

@@ -47,15 +47,16 @@ def show_status(
 
     `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
     the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
-    (None: it does not run); the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows); `old_log_bytes`;
-    the `limits` that were hit (see peers.limits.LimitHits.rows). `now_ms` is the time of the wall clock, `now_seconds` that
-    of the monotonic clock.
+    (None: it does not run); the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows); `old_log_bytes`
+    and `has_recovery_file`; the `limits` that were hit (see peers.limits.LimitHits.rows). `now_ms` is the time of the wall
+    clock, `now_seconds` that of the monotonic clock.
 
     Fields, besides the obvious ones. Times `_ms` are of the wall clock; numbers of events are upper bounds.
 
     - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
     - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
+    - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
     - `other_meshes`: number of other meshes that announce themselves on this network
     - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
       else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last
@@ -71,6 +72,7 @@ def show_status(
         "turned_away": [],
         "discovery": None,
         "old_log_bytes": 0,
+        "has_recovery_file": False,
         "limits": [],
         **(outside or {}),
     }
@@ -85,6 +87,7 @@ def show_status(
         "conflicts": state.conflicts,
         "hollow": state.hollow,
         "old_log_bytes": others["old_log_bytes"],
+        "has_recovery_file": others["has_recovery_file"],
         "ahead": log.ahead,
         "refused_events": dict(sorted(log.refused_events.items())),
         "sessions": _sessions(membership, described),

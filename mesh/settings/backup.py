@@ -16,14 +16,14 @@ from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, read_identity
 from mesh.settings.home_files import write_whole
 from mesh.settings.home_lock import is_locked
 from mesh.settings.kept_peers import PEERS_FILE, KeptPeers
-from mesh.settings.paths import LOG_FILE, TOKENS_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, TOKENS_FILE
 from peers.stores.sqlite.file import wal_of
 from peers.stores.sqlite.online_copy import copy_log, count_events
 from peers.stores.store import StoreError
 
 SHARED_FILES = (PEERS_FILE,)
 """The files of a home that are in each backup, besides the log."""
-NODE_FILES = (FACTS_FILE, KEY_FILE, TOKENS_FILE)
+NODE_FILES = (FACTS_FILE, KEY_FILE, CERTIFICATES_FILE, TOKENS_FILE)
 """Those by which a home is that of the same node: in a backup only if they are asked for."""
 UNFINISHED = ".unfinished"
 """The end of the name of a file or folder that is being made."""

@@ -39,6 +39,16 @@ class Settings:
     """How long it waits for the first port before it tries the next."""
     peers: tuple[str, ...] = ()
     """Static addresses, `host:port`: dialled whatever discovery finds."""
+    mesh_key: bytes = b""
+    """The public key of the mesh; empty for a node without certificates."""
+
+    @property
+    def mesh_mark(self) -> str:
+        """What announcements say of the mesh: the hash of its key, or of its name.
+
+        So nodes with and without certificates take each other for nodes of other meshes, and do not dial each other.
+        """
+        return mesh_mark(self.mesh_key.hex() or self.mesh)
 
 
 def check_name(name: str, what: str) -> str:

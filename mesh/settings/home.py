@@ -23,9 +23,9 @@ from mesh.errors import MeshError
 from mesh.settings.config import DEFAULT_MESH, check_name
 from mesh.settings.home_files import FILE_VERSION, FileVersion, decode_file, write_whole
 from mesh.settings.home_lock import release, take
-from mesh.settings.paths import LOG_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE
 from peers.events.epoch import MARK_CHARACTERS, MIN_MARK_CHARACTERS, key_mark
-from peers.events.signature import KeySigner, Signer
+from peers.events.signature import KeySigner
 
 KEY_FILE = "node.key"
 FACTS_FILE = "node.json"
@@ -65,6 +65,12 @@ def read_identity(home: Path) -> tuple[str, NodeFacts]:
         raise _unusable(home, error) from None
 
 
+def read_signer(home: Path) -> KeySigner:
+    """The key of a home, whether its node runs or not. Raises MeshError for none or a damaged one."""
+    read_identity(home)
+    return KeySigner(_read_key(home / KEY_FILE))
+
+
 class Home:
     """The home of one node, locked by this process until `close`."""
 
@@ -81,6 +87,10 @@ class Home:
                 raise MeshError(
                     f"there is no home of a node in {path}: mount its disk, or correct --home; "
                     "to make a new node there, start it once without --existing"
+                )
+            if self.is_new and (path / CERTIFICATES_FILE).exists():
+                raise MeshError(
+                    f"{path / KEY_FILE} is missing: put it back from a backup with keys, or start a new node in another --home"
                 )
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = take(path)
@@ -102,7 +112,7 @@ class Home:
         return make_node_id(self.facts.name, self._key, self.facts.hash_characters)
 
     @property
-    def signer(self) -> Signer:
+    def signer(self) -> KeySigner:
         """Signs with the key of this home."""
         return KeySigner(self._key)
 

@@ -1,4 +1,4 @@
-"""The JSON files of a home: each has a version, is read without trust, and is replaced as a whole."""
+"""The files of a home: those of JSON have a version and are read without trust; each is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def _is_newer(content: bytes, kind: type[msgspec.Struct]) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return (isinstance(version, int) and version > FILE_VERSION) or not found.keys() <= set(kind.__struct_fields__)
+
+
+def check_private(path: Path) -> None:
+    """Raise MeshError if others than its user may read or write a file; OSError if there is none."""
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise MeshError(f"others may read or write {path} (its mode is {mode:o}): run `chmod 600 {path}`")
 
 
 def write_whole(path: Path, content: bytes, *, mode: int) -> None:

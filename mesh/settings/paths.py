@@ -11,6 +11,8 @@ LOCK_FILE = "lock"
 SOCKET_FILE = "control.sock"
 LOG_FILE = "log.sqlite"
 TOKENS_FILE = "tokens.json"
+CERTIFICATES_FILE = "certificates.pem"
+RECOVERY_FILE = "recovery-code.txt"
 
 
 def default_home() -> Path:

@@ -101,10 +101,42 @@ def show_peers(peers: Sequence[dict[str, Any]]) -> str:
     return tables([table(headings, rows)])
 
 
+def show_members(members: Sequence[dict[str, Any]]) -> str:
+    """The table of `mesh members`."""
+    rows = [
+        (
+            member["node_id"],
+            "admin" if member["is_admin"] else "-",
+            member["state"],
+            local_second(member["since_ms"]),
+            member["invited_by"] or "the mesh's key",
+            member["from"] or "-",
+            local_second(member["last_seen_ms"]),
+        )
+        for member in members
+    ]
+    return tables([table(("node", "admin", "state", "since", "invited by", "from", "last seen"), rows)])
+
+
+def show_facts(facts: Sequence[dict[str, Any]]) -> str:
+    """The table of `mesh facts`."""
+    rows = [
+        (
+            local_second(fact["time_ms"]),
+            fact["kind"],
+            fact["about"],
+            fact["signer"] or "the mesh's key",
+            fact["error"] or (f"void: {fact['void']}" if fact["void"] else "holds"),
+        )
+        for fact in facts
+    ]
+    return tables([table(("signed", "kind", "about", "by", "verified"), rows)])
+
+
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
     counted = [(label, str(status[key])) for label, key in _STATUS_FACTS if key in status]
-    more = [*_refused_events(status), *_old_log(status), *_discovery(status.get("discovery"))]
+    more = [*_refused_events(status), *_old_log(status), *_recovery(status), *_discovery(status.get("discovery"))]
     facts = table((), [*counted, *more])
     shown = [facts]
     if trouble := status.get("store_error"):
@@ -144,6 +176,12 @@ def _old_log(status: dict[str, Any]) -> list[tuple[str, str]]:
     """A running node of an older release has no such number."""
     size = status.get("old_log_bytes", 0)
     return [("old log kept", f"{size / 1e6:.1f} MB (`mesh upgrade --drop-old` deletes it)")] if size else []
+
+
+def _recovery(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """Also absent in a node of an older release."""
+    is_there = status.get("has_recovery_file")
+    return [("recovery code", "is in the home: write it down, put it away, and delete its file")] if is_there else []
 
 
 _STATUS_FACTS = (

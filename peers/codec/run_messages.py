@@ -18,6 +18,8 @@ from peers.events.entry import Entry
 from peers.events.epoch import BIRTH_BYTES, END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
 from peers.events.proof import Block
 from peers.events.reconcile import NewestEnds
+from peers.facts.fact import Fact, WireFactId
+from peers.facts.fact_set import MeshEnd
 
 WIRE = 2
 """The version of the wire in `connect` and `connected`."""
@@ -32,9 +34,13 @@ MAX_YOURS = 4
 MAX_SPANS = 256
 """Spans of one list."""
 MAX_HAVE = 128
-"""Epochs of one `have`: a message is handled at once, and nothing else of the node meanwhile."""
+"""Epochs of one `have` that is sent: a message is handled at once, and nothing else of the node meanwhile."""
+READ_HAVE = 2_048
+"""The same of one that is read: others may send more."""
 MAX_PIECES = 64
-"""Pieces of one `pieces`, and births beside them."""
+"""Pieces of one `pieces` that is sent, and births beside them."""
+READ_PIECES = 500
+"""The same of one that is read."""
 MAX_FILLED = 500
 """Events of one `fill`."""
 MAX_TOGETHER = 1_000
@@ -50,12 +56,12 @@ MAX_FACTS = 1_024
 FACTS_BYTES = 64 * 1024
 """Of all facts of one message."""
 LINK_BYTES = 8
-"""Of the public key of a node, where a fact names it."""
+"""Of the public key of a node with which the sender is connected."""
 MAX_LINKS = 1_024
-"""Nodes of one fact."""
+"""Nodes of one `have`."""
+LinkName = Annotated[bytes, Meta(min_length=LINK_BYTES, max_length=LINK_BYTES)]
 
 _LABEL = b"peermesh hollow\0"
-_LINKS = b"links\0"
 _FRAME_TEXT = 64
 """Bytes of a message of pieces or events without these, at most."""
 _BIRTH_TEXT = 4 * BIRTH_BYTES // 3 + 4
@@ -106,6 +112,20 @@ def _groups(
         group.append(item)
         room -= size
         entries -= count
+    if group:
+        yield tuple(group)
+
+
+def fact_groups(facts: Iterable[Fact]) -> Iterator[tuple[bytes, ...]]:
+    """The bytes of these facts in order, in groups of which each has room in one `facts`."""
+    group: list[bytes] = []
+    room = FACTS_BYTES
+    for fact in facts:
+        if len(group) == MAX_FACTS or len(fact.data) > room:
+            yield tuple(group)
+            group, room = [], FACTS_BYTES
+        group.append(fact.data)
+        room -= len(fact.data)
     if group:
         yield tuple(group)
 
@@ -161,6 +181,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: no event is wanted."""
     last_position: Count = 0
     """The last position of the sender's log."""
+    facts: MeshEnd | None = None
+    """The facts of its mesh; None without one, and from releases without facts."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -195,21 +217,23 @@ class RunConnected(RunMessage, frozen=True, tag="connected"):
 class RunHave(RunMessage, frozen=True, tag="have"):
     """What the sender committed meanwhile; at most NODE_FRAME_BYTES, as every message."""
 
-    ends: Annotated[dict[EpochName, EpochEnd], Meta(max_length=MAX_HAVE)]
+    ends: Annotated[dict[EpochName, EpochEnd], Meta(max_length=READ_HAVE)]
     """Epochs of others that grew, or were cut."""
     hollow: Spans = ()
     """Entries whose events it wants now."""
     filled: Spans = ()
     """Entries that were hollow and are no more."""
+    links: Annotated[tuple[LinkName, ...], Meta(max_length=MAX_LINKS)] | None = None
+    """All nodes with which the sender is connected, if it says that here. Earlier releases neither say nor read it."""
 
 
 class Pieces(RunMessage, frozen=True, tag="pieces"):
     """Entries, to be acknowledged by `synced` with `number`. `refusals` is not on the wire."""
 
     number: Count
-    births: Annotated[tuple[Birth, ...], Meta(max_length=MAX_PIECES)]
+    births: Annotated[tuple[Birth, ...], Meta(max_length=READ_PIECES)]
     """Of epochs that may be new to the receiver. The others it knows from its log, or from this link."""
-    pieces: Annotated[tuple[RawPiece, ...], Meta(min_length=1, max_length=MAX_PIECES)]
+    pieces: Annotated[tuple[RawPiece, ...], Meta(min_length=1, max_length=READ_PIECES)]
     """At most MAX_TOGETHER entries in all."""
     refusals: tuple[Refusal, ...] = ()
     """Of the entries that are `refused` in a piece, for people."""
@@ -261,24 +285,15 @@ class Decline(RunMessage, frozen=True, tag="decline"):
 
 
 class Facts(RunMessage, frozen=True, tag="facts"):
-    """Byte strings that begin with a label. A receiver leaves out those that it does not know: later releases may add some."""
+    """Facts of the mesh of both ends, or which ones the sender has: only to an end whose greeting has `facts`."""
 
     facts: Annotated[tuple[bytes, ...], Meta(max_length=MAX_FACTS)]
+    """In an order in which each comes after those that its signer needs."""
+    ids: Annotated[tuple[WireFactId, ...], Meta(max_length=MAX_FACTS)] = ()
+    """Of facts that the sender has, once on a link, where the greetings differ."""
+    is_last: bool = False
+    """Whether these are the last of its ids."""
 
     def __post_init__(self) -> None:
         if sum(map(len, self.facts)) > FACTS_BYTES:
             raise ValueError(f"facts of more than {FACTS_BYTES} bytes")
-
-    @classmethod
-    def of_links(cls, links: Iterable[bytes]) -> Facts:
-        """That the sender is connected with these nodes, and no more with those that it named before; MAX_LINKS at most."""
-        return cls((_LINKS + b"".join(sorted(links)[:MAX_LINKS]),))
-
-    @property
-    def links(self) -> frozenset[bytes] | None:
-        """With which nodes the sender is connected; None if it does not say that here."""
-        said = next((fact[len(_LINKS) :] for fact in self.facts if fact.startswith(_LINKS)), None)
-        if said is None:
-            return None
-        said = said[: LINK_BYTES * MAX_LINKS]
-        return frozenset([said[at : at + LINK_BYTES] for at in range(0, len(said), LINK_BYTES)])

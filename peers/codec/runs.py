@@ -26,9 +26,9 @@ from peers.codec.pieces import RawPiece, decode_piece, read_event, refused_event
 from peers.codec.run_messages import (
     MAX_BLOCKS,
     MAX_FILLED,
-    MAX_PIECES,
     MAX_TOGETHER,
     NODE_FRAME_BYTES,
+    READ_PIECES,
     STRANGER_BYTES,
     WIRE,
     WIRE_1,
@@ -56,8 +56,8 @@ _BirthBytes = Annotated[bytes, Meta(min_length=BIRTH_BYTES, max_length=MAX_BIRTH
 
 class _PiecesFrame(msgspec.Struct, frozen=True, array_like=True, tag="pieces"):
     number: Count
-    births: Annotated[list[_BirthBytes], Meta(max_length=MAX_PIECES)]
-    pieces: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_PIECES)]
+    births: Annotated[list[_BirthBytes], Meta(max_length=READ_PIECES)]
+    pieces: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=READ_PIECES)]
 
 
 class _ShowFrame(msgspec.Struct, frozen=True, array_like=True, tag="show"):
@@ -123,7 +123,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_list = msgspec.json.Decoder(list[Any]).decode
 _decode_version = msgspec.json.Decoder(int | list[int]).decode
 _decode_count = msgspec.json.Decoder(Count).decode
-_decode_births = msgspec.json.Decoder(Annotated[list[_BirthBytes], Meta(max_length=MAX_PIECES)]).decode
+_decode_births = msgspec.json.Decoder(Annotated[list[_BirthBytes], Meta(max_length=READ_PIECES)]).decode
 _decode_pieces = msgspec.json.Decoder(_PiecesFrame).decode
 _decode_show = msgspec.json.Decoder(_ShowFrame).decode
 _decode_fill = msgspec.json.Decoder(_FillFrame).decode
@@ -294,7 +294,7 @@ def _read_pieces(frame: bytes) -> Pieces:
 
 def _pieces_apart(frame: bytes) -> tuple[int, list[bytes], list[bytes]]:
     _, number, births, text, *_ = items_of(frame, _READ_ITEMS, APART_MARKS)
-    texts = [text] if text.startswith(b"{") else items_of(text, MAX_PIECES, APART_MARKS)
+    texts = [text] if text.startswith(b"{") else items_of(text, READ_PIECES, APART_MARKS)
     if not texts:
         raise ValueError("no pieces")
     return _decode_count(number), _decode_births(births), texts

@@ -87,10 +87,8 @@ class Birth(NamedTuple):
         """
         if self.key == NO_KEY:
             return None
-        _, is_node, mark = self.node_id.rpartition("~")
-        own = key_mark(self.key)
-        is_own = not is_node or (len(mark) >= MIN_MARK_CHARACTERS and own.startswith(mark))
-        return self.node_id if self.node_id and is_own else f"~{own}"
+        is_own = "~" not in self.node_id or is_id_of_key(self.node_id, self.key)
+        return self.node_id if self.node_id and is_own else f"~{key_mark(self.key)}"
 
     @property
     def epoch(self) -> Epoch:
@@ -101,6 +99,12 @@ class Birth(NamedTuple):
 def key_mark(key: bytes, characters: int = MARK_CHARACTERS) -> str:
     """What stands for a public key in a node id: the first characters of its SHA-256 in lower-case base32."""
     return b32encode(sha256(key).digest()).decode().lower()[:characters]
+
+
+def is_id_of_key(node_id: str, key: bytes) -> bool:
+    """Whether a node id, `NAME~HASH`, has the hash of this public key."""
+    mark = node_id.rpartition("~")[2] if "~" in node_id else ""
+    return len(mark) >= MIN_MARK_CHARACTERS and key_mark(key).startswith(mark)
 
 
 def legacy_mark(epoch: Epoch) -> bytes:

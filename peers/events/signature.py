@@ -1,4 +1,4 @@
-"""Signatures of heads: Ed25519 (RFC 8032) by the `cryptography` package."""
+"""Signatures of heads and of other texts: Ed25519 (RFC 8032) by the `cryptography` package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEPT_KEYS = 256
 
 
 class Signer(Protocol):
-    """Signs heads with the key of a node."""
+    """Signs with the key of a node."""
 
     @property
     def public(self) -> bytes:
@@ -27,6 +27,9 @@ class Signer(Protocol):
 
     def sign(self, epoch: Epoch, seq: int, head: bytes) -> bytes:
         """SIGNATURE_BYTES over the head of an epoch at `seq`."""
+
+    def sign_text(self, text: bytes) -> bytes:
+        """SIGNATURE_BYTES over a text, which has to begin with a label of its own: then no text is taken for another one."""
 
 
 class KeySigner:
@@ -42,11 +45,19 @@ class KeySigner:
         return cls(Ed25519PrivateKey.from_private_bytes(seed))
 
     @property
+    def key(self) -> Ed25519PrivateKey:
+        """The private key, for those who make certificates with it."""
+        return self._key
+
+    @property
     def public(self) -> bytes:
         return self._public
 
     def sign(self, epoch: Epoch, seq: int, head: bytes) -> bytes:
         return self._key.sign(signed_text(epoch, seq, head))
+
+    def sign_text(self, text: bytes) -> bytes:
+        return self._key.sign(text)
 
 
 _public_key = lru_cache(maxsize=_KEPT_KEYS)(Ed25519PublicKey.from_public_bytes)
@@ -54,10 +65,15 @@ _public_key = lru_cache(maxsize=_KEPT_KEYS)(Ed25519PublicKey.from_public_bytes)
 
 def is_signed(public: bytes, epoch: Epoch, seq: int, head: bytes, signature: bytes) -> bool:
     """Whether `signature` was made with the key of `public` over this head. Never for NO_KEY, with which anybody could."""
+    return is_text_signed(public, signed_text(epoch, seq, head), signature)
+
+
+def is_text_signed(public: bytes, text: bytes, signature: bytes) -> bool:
+    """The same of a text."""
     if len(public) != KEY_BYTES or public == NO_KEY or len(signature) != SIGNATURE_BYTES:
         return False
     try:
-        _public_key(public).verify(signature, signed_text(epoch, seq, head))
+        _public_key(public).verify(signature, text)
     except (InvalidSignature, ValueError):
         return False
     return True

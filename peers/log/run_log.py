@@ -223,7 +223,8 @@ class RunLog(EventLog):
 
     def _publish(self, state: RunState, taken: Taken) -> None:
         before, cleaning, cleaned = self._state.last_added, taken.cleaning, taken.cleaning.cleaned
-        if state == self._state and not (taken.ends or taken.is_revised or cleaning.altered or taken.proven):
+        is_other = taken.ends or taken.is_revised or cleaning.altered or taken.proven or taken.facts
+        if state == self._state and not is_other:
             return
         self._state = state
         for epoch, end in taken.ends.items():

@@ -170,6 +170,7 @@ def joined(takens: Sequence[Taken]) -> Taken:
         proven=tuple([each for taken in takens for each in taken.proven]),
         forks={key: count for taken in takens for key, count in taken.forks.items()},
         is_revised=any(taken.is_revised for taken in takens),
+        facts=tuple([each for taken in takens for each in taken.facts]),
         cleaning=Cleaning(
             cleaned=tuple([entry for cleaning in cleanings for entry in cleaning.cleaned]),
             altered=tuple([entry for cleaning in cleanings for entry in cleaning.altered]),

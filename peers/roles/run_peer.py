@@ -106,7 +106,7 @@ class RunPeerSync(RunRelaying):
         elif isinstance(message, Synced):
             for _ in range(self._progress.on_synced(message.added, self.clock.elapsed_ms())):
                 self.end_timeout()
-        elif isinstance(message, Facts):
+        elif isinstance(message, RunHave):
             self._hear_links(message)
         self._with_peer(partial(self._replication.hear, message))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from peers.codec.run_messages import LINK_BYTES, Facts
+from peers.codec.run_messages import LINK_BYTES, MAX_LINKS, RunHave
 from peers.log.run_log import RunCommit
 from peers.protocol.flow_control import SOON_ANSWER_MS
 from peers.roles.neighbours import Neighbours
@@ -96,8 +96,8 @@ class RunRelaying(RunSession):
             self._served = None
         if self.connected:
             self._commits.append(commit.taken)
-        is_own = self.epoch in commit.taken.ends
-        gather_ms = 0 if is_own or not self.authenticated else self._gathering_ms()
+        is_urgent = self.epoch in commit.taken.ends or commit.taken.facts
+        gather_ms = 0 if is_urgent or not self.authenticated else self._gathering_ms()
         if gather_ms <= 0:
             self.stop_timer("gather")
             if not self._is_woken:  # one wake-up for any number of commits
@@ -192,12 +192,12 @@ class RunRelaying(RunSession):
         if links != self._told_links:
             self._hurry()  # else it might be passed on where a link was lost
             self._told_links = links
-            self.send(Facts.of_links(links))
+            self.send(RunHave({}, links=tuple(sorted(links)[:MAX_LINKS])))
 
-    def _hear_links(self, message: Facts) -> None:
-        links, before = message.links, self._links
-        if links is None:
+    def _hear_links(self, message: RunHave) -> None:
+        if message.links is None:
             return
+        links, before = frozenset(message.links), self._links
         self._links = links
         if before - links:  # what waited for the end of such a link
             self._relays.release()

@@ -14,6 +14,8 @@ from peers.events.epoch import Birth, EpochEnd
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.signature import Signer
+from peers.facts.fact import Fact
+from peers.facts.fact_set import MeshEnd
 from peers.stores.store import (
     CLEAN_EVENTS,
     NOTHING_CLEANED,
@@ -114,6 +116,8 @@ class Taken:
     """Another copy of an event is shown."""
     cleaning: Cleaning = NOTHING_CLEANED
     """What `keep_last` of these entries did."""
+    facts: tuple[Fact, ...] = ()
+    """Of `learn`: those that are new here, in an order in which each comes after those that its signer needs."""
 
 
 class RunStore(Protocol):
@@ -202,7 +206,28 @@ class RunStore(Protocol):
     def leave(self, epoch: Epoch) -> Taken:
         """If this is the epoch of `state`, the next own entry begins a new one: somebody has shown more of it than we wrote."""
 
+    def learn(self, facts: Sequence[Fact]) -> Taken:
+        """Keep facts that were checked. `Taken.facts` has those that are new, also ones that waited: see FactSet.
+
+        Left out are those of another mesh than that of `enter_mesh`, or beyond the limits of FactSet.
+        """
+
     # Reading
+
+    def enter_mesh(self, mesh: bytes) -> None:
+        """Before `open`: keep the facts of the mesh with this public key. Without it there are none, and none are kept."""
+
+    def facts(self) -> tuple[Fact, ...]:
+        """All facts of the mesh, in an order in which each comes after those that its signer needs."""
+
+    def unknown_facts(self, texts: Sequence[bytes]) -> list[Fact]:
+        """Those of these facts that are not here, and are of the same mesh. Their signatures are not looked at.
+
+        Raises ValueError, with a sentence, for bytes that are no fact; never without a mesh.
+        """
+
+    def mesh_end(self) -> MeshEnd | None:
+        """Which facts these are; None without a mesh."""
 
     def ends(self) -> dict[Epoch, EpochEnd]:
         """The vector: the end of each epoch of which anything is held or proven."""

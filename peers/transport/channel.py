@@ -81,6 +81,10 @@ class Channel:
     def local_host(self) -> str:
         return self.wire.local_host if self.wire is not None else ""
 
+    @property
+    def proven_key(self) -> bytes | None:
+        return self.wire.proven_key if self.wire is not None else None
+
     def dial(self, open_wire: OpenWire) -> None:
         """Begin to open it."""
         self._opening = self._network.spawn(self._open(open_wire))
@@ -312,6 +316,10 @@ class WiredConnection:
     @property
     def local_host(self) -> str:
         return self.channel.local_host if self.channel is not None else ""
+
+    @property
+    def proven_key(self) -> bytes | None:
+        return self.channel.proven_key if self.channel is not None else None
 
     def welcome(self) -> None:
         """The other end is known: from now on it may send frames of the full size, and has no deadline."""

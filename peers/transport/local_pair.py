@@ -54,6 +54,7 @@ class LocalConnection:
 
     other: LocalConnection
     local_host = ""
+    proven_key = None
 
     def __init__(self, pair: LocalPair, *, dialled: bool) -> None:
         self.connected = False

@@ -97,7 +97,7 @@ class WiredNetwork(ABC):
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     @abstractmethod
-    def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
+    def dial(self, address: str, *, max_segment: int | None = None, node_id: str = "") -> WiredConnection:
         """As Network says: a WiredConnection whose `open_wire` dials `address`."""
 
     @abstractmethod

@@ -52,6 +52,10 @@ class Connection(Protocol):
     def local_host(self) -> str:
         """The address of this machine that it uses, without port and scope; empty while it is closed, or if it has none."""
 
+    @property
+    def proven_key(self) -> bytes | None:
+        """The public key that the other end proved; None while it is closed, and of connections that prove none."""
+
     def connect(self) -> None:
         """Begin to open it; `connect` or `disconnect` follows. Raises RuntimeError if it is open or was accepted."""
 
@@ -95,10 +99,11 @@ class Network(Protocol):
     To write one for another kind of socket, subclass peers.transport.network.WiredNetwork.
     """
 
-    def dial(self, address: str, *, max_segment: int | None = None) -> Connection:
+    def dial(self, address: str, *, max_segment: int | None = None, node_id: str = "") -> Connection:
         """A connection to `host:port` that is not open yet: call its `connect`. Raises ValueError for a bad address.
 
-        `max_segment` limits the TCP segments of both ends, in bytes: for routes on which large packets are lost.
+        `max_segment` limits the TCP segments of both ends, in bytes: for routes on which large packets are lost. `node_id` is
+        the node that is expected there, if one is: where keys are proven, nothing is sent to one with another key.
         """
 
     def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:

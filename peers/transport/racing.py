@@ -46,6 +46,10 @@ class RacingConnection:
     def local_host(self) -> str:
         return self._winner.local_host if self._winner is not None else ""
 
+    @property
+    def proven_key(self) -> bytes | None:
+        return self._winner.proven_key if self._winner is not None else None
+
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         return self._emitter.on(event, listener)
 

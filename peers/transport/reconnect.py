@@ -89,6 +89,10 @@ class Reconnect:
     def local_host(self) -> str:
         return self.inner.local_host
 
+    @property
+    def proven_key(self) -> bytes | None:
+        return self.inner.proven_key
+
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         return self.inner.on(event, listener)
 

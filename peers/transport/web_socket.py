@@ -7,8 +7,8 @@ import http
 import logging
 import socket
 import ssl
-from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -18,11 +18,14 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from peers.later import Later
 from peers.limits import Limits
+from peers.transport.accepting.accepted_wire import AcceptedWire
 from peers.transport.accepting.door import Note, note_nothing
-from peers.transport.accepting.listening_socket import ListeningSocket
+from peers.transport.accepting.handshakes import Handshakes
+from peers.transport.accepting.listening_socket import AcceptedSocket, ListeningSocket
 from peers.transport.address import Target, parse_address, parse_url, show_address
 from peers.transport.channel import CLOSE_SECONDS, WiredConnection
 from peers.transport.http import HttpAnswer, HttpRequest
@@ -30,7 +33,22 @@ from peers.transport.large_frames import FrameMemory
 from peers.transport.network import WiredNetwork
 from peers.transport.port import MAX_FRAME, Connection
 from peers.transport.sockets import dial_options, explain_os_error
-from peers.transport.web_socket_wire import AcceptedWire, DialledWire, WebSocketWire
+from peers.transport.tls.gate import (
+    NO_TLS_REASONS,
+    NOT_TAKEN,
+    OTHER_IS_CLOSED,
+    OTHER_IS_OPEN,
+    OTHER_MESH,
+    PLAIN_ANSWER,
+    TLS_BYTES,
+    TLS_ONLY,
+    Gate,
+    MaySpeak,
+    proven_key,
+    spare_memory,
+    why_no_handshake,
+)
+from peers.transport.web_socket_wire import DialledWire, WebSocketWire
 from peers.transport.wire import WireError
 
 MAX_CLIENT_FRAME = 64 * 1024 * 1024
@@ -41,8 +59,6 @@ REFUSAL = (
     f"{FULL}"
 ).encode()
 """What a connection is told that is turned away unread, unless it expects TLS."""
-TLS_BYTES = 16 * 1024
-"""Of one read over TLS in this process: asyncio keeps a buffer of that size for each connection, 256 KiB if nobody says it."""
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
 """An answer to an HTTP request, now or later; None accepts it."""
@@ -65,6 +81,9 @@ class WebSocketNetwork(WiredNetwork):
     - `too_long`: a frame that an authenticated end gets before its frame above `max_frame` closes the connection
     - `connect_seconds`: limit of one attempt to open, with its handshake
     - `tls`: accept connections over TLS only; `dial_tls`: for dialling `wss://`; None: the machine's trusted certificates
+    - `may_speak`: every connection is over TLS, with `tls` and `dial_tls`, and both ends prove a key: it is asked about the key
+      of the other end before anything is sent or read, see MaySpeak
+    - `on_refused`: called with the address of a connection that was not let in because of TLS, and why, for each of them
     - `binary`: whether binary frames end a connection ("refuse") or are ignored: a Logux 7 server sends some at first
     - `on_request`: called on the loop with every HTTP request, upgrades too; see OnRequest
     - `purpose`: the text of the answer to a browser that opens the port by mistake
@@ -81,6 +100,8 @@ class WebSocketNetwork(WiredNetwork):
         connect_seconds: float = 3.0,
         tls: ssl.SSLContext | None = None,
         dial_tls: ssl.SSLContext | None = None,
+        may_speak: MaySpeak | None = None,
+        on_refused: Callable[[str, str], None] = note_nothing,
         binary: Literal["refuse", "ignore"] = "refuse",
         on_request: Callable[[HttpRequest], OnRequest] | None = None,
         frame_memory: FrameMemory | None = None,
@@ -96,9 +117,15 @@ class WebSocketNetwork(WiredNetwork):
         self.connect_seconds = connect_seconds
         self._tls = tls
         self._dial_tls = dial_tls
+        self._may_speak = may_speak
+        self._on_refused = on_refused
         self._on_request = on_request
         self._purpose = purpose
         self._waits = waits
+        self._buffer = bytearray()
+        """Into which all its connections over TLS read."""
+        self._handshakes: list[Handshakes] = []
+        """One for each listening socket with TLS."""
         self._wires: WeakSet[WebSocketWire] = WeakSet()
         self._wire_options: dict[str, Any] = {
             "ignores_binary": binary == "ignore",
@@ -116,19 +143,21 @@ class WebSocketNetwork(WiredNetwork):
             "logger": _QUIET,
         }
 
-    def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
+    def dial(self, address: str, *, max_segment: int | None = None, node_id: str = "") -> WiredConnection:
         """As Network says; `ws://host:port/path` and `wss://host:port/path` are addresses too."""
         target = parse_url(address) if "://" in address else parse_address(address)
-        target = replace(target, max_segment=max_segment)
-        return WiredConnection(self, address, partial(self.open_wire, target))
+        is_secure = target.is_secure or self._may_speak is not None
+        target = replace(target, max_segment=max_segment, is_secure=is_secure)
+        return WiredConnection(self, address, partial(self.open_wire, target, node_id))
 
     def descriptors(self) -> Iterator[int]:
         """The file numbers of all its sockets: those that listen, and those of connections, also during their handshake."""
         yield from (one.fileno() for listening in self.listenings for one in listening.sockets)
+        yield from (number for handshakes in self._handshakes for number in handshakes.descriptors())
         yield from (wire.transport.get_extra_info("socket").fileno() for wire in tuple(self._wires))
 
-    async def open_wire(self, target: Target) -> WebSocketWire:
-        """Dial `target`. Raises WireError, and nothing else, when that fails."""
+    async def open_wire(self, target: Target, node_id: str = "") -> WebSocketWire:
+        """Dial `target`; `node_id` is as in `dial`. Raises WireError, and nothing else, when that fails."""
         try:
             secure: dict[str, Any] = {}
             if target.is_secure:
@@ -140,14 +169,20 @@ class WebSocketNetwork(WiredNetwork):
                 proxy=None,
                 user_agent_header=None,
                 open_timeout=self.connect_seconds,
-                create_connection=self._made_of(DialledWire),
+                create_connection=self._made_of(DialledWire, check=partial(self._check_dialled, node_id)),
                 **place,
                 **secure,
                 **self._options,
             )
             assert isinstance(wire, WebSocketWire)
             wire.forget_handshake()
+        except WireError:
+            raise
         except Exception as error:  # an attempt ends in exactly one `disconnect`
+            if self._may_speak is not None:
+                raise WireError(
+                    _explain_untrusted(error) or explain_failure(error, target, self.connect_seconds)
+                ) from error
             is_refusal = isinstance(error, (InvalidHandshake, ssl.SSLError)) and not _is_passing(error)
             reason = explain_failure(error, target, self.connect_seconds)
             raise WireError(reason, error if is_refusal else None) from error
@@ -160,6 +195,71 @@ class WebSocketNetwork(WiredNetwork):
         if self._dial_tls is None:  # to read the machine's certificates takes some ms
             self._dial_tls = await asyncio.to_thread(ssl.create_default_context)
         return self._dial_tls
+
+    def _check_dialled(self, node_id: str, transport: asyncio.BaseTransport) -> bytes | None:
+        """The key of the other end, once it may speak; None if none is asked for. Raises WireError."""
+        self._spare_memory(transport)
+        if self._may_speak is None:
+            return None
+        key, why = self._judge_key(transport, node_id)
+        if why:
+            raise WireError(why)
+        return key
+
+    def _spare_memory(self, transport: asyncio.BaseTransport) -> None:
+        if transport.get_extra_info("ssl_object") is not None:
+            self._buffer = self._buffer or bytearray(TLS_BYTES)
+            spare_memory(transport, self._buffer)
+
+    def _judge_key(self, transport: asyncio.BaseTransport, node_id: str = "") -> tuple[bytes, str]:
+        """The key of the other end, and why it is not to be spoken to."""
+        assert self._may_speak is not None
+        try:
+            key = proven_key(transport)
+        except ValueError as error:
+            return b"", f"its certificate cannot be used: {error}"
+        return key, self._may_speak(key, node_id)
+
+    async def _shake_hands(self, listening: ListeningSocket, server: Server, accepted: AcceptedSocket) -> None:
+        address = show_address(accepted.peer)
+
+        def admit(transport: asyncio.Transport) -> AcceptedWire | None:
+            accepted.left = None
+            self._spare_memory(transport)
+            key, why = self._judge_key(transport) if self._may_speak is not None else (None, "")
+            if why:
+                self._on_refused(address, why)
+                return None
+            wire: AcceptedWire = self._accepted_by(listening)(
+                ServerProtocol(max_size=self._options["max_size"], logger=_QUIET),
+                server,
+                **{name: self._options[name] for name in ("ping_interval", "close_timeout", "max_queue")},
+            )
+            wire.proven_key = key
+            return wire
+
+        accepted.left = self.limits.handshake_bytes
+        try:
+            await self.loop.connect_accepted_socket(
+                partial(Gate, admit),
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self.limits.greeting_seconds,  # the door is stricter
+                ssl_shutdown_timeout=CLOSE_SECONDS,
+            )
+        except OSError as error:
+            why = why_no_handshake(error)
+            if why:
+                self._on_refused(address, why)
+
+    def _on_plain(self, accepted: AcceptedSocket) -> None:
+        self._on_refused(show_address(accepted.peer), OTHER_IS_OPEN)
+        with suppress(OSError):
+            accepted.recv(TLS_BYTES)
+            accepted.send(PLAIN_ANSWER)
+
+    def _accepted_by(self, listening: ListeningSocket) -> Any:
+        return self._made_of(AcceptedWire, listening=listening, limits=self.limits, on_refused=self._on_refused)
 
     async def serve(self, listening: ListeningSocket, on_connection: Callable[[Connection], None]) -> Server:
         async def accept(wire: ServerConnection) -> None:
@@ -174,19 +274,24 @@ class WebSocketNetwork(WiredNetwork):
             self.accept(connection, wire, on_connection)
             await wire.until_lost()
 
-        if self._tls is not None:
-            SSLProtocol.max_size = TLS_BYTES  # of the class: nothing else sets it before a handshake
-        server = await serve(
+        server = serve(
             accept,
             sock=listening,
             backlog=1,
             process_request=self._answer,
             server_header=None,
             open_timeout=None,  # the door has a deadline
-            create_connection=self._made_of(AcceptedWire, listening=listening, limits=self.limits),
-            ssl=self._tls,
+            create_connection=self._accepted_by(listening),
             **self._options,
         )
+        if self._tls is not None:
+            begin = partial(self._shake_hands, listening, server)
+            handshakes = Handshakes(
+                self.loop, self.limits.handshakes, begin=begin, on_plain=self._on_plain, spawn=self.spawn
+            )
+            self._handshakes.append(handshakes)
+            listening.on_accepted = handshakes.add
+        await server
         server.close = partial(server.close, close_connections=False)  # type: ignore[method-assign]
         return server
 
@@ -232,6 +337,15 @@ def _is_passing(error: Exception) -> bool:
     return isinstance(error.__cause__, EOFError)
 
 
+def _explain_untrusted(error: Exception) -> str:
+    """Why an attempt between nodes that prove keys failed, if it was because of them; else empty."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return OTHER_MESH
+    if isinstance(error, ssl.SSLError) and error.reason in NO_TLS_REASONS:
+        return OTHER_IS_OPEN
+    return NOT_TAKEN if isinstance(error, InvalidHandshake) and isinstance(error.__cause__, EOFError) else ""
+
+
 def explain_failure(error: Exception, target: Target, seconds: float) -> str:
     """In a few words, why an attempt to open failed."""
     if isinstance(error, TimeoutError):
@@ -241,6 +355,8 @@ def explain_failure(error: Exception, target: Target, seconds: float) -> str:
         return f"this machine has no network interface {scope}" if is_scoped else f"no address known for {target.host}"
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
+        if TLS_ONLY in error.response.headers.get("Upgrade", ""):
+            return OTHER_IS_CLOSED
         return "the other end is full" if _is_passing(error) else f"not a WebSocket: it answered HTTP {status}"
     if isinstance(error, InvalidHandshake):
         return "closed during the handshake" if _is_passing(error) else f"not a WebSocket: {error}"

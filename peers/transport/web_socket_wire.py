@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
-from functools import partial
+from collections.abc import Callable, Generator
 from typing import Any
 from weakref import WeakSet
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection as LibraryConnection
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, ProtocolError
-from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
-from peers.limits import Limits
-from peers.transport.accepting.door import Visit
-from peers.transport.accepting.listening_socket import ListeningSocket
 from peers.transport.address import local_host
 from peers.transport.channel import CLOSE_SECONDS
 from peers.transport.large_frames import FrameMemory, FrameReading, return_memory_soon
@@ -63,6 +58,7 @@ class WebSocketWire(LibraryConnection):
         "_too_long",
         "_wires",
         "channel",
+        "proven_key",
         "refusal",
     )
 
@@ -82,6 +78,7 @@ class WebSocketWire(LibraryConnection):
         self.logger = protocol.logger = logger  # not the library's adapter around it, of which nothing is shown
         self._end: asyncio.Future[None] | None = None
         self.channel: FrameTaker | None = None
+        self.proven_key: bytes | None = None
         self.refusal: Exception | None = None
         self._is_in_binary = False
         self._frames = self._control_frames = self._control_bytes = self._late = 0
@@ -273,87 +270,17 @@ class WebSocketWire(LibraryConnection):
 
 
 class DialledWire(WebSocketWire, ClientConnection):
-    pass
+    """One that this end dialled. Before it sends, `check` gets its transport, and returns the key or raises WireError."""
 
+    __slots__ = ("_check",)
 
-class AcceptedWire(WebSocketWire, ServerConnection):
-    """One that the other end dialled: a stranger until `welcome`, and until then with the limits of strangers."""
-
-    __slots__ = ("_first", "_has_message", "_limits", "_listening", "_visit")
-
-    def __init__(self, *args: Any, listening: ListeningSocket, limits: Limits, **options: Any) -> None:
+    def __init__(self, *args: Any, check: Callable[[asyncio.BaseTransport], bytes | None], **options: Any) -> None:
         super().__init__(*args, **options)
-        self._listening = listening
-        self._limits = limits
-        self._visit: Visit | None = None
-        self._first: asyncio.Future[None] | None = None
-        self._has_message = False
-        self._left = limits.stranger_bytes
-        self.protocol.max_message_size = min(limits.stranger_frame_bytes, self._max_frame)
+        self._check = check
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._visit = self._listening.visit_of(transport)
-        if self._visit is not None:
-            self._visit.end = partial(self.end_stranger, "no greeting in time")
-
-    def welcome(self) -> None:
-        """The other end is known."""
-        self._left = None
-        self.protocol.max_message_size = self._max_frame
-        if not self.is_lost:
-            self._listening.let_in(self.transport)
-
-    async def until_message(self) -> None:
-        """Wait until a whole message has come, or the socket is closed."""
-        if not self._has_message and not self.is_lost:
-            self._first = self.loop.create_future()
-            self.recv_messages.high = None  # all parts of the message have to come; the bytes of a stranger are limited
-            await self._first
-            self.recv_messages.high = self.max_queue_high
-
-    def end_stranger(self, reason: str) -> None:
-        """Close the connection, in whatever state it is; the other end may learn why."""
-        self.protocol.fail(CloseCode.POLICY_VIOLATION, reason)
-        self.send_data()
-        self.transport.close()
-        self._end_within(CLOSE_SECONDS)
-
-    def data_received(self, data: bytes) -> None:
-        if self._left is not None:
-            if self._left < 0:
-                self.transport.close()  # it sends on, while this end waits for its close
-                return
-            self._left -= len(data)
-            if self._left < 0:
-                self.end_stranger(self.on_too_much())
-                return
-        super().data_received(data)
-
-    def process_event(self, event: Event) -> None:
-        super().process_event(event)
-        if not self._has_message and isinstance(event, Frame) and event.opcode in DATA_OPCODES and event.fin:
-            self._has_message = True
-            self._end_waiting()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._end_waiting()
-
-    def on_too_long(self) -> None:
-        self._note("stranger_frame_bytes")
-
-    def on_too_much(self) -> str:
-        self._note("stranger_bytes")
-        return f"more than {self._limits.stranger_bytes} bytes before its greeting"
-
-    def _note(self, limit: str) -> None:
-        if self._visit is not None:
-            self._visit.note(limit)
-
-    def _end_waiting(self) -> None:
-        if self._first is not None and not self._first.done():
-            self._first.set_result(None)
+    async def handshake(self, *args: Any, **options: Any) -> None:
+        self.proven_key = self._check(self.transport)
+        await super().handshake(*args, **options)
 
 
 def explain_end(closed: ConnectionClosed, refusal: Exception | None) -> tuple[str, Exception | None]:

@@ -54,6 +54,10 @@ class Wire(Protocol):
     def local_host(self) -> str:
         """As Connection says."""
 
+    @property
+    def proven_key(self) -> bytes | None:
+        """As Connection says."""
+
     async def recv_frame(self) -> bytes | None:
         """Wait for the next frame. Raises WireError when there is no more; then it is not called again.
 

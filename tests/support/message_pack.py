@@ -22,6 +22,7 @@ MAX_FRAME, CONNECT_SECONDS = 1024 * 1024, 3.0
 class MessagePackWire(asyncio.StreamReaderProtocol):
     channel: FrameTaker | None = None
     is_lost = False
+    proven_key = None
 
     def __init__(self, on_open: Callable[..., None] = lambda wire, transport: None) -> None:
         self._reader, self._on_open = asyncio.StreamReader(), on_open
@@ -85,7 +86,7 @@ class MessagePackConnection(WiredConnection):
 
 
 class MessagePackNetwork(WiredNetwork):
-    def dial(self, address: str, *, max_segment: int | None = None) -> WiredConnection:
+    def dial(self, address: str, *, max_segment: int | None = None, node_id: str = "") -> WiredConnection:
         return MessagePackConnection(self, address, partial(self._open_wire, parse_address(address)))
 
     async def _open_wire(self, target: Target) -> MessagePackWire:

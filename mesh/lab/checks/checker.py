@@ -220,6 +220,8 @@ def convergence_faults(rooms: Sequence[RoomSubject], cleaned: Mapping[Created, N
     for room in others:
         if _shown(room.entries, gone) != shown:
             faults.append(f"{room.name} shows {show_types(room.types)}, {first.name} {show_types(first.types)}")
+        if room.store.mesh_end() != first.store.mesh_end():
+            faults.append(f"{room.name} and {first.name} have different facts of the mesh")
     everything = [created for room in rooms for created in room.acknowledged if created not in gone]
     for room in rooms:
         held = held_on(room.store)

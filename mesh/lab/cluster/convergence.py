@@ -131,7 +131,7 @@ def _hold_the_same(one: Room, other: Room) -> bool:
     ours, theirs = one.store, other.store
     if ours.state.events != theirs.state.events and _is_whole(ours) and _is_whole(theirs):
         return False
-    return ours.ends() == theirs.ends()
+    return ours.mesh_end() == theirs.mesh_end() and ours.ends() == theirs.ends()
 
 
 def _is_whole(store: LabStore) -> bool:

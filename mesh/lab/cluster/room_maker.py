@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.places import Places
 from mesh.lab.cluster.room import Room
+from mesh.lab.cluster.room_parts import make_mesh_signer
 from mesh.lab.cluster.topology import Pairs, partners_of
 from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.network import SimNetwork
@@ -32,7 +33,7 @@ class RoomMaker:
         self._simulated = loop, network, air
         self._places = places
         self._on_notice = on_notice
-        self._media = Media()
+        self._media = Media(make_mesh_signer(seed).public)
 
     def room(self, name: str, pairs: Pairs | None, store: StoreKind | None) -> Room:
         """The room of this name, which does not run, with the links that `pairs` give it. See Cluster.start."""

@@ -21,6 +21,11 @@ def make_identity(seed: int, name: str, homes: int) -> tuple[str, KeySigner]:
     return make_node_id(name, key), KeySigner(key)
 
 
+def make_mesh_signer(seed: int) -> KeySigner:
+    """The key of the mesh of all rooms of a cluster."""
+    return KeySigner.from_seed(sha256(f"{seed} mesh key".encode()).digest())
+
+
 def make_endpoints(
     serve: Mapping[int, MakeGatewayRole], dial: Mapping[str, MakeGatewayRole], network: Network
 ) -> Endpoints:

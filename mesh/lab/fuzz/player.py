@@ -12,6 +12,7 @@ from mesh.lab.cluster.client_roles import clients_door
 from mesh.lab.cluster.cluster import Cluster
 from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.topology import Links, full, line, ring, star, two_lans
+from mesh.lab.fuzz.guests import Guests
 from mesh.lab.fuzz.script import Script, Step
 from mesh.lab.simulation.disk import COMMIT_MS
 from mesh.lab.simulation.storage import LabStore
@@ -24,7 +25,7 @@ LINKS: dict[str, Links] = {"line": line, "ring": ring, "star": star, "full": ful
 RUNNING = ("on", "frozen")
 """States of a place: these, `off`, and `missing`."""
 LAST_BEAT = "the storm is over"
-HARMLESS = frozenset({"write", "say", "twin", "status", "clean", "wait"})
+HARMLESS = frozenset({"write", "say", "twin", "status", "clean", "tell", "wait"})
 """Verbs that break nothing."""
 AGAIN_SECONDS = 0.25
 """Of two crossing connections one may end before this end has heard that the other is open; a redial takes longer."""
@@ -42,6 +43,7 @@ class Player:
         self.counts: Counter[str] = Counter()
         """How many steps of each verb were played, those that made no sense left out."""
         self.cluster: Cluster
+        self._guests: Guests
         self._written = 0
         self._backups: dict[str, LabStore] = {}
         self._held: dict[tuple[str, str], None] = {}
@@ -51,6 +53,7 @@ class Player:
     def play(self, cluster: Cluster) -> None:
         """Play all steps, mend everything and wait until all agree. Raises AssertionError if a promise is broken."""
         self.cluster = cluster
+        self._guests = Guests(cluster.seed)
         clients = self.script.clients
         serve = {CLIENTS_PORT: clients_door} if clients else None
         links = LINKS.get(self.script.shape)
@@ -140,6 +143,10 @@ class Player:
         room = self.cluster.rooms[name]
         assert room.kept is not None
         NodeLog(room.kept).remove_reason("log", max_added=int(room.store.state.last_added * share))
+
+    def tell(self, name: str, number: int, is_revoked: bool) -> bool:
+        """A room gets a fact of the mesh: that a guest was certified, or revoked."""
+        return self._guests.tell(self.cluster.rooms[name], number, is_revoked=is_revoked)
 
     def wall(self, *side: str) -> None:
         names = [*self.script.rooms, *(name for name, _, _ in self.script.clients)]
@@ -258,6 +265,7 @@ VERBS = {
     "twin": Verb("written", "the same in two rooms", Player.twin),
     "status": Verb("written", "in the place of an older one", Player.status),
     "clean": Verb("written", "cleaned", Player.clean, RUNNING),
+    "tell": Verb("written", "facts of the mesh", Player.tell, ("on",)),
     "wall": Verb("links", "walls built", Player.wall),
     "heal": Verb("links", "walls torn down", _of_cluster(Cluster.heal)),
     "cut": Verb("links", "one way cut", _of_cluster(Cluster.cut)),

@@ -29,6 +29,8 @@ KEPT_SHARE = 0.6
 """Of all kinds of faults, those that a script has: some bugs show only where other faults are absent (swarm testing)."""
 SKEWS = (-3_600_000, -20_000, -50, 50, 20_000, 90_000)
 """Jumps of clocks in ms; the largest are beyond MAX_DRIFT_MS."""
+GUESTS = 20
+"""Keys that facts of the mesh are about."""
 BULK_BYTES = 40_000
 """Size of a bulk event: a few dozen of them fill a window."""
 SLOW = (
@@ -175,6 +177,7 @@ class _Deck:
             (lambda: step("twin", self._room(), self._room(), self._random.random() < 0.3), 2),
             (lambda: step("clean", self._room(), self._random.choice([0.3, 1.0])), 1),
             (lambda: step("status", self._room()), 1),
+            (lambda: step("tell", self._room(), self._random.randrange(GUESTS), self._random.random() < 0.3), 2),
             (lambda: step("wipe", self._broken("crash") or self._room()), 1),
             (lambda: step("lose", self._broken("crash") or self._room()), 1),
             (lambda: self._break("backup", (self._room(),)), 3),

@@ -12,13 +12,16 @@ from msgspec import structs
 from mesh.lab.roles.watched import WatchedPeerSync
 from peers.codec.messages import Message
 from peers.codec.pieces import RawPiece, raw_piece
-from peers.codec.run_messages import Greeting, Pieces, RunConnect, RunConnected, RunHave, WantedEvents
+from peers.codec.run_messages import Facts, Greeting, Pieces, RunConnect, RunConnected, RunHave, WantedEvents
 from peers.events.dot import Epoch
 from peers.events.epoch import END_BYTES, NONCE_BYTES, Birth, EpochEnd
+from peers.events.leaf import HASH_BYTES
 from peers.events.reconcile import Differ, Same
+from peers.facts.fact import FACT_ID_BYTES
+from peers.facts.fact_set import MeshEnd
 
 WITHHELD = 0.4
-"""Share of its pieces that go without the events."""
+"""Share of its pieces that go without the events, and of its messages of facts that name one that nobody has."""
 REPLAYED = 0.2
 """Share of its messages with entries that are sent again later, under another number."""
 BOASTED = 0.3
@@ -41,6 +44,8 @@ class HostilePeerSync(WatchedPeerSync):
             super().send(self._pieces(message))
         elif isinstance(message, RunHave):
             super().send(structs.replace(message, ends=self._boasted(message.ends)))
+        elif isinstance(message, Facts) and self._dice.random() < WITHHELD:
+            super().send(structs.replace(message, facts=(), ids=(self._dice.randbytes(FACT_ID_BYTES),)))
         elif isinstance(message, RunConnect | RunConnected) and message.options.runs is not None:
             options = structs.replace(message.options, runs=self._twisted(message.options.runs))
             super().send(structs.replace(message, options=options))
@@ -61,9 +66,13 @@ class HostilePeerSync(WatchedPeerSync):
         return raw_piece(structs.replace(piece, items=tuple(piece.leaves)))
 
     def _twisted(self, greeting: Greeting) -> Greeting:
-        """It claims more, and calls hollow what it has."""
+        """It claims more, other facts of the mesh too, and calls hollow what it has."""
+        facts = greeting.facts
+        if facts is not None and self._dice.random() < BOASTED:
+            facts = MeshEnd(facts.mesh, self._dice.randbytes(HASH_BYTES))
         dots = [(epoch, 1) for epoch, end in greeting.newest.items() if end.seq and self._dice.random() < BOASTED]
-        return structs.replace(greeting, newest=self._boasted(greeting.newest), hollow=WantedEvents.of(dots))
+        ends = self._boasted(greeting.newest)
+        return structs.replace(greeting, newest=ends, hollow=WantedEvents.of(dots), facts=facts)
 
     def _boasted(self, ends: Mapping[Epoch, EpochEnd]) -> dict[Epoch, EpochEnd]:
         return {epoch: self._more(end) if self._dice.random() < BOASTED else end for epoch, end in ends.items()}

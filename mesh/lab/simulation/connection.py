@@ -202,6 +202,7 @@ class SimConnection:
     """Implements `Connection`. Frames wait until there is a listener for `message`."""
 
     local_host = ""
+    proven_key = None
     """Rooms have no addresses besides their names."""
 
     def __init__(self, network: RoomSide, address: str, *, room: str, port: int, dialled: bool) -> None:

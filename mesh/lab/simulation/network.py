@@ -228,8 +228,8 @@ class RoomNetwork:
         self.listenings: dict[int, SimListening] = {}
         self._network = network
 
-    def dial(self, address: str, *, max_segment: int | None = None) -> SimConnection:
-        """See Network; `127.0.0.1` and `localhost` are this room. `max_segment` has no effect: all packets fit."""
+    def dial(self, address: str, *, max_segment: int | None = None, node_id: str = "") -> SimConnection:
+        """See Network; `127.0.0.1` and `localhost` are this room. The options have no effect: all packets fit."""
         room, _, port = address.rpartition(":")
         if not room or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
             raise ValueError(f"{address!r} is not an address: write room:port, with a port from 1 to 65535")

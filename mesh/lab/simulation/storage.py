@@ -63,8 +63,13 @@ class Medium(Protocol):
 class Memory:
     """Disks that are MemoryRunStores. After a crash they hold what was committed."""
 
+    def __init__(self, mesh: bytes) -> None:
+        """`mesh` is the public key of the mesh of all rooms."""
+        self._mesh = mesh
+
     def blank(self) -> LabStore:
         store = MemoryRunStore()
+        store.enter_mesh(self._mesh)
         store.open()
         return store
 
@@ -128,7 +133,9 @@ class Files:
     byte, or all. If it interrupts no commit, garbage may follow the last one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mesh: bytes) -> None:
+        """`mesh` is the public key of the mesh of all rooms."""
+        self._mesh = mesh
         self._folder: Path | None = None
         self._made = 0
         self._disks: dict[Path, FileStore] = {}
@@ -177,6 +184,7 @@ class Files:
 
     def _open(self, path: Path) -> FileStore:
         store = self._disks[path] = FileStore(path)
+        store.enter_mesh(self._mesh)
         store.open()
         return store
 
@@ -252,8 +260,9 @@ def all_entries(store: RunStore) -> list[Entry]:
 class Media:
     """The disks of one cluster, of both kinds."""
 
-    def __init__(self) -> None:
-        self._media: dict[str, Medium] = {"memory": Memory(), "sqlite": Files()}
+    def __init__(self, mesh: bytes) -> None:
+        """`mesh` is the public key of the mesh of all rooms."""
+        self._media: dict[str, Medium] = {"memory": Memory(mesh), "sqlite": Files(mesh)}
 
     def find(self, kind: str) -> Medium:
         """The disks of a kind. Raises ValueError if there is no such kind."""

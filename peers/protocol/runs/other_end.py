@@ -56,6 +56,8 @@ class SendWindow:
         self._last = 0
         self._reserved = 0
         """Messages that are being made."""
+        self.is_held = False
+        """Whether no event may go for now, since something has to go before."""
 
     @property
     def count(self) -> int:
@@ -64,7 +66,7 @@ class SendWindow:
     @property
     def is_open(self) -> bool:
         """Whether one more may be made."""
-        return len(self._sent) + self._reserved < WINDOW and self._role.may_send()
+        return not self.is_held and len(self._sent) + self._reserved < WINDOW and self._role.may_send()
 
     def reserve(self) -> None:
         """One more is being made."""

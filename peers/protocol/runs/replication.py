@@ -31,6 +31,9 @@ from peers.events.dot import Dot, Epoch
 from peers.events.epoch import END_BYTES, NOTHING, EpochEnd
 from peers.events.reconcile import MAX_NEWEST, Differ, Reconciliation, Same, View
 from peers.events.signature import is_signed
+from peers.facts.fact import FactId
+from peers.facts.fact_set import MeshEnd
+from peers.protocol.runs.fact_exchange import FactExchange
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.role import BadPeer, RunRole
@@ -54,6 +57,8 @@ class Said(NamedTuple):
     hollow: WantedEvents
     hollow_spans: list[Span]
     last_position: int
+    facts: MeshEnd | None
+    fact_ids: tuple[FactId, ...]
 
 
 class Replication:
@@ -75,6 +80,7 @@ class Replication:
         self._is_dialling = is_dialling
         self.other = OtherEnd()
         self._window = SendWindow(role)
+        self._facts = FactExchange(role, self._window, self.go_on)
         self._forks = ForkSearch(role, self.other)
         self._wants = Wants(role, self._window, self._check_served)
         self._sending = Sending(role, self.other, self._window, self._wants, self._forks)
@@ -121,7 +127,7 @@ class Replication:
     def is_idle(self) -> bool:
         """Whether all that is due was sent and acknowledged, and all that came is committed."""
         is_sent = self._sending.is_done and self._wants.is_done and not self._window.count
-        return self.is_settled and is_sent and self._taking.is_done
+        return self.is_settled and self._facts.is_settled and is_sent and self._taking.is_done
 
     @property
     def position(self) -> int:
@@ -152,6 +158,7 @@ class Replication:
         self._is_met = True
         self._their_hollow = greeting.hollow or self._their_hollow
         self._look_at_own(greeting.yours)
+        self._facts.meet(greeting.facts)
         self._reconcile(partial(self._reconciliation.meet, greeting.newest, greeting.rest))
         self.tell()
 
@@ -162,6 +169,7 @@ class Replication:
         self._hollow = said.hollow if fits else replace(said.hollow, spans=())
         self._hollow_spans = said.hollow_spans
         self._last_position = said.last_position
+        self._facts.greet(said.facts, said.fact_ids)
         then(
             Greeting(
                 newest=reconciliation.newest,
@@ -169,6 +177,7 @@ class Replication:
                 yours=said.yours,
                 hollow=self._hollow if self._hollow.count else None,
                 last_position=said.last_position,
+                facts=said.facts,
                 **names,
             )
         )
@@ -253,6 +262,8 @@ class Replication:
             self._on_have(self._reconciliation, message)
         elif isinstance(message, Pieces | Fill | Prove | ShowBlocks):
             self._taking.add(message)
+        elif isinstance(message, Facts):
+            self._on_facts(message)
         elif isinstance(message, Synced):
             self._window.acknowledged(message.added)
             self.go_on()
@@ -277,6 +288,11 @@ class Replication:
                 self._role.on_doubt()
             self.go_on()
 
+    def _on_facts(self, message: Facts) -> None:
+        self._facts.hear(message)
+        if message.facts:
+            self._taking.add(message)
+
     def _on_declined(self, keys: frozenset[bytes]) -> None:
         readmitted = self.other.declined - keys
         self.other.declined = keys
@@ -298,6 +314,8 @@ class Replication:
         """The store has committed this, whoever asked for it."""
         if self._reconciliation is None:
             return  # our greeting says it
+        if taken.facts:
+            self._facts.learned(taken.facts)
         own = self._role.epoch
         for epoch, end in taken.ends.items():
             is_told = max(self.other.sent.get(epoch, 0), self.other.coming.get(epoch, 0)) >= end.seq
@@ -359,7 +377,15 @@ def _said(other_key: bytes | None, store: RunStore) -> Said:
         if seq and head is not None:
             yours[epoch] = Yours(EpochEnd(seq, head[:END_BYTES]), head, signature)
     hollow = list(store.hollow())
-    return Said(store.newest(MAX_NEWEST), yours, WantedEvents.of(hollow), spans_of(hollow), store.state.last_position)
+    return Said(
+        store.newest(MAX_NEWEST),
+        yours,
+        WantedEvents.of(hollow),
+        spans_of(hollow),
+        store.state.last_position,
+        store.mesh_end(),
+        tuple([fact.id for fact in store.facts()]),
+    )
 
 
 def _hollow_spans(store: RunStore) -> list[Span]:

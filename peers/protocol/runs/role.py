@@ -81,7 +81,7 @@ class RunRole(Protocol):
         """Whether what others wrote is taken; if not, `Replication.on_room` is called later."""
 
     def on_pieces(self, taken: Taken, idle_messages: int, idle_bytes: int) -> None:
-        """Pieces or fills are committed: what they brought; and how much came that no honest end sends.
+        """Pieces, fills or facts are committed: what they brought; and how much came that no honest end sends.
 
         That is messages with nothing but it, and bytes: what came over this link before, or cannot be taken.
         """

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
-from peers.codec.run_messages import MAX_DECLINED, Decline, Fill, Pieces, Prove, ShowBlocks
+from peers.codec.run_messages import MAX_DECLINED, Decline, Facts, Fill, Pieces, Prove, ShowBlocks
 from peers.events.dot import Epoch
 from peers.events.epoch import Birth
 from peers.events.proof import Proof
+from peers.protocol.runs.fact_exchange import learn_facts
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
@@ -29,7 +30,7 @@ STEP_ENTRIES = 100
 COMMITTED_STEPS = 4
 """Of one commit, at most: all neighbours hear of it at once."""
 
-Received = Pieces | Fill | Prove | ShowBlocks
+Received = Pieces | Fill | Prove | ShowBlocks | Facts
 Work = Callable[[RunStore], Taken]
 Reaction = Callable[[Taken], None]
 
@@ -90,10 +91,15 @@ class Taking:
             self._role.send(Decline(()))
 
     def go_on(self) -> None:
-        """Commit what waits, unless something is being committed or there is no room for it."""
-        if self._steps or self._is_resting or not self._waiting or not self._role.has_room():
+        """Commit what waits, unless something is being committed or there is no room for it; for facts there always is."""
+        if self._steps or self._is_resting or not self._waiting:
             return
         messages, self._waiting = self._waiting, []
+        if not self._role.has_room():
+            self._waiting = [message for message in messages if not isinstance(message, Facts)]
+            messages = [message for message in messages if isinstance(message, Facts)]
+            if not messages:
+                return
         self._numbers = [message.number for message in messages if isinstance(message, (Pieces, Fill))]
         row: list[Pieces] = []
         births: dict[Epoch, Birth] = {}
@@ -111,9 +117,12 @@ class Taking:
         commit = _Commit(self._steps[:COMMITTED_STEPS], self._role.is_awaited)
         self._role.write(commit, partial(self._on_done, commit))
 
-    def _step(self, message: Fill | Prove | ShowBlocks) -> CommitStep:
+    def _step(self, message: Fill | Prove | ShowBlocks | Facts) -> CommitStep:
         if isinstance(message, Fill):
             return CommitStep(partial(_fill, message), partial(self._on_filled, message), len(message.events))
+        if isinstance(message, Facts):
+            why: list[str] = []
+            return CommitStep(partial(learn_facts, message, why), partial(self._on_learned, message, why))
         if isinstance(message, ShowBlocks):
             return CommitStep(partial(_compare, message), partial(self._on_compared, message))
         proof = _decoded(message)
@@ -203,6 +212,12 @@ class Taking:
     def _on_filled(self, message: Fill, taken: Taken) -> None:
         size = sum([event.size for _, event in message.events])
         self._role.on_pieces(taken, *((0, 0) if taken.changes else (1, size)))
+
+    def _on_learned(self, message: Facts, why: Sequence[str], taken: Taken) -> None:
+        if taken.outcomes:
+            raise BadPeer(f"it sent a fact of the mesh that does not hold: {why[0]}")
+        # Those that are new here are few in the life of a mesh; the others cost as much as messages.
+        self._role.on_pieces(taken, max(0, len(message.facts) - len(taken.facts)), 0)
 
     def _on_proof(self, proof: Proof, taken: Taken) -> None:
         epoch = proof.birth.epoch

@@ -14,12 +14,12 @@ from peers.events.proof import Block, Cut, Proof, parting
 from peers.events.run import ADOPTED_FORK, ADOPTED_LEGACY, OWN
 from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.entering import Work
+from peers.stores.runs.mesh_facts import FactRules
 from peers.stores.runs.rows import EpochRow, RunRow
-from peers.stores.runs.writing import WritingRules
 from peers.stores.store import CLEAN_EVENTS
 
 
-class RunRules(WritingRules):
+class RunRules(FactRules):
     """All rules of a store of runs.
 
     Of several proofs of a fork that with the smaller (cut, mark) is kept, so all stores that know them keep the same one.

@@ -15,6 +15,7 @@ from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.proof import Proof
 from peers.events.run import VOUCHED
+from peers.facts.fact import Fact
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.memory_events import MemoryEvents
 from peers.stores.run_store import Change, RunState
@@ -48,6 +49,7 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._epoch_rows: dict[Epoch, EpochRow] = {}
         self._runs: dict[Epoch, list[RunRow]] = {}
         self._proofs: dict[Epoch, Proof] = {}
+        self._fact_rows: list[bytes] = []
 
     def open(self) -> RunState:
         if not self._is_open:
@@ -227,6 +229,13 @@ class MemoryRunStore(MemoryEvents, RunRules):
         runs = self._runs.get(epoch, [])
         at = bisect_left(runs, before, key=_FIRST)
         return runs[max(0, at - limit) : at][::-1]
+
+    def _read_facts(self) -> Iterable[bytes]:
+        return self._fact_rows
+
+    def _put_facts(self, facts: Sequence[Fact]) -> None:
+        self._fact_rows += [fact.data for fact in facts]
+        self._on_undo(partial(self._fact_rows.__delitem__, slice(len(self._fact_rows) - len(facts), None)))
 
     def _proof_of(self, epoch: Epoch) -> Proof | None:
         return self._proofs.get(epoch)

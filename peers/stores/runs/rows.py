@@ -16,6 +16,7 @@ from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, KEY_BYTES, NO_HEAD, Birth, EpochEnd
 from peers.events.proof import Cut, Proof
+from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
 from peers.stores.run_store import Change, RunState
 
@@ -295,6 +296,16 @@ class RunRows(EventRows):
     @abstractmethod
     def _put_proof(self, proof: Proof) -> None:
         """Keep it, in place of another one of the same epoch, whose EpochRow is there."""
+
+    # Facts
+
+    @abstractmethod
+    def _read_facts(self) -> Iterable[bytes]:
+        """The bytes of all facts, in the order in which they were put. Raises StoreError (damage) for one that was changed."""
+
+    @abstractmethod
+    def _put_facts(self, facts: Sequence[Fact]) -> None:
+        """Add these, none of which is there."""
 
     # For checks from outside
 

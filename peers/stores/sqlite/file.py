@@ -63,6 +63,7 @@ def connect(path: Path, layout: Layout, *, synchronous: str) -> sqlite3.Connecti
         # A file that cannot be written is opened without a word, and BEGIN alone only reads it: this would have to write.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM facts WHERE FALSE")
+        connection.execute(layout.later)
         connection.execute("COMMIT")
     return connection
 
@@ -216,6 +217,6 @@ def create(connection: sqlite3.Connection, layout: Layout) -> None:
     connection.execute("BEGIN EXCLUSIVE")
     run_all(
         connection,
-        f"{layout.schema}PRAGMA user_version = {layout.version};PRAGMA application_id = {APPLICATION_ID}",
+        f"{layout.schema}{layout.later};PRAGMA user_version = {layout.version};PRAGMA application_id = {APPLICATION_ID}",
     )
     connection.execute("COMMIT")

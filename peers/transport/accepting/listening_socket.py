@@ -19,7 +19,7 @@ from peers.transport.sockets import listen_everywhere
 BACKLOG = 1_024
 """Connections that wait in the kernel to be accepted: so many that a crowd that is turned away does not keep out others."""
 REFUSALS_IN_A_TURN = 64
-"""Connections that are turned away before the rest of the loop gets its turn."""
+"""Connections that are turned away, or given to `on_accepted`, before the rest of the loop gets its turn."""
 OPENING_SHARE = 8
 """Strangers take at most one eighth of the files that the process may open."""
 RESERVE_SHARE = 4
@@ -64,13 +64,16 @@ async def open_listening_sockets(
 class AcceptedSocket(socket.socket):
     """A connection that was accepted; it leaves its door when it is closed."""
 
-    __slots__ = ("on_closed", "visit")
+    __slots__ = ("left", "on_closed", "peer", "visit")
 
-    def __init__(self, accepted: socket.socket, on_closed: Callable[[AcceptedSocket], None]) -> None:
-        """`accepted` is replaced by this one."""
+    def __init__(self, accepted: socket.socket, peer: Any, on_closed: Callable[[AcceptedSocket], None]) -> None:
+        """`accepted` is replaced by this one; `peer` is the address from which it came, as sockets have it."""
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.on_closed: Callable[[AcceptedSocket], None] | None = on_closed
+        self.peer = peer
         self.visit: Visit | None = None
+        self.left: int | None = None
+        """Bytes that may still come into buffers, as those of TLS; None: any number."""
 
     def close(self) -> None:
         """As of every socket; a second call does nothing."""
@@ -78,6 +81,17 @@ class AcceptedSocket(socket.socket):
             self.on_closed(self)
             self.on_closed = None
         super().close()
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """As of every socket. Raises ConnectionAbortedError after more bytes than are `left`, and notes `handshake_bytes`."""
+        size = super().recv_into(buffer, nbytes, flags)
+        if self.left is not None:
+            self.left -= size
+            if self.left < 0:
+                if self.visit is not None:
+                    self.visit.note("handshake_bytes")
+                raise ConnectionAbortedError(errno.ECONNABORTED, "too many bytes before the end of a handshake")
+        return size
 
     def cut(self) -> None:
         """End the connection: the loop closes it a moment later, and needs its number until then."""
@@ -119,6 +133,8 @@ class ListeningSocket(socket.socket):
         """The strangers, in the order in which they came."""
         self._accepted: dict[int, AcceptedSocket] = {}
         """All that are open, by their numbers."""
+        self.on_accepted: Callable[[AcceptedSocket], None] | None = None
+        """Takes each connection, of which asyncio then does not hear; None: asyncio takes them."""
         self._warned_at = -WARNING_SECONDS
 
     def listen(self, backlog: int = BACKLOG, /) -> None:
@@ -131,13 +147,17 @@ class ListeningSocket(socket.socket):
             newcomer, address = self._take()
             key = address_key(local_host(address)) if self._door is not None else ""
             if self._door is None or self._door.may_enter(key):
-                return self._admit(newcomer, key), address
+                accepted = self._admit(newcomer, address, key)
+                if self.on_accepted is None:
+                    return accepted, address
+                self.on_accepted(accepted)
+                continue
             with newcomer, suppress(OSError):
                 if self._refusal:
                     newcomer.send(self._refusal)
         raise BlockingIOError(errno.EAGAIN, "others of this program have their turn")
 
-    def _admit(self, newcomer: socket.socket, key: str) -> AcceptedSocket:
+    def _admit(self, newcomer: socket.socket, peer: Any, key: str) -> AcceptedSocket:
         files = max_files()
         left = files - newcomer.fileno()  # its number is the lowest that was free
         reserve = 1 if self._is_own else min(MAX_RESERVE, files // RESERVE_SHARE)
@@ -150,7 +170,7 @@ class ListeningSocket(socket.socket):
         if is_short and not (is_displaced and left > reserve // 2):
             newcomer.close()
             raise BlockingIOError(errno.EAGAIN, "there is no place for one more connection")
-        accepted = AcceptedSocket(newcomer, self._on_closed)
+        accepted = AcceptedSocket(newcomer, peer, self._on_closed)
         self._opening[accepted] = None
         self._accepted[accepted.fileno()] = accepted
         if self._door is not None:

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 import mesh.cli.commands
-from mesh.bench import COMPARED, WORKLOADS
+from mesh.bench import COMPARED, TRUSTED, WORKLOADS
 from mesh.bench.node_process import NodeProcess
-from mesh.bench.workloads import MEASURES, Figure, measure, show, sqlite_inserts
+from mesh.bench.workloads import MEASURES, Figure, measure, measure_both, show, sqlite_inserts
 
 FEW = {"latency": 5, "sessions": 3, "start": 1, "mesh": 50}
 
@@ -27,6 +27,13 @@ def test_a_workload_ends_with_all_events_at_all_nodes(name: str) -> None:
     assert figure.cpu_us > 0
     assert figure.rss > 1_000_000
     assert (figure.p50_ms is not None) == (name in {"latency", "sessions"})
+
+
+@pytest.mark.parametrize("name", TRUSTED)
+def test_nodes_with_certificates_are_measured_beside_open_ones(name: str) -> None:
+    plain, secure = measure_both(name, events=20)
+
+    assert (plain.name, secure.name, plain.events, secure.events) == (name, f"{name}, TLS", 20, 20)
 
 
 def test_every_workload_has_its_measure() -> None:

@@ -63,6 +63,7 @@ def test_status_shows_the_node_and_its_log() -> None:
     assert status == {
         "node_id": "m",
         "old_log_bytes": 0,
+        "has_recovery_file": False,
         "limits": [],
         "mesh": "home",
         "port": 4000,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from peers.codec.messages import Custom, Debug, Error, Headers, Ping, Pong, Synced
 from peers.codec.pieces import raw_piece
 from peers.codec.run_messages import (
+    LINK_BYTES,
     Decline,
     Facts,
     Fill,
@@ -56,6 +57,7 @@ ends = st.builds(EpochEnd, st.integers(0, MAX_FOREIGN_SEQ), halves, st.just(b"")
 births = st.builds(
     Birth, hashes, halves, st.builds(Parent, epochs, st.integers(0, MAX_MS), hashes), st.just("") | names
 )
+link_names = st.integers(0, 255).map(lambda byte: bytes([byte]) * LINK_BYTES)
 dots = st.tuples(epochs, seqs)
 spans = st.lists(dots, max_size=5).map(spans_of).map(tuple)
 fingerprints = st.builds(Fingerprint, counts, hashes)
@@ -118,7 +120,7 @@ messages = st.one_of(
     st.builds(RunConnected, protocol=st.just(2), node_id=names, times=st.tuples(counts, counts), options=options),
     st.builds(Same, others),
     st.builds(Differ, others, st.lists(parts, max_size=4).map(tuple), st.booleans()),
-    st.builds(RunHave, by_epoch(ends), spans, spans),
+    st.builds(RunHave, by_epoch(ends), spans, spans, st.none() | st.lists(link_names, max_size=3).map(tuple)),
     st.builds(
         Pieces,
         counts,
@@ -130,7 +132,12 @@ messages = st.one_of(
     st.builds(ShowBlocks, births, st.lists(blocks(), max_size=3).map(tuple)),
     st.builds(Prove, st.binary(max_size=100)),
     st.builds(Decline, st.lists(hashes, max_size=4).map(tuple)),
-    st.builds(Facts, st.lists(st.binary(max_size=20), max_size=4).map(tuple)),
+    st.builds(
+        Facts,
+        st.lists(st.binary(max_size=20), max_size=4).map(tuple),
+        st.lists(st.binary(min_size=16, max_size=16), max_size=4).map(tuple),
+        st.booleans(),
+    ),
     st.builds(Synced, counts),
     st.builds(Ping, counts),
     st.builds(Pong, counts, counts),

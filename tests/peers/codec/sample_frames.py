@@ -107,7 +107,7 @@ def of_wire_2() -> list[Message]:
         ShowBlocks(BIRTH, (block, block)),
         Prove(Proof.of(BIRTH, block, Block(1, HASH, b"\0", (bytes(32),), SIGNATURE)).encode()),
         Decline((HASH, HASH)),
-        Facts((b"a", b"")),
+        Facts((b"a", b""), (HASH[:16],), is_last=True),
         *everywhere(),
     ]
 

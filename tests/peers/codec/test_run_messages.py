@@ -116,7 +116,8 @@ def refused_frame(frame: bytes) -> None:
             ],
         ),
         (Same({EPOCH: END}), ["same", {EPOCH: END_TEXT}]),
-        (RunHave({EPOCH: END}, ((EPOCH, 1, 2),)), ["have", {EPOCH: END_TEXT}, [[EPOCH, 1, 2]], []]),
+        (RunHave({EPOCH: END}, ((EPOCH, 1, 2),)), ["have", {EPOCH: END_TEXT}, [[EPOCH, 1, 2]], [], None]),
+        (RunHave({}, links=(b"l" * 8,)), ["have", {}, [], [], [text(b"l" * 8)]]),
         (
             Fill(3, (((EPOCH, 9), EVENT),)),
             ["fill", 3, [[EPOCH, 9, 5, "attic", 0, 5, None, {"type": "a"}]]],
@@ -128,7 +129,8 @@ def refused_frame(frame: bytes) -> None:
         ),
         (Prove(b"proof"), ["proof", text(b"proof")]),
         (Decline((KEY,)), ["decline", [text(KEY)]]),
-        (Facts((b"a", b"")), ["facts", [text(b"a"), ""]]),
+        (Facts((b"a", b"")), ["facts", [text(b"a"), ""], [], False]),
+        (Facts((), (b"i" * 16,), is_last=True), ["facts", [], [text(b"i" * 16)], True]),
         (Synced(7), ["synced", 7]),
         (Ping(1), ["ping", 1]),
         (Pong(0, 3), ["pong", 0, 3]),
@@ -176,7 +178,7 @@ def test_what_json_cannot_express_is_a_value_error(value: Any) -> None:
 
 def test_unknown_items_at_the_end_and_unknown_options_are_ignored() -> None:
     assert dialect().decode(b'["ping",1,"later versions"]') == Ping(1)
-    assert dialect().decode(b'["facts",[],{"later":1}]') == Facts(())
+    assert dialect().decode(b'["decline",[],{"later":1}]') == Decline(())
     assert dialect().decode(b'["connect",2,"attic",0,{"later":[1]}]') == RunConnect(2, "attic")
     piece = raw_piece(PIECE)
     for shape in (b'["pieces",4,[],[%b],1]', b'["pieces",4,[],%b]\n'):

@@ -5,29 +5,32 @@ from __future__ import annotations
 import json
 
 import msgspec
-import pytest
 
-from peers.codec.run_messages import LINK_BYTES, MAX_LINKS, Facts
+from peers.codec.run_messages import LINK_BYTES, MAX_LINKS, RunHave
 from peers.roles.neighbours import Neighbours
 from peers.roles.run_relaying import HAVE_MS, LINKS_MS, RELAY_MS, SERVED_MS
 from tests.support.neighbour import Author, Neighbour, bring, messages, sent_pieces, sent_types
 from tests.support.pair import NOW_MS, ManualClock, fill, open_log
 
 ATTIC = Author().writer.signer.public[:LINK_BYTES]
-"""The third node of a Neighbour, as a fact names it."""
+"""The third node of a Neighbour, as a `have` names it."""
 OTHER = bytes(LINK_BYTES)
 
 
-def links_told(stranger: Neighbour) -> list[frozenset[bytes] | None]:
+def links_told(stranger: Neighbour) -> list[frozenset[bytes]]:
     """What the role said of its links."""
-    said = messages(stranger.heard, "facts")
-    return [msgspec.json.decode(json.dumps(message), type=Facts).links for message in said]
+    said = [msgspec.json.decode(json.dumps(each), type=RunHave) for each in messages(stranger.heard, "have")]
+    return [frozenset(have.links) for have in said if have.links is not None]
+
+
+def linked(*others: bytes) -> RunHave:
+    return RunHave({}, links=others)
 
 
 def served() -> Neighbour:
     """A scripted end that is connected with the attic, as it says."""
     stranger: Neighbour = Neighbour(timeout=None, ping=None).greet()
-    return stranger.tell(Facts.of_links([ATTIC, OTHER]))
+    return stranger.tell(linked(ATTIC, OTHER))
 
 
 def test_events_of_a_node_that_the_other_end_is_connected_with_wait_longer() -> None:
@@ -43,13 +46,13 @@ def test_events_of_a_node_that_the_other_end_is_connected_with_wait_longer() -> 
 def test_they_are_passed_on_at_once_when_that_link_is_lost() -> None:
     stranger = served().elsewhere()
 
-    stranger.tell(Facts.of_links([OTHER]))
+    stranger.tell(linked(OTHER))
 
     assert sent_types(stranger.heard) == [["r"]]
 
 
 def test_they_wait_no_longer_than_others_after_that_link_was_lost() -> None:
-    stranger = served().tell(Facts.of_links([]))
+    stranger = served().tell(linked())
     stranger.elsewhere()
 
     stranger.clock.advance(RELAY_MS)
@@ -60,7 +63,7 @@ def test_they_wait_no_longer_than_others_after_that_link_was_lost() -> None:
 def test_a_lost_link_that_nothing_waited_for_changes_nothing() -> None:
     stranger = served().elsewhere().names()
 
-    stranger.tell(Facts.of_links([]))
+    stranger.tell(linked())
     stranger.clock.advance(SERVED_MS)
 
     assert sent_pieces(stranger.heard) == []
@@ -96,28 +99,22 @@ def test_links_of_the_last_connection_do_not_count_on_the_next() -> None:
     assert sent_types(stranger.heard) == [["r"]]
 
 
-def test_facts_that_are_not_known_change_nothing() -> None:
-    stranger = served().tell(Facts((b"weather\0rain", b"", b"links")))
+def test_an_end_with_very_many_connections_names_some() -> None:
+    neighbours = Neighbours()
+    stranger = Neighbour(neighbours=neighbours).greet()
+    for number in range(MAX_LINKS + 1):
+        neighbours.begin(number, number.to_bytes(LINK_BYTES, "big"))
 
-    stranger.elsewhere()
-    stranger.clock.advance(SERVED_MS - 1)
+    stranger.clock.advance(LINKS_MS * (MAX_LINKS + 1))
 
-    assert sent_pieces(stranger.heard) == []
-    assert stranger.connected and stranger.errors == []
-
-
-@pytest.mark.parametrize("count", [0, 1, MAX_LINKS, MAX_LINKS + 1])
-def test_a_fact_names_a_limited_number_of_nodes(count: int) -> None:
-    links = [number.to_bytes(LINK_BYTES, "big") for number in range(count)]
-
-    assert Facts.of_links(links).links == frozenset(links[:MAX_LINKS])
+    assert len(links_told(stranger)[0]) == MAX_LINKS
 
 
 def test_each_end_is_told_of_the_other_connections_once_after_they_changed() -> None:
     log, neighbours = open_log("home", ManualClock(NOW_MS)), Neighbours()
     keys = [bytes([number]) * 32 for number in range(3)]
     first, second, third = (Neighbour(log=log, neighbours=neighbours).greet(key=key) for key in keys)
-    assert messages(first.heard, "facts") == []
+    assert links_told(first) == []
 
     first.clock.advance(LINKS_MS)
     second.clock.advance(LINKS_MS)
@@ -134,4 +131,4 @@ def test_an_end_without_other_connections_says_nothing_of_them() -> None:
     fill(stranger.log, 3)
     stranger.clock.advance(LINKS_MS + HAVE_MS)
 
-    assert messages(stranger.heard, "facts") == []
+    assert links_told(stranger) == []

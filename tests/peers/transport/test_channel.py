@@ -17,6 +17,7 @@ class ScriptedWire:
     """Has these frames, and then ends; a socket that takes nothing raises `trouble` when it is waited for."""
 
     local_host = "127.0.0.1"
+    proven_key = None
 
     def __init__(self, *frames: bytes, is_lost: bool = False, trouble: OSError | None = None) -> None:
         self.channel: FrameTaker | None = None

@@ -16,13 +16,13 @@ from peers.protocol.ports import Welcoming
 from peers.transport.port import Connection
 from peers.transport.web_socket import WebSocketNetwork
 from tests.support.root import ROOT
+from tests.support.trusted_street import tls_options, trusted_homes
 
 PLENTY = dict.fromkeys(
     ("connections", "connections_of_address", "connects_per_second", "connects_of_address_per_second"), 10000
 ) | {"strangers_of_address": 10_000}
 SECONDS = 20.0
 SILENT = 500
-SILENT_BYTES = 16 * 1024
 LEFT_BYTES = 10 * 1000 * 1000
 
 
@@ -37,14 +37,22 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("stage", ["", "upgraded"])
-def test_a_silent_connection_takes_little_memory(stage: str) -> None:
+@pytest.mark.parametrize(
+    ("door", "stage", "most"), [("open", "", 16), ("open", "upgraded", 16), ("TLS", "", 6)], ids=["", "upgraded", "TLS"]
+)
+def test_a_silent_connection_takes_little_memory(tmp_path: Path, door: str, stage: str, most: int) -> None:
+    """`most` is in KiB."""
+    if door == "TLS":
+        trusted_homes(tmp_path, "kitchen")
+    options = tls_options(tmp_path / "kitchen") if door == "TLS" else {}
+
     async def run() -> None:
-        network = WebSocketNetwork(asyncio.get_running_loop(), limits=Limits(greeting_seconds=60, **PLENTY), waits=True)
-        door = await network.listen("127.0.0.1", 0, lambda connection: None)
+        limits = Limits(greeting_seconds=60, **PLENTY)
+        network = WebSocketNetwork(asyncio.get_running_loop(), limits=limits, waits=True, **options)
+        listening = await network.listen("127.0.0.1", 0, lambda connection: None)
         before = used()
         crowd = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.silent_crowd", str(door.port), str(SILENT), stage],
+            [sys.executable, "-m", "tests.support.silent_crowd", str(listening.port), str(SILENT), stage],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -52,7 +60,7 @@ def test_a_silent_connection_takes_little_memory(stage: str) -> None:
         try:
             await until(lambda: sum(1 for _ in network.descriptors()) > SILENT)
 
-            assert (used() - before) / SILENT < SILENT_BYTES
+            assert (used() - before) / SILENT < most * 1024
         finally:
             await asyncio.to_thread(crowd.communicate)
             await network.close()

@@ -11,6 +11,7 @@
 - `spans`: from an entry of an epoch on, where the entries are; `steps`: from a position on, what is there. Both are lists of
   numbers in MessagePack; see EntryPlaces. Both go on to the next row, so they grow only where writers take turns.
 - `labels`, `last_kept` and `cursors` as in layout 2.
+- `mesh_facts`: see Fact; `number` gives the order in which they came. Files of earlier releases get it when they are opened.
 """
 
 from __future__ import annotations
@@ -109,4 +110,8 @@ _TABLES = (
     "cursors",
 )
 
-LAYOUT_3 = Layout(NEWEST_LAYOUT, _TABLES, _SCHEMA)
+_LATER = """
+CREATE TABLE IF NOT EXISTS mesh_facts (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, fact BLOB NOT NULL)
+"""
+
+LAYOUT_3 = Layout(NEWEST_LAYOUT, _TABLES, _SCHEMA, _LATER)

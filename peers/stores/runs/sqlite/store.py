@@ -15,6 +15,7 @@ from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
+from peers.facts.fact import Fact, fact_id_of
 from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
@@ -139,6 +140,21 @@ class SqliteRunStore(SqliteRunRows, RunRules):
 
     def _put_proof(self, proof: Proof) -> None:
         self._tables.put_proof(self._number(proof.birth.epoch), proof)
+
+    # Facts
+
+    def _read_facts(self) -> Iterable[bytes]:
+        is_there = self._execute("SELECT 1 FROM sqlite_schema WHERE name = 'mesh_facts'").fetchone()
+        if not is_there:  # in a file of an earlier release that is only read
+            return []
+        rows = self._execute("SELECT id, fact FROM mesh_facts ORDER BY number").fetchall()
+        if any(not isinstance(data, bytes) or fact_id_of(data) != fact_id for fact_id, data in rows):
+            raise damaged(self._path, "a fact of the mesh is not what was written")
+        return [data for _, data in rows]
+
+    def _put_facts(self, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            self._execute("INSERT INTO mesh_facts (id, fact) VALUES (?, ?)", (fact.id, fact.data))
 
     # Reading
 

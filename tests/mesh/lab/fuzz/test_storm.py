@@ -176,7 +176,7 @@ def test_the_short_script_is_printed_as_a_test_that_fails(
 ) -> None:
     deaf_to_cellar(monkeypatch)
 
-    code = main(seed=0, seeds=4, nodes=(3, 3), minutes=0.5, processes=1)
+    code = main(seed=0, seeds=8, nodes=(3, 3), minutes=0.5, processes=1)
 
     printed = capsys.readouterr().out
     seed = next(line for line in printed.splitlines() if line.startswith("seed ")).split()[1].rstrip(":")

@@ -21,7 +21,7 @@ KINDS: tuple[StoreKind, ...] = ("memory", "sqlite")
 
 @pytest.fixture
 def files() -> Iterator[Files]:
-    files = Files()
+    files = Files(bytes(32))
     yield files
     files.close()
 

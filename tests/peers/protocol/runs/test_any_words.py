@@ -66,6 +66,7 @@ def words(known: list[str], births: list[Birth]) -> st.SearchStrategy[Any]:
         st.builds(Same, st.dictionaries(epochs, st.one_of(st.none(), ends), max_size=2)),
         st.builds(Differ, st.dictionaries(epochs, st.one_of(st.none(), ends), max_size=2), st.just(())),
         st.just(Facts((b"x",))),
+        st.builds(Facts, st.just(()), st.just((b"i" * 16,)), st.booleans()),
         st.just(SayHollow()),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from msgspec import Raw
 
 from mesh.control.log_reading import LogReading, item_of
+from mesh.control.mesh_texts import MeshTexts, read_texts
 from mesh.control.messages import Read
 from mesh.errors import MeshError
 from mesh.settings.paths import LOG_FILE
@@ -26,8 +27,11 @@ NO_CLOCK_MS = 0
 class IdleLog:
     """The reading methods of ControlClient, without a node. Use it in a `with`. It changes no file. Raises MeshError."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, mesh_key: bytes = b"") -> None:
+        """`mesh_key` is the public key of the mesh of the home, for `texts`."""
         self._reader = SqliteRunReader(home / LOG_FILE)
+        if mesh_key:
+            self._reader.enter_mesh(mesh_key)
         try:
             self._reader.open()
         except StoreError as error:
@@ -49,6 +53,10 @@ class IdleLog:
     def status(self) -> dict[str, Any]:
         """The keys that `mesh log` uses; without a running node no other node is known."""
         return {"node_id": "", "peers": []}
+
+    def texts(self) -> MeshTexts:
+        """As in ControlClient."""
+        return read_texts(self._reader)
 
     def read(self, request: Read) -> Iterator[list[Raw]]:
         """Lists of the requested events, as in ControlClient.read; it does not follow the log."""

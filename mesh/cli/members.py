@@ -1,0 +1,217 @@
+"""`mesh found`, `mesh recover`, `mesh members` and `mesh facts`: who is in a mesh, and by which signed texts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mesh.cli import options
+from mesh.errors import MeshError, NoNodeError
+from mesh.settings.config import check_name
+from mesh.settings.paths import CERTIFICATES_FILE, RECOVERY_FILE
+from mesh.terminal import output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mesh.control.mesh_texts import MeshTexts
+
+
+@click.command()
+@click.option(
+    "--name",
+    metavar="NAME",
+    callback=options.checked(check_name, "the name"),
+    help="This node's name, for a new home. Default: the host's name.",
+)
+@click.option(
+    "--mesh",
+    metavar="NAME",
+    callback=options.checked(check_name, "the mesh's name"),
+    help="The name of the mesh, for a new home. Default: home.",
+)
+@options.as_json
+@click.pass_context
+def found(context: click.Context, *, name: str | None, mesh: str | None, as_json: bool) -> None:
+    """Found a mesh, whose first admin is this machine's node.
+
+    The node must not run meanwhile. The recovery code of the mesh is shown once, on a terminal; elsewhere it is written to
+    the file recovery-code.txt of the home. Write it down and put it away: whoever has it can make and revoke admins, and no
+    disk has it.
+
+    \b
+    mesh found
+    mesh --home /srv/kitchen found --name kitchen --mesh garden
+
+    From then on this node speaks TLS, and only with nodes that have certificates of its mesh.
+    """
+    from mesh.settings.home import Home
+    from mesh.trust.founding import found_mesh
+    from mesh.trust.recovery_code import SECRET_BYTES
+
+    path = options.home_of(context)
+    recovery = path / RECOVERY_FILE
+    is_shown, is_of_another = not as_json and sys.stdout.isatty(), recovery.exists()
+    home = Home(path, name=name, mesh=mesh)
+    try:
+        deliver = _show if is_shown else partial(_keep, recovery)
+        key = found_mesh(home, os.urandom(SECRET_BYTES), time_ns() // 1_000_000, deliver)
+        node_id, label = home.node_id, home.facts.mesh
+    except BaseException:
+        if not is_of_another and not (path / CERTIFICATES_FILE).exists():
+            recovery.unlink(missing_ok=True)  # the code of a mesh that was not founded
+        raise
+    finally:
+        home.close()
+    if as_json:
+        output.write_json({"mesh": label, "mesh_key": key.hex(), "node_id": node_id, "recovery_file": str(recovery)})
+        return
+    where = "" if is_shown else f"; its recovery code is in {recovery}: write it down, put it away, and delete the file"
+    output.write(f"founded the mesh {label}, whose first admin is {node_id}{where}\n")
+
+
+@click.command()
+@click.argument("code", metavar="[CODE]", required=False)
+@options.as_json
+@click.pass_context
+def recover(context: click.Context, *, code: str | None, as_json: bool) -> None:
+    """Make this machine's node an admin of a mesh, by its recovery code.
+
+    On any machine, as when the last admin is lost. The node must not run meanwhile, and may be new. Without CODE the command
+    asks for it, so that it does not stay in the history of the shell.
+
+    \b
+    mesh recover
+    """
+    from mesh.settings.home import Home
+    from mesh.trust.founding import recover_mesh
+    from mesh.trust.recovery_code import mesh_signer
+
+    if code is None:
+        try:
+            code = click.prompt("recovery code", err=True)
+        except click.Abort:
+            raise MeshError("no recovery code was given: type the one that `mesh found` showed") from None
+    mesh = mesh_signer(code)
+    home = Home(options.home_of(context))
+    try:
+        recover_mesh(home, mesh, time_ns() // 1_000_000)
+        node_id, label = home.node_id, home.facts.mesh
+    finally:
+        home.close()
+    if as_json:
+        output.write_json({"mesh": label, "mesh_key": mesh.public.hex(), "node_id": node_id})
+    else:
+        output.write(f"{node_id} is an admin of the mesh now; other members hear of it when they are connected\n")
+
+
+@click.command()
+@options.as_json
+@click.pass_context
+def members(context: click.Context, *, as_json: bool) -> None:
+    """List the members of the mesh, and those who were members, whether the node runs or not.
+
+    \b
+    mesh members
+    mesh members --json
+    """
+    from mesh.trust.shown import member_rows
+
+    home = options.home_of(context)
+    texts, status = _read(home)
+    _check_mesh(home, bool(texts.facts))
+    rows = member_rows(texts.facts, _last_seen(status, time_ns() // 1_000_000))
+    if as_json:
+        output.write_json(rows)
+        return
+    from mesh.terminal.tables import show_members
+
+    output.write(show_members(rows))
+
+
+@click.command()
+@options.as_json
+@click.pass_context
+def facts(context: click.Context, *, as_json: bool) -> None:
+    """List the signed texts about keys, and verify each, whether the node runs or not.
+
+    They say who is in the mesh; and which nodes have written two histories, as copies of one home do.
+
+    \b
+    mesh facts
+    mesh facts --json
+    """
+    from mesh.trust.shown import fact_rows, proof_rows
+
+    home = options.home_of(context)
+    texts, _ = _read(home)
+    rows = [*fact_rows(texts.facts), *proof_rows(texts.proofs)]
+    _check_mesh(home, bool(rows))
+    if as_json:
+        output.write_json(rows)
+        return
+    from mesh.terminal.tables import show_facts
+
+    output.write(show_facts(rows))
+
+
+def _show(code: str) -> None:
+    output.write(
+        f"recovery code: {code}\n"
+        "Write it down and put it away: it is shown only now. Whoever has it can make and revoke admins of this mesh.\n"
+    )
+
+
+def _keep(path: Path, code: str) -> None:
+    """Write the recovery code into a new file that only this user may read. Raises MeshError."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise MeshError(
+            f"no mesh was founded: {path} has the recovery code of another one: put it away first"
+        ) from None
+    with os.fdopen(handle, "w") as file:
+        file.write(f"{code}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _check_mesh(home: Path, has_texts: bool) -> None:
+    """Raise MeshError where there is nothing to show."""
+    if not has_texts and (home / CERTIFICATES_FILE).exists():
+        raise MeshError(f"the home {home} knows no facts of its mesh: they come when it is connected to another member")
+    if not has_texts:
+        raise MeshError(f"the home {home} is in no mesh yet: `mesh found` makes one")
+
+
+def _read(home: Path) -> tuple[MeshTexts, dict[str, Any]]:
+    """The texts of a home, and the status of its node if that runs."""
+    from mesh.control.client import ControlClient
+
+    try:
+        with ControlClient(home) as node:
+            return node.texts(), node.status()
+    except NoNodeError:
+        return _read_idle(home), {}
+
+
+def _read_idle(home: Path) -> MeshTexts:
+    """Those of a home in which no node runs."""
+    from mesh.control.idle_log import IdleLog
+    from mesh.settings.home import read_signer
+    from mesh.trust.certificates import mesh_key_of
+
+    with IdleLog(home, mesh_key_of(home, read_signer(home).public)) as log:
+        return log.texts()
+
+
+def _last_seen(status: Mapping[str, Any], now_ms: int) -> dict[str, int]:
+    """When nodes were last connected, by their ids, as the status of a running node says it; the node itself is here now."""
+    seen = {row["node_id"]: now_ms if row["session"] else row["since_ms"] for row in status.get("peers", ())}
+    return seen | ({status["node_id"]: now_ms} if status else {})

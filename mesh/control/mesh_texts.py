@@ -1,0 +1,26 @@
+"""MeshTexts: the signed texts about keys that a log keeps beside its events, as commands get them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from peers.stores.run_store import RunStore
+
+MAX_SHOWN_PROOFS = 100
+"""Proofs of forks, which have up to 33 KB each."""
+
+
+class MeshTexts(NamedTuple):
+    """What is signed is verified by who shows it."""
+
+    facts: list[bytes]
+    """See peers.facts.fact.Fact.data, in the order in which they came; none without a mesh."""
+    proofs: list[bytes]
+    """See peers.events.proof.Proof.encode: of epochs that forked, in the order of their names, at most MAX_SHOWN_PROOFS."""
+
+
+def read_texts(store: RunStore) -> MeshTexts:
+    """Those of a log."""
+    forked = sorted(epoch for epoch, end in store.ends().items() if end.mark)
+    proofs = [proof.encode() for epoch in forked[:MAX_SHOWN_PROOFS] if (proof := store.proof(epoch)) is not None]
+    return MeshTexts([fact.data for fact in store.facts()], proofs)

@@ -1,0 +1,1 @@
+"""Whose keys count in a mesh: codes, certificates, and what founds it."""

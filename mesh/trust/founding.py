@@ -1,0 +1,100 @@
+"""Founding a mesh, and recovering it: its key, and the facts and certificates of its first admin, or of one more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mesh.errors import MeshError
+from mesh.settings.home import Home
+from mesh.settings.paths import CERTIFICATES_FILE
+from mesh.trust.certificates import (
+    CertificateChain,
+    admin_certificate,
+    mesh_certificate,
+    mesh_key_of,
+    node_certificate,
+    replace_certificates,
+    write_certificates,
+)
+from mesh.trust.recovery_code import mesh_signer, write_recovery_code
+from peers.events.signature import KeySigner
+from peers.facts.fact import Certificate, Fact, Found
+from peers.facts.roster import Roster
+from peers.stores.runs.sqlite.store import SqliteRunStore
+from peers.stores.store import StoreError
+
+
+def found_mesh(home: Home, secret: bytes, now_ms: int, deliver: Callable[[str], None]) -> bytes:
+    """Found a mesh whose first admin is the node of this home. Returns the public key of the mesh.
+
+    `secret` is SECRET_BYTES at random. `deliver` is called with the recovery code that follows from it, before anything else
+    is kept: what it raises ends the founding. Raises MeshError, with a sentence, if the home is in a mesh already, or its log
+    cannot be used.
+    """
+    path = home.path / CERTIFICATES_FILE
+    if path.exists():
+        raise MeshError(f"this home is in a mesh already, by {path}: `mesh members` lists who is in it")
+    code = write_recovery_code(secret)
+    mesh = mesh_signer(code)
+    with _log_of(home, mesh.public, "no mesh was founded") as store:
+        deliver(code)
+        with store.transaction():
+            store.learn(first_facts(mesh, home.signer, home.node_id, home.facts.mesh, now_ms))
+    write_certificates(home.path, first_certificates(mesh, home.signer, home.node_id))
+    return mesh.public
+
+
+def recover_mesh(home: Home, mesh: KeySigner, now_ms: int) -> None:
+    """Make the node of this home an admin of the mesh with this key.
+
+    Raises MeshError, with a sentence, for a home that is in another mesh, whose key was revoked, or whose node is an admin
+    already, and if its log cannot be used. Then nothing was changed.
+    """
+    known = mesh_key_of(home.path, home.signer.public)
+    if known not in (b"", mesh.public):
+        raise MeshError("this recovery code is of another mesh than this home: use the right one, or another --home")
+    found, *certificates = first_facts(mesh, home.signer, home.node_id, home.facts.mesh, now_ms)
+    with _log_of(home, mesh.public, f"{home.node_id} was not made an admin") as store:
+        facts = store.facts()
+        row = Roster(mesh.public, facts).rows.get(home.signer.public)
+        if row is not None and row.is_admin and row.state == "member" and known:
+            raise MeshError(f"{home.node_id} is an admin of this mesh already")
+        if Roster(mesh.public, [*facts, *certificates]).rows[home.signer.public].state != "member":
+            raise MeshError(f"{home.node_id} was taken out of this mesh for good: start a new node in another --home")
+        with store.transaction():
+            store.learn(certificates if any(isinstance(fact, Found) for fact in facts) else [found, *certificates])
+    replace_certificates(home.path, first_certificates(mesh, home.signer, home.node_id))
+
+
+@contextmanager
+def _log_of(home: Home, mesh_key: bytes, otherwise: str) -> Iterator[SqliteRunStore]:
+    """The open log of a home. Raises MeshError, which begins with `otherwise`, if it cannot be used."""
+    store = SqliteRunStore(home.log_path)
+    store.enter_mesh(mesh_key)
+    try:
+        store.open()
+        try:
+            yield store
+        finally:
+            store.close()
+    except StoreError as error:
+        raise MeshError(f"{otherwise}: {error}") from None
+
+
+def first_facts(mesh: KeySigner, node: KeySigner, node_id: str, name: str, now_ms: int) -> list[Fact]:
+    """What the key of a mesh, and that of its first admin, or of one more, sign."""
+    return [
+        Found(mesh.public, mesh.public, now_ms, b"", name).signed(mesh),
+        Certificate(mesh.public, mesh.public, now_ms, b"", node.public, node_id, True, "").signed(mesh),
+        Certificate(mesh.public, node.public, now_ms, b"", node.public, node_id, False, "").signed(node),
+    ]
+
+
+def first_certificates(mesh: KeySigner, node: KeySigner, node_id: str) -> CertificateChain:
+    """The certificates of an admin, whose key is that of its node too."""
+    return CertificateChain(
+        node_certificate(node, node.public, node_id),
+        admin_certificate(mesh, node.public, node_id),
+        mesh_certificate(mesh),
+    )

@@ -1,0 +1,127 @@
+"""Roster: which keys are in a mesh, as it follows from a set of facts alone, in whatever order they came."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from peers.events.dot import Epoch
+from peers.events.epoch import key_mark
+from peers.facts.fact import Certificate, Fact, FactId, Leave, Revocation, Tip
+
+KeyState = Literal["member", "revoked", "left", "void"]
+"""`void`: by certificates of a revoked admin alone."""
+
+
+class RosterRow(NamedTuple):
+    """One key that has a certificate."""
+
+    key: bytes
+    node_id: str
+    is_admin: bool
+    state: KeyState
+    since_ms: int
+    """When it was certified, by the clock of who did it."""
+    invited_by: str
+    """The id of that node; empty if the mesh's key did it."""
+    source: str
+    """The address that it joined from; empty without one."""
+    cut: tuple[Tip, ...] = ()
+    """What counts of its epochs if it is revoked or has left: of each the highest that a fact says."""
+
+
+class Roster:
+    """What holds by these facts of one mesh.
+
+    - Only the mesh's key makes and revokes admins; admins make and revoke nodes, no admins.
+    - Of an admin that is revoked all facts are void, but those that its revocations let stand.
+    - A key that is revoked, or has left, is not in the mesh, whatever certificates it has.
+    """
+
+    def __init__(self, mesh: bytes, facts: Iterable[Fact]) -> None:
+        self.mesh = mesh
+        self.void: dict[FactId, str] = {}
+        """Facts that do not hold, and why."""
+        known = sorted(facts, key=_rank)
+        # What the mesh's key says of an admin comes first: no other one can give it another name.
+        by_mesh_first = sorted(known, key=_is_of_node)
+        certificates = [fact for fact in by_mesh_first if isinstance(fact, Certificate)]
+        self._ids = {mesh: ""}
+        self._ids |= {fact.key: fact.node_id for fact in reversed(certificates)}
+        self._admins = {fact.key for fact in certificates if fact.is_admin}
+        self._revoked_admins: dict[bytes, set[FactId]] = {}
+        """With the facts that stand all the same."""
+        for fact in known:
+            if isinstance(fact, Revocation) and fact.signer == mesh and fact.key in self._admins:
+                self._revoked_admins.setdefault(fact.key, set()).update(fact.standing)
+        for fact in known:
+            why = self._why_void(fact)
+            if why:
+                self.void[fact.id] = why
+        self.rows = self._rows(certificates, [fact for fact in known if isinstance(fact, (Revocation, Leave))])
+        """All keys with a certificate, by key: admins first, then in the order of their times; last those without one that
+        holds.
+        """
+
+    @property
+    def members(self) -> dict[bytes, str]:
+        """The keys that are in the mesh, with their node ids."""
+        return {row.key: row.node_id for row in self.rows.values() if row.state == "member"}
+
+    def id_of(self, key: bytes) -> str:
+        """The node id of a key; without a certificate, `~` and the hash of the key; empty for the mesh's own."""
+        return self._ids.get(key, f"~{key_mark(key)}")
+
+    def _why_void(self, fact: Fact) -> str:
+        signer = fact.signer
+        if isinstance(fact, Revocation) and fact.key in self._admins and signer != self.mesh:
+            return "only the mesh's key revokes an admin"
+        if isinstance(fact, Revocation) and fact.key not in self._admins and signer == self.mesh:
+            return "the mesh's key revokes admins only"
+        if isinstance(fact, Leave):
+            return ""
+        standing = self._revoked_admins.get(signer)
+        if standing is not None and fact.id not in standing:
+            return f"{self.id_of(signer)}, which signed it, is revoked"
+        return ""
+
+    def _rows(self, certificates: list[Certificate], ends: list[Revocation | Leave]) -> dict[bytes, RosterRow]:
+        states: dict[bytes, KeyState] = {}
+        cuts: dict[bytes, dict[Epoch, Tip]] = defaultdict(dict)
+        # Revocations first: whoever has stolen a key may say that it leaves, but not how much of it counts.
+        for end in sorted(ends, key=_is_leave):
+            key = end.signer if isinstance(end, Leave) else end.key
+            if end.id in self.void or (isinstance(end, Leave) and states.get(key) == "revoked"):
+                continue
+            states[key] = "left" if isinstance(end, Leave) else "revoked"
+            for tip in end.cut:
+                cuts[key][tip.epoch] = max(tip, cuts[key].get(tip.epoch, tip))
+        rows: dict[bytes, RosterRow] = {}
+        holding = [fact for fact in certificates if fact.id not in self.void]
+        for fact in [*holding, *certificates]:
+            if fact.key in rows:
+                continue
+            rows[fact.key] = RosterRow(
+                fact.key,
+                fact.node_id,
+                fact.key in self._admins,
+                states.get(fact.key, "void" if fact.id in self.void else "member"),
+                fact.time_ms,
+                self.id_of(fact.signer),
+                fact.source,
+                tuple(sorted(cuts[fact.key].values())) if fact.key in cuts else (),
+            )
+        return rows
+
+
+def _is_leave(fact: Fact) -> bool:
+    return isinstance(fact, Leave)
+
+
+def _is_of_node(fact: Fact) -> bool:
+    return fact.signer != fact.mesh
+
+
+def _rank(fact: Fact) -> tuple[int, FactId]:
+    return fact.time_ms, fact.id
