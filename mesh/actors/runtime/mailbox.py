@@ -25,7 +25,7 @@ from peers.later import Later, is_on_loop
 __all__ = ["ACTOR_FAILURES", "Call", "Envelope", "Mailbox", "Runtime", "Stop"]
 
 MESSAGES_PER_TURN = 64  # after them the loop serves the other actors
-TURN_SECONDS = 0.001
+TURN_SECONDS = 0.004
 """The same, after the message that is being handled then."""
 ACTOR_FAILURES = (Exception, asyncio.CancelledError)  # end one actor; any other BaseException stops all actors
 FATAL_IN_TASK = (KeyboardInterrupt, SystemExit)  # asyncio raises these two out of the loop by itself

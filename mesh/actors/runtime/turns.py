@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 TURNS_AT_ONCE = 32
 """Turns after which the loop serves its sockets and timers too."""
-ROUND_SECONDS = 0.004
+ROUND_SECONDS = 0.010
 """The same, after the turn that is going on then."""
 
 
