@@ -9,6 +9,9 @@ import pykka
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Else each of the many processes that tests start compiles every module again: half of their time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # How long it takes to make examples says how busy the machine is.
 settings.register_profile("quick", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", max_examples=5_000, deadline=None)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ from mesh.settings.kept_peers import KeptPeers
 from peers.events.epoch import MARK_CHARACTERS, MIN_MARK_CHARACTERS
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.backups import MADE_MS, add, back_up, events, facts_of, home, look, node_id_in
-from tests.support.commands import environment
 from tests.support.door_house import House, house
+from tests.support.forks import Done, Forks, forks
 from tests.support.street import Street, at, types
 
 __all__ = ["home", "house"]
@@ -209,6 +207,7 @@ import os, signal, sys
 from pathlib import Path
 from mesh.settings.backup import make_backup, restore_home
 
+# fork
 left = int(sys.argv[1])
 
 def dying(real):
@@ -231,18 +230,23 @@ else:
 """
 
 
-def killed_at(step: int, *arguments: Path | str) -> bool:
-    """Run a command in a process that kills itself at that step of its work with the disk; False if it has fewer."""
-    program = [sys.executable, "-c", KILLED_AT, str(step), *map(str, arguments)]
-    done = subprocess.run(program, capture_output=True, timeout=60, env=environment(), check=False)
-    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-    return done.returncode != 0
+@pytest.fixture
+def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with forks(KILLED_AT, tmp_path_factory.mktemp("children")) as found:
+        yield found
 
 
-def test_a_restore_that_is_killed_at_any_point_leaves_no_home_or_a_whole_one(tmp_path: Path, home: Path) -> None:
+def is_killed(done: Done) -> bool:
+    assert done.code in {0, -signal.SIGKILL}, done.errors
+    return done.code != 0
+
+
+def test_a_restore_that_is_killed_at_any_point_leaves_no_home_or_a_whole_one(
+    tmp_path: Path, home: Path, children: Forks
+) -> None:
     back_up(home, tmp_path / "backup")
     step = 0
-    while killed_at(step, "restore", tmp_path / "backup", tmp_path / f"new{step}"):
+    while is_killed(children.run(step, "restore", tmp_path / "backup", tmp_path / f"new{step}")):
         new = tmp_path / f"new{step}"
         if new.exists():
             assert events(new) == events(home)
@@ -253,10 +257,12 @@ def test_a_restore_that_is_killed_at_any_point_leaves_no_home_or_a_whole_one(tmp
     assert events(tmp_path / f"new{step}") == events(home)
 
 
-def test_a_backup_that_is_killed_at_any_point_leaves_the_one_before_or_a_whole_one(tmp_path: Path, home: Path) -> None:
+def test_a_backup_that_is_killed_at_any_point_leaves_the_one_before_or_a_whole_one(
+    tmp_path: Path, home: Path, children: Forks
+) -> None:
     back_up(home, tmp_path / "backup")
     step = 0
-    while killed_at(step, "backup", home, tmp_path / "backup"):
+    while is_killed(children.run(step, "backup", home, tmp_path / "backup")):
         assert facts_of(tmp_path / "backup").made_ms in {8, MADE_MS}
         step += 1
 

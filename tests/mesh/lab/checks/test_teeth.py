@@ -364,7 +364,7 @@ TEETH: list[tuple[Break, Callable[[int], str | None], str]] = [
     (acknowledge_a_run_in_part, in_a_storm, "no agreement"),
     (claim_before_the_commit, in_a_storm, "claims .* which are not on its disk"),
     (keep_one_epoch, in_a_storm, "goes on in the epoch"),
-    (skip_dedupe, in_a_storm, ""),
+    (skip_dedupe, with_a_twin, "no agreement"),
     (forget_a_second_dot, with_a_twin, ""),
     (drop_the_window, in_a_storm, "WINDOW allows 4"),
     (step_back_with_the_clock, in_a_storm, "out of order"),

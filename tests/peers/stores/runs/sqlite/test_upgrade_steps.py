@@ -6,8 +6,7 @@ import errno
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -24,8 +23,8 @@ from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.runs.sqlite.upgrade import drop_old, is_old, old_file, upgrade_log
 from peers.stores.sqlite.online_copy import count_events
 from peers.stores.store import DISK_FULL, StoreError
+from tests.support.forks import Forks, forks
 from tests.support.old_logs import OldLogFile, old_event
-from tests.support.root import ROOT
 from tests.support.run_house import ALL, check
 
 EVENTS = 1_200
@@ -38,6 +37,7 @@ from pathlib import Path
 from tests.peers.stores.runs.sqlite.test_upgrade_steps import make_pen
 from peers.stores.runs.sqlite.upgrade import upgrade_log
 
+# fork
 path, kind, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 left = number
 
@@ -61,10 +61,7 @@ elif kind == "signatures":  # while the new file is built
 elif kind == "bytes":  # the disk takes no more
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
-try:
-    upgrade_log(path, pen)
-except Exception as error:
-    sys.exit(f"{type(error).__name__}: {error}")
+upgrade_log(path, pen)
 print(number - left)
 """
 
@@ -74,10 +71,10 @@ def make_pen() -> Pen:
     return Pen(KeySigner.from_seed(random.randbytes(KEY_BYTES)), lambda: random.randbytes(NONCE_BYTES), "kitchen")
 
 
-def in_child(path: Path, kind: str, number: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", CHILD, str(path), kind, str(number)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
+@pytest.fixture(scope="module")
+def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with forks(CHILD, tmp_path_factory.mktemp("children")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -253,30 +250,30 @@ def finish(path: Path, before: list[tuple[object, ...]]) -> None:
     assert files(path) == {"log.sqlite", "log.sqlite.layout2"}
 
 
-def test_after_a_kill_at_any_step_the_log_is_whole(path: Path, old: OldLogFile) -> None:
+def test_after_a_kill_at_any_step_the_log_is_whole(path: Path, old: OldLogFile, children: Forks) -> None:
     before = rows_of(path)
-    whole = in_child(path, "files", 0)
-    assert whole.returncode == 0, whole.stderr
-    steps = int(whole.stdout)
+    whole = children.run(path, "files", 0)
+    assert whole.code == 0, whole.errors
+    steps = int(whole.printed)
     kills = [("signatures", 1), ("signatures", 3)]
     kills += [("files", number) for number in range(1, steps + 1) if number > steps - LAST_STEPS or not number % 4]
     for kind, number in kills:
         for stale in path.parent.iterdir():
             stale.unlink()
         old.write(path)
-        done = in_child(path, kind, number)
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        done = children.run(path, kind, number)
+        assert done.code == -signal.SIGKILL, done.errors
         finish(path, before)
 
 
 @pytest.mark.parametrize("size", [40_000, 100_000, 150_000])
-def test_a_disk_that_fills_up_meanwhile_leaves_the_old_log(path: Path, size: int) -> None:
+def test_a_disk_that_fills_up_meanwhile_leaves_the_old_log(path: Path, size: int, children: Forks) -> None:
     before = rows_of(path)
 
-    done = in_child(path, "bytes", size)
+    done = children.run(path, "bytes", size)
 
-    assert done.returncode == 1
-    assert "StoreError: the log file" in done.stderr
+    assert done.code == 1
+    assert "StoreError: the log file" in done.errors
     assert is_old(path)
     assert files(path) == {"log.sqlite"}
     finish(path, before)
