@@ -18,8 +18,6 @@ from peers.events.reasons import Label, check_labels, labels, may_have_labels, w
 MAX_EVENT_BYTES = 256 * 1024
 MAX_EXTRA_BYTES = 16 * 1024
 MAX_NESTING = 32
-MAX_PLAIN_BYTES = 1_024
-"""A longer text of an own event is decoded to check it, in less time than its values are looked at."""
 
 META_BYTES = 100
 """What an event takes beside its body and its meta, roughly."""
@@ -29,7 +27,6 @@ RESERVED_META = _PLACE_META | {"origin", "vouched"}
 READ_ONLY_META = RESERVED_META | {"indexes", "subprotocol"}
 """What `change_meta` cannot change; the last is read-only in Logux too."""
 
-_SCALARS = frozenset({str, int, float, bool, type(None)})
 _SHALLOW: Any = str | int | float | bool | None
 """What the values of most events are made of: a type that has few levels, in which a decoder finds deeper ones at no cost."""
 for _ in range(6):
@@ -155,8 +152,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 def encode_event(event: Any) -> bytes:
     """The JSON text of `event`, a dict with a `type`. Raises EventError, with a sentence, if it is none or is too large."""
     body = _encode(event, "event")
-    is_typed = type(event) is dict and type(event.get("type")) is str
-    if not is_typed or len(body) > MAX_PLAIN_BYTES or not _is_plain(event, MAX_NESTING - 1):
+    # Also of a dict with a `type` the text may say another one: a key that is no text becomes one, and Raw may be no JSON.
+    try:
+        is_sure = len(body) <= MAX_EVENT_BYTES and type(_decode_shallow(body)["type"]) is str
+    except _DOUBTS:
+        is_sure = False
+    if not is_sure:
         check_event(body)
     return body
 
@@ -261,30 +262,6 @@ def _encode(value: Any, what: str) -> bytes:
         raise _too_deep(what) from None
     except (TypeError, ValueError, OverflowError) as error:
         raise EventError("bad-text", f"the {what} cannot be written as JSON: {error}") from None
-
-
-def _is_plain(item: dict[Any, Any], levels: int) -> bool:
-    """Whether its JSON text is known to say the same: its keys are texts and its values of JSON's own types.
-
-    msgspec writes many more: a key that is no text may become another `type`, and Raw may be no JSON. `levels` of objects
-    and lists may be in it. A list of these is not looked into, since it takes less time to decode it.
-    """
-    try:
-        for key, value in item.items():
-            kind = type(value)
-            if type(key) is not str:
-                return False
-            if kind in _SCALARS:
-                continue
-            if not levels:
-                return False
-            if kind is list and _SCALARS.issuperset(map(type, value)):
-                continue
-            if kind is not dict or not _is_plain(value, levels - 1):
-                return False
-    except RuntimeError:  # another thread changes it
-        return False
-    return True
 
 
 def _decode(text: bytes, what: str) -> Any:
