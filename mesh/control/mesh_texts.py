@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from peers.stores.run_store import RunStore
+if TYPE_CHECKING:
+    from peers.stores.run_store import RunStore
 
 MAX_SHOWN_PROOFS = 100
 """Proofs of forks, which have up to 33 KB each."""

@@ -9,7 +9,7 @@ from mesh.lab.checks.epochs import epoch_faults
 from mesh.lab.checks.ledger import Ledger
 from mesh.lab.checks.limits import broken_limits
 from mesh.lab.checks.subject import ClientSubject, LogHolder, RoomSubject
-from mesh.lab.simulation.storage import LabStore, held_on, holds, lacks
+from mesh.lab.simulation.storage import LabStore, held_on, holds, knows_the_same, lacks
 from peers.events.created import Created
 from peers.events.dot import Epoch
 from peers.events.entry import Entry, encode_event
@@ -220,7 +220,7 @@ def convergence_faults(rooms: Sequence[RoomSubject], cleaned: Mapping[Created, N
     for room in others:
         if _shown(room.entries, gone) != shown:
             faults.append(f"{room.name} shows {show_types(room.types)}, {first.name} {show_types(first.types)}")
-        if room.store.mesh_end() != first.store.mesh_end():
+        if not knows_the_same(room.store, first.store):
             faults.append(f"{room.name} and {first.name} have different facts of the mesh")
     everything = [created for room in rooms for created in room.acknowledged if created not in gone]
     for room in rooms:

@@ -11,7 +11,7 @@ from mesh.lab.cluster.places import Places
 from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.topology import groups_of, may_be_linked
 from mesh.lab.simulation.network import SimNetwork
-from mesh.lab.simulation.storage import LabStore
+from mesh.lab.simulation.storage import LabStore, knows_the_same
 
 
 class Convergence:
@@ -131,7 +131,7 @@ def _hold_the_same(one: Room, other: Room) -> bool:
     ours, theirs = one.store, other.store
     if ours.state.events != theirs.state.events and _is_whole(ours) and _is_whole(theirs):
         return False
-    return ours.mesh_end() == theirs.mesh_end() and ours.ends() == theirs.ends()
+    return ours.ends() == theirs.ends() and knows_the_same(ours, theirs)
 
 
 def _is_whole(store: LabStore) -> bool:

@@ -249,6 +249,12 @@ def holds(store: LabStore, created: Created) -> bool:
     return store.find(created) is not None or created in held_on(store)
 
 
+def knows_the_same(one: RunStore, other: RunStore) -> bool:
+    """Whether two stores have the same facts of the mesh; so they do where one keeps none."""
+    ours, theirs = one.mesh_end(), other.mesh_end()
+    return ours == theirs or ours is None or theirs is None
+
+
 def all_entries(store: RunStore) -> list[Entry]:
     """What a store shows, by (time, created)."""
     found: list[Entry] = []
