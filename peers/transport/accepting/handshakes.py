@@ -55,9 +55,8 @@ class Handshakes:
         """Wait for its first bytes."""
         assert accepted.visit is not None, "the ports of a network have doors"
         accepted.setblocking(False)
-        accepted.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVLOWAT, RECORD_HEADER_BYTES
-        )  # it is readable with them, or at its end
+        # It is readable once it has so many, or at its end.
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, RECORD_HEADER_BYTES)
         accepted.visit.end = partial(self._drop, accepted)
         self._silent[accepted] = accepted.visit
         self._loop.add_reader(accepted, self._on_readable, accepted)

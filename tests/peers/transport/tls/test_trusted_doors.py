@@ -257,7 +257,7 @@ def test_handshakes_wait_for_a_place_and_the_oldest_has_to_leave_after_half_of_i
 
 
 def test_a_known_address_does_not_wait_behind_strangers(doors: Doors) -> None:
-    door = doors.open(handshakes=1, greeting_seconds=2)
+    door = doors.open(handshakes=1, greeting_seconds=4)
     for _ in range(4):
         doors.plain(door, HELLO[:-1])
     known = doors.plain(door, HELLO, source=KNOWN)
