@@ -58,7 +58,8 @@ class Node:
             await node.log.add({"type": "milk"})
 
     - `name`: the name of the node, fixed when the home is made; None: the name of the machine.
-    - `home`: the folder with the identity, the log and the settings of the node; None: the default one of this user.
+    - `home`: the folder with the identity, the log and the settings of the node; None: the default one of this user. If it has
+      certificates of a mesh, only nodes of that mesh connect, over TLS.
     - `mesh`: the mesh that the node belongs to, fixed when the home is made. Nodes of different meshes do not connect.
     - `existing`: fail if there is no home yet, as on a disk that is not mounted, instead of making a new node there.
     - `listen`: HOST:PORT at which other nodes connect. `:PORT` is every address of this machine, `0.0.0.0:PORT` every IPv4

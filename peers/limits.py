@@ -37,7 +37,7 @@ class Limits:
     """That may come of a stranger in all. Each of its frames counts for some 400 more."""
     handshakes: int = 64
     """Of TLS, at the same time at one door; each takes up to 110 KiB of memory, and some ms of processor time. While all places
-    are taken, a further one ends the oldest one if that has taken half of `greeting_seconds`, or waits."""
+    are taken, further ones wait, and the oldest one has to leave after half of `greeting_seconds`."""
     handshake_bytes: int = 16 * 1024
     """That may come in a TLS handshake. That of a node sends 3 KiB."""
     connections: int = 512

@@ -152,7 +152,7 @@ class PeerSession(SessionBase[RunPeerSync]):
             self._make_role,
             self._settings.node_id,
             connection,
-            credentials=self._settings.mesh,
+            credentials=self._settings.credentials,
             auth=self._judge,
             boot=self._settings.instance,
             held=self._membership.sessions.held,
@@ -220,7 +220,7 @@ class PeerSession(SessionBase[RunPeerSync]):
     def _judge(self, credentials: Any, node_id: str) -> bool:
         """Whether the other end is accepted. Raises SyncError if it may try again, after a longer wait each time."""
         role = self._role
-        if role is None or role.other_hello is None or credentials != self._settings.mesh:
+        if role is None or role.other_hello is None or credentials != self._settings.credentials:
             return False
         if node_id == self._settings.node_id:
             role.send_connected(self._environment.clock.now_ms())  # so that the dialler learns that we have its id

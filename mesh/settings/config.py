@@ -43,12 +43,17 @@ class Settings:
     """The public key of the mesh; empty for a node without certificates."""
 
     @property
+    def credentials(self) -> str:
+        """What both ends of a link state in their greetings: the key of the mesh, else its name."""
+        return self.mesh_key.hex() or self.mesh
+
+    @property
     def mesh_mark(self) -> str:
-        """What announcements say of the mesh: the hash of its key, or of its name.
+        """What announcements say of the mesh: the hash of its key, else of its name.
 
         So nodes with and without certificates take each other for nodes of other meshes, and do not dial each other.
         """
-        return mesh_mark(self.mesh_key.hex() or self.mesh)
+        return mesh_mark(self.credentials)
 
 
 def check_name(name: str, what: str) -> str:

@@ -286,9 +286,7 @@ class WebSocketNetwork(WiredNetwork):
         )
         if self._tls is not None:
             begin = partial(self._shake_hands, listening, server)
-            handshakes = Handshakes(
-                self.loop, self.limits.handshakes, begin=begin, on_plain=self._on_plain, spawn=self.spawn
-            )
+            handshakes = Handshakes(self.loop, self.limits, begin=begin, on_plain=self._on_plain, spawn=self.spawn)
             self._handshakes.append(handshakes)
             listening.on_accepted = handshakes.add
         await server

@@ -86,10 +86,6 @@ class Door:
         """Whether it is not turned away for what strangers do."""
         return address in self._known
 
-    def seconds_to_half(self, visit: Visit) -> float:
-        """Until a stranger has taken half of its time; 0 or less once it has."""
-        return visit.until - self.limits.greeting_seconds / 2 - self._loop.time()
-
     def on_known(self, visit: Visit) -> None:
         """See Visit.welcome."""
         self._strangers.pop(visit, None)
@@ -120,14 +116,14 @@ class Door:
             return "connects_of_address_per_second"
         if not _has_one(self._rate, now):
             return "connects_per_second"
-        if len(row.strangers) >= self.limits.strangers_of_address and not self._is_replaced(row):
+        if len(row.strangers) >= self.limits.strangers_of_address and not self._is_replaced(row, now):
             return "strangers_of_address"
         return ""
 
-    def _is_replaced(self, row: _Row) -> bool:
+    def _is_replaced(self, row: _Row, now: float) -> bool:
         """Whether the oldest stranger of an address has to leave, since it took half of its time."""
         oldest = next(iter(row.strangers))
-        if self.seconds_to_half(oldest) > 0:
+        if oldest.until - now > self.limits.greeting_seconds / 2:
             return False
         self._end(oldest, "strangers_of_address")
         return True
@@ -174,11 +170,6 @@ class Visit:
     def is_known(self) -> bool:
         """Whether its address is one of those that are not turned away for what strangers do."""
         return self._door.is_known(self.address)
-
-    @property
-    def seconds_to_half(self) -> float:
-        """Until it has taken half of its time; 0 or less once it has."""
-        return self._door.seconds_to_half(self)
 
     def welcome(self) -> None:
         """The other end is known. Harmless when it was, or has to leave."""

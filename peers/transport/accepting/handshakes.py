@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
+from peers.limits import Limits
 from peers.transport.accepting.door import Visit
 from peers.transport.accepting.listening_socket import AcceptedSocket
 
@@ -25,37 +26,37 @@ def is_tls(data: bytes) -> bool:
 class Handshakes:
     """Give it each accepted connection with `add`; `begin` makes its handshake, and `on_plain` gets one without TLS.
 
-    At most `Limits.handshakes` run at the same time; of those that wait, known addresses come first. While all places are
-    taken, a newcomer ends the oldest handshake if that has taken half of its time. The deadline is that of the door.
+    At most `Limits.handshakes` run at the same time; of those that wait, known addresses come first. While others wait, the
+    oldest handshake has to leave after half of `greeting_seconds`. The deadline, with the time of waiting, is that of the door.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        places: int,
+        limits: Limits,
         *,
         begin: Callable[[AcceptedSocket], Coroutine[Any, Any, None]],
         on_plain: Callable[[AcceptedSocket], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._loop = loop
-        self._places = places
+        self._places, self._seconds = limits.handshakes, limits.greeting_seconds / 2
         self._begin = begin
         self._on_plain = on_plain
         self._spawn = spawn
         self._silent: dict[AcceptedSocket, Visit] = {}
         """Of which no first bytes came yet."""
         self._waiting: dict[AcceptedSocket, Visit] = {}
-        self._running: dict[AcceptedSocket, Visit] = {}
+        self._running: dict[AcceptedSocket, tuple[Visit, float]] = {}
+        """Each with the time of the loop from which on it has to leave for another one."""
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, accepted: AcceptedSocket) -> None:
         """Wait for its first bytes."""
         assert accepted.visit is not None, "the ports of a network have doors"
         accepted.setblocking(False)
-        accepted.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVLOWAT, RECORD_HEADER_BYTES
-        )  # it is readable with them, or at its end
+        # It is readable once it has so many, or at its end.
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, RECORD_HEADER_BYTES)
         accepted.visit.end = partial(self._drop, accepted)
         self._silent[accepted] = accepted.visit
         self._loop.add_reader(accepted, self._on_readable, accepted)
@@ -97,24 +98,25 @@ class Handshakes:
         while self._waiting and (len(self._running) < self._places or self._end_oldest()):
             known = (one for one, visit in self._waiting.items() if visit.is_known)
             accepted = next(known, next(iter(self._waiting)))
-            visit = self._running[accepted] = self._waiting.pop(accepted)
+            visit = self._waiting.pop(accepted)
             visit.end = accepted.cut
+            self._running[accepted] = visit, self._loop.time() + self._seconds
             self._spawn(self._run(accepted))
         if not self._waiting and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _end_oldest(self) -> bool:
-        """End the oldest handshake; False if it has not taken half of its time, and then this is tried again."""
-        accepted, oldest = next(iter(self._running.items()))
-        seconds = oldest.seconds_to_half
-        if seconds <= 0:
+        """End the oldest handshake; False if its time is not over, and then this is tried again."""
+        accepted, (oldest, until) = next(iter(self._running.items()))
+        is_over = self._loop.time() >= until
+        if is_over:
             del self._running[accepted]
             oldest.note("handshakes")
             oldest.expel()
         elif self._timer is None:
-            self._timer = self._loop.call_later(seconds, self._on_time)
-        return seconds <= 0
+            self._timer = self._loop.call_at(until, self._on_time)
+        return is_over
 
     def _on_time(self) -> None:
         self._timer = None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from mesh import MeshError
+from mesh.settings.config import Settings
 from mesh.settings.home import KEY_FILE
 from mesh.settings.paths import CERTIFICATES_FILE
 from peers.clock import LoopClock
@@ -58,6 +61,27 @@ def test_a_node_with_certificates_and_an_open_one_say_why_they_do_not_connect(st
         assert f"cannot reach {other} yet: {dialled}; it is tried again" in street.said(name)
         assert any(said.startswith("refused: 127.0.0.1:") and said.endswith(accepted) for said in street.said(name))
     assert not porch.is_trusted
+
+
+def test_strangers_that_come_again_and_again_are_one_line_a_minute(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", kitchen.port), timeout=SECONDS) as wire:
+            wire.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert wire.recv(1_000).startswith(b"HTTP/1.1 426 ")
+
+    wait_until(lambda: street.said("kitchen"), "the line")
+    (said,) = street.said("kitchen")
+    assert said.startswith("refused: 127.0.0.1:") and said.endswith(f": {OTHER_IS_OPEN}")
+
+
+def test_nodes_with_certificates_announce_another_mesh_than_open_ones_of_the_same_name() -> None:
+    open_one = Settings("kitchen~a", "home", "run")
+    marks = {
+        replace(open_one, mesh_key=key, mesh=name).mesh_mark for key in (b"", b"1", b"2") for name in ("home", "shed")
+    }
+
+    assert len(marks) == 4  # a key is the same mesh under any name
 
 
 class Liar:

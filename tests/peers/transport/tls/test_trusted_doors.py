@@ -29,6 +29,7 @@ from peers.transport.tls.gate import (
 from tests.support.trusted_street import tls_options, trusted_homes
 from tests.support.web_socket_room import Record, Room
 
+KNOWN = "127.0.0.2"
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -53,6 +54,7 @@ class Doors:
             limits=Limits(**limits),
             note=lambda limit, who: self.hits.append((limit, who)),
             on_refused=lambda _, why: self.refused.append(why),
+            known={KNOWN},
         )
         return self.room.listen(network=network, is_welcome=False)
 
@@ -64,9 +66,9 @@ class Doors:
         self.room.until(lambda: record.connection.connected or record.reasons)
         return record
 
-    def plain(self, door: Listening, *parts: bytes) -> socket.socket:
+    def plain(self, door: Listening, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
         """A socket that sends something and waits."""
-        wire = self.stack.enter_context(socket.create_connection(("127.0.0.1", door.port)))
+        wire = self.stack.enter_context(socket.create_connection(("127.0.0.1", door.port), source_address=(source, 0)))
         wire.setblocking(False)
         for part in parts:
             wire.sendall(part)
@@ -252,6 +254,24 @@ def test_handshakes_wait_for_a_place_and_the_oldest_has_to_leave_after_half_of_i
 
     assert doors.hits == [("handshakes", "127.0.0.1")]
     assert doors.until_closed(slow[0]) == b""
+
+
+def test_a_known_address_does_not_wait_behind_strangers(doors: Doors) -> None:
+    door = doors.open(handshakes=1, greeting_seconds=4)
+    for _ in range(4):
+        doors.plain(door, HELLO[:-1])
+    known = doors.plain(door, HELLO, source=KNOWN)
+    answer: list[bytes] = []
+
+    def has_answer() -> bool:
+        with suppress(BlockingIOError):
+            answer.append(known.recv(65_536))
+        return bool(answer)
+
+    doors.room.until(has_answer)
+
+    assert answer[0].startswith(b"\x16\x03")
+    assert doors.hits == [("handshakes", "127.0.0.1")]
 
 
 def test_a_greeting_over_tls_that_is_late_ends_with_a_reason(doors: Doors) -> None:
