@@ -377,15 +377,9 @@ def _said(other_key: bytes | None, store: RunStore) -> Said:
         if seq and head is not None:
             yours[epoch] = Yours(EpochEnd(seq, head[:END_BYTES]), head, signature)
     hollow = list(store.hollow())
-    return Said(
-        store.newest(MAX_NEWEST),
-        yours,
-        WantedEvents.of(hollow),
-        spans_of(hollow),
-        store.state.last_position,
-        store.mesh_end(),
-        tuple([fact.id for fact in store.facts()]),
-    )
+    wanted = WantedEvents.of(hollow), spans_of(hollow)
+    facts = store.mesh_end(), tuple([fact.id for fact in store.facts()])
+    return Said(store.newest(MAX_NEWEST), yours, *wanted, store.state.last_position, *facts)
 
 
 def _hollow_spans(store: RunStore) -> list[Span]:
