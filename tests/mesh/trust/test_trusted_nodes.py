@@ -18,13 +18,16 @@ from mesh.settings.home import KEY_FILE
 from mesh.settings.paths import CERTIFICATES_FILE
 from peers.clock import LoopClock
 from peers.errors import SyncError
+from peers.events.epoch import is_id_of_key
 from peers.log.run_log import RunLog
 from peers.roles.run_peer import RunPeerSync
 from peers.stores.disk import InlineDisk
 from peers.stores.runs.memory import MemoryRunStore
 from peers.transport.port import Connection
+from peers.transport.racing import RacingConnection
 from peers.transport.tls.gate import OTHER_IS_CLOSED, OTHER_IS_OPEN, TLS_AT_OPEN
 from peers.transport.web_socket import WebSocketNetwork
+from tests.support.one_node import STATIC, OneNode
 from tests.support.street import at, wait_until
 from tests.support.trusted_street import TrustedStreet, tls_options, trusted_homes
 
@@ -207,3 +210,41 @@ def test_a_node_does_not_start_with_files_that_are_missing_foreign_or_too_open(
 
     assert "\n" not in str(caught.value)
     assert {file.name: file.read_bytes() for file in home.iterdir()} == before
+
+
+def test_of_a_node_that_was_announced_the_key_is_known_and_of_a_given_address_it_is_not() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    sessions = node.membership.sessions
+    node.dial("attic~aaaaaaaaaaaaaaaa")
+
+    assert [sessions.expected(key) for key in sessions] == ["", "attic~aaaaaaaaaaaaaaaa"]
+
+
+def test_at_a_wrong_address_of_a_node_nothing_is_sent_and_the_next_one_is_tried(tmp_path: Path) -> None:
+    ids = trusted_homes(tmp_path, "kitchen", "study", "attic")
+
+    async def dial() -> tuple[bytes | None, list[Connection]]:
+        loop, at_study = asyncio.get_running_loop(), list[Connection]()
+        networks = {name: WebSocketNetwork(loop, **tls_options(tmp_path / name)) for name in ids}
+        study = await networks["study"].listen("127.0.0.1", 0, at_study.append)
+        attic = await networks["attic"].listen("127.0.0.1", 0, lambda connection: None)
+        connection = RacingConnection(
+            lambda: [f"127.0.0.1:{door.port}" for door in (study, attic)],
+            lambda address: networks["kitchen"].dial(address, node_id=ids["attic"]),
+            clock=LoopClock(loop),
+        )
+        opened = asyncio.Event()
+        connection.on("connect", opened.set)
+        connection.connect()
+        async with asyncio.timeout(SECONDS):
+            await opened.wait()
+        key = connection.proven_key
+        for network in networks.values():
+            await network.close()
+        return key, at_study
+
+    key, at_study = asyncio.run(dial())
+
+    assert key is not None and is_id_of_key(ids["attic"], key)
+    assert at_study == []
