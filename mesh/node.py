@@ -303,7 +303,9 @@ class Node:
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
             resources.certificates.mesh_key if resources.certificates is not None else b"",
         )
-        environment = resources.open_environment(random, partial(self._make_discovery, random), self._limits)
+        environment = resources.open_environment(
+            random, partial(self._make_discovery, random), self._limits, lambda: self._log_proxy.facts
+        )
         resources.supervisor = NodeSupervisor.start(
             environment.runtime,
             environment,

@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,8 +37,10 @@ from mesh.settings.home import Home
 from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from mesh.trust.certificates import CertificateChain, read_certificates
-from mesh.trust.tls import may_speak, tls_contexts
+from mesh.trust.judge import KeyJudge
+from mesh.trust.tls import tls_contexts
 from peers.clock import Clock, LoopClock
+from peers.facts.fact import Fact
 from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.stores.runs.sqlite.store import SqliteRunStore
@@ -109,9 +111,16 @@ class NodeResources:
         on_notice(upgraded_notice(self.home.node_id, upgraded.events, loop.time() - begun, kept))
 
     def open_environment(
-        self, random: Random, make_discovery: Callable[[Clock, LimitHits], Discovery], limits: Limits
+        self,
+        random: Random,
+        make_discovery: Callable[[Clock, LimitHits], Discovery],
+        limits: Limits,
+        facts: Callable[[], Sequence[Fact]],
     ) -> Environment:
-        """The network, the disk and the loop of this run, on the running loop; the home is open."""
+        """The network, the disk and the loop of this run, on the running loop; the home is open.
+
+        `facts` gets those of the log.
+        """
         assert self.home is not None
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
@@ -129,9 +138,12 @@ class NodeResources:
         hits, known = LimitHits(clock), KnownHosts()
         self._make_network = partial(WebSocketNetwork, loop, limits=limits, note=hits.note, known=known)
         secure: dict[str, Any] = {}
+        judged: dict[str, Any] = {}
         if self.certificates is not None:
             accepting, dialling = tls_contexts(self._path, self.certificates)
-            secure = {"tls": accepting, "dial_tls": dialling, "may_speak": may_speak}
+            judge = KeyJudge(self.certificates.mesh_key, self.home.signer.public, facts)
+            secure = {"tls": accepting, "dial_tls": dialling, "may_speak": judge.may_enter}
+            judged = {"may_speak": judge.may_greet}
         self._network = self._make_network(on_request=no_pages, waits=True, on_refused=self._on_refused, **secure)
         self._environment = Environment(
             runtime=Runtime(loop),
@@ -148,6 +160,7 @@ class NodeResources:
             disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
             shown_of_home=partial(_shown_of_home, self._path),
+            **judged,
         )
         return self._environment
 

@@ -19,7 +19,6 @@ from peers.limits import LimitHits, Limits
 from peers.protocol.ports import Spawn
 from peers.stores.disk import Disk
 from peers.transport.port import Network
-from peers.transport.tls.gate import MaySpeak
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class Environment:
     """What the status says of the files of the home: see `show_status`."""
     disk_use: DiskUse = DiskUse()  # noqa: RUF009 - it is frozen
     """How much of the disk of the log is in use."""
-    may_speak: MaySpeak = may_speak
-    """Asked about the key that another end proved, and the id with which it greets."""
+    may_speak: Callable[[bytes, str], str] = may_speak
+    """Why an end that proved this key, and greets with this id, is not to be spoken to, as in a MaySpeak."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
     budgets: Budgets = field(init=False)

@@ -19,6 +19,7 @@ from peers.emitter import Emitter
 from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
+from peers.facts.fact import Fact
 from peers.later import Later
 from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.retention import Keeper, Keepers
@@ -114,6 +115,8 @@ class LogProxy:
         """What own entries are signed with."""
         self.forks: Mapping[bytes, int] = {}
         """As RunLog.forks."""
+        self.facts: Sequence[Fact] = ()
+        """As RunLog.facts."""
         self.encoded = EncodedPieces()
         """Pieces as sessions send them."""
         self.neighbours = Neighbours()
@@ -283,7 +286,7 @@ class LogProxy:
         self._log = log
         self.note_success()
         self.note_room(True)
-        self.ends, self.pen, self.forks = log.ends, log.pen, log.forks
+        self.ends, self.pen, self.forks, self.facts = log.ends, log.pen, log.forks, log.facts
         self.publish(log.state, RunCommit())
 
     def publish(self, state: RunState, commit: RunCommit) -> None:

@@ -31,6 +31,7 @@ from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
 from mesh.settings.config import Settings
 from peers.errors import SyncError
 from peers.later import Later
+from peers.log.run_log import RunCommit
 from peers.roles.clock_offset import Span
 from peers.roles.run_peer import RunPeerSync
 from peers.transport.port import Connection
@@ -82,6 +83,7 @@ class PeerSession(SessionBase[RunPeerSync]):
         self._reported_state = ""
         self._refused: set[str] = set()
         """Sentences about events that were not taken; each is noted once."""
+        self._undo_commit = log.on("commit", self._on_commit)
 
     @property
     def role(self) -> RunPeerSync | None:
@@ -142,6 +144,7 @@ class PeerSession(SessionBase[RunPeerSync]):
             self._tell(answered)
 
     def on_stop(self) -> None:
+        self._undo_commit()
         closed = self._closed(self._farewell)
         self._end(self._farewell)
         self._tell(closed)
@@ -208,6 +211,18 @@ class PeerSession(SessionBase[RunPeerSync]):
             raise SyncError(OURSELVES, None, other_node_id=role.other_node_id)
         if self._accepted is None:
             raise SyncError(CLONE, None, other_node_id=role.other_node_id)
+
+    def _on_commit(self, commit: RunCommit) -> None:
+        if commit.taken.facts:
+            self.defer(self._look_at_key)
+
+    def _look_at_key(self) -> None:
+        """New facts may say that the other end is no member any more."""
+        role = self._role
+        key = role.connection.proven_key if role is not None else None
+        why = self._environment.may_speak(key, "") if key is not None else ""
+        if role is not None and why:
+            self._tell(Refused(self._key, role.other_node_id, why))
 
     def _on_state(self) -> None:
         """Report a new state, but not each change between sending and synchronized."""

@@ -23,7 +23,7 @@ from mesh.settings.home import KEY_FILE
 from mesh.settings.home_files import check_private, write_whole
 from mesh.settings.paths import CERTIFICATES_FILE
 from peers.events.epoch import key_mark
-from peers.events.signature import KeySigner, is_text_signed
+from peers.events.signature import KeySigner
 from peers.transport.tls.certificate import read_certificate
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _check_signatures(chain: CertificateChain) -> None:
     """Raise ValueError unless the mesh's key has signed for the admin, and the admin for the node."""
     node, admin, mesh = map(read_certificate, chain)
     for one, by in ((node, admin), (admin, mesh), (mesh, mesh)):
-        if not is_text_signed(by.public, one.signed, one.signature):
+        if not one.is_signed_by(by.public):
             raise ValueError("its certificates do not belong together")
 
 

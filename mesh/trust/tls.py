@@ -32,7 +32,7 @@ def tls_contexts(home: Path, chain: CertificateChain) -> tuple[ssl.SSLContext, s
 
 
 def may_speak(key: bytes, node_id: str) -> str:
-    """A MaySpeak: any key with a certificate of the mesh may, under an id with the hash of that key."""
+    """Why an end with this key is not to be spoken to, as in a MaySpeak: the id is of another key."""
     if not node_id or is_id_of_key(node_id, key):
         return ""
     return f"its key is that of another node, ~{key_mark(key)}"

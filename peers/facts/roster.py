@@ -59,6 +59,8 @@ class Roster:
             why = self._why_void(fact)
             if why:
                 self.void[fact.id] = why
+        self.gone: dict[bytes, KeyState] = {}
+        """Keys that are revoked or have left, also those without a certificate."""
         self.rows = self._rows(certificates, [fact for fact in known if isinstance(fact, (Revocation, Leave))])
         """All keys with a certificate, by key: admins first, then in the order of their times; last those without one that
         holds.
@@ -87,7 +89,7 @@ class Roster:
         return ""
 
     def _rows(self, certificates: list[Certificate], ends: list[Revocation | Leave]) -> dict[bytes, RosterRow]:
-        states: dict[bytes, KeyState] = {}
+        states = self.gone
         cuts: dict[bytes, dict[Epoch, Tip]] = defaultdict(dict)
         # Revocations first: whoever has stolen a key may say that it leaves, but not how much of it counts.
         for end in sorted(ends, key=_is_leave):

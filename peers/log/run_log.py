@@ -16,6 +16,7 @@ from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.epoch import KEY_BYTES, NONCE_BYTES, EpochEnd
 from peers.events.signature import KeySigner, Signer
+from peers.facts.fact import Fact
 from peers.later import Later
 from peers.log.event_log import EventLog
 from peers.log.port import Commit, new_among
@@ -30,6 +31,8 @@ from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, StoreErr
 T = TypeVar("T")
 
 NOTHING_TAKEN = Taken()
+_Begin = tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], Sequence[Fact], int | None]
+"""What a log begins with: of its store, and the time of its last event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,14 @@ class RunLog(EventLog):
         signer: Signer,
         *,
         forks: Mapping[bytes, int] = MappingProxyType({}),
+        facts: Sequence[Fact] = (),
         node_id: str,
         timer: Timer,
         clock: Clock,
         random: Random,
         max_drift_ms: int = MAX_DRIFT_MS,
     ) -> None:
-        """`state`, `ends` and `forks` are those of the disk's store; most callers use `RunLog.open` instead."""
+        """`state`, `ends`, `forks` and `facts` are those of the disk's store; most callers use `RunLog.open` instead."""
         super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
         self._state = state
         self._tail = RunTail(state.last_position)
@@ -78,6 +82,8 @@ class RunLog(EventLog):
         """The vector, as of the last commit."""
         self.forks = dict(forks)
         """How many epochs of each key are proven to have forked, as of the last commit."""
+        self.facts = list(facts)
+        """Those of its mesh, as of the last commit: this list only grows."""
         self.pen = Pen(signer, partial(random.randbytes, NONCE_BYTES), node_id)
 
     @classmethod
@@ -97,11 +103,12 @@ class RunLog(EventLog):
         """
         by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
 
-        def read(store: RunStore) -> tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], int | None]:
-            return store.state, store.ends(), store.forks(), last_time(store, clock.now_ms(), max_drift_ms)
+        def read(store: RunStore) -> _Begin:
+            time_ms = last_time(store, clock.now_ms(), max_drift_ms)
+            return store.state, store.ends(), store.forks(), store.facts(), time_ms
 
-        def start(found: tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], int | None]) -> RunLog:
-            state, ends, forks, time_ms = found
+        def start(found: _Begin) -> RunLog:
+            state, ends, forks, facts, time_ms = found
             timer = make_timer(node_id, clock.now_ms, state, time_ms, max_drift_ms)
             return cls(
                 disk,
@@ -109,6 +116,7 @@ class RunLog(EventLog):
                 ends,
                 by,
                 forks=forks,
+                facts=facts,
                 node_id=node_id,
                 timer=timer,
                 clock=clock,
@@ -230,6 +238,7 @@ class RunLog(EventLog):
         for epoch, end in taken.ends.items():
             self.ends.set(epoch, end)
         self.forks.update(taken.forks)
+        self.facts += taken.facts
         if taken.proven or cleaned:
             self._tail.forget_pieces()
         self._tail.add(taken.changes, () if cleaned or taken.proven else taken.pieces)

@@ -44,7 +44,7 @@ from peers.transport.tls.gate import (
     TLS_ONLY,
     Gate,
     MaySpeak,
-    proven_key,
+    proven_certificate,
     spare_memory,
     why_no_handshake,
 )
@@ -81,8 +81,8 @@ class WebSocketNetwork(WiredNetwork):
     - `too_long`: a frame that an authenticated end gets before its frame above `max_frame` closes the connection
     - `connect_seconds`: limit of one attempt to open, with its handshake
     - `tls`: accept connections over TLS only; `dial_tls`: for dialling `wss://`; None: the machine's trusted certificates
-    - `may_speak`: every connection is over TLS, with `tls` and `dial_tls`, and both ends prove a key: it is asked about the key
-      of the other end before anything is sent or read, see MaySpeak
+    - `may_speak`: every connection is over TLS, with `tls` and `dial_tls`, and both ends prove a key: it is asked about the
+      certificate of the other end before anything is sent or read, see MaySpeak
     - `on_refused`: called with the address of a connection that was not let in because of TLS, and why, for each of them
     - `binary`: whether binary frames end a connection ("refuse") or are ignored: a Logux 7 server sends some at first
     - `on_request`: called on the loop with every HTTP request, upgrades too; see OnRequest
@@ -215,10 +215,10 @@ class WebSocketNetwork(WiredNetwork):
         """The key of the other end, and why it is not to be spoken to."""
         assert self._may_speak is not None
         try:
-            key = proven_key(transport)
+            certificate = proven_certificate(transport)
         except ValueError as error:
             return b"", f"its certificate cannot be used: {error}"
-        return key, self._may_speak(key, node_id)
+        return certificate.public, self._may_speak(certificate, node_id)
 
     async def _shake_hands(self, listening: ListeningSocket, server: Server, accepted: AcceptedSocket) -> None:
         address = show_address(accepted.peer)

@@ -18,7 +18,11 @@ def tls_options(home: Path) -> dict[str, Any]:
     opened = Home(home)
     opened.close()
     accepting, dialling = tls_contexts(home, read_certificates(home, opened.signer.public))
-    return {"tls": accepting, "dial_tls": dialling, "may_speak": may_speak}
+    return {
+        "tls": accepting,
+        "dial_tls": dialling,
+        "may_speak": lambda certificate, node_id: may_speak(certificate.public, node_id),
+    }
 
 
 def trusted_homes(path: Path, *names: str, seed: str = "mesh") -> dict[str, str]:

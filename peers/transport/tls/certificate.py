@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from peers.events.epoch import KEY_BYTES
-from peers.events.signature import SIGNATURE_BYTES
+from peers.events.signature import SIGNATURE_BYTES, is_text_signed
 
 _INTEGER, _BITS, _SEQUENCE, _VERSION = b"\x02", b"\x03", b"\x30", b"\xa0"
 _ED25519 = bytes.fromhex("300506032b6570")
@@ -28,6 +28,10 @@ class ReadCertificate(NamedTuple):
     """The key of its subject, in KEY_BYTES."""
     signature: bytes
     """In SIGNATURE_BYTES."""
+
+    def is_signed_by(self, public: bytes) -> bool:
+        """Whether this key signed it."""
+        return is_text_signed(public, self.signed, self.signature)
 
 
 def read_certificate(der: bytes) -> ReadCertificate:

@@ -8,11 +8,12 @@ from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from typing import Any
 
-from peers.transport.tls.certificate import read_certificate
+from peers.transport.tls.certificate import ReadCertificate, read_certificate
 
-MaySpeak = Callable[[bytes, str], str]
-"""Why a node with this public key is not to be spoken to, as part of a sentence that begins with "it"; empty if it may speak.
+MaySpeak = Callable[[ReadCertificate, str], str]
+"""Why a node that proved the key of this certificate is not to be spoken to, as part of a sentence that begins with "it".
 
+Empty if it may speak.
 The second argument is the node id that it has to have: the one that was dialled, or the one that it names; empty for any.
 """
 ALERT = bytes.fromhex("15 0303 0002 0246")
@@ -70,10 +71,10 @@ def spare_memory(transport: asyncio.BaseTransport, buffer: bytearray) -> None:
         protocol._ssl_buffer, protocol._ssl_buffer_view = buffer, memoryview(buffer)
 
 
-def proven_key(transport: asyncio.BaseTransport) -> bytes:
-    """The public key that the other end proved in a handshake. Raises ValueError for one that no node has."""
+def proven_certificate(transport: asyncio.BaseTransport) -> ReadCertificate:
+    """The certificate whose key the other end proved in a handshake. Raises ValueError for one that no node has."""
     der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    return read_certificate(der or b"").public
+    return read_certificate(der or b"")
 
 
 def why_no_handshake(error: OSError) -> str:

@@ -17,6 +17,7 @@ from mesh.settings.home import KEY_FILE, Home
 from mesh.settings.paths import CERTIFICATES_FILE
 from peers.limits import Limits
 from peers.transport.port import Listening
+from peers.transport.tls.certificate import ReadCertificate
 from peers.transport.tls.gate import (
     NO_CERTIFICATE,
     NOT_TAKEN,
@@ -25,6 +26,7 @@ from peers.transport.tls.gate import (
     OTHER_MESH,
     PLAIN_ANSWER,
     TLS_AT_OPEN,
+    MaySpeak,
 )
 from tests.support.trusted_street import tls_options, trusted_homes
 from tests.support.web_socket_room import Record, Room
@@ -44,9 +46,7 @@ class Doors:
         self.hits: list[tuple[str, str]] = []
         self.refused: list[str] = []
 
-    def open(
-        self, home: str = "kitchen", *, may_speak: Callable[[bytes, str], str] | None = None, **limits: Any
-    ) -> Listening:
+    def open(self, home: str = "kitchen", *, may_speak: MaySpeak | None = None, **limits: Any) -> Listening:
         """The door of a home; "" is one without certificates."""
         options = tls_options(self.path / home) if home else {}
         network = self.room.also(
@@ -184,8 +184,8 @@ def test_a_stranger_gets_no_byte_after_the_handshake(doors: Doors, home: str, wh
 def test_neither_does_a_member_that_may_not_speak_any_more(doors: Doors) -> None:
     asked: list[tuple[bytes, str]] = []
 
-    def is_revoked(key: bytes, node_id: str) -> str:
-        asked.append((key, node_id))
+    def is_revoked(certificate: ReadCertificate, node_id: str) -> str:
+        asked.append((certificate.public, node_id))
         return "it is revoked"
 
     answer = doors.answer_after_tls(doors.open(may_speak=is_revoked), client(cert=doors.path / "study"))

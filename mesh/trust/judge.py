@@ -1,0 +1,60 @@
+"""KeyJudge: whose keys a node speaks to, by the facts of its mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mesh.trust.tls import may_speak
+from peers.facts.fact import Fact
+from peers.facts.roster import Roster
+from peers.transport.tls.certificate import ReadCertificate
+
+_GONE = {
+    "revoked": "it is revoked",
+    "left": "it has left this mesh",
+    "void": "nobody but an admin that is revoked has let it in",
+}
+"""By the state of a key in a roster; part of a sentence, as in a MaySpeak."""
+UNKNOWN = "no admin that is known here has let it in"
+
+
+class KeyJudge:
+    """Asked about each connection. The whole key is compared with those in the facts.
+
+    TLS has verified before that the certificates of the other end lead to the key of the mesh. A key of which no fact is known
+    is taken if an admin has signed its certificate, since the fact is on its way then; likewise if that key itself has, since
+    then the mesh's key has made it an admin, as `mesh recover` does. While the facts about our own key, or about all others,
+    are not here yet, any key of the mesh is taken that is not revoked: who has just joined or recovered has to hear them.
+    """
+
+    def __init__(self, mesh: bytes, own: bytes, facts: Callable[[], Sequence[Fact]]) -> None:
+        """`mesh` and `own` are the public keys of the mesh and of this node. What `facts` returns only grows."""
+        self._own = own
+        self._facts = facts
+        self._count = 0
+        self._roster = Roster(mesh, ())
+
+    @property
+    def roster(self) -> Roster:
+        """By the facts of now."""
+        facts = self._facts()
+        if len(facts) != self._count:
+            self._count = len(facts)
+            self._roster = Roster(self._roster.mesh, facts)
+        return self._roster
+
+    def may_enter(self, certificate: ReadCertificate, node_id: str) -> str:
+        """A MaySpeak, for the moment after a handshake."""
+        key, rows = certificate.public, self.roster.rows
+        why = self.may_greet(key, node_id)
+        if why or key in rows or self._own not in rows or len(rows) == 1:
+            return why
+        admins = [row.key for row in rows.values() if row.is_admin and row.state == "member"]
+        return "" if any(certificate.is_signed_by(one) for one in (key, *admins)) else UNKNOWN
+
+    def may_greet(self, key: bytes, node_id: str) -> str:
+        """The same for a key that may have entered before: whether facts that came since then, or its id, speak against it."""
+        roster = self.roster
+        row = roster.rows.get(key)
+        state = row.state if row is not None else roster.gone.get(key, "member")
+        return _GONE.get(state) or may_speak(key, node_id)

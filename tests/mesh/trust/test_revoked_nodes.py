@@ -1,0 +1,69 @@
+"""Live nodes of one mesh: those that are revoked, and those that joined while the others ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.bench.founded_mesh import FoundedMesh
+from mesh.node import Node
+from mesh.settings.home import read_signer
+from peers.facts.fact import Fact, Revocation
+from peers.transport.tls.gate import NOT_TAKEN
+from tests.support.mesh_of_homes import put_facts
+from tests.support.street import at, types, wait_until
+from tests.support.trusted_street import TrustedStreet, trusted_homes
+
+MESH = FoundedMesh()
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[TrustedStreet]:
+    street = TrustedStreet(tmp_path)
+    yield street
+    street.close()
+
+
+def revocation_of(home: Path) -> Fact:
+    key = read_signer(home).public
+    return Revocation(MESH.mesh.public, MESH.admin.public, 9, b"", key, (), ()).signed(MESH.admin)
+
+
+def connected(node: Node) -> int:
+    return sum(1 for row in node.status().get()["peers"] if row["session"])
+
+
+def test_a_session_ends_when_a_fact_comes_that_revokes_the_other_node(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+    study = street.start("study", peers=[at(kitchen)])
+    kitchen.log.add({"type": "milk"}).get()
+    street.converge(kitchen, study, events=1)
+    trusted_homes(street.path, "attic")
+    put_facts(street.path / "attic", MESH.mesh.public, [revocation_of(study.home)])
+
+    street.start("attic", peers=[at(kitchen)])
+
+    wait_until(lambda: any(said.endswith("it is revoked") for said in street.said("kitchen")), "the end of the session")
+    wait_until(lambda: connected(kitchen) == 1 and not connected(study), "only the attic is connected")
+    kitchen.log.add({"type": "bread"}).get()
+    wait_until(lambda: any(NOT_TAKEN in said for said in street.said("study")), "the study hears why")
+    assert types(study) == ["milk"]
+
+
+def test_a_node_that_was_revoked_is_refused_at_the_handshake_when_it_returns(street: TrustedStreet) -> None:
+    trusted_homes(street.path, "kitchen", "study")
+    put_facts(street.path / "kitchen", MESH.mesh.public, [revocation_of(street.path / "study")])
+    kitchen = street.start("kitchen")
+
+    study = street.start("study", peers=[at(kitchen)])
+
+    wait_until(lambda: any(NOT_TAKEN in said for said in street.said("study")), "the study hears why")
+    (said,) = street.said("kitchen")
+    assert said.startswith("refused: 127.0.0.1:") and said.endswith(": it is revoked")
+    assert (types(kitchen), types(study)) == ([], [])
+    kitchen.add_peer(at(study)).get()
+    wait_until(
+        lambda: any(f"reach {at(study)} yet: it is revoked" in said for said in street.said("kitchen")), "no dial"
+    )
