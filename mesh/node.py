@@ -304,7 +304,7 @@ class Node:
             resources.certificates.mesh_key if resources.certificates is not None else b"",
         )
         environment = resources.open_environment(
-            random, partial(self._make_discovery, random), self._limits, lambda: self._log_proxy.facts
+            random, partial(self._make_discovery, random), self._limits, self._log_proxy
         )
         resources.supervisor = NodeSupervisor.start(
             environment.runtime,
@@ -326,7 +326,9 @@ class Node:
         wanted = kept if self._listen is None else 0
         for notice in listen_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
             self._on_notice(notice)
-        await resources.open_control(ControlServer(self, texts=self._texts, on_stop=self._on_stop_asked))
+        await resources.open_control(
+            ControlServer(self, texts=self._texts, invite=resources.invite, on_stop=self._on_stop_asked)
+        )
         for notice in start_notices(self):
             log_notice(notice)
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from mesh.actors.environment import Environment
+from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.reports import Noted
 from mesh.actors.runtime.inspection import abandon_actors
@@ -28,6 +29,7 @@ from mesh.errors import MeshError
 from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let_go, part, unwatch, watch, work_lock
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
+from mesh.joining.inviting import Inviting, OpenCode
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
@@ -40,7 +42,6 @@ from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.judge import KeyJudge
 from mesh.trust.tls import tls_contexts
 from peers.clock import Clock, LoopClock
-from peers.facts.fact import Fact
 from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.stores.runs.sqlite.store import SqliteRunStore
@@ -73,6 +74,7 @@ class NodeResources:
         self._make_network: Callable[..., WebSocketNetwork] = WebSocketNetwork
         self._spawner: Spawner | None = None
         self._discovery: Discovery | None = None
+        self._inviting: Inviting | None = None
         self._gateway_networks: tuple[WebSocketNetwork, ...] = ()
         self._environment: Environment | None = None  # kept, so that a forked process never destroys the store
         watch(self)
@@ -115,12 +117,9 @@ class NodeResources:
         random: Random,
         make_discovery: Callable[[Clock, LimitHits], Discovery],
         limits: Limits,
-        facts: Callable[[], Sequence[Fact]],
+        log: LogProxy,
     ) -> Environment:
-        """The network, the disk and the loop of this run, on the running loop; the home is open.
-
-        `facts` gets those of the log.
-        """
+        """The network, the disk and the loop of this run, on the running loop; the home is open. Raises MeshError."""
         assert self.home is not None
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
@@ -141,8 +140,19 @@ class NodeResources:
         judged: dict[str, Any] = {}
         if self.certificates is not None:
             accepting, dialling = tls_contexts(self._path, self.certificates)
-            judge = KeyJudge(self.certificates.mesh_key, self.home.signer.public, facts)
+            judge = KeyJudge(self.certificates.mesh_key, self.home.signer.public, lambda: log.facts)
+            self._inviting = Inviting(
+                self.home,
+                self.certificates,
+                accepting,
+                judge,
+                clock,
+                facts=lambda: log.facts,
+                learn=lambda fact: log.write(lambda store: [store.learn([fact])]),
+                on_joined=self._on_joined,
+            )
             secure = {"tls": accepting, "dial_tls": dialling, "may_speak": judge.may_enter}
+            secure["on_no_certificate"] = self._inviting.door
             judged = {"may_speak": judge.may_greet}
         self._network = self._make_network(on_request=no_pages, waits=True, on_refused=self._on_refused, **secure)
         self._environment = Environment(
@@ -170,6 +180,12 @@ class NodeResources:
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints
 
+    def invite(self, ttl_seconds: int, uses: int) -> OpenCode:
+        """As Inviting.invite. Raises MeshError also for a node that is in no mesh."""
+        if self._inviting is None:
+            raise MeshError("this node is in no mesh that it could invite to: `mesh found` makes one")
+        return self._inviting.invite(ttl_seconds, uses)
+
     async def open_control(self, control: ControlServer) -> None:
         """Let commands reach the node. Raises MeshError if `close` has begun meanwhile."""
         if self._is_closed:
@@ -181,6 +197,8 @@ class NodeResources:
         """Stop the node and close what is open, in the reverse order of opening."""
         self._is_closed = True
         try:
+            if self._inviting is not None:
+                self._inviting.close()
             if self.control is not None:
                 await self.control.close()
             if self.supervisor is not None and self.supervisor.is_alive():
@@ -205,6 +223,10 @@ class NodeResources:
             host = address.rpartition(":")[0]
             noted = Noted("", f"refused: {address}: {why}", kind="refused", cause=why, who=host)
             self.supervisor.tell_to(NodeSupervisor.on_report, noted)
+
+    def _on_joined(self, sentence: str) -> None:
+        if self.supervisor is not None:
+            self.supervisor.tell_to(NodeSupervisor.on_report, Noted("", sentence, kind="joined"))
 
     def on_forked(self) -> None:
         """Called in a process that was forked from this one: see mesh.forking."""

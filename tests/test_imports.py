@@ -35,6 +35,7 @@ LAYERS = (
     ("mesh.settings",),
     ("mesh.trust",),
     ("mesh.discovery",),
+    ("mesh.joining",),
     ("mesh.membership",),
     ("mesh.gateway",),
     ("mesh.actors.runtime",),

@@ -139,6 +139,8 @@ COMMAND_LINE = {
     "mesh token list": "--json",
     "mesh token revoke": "USER",
     "mesh found": "--name NAME | --mesh NAME | --json",
+    "mesh invite": "--ttl TIME=10m | --uses N=1 | --json",
+    "mesh join": "[CODE] | --name NAME | --peer HOST:PORT | --json",
     "mesh recover": "[CODE] | --json",
     "mesh members": "--json",
     "mesh facts": "--json",

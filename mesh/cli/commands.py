@@ -14,7 +14,7 @@ from mesh.cli import options, up_options
 from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
 from mesh.cli.log import log
-from mesh.cli.members import facts, found, members, recover
+from mesh.cli.members import facts, found, invite, join, members, recover
 from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
@@ -192,7 +192,7 @@ def retry(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(up, add, log, peers, status, stop, retry, wait, peer, token, found, recover, members, facts),
+    *(up, add, log, peers, status, stop, retry, wait, peer, token, found, invite, join, recover, members, facts),
     *(backup, restore, upgrade, bench, scenario),
 )
 for command in COMMANDS:

@@ -1,4 +1,4 @@
-"""`mesh found`, `mesh recover`, `mesh members` and `mesh facts`: who is in a mesh, and by which signed texts."""
+"""`mesh found`, `invite`, `join`, `recover`, `members` and `facts`: who is in a mesh, and by which signed texts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import click
 
 from mesh.cli import options
 from mesh.errors import MeshError, NoNodeError
-from mesh.settings.config import check_name
+from mesh.settings.config import MAX_INVITE_SECONDS, MAX_INVITE_USES, check_name, parse_address
 from mesh.settings.paths import CERTIFICATES_FILE, RECOVERY_FILE
 from mesh.terminal import output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from mesh.control.mesh_texts import MeshTexts
 
@@ -76,6 +76,82 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     output.write(f"founded the mesh {label}, whose first admin is {node_id}{where}\n")
 
 
+def _seconds(_context: click.Context, _option: click.Parameter, given: str) -> int:
+    seconds = options.read_duration(given)
+    if seconds is None or seconds > MAX_INVITE_SECONDS:
+        raise click.BadParameter(f"{given!r} is no time for a code: take 90s, 10m or 2h, and at most 7d")
+    return seconds
+
+
+@click.command()
+@click.option("--ttl", metavar="TIME", default="10m", show_default=True, callback=_seconds, help="How long it is open.")
+@click.option(
+    "--uses",
+    type=options.WholeNumber(1, MAX_INVITE_USES),
+    default=1,
+    show_default=True,
+    help="How many machines may join by it.",
+)
+@options.as_json
+@click.pass_context
+def invite(context: click.Context, *, ttl: int, uses: int, as_json: bool) -> None:
+    """Print a code by which another machine joins the mesh.
+
+    The node runs meanwhile; only one that is an admin invites. Whoever has the code can join by it, so show it to nobody else.
+
+    \b
+    mesh invite
+    mesh invite --ttl 2h --uses 5
+    """
+    with options.node_of(context) as node:
+        invited = node.invite(ttl, uses)
+    if as_json:
+        output.write_json({"code": invited.code, "expires_ms": invited.expires_ms})
+    else:
+        output.write(f"{invited.code}\n")
+
+
+@click.command()
+@click.argument("code", metavar="[CODE]", required=False)
+@click.option(
+    "--name",
+    metavar="NAME",
+    callback=options.checked(check_name, "the name"),
+    help="This node's name, for a new home. Default: the host's name.",
+)
+@click.option(
+    "--peer",
+    metavar="HOST:PORT",
+    callback=options.checked(partial(parse_address, is_dialled=True), "the peer"),
+    help="Where the node runs that made the code. Default: it is looked for on this network.",
+)
+@options.as_json
+@click.pass_context
+def join(context: click.Context, *, code: str | None, name: str | None, peer: str | None, as_json: bool) -> None:
+    """Let this machine's node join a mesh, by a code of `mesh invite`.
+
+    The node must not run meanwhile, and may be new. Without CODE the command asks for it, so that it does not stay in the
+    history of the shell.
+
+    \b
+    mesh join
+    mesh join --name study --peer 192.168.1.7:44321 CODE
+
+    If that fails, this machine's home is as before.
+    """
+    import asyncio
+
+    from mesh.joining.join import join as join_mesh
+
+    code = _asked("invite code", "`mesh invite` prints one on a machine of the mesh") if code is None else code
+    joined = asyncio.run(join_mesh(options.home_of(context), name, code, peer or _heard_addresses))
+    if as_json:
+        shown = {"mesh": joined.mesh, "mesh_key": joined.mesh_key.hex(), "node_id": joined.node_id}
+        output.write_json(shown | {"address": joined.address})
+    else:
+        output.write(f"{joined.node_id} is in the mesh {joined.mesh} now: start it with `mesh up`\n")
+
+
 @click.command()
 @click.argument("code", metavar="[CODE]", required=False)
 @options.as_json
@@ -93,12 +169,7 @@ def recover(context: click.Context, *, code: str | None, as_json: bool) -> None:
     from mesh.trust.founding import recover_mesh
     from mesh.trust.recovery_code import mesh_signer
 
-    if code is None:
-        try:
-            code = click.prompt("recovery code", err=True)
-        except click.Abort:
-            raise MeshError("no recovery code was given: type the one that `mesh found` showed") from None
-    mesh = mesh_signer(code)
+    mesh = mesh_signer(_asked("recovery code", "type the one that `mesh found` showed") if code is None else code)
     home = Home(options.home_of(context))
     try:
         recover_mesh(home, mesh, time_ns() // 1_000_000)
@@ -159,6 +230,20 @@ def facts(context: click.Context, *, as_json: bool) -> None:
     from mesh.terminal.tables import show_facts
 
     output.write(show_facts(rows))
+
+
+def _asked(what: str, remedy: str) -> str:
+    """A code that a user types. Raises MeshError, which ends with `remedy`, if none is given."""
+    try:
+        return str(click.prompt(what, err=True))
+    except click.Abort:
+        raise MeshError(f"no {what} was given: {remedy}") from None
+
+
+def _heard_addresses() -> AsyncIterator[str]:
+    from mesh.discovery.mdns.finding import heard_addresses  # imported here: zeroconf takes 4 MB
+
+    return heard_addresses()
 
 
 def _show(code: str) -> None:

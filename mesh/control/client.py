@@ -85,6 +85,10 @@ class ControlClient:
             found.proofs.extend(answer.proofs)
         return found
 
+    def invite(self, ttl_seconds: int, uses: int) -> messages.Invited:
+        """Open an invite code."""
+        return self._ask(messages.Invite(ttl_seconds, uses), messages.Invited)
+
     def stop(self) -> None:
         """Stop the node. It has stopped when this returns. Raises MeshError after NODE_SECONDS."""
         self._ask(messages.Stop(), messages.Done)

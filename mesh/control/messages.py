@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from mesh.settings.config import MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
+from mesh.settings.config import MAX_INVITE_SECONDS, MAX_INVITE_USES, MAX_WAIT_PEERS, MAX_WAIT_SECONDS, WAIT_SECONDS
 
 MAX_LINE_BYTES = 1024 * 1024
 """Of a request or an answer, without its line end."""
@@ -88,6 +88,13 @@ class ShowFacts(Struct, tag_field="do", tag="show facts", forbid_unknown_fields=
     """Show the facts of the mesh and the proofs of forks. Answers: any number of Texts, then Done."""
 
 
+class Invite(Struct, tag_field="do", tag="invite", forbid_unknown_fields=True):
+    """Open an invite code. Answer: Invited."""
+
+    ttl_seconds: Annotated[int, Meta(ge=1, le=MAX_INVITE_SECONDS)]
+    uses: Annotated[int, Meta(ge=1, le=MAX_INVITE_USES)]
+
+
 class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
     """Stop the node. Answer: Done, sent before the node has stopped."""
 
@@ -136,6 +143,13 @@ class Texts(Struct, tag_field="is", tag="texts"):
     proofs: list[bytes] = []
 
 
+class Invited(Struct, tag_field="is", tag="invited"):
+    """A code that is open, until `expires_ms` of the wall clock."""
+
+    code: str
+    expires_ms: int
+
+
 class Done(Struct, tag_field="is", tag="done"):
     """The request is done."""
 
@@ -146,8 +160,8 @@ class Failure(Struct, tag_field="is", tag="failure"):
     why: str
 
 
-Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | ShowFacts | Stop
-Answer = Added | Events | Shown | Peers | Texts | Done | Failure
+Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | ShowFacts | Invite | Stop
+Answer = Added | Events | Shown | Peers | Texts | Invited | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

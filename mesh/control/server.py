@@ -64,10 +64,20 @@ class ServedNode(Protocol):
 class ControlServer:
     """`start` it when the node runs, `close` it before the node ends. Everything runs on the loop of the node."""
 
-    def __init__(self, node: ServedNode, *, texts: Callable[[], Later[MeshTexts]], on_stop: Callable[[], bool]) -> None:
-        """`texts` reads those of the log. `on_stop` is called for `mesh stop`; it returns whether the node will be stopped."""
+    def __init__(
+        self,
+        node: ServedNode,
+        *,
+        texts: Callable[[], Later[MeshTexts]],
+        invite: Callable[[int, int], tuple[str, int]],
+        on_stop: Callable[[], bool],
+    ) -> None:
+        """`texts` reads those of the log, `invite` is that of Inviting. `on_stop` is called for `mesh stop`; it returns whether
+        the node will be stopped.
+        """
         self.node = node
         self.texts = texts
+        self.invite = invite
         self.on_stop = on_stop
         self._connections: dict[_Connection, None] = {}
         self._followers: dict[_Connection, None] = {}
@@ -238,6 +248,8 @@ class _Connection:
                 await self._send(messages.Done())
             case messages.ShowFacts():
                 await self._show_texts(await self._server.texts())
+            case messages.Invite(ttl_seconds, uses):
+                await self._send(messages.Invited(*self._server.invite(ttl_seconds, uses)))
             case messages.Stop():
                 await self._stop()
             case Failure():

@@ -53,8 +53,8 @@ class Requery:
 class Notice:
     """A change that users are shown, as a `sentence`.
 
-    `kind` is one of connected, synchronized, disconnected, unreachable, lost, left, restarted, paused, refused, cloned, failed,
-    clock, store, discovery, listening and note; of a client, client.
+    `kind` is one of connected, synchronized, disconnected, unreachable, lost, left, restarted, paused, refused, joined, cloned,
+    failed, clock, store, discovery, listening and note; of a client, client.
     """
 
     kind: str

@@ -20,6 +20,10 @@ WAIT_SECONDS = 60.0
 """How long `synchronized` and `mesh wait` wait by default."""
 MAX_WAIT_SECONDS = 86_400.0
 MAX_WAIT_PEERS = 1_000
+MAX_INVITE_SECONDS = 7 * 86_400
+"""How long an invite code may be open."""
+MAX_INVITE_USES = 100
+"""How many nodes may join by one."""
 EVERY_ADDRESS = ""
 """The host to listen at all addresses of this machine, IPv4 and IPv6."""
 

@@ -32,7 +32,7 @@ FACTS_FILE = "node.json"
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `node.json`. Only the port changes after the home was made."""
+    """The content of `node.json`. Only the port changes after the home was made, and the mesh when it joins one."""
 
     version: FileVersion = FILE_VERSION
     name: str
@@ -128,7 +128,14 @@ class Home:
 
     def keep_port(self, port: int) -> None:
         """Listen at `port` at later starts too. Raises MeshError if the home cannot be written."""
-        self.facts = msgspec.structs.replace(self.facts, port=port)
+        self._keep(msgspec.structs.replace(self.facts, port=port))
+
+    def keep_mesh(self, mesh: str) -> None:
+        """Belong to the mesh with this name from now on. Raises MeshError if that is no name, or the home cannot be written."""
+        self._keep(msgspec.structs.replace(self.facts, mesh=check_name(mesh, "the mesh's name")))
+
+    def _keep(self, facts: NodeFacts) -> None:
+        self.facts = facts
         try:
             write_whole(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
         except OSError as error:

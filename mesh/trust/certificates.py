@@ -146,7 +146,7 @@ def read_certificates(home: Path, public: bytes) -> CertificateChain:
     try:
         chain = _read(text)
         keys = [public_key(der) for der in chain]
-        _check_signatures(chain)
+        check_signatures(chain)
     except ValueError as error:
         raise MeshError(f"{path} is damaged ({error}): {remedy}") from None
     if keys[0] != public:
@@ -165,7 +165,7 @@ def _read(text: bytes) -> CertificateChain:
     return CertificateChain(*[b64decode(body) for _, body, _ in found])
 
 
-def _check_signatures(chain: CertificateChain) -> None:
+def check_signatures(chain: CertificateChain) -> None:
     """Raise ValueError unless the mesh's key has signed for the admin, and the admin for the node."""
     node, admin, mesh = map(read_certificate, chain)
     for one, by in ((node, admin), (admin, mesh), (mesh, mesh)):

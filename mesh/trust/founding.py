@@ -37,7 +37,7 @@ def found_mesh(home: Home, secret: bytes, now_ms: int, deliver: Callable[[str], 
         raise MeshError(f"this home is in a mesh already, by {path}: `mesh members` lists who is in it")
     code = write_recovery_code(secret)
     mesh = mesh_signer(code)
-    with _log_of(home, mesh.public, "no mesh was founded") as store:
+    with log_of(home, mesh.public, "no mesh was founded") as store:
         deliver(code)
         with store.transaction():
             store.learn(first_facts(mesh, home.signer, home.node_id, home.facts.mesh, now_ms))
@@ -55,7 +55,7 @@ def recover_mesh(home: Home, mesh: KeySigner, now_ms: int) -> None:
     if known not in (b"", mesh.public):
         raise MeshError("this recovery code is of another mesh than this home: use the right one, or another --home")
     found, *certificates = first_facts(mesh, home.signer, home.node_id, home.facts.mesh, now_ms)
-    with _log_of(home, mesh.public, f"{home.node_id} was not made an admin") as store:
+    with log_of(home, mesh.public, f"{home.node_id} was not made an admin") as store:
         facts = store.facts()
         row = Roster(mesh.public, facts).rows.get(home.signer.public)
         if row is not None and row.is_admin and row.state == "member" and known:
@@ -68,7 +68,7 @@ def recover_mesh(home: Home, mesh: KeySigner, now_ms: int) -> None:
 
 
 @contextmanager
-def _log_of(home: Home, mesh_key: bytes, otherwise: str) -> Iterator[SqliteRunStore]:
+def log_of(home: Home, mesh_key: bytes, otherwise: str) -> Iterator[SqliteRunStore]:
     """The open log of a home. Raises MeshError, which begins with `otherwise`, if it cannot be used."""
     store = SqliteRunStore(home.log_path)
     store.enter_mesh(mesh_key)

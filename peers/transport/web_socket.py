@@ -34,6 +34,7 @@ from peers.transport.network import WiredNetwork
 from peers.transport.port import MAX_FRAME, Connection
 from peers.transport.sockets import dial_options, explain_os_error
 from peers.transport.tls.gate import (
+    NO_CERTIFICATE,
     NO_TLS_REASONS,
     NOT_TAKEN,
     OTHER_IS_CLOSED,
@@ -44,7 +45,9 @@ from peers.transport.tls.gate import (
     TLS_ONLY,
     Gate,
     MaySpeak,
+    has_certificate,
     proven_certificate,
+    refuse_all,
     spare_memory,
     why_no_handshake,
 )
@@ -83,6 +86,8 @@ class WebSocketNetwork(WiredNetwork):
     - `tls`: accept connections over TLS only; `dial_tls`: for dialling `wss://`; None: the machine's trusted certificates
     - `may_speak`: every connection is over TLS, with `tls` and `dial_tls`, and both ends prove a key: it is asked about the
       certificate of the other end before anything is sent or read, see MaySpeak
+    - `on_no_certificate`: gets the address of an end that proves no key, where `tls` does not demand a certificate; the result
+      takes the connection over, with the deadline of a stranger; None refuses it
     - `on_refused`: called with the address of a connection that was not let in because of TLS, and why, for each of them
     - `binary`: whether binary frames end a connection ("refuse") or are ignored: a Logux 7 server sends some at first
     - `on_request`: called on the loop with every HTTP request, upgrades too; see OnRequest
@@ -101,6 +106,7 @@ class WebSocketNetwork(WiredNetwork):
         tls: ssl.SSLContext | None = None,
         dial_tls: ssl.SSLContext | None = None,
         may_speak: MaySpeak | None = None,
+        on_no_certificate: Callable[[str], asyncio.Protocol | None] = refuse_all,
         on_refused: Callable[[str, str], None] = note_nothing,
         binary: Literal["refuse", "ignore"] = "refuse",
         on_request: Callable[[HttpRequest], OnRequest] | None = None,
@@ -118,6 +124,7 @@ class WebSocketNetwork(WiredNetwork):
         self._tls = tls
         self._dial_tls = dial_tls
         self._may_speak = may_speak
+        self._on_no_certificate = on_no_certificate
         self._on_refused = on_refused
         self._on_request = on_request
         self._purpose = purpose
@@ -223,9 +230,14 @@ class WebSocketNetwork(WiredNetwork):
     async def _shake_hands(self, listening: ListeningSocket, server: Server, accepted: AcceptedSocket) -> None:
         address = show_address(accepted.peer)
 
-        def admit(transport: asyncio.Transport) -> AcceptedWire | None:
+        def admit(transport: asyncio.Transport) -> asyncio.Protocol | None:
             accepted.left = None
             self._spare_memory(transport)
+            if self._may_speak is not None and not has_certificate(transport):
+                protocol = self._on_no_certificate(address)
+                if protocol is None:
+                    self._on_refused(address, NO_CERTIFICATE)
+                return protocol
             key, why = self._judge_key(transport) if self._may_speak is not None else (None, "")
             if why:
                 self._on_refused(address, why)

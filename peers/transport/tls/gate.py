@@ -71,6 +71,16 @@ def spare_memory(transport: asyncio.BaseTransport, buffer: bytearray) -> None:
         protocol._ssl_buffer, protocol._ssl_buffer_view = buffer, memoryview(buffer)
 
 
+def refuse_all(_address: str) -> asyncio.Protocol | None:
+    """The `on_no_certificate` of a network that nobody joins."""
+    return None
+
+
+def has_certificate(transport: asyncio.BaseTransport) -> bool:
+    """Whether the other end showed a certificate in its handshake."""
+    return bool(transport.get_extra_info("ssl_object").getpeercert(binary_form=True))
+
+
 def proven_certificate(transport: asyncio.BaseTransport) -> ReadCertificate:
     """The certificate whose key the other end proved in a handshake. Raises ValueError for one that no node has."""
     der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)

@@ -1,0 +1,258 @@
+"""Joining a mesh by an invite code: finds the node that made it, proves the code to it, and gets certificates and facts."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from mesh.errors import MeshError, printable
+from mesh.settings.config import parse_address
+from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, read_signer
+from mesh.settings.home_lock import holder, is_locked
+from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE
+from mesh.trust.certificates import (
+    CertificateChain,
+    check_signatures,
+    mesh_key_of,
+    public_key,
+    replace_certificates,
+)
+from mesh.trust.founding import log_of
+from mesh.trust.invitations import invitation_key, join_proof
+from mesh.trust.invite_code import InviteCode
+from mesh.trust.join_messages import (
+    JOIN_VERSION,
+    MAX_ANSWER_BYTES,
+    JoinAnswer,
+    JoinCall,
+    Welcome,
+    Wish,
+    decode_answer,
+)
+from peers.facts.fact import Fact, Found, checked_fact
+from peers.facts.fact_set import FactSet
+from peers.facts.roster import Roster
+from peers.transport.tls.gate import proven_certificate
+
+DIAL_SECONDS = 3.0
+ANSWER_SECONDS = 10.0
+FIND_SECONDS = 15.0
+"""How long the node that made a code is looked for."""
+
+
+class Joined(NamedTuple):
+    """What `join` did."""
+
+    node_id: str
+    mesh: str
+    """The label of the mesh."""
+    mesh_key: bytes
+    address: str
+    """Of the node that made the code."""
+
+
+class _Inviter(NamedTuple):
+    """An open connection to the node that made a code."""
+
+    address: str
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    certificate: bytes
+    """As DER, with the key that it proved."""
+
+
+class _NotThereError(MeshError):
+    """At an address is no node that can be asked."""
+
+
+class _LateError(MeshError):
+    """A request was sent, and no answer came."""
+
+
+def check_home(home: Path) -> None:
+    """Raise MeshError, with a sentence, if a home cannot join a mesh: its node runs, or its mesh has other members."""
+    if is_locked(home):
+        raise MeshError(f"the node in {home}{holder(home)} runs: stop it with `mesh stop`, then join, then `mesh up`")
+    if not (home / CERTIFICATES_FILE).exists():
+        return
+    own = read_signer(home).public
+    mesh_key = mesh_key_of(home, own)
+    opened = Home(home)
+    try:
+        with log_of(opened, mesh_key, "it did not join") as store:
+            others = Roster(mesh_key, store.facts()).rows.keys() - {own}
+    finally:
+        opened.close()
+    if others:
+        raise MeshError("this home is in a mesh with others already: `mesh members` lists them; use another --home")
+
+
+async def join(home: Path, name: str | None, typed: str, where: str | Callable[[], AsyncIterator[str]]) -> Joined:
+    """Let this home join the mesh of the node that made a code. The home is changed only if that has worked.
+
+    `where` is the address of that node, or finds those where it may be. Raises MeshError, with a sentence.
+    """
+    code = InviteCode.read(typed)
+    check_home(home)
+    inviter = await _open(where, code) if isinstance(where, str) else await _find(where(), code)
+    try:
+        opened = Home(home, name=name)
+        try:
+            return await _join(opened, code, inviter)
+        finally:
+            opened.close()
+    finally:
+        inviter.writer.transport.abort()
+
+
+async def _join(home: Home, code: InviteCode, inviter: _Inviter) -> Joined:
+    wish = msgspec.json.encode(Wish(JOIN_VERSION, home.signer.public, home.node_id))
+    call = JoinCall(wish, join_proof(invitation_key(code.secret), inviter.certificate, wish))
+    try:
+        answer = await _ask(inviter, call)
+        if not isinstance(answer, Welcome):
+            raise MeshError(f"it did not join, says the node at {inviter.address}: {printable(answer.why)}")
+        chain, facts = _check(answer, home, inviter)
+    except _LateError:  # the inviter may have let this key in: the next attempt has to be with the same one
+        raise
+    except MeshError:
+        _discard(home)
+        raise
+    labels = [fact.name for fact in facts if isinstance(fact, Found)]
+    with log_of(home, chain.mesh_key, "it did not join") as store, store.transaction():
+        store.learn(facts)
+    home.keep_mesh(labels[0])
+    replace_certificates(home.path, chain)
+    return Joined(home.node_id, labels[0], chain.mesh_key, inviter.address)
+
+
+async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
+    """Raises MeshError if there is no answer."""
+    inviter.writer.write(msgspec.json.encode(call) + b"\n")
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return decode_answer.decode(await inviter.reader.readuntil(b"\n"))
+    except (OSError, asyncio.IncompleteReadError):
+        raise MeshError(
+            f"the node at {inviter.address} lets nobody in now: the code has ended; run `mesh invite` there again"
+        ) from None
+    except TimeoutError:
+        raise _LateError(f"the node at {inviter.address} did not answer in {ANSWER_SECONDS:.0f} s: try again") from None
+    except (asyncio.LimitOverrunError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MeshError(
+            f"the answer of the node at {inviter.address} cannot be understood: {printable(str(error))}"
+        ) from None
+
+
+def _check(answer: Welcome, home: Home, inviter: _Inviter) -> tuple[CertificateChain, list[Fact]]:
+    """What came. Raises MeshError unless it makes this home a member of the mesh of the inviter."""
+    chain = CertificateChain(*answer.certificates)
+    try:
+        check_signatures(chain)
+        if public_key(chain.node) != home.signer.public:
+            raise ValueError("its certificate is of another key")
+        known = FactSet(chain.mesh_key)
+        for data in answer.facts:
+            known.add(checked_fact(data))
+        members = Roster(known.mesh, known).members
+        if not members.keys() >= {home.signer.public, public_key(inviter.certificate)}:
+            raise ValueError("its facts do not say that both machines are in the mesh")
+        if not any(isinstance(fact, Found) for fact in known):
+            raise ValueError("its facts do not say that there is a mesh")
+    except ValueError as error:
+        raise MeshError(f"the answer of the node at {inviter.address} cannot be used: {error}") from None
+    return chain, list(known)
+
+
+def _discard(home: Home) -> None:
+    """Remove a home that was made for nothing."""
+    if home.is_new and not (home.path / CERTIFICATES_FILE).exists():
+        for name in (KEY_FILE, FACTS_FILE, LOCK_FILE):
+            (home.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # it has other files
+            home.path.rmdir()
+
+
+# Finding
+
+
+async def _find(addresses: AsyncIterator[str], code: InviteCode) -> _Inviter:
+    """A connection to the node that made a code, of which the key was compared. Nothing was sent. Raises MeshError."""
+    results: asyncio.Queue[_Inviter | MeshError | None] = asyncio.Queue()
+    others = 0
+
+    async def attempt(address: str) -> None:
+        try:
+            results.put_nowait(await _open(address, code))
+        except MeshError as error:
+            results.put_nowait(error)
+
+    async def look() -> None:
+        async with asyncio.TaskGroup() as attempts:
+            async for address in addresses:
+                attempts.create_task(attempt(address))
+
+    looking = asyncio.ensure_future(look())
+    looking.add_done_callback(lambda _: results.put_nowait(None))
+    try:
+        async with asyncio.timeout(FIND_SECONDS):
+            while (result := await results.get()) is not None:
+                if isinstance(result, _Inviter):
+                    return result
+                others += not isinstance(result, _NotThereError)
+        await looking
+    except TimeoutError:
+        pass
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
+        while not results.empty():
+            more = results.get_nowait()
+            if isinstance(more, _Inviter):
+                more.writer.transport.abort()
+    heard = f"{others} other nodes were found" if others else "no node was found"
+    raise MeshError(
+        f"the node that made this code was not found on this network ({heard}): "
+        "let it run, or name its address with --peer HOST:PORT"
+    )
+
+
+async def _open(address: str, code: InviteCode) -> _Inviter:
+    """Dial, and compare the key of the other end with the code before anything is sent. Raises MeshError."""
+    host, port = parse_address(address, "the peer", is_dialled=True)
+    try:
+        async with asyncio.timeout(DIAL_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port, ssl=_any_key(), limit=MAX_ANSWER_BYTES)
+    except ssl.SSLError:
+        raise _NotThereError(
+            f"what runs at {address} is no node with certificates: is it open, or does it run another release?"
+        ) from None
+    except (OSError, TimeoutError) as error:
+        why = str(error) or f"timed out after {DIAL_SECONDS:.0f} s"
+        raise _NotThereError(f"cannot reach {address}: {why}") from None
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    try:
+        is_it = code.is_of(proven_certificate(writer.transport).public)
+    except ValueError:
+        is_it = False
+    if not is_it:
+        writer.transport.abort()
+        raise MeshError(
+            f"the node at {address} is not the one that made this code: run `mesh invite` there, or correct the address"
+        )
+    return _Inviter(address, reader, writer, certificate)
+
+
+def _any_key() -> ssl.SSLContext:
+    """TLS to an end of which only the key counts, which the code names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
