@@ -185,7 +185,7 @@ def _discard(home: Home) -> None:
 async def _find(addresses: AsyncIterator[str], code: InviteCode) -> _Inviter:
     """A connection to the node that made a code, of which the key was compared. Nothing was sent. Raises MeshError."""
     results: asyncio.Queue[_Inviter | MeshError | None] = asyncio.Queue()
-    others = 0
+    has_others = False
 
     async def attempt(address: str) -> None:
         try:
@@ -205,7 +205,7 @@ async def _find(addresses: AsyncIterator[str], code: InviteCode) -> _Inviter:
             while (result := await results.get()) is not None:
                 if isinstance(result, _Inviter):
                     return result
-                others += not isinstance(result, _NotThereError)
+                has_others |= not isinstance(result, _NotThereError)
         await looking
     except TimeoutError:
         pass
@@ -216,7 +216,7 @@ async def _find(addresses: AsyncIterator[str], code: InviteCode) -> _Inviter:
             more = results.get_nowait()
             if isinstance(more, _Inviter):
                 more.writer.transport.abort()
-    heard = f"{others} other nodes were found" if others else "no node was found"
+    heard = "others were" if has_others else "no other one was either"
     raise MeshError(
         f"the node that made this code was not found on this network ({heard}): "
         "let it run, or name its address with --peer HOST:PORT"
