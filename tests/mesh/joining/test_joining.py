@@ -26,7 +26,8 @@ from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
 from mesh.trust.join_messages import JoinCall, NotWelcome, Welcome, Wish, decode_answer
 from peers.events.epoch import key_mark
 from peers.events.signature import KeySigner
-from tests.support.mesh_of_homes import homes_of_one_mesh
+from peers.facts.fact import Revocation
+from tests.support.mesh_of_homes import homes_of_one_mesh, put_facts
 from tests.support.street import at, wait_until
 from tests.support.trusted_street import TrustedStreet, tls_options
 
@@ -264,6 +265,30 @@ def test_while_a_code_is_open_a_stranger_can_only_ask_to_join(street: TrustedStr
     assert isinstance(said, NotWelcome) and "cannot be understood" in said.why
     assert exchange(kitchen, b"x" * 100_000) == b""
     assert kitchen.status().get()["sessions"] == []
+
+
+def test_while_a_code_is_open_certificates_of_another_mesh_are_refused_as_ever(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+    code = invited(kitchen)
+    street.make("foreign", mesh="another")
+    line = msgspec.json.encode(call_of(kitchen, ANNA, code)) + b"\n"
+
+    assert exchange(kitchen, line, cert=street.path / "foreign") == b""
+    assert isinstance(asked(kitchen, call_of(kitchen, ANNA, code)), Welcome)
+
+
+def test_a_node_that_was_revoked_does_not_join_again_with_its_key(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+    assert isinstance(asked(kitchen, call_of(kitchen, ANNA, invited(kitchen))), Welcome)
+    kitchen.stop()
+    signer = read_signer(kitchen.home)
+    mesh_key = read_certificates(kitchen.home, signer.public).mesh_key
+    put_facts(kitchen.home, mesh_key, [Revocation(mesh_key, signer.public, 9, b"", ANNA.public, (), ()).signed(signer)])
+    kitchen = street.start("kitchen")
+
+    said = asked(kitchen, call_of(kitchen, ANNA, invited(kitchen)))
+
+    assert isinstance(said, NotWelcome) and "it is revoked; start a new node in another --home" in said.why
 
 
 def test_wrong_tries_do_not_end_a_code(street: TrustedStreet) -> None:
