@@ -71,6 +71,10 @@ class _NotThereError(MeshError):
     """At an address is no node that can be asked."""
 
 
+class _LostError(MeshError):
+    """The connection ended before an answer came."""
+
+
 class _LateError(MeshError):
     """A request was sent, and no answer came."""
 
@@ -115,7 +119,7 @@ async def _join(home: Home, code: InviteCode, inviter: _Inviter) -> Joined:
     wish = msgspec.json.encode(Wish(JOIN_VERSION, home.signer.public, home.node_id))
     call = JoinCall(wish, join_proof(invitation_key(code.secret), inviter.certificate, wish))
     try:
-        answer = await _ask(inviter, call)
+        answer = await _answer(inviter, code, call)
         if not isinstance(answer, Welcome):
             raise MeshError(f"it did not join, says the node at {inviter.address}: {printable(answer.why)}")
         chain, facts = _check(answer, home, inviter)
@@ -132,6 +136,18 @@ async def _join(home: Home, code: InviteCode, inviter: _Inviter) -> Joined:
     return Joined(home.node_id, labels[0], chain.mesh_key, inviter.address)
 
 
+async def _answer(inviter: _Inviter, code: InviteCode, call: JoinCall) -> JoinAnswer:
+    """Ask, once more if the connection ends: an answer may have been lost, and the same key gets it again. Raises MeshError."""
+    try:
+        return await _ask(inviter, call)
+    except _LostError:
+        again = await _open(inviter.address, code)
+    try:
+        return await _ask(again, call)
+    finally:
+        again.writer.transport.abort()
+
+
 async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
     """Raises MeshError if there is no answer."""
     inviter.writer.write(msgspec.json.encode(call) + b"\n")
@@ -139,7 +155,7 @@ async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
         async with asyncio.timeout(ANSWER_SECONDS):
             return decode_answer.decode(await inviter.reader.readuntil(b"\n"))
     except (OSError, asyncio.IncompleteReadError):
-        raise MeshError(
+        raise _LostError(
             f"the node at {inviter.address} lets nobody in now: the code has ended; run `mesh invite` there again"
         ) from None
     except TimeoutError:

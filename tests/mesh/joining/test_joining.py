@@ -177,6 +177,56 @@ def test_the_same_machine_gets_the_same_certificate_again_and_another_one_hears_
     assert not (street.path / "study").exists()
 
 
+async def join_with_a_lost_answer(home: Path, code: str, port: int) -> Joined:
+    """Join through a relay that swallows the answer on its first connection."""
+    relays: list[asyncio.Task[None]] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        is_first, sent = len(relays) == 1, 0
+
+        async def answer() -> None:
+            while data := await there.read(65536):
+                if is_first and sent > 1:  # the handshake is over: this is the answer
+                    break
+                writer.write(data)
+            writer.close()
+
+        answering = asyncio.ensure_future(answer())
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                sent += 1
+                back.write(data)
+        back.close()
+        await answering
+        for end in (writer, back):
+            with suppress(OSError):
+                await end.wait_closed()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relays.append(asyncio.ensure_future(relay(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    try:
+        return await join(home, home.name, code, f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    finally:
+        async with asyncio.timeout(SECONDS):
+            await asyncio.gather(*relays)
+        server.close()
+        await server.wait_closed()
+        assert len(relays) == 2
+
+
+def test_an_answer_that_was_lost_is_asked_for_again(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+
+    asyncio.run(join_with_a_lost_answer(street.path / "study", invited(kitchen), kitchen.port))
+
+    study = street.start("study", peers=[at(kitchen)])
+    study.log.add({"type": "milk"}).get()
+    street.converge(kitchen, study, events=1)
+
+
 def test_a_code_with_two_uses_lets_two_machines_in(street: TrustedStreet) -> None:
     kitchen = street.start("kitchen")
     code = invited(kitchen, uses=2)
