@@ -22,9 +22,10 @@ class Neighbours:
         return self._emitter.on("change", listener)
 
     def begin(self, session: object, key: bytes) -> None:
-        """A session is connected with the node that has this public key."""
-        self._links[session] = key[:LINK_BYTES]
-        self._emitter.emit("change")
+        """A session is connected with the node that has this public key; one without a key is not named to others."""
+        if key:
+            self._links[session] = key[:LINK_BYTES]
+            self._emitter.emit("change")
 
     def end(self, session: object) -> None:
         """A session is not connected any more. Harmless if it was not."""

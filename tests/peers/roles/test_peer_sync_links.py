@@ -126,6 +126,16 @@ def test_each_end_is_told_of_the_other_connections_once_after_they_changed() -> 
     assert links_told(first)[1:] == [{keys[1][:LINK_BYTES]}]
 
 
+def test_an_end_without_a_key_is_not_named_to_others() -> None:
+    log, neighbours = open_log("home", ManualClock(NOW_MS)), Neighbours()
+    first = Neighbour(log=log, neighbours=neighbours).greet(key=bytes([1]) * 32)
+    Neighbour(log=log, neighbours=neighbours).greet(key=b"")
+
+    first.clock.advance(LINKS_MS)
+
+    assert links_told(first) == []
+
+
 def test_an_end_without_other_connections_says_nothing_of_them() -> None:
     stranger = Neighbour(neighbours=Neighbours()).greet()
     fill(stranger.log, 3)
