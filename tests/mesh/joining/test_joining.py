@@ -1,38 +1,26 @@
-"""Live nodes: joining a mesh by an invite code, and what others may try meanwhile."""
+"""Live nodes: joining a mesh by an invite code, and the sentence for each reason why not."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from mesh import MeshError, Node
-from mesh.control.client import ControlClient
+from mesh import MeshError
 from mesh.joining.inviting import USED_UP, WRONG_CODE
 from mesh.joining.join import Joined, join
-from mesh.settings.home import Home, read_identity, read_signer
-from mesh.trust.certificates import read_certificates
+from mesh.settings.home import Home, read_identity
 from mesh.trust.founding import found_mesh
-from mesh.trust.invitations import INVITATIONS_FILE, invitation_key, join_proof
+from mesh.trust.invitations import INVITATIONS_FILE
 from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
-from mesh.trust.join_messages import JoinCall, NotWelcome, Welcome, Wish, decode_answer
-from peers.events.epoch import key_mark
-from peers.events.signature import KeySigner
-from peers.facts.fact import Revocation
-from tests.support.mesh_of_homes import homes_of_one_mesh, put_facts
+from mesh.trust.join_messages import NotWelcome, Welcome
+from tests.support.joining_parts import ANNA, BERT, SECONDS, asked, call_of, exchange, files, invited, joined, why_not
+from tests.support.mesh_of_homes import homes_of_one_mesh
 from tests.support.street import at, wait_until
-from tests.support.trusted_street import TrustedStreet, tls_options
-
-SECONDS = 15.0
-ANNA, BERT = (KeySigner.from_seed(bytes([number] * 32)) for number in (1, 2))
+from tests.support.trusted_street import TrustedStreet
 
 
 @pytest.fixture
@@ -42,61 +30,6 @@ def street(tmp_path: Path) -> Iterator[TrustedStreet]:
     street = TrustedStreet(tmp_path)
     yield street
     street.close()
-
-
-def invited(node: Node, ttl_seconds: int = 600, uses: int = 1) -> str:
-    with ControlClient(node.home) as client:
-        return client.invite(ttl_seconds, uses).code
-
-
-def joined(home: Path, code: str, node: Node | str) -> Joined:
-    where = node if isinstance(node, str) else at(node)
-    return asyncio.run(join(home, home.name, code, where))
-
-
-def why_not(home: Path, code: str, node: Node | str) -> str:
-    with pytest.raises(MeshError) as caught:
-        joined(home, code, node)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def files(home: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in home.iterdir() if file.name != "lock"} if home.exists() else {}
-
-
-def anonymous(cert: Path | None = None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if cert is not None:
-        context.load_cert_chain(cert / "certificates.pem", cert / "node.key")
-    return context
-
-
-def exchange(node: Node, line: bytes, cert: Path | None = None) -> bytes:
-    """What a node answers over TLS; empty if it only closes."""
-    answer = b""
-    try:
-        with (
-            socket.create_connection(("127.0.0.1", node.port), timeout=SECONDS) as wire,
-            anonymous(cert).wrap_socket(wire) as secure,
-        ):
-            secure.sendall(line)
-            while more := secure.recv(65536):
-                answer += more
-    except OSError:
-        pass
-    return answer
-
-
-def call_of(node: Node, key: KeySigner, code: str, name: str = "anna") -> JoinCall:
-    wish = msgspec.json.encode(Wish(1, key.public, f"{name}~{key_mark(key.public)}"))
-    certificate = read_certificates(node.home, read_signer(node.home).public).node
-    return JoinCall(wish, join_proof(invitation_key(InviteCode.read(code).secret), certificate, wish))
-
-
-def asked(node: Node, call: JoinCall) -> Any:
-    return decode_answer.decode(exchange(node, msgspec.json.encode(call) + b"\n"))
 
 
 # Joining
@@ -294,133 +227,3 @@ def test_only_an_admin_invites_and_another_one_names_one(street: TrustedStreet) 
         invited(study)
     with pytest.raises(MeshError, match="in no mesh that it could invite to: `mesh found` makes one"):
         invited(porch)
-
-
-# Attacks
-
-
-def test_a_stranger_without_a_certificate_gets_no_byte_while_no_code_is_open(street: TrustedStreet) -> None:
-    kitchen = street.start("kitchen")
-
-    assert exchange(kitchen, b"GET / HTTP/1.1\r\nHost: kitchen\r\n\r\n") == b""
-    wait_until(lambda: any("it shows no certificate" in said for said in street.said("kitchen")), "the line")
-
-
-def test_while_a_code_is_open_a_stranger_can_only_ask_to_join(street: TrustedStreet) -> None:
-    kitchen = street.start("kitchen")
-    invited(kitchen)
-
-    said = decode_answer.decode(exchange(kitchen, b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"))
-
-    assert isinstance(said, NotWelcome) and "cannot be understood" in said.why
-    assert exchange(kitchen, b"x" * 100_000) == b""
-    assert kitchen.status().get()["sessions"] == []
-
-
-def test_while_a_code_is_open_certificates_of_another_mesh_are_refused_as_ever(street: TrustedStreet) -> None:
-    kitchen = street.start("kitchen")
-    code = invited(kitchen)
-    street.make("foreign", mesh="another")
-    line = msgspec.json.encode(call_of(kitchen, ANNA, code)) + b"\n"
-
-    assert exchange(kitchen, line, cert=street.path / "foreign") == b""
-    assert isinstance(asked(kitchen, call_of(kitchen, ANNA, code)), Welcome)
-
-
-def test_a_node_that_was_revoked_does_not_join_again_with_its_key(street: TrustedStreet) -> None:
-    kitchen = street.start("kitchen")
-    assert isinstance(asked(kitchen, call_of(kitchen, ANNA, invited(kitchen))), Welcome)
-    kitchen.stop()
-    signer = read_signer(kitchen.home)
-    mesh_key = read_certificates(kitchen.home, signer.public).mesh_key
-    put_facts(kitchen.home, mesh_key, [Revocation(mesh_key, signer.public, 9, b"", ANNA.public, (), ()).signed(signer)])
-    kitchen = street.start("kitchen")
-
-    said = asked(kitchen, call_of(kitchen, ANNA, invited(kitchen)))
-
-    assert isinstance(said, NotWelcome) and "it is revoked; start a new node in another --home" in said.why
-
-
-def test_wrong_tries_do_not_end_a_code(street: TrustedStreet) -> None:
-    kitchen = street.start("kitchen")
-    code = invited(kitchen)
-    wrong = InviteCode(InviteCode.read(code).mark, bytes(INVITE_SECRET_BYTES)).write()
-
-    for _ in range(20):
-        assert asked(kitchen, call_of(kitchen, BERT, wrong)) == NotWelcome(WRONG_CODE)
-    bad_id = asked(kitchen, call_of(kitchen, BERT, code, name="no name!"))
-    assert isinstance(bad_id, NotWelcome) and "cannot be used" in bad_id.why
-
-    joined(street.path / "study", code, kitchen)
-
-
-def test_a_request_that_was_recorded_lets_no_other_key_in(street: TrustedStreet) -> None:
-    kitchen = street.start("kitchen")
-    code = invited(kitchen, uses=5)
-    seen = call_of(kitchen, ANNA, code)
-    assert isinstance(asked(kitchen, seen), Welcome)
-
-    forged = msgspec.structs.replace(seen, wish=call_of(kitchen, BERT, code).wish)
-
-    assert asked(kitchen, forged) == NotWelcome(WRONG_CODE)
-    replayed = asked(kitchen, seen)
-    assert isinstance(replayed, Welcome)
-    kept = json.loads((kitchen.home / INVITATIONS_FILE).read_bytes())["invitations"]
-    assert [len(one["joined"]) for one in kept] == [1]
-
-
-def test_a_request_for_one_inviter_is_no_request_for_another(street: TrustedStreet) -> None:
-    """Proofs are bound to the certificate that was seen: passed on, they prove nothing."""
-    kitchen = street.start("kitchen")
-    code = invited(kitchen)
-    wish = call_of(kitchen, ANNA, code).wish
-    seen = join_proof(invitation_key(InviteCode.read(code).secret), b"certificate of another", wish)
-
-    assert asked(kitchen, JoinCall(wish, seen)) == NotWelcome(WRONG_CODE)
-
-
-class Middle:
-    """Takes TLS connections in place of a node, with certificates of another home, and keeps what it is sent."""
-
-    def __init__(self, home: Path) -> None:
-        self._context = tls_options(home)["tls"]
-        self._context.verify_mode = ssl.CERT_NONE
-        self.received = b""
-
-    async def trick(self, victim: Path, code: str) -> str:
-        """Let a home join here; why it does not."""
-        server = await asyncio.start_server(self._take, "127.0.0.1", 0, ssl=self._context)
-        port = server.sockets[0].getsockname()[1]
-        try:
-            await join(victim, victim.name, code, f"127.0.0.1:{port}")
-        except MeshError as error:
-            return str(error)
-        finally:
-            server.close()
-        return ""
-
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            self.received += await reader.read()
-        writer.close()
-
-
-@pytest.mark.parametrize("is_member", [False, True], ids=["a stranger", "a member"])
-def test_who_answers_in_place_of_the_inviter_gets_no_proof_and_the_home_is_as_before(
-    street: TrustedStreet, is_member: bool
-) -> None:
-    kitchen = street.start("kitchen")
-    if is_member:
-        joined(street.path / "middle", invited(kitchen), kitchen)
-    else:
-        street.make("middle", mesh="another")
-    home = Home(street.path / "victim", name="victim")
-    home.close()
-    before = files(home.path)
-    middle = Middle(street.path / "middle")
-
-    why = asyncio.run(middle.trick(home.path, invited(kitchen)))
-
-    assert "is not the one that made this code" in why
-    assert middle.received == b""
-    assert files(home.path) == before
