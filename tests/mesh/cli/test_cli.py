@@ -37,8 +37,8 @@ from tests.support.commands import DEADLINE_SECONDS, arguments, environment, nex
 
 ProcessSettings = tuple[float, tuple[int, int, int]]
 COMMANDS = (
-    *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "found", "recover", "members"),
-    *("facts", "backup", "restore", "upgrade", "bench", "scenario"),
+    *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "found", "invite", "join"),
+    *("recover", "members", "facts", "backup", "restore", "upgrade", "bench", "scenario"),
 )
 
 
