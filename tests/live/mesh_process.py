@@ -67,16 +67,16 @@ class MeshNode:
         """Start another command on the same home."""
         return self._spawn(*arguments, **options)
 
-    def ask(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run a command on the same home. Returns its output; fails unless its exit code is 0."""
+    def ask(self, *arguments: str, stdin: str | None = None, seconds: float = 30.0) -> str:
+        """Run a command on the same home. Returns its output; fails unless its exit code is 0 after so many seconds."""
         process = self._spawn(*arguments, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
-        out, _ = process.communicate(stdin, timeout=30)
+        out, _ = process.communicate(stdin, timeout=seconds)
         assert process.returncode == 0, f"mesh {' '.join(arguments)} ended with {process.returncode}: {out}"
         return out
 
-    def events(self, *options: str) -> list[dict[str, Any]]:
+    def events(self, *options: str, seconds: float = 30.0) -> list[dict[str, Any]]:
         """The lines of `mesh log --json`."""
-        return [json.loads(line) for line in self.ask("log", "--json", *options).splitlines()]
+        return [json.loads(line) for line in self.ask("log", "--json", *options, seconds=seconds).splitlines()]
 
     def peers(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.ask("peers", "--json"))
