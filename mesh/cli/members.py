@@ -42,8 +42,8 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     """Found a mesh, whose first admin is this machine's node.
 
     The node must not run meanwhile. The recovery code of the mesh is shown once, on a terminal; elsewhere it is written to
-    the file recovery-code.txt of the home. Write it down and put it away: whoever has it can make and revoke admins, and no
-    disk has it.
+    the file recovery-code.txt of the home. Write it down, put it away and delete that file: whoever has the code can make
+    and revoke admins, and without it nobody can.
 
     \b
     mesh found
