@@ -14,7 +14,7 @@ from peers.events.epoch import Birth, EpochEnd
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.signature import Signer
-from peers.facts.fact import Fact
+from peers.facts.fact import Fact, Tip
 from peers.facts.fact_set import MeshEnd
 from peers.stores.store import (
     CLEAN_EVENTS,
@@ -249,6 +249,12 @@ class RunStore(Protocol):
 
     def newest_of(self, key: bytes) -> Epoch | None:
         """The epoch of a node that grew last."""
+
+    def tips(self, key: bytes) -> tuple[Tip, ...]:
+        """What a revocation of this key says of its epochs: how far those count here that no other one of it goes on from.
+
+        The newest MAX_TIPS of them, in the order of their names. One that grew after another one went on from it is one, too.
+        """
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:
         """The last signed seq of an epoch that counts, and its signature; (0, b"") without one."""

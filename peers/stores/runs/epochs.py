@@ -14,6 +14,7 @@ from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import OWN, VOUCHED, RunHash
+from peers.facts.fact import MAX_TIPS, Tip
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EpochRow, RunRow, RunRows, Standing
 from peers.stores.store import PAGE_BYTES
@@ -149,6 +150,11 @@ class EpochRules(RunRows):
         run = self._run_row(epoch, seq)
         return run.head if seq == run.last else self._hash_up_to(run, seq).head
 
+    def _head_of(self, epoch: Epoch, seq: int) -> bytes:
+        head = self.head(epoch, seq)
+        assert head is not None, "the entry is here"
+        return head
+
     def newest(self, limit: int) -> list[Epoch]:
         """As in the port."""
         of_key: dict[bytes, EpochRow] = {}
@@ -163,6 +169,17 @@ class EpochRules(RunRows):
         """As in the port."""
         rows = [row for row in self._epochs.values() if row.key == key and row.seq]
         return max(rows, key=_grown).epoch if rows else None
+
+    def tips(self, key: bytes) -> tuple[Tip, ...]:
+        """As in the port."""
+        rows = {row.epoch: row for row in self._epochs.values() if row.key == key and row.last}
+        parents = [row.birth.parent for row in rows.values()]
+        for parent in parents:
+            before = rows.get(parent.epoch)
+            if before is not None and before.last <= parent.seq:
+                del rows[parent.epoch]
+        newest = sorted(sorted(rows.values(), key=_grown)[-MAX_TIPS:], key=_name)
+        return tuple([Tip(row.epoch, row.last, self._head_of(row.epoch, row.last)) for row in newest])
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:
         """As in the port."""
@@ -287,3 +304,7 @@ def put_back(table: dict[T, Any], key: T, value: Any) -> None:
 
 def _grown(row: EpochRow) -> int:
     return row.grown
+
+
+def _name(row: EpochRow) -> Epoch:
+    return row.epoch

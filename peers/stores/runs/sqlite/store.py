@@ -15,7 +15,7 @@ from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
-from peers.facts.fact import Fact, fact_id_of
+from peers.facts.fact import Fact, Tip, fact_id_of
 from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
@@ -170,6 +170,10 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def head(self, epoch: Epoch, seq: int) -> bytes | None:
         with self._reading():
             return super().head(epoch, seq)
+
+    def tips(self, key: bytes) -> tuple[Tip, ...]:
+        with self._reading():
+            return super().tips(key)
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:
         with self._reading():
