@@ -26,6 +26,8 @@ CATCH_UP_SECONDS = 1.0
 """How long what others hold of a key is waited for before its cut; and how long they may take what a node holds that leaves."""
 TELL_SECONDS = 1.0
 """How long others may take the fact that a node leaves."""
+LOOK_SECONDS = 0.1
+"""How often is looked at least whether that has happened."""
 LEFT = "this node has left its mesh: nothing is added any more"
 
 
@@ -137,14 +139,16 @@ class NodeMesh:
 async def _until(
     is_over: Callable[[], Awaitable[bool]], on_change: Callable[[Callable[..., None]], Undo], seconds: float
 ) -> None:
-    """Wait until something is over, for so many seconds at most; it is looked at whenever something has changed."""
+    """Wait until something is over, for so many seconds at most."""
     changed = asyncio.Event()
     undo = on_change(lambda *_: changed.set())
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not await is_over():
-                    await changed.wait()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await changed.wait()
                     changed.clear()
     finally:
         undo()

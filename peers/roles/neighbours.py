@@ -30,7 +30,7 @@ class Neighbours:
 
     @property
     def lacked(self) -> set[Epoch]:
-        """Epochs of which any of the other ends says that it has more than this log."""
+        """Epochs of which any of the other ends says that it has more than this log; NO_EPOCH while one has not said it."""
         return set[Epoch]().union(*[lacked() for lacked in self._lacked.values()])
 
     def begin(self, session: object, key: bytes, lacked: Callable[[], set[Epoch]] = set) -> None:
