@@ -35,6 +35,8 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     the file recovery-code.txt of the home. Write it down, put it away and delete that file: whoever has the code can make
     and revoke admins, and without it nobody can.
 
+    A home that has a log already keeps it: the node vouches for the events in it that others have signed, or none.
+
     \b
     mesh found
     mesh --home /srv/kitchen found --name kitchen --mesh garden
@@ -42,7 +44,7 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     From then on this node speaks TLS, and only with nodes that have certificates of its mesh.
     """
     from mesh.settings.home import Home
-    from mesh.trust.founding import found_mesh
+    from mesh.trust.founding import events_of_others, found_mesh
     from mesh.trust.recovery_code import SECRET_BYTES
 
     path = options.home_of(context)
@@ -50,6 +52,7 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     is_shown, is_of_another = not as_json and sys.stdout.isatty(), recovery.exists()
     home = Home(path, name=name, mesh=mesh)
     try:
+        vouched = events_of_others(home)
         deliver = _show if is_shown else partial(_keep, recovery)
         key = found_mesh(home, os.urandom(SECRET_BYTES), time_ns() // 1_000_000, deliver)
         node_id, label = home.node_id, home.facts.mesh
@@ -64,6 +67,8 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
         return
     where = "" if is_shown else f"; its recovery code is in {recovery}: write it down, put it away, and delete the file"
     output.write(f"founded the mesh {label}, whose first admin is {node_id}{where}\n")
+    if vouched:
+        output.write(f"{node_id} vouches for {vouched} events of its log, which were there before the mesh\n")
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
@@ -20,15 +19,11 @@ from peers.facts.fact import Certificate, Fact, Leave, Revocation, Tip, decode_f
 from peers.facts.roster import Roster
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
+from tests.support.members import states
 from tests.support.mesh_of_homes import RECOVERY_CODE, homes_of_one_mesh, put_facts
 from tests.support.street import SECONDS
 
 CODE = f"{RECOVERY_CODE}\n".encode()
-
-
-def states(home: Path) -> dict[str, str]:
-    rows = json.loads(run(home, "members", "--json").stdout)
-    return {row["node_id"].partition("~")[0]: row["state"] for row in rows}
 
 
 def facts_of(home: Path) -> list[Fact]:

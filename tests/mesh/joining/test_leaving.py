@@ -20,6 +20,7 @@ from peers.stores.store import StoreError
 from peers.transport.tls.gate import NOT_TAKEN
 from tests.support.commands import run
 from tests.support.joining_parts import invited, joined
+from tests.support.members import states
 from tests.support.mesh_of_homes import RECOVERY_CODE, homes_of_one_mesh
 from tests.support.street import SECONDS, at, types, wait_until
 from tests.support.trusted_street import TrustedStreet
@@ -55,11 +56,6 @@ def connected(node: Node) -> int:
     return sum(1 for row in node.status().get()["peers"] if row["session"])
 
 
-def states(node: Node) -> dict[str, str]:
-    rows = json.loads(run(node.home, "members", "--json").stdout)
-    return {row["node_id"].partition("~")[0]: row["state"] for row in rows}
-
-
 def test_a_node_that_is_revoked_loses_its_sessions_everywhere_and_says_so(trio: Trio) -> None:
     kitchen, study, attic = trio.nodes
     study.log.add({"type": "milk"}).get()
@@ -80,7 +76,7 @@ def test_a_node_that_is_revoked_loses_its_sessions_everywhere_and_says_so(trio: 
     kitchen.log.add({"type": "bread"}).get()
     wait_until(lambda: types(attic) == ["milk", "bread"], "the event")
     assert types(study) == ["milk"]
-    assert states(attic) == {"kitchen": "member", "study": "revoked", "attic": "member"}
+    assert states(attic.home) == {"kitchen": "member", "study": "revoked", "attic": "member"}
 
 
 def test_a_node_that_hears_that_it_is_revoked_says_so_again_at_each_start(trio: Trio) -> None:
@@ -149,7 +145,7 @@ def test_an_admin_is_revoked_from_any_member_by_the_recovery_code(trio: Trio) ->
     wait_until(lambda: [connected(node) for node in trio.nodes] == [0, 1, 1], "the end of the sessions")
     study.log.add({"type": "milk"}).get()
     wait_until(lambda: types(attic) == ["milk"], "the event")
-    assert states(attic) == {"kitchen": "revoked", "study": "member", "attic": "member"}
+    assert states(attic.home) == {"kitchen": "revoked", "study": "member", "attic": "member"}
     assert types(kitchen) == []
 
 
@@ -184,7 +180,7 @@ def test_a_node_inside_another_program_leaves_only_when_that_has_stopped(trio: T
     assert said.returncode == 1
     assert b"runs inside another program (process" in said.stderr
     assert b"stop that program, then `mesh leave`" in said.stderr
-    assert states(trio.kitchen)["study"] == "member"
+    assert states(trio.kitchen.home)["study"] == "member"
     study.stop()
     assert run(study.home, "leave", "--yes").returncode == 0
     with pytest.raises(MeshError, match="has left its mesh for good"):
