@@ -17,7 +17,7 @@ from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_thread import LoopThread
 from mesh.actors.synchronized_waiters import resolve
-from mesh.control.mesh_texts import MeshTexts, read_texts
+from mesh.control.node_mesh import NodeMesh
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.port import Discovery
@@ -327,7 +327,7 @@ class Node:
         for notice in listen_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
             self._on_notice(notice)
         await resources.open_control(
-            ControlServer(self, texts=self._texts, invite=resources.invite, on_stop=self._on_stop_asked)
+            ControlServer(self, mesh=self._node_mesh(resources, environment.clock), on_stop=self._on_stop_asked)
         )
         for notice in start_notices(self):
             log_notice(notice)
@@ -363,8 +363,16 @@ class Node:
         log_notice(notice)
         self._emitter.emit("change", notice)
 
-    def _texts(self) -> Later[MeshTexts]:
-        return self._log_proxy.read(read_texts)
+    def _node_mesh(self, resources: NodeResources, clock: Clock) -> NodeMesh:
+        return NodeMesh(
+            self._opened(),
+            resources.certificates.mesh_key if resources.certificates is not None else b"",
+            self._log_proxy,
+            clock,
+            resources.inviting,
+            synchronized=lambda seconds: self.synchronized(timeout=seconds),
+            can_stop=lambda: self._emitter.has_listeners("stop"),
+        )
 
     def _on_stop_asked(self) -> bool:
         is_heard = self._emitter.has_listeners("stop")

@@ -29,7 +29,7 @@ from mesh.errors import MeshError
 from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let_go, part, unwatch, watch, work_lock
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
-from mesh.joining.inviting import Inviting, OpenCode
+from mesh.joining.inviting import Inviting
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
@@ -39,9 +39,9 @@ from mesh.settings.home import Home
 from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from mesh.trust.certificates import CertificateChain, read_certificates
-from mesh.trust.judge import KeyJudge
+from mesh.trust.judge import KeyJudge, OwnMembership
 from mesh.trust.tls import tls_contexts
-from peers.clock import Clock, LoopClock
+from peers.clock import Clock, LoopClock, Undo
 from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.stores.runs.sqlite.store import SqliteRunStore
@@ -63,6 +63,8 @@ class NodeResources:
         """Those of the home; None: this node is open."""
         self.supervisor: LoopActorRef[NodeSupervisor] | None = None
         self.control: ControlServer | None = None
+        self.inviting: Inviting | None = None
+        """None without certificates."""
         self.thread: LoopThread | None = None
         """The thread of the loop, if it belongs to the node; the caller closes it."""
         self._is_closed = False
@@ -74,7 +76,7 @@ class NodeResources:
         self._make_network: Callable[..., WebSocketNetwork] = WebSocketNetwork
         self._spawner: Spawner | None = None
         self._discovery: Discovery | None = None
-        self._inviting: Inviting | None = None
+        self._undo_own: Undo | None = None
         self._gateway_networks: tuple[WebSocketNetwork, ...] = ()
         self._environment: Environment | None = None  # kept, so that a forked process never destroys the store
         watch(self)
@@ -141,19 +143,21 @@ class NodeResources:
         if self.certificates is not None:
             accepting, dialling = tls_contexts(self._path, self.certificates)
             judge = KeyJudge(self.certificates.mesh_key, self.home.signer.public, lambda: log.facts)
-            self._inviting = Inviting(
+            self.inviting = Inviting(
                 self.home,
                 self.certificates,
                 accepting,
                 judge,
                 clock,
                 facts=lambda: log.facts,
-                learn=lambda fact: log.write(lambda store: [store.learn([fact])]),
+                learn=lambda facts: log.write(lambda store: [store.learn(facts)]),
                 on_joined=self._on_joined,
             )
             secure = {"tls": accepting, "dial_tls": dialling, "may_speak": judge.may_enter}
-            secure["on_no_certificate"] = self._inviting.door
-            judged = {"may_speak": judge.may_greet}
+            secure["on_no_certificate"] = self.inviting.door
+            own = OwnMembership(judge, self.home.node_id, self._on_gone)
+            self._undo_own = log.on("commit", own.on_commit)
+            judged = {"may_speak": judge.may_greet, "check_member": own.check}
         self._network = self._make_network(on_request=no_pages, waits=True, on_refused=self._on_refused, **secure)
         self._environment = Environment(
             runtime=Runtime(loop),
@@ -180,12 +184,6 @@ class NodeResources:
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints
 
-    def invite(self, ttl_seconds: int, uses: int) -> OpenCode:
-        """As Inviting.invite. Raises MeshError also for a node that is in no mesh."""
-        if self._inviting is None:
-            raise MeshError("this node is in no mesh that it could invite to: `mesh found` makes one")
-        return self._inviting.invite(ttl_seconds, uses)
-
     async def open_control(self, control: ControlServer) -> None:
         """Let commands reach the node. Raises MeshError if `close` has begun meanwhile."""
         if self._is_closed:
@@ -197,8 +195,8 @@ class NodeResources:
         """Stop the node and close what is open, in the reverse order of opening."""
         self._is_closed = True
         try:
-            if self._inviting is not None:
-                self._inviting.close()
+            if self.inviting is not None:
+                self.inviting.close()
             if self.control is not None:
                 await self.control.close()
             if self.supervisor is not None and self.supervisor.is_alive():
@@ -211,6 +209,8 @@ class NodeResources:
                 await self._gateways.close()
                 if self._spawner is not None:
                     await self._spawner.close()
+                if self._undo_own is not None:
+                    self._undo_own()
             finally:
                 if self.home is not None:
                     self.home.close()
@@ -225,8 +225,14 @@ class NodeResources:
             self.supervisor.tell_to(NodeSupervisor.on_report, noted)
 
     def _on_joined(self, sentence: str) -> None:
+        self._note(sentence, "joined")
+
+    def _on_gone(self, sentence: str) -> None:
+        self._note(sentence, "revoked")
+
+    def _note(self, sentence: str, kind: str) -> None:
         if self.supervisor is not None:
-            self.supervisor.tell_to(NodeSupervisor.on_report, Noted("", sentence, kind="joined"))
+            self.supervisor.tell_to(NodeSupervisor.on_report, Noted("", sentence, kind=kind))
 
     def on_forked(self) -> None:
         """Called in a process that was forked from this one: see mesh.forking."""

@@ -13,7 +13,7 @@ from mesh.membership.actions import Notice
 LOGGER = "mesh"
 """The logger of notices, and of nothing else; modules log under names of their own below it."""
 LOG_LEVELS = {
-    **dict.fromkeys(("paused", "refused", "restarted", "unreachable", "note", "open door"), logging.WARNING),
+    **dict.fromkeys(("paused", "refused", "restarted", "unreachable", "note", "open door", "revoked"), logging.WARNING),
     **dict.fromkeys(("cloned", "failed"), logging.ERROR),
 }
 """Log levels by the kind of the notice; all other kinds are INFO."""

@@ -47,6 +47,8 @@ class Environment:
     """How much of the disk of the log is in use."""
     may_speak: Callable[[bytes, str], str] = may_speak
     """Why an end that proved this key, and greets with this id, is not to be spoken to, as in a MaySpeak."""
+    check_member: Callable[[], object] = bool
+    """Raises MeshError, when the log is open, for a node that has left its mesh."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
     budgets: Budgets = field(init=False)

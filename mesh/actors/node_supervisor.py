@@ -106,7 +106,7 @@ class NodeSupervisor(LoopActor):
     async def begin(self) -> ListenAddresses:
         """Open the log and the listening sockets, then look for other nodes; the result is where this node listens.
 
-        Raises StoreError or ListenError.
+        Raises StoreError, ListenError or MeshError.
         """
         self._is_beginning = True
         try:
@@ -361,6 +361,7 @@ class NodeSupervisor(LoopActor):
         )
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))
         self._log.kept_by(keeper)
+        environment.check_member()
 
     async def _start_listener(self) -> None:
         environment, settings = self._environment, self._settings
@@ -391,8 +392,9 @@ class NodeSupervisor(LoopActor):
     async def _start_discovery(self) -> None:
         environment, settings, address = self._environment, self._settings, self._address
         discoverer = Discoverer.start(environment.runtime, environment.discovery(), self._report, environment.clock)
-        mark = settings.mesh_mark
-        announcement = Announcement(settings.node_id, mark, settings.instance, address.port, address.hosts)
+        announcement = Announcement(
+            settings.node_id, settings.mesh_mark, settings.instance, address.port, address.hosts
+        )
         await self._children.open(DISCOVERY, discoverer, discoverer.ask_to(Discoverer.open, announcement))
 
     def _now(self) -> float:

@@ -14,7 +14,10 @@ from mesh.cli import options, up_options
 from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
 from mesh.cli.log import log
-from mesh.cli.members import facts, found, invite, join, members, recover
+from mesh.cli.members.found import found, recover
+from mesh.cli.members.invite import invite, join
+from mesh.cli.members.revoke import leave, revoke
+from mesh.cli.members.show import facts, members
 from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
@@ -192,7 +195,8 @@ def retry(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(up, add, log, peers, status, stop, retry, wait, peer, token, found, invite, join, recover, members, facts),
+    *(up, add, log, peers, status, stop, retry, wait, peer, token),
+    *(found, invite, join, recover, members, facts, revoke, leave),
     *(backup, restore, upgrade, bench, scenario),
 )
 for command in COMMANDS:

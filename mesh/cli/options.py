@@ -13,6 +13,7 @@ import click
 from click.exceptions import Exit
 
 from mesh.errors import MeshError
+from mesh.settings.config import check_name
 from mesh.settings.paths import default_home
 from mesh.terminal import output
 
@@ -94,6 +95,13 @@ def node_of(context: click.Context) -> ControlClient:
 
     return ControlClient(home_of(context))
 
+
+name_of_new_home = click.option(
+    "--name",
+    metavar="NAME",
+    callback=checked(check_name, "the name"),
+    help="This node's name, for a new home. Default: the host's name.",
+)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 

@@ -85,20 +85,30 @@ class ControlClient:
             found.proofs.extend(answer.proofs)
         return found
 
-    def invite(self, ttl_seconds: int, uses: int) -> messages.Invited:
-        """Open an invite code."""
-        return self._ask(messages.Invite(ttl_seconds, uses), messages.Invited)
+    def invite(
+        self, ttl_seconds: int, uses: int, *, with_log: bool = False, recovery_code: str | None = None
+    ) -> messages.Invited:
+        """Open an invite code: see Inviting.invite."""
+        return self._ask(messages.Invite(ttl_seconds, uses, with_log, recovery_code), messages.Invited)
+
+    def cut(self, key: bytes) -> list[messages.CutTip]:
+        """How far the node holds what this key has written: see Departing.cut."""
+        return self._ask(messages.ShowCut(key), messages.CutShown).tips
+
+    def state(self, facts: list[bytes]) -> None:
+        """Let the node take facts into its log, and tell them the others."""
+        self._ask(messages.State(facts), messages.Done)
+
+    def leave(self) -> int:
+        """Let the node leave its mesh, and stop. Returns how many others have taken the fact; raises as `stop`."""
+        told = self._ask(messages.LeaveMesh(), messages.Left).told
+        self._until_stopped()
+        return told
 
     def stop(self) -> None:
         """Stop the node. It has stopped when this returns. Raises MeshError after NODE_SECONDS."""
         self._ask(messages.Stop(), messages.Done)
-        for _ in range(round(NODE_SECONDS / STOP_CHECK_SECONDS)):
-            if not is_locked(self.home):
-                return
-            select.select([], [], [], STOP_CHECK_SECONDS)
-        raise MeshError(
-            f"the node in {self.home}{holder(self.home)} has not stopped within {NODE_SECONDS:.0f} s: end its process"
-        )
+        self._until_stopped()
 
     def read(self, request: messages.Read) -> Iterator[list[Raw]]:
         """Lists of the requested events, each `{"event": ..., "meta": ...}`. It does not end if the request follows the log."""
@@ -114,6 +124,15 @@ class ControlClient:
     def lost(self) -> MeshError:
         """The error to raise when the connection breaks."""
         return NoNodeError(f"the node in {self.home} stopped")
+
+    def _until_stopped(self) -> None:
+        for _ in range(round(NODE_SECONDS / STOP_CHECK_SECONDS)):
+            if not is_locked(self.home):
+                return
+            select.select([], [], [], STOP_CHECK_SECONDS)
+        raise MeshError(
+            f"the node in {self.home}{holder(self.home)} has not stopped within {NODE_SECONDS:.0f} s: end its process"
+        )
 
     def _ask(self, request: Request, kind: type[AnswerKind], *, seconds: float = NODE_SECONDS) -> AnswerKind:
         self.connection.settimeout(seconds)

@@ -18,9 +18,15 @@ BATCH_BYTES = 256 * 1024
 """JSON text of the events of one Add; a single event may be larger."""
 MAX_TIME_MS = 253_402_300_799_998
 """The last ms but one of the year 9999, where Python's calendar ends."""
+MAX_STATED = 64
+"""Facts of one State."""
 ITEMS_BYTES = 512 * 1024
 """An answer is sent once its events have this many bytes, so that the last one fits into the line too."""
 
+MAX_KEY_BYTES = 64
+"""Of a public key; those of today have 32."""
+CutTip = tuple[str, int, bytes]
+"""The fields of a Tip: this module does without `peers`, which takes longer to load than most commands take to run."""
 EventCount = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Time = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
@@ -88,11 +94,31 @@ class ShowFacts(Struct, tag_field="do", tag="show facts", forbid_unknown_fields=
     """Show the facts of the mesh and the proofs of forks. Answers: any number of Texts, then Done."""
 
 
-class Invite(Struct, tag_field="do", tag="invite", forbid_unknown_fields=True):
+class Invite(Struct, tag_field="do", tag="invite", forbid_unknown_fields=True, omit_defaults=True):
     """Open an invite code. Answer: Invited."""
 
     ttl_seconds: Annotated[int, Meta(ge=1, le=MAX_INVITE_SECONDS)]
     uses: Annotated[int, Meta(ge=1, le=MAX_INVITE_USES)]
+    with_log: bool = False
+    """Whether homes may join by it that bring events of a time without a mesh along."""
+    recovery_code: Annotated[str, Meta(max_length=1_000)] | None = None
+    """That of the mesh, if who joins becomes an admin."""
+
+
+class ShowCut(Struct, tag_field="do", tag="show cut", forbid_unknown_fields=True):
+    """Show how far the node holds what a key has written, once it has what connected nodes have of it. Answer: CutShown."""
+
+    key: Annotated[bytes, Meta(max_length=MAX_KEY_BYTES)]
+
+
+class State(Struct, tag_field="do", tag="state", forbid_unknown_fields=True):
+    """Take facts of the mesh into the log, all or none, and tell them the others. Answer: Done."""
+
+    facts: Annotated[list[bytes], Meta(min_length=1, max_length=MAX_STATED)]
+
+
+class LeaveMesh(Struct, tag_field="do", tag="leave", forbid_unknown_fields=True):
+    """Leave the mesh for good, then stop the node. Answer: Left, sent before the node has stopped."""
 
 
 class Stop(Struct, tag_field="do", tag="stop", forbid_unknown_fields=True):
@@ -150,6 +176,19 @@ class Invited(Struct, tag_field="is", tag="invited"):
     expires_ms: int
 
 
+class CutShown(Struct, tag_field="is", tag="cut"):
+    """How far the epochs of a key are held: see RunStore.tips."""
+
+    tips: list[CutTip]
+
+
+class Left(Struct, tag_field="is", tag="left"):
+    """The node has left its mesh."""
+
+    told: int
+    """How many nodes have taken the fact that it has."""
+
+
 class Done(Struct, tag_field="is", tag="done"):
     """The request is done."""
 
@@ -160,8 +199,10 @@ class Failure(Struct, tag_field="is", tag="failure"):
     why: str
 
 
-Request = Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | ShowFacts | Invite | Stop
-Answer = Added | Events | Shown | Peers | Texts | Invited | Done | Failure
+Request = (
+    Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | ShowFacts | Invite | ShowCut | State | LeaveMesh | Stop
+)
+Answer = Added | Events | Shown | Peers | Texts | Invited | CutShown | Left | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

@@ -22,6 +22,7 @@ from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.paths import SOCKET_FILE
 from peers.events.entry import Entry
+from peers.facts.fact import Tip
 from peers.later import Later
 from peers.log.draft import BusyError, Meta
 from peers.stores.store import StoreError
@@ -61,6 +62,16 @@ class ServedNode(Protocol):
     def retry(self) -> Later[None]: ...
 
 
+class ServedMesh(Protocol):
+    """What commands do with the mesh of a node; see NodeMesh."""
+
+    def texts(self) -> Later[MeshTexts]: ...
+    def invite(self, ttl_seconds: int, uses: int, *, with_log: bool, recovery_code: str | None) -> tuple[str, int]: ...
+    async def cut(self, key: bytes) -> Sequence[Tip]: ...
+    async def state(self, texts: Sequence[bytes]) -> None: ...
+    async def leave(self) -> int: ...
+
+
 class ControlServer:
     """`start` it when the node runs, `close` it before the node ends. Everything runs on the loop of the node."""
 
@@ -68,16 +79,12 @@ class ControlServer:
         self,
         node: ServedNode,
         *,
-        texts: Callable[[], Later[MeshTexts]],
-        invite: Callable[[int, int], tuple[str, int]],
+        mesh: ServedMesh,
         on_stop: Callable[[], bool],
     ) -> None:
-        """`texts` reads those of the log, `invite` is that of Inviting. `on_stop` is called for `mesh stop`; it returns whether
-        the node will be stopped.
-        """
+        """`on_stop` is called for `mesh stop`; it returns whether the node will be stopped."""
         self.node = node
-        self.texts = texts
-        self.invite = invite
+        self.mesh = mesh
         self.on_stop = on_stop
         self._connections: dict[_Connection, None] = {}
         self._followers: dict[_Connection, None] = {}
@@ -247,9 +254,18 @@ class _Connection:
                 await (self._node.add_peer(address) if is_wanted else self._node.remove_peer(address))
                 await self._send(messages.Done())
             case messages.ShowFacts():
-                await self._show_texts(await self._server.texts())
-            case messages.Invite(ttl_seconds, uses):
-                await self._send(messages.Invited(*self._server.invite(ttl_seconds, uses)))
+                await self._show_texts(await self._server.mesh.texts())
+            case messages.Invite(ttl_seconds, uses, with_log, recovery_code):
+                opened = self._server.mesh.invite(ttl_seconds, uses, with_log=with_log, recovery_code=recovery_code)
+                await self._send(messages.Invited(*opened))
+            case messages.ShowCut(key):
+                await self._send(messages.CutShown([(*tip,) for tip in await self._server.mesh.cut(key)]))
+            case messages.State(facts):
+                await self._server.mesh.state(facts)
+                await self._send(messages.Done())
+            case messages.LeaveMesh():
+                await self._send(messages.Left(await self._server.mesh.leave()))
+                self._server.on_stop()
             case messages.Stop():
                 await self._stop()
             case Failure():

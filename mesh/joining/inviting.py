@@ -5,24 +5,47 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from mesh.errors import MeshError
+from mesh.settings.config import MAX_INVITE_ADMIN_SECONDS
 from mesh.settings.home import Home
-from mesh.trust.certificates import CertificateChain, node_certificate
-from mesh.trust.invitations import Invitations
+from mesh.trust.certificates import CertificateChain, admin_certificate, load_making, node_certificate
+from mesh.trust.ending import how_an_admin, is_admin
+from mesh.trust.invitations import Invitation, Invitations, invitation_key
 from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
-from mesh.trust.join_messages import MAX_JOIN_BYTES, JoinAnswer, NotWelcome, Welcome, Wish, decode_call, decode_wish
+from mesh.trust.join_messages import (
+    HELLO,
+    MAX_JOIN_BYTES,
+    JoinAnswer,
+    NotWelcome,
+    Welcome,
+    Wish,
+    decode_call,
+    decode_wish,
+)
 from mesh.trust.judge import KeyJudge
+from mesh.trust.recovery_code import mesh_signer
 from peers.clock import Clock, Undo
+from peers.events.signature import KeySigner
 from peers.facts.fact import MAX_SOURCE, Certificate, Fact, decode_fact
 from peers.later import Later
 
 WRONG_CODE = "this code is not open there: it has ended, or is another one; run `mesh invite` there again"
 USED_UP = "this code was used already: run `mesh invite` there again"
+
+NO_LOG = (
+    "this code lets no home in that brings events of a time without a mesh along: run `mesh invite --with-log` there, "
+    "or join with another --home"
+)
+NO_MESH_KEY = (
+    "this code makes an admin, but the inviter has no key of the mesh for that since its restart: "
+    "run `mesh invite --admin` there again"
+)
 
 
 class OpenCode(NamedTuple):
@@ -50,34 +73,59 @@ class Inviting:
         clock: Clock,
         *,
         facts: Callable[[], Sequence[Fact]],
-        learn: Callable[[Fact], Later[Any]],
+        learn: Callable[[Sequence[Fact]], Later[Any]],
         on_joined: Callable[[str], None],
     ) -> None:
         """`facts` and `learn` are those of the log, `on_joined` gets a sentence. Raises MeshError for a damaged file."""
         self._home, self._chain, self._accepting, self._judge, self._clock = home, chain, accepting, judge, clock
         self._facts, self._learn, self._on_joined = facts, learn, on_joined
         self._invitations = Invitations(home.path)
+        self._mesh: KeySigner | None = None
+        """The key of the mesh, while a code is open that makes admins."""
         self._undo_look: Undo | None = None
         self._look()
 
-    def invite(self, ttl_seconds: int, uses: int) -> OpenCode:
-        """Open a code for so many seconds and nodes. Raises MeshError, with a sentence, if this node is no admin."""
-        own = self._home.signer.public
-        rows = self._judge.roster.rows
-        if own not in rows or not rows[own].is_admin or rows[own].state != "member":
-            admins = [row.node_id for row in rows.values() if row.is_admin and row.state == "member"]
-            where = f"run `mesh invite` on {admins[0]}" if admins else "`mesh recover` makes it one"
-            raise MeshError(f"only an admin invites, and {self._home.node_id} is none: {where}")
+    def invite(
+        self, ttl_seconds: int, uses: int, *, with_log: bool = False, recovery_code: str | None = None
+    ) -> OpenCode:
+        """Open a code for so many seconds and nodes.
+
+        `with_log`: their homes may bring events of a time without a mesh along. `recovery_code`: they become admins. Then the
+        key of the mesh is in the memory of this node until no such code is open, or the node stops, and never on its disk.
+        Raises MeshError, with a sentence, if this node is no admin, for a wrong recovery code, or for too long a time.
+        """
+        own, roster = self._home.signer.public, self._judge.roster
+        if not is_admin(roster, own):
+            how = how_an_admin(roster, "invite")
+            raise MeshError(f"only an admin invites, and {self._home.node_id} is none: {how}")
+        if recovery_code is not None:
+            self._mesh = self._checked(mesh_signer(recovery_code), ttl_seconds)
         secret, now_ms = os.urandom(INVITE_SECRET_BYTES), self._clock.now_ms()
         expires_ms = now_ms + ttl_seconds * 1000
-        self._invitations.add(secret, expires_ms, uses, now_ms)
+        opened = Invitation(
+            key=invitation_key(secret),
+            expires_ms=expires_ms,
+            uses=uses,
+            is_admin=recovery_code is not None,
+            with_log=with_log,
+        )
+        self._invitations.add(opened, now_ms)
         self._look()
         return OpenCode(InviteCode.of(own, secret).write(), expires_ms)
 
+    def _checked(self, mesh: KeySigner, ttl_seconds: int) -> KeySigner:
+        if mesh.public != self._chain.mesh_key:
+            raise MeshError("this recovery code is of another mesh: use the one of this mesh")
+        if ttl_seconds > MAX_INVITE_ADMIN_SECONDS:
+            raise MeshError(
+                f"a code that makes an admin is open for {MAX_INVITE_ADMIN_SECONDS // 60} minutes at most: "
+                "this node holds the key of the mesh meanwhile"
+            )
+        return mesh
+
     def door(self, address: str) -> asyncio.Protocol | None:
         """The protocol of a connection without a certificate; None if no code is open."""
-        is_open = self._invitations.until_ms(self._clock.now_ms()) > 0
-        return _JoinProtocol(self, address) if is_open else None
+        return _JoinProtocol(self, address) if self._invitations.open_now(self._clock.now_ms()) else None
 
     def answer(self, line: bytes, address: str, reply: Callable[[JoinAnswer], None]) -> None:
         """Answer a request to join, at once or once it is in the log."""
@@ -92,65 +140,96 @@ class Inviting:
             reply(NotWelcome(WRONG_CODE))
             return
         try:
-            fact = self._fact_of(wish, address)
+            facts = self._facts_of(wish, address, self._mesh if invitation.is_admin else None)
         except ValueError as error:
             reply(NotWelcome(f"this request cannot be used: {error}"))
             return
         why = self._judge.may_greet(wish.key, wish.node_id)
         if why:
             reply(NotWelcome(f"{wish.node_id} cannot join: {why}; start a new node in another --home"))
+        elif invitation.is_admin and self._mesh is None:
+            reply(NotWelcome(NO_MESH_KEY))
+        elif wish.with_log and not invitation.with_log:
+            reply(NotWelcome(NO_LOG))
         elif not self._invitations.use(invitation, wish.key):
             reply(NotWelcome(USED_UP))
-        elif wish.key in self._judge.roster.rows:
-            self._welcome(wish, reply)
+        elif not facts:
+            self._welcome(wish, invitation, reply)
         else:
-            self._state(wish, fact, reply)
+            self._state(wish, invitation, facts, reply)
 
-    def _fact_of(self, wish: Wish, address: str) -> Certificate:
-        """The fact that it is in the mesh. Raises ValueError, with a sentence, for an id that it cannot have."""
-        signer, source = self._home.signer, address.rpartition(":")[0][:MAX_SOURCE]
-        mesh_key, now_ms = self._chain.mesh_key, self._clock.now_ms()
-        fact = Certificate(mesh_key, signer.public, now_ms, b"", wish.key, wish.node_id, False, source).signed(signer)
-        decode_fact(fact.data)
-        return fact
+    def _facts_of(self, wish: Wish, address: str, mesh: KeySigner | None) -> list[Certificate]:
+        """What is to be stated: that it is in the mesh, and an admin, if the mesh's key is given; not what is known already.
 
-    def _state(self, wish: Wish, fact: Certificate, reply: Callable[[JoinAnswer], None]) -> None:
-        """Put the fact into the log, then welcome the node."""
+        Raises ValueError, with a sentence, for an id that it cannot have.
+        """
+        source, now_ms = address.rpartition(":")[0][:MAX_SOURCE], self._clock.now_ms()
+        row = self._judge.roster.rows.get(wish.key)
+        signers = [self._home.signer] if row is None else []
+        if mesh is not None and (row is None or not row.is_admin):
+            signers.append(mesh)
+        facts: list[Certificate] = []
+        for signer in signers:
+            what = (b"", wish.key, wish.node_id, signer is mesh, source)
+            facts.append(Certificate(self._chain.mesh_key, signer.public, now_ms, *what).signed(signer))
+            decode_fact(facts[-1].data)
+        return facts
+
+    def _state(
+        self, wish: Wish, invitation: Invitation, facts: list[Certificate], reply: Callable[[JoinAnswer], None]
+    ) -> None:
+        """Put the facts into the log, then welcome the node."""
 
         def learned(done: Later[Any]) -> None:
             if done.exception is not None or wish.key not in self._judge.roster.rows:
                 why = done.exception or "there is no room for more facts of this admin: let another one invite"
                 reply(NotWelcome(f"the inviter could not write it down: {why}"))
                 return
-            self._on_joined(f"{wish.node_id} joined this mesh from {fact.source}")
-            self._welcome(wish, reply)
+            as_admin = " as an admin" if invitation.is_admin else ""
+            self._on_joined(f"{wish.node_id} joined this mesh from {facts[0].source}{as_admin}")
+            self._welcome(wish, invitation, reply)
 
-        self._learn(fact).then(learned)
+        self._learn(facts).then(learned)
 
-    def _welcome(self, wish: Wish, reply: Callable[[JoinAnswer], None]) -> None:
+    def _welcome(self, wish: Wish, invitation: Invitation, reply: Callable[[JoinAnswer], None]) -> None:
         # The id is that of the first time, so that the certificate is the same again.
         node_id = self._judge.roster.rows[wish.key].node_id
         certificate = node_certificate(self._home.signer, wish.key, node_id)
         chain = (certificate, self._chain.admin, self._chain.mesh)
-        reply(Welcome(chain, tuple(fact.data for fact in self._facts())))
+        admin = b""
+        if invitation.is_admin:
+            if self._mesh is None:  # its time ended while the facts were written
+                reply(NotWelcome(NO_MESH_KEY))
+                return
+            admin = admin_certificate(self._mesh, wish.key, node_id)
+        reply(Welcome(chain, tuple(fact.data for fact in self._facts()), admin))
 
     def close(self) -> None:
         """Let nobody in any more; the codes stay in the home."""
+        self._shut()
+        self._mesh = None
+
+    def _shut(self) -> None:
         self._accepting.verify_mode = ssl.CERT_REQUIRED
         if self._undo_look is not None:
             self._undo_look()
 
     def _look(self) -> None:
-        """Open the door, or close it."""
-        self.close()
-        left_ms = self._invitations.until_ms(self._clock.now_ms()) - self._clock.now_ms()
-        if left_ms > 0:
+        """Open the door, or close it; now, and whenever a code ends."""
+        self._shut()
+        now_ms = self._clock.now_ms()
+        open_now = self._invitations.open_now(now_ms)
+        if not any(one.is_admin for one in open_now):
+            self._mesh = None
+        if open_now:
             self._accepting.verify_mode = ssl.CERT_OPTIONAL
-            self._undo_look = self._clock.call_later(left_ms, self._look)
+            self._undo_look = self._clock.call_later(min(one.expires_ms for one in open_now) - now_ms, self._look)
+            # A thread, so that the loop does not load it when the first node joins.
+            threading.Thread(target=load_making, name="peermesh-loading", daemon=True).start()
 
 
 class _JoinProtocol(asyncio.Protocol):
-    """One connection of who has no certificate: it reads one line, answers it, and closes. Its deadline is that of the door."""
+    """A connection of who has no certificate: it greets, answers one line, and closes. Its deadline is that of the door."""
 
     def __init__(self, inviting: Inviting, address: str) -> None:
         self._inviting = inviting
@@ -161,6 +240,7 @@ class _JoinProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        transport.write(HELLO)
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None

@@ -15,11 +15,12 @@ from mesh.errors import MeshError, printable
 from mesh.settings.config import parse_address
 from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, read_signer
 from mesh.settings.home_lock import holder, is_locked
-from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE, LOG_FILE
 from mesh.trust.certificates import (
     CertificateChain,
     check_signatures,
     mesh_key_of,
+    node_certificate,
     public_key,
     replace_certificates,
 )
@@ -27,6 +28,7 @@ from mesh.trust.founding import log_of
 from mesh.trust.invitations import invitation_key, join_proof
 from mesh.trust.invite_code import InviteCode
 from mesh.trust.join_messages import (
+    HELLO,
     JOIN_VERSION,
     MAX_ANSWER_BYTES,
     JoinAnswer,
@@ -38,6 +40,8 @@ from mesh.trust.join_messages import (
 from peers.facts.fact import Fact, Found, checked_fact
 from peers.facts.fact_set import FactSet
 from peers.facts.roster import Roster
+from peers.stores.runs.sqlite.reader import SqliteRunReader
+from peers.stores.store import StoreError
 from peers.transport.tls.gate import proven_certificate
 
 DIAL_SECONDS = 3.0
@@ -55,6 +59,7 @@ class Joined(NamedTuple):
     mesh_key: bytes
     address: str
     """Of the node that made the code."""
+    is_admin: bool
 
 
 class _Inviter(NamedTuple):
@@ -71,19 +76,28 @@ class _NotThereError(MeshError):
     """At an address is no node that can be asked."""
 
 
-class _LostError(MeshError):
-    """The connection ended before an answer came."""
+class _UnansweredError(MeshError):
+    """A request was sent, and no answer came: the inviter may have let this key in."""
 
 
-class _LateError(MeshError):
-    """A request was sent, and no answer came."""
+class _LostError(_UnansweredError):
+    """The same: the connection ended."""
 
 
-def check_home(home: Path) -> None:
-    """Raise MeshError, with a sentence, if a home cannot join a mesh: its node runs, or its mesh has other members."""
+def check_home(home: Path, *, with_log: bool) -> None:
+    """Raise MeshError, with a sentence, if a home cannot join a mesh.
+
+    Its node runs, its mesh has other members, or, unless `with_log`, it has events and no mesh yet.
+    """
     if is_locked(home):
         raise MeshError(f"the node in {home}{holder(home)} runs: stop it with `mesh stop`, then join, then `mesh up`")
     if not (home / CERTIFICATES_FILE).exists():
+        events = 0 if with_log or not (home / LOG_FILE).exists() else _events_of(home)
+        if events:
+            raise MeshError(
+                f"the log of this home has {events} events of a time without a mesh: with `mesh join --with-log`, and a code "
+                "of `mesh invite --with-log`, it brings them along, and vouches for them; else use another --home"
+            )
         return
     own = read_signer(home).public
     mesh_key = mesh_key_of(home, own)
@@ -97,43 +111,62 @@ def check_home(home: Path) -> None:
         raise MeshError("this home is in a mesh with others already: `mesh members` lists them; use another --home")
 
 
-async def join(home: Path, name: str | None, typed: str, where: str | Callable[[], AsyncIterator[str]]) -> Joined:
+def _events_of(home: Path) -> int:
+    """How many events the log of a home has that has no mesh, and where no node runs."""
+    store = SqliteRunReader(home / LOG_FILE)
+    try:
+        return store.open().events
+    except StoreError as error:
+        raise MeshError(f"it did not join: {error}") from None
+    finally:
+        store.close()
+
+
+async def join(
+    home: Path,
+    name: str | None,
+    typed: str,
+    where: str | Callable[[], AsyncIterator[str]],
+    *,
+    with_log: bool = False,
+) -> Joined:
     """Let this home join the mesh of the node that made a code. The home is changed only if that has worked.
 
-    `where` is the address of that node, or finds those where it may be. Raises MeshError, with a sentence.
+    But if no answer comes it keeps its key, by which the same code works again. `where` is the address of that node, or finds
+    those where it may be. `with_log`: it brings events of a time without a mesh along. Raises MeshError, with a sentence.
     """
     code = InviteCode.read(typed)
-    check_home(home)
+    check_home(home, with_log=with_log)
     inviter = await _open(where, code) if isinstance(where, str) else await _find(where(), code)
     try:
         opened = Home(home, name=name)
         try:
-            return await _join(opened, code, inviter)
+            return await _join(opened, code, inviter, with_log)
         finally:
             opened.close()
     finally:
         inviter.writer.transport.abort()
 
 
-async def _join(home: Home, code: InviteCode, inviter: _Inviter) -> Joined:
-    wish = msgspec.json.encode(Wish(JOIN_VERSION, home.signer.public, home.node_id))
+async def _join(home: Home, code: InviteCode, inviter: _Inviter, with_log: bool) -> Joined:
+    wish = msgspec.json.encode(Wish(JOIN_VERSION, home.signer.public, home.node_id, with_log))
     call = JoinCall(wish, join_proof(invitation_key(code.secret), inviter.certificate, wish))
     try:
         answer = await _answer(inviter, code, call)
         if not isinstance(answer, Welcome):
             raise MeshError(f"it did not join, says the node at {inviter.address}: {printable(answer.why)}")
         chain, facts = _check(answer, home, inviter)
-    except _LateError:  # the inviter may have let this key in: the next attempt has to be with the same one
-        raise
+    except _UnansweredError as error:
+        raise MeshError(f"{error}; this machine's key is kept in {home.path}: run the same `mesh join` again") from None
     except MeshError:
         _discard(home)
         raise
     labels = [fact.name for fact in facts if isinstance(fact, Found)]
     with log_of(home, chain.mesh_key, "it did not join") as store, store.transaction():
         store.learn(facts)
-    home.keep_mesh(labels[0])
+    home.keep_mesh(labels[0], with_log=with_log)
     replace_certificates(home.path, chain)
-    return Joined(home.node_id, labels[0], chain.mesh_key, inviter.address)
+    return Joined(home.node_id, labels[0], chain.mesh_key, inviter.address, bool(answer.admin))
 
 
 async def _answer(inviter: _Inviter, code: InviteCode, call: JoinCall) -> JoinAnswer:
@@ -141,25 +174,35 @@ async def _answer(inviter: _Inviter, code: InviteCode, call: JoinCall) -> JoinAn
     try:
         return await _ask(inviter, call)
     except _LostError:
-        again = await _open(inviter.address, code)
+        pass
     try:
-        return await _ask(again, call)
-    finally:
-        again.writer.transport.abort()
+        again = await _open(inviter.address, code)
+        try:
+            return await _ask(again, call)
+        finally:
+            again.writer.transport.abort()
+    except MeshError as error:
+        raise _UnansweredError(str(error)) from None
 
 
 async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
     """Raises MeshError if there is no answer."""
-    inviter.writer.write(msgspec.json.encode(call) + b"\n")
+    address = inviter.address
+    is_sent = False
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
+            await inviter.reader.readexactly(len(HELLO))
+            inviter.writer.write(msgspec.json.encode(call) + b"\n")
+            is_sent = True
             return decode_answer.decode(await inviter.reader.readuntil(b"\n"))
-    except (OSError, asyncio.IncompleteReadError):
-        raise _LostError(
-            f"the node at {inviter.address} lets nobody in now: the code has ended; run `mesh invite` there again"
-        ) from None
     except TimeoutError:
-        raise _LateError(f"the node at {inviter.address} did not answer in {ANSWER_SECONDS:.0f} s: try again") from None
+        raise _UnansweredError(f"the node at {address} did not answer in {ANSWER_SECONDS:.0f} s") from None
+    except (OSError, asyncio.IncompleteReadError):
+        if is_sent:
+            raise _LostError(f"the connection with {address} ended before the answer came") from None
+        raise MeshError(
+            f"the node at {address} lets nobody in now: the code has ended; run `mesh invite` there again"
+        ) from None
     except (asyncio.LimitOverrunError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MeshError(
             f"the answer of the node at {inviter.address} cannot be understood: {printable(str(error))}"
@@ -176,9 +219,16 @@ def _check(answer: Welcome, home: Home, inviter: _Inviter) -> tuple[CertificateC
         known = FactSet(chain.mesh_key)
         for data in answer.facts:
             known.add(checked_fact(data))
-        members = Roster(known.mesh, known).members
-        if not members.keys() >= {home.signer.public, public_key(inviter.certificate)}:
-            raise ValueError("its facts do not say that both machines are in the mesh")
+        rows = Roster(known.mesh, known).rows
+        for key in (home.signer.public, public_key(inviter.certificate)):
+            if key not in rows or rows[key].state != "member":
+                raise ValueError("its facts do not say that both machines are in the mesh")
+        if answer.admin:
+            own = node_certificate(home.signer, home.signer.public, home.node_id)
+            chain = CertificateChain(own, answer.admin, chain.mesh)
+            check_signatures(chain)
+            if not rows[home.signer.public].is_admin:
+                raise ValueError("its facts do not say that this machine is an admin")
         if not any(isinstance(fact, Found) for fact in known):
             raise ValueError("its facts do not say that there is a mesh")
     except ValueError as error:

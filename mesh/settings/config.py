@@ -22,6 +22,8 @@ MAX_WAIT_SECONDS = 86_400.0
 MAX_WAIT_PEERS = 1_000
 MAX_INVITE_SECONDS = 7 * 86_400
 """How long an invite code may be open."""
+MAX_INVITE_ADMIN_SECONDS = 3_600
+"""The same for one that makes admins."""
 MAX_INVITE_USES = 100
 """How many nodes may join by one."""
 EVERY_ADDRESS = ""

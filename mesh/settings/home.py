@@ -32,7 +32,7 @@ FACTS_FILE = "node.json"
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `node.json`. Only the port changes after the home was made, and the mesh when it joins one."""
+    """The content of `node.json`. The port changes after the home was made, and what is about the mesh when it joins one."""
 
     version: FileVersion = FILE_VERSION
     name: str
@@ -41,6 +41,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Chosen at the first start; 0 until then."""
     hash_characters: Annotated[int, Meta(ge=MIN_MARK_CHARACTERS, le=MARK_CHARACTERS)] = MIN_MARK_CHARACTERS
     """Of the hash in the node's id."""
+    with_log: bool = False
+    """Whether it vouches in its mesh for events of a time without one, as `mesh join --with-log` says."""
 
 
 def default_name() -> str:
@@ -130,9 +132,9 @@ class Home:
         """Listen at `port` at later starts too. Raises MeshError if the home cannot be written."""
         self._keep(msgspec.structs.replace(self.facts, port=port))
 
-    def keep_mesh(self, mesh: str) -> None:
+    def keep_mesh(self, mesh: str, *, with_log: bool) -> None:
         """Belong to the mesh with this name from now on. Raises MeshError if that is no name, or the home cannot be written."""
-        self._keep(msgspec.structs.replace(self.facts, mesh=check_name(mesh, "the mesh's name")))
+        self._keep(msgspec.structs.replace(self.facts, mesh=check_name(mesh, "the mesh's name"), with_log=with_log))
 
     def _keep(self, facts: NodeFacts) -> None:
         self.facts = facts

@@ -26,6 +26,9 @@ STATE_COLOURS = {
     "refused": "red",
     "paused": "red",
     "cloned": "red",
+    "revoked": "red",
+    "void": "red",
+    "left": "yellow",
 }
 
 

@@ -45,6 +45,20 @@ def found_mesh(home: Home, secret: bytes, now_ms: int, deliver: Callable[[str], 
     return mesh.public
 
 
+def events_of_others(home: Home) -> int:
+    """How many events the log of a home has, at most, that its own key has not signed: who founds a mesh vouches for them.
+
+    They are of an earlier release, or of other nodes. Raises MeshError if the log cannot be used.
+    """
+    if not home.log_path.exists():
+        return 0
+    with log_of(home, b"", "no mesh was founded") as store:
+        births = {epoch: store.birth(epoch) for epoch in store.ends()}
+        own = {epoch for epoch, birth in births.items() if birth is not None and birth.key == home.signer.public}
+        entries = sum(end.seq for epoch, end in store.ends().items() if epoch not in own)
+        return min(entries, store.state.events)
+
+
 def recover_mesh(home: Home, mesh: KeySigner, now_ms: int) -> None:
     """Make the node of this home an admin of the mesh with this key.
 

@@ -29,6 +29,10 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How many keys may join by it."""
     joined: tuple[bytes, ...] = ()
     """The public keys that have."""
+    is_admin: bool = False
+    """Whether they become admins."""
+    with_log: bool = False
+    """Whether their homes may bring events of a time without a mesh along."""
 
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,20 +63,18 @@ class Invitations:
             remedy = ": delete it, and the invite codes that are open end"
             self._all = decode_file(content, self._path, _Content, lambda _: None, remedy).invitations
 
-    def until_ms(self, now_ms: int) -> int:
-        """When the last code of those that are open ends; 0 if none is open."""
-        return max((one.expires_ms for one in self._all if one.expires_ms > now_ms), default=0)
+    def open_now(self, now_ms: int) -> list[Invitation]:
+        """Those that are open."""
+        return [one for one in self._all if one.expires_ms > now_ms]
 
-    def add(self, secret: bytes, expires_ms: int, uses: int, now_ms: int) -> None:
+    def add(self, opened: Invitation, now_ms: int) -> None:
         """Open a code."""
-        opened = Invitation(key=invitation_key(secret), expires_ms=expires_ms, uses=uses)
-        open_now = [one for one in self._all if one.expires_ms > now_ms]
-        self._keep((*open_now[1 - MAX_INVITATIONS :], opened))
+        self._keep((*self.open_now(now_ms)[1 - MAX_INVITATIONS :], opened))
 
     def proven(self, certificate: bytes, request: bytes, proof: bytes, now_ms: int) -> Invitation | None:
         """The open code that a proof shows; None for any other proof, which changes nothing."""
-        for one in self._all:
-            if one.expires_ms > now_ms and compare_digest(join_proof(one.key, certificate, request), proof):
+        for one in self.open_now(now_ms):
+            if compare_digest(join_proof(one.key, certificate, request), proof):
                 return one
         return None
 

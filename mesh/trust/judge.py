@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mesh.errors import MeshError
 from mesh.trust.tls import may_speak
 from peers.facts.fact import Fact
-from peers.facts.roster import Roster
+from peers.facts.roster import KeyState, Roster
+from peers.log.run_log import RunCommit
 from peers.transport.tls.certificate import ReadCertificate
 
 _GONE = {
@@ -43,6 +45,13 @@ class KeyJudge:
             self._roster = Roster(self._roster.mesh, facts)
         return self._roster
 
+    @property
+    def own_state(self) -> KeyState:
+        """What the facts of now say of this node itself; a member as long as they say nothing."""
+        roster = self.roster
+        row = roster.rows.get(self._own)
+        return row.state if row is not None else roster.gone.get(self._own, "member")
+
     def may_enter(self, certificate: ReadCertificate, node_id: str) -> str:
         """A MaySpeak, for the moment after a handshake."""
         key, rows = certificate.public, self.roster.rows
@@ -58,3 +67,35 @@ class KeyJudge:
         row = roster.rows.get(key)
         state = row.state if row is not None else roster.gone.get(key, "member")
         return _GONE.get(state) or may_speak(key, node_id)
+
+
+class OwnMembership:
+    """Looks whether a node is still in its mesh itself: when its log is open, and when facts come."""
+
+    def __init__(self, judge: KeyJudge, node_id: str, on_gone: Callable[[str], None]) -> None:
+        """`on_gone` gets a sentence, once, if it was taken out."""
+        self._judge, self._node_id, self._on_gone = judge, node_id, on_gone
+        self._is_said = False
+
+    def check(self) -> None:
+        """Raise MeshError, with a sentence, if it has left."""
+        if self._judge.own_state == "left":
+            raise MeshError(
+                f"{self._node_id} has left its mesh for good: start a new node in another --home; "
+                "`mesh log` shows what is in this one"
+            )
+        self._look()
+
+    def on_commit(self, commit: RunCommit) -> None:
+        """The log has changed."""
+        if commit.taken.facts:
+            self._look()
+
+    def _look(self) -> None:
+        state = self._judge.own_state
+        if state in _GONE and state != "left" and not self._is_said:
+            self._is_said = True
+            self._on_gone(
+                f"this node, {self._node_id}, is not in its mesh any more: {_GONE[state]}. The others take nothing that it "
+                "writes: stop it, and let a new node in another --home join"
+            )

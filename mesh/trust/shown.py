@@ -48,7 +48,7 @@ def fact_rows(texts: Sequence[bytes]) -> list[dict[str, Any]]:
             "kind": fact.kind,
             "time_ms": fact.time_ms,
             "signer": roster.id_of(fact.signer),
-            "about": _about(fact, roster),
+            "about": about(fact, roster),
             "error": _error(fact.data),
             "void": roster.void.get(fact.id, ""),
         }
@@ -90,7 +90,8 @@ def _is_gone(row: RosterRow) -> bool:
     return row.state != "member"
 
 
-def _about(fact: Fact, roster: Roster) -> str:
+def about(fact: Fact, roster: Roster) -> str:
+    """The node that a fact is about, or the name of the mesh."""
     if isinstance(fact, Found):
         return fact.name
     if isinstance(fact, Certificate):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from peers.clock import Undo
 from peers.codec.run_messages import LINK_BYTES
 from peers.emitter import Emitter
+from peers.events.dot import Epoch
 
 
 class Neighbours:
@@ -15,21 +16,36 @@ class Neighbours:
     def __init__(self) -> None:
         self._links: dict[object, bytes] = {}
         """The node at the other end, by session."""
+        self._lacked: dict[object, Callable[[], set[Epoch]]] = {}
         self._emitter = Emitter()
 
     def on_change(self, listener: Callable[[], None]) -> Undo:
         """Call `listener` when a session begins or ends; returns the undo."""
         return self._emitter.on("change", listener)
 
-    def begin(self, session: object, key: bytes) -> None:
-        """A session is connected with the node that has this public key; one without a key is not named to others."""
+    @property
+    def count(self) -> int:
+        """How many sessions are connected."""
+        return len(self._links)
+
+    @property
+    def lacked(self) -> set[Epoch]:
+        """Epochs of which any of the other ends says that it has more than this log; NO_EPOCH while one has not said it."""
+        return set[Epoch]().union(*[lacked() for lacked in self._lacked.values()])
+
+    def begin(self, session: object, key: bytes, lacked: Callable[[], set[Epoch]] = set) -> None:
+        """A session is connected with the node that has this public key; one without a key is not named to others.
+
+        `lacked` says of which epochs the other end has more than this log, as it says.
+        """
         if key:
-            self._links[session] = key[:LINK_BYTES]
+            self._links[session], self._lacked[session] = key[:LINK_BYTES], lacked
             self._emitter.emit("change")
 
     def end(self, session: object) -> None:
         """A session is not connected any more. Harmless if it was not."""
         if self._links.pop(session, None) is not None:
+            del self._lacked[session]
             self._emitter.emit("change")
 
     def other(self, session: object) -> bytes:

@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 
 from peers.codec.run_messages import LINK_BYTES, MAX_LINKS, RunHave
+from peers.events.dot import Epoch
+from peers.events.epoch import NO_EPOCH
 from peers.log.run_log import RunCommit
 from peers.protocol.flow_control import SOON_ANSWER_MS
 from peers.roles.neighbours import Neighbours
@@ -65,7 +67,11 @@ class RunRelaying(RunSession):
         self._relays = RelayHold(self.runs.state.last_position)
         super().on_authenticated()
         assert self.other_hello is not None
-        self._neighbours.begin(self, self.other_hello.key)
+        self._neighbours.begin(self, self.other_hello.key, self._lacked)
+
+    def _lacked(self) -> set[Epoch]:
+        """Epochs of which the other end says that it has more; NO_EPOCH as long as it is not known what it has."""
+        return self._replication.lacked if self._replication.is_settled else {NO_EPOCH}
 
     def _forget_link(self) -> None:
         super()._forget_link()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mesh_process import MESH, ROOT
+from mesh_process import MESH, ROOT, MeshNode, wait_until
 
 from mesh.lab.live.namespaces import Host, NetLab
 
@@ -85,6 +85,43 @@ def test_the_own_role_of_the_readme_has_at_most_twenty_lines() -> None:
 
     assert "WavingSync(BaseSync)" in role
     assert len(role.splitlines()) <= 20
+
+
+MEMBERS = README.partition("## A mesh that only its members enter\n")[2].partition("\n## ")[0]
+
+
+def without_marks(text: str) -> str:
+    """Without what differs from run to run: the hashes in node ids."""
+    return re.sub(r"~[a-z2-7]{16}", "~", text)
+
+
+def test_a_mesh_is_made_joined_and_a_node_revoked_as_printed(tmp_path: Path) -> None:
+    """Blocks by turns on the first and the second machine; these two share one, so their addresses are given."""
+    kitchen, study = (MeshNode(tmp_path / name) for name in ("kitchen", "study"))
+    kitchen.ask(*re.findall(r"`mesh (found [^`]+)`", MEMBERS)[0].split())
+    code, port = "", 0
+    try:
+        for number, block in enumerate(re.findall(r"```console\n(.*?)```", MEMBERS, re.DOTALL)):
+            node = (kitchen, study)[number % 2]
+            for command, printed in re.findall(r"^\$ mesh (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE):
+                name, *options = command.split()
+                if name == "up":
+                    peer = ["--peer", f"127.0.0.1:{port}"] if port else []
+                    port = node.up("--no-mdns", "--listen", "127.0.0.1:0", *peer)["port"]
+                elif name == "invite":
+                    code = node.ask(name, *options)
+                    assert re.sub(r"[0-9A-Z]", "0", code) == re.sub(r"[0-9A-Z]", "0", printed)
+                elif name == "join":
+                    said = node.ask(name, *options[:-1], "--peer", f"127.0.0.1:{port}", code.strip())
+                    assert without_marks(said) == without_marks(printed)
+                else:
+                    study.ask("wait", "--timeout", "20")
+                    assert without_marks(node.ask(name, *options)) == without_marks(printed)
+        wait_until(lambda: kitchen.peers()[0]["session"] is None, 10, "the end of the session")
+        wait_until(lambda: any("it is revoked" in row["text"] for row in study.notices()), 10, "the sentence")
+    finally:
+        for node in (kitchen, study):
+            node.kill()
 
 
 @pytest.mark.netlab

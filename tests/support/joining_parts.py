@@ -27,19 +27,19 @@ SECONDS = 15.0
 ANNA, BERT = (KeySigner.from_seed(bytes([number] * 32)) for number in (1, 2))
 
 
-def invited(node: Node, ttl_seconds: int = 600, uses: int = 1) -> str:
+def invited(node: Node, ttl_seconds: int = 600, uses: int = 1, **options: Any) -> str:
     with ControlClient(node.home) as client:
-        return client.invite(ttl_seconds, uses).code
+        return client.invite(ttl_seconds, uses, **options).code
 
 
-def joined(home: Path, code: str, node: Node | str) -> Joined:
+def joined(home: Path, code: str, node: Node | str, *, with_log: bool = False) -> Joined:
     where = node if isinstance(node, str) else at(node)
-    return asyncio.run(join(home, home.name, code, where))
+    return asyncio.run(join(home, home.name, code, where, with_log=with_log))
 
 
-def why_not(home: Path, code: str, node: Node | str) -> str:
+def why_not(home: Path, code: str, node: Node | str, *, with_log: bool = False) -> str:
     with pytest.raises(MeshError) as caught:
-        joined(home, code, node)
+        joined(home, code, node, with_log=with_log)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

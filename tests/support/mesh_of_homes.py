@@ -7,11 +7,13 @@ from pathlib import Path
 from mesh.settings.home import Home
 from mesh.trust.certificates import CertificateChain, node_certificate, read_certificates, write_certificates
 from mesh.trust.founding import found_mesh
+from mesh.trust.recovery_code import write_recovery_code
 from peers.facts.fact import Certificate, Fact
 from peers.stores.runs.sqlite.store import SqliteRunStore
 
 SECRET = bytes(range(16))
 """From which the key of the mesh follows."""
+RECOVERY_CODE = write_recovery_code(SECRET)
 
 
 def homes_of_one_mesh(folder: Path, *names: str) -> list[Path]:

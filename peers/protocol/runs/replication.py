@@ -126,6 +126,11 @@ class Replication:
         """Entries that the other end says it has and this store lacks."""
         return sum([self._lacked_of(epoch) for epoch in self._behind])
 
+    @property
+    def lacked(self) -> set[Epoch]:
+        """The epochs of these entries."""
+        return {epoch for epoch in self._behind if self._lacked_of(epoch)}
+
     def _lacked_of(self, epoch: Epoch) -> int:
         view = self.other.view
         ours = self._role.ends.get(epoch) or NOTHING

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,15 +12,20 @@ from pathlib import Path
 import pytest
 
 from mesh import MeshError
-from mesh.joining.inviting import USED_UP, WRONG_CODE
+from mesh.control.client import ControlClient
+from mesh.joining.inviting import NO_LOG, NO_MESH_KEY, USED_UP, WRONG_CODE
 from mesh.joining.join import Joined, join
 from mesh.settings.home import Home, read_identity
+from mesh.trust.certificates import public_key
 from mesh.trust.founding import found_mesh
 from mesh.trust.invitations import INVITATIONS_FILE
 from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
 from mesh.trust.join_messages import NotWelcome, Welcome
+from mesh.trust.recovery_code import mesh_signer, write_recovery_code
+from peers.facts.fact import decode_fact
+from peers.facts.roster import Roster
 from tests.support.joining_parts import ANNA, BERT, SECONDS, asked, call_of, exchange, files, invited, joined, why_not
-from tests.support.mesh_of_homes import homes_of_one_mesh
+from tests.support.mesh_of_homes import RECOVERY_CODE, SECRET, homes_of_one_mesh
 from tests.support.street import at, wait_until
 from tests.support.trusted_street import TrustedStreet
 
@@ -55,10 +62,29 @@ def test_a_home_with_a_log_joins_and_brings_it_along(street: TrustedStreet) -> N
     porch.log.add({"type": "doorbell"}).get()
     porch.stop()
 
-    joined(street.path / "porch", invited(kitchen), kitchen)
+    joined(street.path / "porch", invited(kitchen, with_log=True), kitchen, with_log=True)
 
+    assert read_identity(street.path / "porch")[1].with_log
     street.start("porch", peers=[at(kitchen)])
     wait_until(lambda: [event["type"] for event, _ in kitchen.log.each()] == ["doorbell"], "the event")
+
+
+def test_a_home_with_a_log_joins_only_if_both_ends_say_so_and_else_is_as_before(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+    porch = street.start("porch", mesh="")
+    porch.log.add({"type": "doorbell"}).get()
+    porch.stop()
+    before = files(porch.home)
+
+    unsaid = why_not(porch.home, invited(kitchen, with_log=True), kitchen)
+    code = invited(kitchen)
+    not_allowed = why_not(porch.home, code, kitchen, with_log=True)
+
+    assert "has 1 events of a time without a mesh: with `mesh join --with-log`" in unsaid
+    assert not_allowed.endswith(NO_LOG)
+    assert files(porch.home) == before
+    joined(street.path / "study", code, kitchen)  # what was refused has not used the code up
+    assert not read_identity(street.path / "study")[1].with_log
 
 
 def test_two_machines_that_joined_meet_while_the_one_that_invited_them_is_off(street: TrustedStreet) -> None:
@@ -110,17 +136,17 @@ def test_the_same_machine_gets_the_same_certificate_again_and_another_one_hears_
     assert not (street.path / "study").exists()
 
 
-async def join_with_a_lost_answer(home: Path, code: str, port: int) -> Joined:
-    """Join through a relay that swallows the answer on its first connection."""
+async def join_with_a_lost_answer(home: Path, code: str, port: int, lost: int = 1) -> Joined:
+    """Join through a relay that swallows the answer on its first connections."""
     relays: list[asyncio.Task[None]] = []
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", port)
-        is_first, sent = len(relays) == 1, 0
+        is_lost, sent = len(relays) <= lost, 0
 
         async def answer() -> None:
             while data := await there.read(65536):
-                if is_first and sent > 1:  # the handshake is over: this is the answer
+                if is_lost and sent > 2:  # the handshake and the request are over: this is the answer
                     break
                 writer.write(data)
             writer.close()
@@ -147,7 +173,7 @@ async def join_with_a_lost_answer(home: Path, code: str, port: int) -> Joined:
             await asyncio.gather(*relays)
         server.close()
         await server.wait_closed()
-        assert len(relays) == 2
+        assert len(relays) == 2  # one connection, and one more
 
 
 def test_an_answer_that_was_lost_is_asked_for_again(street: TrustedStreet) -> None:
@@ -158,6 +184,89 @@ def test_an_answer_that_was_lost_is_asked_for_again(street: TrustedStreet) -> No
     study = street.start("study", peers=[at(kitchen)])
     study.log.add({"type": "milk"}).get()
     street.converge(kitchen, study, events=1)
+
+
+def test_after_an_answer_was_lost_twice_the_same_code_works_again_and_gives_the_same_certificate(
+    street: TrustedStreet,
+) -> None:
+    kitchen, study = street.start("kitchen"), street.path / "study"
+    code = invited(kitchen)
+
+    with pytest.raises(MeshError, match=rf"this machine's key is kept in {study}: run the same `mesh join` again"):
+        asyncio.run(join_with_a_lost_answer(study, code, kitchen.port, lost=2))
+    key = (study / "node.key").read_bytes()
+    assert not (study / "certificates.pem").exists()
+    joined(study, code, kitchen)
+
+    assert (study / "node.key").read_bytes() == key
+    with ControlClient(kitchen.home) as client:
+        assert len(client.texts().facts) == 4  # of the mesh, of its admin, and one for the study
+
+
+# Admins
+
+
+def test_a_code_with_the_recovery_code_makes_an_admin_that_invites_others(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+
+    done = joined(street.path / "study", invited(kitchen, recovery_code=RECOVERY_CODE), kitchen)
+
+    assert done.is_admin
+    wait_until(
+        lambda: f"{done.node_id} joined this mesh from 127.0.0.1 as an admin" in street.said("kitchen"), "the notice"
+    )
+    study = street.start("study", peers=[at(kitchen)])
+    joined(street.path / "attic", invited(study), study)
+    attic = street.start("attic", peers=[at(kitchen)])
+    attic.log.add({"type": "milk"}).get()
+    street.converge(kitchen, study, attic, events=1)
+
+
+def test_the_key_of_the_mesh_is_on_no_disk_and_gone_after_a_restart(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+    code = invited(kitchen, recovery_code=RECOVERY_CODE)
+    seed = mesh_signer(RECOVERY_CODE).key.private_bytes_raw()
+    kept = b"".join(path.read_bytes() for path in kitchen.home.iterdir() if path.is_file())
+    assert not any(secret in kept for secret in (seed, b64encode(seed), SECRET, b64encode(SECRET)))
+    assert RECOVERY_CODE.encode() not in kept
+    kitchen.stop()
+
+    kitchen = street.start("kitchen")
+
+    assert why_not(street.path / "study", code, kitchen).endswith(NO_MESH_KEY)
+    assert joined(street.path / "study", invited(kitchen, recovery_code=RECOVERY_CODE), kitchen).is_admin
+
+
+def test_a_machine_that_joined_as_a_node_and_lost_the_answer_becomes_an_admin_by_a_further_code(
+    street: TrustedStreet,
+) -> None:
+    kitchen = street.start("kitchen")
+    asked(kitchen, call_of(kitchen, ANNA, invited(kitchen)))
+
+    said = asked(kitchen, call_of(kitchen, ANNA, invited(kitchen, recovery_code=RECOVERY_CODE)))
+
+    assert isinstance(said, Welcome) and public_key(said.admin) == ANNA.public
+    roster = Roster(mesh_signer(RECOVERY_CODE).public, map(decode_fact, said.facts))
+    assert roster.rows[ANNA.public].is_admin
+
+
+@pytest.mark.parametrize(
+    ("code", "ttl_seconds", "sentence"),
+    [
+        (write_recovery_code(b"x" * 16), 60, "this recovery code is of another mesh"),
+        ("ABC", 60, "a recovery code has 30 symbols, and this one 3"),
+        (RECOVERY_CODE, 3_601, "a code that makes an admin is open for 60 minutes at most"),
+    ],
+)
+def test_no_code_that_makes_an_admin_is_opened_by_a_wrong_recovery_code_or_for_long(
+    street: TrustedStreet, code: str, ttl_seconds: int, sentence: str
+) -> None:
+    kitchen = street.start("kitchen")
+
+    with pytest.raises(MeshError, match=sentence):
+        invited(kitchen, ttl_seconds, recovery_code=code)
+
+    assert not (kitchen.home / INVITATIONS_FILE).exists()
 
 
 def test_a_code_with_two_uses_lets_two_machines_in(street: TrustedStreet) -> None:
@@ -175,8 +284,10 @@ def test_a_code_with_two_uses_lets_two_machines_in(street: TrustedStreet) -> Non
 
 def test_a_code_that_has_ended_is_refused_with_a_sentence(street: TrustedStreet) -> None:
     kitchen = street.start("kitchen")
-    code = invited(kitchen, ttl_seconds=1)
-    wait_until(lambda: exchange(kitchen, b"{}\n") == b"", "the end of the code")
+    with ControlClient(kitchen.home) as client:
+        code, expires_ms = client.invite(1, 1).code, client.invite(1, 1).expires_ms
+    wait_until(lambda: time.time_ns() > (expires_ms + 1) * 1_000_000, "the end of the code")
+    assert exchange(kitchen, b"{}\n") == b""
 
     assert "lets nobody in now: the code has ended" in why_not(street.path / "study", code, kitchen)
     invited(kitchen)
