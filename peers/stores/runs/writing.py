@@ -151,7 +151,7 @@ class WritingRules(TakingRules):
             parent = Parent(before, self._epochs[before].seq, self._epochs[before].head) if before else Parent()
             birth = Birth(key, pen.nonce(), parent, pen.node_id)
             self._numbers.epoch = birth.epoch
-            return EpochRow(birth.epoch, birth.encode())
+            return self._begun_row(birth.epoch, birth)
         return self._epochs[self._numbers.epoch]
 
     def _own_run(self, row: EpochRow) -> OpenRun:

@@ -16,7 +16,7 @@ from peers.codec.run_messages import MAX_FACTS, Facts, Greeting, Pieces
 from peers.facts.fact import Fact
 from peers.facts.roster import Roster
 from peers.protocol.runs import fact_exchange
-from tests.support.mesh_of_keys import MeshOfKeys
+from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.home import Home, Session
 from tests.support.replication.kits import MemoryKit
 from tests.support.replication.small_stories import SmallStage
@@ -25,7 +25,7 @@ MESH = MeshOfKeys()
 
 
 def stage_of(count: int, *, without: Iterable[int] = ()) -> tuple[SmallStage, list[Home], list[tuple[Home, Home, Any]]]:
-    """Homes of one mesh, but those; and what they say to each other."""
+    """Homes of one mesh, but those, with the keys of anna, dora and others; and what they say to each other."""
     stage = SmallStage(MemoryKit(), count)
     said: list[tuple[Home, Home, Any]] = []
 
@@ -35,6 +35,8 @@ def stage_of(count: int, *, without: Iterable[int] = ()) -> tuple[SmallStage, li
 
     for number, home in enumerate(stage.homes):
         home.twist = note
+        home.signer = key(("anna", "dora", "emil", "fred")[number])
+        home.pen = home.pen._replace(signer=home.signer)
         if number not in without:
             enter(home, MESH)
     return stage, stage.homes, said
@@ -69,7 +71,7 @@ def test_facts_go_before_any_event_and_each_end_gets_what_it_lacks() -> None:
     stage, (one, other), said = stage_of(2)
     common = begin()
     learn(one, *common, MESH.node("emil", by="anna"))
-    learn(other, *common, MESH.revoke("dora", by="anna"))
+    learn(other, *common, MESH.revoke("fred", by="anna"))
     stage.write(one, 3)
     stage.write(other, 2)
 
