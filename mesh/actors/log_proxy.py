@@ -20,6 +20,7 @@ from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.facts.fact import Fact
+from peers.facts.roster import Roster
 from peers.later import Later
 from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.retention import Keeper, Keepers
@@ -237,6 +238,11 @@ class LogProxy:
     def write(self, work: Callable[[RunStore], Sequence[Taken]]) -> Later[Sequence[Taken]]:
         """As RunLog.write."""
         return self._ask(lambda log: log.write(work))
+
+    @property
+    def roster(self) -> Roster | None:
+        """As RunLog.roster; None if no log is open."""
+        return self._log.roster if self._log is not None else None
 
     @property
     def is_awaited(self) -> bool:

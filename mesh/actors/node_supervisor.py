@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any
@@ -263,11 +263,7 @@ class NodeSupervisor(LoopActor):
     async def _restart(self, name: str) -> None:
         if self._children.is_ending:
             return
-        starts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-            KEEPER: self._start_keeper,
-            LISTENER: self._start_listener,
-            DISCOVERY: self._start_discovery,
-        }
+        starts = {KEEPER: self._start_keeper, LISTENER: self._start_listener, DISCOVERY: self._start_discovery}
         try:
             await starts[name]()
         except Exception as error:  # noqa: BLE001 - it counts as the child's next failure
@@ -357,6 +353,7 @@ class NodeSupervisor(LoopActor):
             signer=environment.signer,
             room=DiskRoom(environment.limits, environment.disk_use),
             hits=environment.hits,
+            adopts_unknown=self._settings.adopts_unknown,
             on_failed=lambda why: self._report(Failed(KEEPER, why)),
         )
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))

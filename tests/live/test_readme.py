@@ -125,7 +125,7 @@ def test_a_mesh_is_made_joined_and_a_node_revoked_as_printed(tmp_path: Path) -> 
             assert without_marks(said) == without_marks(printed)
             code = said.strip() if name == "invite" else code
         wait_until(lambda: kitchen.peers()[0]["session"] is None, 10, "the end of the session")
-        wait_until(lambda: any("it is revoked" in row["text"] for row in study.notices()), 10, "the sentence")
+        wait_until(lambda: any("(revoked by " in row["text"] for row in study.notices()), 10, "the sentence")
     finally:
         for node in (kitchen, study):
             node.kill()

@@ -304,5 +304,5 @@ def test_a_node_that_was_revoked_does_not_leave(tmp_path: Path) -> None:
     run(kitchen, "revoke", "study", "--yes")
     put_facts(study, mesh_signer(RECOVERY_CODE).public, facts_of(kitchen))
 
-    assert "is not in this mesh any more: it is revoked" in said_by(study, "leave", "--yes")
-    assert "is not in this mesh any more: it is revoked" in said_by(study, "revoke", "kitchen", "--yes")
+    assert "is not in its mesh any more (revoked by kitchen~" in said_by(study, "leave", "--yes")
+    assert "is not in its mesh any more (revoked by kitchen~" in said_by(study, "revoke", "kitchen", "--yes")
