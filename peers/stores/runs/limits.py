@@ -124,9 +124,10 @@ class LimitRules(EnteringRules):
         limited = structs.replace(row, limit=limit)
         self._keep_epoch(limited, work)
         self._count_anew(row, limited, work)
-        counts_more = limited.last > row.last
-        before = work.limited.get(row.epoch)
-        work.limited[row.epoch] = Limited(row.key, counts_more or (before is not None and before.counts_more))
+        if row.seq or (limit is not None and limit.seq):
+            before = work.limited.get(row.epoch)
+            counts_more = limited.last > row.last or (before is not None and before.counts_more)
+            work.limited[row.epoch] = Limited(row.key, counts_more)
 
     def _count_anew(self, before: EpochRow, row: EpochRow, work: Work) -> None:
         """An epoch has another bound now: what is hollow, what is to be adopted, and where own entries go."""
