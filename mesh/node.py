@@ -302,7 +302,6 @@ class Node:
             *where_to_listen(self._listen, kept, random),
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
             resources.certificates.mesh_key if resources.certificates is not None else b"",
-            home.facts.with_log,
         )
         environment = resources.open_environment(
             random, partial(self._make_discovery, random), self._limits, self._log_proxy

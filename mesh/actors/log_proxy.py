@@ -118,6 +118,8 @@ class LogProxy:
         """As RunLog.forks."""
         self.facts: Sequence[Fact] = ()
         """As RunLog.facts."""
+        self.roster: Roster | None = None
+        """As RunLog.roster."""
         self.encoded = EncodedPieces()
         """Pieces as sessions send them."""
         self.neighbours = Neighbours()
@@ -240,11 +242,6 @@ class LogProxy:
         return self._ask(lambda log: log.write(work))
 
     @property
-    def roster(self) -> Roster | None:
-        """As RunLog.roster; None if no log is open."""
-        return self._log.roster if self._log is not None else None
-
-    @property
     def is_awaited(self) -> bool:
         """As RunLog.is_awaited; false if no log is open."""
         log = self._log
@@ -293,11 +290,13 @@ class LogProxy:
         self.note_success()
         self.note_room(True)
         self.ends, self.pen, self.forks, self.facts = log.ends, log.pen, log.forks, log.facts
+        self.roster = log.roster
         self.publish(log.state, RunCommit())
 
     def publish(self, state: RunState, commit: RunCommit) -> None:
         """Called after each commit."""
         self.state = state
+        self.roster = commit.taken.roster or self.roster
         for announcement in commit.announcements(self._emitter):
             self._emitter.emit(*announcement)
 

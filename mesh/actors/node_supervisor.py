@@ -353,8 +353,8 @@ class NodeSupervisor(LoopActor):
             signer=environment.signer,
             room=DiskRoom(environment.limits, environment.disk_use),
             hits=environment.hits,
-            adopts_unknown=self._settings.adopts_unknown,
             on_failed=lambda why: self._report(Failed(KEEPER, why)),
+            adopts_unknown=environment.adopts_unknown,
         )
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))
         self._log.kept_by(keeper)

@@ -47,8 +47,6 @@ class Settings:
     """Static addresses, `host:port`: dialled whatever discovery finds."""
     mesh_key: bytes = b""
     """The public key of the mesh; empty for a node without certificates."""
-    adopts_unknown: bool = True
-    """Whether the node vouches for events in its log of keys that were never in the mesh."""
 
     @property
     def credentials(self) -> str:
