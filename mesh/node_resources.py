@@ -171,6 +171,7 @@ class NodeResources:
             hits=hits,
             limits=limits,
             known_hosts=known,
+            adopts_unknown=self.home.facts.with_log,
             disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
             shown_of_home=partial(_shown_of_home, self._path),

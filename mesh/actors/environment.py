@@ -49,6 +49,8 @@ class Environment:
     """Why an end that proved this key, and greets with this id, is not to be spoken to, as in a MaySpeak."""
     check_member: Callable[[], object] = bool
     """Raises MeshError, when the log is open, for a node that has left its mesh."""
+    adopts_unknown: bool = True
+    """Whether events of keys that never were in the mesh are adopted, if the log has any; else they stay here."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
     budgets: Budgets = field(init=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any
@@ -263,11 +263,7 @@ class NodeSupervisor(LoopActor):
     async def _restart(self, name: str) -> None:
         if self._children.is_ending:
             return
-        starts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-            KEEPER: self._start_keeper,
-            LISTENER: self._start_listener,
-            DISCOVERY: self._start_discovery,
-        }
+        starts = {KEEPER: self._start_keeper, LISTENER: self._start_listener, DISCOVERY: self._start_discovery}
         try:
             await starts[name]()
         except Exception as error:  # noqa: BLE001 - it counts as the child's next failure
@@ -358,6 +354,7 @@ class NodeSupervisor(LoopActor):
             room=DiskRoom(environment.limits, environment.disk_use),
             hits=environment.hits,
             on_failed=lambda why: self._report(Failed(KEEPER, why)),
+            adopts_unknown=environment.adopts_unknown,
         )
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))
         self._log.kept_by(keeper)

@@ -92,7 +92,7 @@ class ControlClient:
         return self._ask(messages.Invite(ttl_seconds, uses, with_log, recovery_code), messages.Invited)
 
     def cut(self, key: bytes) -> list[messages.CutTip]:
-        """How far the node holds what this key has written: see Departing.cut."""
+        """How far the node holds what this key has written: see NodeMesh.cut."""
         return self._ask(messages.ShowCut(key), messages.CutShown).tips
 
     def state(self, facts: list[bytes]) -> None:

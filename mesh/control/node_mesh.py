@@ -111,7 +111,7 @@ class NodeMesh:
         return told - neighbours.count
 
     def _state_leave(self, log: RunLog) -> Later[Any]:
-        # What was added above the cut would count nowhere.
+        # The keeper does this too, when it has heard of the commit: what is added until then would count nowhere.
         log.refusal = StoreError(LEFT)
         written = log.write(lambda store: [leave_by(self._home.signer, store, self._mesh_key, self._clock.now_ms())])
 

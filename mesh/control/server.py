@@ -264,8 +264,9 @@ class _Connection:
                 await self._server.mesh.state(facts)
                 await self._send(messages.Done())
             case messages.LeaveMesh():
-                await self._send(messages.Left(await self._server.mesh.leave()))
-                self._server.on_stop()
+                told = await self._server.mesh.leave()
+                self._server.on_stop()  # before the answer, which may reach nobody
+                await self._send(messages.Left(told))
             case messages.Stop():
                 await self._stop()
             case Failure():

@@ -42,7 +42,9 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     hash_characters: Annotated[int, Meta(ge=MIN_MARK_CHARACTERS, le=MARK_CHARACTERS)] = MIN_MARK_CHARACTERS
     """Of the hash in the node's id."""
     with_log: bool = False
-    """Whether it vouches in its mesh for events of a time without one, as `mesh join --with-log` says."""
+    """Whether it vouches in its mesh for events of a time without one: it founded the mesh with them, or `mesh join --with-log`
+    said so.
+    """
 
 
 def default_name() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mesh.errors import MeshError
+from mesh.trust.expulsion import why_out
 from peers.events.signature import Signer
 from peers.facts.fact import MAX_STANDING, Certificate, Fact, FactId, Leave, Revocation, Tip
 from peers.facts.roster import Roster, RosterRow
@@ -42,13 +43,12 @@ def is_admin(roster: Roster, key: bytes) -> bool:
 
 def check_own(roster: Roster, own: bytes, node_id: str) -> None:
     """Raise MeshError, a sentence, unless the node with this key is a member."""
-    row = roster.rows.get(own)
-    state = roster.gone.get(own) or (row.state if row is not None else "")
-    if state == "left":
+    why = why_out(roster, own)
+    if roster.gone.get(own) == "left":
         raise MeshError(f"{node_id} has left this mesh already")
-    if state in {"revoked", "void"}:
-        raise MeshError(f"{node_id} is not in this mesh any more: it is {state}")
-    if row is None:
+    if why:
+        raise MeshError(why)
+    if own not in roster.rows:
         raise MeshError(f"{node_id} knows no fact that it is in its mesh: they come when it is connected to a member")
 
 

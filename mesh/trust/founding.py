@@ -39,6 +39,8 @@ def found_mesh(home: Home, secret: bytes, now_ms: int, deliver: Callable[[str], 
     mesh = mesh_signer(code)
     with log_of(home, mesh.public, "no mesh was founded") as store:
         deliver(code)
+        if _count_of_others(store, home.signer.public):
+            home.keep_mesh(home.facts.mesh, with_log=True)
         with store.transaction():
             store.learn(first_facts(mesh, home.signer, home.node_id, home.facts.mesh, now_ms))
     write_certificates(home.path, first_certificates(mesh, home.signer, home.node_id))
@@ -53,10 +55,14 @@ def events_of_others(home: Home) -> int:
     if not home.log_path.exists():
         return 0
     with log_of(home, b"", "no mesh was founded") as store:
-        births = {epoch: store.birth(epoch) for epoch in store.ends()}
-        own = {epoch for epoch, birth in births.items() if birth is not None and birth.key == home.signer.public}
-        entries = sum(end.seq for epoch, end in store.ends().items() if epoch not in own)
-        return min(entries, store.state.events)
+        return _count_of_others(store, home.signer.public)
+
+
+def _count_of_others(store: SqliteRunStore, own: bytes) -> int:
+    births = {epoch: store.birth(epoch) for epoch in store.ends()}
+    own_epochs = {epoch for epoch, birth in births.items() if birth is not None and birth.key == own}
+    entries = sum(end.seq for epoch, end in store.ends().items() if epoch not in own_epochs)
+    return min(entries, store.state.events)
 
 
 def recover_mesh(home: Home, mesh: KeySigner, now_ms: int) -> None:

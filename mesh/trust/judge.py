@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mesh.errors import MeshError
+from mesh.trust.expulsion import why_out
 from mesh.trust.tls import may_speak
 from peers.facts.fact import Fact
-from peers.facts.roster import KeyState, Roster
+from peers.facts.roster import Roster
 from peers.log.run_log import RunCommit
 from peers.transport.tls.certificate import ReadCertificate
 
@@ -46,11 +47,14 @@ class KeyJudge:
         return self._roster
 
     @property
-    def own_state(self) -> KeyState:
-        """What the facts of now say of this node itself; a member as long as they say nothing."""
-        roster = self.roster
-        row = roster.rows.get(self._own)
-        return row.state if row is not None else roster.gone.get(self._own, "member")
+    def why_out(self) -> str:
+        """Why this node itself is not in its mesh any more, as a sentence; empty while no fact speaks against it."""
+        return why_out(self.roster, self._own)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether this node itself has left its mesh."""
+        return self.roster.gone.get(self._own) == "left"
 
     def may_enter(self, certificate: ReadCertificate, node_id: str) -> str:
         """A MaySpeak, for the moment after a handshake."""
@@ -79,7 +83,7 @@ class OwnMembership:
 
     def check(self) -> None:
         """Raise MeshError, with a sentence, if it has left."""
-        if self._judge.own_state == "left":
+        if self._judge.has_left:
             raise MeshError(
                 f"{self._node_id} has left its mesh for good: start a new node in another --home; "
                 "`mesh log` shows what is in this one"
@@ -92,10 +96,7 @@ class OwnMembership:
             self._look()
 
     def _look(self) -> None:
-        state = self._judge.own_state
-        if state in _GONE and state != "left" and not self._is_said:
+        why = "" if self._judge.has_left else self._judge.why_out
+        if why and not self._is_said:
             self._is_said = True
-            self._on_gone(
-                f"this node, {self._node_id}, is not in its mesh any more: {_GONE[state]}. The others take nothing that it "
-                "writes: stop it, and let a new node in another --home join"
-            )
+            self._on_gone(why)

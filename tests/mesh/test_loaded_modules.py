@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.support.commands import environment
+from tests.support.mesh_of_homes import homes_of_one_mesh
 
 SECONDS = 60
 
@@ -72,3 +73,28 @@ def test_the_names_are_those_of_modules() -> None:
     )
 
     assert done.returncode == 0
+
+
+INVITING = (
+    IMPORTED
+    + """
+import time
+from mesh.control.client import ControlClient
+
+with Node(home=sys.argv[1], listen="127.0.0.1:0", mdns=False) as node:
+    assert "cryptography.x509" not in sys.modules
+    with ControlClient(node.home) as client:
+        client.invite(600, 1)
+    deadline = time.monotonic() + 30
+    while "cryptography.x509" not in sys.modules and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "cryptography.x509" in sys.modules
+"""
+)
+
+
+def test_a_node_of_a_mesh_loads_what_makes_certificates_once_a_code_is_open(tmp_path: Path) -> None:
+    """Not at its start, since it takes 14 MB; and not when the first node joins, since that would hold up all others."""
+    (home,) = homes_of_one_mesh(tmp_path, "kitchen")
+
+    loaded(INVITING, home)

@@ -225,10 +225,12 @@ def _named(fact: Fact, roster: Roster) -> str:
 
 def _report(row: RosterRow, facts: Sequence[Fact], ends: Sequence[Fact], *, is_running: bool) -> None:
     from mesh.trust.ending import made_void
+    from mesh.trust.shown import about
     from peers.facts.roster import Roster
 
     when = "" if is_running else "; the others hear of it when this node runs and is connected"
     output.write(f"{row.node_id} is revoked{when}\n")
     roster = Roster(facts[0].mesh, facts)
     for fact in made_void(facts, ends):
-        output.write(f"void now: {_named(fact, roster)}\n")
+        if about(fact, roster) != row.node_id:
+            output.write(f"void now: {_named(fact, roster)}\n")

@@ -114,7 +114,7 @@ class Convergence:
             return False
         if any(lacks_something(other, room) for room in group if room.store.state.hollow for other in self._near[room]):
             return False
-        return not any(awaits_adoption(room.store) for room in group)
+        return not any(awaits_adoption(room.store) for room in group if _is_member(room))
 
     def _is_same(self, group: Sequence[Room]) -> bool:
         first = group[0]
@@ -138,3 +138,9 @@ def _is_whole(store: LabStore) -> bool:
     """Whether a store shows all that it ever heard of."""
     state = store.state
     return state.events == state.last_added and not state.hollow and not state.refused
+
+
+def _is_member(room: Room) -> bool:
+    """Whether nothing that its disk knows of its mesh speaks against it: else it adopts nothing."""
+    roster = room.store.roster()
+    return roster is None or roster.cut_of(room.key) is None

@@ -1,8 +1,11 @@
-"""Guests: keys without rooms, which are certified and revoked in storms, so that facts of the mesh go around."""
+"""Guests: keys without rooms, which are certified and revoked in storms, so that facts of the mesh go around.
+
+From the first such fact on the mesh knows its members, so the rooms are certified too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from mesh.lab.cluster.room import Room
@@ -24,24 +27,40 @@ class Guests:
         self._admin = self._identity(ADMIN)
         node_id, admin = self._admin
         mesh = self._mesh.public
+        self._has_begun = False
         self._begin: list[Fact] = [
             Found(mesh, mesh, 0, b"", "home").signed(self._mesh),
             Certificate(mesh, mesh, 0, b"", admin.public, node_id, True, "").signed(self._mesh),
         ]
 
-    def tell(self, room: Room, number: int, *, is_revoked: bool) -> bool:
-        """A room gets the fact that a guest was certified, or revoked, unless its disk fails. False if it has no log now."""
+    def tell(self, room: Room, rooms: Iterable[Room], number: int, *, is_revoked: bool) -> bool:
+        """One of these rooms gets the fact that a guest was certified, or revoked, unless its disk fails.
+
+        False if it has no log now.
+        """
         if room.kept is None or not room.kept.is_open:
             return False
-        facts = [*self._begin, self._revoked(number) if is_revoked else self._certified(number)]
-        room.kept.write(partial(_learn, facts))
+        facts = [self._revoked(number) if is_revoked else self._certified(number)]
+        room.kept.write(partial(_learn, [*self._begin, *map(self._admitted, rooms), *facts]))
+        self._has_begun = True
         return True
+
+    def renew(self, room: Room) -> None:
+        """A room has a new key and a blank disk: it joins again, if it was in the mesh."""
+        if self._has_begun:
+            with room.store.transaction():
+                room.store.learn([*self._begin, self._admitted(room)])
 
     def _certified(self, number: int) -> Fact:
         node_id, guest = self._identity(f"guest{number}")
+        return self._certificate(number + 1, guest.public, node_id)
+
+    def _admitted(self, room: Room) -> Fact:
+        return self._certificate(0, room.key, room.node_id)
+
+    def _certificate(self, time_ms: int, key: bytes, node_id: str) -> Fact:
         by = self._admin[1]
-        fact = Certificate(self._mesh.public, by.public, number + 1, b"", guest.public, node_id, False, "")
-        return fact.signed(by)
+        return Certificate(self._mesh.public, by.public, time_ms, b"", key, node_id, False, "").signed(by)
 
     def _revoked(self, number: int) -> Fact:
         guest, by = self._identity(f"guest{number}")[1], self._admin[1]

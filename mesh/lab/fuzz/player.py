@@ -146,7 +146,13 @@ class Player:
 
     def tell(self, name: str, number: int, is_revoked: bool) -> bool:
         """A room gets a fact of the mesh: that a guest was certified, or revoked."""
-        return self._guests.tell(self.cluster.rooms[name], number, is_revoked=is_revoked)
+        rooms = self.cluster.rooms
+        return self._guests.tell(rooms[name], rooms.values(), number, is_revoked=is_revoked)
+
+    def wipe(self, name: str) -> None:
+        """A home is lost, with its key; a new one takes its place."""
+        self.cluster.wipe(name)
+        self._guests.renew(self.cluster.rooms[name])
 
     def wall(self, *side: str) -> None:
         names = [*self.script.rooms, *(name for name, _, _ in self.script.clients)]
@@ -293,7 +299,7 @@ VERBS = {
     "restore": Verb("disks", "backups put back", Player.restore),
     "resume": Verb("disks", "backups put back, with the memory of the machine", Player.resume),
     "lose": Verb("disks", "logs lost", Player.lose, ("off",)),
-    "wipe": Verb("disks", "homes lost, with their keys", _of_cluster(Cluster.wipe), ("off",)),
+    "wipe": Verb("disks", "homes lost, with their keys", Player.wipe, ("off",)),
     "wait": Verb("", "", _of_cluster(Cluster.run)),
 }
 """Every verb of a script, in the order of the table of storms; `wait` is not in the table."""

@@ -221,6 +221,7 @@ class Taking:
                 self._forks.mismatched(piece.epoch)
             elif outcome == "forked":
                 self._forks.prove(piece.epoch)
+        self.ask_again(taken.limited)
 
     def _is_news(self, piece: RawPiece, outcome: Outcome) -> bool:
         """Also where another link was faster: what it has, and we have, each end sends once at most."""

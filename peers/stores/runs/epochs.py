@@ -268,6 +268,10 @@ class EpochRules(RunRows):
 
     # For checks from outside
 
+    def beyond(self) -> dict[Epoch, int]:
+        """The epochs that have entries which do not count, and the seq of the last one that does."""
+        return {row.epoch: row.last for row in self._epochs.values() if row.last < row.seq}
+
     def entries(self, epoch: Epoch) -> Iterator[Standing]:
         """Where all entries of an epoch stand, those after a cut too."""
         row = self._epochs.get(epoch)

@@ -114,7 +114,7 @@ class RunRules(FactRules):
     def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS, *, adopts_unknown: bool = True) -> Taken:
         """As in the port."""
         roster = self.roster()
-        if roster is not None and roster.cut_of(pen.signer.public) is not None:
+        if not self._may_write(pen):
             return Taken()
         with self._piece():
             work = Work()

@@ -12,7 +12,7 @@ from peers.events.piece import Piece
 from peers.events.proof import Cut
 from peers.events.signature import is_signed
 from peers.facts.roster import Roster
-from peers.stores.run_store import Limited
+from peers.stores.run_store import Limited, Pen
 from peers.stores.runs.entering import EnteringRules, Work
 from peers.stores.runs.rows import EpochRow
 
@@ -35,6 +35,11 @@ class LimitRules(EnteringRules):
     def roster(self) -> Roster | None:
         """As in the port."""
         return self._rosters.get(self._mesh)
+
+    def _may_write(self, pen: Pen) -> bool:
+        """Whether own entries count: those of a key that is not in its mesh would be for nothing."""
+        roster = self.roster()
+        return roster is None or roster.cut_of(pen.signer.public) is None
 
     def _begin_limits(self) -> None:
         """The store opens: its facts are read."""
@@ -124,9 +129,10 @@ class LimitRules(EnteringRules):
         limited = structs.replace(row, limit=limit)
         self._keep_epoch(limited, work)
         self._count_anew(row, limited, work)
-        counts_more = limited.last > row.last
-        before = work.limited.get(row.epoch)
-        work.limited[row.epoch] = Limited(row.key, counts_more or (before is not None and before.counts_more))
+        if row.seq or (limit is not None and limit.seq):
+            before = work.limited.get(row.epoch)
+            counts_more = limited.last > row.last or (before is not None and before.counts_more)
+            work.limited[row.epoch] = Limited(row.key, counts_more)
 
     def _count_anew(self, before: EpochRow, row: EpochRow, work: Work) -> None:
         """An epoch has another bound now: what is hollow, what is to be adopted, and where own entries go."""

@@ -91,6 +91,8 @@ class WritingRules(TakingRules):
 
     def offer_further(self, createds: Sequence[Created], pen: Pen) -> Taken:
         """As in the port."""
+        if not self._may_write(pen):
+            return Taken()
         with self._piece():
             work = Work()
             known = self._known_among(createds)

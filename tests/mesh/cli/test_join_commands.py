@@ -13,7 +13,7 @@ import pytest
 from mesh import Node
 from mesh.settings.home import read_identity
 from tests.support.commands import run
-from tests.support.mesh_of_homes import homes_of_one_mesh
+from tests.support.mesh_of_homes import RECOVERY_CODE, homes_of_one_mesh
 from tests.support.street import at
 
 LOOPBACK: dict[str, Any] = {"listen": "127.0.0.1:0", "mdns": False}
@@ -63,6 +63,32 @@ def test_invite_wants_a_running_node_and_takes_no_other_time_than_it_can_keep(tm
 
     assert b"no node runs in" in run(home, "invite").stderr
     assert b"is no time for a code: take 90s, 10m or 2h" in run(home, "invite", "--ttl", "30d").stderr
+
+
+def test_a_code_that_makes_an_admin_asks_for_the_recovery_code(kitchen: Node, tmp_path: Path) -> None:
+    without, mistyped = (run(kitchen.home, "invite", "--admin", given=given) for given in (b"", b"ABC\n"))
+
+    code = run(kitchen.home, "invite", "--admin", given=f"{RECOVERY_CODE}\n".encode())
+    done = run(tmp_path / "study", "join", "--name", "study", "--peer", at(kitchen), code.stdout.decode().strip())
+
+    assert b"no recovery code was given: type the one that `mesh found` showed" in without.stderr
+    assert b"a recovery code has 30 symbols, and this one 3" in mistyped.stderr
+    assert code.stderr == b"recovery code: "
+    assert done.stdout.decode().endswith(" is in the mesh home now, as an admin: start it with `mesh up`\n")
+    shown = json.loads(run(tmp_path / "study", "members", "--json").stdout)
+    assert [(row["is_admin"], row["state"]) for row in shown] == [(True, "member")] * 2
+
+
+def test_a_home_with_events_joins_only_if_both_commands_say_so(kitchen: Node, tmp_path: Path) -> None:
+    porch = tmp_path / "porch"
+    with Node("porch", home=porch, **LOOPBACK) as node:
+        node.log.add({"type": "doorbell"}).get()
+    codes = [run(kitchen.home, "invite", *options).stdout.decode().strip() for options in ((), ("--with-log",))]
+    to_kitchen = ("--peer", at(kitchen))
+
+    assert b"has 1 events of a time without a mesh" in run(porch, "join", codes[1], *to_kitchen).stderr
+    assert b"run `mesh invite --with-log` there" in run(porch, "join", "--with-log", codes[0], *to_kitchen).stderr
+    assert run(porch, "join", "--with-log", codes[1], *to_kitchen).returncode == 0
 
 
 def test_join_without_a_code_says_where_to_get_one(tmp_path: Path) -> None:

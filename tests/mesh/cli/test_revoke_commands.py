@@ -190,7 +190,7 @@ def test_an_admin_is_revoked_by_the_recovery_code_and_what_it_signed_is_void_but
     assert (done.returncode, done.stderr) == (0, b"recovery code: ")
     first, *void = done.stdout.decode().splitlines()
     assert first.startswith(f"{id_of(kitchen)} is revoked")
-    assert [line.partition(", ")[0] for line in void if id_of(kitchen) not in line] == [
+    assert [line.partition(", ")[0] for line in void] == [
         f"void now: certificate of {id_of(home)}" for home in (study, attic, porch)
     ]
     assert states(study) == {"kitchen": "revoked", "study": "void", "attic": "void", "porch": "revoked"}
@@ -304,5 +304,5 @@ def test_a_node_that_was_revoked_does_not_leave(tmp_path: Path) -> None:
     run(kitchen, "revoke", "study", "--yes")
     put_facts(study, mesh_signer(RECOVERY_CODE).public, facts_of(kitchen))
 
-    assert "is not in this mesh any more: it is revoked" in said_by(study, "leave", "--yes")
-    assert "is not in this mesh any more: it is revoked" in said_by(study, "revoke", "kitchen", "--yes")
+    assert "is not in its mesh any more (revoked by kitchen~" in said_by(study, "leave", "--yes")
+    assert "is not in its mesh any more (revoked by kitchen~" in said_by(study, "revoke", "kitchen", "--yes")

@@ -142,3 +142,14 @@ def test_an_end_without_other_connections_says_nothing_of_them() -> None:
     stranger.clock.advance(LINKS_MS + HAVE_MS)
 
     assert links_told(stranger) == []
+
+
+def test_neighbours_know_of_which_epochs_others_have_more_as_long_as_these_are_connected() -> None:
+    neighbours = Neighbours()
+    for number, lacked in enumerate([set(), {"aa", "bb"}, {"bb", "cc"}]):
+        neighbours.begin(number, number.to_bytes(LINK_BYTES, "big"), lambda lacked=lacked: lacked)
+    assert (neighbours.count, neighbours.lacked) == (3, {"aa", "bb", "cc"})
+
+    neighbours.end(1)
+
+    assert (neighbours.count, neighbours.lacked) == (2, {"bb", "cc"})

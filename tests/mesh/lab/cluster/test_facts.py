@@ -6,57 +6,8 @@ import pytest
 
 from mesh.lab import Cluster, line
 from mesh.lab.checks.checker import Violation
-from mesh.lab.cluster.room import Room
-from mesh.lab.cluster.room_parts import make_identity, make_mesh_signer
 from mesh.lab.simulation.storage import StoreKind
-from peers.events.signature import KeySigner
-from peers.facts.fact import Certificate, Fact, Found, Revocation
-from peers.facts.roster import Roster
-
-
-class Facts:
-    """Signs facts of the mesh of a cluster; one key besides is an admin's."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.loop = cluster.loop
-        self.mesh = make_mesh_signer(cluster.seed)
-        self.admin = KeySigner.from_seed(b"a" * 32)
-        self._time_ms = 0
-
-    def begin(self, admin: Room) -> list[Fact]:
-        """The mesh, and the room that is its admin as far as facts say it."""
-        found = Found(self.mesh.public, self.mesh.public, self._now(), b"", "home").signed(self.mesh)
-        return [found, self._certificate(self.mesh, admin.key, admin.node_id)]
-
-    def node(self, room: Room, by: KeySigner) -> Fact:
-        return self._certificate(by, room.key, room.node_id)
-
-    def revoke(self, room: Room, by: KeySigner) -> Fact:
-        return Revocation(self.mesh.public, by.public, self._now(), b"", room.key, (), ()).signed(by)
-
-    def learn(self, room: Room, *facts: Fact) -> None:
-        """The room gets these by itself."""
-        assert room.kept is not None
-        learned = room.kept.write(lambda store: [store.learn(facts)])
-        assert self.loop.run_until(lambda: learned.is_done, 10)
-        learned.result()
-
-    def members(self, room: Room) -> list[str]:
-        roster = Roster(self.mesh.public, room.store.facts())
-        return sorted(node.partition("~")[0] for node in roster.members.values())
-
-    def _certificate(self, by: KeySigner, key: bytes, node_id: str) -> Certificate:
-        is_admin = by is self.mesh
-        fact = Certificate(self.mesh.public, by.public, self._now(), b"", key, node_id, is_admin, "")
-        return fact.signed(by)
-
-    def _now(self) -> int:
-        self._time_ms += 1_000
-        return self._time_ms
-
-
-def signer_of(cluster: Cluster, room: Room) -> KeySigner:
-    return make_identity(cluster.seed, room.name, 0)[1]
+from tests.support.facts_of_cluster import FactsOfCluster, signer_of
 
 
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
@@ -65,7 +16,7 @@ def test_facts_reach_every_room_through_others_and_over_partitions(store: StoreK
         rooms = house.start("kitchen", "study", "attic", "cellar", links=line, store=store)
         kitchen, study, attic, cellar = rooms
         house.settle("the four have met")
-        facts = Facts(house)
+        facts = FactsOfCluster(house)
         by = signer_of(house, kitchen)
 
         facts.learn(kitchen, *facts.begin(kitchen), *(facts.node(room, by) for room in rooms[1:]))
@@ -90,7 +41,7 @@ def test_facts_survive_crashes_and_come_back_to_a_room_that_lost_its_log(store: 
     with Cluster(seed=4) as house:
         kitchen, study = house.start("kitchen", "study", store=store)
         house.settle("the two have met")
-        facts = Facts(house)
+        facts = FactsOfCluster(house)
         facts.learn(kitchen, *facts.begin(kitchen), facts.node(study, signer_of(house, kitchen)))
         house.settle("both know")
 
@@ -108,6 +59,6 @@ def test_rooms_that_have_different_facts_at_the_end_are_a_violation() -> None:
     with pytest.raises(Violation, match="study and kitchen have different facts"), Cluster(seed=5) as house:
         kitchen, _ = house.start("kitchen", "study")
         house.settle("the two have met")
-        facts = Facts(house)
+        facts = FactsOfCluster(house)
         with kitchen.store.transaction():
             kitchen.store.learn(facts.begin(kitchen))  # not by its node, which tells nobody

@@ -279,6 +279,36 @@ def test_a_store_in_a_mesh_of_which_no_fact_is_known_takes_all(
     assert store.roster() is None
 
 
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_revoked_admin_made_a_node_and_revoked_three_in_whatever_order_that_is_heard_the_same_are_members_and_count(
+    store: CheckedStore, mesh: MeshOfKeys, order: Sequence[int]
+) -> None:
+    enter(store, mesh)
+    begin = [mesh.found(), mesh.admin("anna"), mesh.admin("bert")]
+    names = ("dora", "emil", "fred")
+    learn(store, *begin, *(mesh.node(name, by="anna") for name in names))
+    disks = [DiskOfKey(name) for name in (*names, "gina")]
+    for ms, disk in enumerate(disks, 1):
+        disk.write(event(ms))
+    heard = (
+        [mesh.node("gina", by="bert")],
+        [mesh.revoke(name, by="bert") for name in names],
+        [mesh.revoke_admin("bert")],
+    )
+
+    for at in order:
+        for disk in disks:
+            take(store, piece_of(disk.store, disk.epochs[0]))
+        learn(store, *heard[at])
+    for disk in disks:
+        take(store, piece_of(disk.store, disk.epochs[0]))
+
+    roster = store.roster()
+    assert roster is not None
+    assert set(roster.members) == {key(name).public for name in ("anna", *names)}
+    assert [disk.counting_in(store) for disk in disks] == [[1], [1], [1], [0]]
+
+
 # Adoption
 
 

@@ -1,0 +1,65 @@
+"""A room that is revoked, in a cluster: its entries count up to the cut everywhere, and nothing that was shown is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.lab import Cluster
+from mesh.lab.simulation.storage import StoreKind
+from peers.stores.store import StoreError
+from tests.support.facts_of_cluster import FactsOfCluster, signer_of
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+def test_a_revoked_room_returns_through_a_third_that_missed_it(store: StoreKind) -> None:
+    with Cluster(seed=6) as house:
+        kitchen, study, attic = house.start("kitchen", "study", "attic", store=store)
+        house.settle("the three have met")
+        facts, by = FactsOfCluster(house), signer_of(house, kitchen)
+        facts.learn(kitchen, *facts.begin(kitchen), facts.node(study, by), facts.node(attic, by))
+        study.log.add({"type": "monday"})
+        house.settle("all know")
+
+        house.partition([kitchen], [study, attic])
+        facts.learn(kitchen, facts.revoke(study, by, kitchen.store.tips(study.key)))
+        study.log.add({"type": "tuesday"})
+        house.settle("the attic has not heard that the study is revoked")
+        house.partition([kitchen, attic], [study])
+        house.settle("now it has, and vouches for tuesday")
+        assert kitchen.types == attic.types == ["monday", "tuesday"]
+        assert [entry.vouched for entry in kitchen.entries] == ["", "revoke"]
+
+        wednesday = study.log.add({"type": "wednesday"})  # it has not heard yet
+        house.run(1)
+        assert wednesday.is_done
+        house.heal()
+        house.run(60)
+
+        assert kitchen.types == attic.types == ["monday", "tuesday"]
+        assert kitchen.store.ends() == attic.store.ends() == study.store.ends()
+        thursday = study.log.add({"type": "thursday"})
+        house.run(1)
+        with pytest.raises(StoreError, match=f"not in its mesh any more .revoked by {kitchen.node_id}."):
+            thursday.result()
+        assert study.types == ["monday", "tuesday", "wednesday"]
+        house.stop(study)
+        house.settle("the two who are left agree")
+
+
+def test_what_a_home_had_before_its_mesh_was_founded_is_adopted_by_who_founded_it() -> None:
+    with Cluster(seed=7) as house:
+        kitchen, study = house.start("kitchen", "study")
+        study.log.add({"type": "old"})
+        house.settle("both have it")
+        house.stop(study)
+        facts = FactsOfCluster(house)
+
+        facts.learn(kitchen, *facts.begin(kitchen))
+        house.settle("the kitchen has taken in what it had")
+        assert [entry.vouched for entry in kitchen.entries] == ["found"]
+
+        facts.learn(kitchen, facts.node(study, signer_of(house, kitchen)))
+        house.restart(study)
+        house.settle("the study is in the mesh, too")
+        house.assert_converged(["old"])
+        assert kitchen.store.ends() == study.store.ends()
