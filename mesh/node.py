@@ -25,7 +25,7 @@ from mesh.discovery.static import StaticDiscovery
 from mesh.errors import MeshError
 from mesh.gateway.gateways import Gateways
 from mesh.gateway.options import GatewayOptions
-from mesh.listening import listen_notices, where_to_listen, why_not_listening
+from mesh.listening import ONLY_HERE, Open, check_open, listen_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
@@ -62,6 +62,8 @@ class Node:
       certificates of a mesh, only nodes of that mesh connect, over TLS.
     - `mesh`: the mesh that the node belongs to, fixed when the home is made. Nodes of different meshes do not connect.
     - `existing`: fail if there is no home yet, as on a disk that is not mounted, instead of making a new node there.
+    - `open`: whether the links with other nodes are neither encrypted nor authenticated: whoever reaches the node can read and
+      write its log. True: nodes of this machine alone; "lan": those of all networks. A home with certificates refuses it.
     - `listen`: HOST:PORT at which other nodes connect. `:PORT` is every address of this machine, `0.0.0.0:PORT` every IPv4
       and `[::]:PORT` every IPv6 address. None: every address, and the port that was chosen at the first start.
     - `peers`: HOST:PORT of nodes that are always dialled, whatever discovery finds.
@@ -92,6 +94,7 @@ class Node:
         home: str | Path | None = None,
         mesh: str | None = None,
         existing: bool = False,
+        open: Open = False,
         listen: str | None = None,
         peers: Sequence[str] = (),
         mdns: bool = True,
@@ -106,10 +109,13 @@ class Node:
         if requery_seconds < MIN_REQUERY_SECONDS:
             raise MeshError(f"the requery interval is {requery_seconds} s: take {MIN_REQUERY_SECONDS} s or more")
         self._listen = parse_address(listen, "the address to listen on") if listen is not None else None
+        check_open(open, self._listen, interfaces)
+        self._open: Open = open
         self._path = Path(home) if home is not None else default_home()
         self._name, self._mesh, self._existing = name, mesh, existing
         self._peers = tuple(dict.fromkeys(peers))
-        self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
+        self._interfaces = [ONLY_HERE] if open is True else interfaces
+        self._mdns, self._requery_seconds = mdns, requery_seconds
         self._role, self._limits = role, limits or Limits()
         self._gateways = Gateways(**outside)
         self._log_proxy = LogProxy()
@@ -291,7 +297,7 @@ class Node:
             await resources.close()
 
     async def _start(self, resources: NodeResources) -> None:
-        home = resources.open_home(name=self._name, mesh=self._mesh, existing=self._existing)
+        home = resources.open_home(name=self._name, mesh=self._mesh, existing=self._existing, is_open=bool(self._open))
         await resources.upgrade_log(self._on_notice)
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
@@ -299,7 +305,7 @@ class Node:
             home.node_id,
             home.facts.mesh,
             f"{random.getrandbits(64):016x}",
-            *where_to_listen(self._listen, kept, random),
+            *where_to_listen(self._listen, kept, random, self._open),
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
             resources.certificates.mesh_key if resources.certificates is not None else b"",
         )
@@ -324,7 +330,7 @@ class Node:
         if not kept and (self._listen is None or self._listen[1]):  # a port that port 0 gave is for this run only
             home.keep_port(self.port)
         wanted = kept if self._listen is None else 0
-        for notice in listen_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
+        for notice in listen_notices(opened.nodes, wanted, self._open, is_mdns_on=self._mdns):
             self._on_notice(notice)
         await resources.open_control(
             ControlServer(self, texts=self._texts, invite=resources.invite, on_stop=self._on_stop_asked)

@@ -79,11 +79,17 @@ class NodeResources:
         self._environment: Environment | None = None  # kept, so that a forked process never destroys the store
         watch(self)
 
-    def open_home(self, *, name: str | None, mesh: str | None, existing: bool) -> Home:
-        """Open the home, or make it, and read its certificates, if it has some. Raises MeshError."""
+    def open_home(self, *, name: str | None, mesh: str | None, existing: bool, is_open: bool) -> Home:
+        """Open the home, or make it, and read its certificates, if it has some: an open node has none. Raises MeshError."""
         with forking:
             self.home = Home(self._path, name=name, mesh=mesh, existing=existing)
-        if (self._path / CERTIFICATES_FILE).exists():
+        certificates = self._path / CERTIFICATES_FILE
+        if certificates.exists():
+            if is_open:
+                raise MeshError(
+                    f"this home is in a mesh, by {certificates}, so its node cannot be open: "
+                    "leave --open out, or use another --home"
+                )
             self.certificates = read_certificates(self._path, self.home.signer.public)
         check_log(self.home.log_path)
         return self.home

@@ -13,13 +13,15 @@ from mesh.membership.actions import Notice
 LOGGER = "mesh"
 """The logger of notices, and of nothing else; modules log under names of their own below it."""
 LOG_LEVELS = {
-    **dict.fromkeys(("paused", "refused", "restarted", "unreachable", "note", "open door"), logging.WARNING),
+    **dict.fromkeys(
+        ("paused", "refused", "restarted", "unreachable", "note", "open link", "open door"), logging.WARNING
+    ),
     **dict.fromkeys(("cloned", "failed"), logging.ERROR),
 }
 """Log levels by the kind of the notice; all other kinds are INFO."""
 OPEN_LINK = (
-    "the links between nodes are neither encrypted nor authenticated yet: "
-    "anybody on this network can read and write this log"
+    "this node is open: its links to other nodes are neither encrypted nor authenticated, "
+    "so whoever reaches its port can read and write this log"
 )
 OPEN_DOOR = (
     "the clients' door is open to the network and not encrypted, so tokens can be read on their way: "

@@ -32,8 +32,8 @@ NAMES = {
 
 SIGNATURES: dict[type, tuple[str, ...]] = {
     Node: (
-        "Node(name=None, *, home=None, mesh=None, existing=False, listen=None, peers=(), mdns=True, interfaces=None, "
-        "requery_seconds=45.0, role=RunPeerSync, limits=None, **outside)",
+        "Node(name=None, *, home=None, mesh=None, existing=False, open=False, listen=None, peers=(), mdns=True, "
+        "interfaces=None, requery_seconds=45.0, role=RunPeerSync, limits=None, **outside)",
         "on(event, listener)",
         "status()",
         "synchronized(*, peers=1, timeout=60.0)",
@@ -117,8 +117,8 @@ ROLE_OPTIONS: dict[type, str] = {
 STORY = "--seed N=0 | --seeds N=1 | --trace | --plot PATH | --live"
 COMMAND_LINE = {
     "mesh": "--home DIR $MESH_HOME | --version",
-    "mesh up": "--name NAME | --mesh NAME | --existing | --listen HOST:PORT | --peer HOST:PORT ... | --no-mdns | "
-    "--interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
+    "mesh up": "--name NAME | --mesh NAME | --existing | --open [=lan] | --listen HOST:PORT | --peer HOST:PORT ... | "
+    "--no-mdns | --interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
     "--clients-cert FILE | --clients-key FILE | --clients-origin ORIGIN ... | --clients-host NAME ... | --upstream URL | "
     "--upstream-user USER | --upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | "
     "--upstream-subprotocol VERSION | --json",

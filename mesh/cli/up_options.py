@@ -116,6 +116,16 @@ node_options = together(
         help="Do not make a new node. For services: an unmounted disk is an error then.",
     ),
     click.option(
+        "--open",
+        is_flag=False,
+        flag_value="here",
+        type=click.Choice(["here", "lan"]),
+        metavar="[=lan]",
+        callback=lambda _context, _option, given: True if given == "here" else given,
+        help="Take nodes without certificates: whoever reaches this node can read and write its log. Only nodes of this "
+        "machine do, but with --open=lan those of all networks.",
+    ),
+    click.option(
         "--listen",
         metavar="HOST:PORT",
         callback=checked(parse_address, "the address to listen on"),

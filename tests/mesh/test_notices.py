@@ -35,7 +35,7 @@ def test_an_embedded_node_logs_what_mesh_up_prints(tmp_path: Path, caplog: pytes
     assert texts[0] == f"made a new home in {tmp_path}: a new node, {node_id}"
     assert texts[1].startswith(f"{node_id} is up in mesh home: it listens on port ")
     assert texts[-1] == f"{node_id} stopped"
-    assert levels == ["INFO", "INFO", "INFO", "WARNING", "INFO"]
+    assert levels == ["INFO", "INFO", "WARNING", "WARNING", "INFO"]
 
 
 def test_a_node_that_must_exist_is_not_made(tmp_path: Path) -> None:
