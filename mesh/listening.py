@@ -25,8 +25,8 @@ def check_open(is_open: Open, listen: tuple[str, int] | None, interfaces: Sequen
     """Raise MeshError, with a sentence, for options of a node that do not fit `open=`, or for another value of that."""
     if is_open not in (False, True, "lan"):
         raise MeshError(f'open={is_open!r} cannot be used: take True, "lan" or False')
-    on_networks = interfaces is not None or (listen is not None and not is_loopback(listen[0]))
-    if is_open is True and on_networks:
+    hosts = [*(interfaces or ()), *([listen[0]] if listen is not None else ())]
+    if is_open is True and not all(map(is_loopback, hosts)):
         raise MeshError(
             "an open node takes whoever reaches it, so it stays on this machine: leave --listen and --interface out (or "
             'listen at 127.0.0.1:PORT), or allow it on all networks with --open=lan (in Python open="lan")'

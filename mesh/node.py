@@ -114,7 +114,7 @@ class Node:
         self._path = Path(home) if home is not None else default_home()
         self._name, self._mesh, self._existing = name, mesh, existing
         self._peers = tuple(dict.fromkeys(peers))
-        self._interfaces = [ONLY_HERE] if open is True else interfaces
+        self._interfaces = [ONLY_HERE] if open is True and interfaces is None else interfaces
         self._mdns, self._requery_seconds = mdns, requery_seconds
         self._role, self._limits = role, limits or Limits()
         self._gateways = Gateways(**outside)

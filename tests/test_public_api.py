@@ -281,7 +281,7 @@ def test_the_command_line_has_these_commands_and_options() -> None:
 
 
 def test_json_output_has_these_keys(tmp_path: Path) -> None:
-    options: Any = {"listen": "127.0.0.1:0", "mdns": False}
+    options: Any = {"listen": "127.0.0.1:0", "open": True, "mdns": False}
     with (
         Node("kitchen", home=tmp_path / "kitchen", **options) as kitchen,
         Node("study", home=tmp_path / "study", peers=[at(kitchen)], **options) as study,

@@ -16,7 +16,7 @@ from tests.support.commands import DEADLINE_SECONDS, run
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    with Node("kitchen", home=tmp_path / "home", listen="127.0.0.1:0", mdns=False) as made:
+    with Node("kitchen", home=tmp_path / "home", listen="127.0.0.1:0", open=True, mdns=False) as made:
         for name in ("milk", "bread"):
             made.log.add({"type": name}).get(DEADLINE_SECONDS)
         yield made

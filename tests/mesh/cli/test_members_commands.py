@@ -89,7 +89,7 @@ def test_on_a_terminal_the_code_is_shown_once_and_written_nowhere(tmp_path: Path
 
 def test_a_home_with_a_log_is_founded_and_keeps_its_events_and_id(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK) as node:
+    with Node("kitchen", home=home, open=True, **LOOPBACK) as node:
         node.log.add({"type": "milk"}).get(SECONDS)
         node_id = node.node_id
 
@@ -131,7 +131,7 @@ def test_a_recovery_code_of_another_mesh_is_not_overwritten(tmp_path: Path) -> N
 
 def test_where_a_mesh_cannot_be_founded_no_code_is_left(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK):
+    with Node("kitchen", home=home, open=True, **LOOPBACK):
         pass
     log = home / "log.sqlite"
     whole = log.read_bytes()
@@ -149,7 +149,7 @@ def test_where_a_mesh_cannot_be_founded_no_code_is_left(tmp_path: Path) -> None:
 
 def test_while_the_node_runs_nothing_is_founded(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK):
+    with Node("kitchen", home=home, open=True, **LOOPBACK):
         done = run(home, "found")
 
     assert done.returncode == 1
@@ -252,7 +252,7 @@ def test_a_node_that_was_revoked_as_an_admin_does_not_come_back_by_the_code(tmp_
 @pytest.mark.parametrize("command", ["members", "facts"])
 def test_a_home_without_a_mesh_says_how_one_is_founded(tmp_path: Path, command: str) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK):
+    with Node("kitchen", home=home, open=True, **LOOPBACK):
         running = run(home, command)
     stopped, without = run(home, command), run(tmp_path / "none", command)
 
@@ -309,7 +309,7 @@ def test_facts_without_effect_are_listed_with_the_reason(tmp_path: Path) -> None
 
 def test_proofs_of_forks_are_listed_too_also_without_a_mesh(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK):
+    with Node("kitchen", home=home, open=True, **LOOPBACK):
         pass
     proof = forked_twice()
     store = SqliteRunStore(home / "log.sqlite")
@@ -319,7 +319,7 @@ def test_proofs_of_forks_are_listed_too_also_without_a_mesh(tmp_path: Path) -> N
     store.close()
 
     stopped = as_json(home, "facts")
-    with Node(home=home, **LOOPBACK):
+    with Node(home=home, open=True, **LOOPBACK):
         running = as_json(home, "facts")
 
     assert [(row["kind"], row["id"], row["time_ms"], row["error"]) for row in stopped] == [
