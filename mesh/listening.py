@@ -24,12 +24,12 @@ ONLY_HERE = "127.0.0.1"
 def check_open(is_open: Open, listen: tuple[str, int] | None, interfaces: Sequence[str] | None) -> None:
     """Raise MeshError, with a sentence, for options of a node that do not fit `open=`, or for another value of that."""
     if is_open not in (False, True, "lan"):
-        raise MeshError(f'open={is_open!r} cannot be used: take True, "lan" or False')
+        raise MeshError(f"open={is_open!r} cannot be used: take True, 'lan' or False")
     hosts = [*(interfaces or ()), *([listen[0]] if listen is not None else ())]
     if is_open is True and not all(map(is_loopback, hosts)):
         raise MeshError(
             "an open node takes whoever reaches it, so it stays on this machine: leave --listen and --interface out (or "
-            'listen at 127.0.0.1:PORT), or allow it on all networks with --open=lan (in Python open="lan")'
+            "listen at 127.0.0.1:PORT), or allow it on all networks with --open=lan (in Python open='lan')"
         )
 
 

@@ -32,8 +32,8 @@ NAMES = {
 
 SIGNATURES: dict[type, tuple[str, ...]] = {
     Node: (
-        "Node(name=None, *, home=None, mesh=None, existing=False, open=False, listen=None, peers=(), mdns=True, "
-        "interfaces=None, requery_seconds=45.0, role=RunPeerSync, limits=None, **outside)",
+        "Node(name=None, *, home=None, mesh=None, existing=False, open=False, on_recovery_code=None, "
+        "listen=None, peers=(), mdns=True, interfaces=None, requery_seconds=45.0, role=RunPeerSync, limits=None, **outside)",
         "on(event, listener)",
         "status()",
         "synchronized(*, peers=1, timeout=60.0)",
@@ -148,13 +148,13 @@ COMMAND_LINE = {
     "mesh restore": "FILE | --json",
     "mesh upgrade": "--drop-old | --json",
     "mesh bench": "",
-    "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against | --tls",
-    "mesh bench catch-up-singles": "--events N=20000 | --runs N=1 | --json | --tls",
-    "mesh bench catch-up-turns": "--events N=20000 | --runs N=1 | --json | --tls",
+    "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against",
+    "mesh bench catch-up-singles": "--events N=20000 | --runs N=1 | --json",
+    "mesh bench catch-up-turns": "--events N=20000 | --runs N=1 | --json",
     "mesh bench line": "--events N=20000 | --runs N=1 | --json",
-    "mesh bench live": "--events N=20000 | --runs N=1 | --json | --tls",
-    "mesh bench batch": "--events N=50000 | --runs N=1 | --json | --against | --tls",
-    "mesh bench latency": "--events N=500 | --runs N=1 | --json | --against | --tls",
+    "mesh bench live": "--events N=20000 | --runs N=1 | --json",
+    "mesh bench batch": "--events N=50000 | --runs N=1 | --json | --against",
+    "mesh bench latency": "--events N=500 | --runs N=1 | --json | --against",
     "mesh bench mesh": "--events N=10000 | --runs N=1 | --json",
     "mesh bench merge": "--events N=40000 | --runs N=1 | --json",
     "mesh bench appends": "--events N=20000 | --runs N=1 | --json",
@@ -162,7 +162,7 @@ COMMAND_LINE = {
     "mesh bench open": "--events N=100000 | --runs N=1 | --json",
     "mesh bench sessions": "--events N=50 | --runs N=1 | --json",
     "mesh bench actors": "--events N=100000 | --runs N=1 | --json",
-    "mesh bench growth": "--events N=1000000 | --runs N=1 | --json | --tls",
+    "mesh bench growth": "--events N=1000000 | --runs N=1 | --json",
     "mesh bench attacks": "--attack NAME ... | --seconds N=2.0 | --json",
     "mesh bench lab": "--size few,hundred,hundreds ... | --seed N=0 | --json",
     "mesh bench logux": "--events N=10000 | --json",

@@ -21,6 +21,7 @@ from mesh.cli.token import token
 from mesh.errors import MeshError
 from mesh.terminal import output
 from mesh.terminal.output import INTERRUPTED
+from mesh.terminal.recovery import code_shower
 
 
 @contextmanager
@@ -97,7 +98,7 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     from peers.stores.store import StoreError
 
     try:
-        code = run_up(lambda: Node(home=home, **given), as_json=as_json)
+        code = run_up(lambda: Node(home=home, on_recovery_code=code_shower(as_json), **given), as_json=as_json)
     except StoreError as error:
         raise MeshError(str(error)) from None
     except ValueError as error:

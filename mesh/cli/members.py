@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from time import time_ns
@@ -16,6 +15,7 @@ from mesh.errors import MeshError, NoNodeError
 from mesh.settings.config import MAX_INVITE_SECONDS, MAX_INVITE_USES, check_name, parse_address
 from mesh.settings.paths import CERTIFICATES_FILE, RECOVERY_FILE
 from mesh.terminal import output
+from mesh.terminal.recovery import code_shower
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -51,28 +51,23 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
 
     From then on this node speaks TLS, and only with nodes that have certificates of its mesh.
     """
+    from mesh.notices import PUT_AWAY
     from mesh.settings.home import Home
-    from mesh.trust.founding import found_mesh
+    from mesh.trust.new_mesh import found_new_mesh
     from mesh.trust.recovery_code import SECRET_BYTES
 
-    path = options.home_of(context)
+    path, show = options.home_of(context), code_shower(as_json)
     recovery = path / RECOVERY_FILE
-    is_shown, is_of_another = not as_json and sys.stdout.isatty(), recovery.exists()
     home = Home(path, name=name, mesh=mesh)
     try:
-        deliver = _show if is_shown else partial(_keep, recovery)
-        key = found_mesh(home, os.urandom(SECRET_BYTES), time_ns() // 1_000_000, deliver)
+        key = found_new_mesh(home, os.urandom(SECRET_BYTES), time_ns() // 1_000_000, show)
         node_id, label = home.node_id, home.facts.mesh
-    except BaseException:
-        if not is_of_another and not (path / CERTIFICATES_FILE).exists():
-            recovery.unlink(missing_ok=True)  # the code of a mesh that was not founded
-        raise
     finally:
         home.close()
     if as_json:
         output.write_json({"mesh": label, "mesh_key": key.hex(), "node_id": node_id, "recovery_file": str(recovery)})
         return
-    where = "" if is_shown else f"; its recovery code is in {recovery}: write it down, put it away, and delete the file"
+    where = "" if show is not None else f"; its recovery code is in {recovery}: {PUT_AWAY}"
     output.write(f"founded the mesh {label}, whose first admin is {node_id}{where}\n")
 
 
@@ -244,27 +239,6 @@ def _heard_addresses() -> AsyncIterator[str]:
     from mesh.discovery.mdns.finding import heard_addresses  # imported here: zeroconf takes 4 MB
 
     return heard_addresses()
-
-
-def _show(code: str) -> None:
-    output.write(
-        f"recovery code: {code}\n"
-        "Write it down and put it away: it is shown only now. Whoever has it can make and revoke admins of this mesh.\n"
-    )
-
-
-def _keep(path: Path, code: str) -> None:
-    """Write the recovery code into a new file that only this user may read. Raises MeshError."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise MeshError(
-            f"no mesh was founded: {path} has the recovery code of another one: put it away first"
-        ) from None
-    with os.fdopen(handle, "w") as file:
-        file.write(f"{code}\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _check_mesh(home: Path, has_texts: bool) -> None:

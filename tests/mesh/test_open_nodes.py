@@ -43,7 +43,7 @@ def test_an_open_node_of_this_machine_is_not_offered_to_others(tmp_path: Path, o
     with pytest.raises(MeshError) as refused:
         Node("kitchen", home=tmp_path, open=True, **options)
 
-    assert '--open=lan (in Python open="lan")' in str(refused.value)
+    assert "--open=lan (in Python open='lan')" in str(refused.value)
     Node("kitchen", home=tmp_path, open="lan", **options)
 
 
@@ -53,7 +53,7 @@ def test_it_may_listen_at_another_address_of_this_machine(tmp_path: Path, listen
 
 
 def test_open_has_three_values(tmp_path: Path) -> None:
-    with pytest.raises(MeshError, match="open='wan' cannot be used: take True, \"lan\" or False"):
+    with pytest.raises(MeshError, match="open='wan' cannot be used: take True, 'lan' or False"):
         Node("kitchen", home=tmp_path, open="wan")  # type: ignore[arg-type]
 
 
