@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mesh.errors import printable
+from mesh.gateway.options import SECURE_DOOR
 from mesh.membership.actions import Notice
 
 LOGGER = "mesh"
@@ -26,7 +27,7 @@ OPEN_LINK = (
 PUT_AWAY = "write it down, put it away, and delete the file"
 OPEN_DOOR = (
     "the clients' door is open to the network and not encrypted, so tokens can be read on their way: "
-    "give --clients-cert and --clients-key, or open it at 127.0.0.1"
+    f"{SECURE_DOOR}, or open it at 127.0.0.1"
 )
 
 

@@ -100,8 +100,8 @@ PROPERTIES = {
     Room: "node_id types events entries",
 }
 
-NODE_OPTIONS = """clients clients_cert clients_key clients_origins clients_hosts clients_role in_filter in_map out_filter
-    out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve dial"""
+NODE_OPTIONS = """clients clients_cert clients_key clients_insecure clients_origins clients_hosts clients_role in_filter in_map
+    out_filter out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve dial"""
 """Of Node, besides those in its signature."""
 
 EVERY_SYNC = """auth=None budgets=None clock credentials=None fix_time=False in_filter=None in_map=None other_synced=0
@@ -119,8 +119,8 @@ COMMAND_LINE = {
     "mesh": "--home DIR $MESH_HOME | --version",
     "mesh up": "--name NAME | --mesh NAME | --existing | --open [=lan] | --listen HOST:PORT | --peer HOST:PORT ... | "
     "--no-mdns | --interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
-    "--clients-cert FILE | --clients-key FILE | --clients-origin ORIGIN ... | --clients-host NAME ... | --upstream URL | "
-    "--upstream-user USER | --upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | "
+    "--clients-cert FILE | --clients-key FILE | --clients-insecure | --clients-origin ORIGIN ... | --clients-host NAME ... | "
+    "--upstream URL | --upstream-user USER | --upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | "
     "--upstream-subprotocol VERSION | --json",
     "mesh add": "JSON...",
     "mesh log": "--json | --follow -f | --wait | --order created,added | --reverse | --since MOMENT | --until MOMENT | "

@@ -189,6 +189,13 @@ clients_options = together(
     ),
     click.option("--clients-key", type=_file, metavar="FILE", help="The key of this certificate, PEM."),
     click.option(
+        "--clients-insecure",
+        is_flag=True,
+        callback=lambda _context, _option, given: given or None,
+        help="Let clients of other machines in without TLS: their tokens can be read on the way. Browsers do not trust the "
+        "mesh's own certificates, so TLS takes one of your own.",
+    ),
+    click.option(
         "--clients-origin",
         "clients_origins",
         multiple=True,

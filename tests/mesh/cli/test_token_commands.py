@@ -261,6 +261,7 @@ def passed_options(*args: str, **variables: str) -> Any:
 def test_only_given_options_are_passed_to_the_node() -> None:
     assert passed_options() == {}
     assert passed_options("--clients", "127.0.0.1:0") == {"clients": "127.0.0.1:0"}
+    assert passed_options("--clients", ":0", "--clients-insecure") == {"clients": ":0", "clients_insecure": True}
 
 
 def test_all_options_for_clients_are_passed_to_the_node(tmp_path: Path) -> None:
