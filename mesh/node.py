@@ -59,7 +59,8 @@ class Node:
     - `name`: the name of the node, fixed when the home is made; None: the name of the machine.
     - `home`: the folder with the identity, the log and the settings of the node; None: the default one of this user. Only nodes
       of its mesh connect. A fresh one founds a mesh; one with a log that is in no mesh is refused, unless `open` is given.
-    - `mesh`: the name of the mesh, fixed when the home is made; a home that joins a mesh takes over the name of that.
+    - `mesh`: the name of the mesh, fixed when the home is made; a home that joins a mesh takes over the name of that. An open
+      node connects with others of the same name.
     - `existing`: fail if there is no home yet, as on a disk that is not mounted, instead of making a new node there.
     - `open`: be in no mesh: links are neither encrypted nor authenticated, and whoever reaches the node can read and write its
       log. True: only programs of this machine reach it; "lan": all networks do. A home of a mesh refuses it.

@@ -263,6 +263,7 @@ async def serve(home: str, name: str, options: str, *peers: str) -> None:
     loop = asyncio.get_running_loop()
     more = json.loads(options)
     limits = Limits(**more.pop("limits", {}))
+    logging.getLogger(LOGGER).addHandler(logging.NullHandler())  # that the node is open is no news here
     async with Node(name, home=home, listen="127.0.0.1:0", mdns=False, peers=peers, limits=limits, **more) as node:
         worker = Worker(node)
         ready = {"port": node.port, "clients_port": node.clients_port, "node_id": node.node_id, "at": time.monotonic()}

@@ -65,6 +65,7 @@ def app(context: click.Context, home: Path | None) -> None:
 
     \b
     mesh up                          start this machine's node, and leave it running
+    mesh invite                      print a code, with which another machine joins by `mesh join`
     mesh add '{"type": "milk"}'      add an event, in another terminal
     mesh log --follow                see what all machines add
     """
@@ -80,10 +81,16 @@ def app(context: click.Context, home: Path | None) -> None:
 def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
 
+    In a fresh home it founds a mesh, which other machines enter by `mesh invite` here and `mesh join` there. To enter that of
+    another machine, call `mesh join` first.
+
     \b
     mesh up
     mesh up --name kitchen --peer 192.168.1.7:4000
-    mesh --home /tmp/second up --name second --no-mdns --listen 127.0.0.1:0
+
+    \b
+    mesh up --open
+    mesh --home /tmp/second up --open --name second
 
     \b
     mesh up --clients 127.0.0.1:31337

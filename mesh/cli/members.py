@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 def found(context: click.Context, *, name: str | None, mesh: str | None, as_json: bool) -> None:
     """Found a mesh, whose first admin is this machine's node.
 
-    The node must not run meanwhile. The recovery code of the mesh is shown once, on a terminal; elsewhere it is written to
+    The first `mesh up` does it in a fresh home; this command does it in one that has a log, too. The node must not run
+    meanwhile. The recovery code of the mesh is shown once, on a terminal; elsewhere it is written to
     the file recovery-code.txt of the home. Write it down, put it away and delete that file: whoever has the code can make
     and revoke admins, and without it nobody can.
 

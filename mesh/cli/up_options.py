@@ -108,7 +108,7 @@ node_options = together(
         "--mesh",
         metavar="NAME",
         callback=checked(check_name, "the mesh's name"),
-        help="The mesh to belong to, fixed at the first start. Default: home.",
+        help="The name of the mesh, fixed at the first start. Default: home, or that of the mesh that this machine joined.",
     ),
     click.option(
         "--existing",
@@ -122,8 +122,8 @@ node_options = together(
         type=click.Choice(["here", "lan"]),
         metavar="[=lan]",
         callback=lambda _context, _option, given: True if given == "here" else given,
-        help="Take nodes without certificates: whoever reaches this node can read and write its log. Only nodes of this "
-        "machine do, but with --open=lan those of all networks.",
+        help="Be in no mesh: links are neither encrypted nor authenticated, and whoever reaches this node can read and write "
+        "its log. Only programs of this machine reach it, with --open=lan all networks.",
     ),
     click.option(
         "--listen",
