@@ -5,32 +5,54 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from random import Random
+from typing import Literal
 
 from mesh.actors.listener import ListenAddress, ListenError
+from mesh.errors import MeshError
 from mesh.gateway.endpoints import CLIENTS_DOOR
 from mesh.membership.actions import Notice
 from mesh.settings.config import EVERY_ADDRESS
 from mesh.settings.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
 from peers.transport.address import is_loopback, show_listening
 
+Open = bool | Literal["lan"]
+"""Whether a node takes any other without certificates: not, on this machine alone, or on all networks."""
+ONLY_HERE = "127.0.0.1"
+"""Where such a node of this machine alone listens and looks for others."""
 
-def where_to_listen(listen: tuple[str, int] | None, kept: int, random: Random) -> tuple[str, tuple[int, ...], float]:
+
+def check_open(is_open: Open, listen: tuple[str, int] | None, interfaces: Sequence[str] | None) -> None:
+    """Raise MeshError, with a sentence, for options of a node that do not fit `open=`, or for another value of that."""
+    if is_open not in (False, True, "lan"):
+        raise MeshError(f"open={is_open!r} cannot be used: take True, 'lan' or False")
+    hosts = [*(interfaces or ()), *([listen[0]] if listen is not None else ())]
+    if is_open is True and not all(map(is_loopback, hosts)):
+        raise MeshError(
+            "an open node takes whoever reaches it, so it stays on this machine: leave --listen and --interface out (or "
+            "listen at 127.0.0.1:PORT), or allow it on all networks with --open=lan (in Python open='lan')"
+        )
+
+
+def where_to_listen(
+    listen: tuple[str, int] | None, kept: int, random: Random, is_open: Open
+) -> tuple[str, tuple[int, ...], float]:
     """The host, the ports to try in this order, and for how many seconds only the first one is tried.
 
     They are as the option `listen` gives them, else the port that the home has `kept`, or if that is 0 a new one.
     """
+    host = ONLY_HERE if is_open is True else EVERY_ADDRESS
     if listen is not None:
         return listen[0], (listen[1],), 0.0
     first = first_ephemeral()
     if not kept:
-        return EVERY_ADDRESS, choose_ports(random, first), 0.0
-    return EVERY_ADDRESS, (kept, *ports_instead(kept, first)), PATIENCE_SECONDS
+        return host, choose_ports(random, first), 0.0
+    return host, (kept, *ports_instead(kept, first)), PATIENCE_SECONDS
 
 
-def listen_notices(address: ListenAddress, kept: int, *, is_mdns_on: bool) -> list[Notice]:
+def listen_notices(address: ListenAddress, kept: int, is_open: Open, *, is_mdns_on: bool) -> list[Notice]:
     """The notices about where the node listens. `kept` is the port that it should have; 0: any."""
     notices = [Notice("note", None, _moved(kept, address.port))] if kept and address.port != kept else []
-    if is_mdns_on and all(map(is_loopback, address.hosts)):
+    if is_mdns_on and is_open is not True and all(map(is_loopback, address.hosts)):
         notices.append(Notice("listening", None, _unreachable_from_outside(address.hosts)))
     return notices
 

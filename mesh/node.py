@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,12 +19,11 @@ from mesh.actors.synchronized_waiters import resolve
 from mesh.control.node_mesh import NodeMesh
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
-from mesh.discovery.port import Discovery
-from mesh.discovery.static import StaticDiscovery
+from mesh.discovery.options import DiscoveryOptions
 from mesh.errors import MeshError
 from mesh.gateway.gateways import Gateways
 from mesh.gateway.options import GatewayOptions
-from mesh.listening import listen_notices, where_to_listen, why_not_listening
+from mesh.listening import ONLY_HERE, Open, check_open, listen_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
@@ -35,10 +33,11 @@ from mesh.settings.config import WAIT_SECONDS, Settings, parse_address
 from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers, show_sources
 from mesh.settings.paths import default_home
+from mesh.trust.new_mesh import ShowCode
 from peers.clock import Clock, Undo
 from peers.emitter import Emitter
 from peers.later import Later
-from peers.limits import LimitHits, Limits
+from peers.limits import Limits
 from peers.roles.run_peer import RunPeerSync
 
 P = ParamSpec("P")
@@ -58,10 +57,15 @@ class Node:
             await node.log.add({"type": "milk"})
 
     - `name`: the name of the node, fixed when the home is made; None: the name of the machine.
-    - `home`: the folder with the identity, the log and the settings of the node; None: the default one of this user. If it has
-      certificates of a mesh, only nodes of that mesh connect, over TLS.
-    - `mesh`: the mesh that the node belongs to, fixed when the home is made. Nodes of different meshes do not connect.
+    - `home`: the folder with the identity, the log and the settings of the node; None: the default one of this user. Only nodes
+      of its mesh connect. A fresh one founds a mesh; one with a log that is in no mesh is refused, unless `open` is given.
+    - `mesh`: the name of the mesh, fixed when the home is made; a home that joins a mesh takes over the name of that. An open
+      node connects with others of the same name.
     - `existing`: fail if there is no home yet, as on a disk that is not mounted, instead of making a new node there.
+    - `open`: be in no mesh: links are neither encrypted nor authenticated, and whoever reaches the node can read and write its
+      log. True: only programs of this machine reach it; "lan": all networks do. A home of a mesh refuses it.
+    - `on_recovery_code`: called with the recovery code of a mesh that is founded, which then is kept nowhere; None: it is
+      written to `recovery-code.txt` in the home, from which it should be put away.
     - `listen`: HOST:PORT at which other nodes connect. `:PORT` is every address of this machine, `0.0.0.0:PORT` every IPv4
       and `[::]:PORT` every IPv6 address. None: every address, and the port that was chosen at the first start.
     - `peers`: HOST:PORT of nodes that are always dialled, whatever discovery finds.
@@ -92,6 +96,8 @@ class Node:
         home: str | Path | None = None,
         mesh: str | None = None,
         existing: bool = False,
+        open: Open = False,
+        on_recovery_code: ShowCode | None = None,
         listen: str | None = None,
         peers: Sequence[str] = (),
         mdns: bool = True,
@@ -106,10 +112,14 @@ class Node:
         if requery_seconds < MIN_REQUERY_SECONDS:
             raise MeshError(f"the requery interval is {requery_seconds} s: take {MIN_REQUERY_SECONDS} s or more")
         self._listen = parse_address(listen, "the address to listen on") if listen is not None else None
+        check_open(open, self._listen, interfaces)
+        self._open: Open = open
+        self._show_code = on_recovery_code
         self._path = Path(home) if home is not None else default_home()
         self._name, self._mesh, self._existing = name, mesh, existing
         self._peers = tuple(dict.fromkeys(peers))
-        self._mdns, self._interfaces, self._requery_seconds = mdns, interfaces, requery_seconds
+        own = [ONLY_HERE] if open is True and interfaces is None else interfaces
+        self._discovery = DiscoveryOptions(mdns, own, requery_seconds)
         self._role, self._limits = role, limits or Limits()
         self._gateways = Gateways(**outside)
         self._log_proxy = LogProxy()
@@ -292,6 +302,7 @@ class Node:
 
     async def _start(self, resources: NodeResources) -> None:
         home = resources.open_home(name=self._name, mesh=self._mesh, existing=self._existing)
+        resources.enter_mesh(self._open, self._show_code, self._on_notice)
         await resources.upgrade_log(self._on_notice)
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
@@ -299,12 +310,12 @@ class Node:
             home.node_id,
             home.facts.mesh,
             f"{random.getrandbits(64):016x}",
-            *where_to_listen(self._listen, kept, random),
+            *where_to_listen(self._listen, kept, random, self._open),
             tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
             resources.certificates.mesh_key if resources.certificates is not None else b"",
         )
         environment = resources.open_environment(
-            random, partial(self._make_discovery, random), self._limits, self._log_proxy
+            random, partial(self._discovery.make, random, self._limits), self._limits, self._log_proxy
         )
         resources.supervisor = NodeSupervisor.start(
             environment.runtime,
@@ -324,28 +335,13 @@ class Node:
         if not kept and (self._listen is None or self._listen[1]):  # a port that port 0 gave is for this run only
             home.keep_port(self.port)
         wanted = kept if self._listen is None else 0
-        for notice in listen_notices(opened.nodes, wanted, is_mdns_on=self._mdns):
+        for notice in listen_notices(opened.nodes, wanted, self._open, is_mdns_on=self._discovery.mdns):
             self._on_notice(notice)
         await resources.open_control(
             ControlServer(self, mesh=self._node_mesh(resources, environment.clock), on_stop=self._on_stop_asked)
         )
         for notice in start_notices(self):
             log_notice(notice)
-
-    def _make_discovery(self, random: Random, clock: Clock, hits: LimitHits) -> Discovery:
-        if not self._mdns:
-            return StaticDiscovery()
-        from mesh.discovery.mdns.mdns import MdnsDiscovery  # imported here: zeroconf takes 4 MB
-
-        return MdnsDiscovery(
-            asyncio.get_running_loop(),
-            clock,
-            random,
-            interfaces=self._interfaces,
-            requery_seconds=self._requery_seconds,
-            limits=self._limits,
-            hits=hits,
-        )
 
     def _change_peer(self, address: str, *, is_wanted: bool) -> Later[None]:
         self.log.check()

@@ -30,16 +30,19 @@ from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
 from mesh.joining.inviting import Inviting
+from mesh.listening import Open
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
-from mesh.notices import log_notice, stop_notice, upgrade_notice, upgraded_notice
+from mesh.notices import founded_notice, log_notice, recovery_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.home import Home
 from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.judge import KeyJudge, OwnMembership
+from mesh.trust.new_mesh import ShowCode, found_at_start
+from mesh.trust.recovery_code import SECRET_BYTES
 from mesh.trust.tls import tls_contexts
 from peers.clock import Clock, LoopClock, Undo
 from peers.later import Later
@@ -82,13 +85,33 @@ class NodeResources:
         watch(self)
 
     def open_home(self, *, name: str | None, mesh: str | None, existing: bool) -> Home:
-        """Open the home, or make it, and read its certificates, if it has some. Raises MeshError."""
+        """Open the home, or make it. Raises MeshError."""
         with forking:
             self.home = Home(self._path, name=name, mesh=mesh, existing=existing)
-        if (self._path / CERTIFICATES_FILE).exists():
-            self.certificates = read_certificates(self._path, self.home.signer.public)
         check_log(self.home.log_path)
         return self.home
+
+    def enter_mesh(self, is_open: Open, show: ShowCode | None, on_notice: Callable[[Notice], None]) -> None:
+        """Read the certificates of the home, or found a mesh, unless the node is open. Raises MeshError.
+
+        `show` gets the recovery code; see found_new_mesh. `on_notice` gets what users should know of it.
+        """
+        assert self.home is not None
+        certificates = self._path / CERTIFICATES_FILE
+        if is_open and certificates.exists():
+            raise MeshError(
+                f"this home is in a mesh, by {certificates}, so its node cannot be open: "
+                "leave --open out, or use another --home"
+            )
+        if is_open:
+            return
+        if not certificates.exists():
+            with forking:
+                found_at_start(self.home, os.urandom(SECRET_BYTES), time.time_ns() // 1_000_000, show)
+            on_notice(founded_notice(self.home.facts.mesh))
+        self.certificates = read_certificates(self._path, self.home.signer.public)
+        if (self._path / RECOVERY_FILE).exists():
+            on_notice(recovery_notice(self._path / RECOVERY_FILE))
 
     async def upgrade_log(self, on_notice: Callable[[Notice], None]) -> None:
         """Bring the log of an older release up to date, in a thread, since it may take a minute. Raises MeshError.

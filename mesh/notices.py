@@ -8,22 +8,26 @@ from pathlib import Path
 from typing import Protocol
 
 from mesh.errors import printable
+from mesh.gateway.options import SECURE_DOOR
 from mesh.membership.actions import Notice
 
 LOGGER = "mesh"
 """The logger of notices, and of nothing else; modules log under names of their own below it."""
 LOG_LEVELS = {
-    **dict.fromkeys(("paused", "refused", "restarted", "unreachable", "note", "open door", "revoked"), logging.WARNING),
+    **dict.fromkeys(
+        ("paused", "refused", "restarted", "unreachable", "note", "open link", "open door", "revoked"), logging.WARNING
+    ),
     **dict.fromkeys(("cloned", "failed"), logging.ERROR),
 }
 """Log levels by the kind of the notice; all other kinds are INFO."""
 OPEN_LINK = (
-    "the links between nodes are neither encrypted nor authenticated yet: "
-    "anybody on this network can read and write this log"
+    "this node is open: its links to other nodes are neither encrypted nor authenticated, "
+    "so whoever reaches its port can read and write this log"
 )
+PUT_AWAY = "write it down, put it away, and delete the file"
 OPEN_DOOR = (
     "the clients' door is open to the network and not encrypted, so tokens can be read on their way: "
-    "give --clients-cert and --clients-key, or open it at 127.0.0.1"
+    f"{SECURE_DOOR}, or open it at 127.0.0.1"
 )
 
 
@@ -72,6 +76,20 @@ def start_notices(node: RunningNode) -> list[Notice]:
     if node.is_clients_door_in_clear:
         notices.append(Notice("open door", None, OPEN_DOOR))
     return notices
+
+
+def founded_notice(mesh: str) -> Notice:
+    """The notice that a mesh was founded, before its node is up."""
+    return Notice(
+        "founded",
+        None,
+        f"founded the mesh {mesh}: `mesh invite` prints a code here, with which `mesh join CODE` takes another machine into it",
+    )
+
+
+def recovery_notice(path: Path) -> Notice:
+    """The notice that the recovery code of the mesh is still in its file."""
+    return Notice("note", None, f"the recovery code of this mesh is in {path}: {PUT_AWAY}")
 
 
 def stop_notice(node_id: str) -> Notice:

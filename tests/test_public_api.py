@@ -32,8 +32,8 @@ NAMES = {
 
 SIGNATURES: dict[type, tuple[str, ...]] = {
     Node: (
-        "Node(name=None, *, home=None, mesh=None, existing=False, listen=None, peers=(), mdns=True, interfaces=None, "
-        "requery_seconds=45.0, role=RunPeerSync, limits=None, **outside)",
+        "Node(name=None, *, home=None, mesh=None, existing=False, open=False, on_recovery_code=None, "
+        "listen=None, peers=(), mdns=True, interfaces=None, requery_seconds=45.0, role=RunPeerSync, limits=None, **outside)",
         "on(event, listener)",
         "status()",
         "synchronized(*, peers=1, timeout=60.0)",
@@ -100,8 +100,8 @@ PROPERTIES = {
     Room: "node_id types events entries",
 }
 
-NODE_OPTIONS = """clients clients_cert clients_key clients_origins clients_hosts clients_role in_filter in_map out_filter
-    out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve dial"""
+NODE_OPTIONS = """clients clients_cert clients_key clients_insecure clients_origins clients_hosts clients_role in_filter in_map
+    out_filter out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve dial"""
 """Of Node, besides those in its signature."""
 
 EVERY_SYNC = """auth=None budgets=None clock credentials=None fix_time=False in_filter=None in_map=None other_synced=0
@@ -117,10 +117,10 @@ ROLE_OPTIONS: dict[type, str] = {
 STORY = "--seed N=0 | --seeds N=1 | --trace | --plot PATH | --live"
 COMMAND_LINE = {
     "mesh": "--home DIR $MESH_HOME | --version",
-    "mesh up": "--name NAME | --mesh NAME | --existing | --listen HOST:PORT | --peer HOST:PORT ... | --no-mdns | "
-    "--interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
-    "--clients-cert FILE | --clients-key FILE | --clients-origin ORIGIN ... | --clients-host NAME ... | --upstream URL | "
-    "--upstream-user USER | --upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | "
+    "mesh up": "--name NAME | --mesh NAME | --existing | --open [=lan] | --listen HOST:PORT | --peer HOST:PORT ... | "
+    "--no-mdns | --interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
+    "--clients-cert FILE | --clients-key FILE | --clients-insecure | --clients-origin ORIGIN ... | --clients-host NAME ... | "
+    "--upstream URL | --upstream-user USER | --upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | "
     "--upstream-subprotocol VERSION | --json",
     "mesh add": "JSON...",
     "mesh log": "--json | --follow -f | --wait | --order created,added | --reverse | --since MOMENT | --until MOMENT | "
@@ -148,13 +148,13 @@ COMMAND_LINE = {
     "mesh restore": "FILE | --json",
     "mesh upgrade": "--drop-old | --json",
     "mesh bench": "",
-    "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against | --tls",
-    "mesh bench catch-up-singles": "--events N=20000 | --runs N=1 | --json | --tls",
-    "mesh bench catch-up-turns": "--events N=20000 | --runs N=1 | --json | --tls",
+    "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against",
+    "mesh bench catch-up-singles": "--events N=20000 | --runs N=1 | --json",
+    "mesh bench catch-up-turns": "--events N=20000 | --runs N=1 | --json",
     "mesh bench line": "--events N=20000 | --runs N=1 | --json",
-    "mesh bench live": "--events N=20000 | --runs N=1 | --json | --tls",
-    "mesh bench batch": "--events N=50000 | --runs N=1 | --json | --against | --tls",
-    "mesh bench latency": "--events N=500 | --runs N=1 | --json | --against | --tls",
+    "mesh bench live": "--events N=20000 | --runs N=1 | --json",
+    "mesh bench batch": "--events N=50000 | --runs N=1 | --json | --against",
+    "mesh bench latency": "--events N=500 | --runs N=1 | --json | --against",
     "mesh bench mesh": "--events N=10000 | --runs N=1 | --json",
     "mesh bench merge": "--events N=40000 | --runs N=1 | --json",
     "mesh bench appends": "--events N=20000 | --runs N=1 | --json",
@@ -162,7 +162,7 @@ COMMAND_LINE = {
     "mesh bench open": "--events N=100000 | --runs N=1 | --json",
     "mesh bench sessions": "--events N=50 | --runs N=1 | --json",
     "mesh bench actors": "--events N=100000 | --runs N=1 | --json",
-    "mesh bench growth": "--events N=1000000 | --runs N=1 | --json | --tls",
+    "mesh bench growth": "--events N=1000000 | --runs N=1 | --json",
     "mesh bench attacks": "--attack NAME ... | --seconds N=2.0 | --json",
     "mesh bench lab": "--size few,hundred,hundreds ... | --seed N=0 | --json",
     "mesh bench logux": "--events N=10000 | --json",
@@ -281,7 +281,7 @@ def test_the_command_line_has_these_commands_and_options() -> None:
 
 
 def test_json_output_has_these_keys(tmp_path: Path) -> None:
-    options: Any = {"listen": "127.0.0.1:0", "mdns": False}
+    options: Any = {"listen": "127.0.0.1:0", "open": True, "mdns": False}
     with (
         Node("kitchen", home=tmp_path / "kitchen", **options) as kitchen,
         Node("study", home=tmp_path / "study", peers=[at(kitchen)], **options) as study,

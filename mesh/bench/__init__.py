@@ -22,6 +22,6 @@ WORKLOADS = {
 }
 """What is measured with real nodes, by the name of its command: the usual number of events, and its help."""
 TRUSTED = ("catch-up", "catch-up-singles", "catch-up-turns", "growth", "live", "batch", "latency")
-"""Those that can be measured over TLS, between nodes with certificates, beside plain links."""
+"""Those that are measured twice, with open nodes and with nodes of a mesh, over TLS."""
 COMPARED = ("catch-up", "batch", "latency")
 """Those that can be compared with plain inserts into SQLite in the same run."""

@@ -63,7 +63,7 @@ def measure() -> AddPath:
     try:
         with (
             tempfile.TemporaryDirectory() as home,
-            Node("counted", home=home, listen="127.0.0.1:0", mdns=False) as node,
+            Node("counted", home=home, listen="127.0.0.1:0", open=True, mdns=False) as node,
         ):
             found = []
             for n in range(ADDS):

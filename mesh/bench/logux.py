@@ -53,7 +53,7 @@ async def _ours(scripts: Path, direction: str, events: int) -> LoguxRun:
     """The server is a node with its log on disk; the client connects to its clients' port."""
     with tempfile.TemporaryDirectory() as home:
         token = Tokens(Path(home)).add("bench", None, int(time.time() * 1000))
-        async with Node("bench", home=home, mdns=False, listen="127.0.0.1:0", clients="127.0.0.1:0") as node:
+        async with Node("bench", home=home, mdns=False, listen="127.0.0.1:0", open=True, clients="127.0.0.1:0") as node:
             if direction == "out":
                 for first in range(0, events, EVENTS_PER_BATCH):
                     numbers = range(first, min(first + EVENTS_PER_BATCH, events))

@@ -25,6 +25,7 @@ from mesh.bench import MEASURE_SECONDS
 from mesh.node import Node
 from mesh.notices import LOGGER
 from mesh.process import suit_node
+from mesh.settings.paths import CERTIFICATES_FILE
 from peers.limits import Limits
 
 TEXT = "x" * 100
@@ -43,7 +44,10 @@ class NodeProcess:
     """
 
     def __init__(self, home: Path, name: str, *peers: str, **options: Any) -> None:
-        """`options` are those of Node, as JSON can say them: `limits` is a dict."""
+        """`options` are those of Node, as JSON can say them: `limits` is a dict. A home without certificates is that of an open
+        node.
+        """
+        options = {"open": not (home / CERTIFICATES_FILE).exists(), **options}
         self.began = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mesh.bench.node_process", str(home), name, json.dumps(options), *peers],
@@ -259,6 +263,7 @@ async def serve(home: str, name: str, options: str, *peers: str) -> None:
     loop = asyncio.get_running_loop()
     more = json.loads(options)
     limits = Limits(**more.pop("limits", {}))
+    logging.getLogger(LOGGER).addHandler(logging.NullHandler())  # that the node is open is no news here
     async with Node(name, home=home, listen="127.0.0.1:0", mdns=False, peers=peers, limits=limits, **more) as node:
         worker = Worker(node)
         ready = {"port": node.port, "clients_port": node.clients_port, "node_id": node.node_id, "at": time.monotonic()}

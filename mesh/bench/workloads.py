@@ -249,11 +249,11 @@ MEASURES: dict[str, Callable[..., Figure]] = {
 
 
 def measure_both(name: str, *, events: int | None = None, runs: int = 1) -> list[Figure]:
-    """The median runs of a workload of TRUSTED, over plain links and over TLS, which take turns."""
+    """The median runs of a workload of TRUSTED, with open nodes and with nodes of a mesh, which take turns."""
     count = events or WORKLOADS[name][0]
     pairs = [(MEASURES[name](count), MEASURES[name](count, is_trusted=True)) for _ in range(runs)]
     plain, secure = (sorted(figures, key=_seconds_of)[(runs - 1) // 2] for figures in zip(*pairs, strict=True))
-    return [plain, replace(secure, name=f"{name}, TLS")]
+    return [replace(plain, name=f"{name}, open"), replace(secure, name=f"{name}, trusted")]
 
 
 def _seconds_of(figure: Figure) -> float:

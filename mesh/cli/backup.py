@@ -9,6 +9,7 @@ from time import monotonic, time_ns
 import click
 
 from mesh.cli import options
+from mesh.settings.paths import CERTIFICATES_FILE
 from mesh.terminal import output
 from mesh.terminal.progress import Progress
 
@@ -85,10 +86,11 @@ def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
     \b
     mesh restore kitchen.backup
     mesh --home /tmp/kitchen2 restore kitchen.backup
-    mesh --home /tmp/kitchen2 up
+    mesh --home /tmp/kitchen2 join
 
-    The home is for a new node: it has the name, the mesh and all events of the old one, and another id, so both may run. If
-    FILE was made with --with-keys, the home is for the same node again: the old one must never run any more.
+    The home is for a new node: it has the name, the mesh and all events of the old one, and another id, so both may run. It
+    has to join a mesh first. If FILE was made with --with-keys, the home is for the same node again: the old one must never
+    run any more.
     """
     from mesh.settings.backup import restore_home
 
@@ -113,7 +115,7 @@ def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
         kind = "the same node" if is_same_node else "a new node"
         output.write(
             f"{home}: {_events(facts.events)}, as of {local_time(facts.made_ms)}, for {kind}, {node_id}; "
-            f"start it with `mesh --home {shlex.quote(str(home))} up`\n"
+            f"{_next_step(home)}\n"
         )
 
 
@@ -168,6 +170,15 @@ def upgrade(context: click.Context, *, is_dropped: bool, as_json: bool) -> None:
         else ""
     )
     output.write(f"{done}{old}\n")
+
+
+def _next_step(home: Path) -> str:
+    command = f"mesh --home {shlex.quote(str(home))}"
+    if (home / CERTIFICATES_FILE).exists():
+        return f"start it with `{command} up`"
+    return (
+        f"take it into a mesh with `{command} join CODE`, or make one with `{command} found`; then start it with `up`"
+    )
 
 
 def _events(count: int) -> str:

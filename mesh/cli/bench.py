@@ -28,26 +28,23 @@ def _workload(name: str, usual: int, sentence: str) -> click.Command:
     @click.option("--events", default=usual, show_default=True, type=click.IntRange(1), help="How many events.")
     @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="Print the median of so many.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-    def measure_it(*, events: int, runs: int, as_json: bool, against: bool = False, tls: bool = False) -> None:
+    def measure_it(*, events: int, runs: int, as_json: bool, against: bool = False) -> None:
         from mesh.bench.workloads import measure, measure_both, show
 
-        if tls and against:
-            raise MeshError("give --tls or --against: they are other comparisons")
         both = {"events": events, "runs": runs}
-        figures = measure_both(name, **both) if tls else [measure(name, **both, against=against)]
+        is_one = against or name not in TRUSTED
+        figures = [measure(name, **both, against=against)] if is_one else measure_both(name, **both)
         if as_json:
             output.write_json(figures)
         else:
             output.write(show(figures, cores=os.cpu_count() or 1))
 
-    text = f"{sentence}\n\nReal nodes over loopback, with each commit on disk.\n\n\b\nmesh bench {name} --runs 3"
+    pairs = " Open nodes, then nodes of a mesh, over TLS." if name in TRUSTED else ""
+    text = f"{sentence}\n\nReal nodes over loopback, with each commit on disk.{pairs}\n\n\b\nmesh bench {name} --runs 3"
     made = click.command(name, help=text)(measure_it)
     if name in COMPARED:
-        sentence = "Compare it with plain inserts into SQLite, in the same run."
+        sentence = "Compare it with plain inserts into SQLite, in the same run; with open nodes alone."
         made.params.append(click.Option(["--against"], is_flag=True, help=sentence))
-    if name in TRUSTED:
-        sentence = "Measure it over TLS too, between nodes with certificates, in the same run."
-        made.params.append(click.Option(["--tls"], is_flag=True, help=sentence))
     return made
 
 

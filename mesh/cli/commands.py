@@ -24,6 +24,7 @@ from mesh.cli.token import token
 from mesh.errors import MeshError
 from mesh.terminal import output
 from mesh.terminal.output import INTERRUPTED
+from mesh.terminal.recovery import code_shower
 
 
 @contextmanager
@@ -67,6 +68,7 @@ def app(context: click.Context, home: Path | None) -> None:
 
     \b
     mesh up                          start this machine's node, and leave it running
+    mesh invite                      print a code, with which another machine joins by `mesh join`
     mesh add '{"type": "milk"}'      add an event, in another terminal
     mesh log --follow                see what all machines add
     """
@@ -82,10 +84,16 @@ def app(context: click.Context, home: Path | None) -> None:
 def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
 
+    In a fresh home it founds a mesh, which other machines enter by `mesh invite` here and `mesh join` there. To enter that of
+    another machine, call `mesh join` first.
+
     \b
     mesh up
     mesh up --name kitchen --peer 192.168.1.7:4000
-    mesh --home /tmp/second up --name second --no-mdns --listen 127.0.0.1:0
+
+    \b
+    mesh up --open
+    mesh --home /tmp/second up --open --name second
 
     \b
     mesh up --clients 127.0.0.1:31337
@@ -100,7 +108,7 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     from peers.stores.store import StoreError
 
     try:
-        code = run_up(lambda: Node(home=home, **given), as_json=as_json)
+        code = run_up(lambda: Node(home=home, on_recovery_code=code_shower(as_json), **given), as_json=as_json)
     except StoreError as error:
         raise MeshError(str(error)) from None
     except ValueError as error:

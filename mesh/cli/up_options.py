@@ -108,12 +108,22 @@ node_options = together(
         "--mesh",
         metavar="NAME",
         callback=checked(check_name, "the mesh's name"),
-        help="The mesh to belong to, fixed at the first start. Default: home.",
+        help="The name of the mesh, fixed at the first start. Default: home, or that of the mesh that this machine joined.",
     ),
     click.option(
         "--existing",
         is_flag=True,
         help="Do not make a new node. For services: an unmounted disk is an error then.",
+    ),
+    click.option(
+        "--open",
+        is_flag=False,
+        flag_value="here",
+        type=click.Choice(["here", "lan"]),
+        metavar="[=lan]",
+        callback=lambda _context, _option, given: True if given == "here" else given,
+        help="Be in no mesh: links are neither encrypted nor authenticated, and whoever reaches this node can read and write "
+        "its log. Only programs of this machine reach it, with --open=lan all networks.",
     ),
     click.option(
         "--listen",
@@ -178,6 +188,13 @@ clients_options = together(
         "--clients-cert", type=_file, metavar="FILE", help="The TLS certificate for clients, PEM, with its chain."
     ),
     click.option("--clients-key", type=_file, metavar="FILE", help="The key of this certificate, PEM."),
+    click.option(
+        "--clients-insecure",
+        is_flag=True,
+        callback=lambda _context, _option, given: given or None,
+        help="Let clients of other machines in without TLS: their tokens can be read on the way. Browsers do not trust the "
+        "mesh's own certificates, so TLS takes one of your own.",
+    ),
     click.option(
         "--clients-origin",
         "clients_origins",

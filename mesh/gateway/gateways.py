@@ -14,7 +14,7 @@ from mesh.membership.status import Status
 from mesh.settings.config import parse_address
 from peers.clock import Clock
 from peers.later import Later
-from peers.transport.address import is_loopback, parse_url
+from peers.transport.address import parse_url
 from peers.transport.http import no_pages
 from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
@@ -71,7 +71,7 @@ class Gateways:
     @property
     def is_in_clear(self) -> bool:
         """Whether clients from other machines send their tokens without encryption."""
-        return self._clients is not None and not self._clients.is_tls and not is_loopback(self._clients.host)
+        return self._clients is not None and self._clients.is_in_clear
 
     def make(
         self,

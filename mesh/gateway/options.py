@@ -11,6 +11,12 @@ if TYPE_CHECKING:  # the command line loads this module, and not the roles
     from mesh.gateway.endpoints import MakeGatewayRole
 
 
+SECURE_DOOR = (
+    "give --clients-cert and --clients-key of a certificate that browsers trust (they do not trust those of the mesh)"
+)
+"""The remedy for a clients' door that is open to other machines without TLS."""
+
+
 class GatewayOptions(TypedDict, total=False):
     """Keyword arguments of Node; all may be left out. `mesh up` has most of them as options: `clients_cert` is --clients-cert.
 
@@ -27,6 +33,8 @@ class GatewayOptions(TypedDict, total=False):
     """PEM file with the certificate and its chain; with `clients_key`, the port speaks TLS."""
     clients_key: str | Path | None
     """PEM file with the private key of the certificate, not encrypted."""
+    clients_insecure: bool
+    """Open the port to other machines without TLS: tokens can be read on their way then. Without it that is refused."""
     clients_origins: Sequence[str]
     """Origins of other sites whose pages may connect, as `https://app.example`; `*` for any, `null` for sandboxed pages."""
     clients_hosts: Sequence[str]

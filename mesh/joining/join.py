@@ -15,7 +15,7 @@ from mesh.errors import MeshError, printable
 from mesh.settings.config import parse_address
 from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, read_signer
 from mesh.settings.home_lock import holder, is_locked
-from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE, LOG_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE, LOG_FILE, RECOVERY_FILE
 from mesh.trust.certificates import (
     CertificateChain,
     check_signatures,
@@ -166,6 +166,7 @@ async def _join(home: Home, code: InviteCode, inviter: _Inviter, with_log: bool)
         store.learn(facts)
     home.keep_mesh(labels[0], with_log=with_log)
     replace_certificates(home.path, chain)
+    (home.path / RECOVERY_FILE).unlink(missing_ok=True)  # of a mesh of this node alone, which has given way
     return Joined(home.node_id, labels[0], chain.mesh_key, inviter.address, bool(answer.admin))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from mesh.settings.paths import CERTIFICATES_FILE
 from tests.support.root import ROOT
 
 MESH = (sys.executable, "-m", "mesh")
@@ -43,14 +44,17 @@ class ThisMachine:
 class MeshNode:
     """One node: `mesh up` in a home, on a machine."""
 
-    def __init__(self, home: Path, machine: Machine | None = None) -> None:
+    def __init__(self, home: Path, machine: Machine | None = None, *, is_open: bool = True) -> None:
+        """`is_open`: `up` adds --open=lan, unless the home has certificates."""
         self.home = home
+        self.is_open = is_open
         self.process: subprocess.Popen[str] | None = None
         self._machine: Machine = machine or ThisMachine()
 
     def up(self, *options: str, **how: Any) -> dict[str, Any]:
         """Start the node. Returns its first notice."""
-        self.process = self._spawn("up", "--json", *options, **how)
+        is_open = self.is_open and not (self.home / CERTIFICATES_FILE).exists()
+        self.process = self._spawn("up", "--json", *(["--open=lan"] if is_open else []), *options, **how)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"mesh up in {self.home} ended with {self.process.wait(5)}"

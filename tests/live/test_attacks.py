@@ -229,7 +229,9 @@ def test_text_of_a_hostile_host_controls_no_terminal(tmp_path: Path) -> None:
     printed = tmp_path / "printed"
     node = MeshNode(tmp_path / "kitchen")
     with printed.open("wb") as out:
-        node.process = node.spawn("up", "--no-mdns", "--listen", "127.0.0.1:0", "--clients", "127.0.0.1:0", stdout=out)
+        node.process = node.spawn(
+            "up", "--open", "--no-mdns", "--listen", "127.0.0.1:0", "--clients", "127.0.0.1:0", stdout=out
+        )
     try:
         wait_until(lambda: b"is up in mesh" in printed.read_bytes(), 10, "it is up")
         wait_until(lambda: b"page of this node" in printed.read_bytes(), 10, "its page is there")

@@ -30,7 +30,7 @@ def tell(kind, sentence=""):
     with printing:
         print(json.dumps([kind, sentence, node.log.last_added]), flush=True)
 
-node = Node(name, home=home, mdns=False, listen="0.0.0.0:4000", peers=peers, role=HastySync)
+node = Node(name, home=home, mdns=False, listen="0.0.0.0:4000", open="lan", peers=peers, role=HastySync)
 node.on("change", lambda notice: tell(notice.kind, notice.sentence))
 with node:
     node.log.add_batch([({"type": "reading", "text": "x" * 100}, None)] * int(count)).get()

@@ -12,6 +12,7 @@ import pytest
 from mesh_process import ROOT
 
 from mesh.lab.live.namespaces import NetLab
+from mesh.notices import OPEN_LINK
 
 PROGRAM = ROOT / "tests" / "support" / "forking_program.py"
 
@@ -29,4 +30,4 @@ def test_the_child_closes_the_multicast_sockets_too_and_is_silent(netlab: NetLab
         for line in out.splitlines():
             shown |= json.loads(line)
         assert shown["sockets_of_parent"] > 2  # one is the listening socket
-        assert (shown["sockets"], shown["left"], complaints) == (0, True, "")
+        assert (shown["sockets"], shown["left"], complaints) == (0, True, f"{OPEN_LINK}\n")

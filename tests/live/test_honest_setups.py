@@ -49,7 +49,7 @@ def many(netlab: NetLab, tmp_path: Path) -> Iterator[list[MeshNode]]:
     nodes = [MeshNode(tmp_path / f"till{host.number}", host) for host in netlab.hosts(NODES)]
     try:
         for node in nodes:
-            node.process = node.spawn("up", "--json", "--name", node.home.name)
+            node.process = node.spawn("up", "--open=lan", "--json", "--name", node.home.name)
         yield nodes
     finally:
         for node in nodes:

@@ -48,7 +48,7 @@ def types(done: subprocess.CompletedProcess[str]) -> list[str]:
 def stopped(tmp_path: Path) -> Path:
     """A home whose node was stopped."""
     home = tmp_path / "home"
-    with Node("kitchen", home=home, mdns=False, listen="127.0.0.1:0") as node:
+    with Node("kitchen", home=home, mdns=False, listen="127.0.0.1:0", open=True) as node:
         for name in ("milk", "bread"):
             node.log.add({"type": name}).get(10)
     return home
@@ -82,7 +82,7 @@ def test_the_log_of_a_node_that_does_not_run_is_read_and_nothing_in_its_home_cha
 
 
 def types_of(home: Path) -> list[str]:
-    with Node(home=home, mdns=False, listen="127.0.0.1:0") as node:
+    with Node(home=home, mdns=False, listen="127.0.0.1:0", open=True) as node:
         return [event["type"] for event, _ in node.log.each()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,20 +20,18 @@ JOIN_SECONDS = 10.0
 @pytest.fixture
 def nodes(netlab: NetLab, tmp_path: Path) -> Iterator[list[MeshNode]]:
     """On three machines of one LAN; none runs yet."""
-    nodes = [MeshNode(tmp_path / f"home{host.number}", host) for host in netlab.hosts(3)]
+    nodes = [MeshNode(tmp_path / f"home{host.number}", host, is_open=False) for host in netlab.hosts(3)]
     yield nodes
     for node in nodes:
         node.kill()
 
 
-def test_a_machine_joins_in_a_few_commands_and_synchronizes(nodes: list[MeshNode]) -> None:
+def test_two_machines_are_in_one_mesh_after_four_commands_and_synchronize(nodes: list[MeshNode]) -> None:
     kitchen, study, other = nodes
-    other.ask("found", "--name", "other", "--mesh", "elsewhere")
-    other.up()
-    kitchen.ask("found", "--name", "kitchen", "--mesh", "garden")
+    other.up("--name", "other", "--mesh", "elsewhere")
     began = time.monotonic()
 
-    kitchen.up()
+    kitchen.up("--name", "kitchen", "--mesh", "garden")
     code = kitchen.ask("invite").strip()
     said = study.ask("join", "--name", "study", code)
     study.up()
@@ -49,8 +48,7 @@ def test_a_machine_joins_in_a_few_commands_and_synchronizes(nodes: list[MeshNode
 def test_a_code_of_a_machine_that_is_off_says_what_to_do(nodes: list[MeshNode]) -> None:
     kitchen, study, other = nodes
     for node, name in ((kitchen, "kitchen"), (other, "other")):
-        node.ask("found", "--name", name)
-        node.up()
+        node.up("--name", name)
     code = kitchen.ask("invite").strip()
     kitchen.ask("stop")
 
@@ -60,3 +58,29 @@ def test_a_code_of_a_machine_that_is_off_says_what_to_do(nodes: list[MeshNode]) 
     assert process.returncode == 1
     assert "the node that made this code was not found on this network (others were)" in said
     assert not study.home.exists()
+
+
+def test_a_node_that_was_started_too_early_still_joins(nodes: list[MeshNode]) -> None:
+    kitchen, study, _ = nodes
+    for node, name in ((kitchen, "kitchen"), (study, "study")):
+        node.up("--name", name, "--mesh", f"of-{name}")
+        node.ask("add", json.dumps({"type": name}))
+    code = kitchen.ask("invite").strip()
+
+    study.ask("stop")
+    study.ask("join", code)
+    study.up()
+    study.ask("wait", "--timeout", "20")
+
+    assert [row["event"]["type"] for row in kitchen.events()] == ["kitchen", "study"]
+    assert study.status()["mesh"] == "of-kitchen"
+
+
+def test_an_open_node_and_one_of_a_mesh_are_counted_by_each_other_and_never_dialled(nodes: list[MeshNode]) -> None:
+    kitchen, porch, _ = nodes
+    kitchen.up("--requery", "1")
+    porch.up("--requery", "1", "--open=lan")
+
+    for node in (kitchen, porch):
+        wait_until(lambda node=node: node.status()["other_meshes"] == 1, 10, "it has heard of the other mesh")
+        assert node.peers() == []

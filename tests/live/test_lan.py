@@ -110,3 +110,21 @@ def test_without_multicast_a_static_address_is_enough(netlab: NetLab, tmp_path: 
     two.ask("add", '{"type": "milk"}')
 
     wait_until(lambda: [row["event"]["type"] for row in one.events()] == ["milk"], 5, "the event came over")
+
+
+def test_open_nodes_of_one_machine_meet_and_the_lan_hears_nothing_of_them(
+    netlab: NetLab, tmp_path: Path, homes: list[MeshNode]
+) -> None:
+    one, two = netlab.hosts(2)
+    hall = node_on(two, tmp_path, homes)
+    hall.up()
+    homes += (MeshNode(tmp_path / name, one, is_open=False) for name in ("kitchen", "study"))
+    for node in homes[1:]:
+        node.up("--open", "--name", node.home.name)
+
+    homes[1].ask("wait", "--timeout", "10")
+    homes[1].ask("add", '{"type": "milk"}')
+
+    wait_until(lambda: [row["event"]["type"] for row in homes[2].events()] == ["milk"], 5, "the event came over")
+    assert hall.peers() == []
+    assert hall.events() == []

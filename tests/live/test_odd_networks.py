@@ -50,7 +50,7 @@ class Node:
     def __init__(self, host: Host, folder: Path, *options: str, without: str = "") -> None:
         self.mesh = MeshNode(folder / f"home{host.number}", host)
         sandbox = [sys.executable, ROOT / "tests" / "support" / "sandbox.py", without] if without else []
-        args = [*sandbox, *MESH, "--home", self.mesh.home, "up", "--json", *options]
+        args = [*sandbox, *MESH, "--home", self.mesh.home, "up", "--open=lan", "--json", *options]
         self.process = host.spawn(args, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
         self.notices: list[tuple[float, dict[str, Any]]] = []
         threading.Thread(target=self._listen, daemon=True).start()

@@ -19,8 +19,8 @@ import pytest
 from tests.support.root import ROOT
 
 DEADLINE_SECONDS = 15.0
-LOCAL = ("--no-mdns", "--listen", "127.0.0.1:0")
-OPEN_LINK = "anybody on this network can read and write this log"
+LOCAL = ("--open", "--no-mdns", "--listen", "127.0.0.1:0")
+OPEN_LINK = "whoever reaches its port can read and write this log"
 Start = Callable[..., subprocess.Popen[str]]
 
 

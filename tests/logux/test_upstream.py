@@ -41,7 +41,7 @@ class House:
 
     def start(self, name: str, *, peer: Node | None = None, **options: Any) -> Node:
         peers = [f"127.0.0.1:{peer.port}"] if peer is not None else []
-        node = Node(name, home=self.path / name, listen="127.0.0.1:0", peers=peers, mdns=False, **options)
+        node = Node(name, home=self.path / name, listen="127.0.0.1:0", open=True, peers=peers, mdns=False, **options)
         node.on("change", lambda notice: self.notices.append(notice.sentence))
         self.nodes[name] = node.start()
         return node

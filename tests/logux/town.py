@@ -101,6 +101,7 @@ class Town:
             home=self.path / name,
             mdns=False,
             listen="127.0.0.1:0",
+            open=True,
             peers=[f"127.0.0.1:{peer}" for peer in peers],
             clients=f"127.0.0.1:{port}",
             **options,

@@ -142,7 +142,7 @@ def test_a_node_looks_how_full_the_disk_of_its_home_is(tmp_path: Path) -> None:
     limits = Limits(disk_share_for_own=1e-9)
 
     with (
-        Node("kitchen", home=tmp_path / "home", mdns=False, listen="127.0.0.1:0", limits=limits) as node,
+        Node("kitchen", home=tmp_path / "home", mdns=False, listen="127.0.0.1:0", open=True, limits=limits) as node,
         pytest.raises(StoreError, match=f"of that with {tmp_path / 'home'} is in use"),
     ):
         node.log.add({"type": "milk"}).get(10)

@@ -139,7 +139,7 @@ class Kitchen:
 
     def start(self, listen: str | None = None, **options: Any) -> Node:
         self.stop()
-        self.node = Node("kitchen", home=self.path, listen=listen, **{"mdns": False, **options})
+        self.node = Node("kitchen", home=self.path, listen=listen, **{"open": "lan", "mdns": False, **options})
         self.node.on("change", self.notices.append)
         return self.node.start()
 

@@ -30,7 +30,7 @@ SYNCHRONIZED = (
 import asyncio
 
 def node(name, *peers):
-    return Node(name, home=sys.argv[1] + "/" + name, listen="127.0.0.1:0", mdns=False, peers=peers)
+    return Node(name, home=sys.argv[1] + "/" + name, listen="127.0.0.1:0", open=True, mdns=False, peers=peers)
 
 async def run():
     async with node("a") as one:

@@ -47,7 +47,7 @@ def sessions(node: Node) -> list[tuple[str | None, str]]:
 
 
 def test_a_node_from_a_plain_thread(tmp_path: Path) -> None:
-    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False) as node:
+    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
         meta = node.log.add({"type": "milk"}).get()
         assert meta is not None
         assert (meta["added"], meta["created"][1]) == (1, node.node_id)
@@ -57,7 +57,7 @@ def test_a_node_from_a_plain_thread(tmp_path: Path) -> None:
 
 def test_a_node_on_a_loop_of_the_application(tmp_path: Path) -> None:
     async def main() -> list[str]:
-        async with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False) as node:
+        async with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
             await node.log.add({"type": "milk"})
             return [event["type"] async for event, _ in node.log.each()]
 
@@ -68,8 +68,10 @@ def test_a_node_on_a_loop_of_the_application(tmp_path: Path) -> None:
 def test_ending_on_a_loop_leaves_no_task(tmp_path: Path) -> None:
     async def main() -> list[str]:
         async with (
-            Node("kitchen", home=tmp_path / "1", listen="127.0.0.1:0", mdns=False) as kitchen,
-            Node("study", home=tmp_path / "2", listen="127.0.0.1:0", peers=[at(kitchen)], mdns=False) as study,
+            Node("kitchen", home=tmp_path / "1", listen="127.0.0.1:0", open=True, mdns=False) as kitchen,
+            Node(
+                "study", home=tmp_path / "2", listen="127.0.0.1:0", open=True, peers=[at(kitchen)], mdns=False
+            ) as study,
         ):
             async with asyncio.timeout(SECONDS):
                 while (await study.status())["peers"] == []:
@@ -99,9 +101,9 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 def test_ending_on_a_loop_leaves_no_timer(tmp_path: Path) -> None:
     async def main() -> None:
-        async with Node("kitchen", home=tmp_path / "1", listen="127.0.0.1:0", mdns=False) as kitchen:
+        async with Node("kitchen", home=tmp_path / "1", listen="127.0.0.1:0", open=True, mdns=False) as kitchen:
             async with Node(
-                "study", home=tmp_path / "2", listen="127.0.0.1:0", peers=[at(kitchen)], mdns=False
+                "study", home=tmp_path / "2", listen="127.0.0.1:0", open=True, peers=[at(kitchen)], mdns=False
             ) as study:
                 async with asyncio.timeout(SECONDS):
                     while (await study.status())["peers"] == []:
@@ -159,7 +161,7 @@ def test_a_home_runs_in_one_node_at_a_time(street: Street) -> None:
 @pytest.mark.parametrize("turns", [0, 3, 10])
 def test_an_end_during_the_start_leaves_nothing_open(tmp_path: Path, turns: int) -> None:
     async def end_early() -> None:
-        node = Node("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False)
+        node = Node("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False)
         starting = asyncio.create_task(node.begin())
         for _ in range(turns):
             await asyncio.sleep(0)

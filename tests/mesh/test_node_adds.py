@@ -15,7 +15,7 @@ from tests.support.commands import environment
 
 
 def test_an_event_is_stored_as_it_was_when_it_was_added(tmp_path: Path) -> None:
-    with Node("till", home=tmp_path, listen="127.0.0.1:0", mdns=False) as node:
+    with Node("till", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
         event = {"type": "sale", "n": 0}
         added = []
         for n in range(500):
@@ -29,7 +29,7 @@ def test_an_event_is_stored_as_it_was_when_it_was_added(tmp_path: Path) -> None:
 
 def test_adding_without_waiting_is_bounded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draft_module, "MAX_WAITING", 20)
-    with Node("till", home=tmp_path, listen="127.0.0.1:0", mdns=False) as node:
+    with Node("till", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
         added = [node.log.add({"type": "sale", "n": n}) for n in range(2_000)]
         refused = [later for later in added if later.is_done and isinstance(later.exception, BusyError)]
         kept = [later for later in added if later not in refused]
@@ -41,7 +41,7 @@ def test_adding_without_waiting_is_bounded_at_once(tmp_path: Path, monkeypatch: 
 
 
 def test_what_is_not_an_event_fails_in_its_own_result(tmp_path: Path) -> None:
-    with Node("till", home=tmp_path, listen="127.0.0.1:0", mdns=False) as node:
+    with Node("till", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
         outcomes = node.log.add_batch([({"type": "a"}, None), ({"no": "type"}, None), ({"type": "b"}, None)]).get(10)
 
         assert isinstance(outcomes[1], ValueError)
@@ -55,7 +55,7 @@ def test_adds_fail_at_once_when_the_loop_was_closed_under_the_node(tmp_path: Pat
 import asyncio
 from mesh import Node
 
-node = Node("a", home={str(tmp_path / "home")!r}, listen="127.0.0.1:0", mdns=False)
+node = Node("a", home={str(tmp_path / "home")!r}, listen="127.0.0.1:0", open=True, mdns=False)
 
 async def main():
     await node.begin()

@@ -14,7 +14,7 @@ from mesh import Node
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    with Node("kitchen", home=tmp_path, mdns=False, listen="127.0.0.1:0") as node:
+    with Node("kitchen", home=tmp_path, mdns=False, listen="127.0.0.1:0", open=True) as node:
         yield node
 
 
@@ -90,9 +90,14 @@ def test_a_changed_meta_is_found_again_and_an_index_too(node: Node) -> None:
 
 def test_what_one_node_cleaned_is_still_there_on_another_and_does_not_come_back(tmp_path: Path) -> None:
     with (
-        Node("kitchen", home=tmp_path / "k", mdns=False, listen="127.0.0.1:0") as kitchen,
+        Node("kitchen", home=tmp_path / "k", mdns=False, listen="127.0.0.1:0", open=True) as kitchen,
         Node(
-            "study", home=tmp_path / "s", mdns=False, listen="127.0.0.1:0", peers=[f"127.0.0.1:{kitchen.port}"]
+            "study",
+            home=tmp_path / "s",
+            mdns=False,
+            listen="127.0.0.1:0",
+            open=True,
+            peers=[f"127.0.0.1:{kitchen.port}"],
         ) as study,
     ):
         came, back = threading.Event(), threading.Event()

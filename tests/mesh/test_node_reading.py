@@ -17,7 +17,7 @@ START_MS = 1_700_000_000_000
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
     """With events a to d, a second apart, of which c came last."""
-    with Node("kitchen", home=tmp_path, mdns=False, listen="127.0.0.1:0") as node:
+    with Node("kitchen", home=tmp_path, mdns=False, listen="127.0.0.1:0", open=True) as node:
         for type_ in "abdc":
             ms = START_MS + 1_000 * "abcd".index(type_)
             node.log.add({"type": type_}, {"created": (ms, "n", 0), "time": ms}).get()

@@ -23,7 +23,7 @@ def test_an_embedded_node_logs_what_mesh_up_prints(tmp_path: Path, caplog: pytes
     caplog.set_level(logging.INFO, "mesh")
     deadline = time.monotonic() + 10
 
-    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False, peers=["127.0.0.1:1"]) as node:
+    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False, peers=["127.0.0.1:1"]) as node:
         node_id = node.node_id
         while "cannot reach 127.0.0.1:1" not in caplog.text:
             assert time.monotonic() < deadline
@@ -35,12 +35,12 @@ def test_an_embedded_node_logs_what_mesh_up_prints(tmp_path: Path, caplog: pytes
     assert texts[0] == f"made a new home in {tmp_path}: a new node, {node_id}"
     assert texts[1].startswith(f"{node_id} is up in mesh home: it listens on port ")
     assert texts[-1] == f"{node_id} stopped"
-    assert levels == ["INFO", "INFO", "INFO", "WARNING", "INFO"]
+    assert levels == ["INFO", "INFO", "WARNING", "WARNING", "INFO"]
 
 
 def test_a_node_that_must_exist_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(MeshError, match=f"there is no home of a node in {tmp_path}/disk: mount its disk"):
-        Node("kitchen", home=tmp_path / "disk", listen="127.0.0.1:0", mdns=False, existing=True).start()
+        Node("kitchen", home=tmp_path / "disk", listen="127.0.0.1:0", open=True, mdns=False, existing=True).start()
 
     assert list(tmp_path.iterdir()) == []
 

@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def node(path: Path, name: str, **options: Any) -> Node:
-    return Node(name, home=path / name, mdns=False, listen="127.0.0.1:0", **options)
+    return Node(name, home=path / name, mdns=False, listen="127.0.0.1:0", open=True, **options)
 
 
 def until(node: Node, is_so: Callable[[], bool]) -> None:

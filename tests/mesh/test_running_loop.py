@@ -20,7 +20,7 @@ SECONDS = 15.0
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    return Node("kitchen", home=tmp_path / "kitchen", mdns=False, listen="127.0.0.1:0")
+    return Node("kitchen", home=tmp_path / "kitchen", mdns=False, listen="127.0.0.1:0", open=True)
 
 
 def in_a_cell(code: Callable[[], Any]) -> Any:

@@ -29,6 +29,7 @@ class Nodes:
             home=home,
             mdns=False,
             listen="127.0.0.1:0",
+            open=True,
             peers=[f"127.0.0.1:{beside.port}"] if beside is not None else (),
             clients=f"127.0.0.1:{self._clients_ports.get(name, 0)}",
             **options,

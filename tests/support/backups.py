@@ -33,7 +33,7 @@ def add(node: Node, *names: str) -> None:
 def home(tmp_path: Path) -> Path:
     """A home with two events, a peer and a token, whose node does not run."""
     path = tmp_path / "kitchen"
-    with Node("kitchen", home=path, mesh="garden", listen="127.0.0.1:0", mdns=False) as node:
+    with Node("kitchen", home=path, mesh="garden", listen="127.0.0.1:0", open=True, mdns=False) as node:
         add(node, "milk", "bread")
     opened = Home(path)
     opened.keep_port(4321)

@@ -169,6 +169,7 @@ class House:
         given: dict[str, Any] = {
             "home": self.path / name,
             "listen": "127.0.0.1:0",
+            "open": True,
             "clients": "127.0.0.1:0",
             "mdns": False,
         }

@@ -56,7 +56,7 @@ def outcome(call: Callable[[], Any]) -> str:
 
 
 def new_node(name: str, home: Path) -> Node:
-    return Node(name, home=home, mdns=False, listen="127.0.0.1:0")
+    return Node(name, home=home, mdns=False, listen="127.0.0.1:0", open=True)
 
 
 def calls(node: Node) -> None:
@@ -105,7 +105,7 @@ def fork(node: Node) -> int:
 
 def make() -> Node:
     peers = [f"127.0.0.1:{PORT}"] if PORT else ()
-    return Node("kitchen", home=HOME, mdns=sys.argv[5:] == ["mdns"], listen="127.0.0.1:0", peers=peers)
+    return Node("kitchen", home=HOME, mdns=sys.argv[5:] == ["mdns"], listen="127.0.0.1:0", open="lan", peers=peers)
 
 
 def run_in_thread() -> None:

@@ -13,6 +13,7 @@ import pykka
 
 from mesh.membership.actions import Notice
 from mesh.node import Node
+from mesh.settings.paths import CERTIFICATES_FILE
 
 SECONDS = 15.0
 
@@ -35,7 +36,10 @@ def types(node: Node) -> list[str]:
 
 
 class Street:
-    """Starts nodes. At the end all are stopped, and no actor and no thread may be left."""
+    """Starts nodes, open ones unless a home has certificates.
+
+    At the end all are stopped, and no actor and no thread may be left.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +48,8 @@ class Street:
         self.threads = set(threading.enumerate())
 
     def make(self, name: str, *, port: int = 0, peers: list[str] | None = None, **options: Any) -> Node:
-        options = {"home": self.path / name, **options}
+        home = options.setdefault("home", self.path / name)
+        options.setdefault("open", not (home / CERTIFICATES_FILE).exists())
         node = Node(name, listen=f"127.0.0.1:{port}", peers=peers or (), mdns=False, **options)
         self.notices[name] = []
         node.on("change", self.notices[name].append)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
-from functools import partial
-from pathlib import Path
 from time import time_ns
 
 import click
 
 from mesh.cli import options
 from mesh.cli.members.questions import asked_recovery_code
-from mesh.errors import MeshError
 from mesh.settings.config import check_name
-from mesh.settings.paths import CERTIFICATES_FILE, RECOVERY_FILE
+from mesh.settings.paths import RECOVERY_FILE
 from mesh.terminal import output
+from mesh.terminal.recovery import code_shower
 
 
 @click.command()
@@ -43,29 +40,25 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
 
     From then on this node speaks TLS, and only with nodes that have certificates of its mesh.
     """
+    from mesh.notices import PUT_AWAY
     from mesh.settings.home import Home
-    from mesh.trust.founding import events_of_others, found_mesh
+    from mesh.trust.founding import events_of_others
+    from mesh.trust.new_mesh import found_new_mesh
     from mesh.trust.recovery_code import SECRET_BYTES
 
-    path = options.home_of(context)
+    path, show = options.home_of(context), code_shower(as_json)
     recovery = path / RECOVERY_FILE
-    is_shown, is_of_another = not as_json and sys.stdout.isatty(), recovery.exists()
     home = Home(path, name=name, mesh=mesh)
     try:
         vouched = events_of_others(home)
-        deliver = _show if is_shown else partial(_keep, recovery)
-        key = found_mesh(home, os.urandom(SECRET_BYTES), time_ns() // 1_000_000, deliver)
+        key = found_new_mesh(home, os.urandom(SECRET_BYTES), time_ns() // 1_000_000, show)
         node_id, label = home.node_id, home.facts.mesh
-    except BaseException:
-        if not is_of_another and not (path / CERTIFICATES_FILE).exists():
-            recovery.unlink(missing_ok=True)  # the code of a mesh that was not founded
-        raise
     finally:
         home.close()
     if as_json:
         output.write_json({"mesh": label, "mesh_key": key.hex(), "node_id": node_id, "recovery_file": str(recovery)})
         return
-    where = "" if is_shown else f"; its recovery code is in {recovery}: write it down, put it away, and delete the file"
+    where = "" if show is not None else f"; its recovery code is in {recovery}: {PUT_AWAY}"
     output.write(f"founded the mesh {label}, whose first admin is {node_id}{where}\n")
     if vouched:
         output.write(f"{node_id} vouches for {vouched} events of its log, which were there before the mesh\n")
@@ -101,24 +94,3 @@ def recover(context: click.Context, *, code: str | None, name: str | None, as_js
         output.write_json({"mesh": label, "mesh_key": mesh.public.hex(), "node_id": node_id})
     else:
         output.write(f"{node_id} is an admin of the mesh now; other members hear of it when they are connected\n")
-
-
-def _show(code: str) -> None:
-    output.write(
-        f"recovery code: {code}\n"
-        "Write it down and put it away: it is shown only now. Whoever has it can make and revoke admins of this mesh.\n"
-    )
-
-
-def _keep(path: Path, code: str) -> None:
-    """Write the recovery code into a new file that only this user may read. Raises MeshError."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise MeshError(
-            f"no mesh was founded: {path} has the recovery code of another one: put it away first"
-        ) from None
-    with os.fdopen(handle, "w") as file:
-        file.write(f"{code}\n")
-        file.flush()
-        os.fsync(file.fileno())

@@ -16,13 +16,14 @@ from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Tokens
 from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, TOO_LONG, Listen
-from mesh.gateway.options import GatewayOptions
+from mesh.gateway.options import SECURE_DOOR, GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
 from mesh.settings.config import parse_address
 from peers.clock import Clock
 from peers.errors import SyncError
 from peers.later import Later
+from peers.transport.address import is_loopback
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
@@ -51,11 +52,21 @@ class ClientGateway:
         self.further_hosts = [check_host(name, "the host") for name in options.get("clients_hosts", ())]
         """Names under which this node is reached, besides its addresses."""
         self.is_tls = cert is not None
+        if self.is_in_clear and not options.get("clients_insecure"):
+            raise MeshError(
+                f"the clients' door at {address} would be open to the network and not encrypted, so tokens could be read on "
+                f"their way: {SECURE_DOOR}, or --clients-insecure, or open it at 127.0.0.1"
+            )
         self._files = (cert, key)
         self._hooks = Hooks(
             options.get("in_filter"), options.get("in_map"), options.get("out_filter"), options.get("out_map")
         )
         self._make_role = options.get("clients_role", ClientGatewaySync)
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether clients from other machines send their tokens without encryption."""
+        return not self.is_tls and not is_loopback(self.host)
 
     def make(
         self,

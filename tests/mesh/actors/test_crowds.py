@@ -48,7 +48,7 @@ def test_thirty_nodes_of_one_machine_that_start_at_once_all_connect(tmp_path: Pa
     async def run() -> None:
         async with AsyncExitStack() as stack:
             nodes = [
-                Node(f"node{number}", home=tmp_path / str(number), listen="127.0.0.1:0", mdns=False)
+                Node(f"node{number}", home=tmp_path / str(number), listen="127.0.0.1:0", open=True, mdns=False)
                 for number in range(NODES)
             ]
             await asyncio.gather(*(stack.enter_async_context(node) for node in nodes))
@@ -73,7 +73,9 @@ def test_sixty_clients_behind_one_address_that_come_at_once_are_all_let_in(tmp_p
     async def run() -> None:
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
-        node = Node("kitchen", home=tmp_path / "home", listen="127.0.0.1:0", clients="127.0.0.1:0", mdns=False)
+        node = Node(
+            "kitchen", home=tmp_path / "home", listen="127.0.0.1:0", open=True, clients="127.0.0.1:0", mdns=False
+        )
         network = WebSocketNetwork(loop)
         async with node, AsyncExitStack() as stack:
             token = Tokens(node.home).add("ada", None, clock.now_ms())

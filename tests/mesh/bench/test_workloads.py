@@ -33,7 +33,7 @@ def test_a_workload_ends_with_all_events_at_all_nodes(name: str) -> None:
 def test_nodes_with_certificates_are_measured_beside_open_ones(name: str) -> None:
     plain, secure = measure_both(name, events=20)
 
-    assert (plain.name, secure.name, plain.events, secure.events) == (name, f"{name}, TLS", 20, 20)
+    assert (plain.name, secure.name, plain.events, secure.events) == (f"{name}, open", f"{name}, trusted", 20, 20)
 
 
 def test_every_workload_has_its_measure() -> None:

@@ -16,7 +16,7 @@ from tests.support.commands import DEADLINE_SECONDS, run
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    with Node("kitchen", home=tmp_path / "home", listen="127.0.0.1:0", mdns=False) as made:
+    with Node("kitchen", home=tmp_path / "home", listen="127.0.0.1:0", open=True, mdns=False) as made:
         for name in ("milk", "bread"):
             made.log.add({"type": name}).get(DEADLINE_SECONDS)
         yield made
@@ -39,7 +39,8 @@ def test_a_backup_of_a_running_node_says_what_it_holds_and_is_restored_as_a_new_
     assert (done.returncode, done.stderr) == (0, b"")
     assert re.fullmatch(
         rf"{new}: 2 events, as of 20\d\d-\d\d-\d\d [\d:.]+, for a new node, kitchen~\w+; "
-        rf"start it with `mesh --home '{new}' up`\n",
+        rf"take it into a mesh with `mesh --home '{new}' join CODE`, or make one with `mesh --home '{new}' found`; "
+        r"then start it with `up`\n",
         done.stdout.decode(),
     )
     assert types(new) == ["milk", "bread"]

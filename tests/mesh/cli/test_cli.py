@@ -44,7 +44,7 @@ COMMANDS = (
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    with Node("kitchen", home=tmp_path / "home", listen="127.0.0.1:0", mdns=False) as running:
+    with Node("kitchen", home=tmp_path / "home", listen="127.0.0.1:0", open=True, mdns=False) as running:
         yield running
 
 
@@ -354,7 +354,7 @@ def test_says_that_no_other_node_is_known(node: Node) -> None:
 
 def test_lists_the_other_nodes(node: Node, tmp_path: Path) -> None:
     address = f"127.0.0.1:{node.port}"
-    with Node("study", home=tmp_path / "study", listen="127.0.0.1:0", mdns=False, peers=[address]) as study:
+    with Node("study", home=tmp_path / "study", listen="127.0.0.1:0", open=True, mdns=False, peers=[address]) as study:
         wait_for(lambda: [peer["session"] for peer in node.status().get()["peers"]] == ["synchronized"])
 
         (row,) = json.loads(run(node.home, "peers", "--json").stdout)
@@ -430,7 +430,7 @@ def test_the_status_shows_sessions_and_what_is_paused() -> None:
 
 def test_a_narrow_terminal_shows_whole_node_ids_in_colours(node: Node, tmp_path: Path) -> None:
     address = f"127.0.0.1:{node.port}"
-    with Node("n" * 64, home=tmp_path / "study", listen="127.0.0.1:0", mdns=False, peers=[address]) as study:
+    with Node("n" * 64, home=tmp_path / "study", listen="127.0.0.1:0", open=True, mdns=False, peers=[address]) as study:
         wait_for(lambda: node.status().get()["peers"])
 
         shown = on_terminal(arguments(node.home, "peers"), columns=40)
@@ -483,7 +483,7 @@ def process_settings() -> ProcessSettings:
 @pytest.mark.usefixtures("settings")
 def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def make_node() -> Node:
-        return FailingNode("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False)
+        return FailingNode("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False)
 
     assert run_up(make_node, as_json=True) == 1
 
@@ -495,10 +495,12 @@ def test_up_ends_with_an_error_when_the_node_fails(tmp_path: Path, capfd: pytest
 def test_threads_take_turns_faster_and_garbage_is_collected_less_often_in_a_process_of_up_alone(
     tmp_path: Path, settings: ProcessSettings
 ) -> None:
-    with Node("kitchen", home=tmp_path / "a", listen="127.0.0.1:0", mdns=False):
+    with Node("kitchen", home=tmp_path / "a", listen="127.0.0.1:0", open=True, mdns=False):
         assert process_settings() == settings
 
-    run_up(lambda: FailingNode("cellar", home=tmp_path / "b", listen="127.0.0.1:0", mdns=False), as_json=True)
+    run_up(
+        lambda: FailingNode("cellar", home=tmp_path / "b", listen="127.0.0.1:0", open=True, mdns=False), as_json=True
+    )
 
     assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
     assert gc.get_threshold()[:2] == (NEW_OBJECTS, NEW_ROUNDS)

@@ -76,7 +76,7 @@ def test_on_a_terminal_the_code_is_shown_once_and_written_nowhere(tmp_path: Path
 
 def test_a_home_with_a_log_is_founded_and_keeps_its_events_and_id(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK) as node:
+    with Node("kitchen", home=home, open=True, **LOOPBACK) as node:
         node.log.add({"type": "milk"}).get(SECONDS)
         node_id = node.node_id
 
@@ -93,8 +93,8 @@ def test_a_home_with_a_log_is_founded_and_keeps_its_events_and_id(tmp_path: Path
 
 def test_found_says_for_how_many_events_of_a_log_the_node_vouches(tmp_path: Path) -> None:
     with (
-        Node("kitchen", home=tmp_path / "kitchen", **LOOPBACK) as kitchen,
-        Node("study", home=tmp_path / "study", peers=[at(kitchen)], **LOOPBACK) as study,
+        Node("kitchen", home=tmp_path / "kitchen", open=True, **LOOPBACK) as kitchen,
+        Node("study", home=tmp_path / "study", peers=[at(kitchen)], open=True, **LOOPBACK) as study,
     ):
         for node, name in ((kitchen, "milk"), (study, "bread"), (study, "salt")):
             node.log.add({"type": name}).get(SECONDS)
@@ -133,7 +133,7 @@ def test_a_recovery_code_of_another_mesh_is_not_overwritten(tmp_path: Path) -> N
 
 def test_where_a_mesh_cannot_be_founded_no_code_is_left(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK):
+    with Node("kitchen", home=home, open=True, **LOOPBACK):
         pass
     log = home / "log.sqlite"
     whole = log.read_bytes()
@@ -151,7 +151,7 @@ def test_where_a_mesh_cannot_be_founded_no_code_is_left(tmp_path: Path) -> None:
 
 def test_while_the_node_runs_nothing_is_founded(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK):
+    with Node("kitchen", home=home, open=True, **LOOPBACK):
         done = run(home, "found")
 
     assert done.returncode == 1

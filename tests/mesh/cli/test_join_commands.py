@@ -105,7 +105,7 @@ def test_join_says_what_is_at_an_address_that_is_no_inviter(kitchen: Node, tmp_p
     code = run(kitchen.home, "invite").stdout.decode().strip()
 
     assert b"cannot reach 127.0.0.1:1: " in run(tmp_path / "study", "join", code, "--peer", "127.0.0.1:1").stderr
-    with Node(home=tmp_path / "porch", **LOOPBACK) as porch:
+    with Node(home=tmp_path / "porch", open=True, **LOOPBACK) as porch:
         said = run(tmp_path / "study", "join", code, "--peer", at(porch)).stderr
     assert f"what runs at {at(porch)} is no node with certificates".encode() in said
     assert not (tmp_path / "study").exists()

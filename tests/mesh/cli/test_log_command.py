@@ -32,7 +32,7 @@ START_MS = 1_700_000_000_000
 
 
 def run_node(home: Path) -> Node:
-    return Node("kitchen", home=home, listen="127.0.0.1:0", mdns=False)
+    return Node("kitchen", home=home, listen="127.0.0.1:0", open=True, mdns=False)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ LOOPBACK: dict[str, Any] = {"listen": "127.0.0.1:0", "mdns": False}
 @pytest.mark.parametrize("command", ["members", "facts"])
 def test_a_home_without_a_mesh_says_how_one_is_founded(tmp_path: Path, command: str) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK):
+    with Node("kitchen", home=home, open=True, **LOOPBACK):
         running = run(home, command)
     stopped, without = run(home, command), run(tmp_path / "none", command)
 
@@ -86,7 +86,7 @@ def test_facts_without_effect_are_listed_with_the_reason(tmp_path: Path) -> None
 
 def test_proofs_of_forks_are_listed_too_also_without_a_mesh(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, **LOOPBACK):
+    with Node("kitchen", home=home, open=True, **LOOPBACK):
         pass
     proof = forked_twice()
     store = SqliteRunStore(home / "log.sqlite")
@@ -96,7 +96,7 @@ def test_proofs_of_forks_are_listed_too_also_without_a_mesh(tmp_path: Path) -> N
     store.close()
 
     stopped = as_json(home, "facts")
-    with Node(home=home, **LOOPBACK):
+    with Node(home=home, open=True, **LOOPBACK):
         running = as_json(home, "facts")
 
     assert [(row["kind"], row["id"], row["time_ms"], row["error"]) for row in stopped] == [

@@ -24,7 +24,7 @@ STORED = "events are stored all the same, from here on without a line for each: 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False) as running:
+    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as running:
         running.log.add({"type": "bread"}).get(DEADLINE_SECONDS)
         yield running
 
@@ -85,7 +85,7 @@ def test_a_result_that_cannot_be_printed_is_an_error(node: Node, command: str, c
 
 
 def test_a_node_with_closed_streams_does_not_print_into_its_files(tmp_path: Path) -> None:
-    command = f"exec {sys.executable} -m mesh up --no-mdns --listen 127.0.0.1:0 <&- >&- 2>&-"
+    command = f"exec {sys.executable} -m mesh up --open --no-mdns --listen 127.0.0.1:0 <&- >&- 2>&-"
     process = subprocess.Popen(["sh", "-c", command], env=environment(tmp_path))
     deadline = time.monotonic() + DEADLINE_SECONDS
 

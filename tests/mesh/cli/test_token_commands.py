@@ -52,7 +52,7 @@ def test_prints_only_the_token(home: Path) -> None:
 
 def test_a_token_can_be_made_before_the_first_start(home: Path) -> None:
     first = mesh(home, "token", "add", "alice")
-    with Node("kitchen", home=home, listen="127.0.0.1:0", mdns=False):
+    with Node("kitchen", home=home, listen="127.0.0.1:0", open=True, mdns=False):
         second = mesh(home, "token", "add", "alice")
 
     assert first.stderr == f"note: no node has run in {home} yet; the token is for the first one that does\n"
@@ -261,6 +261,7 @@ def passed_options(*args: str, **variables: str) -> Any:
 def test_only_given_options_are_passed_to_the_node() -> None:
     assert passed_options() == {}
     assert passed_options("--clients", "127.0.0.1:0") == {"clients": "127.0.0.1:0"}
+    assert passed_options("--clients", ":0", "--clients-insecure") == {"clients": ":0", "clients_insecure": True}
 
 
 def test_all_options_for_clients_are_passed_to_the_node(tmp_path: Path) -> None:

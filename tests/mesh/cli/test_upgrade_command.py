@@ -39,11 +39,11 @@ def types(home: Path) -> list[str]:
 
 
 def node_of(home: Path) -> Node:
-    return Node(home=home, listen="127.0.0.1:0", mdns=False)
+    return Node(home=home, listen="127.0.0.1:0", open=True, mdns=False)
 
 
 def test_mesh_up_prints_that_it_brings_the_log_up_to_date_before_the_node_is_up(home: Path) -> None:
-    with running(home, "up", "--no-mdns", "--listen", "127.0.0.1:0") as process:
+    with running(home, "up", "--open", "--no-mdns", "--listen", "127.0.0.1:0") as process:
         lines = [next_line(process).decode() for _ in range(3)]
 
     assert "brings its log up to date, 0 MB of an older release" in lines[0]

@@ -30,7 +30,7 @@ DEADLINE_SECONDS = 10.0
 
 
 def run_node(home: Path) -> Node:
-    return Node("kitchen", home=home, listen="127.0.0.1:0", mdns=False)
+    return Node("kitchen", home=home, listen="127.0.0.1:0", open=True, mdns=False)
 
 
 @pytest.fixture

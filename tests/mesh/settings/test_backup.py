@@ -60,7 +60,7 @@ def test_a_node_that_stops_or_starts_meanwhile_does_not_harm_the_backup(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(online_copy, "COPY_PAGES", 4)
-    node = Node(home=home, listen="127.0.0.1:0", mdns=False).start()
+    node = Node(home=home, listen="127.0.0.1:0", open=True, mdns=False).start()
     add(node, "salt")
     steps: list[int] = []
 

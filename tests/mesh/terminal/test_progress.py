@@ -84,7 +84,7 @@ def test_a_file_has_a_size_and_a_position_and_a_pipe_has_none(tmp_path: Path) ->
 
 def test_a_slow_input_shows_its_progress_on_the_terminal_and_its_lines_in_the_pipe(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False) as node:
+    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
         adding = subprocess.Popen(
             [sys.executable, "-m", "mesh", "--home", str(node.home), "add", "-"],
             stdin=subprocess.PIPE,

@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
+from mesh.node import Node
 from tests.support.door_house import Client, House, house
 
 __all__ = ["house"]
@@ -234,7 +235,7 @@ def test_a_port_in_use_is_an_error_that_names_the_option(house: House) -> None:
 @pytest.mark.parametrize("address", ["192.0.2.1:0", "nowhere.invalid:0"])
 def test_an_address_of_another_machine_is_an_error_with_a_sentence(house: House, address: str) -> None:
     with pytest.raises(MeshError, match=r"cannot listen on .* choose another address with --clients"):
-        house.make(clients=address).start()
+        house.make(clients=address, clients_insecure=True).start()
 
 
 def test_the_clients_port_closes_with_the_node_and_opens_with_the_next_start(house: House) -> None:
@@ -250,11 +251,23 @@ def test_the_clients_port_closes_with_the_node_and_opens_with_the_next_start(hou
     assert house.http("GET", "/")[0] == 200
 
 
+@pytest.mark.parametrize("address", [":8080", "0.0.0.0:8080", "[::]:8080", "192.168.1.7:8080"])
+def test_a_door_on_the_lan_needs_a_certificate_or_leave_to_do_without(tmp_path: Path, address: str) -> None:
+    with pytest.raises(MeshError) as refused:
+        Node("kitchen", home=tmp_path, clients=address)
+
+    assert f"the clients' door at {address} would be open to the network and not encrypted" in str(refused.value)
+    assert "--clients-insecure" in str(refused.value)
+    assert "--clients-cert and --clients-key of a certificate that browsers trust" in str(refused.value)
+    assert "they do not trust those of the mesh" in str(refused.value)
+    Node("kitchen", home=tmp_path, clients=address, clients_insecure=True)
+
+
 @pytest.mark.parametrize(
     ("host", "is_in_clear"), [("127.0.0.1", False), ("[::1]", False), ("0.0.0.0", True), ("[::]", True), ("", True)]
 )
 def test_a_node_knows_whether_tokens_are_sent_unencrypted(house: House, host: str, is_in_clear: bool) -> None:
-    node = house.start(clients=f"{host}:0")
+    node = house.start(clients=f"{host}:0", clients_insecure=is_in_clear)
 
     assert node.is_clients_door_in_clear is is_in_clear
     with urllib.request.urlopen(node.clients_url) as answer:

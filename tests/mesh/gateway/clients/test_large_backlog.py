@@ -27,7 +27,7 @@ SECONDS = 90.0
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process of a node, and the URL of its clients' door."""
-    command = [sys.executable, "-m", "mesh", "--home", str(tmp_path), "up", "--name", "kitchen", "--no-mdns"]
+    command = [sys.executable, "-m", "mesh", "--home", str(tmp_path), "up", "--open", "--name", "kitchen", "--no-mdns"]
     doors = ["--listen", "127.0.0.1:0", "--clients", "127.0.0.1:0", "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, *doors], stdout=subprocess.PIPE, text=True, env=environment)

@@ -69,7 +69,7 @@ def test_a_disk_that_works_again_is_noticed_without_a_write() -> None:
 
 def test_a_node_reports_a_moved_log_file_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
     notices: list[str] = []
-    node = Node("kitchen", home=tmp_path / "home", mdns=False, listen="127.0.0.1:0")
+    node = Node("kitchen", home=tmp_path / "home", mdns=False, listen="127.0.0.1:0", open=True)
     node.on("change", lambda notice: notices.append(notice.sentence))
     with node:
         node.log.add({"type": "milk"}).get(SECONDS)
@@ -86,7 +86,7 @@ def test_a_node_reports_a_moved_log_file_and_goes_on_when_it_is_back(tmp_path: P
         assert "put that very file back" in trouble["error"]
         assert node.status().get(SECONDS)["store_error"] is None
         assert notices == [trouble["error"], "the disk works again"]
-    with Node(home=tmp_path / "home", mdns=False, listen="127.0.0.1:0") as node:
+    with Node(home=tmp_path / "home", mdns=False, listen="127.0.0.1:0", open=True) as node:
         assert [event["type"] for event, _ in node.log.each()] == ["milk", "bread"]
 
 
@@ -106,7 +106,7 @@ def test_an_error_of_the_disk_that_comes_and_goes_is_reported_once_a_minute() ->
 
 
 def test_the_tables_show_what_is_wrong_with_the_disk(tmp_path: Path) -> None:
-    with Node("kitchen", home=tmp_path, mdns=False, listen="127.0.0.1:0") as node:
+    with Node("kitchen", home=tmp_path, mdns=False, listen="127.0.0.1:0", open=True) as node:
         status = node.status().get(SECONDS)
 
     assert "the disk fails" not in show_status(status)
