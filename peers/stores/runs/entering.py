@@ -16,6 +16,7 @@ from peers.events.entry import Entry
 from peers.events.epoch import NOTHING, EpochEnd
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
+from peers.events.run import VOUCHED
 from peers.stores.event_rows import AlreadyKnown, as_change
 from peers.stores.retention import Effects, RetentionRules
 from peers.stores.run_store import Change, Taken, Taking
@@ -126,7 +127,7 @@ class EnteringRules(RetentionRules, EpochRules):
         for at, (kind, item, leaf) in enumerate(zip(entering.kinds, entering.items, entering.leaves, strict=True)):
             dot, position = (epoch, seq + at), first + at
             if isinstance(item, bytes):
-                self._place_leaf(leaf, dot, position, seq + at in entering.refused, places)
+                self._place_leaf(leaf, dot, position, seq + at in entering.refused, places, work)
                 continue
             copy = self._place_event(item, leaf, dot, position, places, work)
             if kind:
@@ -134,17 +135,24 @@ class EnteringRules(RetentionRules, EpochRules):
                 places.noted[leaf] = copy
             if leaf in places.wanted:
                 places.filled.append((places.wanted.pop(leaf), copy))
+            if item.extra:
+                work.effects.heed(item, is_vouched=kind in VOUCHED)
         self._write_places(places, work)
-        self._heed(events, work)
 
     def _heed(self, events: Sequence[Entry], work: Work) -> None:
         for event in events:
             if event.extra:
-                work.effects.heed(event)
+                work.effects.heed(event, is_vouched=bool(event.vouched))
 
-    def _place_leaf(self, leaf: bytes, dot: Dot, position: int, is_refused: bool, places: _Places) -> None:
+    def _heed_dots(self, copy: Entry, dots: Iterable[Dot], work: Work) -> None:
+        """A copy that is here stands for these entries too: it may come by one of its author now."""
+        if copy.extra:
+            work.effects.heed(copy, is_vouched=all(self._stamp(dot)[1] for dot in dots))
+
+    def _place_leaf(self, leaf: bytes, dot: Dot, position: int, is_refused: bool, places: _Places, work: Work) -> None:
         copy = places.noted.get(leaf)
         if copy is not None:
+            self._heed_dots(copy, [dot], work)
             places.further.append((position, copy.position))
             self._move_dot(copy, dot)
         else:
@@ -286,8 +294,7 @@ class EnteringRules(RetentionRules, EpochRules):
             self._insert([copy])
         else:
             copy = self._differ(shown, event, row.leaf, row.dot, position, work)
-        if event.extra:
-            work.effects.heed(event)
+        self._heed_dots(event, [row.dot], work)
         self._point([(row, copy)], work)
         self._resolve(others, copy, work)
 
@@ -298,6 +305,7 @@ class EnteringRules(RetentionRules, EpochRules):
         self._point([(row, copy) for row in rows], work)
         self._note(rows[0].leaf, copy.position)
         self._move_dot(copy, rows[0].dot)
+        self._heed_dots(copy, [row.dot for row in rows], work)
         if not copy.tombstone:
             position = self._fill([row.dot for row in rows], work)
             self._insert_further([(position + at, copy.position) for at in range(len(rows))])

@@ -15,12 +15,23 @@ from peers.events.columns import EventColumns, Items
 from peers.events.created import Created, created_from_key, created_key
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.reasons import Label
+from peers.events.reasons import NODE_MARK, Kept, Label
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EntryState, Hollow, RunRows, Standing
 from peers.stores.runs.sqlite.copies import COPY_COLUMNS, Copies
-from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, BURIED_EXCHANGED, EXCHANGED, LAYOUT_3, SHOWN
+from peers.stores.runs.sqlite.layout import (
+    ASIDE,
+    ASIDE_BURIED,
+    BURIED,
+    BURIED_EXCHANGED,
+    EXCHANGED,
+    LAYOUT_3,
+    NODE_OF_LABEL,
+    SHOWN,
+    kept_key,
+    with_author,
+)
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.runs.sqlite.places import EntryPlaces
 from peers.stores.sqlite.layout import LABELS, damaged
@@ -34,6 +45,10 @@ _LIVING = f"SELECT {COPY_COLUMNS} FROM events WHERE position > ? AND state < {BU
 _LABELLED = f"{_OF_LABEL} WHERE l.kind = ? AND l.name = ? AND l.position > ? ORDER BY l.position LIMIT ?"
 _WITH_OLDER_REASON = f"""
     {_OF_LABEL} WHERE l.kind = 'reason' AND l.name = ? AND (l.time, l.created) < (?, ?) ORDER BY l.time, l.created
+"""
+_OF_AUTHOR = f"""
+    {_OF_LABEL.replace("AS l", "AS l INDEXED BY reasons_by_node")}
+    WHERE l.kind = 'reason' AND l.name = ? AND {NODE_OF_LABEL.replace("created", "l.created")} BETWEEN ? AND ? AND (l.time, l.created) < (?, ?)
 """
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 _BURY = f"""
@@ -173,17 +188,32 @@ class SqliteRunRows(OpenFile, RunRows):
     def _labelled(self, label: Label, after: int, limit: int) -> list[Entry]:
         return self._copies.entries(self._execute(_LABELLED, (*label, after, limit)).fetchall())
 
-    def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
-        rows = self._execute(_WITH_OLDER_REASON, (reason, place[0], created_key(place[1])))
-        return self._copies.entries(rows.fetchall())
+    def _without_author(self) -> list[tuple[str, bytes]]:
+        """What a release before has kept last, without saying whose: reason and created."""
+        with self._explained():
+            return self._execute("SELECT reason, created FROM last_kept WHERE instr(reason, char(10)) = 0").fetchall()
 
-    def _last_kept(self, reason: str) -> Place | None:
-        row = self._execute("SELECT time, created FROM last_kept WHERE reason = ?", (reason,)).fetchone()
+    def _give_authors(self) -> None:
+        for reason, created in self._without_author():
+            self._execute("UPDATE last_kept SET reason = ? WHERE reason = ?", (with_author(reason, created), reason))
+
+    def _with_older_reason(self, kept: Kept, place: Place) -> list[Entry]:
+        author, reason = kept
+        before = place[0], created_key(place[1])
+        if not author:
+            return self._copies.entries(self._execute(_WITH_OLDER_REASON, (reason, *before)).fetchall())
+        name = author.encode()
+        spans = [(name, name)] if NODE_MARK in author else [(name, name), (name + b":", name + b":\xff")]
+        found = [self._execute(_OF_AUTHOR, (reason, *span, *before)).fetchall() for span in spans]
+        return sorted(self._copies.entries([row for rows in found for row in rows]), key=_place)
+
+    def _last_kept(self, kept: Kept) -> Place | None:
+        row = self._execute("SELECT time, created FROM last_kept WHERE reason = ?", (kept_key(kept),)).fetchone()
         return (row[0], created_from_key(row[1])) if row else None
 
-    def _set_last_kept(self, reason: str, place: Place) -> None:
+    def _set_last_kept(self, kept: Kept, place: Place) -> None:
         time, created = place
-        self._execute("INSERT OR REPLACE INTO last_kept VALUES (?, ?, ?)", (reason, time, created_key(created)))
+        self._execute("INSERT OR REPLACE INTO last_kept VALUES (?, ?, ?)", (kept_key(kept), time, created_key(created)))
 
     def _label(self, events: Sequence[Entry]) -> None:
         values: list[Any] = []
@@ -279,6 +309,10 @@ class SqliteRunRows(OpenFile, RunRows):
             if number is None:
                 return sorted(names)
             names.append(self._name_of(number))
+
+
+def _place(event: Entry) -> Place:
+    return event.time, event.created
 
 
 def _state(*, is_refused: bool) -> EntryState:

@@ -73,6 +73,12 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         self._open()
         return self.state
 
+    def _open(self) -> None:
+        super()._open()
+        if self._without_author():
+            with self.transaction():
+                self._give_authors()
+
     # What is in memory
 
     def _load(self, connection: sqlite3.Connection) -> None:
