@@ -173,6 +173,11 @@ def events_of(items: Items) -> Sequence[Entry]:
     return items if isinstance(items, EventColumns) else [item for item in items if isinstance(item, Entry)]
 
 
+def nodes_of(items: Items) -> set[str]:
+    """The node ids in the `created` of the events among these."""
+    return {items.node_id} if isinstance(items, EventColumns) else {event.created[1] for event in events_of(items)}
+
+
 def leaves_alone(items: Items) -> Sequence[bytes]:
     """The leaves of entries without an event among these."""
     return () if isinstance(items, EventColumns) else [item for item in items if not isinstance(item, Entry)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
+from peers.events.created import NODE_MARK
+
 DEFAULT_REASON = "log"
 """The reason of an event that names none; nothing is stored for it."""
 MAX_REASONS = 32
@@ -14,8 +16,6 @@ MAX_LABEL = 200
 
 SHARED = "shared/"
 """Reasons that begin with it may be ended by events of every author; all others only by those of the same one."""
-NODE_MARK = "~"
-"""Only the ids of nodes have it."""
 
 LabelKind = Literal["reason", "index"]
 Label = tuple[LabelKind, str]

@@ -249,7 +249,13 @@ def _check_copies(store: CheckedStore, copies: dict[int, Entry]) -> None:
     for entry in shown:
         assert store.find(entry.created) == entry
         others = [copy for copy in aside if copy.created == entry.created]
-        assert all((entry.time, leaf(entry)) < (other.time, leaf(other)) for other in others)
+        assert all(rank(entry) < rank(other) for other in others)
+
+
+def rank(entry: Entry) -> tuple[bool, int, bytes]:
+    """Of a node's event, what the node signed itself comes first; then the smaller (time, leaf)."""
+    is_weak = "~" in entry.created[1] and (bool(entry.vouched) or entry.origin is None)
+    return is_weak, entry.time, leaf(entry)
 
 
 def shown_by(store: RunStore) -> dict[Created, bytes]:

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import replace as with_fields
 from typing import cast
 
-from msgspec import structs
-
-from peers.events.columns import EventColumns, Items, are_events_alone, events_of, joined, placed
+from peers.events.columns import EventColumns, Items, are_events_alone, events_of, joined, nodes_of, placed
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import NOTHING, EpochEnd
+from peers.events.epoch import NOTHING
 from peers.events.leaf import leaf_of
-from peers.events.piece import Piece
 from peers.events.run import VOUCHED
-from peers.stores.event_rows import AlreadyKnown, as_change
-from peers.stores.retention import Effects, RetentionRules
-from peers.stores.run_store import Change, Taken, Taking
-from peers.stores.runs.epochs import EpochRules, leaf_at
+from peers.stores.event_rows import AlreadyKnown
+from peers.stores.run_store import Change, Taken
+from peers.stores.runs.copying import CopyRules, Work
+from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.rows import EpochRow, Hollow
-
-
-@dataclass(slots=True)
-class Work:
-    """What one write has done so far."""
-
-    outcomes: list[Taking] = field(default_factory=list)
-    shown: list[Sequence[Entry]] = field(default_factory=list)
-    """In parts, which follow each other."""
-    changes: list[Change] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
-    before: dict[Epoch, EpochEnd] = field(default_factory=dict)
-    """The ends of the epochs that were touched, as they were."""
-    hollow: dict[Dot, None] = field(default_factory=dict)
-    proven: dict[Epoch, None] = field(default_factory=dict)
-    is_revised: bool = False
-    effects: Effects = field(default_factory=Effects)
 
 
 @dataclass(slots=True)
@@ -68,11 +48,13 @@ class _Places:
     filled: list[tuple[list[Hollow], Entry]] = field(default_factory=list)
 
 
-class EnteringRules(RetentionRules, EpochRules):
+class EnteringRules(CopyRules):
     """Gives each entry a position, and each event that is shown first its `added`."""
 
     def _enter(self, entering: Entering, work: Work) -> None:
         """Give these entries their places: nearly all are events that nothing is known of."""
+        if not all(self._stands((entering.epoch, 0), node_id) for node_id in nodes_of(entering.items)):
+            entering = self._without_foreign(entering)
         if not any(entering.kinds) and are_events_alone(entering.items):
             wanted = self._wanted(entering.leaves)
             if not wanted:
@@ -84,13 +66,17 @@ class EnteringRules(RetentionRules, EpochRules):
                     pass
         self._enter_any(entering, work)
 
-    def _wanted(self, leaves: Sequence[bytes]) -> dict[bytes, list[Hollow]]:
-        """The entries that count and wait for events with these leaves."""
-        if not self._numbers.hollow and not self._numbers.refused:
-            return {}
-        found = self._hollow_with(leaves)
-        counting = {leaf: [row for row in rows if self._counts(row.dot)] for leaf, rows in found.items()}
-        return {leaf: rows for leaf, rows in counting.items() if rows}
+    def _without_foreign(self, entering: Entering) -> Entering:
+        """The same; refused are events of nodes that did not sign them, where they are not vouched for."""
+        epoch, seq = entering.epoch, entering.seq
+        foreign = {
+            at
+            for at, item in enumerate(entering.items)
+            if isinstance(item, Entry) and not self._stands((epoch, seq + at), item.created[1])
+        }
+        items = [entering.leaves[at] if at in foreign else item for at, item in enumerate(entering.items)]
+        refused = entering.refused.union([seq + at for at in foreign])
+        return with_fields(entering, items=tuple(items), refused=refused)
 
     def _enter_new(self, entering: Entering, work: Work) -> None:
         """Take entries that are all new events. Raises AlreadyKnown if one is not, inside `_piece`, before `work` changes."""
@@ -139,24 +125,15 @@ class EnteringRules(RetentionRules, EpochRules):
                 work.effects.heed(item, is_vouched=kind in VOUCHED)
         self._write_places(places, work)
 
-    def _heed(self, events: Sequence[Entry], work: Work) -> None:
-        for event in events:
-            if event.extra:
-                work.effects.heed(event, is_vouched=bool(event.vouched))
-
-    def _heed_dots(self, copy: Entry, dots: Iterable[Dot], work: Work) -> None:
-        """A copy that is here stands for these entries too: it may come by one of its author now."""
-        if copy.extra:
-            work.effects.heed(copy, is_vouched=all(self._stamp(dot)[1] for dot in dots))
-
     def _place_leaf(self, leaf: bytes, dot: Dot, position: int, is_refused: bool, places: _Places, work: Work) -> None:
         copy = places.noted.get(leaf)
-        if copy is not None:
+        stands = copy is None or self._stands(dot, copy.created[1])
+        if copy is not None and stands:
             self._heed_dots(copy, [dot], work)
             places.further.append((position, copy.position))
-            self._move_dot(copy, dot)
+            self._move_dot(copy, dot, work)
         else:
-            row = Hollow(dot, position, leaf, is_refused)
+            row = Hollow(dot, position, leaf, is_refused or not stands)
             places.hollow.append(row)
             places.wanted.setdefault(leaf, []).append(row)
 
@@ -168,11 +145,9 @@ class EnteringRules(RetentionRules, EpochRules):
             places.known[item.created] = event
             places.events.append(event)
             return event
-        if leaf_at(shown) == leaf:
-            copy: Entry | None = shown
-        else:
-            self._write_events(places)
-            copy = self._copy_aside(shown, leaf)
+        if leaf_at(shown) != leaf or shown.vouched:
+            self._write_events(places)  # the copy may be one of them
+        copy = self._copy_with(shown, leaf)
         if copy is None:
             copy = self._differ(shown, item, leaf, dot, position, work)
             places.known |= self._known_among([item.created])
@@ -180,7 +155,7 @@ class EnteringRules(RetentionRules, EpochRules):
             places.further.append((position, copy.position))
             places.noted[leaf] = copy
             self._note(leaf, copy.position)
-            if self._move_dot(copy, dot):
+            if self._move_dot(copy, dot, work):
                 places.known |= self._known_among([item.created])
         return copy
 
@@ -202,52 +177,6 @@ class EnteringRules(RetentionRules, EpochRules):
         for rows, copy in places.filled:
             self._resolve(rows, copy, work)
 
-    # One event
-
-    def _new_event(self, item: Entry, dot: Dot, position: int, work: Work) -> Entry:
-        """Number an event that is shown first; its row is still to be written."""
-        numbers = self._numbers
-        numbers.events += 1
-        numbers.last_added += 1
-        own = numbers.last_added, position, b"", b"", *self._stamp(dot)
-        copy = Entry(item.created, item.time, item.body, item.extra, dot, *own)
-        work.shown.append((copy,))
-        return copy
-
-    def _copy_with(self, shown: Entry, leaf: bytes) -> Entry | None:
-        """The copy of an event that has this leaf."""
-        return shown if leaf_at(shown) == leaf else self._copy_aside(shown, leaf)
-
-    def _copy_aside(self, shown: Entry, leaf: bytes) -> Entry | None:
-        return next((copy for copy in self._aside_of(shown.created) if leaf_at(copy) == leaf), None)
-
-    def _differ(self, shown: Entry, item: Entry, leaf: bytes, dot: Dot, position: int, work: Work) -> Entry:
-        """Write the row of another copy of an event: the smaller (time, leaf) is shown; of a cleaned one none is."""
-        created, time = item.created, item.time
-        if shown.tombstone:
-            copy = Entry(created, time, b"", b"", dot, 0, position, b"", leaf, *self._stamp(dot))
-            self._insert_aside(copy)
-            self._note(leaf, position)
-            return copy
-        self._numbers.conflicts += 1
-        work.effects.created[created] = None
-        if (time, leaf) < (shown.time, leaf_at(shown)):
-            own = shown.added, position, shown.local, b"", *self._stamp(dot)
-            copy = Entry(created, time, item.body, item.extra, dot, *own)
-            self._exchange(shown, copy)
-            work.is_revised = True
-        else:
-            copy = Entry(created, time, item.body, item.extra, dot, 0, position, b"", b"", *self._stamp(dot))
-            self._insert_aside(copy)
-        return copy
-
-    def _move_dot(self, copy: Entry, dot: Dot) -> bool:
-        """Say that a copy is known by a dot that counts. Returns whether that is new."""
-        if copy.dot is None or self._counts(copy.dot):
-            return False
-        self._set_dot(copy, dot)
-        return True
-
     # Hollow entries
 
     def fill(self, events: Sequence[tuple[Dot, Entry]]) -> Taken:
@@ -260,14 +189,18 @@ class EnteringRules(RetentionRules, EpochRules):
             plain: list[tuple[Hollow, Entry]] = []
             for (dot, event), leaf in zip(events, leaves, strict=True):
                 rows = wanted.get(leaf, [])
-                if [row.dot for row in rows] == [dot] and seen.isdisjoint((event.created, leaf)):
+                stands = self._stands(dot, event.created[1])
+                if stands and [row.dot for row in rows] == [dot] and seen.isdisjoint((event.created, leaf)):
                     plain.append((rows[0], event))
                 elif rows:
                     self._fill_plain(plain, work)
                     plain = []
                     current = self._hollow_in(*dot, dot[1]) if self._counts(dot) else []
                     if current and current[0].leaf == leaf:
-                        self._supply(current[0], event, work)
+                        if stands:
+                            self._supply(current[0], event, work)
+                        else:
+                            self._refuse(current, work)
                 seen.update((event.created, leaf))
             self._fill_plain(plain, work)
             return self._finish(work)
@@ -297,66 +230,6 @@ class EnteringRules(RetentionRules, EpochRules):
         self._heed_dots(event, [row.dot], work)
         self._point([(row, copy)], work)
         self._resolve(others, copy, work)
-
-    def _resolve(self, rows: list[Hollow], copy: Entry, work: Work) -> None:
-        """Let hollow entries stand for this copy, which has their leaf."""
-        if not rows:
-            return
-        self._point([(row, copy) for row in rows], work)
-        self._note(rows[0].leaf, copy.position)
-        self._move_dot(copy, rows[0].dot)
-        self._heed_dots(copy, [row.dot for row in rows], work)
-        if not copy.tombstone:
-            position = self._fill([row.dot for row in rows], work)
-            self._insert_further([(position + at, copy.position) for at in range(len(rows))])
-
-    def _fill(self, dots: Sequence[Dot], work: Work) -> int:
-        """Note that these are filled. Returns the position of the first one."""
-        first = self._numbers.last_position + 1
-        self._numbers.last_position += len(dots)
-        self._insert_fills(list(zip(count(first), dots, strict=False)))
-        work.changes += [Change(position, dot, is_fill=True) for position, dot in zip(count(first), dots, strict=False)]
-        return first
-
-    def _point(self, pairs: list[tuple[Hollow, Entry]], work: Work) -> None:
-        """Let each of these entries, which are hollow no more, stand for its copy."""
-        rows = [row for row, _ in pairs]
-        refused = sum(row.is_refused for row in rows)
-        self._numbers.refused -= refused
-        self._numbers.hollow -= len(rows) - refused
-        self._remove_hollow(rows)
-        self._insert_further([(row.position, copy.position) for row, copy in pairs])
-        for row in rows:
-            work.hollow.pop(row.dot, None)
-
-    # Retention
-
-    def _bury(self, event: Entry) -> None:
-        """Make tombstones of all copies; what waits for one of them does so no more."""
-        for copy in self._living_copies(event):
-            leaf = leaf_at(copy)
-            self._numbers.conflicts -= copy.added == 0
-            self._bury_copy(copy, leaf)
-            self._note(leaf, copy.position)
-            buried = structs.replace(copy, body=b"", extra=b"", local=b"", tombstone=leaf)
-            self._resolve(self._wanted([leaf]).get(leaf, []), buried, Work())
-
-    def _living_copies(self, shown: Entry) -> list[Entry]:
-        aside = self._aside_of(shown.created) if self._numbers.conflicts else []
-        return [shown, *(copy for copy in aside if not copy.tombstone)]
-
-    def _places_of(self, created: Created) -> list[int]:
-        shown = self._shown(created)
-        copies = self._living_copies(shown) if shown is not None else []
-        return sorted(change.position for copy in copies for change in self._dots_of(copy))
-
-    def _changes_of(self, createds: Iterable[Created]) -> list[Entry]:
-        changes: list[Entry] = []
-        for created in createds:
-            shown = self._shown(created)
-            if shown is not None and not shown.tombstone:
-                changes += [as_change(shown, change.dot, change.position) for change in self._dots_of(shown)]
-        return sorted(changes, key=_position)
 
     # The end of a write
 
@@ -395,7 +268,3 @@ class EnteringRules(RetentionRules, EpochRules):
             is_revised=work.is_revised,
             cleaning=self._cleaning(work.effects),
         )
-
-
-def _position(entry: Entry) -> int:
-    return entry.position

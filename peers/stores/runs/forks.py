@@ -13,7 +13,7 @@ from peers.events.leaf import leaves_of
 from peers.events.proof import Block, Cut, Proof, parting
 from peers.events.run import ADOPTED_FORK, ADOPTED_LEGACY, OWN
 from peers.stores.run_store import Pen, Taken
-from peers.stores.runs.entering import Work
+from peers.stores.runs.copying import Work
 from peers.stores.runs.mesh_facts import FactRules
 from peers.stores.runs.rows import EpochRow, RunRow
 from peers.stores.store import CLEAN_EVENTS
@@ -125,7 +125,7 @@ class RunRules(FactRules):
                 self._remember(self._unadopted, epoch, last + 1 if last < row.seq else None)
                 for standing in self._read(epoch, first, last):
                     copy = standing.item
-                    if isinstance(copy, Entry) and copy.position not in events and self._is_orphan(copy):
+                    if isinstance(copy, Entry) and copy.position not in events and self._is_orphan(copy, work):
                         events[copy.position] = copy
                         kinds.append(_kind_of(copy, row.birth, pen))
                 if not left:
@@ -134,20 +134,20 @@ class RunRules(FactRules):
             self._write(bytes(kinds), items, leaves_of(items), pen, work, self._enter_any)
             return self._finish(work, is_unfinished=bool(self._unadopted))
 
-    def _is_orphan(self, copy: Entry) -> bool:
+    def _is_orphan(self, copy: Entry, work: Work) -> bool:
         """Whether no dot of a copy counts; if one does, the copy is known by it from now on."""
         dots = [change.dot for change in self._dots_of(copy)]
-        counting = next((dot for dot in dots if self._counts(dot)), None)
-        if counting is not None:
-            self._move_dot(copy, counting)
-        return counting is None
+        counting = [dot for dot in dots if self._counts(dot)]
+        for dot in counting:
+            self._move_dot(copy, dot, work)
+        return not counting
 
 
 def _kind_of(copy: Entry, birth: Birth, pen: Pen) -> int:
     """Of the entry that adopts an event of such an epoch."""
     if birth.key == NO_KEY:
         return OWN if copy.created[1] == pen.node_id else ADOPTED_LEGACY
-    return OWN if birth.key == pen.signer.public else ADOPTED_FORK
+    return OWN if birth.key == pen.signer.public and pen.may_sign(copy.created[1]) else ADOPTED_FORK
 
 
 def _rank(cut: Cut) -> float:

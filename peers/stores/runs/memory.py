@@ -97,6 +97,11 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._insert_aside(structs.replace(shown, added=0, local=b""))
         self._insert([better])
 
+    def _swap(self, shown: Entry, better: Entry) -> None:
+        places = self._aside_places[better.created]
+        self._set_places(better.created, [place for place in places if place != better.position])
+        self._exchange(shown, better)
+
     def _put_copy(self, copy: Entry) -> None:
         """Put a copy in place of that with the same position."""
         self._set(self._copies, copy.position, copy)

@@ -187,7 +187,14 @@ class RunRows(EventRows):
 
     @abstractmethod
     def _exchange(self, shown: Entry, better: Entry) -> None:
-        """Put `shown` aside, with `added` 0 and without local and labels; show `better`, whose row is new, in its place."""
+        """Put `shown`, which may be a tombstone, aside, with `added` 0 and without local and labels.
+
+        Show `better`, whose row is new, in its place.
+        """
+
+    @abstractmethod
+    def _swap(self, shown: Entry, better: Entry) -> None:
+        """The same with a copy that was aside, as it is to be shown."""
 
     @abstractmethod
     def _bury_copy(self, copy: Entry, leaf: bytes) -> None:

@@ -15,7 +15,8 @@ from peers.events.piece import Piece
 from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
 from peers.stores.run_store import Taken, Taking
-from peers.stores.runs.entering import Entering, EnteringRules, Work
+from peers.stores.runs.copying import Work
+from peers.stores.runs.entering import Entering, EnteringRules
 from peers.stores.runs.epochs import OpenRun
 from peers.stores.runs.rows import EpochRow, RunRow
 

@@ -10,8 +10,8 @@
 - `leaves`: the leaves on record, and the positions of their copies.
 - `spans`: from an entry of an epoch on, where the entries are; `steps`: from a position on, what is there. Both are lists of
   numbers in MessagePack; see EntryPlaces. Both go on to the next row, so they grow only where writers take turns.
-- `labels` and `cursors` as in layout 2; so is `last_kept`, but that `reason` is what `kept_key` makes: files of earlier releases
-  have the reason alone there until they are opened.
+- `labels` and `cursors` as in layout 2; so is `last_kept`, but that `reason` is what `kept_key` makes: files of earlier
+  releases have the reason alone there until they are opened.
 - `mesh_facts`: see Fact; `number` gives the order in which they came. Files of earlier releases get it when they are opened.
 """
 

@@ -12,10 +12,10 @@ from typing import Any
 from msgspec import structs
 
 from peers.events.columns import EventColumns, Items
-from peers.events.created import Created, created_from_key, created_key
+from peers.events.created import NODE_MARK, Created, created_from_key, created_key
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.reasons import NODE_MARK, Kept, Label
+from peers.events.reasons import Kept, Label
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EntryState, Hollow, RunRows, Standing
@@ -48,7 +48,7 @@ _WITH_OLDER_REASON = f"""
 """
 _OF_AUTHOR = f"""
     {_OF_LABEL.replace("AS l", "AS l INDEXED BY reasons_by_node")}
-    WHERE l.kind = 'reason' AND l.name = ? AND {NODE_OF_LABEL.replace("created", "l.created")} BETWEEN ? AND ? AND (l.time, l.created) < (?, ?)
+    WHERE l.kind = 'reason' AND l.name = ? AND {NODE_OF_LABEL} BETWEEN ? AND ? AND (l.time, l.created) < (?, ?)
 """
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 _BURY = f"""
@@ -56,7 +56,13 @@ _BURY = f"""
     state = CASE state WHEN {SHOWN} THEN {BURIED} WHEN {EXCHANGED} THEN {BURIED_EXCHANGED} ELSE {ASIDE_BURIED} END
     WHERE position = ?
 """
-_PUT_ASIDE = f"UPDATE events SET time = ifnull(time, ms), lag = 0, local = NULL, state = {ASIDE} WHERE position = ?"
+_PUT_ASIDE = f"""
+    UPDATE events SET time = ifnull(time, ms), lag = 0, local = NULL,
+    state = CASE WHEN state < {BURIED} THEN {ASIDE} ELSE {ASIDE_BURIED} END WHERE position = ?
+"""
+_SHOW = f"""
+    UPDATE events SET time = nullif(time, ms), lag = position - ?, local = ?, state = {EXCHANGED} WHERE position = ?
+"""
 _FURTHER = ManyRows("INSERT INTO further (position, copy)", 2)
 _FURTHER_BETWEEN = "SELECT position, copy FROM further WHERE position BETWEEN ? AND ?"
 _HOLLOW = ManyRows("INSERT INTO hollow (epoch, seq, position, leaf, is_refused)", 5)
@@ -127,6 +133,13 @@ class SqliteRunRows(OpenFile, RunRows):
         self._unlabel(shown)
         self._execute(_PUT_ASIDE, (shown.position,))
         self._copies.insert_one(self._opened(), better, self._number, is_exchanged=True)
+        self._label([better])
+
+    def _swap(self, shown: Entry, better: Entry) -> None:
+        self._unlabel(shown)
+        self._execute(_PUT_ASIDE, (shown.position,))
+        self._execute(_SHOW, (better.added, better.local or None, better.position))
+        self._copies.note_others([better.created])
         self._label([better])
 
     def _bury_copy(self, copy: Entry, leaf: bytes) -> None:

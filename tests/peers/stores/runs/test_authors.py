@@ -7,18 +7,33 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import count, permutations
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peers.events.entry import Entry
+from peers.events.epoch import key_mark
 from peers.events.piece import Piece
-from peers.events.run import ADOPTED_LEGACY, OWN
+from peers.events.run import ADOPTED_FORK, ADOPTED_LEGACY, FURTHER, OWN
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.peers.stores.runs.test_hostile_pieces import signed
-from tests.support.run_house import CheckedStore, Writer, check, event, fill, hollowed, put, shown_by, take, types
+from tests.support.run_house import (
+    CheckedStore,
+    Writer,
+    check,
+    clean,
+    event,
+    fill,
+    hollowed,
+    leaf,
+    put,
+    shown_by,
+    take,
+    types,
+)
 
 NAMES = ("ada", "ada:phone", "bob:desk", "adam")
 REASONS = ("price", "shared/price")
@@ -136,3 +151,123 @@ def test_what_a_file_of_an_earlier_release_has_kept_last_is_that_of_the_author(t
 
     assert [each.created[1] for each in store.each()] == ["bob", "ada:desk"]
     store.close()
+
+
+# Whose events stand where
+
+
+def name(number: int) -> str:
+    """The node id of a writer without a name."""
+    return f"~{key_mark(Writer(number).signer.public)}"
+
+
+class Said(NamedTuple):
+    """What one writer's entry says, of whose event."""
+
+    writer: int
+    kind: int
+    author: str
+    type_: str
+    is_hollow: bool
+
+
+said = st.builds(
+    Said,
+    st.integers(1, 3),
+    st.sampled_from([OWN, OWN, FURTHER, ADOPTED_FORK, ADOPTED_LEGACY]),
+    st.sampled_from([name(1), name(2), "ada:phone"]),
+    st.sampled_from("abc"),
+    st.booleans(),
+)
+
+
+def expected(all_said: list[Said]) -> dict[str, bytes]:
+    """Which copy of each author's event is shown, by the rule alone."""
+    found: dict[str, tuple[bool, int, bytes]] = {}
+    for each in all_said:
+        is_node = "~" in each.author
+        is_vouched = each.kind in (ADOPTED_FORK, ADOPTED_LEGACY)
+        if is_node and not is_vouched and each.author != name(each.writer):
+            continue
+        rank = is_node and is_vouched, 1, leaf(event(1, each.type_, node=each.author))
+        found[each.author] = min(rank, found.get(each.author, rank))
+    return {author: rank[2] for author, rank in found.items()}
+
+
+def is_forged(each: Said) -> bool:
+    return "~" in each.author and each.kind in (OWN, FURTHER) and each.author != name(each.writer)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(all_said=st.lists(said, min_size=1, max_size=7), order=st.randoms(use_true_random=False))
+def test_of_a_nodes_event_only_its_own_copy_counts_in_whatever_order_they_come(
+    make: Callable[[], CheckedStore], all_said: list[Said], order: object
+) -> None:
+    items = [(each, event(1, each.type_, node=each.author)) for each in all_said]
+    writers = {number: Writer(number) for number in (1, 2, 3)}
+    pieces = [signed(writers[each.writer], [[(each.kind, item, True)]], is_one_run=True)[0] for each, item in items]
+    arriving = [(each, piece) for (each, _), piece in zip(items, pieces, strict=True)]
+    order.shuffle(arriving)  # type: ignore[attr-defined]
+    store = make()
+    store.open()
+
+    for each, piece in arriving:
+        assert take(store, hollowed(piece) if each.is_hollow else piece).outcomes == ("taken",)
+    events = [((piece.epoch, 1), item) for (_, item), piece in zip(items, pieces, strict=True)]
+    order.shuffle(events)  # type: ignore[attr-defined]
+    with store.transaction():
+        store.fill(events)
+
+    assert {created[1]: found for created, found in shown_by(store).items()} == expected(all_said)
+    for (each, _), piece in zip(items, pieces, strict=True):
+        (standing,) = store.entries(piece.epoch)
+        assert (standing.state == "refused") == is_forged(each)
+        assert store.ends()[piece.epoch].seq == 1
+    for entry in store.each():
+        is_own = any(
+            each.kind in (OWN, FURTHER) and not is_forged(each) for each in all_said if entry.created[1] == each.author
+        )
+        if "~" in entry.created[1]:
+            assert (entry.origin == entry.created[1] and not entry.vouched) or not is_own
+    check(store)
+    store.close()
+    store.open()
+    assert {created[1]: found for created, found in shown_by(store).items()} == expected(all_said)
+    store.close()
+
+
+def test_a_node_signs_no_event_of_another_one_and_says_so(store: CheckedStore, anna: Writer) -> None:
+    with pytest.raises(ValueError, match=f"is one of the node {name(2)}, which alone can write it"):
+        put(store, anna, event(1, node=name(1)), event(2, node=name(2)))
+    assert store.state.last_position == 0
+
+    mixed = put(store, anna, event(1, node=name(1)), event(2, node=name(2)), event(3, node="ada"), is_each_alone=True)
+
+    assert [type(each) for each in mixed.results] == [Entry, ValueError, Entry]
+    assert [each.created[1] for each in store.each()] == [name(1), "ada"]
+
+
+def test_what_another_node_wrote_and_comes_back_is_known_and_no_conflict(store: CheckedStore, anna: Writer) -> None:
+    theirs = event(1, node=name(2))
+    take(store, own(2, theirs))
+
+    again = put(store, anna, theirs)
+    with store.transaction():
+        store.offer_further([theirs.created], anna.pen)
+
+    assert again.results == (None,)
+    assert (store.state.last_position, store.state.conflicts) == (1, 0)
+
+
+def test_a_copy_that_was_cleaned_while_others_vouched_for_it_keeps_no_event_of_the_node_out(
+    store: CheckedStore,
+) -> None:
+    take(store, vouched(3, event(1, "forged", node=name(2))))
+    clean(store, (1, name(2), 0))
+
+    taken = take(store, own(2, event(1, "real", node=name(2))))
+
+    assert types(store.each()) == types(taken.shown) == ["real"]
+    clean(store, (1, name(2), 0))
+    take(store, vouched(4, event(1, "forged", node=name(2))))
+    assert types(store.each()) == []
