@@ -26,6 +26,8 @@ LOG = logging.getLogger(__name__)
 MIN_ADOPT_MS = 200.0
 MAX_ADOPT_MS = 1_000.0
 """How long a node waits before it adopts the events of a fork."""
+SHOW_MS = 60_000.0
+"""Between two looks whether the time of events has come that wait for it."""
 
 
 class LogKeeper(LoopActor):
@@ -43,6 +45,7 @@ class LogKeeper(LoopActor):
         signer: Signer,
         room: DiskRoom,
         hits: LimitHits,
+        max_future_seconds: float,
         on_failed: Callable[[str], None],
     ) -> None:
         super().__init__(runtime)
@@ -54,6 +57,7 @@ class LogKeeper(LoopActor):
         self._signer = signer
         self._room = room
         self._hits = hits
+        self._max_future_ms = max_future_seconds * 1000
         self._on_failed = on_failed
         self._log: RunLog | None = None
         self._disk: InTurnDisk | None = None
@@ -61,6 +65,8 @@ class LogKeeper(LoopActor):
         self._undo_probe: Undo | None = None
         self._undo_adopt: Undo | None = None
         self._undo_look: Undo | None = None
+        self._undo_due: Undo | None = None
+        self._undo_neighbours: Undo | None = None
 
     @property
     def log(self) -> RunLog | None:
@@ -71,7 +77,14 @@ class LogKeeper(LoopActor):
         """Open the disk and its log; until then nothing may be requested. Raises StoreError."""
         await self._kept.free  # two disks at work on one store would give the same numbers twice
         self._disk = InTurnDisk(self._open_disk(), self.into_mailbox, self._on_store_error)
-        log = await RunLog.open(self._disk, self._node_id, clock=self._clock, random=self._random, signer=self._signer)
+        log = await RunLog.open(
+            self._disk,
+            self._node_id,
+            clock=self._clock,
+            random=self._random,
+            signer=self._signer,
+            max_future_ms=self._max_future_ms,
+        )
         self._on_opened(log)
 
     def close(self) -> Later[None]:
@@ -108,6 +121,8 @@ class LogKeeper(LoopActor):
         self._kept.open(log)
         self._look()
         self._adopt_later()  # what a crash may have left
+        self._undo_neighbours = self._kept.neighbours.on_change(self._on_neighbours)
+        self._on_neighbours()
 
     def _on_commit(self, commit: RunCommit) -> None:
         assert self._log is not None
@@ -117,6 +132,7 @@ class LogKeeper(LoopActor):
         self._kept.publish(self._log.state, commit)
         if commit.taken.proven:
             self._adopt_later()
+        self._show_later()
 
     def _look(self) -> None:
         """See how full the disk is, now and from time to time: others may fill it."""
@@ -174,12 +190,38 @@ class LogKeeper(LoopActor):
         if done.exception is not None or any(taken.is_unfinished for taken in done.result()):
             self._adopt_later()
 
+    def _on_neighbours(self) -> None:
+        """What clocks others have says how far from the future events are shown."""
+        if self._log is not None and not self._is_closing:
+            self._log.clock_ahead_ms = self._kept.neighbours.clock_ahead_ms
+            if self._log.state.waiting:
+                self._show_due()
+
+    def _show_later(self) -> None:
+        """While events wait for their time, look for it."""
+        if self._log is not None and self._log.state.waiting and self._undo_due is None and not self._is_closing:
+            self._undo_due = self._clock.call_later(SHOW_MS, self.into_mailbox(self._show_due))
+
+    def _show_due(self) -> None:
+        if self._undo_due is not None:
+            self._undo_due()
+            self._undo_due = None
+        if self._log is not None and not self._is_closing:
+            self._log.show_due().then(self._on_shown)
+
+    def _on_shown(self, done: Later[Sequence[Taken]]) -> None:
+        if done.exception is None and any(taken.is_unfinished for taken in done.result()):
+            self._show_due()
+        else:
+            self._show_later()
+
     def _stop_timers(self) -> None:
         self._is_closing = True
-        for undo in (self._undo_adopt, self._undo_probe, self._undo_look):
+        undos = (self._undo_adopt, self._undo_probe, self._undo_look, self._undo_due, self._undo_neighbours)
+        for undo in undos:
             if undo is not None:
                 undo()
-        self._undo_adopt = self._undo_probe = self._undo_look = None
+        self._undo_adopt = self._undo_probe = self._undo_look = self._undo_due = self._undo_neighbours = None
 
 
 class InTurnDisk:

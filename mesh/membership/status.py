@@ -55,6 +55,7 @@ def show_status(
 
     - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
     - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them
+    - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
     - `other_meshes`: number of other meshes that announce themselves on this network
@@ -86,6 +87,7 @@ def show_status(
         "events": state.events,
         "conflicts": state.conflicts,
         "hollow": state.hollow,
+        "waiting": state.waiting,
         "old_log_bytes": others["old_log_bytes"],
         "has_recovery_file": others["has_recovery_file"],
         "ahead": log.ahead,

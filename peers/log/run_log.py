@@ -18,6 +18,7 @@ from peers.events.epoch import KEY_BYTES, NONCE_BYTES, EpochEnd
 from peers.events.signature import KeySigner, Signer
 from peers.facts.fact import Fact
 from peers.later import Later
+from peers.limits import Limits
 from peers.log.event_log import EventLog
 from peers.log.port import Commit, new_among
 from peers.log.run_tail import NotRecentError, RecentRuns, RunTail
@@ -30,6 +31,7 @@ from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, StoreErr
 
 T = TypeVar("T")
 
+MAX_FUTURE_MS = Limits().max_future_seconds * 1000
 NOTHING_TAKEN = Taken()
 _Begin = tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], Sequence[Fact], int | None]
 """What a log begins with: of its store, and the time of its last event."""
@@ -63,6 +65,7 @@ class RunLog(EventLog):
         clock: Clock,
         random: Random,
         max_drift_ms: int = MAX_DRIFT_MS,
+        max_future_ms: float = MAX_FUTURE_MS,
     ) -> None:
         """`state`, `ends`, `forks` and `facts` are those of the disk's store; most callers use `RunLog.open` instead."""
         super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
@@ -76,6 +79,9 @@ class RunLog(EventLog):
         """The one that the disk has come to."""
         self.has_room = True
         """Whether sessions take events of other nodes; its owner says so, and emits `room` when it changes."""
+        self._max_future_ms = max_future_ms
+        self.clock_ahead_ms = 0
+        """By how much the median of the clocks of connected nodes is ahead of ours: its owner says so."""
         self.refusal: StoreError | None = None
         """Why own events are not taken, if they are not: its owner says so."""
         self.ends = Ends(ends)
@@ -96,9 +102,11 @@ class RunLog(EventLog):
         random: Random,
         signer: Signer | None = None,
         max_drift_ms: int = MAX_DRIFT_MS,
+        max_future_ms: float = MAX_FUTURE_MS,
     ) -> Later[RunLog]:
         """The log over `disk`, once its store could be read. Fails with StoreError.
 
+        Events that are further than `max_future_ms` ahead of the clock are not shown before `show_due` finds their time.
         `signer` signs what is added here; without one a key is made from `random`, for this opening only.
         """
         by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
@@ -122,6 +130,7 @@ class RunLog(EventLog):
                 clock=clock,
                 random=random,
                 max_drift_ms=max_drift_ms,
+                max_future_ms=max_future_ms,
             )
 
         return disk.run(read).transform(start)
@@ -143,6 +152,10 @@ class RunLog(EventLog):
                 return waiting
         batch = self._batch = WriteBatch(self.pen)
         return self._begin(batch, batch.join_work(work))
+
+    def show_due(self) -> Later[Sequence[Taken]]:
+        """Show some of the events whose time has come; call it again while a result `is_unfinished`. Fails with StoreError."""
+        return self.write(lambda store: [store.show_due()])
 
     @property
     def is_awaited(self) -> bool:
@@ -204,11 +217,13 @@ class RunLog(EventLog):
 
     def _begin(self, batch: WriteBatch, result: Later[Any] | None) -> Later[Any]:
         assert result is not None, "a new batch takes any request"
-        self._disk.run(partial(self._work, batch)).then(partial(self._on_written, batch))
+        until_ms = self._clock.now_ms() + max(0, self.clock_ahead_ms) + round(self._max_future_ms)
+        self._disk.run(partial(self._work, batch, until_ms)).then(partial(self._on_written, batch))
         return result
 
-    def _work(self, batch: WriteBatch, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
+    def _work(self, batch: WriteBatch, until_ms: int, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
         self._at_work = batch
+        store.until_ms = until_ms
         return batch.work(store)
 
     def _on_written(self, batch: WriteBatch, done: Later[tuple[list[Sequence[Taken]], RunState]]) -> None:

@@ -46,8 +46,13 @@ class Pen(NamedTuple):
     """Of this node, for the birth of an epoch."""
 
     def may_sign(self, node_id: str) -> bool:
-        """Whether an event with this node id in its `created` may be one of this node: no other node's."""
-        return NODE_MARK not in node_id or name_of(self.node_id, self.signer.public) == node_id
+        """Whether an event with this node id in its `created` may be one of this node: no other node's.
+
+        The log of a client, whose id is no node's, has events of all: no node takes its entries.
+        """
+        if NODE_MARK not in node_id or NODE_MARK not in self.node_id:
+            return True
+        return name_of(self.node_id, self.signer.public) == node_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class RunState:
     """Entries whose events are wanted."""
     refused: int = 0
     """Entries whose events came and are none by the limits of this release."""
+    waiting: int = 0
+    """Copies of events whose time is after `until_ms`: they are held, and not shown."""
     epoch: Epoch | None = None
     """The one that the next own entry continues; None: it begins a new one."""
 
@@ -101,6 +108,8 @@ class Taken:
     """
     shown: Sequence[Entry] = ()
     """Events that are shown now and were not, in the order of `added`."""
+    waiting: Sequence[Entry] = ()
+    """Events that came and are not shown before their time comes."""
     changes: tuple[Change, ...] = ()
     pieces: tuple[Piece, ...] = ()
     """What became entries, in pieces that can be sent as they are: own ones up to their signatures, others as they came, where
@@ -142,6 +151,9 @@ class RunStore(Protocol):
       store's own and does not replicate.
     - Every method raises StoreError if the disk fails.
     """
+
+    until_ms: int
+    """Events whose time is after it are taken and not shown. It is not kept: a store that was opened shows all that comes."""
 
     def open(self) -> RunState:
         """Open or create it; the next own entry begins a new epoch.
@@ -206,6 +218,12 @@ class RunStore(Protocol):
 
         Own events are of kind OWN, others of legacy epochs ADOPTED_LEGACY. Looks at no more than `limit` entries in one step:
         go on while `is_unfinished`.
+        """
+
+    def show_due(self, limit: int = CLEAN_EVENTS) -> Taken:
+        """Show events that wait, at most `limit` of them, whose time is not after `until_ms` any more, the earliest first.
+
+        Each is a fill at a new position, and new in `Taken.shown`. Go on while `is_unfinished`.
         """
 
     def leave(self, epoch: Epoch) -> Taken:

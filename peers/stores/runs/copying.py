@@ -8,9 +8,9 @@ from itertools import count
 
 from msgspec import structs
 
-from peers.events.created import NODE_MARK, Created
+from peers.events.created import MAX_MS, NODE_MARK, Created
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import Entry
+from peers.events.entry import WAITS, Entry
 from peers.events.epoch import EpochEnd
 from peers.events.piece import Piece
 from peers.stores.event_rows import as_change
@@ -33,6 +33,7 @@ class Work:
     """The ends of the epochs that were touched, as they were."""
     hollow: dict[Dot, None] = field(default_factory=dict)
     proven: dict[Epoch, None] = field(default_factory=dict)
+    waiting: list[Entry] = field(default_factory=list)
     is_revised: bool = False
     effects: Effects = field(default_factory=Effects)
 
@@ -44,7 +45,14 @@ class CopyRules(RetentionRules, EpochRules):
     that they vouch for. An entry that breaks this is refused: it counts, and has no event here. Of two copies that differ, one
     that stands in an epoch of its own node is shown rather than one that others vouch for; else that with the smaller (time,
     leaf). Users have no keys: their events may stand in any epoch. So may those of releases without signatures, in theirs.
+
+    **The future.** An event whose time is after `until_ms` is held and waits: it is not shown and does nothing to others until
+    `show_due` finds that its time has come. Then it is a new event, or another copy of one. What is shown stays shown.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.until_ms = MAX_MS
 
     # Whose event it is
 
@@ -70,7 +78,7 @@ class CopyRules(RetentionRules, EpochRules):
 
     def _heed_dots(self, copy: Entry, dots: Iterable[Dot], work: Work) -> None:
         """A copy that is here stands for these entries too: it may come by one of its author now."""
-        if copy.extra:
+        if copy.extra and copy.added != WAITS:
             work.effects.heed(copy, is_vouched=all(self._stamp(dot)[1] for dot in dots))
 
     # Copies
@@ -85,12 +93,36 @@ class CopyRules(RetentionRules, EpochRules):
         work.shown.append((copy,))
         return copy
 
-    def _copy_with(self, shown: Entry, leaf: bytes) -> Entry | None:
-        """The copy of an event that has this leaf."""
-        return shown if leaf_at(shown) == leaf else self._copy_aside(shown, leaf)
+    def _copy_with(self, created: Created, shown: Entry | None, leaf: bytes) -> Entry | None:
+        """The copy of an event that has this leaf; `shown` is the one that is shown."""
+        if shown is not None and leaf_at(shown) == leaf:
+            return shown
+        if shown is None and not self._numbers.waiting:
+            return None
+        return next((copy for copy in self._aside_of(created) if leaf_at(copy) == leaf), None)
 
-    def _copy_aside(self, shown: Entry, leaf: bytes) -> Entry | None:
-        return next((copy for copy in self._aside_of(shown.created) if leaf_at(copy) == leaf), None)
+    def _wait(self, item: Entry, dot: Dot, position: int, work: Work) -> Entry:
+        """Write the row of an event whose time has not come."""
+        copy = Entry(item.created, item.time, item.body, item.extra, dot, WAITS, position, b"", b"", *self._stamp(dot))
+        self._insert_aside(copy)
+        self._numbers.waiting += 1
+        work.waiting.append(copy)
+        return copy
+
+    def _show(self, waiting: Entry, work: Work) -> None:
+        """The time of an event has come: it is taken as one that is filled now."""
+        leaf, dot = leaf_at(waiting), waiting.dot
+        assert dot is not None, "what waits came with an entry"
+        position = self._fill([dot], work)
+        self._move_copy(waiting, leaf, position)
+        self._numbers.waiting -= 1
+        shown = self._shown(waiting.created)
+        if shown is None:
+            copy = self._new_event(waiting, dot, position, work)
+            self._insert([copy])
+        else:
+            copy = self._differ(shown, waiting, leaf, dot, position, work)
+        self._heed([copy], work)
 
     def _differ(self, shown: Entry, item: Entry, leaf: bytes, dot: Dot, position: int, work: Work) -> Entry:
         """Write the row of another copy of an event: the better one is shown; of a cleaned one none is.
@@ -167,7 +199,7 @@ class CopyRules(RetentionRules, EpochRules):
             self._numbers.hollow -= len(hollow)
             self._numbers.refused += len(hollow)
             self._remove_hollow(hollow)
-            self._insert_hollow([row._replace(is_refused=True) for row in hollow])
+            self._insert_hollow([Hollow(row.dot, row.position, row.leaf, True) for row in hollow])
             for row in hollow:
                 work.hollow.pop(row.dot, None)
 
@@ -204,7 +236,7 @@ class CopyRules(RetentionRules, EpochRules):
 
     def _living_copies(self, shown: Entry) -> list[Entry]:
         aside = self._aside_of(shown.created) if self._numbers.conflicts else []
-        return [shown, *(copy for copy in aside if not copy.tombstone)]
+        return [shown, *(copy for copy in aside if not copy.added and not copy.tombstone)]
 
     def _places_of(self, created: Created) -> list[int]:
         shown = self._shown(created)

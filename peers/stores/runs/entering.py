@@ -7,10 +7,20 @@ from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from typing import cast
 
-from peers.events.columns import EventColumns, Items, are_events_alone, events_of, joined, nodes_of, placed
+from peers.events.columns import (
+    EventColumns,
+    Items,
+    are_events_alone,
+    created_of,
+    events_of,
+    joined,
+    latest_of,
+    nodes_of,
+    placed,
+)
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import Entry
+from peers.events.entry import WAITS, Entry
 from peers.events.epoch import NOTHING
 from peers.events.leaf import leaf_of
 from peers.events.run import VOUCHED
@@ -19,6 +29,7 @@ from peers.stores.run_store import Change, Taken
 from peers.stores.runs.copying import CopyRules, Work
 from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.rows import EpochRow, Hollow
+from peers.stores.store import CLEAN_EVENTS
 
 
 @dataclass(slots=True)
@@ -55,16 +66,23 @@ class EnteringRules(CopyRules):
         """Give these entries their places: nearly all are events that nothing is known of."""
         if not all(self._stands((entering.epoch, 0), node_id) for node_id in nodes_of(entering.items)):
             entering = self._without_foreign(entering)
-        if not any(entering.kinds) and are_events_alone(entering.items):
-            wanted = self._wanted(entering.leaves)
-            if not wanted:
-                try:
-                    with self._piece():
-                        self._enter_new(entering, work)
-                    return
-                except AlreadyKnown:
-                    pass
+        if not any(entering.kinds) and are_events_alone(entering.items) and self._are_plain(entering):
+            try:
+                with self._piece():
+                    self._enter_new(entering, work)
+                return
+            except AlreadyKnown:
+                pass
         self._enter_any(entering, work)
+
+    def _are_plain(self, entering: Entering) -> bool:
+        """Whether nothing waits for one of these events, and none of them waits."""
+        items = cast("Sequence[Entry]", entering.items)
+        return not self._wanted(entering.leaves) and latest_of(items) <= self.until_ms and not self._is_waiting(items)
+
+    def _is_waiting(self, events: Sequence[Entry]) -> bool:
+        """Whether a copy of one of these waits for its time."""
+        return bool(self._numbers.waiting) and self._has_waiting(created_of(events))
 
     def _without_foreign(self, entering: Entering) -> Entering:
         """The same; refused are events of nodes that did not sign them, where they are not vouched for."""
@@ -121,7 +139,7 @@ class EnteringRules(CopyRules):
                 places.noted[leaf] = copy
             if leaf in places.wanted:
                 places.filled.append((places.wanted.pop(leaf), copy))
-            if item.extra:
+            if item.extra and copy.added != WAITS:
                 work.effects.heed(item, is_vouched=kind in VOUCHED)
         self._write_places(places, work)
 
@@ -139,24 +157,25 @@ class EnteringRules(CopyRules):
 
     def _place_event(self, item: Entry, leaf: bytes, dot: Dot, position: int, places: _Places, work: Work) -> Entry:
         """Returns the copy that the entry stands for, whose row may be written later."""
-        shown = places.known.get(item.created)
-        if shown is None:
-            event = self._new_event(item, dot, position, work)
-            places.known[item.created] = event
-            places.events.append(event)
-            return event
-        if leaf_at(shown) != leaf or shown.vouched:
+        created = item.created
+        shown = places.known.get(created)
+        if shown is not None and (leaf_at(shown) != leaf or shown.vouched):
             self._write_events(places)  # the copy may be one of them
-        copy = self._copy_with(shown, leaf)
-        if copy is None:
-            copy = self._differ(shown, item, leaf, dot, position, work)
-            places.known |= self._known_among([item.created])
-        else:
+        copy = self._copy_with(created, shown, leaf)
+        if copy is not None:
             places.further.append((position, copy.position))
             places.noted[leaf] = copy
             self._note(leaf, copy.position)
             if self._move_dot(copy, dot, work):
-                places.known |= self._known_among([item.created])
+                places.known |= self._known_among([created])
+        elif item.time > self.until_ms:
+            copy = self._wait(item, dot, position, work)
+        elif shown is None:
+            copy = places.known[created] = self._new_event(item, dot, position, work)
+            places.events.append(copy)
+        else:
+            copy = self._differ(shown, item, leaf, dot, position, work)
+            places.known |= self._known_among([created])
         return copy
 
     def _write_events(self, places: _Places) -> None:
@@ -187,10 +206,16 @@ class EnteringRules(CopyRules):
             wanted = self._wanted(leaves)
             seen: set[object] = set(self._known_among([event.created for _, event in events]) if wanted else ())
             plain: list[tuple[Hollow, Entry]] = []
+            is_plain = not self._numbers.waiting and latest_of([event for _, event in events]) <= self.until_ms
             for (dot, event), leaf in zip(events, leaves, strict=True):
                 rows = wanted.get(leaf, [])
                 stands = self._stands(dot, event.created[1])
-                if stands and [row.dot for row in rows] == [dot] and seen.isdisjoint((event.created, leaf)):
+                if (
+                    is_plain
+                    and stands
+                    and [row.dot for row in rows] == [dot]
+                    and seen.isdisjoint((event.created, leaf))
+                ):
                     plain.append((rows[0], event))
                 elif rows:
                     self._fill_plain(plain, work)
@@ -217,19 +242,32 @@ class EnteringRules(CopyRules):
         """Give an event to the entry that waits for it, and to all others that do."""
         others = [other for other in self._wanted([row.leaf])[row.leaf] if other != row]
         shown = self._shown(event.created)
-        copy = self._copy_with(shown, row.leaf) if shown is not None else None
+        copy = self._copy_with(event.created, shown, row.leaf)
         if copy is not None:
             self._resolve([row, *others], copy, work)
             return
         position = self._fill([row.dot], work)
-        if shown is None:
+        if event.time > self.until_ms:
+            copy = self._wait(event, row.dot, position, work)
+        elif shown is None:
             copy = self._new_event(event, row.dot, position, work)
             self._insert([copy])
         else:
             copy = self._differ(shown, event, row.leaf, row.dot, position, work)
-        self._heed_dots(event, [row.dot], work)
+        self._heed_dots(copy, [row.dot], work)
         self._point([(row, copy)], work)
         self._resolve(others, copy, work)
+
+    # Events whose time has come
+
+    def show_due(self, limit: int = CLEAN_EVENTS) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            due = self._due(self.until_ms, limit)
+            for copy in due:
+                self._show(copy, work)
+            return self._finish(work, is_unfinished=len(due) == limit)
 
     # The end of a write
 
@@ -265,6 +303,7 @@ class EnteringRules(CopyRules):
                 key: self._forks[key] for row in rows if row.epoch in work.proven and (key := row.key) in self._forks
             },
             is_unfinished=is_unfinished,
+            waiting=tuple(work.waiting),
             is_revised=work.is_revised,
             cleaning=self._cleaning(work.effects),
         )

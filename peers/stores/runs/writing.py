@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from peers.events.columns import joined, nodes_of, sizes_of
+from peers.events.columns import joined, latest_of, nodes_of, sizes_of
 from peers.events.created import Created
 from peers.events.dot import Epoch
-from peers.events.entry import Entry
+from peers.events.entry import WAITS, Entry
 from peers.events.epoch import Birth, Parent
 from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
@@ -43,7 +43,8 @@ class WritingRules(TakingRules):
     def append(self, entries: Sequence[Entry], pen: Pen, *, clock_ms: int = 0, is_each_alone: bool = False) -> Taken:
         """As in the port."""
         looks = bool(self._numbers.hollow or self._numbers.refused)
-        if not looks and all(pen.may_sign(node_id) for node_id in nodes_of(entries)):
+        is_plain = latest_of(entries) <= self.until_ms and not self._is_waiting(entries)
+        if not looks and is_plain and all(pen.may_sign(node_id) for node_id in nodes_of(entries)):
             try:
                 return self._append(entries, None, pen, clock_ms)
             except AlreadyKnown:  # or one comes twice
@@ -55,19 +56,25 @@ class WritingRules(TakingRules):
         with self._piece():
             work = Work()
             leaves = leaves_of(new)
-            enter = self._enter_any if self._wanted(leaves) else self._enter_new
+            is_plain = offered is None or (latest_of(new) <= self.until_ms and not self._wanted(leaves))
+            enter = self._enter_new if is_plain else self._enter_any
             self._write(bytes([OWN]) * len(leaves), new, leaves, pen, work, enter)
             self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
             if offered is None:
                 return self._finish(work, None)
-            for at, event in zip(offered.at, joined(work.shown), strict=True):
-                offered.results[at] = event
+            written = {event.created: event for event in (*joined(work.shown), *work.waiting)}
+            for at, entry in zip(offered.at, new, strict=True):
+                offered.results[at] = written[entry.created]
             return self._finish(work, tuple(offered.results))
 
     def _look(self, entries: Sequence[Entry], pen: Pen, is_each_alone: bool) -> _Offered:
         """Tell those apart that are new. Raises ValueError as `append`."""
         offered = _Offered()
         known = self._known_among([entry.created for entry in entries])
+        if self._numbers.waiting:
+            for entry in entries:
+                waiting = [copy for copy in self._aside_of(entry.created) if copy.added == WAITS]
+                known |= {copy.created: copy for copy in waiting if copy.created not in known}
         for at, entry in enumerate(entries):
             same = known.setdefault(entry.created, entry)
             offered.results.append(None)

@@ -72,6 +72,7 @@ def test_status_shows_the_node_and_its_log() -> None:
         "events": 6,
         "conflicts": 1,
         "hollow": 0,
+        "waiting": 0,
         "ahead": 2,
         "refused_events": {"bad-text": 1, "too-large": 2},
         "sessions": [],

@@ -30,6 +30,8 @@ BURIED = 2
 BURIED_EXCHANGED = 3
 ASIDE = 4
 ASIDE_BURIED = 5
+WAITING = 6
+"""Of a copy that is not shown before its time comes."""
 
 # `time` is NULL where it is `ms` and the copy is shown: nearly always. So one index finds an event and gives the order of all
 # of these, and what was cleaned or has another time is not in its way. `lag` is `position` without `added`.
@@ -118,7 +120,8 @@ NODE_OF_LABEL = "substr(created, 9, length(created) - 17)"
 
 _LATER = f"""
 CREATE TABLE IF NOT EXISTS mesh_facts (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, fact BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS reasons_by_node ON labels (name, {NODE_OF_LABEL}, time, created) WHERE kind = 'reason'
+CREATE INDEX IF NOT EXISTS reasons_by_node ON labels (name, {NODE_OF_LABEL}, time, created) WHERE kind = 'reason';
+CREATE INDEX IF NOT EXISTS waiting_by_time ON events (time, position) WHERE state = {WAITING}
 """
 
 LAYOUT_3 = Layout(NEWEST_LAYOUT, _TABLES, _SCHEMA, _LATER)

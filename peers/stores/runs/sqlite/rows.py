@@ -29,6 +29,7 @@ from peers.stores.runs.sqlite.layout import (
     LAYOUT_3,
     NODE_OF_LABEL,
     SHOWN,
+    WAITING,
     kept_key,
     with_author,
 )
@@ -62,6 +63,9 @@ _PUT_ASIDE = f"""
 """
 _SHOW = f"""
     UPDATE events SET time = nullif(time, ms), lag = position - ?, local = ?, state = {EXCHANGED} WHERE position = ?
+"""
+_DUE = f"""
+    SELECT {COPY_COLUMNS} FROM events WHERE state = {WAITING} AND time <= ? ORDER BY time, position LIMIT ?
 """
 _FURTHER = ManyRows("INSERT INTO further (position, copy)", 2)
 _FURTHER_BETWEEN = "SELECT position, copy FROM further WHERE position BETWEEN ? AND ?"
@@ -134,6 +138,19 @@ class SqliteRunRows(OpenFile, RunRows):
         self._execute(_PUT_ASIDE, (shown.position,))
         self._copies.insert_one(self._opened(), better, self._number, is_exchanged=True)
         self._label([better])
+
+    def _has_waiting(self, createds: Sequence[Created]) -> bool:
+        return self._copies.have_waiting(createds)
+
+    def _due(self, until_ms: int, limit: int) -> list[Entry]:
+        return self._copies.entries(self._execute(_DUE, (until_ms, limit)).fetchall())
+
+    def _move_copy(self, waiting: Entry, leaf: bytes, position: int) -> None:
+        before = waiting.position
+        self._execute("DELETE FROM events WHERE position = ?", (before,))
+        self._execute("UPDATE further SET copy = ? WHERE copy = ?", (position, before))
+        self._execute("UPDATE leaves SET copy = ? WHERE leaf = ? AND copy = ?", (position, leaf, before))
+        self._insert_further([(before, position)])
 
     def _swap(self, shown: Entry, better: Entry) -> None:
         self._unlabel(shown)

@@ -28,7 +28,7 @@ from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
 from peers.stores.store import PAGE_BYTES, StoreError, Walk, WalkOptions
 
-_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused")
+_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting")
 
 CHECKED_RUNS = 64
 """Whose hashes are kept in memory."""

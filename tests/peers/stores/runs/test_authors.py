@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peers.events.entry import Entry
-from peers.events.epoch import key_mark
+from peers.events.epoch import NO_HEAD, key_mark
 from peers.events.piece import Piece
+from peers.events.proof import Block
 from peers.events.run import ADOPTED_FORK, ADOPTED_LEGACY, FURTHER, OWN
+from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.peers.stores.runs.test_hostile_pieces import signed
@@ -35,6 +37,7 @@ from tests.support.run_house import (
     types,
 )
 
+ANNA = Pen(Writer(1).signer, lambda: b"n" * 16, f"~{key_mark(Writer(1).signer.public)}")
 NAMES = ("ada", "ada:phone", "bob:desk", "adam")
 REASONS = ("price", "shared/price")
 
@@ -236,27 +239,59 @@ def test_of_a_nodes_event_only_its_own_copy_counts_in_whatever_order_they_come(
     store.close()
 
 
-def test_a_node_signs_no_event_of_another_one_and_says_so(store: CheckedStore, anna: Writer) -> None:
+def written(store: CheckedStore, *events: Entry, is_each_alone: bool = False) -> Taken:
+    """By a node that has its id."""
+    with store.transaction():
+        return store.append(events, ANNA, is_each_alone=is_each_alone)
+
+
+def test_a_node_signs_no_event_of_another_one_and_says_so(store: CheckedStore) -> None:
     with pytest.raises(ValueError, match=f"is one of the node {name(2)}, which alone can write it"):
-        put(store, anna, event(1, node=name(1)), event(2, node=name(2)))
+        written(store, event(1, node=name(1)), event(2, node=name(2)))
     assert store.state.last_position == 0
 
-    mixed = put(store, anna, event(1, node=name(1)), event(2, node=name(2)), event(3, node="ada"), is_each_alone=True)
+    mixed = written(store, event(1, node=name(1)), event(2, node=name(2)), event(3, node="ada"), is_each_alone=True)
 
     assert [type(each) for each in mixed.results] == [Entry, ValueError, Entry]
     assert [each.created[1] for each in store.each()] == [name(1), "ada"]
 
 
-def test_what_another_node_wrote_and_comes_back_is_known_and_no_conflict(store: CheckedStore, anna: Writer) -> None:
+def test_what_another_node_wrote_and_comes_back_is_known_and_no_conflict(store: CheckedStore) -> None:
     theirs = event(1, node=name(2))
     take(store, own(2, theirs))
 
-    again = put(store, anna, theirs)
+    again = written(store, theirs)
     with store.transaction():
-        store.offer_further([theirs.created], anna.pen)
+        store.offer_further([theirs.created], ANNA)
 
     assert again.results == (None,)
     assert (store.state.last_position, store.state.conflicts) == (1, 0)
+
+
+def test_what_a_node_adopts_of_its_own_forked_epoch_it_vouches_for_if_it_is_of_another_node(
+    store: CheckedStore,
+) -> None:
+    """Else nobody would take it: it had vouched for it there, too."""
+    mine, other = signed(Writer(1), [[(OWN, event(1, node=name(1)), True)]], is_one_run=True)[0], event(2, node=name(2))
+    branches = [
+        signed(Writer(1), [[(OWN, event(1, type_, node=name(1)), True), (ADOPTED_FORK, other, True)]], is_one_run=True)[
+            0
+        ]
+        for type_ in "ab"
+    ]
+    assert mine.epoch == branches[0].epoch
+    take(store, branches[0])
+    with store.transaction():
+        store.compare(
+            branches[1].birth,
+            [Block(1, NO_HEAD, piece.kinds, tuple(piece.leaves), piece.signature) for piece in branches],
+        )
+        store.adopt(ANNA)
+
+    assert {each.created[1]: (each.origin, each.vouched) for each in store.each()} == {
+        name(1): (name(1), ""),
+        name(2): (name(1), "fork"),
+    }
 
 
 def test_a_copy_that_was_cleaned_while_others_vouched_for_it_keeps_no_event_of_the_node_out(
