@@ -13,6 +13,7 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.membership.diagnosis.disk_room import LOOK_MS, DiskRoom
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
 from peers.clock import Clock, Undo
+from peers.events.entry import Entry
 from peers.events.signature import Signer
 from peers.later import Later
 from peers.limits import LimitHits
@@ -26,6 +27,7 @@ LOG = logging.getLogger(__name__)
 MIN_ADOPT_MS = 200.0
 MAX_ADOPT_MS = 1_000.0
 """How long a node waits before it adopts the events of a fork."""
+SHOWN_CONFLICTS = 16
 SHOW_MS = 60_000.0
 """Between two looks whether the time of events has come that wait for it."""
 
@@ -65,6 +67,8 @@ class LogKeeper(LoopActor):
         self._undo_probe: Undo | None = None
         self._undo_adopt: Undo | None = None
         self._undo_look: Undo | None = None
+        self._conflicts = 0
+        """Of the log, when its copies that differ were looked for."""
         self._undo_due: Undo | None = None
         self._undo_neighbours: Undo | None = None
 
@@ -123,6 +127,7 @@ class LogKeeper(LoopActor):
         self._adopt_later()  # what a crash may have left
         self._undo_neighbours = self._kept.neighbours.on_change(self._on_neighbours)
         self._on_neighbours()
+        self._find_differing()
 
     def _on_commit(self, commit: RunCommit) -> None:
         assert self._log is not None
@@ -133,6 +138,19 @@ class LogKeeper(LoopActor):
         if commit.taken.proven:
             self._adopt_later()
         self._show_later()
+        self._find_differing()
+
+    def _find_differing(self) -> None:
+        """For people, after copies came that differ, or became fewer."""
+        assert self._log is not None
+        conflicts = self._log.state.conflicts
+        if conflicts != self._conflicts and not self._is_closing:
+            self._conflicts = conflicts
+            self._log.differing(SHOWN_CONFLICTS).then(self._on_differing)
+
+    def _on_differing(self, done: Later[list[tuple[Entry, Entry]]]) -> None:
+        if done.exception is None:
+            self._kept.differing = done.result()
 
     def _look(self) -> None:
         """See how full the disk is, now and from time to time: others may fill it."""

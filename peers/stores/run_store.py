@@ -310,8 +310,8 @@ class RunStore(Protocol):
     def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
         """A page of the events shown, each once: see `Walk`."""
 
-    def aside(self) -> tuple[Entry, ...]:
-        """The losing copies, oldest first."""
+    def aside(self, last: int | None = None) -> tuple[Entry, ...]:
+        """The losing copies, oldest first; of many the `last` ones."""
 
     # How long events live
 

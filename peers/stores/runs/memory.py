@@ -63,11 +63,12 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._on_undo(partial(put_back, table, key, table.pop(key, None)))
         put_back(table, key, value)
 
-    def aside(self) -> tuple[Entry, ...]:
+    def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         self._require_open()
         places = sorted(place for places in self._aside_places.values() for place in places)
         copies = [self._copies[place] for place in places]
-        return tuple([copy for copy in copies if not copy.added and not copy.tombstone])
+        lost = [copy for copy in copies if not copy.added and not copy.tombstone]
+        return tuple(lost if last is None else lost[max(0, len(lost) - last) :])
 
     def copies(self) -> Iterator[Entry]:
         return iter(self._copies.values())

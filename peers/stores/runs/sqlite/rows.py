@@ -74,7 +74,7 @@ _HOLLOW_IN = "SELECT seq, position, leaf, is_refused FROM hollow WHERE epoch = ?
 _NEXT_HOLLOW = "SELECT min(epoch) FROM hollow WHERE epoch > ?"
 _ASIDE = f"""
     SELECT {COPY_COLUMNS} FROM events INDEXED BY aside_by_created WHERE state >= {ASIDE} AND state < {ASIDE_BURIED}
-    ORDER BY position
+    ORDER BY position DESC LIMIT ?
 """
 
 
@@ -110,10 +110,11 @@ class SqliteRunRows(OpenFile, RunRows):
         for row in self._execute(f"SELECT {COPY_COLUMNS} FROM events ORDER BY position"):
             yield self._copies.entry(row)
 
-    def aside(self) -> tuple[Entry, ...]:
+    def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """As in the port."""
         with self._explained():
-            return tuple(self._copies.entries(self._execute(_ASIDE).fetchall()))
+            rows = self._execute(_ASIDE, (-1 if last is None else last,)).fetchall()
+            return tuple(self._copies.entries(rows[::-1]))
 
     def _shown(self, created: Created) -> Entry | None:
         return self._copies.shown(created)
