@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from peers.clock import Clock
-from peers.events.created import MAX_DRIFT_MS, Timer
+from peers.events.created import MAX_DRIFT_MS, MAX_MS, Timer
 from peers.events.dot import Epoch
 from peers.events.ends import Ends
 from peers.events.entry import Entry
@@ -18,7 +18,6 @@ from peers.events.epoch import KEY_BYTES, NONCE_BYTES, EpochEnd
 from peers.events.signature import KeySigner, Signer
 from peers.facts.fact import Fact
 from peers.later import Later
-from peers.limits import Limits
 from peers.log.event_log import EventLog
 from peers.log.port import Commit, new_among
 from peers.log.run_tail import NotRecentError, RecentRuns, RunTail
@@ -31,7 +30,6 @@ from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, StoreErr
 
 T = TypeVar("T")
 
-MAX_FUTURE_MS = Limits().max_future_seconds * 1000
 NOTHING_TAKEN = Taken()
 _Begin = tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], Sequence[Fact], int | None]
 """What a log begins with: of its store, and the time of its last event."""
@@ -65,7 +63,7 @@ class RunLog(EventLog):
         clock: Clock,
         random: Random,
         max_drift_ms: int = MAX_DRIFT_MS,
-        max_future_ms: float = MAX_FUTURE_MS,
+        max_future_ms: float | None = None,
     ) -> None:
         """`state`, `ends`, `forks` and `facts` are those of the disk's store; most callers use `RunLog.open` instead."""
         super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
@@ -102,12 +100,12 @@ class RunLog(EventLog):
         random: Random,
         signer: Signer | None = None,
         max_drift_ms: int = MAX_DRIFT_MS,
-        max_future_ms: float = MAX_FUTURE_MS,
+        max_future_ms: float | None = None,
     ) -> Later[RunLog]:
         """The log over `disk`, once its store could be read. Fails with StoreError.
 
         Events that are further than `max_future_ms` ahead of the clock are not shown before `show_due` finds their time.
-        `signer` signs what is added here; without one a key is made from `random`, for this opening only.
+        Without it all are shown, as in the log of a client, which has only the word of a server for the time. `signer` signs what is added here; without one a key is made from `random`, for this opening only.
         """
         by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
 
@@ -217,7 +215,9 @@ class RunLog(EventLog):
 
     def _begin(self, batch: WriteBatch, result: Later[Any] | None) -> Later[Any]:
         assert result is not None, "a new batch takes any request"
-        until_ms = self._clock.now_ms() + max(0, self.clock_ahead_ms) + round(self._max_future_ms)
+        until_ms = MAX_MS
+        if self._max_future_ms is not None:
+            until_ms = self._clock.now_ms() + max(0, self.clock_ahead_ms) + round(self._max_future_ms)
         self._disk.run(partial(self._work, batch, until_ms)).then(partial(self._on_written, batch))
         return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from typing import cast
@@ -64,8 +64,9 @@ class EnteringRules(CopyRules):
 
     def _enter(self, entering: Entering, work: Work) -> None:
         """Give these entries their places: nearly all are events that nothing is known of."""
-        if not all(self._stands((entering.epoch, 0), node_id) for node_id in nodes_of(entering.items)):
-            entering = self._without_foreign(entering)
+        foreign = {name for name in nodes_of(entering.items) if not self._stands((entering.epoch, 0), name)}
+        if foreign:
+            entering = _without(foreign, entering)
         if not any(entering.kinds) and are_events_alone(entering.items) and self._are_plain(entering):
             try:
                 with self._piece():
@@ -83,18 +84,6 @@ class EnteringRules(CopyRules):
     def _is_waiting(self, events: Sequence[Entry]) -> bool:
         """Whether a copy of one of these waits for its time."""
         return bool(self._numbers.waiting) and self._has_waiting(created_of(events))
-
-    def _without_foreign(self, entering: Entering) -> Entering:
-        """The same; refused are events of nodes that did not sign them, where they are not vouched for."""
-        epoch, seq = entering.epoch, entering.seq
-        foreign = {
-            at
-            for at, item in enumerate(entering.items)
-            if isinstance(item, Entry) and not self._stands((epoch, seq + at), item.created[1])
-        }
-        items = [entering.leaves[at] if at in foreign else item for at, item in enumerate(entering.items)]
-        refused = entering.refused.union([seq + at for at in foreign])
-        return with_fields(entering, items=tuple(items), refused=refused)
 
     def _enter_new(self, entering: Entering, work: Work) -> None:
         """Take entries that are all new events. Raises AlreadyKnown if one is not, inside `_piece`, before `work` changes."""
@@ -307,3 +296,15 @@ class EnteringRules(CopyRules):
             is_revised=work.is_revised,
             cleaning=self._cleaning(work.effects),
         )
+
+
+def _without(foreign: Set[str], entering: Entering) -> Entering:
+    """The same; refused are events of these nodes, which did not sign them, unless they are vouched for."""
+    refused = {
+        at
+        for at, (kind, item) in enumerate(zip(entering.kinds, entering.items, strict=True))
+        if isinstance(item, Entry) and kind not in VOUCHED and item.created[1] in foreign
+    }
+    items = [entering.leaves[at] if at in refused else item for at, item in enumerate(entering.items)]
+    seqs = entering.refused.union([entering.seq + at for at in refused])
+    return with_fields(entering, items=tuple(items), refused=seqs)
