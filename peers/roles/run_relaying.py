@@ -67,7 +67,7 @@ class RunRelaying(RunSession):
         self._relays = RelayHold(self.runs.state.last_position)
         super().on_authenticated()
         assert self.other_hello is not None
-        self._neighbours.begin(self, self.other_hello.key, self._lacked)
+        self._neighbours.begin(self, self.other_hello.key, self._lacked, self.clock_ahead_ms)
 
     def _lacked(self) -> set[Epoch]:
         """Epochs of which the other end says that it has more; NO_EPOCH as long as it is not known what it has."""
