@@ -131,7 +131,7 @@ class TrustVerbs(SimulatedFaultVerbs):
         return fact.signed(signer)
 
     def _learn(self, room: Room, facts: list[Fact], verb: str) -> None:
-        if room.kept is None or not room.kept.is_open:
+        if room.kept is None or not room.is_running:
             raise ValueError(f"{verb}: {room.name} does not run: start it first")
         learned = room.kept.write(partial(_learned, facts))
         if not self._virtual_loop.run_until(lambda: learned.is_done, LEARN_SECONDS):
