@@ -30,7 +30,7 @@ from mesh.lab.cluster.narration import Narration, count_events
 from mesh.lab.cluster.places import Places
 from mesh.lab.cluster.room import PORT, Room
 from mesh.lab.cluster.room_maker import RoomMaker
-from mesh.lab.cluster.simulated_fault_verbs import SimulatedFaultVerbs
+from mesh.lab.cluster.simulated_fault_verbs import TrustVerbs
 from mesh.lab.cluster.topology import Links, read_links
 from mesh.lab.recording.timeline import Happening, Timeline
 from mesh.lab.recording.trace import Trace
@@ -47,11 +47,11 @@ STEP_SECONDS = 60.0
 """Virtual seconds that starting or stopping a room may take."""
 
 
-class Cluster(SimulatedFaultVerbs):
+class Cluster(TrustVerbs):
     """Runs whole nodes in virtual time. Only network, discovery, disks and clocks are simulated.
 
     The same seed gives the same run, byte for byte. Use it as a context manager: at its end all rooms are stopped and the
-    checker judges the run, see `end`. Besides the verbs of SimulatedFaultVerbs it has those below.
+    checker judges the run, see `end`. Besides the verbs of TrustVerbs it has those below.
 
         with Cluster(seed=7) as cluster:
             kitchen, study = cluster.start("kitchen", "study")
@@ -93,6 +93,8 @@ class Cluster(SimulatedFaultVerbs):
             places,
             self._network,
             self.loop,
+            seed=seed,
+            virtual_loop=self.loop,
             air=air,
             say=self._narration.verb,
             random_for=lambda what: Random(f"{seed} {what} {self.loop.time()}"),

@@ -116,9 +116,13 @@ class Room:
         return self._identity[0]
 
     @property
+    def signer(self) -> KeySigner:
+        """The key of its node. `wipe` changes it."""
+        return self._identity[1]
+
+    @property
     def key(self) -> bytes:
-        """The public key that its node signs with. `wipe` changes it."""
-        return self._identity[1].public
+        return self.signer.public
 
     @property
     def _identity(self) -> tuple[str, KeySigner]:
@@ -172,9 +176,8 @@ class Room:
     @property
     def is_behind(self) -> bool:
         """Whether its disk holds changes that its node has not published yet. False while it is frozen."""
-        if self._kept is None or self.is_frozen:
-            return False
-        return self._kept.is_open and self._kept.state.last_position != self.store.state.last_position
+        kept = None if self.is_frozen else self._kept
+        return kept is not None and kept.is_open and kept.state.last_position != self.store.state.last_position
 
     @property
     def actors(self) -> list[str]:
@@ -368,10 +371,7 @@ class Room:
         self.medium.discard(before)
 
     def _schedule(self, drain: Callable[[], None]) -> None:
-        if self._frozen is None:
-            self._loop.schedule_drain(drain)
-        else:
-            self._frozen.append(drain)
+        (self._loop.schedule_drain if self._frozen is None else self._frozen.append)(drain)
 
     def _write(self, event: dict[str, Any], meta: Meta | None) -> Later[Meta | None]:
         if self._kept is None or not self.is_running:

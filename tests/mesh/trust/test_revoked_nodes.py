@@ -11,6 +11,7 @@ from mesh.bench.founded_mesh import FoundedMesh
 from mesh.node import Node
 from mesh.settings.home import read_signer
 from peers.facts.fact import Fact, Revocation
+from peers.stores.store import StoreError
 from peers.transport.tls.gate import NOT_TAKEN
 from tests.support.mesh_of_homes import put_facts
 from tests.support.street import at, types, wait_until
@@ -67,3 +68,16 @@ def test_a_node_that_was_revoked_is_refused_at_the_handshake_when_it_returns(str
     wait_until(
         lambda: any(f"reach {at(study)} yet: it is revoked" in said for said in street.said("kitchen")), "no dial"
     )
+
+
+def test_a_node_that_knows_that_it_is_revoked_takes_no_event_and_says_why(street: TrustedStreet) -> None:
+    study = street.start("study")
+    study.log.add({"type": "milk"}).get()
+    study.stop()
+    put_facts(study.home, MESH.mesh.public, [revocation_of(study.home)])
+
+    study = street.start("study")
+
+    with pytest.raises(StoreError, match=r"not in its mesh any more \(revoked by .+\): no event is taken here"):
+        study.log.add({"type": "bread"}).get()
+    assert types(study) == ["milk"]
