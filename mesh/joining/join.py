@@ -112,10 +112,14 @@ def check_home(home: Path, *, with_log: bool) -> None:
 
 
 def _events_of(home: Path) -> int:
-    """How many events the log of a home has that has no mesh, and where no node runs."""
+    """How many events of a time without a mesh the log of a home has that is in none.
+
+    That of a home that was restored without keys has none: it has the facts of its mesh, whose members wrote its events.
+    """
     store = SqliteRunReader(home / LOG_FILE)
     try:
-        return store.open().events
+        events = store.open().events
+        return 0 if store.has_facts else events
     except StoreError as error:
         raise MeshError(f"it did not join: {error}") from None
     finally:

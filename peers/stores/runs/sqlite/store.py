@@ -152,6 +152,11 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             raise damaged(self._path, "a fact of the mesh is not what was written")
         return [data for _, data in rows]
 
+    @property
+    def has_facts(self) -> bool:
+        """Whether the file has facts of any mesh, also of another one than that of `enter_mesh`."""
+        return any(True for _ in self._read_facts())
+
     def _put_facts(self, facts: Sequence[Fact]) -> None:
         for fact in facts:
             self._execute("INSERT INTO mesh_facts (id, fact) VALUES (?, ?)", (fact.id, fact.data))
