@@ -200,7 +200,8 @@ async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
             is_sent = True
             return decode_answer.decode(await inviter.reader.readuntil(b"\n"))
     except TimeoutError:
-        raise _UnansweredError(f"the node at {address} did not answer in {ANSWER_SECONDS:.0f} s") from None
+        late = _UnansweredError if is_sent else MeshError
+        raise late(f"the node at {address} did not answer in {ANSWER_SECONDS:.0f} s") from None
     except (OSError, asyncio.IncompleteReadError):
         if is_sent:
             raise _LostError(f"the connection with {address} ended before the answer came") from None
@@ -208,9 +209,7 @@ async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
             f"the node at {address} lets nobody in now: the code has ended; run `mesh invite` there again"
         ) from None
     except (asyncio.LimitOverrunError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MeshError(
-            f"the answer of the node at {inviter.address} cannot be understood: {printable(str(error))}"
-        ) from None
+        raise MeshError(f"the answer of the node at {address} cannot be understood: {printable(str(error))}") from None
 
 
 def _check(answer: Welcome, home: Home, inviter: _Inviter) -> tuple[CertificateChain, list[Fact]]:
