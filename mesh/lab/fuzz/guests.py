@@ -45,11 +45,11 @@ class Guests:
         self._has_begun = True
         return True
 
-    def renew(self, room: Room) -> None:
-        """A room has a new key and a blank disk: it joins again, if it was in the mesh."""
+    def join(self, room: Room, rooms: Iterable[Room]) -> None:
+        """A room that does not run has a new key, or another disk: if there is a mesh, it gets what who joins it gets."""
         if self._has_begun:
             with room.store.transaction():
-                room.store.learn([*self._begin, self._admitted(room)])
+                room.store.learn([*self._begin, *map(self._admitted, rooms)])
 
     def _certified(self, number: int) -> Fact:
         node_id, guest = self._identity(f"guest{number}")

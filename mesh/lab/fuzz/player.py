@@ -152,7 +152,11 @@ class Player:
     def wipe(self, name: str) -> None:
         """A home is lost, with its key; a new one takes its place."""
         self.cluster.wipe(name)
-        self._guests.renew(self.cluster.rooms[name])
+        self._join(name)
+
+    def _join(self, name: str) -> None:
+        rooms = self.cluster.rooms
+        self._guests.join(rooms[name], rooms.values())
 
     def wall(self, *side: str) -> None:
         names = [*self.script.rooms, *(name for name, _, _ in self.script.clients)]
@@ -224,6 +228,7 @@ class Player:
         if was_running:
             self.cluster.crash(name)
         self.cluster.restore(name, self._backups[source])
+        self._join(name)
         if was_running:
             self.cluster.restart(name)
         return True
