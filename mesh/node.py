@@ -337,9 +337,16 @@ class Node:
         wanted = kept if self._listen is None else 0
         for notice in listen_notices(opened.nodes, wanted, self._open, is_mdns_on=self._discovery.mdns):
             self._on_notice(notice)
-        await resources.open_control(
-            ControlServer(self, mesh=self._node_mesh(resources, environment.clock), on_stop=self._on_stop_asked)
+        node_mesh = NodeMesh(
+            home,
+            settings.mesh_key,
+            self._log_proxy,
+            environment.clock,
+            resources.inviting,
+            synchronized=lambda seconds: self.synchronized(timeout=seconds),
+            can_stop=partial(self._emitter.has_listeners, "stop"),
         )
+        await resources.open_control(ControlServer(self, mesh=node_mesh, on_stop=self._on_stop_asked))
         for notice in start_notices(self):
             log_notice(notice)
 
@@ -358,17 +365,6 @@ class Node:
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)
         self._emitter.emit("change", notice)
-
-    def _node_mesh(self, resources: NodeResources, clock: Clock) -> NodeMesh:
-        return NodeMesh(
-            self._opened(),
-            resources.certificates.mesh_key if resources.certificates is not None else b"",
-            self._log_proxy,
-            clock,
-            resources.inviting,
-            synchronized=lambda seconds: self.synchronized(timeout=seconds),
-            can_stop=lambda: self._emitter.has_listeners("stop"),
-        )
 
     def _on_stop_asked(self) -> bool:
         is_heard = self._emitter.has_listeners("stop")

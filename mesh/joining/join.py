@@ -112,10 +112,14 @@ def check_home(home: Path, *, with_log: bool) -> None:
 
 
 def _events_of(home: Path) -> int:
-    """How many events the log of a home has that has no mesh, and where no node runs."""
+    """How many events of a time without a mesh the log of a home has that is in none.
+
+    That of a home that was restored without keys has none: it has the facts of its mesh, whose members wrote its events.
+    """
     store = SqliteRunReader(home / LOG_FILE)
     try:
-        return store.open().events
+        events = store.open().events
+        return 0 if store.has_facts else events
     except StoreError as error:
         raise MeshError(f"it did not join: {error}") from None
     finally:
@@ -197,7 +201,8 @@ async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
             is_sent = True
             return decode_answer.decode(await inviter.reader.readuntil(b"\n"))
     except TimeoutError:
-        raise _UnansweredError(f"the node at {address} did not answer in {ANSWER_SECONDS:.0f} s") from None
+        late = _UnansweredError if is_sent else MeshError
+        raise late(f"the node at {address} did not answer in {ANSWER_SECONDS:.0f} s") from None
     except (OSError, asyncio.IncompleteReadError):
         if is_sent:
             raise _LostError(f"the connection with {address} ended before the answer came") from None
@@ -205,9 +210,7 @@ async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
             f"the node at {address} lets nobody in now: the code has ended; run `mesh invite` there again"
         ) from None
     except (asyncio.LimitOverrunError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MeshError(
-            f"the answer of the node at {inviter.address} cannot be understood: {printable(str(error))}"
-        ) from None
+        raise MeshError(f"the answer of the node at {address} cannot be understood: {printable(str(error))}") from None
 
 
 def _check(answer: Welcome, home: Home, inviter: _Inviter) -> tuple[CertificateChain, list[Fact]]:

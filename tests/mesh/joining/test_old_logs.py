@@ -58,3 +58,19 @@ def test_who_joins_with_its_log_vouches_for_the_events_of_others_that_it_has(str
     joined(other, invited(kitchen, with_log=True), kitchen, with_log=True)
     shed = street.start("shed", peers=[at(kitchen)])
     street.converge(kitchen, porch, shed, events=2)
+
+
+def test_a_home_restored_without_keys_joins_like_a_new_one(street: TrustedStreet) -> None:
+    homes_of_one_mesh(street.path, "kitchen")
+    kitchen = street.start("kitchen")
+    kitchen.log.add({"type": "milk"}).get()
+    run(kitchen.home, "backup", str(street.path / "backup"))
+    restored = street.path / "again" / "kitchen"
+    restored.parent.mkdir()
+    run(restored, "restore", str(street.path / "backup"))
+
+    joined(restored, invited(kitchen), kitchen)
+
+    again = street.start("kitchen", home=restored, peers=[at(kitchen)])
+    again.log.add({"type": "bread"}).get()
+    street.converge(kitchen, again, events=2)
