@@ -37,23 +37,27 @@ def found_new_mesh(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
 
 def found_at_start(home: Home, secret: bytes, now_ms: int, show: ShowCode | None) -> None:
     """The same for a fresh home without certificates. Raises MeshError, with a sentence, if its log is not empty."""
-    if not _is_fresh(home):
+    has = _what_it_has(home)
+    if has:
         raise MeshError(
-            f"the home {home.path} has a log, but no {CERTIFICATES_FILE}, so it is in no mesh: `mesh join CODE` takes it into "
+            f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` takes it into "
             "that of another machine, `mesh found` makes one of its own; with --open=lan (in Python open='lan') its node runs "
             "without one, as in earlier releases, and whoever reaches it can read and write its log"
         )
     found_new_mesh(home, secret, now_ms, show)
 
 
-def _is_fresh(home: Home) -> bool:
-    """Whether its log has no event yet, and nothing says that it was in a mesh before."""
+def _what_it_has(home: Home) -> str:
+    """What tells a home without certificates from a fresh one; empty for a fresh one."""
+    without = f"but no {CERTIFICATES_FILE}"
     if not home.log_path.exists():
-        return True
+        return ""
     if is_log_old(home.path):
-        return False
+        return f"a log of an earlier release, {without}"
     with log_of(home, b"", "the node was not started") as store:
-        return not store.state.last_added and not store.has_facts
+        if store.has_facts:  # as after a crash while it was founded, or in a backup that was restored without keys
+            return f"a log of a mesh, {without} (put it back from a backup with keys, or call `mesh recover`)"
+        return f"a log, {without}" if store.state.last_added or store.ends() else ""
 
 
 def _keep(path: Path, code: str) -> None:

@@ -134,6 +134,20 @@ def test_a_home_with_a_log_and_no_mesh_is_refused_and_left_as_it_is(
     assert files(tmp_path) == before
 
 
+def test_a_founding_that_was_killed_half_way_is_finished_by_its_recovery_code(tmp_path: Path) -> None:
+    with Node("kitchen", home=tmp_path, **LOOPBACK):
+        key = mesh_key(tmp_path)
+    (tmp_path / "certificates.pem").unlink()  # it is written last
+
+    with pytest.raises(MeshError, match=r"has a log of a mesh, but no certificates.pem \(.* or call `mesh recover`\)"):
+        Node(home=tmp_path, **LOOPBACK).start()
+    done = run(tmp_path, "recover", given=(tmp_path / "recovery-code.txt").read_bytes())
+
+    assert (done.returncode, mesh_key(tmp_path)) == (0, key)
+    with Node(home=tmp_path, **LOOPBACK) as node:
+        assert node.is_trusted
+
+
 def test_such_a_home_runs_open_and_founds_a_mesh_when_it_is_told_so(tmp_path: Path) -> None:
     written(tmp_path)
 
