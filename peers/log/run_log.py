@@ -105,7 +105,8 @@ class RunLog(EventLog):
         """The log over `disk`, once its store could be read. Fails with StoreError.
 
         Events that are further than `max_future_ms` ahead of the clock are not shown before `show_due` finds their time.
-        Without it all are shown, as in the log of a client, which has only the word of a server for the time. `signer` signs what is added here; without one a key is made from `random`, for this opening only.
+        Without it all are shown, as in the log of a client, which has only the word of a server for the time.
+        `signer` signs what is added here; without one a key is made from `random`, for this opening only.
         """
         by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
 
