@@ -167,7 +167,7 @@ class RunStore(Protocol):
     """
 
     until_ms: int
-    """Events whose time is after it are taken and not shown. It is not kept: a store that was opened shows all that comes."""
+    """Events whose time is after it are taken and not shown. It is not on disk: a new object shows all that comes."""
 
     def open(self) -> RunState:
         """Open or create it; the next own entry begins a new epoch.
