@@ -113,6 +113,11 @@ class Noted(Report):
     who: str = ""
 
 
+def refused_at_door(address: str, why: str) -> Noted:
+    """A connection from `address` was not let in because of its certificate, or for lack of one."""
+    return Noted("", f"refused: {address}: {why}", kind="refused", cause=why, who=address.rpartition(":")[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Failed(Report):
     """The actor of a child died of an exception."""

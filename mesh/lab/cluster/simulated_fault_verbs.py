@@ -8,7 +8,8 @@ from mesh.discovery.port import Sighting
 from mesh.lab.cluster.arguments import COUNT, GAIN, JUMP, SECONDS, SHARE, check, name_of
 from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.fault_verbs import FaultVerbs
-from mesh.lab.cluster.room import PORT, Room
+from mesh.lab.cluster.room import Room
+from mesh.lab.cluster.room_parts import PORT
 from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.storage import LabStore
 

@@ -8,7 +8,7 @@ from functools import partial
 from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.room_parts import make_identity, make_mesh_signer
 from peers.events.signature import KeySigner
-from peers.facts.fact import Certificate, Fact, Found, Revocation
+from peers.facts.fact import Certificate, Fact, Revocation
 from peers.stores.run_store import RunStore, Taken
 
 ADMIN = "admin"
@@ -24,16 +24,13 @@ class Guests:
         self._admin = self._identity(ADMIN)
         node_id, admin = self._admin
         mesh = self._mesh.public
-        self._begin: list[Fact] = [
-            Found(mesh, mesh, 0, b"", "home").signed(self._mesh),
-            Certificate(mesh, mesh, 0, b"", admin.public, node_id, True, "").signed(self._mesh),
-        ]
+        self._begin = Certificate(mesh, mesh, 0, b"", admin.public, node_id, True, "").signed(self._mesh)
 
     def tell(self, room: Room, number: int, *, is_revoked: bool) -> bool:
         """A room gets the fact that a guest was certified, or revoked, unless its disk fails. False if it has no log now."""
         if room.kept is None or not room.kept.is_open:
             return False
-        facts = [*self._begin, self._revoked(number) if is_revoked else self._certified(number)]
+        facts = [self._begin, self._revoked(number) if is_revoked else self._certified(number)]
         room.kept.write(partial(_learn, facts))
         return True
 
