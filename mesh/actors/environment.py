@@ -47,6 +47,8 @@ class Environment:
     """How much of the disk of the log is in use."""
     may_speak: Callable[[bytes, str], str] = may_speak
     """Why an end that proved this key, and greets with this id, is not to be spoken to, as in a MaySpeak."""
+    adopts_unknown: bool = True
+    """Whether events of keys that never were in the mesh are adopted, if the log has any; else they stay here."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
     budgets: Budgets = field(init=False)

@@ -12,6 +12,7 @@ from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.membership.diagnosis.disk_room import LOOK_MS, DiskRoom
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
+from mesh.trust.expulsion import why_out
 from peers.clock import Clock, Undo
 from peers.events.signature import Signer
 from peers.later import Later
@@ -26,6 +27,8 @@ LOG = logging.getLogger(__name__)
 MIN_ADOPT_MS = 200.0
 MAX_ADOPT_MS = 1_000.0
 """How long a node waits before it adopts the events of a fork."""
+MAX_ADOPT_BEYOND_MS = 30_000.0
+"""The same of what counts no more by the facts of the mesh: all nodes may hold it."""
 
 
 class LogKeeper(LoopActor):
@@ -44,7 +47,9 @@ class LogKeeper(LoopActor):
         room: DiskRoom,
         hits: LimitHits,
         on_failed: Callable[[str], None],
+        adopts_unknown: bool = True,
     ) -> None:
+        """`adopts_unknown`: whether events of keys without any certificate in the mesh are adopted; else they stay here."""
         super().__init__(runtime)
         self._node_id = node_id
         self._open_disk = open_disk
@@ -55,11 +60,14 @@ class LogKeeper(LoopActor):
         self._room = room
         self._hits = hits
         self._on_failed = on_failed
+        self._adopts_unknown = adopts_unknown
         self._log: RunLog | None = None
         self._disk: InTurnDisk | None = None
         self._is_closing = False
         self._undo_probe: Undo | None = None
         self._undo_adopt: Undo | None = None
+        self._adopt_ms = 0.0
+        """When it is due."""
         self._undo_look: Undo | None = None
 
     @property
@@ -105,6 +113,7 @@ class LogKeeper(LoopActor):
         log.on("commit", self._on_commit)
         log.on("ahead", self._kept.note_ahead)
         log.keep(self._kept.keeps)
+        self._refuse(log)
         self._kept.open(log)
         self._look()
         self._adopt_later()  # what a crash may have left
@@ -115,8 +124,17 @@ class LogKeeper(LoopActor):
         if trouble is not None and not trouble.is_full and not self._room.limit:  # of a full disk, only the probe tells
             self._kept.note_success()
         self._kept.publish(self._log.state, commit)
+        if commit.taken.roster is not None:
+            self._refuse(self._log)
         if commit.taken.proven:
             self._adopt_later()
+        elif commit.taken.limited:
+            self._adopt_later(MAX_ADOPT_BEYOND_MS)
+
+    def _refuse(self, log: RunLog) -> None:
+        """Own events are not taken on a full disk, nor from a key that is not in its mesh any more."""
+        why = "" if log.roster is None else why_out(log.roster, self._signer.public)
+        log.refusal = StoreError(why) if why else self._room.refusal
 
     def _look(self) -> None:
         """See how full the disk is, now and from time to time: others may fill it."""
@@ -126,7 +144,7 @@ class LogKeeper(LoopActor):
         if not self._room.look():
             return
         trouble = self._room.trouble
-        self._log.refusal = self._room.refusal
+        self._refuse(self._log)
         if trouble is not None:
             self._hits.note(self._room.limit, self._node_id)
             self._on_store_error(trouble)
@@ -158,21 +176,27 @@ class LogKeeper(LoopActor):
         if done.exception is None:
             self._kept.note_success()
 
-    def _adopt_later(self) -> None:
-        """Others hold the events of a fork too: after a random time most of them find that one has adopted them."""
-        if self._undo_adopt is None and not self._is_closing:
-            delay_ms = self._random.uniform(MIN_ADOPT_MS, MAX_ADOPT_MS)
-            self._undo_adopt = self._clock.call_later(delay_ms, self.into_mailbox(self._adopt))
+    def _adopt_later(self, max_ms: float = MAX_ADOPT_MS) -> None:
+        """Others hold these events too: after a random time most of them find that one has adopted them."""
+        if self._is_closing or (self._undo_adopt is not None and self._adopt_ms <= self._clock.elapsed_ms() + max_ms):
+            return
+        if self._undo_adopt is not None:
+            self._undo_adopt()
+        delay_ms = self._random.uniform(MIN_ADOPT_MS, max_ms)
+        self._adopt_ms = self._clock.elapsed_ms() + delay_ms
+        self._undo_adopt = self._clock.call_later(delay_ms, self.into_mailbox(self._adopt))
 
     def _adopt(self) -> None:
         self._undo_adopt = None
         if self._log is not None and not self._is_closing:
-            pen = self._log.pen
-            self._log.write(lambda store: [store.adopt(pen)]).then(self._on_adopted)
+            pen, adopts_unknown = self._log.pen, self._adopts_unknown
+            self._log.write(lambda store: [store.adopt(pen, adopts_unknown=adopts_unknown)]).then(self._on_adopted)
 
     def _on_adopted(self, done: Later[Sequence[Taken]]) -> None:
-        if done.exception is not None or any(taken.is_unfinished for taken in done.result()):
+        if done.exception is not None:
             self._adopt_later()
+        elif any(taken.is_unfinished for taken in done.result()):
+            self._adopt()  # a log from before its mesh may have very many
 
     def _stop_timers(self) -> None:
         self._is_closing = True

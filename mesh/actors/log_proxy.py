@@ -20,6 +20,7 @@ from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.facts.fact import Fact
+from peers.facts.roster import Roster
 from peers.later import Later
 from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.retention import Keeper, Keepers
@@ -117,6 +118,8 @@ class LogProxy:
         """As RunLog.forks."""
         self.facts: Sequence[Fact] = ()
         """As RunLog.facts."""
+        self.roster: Roster | None = None
+        """As RunLog.roster."""
         self.encoded = EncodedPieces()
         """Pieces as sessions send them."""
         self.neighbours = Neighbours()
@@ -287,11 +290,13 @@ class LogProxy:
         self.note_success()
         self.note_room(True)
         self.ends, self.pen, self.forks, self.facts = log.ends, log.pen, log.forks, log.facts
+        self.roster = log.roster
         self.publish(log.state, RunCommit())
 
     def publish(self, state: RunState, commit: RunCommit) -> None:
         """Called after each commit."""
         self.state = state
+        self.roster = commit.taken.roster or self.roster
         for announcement in commit.announcements(self._emitter):
             self._emitter.emit(*announcement)
 

@@ -358,6 +358,7 @@ class NodeSupervisor(LoopActor):
             room=DiskRoom(environment.limits, environment.disk_use),
             hits=environment.hits,
             on_failed=lambda why: self._report(Failed(KEEPER, why)),
+            adopts_unknown=environment.adopts_unknown,
         )
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))
         self._log.kept_by(keeper)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from peers.events.dot import MAX_SEQ, Epoch
-from peers.events.epoch import EpochEnd, item_digest
+from peers.events.epoch import NOTHING, EpochEnd, item_digest
 from peers.events.leaf import HASH_BYTES
 
 FIRST_BORDER = ""
@@ -29,7 +29,8 @@ class Fingerprint(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
 
 class Ends:
-    """The vector of one store: how far it has taken each epoch. Epochs are never removed. One thread at a time.
+    """The vector of one store: how far it has taken each epoch. One that is set to NOTHING is as if it was not there. One
+    thread at a time.
 
     `set` costs the same whatever the number of epochs. Names are sorted and digests computed when a snapshot asks for them,
     and only those of epochs that changed since.
@@ -71,7 +72,10 @@ class Ends:
             for snapshot in self._snapshots:
                 snapshot._note(epoch, old)
             self._noted.add(epoch)
-        self._ends[epoch] = end
+        if end == NOTHING:
+            self._ends.pop(epoch, None)
+        else:
+            self._ends[epoch] = end
         self._stale.add(epoch)
 
     def snapshot(self) -> EndsSnapshot:
@@ -91,9 +95,17 @@ class Ends:
         names, digests = self._names, self._digests
         new_names: list[Epoch] = []
         new_digests = bytearray()
+        is_shorter = False
         at = 0
         for name in sorted(self._stale):
             index = bisect_left(names, name, at)
+            if name not in self._ends:
+                is_there = index < len(names) and names[index] == name
+                new_names += names[at:index]
+                new_digests += digests[at * HASH_BYTES : index * HASH_BYTES]
+                at = index + is_there
+                is_shorter = is_shorter or is_there
+                continue
             digest = item_digest(name, self._ends[name])
             if index < len(names) and names[index] == name:
                 digests[index * HASH_BYTES : (index + 1) * HASH_BYTES] = digest
@@ -104,7 +116,7 @@ class Ends:
             new_digests += digest
             at = index
         self._stale.clear()
-        if new_names:
+        if new_names or is_shorter:
             self._names = new_names + names[at:]
             self._digests = new_digests + digests[at * HASH_BYTES :]
 

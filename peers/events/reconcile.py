@@ -99,7 +99,7 @@ class View:
         return found if found is not None else self._snapshot.get(epoch) or NOTHING
 
     def had(self, epoch: Epoch) -> int:
-        """Up to which seq the other has an epoch, or had before a fork took away what follows its cut: it lacks none of it."""
+        """Up to which seq the other has an epoch, or had before what follows counted no more: it lacks none of it."""
         return max(self.get(epoch).seq, self._cut_off.get(epoch, 0))
 
     def exceptions(self) -> Iterator[tuple[Epoch, EpochEnd]]:
@@ -118,12 +118,10 @@ class View:
             self._exceptions[epoch] = end or NOTHING
 
     def raise_to(self, epoch: Epoch, end: EpochEnd) -> None:
-        """The other has more of an epoch now; a fork may make it less. What is neither changes nothing."""
-        before = self.get(epoch).seq
-        if end.mark or end.seq >= before:
-            if end.seq < before:
-                self._cut_off[epoch] = self.had(epoch)
-            self.put(epoch, end)
+        """The other has more of an epoch now; or less of it counts there, after a fork or by the facts of its mesh."""
+        if end.seq < self.get(epoch).seq:
+            self._cut_off[epoch] = self.had(epoch)
+        self.put(epoch, end)
 
 
 class Reconciliation:

@@ -22,9 +22,21 @@ ADOPTED_FORK = 2
 """An entry of another signer's event, whose epoch forked."""
 ADOPTED_LEGACY = 3
 """An entry of an event of a release without signatures, that had no place in an epoch any more."""
-VOUCHED = {ADOPTED_FORK: "fork", ADOPTED_LEGACY: "legacy"}
+ADOPTED_REVOKE = 4
+"""An entry of an event of a key that is not in the mesh any more, after what counts of it."""
+ADOPTED_CERTIFICATE = 5
+"""An entry of an event of a key that has no certificate that holds."""
+ADOPTED_FOUND = 6
+"""The same, by the node that founded the mesh: so it takes in what its log had before, too."""
+VOUCHED = {
+    ADOPTED_FORK: "fork",
+    ADOPTED_LEGACY: "legacy",
+    ADOPTED_REVOKE: "revoke",
+    ADOPTED_CERTIFICATE: "certificate",
+    ADOPTED_FOUND: "found",
+}
 """Why an event of another signer was adopted, as its meta says it."""
-KINDS = 4
+KINDS = 7
 
 _HEAD_LABEL = b"peermesh head\0"
 _SIGNED_LABEL = b"peermesh signature\0"

@@ -50,6 +50,8 @@ class Roster:
         self._ids = {mesh: ""}
         self._ids |= {fact.key: fact.node_id for fact in reversed(certificates)}
         self._admins = {fact.key for fact in certificates if fact.is_admin}
+        self.founder = next((fact.key for fact in certificates if fact.is_admin), b"")
+        """The key that was an admin first, by the clock of who says it; empty without one."""
         self._revoked_admins: dict[bytes, set[FactId]] = {}
         """With the facts that stand all the same."""
         for fact in known:
@@ -61,6 +63,8 @@ class Roster:
                 self.void[fact.id] = why
         self.gone: dict[bytes, KeyState] = {}
         """Keys that are revoked or have left, also those without a certificate."""
+        self.gone_by: dict[bytes, bytes] = {}
+        """Of each of them, the key that said so first."""
         self.rows = self._rows(certificates, [fact for fact in known if isinstance(fact, (Revocation, Leave))])
         """All keys with a certificate, by key: admins first, then in the order of their times; last those without one that
         holds.
@@ -70,6 +74,17 @@ class Roster:
     def members(self) -> dict[bytes, str]:
         """The keys that are in the mesh, with their node ids."""
         return {row.key: row.node_id for row in self.rows.values() if row.state == "member"}
+
+    def cut_of(self, key: bytes) -> tuple[Tip, ...] | None:
+        """What counts of the epochs of a key: None stands for everything, () for nothing."""
+        row = self.rows.get(key)
+        if row is None or row.state == "void":
+            return ()
+        return None if row.state == "member" else row.cut
+
+    def knows(self, key: bytes) -> bool:
+        """Whether a fact, which may be void, is about a key: a certificate, or that it is not in the mesh any more."""
+        return key in self.rows or key in self.gone
 
     def id_of(self, key: bytes) -> str:
         """The node id of a key; without a certificate, `~` and the hash of the key; empty for the mesh's own."""
@@ -96,6 +111,7 @@ class Roster:
             key = end.signer if isinstance(end, Leave) else end.key
             if end.id in self.void or (isinstance(end, Leave) and states.get(key) == "revoked"):
                 continue
+            self.gone_by.setdefault(key, end.signer)
             states[key] = "left" if isinstance(end, Leave) else "revoked"
             for tip in end.cut:
                 cuts[key][tip.epoch] = max(tip, cuts[key].get(tip.epoch, tip))

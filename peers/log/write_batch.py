@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from peers.events.columns import EventColumns, bytes_of
 from peers.events.columns import joined as joined_events
+from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.later import Later
-from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from peers.stores.run_store import Limited, Pen, RunState, RunStore, Taken
 from peers.stores.store import Cleaning
 
 JOINED_EVENTS = 2_000
@@ -171,12 +172,23 @@ def joined(takens: Sequence[Taken]) -> Taken:
         forks={key: count for taken in takens for key, count in taken.forks.items()},
         is_revised=any(taken.is_revised for taken in takens),
         facts=tuple([each for taken in takens for each in taken.facts]),
+        roster=next((taken.roster for taken in reversed(takens) if taken.roster is not None), None),
+        limited=_limited(takens),
         cleaning=Cleaning(
             cleaned=tuple([entry for cleaning in cleanings for entry in cleaning.cleaned]),
             altered=tuple([entry for cleaning in cleanings for entry in cleaning.altered]),
             dropped=tuple([position for cleaning in cleanings for position in cleaning.dropped]),
         ),
     )
+
+
+def _limited(takens: Sequence[Taken]) -> Mapping[Epoch, Limited]:
+    found: dict[Epoch, Limited] = {}
+    for taken in takens:
+        for epoch, now in taken.limited.items():
+            counts_more = now.counts_more or (epoch in found and found[epoch].counts_more)
+            found[epoch] = Limited(now.key, counts_more)
+    return found
 
 
 def resolve_all(answers: Iterable[tuple[Later[Any], Any]]) -> None:

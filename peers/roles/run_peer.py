@@ -196,6 +196,9 @@ class RunPeerSync(RunRelaying):
         return self.runs.follow(())
 
     def trusts(self, birth: Birth) -> bool:
+        roster = self.runs.roster
+        if roster is not None and roster.cut_of(birth.key) == ():
+            return False
         forks = self.runs.forks.get(birth.key, 0)
         return not forks or birth.key == self.key or self.reading.trusts(birth.origin or "", forks)
 

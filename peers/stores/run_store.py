@@ -16,6 +16,7 @@ from peers.events.proof import Block, Proof
 from peers.events.signature import Signer
 from peers.facts.fact import Fact, Tip
 from peers.facts.fact_set import MeshEnd
+from peers.facts.roster import Roster
 from peers.stores.store import (
     CLEAN_EVENTS,
     NOTHING_CLEANED,
@@ -32,7 +33,7 @@ Taking = Literal["taken", "known", "gap", "mismatch", "bad", "forked"]
 `taken`: all that was new of it; `known`: nothing of it was new, and what was known has the same head. All others changed
 nothing. `gap`: it begins after our end, or ends at a cut that is not known here. `mismatch`: its signature is good, but its
 head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it goes beyond the
-cut of a fork that is proven here.
+cut of a fork that is proven here, or the limit that facts of the mesh set.
 """
 
 
@@ -84,6 +85,15 @@ class Change(NamedTuple):
         return Change(self.position + count, (epoch, seq + count), self.length - count, self.is_fill) if count else self
 
 
+class Limited(NamedTuple):
+    """An epoch whose limit by the facts of the mesh is another now."""
+
+    key: bytes
+    """Its public key."""
+    counts_more: bool = False
+    """Entries count now that were here and did not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What one write did."""
@@ -118,6 +128,10 @@ class Taken:
     """What `keep_last` of these entries did."""
     facts: tuple[Fact, ...] = ()
     """Of `learn`: those that are new here, in an order in which each comes after those that its signer needs."""
+    roster: Roster | None = None
+    """If there are such: what follows from all facts now."""
+    limited: Mapping[Epoch, Limited] = field(default_factory=dict)
+    """Epochs that count up to another entry by the facts of the mesh, or that came and do not count without end."""
 
 
 class RunStore(Protocol):
@@ -125,7 +139,7 @@ class RunStore(Protocol):
 
     - An **event** is identified by `created`; its **leaf** by its content. An **entry** (epoch, seq) has a kind and a leaf, and
       is in one of these states: *held* (its event is here), *cleaned*, *hollow* (its event is wanted), *refused* (its event
-      came and is none here), *beyond* (after the cut of a fork: it counts no more).
+      came and is none here), *beyond* (after the cut of a fork, or a limit: it does not count).
     - An entry that comes as a leaf finds an event that is here if that was cleaned, or came under two dots or as another
       kind than OWN: only these leaves are on record. Otherwise it is hollow until somebody fills it.
     - Entries of an epoch are taken in order, from 1, without holes. Every entry has a position; one that was hollow and gets
@@ -183,7 +197,8 @@ class RunStore(Protocol):
     def prove(self, proof: Proof) -> Taken:
         """Keep the proof of a fork, if it holds and is better than what is known: by the smaller (cut, mark).
 
-        Entries up to the cut count as ever; those after it do not. `Taken.proven` names the epoch if it was kept.
+        Entries up to the cut count as ever; those after it do not. `Taken.proven` names the epoch if it was kept. The outcome
+        `bad` says that it proves nothing.
         """
 
     def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
@@ -196,11 +211,12 @@ class RunStore(Protocol):
         has less.
         """
 
-    def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS) -> Taken:
-        """Write an entry of kind ADOPTED_FORK for each held event of which no dot counts, in the order of their dots.
+    def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS, *, adopts_unknown: bool = True) -> Taken:
+        """Write an entry of a kind in VOUCHED for each held event of which no dot counts, in the order of their dots.
 
-        Own events are of kind OWN, others of legacy epochs ADOPTED_LEGACY. Looks at no more than `limit` entries in one step:
-        go on while `is_unfinished`.
+        Own events are of kind OWN. Without `adopts_unknown`, what is of keys without any certificate is left as it is. A key
+        that is not in the mesh itself adopts nothing. Looks at no more than `limit` entries in one step: go on while
+        `is_unfinished`.
         """
 
     def leave(self, epoch: Epoch) -> Taken:
@@ -215,7 +231,17 @@ class RunStore(Protocol):
     # Reading
 
     def enter_mesh(self, mesh: bytes) -> None:
-        """Before `open`: keep the facts of the mesh with this public key. Without it there are none, and none are kept."""
+        """Before `open`: keep the facts of the mesh with this public key. Without it there are none, and none are kept.
+
+        Once a fact is known, these facts and the births that are here say how far epochs count:
+
+        - those of a member without end; those of a key without a certificate that holds not at all;
+        - of a key that is revoked, or has left, those that are tips of its cut up to there; those from which the birth of one
+          goes on that counts up to the entry that it names; the others not at all, once the births of all tips are here.
+        """
+
+    def roster(self) -> Roster | None:
+        """What follows from the facts; None without a mesh, and while no fact is known."""
 
     def facts(self) -> tuple[Fact, ...]:
         """All facts of the mesh, in an order in which each comes after those that its signer needs."""
@@ -230,7 +256,7 @@ class RunStore(Protocol):
         """Which facts these are; None without a mesh."""
 
     def ends(self) -> dict[Epoch, EpochEnd]:
-        """The vector: the end of each epoch of which anything is held or proven."""
+        """The vector: the end of each epoch of which anything is held or proven, but for those of which nothing can count."""
 
     def birth(self, epoch: Epoch) -> Birth | None:
         """The birth of an epoch, if it is known."""

@@ -10,11 +10,11 @@ from mesh.lab.simulation.storage import LabStore
 from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, EpochEnd
-from peers.events.run import ADOPTED_FORK
+from peers.events.run import VOUCHED
 
 CHANGES_AT_ONCE = 1_000
 MAX_ADOPTIONS = 3
-"""Entries that vouch for one leaf, for each room and each fork: usually one, more if several rooms begin at once."""
+"""Entries that vouch for one leaf, for each room and each cut: usually one, more if several rooms begin at once."""
 
 Ends = Mapping[Epoch, EpochEnd]
 
@@ -38,16 +38,16 @@ def epoch_faults(room: RoomSubject, doubtful: Collection[bytes], rooms: int) -> 
 
 
 def awaits_adoption(store: LabStore) -> bool:
-    """Whether a store holds an event after the cut of a fork, of which it knows no other dot yet."""
-    ends = store.ends()
+    """Whether a store holds an event after the cut of a fork, or a limit, of which it knows no other dot yet."""
+    beyond = store.beyond()
 
     def counts(epoch: Epoch, seq: int) -> bool:
-        return not ends[epoch].mark or seq <= ends[epoch].seq
+        return epoch not in beyond or seq <= beyond[epoch]
 
-    for epoch, end in ends.items():
-        for seq, standing in enumerate(store.entries(epoch) if end.mark else (), 1):
+    for epoch, last in beyond.items():
+        for seq, standing in enumerate(store.entries(epoch), 1):
             item = standing.item
-            if seq > end.seq and isinstance(item, Entry) and item.dot is not None and not counts(*item.dot):
+            if seq > last and isinstance(item, Entry) and item.dot is not None and not counts(*item.dot):
                 return True
     return False
 
@@ -111,9 +111,10 @@ def _piece_faults(store: LabStore, ends: Ends, rooms: int) -> Iterator[str]:
                 break
             if piece.last == end.seq and piece.head[:END_BYTES] != end.head:
                 yield f"sends {end.seq} entries of {epoch} under another head than it covers"
-            if ADOPTED_FORK in piece.kinds:
-                count.update(leaf for kind, leaf in zip(piece.kinds, piece.leaves, strict=True) if kind == ADOPTED_FORK)
+            if any(piece.kinds):
+                count.update(leaf for kind, leaf in zip(piece.kinds, piece.leaves, strict=True) if kind in VOUCHED)
             seq = piece.last + 1
-    forked, most = sum(bool(end.mark) for end in ends.values()), max(count.values(), default=0)
-    if most > MAX_ADOPTIONS * rooms * (1 + forked):
+    cut = sum(bool(end.mark) for end in ends.values()) + len(store.beyond().keys() - ends.keys())
+    most = max(count.values(), default=0)
+    if most > MAX_ADOPTIONS * rooms * (1 + cut):
         yield f"has {most} entries that vouch for one event"

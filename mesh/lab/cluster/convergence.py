@@ -121,7 +121,7 @@ class Convergence:
             return False
         if any(lacks_something(other, room) for room in group if room.store.state.hollow for other in self._near[room]):
             return False
-        return not any(awaits_adoption(room.store) for room in group)
+        return not any(awaits_adoption(room.store) for room in group if not room.is_revoked)
 
     def _is_same(self, group: Sequence[Room]) -> bool:
         first = group[0]

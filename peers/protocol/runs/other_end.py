@@ -36,6 +36,12 @@ class OtherEnd:
         """Entries up to this one went over the link."""
         self.sent[epoch] = max(seq, self.sent.get(epoch, 0))
 
+    def limit(self, epoch: Epoch, seq: int) -> None:
+        """No more of an epoch counts here: of what went over the link after it, it is not known whether it was taken."""
+        for seqs in (self.sent, self.coming):
+            if seqs.get(epoch, 0) > seq:
+                seqs[epoch] = seq
+
     def mark(self, epoch: Epoch) -> bytes:
         """The mark of the proof that it has of an epoch's fork, empty if it has none."""
         if epoch in self._proven or self.view is None:

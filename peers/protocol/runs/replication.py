@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -29,36 +29,23 @@ from peers.codec.run_messages import (
 )
 from peers.events.dot import Dot, Epoch
 from peers.events.epoch import END_BYTES, NOTHING, EpochEnd
-from peers.events.reconcile import MAX_NEWEST, Differ, Reconciliation, Same, View
+from peers.events.reconcile import Differ, Reconciliation, Same, View
 from peers.events.signature import is_signed
-from peers.facts.fact import FactId
-from peers.facts.fact_set import MeshEnd
 from peers.protocol.runs.fact_exchange import FactExchange
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.role import BadPeer, RunRole
+from peers.protocol.runs.said import Said, hollow_spans, read_said
 from peers.protocol.runs.sending import Sending
 from peers.protocol.runs.taking import Taking
 from peers.protocol.runs.wants import Wants
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import Limited, RunStore, Taken
 
 MAX_GREETED_SPANS = 64
 """Spans of hollow entries in a greeting: about 4 KB of the 16 that a stranger may send. More are said after it."""
 
 RunWords = Same | Differ | RunHave | Pieces | Fill | Synced | Heads | ShowBlocks | Prove | SayHollow | Decline | Facts
 """What the two ends say to each other after their greetings."""
-
-
-class Said(NamedTuple):
-    """What a greeting says of a store, beside its ends."""
-
-    newest: list[Epoch]
-    yours: dict[Epoch, Yours]
-    hollow: WantedEvents
-    hollow_spans: list[Span]
-    last_position: int
-    facts: MeshEnd | None
-    fact_ids: tuple[FactId, ...]
 
 
 class Replication:
@@ -148,7 +135,7 @@ class Replication:
 
     def greet(self, then: Callable[[Greeting], None], other_key: bytes | None, **names: Any) -> None:
         """Make our greeting; `names` are the fields of Greeting that the role knows. `other_key`: the other end's, if known."""
-        self._role.read(partial(_said, other_key), partial(self._greet, then, names))
+        self._role.read(partial(read_said, other_key), partial(self._greet, then, names))
 
     def meet(self, greeting: Greeting) -> None:
         """The other end has greeted; we did before. Raises BadPeer."""
@@ -273,7 +260,7 @@ class Replication:
             if self._has_said_hollow:
                 raise BadPeer("it asked twice what is hollow here")
             self._has_said_hollow = True
-            self._role.read(_hollow_spans, self._say_hollow)
+            self._role.read(hollow_spans, self._say_hollow)
         elif isinstance(message, Decline):
             self._on_declined(frozenset(message.keys))
 
@@ -316,10 +303,13 @@ class Replication:
             return  # our greeting says it
         if taken.facts:
             self._facts.learned(taken.facts)
+            self._taking.accept()
+        if taken.limited:
+            self._on_limited(taken.limited)
         own = self._role.epoch
         for epoch, end in taken.ends.items():
             is_told = max(self.other.sent.get(epoch, 0), self.other.coming.get(epoch, 0)) >= end.seq
-            if end.mark or (epoch != own and not is_told):
+            if end.mark or epoch in taken.limited or (epoch != own and not is_told):
                 self._untold[epoch] = end
             if epoch == own:
                 self._sending.overtake(epoch)
@@ -338,6 +328,14 @@ class Replication:
         elif self._untold:
             self._role.on_untold()
         self.go_on()
+
+    def _on_limited(self, limited: Mapping[Epoch, Limited]) -> None:
+        self._taking.ask_again(limited)
+        for epoch, now in limited.items():
+            ours = self._role.ends.get(epoch) or NOTHING
+            self.other.limit(epoch, ours.seq)
+            if now.counts_more and self.other.has(epoch) < ours.seq:
+                self._sending.readmit(())
 
     def tell(self) -> None:
         """Say what was committed and came from others, and what is hollow."""
@@ -366,24 +364,6 @@ class Replication:
         if self._is_serving and self._unheard <= 0 and self._wants.is_done and not self._window.count:
             self._is_serving = False
             self._role.on_served(self._their_hollow.digest)
-
-
-def _said(other_key: bytes | None, store: RunStore) -> Said:
-    yours: dict[Epoch, Yours] = {}
-    epoch = None if other_key is None else store.newest_of(other_key)
-    if epoch is not None:
-        seq, signature = store.signature(epoch)
-        head = store.head(epoch, seq)
-        if seq and head is not None:
-            yours[epoch] = Yours(EpochEnd(seq, head[:END_BYTES]), head, signature)
-    hollow = list(store.hollow())
-    wanted = WantedEvents.of(hollow), spans_of(hollow)
-    facts = store.mesh_end(), tuple([fact.id for fact in store.facts()])
-    return Said(store.newest(MAX_NEWEST), yours, *wanted, store.state.last_position, *facts)
-
-
-def _hollow_spans(store: RunStore) -> list[Span]:
-    return spans_of(store.hollow())
 
 
 def _leave(epoch: Epoch, store: RunStore) -> Sequence[Taken]:

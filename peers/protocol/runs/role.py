@@ -72,7 +72,9 @@ class RunRole(Protocol):
         """What the timer of the store rises to."""
 
     def trusts(self, birth: Birth) -> bool:
-        """Whether epochs of its key that are new here, and proofs that these forked, are taken: not after too many proofs."""
+        """Whether epochs of its key that are new here, and proofs that these forked, are taken: not after too many proofs, and
+        of nobody of whom nothing counts in the mesh.
+        """
 
     def may_begin(self, birth: Birth) -> bool:
         """Whether an epoch that is new here is taken; asked once for each message that brings it."""

@@ -51,7 +51,7 @@ class Sending:
         self.position = 0
         """Up to here all was sent, or left out."""
         self._begun: dict[bytes, set[Epoch]] = {}
-        """Epochs that were begun, or left out since they are declined, by the keys of their owners."""
+        """Epochs that were begun, or ended at a cut, or were left out since they are declined, by the keys of their owners."""
         self._overtaken: Epoch | None = None
         """Our own epoch, if entries of it may be waiting behind those of others."""
         self._read: tuple[Change, ...] = ()
@@ -83,7 +83,10 @@ class Sending:
         self._overtaken = epoch
 
     def readmit(self, keys: Iterable[bytes]) -> None:
-        """The other end takes epochs of these nodes again: those that were begun on this link are sent from there."""
+        """The other end takes epochs of these nodes again: those that were begun on this link are sent from there.
+
+        In any case the walk begins again: there may be entries that count only now.
+        """
         for key in keys:
             for epoch in self._begun.pop(key, ()):
                 self._other.sent.pop(epoch, None)
@@ -181,7 +184,7 @@ class Sending:
         declined = self._other.declined
         for piece in page.pieces:
             self._other.went(piece.epoch, piece.last)
-            if piece.start == 1 or piece.birth.key in declined:
+            if piece.start == 1 or not piece.signature or piece.birth.key in declined:
                 self._begun.setdefault(piece.birth.key, set()).add(piece.epoch)
         if not page.pieces:
             self._overtaken = None  # nothing of it can be sent

@@ -17,7 +17,7 @@ from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import Limited, RunStore, Taken
 from peers.stores.run_store import Taking as Outcome
 
 MAX_UNCOMMITTED = 16
@@ -64,6 +64,8 @@ class Taking:
         self._numbers: list[int] = []
         """Of these messages."""
         self._declined: set[bytes] = set()
+        self._refused: dict[Epoch, bytes] = {}
+        """Epochs of which something was not taken, with the keys of those that were new here."""
 
     @property
     def is_full(self) -> bool:
@@ -89,6 +91,17 @@ class Taking:
         if self._declined:
             self._declined.clear()
             self._role.send(Decline(()))
+
+    def ask_again(self, limited: Mapping[Epoch, Limited]) -> None:
+        """Up to where these count is another now: what was not taken before may come once more."""
+        refused = {limited[epoch].key for epoch in self._refused.keys() & limited.keys()}
+        keys = refused | ({now.key for now in limited.values()} & set(self._refused.values()))
+        if keys:
+            self._refused = {
+                epoch: key for epoch, key in self._refused.items() if key not in keys and epoch not in limited
+            }
+            self._role.send(Decline(tuple(sorted(self._declined | keys)[:MAX_DECLINED])))
+            self._role.send(Decline(tuple(sorted(self._declined)[:MAX_DECLINED])))
 
     def go_on(self) -> None:
         """Commit what waits, unless something is being committed or there is no room for it; for facts there always is."""
@@ -148,7 +161,7 @@ class Taking:
             own = sum([len(piece.raw) for piece in some])
             work, reaction = (
                 partial(_take, some, births, clock_ms),
-                partial(self._on_taken, count, own + declined, some),
+                partial(self._on_taken, count, own + declined, some, births),
             )
             self._steps.append(CommitStep(work, reaction, sum([len(piece.items) for piece in some])))
             count, declined = 1, 0
@@ -187,7 +200,9 @@ class Taking:
         else:
             self.go_on()
 
-    def _on_taken(self, messages: int, size: int, pieces: Sequence[RawPiece], taken: Taken) -> None:
+    def _on_taken(
+        self, messages: int, size: int, pieces: Sequence[RawPiece], births: Mapping[Epoch, Birth], taken: Taken
+    ) -> None:
         news = [piece for piece, outcome in zip(pieces, taken.outcomes, strict=True) if self._is_news(piece, outcome)]
         size -= sum([len(piece.raw) for piece in news])
         self._role.on_pieces(taken, 0 if news else messages, size)
@@ -197,6 +212,8 @@ class Taking:
                 raise BadPeer(
                     f"a piece of epoch {piece.epoch} that begins at {piece.start} is not what its owner signed"
                 )
+            if outcome in ("gap", "forked") and len(self._refused) < MAX_DECLINED:
+                self._refused[piece.epoch] = births[piece.epoch].key if piece.epoch in births else b""
             if outcome == "gap":
                 continue
             self._other.went(piece.epoch, piece.last)
@@ -204,6 +221,7 @@ class Taking:
                 self._forks.mismatched(piece.epoch)
             elif outcome == "forked":
                 self._forks.prove(piece.epoch)
+        self.ask_again(taken.limited)
 
     def _is_news(self, piece: RawPiece, outcome: Outcome) -> bool:
         """Also where another link was faster: what it has, and we have, each end sends once at most."""
@@ -221,10 +239,10 @@ class Taking:
 
     def _on_proof(self, proof: Proof, taken: Taken) -> None:
         epoch = proof.birth.epoch
-        ours = self._role.ends.get(epoch)
-        if ours is None or not ours.mark:
+        if taken.outcomes:
             raise BadPeer(f"the proof that epoch {epoch} forked does not hold")
-        if ours.mark != proof.mark:
+        ours = self._role.ends.get(epoch)
+        if ours is not None and ours.mark != proof.mark:
             self._forks.prove(epoch)  # it is better
 
     def _on_compared(self, message: ShowBlocks, taken: Taken) -> None:

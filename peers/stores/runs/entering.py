@@ -18,7 +18,7 @@ from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.stores.event_rows import AlreadyKnown, as_change
 from peers.stores.retention import Effects, RetentionRules
-from peers.stores.run_store import Change, Taken, Taking
+from peers.stores.run_store import Change, Limited, Taken, Taking
 from peers.stores.runs.epochs import EpochRules, leaf_at
 from peers.stores.runs.rows import EpochRow, Hollow
 
@@ -36,6 +36,7 @@ class Work:
     """The ends of the epochs that were touched, as they were."""
     hollow: dict[Dot, None] = field(default_factory=dict)
     proven: dict[Epoch, None] = field(default_factory=dict)
+    limited: dict[Epoch, Limited] = field(default_factory=dict)
     is_revised: bool = False
     effects: Effects = field(default_factory=Effects)
 
@@ -380,6 +381,7 @@ class EnteringRules(RetentionRules, EpochRules):
             ends={row.epoch: row.end for row in rows if row.end != work.before[row.epoch]},
             hollow=tuple(work.hollow),
             proven=tuple(work.proven),
+            limited=work.limited,
             forks={
                 key: self._forks[key] for row in rows if row.epoch in work.proven and (key := row.key) in self._forks
             },

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from peers.events.columns import EventColumns, Items, bytes_of, events_of
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import NO_HEAD, NO_KEY, Birth, EpochEnd
+from peers.events.epoch import NO_HEAD, NO_KEY, NOTHING, Birth, EpochEnd
 from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
@@ -43,7 +45,7 @@ class EpochRules(RunRows):
         self._open_runs: dict[Epoch, OpenRun] = {}
         """Of epochs that grew last; the last one last."""
         self._unadopted: dict[Epoch, int] = {}
-        """Forked epochs that have entries after their cut: from this seq on they have not been looked at."""
+        """Epochs that have entries which do not count: from this seq on they have not been looked at."""
         self._forks: dict[bytes, int] = {}
         """Of each key, how many epochs are proven to have forked."""
         self._origins: dict[Epoch, str | None] = {}
@@ -57,13 +59,16 @@ class EpochRules(RunRows):
         self._journal.clear()
         self._open_runs.clear()
         self._origins.clear()
-        self._epochs = {row.epoch: row for row in self._read_epochs()}
+        self._epochs = {row.epoch: without_limit(row) for row in self._read_epochs()}
         self._vouching = set(self._read_vouching())
-        self._unadopted = {row.epoch: row.last + 1 for row in self._epochs.values() if row.last < row.seq}
+        self._find_unadopted()
         self._forks = dict(
             Counter(row.key for row in self._epochs.values() if row.cut is not None and row.key != NO_KEY)
         )
         self._numbers.epoch = None
+
+    def _find_unadopted(self) -> None:
+        self._unadopted = {row.epoch: row.last + 1 for row in self._epochs.values() if row.last < row.seq}
 
     def _give_back(self, mark: int) -> None:
         """Make these tables as they were when the journal had so many items: what came since was taken back."""
@@ -122,7 +127,7 @@ class EpochRules(RunRows):
 
     def ends(self) -> dict[Epoch, EpochEnd]:
         """As in the port."""
-        return {epoch: row.end for epoch, row in self._epochs.items()}
+        return {epoch: end for epoch, row in self._epochs.items() if (end := row.end) != NOTHING}
 
     def birth(self, epoch: Epoch) -> Birth | None:
         """As in the port."""
@@ -231,8 +236,9 @@ class EpochRules(RunRows):
             return None
         run = self._run_row(epoch, start)
         last, head, signature = run.last, run.head, run.signature
-        if row.cut is not None and last > row.cut.seq:
-            last, head, signature = row.cut.seq, row.cut.head, b""
+        bound = row.bound
+        if bound is not None and last > bound.seq:
+            last, head, signature = bound.seq, bound.head, b""
         items = self._items(epoch, start, last)
         kinds = run.kinds[start - run.first : last - run.first + 1]
         return Piece(epoch, row.birth, run.first, start, kinds, items, head, signature)
@@ -262,6 +268,10 @@ class EpochRules(RunRows):
 
     # For checks from outside
 
+    def beyond(self) -> dict[Epoch, int]:
+        """The epochs that have entries which do not count, and the seq of the last one that does."""
+        return {row.epoch: row.last for row in self._epochs.values() if row.last < row.seq}
+
     def entries(self, epoch: Epoch) -> Iterator[Standing]:
         """Where all entries of an epoch stand, those after a cut too."""
         row = self._epochs.get(epoch)
@@ -279,6 +289,11 @@ def leaf_at(item: Entry | bytes) -> bytes:
 def leaves_at(items: Items) -> list[bytes]:
     """The same of several."""
     return leaves_of(items) if isinstance(items, EventColumns) else list(map(leaf_at, items))
+
+
+def without_limit(row: EpochRow) -> EpochRow:
+    """A row as it is on disk."""
+    return row if row.limit is None else replace(row, limit=None)
 
 
 def _ranges(dots: Sequence[Dot]) -> Iterator[tuple[Epoch, int, int]]:

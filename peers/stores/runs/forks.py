@@ -11,7 +11,15 @@ from peers.events.entry import Entry
 from peers.events.epoch import NO_HEAD, NO_KEY, Birth, legacy_mark
 from peers.events.leaf import leaves_of
 from peers.events.proof import Block, Cut, Proof, parting
-from peers.events.run import ADOPTED_FORK, ADOPTED_LEGACY, OWN
+from peers.events.run import (
+    ADOPTED_CERTIFICATE,
+    ADOPTED_FORK,
+    ADOPTED_FOUND,
+    ADOPTED_LEGACY,
+    ADOPTED_REVOKE,
+    OWN,
+)
+from peers.facts.roster import Roster
 from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.entering import Work
 from peers.stores.runs.mesh_facts import FactRules
@@ -29,7 +37,10 @@ class RunRules(FactRules):
         """As in the port."""
         with self._piece():
             work = Work()
-            self._prove(proof, work)
+            try:
+                self._prove(proof, proof.check(), work)
+            except ValueError:
+                work.outcomes.append("bad")
             return self._finish(work)
 
     def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
@@ -55,13 +66,9 @@ class RunRules(FactRules):
                 self._cut(row, Cut(seq, head), legacy_mark(epoch), work)
             return self._finish(work)
 
-    def _prove(self, proof: Proof, work: Work) -> None:
-        try:
-            cut = proof.check()
-        except ValueError:
-            return
+    def _prove(self, proof: Proof, cut: Cut, work: Work) -> None:
         birth, mark = proof.birth, proof.mark
-        row = self._epochs.get(birth.epoch) or EpochRow(birth.epoch, birth.encode())
+        row = self._epochs.get(birth.epoch) or self._begun_row(birth.epoch, birth)
         is_better = row.cut is None or (cut.seq, mark) < (row.cut.seq, row.mark)
         if not is_better or (not cut.seq and cut.head != NO_HEAD):
             return
@@ -72,21 +79,14 @@ class RunRules(FactRules):
     def _cut(self, row: EpochRow, cut: Cut, mark: bytes, work: Work) -> None:
         ours = self.head(row.epoch, cut.seq)
         cut_row = structs.replace(row, cut=Cut(cut.seq, ours or cut.head), mark=mark)
-        for hollow in self._hollow_in(row.epoch, cut_row.last + 1, row.last):
-            work.hollow.pop(hollow.dot, None)
-            self._numbers.refused -= hollow.is_refused
-            self._numbers.hollow -= not hollow.is_refused
         if row.cut is None and row.key != NO_KEY:
             self._remember(self._forks, row.key, self._forks.get(row.key, 0) + 1)
         self._keep_epoch(cut_row, work)
         self._put_epochs([cut_row])
+        self._count_anew(row, cut_row, work)
         wanted = self._hollow_in(row.epoch, 1, cut_row.last)
         work.hollow.update((hollow.dot, None) for hollow in wanted if not hollow.is_refused)
         work.proven[row.epoch] = None
-        if cut_row.last < row.seq:
-            self._remember(self._unadopted, row.epoch, cut_row.last + 1)
-        if row.epoch == self._numbers.epoch:
-            self._numbers.epoch = None
 
     def _compare(self, birth: Birth, blocks: Sequence[Block], work: Work) -> None:
         """Make the best proof of one of these blocks and one of ours."""
@@ -101,7 +101,7 @@ class RunRules(FactRules):
                 if best is None or (_rank(cut), proof.mark) < best[:2]:
                     best = _rank(cut), proof.mark, proof
         if best is not None:
-            self._prove(best[2], work)
+            self._prove(best[2], best[2].check(), work)
 
     def _runs_near(self, block: Block, birth: Birth) -> Iterator[RunRow]:
         """Our signed runs that a block overlaps, or that are beside it."""
@@ -111,14 +111,20 @@ class RunRules(FactRules):
                 yield run
             seq = run.last + 1
 
-    def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS) -> Taken:
+    def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS, *, adopts_unknown: bool = True) -> Taken:
         """As in the port."""
+        roster = self.roster()
+        if not self._may_write(pen):
+            return Taken()
         with self._piece():
             work = Work()
             left = limit
             kinds: list[int] = []
             events: dict[int, Entry] = {}
-            for epoch in sorted(self._unadopted):
+            epochs = sorted(self._unadopted)
+            if roster is not None and not adopts_unknown:
+                epochs = [epoch for epoch in epochs if roster.knows(self._epochs[epoch].key)]
+            for epoch in epochs:
                 row, first = self._epochs[epoch], self._unadopted[epoch]
                 last = min(row.seq, first + left - 1)
                 left -= last - first + 1
@@ -127,15 +133,17 @@ class RunRules(FactRules):
                     copy = standing.item
                     if isinstance(copy, Entry) and copy.position not in events and self._is_orphan(copy):
                         events[copy.position] = copy
-                        kinds.append(_kind_of(copy, row.birth, pen))
+                        kinds.append(_kind_of(copy, row, pen, roster))
                 if not left:
                     break
             items = list(events.values())
             self._write(bytes(kinds), items, leaves_of(items), pen, work, self._enter_any)
-            return self._finish(work, is_unfinished=bool(self._unadopted))
+            return self._finish(work, is_unfinished=not self._unadopted.keys().isdisjoint(epochs))
 
     def _is_orphan(self, copy: Entry) -> bool:
         """Whether no dot of a copy counts; if one does, the copy is known by it from now on."""
+        if copy.dot is not None and self._counts(copy.dot):
+            return False
         dots = [change.dot for change in self._dots_of(copy)]
         counting = next((dot for dot in dots if self._counts(dot)), None)
         if counting is not None:
@@ -143,11 +151,16 @@ class RunRules(FactRules):
         return counting is None
 
 
-def _kind_of(copy: Entry, birth: Birth, pen: Pen) -> int:
+def _kind_of(copy: Entry, row: EpochRow, pen: Pen, roster: Roster | None) -> int:
     """Of the entry that adopts an event of such an epoch."""
-    if birth.key == NO_KEY:
-        return OWN if copy.created[1] == pen.node_id else ADOPTED_LEGACY
-    return OWN if birth.key == pen.signer.public else ADOPTED_FORK
+    key = row.key
+    if key == pen.signer.public or (key == NO_KEY and copy.created[1] == pen.node_id):
+        return OWN
+    if roster is None or row.limit is None or row.bound != row.limit:
+        return ADOPTED_LEGACY if key == NO_KEY else ADOPTED_FORK
+    if key in roster.gone:
+        return ADOPTED_REVOKE
+    return ADOPTED_CERTIFICATE if roster.knows(key) or pen.signer.public != roster.founder else ADOPTED_FOUND
 
 
 def _rank(cut: Cut) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from peers.facts.fact import Fact, decode_fact, fact_id_of
 from peers.facts.fact_set import FactSet, MeshEnd
+from peers.facts.roster import Roster
 from peers.stores.run_store import Taken
+from peers.stores.runs.entering import Work
 from peers.stores.runs.writing import WritingRules
 
 
@@ -16,8 +19,6 @@ class FactRules(WritingRules):
 
     def __init__(self) -> None:
         super().__init__()
-        self._mesh = ""
-        """The public key of the mesh in hexadecimal digits; empty without one."""
         self._fact_sets: dict[str, FactSet] = {}
         """That of the mesh. A set that is here is never changed."""
 
@@ -29,11 +30,14 @@ class FactRules(WritingRules):
         for data in self._read_facts():
             with suppress(ValueError):  # of another mesh, or of a kind that a later release has written
                 facts.add(decode_fact(data))  # its signature was looked at when it came
+        self._rosters = {self._mesh: Roster(facts.mesh, facts)} if facts else {}
+        self._begin_limits()
 
     def enter_mesh(self, mesh: bytes) -> None:
         """As in the port."""
         self._mesh = mesh.hex()
         self._fact_sets = {self._mesh: FactSet(mesh)}
+        self._rosters = {}
 
     def facts(self) -> tuple[Fact, ...]:
         """As in the port."""
@@ -64,6 +68,10 @@ class FactRules(WritingRules):
                 except ValueError:
                     continue
             self._remember(self._fact_sets, self._mesh, known)
-            if new:
-                self._put_facts(new)
-            return Taken(facts=tuple(new))
+            if not new:
+                return Taken()
+            self._put_facts(new)
+            self._remember(self._rosters, self._mesh, Roster(known.mesh, known))
+            work = Work()
+            self._judge(work)
+            return replace(self._finish(work), facts=tuple(new), roster=self.roster())

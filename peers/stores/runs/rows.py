@@ -14,7 +14,7 @@ from peers.events.columns import Items
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import END_BYTES, KEY_BYTES, NO_HEAD, Birth, EpochEnd
+from peers.events.epoch import END_BYTES, KEY_BYTES, NO_HEAD, NOTHING, Birth, EpochEnd
 from peers.events.proof import Cut, Proof
 from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
@@ -68,6 +68,8 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
     """Of the proof of its fork. Its head is ours at that seq, once we have taken so much."""
     mark: bytes = b""
     """Of that proof."""
+    limit: Cut | None = None
+    """Up to where it counts by the facts of the mesh, as `cut`. Not kept on disk: it follows from these and from births."""
 
     @property
     def birth(self) -> Birth:
@@ -80,18 +82,29 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
         return self.born[:KEY_BYTES]
 
     @property
+    def bound(self) -> Cut | None:
+        """The first of `cut` and `limit`; None if neither is there."""
+        limit, cut = self.limit, self.cut
+        return cut if limit is None or (cut is not None and cut.seq <= limit.seq) else limit
+
+    @property
     def last(self) -> int:
         """Seq of the last entry that counts."""
-        return self.seq if self.cut is None else min(self.seq, self.cut.seq)
+        bound = self.bound
+        return self.seq if bound is None else min(self.seq, bound.seq)
 
     def counts(self, seq: int) -> bool:
-        """Whether an entry with this seq is not after the cut."""
-        return self.cut is None or seq <= self.cut.seq
+        """Whether an entry with this seq is not after the bound."""
+        bound = self.bound
+        return bound is None or seq <= bound.seq
 
     @property
     def end(self) -> EpochEnd:
-        """As a vector says it."""
-        head = self.cut.head if self.cut is not None and self.cut.seq <= self.seq else self.head
+        """As a vector says it: NOTHING, also of a fork, where the mesh lets nothing count."""
+        bound = self.bound
+        if self.limit is not None and not self.limit.seq:
+            return NOTHING
+        head = bound.head if bound is not None and bound.seq <= self.seq else self.head
         return EpochEnd(self.last, head[:END_BYTES], self.mark)
 
 

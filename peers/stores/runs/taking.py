@@ -12,11 +12,13 @@ from peers.events.dot import MAX_FOREIGN_SEQ
 from peers.events.epoch import KEY_BYTES, NO_KEY
 from peers.events.leaf import HASH_BYTES, leaves_of
 from peers.events.piece import Piece
+from peers.events.proof import Cut
 from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
 from peers.stores.run_store import Taken, Taking
-from peers.stores.runs.entering import Entering, EnteringRules, Work
+from peers.stores.runs.entering import Entering, Work
 from peers.stores.runs.epochs import OpenRun
+from peers.stores.runs.limits import LimitRules
 from peers.stores.runs.rows import EpochRow, RunRow
 
 
@@ -51,7 +53,7 @@ class _Growth:
         return self.is_legacy or is_signed(self.row.key, self.row.epoch, self.seq, self.head, self.signature)
 
 
-class TakingRules(EnteringRules):
+class TakingRules(LimitRules):
     """Takes each epoch in order. A piece that is refused changes nothing."""
 
     def take(self, pieces: Sequence[Piece], *, clock_ms: int = 0) -> Taken:
@@ -64,6 +66,8 @@ class TakingRules(EnteringRules):
                 end = start + 1
                 while end < len(pieces) and (pieces[end].epoch, pieces[end].first) == (epoch, first):
                     end += 1
+                if epoch not in self._epochs:
+                    self._meet(pieces[end - 1], work)
                 work.outcomes += self._take_run(pieces[start:end], work)
                 start = end
             self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
@@ -98,9 +102,9 @@ class TakingRules(EnteringRules):
         is_named = known is not None and known.birth == piece.birth  # then its hash is known
         if not (is_named or piece.birth.epoch == piece.epoch) or not _is_sound(piece):
             return "bad"
-        row = known or EpochRow(piece.epoch, piece.birth.encode())
-        growth = before or _Growth(row, row.seq, row.head)
-        last = piece.last if row.cut is None else min(piece.last, row.cut.seq)
+        row = known or self._begun_row(piece.epoch, piece.birth)
+        growth, bound = before or _Growth(row, row.seq, row.head), row.bound
+        last = piece.last if bound is None else min(piece.last, bound.seq)
         if last <= growth.seq:
             if last < piece.last:
                 return "forked"
@@ -113,11 +117,15 @@ class TakingRules(EnteringRules):
         grown = _grown(growth, run, piece, last)
         if grown is None:
             return "bad"
-        if row.cut is not None and (last, grown.head) == row.cut[:2]:
+        if (last, grown.head) == bound:
             grown.is_at_cut = True
             if last < piece.last or not grown.is_signed:
                 grown.signature = b""
             return grown
+        if last < piece.last and not row.seq and bound == row.limit:
+            return (
+                "gap"  # another history than the cut of the mesh names: what forked is found once a part of it is here
+            )
         if last < piece.last or grown.head != piece.head:
             return _mismatch(piece)
         return grown if piece.signature or grown.is_legacy else "gap"
@@ -149,11 +157,10 @@ class TakingRules(EnteringRules):
         """Write what was weighed and verified."""
         row, run = growth.row, growth.run
         assert run is not None, "a piece that is taken has a run"
-        position = self._numbers.last_position
+        grown = self._numbers.last_position + len(growth.kinds)
+        limit = row.limit if row.limit is None or row.limit.seq > growth.seq else Cut(growth.seq, growth.head)
         self._keep_epoch(
-            structs.replace(
-                row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=position + len(growth.kinds)
-            ),
+            structs.replace(row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=grown, limit=limit),
             work,
         )
         entering = Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused)

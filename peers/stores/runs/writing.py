@@ -91,6 +91,8 @@ class WritingRules(TakingRules):
 
     def offer_further(self, createds: Sequence[Created], pen: Pen) -> Taken:
         """As in the port."""
+        if not self._may_write(pen):
+            return Taken()
         with self._piece():
             work = Work()
             known = self._known_among(createds)
@@ -151,7 +153,7 @@ class WritingRules(TakingRules):
             parent = Parent(before, self._epochs[before].seq, self._epochs[before].head) if before else Parent()
             birth = Birth(key, pen.nonce(), parent, pen.node_id)
             self._numbers.epoch = birth.epoch
-            return EpochRow(birth.epoch, birth.encode())
+            return self._begun_row(birth.epoch, birth)
         return self._epochs[self._numbers.epoch]
 
     def _own_run(self, row: EpochRow) -> OpenRun:

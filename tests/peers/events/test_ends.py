@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from peers.events.dot import Epoch
 from peers.events.ends import FIRST_BORDER, LAST_BORDER, Ends, EndsSnapshot, Fingerprint
-from peers.events.epoch import EpochEnd, item_digest
+from peers.events.epoch import NOTHING, EpochEnd, item_digest
 
 names = st.integers(0, 9).map(lambda n: f"{n * 0x0707:032x}"[::-1])
 ends = st.builds(
@@ -31,11 +31,16 @@ def test_a_snapshot_stays_as_it_was_whatever_is_set(data: st.DataObject, at_open
     now = dict(at_opening)
     vector = Ends(now)
     held: list[tuple[EndsSnapshot, dict[Epoch, EpochEnd]]] = []
-    for step in data.draw(st.lists(st.sampled_from(["set", "set", "set", "hold", "drop", "look"]), max_size=25)):
+    steps = ["set", "set", "set", "end", "hold", "drop", "look"]
+    for step in data.draw(st.lists(st.sampled_from(steps), max_size=25)):
         if step == "set":
             epoch, end = data.draw(names), data.draw(ends)
             vector.set(epoch, end)
             now[epoch] = end
+        elif step == "end":
+            epoch = data.draw(names)
+            vector.set(epoch, NOTHING)
+            now.pop(epoch, None)
         elif step == "hold":
             held.append((vector.snapshot(), dict(now)))
         elif step == "drop" and held:

@@ -334,15 +334,16 @@ def test_who_says_more_and_more_is_stopped() -> None:
             mine.take(Differ(dict.fromkeys(some(random, MAX_ITEMS)), (), more=True))
 
 
-def test_what_is_less_than_known_changes_nothing_but_a_fork_does() -> None:
+def test_who_says_less_than_before_has_less_that_counts_and_lacks_nothing_of_what_it_had() -> None:
     view = View(Ends({NAME: EpochEnd(5)}).snapshot())
-    for end, known in (
-        (EpochEnd(4, b"h" * 16), EpochEnd(5)),
-        (EpochEnd(6, b"i" * 16), EpochEnd(6, b"i" * 16)),
-        (EpochEnd(2, b"j" * 16, b"m" * 16), EpochEnd(2, b"j" * 16, b"m" * 16)),
+    for end, had in (
+        (EpochEnd(4, b"h" * 16), 5),
+        (EpochEnd(6, b"i" * 16), 6),
+        (EpochEnd(2, b"j" * 16, b"m" * 16), 6),
+        (NOTHING, 6),
     ):
         view.raise_to(NAME, end)
-        assert view.get(NAME) == known
+        assert (view.get(NAME), view.had(NAME)) == (end, had)
     assert view.get("cd" * 16) == NOTHING
 
 

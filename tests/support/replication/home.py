@@ -161,7 +161,7 @@ class Home:
             for epoch, end in taken.ends.items():
                 self.ends.set(epoch, end)
             self.fills += sum(change.is_fill for change in taken.changes)
-            self.is_adopting = self.is_adopting or bool(taken.proven)
+            self.is_adopting = self.is_adopting or bool(taken.proven or taken.limited)
         self.epoch, self.last_position = state.epoch, state.last_position
         self.begun.add(self.epoch)
         for taken in takens:
@@ -325,9 +325,12 @@ class Session:
         return self.home.room.now
 
     def trusts(self, birth: Birth) -> bool:
-        return True
+        roster = self.home.store.roster()
+        return roster is None or roster.cut_of(birth.key) != ()
 
     def may_begin(self, birth: Birth) -> bool:
+        if not self.trusts(birth):
+            return False
         taken = self.home.taken.setdefault(birth.key, set())
         if birth.epoch not in taken and len(taken) >= self.home.limit:
             self.home.declining.add(birth.key)

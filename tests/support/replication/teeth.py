@@ -25,7 +25,7 @@ from peers.stores.runs.taking import TakingRules
 from tests.support.replication.home import Session
 
 Tooth = Callable[[], AbstractContextManager[Any]]
-_said = replication_module._said
+_read_said = replication_module.read_said
 _committed = Replication.committed
 _prove = RunRules._prove
 _weigh = TakingRules._weigh
@@ -35,7 +35,7 @@ _adopt = RunRules._is_orphan
 
 
 def _nothing_hollow(other_key: bytes | None, store: RunStore) -> Said:
-    return _said(other_key, store)._replace(hollow=WantedEvents.of(()))
+    return _read_said(other_key, store)._replace(hollow=WantedEvents.of(()))
 
 
 def _hollow_untold(self: Replication, taken: Taken) -> None:
@@ -45,7 +45,7 @@ def _hollow_untold(self: Replication, taken: Taken) -> None:
 def hollow_is_final() -> AbstractContextManager[Any]:
     """An entry without its event is never asked for."""
     return Both(
-        patch.object(replication_module, "_said", _nothing_hollow),
+        patch.object(replication_module, "read_said", _nothing_hollow),
         patch.object(Replication, "committed", _hollow_untold),
     )
 
@@ -102,10 +102,10 @@ def signatures_unverified() -> AbstractContextManager[Any]:
 
 
 def first_proof_kept() -> AbstractContextManager[Any]:
-    def prove(self: RunRules, proof: Any, work: Any) -> None:
+    def prove(self: RunRules, proof: Any, cut: Any, work: Any) -> None:
         row = self._epochs.get(proof.birth.epoch)
         if row is None or row.cut is None:
-            _prove(self, proof, work)
+            _prove(self, proof, cut, work)
 
     return patch.object(RunRules, "_prove", prove)
 

@@ -256,12 +256,13 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
         standings = super()._read(epoch, first, last)
         for seq, (position, _, item) in enumerate(standings, first):
-            # The row that came with an entry has its dot, until that counts no more.
+            # The row that came with an entry has its dot; or another one, after that counted for a while no more.
             if (
                 type(item) is Entry
                 and item.position == position
                 and item.dot != (epoch, seq)
                 and self._counts((epoch, seq))
+                and all(item.dot != change.dot for change in self._dots_of(item))
             ):
                 raise damaged(self._path, f"the event of the entry {seq} of the epoch {epoch} says another one")
         return standings

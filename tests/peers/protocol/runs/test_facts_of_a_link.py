@@ -17,40 +17,10 @@ from peers.facts.fact import Fact
 from peers.facts.roster import Roster
 from peers.protocol.runs import fact_exchange
 from tests.support.mesh_of_keys import MeshOfKeys
-from tests.support.replication.home import Home, Session
-from tests.support.replication.kits import MemoryKit
-from tests.support.replication.small_stories import SmallStage
+from tests.support.replication.home import Home
+from tests.support.replication.mesh_stage import enter, learn, stage_of
 
 MESH = MeshOfKeys()
-
-
-def stage_of(count: int, *, without: Iterable[int] = ()) -> tuple[SmallStage, list[Home], list[tuple[Home, Home, Any]]]:
-    """Homes of one mesh, but those; and what they say to each other."""
-    stage = SmallStage(MemoryKit(), count)
-    said: list[tuple[Home, Home, Any]] = []
-
-    def note(session: Session, message: Any) -> list[Any]:
-        said.append((session.home, session.other.home, message))
-        return [message]
-
-    for number, home in enumerate(stage.homes):
-        home.twist = note
-        if number not in without:
-            enter(home, MESH)
-    return stage, stage.homes, said
-
-
-def enter(home: Home, mesh: MeshOfKeys) -> None:
-    home.store.close()
-    home.store.enter_mesh(mesh.public)
-    home.restart()
-
-
-def learn(home: Home, *facts: Fact) -> None:
-    """The home gets facts by itself, as a command does it."""
-    home.write(lambda store: [store.learn(facts)])
-    while home.mailbox.is_busy:
-        home.mailbox.step()
 
 
 def facts_of(said: Iterable[tuple[Home, Home, Any]], sender: Home, receiver: Home) -> list[Facts]:
@@ -66,10 +36,10 @@ def begin() -> list[Fact]:
 
 
 def test_facts_go_before_any_event_and_each_end_gets_what_it_lacks() -> None:
-    stage, (one, other), said = stage_of(2)
+    stage, (one, other), said = stage_of(MESH, 2)
     common = begin()
     learn(one, *common, MESH.node("emil", by="anna"))
-    learn(other, *common, MESH.revoke("dora", by="anna"))
+    learn(other, *common, MESH.revoke("fred", by="anna"))
     stage.write(one, 3)
     stage.write(other, 2)
 
@@ -85,7 +55,7 @@ def test_facts_go_before_any_event_and_each_end_gets_what_it_lacks() -> None:
 
 
 def test_two_ends_with_the_same_facts_say_nothing_of_them() -> None:
-    stage, (one, other), said = stage_of(2)
+    stage, (one, other), said = stage_of(MESH, 2)
     common = begin()
     learn(one, *common)
     learn(other, *reversed(common))
@@ -98,7 +68,7 @@ def test_two_ends_with_the_same_facts_say_nothing_of_them() -> None:
 
 
 def test_a_new_fact_goes_on_at_once_to_all_but_the_end_that_sent_it() -> None:
-    stage, (one, other, third), said = stage_of(3)
+    stage, (one, other, third), said = stage_of(MESH, 3)
     stage.connect(one, other)
     stage.connect(other, third)
     stage.quiet()
@@ -113,7 +83,7 @@ def test_a_new_fact_goes_on_at_once_to_all_but_the_end_that_sent_it() -> None:
 
 
 def test_a_fact_that_came_between_two_greetings_is_not_forgotten() -> None:
-    stage, (one, other), _ = stage_of(2)
+    stage, (one, other), _ = stage_of(MESH, 2)
     stage.connect(one, other)
     learn(one, *begin())  # its greeting is on its way
 
@@ -124,7 +94,7 @@ def test_a_fact_that_came_between_two_greetings_is_not_forgotten() -> None:
 
 @pytest.mark.parametrize("without", [(0,), (1,), (0, 1)])
 def test_an_end_without_a_mesh_gets_no_facts_and_all_events(without: tuple[int, ...]) -> None:
-    stage, (one, other), said = stage_of(2, without=without)
+    stage, (one, other), said = stage_of(MESH, 2, without=without)
     learn(one, *begin())
     stage.write(one, 2)
     stage.write(other, 2)
@@ -137,7 +107,7 @@ def test_an_end_without_a_mesh_gets_no_facts_and_all_events(without: tuple[int, 
 
 
 def test_ends_of_two_meshes_exchange_no_facts() -> None:
-    stage, (one, other), said = stage_of(2, without=(1,))
+    stage, (one, other), said = stage_of(MESH, 2, without=(1,))
     another = MeshOfKeys("other")
     enter(other, another)
     learn(one, *begin())
@@ -152,7 +122,7 @@ def test_ends_of_two_meshes_exchange_no_facts() -> None:
 def test_many_facts_go_in_messages_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_messages, "FACTS_BYTES", 2_000)
     monkeypatch.setattr(fact_exchange, "MAX_FACTS", 10)
-    stage, (one, other), said = stage_of(2)
+    stage, (one, other), said = stage_of(MESH, 2)
     learn(one, *begin(), *(MESH.node(f"n{number}", by="anna") for number in range(30)))
 
     stage.meet(one, other)
@@ -175,7 +145,7 @@ def test_many_facts_go_in_messages_of_a_bounded_size(monkeypatch: pytest.MonkeyP
 def test_a_fact_that_does_not_hold_ends_the_link_with_a_sentence_and_nothing_of_its_message_is_kept(
     data: bytes, sentence: str
 ) -> None:
-    stage, (one, other), said = stage_of(2)
+    stage, (one, other), said = stage_of(MESH, 2)
     stage.connect(one, other)
     stage.quiet()
 
@@ -190,7 +160,7 @@ def test_a_fact_that_does_not_hold_ends_the_link_with_a_sentence_and_nothing_of_
 
 
 def test_ids_that_an_end_names_without_end_are_not_kept() -> None:
-    stage, (one, other), said = stage_of(2)
+    stage, (one, other), said = stage_of(MESH, 2)
     learn(one, *begin())
     other.twist = lambda _, message: [] if isinstance(message, Facts) and message.ids else [message]
     stage.connect(one, other)
@@ -208,7 +178,7 @@ def test_ids_that_an_end_names_without_end_are_not_kept() -> None:
 
 
 def test_an_end_that_never_says_its_facts_gets_no_events_and_gives_its_own() -> None:
-    stage, (one, other), _ = stage_of(2)
+    stage, (one, other), _ = stage_of(MESH, 2)
     learn(one, *begin())
     stage.write(one, 1)
     stage.write(other, 2)
@@ -222,7 +192,7 @@ def test_an_end_that_never_says_its_facts_gets_no_events_and_gives_its_own() -> 
 
 
 def test_facts_are_kept_where_no_room_for_events_of_others_is_left() -> None:
-    stage, (one, other), _ = stage_of(2)
+    stage, (one, other), _ = stage_of(MESH, 2)
     learn(one, *begin())
     stage.write(one, 2)
     wire = stage.connect(one, other)
@@ -242,7 +212,7 @@ def test_facts_are_kept_where_no_room_for_events_of_others_is_left() -> None:
 
 
 def test_a_greeting_says_the_whole_key_of_the_mesh() -> None:
-    stage, (one, other), said = stage_of(2, without=(1,))
+    stage, (one, other), said = stage_of(MESH, 2, without=(1,))
     stage.meet(one, other)
 
     greetings = {home: each for home, _, each in said if isinstance(each, Greeting)}
@@ -263,7 +233,7 @@ NAMES = ("anna", "bert", "dora", "emil", "fred")
 def test_over_any_links_that_come_and_go_all_homes_end_with_the_same_facts(
     steps: list[tuple[str, int, int]], random: Any
 ) -> None:
-    stage, homes, _ = stage_of(4)
+    stage, homes, _ = stage_of(MESH, 4)
     mesh = MeshOfKeys()  # the same one, whose times begin anew
     learn(homes[0], mesh.found(), mesh.admin("anna"), mesh.admin("bert"))
     for what, at, to in steps:

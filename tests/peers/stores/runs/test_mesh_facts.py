@@ -13,7 +13,7 @@ from peers.facts.fact_set import FactSet
 from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import StoreError
-from tests.support.mesh_of_keys import MeshOfKeys
+from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.run_house import CheckedStore, Writer, event, put, types
 
 
@@ -109,6 +109,7 @@ def test_facts_of_a_commit_that_is_taken_back_are_not_there(store: CheckedStore,
 
 
 def test_facts_are_no_events_and_leave_the_log_as_it_is(store: CheckedStore, anna: Writer, mesh: MeshOfKeys) -> None:
+    anna.signer = key("anna")
     put(store, anna, event(1))
     enter(store, mesh)
     before = store.state, store.ends()

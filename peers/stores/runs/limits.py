@@ -1,0 +1,154 @@
+"""Up to where epochs count by the facts of a mesh: of keys that are not in it, or not any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import structs
+
+from peers.events.dot import Epoch
+from peers.events.epoch import NO_HEAD, Birth, Parent
+from peers.events.piece import Piece
+from peers.events.proof import Cut
+from peers.events.signature import is_signed
+from peers.facts.roster import Roster
+from peers.stores.run_store import Limited, Pen
+from peers.stores.runs.entering import EnteringRules, Work
+from peers.stores.runs.rows import EpochRow
+
+_NOTHING_COUNTS = Cut(0, NO_HEAD)
+
+
+class LimitRules(EnteringRules):
+    """Keeps `EpochRow.limit`: it is found when an epoch begins, and anew when facts or births of its key come.
+
+    Entries after it are kept. They count once more facts raise it, whatever the order in which all that came.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mesh = ""
+        """The public key of the mesh in hexadecimal digits; empty without one."""
+        self._rosters: dict[str, Roster] = {}
+        """That of the mesh, once a fact is known."""
+
+    def roster(self) -> Roster | None:
+        """As in the port."""
+        return self._rosters.get(self._mesh)
+
+    def _may_write(self, pen: Pen) -> bool:
+        """Whether own entries count: those of a key that is not in its mesh would be for nothing."""
+        roster = self.roster()
+        return roster is None or roster.cut_of(pen.signer.public) is None
+
+    def _begin_limits(self) -> None:
+        """The store opens: its facts are read."""
+        if self.roster() is None:
+            return
+        limits = self._all_limits()
+        for row in list(self._epochs.values()):
+            limit = self._limit_in(limits, row)
+            if limit is not None:
+                self._epochs[row.epoch] = structs.replace(row, limit=limit)
+        self._find_unadopted()
+        self._count_hollow()
+
+    def _count_hollow(self) -> None:
+        """The numbers may be of a release that knew of no limits."""
+        numbers = self._numbers
+        numbers.hollow = numbers.refused = 0
+        for epoch in self._hollow_epochs():
+            for row in self._hollow_in(epoch, 1, self._epochs[epoch].last):
+                numbers.refused += row.is_refused
+                numbers.hollow += not row.is_refused
+
+    def _begun_row(self, epoch: Epoch, birth: Birth) -> EpochRow:
+        """The row of an epoch that is new here."""
+        roster = self.roster()
+        row = EpochRow(epoch, birth.encode())
+        is_out = roster is not None and roster.cut_of(birth.key) == ()
+        return structs.replace(row, limit=_NOTHING_COUNTS) if is_out else row
+
+    def _meet(self, piece: Piece, work: Work) -> None:
+        """An epoch that is new here comes: of a key that is revoked or has left, its birth says what else of it counts.
+
+        It is kept even if nothing of this epoch counts yet, but not before it is known to be of that key.
+        """
+        roster, birth = self.roster(), piece.birth
+        tips = None if roster is None else roster.cut_of(birth.key)
+        if not tips or birth.epoch != piece.epoch:
+            return
+        is_named = piece.epoch in {tip.epoch for tip in tips} or piece.epoch in (self._limits_of(birth.key) or ())
+        if is_named or is_signed(birth.key, piece.epoch, piece.last, piece.head, piece.signature):
+            self._keep_epoch(EpochRow(piece.epoch, birth.encode()), work)
+            self._judge(work, {birth.key})
+
+    def _judge(self, work: Work, keys: Collection[bytes] | None = None) -> None:
+        """Find out up to where the epochs of these keys count now, or all epochs."""
+        limits = self._all_limits(keys)
+        for row in list(self._epochs.values()):
+            if keys is None or row.key in keys:
+                self._limit(row, self._limit_in(limits, row), work)
+
+    def _all_limits(self, keys: Collection[bytes] | None = None) -> dict[bytes, Mapping[Epoch, Cut] | None]:
+        return {key: self._limits_of(key) for key in keys or {row.key for row in self._epochs.values()}}
+
+    def _limits_of(self, key: bytes) -> Mapping[Epoch, Cut] | None:
+        """Up to where epochs of a key count, and the others do not; None: all do, or that is not known yet."""
+        roster = self.roster()
+        tips = None if roster is None else roster.cut_of(key)
+        if tips is None or any(tip.epoch not in self._epochs for tip in tips):
+            return None
+        limits = {tip.epoch: Cut(tip.seq, tip.head) for tip in tips}
+        todo = list(limits)
+        while todo:
+            parent = self._parent_of(todo.pop(), key)
+            if parent.seq and parent.epoch not in limits:
+                todo.append(parent.epoch)
+            if parent.seq and (parent.epoch not in limits or limits[parent.epoch].seq < parent.seq):
+                limits[parent.epoch] = Cut(parent.seq, parent.head)
+        return limits
+
+    def _parent_of(self, epoch: Epoch, key: bytes) -> Parent:
+        row = self._epochs.get(epoch)
+        return row.birth.parent if row is not None and row.key == key else Parent()
+
+    def _limit_in(self, limits: Mapping[bytes, Mapping[Epoch, Cut] | None], row: EpochRow) -> Cut | None:
+        """That of one epoch; once that entry is here, with our head there."""
+        of_key = limits[row.key]
+        if of_key is None:
+            return None
+        limit = of_key.get(row.epoch, _NOTHING_COUNTS)
+        if row.limit is not None and row.limit.seq == limit.seq <= row.seq:
+            return row.limit
+        return Cut(limit.seq, self.head(row.epoch, limit.seq) or limit.head)
+
+    def _limit(self, row: EpochRow, limit: Cut | None, work: Work) -> None:
+        if limit == row.limit:
+            return
+        limited = structs.replace(row, limit=limit)
+        self._keep_epoch(limited, work)
+        self._count_anew(row, limited, work)
+        if row.seq or (limit is not None and limit.seq):
+            before = work.limited.get(row.epoch)
+            counts_more = limited.last > row.last or (before is not None and before.counts_more)
+            work.limited[row.epoch] = Limited(row.key, counts_more)
+
+    def _count_anew(self, before: EpochRow, row: EpochRow, work: Work) -> None:
+        """An epoch has another bound now: what is hollow, what is to be adopted, and where own entries go."""
+        epoch, falls = row.epoch, row.last < before.last
+        first, last = sorted((before.last, row.last))
+        for hollow in self._hollow_in(epoch, first + 1, last):
+            step = -1 if falls else 1
+            self._numbers.refused += step * hollow.is_refused
+            self._numbers.hollow += step * (not hollow.is_refused)
+            if falls:
+                work.hollow.pop(hollow.dot, None)
+            elif not hollow.is_refused:
+                work.hollow[hollow.dot] = None
+        if falls:
+            self._remember(self._unadopted, epoch, row.last + 1)
+        elif row.last == row.seq and epoch in self._unadopted:
+            self._remember(self._unadopted, epoch, None)
+        if epoch == self._numbers.epoch:
+            self._numbers.epoch = None
