@@ -43,8 +43,8 @@ OURSELVES = "ourselves"
 """The error for a connection of a node with itself."""
 CLONE = "cloned"
 """The error for another node with our own node id: one of the two homes is a copy."""
-CLONE_REDIALS = 4
-"""Failures that count for a session that is turned away because of a clone: it dials again after 8 s at most, so that it
+CLONE_REDIALS = 3
+"""Failures that count for a session that is turned away because of a clone: it dials again after 4 s at most, so that it
 connects soon once the other run is gone."""
 
 
@@ -258,6 +258,7 @@ class PeerSession(SessionBase[RunPeerSync]):
                 role.connection_id,
                 tuple(hello.held),
                 role.connection.address,
+                role.connection.proven_key is not None,
             )
         )
 
@@ -280,8 +281,9 @@ class PeerSession(SessionBase[RunPeerSync]):
             self._tell(Noted(self._key, f"{sentence}{more}", cause="an event", who=who or ""))
 
     def _on_error(self, error: SyncError) -> None:
-        # Only an answer to our own dial proves a clone: any node may dial us and claim our id.
-        is_clone = error.type == CLONE and self._accepted is None and not error.received
+        # Without keys only an answer to our own dial proves a clone: any node may dial us and claim our id.
+        is_shown = self._accepted is None or self._accepted.proven_key is not None
+        is_clone = error.type == CLONE and is_shown and not error.received
         if self._impostor:
             self._tell(Refused(self._key, None, self._impostor))
             return

@@ -36,6 +36,8 @@ class Greeted(Report):
     connection_id: str
     held: tuple[str, ...]
     address: str
+    is_proven: bool
+    """Whether the other end proved the key of that node."""
 
 
 @dataclass(frozen=True, slots=True)
