@@ -299,10 +299,11 @@ class Replication:
 
     def committed(self, taken: Taken) -> None:
         """The store has committed this, whoever asked for it."""
+        if taken.facts:
+            self._facts.learned(taken.facts)  # also before our greeting, which may have been read before that commit
         if self._reconciliation is None:
             return  # our greeting says it
         if taken.facts:
-            self._facts.learned(taken.facts)
             self._taking.accept()
         if taken.limited:
             self._on_limited(taken.limited)

@@ -16,6 +16,7 @@ from peers.codec.run_messages import MAX_FACTS, Facts, Greeting, Pieces
 from peers.facts.fact import Fact
 from peers.facts.roster import Roster
 from peers.protocol.runs import fact_exchange
+from peers.stores.run_store import Taken
 from tests.support.mesh_of_keys import MeshOfKeys
 from tests.support.replication.home import Home
 from tests.support.replication.mesh_stage import enter, learn, stage_of
@@ -90,6 +91,18 @@ def test_a_fact_that_came_between_two_greetings_is_not_forgotten() -> None:
     stage.quiet()
 
     assert kinds(other) == ["found", "certificate", "certificate"]
+
+
+def test_a_fact_of_a_commit_after_the_log_was_read_for_a_greeting_is_not_forgotten() -> None:
+    stage, (one, other), _ = stage_of(MESH, 2)
+    learn(one, *begin())
+    fact = MESH.node("emil", by="anna")
+    wire = stage.connect(one, other)
+    wire.ends[0].replication.committed(Taken(facts=(fact,)))  # heard before the answer of that read
+
+    stage.quiet()
+
+    assert kinds(other) == ["found", "certificate", "certificate", "certificate"]
 
 
 @pytest.mark.parametrize("without", [(0,), (1,), (0, 1)])
