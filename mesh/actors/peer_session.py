@@ -80,6 +80,8 @@ class PeerSession(SessionBase[RunPeerSync]):
         """Why the other end is not the node as which it greeted."""
         self._left = ""
         """Why this end left the link."""
+        self._is_taken = False
+        """Whether the last link ended because another run of one of the two nodes is connected."""
         self._reported_state = ""
         self._refused: set[str] = set()
         """Sentences about events that were not taken; each is noted once."""
@@ -303,7 +305,11 @@ class PeerSession(SessionBase[RunPeerSync]):
             self._farewell = reason or self._farewell
             self.stop()
             return
-        if self._error is not None and self._error.type == TAKEN:
+        if (
+            self._error is not None or reason != "error"
+        ):  # else the close has overtaken the error message, as in _why_closed
+            self._is_taken = self._error is not None and self._error.type == TAKEN
+        if self._is_taken:
             self._reconnect.failures = min(self._reconnect.failures, CLONE_REDIALS)
         self._tell(self._closed(reason))
 

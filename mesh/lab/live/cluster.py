@@ -53,6 +53,7 @@ NOT_LIVE = {
     "resume": "lets a machine go on from a snapshot of its memory",
     "copy_home": "copies a home with its key",
     "make_hostile": "has a hostile node",
+    "revoke": "revokes a key",
     "store": "looks at a disk",
     "seed": "depends on its seed",
 }
