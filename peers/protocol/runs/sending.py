@@ -72,9 +72,10 @@ class Sending:
     def begin(self, lacked: Sequence[Dot], last_position: int) -> None:
         """Walk from the first of these entries, or what came after `last_position`."""
         self.position = last_position
-        if lacked:
+        begins_again, self._begins_again = self._begins_again, False
+        if lacked or begins_again:
             self.position = 0  # also while the answer is awaited: nobody is told that all was sent
-        if 0 < len(lacked) <= MAX_FIRSTS:
+        if 0 < len(lacked) <= MAX_FIRSTS and not begins_again:
             self._begin_asking()
             self._role.read(partial(_first_position, lacked, last_position), self._on_first)
 
@@ -91,7 +92,7 @@ class Sending:
             for epoch in self._begun.pop(key, ()):
                 self._other.sent.pop(epoch, None)
         self._begins_again = True
-        if not self._is_asking:
+        if self._other.view is not None and not self._is_asking:
             self._begin_again()
 
     def _begin_again(self) -> None:

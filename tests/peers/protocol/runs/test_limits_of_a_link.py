@@ -189,3 +189,19 @@ def test_a_proof_of_a_fork_of_which_nothing_counts_ends_no_link(mesh: MeshOfKeys
 
     assert wire.is_up
     assert anna.store.ends() == emil.store.ends()
+
+
+def test_what_counts_more_since_our_greeting_is_sent_though_the_other_end_had_the_same_then(mesh: MeshOfKeys) -> None:
+    stage, (anna, _, emil), _ = stage_of(mesh, 3)
+    disk = DiskOfKey("dora")
+    disk.write(event(1), event(2), event(3))
+    learn(anna, *begin(mesh))
+    give(anna, disk, 0)
+    learn(anna, mesh.revoke("dora", by="anna", cut=(disk.tip(0, 1),)))
+    stage.meet(anna, emil)
+
+    stage.connect(anna, emil)
+    learn(anna, mesh.revoke("dora", by="anna", cut=(disk.tip(0, 3),)))  # its greeting is on its way
+    stage.quiet()
+
+    assert seqs(anna, disk) == seqs(emil, disk) == [3]
