@@ -17,7 +17,7 @@ from typing import Any
 from mesh.actors.environment import Environment
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
-from mesh.actors.reports import Noted
+from mesh.actors.reports import Noted, refused_at_door
 from mesh.actors.runtime.inspection import abandon_actors
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.loop_thread import LoopThread, Spawner
@@ -244,9 +244,7 @@ class NodeResources:
 
     def _on_refused(self, address: str, why: str) -> None:
         if self.supervisor is not None:
-            host = address.rpartition(":")[0]
-            noted = Noted("", f"refused: {address}: {why}", kind="refused", cause=why, who=host)
-            self.supervisor.tell_to(NodeSupervisor.on_report, noted)
+            self.supervisor.tell_to(NodeSupervisor.on_report, refused_at_door(address, why))
 
     def _on_joined(self, sentence: str) -> None:
         self._note(sentence, "joined")

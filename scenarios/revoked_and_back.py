@@ -1,35 +1,38 @@
-"""A revoked room returns: what it wrote before stays, what it writes later goes nowhere."""
+"""A lost phone is revoked and returns: what it wrote counts, what it writes later does not."""
 
 from mesh.lab import Cluster, scenario
 
 
 @scenario
 def revoked_and_back(house: Cluster) -> None:
-    kitchen, study, attic = house.start("kitchen", "study", "attic")
-    house.settle("the three have met")
-    house.found(kitchen)
-    study.log.add({"type": "monday"})
-    house.settle("monday counts, since the study is in the mesh")
+    kitchen, study, attic, phone = house.start("kitchen", "study", "attic", "phone")
+    phone.log.add({"type": "photo"})
+    house.settle("the photo is everywhere")
 
-    house.partition([kitchen], [study, attic])
-    house.revoke(study, by=kitchen)
-    study.log.add({"type": "tuesday"})
-    house.settle("the attic does not know yet, and takes tuesday")
-    assert kitchen.types == ["monday"]
+    house.partition([kitchen, study], [attic, phone])
+    house.revoke(phone, by=kitchen)
+    phone.log.add({"type": "found by a stranger"})
+    house.run(5)  # the attic has not heard of it: it takes the event
+    assert attic.types == ["photo", "found by a stranger"]
+    house.partition([kitchen, study, attic], [phone])
+    house.settle("the attic has heard of it, and vouches for what it shows")
+    house.assert_converged(["photo", "found by a stranger"])
 
-    house.partition([kitchen, attic], [study])
-    study.log.add({"type": "wednesday"})
-    house.settle("now it knows, and vouches for tuesday")
-    assert [entry.vouched for entry in kitchen.entries] == ["", "revoke"]
-
+    phone.log.add({"type": "virus"})
     house.heal()
-    house.run(60)  # the study comes back
-    assert kitchen.types == attic.types == ["monday", "tuesday"]
-    assert study.types == ["monday", "tuesday", "wednesday"]
-    house.stop(study)
-    attic.log.add({"type": "thursday"})
+    house.run(60)
+    assert phone.types == ["photo", "found by a stranger", "virus"]
+    assert phone.node_id not in {*kitchen.peers, *study.peers, *attic.peers}
+    kitchen.log.add({"type": "milk"})
     house.settle("the others go on")
-    house.assert_converged(["monday", "tuesday", "thursday"])
+    house.assert_converged(["photo", "found by a stranger", "milk"])
+
+    house.stop(phone)
+    house.wipe(phone)
+    house.start("phone")
+    house.settle("the phone joins again under a new key")
+    house.assert_converged(["photo", "found by a stranger", "milk"])
+    assert phone.types == ["photo", "found by a stranger", "milk"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two machines run copies of one home: one is turned away, and what both wrote is kept."""
+"""Two machines run copies of one home: both are refused until one stops, and all is kept."""
 
 from mesh.lab import Cluster, scenario
 
@@ -21,7 +21,7 @@ def two_copies(house: Cluster) -> None:
     assert attic.types == ["monday", "soup"]
 
     house.heal()
-    house.run(120)  # the study and the attic talk; each turns one of the two away
+    house.run(120)  # the study and the attic talk, and turn both away
     assert study.types == attic.types == ["monday", "tea", "soup"]
     house.stop(copy)
     house.settle("one kitchen is left")

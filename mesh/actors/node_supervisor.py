@@ -227,7 +227,7 @@ class NodeSupervisor(LoopActor):
         if session is None:
             return
         now = self._now()
-        link = Link(report.key, report.connection_id, session.dialled, report.boot, now)
+        link = Link(report.key, report.connection_id, session.dialled, report.boot, now, report.is_proven)
         self._perform(
             self._membership.on_greeted(report.key, report.other_node_id, link, report.held, report.address, now)
         )

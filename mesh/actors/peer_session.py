@@ -43,8 +43,8 @@ OURSELVES = "ourselves"
 """The error for a connection of a node with itself."""
 CLONE = "cloned"
 """The error for another node with our own node id: one of the two homes is a copy."""
-CLONE_REDIALS = 4
-"""Failures that count for a session that is turned away because of a clone: it dials again after 8 s at most, so that it
+CLONE_REDIALS = 3
+"""Failures that count for a session that is turned away because of a clone: it dials again after 4 s at most, so that it
 connects soon once the other run is gone."""
 
 
@@ -80,6 +80,8 @@ class PeerSession(SessionBase[RunPeerSync]):
         """Why the other end is not the node as which it greeted."""
         self._left = ""
         """Why this end left the link."""
+        self._is_taken = False
+        """Whether the last link ended because another run of one of the two nodes is connected."""
         self._reported_state = ""
         self._refused: set[str] = set()
         """Sentences about events that were not taken; each is noted once."""
@@ -258,6 +260,7 @@ class PeerSession(SessionBase[RunPeerSync]):
                 role.connection_id,
                 tuple(hello.held),
                 role.connection.address,
+                role.connection.proven_key is not None,
             )
         )
 
@@ -280,8 +283,9 @@ class PeerSession(SessionBase[RunPeerSync]):
             self._tell(Noted(self._key, f"{sentence}{more}", cause="an event", who=who or ""))
 
     def _on_error(self, error: SyncError) -> None:
-        # Only an answer to our own dial proves a clone: any node may dial us and claim our id.
-        is_clone = error.type == CLONE and self._accepted is None and not error.received
+        # Without keys only an answer to our own dial proves a clone: any node may dial us and claim our id.
+        is_shown = self._accepted is None or self._accepted.proven_key is not None
+        is_clone = error.type == CLONE and is_shown and not error.received
         if self._impostor:
             self._tell(Refused(self._key, None, self._impostor))
             return
@@ -301,7 +305,11 @@ class PeerSession(SessionBase[RunPeerSync]):
             self._farewell = reason or self._farewell
             self.stop()
             return
-        if self._error is not None and self._error.type == TAKEN:
+        if (
+            self._error is not None or reason != "error"
+        ):  # else the close has overtaken the error message, as in _why_closed
+            self._is_taken = self._error is not None and self._error.type == TAKEN
+        if self._is_taken:
             self._reconnect.failures = min(self._reconnect.failures, CLONE_REDIALS)
         self._tell(self._closed(reason))
 

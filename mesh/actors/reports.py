@@ -36,6 +36,8 @@ class Greeted(Report):
     connection_id: str
     held: tuple[str, ...]
     address: str
+    is_proven: bool
+    """Whether the other end proved the key of that node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,11 @@ class Noted(Report):
     kind: str = "note"
     cause: str = ""
     who: str = ""
+
+
+def refused_at_door(address: str, why: str) -> Noted:
+    """A connection from `address` was not let in because of its certificate, or for lack of one."""
+    return Noted("", f"refused: {address}: {why}", kind="refused", cause=why, who=address.rpartition(":")[0])
 
 
 @dataclass(frozen=True, slots=True)

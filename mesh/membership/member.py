@@ -69,8 +69,11 @@ class Member:
 
     @property
     def may_be_dialled(self) -> bool:
-        """Whether it has an address, and neither said goodbye nor refused us."""
-        return bool(self.addresses) and self.state not in {"left", "refused"}
+        """Whether it has an address, and neither said goodbye nor refused us.
+
+        Of two machines that hold one key a dial would reach only the quicker one: both have to dial us.
+        """
+        return bool(self.addresses) and self.state not in {"left", "refused"} and not self.runs.are_held_twice
 
 
 def moved(member: Member, event: MemberEvent, now_seconds: float) -> Member:
@@ -92,9 +95,9 @@ def sighted(member: Member, addresses: tuple[str, ...], instance: str, now_secon
     return moved(member, "renewed" if is_new else "sighted", now_seconds)
 
 
-def greeted(member: Member, boot: str, now_seconds: float) -> Member:
-    """`member` after a greeting of its run `boot`."""
-    return replace(member, runs=member.runs.greeted(boot, now_seconds), instance=boot, reason="")
+def greeted(member: Member, boot: str, now_seconds: float, *, is_proven: bool = False) -> Member:
+    """`member` after a greeting of its run `boot`, which proved its key or did not."""
+    return replace(member, runs=member.runs.greeted(boot, now_seconds, is_proven=is_proven), instance=boot, reason="")
 
 
 def without_address(member: Member, address: str) -> Member:

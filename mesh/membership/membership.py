@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mesh.discovery.port import Sighting
-from mesh.membership.actions import Action, Notice, Requery
+from mesh.membership.actions import Action, Notice
 from mesh.membership.diagnosis.black_holes import BlackHoles
 from mesh.membership.diagnosis.clones import CLONE_LOOK, OWN_DIAL, TAKEN, TAKEN_REASON, Clones, clone_notice
 from mesh.membership.diagnosis.contests import Contests
@@ -138,7 +138,7 @@ class Membership:
         if session is None or session.is_closing:
             return []
         if session.subject not in {"", other_node_id, *self.static}:
-            return self._on_wrong_node(session, other_node_id, address, now_seconds)
+            return self._dialling.on_wrong_node(session, other_node_id, address, now_seconds)
         self.sessions.change(
             key, other_node_id=other_node_id, link=link, connection_id=link.connection_id, address=address
         )
@@ -149,11 +149,11 @@ class Membership:
         if self.why_turned_away(other_node_id, link.boot) == PAUSED:
             return self.sessions.close([key], PAUSED)
         self.failures.forgive(other_node_id, only_paused=True)
-        member = greeted(before, link.boot, now_seconds)
+        member = greeted(before, link.boot, now_seconds, is_proven=link.is_proven)
         if session.subject == other_node_id:
             member = replace(member, proven=address)
         others = self._clones.others(other_node_id, link.boot)
-        if before.is_cloned and others:
+        if self._clones.is_taken(other_node_id, link.boot):
             return [*self._turn_away(before, link.boot, now_seconds), *self.sessions.close([key], TAKEN_REASON)]
         actions = self._on_connected(key, moved(member, "met", now_seconds), link, held)
         return [*actions, *self._on_cloned(before, [self.sessions[other].host for other in (*others, key)])]
@@ -170,6 +170,10 @@ class Membership:
         actions += self.sessions.close([link.key for link in lost if link.boot == boot], SURPLUS)
         if not strangers:
             return actions
+        if session.link.is_proven:  # both have proved one key: do both live?
+            if not self._contests.have_answered(strangers):
+                return [*actions, *self._contests.begin(strangers, session.link)]
+            return [*actions, *self._clones.on_holders(before.node_id, [key, *strangers])]
         self.members.change(before.node_id, instance=boot, runs=before.runs.contested(boot, now_seconds))
         hosts = [self.sessions[each].host for each in (key, *strangers)]
         return [*actions, *self.sessions.close(strangers, TAKEN_REASON), *self._on_cloned(before, hosts)]
@@ -181,8 +185,10 @@ class Membership:
         session = self.sessions.get(key)
         if session is not None and session.dialled and not session.is_closing:
             is_right = session.subject in {node_id, *self.static}
-            wrong = [] if is_right else self._on_wrong_node(session, node_id, address, now_seconds)
-            actions += wrong or self.sessions.close([key], TAKEN_REASON)
+            if not is_right:
+                actions += self._dialling.on_wrong_node(session, node_id, address, now_seconds)
+            elif session.subject not in self.static or self.sessions.met(node_id):  # else it dials until one has gone
+                actions += self.sessions.close([key], TAKEN_REASON)
         return actions
 
     def on_closed(
@@ -252,6 +258,8 @@ class Membership:
         session = self.sessions.get(key)
         if session is None:
             return []
+        if why == CLONED and session.subject in self.static:  # it is dialled again, since another one may answer there
+            return [clone_notice(self.node_id, [session.host])]
         node_id = self._dialling.on_refused(session, other_node_id, why, now_seconds)
         closed = self.sessions.close([key], "refused")
         if why == CLONED:
@@ -378,15 +386,6 @@ class Membership:
         """A node or static address answered, or something about it changed: earlier failures to reach it do not count."""
         self._dialling.end_trials(subject)
         self._unreachable.forget(subject)
-
-    def _on_wrong_node(self, session: Session, other_node_id: str, address: str, now_seconds: float) -> list[Action]:
-        """Another node answered where `session.subject` was expected: that address is out of date, but others may be right."""
-        closed = self.sessions.close([session.key], "another node was expected here")
-        if session.subject not in self.members:  # it was a check for clones of this node
-            return closed
-        text = f"{other_node_id} answers at {address}, where {session.subject} was expected"
-        self._dialling.on_wrong_node(session.subject, address, text, now_seconds)
-        return [*closed, Notice("note", other_node_id, text, "another node"), Requery()]
 
     def _keep(self, member: Member) -> list[Action]:
         """Store the row of a member. If there are too many, forget one and close its dial."""

@@ -53,11 +53,18 @@ class OneNode:
         return f"accepted:{self.accepted}"
 
     def greet(
-        self, key: str, node_id: str = "a", *, boot: str = "run1", address: str = AT, held: tuple[str, ...] = ()
+        self,
+        key: str,
+        node_id: str = "a",
+        *,
+        boot: str = "run1",
+        address: str = AT,
+        held: tuple[str, ...] = (),
+        is_proven: bool = False,
     ) -> list[Action]:
-        """The other end of a session greets as the run `boot` of a node."""
+        """The other end of a session greets as the run `boot` of a node, whose key it has proved or not."""
         session = self.membership.sessions[key]
-        link = Link(key, f"c-{key}", session.dialled, boot, self.now)
+        link = Link(key, f"c-{key}", session.dialled, boot, self.now, is_proven)
         return self.membership.on_greeted(key, node_id, link, held, address, self.now)
 
     def answer(self, key: str, connection_id: str = "") -> list[Action]:

@@ -140,6 +140,7 @@ class Checker:
         of_epochs = [fault for room in honest for fault in epoch_faults(room, self._doubtful, len(rooms))]
         return [
             *self.ledger.faults(rooms),
+            *stranger_faults(honest),
             *durability_faults(honest),
             *duplicate_faults(honest),
             *of_epochs,
@@ -186,6 +187,21 @@ def durability_faults(rooms: Sequence[RoomSubject]) -> list[str]:
         if lost:
             faults.append(f"{room.name} acknowledged {len(lost)} events that it does not hold, the first {lost[0]}")
         faults += _cursor_faults(room)
+    return faults
+
+
+def stranger_faults(rooms: Sequence[RoomSubject]) -> list[str]:
+    """Rooms that hold events of a room of another mesh."""
+    faults = []
+    if len({room.mesh for room in rooms}) > 1:
+        for room in rooms:
+            held = held_on(room.store)
+            strangers = [other for other in rooms if other.mesh is not room.mesh]
+            faults += [
+                f"{room.name} has events of {other.name}, which is in another mesh"
+                for other in strangers
+                if any(created in held for created in other.acknowledged)
+            ]
     return faults
 
 

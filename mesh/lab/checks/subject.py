@@ -35,6 +35,10 @@ class RoomSubject(LogHolder, Protocol):
     runtime: Runtime
 
     @property
+    def mesh(self) -> object:
+        """The mesh that it is in; None for an open node."""
+
+    @property
     def acknowledged(self) -> Mapping[Created, None]:
         """Events whose `add` returned."""
 

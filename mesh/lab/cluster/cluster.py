@@ -28,9 +28,10 @@ from mesh.lab.cluster.client import Client
 from mesh.lab.cluster.convergence import Convergence
 from mesh.lab.cluster.narration import Narration, count_events
 from mesh.lab.cluster.places import Places
-from mesh.lab.cluster.room import PORT, Room
+from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.room_maker import RoomMaker
-from mesh.lab.cluster.simulated_fault_verbs import TrustVerbs
+from mesh.lab.cluster.room_parts import PORT, Surroundings
+from mesh.lab.cluster.simulated_fault_verbs import SimulatedFaultVerbs
 from mesh.lab.cluster.topology import Links, read_links
 from mesh.lab.recording.timeline import Happening, Timeline
 from mesh.lab.recording.trace import Trace
@@ -47,11 +48,11 @@ STEP_SECONDS = 60.0
 """Virtual seconds that starting or stopping a room may take."""
 
 
-class Cluster(TrustVerbs):
+class Cluster(SimulatedFaultVerbs):
     """Runs whole nodes in virtual time. Only network, discovery, disks and clocks are simulated.
 
     The same seed gives the same run, byte for byte. Use it as a context manager: at its end all rooms are stopped and the
-    checker judges the run, see `end`. Besides the verbs of TrustVerbs it has those below.
+    checker judges the run, see `end`. Besides the verbs of SimulatedFaultVerbs it has those below.
 
         with Cluster(seed=7) as cluster:
             kitchen, study = cluster.start("kitchen", "study")
@@ -88,13 +89,11 @@ class Cluster(TrustVerbs):
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=on_packet)
         air = SimAir(self.loop, Random(f"{seed} air"), self._network)
         self._convergence = Convergence(places, self._network)
-        self._maker = RoomMaker(seed, self.loop, self._network, air, places, self._on_notice)
+        self._maker = RoomMaker(Surroundings(seed, self.loop, self._network, air), places, self._on_notice)
         super().__init__(
             places,
             self._network,
             self.loop,
-            seed=seed,
-            virtual_loop=self.loop,
             air=air,
             say=self._narration.verb,
             random_for=lambda what: Random(f"{seed} {what} {self.loop.time()}"),
@@ -160,6 +159,7 @@ class Cluster(TrustVerbs):
         *names: str,
         links: Links | None = None,
         store: StoreKind | None = None,
+        mesh: str | None = None,
         serve: Mapping[int, MakeGatewayRole] | None = None,
         dial: Mapping[str, MakeGatewayRole] | None = None,
     ) -> tuple[Room, ...]:
@@ -167,11 +167,12 @@ class Cluster(TrustVerbs):
 
         `links` are pairs of names that dial each other by address, or a shape that makes such pairs (`line`, `ring`, `star`,
         `full`, `two_lans`); None: all rooms find each other by discovery. `store` is the kind of disk of new rooms: "memory",
-        the default, or "sqlite", files in a temporary folder. `serve` has roles of your own by the port at which they listen,
-        `dial` by the `room:port` that they dial.
+        the default, or "sqlite", files in a temporary folder. `mesh` names the mesh of new rooms, which the first one founds;
+        None: that of the house; empty: they are open nodes, without certificates. `serve` has roles of your own by the port
+        at which they listen, `dial` by the `room:port` that they dial.
 
-        Raises ValueError for a room that runs, a name that is taken or given twice, and wrong `links`, `store` or `serve`;
-        Violation if a node does not start within STEP_SECONDS of virtual time.
+        Raises ValueError for a room that runs, a name that is taken or given twice, and wrong `links`, `store`, `mesh` or
+        `serve`; Violation if a node does not start within STEP_SECONDS of virtual time.
 
             cluster.start("kitchen", "study", "attic", links=line, store="sqlite")
         """
@@ -181,8 +182,7 @@ class Cluster(TrustVerbs):
             if port == PORT:
                 raise ValueError(f"start: port {PORT} of each room is its node's own: serve a role at another one")
         self._places.expect([name for pair in pairs or () for name in pair], "start")
-        rooms = [self._maker.room(name, pairs, store) for name in names]
-        self._convergence.forget()
+        rooms = [self._maker.room(name, pairs, store, mesh) for name in names]
         for room in rooms:
             room.serve, room.dial = serve or room.serve, dial or room.dial
             room.witness = self._timeline or self.checker
@@ -288,6 +288,12 @@ class Cluster(TrustVerbs):
         self._convergence.forget()
         self._narration.verb(f"make_hostile {found.name}")
 
+    def revoke(self, room: Room | str, *, by: Room | str) -> None:
+        """Revoke the key of a room in the room `by`, the first of its mesh: its admin. What that holds of the key counts on."""
+        self._maker.revoke(self._places.room(room), self._places.room(by))
+        self._convergence.forget()
+        self._narration.verb(f"revoke {name_of(room)}")
+
     # Time, and what must be true
 
     def run(self, seconds: float) -> None:
@@ -307,12 +313,12 @@ class Cluster(TrustVerbs):
         self._narration.beat(sentence, count_events(self._places.holders))
 
     def assert_converged(self, types: Sequence[str] | None = None) -> None:
-        """Raise Violation unless all running rooms show the same events in the same order: those of `types`, if given.
+        """Raise Violation unless all running members show the same events in the same order: those of `types`, if given.
 
         Raises ValueError if `types` is no list.
         """
         check_types(types)
-        running = self._convergence.running
+        running = self._convergence.members
         self.checker.ledger.note_cleaned(self.rooms.values())
         self._judge(convergence_faults(running, self.checker.ledger.cleaned))
         if types is not None and any(room.types != list(types) for room in running):
@@ -358,8 +364,7 @@ class Cluster(TrustVerbs):
         self._failed_when = self._narration.moment
         steps: list[Callable[[], object]] = [self._end_clients]
         for room in self.rooms.values():
-            steps += [room.crash] if room.is_running else []
-            steps.append(partial(abandon_actors, room.runtime))
+            steps += [*([room.crash] if room.is_running else []), partial(abandon_actors, room.runtime)]
         steps += [self.loop.finish, self.loop.close]
         try:
             for step in steps if not self.loop.is_closed() else []:
@@ -380,6 +385,7 @@ class Cluster(TrustVerbs):
 
     def _wait_all(self, laters: Sequence[Later[Any]], what: str) -> None:
         self._narration.verb(what)
+        self._convergence.forget()
         if not self.loop.run_until(lambda: all(later.is_done for later in laters), STEP_SECONDS):
             raise Violation(f"{what}: not done within {STEP_SECONDS:.0f} s")
         for later in laters:

@@ -12,6 +12,7 @@ from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.topology import groups_of, may_be_linked
 from mesh.lab.simulation.network import SimNetwork
 from mesh.lab.simulation.storage import LabStore, knows_the_same
+from mesh.settings.config import DEFAULT_MESH
 
 
 class Convergence:
@@ -35,6 +36,11 @@ class Convergence:
     def running(self) -> list[Room]:
         """The rooms that run, without those that are hostile."""
         return [room for room in self._places.rooms.values() if room.is_running and not room.is_hostile]
+
+    @property
+    def members(self) -> list[Room]:
+        """Those of them that are in the mesh of the house."""
+        return [room for room in self.running if room.circle == DEFAULT_MESH]
 
     def groups(self) -> list[list[Room]]:
         """The running rooms that can talk, directly or through others, in groups."""
@@ -95,7 +101,8 @@ class Convergence:
             names = dict.fromkeys([*(one.links or ()), *dialled_by.get(one.name, ())])
             linked = [by_name[name] for name in names if name in by_name]
             others = linked if are_all_linked else [other for other in running if may_be_linked(one, other)]
-            near[one] = {other: None for other in others if other is not one and is_open(one.name, other.name)}
+            known = [other for other in others if other is not one and other.circle == one.circle]
+            near[one] = {other: None for other in known if is_open(one.name, other.name)}
         return near
 
     def _has_met(self, one: Room) -> bool:
@@ -114,7 +121,7 @@ class Convergence:
             return False
         if any(lacks_something(other, room) for room in group if room.store.state.hollow for other in self._near[room]):
             return False
-        return not any(awaits_adoption(room.store) for room in group if _is_member(room))
+        return not any(awaits_adoption(room.store) for room in group if not room.is_revoked)
 
     def _is_same(self, group: Sequence[Room]) -> bool:
         first = group[0]
@@ -138,9 +145,3 @@ def _is_whole(store: LabStore) -> bool:
     """Whether a store shows all that it ever heard of."""
     state = store.state
     return state.events == state.last_added and not state.hollow and not state.refused
-
-
-def _is_member(room: Room) -> bool:
-    """Whether nothing that its disk knows of its mesh speaks against it: else it adopts nothing."""
-    roster = room.store.roster()
-    return roster is None or roster.cut_of(room.key) is None

@@ -13,6 +13,7 @@ from mesh.actors.listener import ListenAddresses
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
+from mesh.actors.reports import Report
 from mesh.actors.runtime.inspection import abandon_actors, living_actors
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.loop_thread import Spawner
@@ -22,29 +23,23 @@ from mesh.discovery.static import StaticDiscovery
 from mesh.gateway.endpoints import MakeGatewayRole
 from mesh.lab.checks.subject import Witness
 from mesh.lab.cluster.arguments import check_awake
-from mesh.lab.cluster.room_parts import make_endpoints, make_identity
+from mesh.lab.cluster.room_parts import LabMesh, Surroundings, make_endpoints, make_identity, make_settings, node_edges
 from mesh.lab.cluster.story_log import VIRTUAL_ANSWER_SECONDS, StoryLog
 from mesh.lab.roles.hostile import HostilePeerSync
 from mesh.lab.roles.watched import WatchedPeerSync
 from mesh.lab.simulation.clock import RoomClock
-from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.disk import SimDisk
-from mesh.lab.simulation.network import SimNetwork
 from mesh.lab.simulation.storage import FileStore, LabStore, Medium, all_entries
-from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.node_log import NodeLog
-from mesh.settings.config import DEFAULT_MESH, WAIT_SECONDS, Settings
+from mesh.settings.config import WAIT_SECONDS
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.signature import KeySigner
 from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.log.draft import Meta
-
-PORT = 4_000
-"""The port at which the node of each room listens."""
 
 
 class Room:
@@ -57,20 +52,21 @@ class Room:
     def __init__(
         self,
         name: str,
-        seed: int,
-        loop: VirtualLoop,
-        network: SimNetwork,
-        air: SimAir,
+        lab: Surroundings,
         *,
         links: tuple[str, ...] | None,
+        mesh: LabMesh | None,
         medium: Medium,
         on_notice: Callable[[Room, Notice], None],
     ) -> None:
         """`links` are the rooms that it dials by address; None: it finds others by discovery. `medium` makes its disks.
 
-        `on_notice` gets each notice of the node.
+        `mesh` is the one that its node is in; None: the node is open. `on_notice` gets each notice of the node.
         """
         self.name = name
+        self.mesh = mesh
+        self.is_revoked = False
+        """Whether a story has revoked the key that its node has now."""
         self.medium = medium
         self.store: LabStore = medium.blank()
         self.links = links
@@ -89,14 +85,14 @@ class Room:
         """How much of its disk is in use; `fill_disk` changes that too."""
         self.dial: Mapping[str, MakeGatewayRole] = {}
         """Roles that dial, by the `room:port` that they dial."""
-        self.log = StoryLog(loop, name, self._write)
+        self.log = StoryLog(lab.loop, name, self._write)
         self.is_running = False
         self.peers: dict[str, None] = {}
         """Node ids that it has a session with."""
         self.witness: Witness | None = None
         """What watches this room for the checker."""
-        self._seed, self._on_notice = seed, on_notice
-        self._loop, self._network, self._air = loop, network, air
+        self._seed, self._loop, self._network, self._air = lab
+        self._on_notice = on_notice
         self._lives = self._homes = 0
         self._kept: LogProxy | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
@@ -104,8 +100,8 @@ class Room:
         self._last_entries: list[Entry] | None = None
         self._frozen: list[Callable[[], None]] | None = None
         """While it is frozen: the drains of its actors that are due."""
-        self.clock = RoomClock(loop)
-        self.runtime = Runtime(loop)
+        self.clock = RoomClock(lab.loop)
+        self.runtime = Runtime(lab.loop)
 
     def __repr__(self) -> str:
         return self.name
@@ -113,20 +109,22 @@ class Room:
     @property
     def node_id(self) -> str:
         """The node id, from name and key. `wipe` changes it."""
-        return self._identity[0]
-
-    @property
-    def signer(self) -> KeySigner:
-        """The key of its node. `wipe` changes it."""
-        return self._identity[1]
+        return self.identity[0]
 
     @property
     def key(self) -> bytes:
-        return self.signer.public
+        """The public key that its node signs with. `wipe` changes it."""
+        return self.identity[1].public
 
     @property
-    def _identity(self) -> tuple[str, KeySigner]:
-        return self.key_of._identity if self.key_of is not None else make_identity(self._seed, self.name, self._homes)
+    def circle(self) -> str:
+        """Rooms of one circle speak with each other: the name of its mesh, empty for an open one; a revoked one is alone."""
+        return f"*{self.name}" if self.is_revoked else self.mesh.name if self.mesh is not None else ""
+
+    @property
+    def identity(self) -> tuple[str, KeySigner]:
+        """Node id and key."""
+        return self.key_of.identity if self.key_of is not None else make_identity(self._seed, self.name, self._homes)
 
     @property
     def entries(self) -> list[Entry]:
@@ -176,8 +174,9 @@ class Room:
     @property
     def is_behind(self) -> bool:
         """Whether its disk holds changes that its node has not published yet. False while it is frozen."""
-        kept = None if self.is_frozen else self._kept
-        return kept is not None and kept.is_open and kept.state.last_position != self.store.state.last_position
+        if self._kept is None or self.is_frozen:
+            return False
+        return self._kept.is_open and self._kept.state.last_position != self.store.state.last_position
 
     @property
     def actors(self) -> list[str]:
@@ -206,34 +205,27 @@ class Room:
         self._kept = LogProxy()
         if self.witness is not None:
             self.witness.on_life(self, self._kept)
+        network = self._network.room(self.name)
         edges = Environment(
             runtime=self.runtime,
             clock=self.clock,
             random=random,
-            network=self._network.room(self.name),
             spawn=Spawner(loop),
             open_disk=self._open_disk,
-            signer=self._identity[1],
             discovery=self._discovery,
             hits=LimitHits(self.clock),
             limits=replace(self.limits, changes_shown=1_000_000),  # `peers` is made from all of them
             disk_use=DiskUse(self.name, lambda: self.disk_share),
-        )
-        settings = Settings(
-            node_id=self.node_id,
-            mesh=DEFAULT_MESH,
-            instance=f"{random.getrandbits(64):016x}",
-            ports=(PORT,),
-            peers=tuple(f"{other}:{PORT}" for other in self.links or ()),
+            **node_edges(self.mesh, self.identity, self.store, self._kept, network, self._report),
         )
         self._supervisor = NodeSupervisor.start(
             self.runtime,
             edges,
-            settings,
+            make_settings(self.node_id, random, self.links),
             self._kept,
             on_notice=lambda notice: self._on_notice(self, notice),
             make_role=self.role,
-            endpoints=make_endpoints(self.serve, self.dial, edges.network),
+            endpoints=make_endpoints(self.serve, self.dial, network),
         )
         self.is_running = True
         return self._supervisor.ask_to(NodeSupervisor.begin)
@@ -326,6 +318,7 @@ class Room:
     def wipe(self) -> None:
         """Delete the whole home, key included: it returns as a new node."""
         self._homes += 1
+        self.is_revoked = False
         self.lose_log()
 
     def lose_log(self) -> None:
@@ -370,8 +363,15 @@ class Room:
             self.witness.on_disk(self, before)
         self.medium.discard(before)
 
+    def _report(self, report: Report) -> None:
+        if self._supervisor is not None:
+            self._supervisor.tell_to(NodeSupervisor.on_report, report)
+
     def _schedule(self, drain: Callable[[], None]) -> None:
-        (self._loop.schedule_drain if self._frozen is None else self._frozen.append)(drain)
+        if self._frozen is None:
+            self._loop.schedule_drain(drain)
+        else:
+            self._frozen.append(drain)
 
     def _write(self, event: dict[str, Any], meta: Meta | None) -> Later[Meta | None]:
         if self._kept is None or not self.is_running:

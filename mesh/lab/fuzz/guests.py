@@ -1,17 +1,14 @@
-"""Guests: keys without rooms, which are certified and revoked in storms, so that facts of the mesh go around.
-
-From the first such fact on the mesh knows its members, so the rooms are certified too.
-"""
+"""Guests: keys without rooms, which are certified and revoked in storms, so that facts of the mesh go around."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.room_parts import make_identity, make_mesh_signer
 from peers.events.signature import KeySigner
-from peers.facts.fact import Certificate, Fact, Found, Revocation
+from peers.facts.fact import Certificate, Fact, Revocation
 from peers.stores.run_store import RunStore, Taken
 
 ADMIN = "admin"
@@ -27,40 +24,21 @@ class Guests:
         self._admin = self._identity(ADMIN)
         node_id, admin = self._admin
         mesh = self._mesh.public
-        self._has_begun = False
-        self._begin: list[Fact] = [
-            Found(mesh, mesh, 0, b"", "home").signed(self._mesh),
-            Certificate(mesh, mesh, 0, b"", admin.public, node_id, True, "").signed(self._mesh),
-        ]
+        self._begin = Certificate(mesh, mesh, 0, b"", admin.public, node_id, True, "").signed(self._mesh)
 
-    def tell(self, room: Room, rooms: Iterable[Room], number: int, *, is_revoked: bool) -> bool:
-        """One of these rooms gets the fact that a guest was certified, or revoked, unless its disk fails.
-
-        False if it has no log now.
-        """
+    def tell(self, room: Room, number: int, *, is_revoked: bool) -> bool:
+        """A room gets the fact that a guest was certified, or revoked, unless its disk fails. False if it has no log now."""
         if room.kept is None or not room.kept.is_open:
             return False
-        facts = [self._revoked(number) if is_revoked else self._certified(number)]
-        room.kept.write(partial(_learn, [*self._begin, *map(self._admitted, rooms), *facts]))
-        self._has_begun = True
+        facts = [self._begin, self._revoked(number) if is_revoked else self._certified(number)]
+        room.kept.write(partial(_learn, facts))
         return True
-
-    def join(self, room: Room, rooms: Iterable[Room]) -> None:
-        """A room that does not run has a new key, or another disk: if there is a mesh, it gets what who joins it gets."""
-        if self._has_begun:
-            with room.store.transaction():
-                room.store.learn([*self._begin, *map(self._admitted, rooms)])
 
     def _certified(self, number: int) -> Fact:
         node_id, guest = self._identity(f"guest{number}")
-        return self._certificate(number + 1, guest.public, node_id)
-
-    def _admitted(self, room: Room) -> Fact:
-        return self._certificate(0, room.key, room.node_id)
-
-    def _certificate(self, time_ms: int, key: bytes, node_id: str) -> Fact:
         by = self._admin[1]
-        return Certificate(self._mesh.public, by.public, time_ms, b"", key, node_id, False, "").signed(by)
+        fact = Certificate(self._mesh.public, by.public, number + 1, b"", guest.public, node_id, False, "")
+        return fact.signed(by)
 
     def _revoked(self, number: int) -> Fact:
         guest, by = self._identity(f"guest{number}")[1], self._admin[1]

@@ -146,17 +146,7 @@ class Player:
 
     def tell(self, name: str, number: int, is_revoked: bool) -> bool:
         """A room gets a fact of the mesh: that a guest was certified, or revoked."""
-        rooms = self.cluster.rooms
-        return self._guests.tell(rooms[name], rooms.values(), number, is_revoked=is_revoked)
-
-    def wipe(self, name: str) -> None:
-        """A home is lost, with its key; a new one takes its place."""
-        self.cluster.wipe(name)
-        self._join(name)
-
-    def _join(self, name: str) -> None:
-        rooms = self.cluster.rooms
-        self._guests.join(rooms[name], rooms.values())
+        return self._guests.tell(self.cluster.rooms[name], number, is_revoked=is_revoked)
 
     def wall(self, *side: str) -> None:
         names = [*self.script.rooms, *(name for name, _, _ in self.script.clients)]
@@ -228,7 +218,6 @@ class Player:
         if was_running:
             self.cluster.crash(name)
         self.cluster.restore(name, self._backups[source])
-        self._join(name)
         if was_running:
             self.cluster.restart(name)
         return True
@@ -304,7 +293,7 @@ VERBS = {
     "restore": Verb("disks", "backups put back", Player.restore),
     "resume": Verb("disks", "backups put back, with the memory of the machine", Player.resume),
     "lose": Verb("disks", "logs lost", Player.lose, ("off",)),
-    "wipe": Verb("disks", "homes lost, with their keys", Player.wipe, ("off",)),
+    "wipe": Verb("disks", "homes lost, with their keys", _of_cluster(Cluster.wipe), ("off",)),
     "wait": Verb("", "", _of_cluster(Cluster.run)),
 }
 """Every verb of a script, in the order of the table of storms; `wait` is not in the table."""

@@ -16,7 +16,7 @@ from mesh.lab.checks.checker import Violation, show_types
 from mesh.lab.cluster.arguments import SECONDS, check, check_awake, check_types
 from mesh.lab.cluster.fault_verbs import FaultVerbs
 from mesh.lab.cluster.places import Places
-from mesh.lab.cluster.room import PORT
+from mesh.lab.cluster.room_parts import PORT
 from mesh.lab.cluster.topology import Links, groups_of, may_be_linked, partners_of, read_links
 from mesh.lab.live.checks import Logs, group_faults, log_faults, shown, types_of
 from mesh.lab.live.disk import DISK_BYTES
@@ -52,10 +52,8 @@ NOT_LIVE = {
     "events_came": "counts events on their way",
     "resume": "lets a machine go on from a snapshot of its memory",
     "copy_home": "copies a home with its key",
-    "found": "has a mesh of its own",
-    "certify": "has a mesh of its own",
-    "revoke": "has a mesh of its own",
     "make_hostile": "has a hostile node",
+    "revoke": "revokes a key",
     "store": "looks at a disk",
     "seed": "depends on its seed",
 }

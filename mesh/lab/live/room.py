@@ -15,7 +15,7 @@ from typing import Any
 from mesh.control.client import ControlClient
 from mesh.errors import MeshError
 from mesh.lab.cluster.arguments import check_awake
-from mesh.lab.cluster.room import PORT
+from mesh.lab.cluster.room_parts import PORT
 from mesh.lab.live.adder import LiveAdder
 from mesh.lab.live.disk import back_up, fill, free, put_back, read_log
 from mesh.lab.live.link import ENVIRONMENT

@@ -6,12 +6,14 @@ from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from mesh.lab.simulation.gate import SimGate, why_not_dialled
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.lab.simulation.wire import ItemKind, SimWire
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.transport.channel import SEND_BYTES
 from peers.transport.port import MAX_FRAME
+from peers.transport.tls.gate import NOT_TAKEN
 
 CONNECT_SECONDS = 3.0
 """An attempt to open a connection that takes longer has failed."""
@@ -40,6 +42,8 @@ class SimChannel:
 
     other: SimChannel | None = None
     """The end in the other room, once there is one."""
+    other_gate: SimGate | None = None
+    """That of the other end, once one has answered."""
     _on_open: Callable[[SimChannel], None]
 
     def __init__(self, connection: SimConnection, network: RoomSide, out: SimWire) -> None:
@@ -62,6 +66,7 @@ class SimChannel:
     def accept(self, dialler: SimChannel, on_open: Callable[[SimChannel], None]) -> None:
         """Answer a dial. `on_open` is called when the dialling end has opened the connection, if it does."""
         self.other, dialler.other = dialler, self
+        self.other_gate = dialler.connection.gate
         self._on_open = on_open
         self._out.put("accept")
         self._timer = self.network.loop.call_later(CONNECT_SECONDS, self._on_time)
@@ -113,11 +118,9 @@ class SimChannel:
         elif kind == "refuse":
             wire.drop()
             self._out.drop()
-            self._end("refused")
+            self._end(self._why_not() or NOT_TAKEN if payload else "refused")
         elif kind == "accept":
-            self._out.put("open")
-            self._open()
-            self.connection.emit("connect")
+            self._on_accept(wire)
         elif kind == "open":
             self._open()
             self._on_open(self)
@@ -161,6 +164,21 @@ class SimChannel:
         if kind in ("accept", "open"):
             self._reset_other()
 
+    def _on_accept(self, wire: SimWire) -> None:
+        why = self._why_not()
+        if why:
+            wire.drop()
+            self._out.put("close")
+            self._end(why)
+            return
+        self._out.put("open")
+        self._open()
+        self.connection.emit("connect")
+
+    def _why_not(self) -> str:
+        """Why this end, which dialled, does not speak to the other one, if that is due to certificates."""
+        return why_not_dialled(self.connection.gate, self.other_gate, self.connection.expected)
+
     def _open(self) -> None:
         self._stop_timer()
         self._is_open = self.connection.connected = True
@@ -202,19 +220,36 @@ class SimConnection:
     """Implements `Connection`. Frames wait until there is a listener for `message`."""
 
     local_host = ""
-    proven_key = None
     """Rooms have no addresses besides their names."""
 
-    def __init__(self, network: RoomSide, address: str, *, room: str, port: int, dialled: bool) -> None:
+    def __init__(
+        self,
+        network: RoomSide,
+        address: str,
+        *,
+        room: str,
+        port: int,
+        dialled: bool,
+        expected: str = "",
+        gate: SimGate | None = None,
+    ) -> None:
+        """`expected` is the node id that the other end has to have, if one is; `gate` that of this end."""
         self.connected = False
         self.dialled = dialled
         self.address = address
         self.room = room
         """The room at the other end."""
+        self.expected = expected
+        self.gate = gate
         self._port = port
         self._network = network
         self._emitter = Emitter()
         self._channel: SimChannel | None = None
+
+    @property
+    def proven_key(self) -> bytes | None:
+        gate = self._channel.other_gate if self._channel is not None and self.connected else None
+        return gate.certificate.public if gate is not None else None
 
     def connect(self) -> None:
         if not self.dialled:

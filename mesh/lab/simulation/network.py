@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from mesh.lab.simulation.connection import RoomSide, SimChannel, SimConnection
+from mesh.lab.simulation.gate import SimGate, why_not_accepted
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.lab.simulation.wire import ItemKind, SimWire, WireQuality
 from peers.clock import Undo
@@ -228,20 +229,24 @@ class RoomNetwork:
         self.listenings: dict[int, SimListening] = {}
         self._network = network
 
-    def dial(self, address: str, *, max_segment: int | None = None, node_id: str = "") -> SimConnection:
-        """See Network; `127.0.0.1` and `localhost` are this room. The options have no effect: all packets fit."""
+    def dial(
+        self, address: str, *, max_segment: int | None = None, node_id: str = "", gate: SimGate | None = None
+    ) -> SimConnection:
+        """See Network; `127.0.0.1` and `localhost` are this room. `max_segment` has no effect: all packets fit."""
         room, _, port = address.rpartition(":")
         if not room or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
             raise ValueError(f"{address!r} is not an address: write room:port, with a port from 1 to 65535")
         room = self.room if room in LOOPBACK else room
-        return SimConnection(self, address, room=room, port=int(port), dialled=True)
+        return SimConnection(self, address, room=room, port=int(port), dialled=True, expected=node_id, gate=gate)
 
-    def listen(self, host: str, port: int, on_connection: Callable[[Connection], None]) -> Later[Listening]:
+    def listen(
+        self, host: str, port: int, on_connection: Callable[[Connection], None], *, gate: SimGate | None = None
+    ) -> Later[Listening]:
         """See Network; resolves on a later turn."""
         if not 0 <= port <= 65_535:
             raise ValueError(f"{port} is not a port: take one from 1 to 65535, or 0 for any free one")
         later: Later[Listening] = Later()
-        self.soon(self._listen, later, host, port, on_connection)
+        self.soon(self._listen, later, host, SimListening(self, port, on_connection, gate))
         return later
 
     def close(self) -> Later[None]:
@@ -296,9 +301,8 @@ class RoomNetwork:
             text = frame[: 4 * TRACE_CHARACTERS].decode("utf-8", "replace")[:TRACE_CHARACTERS]
             self._network.trace(connection.room, self.room, text)
 
-    def _listen(
-        self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
-    ) -> None:
+    def _listen(self, later: Later[Listening], host: str, listening: SimListening) -> None:
+        port = listening.port
         if host not in OWN_HOSTS and host != self.room:
             later.fail(OSError(errno.EADDRNOTAVAIL, f"{host} is not an address of {self.room}"))
         elif port in self.listenings:
@@ -306,7 +310,8 @@ class RoomNetwork:
         else:
             while port == 0 or port in self.listenings:
                 port = self._network.free_port(self.room)
-            listening = self.listenings[port] = SimListening(self, port, on_connection)
+            listening.port = port
+            self.listenings[port] = listening
             later.set(listening)
 
     def soon(self, reaction: Callable[..., None], *args: Any) -> None:
@@ -322,11 +327,14 @@ class RoomNetwork:
 class SimListening:
     """Implements `Listening`."""
 
-    def __init__(self, network: RoomNetwork, port: int, on_connection: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, network: RoomNetwork, port: int, on_connection: Callable[[Connection], None], gate: SimGate | None
+    ) -> None:
         self.port = port
         self.hosts = EVERY_HOST
         self._network = network
         self._on_connection = on_connection
+        self._gate = gate
 
     def close(self) -> Later[None]:
         later: Later[None] = Later()
@@ -336,9 +344,17 @@ class SimListening:
         return later
 
     def accept(self, dialler: SimChannel, wire: SimWire, back: SimWire) -> None:
-        """Answer a dial. The connection is handed over once the dialling end has opened it."""
-        room = wire.source
-        connection = SimConnection(self._network, self._network.address_of(room), room=room, port=0, dialled=False)
+        """Answer a dial, or refuse it. The connection is handed over once the dialling end has opened it."""
+        room, gate = wire.source, self._gate
+        address = self._network.address_of(room)
+        dialler.other_gate = gate
+        why = why_not_accepted(gate, dialler.connection.gate)
+        if why:
+            if gate is not None:
+                gate.on_refused(address, why)
+            back.put("refuse", why.encode())
+            return
+        connection = SimConnection(self._network, address, room=room, port=0, dialled=False, gate=gate)
         channel = SimChannel(connection, self._network, back)
         connection.adopt(channel)
         wire.reader = channel

@@ -6,17 +6,20 @@ from collections.abc import Iterable
 
 from mesh.membership.actions import Action, Dial, LookAgain, Notice
 from mesh.membership.diagnosis.runs import CLONE_SECONDS
+from mesh.membership.dialling.link_selection import SECOND_DIAL_SECONDS
 from mesh.membership.member import Member, Members
 from mesh.membership.session_record import Session, Sessions
 
 TAKEN = "taken"
 """The error sent to a run that is turned away because another run of its node is connected."""
-TAKEN_REASON = "another machine is connected under this node id"
+TAKEN_REASON = "another machine runs under this node id"
 """The same for users."""
 CLONE_LOOK = "*clone "
 """Prefix of the subject of the look whether two machines still answer under the node id that follows."""
 OWN_DIAL = "own"
 """The key of the session that checks whether another machine answers under our id."""
+HOLDERS_LOOK_SECONDS = 3.0
+"""Time between two looks where neither of the two is connected."""
 CHECK_PAUSE_SECONDS = 10.0
 """Time between two checks."""
 MAX_FOREIGN_RUNS = 8
@@ -25,6 +28,9 @@ MAX_FOREIGN_RUNS = 8
 
 class Clones:
     """Finds out about clones, tells users of them once, and decides which of the two machines stays connected.
+
+    Where nodes prove their keys none of the two does: the key is with another machine than its owner believes, and nobody knows
+    which of them is the owner's. As soon as only one is left it is let in.
 
     A clone of another node shows in its greetings (see Runs). An announcement under our own id proves nothing: a gateway may
     repeat an old one, and any host can forge one. So the address is dialled, and only an answer under our id counts.
@@ -56,18 +62,33 @@ class Clones:
     def is_taken(self, node_id: str, boot: str) -> bool:
         """Whether a run must be turned away at its greeting because another machine is connected under its node id."""
         member = self._members.get(node_id)
-        return member is not None and member.is_cloned and bool(self.others(node_id, boot))
+        return (
+            member is not None and member.is_cloned and (member.runs.are_held_twice or bool(self.others(node_id, boot)))
+        )
+
+    def on_holders(self, node_id: str, keys: Iterable[str]) -> list[Action]:
+        """Two runs of a node have proved its key and answered at the same time, at the sessions `keys`: end all with it."""
+        hosts = [self._sessions[key].host for key in keys]
+        self._members.change(node_id, runs=self._members[node_id].runs.held_twice(), reason=TAKEN_REASON)
+        text = f"lost the connection to {node_id}: {TAKEN_REASON}"
+        return [
+            *self._sessions.close([link.key for link in self._sessions.links_with(node_id)], TAKEN_REASON),
+            Notice("disconnected", node_id, text, who=hosts[0]),
+            clone_notice(node_id, hosts),
+            LookAgain(f"{CLONE_LOOK}{node_id}", HOLDERS_LOOK_SECONDS),
+        ]
 
     def on_look(self, subject: str, now_seconds: float) -> list[Action]:
-        """Tell users once only one machine runs under an id; until then look again every CLONE_SECONDS."""
+        """Tell users once only one machine runs under an id; until then look again and again."""
         node_id = subject.removeprefix(CLONE_LOOK)
         member = self._members.get(node_id)
         if member is None or not member.is_cloned:
             return []
         if not member.runs.is_over({link.boot for link in self._sessions.links_with(node_id)}, now_seconds):
-            return [LookAgain(subject, CLONE_SECONDS)]
+            return [LookAgain(subject, HOLDERS_LOOK_SECONDS if member.runs.are_held_twice else CLONE_SECONDS)]
         self._members.change(node_id, runs=member.runs.renewed())
-        return [Notice("note", node_id, f"only one machine runs as {node_id} now", "one machine")]
+        over = Notice("note", node_id, f"only one machine runs as {node_id} now", "one machine")
+        return [over, *([LookAgain(node_id, SECOND_DIAL_SECONDS)] if member.runs.are_held_twice else [])]
 
     def on_own_sighting(self, instance: str, addresses: tuple[str, ...], now_seconds: float) -> list[Action]:
         """Our id was announced: check it soon, unless it is our own announcement or was checked before."""
@@ -105,11 +126,12 @@ class Clones:
 
 def clone_notice(node_id: str, hosts: Iterable[str]) -> Notice:
     """Tells users that two machines use one key, where they are as far as that is known, and what to do."""
-    known = list(dict.fromkeys(host for host in hosts if host))
-    where = f"they are at {' and '.join(known)}; " if known[1:] else f"one is at {known[0]}; " if known else ""
+    places = [host for host in hosts if host]
+    known = " and ".join(dict.fromkeys(places))
+    where = f"they are at {known}; " if places[1:] else f"one is at {known}; " if known else ""
     text = (
-        f"two machines run as {node_id}: stop one of the two; {where}if one home was copied from the other, start that node in "
-        "an empty home instead (it gets all events from the others), then `mesh retry`"
+        f"two machines run as {node_id}: stop one of the two; {where}the one that is left goes on by itself; if its home was "
+        "copied from the other, start that node in an empty home instead (it gets all events from the others)"
     )
     return Notice("cloned", node_id, text, "two machines")
 

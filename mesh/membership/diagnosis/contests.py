@@ -32,6 +32,8 @@ class Contests:
         self._sessions = sessions
         self._contests: dict[str, _Contest] = {}
         """By the key of the older session."""
+        self._answered: dict[str, None] = {}
+        """Sessions whose present link has answered in a contest."""
 
     def begin(self, older: Collection[str], newest: Link | None = None) -> list[Action]:
         """Ask the sessions `older`; `newest` is the link that may end, None if there is none."""
@@ -53,6 +55,7 @@ class Contests:
         contest = self._contests.pop(key, None)
         if contest is None:
             return [], []
+        self._answered[key] = None
         lost = [link for link in contest.asked if self._is_open(link)]
         later = [link for link in contest.later if self._is_open(link)]
         if not later:
@@ -60,9 +63,14 @@ class Contests:
         self._contests[key] = _Contest(later)
         return lost, [Ask(key)]
 
+    def have_answered(self, keys: Collection[str]) -> bool:
+        """Whether the other end of one of these sessions has answered when it was asked, since it is linked."""
+        return any(key in self._answered for key in keys)
+
     def on_link_end(self, key: str) -> None:
         """The link of a session ended."""
         self._contests.pop(key, None)
+        self._answered.pop(key, None)
 
     def _is_open(self, link: Link) -> bool:
         session = self._sessions.get(link.key)

@@ -14,6 +14,8 @@ RETURN_SECONDS = 120.0
 """Returns that are further apart are not counted together."""
 CLONE_SECONDS = 30.0
 """After this long without a greeting of a second run there is only one machine."""
+HOLDER_SECONDS = 15.0
+"""The same of runs that proved the key, since all of them are turned away, and dial again after a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +41,27 @@ class Runs:
     """When that happened last."""
     is_cloned: bool = False
     """Whether two machines answer under the key of this node."""
+    are_held_twice: bool = False
+    """Whether both have proved that key, so that neither is let in."""
 
     @property
     def boots(self) -> tuple[str, ...]:
         """The boot ids of the runs, in the order of their first greetings."""
         return tuple(run.boot for run in self.seen)
 
-    def greeted(self, boot: str, now_seconds: float) -> Runs:
-        """The runs after a greeting of the run `boot`."""
-        is_return = boot in self.boots and boot != self.last
+    def greeted(self, boot: str, now_seconds: float, *, is_proven: bool = False) -> Runs:
+        """The runs after a greeting of the run `boot`. If it `is_proven`, only Contests show whether there are two."""
+        is_return = boot in self.boots and boot != self.last and not is_proven
         seen = replace(self.turned_away(boot, now_seconds), last=boot)
         return seen._returned(now_seconds) if is_return else seen
 
     def contested(self, boot: str, now_seconds: float) -> Runs:
         """The runs after another one greeted while the run `boot` was connected, and this one answered: it is the last one."""
         return replace(self.turned_away(boot, now_seconds), last=boot)._returned(now_seconds)
+
+    def held_twice(self) -> Runs:
+        """The runs after two answered at the same time, both of which have proved the key."""
+        return replace(self, is_cloned=True, are_held_twice=True)
 
     def turned_away(self, boot: str, now_seconds: float) -> Runs:
         """The runs after a greeting of the run `boot` that was turned away: it shows only that the run lives."""
@@ -68,12 +76,14 @@ class Runs:
 
     def is_over(self, met: Collection[str], now_seconds: float) -> bool:
         """Whether at most one run lives: a run of those in `met`, which are connected, or one that greeted lately."""
-        alive = [run for run in self.seen if run.boot in met or now_seconds - run.seen_seconds < CLONE_SECONDS]
+        limit = HOLDER_SECONDS if self.are_held_twice else CLONE_SECONDS
+        alive = [run for run in self.seen if run.boot in met or now_seconds - run.seen_seconds < limit]
         return len(alive) <= 1
 
     def renewed(self) -> Runs:
         """The last run alone, as if it were the only one that ever greeted."""
-        return Runs(tuple(run for run in self.seen if run.boot == self.last), self.last)
+        last = max(self.seen, key=lambda run: run.seen_seconds).boot if self.are_held_twice else self.last
+        return Runs(tuple(run for run in self.seen if run.boot == last), last)
 
     def _returned(self, now_seconds: float) -> Runs:
         returns = self.returns + 1 if now_seconds - self.returned_seconds <= RETURN_SECONDS else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mesh.membership.actions import Action, Dial, LookAgain, Redial, Requery
+from mesh.membership.actions import Action, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.dialling.dial_backoff import DialBackoff
 from mesh.membership.dialling.link_selection import dial_delay_seconds
 from mesh.membership.dialling.trials import MAX_TRIALS, Place, Trials
@@ -174,11 +174,19 @@ class Dialling:
             *self.next_trials(now_seconds),
         ]
 
-    def on_wrong_node(self, node_id: str, address: str, why: str, now_seconds: float) -> None:
-        """Another node answered at `address` of a member: remove the address, and count a failed trial at all of them."""
-        member = self._members[node_id]
+    def on_wrong_node(self, session: Session, other_node_id: str, address: str, now_seconds: float) -> list[Action]:
+        """Another node answered at `address`, where that of a session was expected: other addresses of that may be right.
+
+        The address is removed, and a failed trial is counted at all of them.
+        """
+        closed = self._sessions.close([session.key], "another node was expected here")
+        member = self._members.get(session.subject)
+        if member is None:  # it was a check for clones of this node
+            return closed
+        text = f"{other_node_id} answers at {address}, where {session.subject} was expected"
         self._trials.on_failure(member.addresses, now_seconds)
-        self._members[node_id] = replace(without_address(member, address), reason=why)
+        self._members[session.subject] = replace(without_address(member, address), reason=text)
+        return [*closed, Notice("note", other_node_id, text, "another node"), Requery()]
 
     def on_refused(self, session: Session, other_node_id: str | None, why: str, now_seconds: float) -> str | None:
         """A session was refused: do not dial its node or static address again. Returns the node id that was refused, if known.

@@ -26,6 +26,8 @@ class Link:
     """The boot id of the other node's run."""
     met_seconds: float
     """When the greeting came."""
+    is_proven: bool = False
+    """Whether the other end proved the key of the node id as which it greeted."""
 
 
 def dial_delay_seconds(own_id: str, other_id: str) -> float:

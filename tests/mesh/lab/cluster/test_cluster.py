@@ -296,10 +296,10 @@ class DiskFull(RunPeerSync):
 def test_a_link_that_always_ends_after_the_greeting_is_dialled_less_and_less_often() -> None:
     DiskFull.links = 0
     with Cluster(11, traces=False) as house:
-        (kitchen,) = house.start("kitchen", links=[("study", "kitchen")])
-        house.stop(kitchen)
+        kitchen, study = house.start("kitchen", "study", links=[("study", "kitchen")])
+        house.stop(kitchen, study)
         kitchen.role = DiskFull
-        house.start("kitchen", "study", links=[("study", "kitchen")])
+        house.start("kitchen", "study")
 
         house.run(120)
 

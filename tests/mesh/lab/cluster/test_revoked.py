@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mesh.lab import Cluster
+from mesh.lab.cluster.room_parts import LabMesh
 from mesh.lab.simulation.storage import StoreKind
+from mesh.settings.config import DEFAULT_MESH
 from peers.stores.store import StoreError
-from tests.support.facts_of_cluster import FactsOfCluster, signer_of
 
 
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
@@ -15,51 +16,61 @@ def test_a_revoked_room_returns_through_a_third_that_missed_it(store: StoreKind)
     with Cluster(seed=6) as house:
         kitchen, study, attic = house.start("kitchen", "study", "attic", store=store)
         house.settle("the three have met")
-        facts, by = FactsOfCluster(house), signer_of(house, kitchen)
-        facts.learn(kitchen, *facts.begin(kitchen), facts.node(study, by), facts.node(attic, by))
         study.log.add({"type": "monday"})
         house.settle("all know")
 
         house.partition([kitchen], [study, attic])
-        facts.learn(kitchen, facts.revoke(study, by, kitchen.store.tips(study.key)))
+        house.revoke(study, by=kitchen)
         study.log.add({"type": "tuesday"})
-        house.settle("the attic has not heard that the study is revoked")
+        house.run(1)  # the attic has not heard that the study is revoked
         house.partition([kitchen, attic], [study])
         house.settle("now it has, and vouches for tuesday")
         assert kitchen.types == attic.types == ["monday", "tuesday"]
         assert [entry.vouched for entry in kitchen.entries] == ["", "revoke"]
 
-        wednesday = study.log.add({"type": "wednesday"})  # it has not heard yet
-        house.run(1)
-        assert wednesday.is_done
+        study.log.add({"type": "wednesday"})  # it has not heard yet
         house.heal()
         house.run(60)
 
         assert kitchen.types == attic.types == ["monday", "tuesday"]
-        assert kitchen.store.ends() == attic.store.ends() == study.store.ends()
+        assert kitchen.store.ends() == attic.store.ends()
+        assert study.types == ["monday", "tuesday", "wednesday"]
+        assert study.peers == {}
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+def test_a_revoked_room_that_hears_of_it_writes_nothing_more(store: StoreKind) -> None:
+    with Cluster(seed=6) as house:
+        kitchen, study = house.start("kitchen", "study", store=store)
+        house.settle("the two have met")
+        house.revoke(study, by=kitchen)
+        house.run(1)
+
         thursday = study.log.add({"type": "thursday"})
         house.run(1)
+
         with pytest.raises(StoreError, match=f"not in its mesh any more .revoked by {kitchen.node_id}."):
             thursday.result()
-        assert study.types == ["monday", "tuesday", "wednesday"]
-        house.stop(study)
-        house.settle("the two who are left agree")
+        assert kitchen.types == study.types == []
 
 
 def test_what_a_home_had_before_its_mesh_was_founded_is_adopted_by_who_founded_it() -> None:
     with Cluster(seed=7) as house:
-        kitchen, study = house.start("kitchen", "study")
+        rooms = kitchen, study = house.start("kitchen", "study", mesh="")
         study.log.add({"type": "old"})
         house.settle("both have it")
-        house.stop(study)
-        facts = FactsOfCluster(house)
+        house.stop(kitchen, study)
+        mesh = LabMesh(house.seed, DEFAULT_MESH)
+        for room in rooms:
+            room.mesh = mesh
+            room.store.enter_mesh(mesh.public)
+            room.store.open()
 
-        facts.learn(kitchen, *facts.begin(kitchen))
+        house.start("kitchen")
         house.settle("the kitchen has taken in what it had")
         assert [entry.vouched for entry in kitchen.entries] == ["found"]
 
-        facts.learn(kitchen, facts.node(study, signer_of(house, kitchen)))
-        house.restart(study)
+        house.start("study")
         house.settle("the study is in the mesh, too")
         house.assert_converged(["old"])
         assert kitchen.store.ends() == study.store.ends()

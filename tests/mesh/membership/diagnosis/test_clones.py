@@ -7,10 +7,19 @@ from collections.abc import Callable
 import pytest
 
 from mesh.lab import Cluster, Room
-from mesh.membership.actions import Dial, LookAgain
-from mesh.membership.diagnosis.clones import CHECK_PAUSE_SECONDS, CLONE_LOOK, OWN_DIAL, TAKEN, TAKEN_REASON
-from mesh.membership.diagnosis.runs import CLONE_SECONDS, RETURN_SECONDS, Runs
+from mesh.membership.actions import Action, Ask, Dial, LookAgain
+from mesh.membership.diagnosis.clones import (
+    CHECK_PAUSE_SECONDS,
+    CLONE_LOOK,
+    HOLDERS_LOOK_SECONDS,
+    OWN_DIAL,
+    TAKEN,
+    TAKEN_REASON,
+)
+from mesh.membership.diagnosis.runs import CLONE_SECONDS, HOLDER_SECONDS, RETURN_SECONDS, Runs
+from mesh.membership.dialling.link_selection import SECOND_DIAL_SECONDS
 from mesh.membership.dialling.refusals import CLONED, THIS_NODE
+from mesh.settings.config import DEFAULT_MESH
 from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
 
 COPY = "10.0.0.2:4000"
@@ -53,7 +62,9 @@ def test_a_copy_that_answers_under_our_id_is_reported_with_the_advice_to_stop_on
 
     assert closes(actions) == [(OWN_DIAL, "refused")]
     assert kinds(actions) == ["cloned"]
-    assert notices(actions)[0][1].startswith("two machines run as m: stop one of the two; ")
+    assert notices(actions)[0][1].startswith(
+        "two machines run as m: stop one of the two; one is at 10.0.0.2; the one that is left goes on by itself; "
+    )
     assert "delete" not in notices(actions)[0][1]
 
 
@@ -100,17 +111,17 @@ def test_our_own_announcement_and_a_withdrawn_one_are_not_checked() -> None:
     assert node.sight("m", COPY, instance="another", is_goodbye=True) == []
 
 
-def test_a_static_address_where_a_copy_of_our_home_answers_is_not_dialled_until_a_retry() -> None:
+def test_a_static_address_where_a_copy_of_our_home_answers_is_dialled_on_until_another_one_answers() -> None:
     node = OneNode(STATIC)
     node.membership.on_begin()
     key = f"static:{STATIC}"
 
     actions = node.membership.on_refused(key, "m", CLONED, 0.0)
-    node.close(key, "refused")
 
     assert kinds(actions) == ["cloned"]
-    assert notices(actions)[0][1].endswith("then `mesh retry`")
-    assert node.look(STATIC, after=1000) == []
+    assert "retry" not in notices(actions)[0][1]
+    assert closes(actions) == []
+    assert kinds(node.greet(key, "a", address=STATIC)) == ["connected"]
 
 
 # Two runs of another node
@@ -200,14 +211,114 @@ def test_returns_that_are_far_apart_are_no_clone() -> None:
     assert not runs.is_cloned
 
 
+# Two runs that prove one key
+
+
+def proven_clone(node: OneNode) -> list[Action]:
+    """Two runs of "a" prove its key, and both answer. Returns the last actions."""
+    first, second = node.accept("10.0.0.7:50000"), node.accept("10.0.0.8:50000")
+    node.greet(first, boot="run1", address="10.0.0.7:50000", is_proven=True)
+    node.greet(second, boot="run2", address="10.0.0.8:50000", is_proven=True)
+    assert node.answer(first) == [Ask(second)]
+    return node.answer(second)
+
+
+def test_two_holders_of_one_key_are_called_once_both_have_answered_and_both_are_refused() -> None:
+    node = OneNode()
+
+    actions = proven_clone(node)
+
+    assert kinds(actions) == ["disconnected", "cloned"]
+    assert "they are at 10.0.0.8 and 10.0.0.7; " in notices(actions)[1][1]
+    assert {key for key, _ in closes(actions)} == {"accepted:1", "accepted:2"}
+    assert node.membership.why_turned_away("a", "run1") == node.membership.why_turned_away("a", "run2") == TAKEN
+    assert node.membership.why_turned_away("a", "run3") == TAKEN
+
+
+def test_a_second_holder_that_does_not_answer_is_no_clone() -> None:
+    node = OneNode()
+    first, second = node.accept(), node.accept()
+    node.greet(first, boot="run1", is_proven=True)
+    node.greet(second, boot="run2", is_proven=True)
+
+    asked = node.answer(first)
+    node.close(second)
+
+    assert asked == [Ask(second)]
+    assert node.membership.why_turned_away("a", "run2") == ""
+    assert node.membership.sessions[first].is_met
+
+
+def test_a_moved_home_whose_old_link_answers_no_more_goes_on_without_a_word() -> None:
+    node = OneNode()
+    old, new = node.accept("10.0.0.7:50000"), node.accept("10.0.0.8:50000")
+    node.greet(old, boot="run1", is_proven=True)
+
+    greeting = node.greet(new, boot="run2", is_proven=True)
+    end = node.close(old, "no answer for 20 s")
+
+    assert kinds([*greeting, *end]) == []
+    assert node.membership.sessions[new].is_met
+
+
+def test_runs_that_return_again_and_again_are_no_clone_where_keys_are_proved() -> None:
+    node = OneNode()
+    for boot in ("run1", "run2", "run1", "run2", "run1", "run2"):
+        key = node.accept()
+        assert "cloned" not in kinds(node.greet(key, boot=boot, is_proven=True))
+        node.close(key)
+
+
+@pytest.mark.parametrize("left", ["run1", "run2"])
+def test_the_holder_that_is_left_is_let_in_once_the_other_one_was_silent(left: str) -> None:
+    node = OneNode()
+    proven_clone(node)
+    subject = f"{CLONE_LOOK}a"
+    for key in ("accepted:1", "accepted:2"):
+        node.close(key)
+
+    node.now += HOLDER_SECONDS - 2
+    node.membership.on_turned_away("accepted:9", "a", left, AT, node.now)
+    early = node.look(subject, after=1)
+    late = node.look(subject, after=1)
+
+    assert early == [LookAgain(subject, HOLDERS_LOOK_SECONDS)]
+    assert notices(late) == [("note", "only one machine runs as a now")]
+    assert looks(late) == {"a": SECOND_DIAL_SECONDS}
+    assert node.membership.why_turned_away("a", left) == ""
+    assert kinds(node.greet(node.accept(), boot=left, is_proven=True)) == ["connected"]
+
+
+def test_two_holders_of_one_key_are_not_dialled_where_they_were_announced() -> None:
+    node = OneNode()
+    node.sight("a", AT, COPY)
+    proven_clone(node)
+
+    for key in ("accepted:1", "accepted:2"):
+        node.close(key)
+
+    assert kinds(node.look("a", after=100)) == ["lost"]
+    assert node.look("a", after=100) == []
+
+
+def test_a_dial_of_a_static_address_goes_on_until_one_of_two_holders_is_left() -> None:
+    node = OneNode(STATIC)
+    node.membership.on_begin()
+    proven_clone(node)
+
+    actions = node.membership.on_turned_away(f"static:{STATIC}", "a", "run2", STATIC, node.now)
+
+    assert closes(actions) == []
+
+
 # Whole nodes
 
 
-def copied_kitchen(cluster: Cluster) -> tuple[Room, Room, Room, Room]:
+def copied_kitchen(cluster: Cluster, mesh: str = DEFAULT_MESH) -> tuple[Room, Room, Room, Room]:
     """A kitchen, a study and an attic that have met, and a copy of the kitchen's home that does not run."""
-    kitchen, study, attic = cluster.start("kitchen", "study", "attic")
+    kitchen, study, attic = cluster.start("kitchen", "study", "attic", mesh=mesh)
     cluster.settle("met")
-    (copy,) = cluster.start("copy", links=[])
+    (copy,) = cluster.start("copy", links=[], mesh=mesh)
     cluster.stop(copy)
     copy.key_of, copy.links = kitchen, None
     return kitchen, study, attic, copy
@@ -220,11 +331,11 @@ def cloned(cluster: Cluster) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("end", [Cluster.stop, Cluster.crash])
-def test_a_copied_home_is_reported_once_and_the_original_stays_connected(
+def test_a_copied_home_of_an_open_node_is_reported_once_and_the_original_stays_connected(
     seed: int, end: Callable[[Cluster, Room], None]
 ) -> None:
     with Cluster(seed) as cluster:
-        kitchen, study, attic, copy = copied_kitchen(cluster)
+        kitchen, study, attic, copy = copied_kitchen(cluster, mesh="")
 
         cluster.start("copy")
         cluster.run(30)
@@ -245,9 +356,51 @@ def test_a_copied_home_is_reported_once_and_the_original_stays_connected(
             assert (row["state"], row["session"]) == ("alive", "synchronized")
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("end", [Cluster.stop, Cluster.crash])
+@pytest.mark.parametrize("is_copy_ended", [True, False])
+def test_a_home_that_was_copied_and_used_twice_is_refused_at_both_places_until_one_is_gone(
+    seed: int, end: Callable[[Cluster, Room], None], is_copy_ended: bool
+) -> None:
+    with Cluster(seed) as cluster:
+        kitchen, study, attic, copy = copied_kitchen(cluster)
+        cluster.start("copy")
+        cluster.run(10)
+        refused = cloned(cluster)
+        before = [dict(room.peers) for room in (kitchen, copy, study, attic)]
+        cluster.run(60)
+        after = [dict(room.peers) for room in (kitchen, copy, study, attic)]
+        reported = cloned(cluster)
+
+        one, other = (copy, kitchen) if is_copy_ended else (kitchen, copy)
+        end(cluster, one)
+        one.links = ()
+        cluster.settle("alone again", limit_seconds=HOLDER_SECONDS + HOLDERS_LOOK_SECONDS + 8)
+
+        assert {"study", "attic"} <= set(refused)
+        assert len(reported) == len(set(reported))
+        assert before == after == [{}, {}, {attic.node_id: None}, {study.node_id: None}]
+        assert other.peers.keys() == {study.node_id, attic.node_id}
+        for room in (study, attic):
+            (sentence,) = [line for line in cluster.trace if f" {room.name}: cloned: " in line]
+            assert "they are at kitchen and copy; " in sentence or "they are at copy and kitchen; " in sentence
+
+
+def test_a_home_that_moved_to_another_machine_goes_on_without_a_word() -> None:
+    with Cluster(3) as cluster:
+        kitchen, study, attic, copy = copied_kitchen(cluster)
+        cluster.crash(kitchen)
+        cluster.start("copy")
+        cluster.settle("the kitchen has moved")
+        cluster.run(60)
+
+        assert cloned(cluster) == []
+        assert study.peers.keys() == {copy.node_id, attic.node_id}
+
+
 def test_a_node_whose_copy_is_connected_shows_why_it_is_turned_away_and_connects_after_the_copy_stopped() -> None:
     with Cluster(1) as cluster:
-        kitchen, _study, _attic, copy = copied_kitchen(cluster)
+        kitchen, _study, _attic, copy = copied_kitchen(cluster, mesh="")
         cluster.start("copy")
         cluster.run(30)
         cluster.stop(kitchen)
