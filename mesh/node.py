@@ -34,7 +34,7 @@ from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers, show_sources
 from mesh.settings.paths import default_home
 from mesh.trust.new_mesh import ShowCode
-from peers.clock import Clock, Undo
+from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.later import Later
 from peers.limits import Limits

@@ -17,6 +17,7 @@ from peers.events.entry import Entry
 from peers.events.epoch import KEY_BYTES, NONCE_BYTES, EpochEnd
 from peers.events.signature import KeySigner, Signer
 from peers.facts.fact import Fact
+from peers.facts.roster import Roster
 from peers.later import Later
 from peers.log.event_log import EventLog
 from peers.log.port import Commit, new_among
@@ -31,7 +32,7 @@ from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, StoreErr
 T = TypeVar("T")
 
 NOTHING_TAKEN = Taken()
-_Begin = tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], Sequence[Fact], int | None]
+_Begin = tuple[RunState, dict[Epoch, EpochEnd], Mapping[bytes, int], Sequence[Fact], Roster | None, int | None]
 """What a log begins with: of its store, and the time of its last event."""
 
 
@@ -58,6 +59,7 @@ class RunLog(EventLog):
         *,
         forks: Mapping[bytes, int] = MappingProxyType({}),
         facts: Sequence[Fact] = (),
+        roster: Roster | None = None,
         node_id: str,
         timer: Timer,
         clock: Clock,
@@ -65,7 +67,7 @@ class RunLog(EventLog):
         max_drift_ms: int = MAX_DRIFT_MS,
         max_future_ms: float | None = None,
     ) -> None:
-        """`state`, `ends`, `forks` and `facts` are those of the disk's store; most callers use `RunLog.open` instead."""
+        """What the disk's store has: `state`, `ends`, `forks`, `facts`, `roster`. Most callers use `RunLog.open` instead."""
         super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
         self._state = state
         self._tail = RunTail(state.last_position)
@@ -88,6 +90,8 @@ class RunLog(EventLog):
         """How many epochs of each key are proven to have forked, as of the last commit."""
         self.facts = list(facts)
         """Those of its mesh, as of the last commit: this list only grows."""
+        self.roster = roster
+        """What follows from these; None while there are none."""
         self.pen = Pen(signer, partial(random.randbytes, NONCE_BYTES), node_id)
 
     @classmethod
@@ -105,17 +109,17 @@ class RunLog(EventLog):
         """The log over `disk`, once its store could be read. Fails with StoreError.
 
         Events that are further than `max_future_ms` ahead of the clock are not shown before `show_due` finds their time.
-        Without it all are shown, as in the log of a client, which has only the word of a server for the time.
-        `signer` signs what is added here; without one a key is made from `random`, for this opening only.
+        Without it all are shown, as in the log of a client, which has only the word of a server for the time. `signer` signs
+        what is added here; without one a key is made from `random`, for this opening only.
         """
         by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
 
         def read(store: RunStore) -> _Begin:
             time_ms = last_time(store, clock.now_ms(), max_drift_ms)
-            return store.state, store.ends(), store.forks(), store.facts(), time_ms
+            return store.state, store.ends(), store.forks(), store.facts(), store.roster(), time_ms
 
         def start(found: _Begin) -> RunLog:
-            state, ends, forks, facts, time_ms = found
+            state, ends, forks, facts, roster, time_ms = found
             timer = make_timer(node_id, clock.now_ms, state, time_ms, max_drift_ms)
             return cls(
                 disk,
@@ -124,6 +128,7 @@ class RunLog(EventLog):
                 by,
                 forks=forks,
                 facts=facts,
+                roster=roster,
                 node_id=node_id,
                 timer=timer,
                 clock=clock,
@@ -247,7 +252,7 @@ class RunLog(EventLog):
 
     def _publish(self, state: RunState, taken: Taken) -> None:
         before, cleaning, cleaned = self._state.last_added, taken.cleaning, taken.cleaning.cleaned
-        is_other = taken.ends or taken.is_revised or cleaning.altered or taken.proven or taken.facts
+        is_other = taken.ends or taken.is_revised or cleaning.altered or taken.proven or taken.facts or taken.limited
         if state == self._state and not is_other:
             return
         self._state = state
@@ -255,9 +260,11 @@ class RunLog(EventLog):
             self.ends.set(epoch, end)
         self.forks.update(taken.forks)
         self.facts += taken.facts
-        if taken.proven or cleaned:
+        self.roster = taken.roster or self.roster
+        is_cut = bool(taken.proven or taken.limited)
+        if is_cut or cleaned:
             self._tail.forget_pieces()
-        self._tail.add(taken.changes, () if cleaned or taken.proven else taken.pieces)
+        self._tail.add(taken.changes, () if is_cut or cleaned else taken.pieces)
         if taken.is_revised:
             self._shown = ShownTail(state.last_added)  # it may hold copies that lost: the store knows which are shown
         else:
