@@ -16,7 +16,6 @@ from peers.events.proof import Block, Proof
 from peers.events.run import OWN, VOUCHED, RunHash
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EpochRow, RunRow, RunRows, Standing
-from peers.stores.store import PAGE_BYTES
 
 T = TypeVar("T")
 
@@ -207,17 +206,17 @@ class EpochRules(RunRows):
             after = spans[-1].position + spans[-1].length - 1
         return tuple(found)
 
-    def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
+    def piece(self, epoch: Epoch, start: int, last: int = MAX_SEQ) -> Piece | None:
         """As in the port."""
         row = self._epochs.get(epoch)
         if row is None or not 0 < start <= row.last:
             return None
         run = self._run_row(epoch, start)
-        last, head, signature = run.last, run.head, run.signature
-        if row.cut is not None and last > row.cut.seq:
-            last, head, signature = row.cut.seq, row.cut.head, b""
-        items = self._items(epoch, start, last)
-        kinds = run.kinds[start - run.first : last - run.first + 1]
+        end, head, signature = run.last, run.head, run.signature
+        if row.cut is not None and end > row.cut.seq:
+            end, head, signature = row.cut.seq, row.cut.head, b""
+        items = self._items(epoch, start, end)
+        kinds = run.kinds[start - run.first : end - run.first + 1]
         return Piece(epoch, row.birth, run.first, start, kinds, items, head, signature)
 
     def is_held(self, dot: Dot) -> bool:
