@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b32encode
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 from typing import Annotated, NamedTuple
@@ -32,6 +33,8 @@ _ITEM_LABEL = b"peermesh item\0"
 _PARTED_LABEL = b"peermesh parted\0"
 _BIRTH = Struct(f">{KEY_BYTES}s{NONCE_BYTES}s{NAME_BYTES}sQ{HASH_BYTES}s")
 _SEQ = Struct(">Q")
+_KEPT_MARKS = 256
+"""Of keys that were asked for last: they are asked for at each message with events."""
 BIRTH_BYTES = _BIRTH.size
 """Of a birth without a node id."""
 MAX_BIRTH_BYTES = BIRTH_BYTES + 4 * NODE_ID_LIMIT
@@ -96,6 +99,7 @@ class Birth(NamedTuple):
         return sha256(_LABEL + self.encode()).digest()[:NAME_BYTES].hex()
 
 
+@lru_cache(maxsize=_KEPT_MARKS)
 def key_mark(key: bytes, characters: int = MARK_CHARACTERS) -> str:
     """What stands for a public key in a node id: the first characters of its SHA-256 in lower-case base32."""
     return b32encode(sha256(key).digest()).decode().lower()[:characters]
