@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import accumulate
 from typing import NamedTuple
 
 from peers.codec.messages import Synced
@@ -28,9 +27,8 @@ STEP_PIECES = 4
 """Pieces that are taken before it is asked whether others wait for the store: each may have a signature of its own."""
 STEP_ENTRIES = 100
 """Entries after which a step takes no more pieces. Who brings more of them, or more than one step, shares the store."""
-COMMITTED_STEPS = 16
-COMMITTED_ENTRIES = 2_000
-"""Of one commit, at most, but for one step: all neighbours hear of it at once. Each takes about 10 ms."""
+COMMITTED_STEPS = 4
+"""Of one commit, at most: all neighbours hear of it at once."""
 
 Received = Pieces | Fill | Prove | ShowBlocks | Facts
 Work = Callable[[RunStore], Taken]
@@ -116,9 +114,7 @@ class Taking:
         self._commit()
 
     def _commit(self) -> None:
-        entries = accumulate([step.entries for step in self._steps[:COMMITTED_STEPS]])
-        count = max(1, sum([total <= COMMITTED_ENTRIES for total in entries]))
-        commit = _Commit(self._steps[:count], self._role.is_awaited)
+        commit = _Commit(self._steps[:COMMITTED_STEPS], self._role.is_awaited)
         self._role.write(commit, partial(self._on_done, commit))
 
     def _step(self, message: Fill | Prove | ShowBlocks | Facts) -> CommitStep:
