@@ -28,12 +28,13 @@ NO_HEAD = bytes(HASH_BYTES)
 NO_EPOCH: Epoch = "0" * (2 * NAME_BYTES)
 """The parent of a node's first epoch."""
 
-_KEPT_NAMES = 256
 _LABEL = b"peermesh epoch\0"
 _ITEM_LABEL = b"peermesh item\0"
 _PARTED_LABEL = b"peermesh parted\0"
 _BIRTH = Struct(f">{KEY_BYTES}s{NONCE_BYTES}s{NAME_BYTES}sQ{HASH_BYTES}s")
 _SEQ = Struct(">Q")
+_KEPT_MARKS = 256
+"""Of keys that were asked for last: they are asked for at each message with events."""
 BIRTH_BYTES = _BIRTH.size
 """Of a birth without a node id."""
 MAX_BIRTH_BYTES = BIRTH_BYTES + 4 * NODE_ID_LIMIT
@@ -95,13 +96,13 @@ class Birth(NamedTuple):
         return sha256(_LABEL + self.encode()).digest()[:NAME_BYTES].hex()
 
 
-@lru_cache(maxsize=_KEPT_NAMES)
 def name_of(node_id: str, key: bytes) -> str:
     """`node_id`, unless it is empty or has the hash of another key: then `~` and the hash of this one."""
     is_own = NODE_MARK not in node_id or is_id_of_key(node_id, key)
     return node_id if node_id and is_own else f"{NODE_MARK}{key_mark(key)}"
 
 
+@lru_cache(maxsize=_KEPT_MARKS)
 def key_mark(key: bytes, characters: int = MARK_CHARACTERS) -> str:
     """What stands for a public key in a node id: the first characters of its SHA-256 in lower-case base32."""
     return b32encode(sha256(key).digest()).decode().lower()[:characters]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Sequence
 
-from peers.events.columns import Items
+from msgspec import Struct, structs
+
+from peers.events.columns import Items, joined
 from peers.events.dot import Epoch
 from peers.events.epoch import Birth
 from peers.events.leaf import leaves_of
@@ -43,3 +45,16 @@ class Piece(Struct, frozen=True):
     def leaves(self) -> list[bytes]:
         """The leaf of each entry; those of events are computed at each access."""
         return leaves_of(self.items)
+
+
+def joined_pieces(pieces: Sequence[Piece]) -> Piece:
+    """Pieces of one run that follow each other as one, which ends at the head of the last one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return structs.replace(
+        pieces[-1],
+        start=pieces[0].start,
+        kinds=b"".join([piece.kinds for piece in pieces]),
+        items=joined([piece.items for piece in pieces]),
+        refused=frozenset().union(*[piece.refused for piece in pieces]),
+    )

@@ -16,6 +16,8 @@ from peers.events.run import signed_text
 SIGNATURE_BYTES = 64
 _KEPT_KEYS = 256
 """Public keys that are kept as objects: those who write now."""
+_KEPT_VERDICTS = 256
+"""Of the last signatures: where one process runs many nodes, each of them gets the same ones."""
 
 
 class Signer(Protocol):
@@ -68,6 +70,7 @@ def is_signed(public: bytes, epoch: Epoch, seq: int, head: bytes, signature: byt
     return is_text_signed(public, signed_text(epoch, seq, head), signature)
 
 
+@lru_cache(maxsize=_KEPT_VERDICTS)
 def is_text_signed(public: bytes, text: bytes, signature: bytes) -> bool:
     """The same of a text."""
     if len(public) != KEY_BYTES or public == NO_KEY or len(signature) != SIGNATURE_BYTES:

@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import Any
 
 from peers.events.columns import size_of
-from peers.events.dot import Dot, Epoch
-from peers.events.piece import Piece
+from peers.events.dot import MAX_SEQ, Dot, Epoch
+from peers.events.piece import Piece, joined_pieces
 from peers.stores.run_store import Change
 
 TAIL_CHANGES = 2_048
@@ -75,9 +75,18 @@ class RunTail:
         found += self._changes[start : start + limit - len(found)]
         return tuple(found)
 
-    def piece(self, epoch: Epoch, start: int) -> Piece | None:
-        """The piece that begins at this entry, as it was written or came; None if it is not here."""
-        return self._pieces.get((epoch, start))
+    def piece(self, epoch: Epoch, start: int, last: int = 0) -> Piece | None:
+        """The piece that begins at this entry, as it was written or came; None if it is not here.
+
+        With those that follow it here in its run, until one ends at `last` or later: whoever gets them together verifies one
+        signature.
+        """
+        pieces: list[Piece] = []
+        piece = self._pieces.get((epoch, start))
+        while piece is not None and piece.first == (pieces or [piece])[0].first:
+            pieces.append(piece)
+            piece = self._pieces.get((epoch, piece.last + 1)) if piece.last < last else None
+        return joined_pieces(pieces) if pieces else None
 
     def forget_pieces(self) -> None:
         """What they hold may not be what is sent from now on: an event of theirs was cleaned, or their epoch forked."""
@@ -107,9 +116,9 @@ class RecentRuns:
             raise NotRecentError
         return found
 
-    def piece(self, epoch: Epoch, start: int) -> Piece:
-        """As RunStore.piece, as the piece was written or came: it may end at an earlier signed head."""
-        found = self._tail.piece(epoch, start)
+    def piece(self, epoch: Epoch, start: int, last: int = MAX_SEQ) -> Piece:
+        """As RunStore.piece, of pieces as they were written or came."""
+        found = self._tail.piece(epoch, start, last)
         if found is None:
             raise NotRecentError
         return found

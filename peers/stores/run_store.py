@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Unpack
 
 from peers.events.created import NODE_MARK, Created
-from peers.events.dot import Dot, Epoch
+from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import Birth, EpochEnd, name_of
 from peers.events.piece import Piece
@@ -21,7 +21,6 @@ from peers.stores.store import (
     CLEAN_EVENTS,
     NOTHING_CLEANED,
     ONLY_DEFAULT,
-    PAGE_BYTES,
     Cleaning,
     Criteria,
     WalkOptions,
@@ -320,11 +319,11 @@ class RunStore(Protocol):
     def changes(self, after: int, limit: int) -> tuple[Change, ...]:
         """At most `limit` changes after a position, without what is after a cut; the first may be the rest of one."""
 
-    def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
+    def piece(self, epoch: Epoch, start: int, last: int = MAX_SEQ) -> Piece | None:
         """The entries from `start` to the newest signed head of its run, or to the cut; None if there is no such head.
 
-        Entries that are not held go as leaves; events go without their places here, and may lack them. A run is never cut
-        elsewhere, so `max_bytes` bounds nothing below RUN_BYTES.
+        Entries that are not held go as leaves; events go without their places here, and may lack them. It may end earlier, at
+        a signed head from `last` on.
         """
 
     def is_held(self, dot: Dot) -> bool:

@@ -22,6 +22,8 @@ SPARE_SESSIONS = 64
 SESSIONS_EACH = 2
 """One that is open, and one that is being dialled or crosses it."""
 
+_LIMITS = Limits()
+
 
 class Measure(NamedTuple):
     """The size of something, and its limit."""
@@ -57,7 +59,7 @@ def measures(room: RoomSubject) -> Iterator[Measure]:
             yield from _of_session(actor)
         elif isinstance(actor, NodeSupervisor):
             members = len(actor.membership.members)
-            yield Measure("its table of members", members, Limits().members, "members")
+            yield Measure("its table of members", members, _LIMITS.members, "members")
     yield Measure("its table of sessions", sessions, SPARE_SESSIONS + SESSIONS_EACH * members, "SPARE_SESSIONS")
 
 

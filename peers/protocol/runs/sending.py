@@ -233,13 +233,14 @@ def _page(due: Sequence[Change], has: Mapping[Epoch, int], until: int, max_bytes
     pieces: list[Piece] = []
     proofs: dict[Epoch, Proof] = {}
     sent = dict(has)
+    ends = {change.dot[0]: change.dot[1] + change.length - 1 for change in due}
     entries = size = 0
     for change in due:
         epoch, seq = change.dot
         while sent[epoch] < seq + change.length - 1:
             if size >= max_bytes or entries > MAX_TOGETHER - RUN_ENTRIES or len(pieces) == MAX_PIECES:
                 return RunPage(pieces, list(proofs.values()), change.position + max(sent[epoch] - seq, -1))
-            piece = store.piece(epoch, sent[epoch] + 1)
+            piece = store.piece(epoch, sent[epoch] + 1, ends[epoch])
             if piece is None:
                 break  # what follows is not signed, or comes after a cut
             proof = None if piece.signature or epoch in proofs else store.proof(epoch)

@@ -176,7 +176,8 @@ class Taking:
         return {epoch: birth for epoch, birth in births.items() if may[epoch]}
 
     def _on_done(self, commit: _Commit, takens: Sequence[Taken]) -> None:
-        is_much = len(self._steps) > 1 or self._steps[0].entries > STEP_ENTRIES
+        # Before anything is said: the answer to it may come inside the call.
+        is_much = self._is_resting = len(self._steps) > 1 or self._steps[0].entries > STEP_ENTRIES
         done = self._steps[: len(takens)]
         is_last = len(done) == len(self._steps)
         if is_last:
@@ -188,7 +189,6 @@ class Taking:
         if is_last and self._numbers:
             self._role.send(Synced(self._numbers[-1]))
         if is_much:
-            self._is_resting = True
             self._role.rest(commit.was_awaited, self._on_rested)
         else:
             self.go_on()

@@ -19,7 +19,6 @@ from peers.events.run import OWN, VOUCHED, RunHash
 from peers.facts.fact import MAX_TIPS, Tip
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EpochRow, RunRow, RunRows, Standing
-from peers.stores.store import PAGE_BYTES
 
 T = TypeVar("T")
 
@@ -229,18 +228,18 @@ class EpochRules(RunRows):
             after = spans[-1].position + spans[-1].length - 1
         return tuple(found)
 
-    def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
+    def piece(self, epoch: Epoch, start: int, last: int = MAX_SEQ) -> Piece | None:
         """As in the port."""
         row = self._epochs.get(epoch)
         if row is None or not 0 < start <= row.last:
             return None
         run = self._run_row(epoch, start)
-        last, head, signature = run.last, run.head, run.signature
+        end, head, signature = run.last, run.head, run.signature
         bound = row.bound
-        if bound is not None and last > bound.seq:
-            last, head, signature = bound.seq, bound.head, b""
-        items = self._items(epoch, start, last)
-        kinds = run.kinds[start - run.first : last - run.first + 1]
+        if bound is not None and end > bound.seq:
+            end, head, signature = bound.seq, bound.head, b""
+        items = self._items(epoch, start, end)
+        kinds = run.kinds[start - run.first : end - run.first + 1]
         return Piece(epoch, row.birth, run.first, start, kinds, items, head, signature)
 
     def is_held(self, dot: Dot) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from peers.events.entry import Entry
 from peers.events.epoch import Birth
@@ -69,6 +70,22 @@ def test_a_piece_is_found_by_its_first_entry() -> None:
 
     assert tail.piece(EPOCH, 3) is None
     assert entries(tail.changes(0, 10)) == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_pieces_that_follow_each_other_in_a_run_are_given_as_one_up_to_the_entry_asked_for() -> None:
+    tail = RunTail(0)
+    parts = [piece(1, 2), piece(3), piece(4, 3), piece(8)]
+    next_run = structs.replace(piece(9), first=9)
+    tail.add([change(1, 6), change(8, 2)], [*parts, next_run])
+
+    found = tail.piece(EPOCH, 1, 5)
+
+    assert found is not None and (found.start, found.last, found.leaves) == (1, 6, piece(1, 6).leaves)
+    assert (found.kinds, found.head, found.signature) == (bytes(6), parts[2].head, parts[2].signature)
+    assert tail.piece(EPOCH, 1, 3) == structs.replace(piece(1, 3), items=found.items[:3])
+    assert tail.piece(EPOCH, 1, 2) is parts[0]
+    assert tail.piece(EPOCH, 1, 10) == found  # the next one is missing
+    assert tail.piece(EPOCH, 8, 10) is parts[3]  # the next one is of another run
 
 
 def test_the_oldest_changes_and_pieces_are_dropped() -> None:

@@ -260,3 +260,20 @@ def test_an_event_may_have_a_numeric_length() -> None:
     stranger.sends(stranger.own.put(Entry((1, "stranger", 0), 1, b'{"type":"a","length":5}')))
 
     assert stranger.log.entries[0].event == {"type": "a", "length": 5}
+
+
+def test_what_comes_inside_the_call_that_confirms_much_is_committed_once() -> None:
+    busy, disk = held_neighbour()
+    pieces = [Author(f"author{number}", number).write("much") for number in range(4 * STEP_PIECES)]
+
+    def go_on(_frame: bytes) -> None:
+        if busy.heard[-1] == ["synced", 1]:
+            busy.sends(*pieces[2 * STEP_PIECES :])
+
+    busy.theirs.on("message", go_on)
+    busy.sends(*pieces[: 2 * STEP_PIECES])
+    disk.release()
+    disk.release()
+
+    assert busy.log.types == ["much"] * len(pieces)
+    assert busy.heard[-1] == ["synced", 2]

@@ -47,11 +47,12 @@ _PLAIN_RUN = ConsecutiveRows(
 _BETWEEN = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
 _OF_EPOCH = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? AND epoch = ? ORDER BY position"
 _RUN_OF = f"""
-    SELECT min(node), max(node), group_concat(ms), group_concat(n), CAST(group_concat(body, x'00') AS BLOB)
-    FROM events NOT INDEXED WHERE position BETWEEN ?1 AND ?2 AND epoch = ?3 AND seq = position + ?4
-    AND time IS NULL AND extra IS NULL AND local IS NULL AND state = {SHOWN}
+    SELECT min(node), max(node), group_concat(ms), group_concat(n), CAST(group_concat(body, x'00') AS BLOB) FROM %s
+    AND epoch = ? AND time IS NULL AND extra IS NULL AND local IS NULL AND state = {SHOWN}
 """
 """One row with all of a run, since sqlite3 takes long to hand over rows and their values. No JSON text has a zero byte."""
+_RUN_BETWEEN = _RUN_OF % "events NOT INDEXED WHERE position BETWEEN ? AND ? AND seq = position + ?"
+_RUN_AT = _RUN_OF % "json_each(?) CROSS JOIN events NOT INDEXED WHERE position = value AND seq = key + ?"
 _AT = f"SELECT {COPY_COLUMNS} FROM events WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position"
 _PLAIN = "e.time IS NULL"
 _OTHERS = f"e.time IS NOT NULL AND e.state < {ASIDE}"
@@ -214,13 +215,17 @@ class Copies:
         """The rows at these positions and those between, in order."""
         return self._execute(_BETWEEN, (first, last)).fetchall()
 
-    def run(self, epoch: int, seq: int, first: int, count: int) -> EventColumns | None:
-        """The events of so many entries of an epoch from `seq` on, with positions from `first` on: only what others are sent.
+    def run(self, epoch: int, seq: int, positions: Sequence[int]) -> EventColumns | None:
+        """The events of the entries of an epoch from `seq` on, which are at these positions: only what others are sent.
 
         None if one is not shown with the dot of its entry, has a meta, a time of its own or another node; or by chance.
         """
-        values = (first, first + count - 1, epoch, seq - first)
-        node, other_node, ms, n, body = self._execute(_RUN_OF, values).fetchone()
+        first, last, count = positions[0], positions[-1], len(positions)
+        if last - first == count - 1:
+            found = self._execute(_RUN_BETWEEN, (first, last, seq - first, epoch))
+        else:
+            found = self._execute(_RUN_AT, (_to_json(positions).decode(), seq, epoch))
+        node, other_node, ms, n, body = found.fetchone()
         if body is None or node != other_node:
             return None
         try:

@@ -307,9 +307,7 @@ class SqliteRunRows(OpenFile, RunRows):
     def _items(self, epoch: Epoch, first: int, last: int) -> Items:
         number = self._number_of(epoch)
         positions = self._places.positions(number, first, last)
-        events: EventColumns | None = None
-        if positions[-1] - positions[0] == last - first >= RUN_ROWS - 1:
-            events = self._copies.run(number, first, positions[0], len(positions))
+        events = self._copies.run(number, first, positions) if len(positions) >= RUN_ROWS else None
         return events if events is not None else super()._items(epoch, first, last)
 
     def _spans(self, after: int, limit: int) -> list[Change]:

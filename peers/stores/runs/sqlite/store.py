@@ -10,7 +10,7 @@ from struct import error as struct_error
 from typing import Any, Unpack
 
 from peers.events.created import Created
-from peers.events.dot import Dot, Epoch
+from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
@@ -26,7 +26,7 @@ from peers.stores.runs.sqlite.rows import SqliteRunRows
 from peers.stores.sqlite.counters import load_facts, save_facts
 from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
-from peers.stores.store import PAGE_BYTES, StoreError, Walk, WalkOptions
+from peers.stores.store import StoreError, Walk, WalkOptions
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting")
 
@@ -218,9 +218,9 @@ class SqliteRunStore(SqliteRunRows, RunRules):
                 self._hash_up_to(run, run.last)
             return found
 
-    def piece(self, epoch: Epoch, start: int, max_bytes: int = PAGE_BYTES) -> Piece | None:
+    def piece(self, epoch: Epoch, start: int, last: int = MAX_SEQ) -> Piece | None:
         with self._reading():
-            piece = super().piece(epoch, start, max_bytes)
+            piece = super().piece(epoch, start, last)
             if piece is not None:
                 self._check_piece(piece)
             return piece

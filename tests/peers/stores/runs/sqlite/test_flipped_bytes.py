@@ -28,18 +28,23 @@ _INNER = 2**10
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with all kinds of rows, and a run that is read as one."""
+    """A store with all kinds of rows, a run that is read as one, and two whose entries lie apart."""
     path = tmp_path_factory.mktemp("written") / "log.db"
     store = SqliteRunStore(path, synchronous="OFF")
     store.open()
-    other, anna, bert = MemoryRunStore(), Writer(1), Writer(2)
+    other, third, anna, bert, carl = MemoryRunStore(), MemoryRunStore(), Writer(1), Writer(2), Writer(3)
     other.open()
+    third.open()
     extra = json.dumps({"reasons": ["one"], "indexes": ["two"]}).encode()
     better, worse = two_that_differ(9)
     put(other, bert, *[event(ms, node="attic") for ms in range(20, 26)], better, event(30, time=4, node="attic"))
     put(store, anna, event(1), event(2, "b", extra=extra), worse, event(5, time=3), event(6), event(20, node="attic"))
     take(store, *[hollowed(piece, 3, 5) for piece in pieces_for(other, {})])
     put(store, anna, *[event(ms) for ms in range(40, 40 + 2 * RUN_ROWS)])
+    for ms in range(60, 60 + RUN_ROWS + 2):
+        put(other, bert, event(ms, node="attic"))
+        put(third, carl, event(ms, node="study"))
+        take(store, *pieces_for(other, store.ends()), *pieces_for(third, store.ends()))
     with store.transaction():
         store.offer_further([(6, "kitchen", 0), (21, "attic", 0)], anna.pen)
         store.change_meta((1, "kitchen", 0), b'{"x":1}')

@@ -8,10 +8,13 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from peers.events.columns import EventColumns
 from peers.events.entry import Entry
 from peers.stores.run_store import RunState
 from peers.stores.runs.memory import MemoryRunStore
@@ -21,7 +24,7 @@ from peers.stores.sqlite.file import WAL_LIMIT_BYTES
 from peers.stores.store import StoreError
 from tests.peers.stores.runs.test_hostile_pieces import signed
 from tests.support.old_logs import OldLogFile
-from tests.support.run_house import Writer, check, event, own_epoch, piece_of, put, take
+from tests.support.run_house import Writer, check, event, own_epoch, piece_of, pieces_for, put, take
 
 BODY = b'{"type":"a","text":"%s"}' % (b"x" * 127)
 """150 bytes."""
@@ -205,4 +208,22 @@ def test_two_copies_that_come_in_one_piece_are_one_event_though_only_one_has_its
     assert [entry.time for entry in store.each()] == [4]
     assert [entry.time for entry in store.aside()] == [5]
     check(store)
+    store.close()
+
+
+@pytest.mark.parametrize("turn", [1, 3])
+def test_the_runs_of_writers_who_take_turns_are_read_in_columns_as_they_were_written(tmp_path: Path, turn: int) -> None:
+    store, others = opened(tmp_path / "log.db"), [MemoryRunStore() for _ in range(10)]
+    for other in others:
+        other.open()
+    for ms in range(0, 30, turn):
+        for number, other in enumerate(others):
+            put(other, Writer(number), *[event(ms + at, node=f"n{number}") for at in range(turn)])
+            take(store, *pieces_for(other, store.ends()))
+
+    for other, start in product(others, (1, 12)):
+        piece, written = piece_of(store, own_epoch(other), start), piece_of(other, own_epoch(other), start)
+        assert isinstance(piece.items, EventColumns)
+        assert piece == structs.replace(written, items=piece.items)
+        assert piece.leaves == written.leaves
     store.close()
