@@ -115,10 +115,12 @@ class OriginBudget:
         now = self._clock.elapsed_ms()
         return max(self._events.wait_ms(0, now), self._bytes.wait_ms(0, now), self._others.wait_ms(0, now))
 
-    def bring_epoch(self, who: str) -> None:
-        """It brought an epoch of another member."""
-        if self._others.take(1, self._clock.elapsed_ms()):
+    def bring_epoch(self, who: str) -> bool:
+        """It brought an epoch of another member. Returns whether that began a debt."""
+        begins = self._others.take(1, self._clock.elapsed_ms())
+        if begins:
             self._hits.note("epochs_of_others_per_second", who)
+        return begins
 
     def begin_epoch(self, who: str) -> float:
         """Take one more epoch, if it may begin: then 0. Else how many ms later it may."""

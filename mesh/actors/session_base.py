@@ -12,6 +12,7 @@ from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from peers.clock import Undo
 from peers.protocol.session import SessionMessages
+from peers.transport.address import UNKNOWN_KEY, address_key
 from peers.transport.port import Connection
 from peers.transport.reconnect import Reconnect
 
@@ -39,6 +40,9 @@ class SessionBase(LoopActor, Generic[RoleT]):
         accepted: Connection | None,
     ) -> None:
         super().__init__(runtime)
+        address = address_key(accepted.address) if accepted is not None else UNKNOWN_KEY
+        if address != UNKNOWN_KEY:
+            self.share_turns(address)  # whoever opens many connections delays those
         self._environment = environment
         self._key = key
         self._log = log

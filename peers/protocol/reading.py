@@ -88,9 +88,8 @@ class Reading:
 
     def bring_epoch(self, name: str) -> None:
         """It brings an epoch of another node."""
-        if self._budgets is not None:
-            self._of_origin(self._budgets, name).bring_epoch(self.who)
-            self._slow_down()
+        if self._budgets is not None and self._of_origin(self._budgets, name).bring_epoch(self.who):
+            self._slow_down()  # its end counts what follows, up to 500 epochs of one message
 
     def begin_epoch(self, name: str) -> float:
         """An epoch of its own begins: 0 if it may, else how many ms later it may."""

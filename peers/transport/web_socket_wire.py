@@ -30,8 +30,9 @@ CONTROL_OPCODES = (Opcode.PING, Opcode.PONG)
 HEADER_BYTES = 6
 """Of a frame of them."""
 
-LATE_FRAMES = 1_000
-"""Of the other end, after our close frame; one that sends more is cut: until it has read our close, each has to be parsed."""
+LATE_FRAMES = 100
+"""Of the other end, after our close frame: each has to be parsed. If it sends more, nothing is read any more, and the socket
+is closed CLOSE_SECONDS later: time enough to read our close, which says why."""
 
 
 class WebSocketWire(LibraryConnection):
@@ -162,7 +163,8 @@ class WebSocketWire(LibraryConnection):
         if self.protocol.state is not State.OPEN:
             self._late += frames
             if self._late > LATE_FRAMES:
-                self.transport.abort()
+                self._reading.hold(True)
+                self._end_within(CLOSE_SECONDS)
         if self.channel is not None:
             self.channel.on_bytes(control, size)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 import pykka
@@ -164,6 +164,13 @@ class LoopActor(pykka.Actor):
     @property
     def actor_ref(self) -> LoopActorRef[Self]:
         return cast("LoopActorRef[Self]", self._actor_ref)
+
+    def share_turns(self, share: Hashable) -> None:
+        """From now on all actors of this runtime that called it with an equal `share` take turns as one actor would.
+
+        So whoever has many actors work for him does not delay the others more than with one. See Turns.
+        """
+        self.actor_inbox.share = share
 
     def defer(self, function: Callable[..., Any], *args: Any) -> None:
         """Run `function(*args)` in a turn of its own, from any thread; a coroutine that it returns is run, too.

@@ -7,7 +7,7 @@ import functools
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import Any, Literal, NoReturn, Protocol, cast
@@ -19,13 +19,13 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop as Stop
 
 from mesh.actors.runtime.loop_future import LoopFuture
-from mesh.actors.runtime.turns import Turns
+from mesh.actors.runtime.turns import Turn, Turns
 from peers.later import Later, is_on_loop
 
 __all__ = ["ACTOR_FAILURES", "Call", "Envelope", "Mailbox", "Runtime", "Stop"]
 
 MESSAGES_PER_TURN = 64  # after them the loop serves the other actors
-TURN_SECONDS = 0.004
+TURN_SECONDS = 0.002
 """The same, after the message that is being handled then."""
 ACTOR_FAILURES = (Exception, asyncio.CancelledError)  # end one actor; any other BaseException stops all actors
 FATAL_IN_TASK = (KeyboardInterrupt, SystemExit)  # asyncio raises these two out of the loop by itself
@@ -42,20 +42,25 @@ class Runtime:
     """
 
     loop: asyncio.AbstractEventLoop
-    schedule: Callable[[Callable[[], None]], None] | None = None  # None: Turns.add
+    schedule: Callable[[Turn], None] | None = None  # None: Turns
     messages_per_turn: int = MESSAGES_PER_TURN
-    schedule_turn: Callable[[Callable[[], None]], None] = field(init=False, compare=False, repr=False)
-    run_turn: Callable[[Callable[[], None]], None] = field(init=False, compare=False, repr=False)
-    """Runs a turn that another thread has woken the loop for: at once, unless others are due."""
+    schedule_turn: Callable[[Turn, Hashable], None] = field(init=False, compare=False, repr=False)
+    """See Turns.add; to be called on the loop's thread."""
+    wake: Callable[[Turn], None] = field(init=False, compare=False, repr=False)
+    """See Turns.wake; to be called in other threads."""
     inboxes: dict[Mailbox, None] = field(default_factory=dict, compare=False, repr=False)
     """Of the actors that were started on it and have not stopped, in the order of their start; the actors maintain it."""
 
     def __post_init__(self) -> None:
         if self.messages_per_turn < 1:
             raise ValueError(f"messages_per_turn is {self.messages_per_turn}: an actor needs at least 1")
-        turns = Turns(self.loop)
-        object.__setattr__(self, "schedule_turn", self.schedule or turns.add)
-        object.__setattr__(self, "run_turn", self.schedule or turns.run)
+        turns, schedule = Turns(self.loop), self.schedule
+        if schedule is None:
+            object.__setattr__(self, "schedule_turn", turns.add)
+            object.__setattr__(self, "wake", turns.wake)
+        else:
+            object.__setattr__(self, "schedule_turn", lambda turn, _share: schedule(turn))
+            object.__setattr__(self, "wake", lambda turn: self.loop.call_soon_threadsafe(schedule, turn))
 
 
 class Call(Envelope[Callable[..., Any]]):
@@ -89,13 +94,15 @@ class Mailbox:
     scheduled and then looks for messages. Two turns scheduled at once are harmless.
     """
 
-    __slots__ = ("_actor", "_is_scheduled", "_name", "_runtime", "_unfinished", "_waiting", "loop")
+    __slots__ = ("_actor", "_is_scheduled", "_name", "_runtime", "_unfinished", "_waiting", "loop", "share")
 
     def __init__(self) -> None:
         self._actor: MailboxOwner | None = None  # None once it is dead, so that its refs do not keep it in memory
         self._is_scheduled = True  # until the actor starts
         self._waiting: deque[Envelope[Any]] = deque()
         self._unfinished: dict[object, LoopFuture[Any] | None] | None = None  # task or ask -> the ask it will answer
+        self.share: Hashable = self
+        """Actors with the same one take turns as one actor would; see Turns."""
 
     def bind(self, actor: MailboxOwner, runtime: Runtime) -> None:
         """Set the actor whose mailbox this is; called before the first message."""
@@ -167,9 +174,9 @@ class Mailbox:
             return False
         try:
             if is_on_loop(loop):
-                runtime.schedule_turn(self._turn)
+                runtime.schedule_turn(self._turn, self.share)
             else:
-                loop.call_soon_threadsafe(runtime.run_turn, self._turn)
+                runtime.wake(self._turn)
         except RuntimeError:
             if loop.is_closed():
                 return self.abandon()

@@ -22,7 +22,7 @@ JUNK = "x" * 200
 
 
 async def haves(host: HostileHost) -> None:
-    """`have` in a loop: claims of epochs that do not exist, 2 048 in each message."""
+    """`have` in a loop: claims of epochs that do not exist, as many in each message as nodes send."""
     names = (number.to_bytes(NAME_BYTES, "big").hex() for number in count(1))
     end = EpochEnd(1, b"x" * END_BYTES)
     frames = [text_of(RunHave({next(names): end for _ in range(MAX_HAVE)})) for _ in range(CLAIMED)]
@@ -89,7 +89,7 @@ async def clones(host: HostileHost) -> None:
 
 
 async def epochs(host: HostileHost) -> None:
-    """12 000 epochs with an event each, 500 in a message, and then the same ones again."""
+    """12 000 epochs with an event each, as many in a message as nodes send, and then the same ones again."""
     identity = HostileIdentity(0)
     log = HostileLog(identity)
     messages = cycle(log.write_epochs(MAX_PIECES) for _ in range(EPOCHS // MAX_PIECES))

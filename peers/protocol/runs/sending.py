@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -133,7 +134,8 @@ class Sending:
                 self._overtaken = None
                 return False
             self._begin_asking()
-            self._ask_pieces([Change(self.position + 1, (overtaken, end.seq))], self.position, ())
+            due = [Change(self.position + 1, (overtaken, end.seq))]
+            self._ask_pieces(due, {overtaken: self._other.has(overtaken)}, self.position, ())
         return not self._is_asking
 
     def _begin_asking(self) -> None:
@@ -153,17 +155,20 @@ class Sending:
     def _on_changes(self, limit: int, changes: tuple[Change, ...]) -> None:
         self._read = tuple(_between(changes, self.position, MAX_SEQ))
         until = min(_end(changes[-1]), limit) if changes else limit
-        due = [change for change in _between(changes, self.position, until) if self._is_due(change)]
+        has: dict[Epoch, int] = {}
+        due: list[Change] = []
+        for change in _between(self._read, self.position, until):
+            epoch, seq = change.dot
+            if epoch not in has:
+                has[epoch] = self._other.has(epoch)
+            if has[epoch] < seq + change.length - 1 and not change.is_fill:
+                due.append(change)
         if due:
-            self._ask_pieces(due, until, changes)
+            self._ask_pieces(due, has, until, self._read)
             return
         self._end_asking()
         self._pass(changes, until)
         self.go_on()
-
-    def _is_due(self, change: Change) -> bool:
-        epoch, seq = change.dot
-        return not change.is_fill and self._other.has(epoch) < seq + change.length - 1
 
     def _pass(self, changes: Sequence[Change], until: int) -> None:
         """The walk has come to this position."""
@@ -174,8 +179,10 @@ class Sending:
         self._begin_again()
         self._wants.go_on()
 
-    def _ask_pieces(self, due: Sequence[Change], until: int, changes: Sequence[Change]) -> None:
-        has = {change.dot[0]: self._other.has(change.dot[0]) for change in due}
+    def _ask_pieces(
+        self, due: Sequence[Change], has: Mapping[Epoch, int], until: int, changes: Sequence[Change]
+    ) -> None:
+        """`has` says of the epochs of `due` how far the other end has them."""
         self._role.read(partial(_page, due, has, until, self._role.page_bytes()), partial(self._on_page, changes))
 
     def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
@@ -206,18 +213,24 @@ class Sending:
             self._pass(changes, until)
 
 
+def _start(change: Change) -> int:
+    return change.position
+
+
 def _end(change: Change) -> int:
     return change.position + change.length - 1
 
 
-def _between(changes: Iterable[Change], after: int, until: int) -> Iterator[Change]:
-    """The parts of these changes whose positions are > after and <= until."""
-    for change in changes:
-        skipped = max(0, after + 1 - change.position)
-        length = min(change.length, until - change.position + 1) - skipped
-        if length > 0:
-            epoch, seq = change.dot
-            yield Change(change.position + skipped, (epoch, seq + skipped), length, change.is_fill)
+def _between(changes: Sequence[Change], after: int, until: int) -> Iterator[Change]:
+    """The parts of these changes, which are in order, whose positions are > after and <= until."""
+    for change in changes[bisect_right(changes, after, key=_end) : bisect_right(changes, until, key=_start)]:
+        position, dot, length, is_fill = change
+        if position > after and position + length - 1 <= until:
+            yield change
+        else:
+            skipped = max(0, after + 1 - position)
+            length = min(length, until - position + 1) - skipped
+            yield Change(position + skipped, (dot[0], dot[1] + skipped), length, is_fill)
 
 
 def _changes(after: int, store: RunStore) -> tuple[Change, ...]:

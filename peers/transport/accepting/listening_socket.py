@@ -18,7 +18,7 @@ from peers.transport.sockets import listen_everywhere
 
 BACKLOG = 1_024
 """Connections that wait in the kernel to be accepted: so many that a crowd that is turned away does not keep out others."""
-REFUSALS_IN_A_TURN = 64
+REFUSALS_IN_A_TURN = 16
 """Connections that are turned away, or given to `on_accepted`, before the rest of the loop gets its turn."""
 OPENING_SHARE = 8
 """Strangers take at most one eighth of the files that the process may open."""

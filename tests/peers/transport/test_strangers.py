@@ -168,11 +168,7 @@ def test_a_stranger_that_sends_too_much_is_cut_off(street: Street, frames: bytes
     assert sum(len(record.frames) for record in street.room.accepted) < 50
 
 
-def test_one_that_sends_on_after_the_end_of_its_connection_is_cut_off(
-    street: Street, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("channel", "web_socket", "web_socket_wire"):
-        monkeypatch.setattr(f"peers.transport.{module}.CLOSE_SECONDS", 600.0)  # no other limit ends it
+def test_one_that_sends_on_after_the_end_of_its_connection_is_cut_off(street: Street) -> None:
     wire = street.stranger(street.open())
     street.room.until(lambda: street.room.accepted)
     (record,) = street.room.accepted

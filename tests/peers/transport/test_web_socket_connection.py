@@ -370,6 +370,22 @@ def test_a_peer_that_ends_its_stream_but_reads_nothing_is_cut(room: Room) -> Non
     assert room.accepted[0].reasons == ["lost"]
 
 
+def test_a_peer_that_goes_on_sending_after_our_close_is_read_no_further_but_may_read_why(room: Room) -> None:
+    server = room.listen()
+    with socket.create_connection(("127.0.0.1", server.port)) as stubborn:
+        stubborn.sendall(UPGRADE)
+        room.until(lambda: room.accepted)
+        wire = raw_wire(room.accepted[0].connection)
+        room.accepted[0].connection.disconnect("enough")
+        room.until(lambda: room.accepted[0].reasons)
+        stubborn.sendall(Frame(Opcode.TEXT, b"").serialize(mask=True) * 900)
+        is_read = settled(room, lambda: int(wire.transport.is_reading()))
+
+        assert (is_read, wire.transport.is_closing()) == (0, False)
+        assert b"enough" in stubborn.recv(10_000)
+        room.until(lambda: not room.network.channels)
+
+
 def test_bytes_in_the_middle_of_a_frame_are_activity(room: Room) -> None:
     server = room.listen()
     signs: list[float] = []

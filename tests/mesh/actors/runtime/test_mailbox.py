@@ -86,7 +86,7 @@ def test_a_message_of_another_thread_is_handled_as_soon_as_it_wakes_the_loop(act
     actor_loop.run(lambda: (other.tell("due"), tell_from_a_thread("second")))
     wait_until(lambda: len(record) == 5)
 
-    assert record == ["first", "what came after", "due", "second", "what came after"]
+    assert record == ["first", "what came after", "second", "due", "what came after"]
     for each in (ref, other):
         each.stop()
 
