@@ -10,7 +10,9 @@ import pytest
 
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
-from tests.support.run_house import CheckedStore, Writer, check
+from tests.support.disk_of_key import DiskOfKey, enter, learn
+from tests.support.mesh_of_keys import MeshOfKeys
+from tests.support.run_house import CheckedStore, Writer, check, event
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -41,3 +43,25 @@ def anna() -> Writer:
 @pytest.fixture
 def bert() -> Writer:
     return Writer(2)
+
+
+@pytest.fixture
+def mesh() -> MeshOfKeys:
+    return MeshOfKeys()
+
+
+@pytest.fixture
+def dora() -> DiskOfKey:
+    """Two epochs: of three events, and of two."""
+    dora = DiskOfKey("dora")
+    dora.write(event(1, "1.1"), event(2, "1.2"), event(3, "1.3"))
+    dora.write(event(4, "2.1"), event(5, "2.2"), is_new_epoch=True)
+    return dora
+
+
+@pytest.fixture
+def home(store: CheckedStore, mesh: MeshOfKeys) -> CheckedStore:
+    """A store of a mesh in which anna is an admin, and dora and emil are nodes."""
+    enter(store, mesh)
+    learn(store, mesh.found(), mesh.admin("anna"), mesh.node("dora", by="anna"), mesh.node("emil", by="anna"))
+    return store

@@ -30,11 +30,6 @@ def learn(store: CheckedStore, *facts: Fact) -> list[str]:
         return [fact.kind for fact in store.learn(facts).facts]
 
 
-@pytest.fixture
-def mesh() -> MeshOfKeys:
-    return MeshOfKeys()
-
-
 def test_facts_are_kept_over_a_restart_in_the_order_in_which_they_can_be_sent(
     store: CheckedStore, mesh: MeshOfKeys
 ) -> None:
