@@ -297,7 +297,7 @@ SAMPLE = piece_of(event(5, "b"), LEAVES[0], event(6, "a", 1, 9, extra=b'{"x":1}'
         lambda piece: piece.update(head="AAAA"),
         lambda piece: piece.update(sign="AAAA"),
         lambda piece: piece.update(kinds="AAAA"[:4] + "AA=="),
-        lambda piece: piece.update(kinds="AAAE"),
+        lambda piece: piece.update(kinds="AAD/"),
         lambda piece: piece.update(kinds="AA=="),
         lambda piece: piece.update(ms=[5]),
         lambda piece: piece.update(ms=[5, -1]),
