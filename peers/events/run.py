@@ -28,15 +28,18 @@ ADOPTED_CERTIFICATE = 5
 """An entry of an event of a key that has no certificate that holds."""
 ADOPTED_FOUND = 6
 """The same, by the node that founded the mesh: so it takes in what its log had before, too."""
+ADOPTED_OUTSIDE = 7
+"""An entry of another node's event that came over a connection which is not one of nodes, by a role of the application."""
 VOUCHED = {
     ADOPTED_FORK: "fork",
     ADOPTED_LEGACY: "legacy",
     ADOPTED_REVOKE: "revoke",
     ADOPTED_CERTIFICATE: "certificate",
     ADOPTED_FOUND: "found",
+    ADOPTED_OUTSIDE: "outside",
 }
 """Why an event of another signer was adopted, as its meta says it."""
-KINDS = 7
+KINDS = 8
 
 _HEAD_LABEL = b"peermesh head\0"
 _SIGNED_LABEL = b"peermesh signature\0"

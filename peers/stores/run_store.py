@@ -190,8 +190,8 @@ class RunStore(Protocol):
         """Take own events, in order, into the epoch of `state`, or a new one whose parent is the own epoch before it.
 
         A new `created` becomes an entry of kind OWN. A known one is ignored, and results in None. If it differs from the known
-        one, or is new and has the id of another node, ValueError is raised and none is taken; or, where `is_each_alone`, the
-        others are, and that error is its result.
+        one, ValueError is raised and none is taken; or, where `is_each_alone`, the others are, and that error is its result.
+        A new one with the id of another node becomes an entry of kind ADOPTED_OUTSIDE where `is_each_alone`, else ValueError.
         A run is closed when the next entry does not fit (`RunHash.has_room`). Signed are the head at the end of each run that
         is closed, and the last one.
         """

@@ -14,7 +14,7 @@ from peers.events.entry import WAITS, Entry
 from peers.events.epoch import Birth, Parent
 from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
-from peers.events.run import FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
+from peers.events.run import ADOPTED_OUTSIDE, FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.copying import Work
@@ -56,9 +56,11 @@ class WritingRules(TakingRules):
         with self._piece():
             work = Work()
             leaves = leaves_of(new)
-            is_plain = offered is None or (latest_of(new) <= self.until_ms and not self._wanted(leaves))
-            enter = self._enter_new if is_plain else self._enter_any
-            self._write(bytes([OWN]) * len(leaves), new, leaves, pen, work, enter)
+            is_plain, kinds = True, bytes([OWN]) * len(leaves)
+            if offered is not None:
+                kinds = bytes([OWN if pen.may_sign(entry.created[1]) else ADOPTED_OUTSIDE for entry in new])
+                is_plain = latest_of(new) <= self.until_ms and not any(kinds) and not self._wanted(leaves)
+            self._write(kinds, new, leaves, pen, work, self._enter_new if is_plain else self._enter_any)
             self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
             if offered is None:
                 return self._finish(work, None)
@@ -78,7 +80,7 @@ class WritingRules(TakingRules):
         for at, entry in enumerate(entries):
             same = known.setdefault(entry.created, entry)
             offered.results.append(None)
-            if same is entry and pen.may_sign(entry.created[1]):
+            if same is entry and (is_each_alone or pen.may_sign(entry.created[1])):
                 offered.at.append(at)
                 offered.new.append(entry)
                 continue

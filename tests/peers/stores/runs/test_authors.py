@@ -250,10 +250,17 @@ def test_a_node_signs_no_event_of_another_one_and_says_so(store: CheckedStore) -
         written(store, event(1, node=name(1)), event(2, node=name(2)))
     assert store.state.last_position == 0
 
+
+def test_a_node_vouches_for_events_of_other_nodes_that_come_from_outside(store: CheckedStore) -> None:
     mixed = written(store, event(1, node=name(1)), event(2, node=name(2)), event(3, node="ada"), is_each_alone=True)
 
-    assert [type(each) for each in mixed.results] == [Entry, ValueError, Entry]
-    assert [each.created[1] for each in store.each()] == [name(1), "ada"]
+    assert [type(each) for each in mixed.results] == [Entry, Entry, Entry]
+    assert [(each.created[1], each.vouched) for each in store.each()] == [
+        (name(1), ""),
+        (name(2), "outside"),
+        ("ada", ""),
+    ]
+    assert {each.origin for each in store.each()} == {name(1)}
 
 
 def test_what_another_node_wrote_and_comes_back_is_known_and_no_conflict(store: CheckedStore) -> None:
