@@ -14,7 +14,8 @@ from mesh.lab.live.namespaces import NetLab
 
 pytestmark = pytest.mark.netlab
 
-JOIN_SECONDS = 10.0
+JOIN_SECONDS = 30.0
+"""Four commands and the synchronization: 3 s of an idle machine, more of one that runs other tests too."""
 
 
 @pytest.fixture
