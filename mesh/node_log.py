@@ -64,7 +64,8 @@ class NodeLog:
     def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
         """Add an event, a dict of JSON values with a `type`. The result is its meta once it is on disk.
 
-        `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. The result is None if the
+        `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. `keep_last` is a reason that
+        older events of this node lose, or of all nodes if it begins with `shared/`. The result is None if the
         log knows the `created` already. Fails with ValueError for what is not an event, BusyError when too many wait, and
         StoreError if the disk fails.
         """

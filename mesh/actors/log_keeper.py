@@ -14,6 +14,7 @@ from mesh.membership.diagnosis.disk_room import LOOK_MS, DiskRoom
 from mesh.membership.diagnosis.store_trouble import PROBE_MS
 from mesh.trust.expulsion import why_out
 from peers.clock import Clock, Undo
+from peers.events.entry import Entry
 from peers.events.signature import Signer
 from peers.later import Later
 from peers.limits import LimitHits
@@ -29,6 +30,9 @@ MAX_ADOPT_MS = 1_000.0
 """How long a node waits before it adopts the events of a fork."""
 MAX_ADOPT_BEYOND_MS = 30_000.0
 """The same of what counts no more by the facts of the mesh: all nodes may hold it."""
+SHOWN_CONFLICTS = 16
+SHOW_MS = 60_000.0
+"""Between two looks whether the time of events has come that wait for it."""
 
 
 class LogKeeper(LoopActor):
@@ -46,6 +50,7 @@ class LogKeeper(LoopActor):
         signer: Signer,
         room: DiskRoom,
         hits: LimitHits,
+        max_future_seconds: float,
         on_failed: Callable[[str], None],
         adopts_unknown: bool = True,
     ) -> None:
@@ -59,6 +64,7 @@ class LogKeeper(LoopActor):
         self._signer = signer
         self._room = room
         self._hits = hits
+        self._max_future_ms = max_future_seconds * 1000
         self._on_failed = on_failed
         self._adopts_unknown = adopts_unknown
         self._log: RunLog | None = None
@@ -69,6 +75,10 @@ class LogKeeper(LoopActor):
         self._adopt_ms = 0.0
         """When it is due."""
         self._undo_look: Undo | None = None
+        self._conflicts = 0
+        """Of the log, when its copies that differ were looked for."""
+        self._undo_due: Undo | None = None
+        self._undo_neighbours: Undo | None = None
 
     @property
     def log(self) -> RunLog | None:
@@ -79,7 +89,14 @@ class LogKeeper(LoopActor):
         """Open the disk and its log; until then nothing may be requested. Raises StoreError."""
         await self._kept.free  # two disks at work on one store would give the same numbers twice
         self._disk = InTurnDisk(self._open_disk(), self.into_mailbox, self._on_store_error)
-        log = await RunLog.open(self._disk, self._node_id, clock=self._clock, random=self._random, signer=self._signer)
+        log = await RunLog.open(
+            self._disk,
+            self._node_id,
+            clock=self._clock,
+            random=self._random,
+            signer=self._signer,
+            max_future_ms=self._max_future_ms,
+        )
         self._on_opened(log)
 
     def close(self) -> Later[None]:
@@ -117,6 +134,9 @@ class LogKeeper(LoopActor):
         self._kept.open(log)
         self._look()
         self._adopt_later()  # what a crash may have left
+        self._undo_neighbours = self._kept.neighbours.on_change(self._on_neighbours)
+        self._on_neighbours()
+        self._find_differing()
 
     def _on_commit(self, commit: RunCommit) -> None:
         assert self._log is not None
@@ -130,11 +150,25 @@ class LogKeeper(LoopActor):
             self._adopt_later()
         elif commit.taken.limited:
             self._adopt_later(MAX_ADOPT_BEYOND_MS)
+        self._show_later()
+        self._find_differing()
 
     def _refuse(self, log: RunLog) -> None:
         """Own events are not taken on a full disk, nor from a key that is not in its mesh any more."""
         why = "" if log.roster is None else why_out(log.roster, self._signer.public)
         log.refusal = StoreError(why) if why else self._room.refusal
+
+    def _find_differing(self) -> None:
+        """For people, after copies came that differ, or became fewer."""
+        assert self._log is not None
+        conflicts = self._log.state.conflicts
+        if conflicts != self._conflicts and not self._is_closing:
+            self._conflicts = conflicts
+            self._log.differing(SHOWN_CONFLICTS).then(self._on_differing)
+
+    def _on_differing(self, done: Later[list[tuple[Entry, Entry]]]) -> None:
+        if done.exception is None:
+            self._kept.differing = done.result()
 
     def _look(self) -> None:
         """See how full the disk is, now and from time to time: others may fill it."""
@@ -198,12 +232,38 @@ class LogKeeper(LoopActor):
         elif any(taken.is_unfinished for taken in done.result()):
             self._adopt()  # a log from before its mesh may have very many
 
+    def _on_neighbours(self) -> None:
+        """What clocks others have says how far from the future events are shown."""
+        if self._log is not None and not self._is_closing:
+            self._log.clock_ahead_ms = self._kept.neighbours.clock_ahead_ms
+            if self._log.state.waiting:
+                self._show_due()
+
+    def _show_later(self) -> None:
+        """While events wait for their time, look for it."""
+        if self._log is not None and self._log.state.waiting and self._undo_due is None and not self._is_closing:
+            self._undo_due = self._clock.call_later(SHOW_MS, self.into_mailbox(self._show_due))
+
+    def _show_due(self) -> None:
+        if self._undo_due is not None:
+            self._undo_due()
+            self._undo_due = None
+        if self._log is not None and not self._is_closing:
+            self._log.show_due().then(self._on_shown)
+
+    def _on_shown(self, done: Later[Sequence[Taken]]) -> None:
+        if done.exception is None and any(taken.is_unfinished for taken in done.result()):
+            self._show_due()
+        else:
+            self._show_later()
+
     def _stop_timers(self) -> None:
         self._is_closing = True
-        for undo in (self._undo_adopt, self._undo_probe, self._undo_look):
+        undos = (self._undo_adopt, self._undo_probe, self._undo_look, self._undo_due, self._undo_neighbours)
+        for undo in undos:
             if undo is not None:
                 undo()
-        self._undo_adopt = self._undo_probe = self._undo_look = None
+        self._undo_adopt = self._undo_probe = self._undo_look = self._undo_due = self._undo_neighbours = None
 
 
 class InTurnDisk:

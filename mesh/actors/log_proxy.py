@@ -130,6 +130,8 @@ class LogProxy:
         """Whether events of other nodes are taken: there is room on the disk."""
         self.ahead = 0
         """Events that came from further ahead than our clock follows."""
+        self.differing: list[tuple[Entry, Entry]] = []
+        """The last copies of events that differ, as EventLog.differing."""
         self._health = StoreHealth()
         self.refused_events: Counter[Cause] = Counter()
         """Events from others that were not taken, by cause."""

@@ -357,6 +357,7 @@ class NodeSupervisor(LoopActor):
             signer=environment.signer,
             room=DiskRoom(environment.limits, environment.disk_use),
             hits=environment.hits,
+            max_future_seconds=environment.limits.max_future_seconds,
             on_failed=lambda why: self._report(Failed(KEEPER, why)),
             adopts_unknown=environment.adopts_unknown,
         )

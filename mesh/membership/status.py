@@ -11,6 +11,7 @@ from mesh.membership.member import Member
 from mesh.membership.membership import Membership
 from mesh.membership.restart_policy import Record
 from mesh.settings.config import Settings
+from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.stores.run_store import RunState
 
@@ -25,6 +26,7 @@ class LogView(Protocol):
 
     state: RunState
     ahead: int
+    differing: list[tuple[Entry, Entry]]
     refused_events: Counter[Cause]
 
     @property
@@ -54,7 +56,10 @@ def show_status(
     Fields, besides the obvious ones. Times `_ms` are of the wall clock; numbers of events are upper bounds.
 
     - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
+    - `differing`: of the last `conflicts`, two copies of one event each: whose key signed the copy that is shown (None: that of
+      a release without signatures), and whose the other one
     - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them
+    - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
     - `other_meshes`: number of other meshes that announce themselves on this network
@@ -85,7 +90,12 @@ def show_status(
         "last_added": state.last_added,
         "events": state.events,
         "conflicts": state.conflicts,
+        "differing": [
+            {"created": list(shown.created), "shown_of": shown.origin, "other_of": other.origin}
+            for shown, other in log.differing
+        ],
         "hollow": state.hollow,
+        "waiting": state.waiting,
         "old_log_bytes": others["old_log_bytes"],
         "has_recovery_file": others["has_recovery_file"],
         "ahead": log.ahead,

@@ -160,6 +160,12 @@ def show_status(status: dict[str, Any]) -> str:
         shown.append(table(("refused", "why (`mesh retry` tries it again)"), refused))
     if status.get("clocks"):
         shown.append(table(("clocks (more than a minute apart)",), [(row["sentence"],) for row in status["clocks"]]))
+    if status.get("differing"):
+        pairs = [
+            (" ".join(map(str, row["created"])), row["shown_of"] or "-", row["other_of"] or "-")
+            for row in status["differing"]
+        ]
+        shown.append(table(("event with copies that differ", "shown is that of", "not that of"), pairs))
     if status.get("limits"):
         hits = [(row["limit"], row["by"], str(row["count"]), local_second(row["last_ms"])) for row in status["limits"]]
         shown.append(table(("limit that was hit", "by", "times", "last"), hits))
@@ -192,6 +198,7 @@ _STATUS_FACTS = (
     ("last added", "last_added"),
     ("conflicts", "conflicts"),
     ("ahead of our clock", "ahead"),
+    ("from the future", "waiting"),
     ("other meshes", "other_meshes"),
 )
 

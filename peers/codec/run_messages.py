@@ -183,6 +183,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last position of the sender's log."""
     facts: MeshEnd | None = None
     """The facts of its mesh; None without one, and from releases without facts."""
+    clock_ms: Count = 0
+    """In `connect` the sender's wall clock; `connected` has it elsewhere. 0 from earlier releases."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -173,6 +173,23 @@ def events_of(items: Items) -> Sequence[Entry]:
     return items if isinstance(items, EventColumns) else [item for item in items if isinstance(item, Entry)]
 
 
+def nodes_of(items: Items) -> set[str]:
+    """The node ids in the `created` of the events among these."""
+    return {items.node_id} if isinstance(items, EventColumns) else {event.created[1] for event in events_of(items)}
+
+
+def created_of(events: Sequence[Entry]) -> list[Created]:
+    """The `created` of each."""
+    return list(events.createds) if isinstance(events, EventColumns) else [event.created for event in events]
+
+
+def latest_of(items: Items) -> int:
+    """The largest `time` of the events among these, 0 without one."""
+    if isinstance(items, EventColumns):
+        return max(items.ms)
+    return max([event.time for event in events_of(items)], default=0)
+
+
 def leaves_alone(items: Items) -> Sequence[bytes]:
     """The leaves of entries without an event among these."""
     return () if isinstance(items, EventColumns) else [item for item in items if not isinstance(item, Entry)]

@@ -18,6 +18,8 @@ MAX_DRIFT_MS = 60_000
 """A time further ahead of our clock does not move our timer."""
 
 NODE_ID_LIMIT = 200
+NODE_MARK = "~"
+"""Only the ids of nodes have it, `NAME~HASH`; those of clients do not."""
 _KEY_BYTES = 17
 """A key without the node id."""
 

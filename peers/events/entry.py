@@ -19,6 +19,8 @@ MAX_EVENT_BYTES = 256 * 1024
 MAX_EXTRA_BYTES = 16 * 1024
 MAX_NESTING = 32
 
+WAITS = -1
+"""`Entry.added` of an event whose time is too far in the future to be shown."""
 META_BYTES = 100
 """What an event takes beside its body and its meta, roughly."""
 _PLACE_META = frozenset({"created", "time", "added", "dot"})
@@ -55,7 +57,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     dot: Dot | None = None
     """(epoch, seq): the label from the log that accepted it first; None until then."""
     added: int = 0
-    """This log's own counter; 0 while it is not stored here."""
+    """This log's own counter; 0 while it is not stored or not shown here, or WAITS."""
     position: int = 0
     """The number of the change in this store, which only the store uses; 0 while it is not stored here."""
     local: bytes = b""

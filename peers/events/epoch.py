@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from base64 import b32encode
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
-from peers.events.created import NODE_ID_LIMIT
+from peers.events.created import NODE_ID_LIMIT, NODE_MARK
 from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
 from peers.events.leaf import HASH_BYTES
 
@@ -27,6 +28,7 @@ NO_HEAD = bytes(HASH_BYTES)
 NO_EPOCH: Epoch = "0" * (2 * NAME_BYTES)
 """The parent of a node's first epoch."""
 
+_KEPT_NAMES = 256
 _LABEL = b"peermesh epoch\0"
 _ITEM_LABEL = b"peermesh item\0"
 _PARTED_LABEL = b"peermesh parted\0"
@@ -85,15 +87,19 @@ class Birth(NamedTuple):
 
         It is the id that the birth names, unless that has the hash of another key: then `~` and the hash of this one.
         """
-        if self.key == NO_KEY:
-            return None
-        is_own = "~" not in self.node_id or is_id_of_key(self.node_id, self.key)
-        return self.node_id if self.node_id and is_own else f"~{key_mark(self.key)}"
+        return None if self.key == NO_KEY else name_of(self.node_id, self.key)
 
     @property
     def epoch(self) -> Epoch:
         """The name: the first NAME_BYTES of SHA-256 over a label and the encoded birth, in hexadecimal digits."""
         return sha256(_LABEL + self.encode()).digest()[:NAME_BYTES].hex()
+
+
+@lru_cache(maxsize=_KEPT_NAMES)
+def name_of(node_id: str, key: bytes) -> str:
+    """`node_id`, unless it is empty or has the hash of another key: then `~` and the hash of this one."""
+    is_own = NODE_MARK not in node_id or is_id_of_key(node_id, key)
+    return node_id if node_id and is_own else f"{NODE_MARK}{key_mark(key)}"
 
 
 def key_mark(key: bytes, characters: int = MARK_CHARACTERS) -> str:
@@ -103,7 +109,7 @@ def key_mark(key: bytes, characters: int = MARK_CHARACTERS) -> str:
 
 def is_id_of_key(node_id: str, key: bytes) -> bool:
     """Whether a node id, `NAME~HASH`, has the hash of this public key."""
-    mark = node_id.rpartition("~")[2] if "~" in node_id else ""
+    mark = node_id.rpartition(NODE_MARK)[2] if NODE_MARK in node_id else ""
     return len(mark) >= MIN_MARK_CHARACTERS and key_mark(key).startswith(mark)
 
 

@@ -1,9 +1,11 @@
-"""The meta keys `reasons` and `keep_last`, which keep an event in a log, and `indexes`, by which it is found."""
+"""The meta keys `reasons` and `keep_last`, which keep an event in a log, and `indexes`, by which it is found; and authors."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Literal
+
+from peers.events.created import NODE_MARK
 
 DEFAULT_REASON = "log"
 """The reason of an event that names none; nothing is stored for it."""
@@ -12,8 +14,14 @@ MAX_INDEXES = 32
 MAX_LABEL = 200
 """Characters of one reason or index."""
 
+SHARED = "shared/"
+"""Reasons that begin with it may be ended by events of every author; all others only by those of the same one."""
+
 LabelKind = Literal["reason", "index"]
 Label = tuple[LabelKind, str]
+
+Kept = tuple[str, str]
+"""Whose events lose which reason: (author, reason); the author is empty for those of everybody."""
 
 _HINT = re.compile(rb'"(?:reasons|keep_last|indexes)"|\\')
 
@@ -35,6 +43,16 @@ def check_labels(meta: dict[str, Any]) -> None:
             _check_label(key, name)
     if "keep_last" in meta:
         _check_label("keep_last", meta["keep_last"])
+
+
+def author_of(node_id: str) -> str:
+    """Who wrote the events with this node id in `created`: the node, or the USER of a client's id, `USER` or `USER:...`."""
+    return node_id if NODE_MARK in node_id else node_id.partition(":")[0]
+
+
+def kept_by(node_id: str, reason: str) -> Kept:
+    """What an event with this `keep_last` and this node id in `created` ends, of older ones."""
+    return ("" if reason.startswith(SHARED) else author_of(node_id)), reason
 
 
 def with_kept(meta: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from peers.log.retention import Bounds, Keeper, LogRetention
 from peers.log.timing import followed
 from peers.log.write_batch import Outcomes
 from peers.stores.disk import Disk
-from peers.stores.run_store import RunState
+from peers.stores.run_store import RunState, RunStore
 from peers.stores.store import Cleaning
 
 
@@ -179,6 +179,15 @@ class EventLog(ABC):
     def aside(self) -> Later[tuple[Entry, ...]]:
         """Losing copies of conflicting events, oldest first, as far as their bodies are kept."""
         return self._disk.run(lambda store: tuple([copy for copy in store.aside() if not copy.tombstone]))
+
+    def differing(self, last: int) -> Later[list[tuple[Entry, Entry]]]:
+        """The last copies that lost, each after the one that is shown."""
+
+        def read(store: RunStore) -> list[tuple[Entry, Entry]]:
+            pairs = [(store.find(copy.created), copy) for copy in store.aside(last)]
+            return [(shown, copy) for shown, copy in pairs if shown is not None]
+
+        return self._disk.run(read)
 
     def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """Take a reason, or several, from the events that have it and fit all bounds; says how many were cleaned.

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from peers.clock import Clock
-from peers.events.created import MAX_DRIFT_MS, Timer
+from peers.events.created import MAX_DRIFT_MS, MAX_MS, Timer
 from peers.events.dot import Epoch
 from peers.events.ends import Ends
 from peers.events.entry import Entry
@@ -65,6 +65,7 @@ class RunLog(EventLog):
         clock: Clock,
         random: Random,
         max_drift_ms: int = MAX_DRIFT_MS,
+        max_future_ms: float | None = None,
     ) -> None:
         """What the disk's store has: `state`, `ends`, `forks`, `facts`, `roster`. Most callers use `RunLog.open` instead."""
         super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
@@ -78,6 +79,9 @@ class RunLog(EventLog):
         """The one that the disk has come to."""
         self.has_room = True
         """Whether sessions take events of other nodes; its owner says so, and emits `room` when it changes."""
+        self._max_future_ms = max_future_ms
+        self.clock_ahead_ms = 0
+        """By how much the median of the clocks of connected nodes is ahead of ours: its owner says so."""
         self.refusal: StoreError | None = None
         """Why own events are not taken, if they are not: its owner says so."""
         self.ends = Ends(ends)
@@ -100,9 +104,12 @@ class RunLog(EventLog):
         random: Random,
         signer: Signer | None = None,
         max_drift_ms: int = MAX_DRIFT_MS,
+        max_future_ms: float | None = None,
     ) -> Later[RunLog]:
         """The log over `disk`, once its store could be read. Fails with StoreError.
 
+        Events that are further than `max_future_ms` ahead of the clock are not shown before `show_due` finds their time.
+        Without it all are shown, as in the log of a client, which has only the word of a server for the time.
         `signer` signs what is added here; without one a key is made from `random`, for this opening only.
         """
         by = signer or KeySigner.from_seed(random.randbytes(KEY_BYTES))
@@ -127,6 +134,7 @@ class RunLog(EventLog):
                 clock=clock,
                 random=random,
                 max_drift_ms=max_drift_ms,
+                max_future_ms=max_future_ms,
             )
 
         return disk.run(read).transform(start)
@@ -148,6 +156,10 @@ class RunLog(EventLog):
                 return waiting
         batch = self._batch = WriteBatch(self.pen)
         return self._begin(batch, batch.join_work(work))
+
+    def show_due(self) -> Later[Sequence[Taken]]:
+        """Show some of the events whose time has come; call it again while a result `is_unfinished`. Fails with StoreError."""
+        return self.write(lambda store: [store.show_due()])
 
     @property
     def is_awaited(self) -> bool:
@@ -209,11 +221,15 @@ class RunLog(EventLog):
 
     def _begin(self, batch: WriteBatch, result: Later[Any] | None) -> Later[Any]:
         assert result is not None, "a new batch takes any request"
-        self._disk.run(partial(self._work, batch)).then(partial(self._on_written, batch))
+        until_ms = MAX_MS
+        if self._max_future_ms is not None:
+            until_ms = self._clock.now_ms() + max(0, self.clock_ahead_ms) + round(self._max_future_ms)
+        self._disk.run(partial(self._work, batch, until_ms)).then(partial(self._on_written, batch))
         return result
 
-    def _work(self, batch: WriteBatch, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
+    def _work(self, batch: WriteBatch, until_ms: int, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
         self._at_work = batch
+        store.until_ms = until_ms
         return batch.work(store)
 
     def _on_written(self, batch: WriteBatch, done: Later[tuple[list[Sequence[Taken]], RunState]]) -> None:

@@ -15,20 +15,34 @@ class Neighbours:
     def __init__(self) -> None:
         self._links: dict[object, bytes] = {}
         """The node at the other end, by session."""
+        self._ahead: dict[object, int] = {}
+        """By how many ms its clock is ahead of ours, as it said at its greeting; by session."""
         self._emitter = Emitter()
 
     def on_change(self, listener: Callable[[], None]) -> Undo:
         """Call `listener` when a session begins or ends; returns the undo."""
         return self._emitter.on("change", listener)
 
-    def begin(self, session: object, key: bytes) -> None:
-        """A session is connected with the node that has this public key; one without a key is not named to others."""
+    @property
+    def clock_ahead_ms(self) -> int:
+        """The median of how far their clocks are ahead of ours; the smaller one of two in the middle, 0 without any."""
+        sorted_ms = sorted(self._ahead.values())
+        return sorted_ms[(len(sorted_ms) - 1) // 2] if sorted_ms else 0
+
+    def begin(self, session: object, key: bytes, ahead_ms: int | None = None) -> None:
+        """A session is connected with the node that has this public key; one without a key is not named to others.
+
+        `ahead_ms`: by how much its clock is ahead of ours, if it said so.
+        """
         if key:
             self._links[session] = key[:LINK_BYTES]
+            if ahead_ms is not None:
+                self._ahead[session] = ahead_ms
             self._emitter.emit("change")
 
     def end(self, session: object) -> None:
         """A session is not connected any more. Harmless if it was not."""
+        self._ahead.pop(session, None)
         if self._links.pop(session, None) is not None:
             self._emitter.emit("change")
 

@@ -222,10 +222,10 @@ class RunPeerSync(RunRelaying):
             self.reading.spend(idle_messages, idle_bytes)
         other = self.other_node_id or ""
         own: Sequence[Entry] = ()
-        if isinstance(taken.shown, EventColumns):
+        if isinstance(taken.shown, EventColumns) and not taken.waiting:
             own = taken.shown if taken.shown.origin == other else own
         else:
-            own = [event for event in taken.shown if event.origin == other and not event.vouched]
+            own = [event for event in (*taken.shown, *taken.waiting) if event.origin == other and not event.vouched]
         leaves = sum([len(leaves_alone(piece.items)) for piece in taken.pieces if piece.birth.origin == other])
         if own or leaves:  # a leaf stays here too
             self.reading.spend_events(other, len(own) + leaves, size_of(own) + leaves * HASH_BYTES)

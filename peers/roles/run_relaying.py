@@ -65,7 +65,7 @@ class RunRelaying(RunSession):
         self._relays = RelayHold(self.runs.state.last_position)
         super().on_authenticated()
         assert self.other_hello is not None
-        self._neighbours.begin(self, self.other_hello.key)
+        self._neighbours.begin(self, self.other_hello.key, self.clock_ahead_ms)
 
     def _forget_link(self) -> None:
         super()._forget_link()

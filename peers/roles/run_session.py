@@ -111,6 +111,8 @@ class RunSession(SessionMessages):
         """Whether it is known what the other end has."""
         self._is_stepping = False
         self._apart = ClockOffset(self.clock)
+        self.clock_ahead_ms: int | None = None
+        """By how much the other end's clock is ahead of ours, as it said at the greeting."""
 
     # What others ask
 
@@ -206,6 +208,7 @@ class RunSession(SessionMessages):
 
     def _say_connect(self, greeting: Greeting) -> None:
         self.connect_sent_at = self.clock.now_ms()
+        greeting = structs.replace(greeting, clock_ms=self.connect_sent_at)
         self.start_timeout()
         self.send(RunConnect(self.protocol, self.node_id, options=self._run_options(greeting)))
 
@@ -217,6 +220,8 @@ class RunSession(SessionMessages):
         if self._is_greeted:
             raise self.error("wrong-format", "a second greeting on one connection")
         self._is_greeted = True
+        if greeting.clock_ms:
+            self.clock_ahead_ms = greeting.clock_ms - self.clock.now_ms()
         self.end_timeout()
         self.connection_id = greeting.connection
 
@@ -236,6 +241,7 @@ class RunSession(SessionMessages):
         if not self.connection.dialled:
             raise self.error("wrong-format", "`connected` from the end that dialled")
         self._apart.on_answer(self.connect_sent_at, *times)
+        self.clock_ahead_ms = times[1] - self.clock.now_ms()
         super().connected_message(protocol, node_id, times, options)
 
     def _meet(self, protocol: Version, node_id: str, options: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 from peers.events.created import Created
 from peers.events.dot import Dot
 from peers.events.entry import Entry
-from peers.events.reasons import Label
+from peers.events.reasons import Kept, Label
 from peers.stores.store import Place, StoreError
 
 
@@ -81,15 +81,15 @@ class EventRows(ABC):
         """As `_living`, of those that have this reason or index."""
 
     @abstractmethod
-    def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
-        """Those that name this reason and come before `place`, in the order of (time, created)."""
+    def _with_older_reason(self, kept: Kept, place: Place) -> list[Entry]:
+        """Those of this author that name this reason and come before `place`, in the order of (time, created)."""
 
     @abstractmethod
-    def _last_kept(self, reason: str) -> Place | None:
+    def _last_kept(self, kept: Kept) -> Place | None:
         """The place of the newest copy that came with this `keep_last`."""
 
     @abstractmethod
-    def _set_last_kept(self, reason: str, place: Place) -> None:
+    def _set_last_kept(self, kept: Kept, place: Place) -> None:
         """Note the place of one that is newer."""
 
     @abstractmethod

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.reasons import Label
+from peers.events.reasons import Kept, Label, kept_by
 from peers.stores.event_rows import EventRows
 from peers.stores.memory_walk import walk_by_added, walk_by_place
 from peers.stores.store import MAX_CURSORS, Place, StoreError, Walk, WalkOptions
@@ -39,7 +39,7 @@ class MemoryEvents(EventRows):
         self._by_position: list[tuple[int, Created]] = []
         self._by_label: dict[Label, dict[Created, None]] = {}
         """Events that have a reason or an index."""
-        self._kept_last: dict[str, Place] = {}
+        self._kept_last: dict[Kept, Place] = {}
         self._cursors: dict[str, tuple[int, int]] = {}
         """Those that were kept longest ago come first."""
 
@@ -119,14 +119,16 @@ class MemoryEvents(EventRows):
         events = sorted(self._having(label), key=_position)
         return [event for event in events if event.position > after][:limit]
 
-    def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
-        return sorted((event for event in self._having(("reason", reason)) if _place(event) < place), key=_place)
+    def _with_older_reason(self, kept: Kept, place: Place) -> list[Entry]:
+        having = self._having(("reason", kept[1]))
+        own = [event for event in having if _place(event) < place and kept_by(event.created[1], kept[1]) == kept]
+        return sorted(own, key=_place)
 
-    def _last_kept(self, reason: str) -> Place | None:
-        return self._kept_last.get(reason)
+    def _last_kept(self, kept: Kept) -> Place | None:
+        return self._kept_last.get(kept)
 
-    def _set_last_kept(self, reason: str, place: Place) -> None:
-        self._set(self._kept_last, reason, place)
+    def _set_last_kept(self, kept: Kept, place: Place) -> None:
+        self._set(self._kept_last, kept, place)
 
     def _having(self, label: Label) -> list[Entry]:
         return [self._events[created] for created in self._by_label.get(label, ())]

@@ -10,7 +10,7 @@ import msgspec
 
 from peers.events.created import Created
 from peers.events.entry import Entry, changed, check_extra
-from peers.events.reasons import DEFAULT_REASON, check_labels, may_have_labels
+from peers.events.reasons import DEFAULT_REASON, Kept, check_labels, kept_by, may_have_labels
 from peers.stores.event_rows import EventRows
 from peers.stores.store import CLEAN_EVENTS, NOTHING_CLEANED, ONLY_DEFAULT, Cleaning, Criteria, Place
 
@@ -21,7 +21,7 @@ class Effects:
 
     created: dict[Created, None] = field(default_factory=dict)
     """Events whose reasons have to be compared with what was kept last."""
-    kept: dict[str, Place] = field(default_factory=dict)
+    kept: dict[Kept, Place] = field(default_factory=dict)
     """The newest place for each `keep_last` that came."""
     cleaned: list[Entry] = field(default_factory=list)
     altered: dict[Created, None] = field(default_factory=dict)
@@ -31,22 +31,27 @@ class Effects:
     def are_any(self) -> bool:
         return bool(self.cleaned or self.altered)
 
-    def heed(self, entry: Entry) -> None:
-        """Note what a copy that came says of reasons, whether it is shown or not."""
+    def heed(self, entry: Entry, *, is_vouched: bool) -> None:
+        """Note what a copy that came says of reasons, whether it is shown or not.
+
+        One that another node vouches for ends nothing.
+        """
         if may_have_labels(entry.extra):
             self.created[entry.created] = None
-            reason = entry.keep_last
+            reason = None if is_vouched else entry.keep_last
             if reason is not None:
-                place = (entry.time, entry.created)
-                self.kept[reason] = max(place, self.kept.get(reason, place))
+                place, kept = (entry.time, entry.created), kept_by(entry.created[1], reason)
+                self.kept[kept] = max(place, self.kept.get(kept, place))
 
 
 class RetentionRules(EventRows):
     """Removes reasons and cleans what has none left.
 
-    **keep_last.** An event that came with `keep_last` takes that reason from all that are older by (time, created), and from
-    older ones that come later: the newest place of each such reason is kept. So it makes no difference in which order
-    they come. The first one of an event's copies does not supersede another of them.
+    **keep_last.** An event that came with `keep_last` takes that reason from all of its author (`author_of`) that are older by
+    (time, created), and from older ones that come later: the newest place of each author and reason is kept. So it makes no
+    difference in which order they come. Reasons that begin with `shared/` are those of all authors together. The first one of
+    an event's copies does not supersede another of them. An event that is here only since another node vouches for it takes
+    nothing.
     """
 
     def remove_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning:
@@ -107,13 +112,13 @@ class RetentionRules(EventRows):
 
     def _apply(self, effects: Effects) -> None:
         """Let what came with `keep_last` have its effect, on all that is among the rows."""
-        for reason, place in effects.kept.items():
-            before = self._last_kept(reason)
+        for kept, place in effects.kept.items():
+            before = self._last_kept(kept)
             if before is None or before < place:
-                self._set_last_kept(reason, place)
-                for event in self._with_older_reason(reason, place):
+                self._set_last_kept(kept, place)
+                for event in self._with_older_reason(kept, place):
                     if event.created != place[1]:
-                        self._remove(event, {reason}, effects)
+                        self._remove(event, {kept[1]}, effects)
         for created in effects.created:
             shown = self._shown(created)
             if shown is not None and not shown.tombstone:
@@ -122,7 +127,7 @@ class RetentionRules(EventRows):
                     self._remove(shown, gone, effects)
 
     def _is_superseded(self, event: Entry, reason: str) -> bool:
-        place = self._last_kept(reason)
+        place = self._last_kept(kept_by(event.created[1], reason))
         return place is not None and (event.time, event.created) < place and event.created != place[1]
 
     def _remove(self, event: Entry, gone: Set[str], effects: Effects) -> None:

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Unpack
 
-from peers.events.created import Created
+from peers.events.created import NODE_MARK, Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import Birth, EpochEnd
+from peers.events.epoch import Birth, EpochEnd, name_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.signature import Signer
@@ -46,6 +46,15 @@ class Pen(NamedTuple):
     node_id: str = ""
     """Of this node, for the birth of an epoch."""
 
+    def may_sign(self, node_id: str) -> bool:
+        """Whether an event with this node id in its `created` may be one of this node: no other node's.
+
+        The log of a client, whose id is no node's, has events of all: no node takes its entries.
+        """
+        if NODE_MARK not in node_id or NODE_MARK not in self.node_id:
+            return True
+        return name_of(self.node_id, self.signer.public) == node_id
+
 
 @dataclass(frozen=True, slots=True)
 class RunState:
@@ -63,6 +72,8 @@ class RunState:
     """Entries whose events are wanted."""
     refused: int = 0
     """Entries whose events came and are none by the limits of this release."""
+    waiting: int = 0
+    """Copies of events whose time is after `until_ms`: they are held, and not shown."""
     epoch: Epoch | None = None
     """The one that the next own entry continues; None: it begins a new one."""
 
@@ -107,6 +118,8 @@ class Taken:
     """
     shown: Sequence[Entry] = ()
     """Events that are shown now and were not, in the order of `added`."""
+    waiting: Sequence[Entry] = ()
+    """Events that came and are not shown before their time comes."""
     changes: tuple[Change, ...] = ()
     pieces: tuple[Piece, ...] = ()
     """What became entries, in pieces that can be sent as they are: own ones up to their signatures, others as they came, where
@@ -146,12 +159,15 @@ class RunStore(Protocol):
       its event gets a further one. `added` counts events that are shown: 1, 2, 3 ..., given when an event is first shown.
     - Writes happen inside `transaction()`, and are on disk when it ends without an exception; otherwise it is as if none of
       them had been tried.
-    - Of two copies of one `created` with different leaves the smaller (time, leaf) is shown, in place of the other: its
-      `added` stays; the other is kept aside. Each is held, for its own entries.
+    - Of two copies of one `created` with different leaves one is shown, in place of the other: its `added` stays; the other is
+      kept aside. Each is held, for its own entries. Which one it is, and whose entries may be of whose events: see CopyRules.
     - An event that was **cleaned** keeps created, time and leaf, and does not return, under whatever dot. Cleaning is this
       store's own and does not replicate.
     - Every method raises StoreError if the disk fails.
     """
+
+    until_ms: int
+    """Events whose time is after it are taken and not shown. It is not on disk: a new object shows all that comes."""
 
     def open(self) -> RunState:
         """Open or create it; the next own entry begins a new epoch.
@@ -174,14 +190,15 @@ class RunStore(Protocol):
     def append(self, entries: Sequence[Entry], pen: Pen, *, clock_ms: int = 0, is_each_alone: bool = False) -> Taken:
         """Take own events, in order, into the epoch of `state`, or a new one whose parent is the own epoch before it.
 
-        A new `created` becomes an entry of kind OWN. A known one is ignored, and results in None; if it differs from the known
-        one, ValueError is raised and none is taken; or, where `is_each_alone`, the others are, and that error is its result.
+        A new `created` becomes an entry of kind OWN. A known one is ignored, and results in None. If it differs from the known
+        one, or is new and has the id of another node, ValueError is raised and none is taken; or, where `is_each_alone`, the
+        others are, and that error is its result.
         A run is closed when the next entry does not fit (`RunHash.has_room`). Signed are the head at the end of each run that
         is closed, and the last one.
         """
 
     def offer_further(self, createds: Sequence[Created], pen: Pen) -> Taken:
-        """Write an entry of kind FURTHER for each of these events that is held."""
+        """Write an entry of kind FURTHER for each of these events that is held, and is no event of another node."""
 
     def take(self, pieces: Sequence[Piece], *, clock_ms: int = 0) -> Taken:
         """Take pieces of other nodes, or of our own key, in order: of each all or nothing, whatever becomes of the others.
@@ -217,6 +234,12 @@ class RunStore(Protocol):
         Own events are of kind OWN. Without `adopts_unknown`, what is of keys without any certificate is left as it is. A key
         that is not in the mesh itself adopts nothing. Looks at no more than `limit` entries in one step: go on while
         `is_unfinished`.
+        """
+
+    def show_due(self, limit: int = CLEAN_EVENTS) -> Taken:
+        """Show events that wait, at most `limit` of them, whose time is not after `until_ms` any more, the earliest first.
+
+        Each is a fill at a new position, and new in `Taken.shown`. Go on while `is_unfinished`.
         """
 
     def leave(self, epoch: Epoch) -> Taken:
@@ -319,8 +342,8 @@ class RunStore(Protocol):
     def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
         """A page of the events shown, each once: see `Walk`."""
 
-    def aside(self) -> tuple[Entry, ...]:
-        """The losing copies, oldest first."""
+    def aside(self, last: int | None = None) -> tuple[Entry, ...]:
+        """The losing copies, oldest first; of many the `last` ones."""
 
     # How long events live
 

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import Entry, encode_event
+from peers.events.entry import WAITS, Entry, encode_event
 from peers.events.epoch import NO_HEAD, NO_KEY, EpochEnd
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
@@ -240,7 +240,7 @@ def _check_heads(store: CheckedStore, epoch: Epoch, end: EpochEnd) -> None:
 
 def _check_copies(store: CheckedStore, copies: dict[int, Entry]) -> None:
     state, shown = store.state, store.each(order="added", limit=ALL)
-    living = {copy.created: copy for copy in copies.values() if copy.added and not copy.tombstone}
+    living = {copy.created: copy for copy in copies.values() if copy.added > 0 and not copy.tombstone}
     assert {entry.created: entry for entry in shown} == living
     assert sorted(store.each(limit=ALL), key=_created) == sorted(shown, key=_created)
     assert [entry.added for entry in shown] == sorted({entry.added for entry in shown})
@@ -249,10 +249,17 @@ def _check_copies(store: CheckedStore, copies: dict[int, Entry]) -> None:
     aside = [copy for copy in copies.values() if not copy.added and not copy.tombstone]
     assert list(store.aside()) == sorted(aside, key=_position)
     assert len(aside) == state.conflicts
+    assert len([copy for copy in copies.values() if copy.added == WAITS]) == state.waiting
     for entry in shown:
         assert store.find(entry.created) == entry
         others = [copy for copy in aside if copy.created == entry.created]
-        assert all((entry.time, leaf(entry)) < (other.time, leaf(other)) for other in others)
+        assert all(rank(entry) < rank(other) for other in others)
+
+
+def rank(entry: Entry) -> tuple[bool, int, bytes]:
+    """Of a node's event, what the node signed itself comes first; then the smaller (time, leaf)."""
+    is_weak = "~" in entry.created[1] and (bool(entry.vouched) or entry.origin is None)
+    return is_weak, entry.time, leaf(entry)
 
 
 def shown_by(store: RunStore) -> dict[Created, bytes]:

@@ -8,13 +8,17 @@ from typing import Any
 
 from mesh.gateway.upstream.role import UpstreamSync
 from peers.clock import ManualClock
+from peers.events.epoch import key_mark
+from peers.events.signature import KeySigner
 from peers.log.run_log import RunLog
 from peers.stores.disk import InlineDisk
 from peers.stores.runs.memory import MemoryRunStore
 from peers.transport.local_pair import LocalPair
 
 NOW_MS = 1_000_000
-HERE = "10:kitchen~abcdefgh"
+SIGNER = KeySigner.from_seed(bytes(32))
+KITCHEN = f"kitchen~{key_mark(SIGNER.public, 8)}"
+HERE = f"10:{KITCHEN}"
 URL = "ws://logux.example/path"
 
 
@@ -25,7 +29,7 @@ class Script:
         self.clock = ManualClock(NOW_MS)
         self.store = MemoryRunStore()
         disk = InlineDisk(self.store)
-        self.log = RunLog.open(disk, "kitchen~abcdefgh", clock=self.clock, random=Random(1)).get()
+        self.log = RunLog.open(disk, KITCHEN, clock=self.clock, random=Random(1), signer=SIGNER).get()
         self.node_id = node_id
         self.protocol = protocol
         self.role: Any = None

@@ -15,6 +15,7 @@ from peers.clock import Undo
 from peers.codec.messages import Message, Sync
 from peers.codec.refused import refused
 from peers.errors import MAX_SHOWN
+from peers.events.created import NODE_MARK
 from peers.events.entry import Entry, check_extra
 from peers.later import Later
 from peers.log.port import SyncLog
@@ -25,8 +26,6 @@ LOGUX_SERVER = "server:"
 """Prefix of the node id of a @logux/server, which accepts only events under the id of the client that sends them."""
 CONTROL = "logux/"
 """Prefix of the types of a @logux/server's own events: they answer one client, and are of no use to others."""
-MARK = "~"
-"""Character that only the ids of nodes contain."""
 CAME_FROM = "upstream"
 """Meta key of an event that came from a @logux/server: the server's address. No node sends the event there again."""
 MAX_TOLD = 100
@@ -143,7 +142,7 @@ class UpstreamSync(ClientSync):
         for entry in entries:
             if _is_control(entry):
                 self._on_control(entry.event)
-            elif MARK in entry.created[1]:
+            elif NODE_MARK in entry.created[1]:
                 self._check_sender(entry.created[1])
             else:
                 try:

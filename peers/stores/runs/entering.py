@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import replace as with_fields
 from typing import cast
 
-from msgspec import structs
-
-from peers.events.columns import EventColumns, Items, are_events_alone, events_of, joined, placed
+from peers.events.columns import (
+    EventColumns,
+    Items,
+    are_events_alone,
+    created_of,
+    events_of,
+    joined,
+    latest_of,
+    nodes_of,
+    placed,
+)
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import Entry
-from peers.events.epoch import NOTHING, EpochEnd
+from peers.events.entry import WAITS, Entry
+from peers.events.epoch import NOTHING
 from peers.events.leaf import leaf_of
-from peers.events.piece import Piece
-from peers.stores.event_rows import AlreadyKnown, as_change
-from peers.stores.retention import Effects, RetentionRules
-from peers.stores.run_store import Change, Limited, Taken, Taking
-from peers.stores.runs.epochs import EpochRules, leaf_at
+from peers.events.run import VOUCHED
+from peers.stores.event_rows import AlreadyKnown
+from peers.stores.run_store import Change, Taken
+from peers.stores.runs.copying import CopyRules, Work
+from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.rows import EpochRow, Hollow
-
-
-@dataclass(slots=True)
-class Work:
-    """What one write has done so far."""
-
-    outcomes: list[Taking] = field(default_factory=list)
-    shown: list[Sequence[Entry]] = field(default_factory=list)
-    """In parts, which follow each other."""
-    changes: list[Change] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
-    before: dict[Epoch, EpochEnd] = field(default_factory=dict)
-    """The ends of the epochs that were touched, as they were."""
-    hollow: dict[Dot, None] = field(default_factory=dict)
-    proven: dict[Epoch, None] = field(default_factory=dict)
-    limited: dict[Epoch, Limited] = field(default_factory=dict)
-    is_revised: bool = False
-    effects: Effects = field(default_factory=Effects)
+from peers.stores.store import CLEAN_EVENTS
 
 
 @dataclass(slots=True)
@@ -68,29 +59,31 @@ class _Places:
     filled: list[tuple[list[Hollow], Entry]] = field(default_factory=list)
 
 
-class EnteringRules(RetentionRules, EpochRules):
+class EnteringRules(CopyRules):
     """Gives each entry a position, and each event that is shown first its `added`."""
 
     def _enter(self, entering: Entering, work: Work) -> None:
         """Give these entries their places: nearly all are events that nothing is known of."""
-        if not any(entering.kinds) and are_events_alone(entering.items):
-            wanted = self._wanted(entering.leaves)
-            if not wanted:
-                try:
-                    with self._piece():
-                        self._enter_new(entering, work)
-                    return
-                except AlreadyKnown:
-                    pass
+        foreign = {name for name in nodes_of(entering.items) if not self._stands((entering.epoch, 0), name)}
+        if foreign:
+            entering = _without(foreign, entering)
+        if not any(entering.kinds) and are_events_alone(entering.items) and self._are_plain(entering):
+            try:
+                with self._piece():
+                    self._enter_new(entering, work)
+                return
+            except AlreadyKnown:
+                pass
         self._enter_any(entering, work)
 
-    def _wanted(self, leaves: Sequence[bytes]) -> dict[bytes, list[Hollow]]:
-        """The entries that count and wait for events with these leaves."""
-        if not self._numbers.hollow and not self._numbers.refused:
-            return {}
-        found = self._hollow_with(leaves)
-        counting = {leaf: [row for row in rows if self._counts(row.dot)] for leaf, rows in found.items()}
-        return {leaf: rows for leaf, rows in counting.items() if rows}
+    def _are_plain(self, entering: Entering) -> bool:
+        """Whether nothing waits for one of these events, and none of them waits."""
+        items = cast("Sequence[Entry]", entering.items)
+        return not self._wanted(entering.leaves) and latest_of(items) <= self.until_ms and not self._is_waiting(items)
+
+    def _is_waiting(self, events: Sequence[Entry]) -> bool:
+        """Whether a copy of one of these waits for its time."""
+        return bool(self._numbers.waiting) and self._has_waiting(created_of(events))
 
     def _enter_new(self, entering: Entering, work: Work) -> None:
         """Take entries that are all new events. Raises AlreadyKnown if one is not, inside `_piece`, before `work` changes."""
@@ -127,7 +120,7 @@ class EnteringRules(RetentionRules, EpochRules):
         for at, (kind, item, leaf) in enumerate(zip(entering.kinds, entering.items, entering.leaves, strict=True)):
             dot, position = (epoch, seq + at), first + at
             if isinstance(item, bytes):
-                self._place_leaf(leaf, dot, position, seq + at in entering.refused, places)
+                self._place_leaf(leaf, dot, position, seq + at in entering.refused, places, work)
                 continue
             copy = self._place_event(item, leaf, dot, position, places, work)
             if kind:
@@ -135,46 +128,43 @@ class EnteringRules(RetentionRules, EpochRules):
                 places.noted[leaf] = copy
             if leaf in places.wanted:
                 places.filled.append((places.wanted.pop(leaf), copy))
+            if item.extra and copy.added != WAITS:
+                work.effects.heed(item, is_vouched=kind in VOUCHED)
         self._write_places(places, work)
-        self._heed(events, work)
 
-    def _heed(self, events: Sequence[Entry], work: Work) -> None:
-        for event in events:
-            if event.extra:
-                work.effects.heed(event)
-
-    def _place_leaf(self, leaf: bytes, dot: Dot, position: int, is_refused: bool, places: _Places) -> None:
+    def _place_leaf(self, leaf: bytes, dot: Dot, position: int, is_refused: bool, places: _Places, work: Work) -> None:
         copy = places.noted.get(leaf)
-        if copy is not None:
+        stands = copy is None or self._stands(dot, copy.created[1])
+        if copy is not None and stands:
+            self._heed_dots(copy, [dot], work)
             places.further.append((position, copy.position))
-            self._move_dot(copy, dot)
+            self._move_dot(copy, dot, work)
         else:
-            row = Hollow(dot, position, leaf, is_refused)
+            row = Hollow(dot, position, leaf, is_refused or not stands)
             places.hollow.append(row)
             places.wanted.setdefault(leaf, []).append(row)
 
     def _place_event(self, item: Entry, leaf: bytes, dot: Dot, position: int, places: _Places, work: Work) -> Entry:
         """Returns the copy that the entry stands for, whose row may be written later."""
-        shown = places.known.get(item.created)
-        if shown is None:
-            event = self._new_event(item, dot, position, work)
-            places.known[item.created] = event
-            places.events.append(event)
-            return event
-        if leaf_at(shown) == leaf:
-            copy: Entry | None = shown
-        else:
-            self._write_events(places)
-            copy = self._copy_aside(shown, leaf)
-        if copy is None:
-            copy = self._differ(shown, item, leaf, dot, position, work)
-            places.known |= self._known_among([item.created])
-        else:
+        created = item.created
+        shown = places.known.get(created)
+        if shown is not None and (leaf_at(shown) != leaf or shown.vouched):
+            self._write_events(places)  # the copy may be one of them
+        copy = self._copy_with(created, shown, leaf)
+        if copy is not None:
             places.further.append((position, copy.position))
             places.noted[leaf] = copy
             self._note(leaf, copy.position)
-            if self._move_dot(copy, dot):
-                places.known |= self._known_among([item.created])
+            if self._move_dot(copy, dot, work):
+                places.known |= self._known_among([created])
+        elif item.time > self.until_ms:
+            copy = self._wait(item, dot, position, work)
+        elif shown is None:
+            copy = places.known[created] = self._new_event(item, dot, position, work)
+            places.events.append(copy)
+        else:
+            copy = self._differ(shown, item, leaf, dot, position, work)
+            places.known |= self._known_among([created])
         return copy
 
     def _write_events(self, places: _Places) -> None:
@@ -195,52 +185,6 @@ class EnteringRules(RetentionRules, EpochRules):
         for rows, copy in places.filled:
             self._resolve(rows, copy, work)
 
-    # One event
-
-    def _new_event(self, item: Entry, dot: Dot, position: int, work: Work) -> Entry:
-        """Number an event that is shown first; its row is still to be written."""
-        numbers = self._numbers
-        numbers.events += 1
-        numbers.last_added += 1
-        own = numbers.last_added, position, b"", b"", *self._stamp(dot)
-        copy = Entry(item.created, item.time, item.body, item.extra, dot, *own)
-        work.shown.append((copy,))
-        return copy
-
-    def _copy_with(self, shown: Entry, leaf: bytes) -> Entry | None:
-        """The copy of an event that has this leaf."""
-        return shown if leaf_at(shown) == leaf else self._copy_aside(shown, leaf)
-
-    def _copy_aside(self, shown: Entry, leaf: bytes) -> Entry | None:
-        return next((copy for copy in self._aside_of(shown.created) if leaf_at(copy) == leaf), None)
-
-    def _differ(self, shown: Entry, item: Entry, leaf: bytes, dot: Dot, position: int, work: Work) -> Entry:
-        """Write the row of another copy of an event: the smaller (time, leaf) is shown; of a cleaned one none is."""
-        created, time = item.created, item.time
-        if shown.tombstone:
-            copy = Entry(created, time, b"", b"", dot, 0, position, b"", leaf, *self._stamp(dot))
-            self._insert_aside(copy)
-            self._note(leaf, position)
-            return copy
-        self._numbers.conflicts += 1
-        work.effects.created[created] = None
-        if (time, leaf) < (shown.time, leaf_at(shown)):
-            own = shown.added, position, shown.local, b"", *self._stamp(dot)
-            copy = Entry(created, time, item.body, item.extra, dot, *own)
-            self._exchange(shown, copy)
-            work.is_revised = True
-        else:
-            copy = Entry(created, time, item.body, item.extra, dot, 0, position, b"", b"", *self._stamp(dot))
-            self._insert_aside(copy)
-        return copy
-
-    def _move_dot(self, copy: Entry, dot: Dot) -> bool:
-        """Say that a copy is known by a dot that counts. Returns whether that is new."""
-        if copy.dot is None or self._counts(copy.dot):
-            return False
-        self._set_dot(copy, dot)
-        return True
-
     # Hollow entries
 
     def fill(self, events: Sequence[tuple[Dot, Entry]]) -> Taken:
@@ -251,16 +195,26 @@ class EnteringRules(RetentionRules, EpochRules):
             wanted = self._wanted(leaves)
             seen: set[object] = set(self._known_among([event.created for _, event in events]) if wanted else ())
             plain: list[tuple[Hollow, Entry]] = []
+            is_plain = not self._numbers.waiting and latest_of([event for _, event in events]) <= self.until_ms
             for (dot, event), leaf in zip(events, leaves, strict=True):
                 rows = wanted.get(leaf, [])
-                if [row.dot for row in rows] == [dot] and seen.isdisjoint((event.created, leaf)):
+                stands = self._stands(dot, event.created[1])
+                if (
+                    is_plain
+                    and stands
+                    and [row.dot for row in rows] == [dot]
+                    and seen.isdisjoint((event.created, leaf))
+                ):
                     plain.append((rows[0], event))
                 elif rows:
                     self._fill_plain(plain, work)
                     plain = []
                     current = self._hollow_in(*dot, dot[1]) if self._counts(dot) else []
                     if current and current[0].leaf == leaf:
-                        self._supply(current[0], event, work)
+                        if stands:
+                            self._supply(current[0], event, work)
+                        else:
+                            self._refuse(current, work)
                 seen.update((event.created, leaf))
             self._fill_plain(plain, work)
             return self._finish(work)
@@ -277,79 +231,32 @@ class EnteringRules(RetentionRules, EpochRules):
         """Give an event to the entry that waits for it, and to all others that do."""
         others = [other for other in self._wanted([row.leaf])[row.leaf] if other != row]
         shown = self._shown(event.created)
-        copy = self._copy_with(shown, row.leaf) if shown is not None else None
+        copy = self._copy_with(event.created, shown, row.leaf)
         if copy is not None:
             self._resolve([row, *others], copy, work)
             return
         position = self._fill([row.dot], work)
-        if shown is None:
+        if event.time > self.until_ms:
+            copy = self._wait(event, row.dot, position, work)
+        elif shown is None:
             copy = self._new_event(event, row.dot, position, work)
             self._insert([copy])
         else:
             copy = self._differ(shown, event, row.leaf, row.dot, position, work)
-        if event.extra:
-            work.effects.heed(event)
+        self._heed_dots(copy, [row.dot], work)
         self._point([(row, copy)], work)
         self._resolve(others, copy, work)
 
-    def _resolve(self, rows: list[Hollow], copy: Entry, work: Work) -> None:
-        """Let hollow entries stand for this copy, which has their leaf."""
-        if not rows:
-            return
-        self._point([(row, copy) for row in rows], work)
-        self._note(rows[0].leaf, copy.position)
-        self._move_dot(copy, rows[0].dot)
-        if not copy.tombstone:
-            position = self._fill([row.dot for row in rows], work)
-            self._insert_further([(position + at, copy.position) for at in range(len(rows))])
+    # Events whose time has come
 
-    def _fill(self, dots: Sequence[Dot], work: Work) -> int:
-        """Note that these are filled. Returns the position of the first one."""
-        first = self._numbers.last_position + 1
-        self._numbers.last_position += len(dots)
-        self._insert_fills(list(zip(count(first), dots, strict=False)))
-        work.changes += [Change(position, dot, is_fill=True) for position, dot in zip(count(first), dots, strict=False)]
-        return first
-
-    def _point(self, pairs: list[tuple[Hollow, Entry]], work: Work) -> None:
-        """Let each of these entries, which are hollow no more, stand for its copy."""
-        rows = [row for row, _ in pairs]
-        refused = sum(row.is_refused for row in rows)
-        self._numbers.refused -= refused
-        self._numbers.hollow -= len(rows) - refused
-        self._remove_hollow(rows)
-        self._insert_further([(row.position, copy.position) for row, copy in pairs])
-        for row in rows:
-            work.hollow.pop(row.dot, None)
-
-    # Retention
-
-    def _bury(self, event: Entry) -> None:
-        """Make tombstones of all copies; what waits for one of them does so no more."""
-        for copy in self._living_copies(event):
-            leaf = leaf_at(copy)
-            self._numbers.conflicts -= copy.added == 0
-            self._bury_copy(copy, leaf)
-            self._note(leaf, copy.position)
-            buried = structs.replace(copy, body=b"", extra=b"", local=b"", tombstone=leaf)
-            self._resolve(self._wanted([leaf]).get(leaf, []), buried, Work())
-
-    def _living_copies(self, shown: Entry) -> list[Entry]:
-        aside = self._aside_of(shown.created) if self._numbers.conflicts else []
-        return [shown, *(copy for copy in aside if not copy.tombstone)]
-
-    def _places_of(self, created: Created) -> list[int]:
-        shown = self._shown(created)
-        copies = self._living_copies(shown) if shown is not None else []
-        return sorted(change.position for copy in copies for change in self._dots_of(copy))
-
-    def _changes_of(self, createds: Iterable[Created]) -> list[Entry]:
-        changes: list[Entry] = []
-        for created in createds:
-            shown = self._shown(created)
-            if shown is not None and not shown.tombstone:
-                changes += [as_change(shown, change.dot, change.position) for change in self._dots_of(shown)]
-        return sorted(changes, key=_position)
+    def show_due(self, limit: int = CLEAN_EVENTS) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            due = self._due(self.until_ms, limit)
+            for copy in due:
+                self._show(copy, work)
+            return self._finish(work, is_unfinished=len(due) == limit)
 
     # The end of a write
 
@@ -386,10 +293,19 @@ class EnteringRules(RetentionRules, EpochRules):
                 key: self._forks[key] for row in rows if row.epoch in work.proven and (key := row.key) in self._forks
             },
             is_unfinished=is_unfinished,
+            waiting=tuple(work.waiting),
             is_revised=work.is_revised,
             cleaning=self._cleaning(work.effects),
         )
 
 
-def _position(entry: Entry) -> int:
-    return entry.position
+def _without(foreign: Set[str], entering: Entering) -> Entering:
+    """The same; refused are events of these nodes, which did not sign them, unless they are vouched for."""
+    refused = {
+        at
+        for at, (kind, item) in enumerate(zip(entering.kinds, entering.items, strict=True))
+        if isinstance(item, Entry) and kind not in VOUCHED and item.created[1] in foreign
+    }
+    items = [entering.leaves[at] if at in refused else item for at, item in enumerate(entering.items)]
+    seqs = entering.refused.union([entering.seq + at for at in refused])
+    return with_fields(entering, items=tuple(items), refused=seqs)

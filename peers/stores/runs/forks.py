@@ -21,7 +21,7 @@ from peers.events.run import (
 )
 from peers.facts.roster import Roster
 from peers.stores.run_store import Pen, Taken
-from peers.stores.runs.entering import Work
+from peers.stores.runs.copying import Work
 from peers.stores.runs.mesh_facts import FactRules
 from peers.stores.runs.rows import EpochRow, RunRow
 from peers.stores.store import CLEAN_EVENTS
@@ -131,7 +131,7 @@ class RunRules(FactRules):
                 self._remember(self._unadopted, epoch, last + 1 if last < row.seq else None)
                 for standing in self._read(epoch, first, last):
                     copy = standing.item
-                    if isinstance(copy, Entry) and copy.position not in events and self._is_orphan(copy):
+                    if isinstance(copy, Entry) and copy.position not in events and self._is_orphan(copy, work):
                         events[copy.position] = copy
                         kinds.append(_kind_of(copy, row, pen, roster))
                 if not left:
@@ -140,21 +140,22 @@ class RunRules(FactRules):
             self._write(bytes(kinds), items, leaves_of(items), pen, work, self._enter_any)
             return self._finish(work, is_unfinished=not self._unadopted.keys().isdisjoint(epochs))
 
-    def _is_orphan(self, copy: Entry) -> bool:
+    def _is_orphan(self, copy: Entry, work: Work) -> bool:
         """Whether no dot of a copy counts; if one does, the copy is known by it from now on."""
         if copy.dot is not None and self._counts(copy.dot):
             return False
         dots = [change.dot for change in self._dots_of(copy)]
-        counting = next((dot for dot in dots if self._counts(dot)), None)
-        if counting is not None:
-            self._move_dot(copy, counting)
-        return counting is None
+        counting = [dot for dot in dots if self._counts(dot)]
+        for dot in counting:
+            self._move_dot(copy, dot, work)
+        return not counting
 
 
 def _kind_of(copy: Entry, row: EpochRow, pen: Pen, roster: Roster | None) -> int:
     """Of the entry that adopts an event of such an epoch."""
     key = row.key
-    if key == pen.signer.public or (key == NO_KEY and copy.created[1] == pen.node_id):
+    is_own = key == pen.signer.public and pen.may_sign(copy.created[1])
+    if is_own or (key == NO_KEY and copy.created[1] == pen.node_id):
         return OWN
     if roster is None or row.limit is None or row.bound != row.limit:
         return ADOPTED_LEGACY if key == NO_KEY else ADOPTED_FORK

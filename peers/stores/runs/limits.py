@@ -13,7 +13,8 @@ from peers.events.proof import Cut
 from peers.events.signature import is_signed
 from peers.facts.roster import Roster
 from peers.stores.run_store import Limited, Pen
-from peers.stores.runs.entering import EnteringRules, Work
+from peers.stores.runs.copying import Work
+from peers.stores.runs.entering import EnteringRules
 from peers.stores.runs.rows import EpochRow
 
 _NOTHING_COUNTS = Cut(0, NO_HEAD)

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import Entry
+from peers.events.entry import WAITS, Entry
 from peers.events.proof import Proof
 from peers.events.run import VOUCHED
 from peers.facts.fact import Fact
@@ -36,6 +36,8 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._copies: dict[int, Entry] = {}
         """Shown ones, those aside and tombstones, by the position of their row."""
         self._aside_places: dict[Created, list[int]] = {}
+        self._waiting: dict[int, int] = {}
+        """The positions of copies that wait."""
         self._places: dict[Epoch, list[int]] = {}
         """The position of the entry with seq i + 1."""
         self._steps: list[tuple[Dot, bool]] = []
@@ -61,10 +63,12 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._on_undo(partial(put_back, table, key, table.pop(key, None)))
         put_back(table, key, value)
 
-    def aside(self) -> tuple[Entry, ...]:
+    def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         self._require_open()
         places = sorted(place for places in self._aside_places.values() for place in places)
-        return tuple(copy for place in places if not (copy := self._copies[place]).tombstone)
+        copies = [self._copies[place] for place in places]
+        lost = [copy for copy in copies if not copy.added and not copy.tombstone]
+        return tuple(lost if last is None else lost[max(0, len(lost) - last) :])
 
     def copies(self) -> Iterator[Entry]:
         return iter(self._copies.values())
@@ -87,6 +91,8 @@ class MemoryRunStore(MemoryEvents, RunRules):
 
     def _insert_aside(self, copy: Entry) -> None:
         self._set(self._copies, copy.position, copy)
+        if copy.added == WAITS:
+            self._set(self._waiting, copy.position, copy.position)
         self._set_places(copy.created, [*self._aside_places.get(copy.created, ()), copy.position])
 
     def _set_places(self, created: Created, places: list[int]) -> None:
@@ -96,6 +102,32 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._remove_event(shown)
         self._insert_aside(structs.replace(shown, added=0, local=b""))
         self._insert([better])
+
+    def _has_waiting(self, createds: Sequence[Created]) -> bool:
+        return any(
+            self._copies[place].added == WAITS for each in createds for place in self._aside_places.get(each, ())
+        )
+
+    def _due(self, until_ms: int, limit: int) -> list[Entry]:
+        due = [copy for place in self._waiting if (copy := self._copies[place]).time <= until_ms]
+        return sorted(due, key=lambda copy: (copy.time, copy.position))[:limit]
+
+    def _move_copy(self, waiting: Entry, leaf: bytes, position: int) -> None:
+        before = waiting.position
+        self._set(self._waiting, before, None)
+        self._set(self._copies, before, None)
+        left = [place for place in self._aside_places[waiting.created] if place != before]
+        self._set(self._aside_places, waiting.created, left or None)
+        further = self._further_of.get(before, [])
+        self._set(self._further_of, before, None)
+        self._insert_further([(place, position) for place in [before, *further]])
+        if self._on_record.get(leaf) == before:
+            self._set(self._on_record, leaf, position)
+
+    def _swap(self, shown: Entry, better: Entry) -> None:
+        places = self._aside_places[better.created]
+        self._set_places(better.created, [place for place in places if place != better.position])
+        self._exchange(shown, better)
 
     def _put_copy(self, copy: Entry) -> None:
         """Put a copy in place of that with the same position."""

@@ -10,7 +10,7 @@ from peers.facts.fact import Fact, decode_fact, fact_id_of
 from peers.facts.fact_set import FactSet, MeshEnd
 from peers.facts.roster import Roster
 from peers.stores.run_store import Taken
-from peers.stores.runs.entering import Work
+from peers.stores.runs.copying import Work
 from peers.stores.runs.writing import WritingRules
 
 

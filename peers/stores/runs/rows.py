@@ -32,6 +32,7 @@ class RunNumbers(EventNumbers):
 
     hollow: int = 0
     refused: int = 0
+    waiting: int = 0
     epoch: Epoch | None = None
 
     def copy(self) -> Self:
@@ -43,6 +44,7 @@ class RunNumbers(EventNumbers):
             self.conflicts,
             self.hollow,
             self.refused,
+            self.waiting,
             self.epoch,
         )
 
@@ -149,7 +151,8 @@ class RunRows(EventRows):
     """Keeps rows and numbers, and decides nothing. All methods but those that read are called inside a transaction.
 
     **Copies.** One row for each copy of an event, known by the `position` of the entry or fill that it came with. Of the
-    copies of one `created`, one is shown (or is the tombstone in its place); the others are aside, with `added` 0. `dot` of
+    copies of one `created`, one is shown (or is the tombstone in its place); the others are aside, with `added` 0, or wait for
+    their time, with `added` WAITS. `dot` of
     a copy says where it was first seen; it may be changed. `tombstone` of a copy that was cleaned is its *leaf*; it has no
     body, no extra and no local. One that was cleaned by a release without leaves has the digest of its body there instead, no
     `dot`, and no entry: its position is before those of all entries.
@@ -178,6 +181,7 @@ class RunRows(EventRows):
             conflicts=numbers.conflicts,
             hollow=numbers.hollow,
             refused=numbers.refused,
+            waiting=numbers.waiting,
             epoch=numbers.epoch,
         )
 
@@ -196,11 +200,30 @@ class RunRows(EventRows):
 
     @abstractmethod
     def _insert_aside(self, copy: Entry) -> None:
-        """Add the row of a copy that lost, or of the tombstone of one; its `created` is shown or cleaned."""
+        """Add the row of a copy that lost, or of the tombstone of one; its `created` is shown or cleaned, or it waits."""
+
+    @abstractmethod
+    def _has_waiting(self, createds: Sequence[Created]) -> bool:
+        """Whether a copy of one of these waits."""
+
+    @abstractmethod
+    def _due(self, until_ms: int, limit: int) -> list[Entry]:
+        """The first `limit` waiting copies whose time is not after `until_ms`, in the order of (time, position)."""
+
+    @abstractmethod
+    def _move_copy(self, waiting: Entry, leaf: bytes, position: int) -> None:
+        """Leave a further row in place of the row of a waiting copy; all that had its position have this one."""
 
     @abstractmethod
     def _exchange(self, shown: Entry, better: Entry) -> None:
-        """Put `shown` aside, with `added` 0 and without local and labels; show `better`, whose row is new, in its place."""
+        """Put `shown`, which may be a tombstone, aside, with `added` 0 and without local and labels.
+
+        Show `better`, whose row is new, in its place.
+        """
+
+    @abstractmethod
+    def _swap(self, shown: Entry, better: Entry) -> None:
+        """The same with a copy that was aside, as it is to be shown."""
 
     @abstractmethod
     def _bury_copy(self, copy: Entry, leaf: bytes) -> None:

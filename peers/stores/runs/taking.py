@@ -16,7 +16,8 @@ from peers.events.proof import Cut
 from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
 from peers.stores.run_store import Taken, Taking
-from peers.stores.runs.entering import Entering, Work
+from peers.stores.runs.copying import Work
+from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun
 from peers.stores.runs.limits import LimitRules
 from peers.stores.runs.rows import EpochRow, RunRow

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from peers.events.columns import joined, sizes_of
+from peers.events.columns import joined, latest_of, nodes_of, sizes_of
 from peers.events.created import Created
 from peers.events.dot import Epoch
-from peers.events.entry import Entry
+from peers.events.entry import WAITS, Entry
 from peers.events.epoch import Birth, Parent
 from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
 from peers.events.run import FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Pen, Taken
-from peers.stores.runs.entering import Entering, Work
+from peers.stores.runs.copying import Work
+from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun, leaf_at
 from peers.stores.runs.rows import EpochRow
 from peers.stores.runs.taking import TakingRules
@@ -42,44 +43,56 @@ class WritingRules(TakingRules):
     def append(self, entries: Sequence[Entry], pen: Pen, *, clock_ms: int = 0, is_each_alone: bool = False) -> Taken:
         """As in the port."""
         looks = bool(self._numbers.hollow or self._numbers.refused)
-        if not looks:
+        is_plain = latest_of(entries) <= self.until_ms and not self._is_waiting(entries)
+        if not looks and is_plain and all(pen.may_sign(node_id) for node_id in nodes_of(entries)):
             try:
                 return self._append(entries, None, pen, clock_ms)
             except AlreadyKnown:  # or one comes twice
                 pass
-        offered = self._look(entries, is_each_alone)
+        offered = self._look(entries, pen, is_each_alone)
         return self._append(offered.new, offered, pen, clock_ms)
 
     def _append(self, new: Sequence[Entry], offered: _Offered | None, pen: Pen, clock_ms: int) -> Taken:
         with self._piece():
             work = Work()
             leaves = leaves_of(new)
-            enter = self._enter_any if self._wanted(leaves) else self._enter_new
+            is_plain = offered is None or (latest_of(new) <= self.until_ms and not self._wanted(leaves))
+            enter = self._enter_new if is_plain else self._enter_any
             self._write(bytes([OWN]) * len(leaves), new, leaves, pen, work, enter)
             self._numbers.clock_ms = max(self._numbers.clock_ms, clock_ms)
             if offered is None:
                 return self._finish(work, None)
-            for at, event in zip(offered.at, joined(work.shown), strict=True):
-                offered.results[at] = event
+            written = {event.created: event for event in (*joined(work.shown), *work.waiting)}
+            for at, entry in zip(offered.at, new, strict=True):
+                offered.results[at] = written[entry.created]
             return self._finish(work, tuple(offered.results))
 
-    def _look(self, entries: Sequence[Entry], is_each_alone: bool) -> _Offered:
+    def _look(self, entries: Sequence[Entry], pen: Pen, is_each_alone: bool) -> _Offered:
         """Tell those apart that are new. Raises ValueError as `append`."""
         offered = _Offered()
         known = self._known_among([entry.created for entry in entries])
+        if self._numbers.waiting:
+            for entry in entries:
+                waiting = [copy for copy in self._aside_of(entry.created) if copy.added == WAITS]
+                known |= {copy.created: copy for copy in waiting if copy.created not in known}
         for at, entry in enumerate(entries):
             same = known.setdefault(entry.created, entry)
             offered.results.append(None)
-            if same is entry:
+            if same is entry and pen.may_sign(entry.created[1]):
                 offered.at.append(at)
                 offered.new.append(entry)
+                continue
+            if same is entry:
+                del known[entry.created]
+                why = f"is one of the node {entry.created[1]}, which alone can write it"
             elif not _is_repeat(entry, same):
-                error = ValueError(
-                    f"an event with created {list(entry.created)} is known and differs: give this one a created of its own"
-                )
-                if not is_each_alone:
-                    raise error
-                offered.results[at] = error
+                why = "is known and differs"
+            else:
+                continue
+            error = ValueError(f"an event with created {list(entry.created)} {why}: give this one a created of its own")
+            if not is_each_alone:
+                raise error
+            offered.results[at] = error
         return offered
 
     def leave(self, epoch: Epoch) -> Taken:
@@ -97,7 +110,7 @@ class WritingRules(TakingRules):
             work = Work()
             known = self._known_among(createds)
             events = [known[created] for created in dict.fromkeys(createds) if created in known]
-            events = [event for event in events if not event.tombstone]
+            events = [event for event in events if not event.tombstone and pen.may_sign(event.created[1])]
             self._write(bytes([FURTHER]) * len(events), events, leaves_of(events), pen, work, self._enter_any)
             return self._finish(work)
 

@@ -63,7 +63,7 @@ def connect(path: Path, layout: Layout, *, synchronous: str) -> sqlite3.Connecti
         # A file that cannot be written is opened without a word, and BEGIN alone only reads it: this would have to write.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM facts WHERE FALSE")
-        connection.execute(layout.later)
+        run_all(connection, layout.later)
         connection.execute("COMMIT")
     return connection
 

@@ -51,7 +51,7 @@ class Layout(NamedTuple):
     schema: str
     """The statements that make it, each with a semicolon behind it."""
     later: str = ""
-    """A statement that makes, where it is missing, what later releases of this layout have besides."""
+    """The statements that make, where it is missing, what later releases of this layout have besides."""
 
 
 def damaged(path: Path, what: str) -> StoreError:

@@ -67,6 +67,7 @@ class Cellar:
             signer=KeySigner.from_seed(bytes(32)),
             room=DiskRoom(Limits(), DiskUse()),
             hits=LimitHits(LoopClock(loop)),
+            max_future_seconds=Limits().max_future_seconds,
             on_failed=self.failures.append,
         )
 

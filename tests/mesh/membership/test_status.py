@@ -20,6 +20,7 @@ from mesh.membership.status import Status, show_status
 from mesh.settings.config import Settings
 from mesh.terminal.tables import local_second, local_time, show_peers
 from mesh.terminal.tables import show_status as tables
+from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.stores.run_store import RunState
 from tests.support.one_node import membership as new_membership
@@ -32,8 +33,15 @@ NOW: Any = {"now_ms": 1_009_000, "now_seconds": 9.0}
 class Log:
     state: RunState = field(default_factory=lambda: RunState(7, 9, 6, 5, 1))
     ahead: int = 2
+    differing: list[tuple[Entry, Entry]] = field(
+        default_factory=lambda: [(copy_of("ada", "b~1"), copy_of("ada", "c~1"))]
+    )
     store_trouble: StoreTrouble | None = None
     refused_events: Counter[Cause] = field(default_factory=lambda: Counter({"too-large": 2, "bad-text": 1}))
+
+
+def copy_of(node_id: str, origin: str) -> Entry:
+    return Entry((1, node_id, 0), 1, b'{"type":"a"}', origin=origin)
 
 
 def met(*, state: str = "synchronized") -> Membership:
@@ -71,7 +79,9 @@ def test_status_shows_the_node_and_its_log() -> None:
         "last_added": 7,
         "events": 6,
         "conflicts": 1,
+        "differing": [{"created": [1, "ada", 0], "shown_of": "b~1", "other_of": "c~1"}],
         "hollow": 0,
+        "waiting": 0,
         "ahead": 2,
         "refused_events": {"bad-text": 1, "too-large": 2},
         "sessions": [],

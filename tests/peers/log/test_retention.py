@@ -75,10 +75,10 @@ def test_an_event_that_takes_the_place_of_another_is_told_first(log: PairLog) ->
 
 
 def test_an_event_that_comes_too_late_is_told_and_cleaned_and_not_sent(log: PairLog) -> None:
-    add(log, "new", keep_last="name")
+    add(log, "new", keep_last="shared/name")
     news = told(log)
 
-    meta = log.add({"type": "late"}, {"created": (1, "n", 0), "keep_last": "name"}).get()
+    meta = log.add({"type": "late"}, {"created": (1, "n", 0), "keep_last": "shared/name"}).get()
 
     assert meta is not None and meta["added"] == 2
     assert news == [("event", "late"), ("clean", "late")]
@@ -86,11 +86,11 @@ def test_an_event_that_comes_too_late_is_told_and_cleaned_and_not_sent(log: Pair
 
 
 def test_the_entry_of_an_event_that_comes_too_late_is_told_all_the_same(log: PairLog) -> None:
-    add(log, "new", keep_last="name")
+    add(log, "new", keep_last="shared/name")
     commits: list[RunCommit] = []
     log.on("commit", commits.append)
 
-    log.add({"type": "late"}, {"created": (1, "n", 0), "keep_last": "name"}).get()
+    log.add({"type": "late"}, {"created": (1, "n", 0), "keep_last": "shared/name"}).get()
 
     assert [[change.dot for change in commit.taken.changes] for commit in commits] == [[(log.state.epoch, 2)]]
 

@@ -76,8 +76,8 @@ def test_a_neighbour_that_still_has_an_event_sends_it_to_others() -> None:
 def test_events_that_are_kept_last_supersede_each_other_on_both_sides() -> None:
     pair = Pair().meet()
     for n in range(3):
-        pair.left.log.add({"type": f"left{n}"}, {"keep_last": "name"})
-        pair.right.log.add({"type": f"right{n}"}, {"keep_last": "name"})
+        pair.left.log.add({"type": f"left{n}"}, {"keep_last": "shared/name"})
+        pair.right.log.add({"type": f"right{n}"}, {"keep_last": "shared/name"})
     pair.clock.advance(RELAY_MS * 3)
 
     assert pair.left.log.types == pair.right.log.types

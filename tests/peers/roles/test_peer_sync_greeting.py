@@ -20,7 +20,15 @@ def test_the_end_that_dialled_speaks_first() -> None:
     name = pair.left.connection_id
     keys = [b64encode(role.key).decode() for role in (pair.left, pair.right)]
     rest = hello()["rest"]
-    greeting = {"boot": "b1", "connection": name, "held": [], "newest": {}, "rest": rest, "key": keys[0]}
+    greeting = {
+        "boot": "b1",
+        "connection": name,
+        "held": [],
+        "newest": {},
+        "rest": rest,
+        "key": keys[0],
+        "clock_ms": NOW_MS,
+    }
     assert pair.left_sent[0] == ["connect", 2, "left", 0, {"runs": greeting}]
     answer = {"boot": "b2", "connection": name, "held": [], "newest": {}, "rest": rest, "key": keys[1]}
     assert pair.right_sent[0] == ["connected", 2, "right", [NOW_MS, NOW_MS], {"runs": answer}]

@@ -414,12 +414,22 @@ def test_keep_last_leaves_events_that_have_another_reason(log: PairLog) -> None:
     assert [(entry.event["type"], entry.reasons) for entry in log.each().get()] == [("1", ["audit"]), ("3", ["name"])]
 
 
-def test_keep_last_counts_events_from_every_node(log: PairLog) -> None:
-    newer = Entry((2, "n", 0), 2, b'{"type":"2"}', b'{"keep_last":"name","reasons":["name"]}')
-    put(log, "1", 1, keep_last="name")
+def test_keep_last_ends_only_events_of_its_own_author(log: PairLog) -> None:
+    put(log, "1", 1, "ada:phone", keep_last="name")
+    put(log, "2", 2, "bob", keep_last="name")
+    put(log, "3", 3, "ada:desk", keep_last="name")
+    put(log, "4", 4, "adam", keep_last="name")
+    put(log, "0", 0, "ada", keep_last="name")
+
+    assert seen_both(log) == [["2", "3", "4"]] * 2
+
+
+def test_keep_last_of_a_shared_reason_counts_events_from_every_node(log: PairLog) -> None:
+    newer = Entry((2, "n", 0), 2, b'{"type":"2"}', b'{"keep_last":"shared/name","reasons":["shared/name"]}')
+    put(log, "1", 1, keep_last="shared/name")
 
     Elsewhere().bring(log, newer).get()
-    put(log, "0", 1, "a", keep_last="name")
+    put(log, "0", 1, "a", keep_last="shared/name")
 
     assert log.types == ["2"]
 

@@ -11,8 +11,8 @@ import msgspec
 from peers.events.columns import EventColumns
 from peers.events.created import MAX_MS, Created
 from peers.events.dot import Dot, Epoch
-from peers.events.entry import Entry
-from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, EXCHANGED, SHOWN
+from peers.events.entry import WAITS, Entry
+from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, EXCHANGED, SHOWN, WAITING
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.sqlite.many import FEW, RUN_ROWS, ConsecutiveRows, ManyRows
 
@@ -56,6 +56,7 @@ _AT = f"SELECT {COPY_COLUMNS} FROM events WHERE position IN (SELECT value FROM j
 _PLAIN = "e.time IS NULL"
 _OTHERS = f"e.time IS NOT NULL AND e.state < {ASIDE}"
 """What is in the one and in the other of the unique indexes."""
+_WAITING = f"e.state >= {ASIDE} AND e.state = {WAITING}"
 _E_COLUMNS = ", ".join("e." + name for name in COPY_COLUMNS.split(", "))
 _OF_CREATED = f"SELECT {_E_COLUMNS} FROM events AS e WHERE e.ms = ? AND e.node = ? AND e.n = ?"
 _ASIDE = f"{_OF_CREATED} AND e.state >= {ASIDE} ORDER BY e.position"
@@ -260,6 +261,10 @@ class Copies:
         node = self._nodes.number(name)
         return [] if node is None else self.entries(self._execute(_ASIDE, (ms, node, n)).fetchall())
 
+    def have_waiting(self, createds: Sequence[Created]) -> bool:
+        """Whether a copy of one of these waits."""
+        return bool(self._found(createds, _WAITING))
+
     def _found(self, createds: Sequence[Created], condition: str) -> list[Row]:
         """Few sizes of statements, so that each is prepared once."""
         keys = [(ms, node, n) for ms, name, n in createds if (node := self._nodes.number(name)) is not None]
@@ -307,8 +312,11 @@ class Copies:
                         vouched,
                     )
                 )
-            elif state == ASIDE:
-                entries.append(Entry(created, time, body, extra or b"", dot, 0, position, b"", b"", origin, vouched))
+            elif state in (ASIDE, WAITING):
+                added = 0 if state == ASIDE else WAITS
+                entries.append(
+                    Entry(created, time, body, extra or b"", dot, added, position, b"", b"", origin, vouched)
+                )
             else:
                 added = 0 if state == ASIDE_BURIED else position - lag
                 entries.append(Entry(created, time, b"", b"", dot, added, position, b"", body, origin, vouched))
@@ -335,6 +343,8 @@ def _follow_each_other(events: Sequence[Entry]) -> bool:
 
 def state_of(copy: Entry, *, is_exchanged: bool = False) -> int:
     """The state of the row of a copy."""
+    if copy.added == WAITS:
+        return WAITING
     if copy.added:
         return (BURIED if copy.tombstone else SHOWN) + is_exchanged
     return ASIDE_BURIED if copy.tombstone else ASIDE

@@ -10,12 +10,15 @@
 - `leaves`: the leaves on record, and the positions of their copies.
 - `spans`: from an entry of an epoch on, where the entries are; `steps`: from a position on, what is there. Both are lists of
   numbers in MessagePack; see EntryPlaces. Both go on to the next row, so they grow only where writers take turns.
-- `labels`, `last_kept` and `cursors` as in layout 2.
+- `labels` and `cursors` as in layout 2; so is `last_kept`, but that `reason` is what `kept_key` makes: files of earlier
+  releases have the reason alone there until they are opened.
 - `mesh_facts`: see Fact; `number` gives the order in which they came. Files of earlier releases get it when they are opened.
 """
 
 from __future__ import annotations
 
+from peers.events.created import created_from_key
+from peers.events.reasons import Kept, kept_by
 from peers.stores.sqlite.layout import LIVES_AND_CURSORS, NEWEST_LAYOUT, Layout
 
 SHOWN = 0
@@ -27,6 +30,8 @@ BURIED = 2
 BURIED_EXCHANGED = 3
 ASIDE = 4
 ASIDE_BURIED = 5
+WAITING = 6
+"""Of a copy that is not shown before its time comes."""
 
 # `time` is NULL where it is `ms` and the copy is shown: nearly always. So one index finds an event and gives the order of all
 # of these, and what was cleaned or has another time is not in its way. `lag` is `position` without `added`.
@@ -110,8 +115,23 @@ _TABLES = (
     "cursors",
 )
 
-_LATER = """
-CREATE TABLE IF NOT EXISTS mesh_facts (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, fact BLOB NOT NULL)
+NODE_OF_LABEL = "substr(created, 9, length(created) - 17)"
+"""The node id in `labels.created`, as bytes: see `created_key`."""
+
+_LATER = f"""
+CREATE TABLE IF NOT EXISTS mesh_facts (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, fact BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS reasons_by_node ON labels (name, {NODE_OF_LABEL}, time, created) WHERE kind = 'reason';
+CREATE INDEX IF NOT EXISTS waiting_by_time ON events (time, position) WHERE state = {WAITING}
 """
 
 LAYOUT_3 = Layout(NEWEST_LAYOUT, _TABLES, _SCHEMA, _LATER)
+
+
+def kept_key(kept: Kept) -> str:
+    """What `last_kept` calls an author and a reason. No author has a line break."""
+    return "\n".join(kept)
+
+
+def with_author(reason: str, created: bytes) -> str:
+    """The same of a row that has the reason alone, or has it already."""
+    return reason if "\n" in reason else kept_key(kept_by(created_from_key(created)[1], reason))

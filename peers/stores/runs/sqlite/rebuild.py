@@ -25,6 +25,7 @@ from peers.stores.run_store import Pen
 from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow
 from peers.stores.runs.sqlite.copies import Copies, no_stamp
 from peers.stores.runs.sqlite.epoch_rows import EpochTables
+from peers.stores.runs.sqlite.layout import with_author
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.runs.sqlite.old_log import OldLog, OldRow
 from peers.stores.runs.sqlite.places import EntryPlaces
@@ -325,7 +326,8 @@ class Rebuild:
         self._runs += [(epoch.number, epoch.row_of_run()) for epoch in self._epochs.values()]
         self._flush()
         self._tables.put(self._connection, [(epoch.number, epoch.row()) for epoch in self._epochs.values()])
-        _LAST_KEPT.write(self._connection, [value for row in self._old.last_kept() for value in row])
+        for reason, *place in self._old.last_kept():
+            _LAST_KEPT.write(self._connection, [with_author(reason, place[1]), *place])
         _CURSORS.write(self._connection, [value for row in self._old.cursors() for value in row])
         save_facts(self._connection, _FACTS, RunNumbers(), self._numbers)
 

@@ -12,15 +12,27 @@ from typing import Any
 from msgspec import structs
 
 from peers.events.columns import EventColumns, Items
-from peers.events.created import Created, created_from_key, created_key
+from peers.events.created import NODE_MARK, Created, created_from_key, created_key
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.reasons import Label
+from peers.events.reasons import Kept, Label
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Change
 from peers.stores.runs.rows import EntryState, Hollow, RunRows, Standing
 from peers.stores.runs.sqlite.copies import COPY_COLUMNS, Copies
-from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, BURIED_EXCHANGED, EXCHANGED, LAYOUT_3, SHOWN
+from peers.stores.runs.sqlite.layout import (
+    ASIDE,
+    ASIDE_BURIED,
+    BURIED,
+    BURIED_EXCHANGED,
+    EXCHANGED,
+    LAYOUT_3,
+    NODE_OF_LABEL,
+    SHOWN,
+    WAITING,
+    kept_key,
+    with_author,
+)
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.runs.sqlite.places import EntryPlaces
 from peers.stores.sqlite.layout import LABELS, damaged
@@ -35,13 +47,26 @@ _LABELLED = f"{_OF_LABEL} WHERE l.kind = ? AND l.name = ? AND l.position > ? ORD
 _WITH_OLDER_REASON = f"""
     {_OF_LABEL} WHERE l.kind = 'reason' AND l.name = ? AND (l.time, l.created) < (?, ?) ORDER BY l.time, l.created
 """
+_OF_AUTHOR = f"""
+    {_OF_LABEL.replace("AS l", "AS l INDEXED BY reasons_by_node")}
+    WHERE l.kind = 'reason' AND l.name = ? AND {NODE_OF_LABEL} BETWEEN ? AND ? AND (l.time, l.created) < (?, ?)
+"""
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 _BURY = f"""
     UPDATE events SET time = ifnull(time, ms), body = ?, extra = NULL, local = NULL,
     state = CASE state WHEN {SHOWN} THEN {BURIED} WHEN {EXCHANGED} THEN {BURIED_EXCHANGED} ELSE {ASIDE_BURIED} END
     WHERE position = ?
 """
-_PUT_ASIDE = f"UPDATE events SET time = ifnull(time, ms), lag = 0, local = NULL, state = {ASIDE} WHERE position = ?"
+_PUT_ASIDE = f"""
+    UPDATE events SET time = ifnull(time, ms), lag = 0, local = NULL,
+    state = CASE WHEN state < {BURIED} THEN {ASIDE} ELSE {ASIDE_BURIED} END WHERE position = ?
+"""
+_SHOW = f"""
+    UPDATE events SET time = nullif(time, ms), lag = position - ?, local = ?, state = {EXCHANGED} WHERE position = ?
+"""
+_DUE = f"""
+    SELECT {COPY_COLUMNS} FROM events WHERE state = {WAITING} AND time <= ? ORDER BY time, position LIMIT ?
+"""
 _FURTHER = ManyRows("INSERT INTO further (position, copy)", 2)
 _FURTHER_BETWEEN = "SELECT position, copy FROM further WHERE position BETWEEN ? AND ?"
 _HOLLOW = ManyRows("INSERT INTO hollow (epoch, seq, position, leaf, is_refused)", 5)
@@ -49,7 +74,7 @@ _HOLLOW_IN = "SELECT seq, position, leaf, is_refused FROM hollow WHERE epoch = ?
 _NEXT_HOLLOW = "SELECT min(epoch) FROM hollow WHERE epoch > ?"
 _ASIDE = f"""
     SELECT {COPY_COLUMNS} FROM events INDEXED BY aside_by_created WHERE state >= {ASIDE} AND state < {ASIDE_BURIED}
-    ORDER BY position
+    ORDER BY position DESC LIMIT ?
 """
 
 
@@ -85,10 +110,11 @@ class SqliteRunRows(OpenFile, RunRows):
         for row in self._execute(f"SELECT {COPY_COLUMNS} FROM events ORDER BY position"):
             yield self._copies.entry(row)
 
-    def aside(self) -> tuple[Entry, ...]:
+    def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """As in the port."""
         with self._explained():
-            return tuple(self._copies.entries(self._execute(_ASIDE).fetchall()))
+            rows = self._execute(_ASIDE, (-1 if last is None else last,)).fetchall()
+            return tuple(self._copies.entries(rows[::-1]))
 
     def _shown(self, created: Created) -> Entry | None:
         return self._copies.shown(created)
@@ -112,6 +138,26 @@ class SqliteRunRows(OpenFile, RunRows):
         self._unlabel(shown)
         self._execute(_PUT_ASIDE, (shown.position,))
         self._copies.insert_one(self._opened(), better, self._number, is_exchanged=True)
+        self._label([better])
+
+    def _has_waiting(self, createds: Sequence[Created]) -> bool:
+        return self._copies.have_waiting(createds)
+
+    def _due(self, until_ms: int, limit: int) -> list[Entry]:
+        return self._copies.entries(self._execute(_DUE, (until_ms, limit)).fetchall())
+
+    def _move_copy(self, waiting: Entry, leaf: bytes, position: int) -> None:
+        before = waiting.position
+        self._execute("DELETE FROM events WHERE position = ?", (before,))
+        self._execute("UPDATE further SET copy = ? WHERE copy = ?", (position, before))
+        self._execute("UPDATE leaves SET copy = ? WHERE leaf = ? AND copy = ?", (position, leaf, before))
+        self._insert_further([(before, position)])
+
+    def _swap(self, shown: Entry, better: Entry) -> None:
+        self._unlabel(shown)
+        self._execute(_PUT_ASIDE, (shown.position,))
+        self._execute(_SHOW, (better.added, better.local or None, better.position))
+        self._copies.note_others([better.created])
         self._label([better])
 
     def _bury_copy(self, copy: Entry, leaf: bytes) -> None:
@@ -173,17 +219,32 @@ class SqliteRunRows(OpenFile, RunRows):
     def _labelled(self, label: Label, after: int, limit: int) -> list[Entry]:
         return self._copies.entries(self._execute(_LABELLED, (*label, after, limit)).fetchall())
 
-    def _with_older_reason(self, reason: str, place: Place) -> list[Entry]:
-        rows = self._execute(_WITH_OLDER_REASON, (reason, place[0], created_key(place[1])))
-        return self._copies.entries(rows.fetchall())
+    def _without_author(self) -> list[tuple[str, bytes]]:
+        """What a release before has kept last, without saying whose: reason and created."""
+        with self._explained():
+            return self._execute("SELECT reason, created FROM last_kept WHERE instr(reason, char(10)) = 0").fetchall()
 
-    def _last_kept(self, reason: str) -> Place | None:
-        row = self._execute("SELECT time, created FROM last_kept WHERE reason = ?", (reason,)).fetchone()
+    def _give_authors(self) -> None:
+        for reason, created in self._without_author():
+            self._execute("UPDATE last_kept SET reason = ? WHERE reason = ?", (with_author(reason, created), reason))
+
+    def _with_older_reason(self, kept: Kept, place: Place) -> list[Entry]:
+        author, reason = kept
+        before = place[0], created_key(place[1])
+        if not author:
+            return self._copies.entries(self._execute(_WITH_OLDER_REASON, (reason, *before)).fetchall())
+        name = author.encode()
+        spans = [(name, name)] if NODE_MARK in author else [(name, name), (name + b":", name + b":\xff")]
+        found = [self._execute(_OF_AUTHOR, (reason, *span, *before)).fetchall() for span in spans]
+        return sorted(self._copies.entries([row for rows in found for row in rows]), key=_place)
+
+    def _last_kept(self, kept: Kept) -> Place | None:
+        row = self._execute("SELECT time, created FROM last_kept WHERE reason = ?", (kept_key(kept),)).fetchone()
         return (row[0], created_from_key(row[1])) if row else None
 
-    def _set_last_kept(self, reason: str, place: Place) -> None:
+    def _set_last_kept(self, kept: Kept, place: Place) -> None:
         time, created = place
-        self._execute("INSERT OR REPLACE INTO last_kept VALUES (?, ?, ?)", (reason, time, created_key(created)))
+        self._execute("INSERT OR REPLACE INTO last_kept VALUES (?, ?, ?)", (kept_key(kept), time, created_key(created)))
 
     def _label(self, events: Sequence[Entry]) -> None:
         values: list[Any] = []
@@ -279,6 +340,10 @@ class SqliteRunRows(OpenFile, RunRows):
             if number is None:
                 return sorted(names)
             names.append(self._name_of(number))
+
+
+def _place(event: Entry) -> Place:
+    return event.time, event.created
 
 
 def _state(*, is_refused: bool) -> EntryState:

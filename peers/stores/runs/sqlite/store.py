@@ -28,7 +28,7 @@ from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
 from peers.stores.store import PAGE_BYTES, StoreError, Walk, WalkOptions
 
-_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused")
+_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting")
 
 CHECKED_RUNS = 64
 """Whose hashes are kept in memory."""
@@ -72,6 +72,12 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def open(self) -> RunState:
         self._open()
         return self.state
+
+    def _open(self) -> None:
+        super()._open()
+        if self._without_author():
+            with self.transaction():
+                self._give_authors()
 
     # What is in memory
 
@@ -256,12 +262,14 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def _read(self, epoch: Epoch, first: int, last: int) -> list[Standing]:
         standings = super()._read(epoch, first, last)
         for seq, (position, _, item) in enumerate(standings, first):
-            # The row that came with an entry has its dot; or another one, after that counted for a while no more.
+            # The row that came with an entry has its dot, until that counts no more, or one is better than a vouched one; or
+            # another one, after that counted for a while no more.
             if (
                 type(item) is Entry
                 and item.position == position
                 and item.dot != (epoch, seq)
                 and self._counts((epoch, seq))
+                and not self._stamp((epoch, seq))[1]
                 and all(item.dot != change.dot for change in self._dots_of(item))
             ):
                 raise damaged(self._path, f"the event of the entry {seq} of the epoch {epoch} says another one")

@@ -13,7 +13,7 @@ from mesh.cli import up_options
 from mesh.gateway.upstream.role import CAME_FROM, FINISH_MS, MAX_TOLD, UPSTREAM_SAVE_MS
 from mesh.gateway.upstream.send_queue import ANSWER_MS
 from peers.later import Later
-from tests.support.upstream_script import HERE, NOW_MS, URL, Script
+from tests.support.upstream_script import HERE, KITCHEN, NOW_MS, URL, Script
 
 
 def test_an_event_is_sent_under_an_id_of_ours_that_ends_with_its_own() -> None:
@@ -50,7 +50,7 @@ def test_the_next_event_is_sent_once_the_server_has_carried_out_the_one_before()
 
     assert script.sent == ["milk", "bread", "eggs"]
     assert script.role.synced == 2
-    assert script.refused == ["server:abc refused the event bread of kitchen~abcdefgh: denied"]
+    assert script.refused == [f"server:abc refused the event bread of {KITCHEN}: denied"]
 
 
 def test_without_an_answer_the_next_event_is_sent_after_a_time() -> None:
@@ -79,7 +79,7 @@ def test_a_plain_server_is_sent_all_events_at_once_and_unchanged() -> None:
     script.add("milk", "bread")
 
     assert script.sent == ["milk", "bread"]
-    assert script.syncs[0][3]["id"] == [0, "kitchen~abcdefgh", 0]
+    assert script.syncs[0][3]["id"] == [0, KITCHEN, 0]
 
 
 def test_events_from_a_server_that_carries_events_out_are_marked_and_not_sent_back() -> None:
@@ -182,7 +182,7 @@ def test_odd_control_events_cause_no_error(event: dict[str, Any]) -> None:
 
 
 def test_a_server_with_users_needs_the_user_option() -> None:
-    script = Script(as_node="kitchen~abcdefgh")
+    script = Script(as_node=KITCHEN)
 
     assert script.errors == ["wrong-credentials"]
     assert script.refused == ["server:abc takes events only from a user: give --upstream-user"]
@@ -191,7 +191,7 @@ def test_a_server_with_users_needs_the_user_option() -> None:
 def test_another_node_of_the_mesh_at_the_same_server_is_reported() -> None:
     script = Script()
 
-    for sender in ("study~a:1:attic~a", "kitchen~abcdefgh:1:kitchen~abcdefgh", "study~a:1:kitchen~abcdefgh"):
+    for sender in ("study~a:1:attic~a", f"{KITCHEN}:1:{KITCHEN}", f"study~a:1:{KITCHEN}"):
         script.bring({"type": "milk"}, f"10:{sender}")
 
     assert script.refused == [

@@ -179,7 +179,7 @@ def test_keep_last_of_an_own_event_cleans_the_older_ones(store: CheckedStore, an
     assert [each.created[0] for each in taken.cleaning.cleaned] == [1]
     assert taken.cleaning.dropped == (1,)
     assert [each.created[0] for each in store.each()] == [2, 3]
-    late = put(store, anna, event(1, "b", node="z", extra=last))
+    late = put(store, anna, event(1, "b", node="kitchen:z", extra=last))
     assert [late.shown, len(late.cleaning.cleaned)] == [(), 1]
 
 
