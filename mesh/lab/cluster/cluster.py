@@ -35,6 +35,8 @@ from mesh.lab.cluster.simulated_fault_verbs import SimulatedFaultVerbs
 from mesh.lab.cluster.topology import Links, read_links
 from mesh.lab.recording.timeline import Happening, Timeline
 from mesh.lab.recording.trace import Trace
+from mesh.lab.roles.hostile import HostilePeerSync
+from mesh.lab.roles.lying import LyingPeerSync
 from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.network import DialAttempt, SimNetwork
 from mesh.lab.simulation.storage import LabStore, StoreKind
@@ -276,15 +278,15 @@ class Cluster(SimulatedFaultVerbs):
         self._narration.verb(f"copy_home {source.name} {name}")
         return copy
 
-    def make_hostile(self, room: Room | str) -> None:
-        """Let the node of a room break the rules from its next start on, see HostilePeerSync. Nothing is promised of it then.
+    def make_hostile(self, room: Room | str, *, lies: bool = False) -> None:
+        """Let the node of a room break the rules from its next start on, see HostilePeerSync, or with `lies` LyingPeerSync.
 
         Raises ValueError if the room runs.
         """
         found = self._places.room(room)
         if found.is_running:
             raise ValueError(f"{found.name} runs: stop it before it becomes hostile")
-        found.become_hostile()
+        found.become_hostile(LyingPeerSync if lies else HostilePeerSync)
         self._convergence.forget()
         self._narration.verb(f"make_hostile {found.name}")
 

@@ -309,11 +309,11 @@ class Room:
             self.witness.on_resumed(self, store.state.epoch)
         return self.begin()
 
-    def become_hostile(self) -> None:
+    def become_hostile(self, role: type[HostilePeerSync]) -> None:
         """See Cluster.make_hostile."""
         self.is_hostile = True
         dice = Random(f"{self._seed} {self.name} hostile")
-        self.role = partial(HostilePeerSync, on_events=self._on_events, dice=dice)
+        self.role = partial(role, on_events=self._on_events, dice=dice)
 
     def wipe(self) -> None:
         """Delete the whole home, key included: it returns as a new node."""

@@ -58,6 +58,10 @@ class Player:
         serve = {CLIENTS_PORT: clients_door} if clients else None
         links = LINKS.get(self.script.shape)
         cluster.start(*self.script.rooms, links=links, store=self.script.store, serve=serve)
+        if self.script.liar:
+            cluster.stop(self.script.liar)
+            cluster.make_hostile(self.script.liar, lies=True)
+            cluster.restart(self.script.liar)
         for name, room, protocol in clients:
             cluster.client(name, to=f"{room}:{CLIENTS_PORT}", protocol=protocol)
         for step in self.script.steps:
@@ -103,10 +107,11 @@ class Player:
 
     def _judge_notices(self) -> None:
         """No actor may fail, and while nothing is broken no link may."""
-        trace = self.cluster.trace
+        of_liar = f" {self.script.liar}: "
+        trace = [line for line in self.cluster.trace if not self.script.liar or of_liar not in line]
         failed = [match[0] for line in trace if (match := _FAILED.search(line))]
         assert not failed, f"an actor failed: {failed[0].lstrip(': ')[:NOTICE_LETTERS]}"
-        if HARMLESS.issuperset(self.counts):
+        if HARMLESS.issuperset(self.counts) and not self.script.liar:
             broke = _broken_links(trace)
             assert not broke, f"a link broke by itself: {broke[0]}"
 

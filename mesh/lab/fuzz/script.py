@@ -12,6 +12,10 @@ from mesh.lab.simulation.storage import StoreKind
 ROOMS = ("attic", "bath", "cellar", "den", "entry", "foyer", "garage", "hall", "kitchen")
 SHAPES = ("air", "air", "line", "ring", "star", "full", "two_lans")
 """Which rooms dial each other: with `air` all that discovery finds, else fixed addresses. A draw takes one of these."""
+LIARS_SHAPES = ("air", "ring", "full")
+"""Those in which the others stay together without any one of them."""
+LIAR_SHARE = 0.5
+"""Share of the houses with such a shape, and without clients, in which one member lies."""
 PACES = (
     (0.0, 0.0, 0.002, 0.02, 0.1, 0.5, 2.0, 8.0, 25.0),
     (0.0, 0.0005, 0.002, 0.005, 0.02, 0.1, 0.6),
@@ -71,6 +75,8 @@ class Script:
     """Logux clients: the name, the room that is dialled, and the protocol, (0, 1), 5 or 7."""
     store: StoreKind = "memory"
     """What the rooms keep their logs in."""
+    liar: str = ""
+    """The room whose node lies, see LyingPeerSync; empty: none does."""
 
     def source(self) -> str:
         """The script as an expression of Python."""
@@ -79,7 +85,8 @@ class Script:
         clients = f"    clients={_literal(self.clients)},\n" if self.clients else ""
         house = f"    rooms={_literal(self.rooms)},\n    shape={_literal(self.shape)},\n"
         store = f"    store={_literal(self.store)},\n" if self.store != "memory" else ""
-        return f"Script(\n{house}    steps={steps},\n{clients}{store})"
+        liar = f"    liar={_literal(self.liar)},\n" if self.liar else ""
+        return f"Script(\n{house}    steps={steps},\n{clients}{store}{liar})"
 
     def as_test(self, seed: int, failure: str) -> str:
         """The source of a regression test, which fails while the script fails."""
@@ -120,7 +127,14 @@ def draw(seed: int, *, nodes: tuple[int, int] = (3, 9), minutes: float = 10.0) -
             steps.append(step("wait", pause))
             left -= pause
     store: StoreKind = "sqlite" if random.random() < SQLITE_SHARE else "memory"
-    return Script(rooms, random.choice(SHAPES), tuple(steps), clients, store)
+    shape = random.choice(SHAPES)
+    return Script(rooms, shape, tuple(steps), clients, store, _draw_liar(seed, rooms, shape, clients))
+
+
+def _draw_liar(seed: int, rooms: Sequence[str], shape: str, clients: object) -> str:
+    """The last room of some houses, if the honest ones can do without it: the first one is the admin."""
+    may_lie = len(rooms) > 2 and shape in LIARS_SHAPES and not clients
+    return rooms[-1] if may_lie and Random(f"storm {seed} liar").random() < LIAR_SHARE else ""
 
 
 class _Deck:

@@ -80,7 +80,8 @@ def _without(script: Script, place: str) -> Script:
             steps.append(Step("wall", tuple(name for name in step.arguments if name != place)))
     rooms = tuple(name for name in script.rooms if name != place)
     clients = tuple(client for client in script.clients if place not in client)
-    return replace(script, rooms=rooms, steps=tuple(steps), clients=clients)
+    liar = script.liar if script.liar in rooms else ""
+    return replace(script, rooms=rooms, steps=tuple(steps), clients=clients, liar=liar)
 
 
 def _smaller(step: Step) -> Iterator[Step]:

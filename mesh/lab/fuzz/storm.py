@@ -124,6 +124,7 @@ def storm_table(outcomes: Sequence[StormOutcome], real_seconds: float) -> str:
         "runs per minute": round(tally.runs / max(real_seconds, 0.001) * 60),
         "virtual minutes": round(tally.seconds / 60),
         "houses with SQLite files": sum(outcome.script.store == "sqlite" for outcome in outcomes),
+        "houses with a lying member": sum(bool(outcome.script.liar) for outcome in outcomes),
         "houses with clients": sum(bool(outcome.script.clients) for outcome in outcomes),
         "events acknowledged": tally.events,
         "lost with their last disk": tally.lost,
