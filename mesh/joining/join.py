@@ -16,6 +16,7 @@ from mesh.settings.config import parse_address
 from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, read_signer
 from mesh.settings.home_lock import holder, is_locked
 from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE, LOG_FILE, RECOVERY_FILE
+from mesh.settings.upgrade import is_log_old
 from mesh.trust.certificates import (
     CertificateChain,
     check_signatures,
@@ -92,10 +93,10 @@ def check_home(home: Path, *, with_log: bool) -> None:
     if is_locked(home):
         raise MeshError(f"the node in {home}{holder(home)} runs: stop it with `mesh stop`, then join, then `mesh up`")
     if not (home / CERTIFICATES_FILE).exists():
-        events = 0 if with_log or not (home / LOG_FILE).exists() else _events_of(home)
-        if events:
+        what = "" if with_log or not (home / LOG_FILE).exists() else _what_it_has(home)
+        if what:
             raise MeshError(
-                f"the log of this home has {events} events of a time without a mesh: with `mesh join --with-log`, and a code "
+                f"the log of this home {what} of a time without a mesh: with `mesh join --with-log`, and a code "
                 "of `mesh invite --with-log`, it brings them along, and vouches for them; else use another --home"
             )
         return
@@ -111,15 +112,17 @@ def check_home(home: Path, *, with_log: bool) -> None:
         raise MeshError("this home is in a mesh with others already: `mesh members` lists them; use another --home")
 
 
-def _events_of(home: Path) -> int:
-    """How many events of a time without a mesh the log of a home has that is in none.
+def _what_it_has(home: Path) -> str:
+    """What the log of a home that is in no mesh has from before; empty if nothing.
 
-    That of a home that was restored without keys has none: it has the facts of its mesh, whose members wrote its events.
+    That of a home that was restored without keys has nothing: it has the facts of its mesh, whose members wrote its events.
     """
+    if is_log_old(home):
+        return "is of an earlier release, and has events"
     store = SqliteRunReader(home / LOG_FILE)
     try:
         events = store.open().events
-        return 0 if store.has_facts else events
+        return f"has {events} events" if events and not store.has_facts else ""
     except StoreError as error:
         raise MeshError(f"it did not join: {error}") from None
     finally:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from mesh.errors import MeshError
 from mesh.settings.home import Home
 from mesh.settings.paths import CERTIFICATES_FILE
+from mesh.settings.upgrade import upgrade_home
 from mesh.trust.certificates import (
     CertificateChain,
     admin_certificate,
@@ -89,7 +90,11 @@ def recover_mesh(home: Home, mesh: KeySigner, now_ms: int) -> None:
 
 @contextmanager
 def log_of(home: Home, mesh_key: bytes, otherwise: str) -> Iterator[SqliteRunStore]:
-    """The open log of a home. Raises MeshError, which begins with `otherwise`, if it cannot be used."""
+    """The open log of a home, brought up to date. Raises MeshError, which begins with `otherwise`, if it cannot be used."""
+    try:
+        upgrade_home(home)
+    except MeshError as error:
+        raise MeshError(f"{otherwise}: {error}") from None
     store = SqliteRunStore(home.log_path)
     store.enter_mesh(mesh_key)
     try:

@@ -14,6 +14,7 @@ from mesh.errors import MeshError
 from mesh.settings.home import Home
 from mesh.settings.paths import LOG_FILE
 from mesh.settings.upgrade import is_log_old, kept_file
+from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
 from peers.stores.runs.sqlite.upgrade import old_file
 from tests.support.commands import DEADLINE_SECONDS, next_line, run, running
 from tests.support.old_logs import OldLogFile, old_event
@@ -131,3 +132,13 @@ def test_a_backup_of_either_layout_is_restored_and_starts(
     with node_of(new) as node:
         assert [event["type"] for event, _ in node.log.each()] == ["milk", "bread", "tea"]
     assert not is_log_old(new)
+
+
+def test_a_mesh_is_founded_on_the_log_of_an_earlier_release(home: Path) -> None:
+    refused = run(home, "join", InviteCode.of(b"k" * 32, bytes(INVITE_SECRET_BYTES)).write())
+    founded = run(home, "found")
+
+    assert b"the log of this home is of an earlier release, and has events of a time without a mesh" in refused.stderr
+    assert founded.returncode == 0, founded.stderr
+    assert types(home) == ["milk", "bread", "tea"]
+    assert kept_file(home).size
