@@ -20,12 +20,14 @@ from mesh.lab.cluster.room_parts import PORT
 from mesh.lab.cluster.topology import Links, groups_of, may_be_linked, partners_of, read_links
 from mesh.lab.live.checks import Logs, group_faults, log_faults, shown, types_of
 from mesh.lab.live.disk import DISK_BYTES
+from mesh.lab.live.homes import LiveMesh
 from mesh.lab.live.link import LabLink
 from mesh.lab.live.namespaces import Host, NetLab
 from mesh.lab.live.network import LiveNetwork
 from mesh.lab.live.room import LIVE_REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
 from mesh.lab.live.timers import LiveTimers
 from mesh.lab.recording.trace import Trace
+from mesh.settings.config import DEFAULT_MESH
 
 UP_SECONDS = 30.0
 """Within this, nodes that start must say that they are up."""
@@ -93,6 +95,7 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
         self._hosts: dict[str, Host] = {}
         self._has_small_disks = has_small_disks
         self._last_writer: LiveRoom | None = None
+        self._meshes: dict[str, LiveMesh] = {}
         self._folder = Path(tempfile.mkdtemp(prefix="mesh-live-"))
         try:
             self._lab = NetLab(flags)
@@ -138,7 +141,12 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
         return self._clock.time()
 
     def start(
-        self, *names: str, links: Links | None = None, store: str = "sqlite", **roles: Any
+        self,
+        *names: str,
+        links: Links | None = None,
+        store: str = "sqlite",
+        mesh: str = DEFAULT_MESH,
+        **roles: Any,
     ) -> tuple[LiveRoom, ...]:
         """As Cluster.start; rooms with `links` use no mDNS, `store` is ignored. Raises MeshError too, and NotLive for roles."""
         if any(role is not None for role in roles.values()):
@@ -146,7 +154,7 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
         pairs = read_links(names, links)
         self._places.expect([name for pair in pairs or () for name in pair], "start")
         for name in names:
-            room = self._room(name)
+            room = self._room(name, mesh)
             if room.is_running:
                 raise ValueError(f"{name} runs already")
             if pairs is not None:
@@ -192,7 +200,8 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
     def assert_converged(self, types: Sequence[str] | None = None) -> None:
         """As Cluster.assert_converged."""
         check_types(types)
-        logs = self._logs(self._running())
+        house = self._find_mesh(DEFAULT_MESH)
+        logs = self._logs([room for room in self._running() if room.mesh is house])
         _judge(group_faults(logs, {name: self.rooms[name].acknowledged for name in logs}))
         if types is not None and any(types_of(log) != list(types) for log in logs.values()):
             raise Violation(f"expected {list(types)}: {'; '.join(self.what_each_saw())}")
@@ -264,15 +273,20 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
             (self._hosts[name],) = self._lab.hosts(1)
         return self._hosts[name]
 
-    def _room(self, name: str) -> LiveRoom:
-        """The room of this name; a new one if there is none yet."""
+    def _room(self, name: str, mesh: str) -> LiveRoom:
+        """The room of this name; a new one, in this mesh, if there is none yet."""
         if name not in self.rooms:
             host, home, seen = self._host(name), self._folder / name, None
             if self._has_small_disks:
                 home.mkdir()
                 seen = self._lab.mount(home, size_bytes=DISK_BYTES)
-            self.rooms[name] = LiveRoom(name, host, home, seen=seen, before_add=self._before_add)
+            self.rooms[name] = LiveRoom(
+                name, host, home, mesh=self._find_mesh(mesh), seen=seen, before_add=self._before_add
+            )
         return self.rooms[name]
+
+    def _find_mesh(self, name: str) -> LiveMesh | None:
+        return self._meshes.setdefault(name, LiveMesh(name)) if name else None
 
     def _running(self) -> list[LiveRoom]:
         return [room for room in self.rooms.values() if room.is_running]
@@ -342,7 +356,8 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
 
     def _can_talk(self, one: LiveRoom, other: LiveRoom) -> bool:
         is_frozen = one.is_frozen or other.is_frozen
-        return not is_frozen and may_be_linked(one, other) and self._network.is_open(one.name, other.name)
+        may_meet = one.mesh is other.mesh and may_be_linked(one, other)
+        return not is_frozen and may_meet and self._network.is_open(one.name, other.name)
 
     def _remember(self) -> None:
         """It has failed: keep what explains that, since the hosts end now."""

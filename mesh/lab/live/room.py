@@ -18,6 +18,7 @@ from mesh.lab.cluster.arguments import check_awake
 from mesh.lab.cluster.room_parts import PORT
 from mesh.lab.live.adder import LiveAdder
 from mesh.lab.live.disk import back_up, fill, free, put_back, read_log
+from mesh.lab.live.homes import LiveMesh
 from mesh.lab.live.link import ENVIRONMENT
 from mesh.lab.live.namespaces import EXIT_SECONDS, Host, Process
 from peers.events.created import Created
@@ -54,15 +55,24 @@ class LiveRoom:
     """
 
     def __init__(
-        self, name: str, host: Host, home: Path, *, seen: Path | None = None, before_add: Callable[[LiveRoom], None]
+        self,
+        name: str,
+        host: Host,
+        home: Path,
+        *,
+        mesh: LiveMesh | None,
+        seen: Path | None = None,
+        before_add: Callable[[LiveRoom], None],
     ) -> None:
         """`home` is made when the node first starts; the output of its processes is kept in files beside it.
 
+        `mesh` is the one that the node is in; None: it is open.
         `seen` is the path at which this process sees the home, if that is on a disk that only the host has. `before_add` is
         called before each write.
         """
         self.name = name
         self.host = host
+        self.mesh = mesh
         self.home = seen or home
         """Its path as this process sees it."""
         self._home_there = home
@@ -146,6 +156,8 @@ class LiveRoom:
 
     def begin(self, *options: str) -> None:
         """Start its node. Wait until `is_up` after it."""
+        if self.mesh is not None:
+            self.mesh.prepare(self.home, self.name)
         self._lives += 1
         self._told = self._read_bytes = 0
         with self._words.open("wb") as words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from peers.events.epoch import key_mark
 from peers.facts.fact import Fact
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.home import Home, Session
@@ -26,7 +27,8 @@ def stage_of(
     for number, home in enumerate(stage.homes):
         home.twist = note
         home.signer = key(("anna", "dora", "emil", "fred")[number])
-        home.pen = home.pen._replace(signer=home.signer)
+        home.node_id = f"{home.name}~{key_mark(home.signer.public)}"
+        home.pen = home.pen._replace(signer=home.signer, node_id=home.node_id)
         if number not in without:
             enter(home, mesh)
     return stage, stage.homes, said
