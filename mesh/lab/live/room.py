@@ -162,7 +162,8 @@ class LiveRoom:
         self._told = self._read_bytes = 0
         with self._words.open("wb") as words:
             listen = f":{PORT}"
-            command = self._command("up", "--open=lan", "--json", "--name", self.name, "--listen", listen, *options)
+            how = ["--open=lan"] if self.mesh is None else []
+            command = self._command("up", *how, "--json", "--name", self.name, "--listen", listen, *options)
             self.process = self.host.spawn(command, stdout=words, env=ENVIRONMENT)
 
     def is_up(self) -> bool:
