@@ -31,7 +31,7 @@ def found_mesh(home: Home, secret: bytes, now_ms: int, deliver: Callable[[str], 
 
     `secret` is SECRET_BYTES at random. `deliver` is called with the recovery code that follows from it, before anything else
     is kept: what it raises ends the founding. Raises MeshError, with a sentence, if the home is in a mesh already, or its log
-    cannot be used.
+    cannot be used; or, when the log has the facts, if the certificates cannot be written: `recover_mesh` finishes that.
     """
     path = home.path / CERTIFICATES_FILE
     if path.exists():
@@ -44,7 +44,13 @@ def found_mesh(home: Home, secret: bytes, now_ms: int, deliver: Callable[[str], 
             home.keep_mesh(home.facts.mesh, with_log=True)
         with store.transaction():
             store.learn(first_facts(mesh, home.signer, home.node_id, home.facts.mesh, now_ms))
-    write_certificates(home.path, first_certificates(mesh, home.signer, home.node_id))
+    try:
+        write_certificates(home.path, first_certificates(mesh, home.signer, home.node_id))
+    except OSError as error:
+        raise MeshError(
+            f"the mesh was founded, but {path} cannot be written ({error.strerror or error}): mend that, then call "
+            "`mesh recover` with its recovery code"
+        ) from None
     return mesh.public
 
 

@@ -12,6 +12,7 @@ from mesh.settings.home import Home
 from mesh.settings.paths import CERTIFICATES_FILE, RECOVERY_FILE
 from mesh.settings.upgrade import is_log_old
 from mesh.trust.founding import found_mesh, log_of
+from mesh.trust.recovery_code import mesh_signer
 
 ShowCode = Callable[[str], None]
 """Gets the recovery code of a new mesh, which nobody else keeps. What it raises ends the founding."""
@@ -30,8 +31,8 @@ def found_new_mesh(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
     try:
         return found_mesh(home, secret, now_ms, partial(_keep, path))
     except BaseException:
-        if not is_of_another and not (home.path / CERTIFICATES_FILE).exists():
-            path.unlink(missing_ok=True)  # the code of a mesh that was not founded
+        if not is_of_another and path.exists() and not _is_founded(home, path.read_text()):
+            path.unlink()
         raise
 
 
@@ -58,6 +59,15 @@ def _what_it_has(home: Home) -> str:
         if store.has_facts:  # as after a crash while it was founded, or in a backup that was restored without keys
             return f"a log of a mesh, {without} (put it back from a backup with keys, or call `mesh recover`)"
         return f"a log, {without}" if store.state.last_added or store.ends() else ""
+
+
+def _is_founded(home: Home, code: str) -> bool:
+    """Whether the log has the facts of the mesh with this code, which finishes the rest; also if that cannot be told."""
+    try:
+        with log_of(home, mesh_signer(code).public, "") as store:
+            return bool(store.facts())
+    except MeshError:
+        return True
 
 
 def _keep(path: Path, code: str) -> None:

@@ -8,11 +8,13 @@ from itertools import count
 
 from msgspec import structs
 
+from peers.events.columns import EventColumns
 from peers.events.created import MAX_MS, NODE_MARK, Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import WAITS, Entry
 from peers.events.epoch import EpochEnd
 from peers.events.piece import Piece
+from peers.events.run import RUN_ENTRIES
 from peers.stores.event_rows import as_change
 from peers.stores.retention import Effects, RetentionRules
 from peers.stores.run_store import Change, Limited, Taking
@@ -174,6 +176,24 @@ class CopyRules(RetentionRules, EpochRules):
             self._swap(shown, structs.replace(best, added=shown.added, local=shown.local))
             work.effects.created[created] = None
             work.is_revised = True
+
+    def _stand_again(self, epoch: Epoch, first: int, last: int, work: Work) -> None:
+        """These entries count again: their copies are known by them, before those of who vouches for them."""
+        for start in range(first, last + 1, RUN_ENTRIES):
+            end = min(last, start + RUN_ENTRIES - 1)
+            if isinstance(self._items(epoch, start, end), EventColumns):
+                continue  # each is known by its entry
+            standings = self._read(epoch, start, end)
+            noted = self._noted([each.item for each in standings if isinstance(each.item, bytes)])
+            for seq, (position, state, item) in enumerate(standings, start):
+                dot = epoch, seq
+                copy = noted.get(item) if isinstance(item, bytes) else item
+                if copy is None or state == "refused":
+                    continue
+                if state == "hollow":
+                    self._resolve([Hollow(dot, position, leaf_at(item))], copy, work)
+                elif self._move_dot(copy, dot, work):
+                    self._heed_dots(copy, [dot], work)
 
     # Hollow entries that get their event
 

@@ -111,12 +111,11 @@ class EpochRules(RunRows):
     def _stamp_of(self, dot: Dot) -> tuple[str | None, str, bool]:
         epoch, seq = dot
         is_mixed = epoch in self._vouching
-        if epoch not in self._origins:
-            row = self._epochs.get(epoch)
-            self._origins[epoch] = row.birth.origin if row is not None else None
+        if epoch not in self._origins and epoch in self._epochs:  # of another one it is not known yet
+            self._origins[epoch] = self._epochs[epoch].birth.origin
         run = self._run_with(epoch, seq) if seq and is_mixed else None
         kind = run.kinds[seq - run.first] if run is not None and seq <= run.last else OWN
-        return self._origins[epoch], VOUCHED.get(kind, ""), is_mixed
+        return self._origins.get(epoch), VOUCHED.get(kind, ""), is_mixed
 
     def _counts(self, dot: Dot) -> bool:
         row = self._epochs.get(dot[0])

@@ -151,5 +151,7 @@ class LimitRules(EnteringRules):
             self._remember(self._unadopted, epoch, row.last + 1)
         elif row.last == row.seq and epoch in self._unadopted:
             self._remember(self._unadopted, epoch, None)
+        if not falls:
+            self._stand_again(epoch, first + 1, last, work)
         if epoch == self._numbers.epoch:
             self._numbers.epoch = None

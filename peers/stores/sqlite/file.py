@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from peers.stores.sqlite.layout import NEWEST_LAYOUT, PUT_BACK, Layout, damaged, run_all
@@ -51,6 +52,8 @@ def connect(path: Path, layout: Layout, *, synchronous: str) -> sqlite3.Connecti
             f"the log file {path} is missing, and its write-ahead log {wal_of(path)} is there: put the file back, "
             "or move its write-ahead log away too"
         )
+    with suppress(OSError):  # SQLite says why; it would let other users read a file that it makes, and those beside it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = open_file(path, "rwc")
     with _closed_on_error(path, connection):
         for pragma in (f"busy_timeout = {BUSY_MS}", f"synchronous = {synchronous}", f"cache_size = -{PAGE_CACHE_KIB}"):

@@ -302,3 +302,16 @@ def test_syncs_every_commit_by_default(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(ValueError, match="OFF, NORMAL, FULL, EXTRA"):
         SqliteRunStore(tmp_path / "log.db", synchronous="SOMETIMES")
+
+
+def test_only_its_user_may_read_a_new_file_and_those_beside_it(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        store = opened(tmp_path / "log.db")
+        put(store, entry(1))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+
+    assert modes == dict.fromkeys(("log.db", "log.db-wal", "log.db-shm"), 0o600)
