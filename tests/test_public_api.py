@@ -60,7 +60,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "clean(*, reasons=None, before=None)",
     ),
     Cluster: (
-        "start(*names, links=None, store=None, serve=None, dial=None)",
+        "start(*names, links=None, store=None, mesh=None, serve=None, dial=None)",
         "client(name, *, to, protocol=None, **options)",
         "move(client, *, to)",
         "run(seconds)",

@@ -14,7 +14,7 @@ from mesh.trust.founding import first_certificates, first_facts, log_of
 from peers.events.signature import KeySigner
 from peers.facts.fact import Certificate, Fact
 
-FOUNDED_MS = 1
+CERTIFIED_MS = 1
 """When all of it was signed."""
 
 
@@ -46,9 +46,9 @@ class LiveMesh:
     def _admit(self, signer: KeySigner, node_id: str, label: str) -> CertificateChain:
         if self._admin is None:
             self._admin = signer, first_certificates(self._mesh, signer, node_id)
-            self._facts += first_facts(self._mesh, signer, node_id, label, FOUNDED_MS)
+            self._facts += first_facts(self._mesh, signer, node_id, label, CERTIFIED_MS)
             return self._admin[1]
         admin, chain = self._admin
-        fact = Certificate(self._mesh.public, admin.public, FOUNDED_MS, b"", signer.public, node_id, False, "")
+        fact = Certificate(self._mesh.public, admin.public, CERTIFIED_MS, b"", signer.public, node_id, False, "")
         self._facts.append(fact.signed(admin))
-        return chain._replace(node=node_certificate(admin, signer.public, node_id))
+        return CertificateChain(node_certificate(admin, signer.public, node_id), chain.admin, chain.mesh)

@@ -22,7 +22,7 @@ from peers.events.run import ADOPTED_FORK, OWN, RunHash
 
 LIED = 0.3
 """Share of its messages with entries that are a lie, and of its claims that name an epoch that nobody has."""
-KEPT_HEARD = 50
+OVERHEARD = 50
 """Events of others that it remembers."""
 FUTURE_MS = 4_102_444_800_000
 """The year 2100."""
@@ -34,7 +34,7 @@ class LyingPeerSync(HostilePeerSync):
     """A HostilePeerSync that signs lies too, each as the one entry of an epoch of its own."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._heard: deque[Entry] = deque(maxlen=KEPT_HEARD)
+        self._heard: deque[Entry] = deque(maxlen=OVERHEARD)
         super().__init__(*args, **options)
 
     def dispatch(self, message: Message) -> None:

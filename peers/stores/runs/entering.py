@@ -136,6 +136,8 @@ class EnteringRules(CopyRules):
         copy = places.noted.get(leaf)
         stands = copy is None or self._stands(dot, copy.created[1])
         if copy is not None and stands:
+            if copy.vouched:
+                self._write_events(places)  # it may be one of them, and be known by this dot from now on
             self._heed_dots(copy, [dot], work)
             places.further.append((position, copy.position))
             self._move_dot(copy, dot, work)

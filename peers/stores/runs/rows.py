@@ -92,20 +92,19 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
     @property
     def last(self) -> int:
         """Seq of the last entry that counts."""
-        bound = self.bound
+        bound = None if self.cut is None and self.limit is None else self.bound  # asked for at each commit
         return self.seq if bound is None else min(self.seq, bound.seq)
 
     def counts(self, seq: int) -> bool:
         """Whether an entry with this seq is not after the bound."""
-        bound = self.bound
-        return bound is None or seq <= bound.seq
+        return (self.cut is None or seq <= self.cut.seq) and (self.limit is None or seq <= self.limit.seq)
 
     @property
     def end(self) -> EpochEnd:
         """As a vector says it: NOTHING, also of a fork, where the mesh lets nothing count."""
-        bound = self.bound
         if self.limit is not None and not self.limit.seq:
             return NOTHING
+        bound = None if self.cut is None and self.limit is None else self.bound
         head = bound.head if bound is not None and bound.seq <= self.seq else self.head
         return EpochEnd(self.last, head[:END_BYTES], self.mark)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -265,12 +265,14 @@ def order_by_added(patch: pytest.MonkeyPatch) -> None:
 
 
 def pass_nothing_on(patch: pytest.MonkeyPatch) -> None:
-    is_due = Sending._is_due
+    ask_pieces = Sending._ask_pieces
 
-    def is_own(self: Sending, change: Change) -> bool:
-        return change.dot[0] == self._role.epoch and is_due(self, change)
+    def ask_own(
+        self: Sending, due: Sequence[Change], has: Mapping[Epoch, int], until: int, changes: Sequence[Change]
+    ) -> None:
+        ask_pieces(self, [change for change in due if change.dot[0] == self._role.epoch], has, until, changes)
 
-    patch.setattr(Sending, "_is_due", is_own)
+    patch.setattr(Sending, "_ask_pieces", ask_own)
 
 
 def forget_what_was_cleaned(patch: pytest.MonkeyPatch) -> None:
@@ -380,7 +382,7 @@ TEETH: list[tuple[Break, Callable[[int], str | None], str]] = [
     (trust_the_marks_of_clients, on_the_move, "no agreement"),
     (confirm_to_clients_what_is_dropped, on_the_move, "of radio before it was on its disk"),
     (say_done_when_a_commit_failed, on_a_bad_disk, "before it was on its disk"),
-    (take_hollow_as_final, past_a_relay, "no agreement"),
+    (take_hollow_as_final, past_a_relay, "the newcomer never got the milk"),
     (adopt_nothing, when_resumed, "no agreement"),
     (hide_a_difference, in_a_storm, "no agreement"),
 ]
