@@ -300,7 +300,7 @@ def test_a_node_that_dials_a_copy_of_its_own_home_says_so(street: Street) -> Non
 
     wait_until(lambda: street.kinds("kitchen").count("cloned") >= 1, "the dialler notices")
     assert "the one that is left goes on by itself" in street.notices["kitchen"][0].sentence
-    assert [row["what"] for row in other.status().get(SECONDS)["refused"]] == [at(kitchen)]
+    assert other.status().get(SECONDS)["refused"] == []  # it is dialled again: another node may answer there
 
 
 def test_a_goodbye_is_seen_and_the_other_comes_back(street: Street) -> None:
