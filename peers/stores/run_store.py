@@ -302,6 +302,8 @@ class RunStore(Protocol):
         """What a revocation of this key says of its epochs: how far those count here that no other one of it goes on from.
 
         The newest MAX_TIPS of them, in the order of their names. One that grew after another one went on from it is one, too.
+        Left out are those of which not all is here that they went on from: what their births name would count, and might still
+        be written.
         """
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:
