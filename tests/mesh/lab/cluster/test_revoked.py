@@ -74,23 +74,3 @@ def test_what_a_home_had_before_its_mesh_was_founded_is_adopted_by_who_founded_i
         house.settle("the study is in the mesh, too")
         house.assert_converged(["old"])
         assert kitchen.store.ends() == study.store.ends()
-
-
-def test_what_a_room_without_certificate_wrote_comes_when_it_is_certified() -> None:
-    with Cluster(seed=8) as house:
-        kitchen, attic = house.start("kitchen", "attic")
-        house.settle("met")
-        house.found(kitchen)
-        study, _ = house.start("study", "cellar")
-        study.log.add({"type": "milk"})
-        house.run(30)
-        assert kitchen.types == attic.types == []
-
-        house.certify(study, by=kitchen)
-        house.certify("cellar", by="kitchen")
-        house.settle("all are in the mesh")
-
-        house.assert_converged(["milk"])
-        with pytest.raises(ValueError, match="revoke: attic does not run: start it first"):
-            house.stop(attic)
-            house.revoke(study, by=attic)
