@@ -154,7 +154,7 @@ class RunRules(FactRules):
 def _kind_of(copy: Entry, row: EpochRow, pen: Pen, roster: Roster | None) -> int:
     """Of the entry that adopts an event of such an epoch."""
     key = row.key
-    is_own = key == pen.signer.public and pen.may_sign(copy.created[1])
+    is_own = key == pen.signer.public and pen.may_sign(copy.created[1]) and not copy.vouched
     if is_own or (key == NO_KEY and copy.created[1] == pen.node_id):
         return OWN
     if roster is None or row.limit is None or row.bound != row.limit:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from peers.events.epoch import key_mark
+from peers.events.epoch import NO_HEAD, key_mark
 from peers.events.piece import Piece
-from peers.events.run import ADOPTED_REVOKE, OWN
+from peers.events.proof import Block
+from peers.events.run import ADOPTED_FORK, ADOPTED_REVOKE, OWN
 from peers.facts.fact import Fact
 from peers.stores.runs.memory import MemoryRunStore
 from tests.peers.stores.runs.test_authors import name
@@ -48,6 +49,25 @@ def test_an_event_sent_for_an_epoch_that_nobody_knows_yet_lets_no_node_sign_for_
 
     assert types(store.each()) == []
     assert [standing.state for standing in store.entries(piece.epoch)] == ["refused"]
+
+
+def test_a_users_event_that_a_node_vouched_for_in_an_epoch_of_its_own_that_forked_ends_nothing_when_it_adopts_that_anew(
+    store: CheckedStore,
+) -> None:
+    older = event(1, "older", node="ada", extra=b'{"reasons":["price"]}')
+    last = event(2, "last", node="ada", extra=b'{"keep_last":"price"}')
+    take(store, signed(Writer(2), [[(OWN, older, True)]], is_one_run=True)[0])
+    branches = [
+        signed(Writer(1), [[(OWN, event(3, type_), True), (ADOPTED_FORK, last, True)]], is_one_run=True)[0]
+        for type_ in "ab"
+    ]
+    take(store, branches[0])
+    blocks = [Block(1, NO_HEAD, piece.kinds, tuple(piece.leaves), piece.signature) for piece in branches]
+    with store.transaction():
+        store.compare(branches[0].birth, blocks)
+        store.adopt(Writer(1).pen)
+
+    assert [(each.event["type"], each.vouched) for each in store.each()] == [("older", ""), ("last", "fork"), ("a", "")]
 
 
 def stood_for(store: CheckedStore) -> dict[str, tuple[str | None, str]]:
