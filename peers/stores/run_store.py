@@ -152,8 +152,8 @@ class RunStore(Protocol):
     - An **event** is identified by `created`; its **leaf** by its content. An **entry** (epoch, seq) has a kind and a leaf, and
       is in one of these states: *held* (its event is here), *cleaned*, *hollow* (its event is wanted), *refused* (its event
       came and is none here), *beyond* (after the cut of a fork, or a limit: it does not count).
-    - An entry that comes as a leaf finds an event that is here if that was cleaned, or came under two dots or as another
-      kind than OWN: only these leaves are on record. Otherwise it is hollow until somebody fills it.
+    - An entry that comes as a leaf finds an event that is here if that was cleaned, is not shown, or came under two dots or as
+      another kind than OWN: only these leaves are on record. Otherwise it is hollow until somebody fills it.
     - Entries of an epoch are taken in order, from 1, without holes. Every entry has a position; one that was hollow and gets
       its event gets a further one. `added` counts events that are shown: 1, 2, 3 ..., given when an event is first shown.
     - Writes happen inside `transaction()`, and are on disk when it ends without an exception; otherwise it is as if none of

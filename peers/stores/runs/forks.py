@@ -146,8 +146,8 @@ class RunRules(FactRules):
             return False
         dots = [change.dot for change in self._dots_of(copy)]
         counting = [dot for dot in dots if self._counts(dot)]
-        for dot in counting:
-            self._move_dot(copy, dot, work)
+        if counting:
+            self._move_dot(copy, self._first_own(counting), work)
         return not counting
 
 
