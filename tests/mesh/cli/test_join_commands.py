@@ -81,7 +81,7 @@ def test_a_code_that_makes_an_admin_asks_for_the_recovery_code(kitchen: Node, tm
 
 def test_a_home_with_events_joins_only_if_both_commands_say_so(kitchen: Node, tmp_path: Path) -> None:
     porch = tmp_path / "porch"
-    with Node("porch", home=porch, **LOOPBACK) as node:
+    with Node("porch", home=porch, open=True, **LOOPBACK) as node:
         node.log.add({"type": "doorbell"}).get()
     codes = [run(kitchen.home, "invite", *options).stdout.decode().strip() for options in ((), ("--with-log",))]
     to_kitchen = ("--peer", at(kitchen))
