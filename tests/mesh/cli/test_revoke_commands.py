@@ -163,7 +163,7 @@ def test_a_node_does_not_revoke_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [("revoke", "study", "--yes"), ("leave", "--yes")])
 def test_a_home_in_no_mesh_says_so(tmp_path: Path, command: tuple[str, ...]) -> None:
     home = tmp_path / "home"
-    with Node("kitchen", home=home, listen="127.0.0.1:0", mdns=False):
+    with Node("kitchen", home=home, listen="127.0.0.1:0", mdns=False, open=True):
         running = run(home, *command)
     stopped, missing = run(home, *command), run(tmp_path / "none", *command)
 
