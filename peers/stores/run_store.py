@@ -152,8 +152,8 @@ class RunStore(Protocol):
     - An **event** is identified by `created`; its **leaf** by its content. An **entry** (epoch, seq) has a kind and a leaf, and
       is in one of these states: *held* (its event is here), *cleaned*, *hollow* (its event is wanted), *refused* (its event
       came and is none here), *beyond* (after the cut of a fork, or a limit: it does not count).
-    - An entry that comes as a leaf finds an event that is here if that was cleaned, or came under two dots or as another
-      kind than OWN: only these leaves are on record. Otherwise it is hollow until somebody fills it.
+    - An entry that comes as a leaf finds an event that is here if that was cleaned, is not shown, or came under two dots or as
+      another kind than OWN: only these leaves are on record. Otherwise it is hollow until somebody fills it.
     - Entries of an epoch are taken in order, from 1, without holes. Every entry has a position; one that was hollow and gets
       its event gets a further one. `added` counts events that are shown: 1, 2, 3 ..., given when an event is first shown.
     - Writes happen inside `transaction()`, and are on disk when it ends without an exception; otherwise it is as if none of
@@ -302,6 +302,8 @@ class RunStore(Protocol):
         """What a revocation of this key says of its epochs: how far those count here that no other one of it goes on from.
 
         The newest MAX_TIPS of them, in the order of their names. One that grew after another one went on from it is one, too.
+        Left out are those of which not all is here that they went on from: what their births name would count, and might still
+        be written.
         """
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:

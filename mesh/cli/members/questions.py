@@ -19,7 +19,7 @@ def asked_code(what: str, remedy: str) -> str:
 
 def asked_recovery_code() -> str:
     """The recovery code of the mesh, as `asked_code`."""
-    return asked_code("recovery code", "type the one that `mesh found` showed")
+    return asked_code("recovery code", "type the one that was shown when the mesh was founded")
 
 
 def is_terminal() -> bool:

@@ -96,18 +96,21 @@ class CopyRules(RetentionRules, EpochRules):
         work.shown.append((copy,))
         return copy
 
-    def _copy_with(self, created: Created, shown: Entry | None, leaf: bytes) -> Entry | None:
+    def _copy_with(self, shown: Entry | None, leaf: bytes) -> Entry | None:
         """The copy of an event that has this leaf; `shown` is the one that is shown."""
         if shown is not None and leaf_at(shown) == leaf:
             return shown
         if shown is None and not self._numbers.waiting:
             return None
-        return next((copy for copy in self._aside_of(created) if leaf_at(copy) == leaf), None)
+        return self._noted([leaf]).get(
+            leaf
+        )  # all that are not shown are on record: one event may have very many copies
 
     def _wait(self, item: Entry, dot: Dot, position: int, work: Work) -> Entry:
         """Write the row of an event whose time has not come."""
         copy = Entry(item.created, item.time, item.body, item.extra, dot, WAITS, position, b"", b"", *self._stamp(dot))
         self._insert_aside(copy)
+        self._note(leaf_at(item), position)
         self._numbers.waiting += 1
         work.waiting.append(copy)
         return copy
@@ -148,9 +151,11 @@ class CopyRules(RetentionRules, EpochRules):
         if _rank(copy) < _rank(shown):
             copy = structs.replace(copy, added=shown.added, local=shown.local)
             self._exchange(shown, copy)
+            self._note(leaf_at(shown), shown.position)
             work.is_revised = True
         else:
             self._insert_aside(copy)
+            self._note(leaf, position)
         return copy
 
     def _move_dot(self, copy: Entry, dot: Dot, work: Work) -> bool:
@@ -162,20 +167,29 @@ class CopyRules(RetentionRules, EpochRules):
         if copy.dot is None or (self._counts(copy.dot) and not is_better):
             return False
         self._set_dot(copy, dot)
-        if self._numbers.conflicts and not copy.tombstone:
-            self._choose(copy.created, work)
+        if self._numbers.conflicts and not copy.tombstone and copy.added != WAITS:
+            origin, vouched = self._stamp(dot)
+            self._choose(copy, structs.replace(copy, dot=dot, origin=origin, vouched=vouched), work)
         return True
 
-    def _choose(self, created: Created, work: Work) -> None:
-        """Show the best copy of an event."""
-        shown = self._shown(created)
+    def _choose(self, before: Entry, moved: Entry, work: Work) -> None:
+        """Show the best copy of an event, of which one is known by another dot than before."""
+        shown = self._shown(moved.created)
         if shown is None or shown.tombstone:
             return
-        best = min(self._living_copies(shown), key=_rank)
+        copies = [shown, moved]
+        if moved.position == shown.position:
+            copies = self._living_copies(shown) if _rank(moved) > _rank(before) else [shown]
+        best = min(copies, key=_rank)
         if best.position != shown.position:
             self._swap(shown, structs.replace(best, added=shown.added, local=shown.local))
-            work.effects.created[created] = None
+            self._note(leaf_at(shown), shown.position)
+            work.effects.created[shown.created] = None
             work.is_revised = True
+
+    def _first_own(self, dots: Sequence[Dot]) -> Dot:
+        """The first of these at which nobody vouches for the event, or the first one."""
+        return next((dot for dot in dots if not self._stamp(dot)[1]), dots[0])
 
     def _stand_again(self, epoch: Epoch, first: int, last: int, work: Work) -> None:
         """These entries count again: their copies are known by them, before those of who vouches for them."""
@@ -206,9 +220,9 @@ class CopyRules(RetentionRules, EpochRules):
             return
         self._point([(row, copy) for row in rows], work)
         self._note(rows[0].leaf, copy.position)
-        for row in rows:
-            self._move_dot(copy, row.dot, work)
-        self._heed_dots(copy, [row.dot for row in rows], work)
+        dots = [row.dot for row in rows]
+        self._move_dot(copy, self._first_own(dots), work)
+        self._heed_dots(copy, dots, work)
         if not copy.tombstone:
             position = self._fill([row.dot for row in rows], work)
             self._insert_further([(position + at, copy.position) for at in range(len(rows))])

@@ -152,7 +152,7 @@ class EnteringRules(CopyRules):
         shown = places.known.get(created)
         if shown is not None and (leaf_at(shown) != leaf or shown.vouched):
             self._write_events(places)  # the copy may be one of them
-        copy = self._copy_with(created, shown, leaf)
+        copy = self._copy_with(shown, leaf)
         if copy is not None:
             places.further.append((position, copy.position))
             places.noted[leaf] = copy
@@ -233,7 +233,7 @@ class EnteringRules(CopyRules):
         """Give an event to the entry that waits for it, and to all others that do."""
         others = [other for other in self._wanted([row.leaf])[row.leaf] if other != row]
         shown = self._shown(event.created)
-        copy = self._copy_with(event.created, shown, row.leaf)
+        copy = self._copy_with(shown, row.leaf)
         if copy is not None:
             self._resolve([row, *others], copy, work)
             return

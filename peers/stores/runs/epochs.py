@@ -175,7 +175,7 @@ class EpochRules(RunRows):
 
     def tips(self, key: bytes) -> tuple[Tip, ...]:
         """As in the port."""
-        rows = {row.epoch: row for row in self._epochs.values() if row.key == key and row.last}
+        rows = self._with_ancestors([row for row in self._epochs.values() if row.key == key and row.last])
         parents = [row.birth.parent for row in rows.values()]
         for parent in parents:
             before = rows.get(parent.epoch)
@@ -183,6 +183,37 @@ class EpochRules(RunRows):
                 del rows[parent.epoch]
         newest = sorted(sorted(rows.values(), key=_grown)[-MAX_TIPS:], key=_name)
         return tuple([Tip(row.epoch, row.last, self._head_of(row.epoch, row.last)) for row in newest])
+
+    def _with_ancestors(self, rows: Sequence[EpochRow]) -> dict[Epoch, EpochRow]:
+        """Those of these epochs of which all is here that they went on from: else their key could still write it.
+
+        A birth says itself which entry that is, and it counts up to there where the epoch counts that was born.
+        """
+        are_whole: dict[Epoch, bool] = {}
+        for row in rows:
+            path: list[Epoch] = []
+            at = row
+            while at.epoch not in are_whole and self._has_parent(at):
+                path.append(at.epoch)
+                parent = at.birth.parent
+                if not parent.seq:
+                    break
+                at = self._epochs[parent.epoch]
+            is_whole = are_whole.get(at.epoch, at.epoch in path)
+            are_whole |= dict.fromkeys([*path, at.epoch], is_whole)
+        return {row.epoch: row for row in rows if are_whole[row.epoch]}
+
+    def _has_parent(self, row: EpochRow) -> bool:
+        """Whether the entry that an epoch went on from is here, or all up to where the fork of its epoch is proven."""
+        parent = row.birth.parent
+        before = self._epochs.get(parent.epoch)
+        if not parent.seq:
+            return True
+        if before is None or before.key != row.key:
+            return False
+        if before.cut is not None and before.cut.seq < parent.seq:
+            return before.seq >= before.cut.seq
+        return self.head(parent.epoch, parent.seq) == parent.head
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:
         """As in the port."""

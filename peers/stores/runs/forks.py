@@ -146,15 +146,15 @@ class RunRules(FactRules):
             return False
         dots = [change.dot for change in self._dots_of(copy)]
         counting = [dot for dot in dots if self._counts(dot)]
-        for dot in counting:
-            self._move_dot(copy, dot, work)
+        if counting:
+            self._move_dot(copy, self._first_own(counting), work)
         return not counting
 
 
 def _kind_of(copy: Entry, row: EpochRow, pen: Pen, roster: Roster | None) -> int:
     """Of the entry that adopts an event of such an epoch."""
     key = row.key
-    is_own = key == pen.signer.public and pen.may_sign(copy.created[1])
+    is_own = key == pen.signer.public and pen.may_sign(copy.created[1]) and not copy.vouched
     if is_own or (key == NO_KEY and copy.created[1] == pen.node_id):
         return OWN
     if roster is None or row.limit is None or row.bound != row.limit:

@@ -239,7 +239,7 @@ def test_without_a_code_nothing_is_recovered(tmp_path: Path) -> None:
     done = run(tmp_path / "home", "recover")
 
     assert done.returncode == 1
-    assert b"no recovery code was given: type the one that `mesh found` showed" in done.stderr
+    assert b"no recovery code was given: type the one that was shown when the mesh was founded" in done.stderr
 
 
 def test_a_node_that_was_revoked_as_an_admin_does_not_come_back_by_the_code(tmp_path: Path) -> None:

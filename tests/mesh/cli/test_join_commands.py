@@ -71,7 +71,7 @@ def test_a_code_that_makes_an_admin_asks_for_the_recovery_code(kitchen: Node, tm
     code = run(kitchen.home, "invite", "--admin", given=f"{RECOVERY_CODE}\n".encode())
     done = run(tmp_path / "study", "join", "--name", "study", "--peer", at(kitchen), code.stdout.decode().strip())
 
-    assert b"no recovery code was given: type the one that `mesh found` showed" in without.stderr
+    assert b"no recovery code was given: type the one that was shown when the mesh was founded" in without.stderr
     assert b"a recovery code has 30 symbols, and this one 3" in mistyped.stderr
     assert code.stderr == b"recovery code: "
     assert done.stdout.decode().endswith(" is in the mesh home now, as an admin: start it with `mesh up`\n")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from peers.events.epoch import key_mark
 from peers.facts.fact import Fact
-from tests.support.mesh_of_keys import MeshOfKeys, key
+from tests.support.mesh_of_keys import MeshOfKeys, key, node_id
 from tests.support.replication.home import Home, Session
 from tests.support.replication.kits import MemoryKit
 from tests.support.replication.small_stories import SmallStage
@@ -26,8 +25,8 @@ def stage_of(
 
     for number, home in enumerate(stage.homes):
         home.twist = note
-        home.signer = key(("anna", "dora", "emil", "fred")[number])
-        home.node_id = f"{home.name}~{key_mark(home.signer.public)}"
+        name = ("anna", "dora", "emil", "fred")[number]
+        home.signer, home.node_id = key(name), node_id(name)
         home.pen = home.pen._replace(signer=home.signer, node_id=home.node_id)
         if number not in without:
             enter(home, mesh)

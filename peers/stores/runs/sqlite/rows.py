@@ -18,6 +18,7 @@ from peers.events.entry import Entry
 from peers.events.reasons import Kept, Label
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Change
+from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.rows import EntryState, Hollow, RunRows, Standing
 from peers.stores.runs.sqlite.copies import COPY_COLUMNS, Copies
 from peers.stores.runs.sqlite.layout import (
@@ -227,6 +228,18 @@ class SqliteRunRows(OpenFile, RunRows):
     def _give_authors(self) -> None:
         for reason, created in self._without_author():
             self._execute("UPDATE last_kept SET reason = ? WHERE reason = ?", (with_author(reason, created), reason))
+
+    def _unrecorded(self) -> list[tuple[bytes, int]]:
+        """The leaves and positions of copies aside that a release before has not put on record."""
+        found: list[tuple[bytes, int]] = []
+        if self._numbers.conflicts:
+            with self._explained():
+                rows = self._execute(_ASIDE, (-1,))
+                while some := rows.fetchmany(LOOKUP):
+                    places = {leaf_at(copy): copy.position for copy in self._copies.entries(some)}
+                    known = self._looked_up("SELECT leaf, copy FROM leaves WHERE leaf IN", list(places))
+                    found += places.items() - {(leaf, places[leaf]) for leaf, _ in known}
+        return found
 
     def _with_older_reason(self, kept: Kept, place: Place) -> list[Entry]:
         author, reason = kept

@@ -78,6 +78,11 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         if self._without_author():
             with self.transaction():
                 self._give_authors()
+        unrecorded = self._unrecorded()
+        if unrecorded:
+            with self.transaction():
+                for leaf, position in unrecorded:
+                    self._note(leaf, position)
 
     # What is in memory
 

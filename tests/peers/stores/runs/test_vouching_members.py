@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from peers.events.epoch import key_mark
+from peers.events.entry import Entry
+from peers.events.epoch import NO_HEAD, key_mark
 from peers.events.piece import Piece
-from peers.events.run import ADOPTED_REVOKE, OWN
+from peers.events.proof import Block
+from peers.events.run import ADOPTED_FORK, ADOPTED_REVOKE, FURTHER, OWN
 from peers.facts.fact import Fact
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.peers.stores.runs.test_authors import name
 from tests.peers.stores.runs.test_hostile_pieces import signed
 from tests.support.disk_of_key import DiskOfKey, enter, learn, writer_of
@@ -48,6 +55,25 @@ def test_an_event_sent_for_an_epoch_that_nobody_knows_yet_lets_no_node_sign_for_
 
     assert types(store.each()) == []
     assert [standing.state for standing in store.entries(piece.epoch)] == ["refused"]
+
+
+def test_a_users_event_that_a_node_vouched_for_in_an_epoch_of_its_own_that_forked_ends_nothing_when_it_adopts_that_anew(
+    store: CheckedStore,
+) -> None:
+    older = event(1, "older", node="ada", extra=b'{"reasons":["price"]}')
+    last = event(2, "last", node="ada", extra=b'{"keep_last":"price"}')
+    take(store, signed(Writer(2), [[(OWN, older, True)]], is_one_run=True)[0])
+    branches = [
+        signed(Writer(1), [[(OWN, event(3, type_), True), (ADOPTED_FORK, last, True)]], is_one_run=True)[0]
+        for type_ in "ab"
+    ]
+    take(store, branches[0])
+    blocks = [Block(1, NO_HEAD, piece.kinds, tuple(piece.leaves), piece.signature) for piece in branches]
+    with store.transaction():
+        store.compare(branches[0].birth, blocks)
+        store.adopt(Writer(1).pen)
+
+    assert [(each.event["type"], each.vouched) for each in store.each()] == [("older", ""), ("last", "fork"), ("a", "")]
 
 
 def stood_for(store: CheckedStore) -> dict[str, tuple[str | None, str]]:
@@ -148,3 +174,57 @@ def test_whose_event_it_is_does_not_depend_on_the_order_in_which_facts_and_entri
     store.open()
     check(store)
     store.close()
+
+
+def test_of_an_event_that_does_not_count_any_more_an_entry_of_who_offered_it_goes_before_one_of_who_vouches_for_it(
+    home: CheckedStore, mesh: MeshOfKeys, dora: DiskOfKey
+) -> None:
+    first = event(1, "1.1")
+    send(dora.store, home)
+    for who, kind in (("emil", FURTHER), ("anna", ADOPTED_REVOKE)):
+        take(home, signed(writer_of(who), [[(kind, first, True)]], is_one_run=True)[0])
+
+    learn(home, mesh.revoke("dora", by="anna"))
+    adopt(home, writer_of("anna", 5))
+
+    assert stood_for(home)["1.1"] == (writer_name("emil"), "")
+
+
+def test_a_copy_that_is_not_shown_is_found_by_its_leaf_also_in_a_file_of_an_earlier_build(tmp_path: Path) -> None:
+    store = SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
+    store.open()
+    pieces = [
+        signed(Writer(number), [[(OWN, event(1, str(number)), True)]], is_one_run=True)[0] for number in (1, 2, 3)
+    ]
+    take(store, *pieces)
+    assert store.state.conflicts == 2
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+        connection.execute("DELETE FROM leaves")
+
+    store.open()
+    again = [
+        signed(Writer(number), [[(OWN, event(1, str(number - 3)), True)]], is_one_run=True)[0] for number in (4, 5, 6)
+    ]
+    take(store, *again)
+
+    assert (store.state.conflicts, store.state.events, store.state.hollow) == (2, 1, 0)
+    check(store)
+    store.close()
+
+
+def test_each_further_copy_of_one_event_reads_no_more_rows_than_the_one_before(tmp_path: Path) -> None:
+    """One member may sign very many of them."""
+    store = SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
+    store.open()
+    commits = [[(OWN, event(1, f"{number}.{each}"), True) for each in range(50)] for number in range(4)]
+    pieces = signed(Writer(1), commits, is_one_run=False)
+    with patch("peers.stores.runs.sqlite.copies.Entry", wraps=Entry) as made:
+        counts = []
+        for piece in pieces:
+            made.reset_mock()
+            take(store, piece)
+            counts.append(made.call_count)
+    store.close()
+
+    assert counts[3] <= 2 * counts[1]
