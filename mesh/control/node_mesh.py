@@ -112,12 +112,12 @@ class NodeMesh:
 
     def _state_leave(self, log: RunLog) -> Later[Any]:
         # The keeper does this too, when it has heard of the commit: what is added until then would count nowhere.
-        log.refusal = StoreError(LEFT)
+        before, log.refusal = log.refusal, StoreError(LEFT)
         written = log.write(lambda store: [leave_by(self._home.signer, store, self._mesh_key, self._clock.now_ms())])
 
         def on_written(done: Later[Any]) -> None:
             if done.exception is not None:
-                log.refusal = None
+                log.refusal = before
 
         written.then(on_written)
         return written

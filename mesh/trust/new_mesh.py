@@ -41,9 +41,9 @@ def found_at_start(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
     has = _what_it_has(home)
     if has:
         raise MeshError(
-            f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` takes it into "
-            "that of another machine, `mesh found` makes one of its own; with --open=lan (in Python open='lan') its node runs "
-            "without one, as in earlier releases, and whoever reaches it can read and write its log"
+            f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` (with --with-log) "
+            "takes it into that of another machine, `mesh found` makes one of its own; with --open=lan (in Python open='lan') "
+            "its node runs without one, as in earlier releases, and whoever reaches it can read and write its log"
         )
     found_new_mesh(home, secret, now_ms, show)
 
@@ -76,7 +76,8 @@ def _keep(path: Path, code: str) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise MeshError(
-            f"no mesh was founded: {path} has the recovery code of another one: put it away first"
+            f"no mesh was founded: {path} has the recovery code of another one, or of one whose founding was interrupted: "
+            "put it away first"
         ) from None
     with os.fdopen(handle, "w") as file:
         file.write(f"{code}\n")

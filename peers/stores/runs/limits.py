@@ -98,7 +98,10 @@ class LimitRules(EnteringRules):
         """Up to where epochs of a key count, and the others do not; None: all do, or that is not known yet."""
         roster = self.roster()
         tips = None if roster is None else roster.cut_of(key)
-        if tips is None or any(tip.epoch not in self._epochs for tip in tips):
+        if roster is None or tips is None:
+            return None
+        # What a leaving node says itself may name an epoch that never was: it does not make the others count for ever.
+        if roster.gone.get(key) != "left" and any(tip.epoch not in self._epochs for tip in tips):
             return None
         limits = {tip.epoch: Cut(tip.seq, tip.head) for tip in tips}
         todo = list(limits)

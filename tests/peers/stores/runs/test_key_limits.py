@@ -72,6 +72,20 @@ def test_who_left_counts_as_far_as_it_said_itself(home: CheckedStore, mesh: Mesh
     assert outcomes(home, piece_of(dora.store, dora.epochs[1], 3)) == ["forked"]
 
 
+def test_who_leaves_with_an_epoch_that_never_was_does_not_go_on_writing(
+    home: CheckedStore, mesh: MeshOfKeys, dora: DiskOfKey
+) -> None:
+    send(dora.store, home)
+    never = DiskOfKey("dora", births=2)
+    never.write(event(9, "nobody has it"))
+
+    learn(home, mesh.leave("dora", tuple(sorted((dora.tip(1, 2), never.tip(0, 1))))))
+
+    assert dora.counting_in(home) == [3, 2]
+    dora.write(event(6, "2.3"))
+    assert outcomes(home, piece_of(dora.store, dora.epochs[1], 3)) == ["forked"]
+
+
 def test_an_epoch_that_no_tip_goes_back_to_does_not_count(
     home: CheckedStore, mesh: MeshOfKeys, dora: DiskOfKey
 ) -> None:
