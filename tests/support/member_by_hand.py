@@ -121,13 +121,9 @@ class MemberByHand:
         """Greet a node as one whose log is empty, and tell it the facts of the home and these. `said` is in the greeting."""
         parts = Reconciliation(Ends({}).snapshot(), [], is_dialling=True)
         address = f"127.0.0.1:{node.port}"
-        known = Greeting(
-            boot="b1",
-            connection="c1",
-            held=(),
-            **{"key": self.signer.public, "newest": parts.newest, "rest": parts.rest} | said,
-        )
-        greeting = RunConnect(WIRE, node_id or self.node_id, 0, RunOptions(token=self._token, runs=known))
+        known: dict[str, Any] = {"boot": "b1", "connection": "c1", "held": (), "key": self.signer.public}
+        known |= {"newest": parts.newest, "rest": parts.rest} | said
+        greeting = RunConnect(WIRE, node_id or self.node_id, 0, RunOptions(token=self._token, runs=Greeting(**known)))
         with (
             socket.create_connection(("127.0.0.1", node.port), timeout=SECONDS) as wire,
             self._tls.wrap_socket(wire) as secure,
