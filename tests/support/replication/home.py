@@ -15,7 +15,7 @@ from peers.events.created import Created
 from peers.events.dot import Epoch
 from peers.events.ends import Ends
 from peers.events.entry import Entry
-from peers.events.epoch import KEY_BYTES, NONCE_BYTES, Birth
+from peers.events.epoch import KEY_BYTES, NONCE_BYTES, Birth, key_mark
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ
@@ -50,7 +50,7 @@ class Home:
         self.room = room
         self.name = name
         self.signer = signer or room.key()
-        self.node_id = f"{name.rstrip(chr(34) + chr(39))}~{self.signer.public.hex()[:16]}"
+        self.node_id = f"{name.rstrip(chr(34) + chr(39))}~{key_mark(self.signer.public)}"
         self.disk = disk
         self.sessions: list[Session] = []
         self.twist: Callable[[Session, Any], Sequence[Any]] | None = None
@@ -69,7 +69,7 @@ class Home:
         """Bytes that each of its events has more, if these are not random."""
         self.begun: set[Epoch | None] = {None, disk.store.state.epoch}
         """Epochs that it has written in."""
-        self.pen = Pen(self.signer, room.nonce)
+        self.pen = Pen(self.signer, room.nonce, self.node_id)
         self.begin(disk, opens=opens)
 
     @property
