@@ -25,8 +25,7 @@ def stage_of(
 
     for number, home in enumerate(stage.homes):
         home.twist = note
-        home.signer = key(("anna", "dora", "emil", "fred")[number])
-        home.pen = home.pen._replace(signer=home.signer)
+        home.use_key(key(("anna", "dora", "emil", "fred")[number]))
         if number not in without:
             enter(home, mesh)
     return stage, stage.homes, said

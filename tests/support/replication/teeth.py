@@ -61,10 +61,10 @@ def nothing_is_adopted() -> AbstractContextManager[Any]:
 def adoption_by_created() -> AbstractContextManager[Any]:
     """An event counts as kept if any copy of its `created` has a dot that counts."""
 
-    def is_orphan(self: RunRules, copy: Any) -> bool:
+    def is_orphan(self: RunRules, copy: Any, work: Any) -> bool:
         shown = self._shown(copy.created)
         copies = [shown, *self._aside_of(copy.created)]
-        return all(_adopt(self, each) for each in copies)
+        return all(_adopt(self, each, work) for each in copies if each is not None)
 
     return patch.object(RunRules, "_is_orphan", is_orphan)
 
