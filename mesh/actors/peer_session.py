@@ -203,6 +203,8 @@ class PeerSession(SessionBase[RunPeerSync]):
         assert role is not None and role.other_node_id is not None and role.other_hello is not None
         key = role.connection.proven_key
         why = self._environment.may_speak(key, role.other_node_id) if key is not None else ""
+        if not why and key is not None and role.other_hello.key != key:
+            why = "with another key than the one that it proved"
         if why:
             where = f" at {role.connection.address}" if self._accepted is None else ""
             self._impostor = f"it greets as {role.other_node_id}{where}, but {why}"

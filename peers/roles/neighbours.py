@@ -37,8 +37,15 @@ class Neighbours:
 
     @property
     def clock_ahead_ms(self) -> int:
-        """The median of how far their clocks are ahead of ours; the smaller one of two in the middle, 0 without any."""
-        sorted_ms = sorted(self._ahead.values())
+        """The median of how far their clocks are ahead of ours; the smaller one of two in the middle, 0 without any.
+
+        A node counts once, however many links it has; if it has said several times on them, with the smallest.
+        """
+        by_node: dict[bytes, int] = {}
+        for session, ahead_ms in self._ahead.items():
+            node = self._links[session]
+            by_node[node] = min(ahead_ms, by_node.get(node, ahead_ms))
+        sorted_ms = sorted(by_node.values())
         return sorted_ms[(len(sorted_ms) - 1) // 2] if sorted_ms else 0
 
     def begin(

@@ -25,13 +25,13 @@ from mesh.trust.shown import member_rows
 from peers.clock import LoopClock
 from peers.codec.messages import Ping
 from peers.codec.run_messages import Facts
-from peers.events.dot import Epoch
-from peers.events.entry import Entry
-from peers.events.epoch import EpochEnd, key_mark
+from peers.events.entry import Entry, encode_event
+from peers.events.epoch import key_mark
 from peers.events.signature import KeySigner
 from peers.facts.fact import Certificate, Fact, Revocation, Tip
 from peers.transport.tls.gate import NOT_TAKEN
-from tests.support.member_by_hand import MemberByHand, facts_in, pieces_in, store_in
+from tests.support.member_by_hand import MemberByHand, ends_of, facts_in, pieces_in
+from tests.support.mesh_of_homes import put_facts
 from tests.support.street import at, types, wait_until
 from tests.support.trusted_street import TrustedStreet, trusted_homes
 
@@ -51,9 +51,11 @@ def revocation(key: bytes, *cut: Tip, by: KeySigner = MESH.admin) -> Fact:
     return Revocation(MESH.mesh.public, by.public, 0, b"", key, cut, ()).signed(by)
 
 
-def ends_of(home: Path) -> dict[Epoch, EpochEnd]:
-    with store_in(home) as store:
-        return store.ends()
+def until_logs_agree(*nodes: Node) -> None:
+    """They have the same entries, and show the same events."""
+    wait_until(
+        lambda: len({(frozenset(ends_of(node.home).items()), tuple(types(node))) for node in nodes}) == 1, "equal logs"
+    )
 
 
 # Revoked nodes
@@ -93,7 +95,7 @@ def test_what_a_revoked_node_wrote_above_the_cut_is_vouched_for_by_a_third_that_
 
     others = ["bread"] if is_restored else []
     wait_until(lambda: sorted(types(kitchen)) == ["after", "before", *others], "the attic vouches for it")
-    wait_until(lambda: sorted(types(attic)) == sorted(types(kitchen)), "both have all")
+    until_logs_agree(kitchen, attic)
     assert [meta.get("vouched") for event, meta in kitchen.log.each() if event["type"] == "after"] == ["revoke"]
     wait_until(
         lambda: any("revoked" in said or NOT_TAKEN in said for said in street.said("study")), "the study hears it"
@@ -101,12 +103,37 @@ def test_what_a_revoked_node_wrote_above_the_cut_is_vouched_for_by_a_third_that_
     study.stop()
     attic.stop()
     by_study = MemberByHand(study.home)
-    too_late = by_study.write(Entry((1, by_study.node_id, 0), 1, b'{"type":"too late"}', b""))
+    too_late = by_study.write(written(by_study, 0, "too late"))
     with MemberByHand(attic.home).meet(kitchen) as link:
         assert link.bring(*pieces_in(study.home), too_late), link.error
     assert sorted(types(kitchen)) == ["after", "before", *others]
-    kitchen.stop()
-    assert ends_of(kitchen.home) == ends_of(attic.home)
+
+
+def test_a_revoked_node_that_signs_another_past_changes_no_event_of_others_and_all_logs_agree(
+    street: TrustedStreet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.actors.log_keeper.MAX_ADOPT_BEYOND_MS", SOON_MS)
+    trusted_homes(street.path, "study", "liar")
+    study, liar = (MemberByHand(street.path / name) for name in ("study", "liar"))
+    kitchen, attic = street.start("kitchen"), street.start("attic")
+    kitchen.log.add({"type": "milk"}).get()
+    told = study.write(*[written(study, number, "told") for number in range(3)])
+    signed_later = study.write(*[written(study, number, "signed later") for number in range(2)], birth=told.birth)
+    revoked = revocation(study.signer.public, Tip(told.epoch, told.last, told.head))
+    with liar.meet(kitchen, states=(*facts_in(street.path / "study"), revoked)) as link:
+        assert link.bring(told), link.error
+    with liar.meet(attic, states=(*facts_in(street.path / "study"), revoked)) as link:
+        assert link.bring(signed_later), link.error
+
+    attic.add_peer(at(kitchen)).get()
+
+    wait_until(lambda: len(types(kitchen)) == len(types(attic)) == 4, "both have all")
+    until_logs_agree(kitchen, attic)
+    assert "milk" in types(attic) and types(attic).count("told") >= 1
+
+
+def written(member: MemberByHand, number: int, type_: str) -> Entry:
+    return Entry((1, member.node_id, number), 1, encode_event({"type": type_}), b"")
 
 
 def certificate(by: KeySigner, of: bytes, node_id: str, *, is_admin: bool) -> Fact:
@@ -117,6 +144,7 @@ def home_by(admin: KeySigner, admin_id: str, path: Path) -> Home:
     """The home of a node that this admin has let in."""
     home = Home(path, name=path.name)
     home.close()
+    put_facts(path, MESH.mesh.public, [])
     own = node_certificate(admin, home.signer.public, home.node_id)
     issuer = admin_certificate(MESH.mesh, admin.public, admin_id)
     write_certificates(path, CertificateChain(own, issuer, mesh_certificate(MESH.mesh)))
@@ -197,6 +225,4 @@ def test_a_node_whose_clock_is_wrong_comes_into_the_mesh_and_what_others_write_i
     honest = ["wrong", "milk", "bread"] if year == 1970 else ["milk", "bread"]
     wait_until(lambda: types(kitchen) == types(attic) == honest, "all that may be shown")
     wait_until(lambda: sorted(types(study)) == ["bread", "milk", "wrong"], "the study has all")
-    for node in (study, kitchen, attic):
-        node.stop()
-    assert ends_of(study.home) == ends_of(kitchen.home) == ends_of(attic.home)
+    until_logs_agree(kitchen, attic)

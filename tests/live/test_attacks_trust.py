@@ -1,4 +1,4 @@
-"""A hostile member at live nodes of its mesh: what it writes, relays, withholds and claims. No honest node is misled."""
+"""A hostile member at live nodes of its mesh: what it writes, and what it claims to be. No honest node is misled."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from mesh.bench.founded_mesh import FoundedMesh
 from mesh.node import Node
-from mesh.settings.home import KEY_FILE
+from mesh.settings.home import KEY_FILE, Home, read_signer
 from mesh.settings.paths import CERTIFICATES_FILE
 from mesh.trust.certificates import CertificateChain, admin_certificate, node_certificate, read_certificates
 from peers.codec.messages import Ping
-from peers.codec.run_messages import RunHave
+from peers.codec.run_messages import RunHave, Yours
 from peers.events.entry import Entry, encode_event
 from peers.events.epoch import END_BYTES, EpochEnd
-from peers.events.piece import Piece
+from peers.events.leaf import HASH_BYTES
 from peers.events.run import ADOPTED_FORK, OWN
+from peers.events.signature import SIGNATURE_BYTES
+from peers.facts.fact import Certificate, Fact, Revocation
 from peers.limits import Limits
 from tests.support.joining_parts import exchange
-from tests.support.member_by_hand import LinkByHand, MemberByHand, facts_in, pieces_in
+from tests.support.member_by_hand import MemberByHand
+from tests.support.members import states
 from tests.support.street import at, types, wait_until
 from tests.support.trusted_street import TrustedStreet, trusted_homes
 
@@ -36,7 +40,6 @@ SOON_MS, NEAR_SECONDS = 2_000, 0.5
 HOUR_MS = 3_600_000
 WITNESS = "witness"
 ENDS_PRICE = b'{"keep_last":"price"}'
-FIRST_RUN, ALL = 500, 600
 REQUEST = b"GET / HTTP/1.1\r\nHost: kitchen\r\n\r\n"
 HELLO = bytes.fromhex("16 0301 0200 01 0001fc 0303")
 """How a TLS handshake begins."""
@@ -101,6 +104,18 @@ def test_keep_last_of_a_member_ends_no_event_of_others_whatever_its_time_is(trio
     assert sorted(shown) == ["in an hour", "price", "price", WITNESS]
 
 
+def test_keep_last_of_an_event_that_a_member_vouches_for_ends_nothing(trio: Trio) -> None:
+    trio.attic.log.add({"type": "price"}, {"reasons": ["price"]}).get()
+    trio.street.converge(trio.kitchen, trio.attic, events=1)
+    later = now_ms()
+
+    shown = trio.lies(Entry((later, trio.attic.node_id, 9), later, body("forged"), ENDS_PRICE), kind=ADOPTED_FORK)
+
+    assert shown == [WITNESS, "price", "forged"]
+    (meta,) = [meta for event, meta in trio.attic.log.each() if event["type"] == "forged"]
+    assert (meta["origin"], meta["vouched"]) == (trio.liar.node_id, "fork")
+
+
 @pytest.mark.parametrize("kind", [OWN, ADOPTED_FORK], ids=["as its own", "vouched for"])
 def test_a_copy_of_an_event_of_another_with_an_earlier_time_replaces_nothing(trio: Trio, kind: int) -> None:
     meta: Any = trio.kitchen.log.add({"type": "original"}).get()
@@ -133,6 +148,20 @@ def test_events_from_1970_are_shown_and_those_from_2100_wait_and_are_not_sent_ag
         assert [text for text in link.heard if text.startswith(('["pieces"', '["fill"'))] == []
 
 
+def test_a_member_that_says_often_that_it_is_2100_changes_no_clock(trio: Trio) -> None:
+    liar = trio.liar
+    with ExitStack() as stack:
+        links = [
+            stack.enter_context(liar.meet(trio.kitchen, clock_ms=FUTURE_MS, boot=f"b{number}", connection=f"c{number}"))
+            for number in range(4)
+        ]
+        for link in links:
+            link.bring(liar.write(Entry((FUTURE_MS, liar.node_id, 0), FUTURE_MS, body("from 2100"), b"")))
+
+    trio.kitchen.log.add({"type": "milk"}).get()
+    trio.street.converge(trio.kitchen, trio.attic, events=1)
+
+
 def test_an_event_from_the_future_is_shown_when_its_time_has_come(street: TrustedStreet) -> None:
     kitchen = street.start("kitchen", limits=Limits(max_future_seconds=NEAR_SECONDS))
     liar, soon = MemberByHand(street.path / "liar"), now_ms() + SOON_MS
@@ -150,130 +179,6 @@ def test_an_event_from_the_future_is_shown_when_its_time_has_come(street: Truste
     assert now_ms() >= soon - NEAR_SECONDS * 1_000
 
 
-# What it relays
-
-
-@dataclass
-class Relayed:
-    """A live kitchen, the two runs of the study, which is off, and the home of a good neighbour that has them."""
-
-    street: TrustedStreet
-    kitchen: Node
-    liar: MemberByHand
-    first: Piece
-    second: Piece
-
-    def bring(self, *pieces: Piece) -> LinkByHand:
-        """The liar sends these, with the births of all; what it heard."""
-        births = tuple({piece.birth for piece in pieces})
-        with self.liar.meet(self.kitchen, states=facts_in(self.street.path / "study")) as link:
-            link.bring(*pieces, births=births)
-            return link
-
-    def good_neighbour_comes(self) -> None:
-        """It fills in all that is lacking."""
-        cellar = self.street.start("cellar", peers=[at(self.kitchen)])
-        self.street.converge(cellar, self.kitchen, events=ALL)
-
-
-@pytest.fixture
-def relayed(street: TrustedStreet) -> Relayed:
-    study = street.start("study")
-    cellar = street.start("cellar", peers=[at(study)])
-    for count in (FIRST_RUN, ALL - FIRST_RUN):
-        study.log.add_batch([({"type": "reading"}, {"reasons": ["reading"]})] * count).get()
-    street.converge(study, cellar, events=ALL)
-    study.stop()
-    cellar.stop()
-    first, second = pieces_in(study.home)
-    return Relayed(street, street.start("kitchen"), MemberByHand(street.path / "liar"), first, second)
-
-
-def flipped(data: bytes, at_: int = 0) -> bytes:
-    return bytes([*data[:at_], data[at_] ^ 1, *data[at_ + 1 :]])
-
-
-def with_item(piece: Piece, item: Entry | bytes) -> Piece:
-    return structs.replace(piece, items=(item, *piece.items[1:]))
-
-
-def changed(piece: Piece) -> dict[str, Piece]:
-    """A piece with each kind of its bytes changed."""
-    event, birth = piece.items[0], piece.birth
-    assert isinstance(event, Entry)
-    ms, node_id, number = event.created
-    other = birth._replace(nonce=flipped(birth.nonce))
-    return {
-        "first": structs.replace(piece, first=2, start=2),
-        "start": structs.replace(piece, start=2),
-        "kind": structs.replace(piece, kinds=flipped(piece.kinds)),
-        "head": structs.replace(piece, head=flipped(piece.head)),
-        "signature": structs.replace(piece, signature=flipped(piece.signature)),
-        "no signature": structs.replace(piece, signature=b""),
-        "ms": with_item(piece, structs.replace(event, created=(ms + 1, node_id, number))),
-        "node": with_item(piece, structs.replace(event, created=(ms, f"x{node_id}", number))),
-        "number": with_item(piece, structs.replace(event, created=(ms, node_id, number + 1_000))),
-        "time": with_item(piece, structs.replace(event, time=event.time + 1)),
-        "body": with_item(piece, structs.replace(event, body=body("forged"))),
-        "meta": with_item(piece, structs.replace(event, extra=b'{"reasons":["other"]}')),
-        "leaf": with_item(piece, flipped(piece.leaves[0])),
-        "order": structs.replace(piece, items=(piece.items[1], event, *piece.items[2:])),
-        "length": structs.replace(piece, items=piece.items[:-1], kinds=piece.kinds[:-1]),
-        "nonce of the birth": structs.replace(piece, birth=other),
-        "key of the birth": structs.replace(piece, birth=birth._replace(key=flipped(birth.key))),
-        "node of the birth": structs.replace(piece, birth=birth._replace(node_id=f"x{birth.node_id}")),
-        "another epoch": structs.replace(piece, birth=other, epoch=other.epoch),
-    }
-
-
-SAYS_TOO_LITTLE = {"first", "no signature", "nonce of the birth", "key of the birth", "node of the birth"}
-"""Such a piece follows nothing that is here, or its epoch has another name: it is left aside, and the link goes on."""
-
-
-def test_a_run_that_was_changed_on_its_way_is_not_taken_and_a_good_neighbour_fills_in(relayed: Relayed) -> None:
-    for name, piece in changed(relayed.first).items():
-        link = relayed.bring(piece)
-
-        is_ended = '["error","wrong-format"' in link.error
-        assert is_ended != (name in SAYS_TOO_LITTLE), (name, link.heard)
-        assert types(relayed.kitchen) == [], name
-    assert any("other entries than those that its owner signed" in said for said in relayed.street.said("kitchen"))
-    relayed.good_neighbour_comes()
-
-
-def test_runs_that_changed_places_or_epochs_are_not_taken_and_a_good_neighbour_fills_in(relayed: Relayed) -> None:
-    first, second, liar = relayed.first, relayed.second, relayed.liar
-    mine = liar.write(*first.items)  # type: ignore[arg-type]  # all are events
-
-    assert relayed.bring(second).error == ""  # what comes before it is not here yet
-    for piece in (
-        structs.replace(first, items=second.items, kinds=second.kinds),
-        structs.replace(second, first=1, start=1),
-        structs.replace(first, epoch=mine.epoch, birth=mine.birth),
-        structs.replace(mine, epoch=first.epoch, birth=first.birth),
-    ):
-        assert "is not what its owner signed" in relayed.bring(piece).error
-
-    assert types(relayed.kitchen) == []
-    relayed.good_neighbour_comes()
-
-
-def test_a_run_that_one_member_signs_as_its_own_shows_no_event_of_another(relayed: Relayed) -> None:
-    assert relayed.bring(relayed.liar.write(*relayed.first.items)).error == ""  # type: ignore[arg-type]
-
-    assert types(relayed.kitchen) == []
-    relayed.good_neighbour_comes()
-
-
-def test_events_that_are_withheld_come_from_another_neighbour(relayed: Relayed) -> None:
-    withheld = [structs.replace(each, items=tuple(each.leaves)) for each in (relayed.first, relayed.second)]
-
-    assert relayed.bring(*withheld).error == ""
-
-    assert types(relayed.kitchen) == []
-    relayed.good_neighbour_comes()
-
-
 # What it claims
 
 
@@ -285,7 +190,8 @@ def test_claims_about_the_epoch_of_a_node_change_nothing(trio: Trio) -> None:
     claim = {epoch: EpochEnd(end.seq + 5, b"x" * END_BYTES)}
 
     for said in (claim, {epoch: EpochEnd(end.seq, b"x" * END_BYTES)}):
-        with trio.liar.meet(trio.kitchen, newest=said) as link:
+        yours = {epoch: Yours(said[epoch], bytes(HASH_BYTES), bytes(SIGNATURE_BYTES))}
+        with trio.liar.meet(trio.kitchen, newest=said, yours=yours) as link:
             link.tell(RunHave(said), Ping(0))
             link.hear(b'["pong"')
     trio.kitchen.log.add({"type": "bread"}).get()
@@ -294,6 +200,27 @@ def test_claims_about_the_epoch_of_a_node_change_nothing(trio: Trio) -> None:
     with trio.liar.meet(trio.kitchen) as link:
         assert [(name, known.seq) for name, known in link.ends.items()] == [(epoch, end.seq + 1)]
     assert "forked" not in trio.street.kinds("kitchen") + trio.street.kinds("attic")
+
+
+def test_a_member_that_is_no_admin_lets_nobody_in_and_takes_nobody_out(trio: Trio) -> None:
+    liar, mesh_key = trio.liar.signer, FoundedMesh().mesh.public
+    attic, friend = read_signer(trio.attic.home).public, Home(trio.street.path / "friend", name="friend")
+    friend.close()
+    revoked = Revocation(mesh_key, liar.public, 9, b"", attic, (), ()).signed(liar)
+    facts: list[Fact] = [
+        Certificate(mesh_key, liar.public, 9, b"", friend.signer.public, friend.node_id, False, "").signed(liar),
+        revoked,
+        structs.replace(revoked, signer=FoundedMesh().admin.public),
+    ]
+
+    for number, fact in enumerate(facts):
+        with trio.liar.meet(trio.kitchen, states=(fact,)) as link:
+            is_taken = link.bring(trio.liar.write(Entry((7, trio.liar.node_id, number), 7, body(WITNESS), b"")))
+
+    assert not is_taken and "is not signed by the key that it names" in link.error
+    assert types(trio.kitchen) == [WITNESS] * 2
+    assert states(trio.kitchen.home) == dict.fromkeys(("admin", "kitchen", "attic", "liar"), "member")
+    assert "synchronized" in [row["session"] for row in trio.kitchen.status().get()["peers"]]
 
 
 # At the door
@@ -323,10 +250,15 @@ def test_who_shows_no_certificate_of_the_mesh_or_one_that_a_member_made_gets_no_
     assert [row["session"] for row in trio.kitchen.status().get()["peers"]] == ["synchronized"]
 
 
-def test_a_member_that_greets_as_another_is_refused_and_the_other_one_keeps_its_session(trio: Trio) -> None:
-    with trio.liar.meet(trio.kitchen, node_id=trio.attic.node_id) as link:
+@pytest.mark.parametrize("said", ["node_id", "key"])
+def test_a_member_that_greets_as_another_is_refused_and_the_other_one_keeps_its_session(trio: Trio, said: str) -> None:
+    attic: dict[str, Any] = {"node_id": trio.attic.node_id, "key": read_signer(trio.attic.home).public}
+
+    with trio.liar.meet(trio.kitchen, **{said: attic[said]}) as link:
         assert link.ends == {} and '["error","wrong-credentials"' in link.error
 
+    why = "its key is that of another node, ~" if said == "node_id" else "with another key than the one that it proved"
+    wait_until(lambda: any(f", but {why}" in line for line in trio.street.said("kitchen")), "the line")
     assert [row["session"] for row in trio.kitchen.status().get()["peers"]] == ["synchronized"]
 
 

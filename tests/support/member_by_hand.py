@@ -14,6 +14,7 @@ from mesh.bench.attacks.member import text_of
 from mesh.bench.attacks.raw_socket import Opcode, frame, upgrade_request
 from mesh.node import Node
 from mesh.settings.home import Home, read_signer
+from mesh.settings.paths import LOG_FILE
 from mesh.trust.certificates import mesh_key_of
 from peers.codec.messages import Message
 from peers.codec.pieces import raw_piece
@@ -28,7 +29,7 @@ from peers.events.piece import Piece
 from peers.events.reconcile import Reconciliation
 from peers.events.run import OWN, RunHash
 from peers.facts.fact import Fact
-from peers.stores.runs.sqlite.store import SqliteRunStore
+from peers.stores.runs.sqlite.reader import SqliteRunReader
 from tests.support.run_house import pieces_for
 from tests.support.street import SECONDS
 from tests.support.trusted_street import tls_options
@@ -121,13 +122,9 @@ class MemberByHand:
         """Greet a node as one whose log is empty, and tell it the facts of the home and these. `said` is in the greeting."""
         parts = Reconciliation(Ends({}).snapshot(), [], is_dialling=True)
         address = f"127.0.0.1:{node.port}"
-        known = Greeting(
-            boot="b1",
-            connection="c1",
-            held=(),
-            **{"key": self.signer.public, "newest": parts.newest, "rest": parts.rest} | said,
-        )
-        greeting = RunConnect(WIRE, node_id or self.node_id, 0, RunOptions(token=self._token, runs=known))
+        known: dict[str, Any] = {"boot": "b1", "connection": "c1", "held": (), "key": self.signer.public}
+        known |= {"newest": parts.newest, "rest": parts.rest} | said
+        greeting = RunConnect(WIRE, node_id or self.node_id, 0, RunOptions(token=self._token, runs=Greeting(**known)))
         with (
             socket.create_connection(("127.0.0.1", node.port), timeout=SECONDS) as wire,
             self._tls.wrap_socket(wire) as secure,
@@ -149,23 +146,28 @@ class MemberByHand:
 
 
 @contextmanager
-def store_in(home: Path) -> Iterator[SqliteRunStore]:
-    """The store of a home in which no node runs."""
-    store = SqliteRunStore(home / "log.sqlite", synchronous="OFF")
-    store.enter_mesh(mesh_key_of(home, read_signer(home).public))
-    store.open()
+def reader_of(home: Path) -> Iterator[SqliteRunReader]:
+    """The log of a home, whether a node runs in it or not."""
+    reader = SqliteRunReader(home / LOG_FILE)
+    reader.enter_mesh(mesh_key_of(home, read_signer(home).public))
+    reader.open()
     try:
-        yield store
+        yield reader
     finally:
-        store.close()
+        reader.close()
+
+
+def ends_of(home: Path) -> dict[Epoch, EpochEnd]:
+    with reader_of(home) as reader:
+        return reader.ends()
 
 
 def facts_in(home: Path) -> tuple[Fact, ...]:
-    with store_in(home) as store:
-        return store.facts()
+    with reader_of(home) as reader:
+        return reader.facts()
 
 
 def pieces_in(home: Path) -> list[Piece]:
     """All entries of a home, as a node would send them."""
-    with store_in(home) as store:
-        return pieces_for(store, {})
+    with reader_of(home) as reader:
+        return pieces_for(reader, {})

@@ -163,7 +163,7 @@ class EpochRules(RunRows):
         of_key: dict[bytes, EpochRow] = {}
         for row in self._epochs.values():
             known = of_key.get(row.key)
-            if row.seq and (known is None or row.grown > known.grown):
+            if row.seq and (known is None or row.grown > known.grown) and row.end != NOTHING:
                 of_key[row.key] = row
         newest = sorted(of_key.values(), key=_grown)
         return [row.epoch for row in newest[max(0, len(newest) - limit) :]]

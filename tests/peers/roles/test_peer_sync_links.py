@@ -153,3 +153,15 @@ def test_neighbours_know_of_which_epochs_others_have_more_as_long_as_these_are_c
     neighbours.end(1)
 
     assert (neighbours.count, neighbours.lacked) == (2, {"bb", "cc"})
+
+
+def test_of_a_node_with_many_links_the_clock_counts_once() -> None:
+    neighbours, honest, liar = Neighbours(), bytes([1]) * 32, bytes([2]) * 32
+    neighbours.begin("attic", honest, ahead_ms=3)
+    for number in range(4):
+        neighbours.begin(number, liar, ahead_ms=10**12 + number)
+
+    assert neighbours.clock_ahead_ms == 3
+
+    neighbours.end("attic")
+    assert neighbours.clock_ahead_ms == 10**12

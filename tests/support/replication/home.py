@@ -49,8 +49,7 @@ class Home:
     ) -> None:
         self.room = room
         self.name = name
-        self.signer = signer or room.key()
-        self.node_id = f"{name.rstrip(chr(34) + chr(39))}~{key_mark(self.signer.public)}"
+        self.use_key(signer or room.key())
         self.disk = disk
         self.sessions: list[Session] = []
         self.twist: Callable[[Session, Any], Sequence[Any]] | None = None
@@ -69,8 +68,13 @@ class Home:
         """Bytes that each of its events has more, if these are not random."""
         self.begun: set[Epoch | None] = {None, disk.store.state.epoch}
         """Epochs that it has written in."""
-        self.pen = Pen(self.signer, room.nonce, self.node_id)
         self.begin(disk, opens=opens)
+
+    def use_key(self, signer: KeySigner) -> None:
+        """From its next epoch on it writes with this key, under the id that goes with it."""
+        self.signer = signer
+        self.node_id = f"{self.name.rstrip(chr(34) + chr(39))}~{key_mark(signer.public)}"
+        self.pen = Pen(signer, self.room.nonce, self.node_id)
 
     @property
     def store(self) -> RunStore:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from peers.facts.fact import Fact
-from tests.support.mesh_of_keys import MeshOfKeys, key, node_id
+from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.home import Home, Session
 from tests.support.replication.kits import MemoryKit
 from tests.support.replication.small_stories import SmallStage
@@ -25,9 +25,7 @@ def stage_of(
 
     for number, home in enumerate(stage.homes):
         home.twist = note
-        name = ("anna", "dora", "emil", "fred")[number]
-        home.signer, home.node_id = key(name), node_id(name)
-        home.pen = home.pen._replace(signer=home.signer, node_id=home.node_id)
+        home.use_key(key(("anna", "dora", "emil", "fred")[number]))
         if number not in without:
             enter(home, mesh)
     return stage, stage.homes, said

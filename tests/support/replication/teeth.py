@@ -20,7 +20,6 @@ from peers.protocol.runs.sending import Sending
 from peers.protocol.runs.taking import Taking
 from peers.stores.run_store import Change, RunStore, Taken
 from peers.stores.runs import taking as store_taking
-from peers.stores.runs.copying import Work
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.taking import TakingRules
 from tests.support.replication.home import Session
@@ -62,10 +61,10 @@ def nothing_is_adopted() -> AbstractContextManager[Any]:
 def adoption_by_created() -> AbstractContextManager[Any]:
     """An event counts as kept if any copy of its `created` has a dot that counts."""
 
-    def is_orphan(self: RunRules, copy: Any, work: Work) -> bool:
+    def is_orphan(self: RunRules, copy: Any, work: Any) -> bool:
         shown = self._shown(copy.created)
         copies = [shown, *self._aside_of(copy.created)]
-        return all(_adopt(self, each, work) for each in copies)
+        return all(_adopt(self, each, work) for each in copies if each is not None)
 
     return patch.object(RunRules, "_is_orphan", is_orphan)
 

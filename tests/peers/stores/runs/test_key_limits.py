@@ -62,6 +62,15 @@ def test_without_tips_nothing_counts_and_the_epochs_are_as_if_they_were_not_ther
     assert outcomes(home, *pieces_for(dora.store, {})) == ["forked"] * 2
 
 
+def test_of_the_epochs_of_a_revoked_key_the_newest_one_that_counts_is_named(
+    home: CheckedStore, mesh: MeshOfKeys, dora: DiskOfKey
+) -> None:
+    send(dora.store, home)
+    learn(home, mesh.revoke("dora", by="anna", cut=(dora.tip(0, 3),)))
+
+    assert home.newest(9) == [dora.epochs[0]]
+
+
 def test_who_left_counts_as_far_as_it_said_itself(home: CheckedStore, mesh: MeshOfKeys, dora: DiskOfKey) -> None:
     send(dora.store, home)
 
