@@ -29,7 +29,7 @@ def test_a_workload_ends_with_all_events_at_all_nodes(name: str) -> None:
     assert (figure.p50_ms is not None) == (name in {"latency", "sessions"})
 
 
-@pytest.mark.parametrize("name", TRUSTED)
+@pytest.mark.parametrize("name", ["latency", *[pytest.param(name, marks=pytest.mark.long) for name in TRUSTED]])
 def test_nodes_with_certificates_are_measured_beside_open_ones(name: str) -> None:
     plain, secure = measure_both(name, events=20)
 
