@@ -276,5 +276,6 @@ class Tab:
         while not self._holds(condition):
             if time.monotonic() > until:
                 shown = self.text("body")[:2000]
-                raise BrowserError(f"not within {deadline:g} s: {what}\nproblems: {self.problems}\nthe page:\n{shown}")
+                problems = [*self.problems, *self.network_problems]
+                raise BrowserError(f"not within {deadline:g} s: {what}\nproblems: {problems}\nthe page:\n{shown}")
             time.sleep(POLL_SECONDS)

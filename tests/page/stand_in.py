@@ -19,8 +19,9 @@ from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 
 Created = tuple[int, str, int]
 EVENTS_PER_MESSAGE = 500
-OPEN_SECONDS = 2.0
-"""How long a connection may stay silent: browsers open some in advance."""
+OPEN_SECONDS = 10.0
+"""How long a connection may stay silent: browsers open some in advance. On a busy machine the request may come late, and one
+that fails leaves an empty page."""
 
 
 @dataclass
