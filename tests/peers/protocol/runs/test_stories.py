@@ -21,13 +21,13 @@ def play(seeds: range, *, is_coded: bool = False) -> None:
             Story(MemoryKit(), seed, villains=villains(seed), is_coded=is_coded).play()
 
 
-@pytest.mark.parametrize("first", range(0, 200, 10))
+@pytest.mark.parametrize("first", range(0, 100, 10))
 def test_whatever_happens_the_logs_of_honest_homes_end_equal(first: int) -> None:
     play(range(first, first + 10))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("first", range(1_000, 4_000, 100))
+@pytest.mark.parametrize("first", range(100, 4_000, 100))
 def test_in_thousands_of_stories_the_logs_of_honest_homes_end_equal(first: int) -> None:
     play(range(first, first + 100))
 
