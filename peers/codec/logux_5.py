@@ -11,7 +11,7 @@ import msgspec
 from peers.codec.borders import APART_MARKS, members_of
 from peers.codec.codec import RelativeDialect
 from peers.codec.logux import LoguxDialect, extra_from_logux, meta_for_logux, meta_keys
-from peers.events.created import Created, check_created
+from peers.events.created import Created, check_created, created_text
 from peers.events.entry import Entry, check_time
 from peers.events.event_error import EventError
 
@@ -92,7 +92,7 @@ class Protocol5(TimedDialect):
     protocol = 5
 
     def log_id(self, created: Created) -> str:
-        return " ".join(map(str, created))
+        return created_text(created)
 
     def decode_id(self, text: bytes | msgspec.Raw) -> Any:
         return _read_number_or_list(text)
