@@ -15,6 +15,8 @@ from peers.events.reasons import labels
 UNDO = "logux/undo"
 """The type of such an event. Beside it, it has an `id`, and may have a `reason`, as those of Logux."""
 
+_encode = msgspec.json.Encoder().encode
+_raw_values = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 MAY_UNDO = (UNDO.encode(), b"\\/", b"\\u00")
 """JSON text has one of these where it says that type: a letter of it may be spelled with an escape."""
 
@@ -41,25 +43,27 @@ def undone_by(body: bytes) -> Created | None:
 
     None if it is no `logux/undo`, or its `id` is not the text of a `created`: then it undoes nothing.
     """
-    event = read_undo(body)
-    if event is None:
-        return None
+    undo_id = read_undo_id(body)
     try:
-        return created_from_text(event["id"])
+        return created_from_text(undo_id) if isinstance(undo_id, str) else None
     except ValueError:
         return None
 
 
-def read_undo(body: bytes) -> dict[str, Any] | None:
-    """The event with this JSON text, if it is a `logux/undo` with a text for its `id`; else None. Cheap for most others."""
+def read_undo_id(body: bytes) -> Any:
+    """The `id` in the event with this JSON text, if it is a `logux/undo` and has one; else None. Cheap for most others."""
     if not _may_undo(body):
         return None
     try:
         event = msgspec.json.decode(body)
     except (ValueError, RecursionError):  # no event of any log
         return None
-    is_undo = isinstance(event, dict) and event.get("type") == UNDO and isinstance(event.get("id"), str)
-    return event if is_undo else None
+    return event.get("id") if isinstance(event, dict) and event.get("type") == UNDO else None
+
+
+def with_undo_id(body: bytes, undo_id: Any) -> bytes:
+    """The JSON text of a `logux/undo` with another `id`, a JSON value; all other values keep their texts."""
+    return _encode({**_raw_values(body), "id": undo_id})
 
 
 def undone_among(events: Sequence[Entry]) -> Iterator[tuple[Created, Created]]:
