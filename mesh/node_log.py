@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 from mesh.actors.log_proxy import LogProxy
@@ -61,25 +61,40 @@ class NodeLog:
             raise MeshError("this node is not running")
         return self._log.state.last_added
 
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
+    def add(
+        self, event: dict[str, Any], meta: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> Later[Meta | None]:
         """Add an event, a dict of JSON values with a `type`. The result is its meta once it is on disk.
 
         `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. `keep_last` is a reason that
         older events of this node lose, or of all nodes if it begins with `shared/`. The result is None if the
-        log knows the `created` already. Fails with ValueError for what is not an event, BusyError when too many wait, and
+        log knows the `created` already.
+
+        `key` makes an add safe to repeat: a text that the application gives to this event alone, of at most MAX_ADD_KEY_BYTES
+        bytes in UTF-8, as "sale-17". If the key was given at this node before, also before a restart or a crash, nothing is
+        added, and the result is the meta of that first add; its own keys are left out if the event was cleaned. The node knows
+        the last MAX_ADD_KEYS keys; other nodes do not know them. A key goes with no `created`.
+
+        Fails with ValueError for what is not an event, and for a known key with another event; it is a TypeError too, and names
+        the place, for a value that JSON has not, such as a set or a Decimal. Fails with BusyError when too many wait, and
         StoreError if the disk fails.
         """
         log = self._log
         try:
-            draft = make_draft(event, meta)
+            draft = make_draft(event, meta, key)
         except ValueError as error:
             return Later.failed(error)
         return log.add(draft)
 
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
-        """Add (event, meta) pairs in one transaction. The result has for each its meta, None if it was known, or the
-        ValueError that says what is wrong with it. Fails with BusyError or StoreError."""
-        return add_batch(items, self._log.add_drafts)
+    def add_batch(
+        self, items: Sequence[tuple[Any, Mapping[str, Any] | None]], *, keys: Sequence[str | None] | None = None
+    ) -> Later[list[Meta | ValueError | None]]:
+        """Add (event, meta) pairs in one transaction, and with `keys` one key or None for each: see `add`.
+
+        The result has for each its meta, None if it was known, or the ValueError that says what is wrong with it. Fails with
+        BusyError or StoreError, and with ValueError for another number of keys.
+        """
+        return add_batch(items, keys, self._log.add_drafts)
 
     def page(
         self,

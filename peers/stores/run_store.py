@@ -23,6 +23,7 @@ from peers.stores.store import (
     ONLY_DEFAULT,
     Cleaning,
     Criteria,
+    KeyRow,
     WalkOptions,
 )
 
@@ -379,3 +380,9 @@ class RunStore(Protocol):
 
     def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
         """Keep the cursors of a Logux client or server; beyond MAX_CURSORS, forget those that were kept longest ago."""
+
+    def keyed(self, keys: Sequence[bytes]) -> dict[bytes, KeyRow]:
+        """What `keep_keys` kept for those of these hashes of keys that are known."""
+
+    def keep_keys(self, rows: Sequence[KeyRow]) -> None:
+        """Keep new keys of adds, whose events were appended; beyond MAX_ADD_KEYS, forget those that were kept first."""
