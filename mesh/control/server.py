@@ -237,8 +237,8 @@ class _Connection:
 
     async def _answer(self, request: Request | Failure) -> None:
         match request:
-            case messages.Add(events):
-                await self._send(await self._add(events))
+            case messages.Add(events, keys):
+                await self._send(await self._add(events, keys or None))
             case messages.Read():
                 await self._page(request)
             case messages.Show():
@@ -272,12 +272,12 @@ class _Connection:
             case Failure():
                 await self._send(request)
 
-    async def _add(self, events: list[Raw]) -> messages.Added:
+    async def _add(self, events: list[Raw], keys: list[str] | None) -> messages.Added:
         # A Raw keeps the bytes of the event as they were typed.
         items: list[tuple[Any, Meta | None]] = [(event, None) for event in events]
         for _ in range(BUSY_ATTEMPTS):
             try:
-                outcomes = await self._node.log.add_batch(items)
+                outcomes = await self._node.log.add_batch(items, keys=keys)
             except BusyError:
                 await asyncio.sleep(BUSY_SECONDS)
             else:

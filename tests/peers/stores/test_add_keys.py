@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,20 @@ def test_a_meta_that_was_returned_before_is_refused_with_what_to_do(store: RunSt
 
     assert isinstance(refused, ValueError)
     assert "leave that meta out; to make an add safe to repeat, give the same key each time" in str(refused)
+
+
+def test_a_file_of_an_earlier_release_takes_keys_once_it_was_opened(tmp_path: Path) -> None:
+    store = SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
+    log = opened(store)
+    log.add(sale("old")).get()
+    log.close().get()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
+        connection.execute("DROP TABLE keys")
+
+    log = opened(store)
+    first = log.add(sale(), key="sale-17").get()
+
+    assert restarted(log, store).add(sale(), key="sale-17").get() == first
 
 
 STEPS = st.lists(
