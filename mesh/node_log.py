@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast, overload
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from peers.clock import Undo
-from peers.events.entry import Entry, encode_diff
+from peers.events.entry import Entry, EventMeta, encode_diff
 from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
-from peers.log.draft import Meta, add_batch, make_draft, read_created
+from peers.log.draft import add_batch, make_draft, read_created
 from peers.log.moments import Moment
 from peers.log.retention import Bounds, Keeper
 from peers.stores.store import Order
 
-EventAndMeta = tuple[dict[str, Any], Meta]
+EventAndMeta = tuple[dict[str, Any], EventMeta]
 
 
 class NodeLog:
@@ -61,9 +61,20 @@ class NodeLog:
             raise MeshError("this node is not running")
         return self._log.state.last_added
 
+    @overload
+    def add(self, event: dict[str, Any], meta: None = None, *, key: str | None = None) -> Later[EventMeta]: ...
+
+    @overload
+    def add(self, event: dict[str, Any], meta: Mapping[str, Any], *, key: str) -> Later[EventMeta]: ...
+
+    @overload
     def add(
         self, event: dict[str, Any], meta: Mapping[str, Any] | None = None, *, key: str | None = None
-    ) -> Later[Meta | None]:
+    ) -> Later[EventMeta | None]: ...
+
+    def add(
+        self, event: dict[str, Any], meta: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> Later[Any]:
         """Add an event, a dict of JSON values with a `type`. The result is its meta once it is on disk.
 
         `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. `keep_last` is a reason that
@@ -88,19 +99,19 @@ class NodeLog:
 
     def add_batch(
         self, items: Sequence[tuple[Any, Mapping[str, Any] | None]], *, keys: Sequence[str | None] | None = None
-    ) -> Later[list[Meta | ValueError | None]]:
+    ) -> Later[list[EventMeta | ValueError | None]]:
         """Add (event, meta) pairs in one transaction, and with `keys` one key or None for each: see `add`.
 
         The result has for each its meta, None if it was known, or the ValueError that says what is wrong with it. Fails with
         BusyError or StoreError, and with ValueError for another number of keys.
         """
-        return add_batch(items, keys, self._log.add_drafts)
+        return cast(Later[list[EventMeta | ValueError | None]], add_batch(items, keys, self._log.add_drafts))
 
     def page(
         self,
         *,
         order: Order = "created",
-        after: Entry | Meta | None = None,
+        after: Entry | Mapping[str, Any] | None = None,
         since: Moment = 0,
         before: Moment | None = None,
         is_backward: bool = False,
@@ -158,7 +169,7 @@ class NodeLog:
         """Give events a further reason to keep them. The result is how many did not have it before."""
         return self._log.request_in_order(lambda log: log.add_reason(reason, **bounds))
 
-    def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
+    def change_meta(self, created: Any, diff: Mapping[str, Any]) -> Later[bool]:
         """Change keys of the meta of an event, on this node only. The result is False if the event is not known.
 
         Fails with ValueError for keys that cannot be changed.

@@ -21,10 +21,10 @@ from mesh.errors import MeshError
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.paths import SOCKET_FILE
-from peers.events.entry import Entry
+from peers.events.entry import Entry, EventMeta
 from peers.facts.fact import Tip
 from peers.later import Later
-from peers.log.draft import BusyError, Meta
+from peers.log.draft import BusyError
 from peers.stores.store import StoreError
 from peers.transport.accepting.files import limited_by_files
 from peers.transport.accepting.listening_socket import ListeningSocket
@@ -274,7 +274,7 @@ class _Connection:
 
     async def _add(self, events: list[Raw], keys: list[str] | None) -> messages.Added:
         # A Raw keeps the bytes of the event as they were typed.
-        items: list[tuple[Any, Meta | None]] = [(event, None) for event in events]
+        items: list[tuple[Any, None]] = [(event, None) for event in events]
         for _ in range(BUSY_ATTEMPTS):
             try:
                 outcomes = await self._node.log.add_batch(items, keys=keys)
@@ -352,10 +352,10 @@ def _decode(line: bytes) -> Request | Failure:
         return Failure(str(error))
 
 
-def _outcome(outcome: Meta | ValueError | None) -> Confirmed | Rejected:
-    if isinstance(outcome, dict):
-        return Confirmed(outcome["created"], outcome["added"])
-    return Rejected(str(outcome or "it is in the log already"))
+def _outcome(outcome: EventMeta | ValueError | None) -> Confirmed | Rejected:
+    if outcome is None or isinstance(outcome, ValueError):
+        return Rejected(str(outcome or "it is in the log already"))
+    return Confirmed(outcome["created"], outcome["added"])
 
 
 def _sentence(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from operator import itemgetter
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import msgspec
 
@@ -37,6 +37,20 @@ _to_json = msgspec.json.Encoder().encode
 _to_lines = msgspec.json.Encoder().encode_lines
 _decode_shallow = msgspec.json.Decoder(dict[str, _SHALLOW]).decode
 _type_of = itemgetter("type")
+
+
+class EventMeta(TypedDict):
+    """What a log says of an event. The keys that the application gave are in it too: `meta.get("shop")`."""
+
+    created: Created
+    time: int
+    added: int
+    dot: Dot | None
+    origin: str | None
+    vouched: NotRequired[str]
+    reasons: NotRequired[list[str]]
+    keep_last: NotRequired[str]
+    indexes: NotRequired[list[str]]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -75,13 +89,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return event
 
     @property
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> EventMeta:
         """A new dict of the application's keys, with the changes of this log, and `created`, `time`, `added`, `dot` and
         `origin`, and `vouched` if that is not empty.
 
         An event without `reasons` has the reason `log`.
         """
-        given = {
+        given: EventMeta = {
             "created": self.created,
             "time": self.time,
             "added": self.added,
@@ -95,7 +109,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         meta = with_kept(msgspec.json.decode(self.extra)) if self.extra else {}
         if self.local:
             meta.update(msgspec.json.decode(self.local))
-        return meta | given
+        return cast(EventMeta, meta | given)
 
     @property
     def reasons(self) -> list[str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count, repeat
 from random import Random
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from peers.clock import Clock, Undo
 from peers.emitter import Emitter
@@ -273,7 +273,7 @@ class EventLog(ABC):
 def _metas(outcomes: Outcomes) -> list[Meta | ValueError | None]:
     if isinstance(outcomes, EventColumns):
         return list(outcomes.metas())
-    return [outcome.meta if isinstance(outcome, Entry) else outcome for outcome in outcomes]
+    return [cast(Meta, outcome.meta) if isinstance(outcome, Entry) else outcome for outcome in outcomes]
 
 
 def _only(outcomes: list[Meta | ValueError | None]) -> Meta | None:
