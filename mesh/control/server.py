@@ -242,7 +242,7 @@ class _Connection:
             case messages.Read():
                 await self._page(request)
             case messages.Show():
-                await self._send(messages.Shown(await self._node.status()))
+                await self._send(messages.Shown({**await self._node.status()}))
             case messages.Retry():
                 await self._node.retry()
                 await self._send(messages.Done())

@@ -338,7 +338,7 @@ class Room:
     def ask_status(self) -> Later[dict[str, Any]]:
         """What `mesh status` shows, later."""
         assert self._supervisor is not None
-        return self._supervisor.ask_to(NodeSupervisor.status)
+        return self._supervisor.ask_to(NodeSupervisor.status).transform(lambda status: {**status})
 
     def ask_synchronized(self, peers: int = 1, timeout_seconds: float = WAIT_SECONDS) -> Later[None]:
         """See Node.synchronized."""
