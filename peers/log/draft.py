@@ -47,6 +47,8 @@ def make_draft(event: Any, meta: Any = None, key: str | None = None) -> Draft:
     Raises ValueError, with a sentence, for what is not an event, not its meta, or no key: see `check_add_key`.
     """
     body = encode_event(event)
+    if key is None and not meta:  # nearly always
+        return Draft(body)
     given = "" if key is None else check_add_key(key)
     if not meta:
         return Draft(body, key=given)
