@@ -6,19 +6,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mesh.errors import MeshError
     from mesh.membership.actions import Notice
+    from mesh.membership.status import Status
     from mesh.node import Node
     from mesh.node_log import NodeLog
     from mesh.version import __version__ as __version__
+    from peers.events.entry import EventMeta
     from peers.limits import Limits
 
-__all__ = ["Limits", "MeshError", "Node", "NodeLog", "Notice"]
+__all__ = ["EventMeta", "Limits", "MeshError", "Node", "NodeLog", "Notice", "Status"]
 
 _PLACES = {
+    "EventMeta": "peers.events.entry",
     "Limits": "peers.limits",
     "MeshError": "mesh.errors",
     "Node": "mesh.node",
     "NodeLog": "mesh.node_log",
     "Notice": "mesh.membership.actions",
+    "Status": "mesh.membership.status",
     "__version__": "mesh.version",
 }
 

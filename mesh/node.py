@@ -68,7 +68,7 @@ class Node:
       written to `recovery-code.txt` in the home, from which it should be put away.
     - `listen`: HOST:PORT at which other nodes connect. `:PORT` is every address of this machine, `0.0.0.0:PORT` every IPv4
       and `[::]:PORT` every IPv6 address. None: every address, and the port that was chosen at the first start.
-    - `peers`: HOST:PORT of nodes that are always dialled, whatever discovery finds.
+    - `peers`: HOST:PORT of nodes that are always dialled, whatever discovery finds; a str is one of them.
     - `mdns`: whether to announce this node on the LAN and to look for others there.
     - `interfaces`: addresses or names of the network interfaces that mDNS may use; None: all LANs of the machine.
     - `requery_seconds`: how often mDNS asks for other nodes, MIN_REQUERY_SECONDS or more.
@@ -99,7 +99,7 @@ class Node:
         open: Open = False,
         on_recovery_code: ShowCode | None = None,
         listen: str | None = None,
-        peers: Sequence[str] = (),
+        peers: str | Sequence[str] = (),
         mdns: bool = True,
         interfaces: Sequence[str] | None = None,
         requery_seconds: float = REQUERY_SECONDS,
@@ -107,6 +107,7 @@ class Node:
         limits: Limits | None = None,
         **outside: Unpack[GatewayOptions],
     ) -> None:
+        peers = (peers,) if isinstance(peers, str) else peers
         for address in peers:
             parse_address(address, "the peer", is_dialled=True)
         if requery_seconds < MIN_REQUERY_SECONDS:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from typing import Any, Unpack, cast
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Unpack, cast, overload
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from peers.clock import Undo
 from peers.events.created import Created
-from peers.events.entry import Entry, encode_diff
+from peers.events.entry import Entry, EventMeta, encode_diff
 from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
-from peers.log.draft import Meta, add_batch, make_draft, make_undo, read_created
+from peers.log.draft import add_batch, make_draft, make_undo, read_created
 from peers.log.moments import Moment
 from peers.log.retention import Bounds, Keeper
 from peers.stores.store import Order
 
-EventAndMeta = tuple[dict[str, Any], Meta]
+EventAndMeta = tuple[dict[str, Any], EventMeta]
 
 
 class NodeLog:
@@ -62,22 +62,43 @@ class NodeLog:
             raise MeshError("this node is not running")
         return self._log.state.last_added
 
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
+    @overload
+    def add(self, event: dict[str, Any], meta: None = None, *, key: str | None = None) -> Later[EventMeta]: ...
+
+    @overload
+    def add(self, event: dict[str, Any], meta: Mapping[str, Any], *, key: str) -> Later[EventMeta]: ...
+
+    @overload
+    def add(
+        self, event: dict[str, Any], meta: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> Later[EventMeta | None]: ...
+
+    def add(
+        self, event: dict[str, Any], meta: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> Later[Any]:
         """Add an event, a dict of JSON values with a `type`. The result is its meta once it is on disk.
 
         `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. `keep_last` is a reason that
         older events of this node lose, or of all nodes if it begins with `shared/`. The result is None if the
-        log knows the `created` already. Fails with ValueError for what is not an event, BusyError when too many wait, and
+        log knows the `created` already.
+
+        `key` makes an add safe to repeat: a text that the application gives to this event alone, of at most MAX_ADD_KEY_BYTES
+        bytes in UTF-8, as "sale-17". If the key was given at this node before, also before a restart or a crash, nothing is
+        added, and the result is the meta of that first add; its own keys are left out if the event was cleaned. The node knows
+        the last MAX_ADD_KEYS keys; other nodes do not know them. A key goes with no `created`.
+
+        Fails with ValueError for what is not an event, and for a known key with another event; it is a TypeError too, and names
+        the place, for a value that JSON has not, such as a set or a Decimal. Fails with BusyError when too many wait, and
         StoreError if the disk fails.
         """
         log = self._log
         try:
-            draft = make_draft(event, meta)
+            draft = make_draft(event, meta, key)
         except ValueError as error:
             return Later.failed(error)
         return log.add(draft)
 
-    def undo(self, which: Entry | Meta | Created, reason: str | None = None) -> Later[Meta]:
+    def undo(self, which: Entry | Mapping[str, Any] | Created, reason: str | None = None) -> Later[EventMeta]:
         """Take an event back, given by its meta, its entry or its `created`: on every node, also where it comes later.
 
         This adds an event `{"type": "logux/undo", "id": "MS NODE N", "reason": reason}`, as Logux has it, and the result is
@@ -89,22 +110,27 @@ class NodeLog:
             draft = make_undo(which, reason)
         except ValueError as error:
             return Later.failed(error)
-        return cast("Later[Meta]", log.add(draft))
+        return cast("Later[EventMeta]", log.add(draft))
 
     def undone(self, createds: Collection[Created]) -> Later[set[Created]]:
         """Those of these events, each given by its `created`, that are undone; they may be unknown here."""
         return self._log.request(lambda log: log.undone(createds))
 
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
-        """Add (event, meta) pairs in one transaction. The result has for each its meta, None if it was known, or the
-        ValueError that says what is wrong with it. Fails with BusyError or StoreError."""
-        return add_batch(items, self._log.add_drafts)
+    def add_batch(
+        self, items: Sequence[tuple[Any, Mapping[str, Any] | None]], *, keys: Sequence[str | None] | None = None
+    ) -> Later[list[EventMeta | ValueError | None]]:
+        """Add (event, meta) pairs in one transaction, and with `keys` one key or None for each: see `add`.
+
+        The result has for each its meta, None if it was known, or the ValueError that says what is wrong with it. Fails with
+        BusyError or StoreError, and with ValueError for another number of keys.
+        """
+        return cast(Later[list[EventMeta | ValueError | None]], add_batch(items, keys, self._log.add_drafts))
 
     def page(
         self,
         *,
         order: Order = "created",
-        after: Entry | Meta | None = None,
+        after: Entry | Mapping[str, Any] | None = None,
         since: Moment = 0,
         before: Moment | None = None,
         is_backward: bool = False,
@@ -172,7 +198,7 @@ class NodeLog:
         """Give events a further reason to keep them. The result is how many did not have it before."""
         return self._log.request_in_order(lambda log: log.add_reason(reason, **bounds))
 
-    def change_meta(self, created: Any, diff: Meta) -> Later[bool]:
+    def change_meta(self, created: Any, diff: Mapping[str, Any]) -> Later[bool]:
         """Change keys of the meta of an event, on this node only. The result is False if the event is not known.
 
         Fails with ValueError for keys that cannot be changed.

@@ -24,7 +24,7 @@ from tests.support.commands import run
 from tests.support.street import SECONDS, at, wait_until
 
 NAMES = {
-    "mesh": "Limits MeshError Node NodeLog Notice",
+    "mesh": "EventMeta Limits MeshError Node NodeLog Notice Status",
     "peers": """FATAL BaseSync BusyError ClientSync Clock Connection Disk Entry InlineDisk Later Listening LocalPair Log
         LoopClock ManualClock MemoryStore Network PeerSync Reconnect ServerSync SqliteStore Store StoreError SyncError""",
     "mesh.lab": "Cluster Room Scenario Violation clients_door full line ring scenario star two_lans",
@@ -47,8 +47,8 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "end()",
     ),
     NodeLog: (
-        "add(event, meta=None)",
-        "add_batch(items)",
+        "add(event, meta=None, *, key=None)",
+        "add_batch(items, *, keys=None)",
         "page(*, order='created', after=None, since=0, before=None, is_backward=False, limit=500, index=None, undone=True)",
         "each(*, order='created', since=0, index=None, undone=True)",
         "undo(which, reason=None)",
@@ -124,7 +124,7 @@ COMMAND_LINE = {
     "--clients-cert FILE | --clients-key FILE | --clients-insecure | --clients-origin ORIGIN ... | --clients-host NAME ... | "
     "--upstream URL | --upstream-user USER | --upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | "
     "--upstream-subprotocol VERSION | --json",
-    "mesh add": "JSON...",
+    "mesh add": "JSON... | --key KEY | --key-field FIELD",
     "mesh log": "--json | --follow -f | --wait | --order created,added | --reverse | --since MOMENT | --until MOMENT | "
     "--type TYPE | --tail N | --limit N",
     "mesh peers": "--json",

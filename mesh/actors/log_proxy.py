@@ -55,7 +55,7 @@ class AddGroup:
         """For each add its results, and where they are among those of all drafts."""
         self._is_closed = False
 
-    def __call__(self, log: RunLog) -> Later[list[Meta | None]]:
+    def __call__(self, log: RunLog) -> Later[list[Meta | ValueError | None]]:
         """The request."""
         return log.take_drafts(self.close())
 
@@ -75,7 +75,7 @@ class AddGroup:
             self._is_closed = True
             return self._drafts
 
-    def answer(self, done: Later[list[Meta | None]]) -> None:
+    def answer(self, done: Later[list[Meta | ValueError | None]]) -> None:
         """Resolve the results of the adds, all of them: what a reaction to one raises is raised after that."""
         error = done.exception
         if isinstance(error, pykka.ActorDeadError):
@@ -202,7 +202,7 @@ class LogProxy:
         """Add a draft, with the other adds that wait for the keeper's turn. Fails as Log.add."""
         return self._add([draft], draft.size, is_single=True, may_be_refused=draft.created is not None)
 
-    def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
+    def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | ValueError | None]]:
         """As RunLog.add_drafts; what is too much does not even reach the mailbox."""
         size, may_be_refused = sum([draft.size for draft in drafts]), any(draft.created is not None for draft in drafts)
         return self._add(drafts, size, is_single=False, may_be_refused=may_be_refused)
@@ -332,7 +332,7 @@ class LogProxy:
         """Called by the keeper when it ends; listeners stay for the next one."""
         self._keeper = self._log = None
 
-    def _on_group_added(self, group: AddGroup, done: Later[list[Meta | None]]) -> None:
+    def _on_group_added(self, group: AddGroup, done: Later[list[Meta | ValueError | None]]) -> None:
         drafts = group.close()  # the keeper may have ended before it took the group
         with self._joining:
             self._waiting.give_back(len(drafts), group.size)

@@ -29,12 +29,17 @@ REQUEST_DEPTH = 64
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some programs begin a UTF-8 file with it; it is not part of the first line."""
 READ_BYTES = 64 * 1024
+MAX_ESCAPE = len("\\u0001")
+"""Bytes of a character of a key in JSON text, at most."""
 
 _SPACES_FOR_CONTROLS = bytes(max(byte, ord(" ")) for byte in range(256))
 
 
-def add_events(home: Path, events: Sequence[str]) -> int:
-    """Add these events, or for `-` the lines of standard input. Returns the exit code; 1: one was refused. Raises MeshError."""
+def add_events(home: Path, events: Sequence[str], *, key: str | None = None, key_field: str | None = None) -> int:
+    """Add these events, or for `-` the lines of standard input. Returns the exit code; 1: one was refused. Raises MeshError.
+
+    `key` is that of the only event, `key_field` the field of each event that has its key; see NodeLog.add.
+    """
     source = _standard_input() if list(events) == ["-"] else None
     refused: list[int] = []
     unprinted: list[str] = []
@@ -56,7 +61,7 @@ def add_events(home: Path, events: Sequence[str]) -> int:
             output.complain(f"{'event' if source is None else 'line'} {number} is not added: {why}")
 
     with ControlClient(home) as client, Progress("stored", total=file_size(source)) as progress:
-        adder = Adder(client, on_confirmed=on_confirmed, on_refused=on_refused)
+        adder = Adder(client, on_confirmed=on_confirmed, on_refused=on_refused, key_of=_key_of(key, key_field))
         given = [] if source is not None else [event.encode(errors="surrogateescape") for event in events]
         try:
             adder.run(given, source)
@@ -89,14 +94,20 @@ class Adder:
         *,
         on_confirmed: Callable[[list[Confirmed]], None],
         on_refused: Callable[[int, str], None],
+        key_of: Callable[[bytes], str] | None = None,
     ) -> None:
-        """`on_confirmed` gets the events that are on disk, in order; `on_refused` the number of an event, from 1, and why."""
+        """`on_confirmed` gets the events that are on disk, in order; `on_refused` the number of an event, from 1, and why.
+
+        `key_of` gives the key of an event, from its JSON text, or raises ValueError; None: no event has one.
+        """
         self.confirmed = 0
         self._client = client
         self._on_confirmed = on_confirmed
         self._on_refused = on_refused
+        self._key_of = key_of
         self._number = 0
-        self._gathered: deque[tuple[int, bytes]] = deque()
+        self._gathered: deque[tuple[int, bytes, str]] = deque()
+        """The number of each event, its text and its key."""
         self._gathered_bytes = 0
         self._sent: deque[list[int]] = deque()
         """The numbers of the events of each batch that has no answer yet."""
@@ -138,13 +149,14 @@ class Adder:
             return
         try:
             _check_json(body)
+            key = "" if self._key_of is None else self._key_of(body)
         except ValueError as error:
             self._on_refused(self._number, str(error))
             return
         # After the check: a line break inside of a string is an error.
         body = body.replace(b"\n", b" ").replace(b"\r", b" ")
-        self._gathered.append((self._number, body))
-        self._gathered_bytes += len(body)
+        self._gathered.append((self._number, body, key))
+        self._gathered_bytes += _size(body, key)
 
     def _refuse_long(self) -> None:
         from peers.events.entry import (  # imported here: it takes a while and is rarely needed
@@ -177,18 +189,20 @@ class Adder:
             return
         numbers: list[int] = []
         events: list[Raw] = []
+        keys: list[str] = []
         size = 0
         while self._gathered and len(events) < BATCH_EVENTS:
-            number, body = self._gathered[0]
-            if events and size + len(body) > BATCH_BYTES:
+            number, body, key = self._gathered[0]
+            if events and size + _size(body, key) > BATCH_BYTES:
                 break
             self._gathered.popleft()
             numbers.append(number)
             events.append(Raw(body))
-            size += len(body)
+            keys.append(key)
+            size += _size(body, key)
         self._gathered_bytes -= size
         self._sent.append(numbers)
-        self._outgoing = memoryview(messages.encode(messages.Add(events)))
+        self._outgoing = memoryview(messages.encode(messages.Add(events, keys if self._key_of is not None else [])))
         self._write()
 
     def _wait(self, source: int | None) -> None:
@@ -224,6 +238,28 @@ class Adder:
         self.confirmed += len(confirmed)
         if confirmed:
             self._on_confirmed(confirmed)
+
+
+def _size(body: bytes, key: str) -> int:
+    return len(body) + MAX_ESCAPE * len(key)
+
+
+def _key_of(key: str | None, field: str | None) -> Callable[[bytes], str] | None:
+    """Gives the key of an event, from its JSON text, or raises ValueError."""
+    if key is None and field is None:
+        return None
+    from peers.stores.keys import check_add_key  # imported here: it takes a while, and most events have no key
+
+    def read(body: bytes) -> str:
+        if field is None:
+            return check_add_key(key)
+        event = msgspec.json.decode(body)
+        given = event.get(field) if isinstance(event, dict) else None
+        if isinstance(given, bool) or not isinstance(given, (str, int)):
+            raise ValueError(f"it has no text or whole number in the field {field!r}, which has to be its key")
+        return check_add_key(str(given))
+
+    return read
 
 
 def _check_json(body: bytes) -> None:

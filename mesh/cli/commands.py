@@ -118,8 +118,10 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
 
 @click.command()
 @click.argument("events", nargs=-1, required=True, metavar="JSON...")
+@click.option("--key", metavar="KEY", help="Makes it safe to repeat: a known key prints the line of its first event.")
+@click.option("--key-field", metavar="FIELD", help="The same for many: the field of each event that has its key.")
 @click.pass_context
-def add(context: click.Context, events: tuple[str, ...]) -> None:
+def add(context: click.Context, events: tuple[str, ...], *, key: str | None, key_field: str | None) -> None:
     """Add events: JSON objects with a `type`. Each prints a line once it is on disk.
 
     The exit code is 0 if all are on disk, even if these lines could not be printed.
@@ -129,13 +131,18 @@ def add(context: click.Context, events: tuple[str, ...]) -> None:
 
     \b
     mesh add '{"type": "milk", "litres": 2}'
+    mesh add '{"type": "sale", "cents": 1250}' --key sale-17
     mesh add - < events.jsonl
     """
     if "-" in events and len(events) > 1:
         raise click.BadParameter("- stands alone: give events as arguments, or on standard input")
+    if key is not None and (events == ("-",) or len(events) > 1 or key_field is not None):
+        raise click.BadParameter(
+            "--key is for one event: for more give --key-field, the field that has the key of each"
+        )
     from mesh.cli.add import add_events
 
-    raise Exit(add_events(options.home_of(context), events))
+    raise Exit(add_events(options.home_of(context), events, key=key, key_field=key_field))
 
 
 @click.command()

@@ -34,10 +34,12 @@ NOT_UNDERSTOOD = "cannot be understood"
 """Part of every answer to a request that a node does not know. Older releases send it too, so it stays."""
 
 
-class Add(Struct, tag_field="do", tag="add", forbid_unknown_fields=True):
+class Add(Struct, tag_field="do", tag="add", forbid_unknown_fields=True, omit_defaults=True):
     """Add events, given as JSON text without line breaks. Answer: Added. A client may send several before the first answer."""
 
     events: Annotated[list[Raw], Meta(min_length=1, max_length=BATCH_EVENTS)]
+    keys: Annotated[list[str], Meta(max_length=BATCH_EVENTS)] = []
+    """One for each event, which makes it safe to repeat; none: no event has one."""
 
 
 class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True, omit_defaults=True):

@@ -21,10 +21,10 @@ from mesh.errors import MeshError
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.paths import SOCKET_FILE
-from peers.events.entry import Entry
+from peers.events.entry import Entry, EventMeta
 from peers.facts.fact import Tip
 from peers.later import Later
-from peers.log.draft import BusyError, Meta
+from peers.log.draft import BusyError
 from peers.stores.store import StoreError
 from peers.transport.accepting.files import limited_by_files
 from peers.transport.accepting.listening_socket import ListeningSocket
@@ -237,12 +237,12 @@ class _Connection:
 
     async def _answer(self, request: Request | Failure) -> None:
         match request:
-            case messages.Add(events):
-                await self._send(await self._add(events))
+            case messages.Add(events, keys):
+                await self._send(await self._add(events, keys or None))
             case messages.Read():
                 await self._page(request)
             case messages.Show():
-                await self._send(messages.Shown(await self._node.status()))
+                await self._send(messages.Shown({**await self._node.status()}))
             case messages.Retry():
                 await self._node.retry()
                 await self._send(messages.Done())
@@ -272,12 +272,12 @@ class _Connection:
             case Failure():
                 await self._send(request)
 
-    async def _add(self, events: list[Raw]) -> messages.Added:
+    async def _add(self, events: list[Raw], keys: list[str] | None) -> messages.Added:
         # A Raw keeps the bytes of the event as they were typed.
-        items: list[tuple[Any, Meta | None]] = [(event, None) for event in events]
+        items: list[tuple[Any, None]] = [(event, None) for event in events]
         for _ in range(BUSY_ATTEMPTS):
             try:
-                outcomes = await self._node.log.add_batch(items)
+                outcomes = await self._node.log.add_batch(items, keys=keys)
             except BusyError:
                 await asyncio.sleep(BUSY_SECONDS)
             else:
@@ -355,10 +355,10 @@ def _decode(line: bytes) -> Request | Failure:
         return Failure(str(error))
 
 
-def _outcome(outcome: Meta | ValueError | None) -> Confirmed | Rejected:
-    if isinstance(outcome, dict):
-        return Confirmed(outcome["created"], outcome["added"])
-    return Rejected(str(outcome or "it is in the log already"))
+def _outcome(outcome: EventMeta | ValueError | None) -> Confirmed | Rejected:
+    if outcome is None or isinstance(outcome, ValueError):
+        return Rejected(str(outcome or "it is in the log already"))
+    return Confirmed(outcome["created"], outcome["added"])
 
 
 def _sentence(error: Exception) -> str:

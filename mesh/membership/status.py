@@ -4,21 +4,67 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from mesh.membership.diagnosis.store_trouble import StoreTrouble
 from mesh.membership.member import Member
 from mesh.membership.membership import Membership
 from mesh.membership.restart_policy import Record
+from mesh.membership.status_rows import (
+    ClientStatus,
+    ClockStatus,
+    DifferingStatus,
+    DiscoveryStatus,
+    LimitStatus,
+    PausedStatus,
+    PeerStatus,
+    RefusedStatus,
+    SessionStatus,
+    StoreErrorStatus,
+    TurnedAwayStatus,
+)
 from mesh.settings.config import Settings
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.stores.run_store import RunState
 
-Status = dict[str, Any]
-
-NO_DISCOVERY = {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"}
+NO_DISCOVERY: DiscoveryStatus = {
+    "on": False,
+    "interfaces": [],
+    "since_ms": None,
+    "why": "it does not run at the moment",
+}
 """Shown when discovery failed and restarts or is paused, or is too busy to answer."""
+
+
+class Status(TypedDict):
+    """What `Node.status` gives: plain values, ready for JSON. `show_status` says what the fields mean."""
+
+    node_id: str
+    mesh: str
+    port: int
+    discovery: DiscoveryStatus
+    last_added: int
+    events: int
+    conflicts: int
+    differing: list[DifferingStatus]
+    hollow: int
+    waiting: int
+    old_log_bytes: int
+    has_recovery_file: bool
+    ahead: int
+    refused_events: dict[Cause, int]
+    sessions: list[SessionStatus]
+    paused: list[PausedStatus]
+    doors: dict[str, int]
+    clients: list[ClientStatus]
+    turned_away: list[TurnedAwayStatus]
+    limits: list[LimitStatus]
+    refused: list[RefusedStatus]
+    other_meshes: int
+    peers: list[PeerStatus]
+    clocks: list[ClockStatus]
+    store_error: StoreErrorStatus | None
 
 
 class LogView(Protocol):
@@ -70,7 +116,7 @@ def show_status(
     - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
       that it had at its greeting have not come yet
     """
-    others = {
+    others: dict[str, Any] = {
         "doors": {},
         "clients": [],
         "paused": [],
@@ -119,8 +165,8 @@ def show_status(
     }
 
 
-def _sessions(membership: Membership, described: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
-    rows = []
+def _sessions(membership: Membership, described: Mapping[str, Mapping[str, Any] | None]) -> list[SessionStatus]:
+    rows: list[SessionStatus] = []
     for session in membership.sessions.values():
         shown = described.get(session.key) or {}
         subject = session.other_node_id or session.subject
@@ -140,7 +186,7 @@ def _sessions(membership: Membership, described: Mapping[str, Mapping[str, Any] 
     return rows
 
 
-def _refused(membership: Membership) -> list[dict[str, Any]]:
+def _refused(membership: Membership) -> list[RefusedStatus]:
     why = dict(membership.refused_static)
     for node_id, member in membership.members.items():
         if member.state == "refused":
@@ -150,9 +196,9 @@ def _refused(membership: Membership) -> list[dict[str, Any]]:
 
 def _peers(
     membership: Membership, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
-) -> list[dict[str, Any]]:
+) -> list[PeerStatus]:
     """`last_position` is of our log; `began_ms` is the wall clock's time at 0 of the monotonic clock."""
-    rows = []
+    rows: list[PeerStatus] = []
     for node_id, member in sorted(membership.members.items()):
         met = [session for session in membership.sessions.with_node(node_id) if session.is_met]
         record = membership.failures.get(node_id, Record())

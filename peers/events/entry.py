@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from math import isfinite
 from operator import itemgetter
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import msgspec
 
 from peers.events.created import MAX_MS, Created
 from peers.events.dot import Dot
-from peers.events.event_error import EventError, not_json
+from peers.events.event_error import EventError, check_values, not_json
 from peers.events.reasons import Label, check_labels, labels, may_have_labels, with_kept
 
 MAX_EVENT_BYTES = 256 * 1024
@@ -38,6 +37,20 @@ _to_json = msgspec.json.Encoder().encode
 _to_lines = msgspec.json.Encoder().encode_lines
 _decode_shallow = msgspec.json.Decoder(dict[str, _SHALLOW]).decode
 _type_of = itemgetter("type")
+
+
+class EventMeta(TypedDict):
+    """What a log says of an event. The keys that the application gave are in it too: `meta.get("shop")`."""
+
+    created: Created
+    time: int
+    added: int
+    dot: Dot | None
+    origin: str | None
+    vouched: NotRequired[str]
+    reasons: NotRequired[list[str]]
+    keep_last: NotRequired[str]
+    indexes: NotRequired[list[str]]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -76,13 +89,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return event
 
     @property
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> EventMeta:
         """A new dict of the application's keys, with the changes of this log, and `created`, `time`, `added`, `dot` and
         `origin`, and `vouched` if that is not empty.
 
         An event without `reasons` has the reason `log`.
         """
-        given = {
+        given: EventMeta = {
             "created": self.created,
             "time": self.time,
             "added": self.added,
@@ -96,7 +109,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         meta = with_kept(msgspec.json.decode(self.extra)) if self.extra else {}
         if self.local:
             meta.update(msgspec.json.decode(self.local))
-        return meta | given
+        return cast(EventMeta, meta | given)
 
     @property
     def reasons(self) -> list[str]:
@@ -152,14 +165,19 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_event(event: Any) -> bytes:
-    """The JSON text of `event`, a dict with a `type`. Raises EventError, with a sentence, if it is none or is too large."""
+    """The JSON text of `event`, a dict with a `type`.
+
+    Raises EventError, with a sentence, if it is none or is too large, and JsonTypeError for a value that JSON has not.
+    """
     body = _encode(event, "event")
-    # Also of a dict with a `type` the text may say another one: a key that is no text becomes one, and Raw may be no JSON.
+    # The encoder writes values that JSON has not as others, NaN as null; two keys may become one, and Raw may be no JSON.
     try:
-        is_sure = len(body) <= MAX_EVENT_BYTES and type(_decode_shallow(body)["type"]) is str
+        found = _decode_shallow(body)
+        is_sure = len(body) <= MAX_EVENT_BYTES and type(found["type"]) is str and found == event
     except _DOUBTS:
         is_sure = False
     if not is_sure:
+        _check_values(event, "event")
         check_event(body)
     return body
 
@@ -172,8 +190,16 @@ def encode_events(events: Sequence[Any]) -> list[bytes] | None:
         return None
     # It has no other line breaks, but where a Raw brings one.
     *bodies, _ = text.split(b"\n")
-    is_sure = text.find(b"null") < 0 and len(bodies) == len(events) and are_events(bodies)
-    return bodies if is_sure else None
+    if not events or len(bodies) != len(events) or max(map(len, bodies)) > MAX_EVENT_BYTES:
+        return None
+    try:
+        found = list(map(_decode_shallow, bodies))
+        "".join(map(_type_of, found))  # each type is a text
+    except _DOUBTS:  # one has more levels, or is none
+        if not are_events(bodies):
+            return None
+        found = list(map(msgspec.json.decode, bodies))
+    return bodies if found == list(events) or set(map(type, events)) == {msgspec.Raw} else None
 
 
 def check_event(body: bytes) -> None:
@@ -220,11 +246,16 @@ def encode_extra(extra: dict[str, Any]) -> bytes:
     reserved = sorted(RESERVED_META & extra.keys())
     if reserved:
         raise ValueError(f"the log itself gives the meta key {reserved[0]!r}: choose another name")
-    return check_extra(_encode(extra, "meta")) if extra else b""
+    return _encode_meta(extra) if extra else b""
 
 
 def check_extra(extra: bytes) -> bytes:
     """`extra` itself. Raises ValueError, with a sentence, unless it is the JSON text of an object within the limits."""
+    _read_extra(extra)
+    return extra
+
+
+def _read_extra(extra: bytes) -> dict[str, Any]:
     if len(extra) > MAX_EXTRA_BYTES:
         raise EventError("too-large", f"the meta has {len(extra)} bytes, and at most {MAX_EXTRA_BYTES} are taken")
     meta = _decode(extra, "meta")
@@ -235,7 +266,7 @@ def check_extra(extra: bytes) -> bytes:
         raise EventError("bad-type", f"meta uses the reserved key {min(_PLACE_META & meta.keys())!r}")
     check_labels(meta)
     _check_nesting(extra, meta, "meta")
-    return extra
+    return meta
 
 
 def encode_diff(diff: Any) -> bytes:
@@ -245,7 +276,7 @@ def encode_diff(diff: Any) -> bytes:
     fixed = sorted(READ_ONLY_META & diff.keys())
     if fixed:
         raise ValueError(f"the meta key {fixed[0]!r} is read-only: it cannot be changed once the event is in the log")
-    return check_extra(_encode(diff, "meta"))
+    return _encode_meta(diff)
 
 
 def changed(local: bytes, diff: dict[str, Any]) -> bytes:
@@ -255,15 +286,26 @@ def changed(local: bytes, diff: dict[str, Any]) -> bytes:
 
 def _encode(value: Any, what: str) -> bytes:
     try:
-        text = _to_json(value)
-        # msgspec writes NaN and infinity so, which would change the event silently. `in` takes twice as long.
-        if text.find(b"null") >= 0:
-            _check_finite(value)
-        return text
+        return _to_json(value)
     except RecursionError:
         raise _too_deep(what) from None
     except (TypeError, ValueError, OverflowError) as error:
+        _check_values(value, what)
         raise EventError("bad-text", f"the {what} cannot be written as JSON: {error}") from None
+
+
+def _encode_meta(meta: dict[str, Any]) -> bytes:
+    text = _encode(meta, "meta")
+    if _read_extra(text) != meta:
+        _check_values(meta, "meta")
+    return text
+
+
+def _check_values(value: Any, what: str) -> None:
+    try:
+        check_values(value, what)
+    except RecursionError:
+        raise _too_deep(what) from None
 
 
 def _decode(text: bytes, what: str) -> Any:
@@ -288,17 +330,6 @@ def _check_nesting(text: bytes, value: Any, what: str) -> None:
         if not level:
             return
     raise _too_deep(what)
-
-
-def _check_finite(value: Any) -> None:
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError(f"{value} is not a number of JSON")
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple, set, frozenset)):
-        return
-    for item in value:
-        _check_finite(item)
 
 
 def _children(value: Any) -> list[Any]:

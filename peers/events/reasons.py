@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from peers.events.created import NODE_MARK
@@ -63,7 +64,7 @@ def with_kept(meta: dict[str, Any]) -> dict[str, Any]:
     return meta
 
 
-def labels(meta: dict[str, Any], key: str) -> list[str]:
+def labels(meta: Mapping[str, Any], key: str) -> list[str]:
     """The strings of the list `meta[key]`, each once; empty if there is none, or no list (in an old file)."""
     names = meta.get(key)
     return list(dict.fromkeys([name for name in names if isinstance(name, str)])) if isinstance(names, list) else []

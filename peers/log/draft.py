@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from typing import Any
 
 import msgspec
 
 from peers.events.created import MAX_MS, Created, check_created
-from peers.events.entry import Entry, encode_event, encode_events, encode_extra
+from peers.events.entry import RESERVED_META, Entry, encode_event, encode_events, encode_extra
 from peers.later import Later
+from peers.stores.keys import check_add_key
 from peers.stores.undo import undo_event, undo_meta
 
 Meta = dict[str, Any]
@@ -32,25 +34,40 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     time: int | None = None
     is_fixed: bool = False
     """Whether `time` is the one that others order it by already: then it is not bounded by our clock."""
+    key: str = ""
+    """Makes the add safe to repeat; empty for none."""
 
     @property
     def size(self) -> int:
         return len(self.body) + len(self.extra)
 
 
-def make_draft(event: Any, meta: Any = None) -> Draft:
-    """Encode an event and its meta. Raises ValueError, with a sentence, for what is not an event or not its meta."""
+def make_draft(event: Any, meta: Any = None, key: str | None = None) -> Draft:
+    """Encode an event and its meta.
+
+    Raises ValueError, with a sentence, for what is not an event, not its meta, or no key: see `check_add_key`.
+    """
     body = encode_event(event)
-    if not meta:
+    if key is None and not meta:  # nearly always
         return Draft(body)
+    given = "" if key is None else check_add_key(key)
+    if not meta:
+        return Draft(body, key=given)
     if not isinstance(meta, dict):
         raise ValueError(f"meta must be a dict, not {meta!r}")
     created = meta.get("created")
     time = meta.get("time")
     if time is not None and (not isinstance(time, int) or isinstance(time, bool) or not 0 <= time <= MAX_MS):
         raise ValueError(f"time must be a number of ms, not {time!r}")
-    extra = {key: value for key, value in meta.items() if key not in {"created", "time"}}
-    return Draft(body, encode_extra(extra), None if created is None else read_created(created), time)
+    extra = {name: value for name, value in meta.items() if name not in {"created", "time"}}
+    if created is not None and not RESERVED_META.isdisjoint(extra):
+        raise ValueError(
+            f"this meta is of an event that is in a log: it has {min(RESERVED_META & extra.keys())!r}. To add the event anew, "
+            'leave that meta out; to make an add safe to repeat, give the same key each time: add(event, key="sale-17")'
+        )
+    if created is not None and given:
+        raise ValueError("give `created` or a key, not both: each of them makes an add safe to repeat")
+    return Draft(body, encode_extra(extra), None if created is None else read_created(created), time, key=given)
 
 
 def read_created(value: Any) -> Created:
@@ -71,7 +88,7 @@ def make_undo(which: Any, reason: Any = None) -> Draft:
     """
     if reason is not None and not isinstance(reason, str):
         raise ValueError(f"the reason of an undo must be a text, not {reason!r}")
-    meta = which.meta if isinstance(which, Entry) else which if isinstance(which, dict) else {"created": which}
+    meta = which.meta if isinstance(which, Entry) else which if isinstance(which, Mapping) else {"created": which}
     return make_draft(undo_event(read_created(meta.get("created")), reason), undo_meta(meta))
 
 
@@ -97,25 +114,30 @@ class Waiting:
 
 
 def add_batch(
-    items: Sequence[tuple[Any, Meta | None]], add_drafts: Callable[[Sequence[Draft]], Later[list[Meta | None]]]
+    items: Sequence[tuple[Any, Mapping[str, Any] | None]],
+    keys: Sequence[str | None] | None,
+    add_drafts: Callable[[Sequence[Draft]], Later[list[Meta | ValueError | None]]],
 ) -> Later[list[Meta | ValueError | None]]:
     """What Log.add_batch promises, over a way to add drafts."""
-    bodies = None if any(meta for _, meta in items) else encode_events([event for event, _ in items])
+    if keys is not None and len(keys) != len(items):
+        return Later.failed(ValueError(f"{len(keys)} keys for {len(items)} events: give one for each, None for no key"))
+    is_plain = keys is None and not any(meta for _, meta in items)
+    bodies = encode_events([event for event, _ in items]) if is_plain else None
     if bodies:
-        return cast("Later[list[Meta | ValueError | None]]", add_drafts(list(map(Draft, bodies))))
+        return add_drafts(list(map(Draft, bodies)))
     outcomes: list[Meta | ValueError | None] = []
     drafts: list[Draft] = []
     places: list[int] = []
-    for event, meta in items:
+    for (event, meta), key in zip(items, repeat(None) if keys is None else keys, strict=False):
         outcomes.append(None)
         try:
-            drafts.append(make_draft(event, meta))
+            drafts.append(make_draft(event, meta, key))
         except ValueError as error:
             outcomes[-1] = error
         else:
             places.append(len(outcomes) - 1)
 
-    def fill(metas: list[Meta | None]) -> list[Meta | ValueError | None]:
+    def fill(metas: list[Meta | ValueError | None]) -> list[Meta | ValueError | None]:
         for place, added in zip(places, metas, strict=True):
             outcomes[place] = added
         return outcomes

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count, repeat
 from random import Random
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from peers.clock import Clock, Undo
 from peers.emitter import Emitter
@@ -64,9 +64,17 @@ class EventLog(ABC):
 
     @abstractmethod
     def _append(
-        self, entries: Sequence[Entry], *, is_joined: bool = False, is_each_alone: bool = False
+        self,
+        entries: Sequence[Entry],
+        keys: Sequence[str] = (),
+        *,
+        is_joined: bool = False,
+        is_each_alone: bool = False,
     ) -> Later[Outcomes]:
-        """Append in one transaction. `is_joined`: it may be that of other requests, since none of these can be refused."""
+        """Append in one transaction. `is_joined`: it may be that of other requests, since none of these can be refused.
+
+        `keys`: of each entry, or "" if it has none; empty if none has one.
+        """
 
     @abstractmethod
     def _end_batch(self) -> None:
@@ -84,27 +92,36 @@ class EventLog(ABC):
     def last_added(self) -> int:
         return self.state.last_added
 
-    def add(self, event: dict[str, Any], meta: Meta | None = None) -> Later[Meta | None]:
+    def add(
+        self, event: dict[str, Any], meta: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> Later[Meta | None]:
         """Add one event; the result is its meta after the commit, or None if its `created` was known already.
 
-        `meta` may give `created`, `time` and the application's own keys. Fails with ValueError (not an event, too large, a
-        known `created` with another event), BusyError or StoreError.
+        `meta` may give `created`, `time` and the application's own keys. A known `key` adds nothing, and the result is the
+        first meta: see `append_once`. Fails with ValueError (not an event, too large, a known `created` or `key` with another
+        event), which is a TypeError too for a value that JSON has not and a key that is no str; BusyError or StoreError.
         """
         try:
-            draft = make_draft(event, meta)
+            draft = make_draft(event, meta, key)
         except ValueError as error:
             return Later.failed(error)
-        return self.add_drafts([draft]).transform(lambda metas: metas[0])
+        return self.add_drafts([draft]).transform(_only)
 
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
+    def add_batch(
+        self, items: Sequence[tuple[Any, Mapping[str, Any] | None]], *, keys: Sequence[str | None] | None = None
+    ) -> Later[list[Meta | ValueError | None]]:
         """Add (event, meta) pairs in one transaction, in order: for each its meta, None if it was known, or what is wrong.
 
-        A bad one loses no good one. Fails with BusyError or StoreError, then none of them is added.
+        `keys` has the key of each, or None, as `add` takes it. A bad one loses no good one. Fails with BusyError or StoreError,
+        then none of them is added, and with ValueError for another number of keys.
         """
-        return add_batch(items, self.add_drafts)
+        return add_batch(items, keys, self.add_drafts)
 
-    def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
-        """Add drafts in one transaction. Fails as `add` does, then none of them is added."""
+    def add_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | ValueError | None]]:
+        """Add drafts in one transaction. Fails as `add` does, then none of them is added.
+
+        The ValueError of one whose key is known for another event is its result, and the others are added.
+        """
         count, size = len(drafts), sum([draft.size for draft in drafts])
         try:
             self._waiting.take(count, size)
@@ -114,11 +131,14 @@ class EventLog(ABC):
         added.then(lambda _: self._waiting.give_back(count, size))
         return added
 
-    def take_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | None]]:
+    def take_drafts(self, drafts: Sequence[Draft]) -> Later[list[Meta | ValueError | None]]:
         """As add_drafts; who adds them bounds their number."""
         entries = self.prepare(drafts)
-        is_joined = isinstance(entries, EventColumns) or all(draft.created is None for draft in drafts)
-        return self._append(entries, is_joined=is_joined).transform(_metas)
+        if isinstance(entries, EventColumns):
+            return self._append(entries, is_joined=True).transform(_metas)
+        keys = [draft.key for draft in drafts]
+        is_joined = all(draft.created is None for draft in drafts)
+        return self._append(entries, keys if any(keys) else (), is_joined=is_joined).transform(_metas)
 
     def offer(self, drafts: Sequence[Draft]) -> Later[list[Entry | ValueError | None]]:
         """Take what a Logux client or server sent in one transaction; who sends it bounds its number.
@@ -131,7 +151,11 @@ class EventLog(ABC):
     def prepare(self, drafts: Sequence[Draft]) -> Sequence[Entry]:
         """The entries that are offered to the store for drafts."""
         timer, latest = self._timer, self._clock.now_ms() + self._max_drift_ms
-        bodies = [draft.body for draft in drafts if not draft.extra and draft.created is None and draft.time is None]
+        bodies = [
+            draft.body
+            for draft in drafts
+            if not draft.extra and draft.created is None and draft.time is None and not draft.key
+        ]
         if bodies and len(bodies) == len(drafts):  # nearly always
             ms, node_id, n = timer.several(len(bodies))
             if ms == timer.time <= latest:
@@ -280,7 +304,15 @@ class EventLog(ABC):
             self._timer.see(highest)
 
 
-def _metas(outcomes: Outcomes) -> list[Meta | None]:
+def _metas(outcomes: Outcomes) -> list[Meta | ValueError | None]:
     if isinstance(outcomes, EventColumns):
         return list(outcomes.metas())
-    return [entry.meta if isinstance(entry, Entry) else None for entry in outcomes]
+    return [cast(Meta, outcome.meta) if isinstance(outcome, Entry) else outcome for outcome in outcomes]
+
+
+def _only(outcomes: list[Meta | ValueError | None]) -> Meta | None:
+    """Of one add. Raises the ValueError of one whose key is known for another event."""
+    (outcome,) = outcomes
+    if isinstance(outcome, ValueError):
+        raise outcome
+    return outcome

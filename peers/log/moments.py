@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
 from peers.events.created import BEFORE_ALL, MAX_MS
 from peers.events.entry import Entry
-from peers.log.draft import Meta, read_created
+from peers.log.draft import read_created
 from peers.stores.store import Order, Place
 
-Moment = Entry | Meta | datetime | timedelta | int
+Moment = Entry | Mapping[str, Any] | datetime | timedelta | int
 """An event (an entry or a meta), a date (local if it has no zone), ms since 1970, or an age before the clock's reading."""
 
 MIN_MS = 10**11
@@ -43,7 +44,7 @@ class LogWalk(TypedDict, total=False):
     """The options of `Log.each`: those of a store's `Walk`, with moments."""
 
     order: Order
-    after: Entry | Meta | None
+    after: Entry | Mapping[str, Any] | None
     """The last event of the page before."""
     since: Moment
     """Leave out all up to an `added`, or up to an event, or before another moment."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 from peers.clock import Undo
 from peers.events.created import Created
@@ -170,7 +170,7 @@ class LogRetention:
         for entry in page:
             if not names.issuperset(entry.reasons or [DEFAULT_REASON]):
                 continue
-            event, meta = entry.event, entry.meta
+            event, meta = entry.event, cast(Meta, entry.meta)
             try:
                 if not self.keepers.keep(event, meta):
                     createds.append(entry.created)

@@ -207,17 +207,22 @@ class RunLog(EventLog):
     # The parts of an EventLog
 
     def _append(
-        self, entries: Sequence[Entry], *, is_joined: bool = False, is_each_alone: bool = False
+        self,
+        entries: Sequence[Entry],
+        keys: Sequence[str] = (),
+        *,
+        is_joined: bool = False,
+        is_each_alone: bool = False,
     ) -> Later[Outcomes]:
         if self.refusal is not None:
             return Later.failed(StoreError(str(self.refusal), self.refusal.brief))
         if is_joined and self._batch is not None:
-            waiting = self._batch.join(entries, self._timer.ms)
+            waiting = self._batch.join(entries, self._timer.ms, keys)
             if waiting is not None:
                 return waiting
         batch = WriteBatch(self.pen, is_each_alone=is_each_alone, is_closed=not is_joined)
         self._batch = batch if is_joined else None
-        return self._begin(batch, batch.join(entries, self._timer.ms))
+        return self._begin(batch, batch.join(entries, self._timer.ms, keys))
 
     def _begin(self, batch: WriteBatch, result: Later[Any] | None) -> Later[Any]:
         assert result is not None, "a new batch takes any request"

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from peers.events.columns import EventColumns, bytes_of
+from peers.events.columns import bytes_of
 from peers.events.columns import joined as joined_events
 from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.later import Later
+from peers.stores.keys import append_once
 from peers.stores.run_store import Limited, Pen, RunState, RunStore, Taken
 from peers.stores.store import Cleaning
 
@@ -35,44 +36,57 @@ class _Own:
         self._is_each_alone = is_each_alone
         self._clock_ms = 0
         self._requests: list[Sequence[Entry]] = []
+        self._keys: dict[int, Sequence[str]] = {}
+        """Of requests that have any, by their number."""
+        self._refusals: dict[int, ValueError] = {}
         self._results: list[Later[Outcomes]] = []
 
-    def add(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes]:
+    def add(self, entries: Sequence[Entry], clock_ms: int, keys: Sequence[str] = ()) -> Later[Outcomes]:
         result: Later[Outcomes] = Later()
         self._clock_ms = clock_ms
+        if keys:
+            self._keys[len(self._requests)] = keys
         self._requests.append(entries)
         self._results.append(result)
         return result
 
     def work(self, store: RunStore) -> Sequence[Taken]:
         """If one request is refused, the others are taken one by one, in their order."""
+        self._refusals.clear()
         try:
-            return [self._append(store, joined_events(self._requests))]
+            return [self._append(store, joined_events(self._requests), self._all_keys() if self._keys else ())]
         except ValueError as error:
             if len(self._requests) == 1:
-                return [_refused(self._requests[0], error)]
+                return [self._refuse(0, error)]
         takens: list[Taken] = []
-        for entries in self._requests:
+        for at, entries in enumerate(self._requests):
             try:
-                takens.append(self._append(store, entries))
+                takens.append(self._append(store, entries, self._keys.get(at, ())))
             except ValueError as error:
-                takens.append(_refused(entries, error))
+                takens.append(self._refuse(at, error))
         return takens
 
-    def _append(self, store: RunStore, entries: Sequence[Entry]) -> Taken:
+    def _append(self, store: RunStore, entries: Sequence[Entry], keys: Sequence[str]) -> Taken:
+        if keys:
+            return append_once(store, entries, keys, self._pen, clock_ms=self._clock_ms)
         return store.append(entries, self._pen, clock_ms=self._clock_ms, is_each_alone=self._is_each_alone)
+
+    def _all_keys(self) -> list[str]:
+        return [
+            key for at, entries in enumerate(self._requests) for key in self._keys.get(at, ()) or [""] * len(entries)
+        ]
+
+    def _refuse(self, at: int, error: ValueError) -> Taken:
+        self._refusals[at] = error.with_traceback(None)
+        return Taken(results=(None,) * len(self._requests[at]))
 
     def answers(self, takens: Sequence[Taken]) -> Iterable[tuple[Later[Any], Any]]:
         outcomes: Outcomes = takens[0].results if len(takens) == 1 else [each for one in takens for each in one.results]
         start = 0
-        for entries, result in zip(self._requests, self._results, strict=True):
+        for at, (entries, result) in enumerate(zip(self._requests, self._results, strict=True)):
             own = outcomes if len(self._requests) == 1 else outcomes[start : start + len(entries)]
             start += len(entries)
-            # A request that was refused has its error for each entry.
-            is_bad = (
-                not (self._is_each_alone or isinstance(own, EventColumns)) and own and isinstance(own[0], ValueError)
-            )
-            yield result, own[0] if is_bad else own
+            yield result, self._refusals.get(at, own)
 
     def failures(self, error: BaseException) -> Iterable[tuple[Later[Any], Any]]:
         return [(result, error) for result in self._results]
@@ -106,8 +120,8 @@ class WriteBatch:
         """While `work` does one part: whether there are more."""
         self._count = self._size = 0
 
-    def join(self, entries: Sequence[Entry], clock_ms: int) -> Later[Outcomes] | None:
-        """Put own events in, with the timer's mark; None: it takes no more.
+    def join(self, entries: Sequence[Entry], clock_ms: int, keys: Sequence[str] = ()) -> Later[Outcomes] | None:
+        """Put own events in, with the timer's mark; None: it takes no more. `keys`: see `append_once`; empty if none has one.
 
         The result has for each, in order, what `Taken.results` says. It fails with the ValueError of one that is refused.
         """
@@ -119,7 +133,7 @@ class WriteBatch:
             if not isinstance(part, _Own):
                 part = _Own(self._pen, self._is_each_alone)
                 self._parts.append(part)
-            return part.add(entries, clock_ms)
+            return part.add(entries, clock_ms, keys)
 
     def join_work(self, work: Work) -> Later[Sequence[Taken]] | None:
         """Put another write in, which must not fail but for the disk; None: it takes no more."""
@@ -211,7 +225,3 @@ def resolve_all(answers: Iterable[tuple[Later[Any], Any]]) -> None:
             first_error = first_error or error
     if first_error is not None:
         raise first_error
-
-
-def _refused(entries: Sequence[Entry], error: ValueError) -> Taken:
-    return Taken(results=(error.with_traceback(None),) * len(entries))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from peers.events.entry import RESERVED_META, Entry, encode_extra
 from peers.later import Later
@@ -73,13 +73,13 @@ class FilterChain:
     ) -> Generator[Any, Any, Callable[[], None]]:
         passed: list[Entry] = []
         for entry in entries:
-            if self._keep is not None and not (yield self._keep(entry.event, entry.meta)):
+            if self._keep is not None and not (yield self._keep(entry.event, cast(Meta, entry.meta))):
                 continue
             taken = entry if self._between is None else self._between(entry)
             if taken is None:
                 continue
             if self._change is not None:
-                event, meta = yield self._change(taken.event, taken.meta)
+                event, meta = yield self._change(taken.event, cast(Meta, taken.meta))
                 taken = changed(taken, event, meta)
             passed.append(taken)
         return partial(on_sifted, passed)

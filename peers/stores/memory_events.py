@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from operator import itemgetter
 from typing import TypeVar, Unpack
 
@@ -16,7 +17,7 @@ from peers.events.entry import Entry
 from peers.events.reasons import Kept, Label, kept_by
 from peers.stores.event_rows import EventRows
 from peers.stores.memory_walk import walk_by_added, walk_by_place
-from peers.stores.store import MAX_CURSORS, Place, StoreError, Walk, WalkOptions
+from peers.stores.store import MAX_ADD_KEYS, MAX_CURSORS, KeyRow, Place, StoreError, Walk, WalkOptions
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -42,6 +43,8 @@ class MemoryEvents(EventRows):
         self._kept_last: dict[Kept, Place] = {}
         self._cursors: dict[str, tuple[int, int]] = {}
         """Those that were kept longest ago come first."""
+        self._keys: dict[bytes, KeyRow] = {}
+        """The same."""
 
     def close(self) -> None:
         """Take back the open transaction, if there is one."""
@@ -98,6 +101,25 @@ class MemoryEvents(EventRows):
             others = [item for item in self._cursors.items() if item[0] != other_node_id]
             others.append((other_node_id, (synced, other_synced)))
             self._cursors = dict(others[-MAX_CURSORS:])
+
+    def keyed(self, keys: Sequence[bytes]) -> dict[bytes, KeyRow]:
+        self._require_open()
+        return {key: self._keys[key] for key in keys if key in self._keys}
+
+    def keep_keys(self, rows: Sequence[KeyRow]) -> None:
+        with self._piece():
+            for row in rows:
+                self._set(self._keys, row.key, row)
+            gone = dict(islice(self._keys.items(), max(0, len(self._keys) - MAX_ADD_KEYS)))
+            if gone:
+                for key in gone:
+                    del self._keys[key]
+                self._on_undo(partial(self._put_first, gone))
+
+    def _put_first(self, keys: dict[bytes, KeyRow]) -> None:
+        later = dict(self._keys)
+        self._keys.clear()
+        self._keys.update(keys | later)
 
     def probe(self) -> None:
         self._on_undo(lambda: None)

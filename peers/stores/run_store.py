@@ -23,6 +23,7 @@ from peers.stores.store import (
     ONLY_DEFAULT,
     Cleaning,
     Criteria,
+    KeyRow,
     WalkOptions,
 )
 
@@ -351,9 +352,7 @@ class RunStore(Protocol):
 
     def undone(self, createds: Collection[Created]) -> set[Created]:
         """Those of these events that a `logux/undo` undoes which is shown, or was before it was cleaned; they may be unknown.
-
-        Whoever wrote it, and in whatever order both came. A `logux/undo` may be undone like any event; what it undid stays so.
-        """
+        A `logux/undo` may be undone like any event; what it undid stays so."""
 
     def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """The losing copies, oldest first; of many the `last` ones."""
@@ -391,3 +390,9 @@ class RunStore(Protocol):
 
     def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
         """Keep the cursors of a Logux client or server; beyond MAX_CURSORS, forget those that were kept longest ago."""
+
+    def keyed(self, keys: Sequence[bytes]) -> dict[bytes, KeyRow]:
+        """What `keep_keys` kept for those of these hashes of keys that are known."""
+
+    def keep_keys(self, rows: Sequence[KeyRow]) -> None:
+        """Keep new keys of adds, whose events were appended; beyond MAX_ADD_KEYS, forget those that were kept first."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 from peers.events.created import Created
+from peers.events.dot import Dot
 from peers.events.entry import Entry
 from peers.events.reasons import DEFAULT_REASON
 
@@ -22,6 +23,8 @@ PAGE_BYTES = 512 * 1024
 
 MAX_CURSORS = 10_000
 """Logux clients and servers whose cursors are kept; beyond it the one whose cursors were not kept for longest is forgotten."""
+MAX_ADD_KEYS = 1_000_000
+"""Keys of adds that are kept; beyond it those that came first are forgotten."""
 
 
 DISK_FULL = "its disk is full"
@@ -37,6 +40,19 @@ class StoreError(Exception):
     def __init__(self, sentence: str, brief: str = "") -> None:
         super().__init__(sentence)
         self.brief = brief
+
+
+class KeyRow(NamedTuple):
+    """What a store keeps of the first add with a key; also after its event was cleaned."""
+
+    key: bytes
+    """The hash of the key."""
+    event: bytes
+    """The hash of the event's value."""
+    created: Created
+    time: int
+    added: int
+    dot: Dot
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ def undo_event(created: Created, reason: str | None = None) -> dict[str, Any]:
     return event if reason is None else {**event, "reason": reason}
 
 
-def undo_meta(meta: dict[str, Any]) -> dict[str, Any]:
+def undo_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The meta of an event that undoes the one with this meta.
 
     As in Logux it has the same `reasons` and `channels`: it lives as long as the other event, and comes to the same clients.

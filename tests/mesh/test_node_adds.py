@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,3 +81,84 @@ for result in (node.log.add({{"type": "y"}}), waiting, node.log.add({{"type": "z
     )
 
     assert done.stdout == "StoreError\n" * 3
+
+
+def test_threads_that_add_with_one_key_add_one_event(tmp_path: Path) -> None:
+    with (
+        Node("till", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        metas = list(pool.map(lambda n: node.log.add({"type": "sale"}, key=f"sale-{n % 3}").get(10), range(60)))
+
+        assert [stored["type"] for stored, _ in node.log.each()] == ["sale"] * 3
+        assert all(meta == metas[n % 3] for n, meta in enumerate(metas))
+
+
+def test_a_key_is_known_after_kill_9(tmp_path: Path) -> None:
+    code = f"""
+import json, os, signal
+from mesh import Node
+
+with Node("till", home={str(tmp_path)!r}, listen="127.0.0.1:0", open=True, mdns=False) as node:
+    later = [node.log.add({{"type": "sale", "n": n}}, key=f"sale-{{n}}") for n in range(100)]
+    print(json.dumps(later[-1].get(10)), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, timeout=60, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    with Node("till", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
+        again = [node.log.add({"type": "sale", "n": n}, key=f"sale-{n}") for n in range(100)]
+
+        last = again[-1].get(10)
+        assert last is not None
+        assert [list(last["created"]), last["added"]] == [*map(json.loads(killed.stdout).get, ("created", "added"))]
+        assert [stored["n"] for stored, _ in node.log.each(order="added")] == list(range(100))
+
+
+def test_a_value_that_json_has_not_fails_in_the_result_with_its_place(tmp_path: Path) -> None:
+    with Node("till", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
+        failed = node.log.add({"type": "sale", "lines": [{"price": 1}, {"price": Decimal("1.5")}]})
+        outcomes = node.log.add_batch([({"type": "a"}, None), ({"type": "b", "at": {1}}, None)]).get(10)
+
+        with pytest.raises(TypeError, match=re.escape('event["lines"][1]["price"] is a Decimal: give a str, int or')):
+            failed.get(10)
+        assert isinstance(outcomes[0], dict)
+        assert str(outcomes[1]) == 'event["at"] is a set: give a list'
+
+
+def test_asyncio_takes_what_add_returns(tmp_path: Path) -> None:
+    async def main() -> list[Any]:
+        async with Node("till", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
+            add = node.log.add
+            both = await asyncio.gather(add({"type": "a"}), add({"type": "b"}))
+            one = await asyncio.wait_for(add({"type": "c"}), 10)
+            two = await asyncio.shield(add({"type": "d"}))
+            three = await asyncio.ensure_future(add({"type": "e"}))
+            done, _ = await asyncio.wait({asyncio.ensure_future(add({"type": "f"}))})
+            first = [await one for one in asyncio.as_completed([add({"type": "g"})])]
+            return [*both, one, two, three, *[task.result() for task in done], *first]
+
+    assert [meta["added"] for meta in asyncio.run(main())] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_who_ends_the_wait_for_an_add_does_not_end_the_add(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        async with Node("till", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
+            adds = [node.log.add({"type": name}) for name in "abcd"]
+            ended = asyncio.gather(adds[1], adds[2])
+            waits = [asyncio.ensure_future(adds[0]), ended, asyncio.ensure_future(asyncio.shield(adds[3]))]
+            for wait in waits:
+                wait.cancel()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(node.log.add({"type": "e"}), 0)
+            outcomes = await asyncio.gather(*waits, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 3
+
+            assert [meta["added"] for add in adds if (meta := await add)] == [1, 2, 3, 4]
+            await node.log.add({"type": "f"})
+            return [event["type"] async for event, _ in node.log.each(order="added")]
+
+    assert asyncio.run(main()) == list("abcdef")

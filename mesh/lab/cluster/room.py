@@ -338,7 +338,7 @@ class Room:
     def ask_status(self) -> Later[dict[str, Any]]:
         """What `mesh status` shows, later."""
         assert self._supervisor is not None
-        return self._supervisor.ask_to(NodeSupervisor.status)
+        return self._supervisor.ask_to(NodeSupervisor.status).transform(lambda status: {**status})
 
     def ask_synchronized(self, peers: int = 1, timeout_seconds: float = WAIT_SECONDS) -> Later[None]:
         """See Node.synchronized."""
@@ -376,7 +376,7 @@ class Room:
     def _write(self, event: dict[str, Any], meta: Meta | None) -> Later[Meta | None]:
         if self._kept is None or not self.is_running:
             raise RuntimeError(f"{self.name} does not run: start it before it can write")
-        result = NodeLog(self._kept).add(event, meta)
+        result: Later[Any] = NodeLog(self._kept).add(event, meta)
         result.then(self._on_written)
         if self.witness is not None:
             self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from mesh.membership.status_rows import StoreErrorStatus
 from peers.stores.store import DISK_FULL, StoreError
 
 PROBE_MS = 5_000
@@ -23,7 +23,7 @@ class StoreTrouble:
     is_full: bool = False
     """Whether the disk is full. Then a small event may still fit, but that does not mean that the next one will."""
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> StoreErrorStatus:
         """What `status` shows under `store_error`."""
         return {"error": self.error, "since_ms": self.since_ms}
 

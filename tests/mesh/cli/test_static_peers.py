@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh import Node
 from mesh.errors import MeshError
 from mesh.membership.actions import Dial, Redial
 from mesh.membership.dialling.dialling import REMOVED
@@ -207,3 +208,16 @@ def test_mesh_peer_works_with_and_without_a_running_node(street: Street) -> None
     assert again.stderr.decode().endswith("`mesh peer list` shows which addresses are\n")
     wait_until(lambda: not kitchen.status().get()["sessions"], "the connection ends")
     assert run(home, "peer", "list").stdout == b"no address is dialled but those that discovery finds\n"
+
+
+def test_one_address_may_be_given_without_a_list(street: Street, tmp_path: Path) -> None:
+    kitchen = street.start("kitchen")
+    with Node("study", home=tmp_path / "s", listen="127.0.0.1:0", open=True, peers=at(kitchen), mdns=False) as study:
+        study.synchronized(timeout=20).get(30)
+
+        assert [row["address"] for row in study.static_peers().get(10)] == [at(kitchen)]
+
+
+def test_one_address_that_is_none_is_refused_whole() -> None:
+    with pytest.raises(MeshError, match="the peer 'nowhere'"):
+        Node("study", peers="nowhere")

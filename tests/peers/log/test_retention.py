@@ -270,7 +270,7 @@ def test_a_read_only_key_of_meta_is_refused(log: PairLog, key: str) -> None:
     [
         ({"reasons": "r"}, "'reasons' must be a list of strings"),
         ({"reasons": [1]}, "'reasons' takes strings, not 1"),
-        ({"k": object()}, "cannot be written as JSON"),
+        ({"k": object()}, 'meta."k". is an object: give'),
         ({"k": "x" * MAX_EXTRA_BYTES}, "at most"),
         (7, "must be a dict"),
     ],

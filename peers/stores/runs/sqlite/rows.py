@@ -21,6 +21,7 @@ from peers.stores.run_store import Change
 from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.rows import EntryState, Hollow, RunRows, Standing
 from peers.stores.runs.sqlite.copies import COPY_COLUMNS, Copies
+from peers.stores.runs.sqlite.key_rows import KEY_COLUMNS, insert_keys, key_row
 from peers.stores.runs.sqlite.layout import (
     ASIDE,
     ASIDE_BURIED,
@@ -40,7 +41,7 @@ from peers.stores.runs.sqlite.undo_marks import UndoMarks
 from peers.stores.sqlite.layout import LABELS, damaged
 from peers.stores.sqlite.many import LOOKUP, RUN_ROWS, ManyRows
 from peers.stores.sqlite.open_file import OpenFile
-from peers.stores.store import Place
+from peers.stores.store import KeyRow, Place
 
 _E_COLUMNS = ", ".join("e." + name for name in COPY_COLUMNS.split(", "))
 _OF_LABEL = f"SELECT {_E_COLUMNS} FROM labels AS l CROSS JOIN events AS e ON e.position = l.position"
@@ -286,6 +287,19 @@ class SqliteRunRows(OpenFile, RunRows):
 
     def _remove_marks(self, undos: Collection[Created]) -> None:
         self._undo_marks.remove(undos)
+
+    def keyed(self, keys: Sequence[bytes]) -> dict[bytes, KeyRow]:
+        """As in the port."""
+        with self._explained():
+            found = self._looked_up(f"SELECT {KEY_COLUMNS} FROM keys WHERE key IN", keys)
+            rows = [key_row(row, self._nodes, self._name_of) for row in found]
+        return {row.key: row for row in rows}
+
+    def keep_keys(self, rows: Sequence[KeyRow]) -> None:
+        """As in the port."""
+        if rows:
+            with self._piece():
+                insert_keys(self._opened(), rows, self._nodes, self._number)
 
     # Entries
 
