@@ -49,8 +49,9 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
     NodeLog: (
         "add(event, meta=None)",
         "add_batch(items)",
-        "page(*, order='created', after=None, since=0, before=None, is_backward=False, limit=500, index=None)",
-        "each(*, order='created', since=0, index=None)",
+        "page(*, order='created', after=None, since=0, before=None, types=None, reverse=False, limit=500, index=None)",
+        "each(*, order='created', since=0, before=None, types=None, reverse=False, index=None)",
+        "follow(*, since=0, types=None)",
         "find(created)",
         "on(event, listener)",
         "remove_reason(reason, **bounds)",

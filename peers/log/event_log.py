@@ -18,14 +18,14 @@ from peers.events.event_error import Cause
 from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
 from peers.log.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
-from peers.log.moments import LogWalk, Moment, read_walk
+from peers.log.moments import LogWalk, Moment, read_start, read_walk
 from peers.log.port import Announcer
-from peers.log.retention import Bounds, Keeper, LogRetention
+from peers.log.retention import Bounds, Keeper, LogRetention, in_steps
 from peers.log.timing import followed
 from peers.log.write_batch import Outcomes
 from peers.stores.disk import Disk
 from peers.stores.run_store import RunState, RunStore
-from peers.stores.store import Cleaning
+from peers.stores.store import LOOK_EVENTS, PAGE_EVENTS, Cleaning, Looked, Place, WalkOptions
 
 
 class EventLog(ABC):
@@ -165,12 +165,40 @@ class EventLog(ABC):
         return self._disk.run(lambda store: store.keep_cursors(other_node_id, synced, other_synced))
 
     def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
-        """A page of the events, as RunStore.each. Fails with ValueError or StoreError."""
+        """A page of the events, as RunStore.each. Fails with ValueError or StoreError.
+
+        Events of other types are left out step by step, so that others have their turn.
+        """
         try:
             walk = read_walk(self._clock.now_ms(), **options)
         except ValueError as error:
             return Later.failed(error)
-        return self._disk.run(lambda store: store.each(**walk))
+        if walk["types"] is None:
+            return self._disk.run(lambda store: store.each(**walk))
+        found: list[Entry] = []
+        limit = walk.get("limit", PAGE_EVENTS)
+
+        def look(after: Entry | None) -> Later[Entry | None]:
+            step: WalkOptions = {**walk, "limit": limit - len(found)}
+            if after is not None:
+                step["after"] = after
+            return self._disk.run(lambda store: store.look(LOOK_EVENTS, **step)).transform(note)
+
+        def note(looked: Looked) -> Entry | None:
+            found.extend(looked.entries)
+            return looked.rest if len(found) < limit else None
+
+        return in_steps(look, walk["after"]).transform(lambda _: tuple(found))
+
+    def start_of(self, since: Moment) -> tuple[int, Place | None]:
+        """Where a walk begins that goes on with what comes: as `read_start`, now. Raises ValueError."""
+        after, younger_than = read_start(since, self._clock.now_ms())
+        if after > self.last_added:
+            raise ValueError(
+                f"this log ends at {self.last_added}, so nothing has been read up to {after} here: `since` is of another log, "
+                "or of this one before a backup of it was restored"
+            )
+        return after, younger_than
 
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""

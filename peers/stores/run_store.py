@@ -23,6 +23,7 @@ from peers.stores.store import (
     ONLY_DEFAULT,
     Cleaning,
     Criteria,
+    Looked,
     WalkOptions,
 )
 
@@ -342,6 +343,9 @@ class RunStore(Protocol):
 
     def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
         """A page of the events shown, each once: see `Walk`."""
+
+    def look(self, most: int, **options: Unpack[WalkOptions]) -> Looked:
+        """As `each`, but it ends when it has looked at `most` events, whether they are of the types of the walk or not."""
 
     def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """The losing copies, oldest first; of many the `last` ones."""

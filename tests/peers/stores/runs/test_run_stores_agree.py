@@ -16,6 +16,7 @@ from msgspec import structs
 from peers.events.created import Created
 from peers.events.entry import Entry, encode_diff
 from peers.events.piece import Piece
+from peers.stores.event_types import EventTypes
 from peers.stores.run_store import RunStore, Taken
 from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
@@ -61,12 +62,13 @@ CRITERIA = st.builds(
 WALKS = st.fixed_dictionaries(
     {
         "order": st.sampled_from(["created", "added"]),
-        "is_backward": st.booleans(),
+        "reverse": st.booleans(),
         "limit": st.integers(1, 8),
         "since": st.sampled_from([0, 0, 3, 10]),
         "younger_than": PLACES,
         "older_than": PLACES,
         "index": st.one_of(st.none(), st.none(), LABELS),
+        "types": st.sampled_from([None, None, EventTypes("a"), EventTypes("b"), EventTypes("xa"), EventTypes("")]),
     }
 )
 SOURCES = st.integers(0, 3)
@@ -182,7 +184,7 @@ class Two:
             self.both(lambda store, _, birth=birth, blocks=blocks: store.compare(birth, blocks))
 
     def walk(self, options: Any) -> None:
-        """All pages."""
+        """All pages, and the same in looks at two events."""
         pages: list[list[Entry]] = []
         for store in self.stores:
             found: list[Entry] = []
@@ -191,7 +193,14 @@ class Two:
                 found += page
                 after = page[-1]
             pages.append(found)
+            looked = [(looked := store.look(2, **options))]
+            while looked[-1].rest is not None:
+                looked.append(store.look(2, after=looked[-1].rest, **options))
+            assert [entry for look in looked for entry in look.entries] == found
         assert pages[0] == pages[1]
+        plain = {**options, "types": None, "limit": ALL}
+        types = options.get("types")
+        assert pages[0] == [each for each in self.stores[0].each(**plain) if types is None or types.fit(each.body)]
 
     def compare(self) -> None:
         """Everything that can be read."""
@@ -214,9 +223,9 @@ class Two:
                 assert one.events_at([(epoch, seq)]) == other.events_at([(epoch, seq)])
         assert one.newest(2) == other.newest(2)
         for order in ("created", "added"):
-            for is_backward in (False, True):
+            for reverse in (False, True):
                 for index in (None, "one", "two"):
-                    self.walk({"order": order, "is_backward": is_backward, "limit": 3, "index": index})
+                    self.walk({"order": order, "reverse": reverse, "limit": 3, "index": index})
 
 
 def _work(store: MemoryRunStore | SqliteRunStore, writer: Writer, name: str, values: Sequence[Any]) -> Any:
