@@ -22,12 +22,12 @@ class EventTypes:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
-        texts = [msgspec.json.encode(name) for name in self._names]
-        self._needles = [text for text in texts if b"\\" not in text]
-        """The plain spellings of the names. All others have a backslash."""
+        texts = [msgspec.json.encode(name) for name in sorted(self._names)]
+        self.marks = (b"\\", *[text for text in texts if b"\\" not in text])
+        """An event of one of the types has one of these in its body: the plain spelling of a name, or a backslash."""
 
     def fit(self, body: bytes) -> bool:
         """Whether an event has one of the types, however its JSON text is spelled. Raises ValueError for what is no event."""
-        if len(body) > SHORT_BODY and body.find(b"\\") < 0 and all(body.find(needle) < 0 for needle in self._needles):
+        if len(body) > SHORT_BODY and all(body.find(mark) < 0 for mark in self.marks):
             return False
         return _decode(body).type in self._names

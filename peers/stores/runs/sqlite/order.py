@@ -13,19 +13,25 @@ from peers.events.created import MAX_MS, created_key
 from peers.stores.runs.sqlite.copies import COPY_COLUMNS, Row
 from peers.stores.runs.sqlite.layout import BURIED, BURIED_EXCHANGED, EXCHANGED, SHOWN
 from peers.stores.runs.sqlite.nodes import Nodes
-from peers.stores.store import Place, Walk
+from peers.stores.store import LOOK_EVENTS, Place, Walk
 
 AHEAD = 16
 """Rows read beyond those that are asked for, since the events of the last ms have to be seen together."""
 PAGE_ROWS = 500
 LOOK_ROWS = 100
 """The same where many are read and few asked for; some may be large."""
+MAX_MARKS = 20
+"""Of more types only we look which events have one."""
 
 _E_COLUMNS = ", ".join("e." + name for name in COPY_COLUMNS.split(", "))
 _INDEXED = "FROM labels AS l CROSS JOIN events AS e ON e.position = l.position WHERE l.kind = 'index' AND l.name = ?"
 _POSITION = f"""
     SELECT position FROM events WHERE position = ? AND position - lag = ? AND state NOT IN ({EXCHANGED}, {BURIED_EXCHANGED})
 """
+
+
+class _Edge(tuple[Any, ...]):
+    """A row with which a part of a walk ends, whether it fits or not."""
 
 
 class _Index(NamedTuple):
@@ -53,11 +59,18 @@ class Walker:
 
     def rows(self, walk: Walk, most: int | None) -> tuple[list[Row], Row | None]:
         """The rows of the copies of a page, in order; and where it ends, as Walk.take."""
-        rows = self._by_added(walk) if walk.order == "added" else self._by_place(walk)
-        if _is_selective(walk):
-            return walk.take(rows, partial(self._fits, walk), most)
-        found = list(islice(rows, walk.limit))
-        return found, found[-1] if found and len(found) == walk.limit else None
+        if not _is_selective(walk):
+            found = list(islice(self._by_added(walk) if walk.order == "added" else self._by_place(walk), walk.limit))
+            return found, found[-1] if found and len(found) == walk.limit else None
+        if walk.order == "created":
+            return walk.take(self._by_place(walk), partial(self._fits, walk), most)
+        found = []
+        for row in self._by_added(walk, most or LOOK_EVENTS) if walk.limit > 0 else ():
+            if self._fits(walk, row):
+                found.append(row)
+            if len(found) == walk.limit or (most is not None and isinstance(row, _Edge)):
+                return found, row
+        return found, None
 
     def _fits(self, walk: Walk, row: Row) -> bool:
         return (walk.types is None or walk.types.fit(row[8])) and walk.is_between(self._place(row))
@@ -180,18 +193,21 @@ class Walker:
 
     # By `added`
 
-    def _by_added(self, walk: Walk) -> Iterator[Row]:
-        """Nearly all are in the order of positions; the others come in between."""
+    def _by_added(self, walk: Walk, window: int = 0) -> Iterator[Row]:
+        """Nearly all are in the order of positions; the others come in between.
+
+        With `window` come the rows that may fit, and those with which each such number of rows ends, as an _Edge.
+        """
         if walk.index is None:
             source, position = "FROM events AS e WHERE", "e.position"
         else:
             source, position = f"{_INDEXED} AND", "l.position"
-        plain = self._pages(f"{source} e.state = {SHOWN}", position, self._position_of(walk), walk)
-        exchanged = self._pages(f"{source} e.state = {EXCHANGED}", "e.position - e.lag", 0, walk)
+        plain = self._pages(f"{source} e.state = {SHOWN}", position, self._position_of(walk), walk, window)
+        exchanged = self._pages(f"{source} e.state = {EXCHANGED}", "e.position - e.lag", 0, walk, window)
         other = next(exchanged, None)
         return plain if other is None else merge(plain, chain([other], exchanged), key=_added, reverse=walk.reverse)
 
-    def _pages(self, source: str, key: str, beside: int, walk: Walk) -> Iterator[Row]:
+    def _pages(self, source: str, key: str, beside: int, walk: Walk, window: int) -> Iterator[Row]:
         """Rows in the order of `key`, a position or `added`; `beside` is that of `walk.after`, 0 if it is not known."""
         first, last = walk.since, MAX_MS
         after = walk.after.added if walk.after is not None else 0
@@ -204,14 +220,28 @@ class Walker:
         bound, values = (f" AND {bound}", [after]) if walk.after is not None else ("", [])
         since, more = _since(walk)
         size = _rows_at_once(walk)
-        between = f"{key} > ? AND {key} < ?{bound}{since}"
-        statement = f"SELECT {_E_COLUMNS}, {key} {source} AND {between} ORDER BY {_order(walk, key)} LIMIT ?"
+        select = f"SELECT {_E_COLUMNS}, {key} {source} AND {key} > ? AND {key} < ?{bound}{since}"
+        order = f" ORDER BY {_order(walk, key)} LIMIT ?"
         named = [] if walk.index is None else [walk.index]
-        while rows := self._execute(statement, [*named, first, last, *values, *more, size]).fetchall():
-            yield from [row[:-1] for row in rows]
-            if len(rows) < size:
+        may_fit, tested = _may_fit(walk)
+        while True:
+            edge = None
+            begin, end = first, last
+            if window:
+                given = [*named, first, last, *values, *more]
+                edge = self._execute(f"{select}{order} OFFSET ?", [*given, 1, window - 1]).fetchone()
+                begin, end = (first, last) if edge is None else (edge[-1], last) if walk.reverse else (first, edge[-1])
+            while rows := self._execute(
+                f"{select}{may_fit}{order}", [*named, begin, end, *values, *more, *tested, size]
+            ).fetchall():
+                yield from [row[:-1] for row in rows]
+                if len(rows) < size:
+                    break
+                begin, end = (begin, rows[-1][-1]) if walk.reverse else (rows[-1][-1], end)
+            if edge is None:
                 return
-            first, last = (first, rows[-1][-1]) if walk.reverse else (rows[-1][-1], last)
+            yield _Edge(edge[:-1])
+            first, last = (first, edge[-1]) if walk.reverse else (edge[-1], last)
 
     def _position_of(self, walk: Walk) -> int:
         """Of the row of `walk.after`, if it tells where the walk goes on; else 0."""
@@ -242,6 +272,20 @@ def _added(row: Row) -> int:
 
 def _order(walk: Walk, *columns: str) -> str:
     return ", ".join(f"{column} DESC" if walk.reverse else column for column in columns)
+
+
+def _may_fit(walk: Walk) -> tuple[str, list[Any]]:
+    """A condition that all rows fulfil which fit a walk by `added`, and its values: SQLite looks faster than we do."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    if walk.types is not None and len(walk.types.marks) <= MAX_MARKS:
+        conditions.append(f"({' OR '.join(['instr(e.body, ?)'] * len(walk.types.marks))})")
+        values += walk.types.marks
+    for sign, bound in (">=", walk.younger_than), ("<=", walk.older_than):
+        if bound is not None:
+            conditions.append(f"ifnull(e.time, e.ms) {sign} ?")
+            values.append(bound[0])
+    return "".join(f" AND {condition}" for condition in conditions), values
 
 
 def _since(walk: Walk) -> tuple[str, list[Any]]:
