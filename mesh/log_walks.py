@@ -71,6 +71,8 @@ class Follower:
         self._awaited: Later[Page | None] | None = None
         self._loop: Any = None
         """That of the log, once it is known."""
+        self._is_begun = not log.is_ended
+        """Whether a node has run since it was made: then its end is the end of the iteration."""
         self._is_closed = False
 
     def close(self) -> None:
@@ -117,10 +119,10 @@ class Follower:
         return entry.event, entry.meta
 
     def _is_over(self) -> bool:
-        """Whether the iteration has ended. Raises StoreError where no node runs, and none has since it began."""
+        """Whether the iteration has ended. Raises StoreError where no node runs, and none has."""
         self._check()
         if self._log.is_ended and not self._is_closed:
-            if self._place is None:
+            if not self._is_begun:
                 raise StoreError(NOT_OPEN)
             self._is_closed = True
         return self._is_closed
@@ -167,7 +169,7 @@ class Follower:
 
     def _take(self, page: Page | None) -> None:
         if page is not None:
-            self._place = page.until
+            self._is_begun, self._place = True, page.until
             self._page.extend(page.entries)
 
 
