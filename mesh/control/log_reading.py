@@ -85,13 +85,14 @@ class LogReading:
         return options
 
     def take(self, page: Sequence[Entry]) -> Sequence[Entry]:
-        """The events of a page that answer the Read; none while the walk goes backward. An empty page ends the walk."""
+        """The events of a page that answer the Read; none while the walk goes backward. One that is not full is the last."""
         if page:
             self._after = page[-1]
         wanted = [entry for entry in page if entry.added > self._request.since]
+        is_end = len(page) < self._at_once
         if self._sought:
-            return self._seek(wanted, is_end=not page)
-        self._is_done = not page
+            return self._seek(wanted, is_end=is_end)
+        self._is_done = is_end
         return self._count(wanted)
 
     def _seek(self, wanted: Sequence[Entry], *, is_end: bool) -> Sequence[Entry]:

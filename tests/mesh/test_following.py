@@ -22,7 +22,7 @@ from mesh.log_walks import Follower
 from peers.log import event_log, shown_tail
 from peers.stores.store import PAGE_BYTES, StoreError
 from tests.support.actor_loop import fail
-from tests.support.street import SECONDS, wait_until
+from tests.support.street import SECONDS, at, wait_until
 
 START_MS = 1_700_000_000_000
 
@@ -206,6 +206,20 @@ def test_a_rare_type_is_looked_for_in_steps_and_then_waited_for(node: Node, monk
     assert [event["type"] for event, _ in node.log.each(types=["b"], reverse=True)] == ["b", "b"]
     assert [meta["added"] for _, meta in node.log.each(order="added", types=["b"])] == reader.found
     assert len(node.log.page(types=["a"], limit=20).get(SECONDS)) == 20
+
+
+def test_what_another_node_wrote_before_comes_when_it_arrives(node: Node, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"home": tmp_path / "study", "mdns": False, "listen": "127.0.0.1:0", "open": True}
+    with Node("study", **options) as alone:
+        add(alone, "old", hours=0)
+        add(alone, "late", hours=2)
+    add(node, "early", hours=3)
+    reader = Reader(node.log.follow(since=datetime.fromtimestamp(START_MS / 1_000 + 3_600, UTC)))
+
+    with Node("study", peers=[at(node)], **options):
+        reader.has("earlylate")
+
+    assert [event["type"] for event, _ in node.log.each()] == ["old", "late", "early"]
 
 
 # How it ends
