@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Unpack, cast, overload
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
+from mesh.log_walks import EventWalk, Follower
 from peers.clock import Undo
 from peers.events.created import Created
 from peers.events.entry import Entry, EventMeta, encode_diff
 from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
 from peers.log.draft import add_batch, make_draft, make_undo, read_created
-from peers.log.moments import Moment
+from peers.log.moments import Moment, read_types
 from peers.log.retention import Bounds, Keeper
-from peers.stores.store import Order
-
-EventAndMeta = tuple[dict[str, Any], EventMeta]
+from peers.stores.store import PAGE_EVENTS, Order
 
 
 class NodeLog:
@@ -39,6 +38,7 @@ class NodeLog:
     def disown(self, why: str) -> None:
         """Called in a forked process: from now on every call raises MeshError with the sentence `why`."""
         self._refusal = why
+        self._log_proxy.wake()
 
     @property
     def is_disowned(self) -> bool:
@@ -133,16 +133,17 @@ class NodeLog:
         after: Entry | Mapping[str, Any] | None = None,
         since: Moment = 0,
         before: Moment | None = None,
-        is_backward: bool = False,
-        limit: int = 500,
+        types: Sequence[str] | None = None,
+        reverse: bool = False,
+        limit: int = PAGE_EVENTS,
         index: str | None = None,
         undone: bool = True,
     ) -> Later[tuple[Entry, ...]]:
         """A page of up to `limit` entries, in the order of (time, created), or with `order="added"` of `added`.
 
-        `after` is the last entry of the page before, or its meta. `since`, `index` and `undone` are as in `each`; `before`
-        leaves out events that are not older than a Moment. `is_backward` starts at the end, and then goes on with what comes
-        before `after`. Only a page after the last event is empty. Fails with ValueError for what is no Moment, or StoreError.
+        `after` is the last entry of the page before, or its meta: with `reverse`, the page has what comes before that. The
+        others are as in `each`. A page with fewer than `limit` entries is the last one. Fails with ValueError for what is no
+        Moment and no list of types, or StoreError.
         """
         return self._log.request(
             lambda log: log.each(
@@ -150,7 +151,8 @@ class NodeLog:
                 after=after,
                 since=since,
                 before=before,
-                is_backward=is_backward,
+                types=types,
+                reverse=reverse,
                 limit=limit,
                 index=index,
                 undone=undone,
@@ -158,17 +160,66 @@ class NodeLog:
         )
 
     def each(
-        self, *, order: Order = "created", since: Moment = 0, index: str | None = None, undone: bool = True
+        self,
+        *,
+        order: Order = "created",
+        since: Moment = 0,
+        before: Moment | None = None,
+        types: Sequence[str] | None = None,
+        reverse: bool = False,
+        index: str | None = None,
+        undone: bool = True,
     ) -> EventWalk:
         """All events with their metas: `for event, meta in log.each()`, or `async for` on a loop.
 
-        `order="created"` is the same on every node. `since` leaves out events with an `added` up to this whole number, or
-        events that are not younger than this entry or meta, or that are older than another Moment (see `remove_reason`; whole
-        numbers from 10**11 on are ms). `index` takes only events that were added with it. `undone=False` leaves out events
-        that are undone, see `undo`; a `logux/undo` itself is an event like any. Raises ValueError for what is no Moment.
+        - `order`: "created", by (time, created), is the same on every node; "added" is the order in which this node got them.
+        - `since`: leave out events with an `added` up to this whole number, or events that are not younger than this entry or
+          meta, or that are older than another Moment (see `remove_reason`; whole numbers from 10**11 on are ms).
+        - `before`: leave out this entry or meta, and what is younger, or all from another Moment on.
+        - `types`: only events whose `type` is one of these, exactly.
+        - `reverse`: the last one first.
+        - `index`: only events that were added with it.
+        - `undone`: False leaves out events that are undone, see `undo`; a `logux/undo` itself is an event like any.
+
+        It ends with what the log had when the last page of PAGE_EVENTS was read; `follow` goes on. The iteration raises
+        ValueError for what is no Moment and no list of types, and StoreError.
         """
         self.check()
-        return EventWalk(self, order, since, index, undone)
+        return EventWalk(
+            lambda after: self.page(
+                order=order,
+                after=after,
+                since=since,
+                before=before,
+                types=types,
+                reverse=reverse,
+                index=index,
+                undone=undone,
+            ),
+            self.check,
+        )
+
+    def follow(self, *, since: Moment = 0, types: Sequence[str] | None = None) -> Follower:
+        """The events of the log, then those that come: `async for event, meta in log.follow()` on a loop, or `for` in a thread.
+
+        Each event comes once, in the order of `added`. It is read from the log when the loop asks for it, so however long the
+        loop takes for one, nothing waits for it and nothing gathers in memory.
+
+        - `since`: what this loop has had already: the entry or meta of the last event, or its `added`, of this log; 0: nothing.
+          With another Moment (a datetime, an age, ms from 10**11 on) come the events whose `time` is not before it, also those
+          that come late; an older one does not, whenever it comes. `since=log.last_added` is all that comes from now on.
+        - `types`: only events whose `type` is one of these, exactly.
+
+        An event that was cleaned before its turn does not come. Of copies that differ the one comes that is shown at its turn;
+        when another one is shown later it has the same `added`, and does not come again.
+
+        The loop ends without an exception after `close()`, which any thread may call, and when the node stops. It can be left,
+        as by `break`, and a further loop over the same object goes on with the next event. While the log restarts after a
+        failure it waits. Raises ValueError for what is no list of types; the iteration raises ValueError for what is no Moment
+        or is after the end of this log, StoreError where no node runs or the disk cannot be read, and MeshError in a forked
+        process. One loop at a time may use it.
+        """
+        return Follower(self._log, self.check, since, read_types(types))
 
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`; None if it is unknown or was cleaned."""
@@ -233,33 +284,6 @@ class NodeLog:
             )
         names = DEFAULT_REASON if reasons is None else reasons
         return self._log.request_in_order(lambda log: log.clean(reasons=names, before=before))
-
-
-class EventWalk:
-    """A walk over the log, which reads one page at a time; see NodeLog.each."""
-
-    def __init__(self, log: NodeLog, order: Order, since: Moment, index: str | None, undone: bool) -> None:
-        self._log = log
-        self._order: Order = order
-        self._since = since
-        self._index = index
-        self._undone = undone
-
-    def __iter__(self) -> Iterator[EventAndMeta]:
-        after: Entry | None = None
-        while page := self._page(after).get():
-            yield from ((entry.event, entry.meta) for entry in page)
-            after = page[-1]
-
-    async def __aiter__(self) -> AsyncIterator[EventAndMeta]:
-        after: Entry | None = None
-        while page := await self._page(after):
-            for entry in page:
-                yield entry.event, entry.meta
-            after = page[-1]
-
-    def _page(self, after: Entry | None) -> Later[tuple[Entry, ...]]:
-        return self._log.page(order=self._order, after=after, since=self._since, index=self._index, undone=self._undone)
 
 
 def checked(event: str, known: set[str], listener: Callable[..., Any]) -> str:

@@ -49,8 +49,10 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
     NodeLog: (
         "add(event, meta=None, *, key=None)",
         "add_batch(items, *, keys=None)",
-        "page(*, order='created', after=None, since=0, before=None, is_backward=False, limit=500, index=None, undone=True)",
-        "each(*, order='created', since=0, index=None, undone=True)",
+        "page(*, order='created', after=None, since=0, before=None, types=None, reverse=False, limit=500, index=None, "
+        "undone=True)",
+        "each(*, order='created', since=0, before=None, types=None, reverse=False, index=None, undone=True)",
+        "follow(*, since=0, types=None)",
         "undo(which, reason=None)",
         "undone(createds)",
         "find(created)",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from mesh.actors.log_proxy import CLOSED, NOT_OPEN, LogProxy
+from mesh.actors.log_proxy import CLOSED, NOT_OPEN, LogClosedError, LogProxy
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.membership.diagnosis.disk_room import LOOK_MS, DiskRoom
@@ -112,7 +112,7 @@ class LogKeeper(LoopActor):
         if not callable(message):
             return super().on_receive(message)
         if self._log is None:
-            raise StoreError(NOT_OPEN)
+            raise LogClosedError(NOT_OPEN)
         return message(self._log)
 
     def on_stop(self) -> None:
@@ -288,7 +288,7 @@ class InTurnDisk:
 
     def run(self, work: Callable[[RunStore], T]) -> Later[T]:
         if self._is_over:
-            return Later.failed(StoreError(CLOSED))
+            return Later.failed(LogClosedError(CLOSED))
         result: Later[T] = Later()
         self._unfinished[result] = None
 
@@ -309,7 +309,7 @@ class InTurnDisk:
         self._is_over = True
         for result in tuple(self._unfinished):
             try:
-                result.fail(StoreError(CLOSED))
+                result.fail(LogClosedError(CLOSED))
             except Exception:
                 LOG.exception("a reaction to the end of the log failed")
         return self._disk.close()

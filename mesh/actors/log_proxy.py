@@ -40,6 +40,10 @@ CLOSED = "the log was closed before it answered: what was added may be in it or 
 NOT_OPEN = "the log is not open: the node is not running, or just opens it again after a failure"
 
 
+class LogClosedError(StoreError):
+    """No log is open, or it was closed before it answered. Unless the node ends, it is opened again."""
+
+
 class AddGroup:
     """Adds that travel to the keeper as one request. Those from any thread join it until the keeper takes it."""
 
@@ -79,7 +83,7 @@ class AddGroup:
         """Resolve the results of the adds, all of them: what a reaction to one raises is raised after that."""
         error = done.exception
         if isinstance(error, pykka.ActorDeadError):
-            error = StoreError(CLOSED)
+            error = LogClosedError(CLOSED)
         metas = done.result() if error is None else []
         resolve_all([(result, metas[place] if error is None else error) for place, result in self._results])
 
@@ -104,7 +108,7 @@ class LogProxy:
 
     Events: `commit` (Commit) for each commit, then `change` (); `event` (event, meta) for each new event, and `clean`
     (event, meta) for each that was cleaned, as it was before. Beside them `store` (sentence): the disk fails, or works again;
-    `room` (): `has_room` has changed.
+    `room` (): `has_room` has changed. `run` (): requests are answered again, or will not be any more.
     """
 
     def __init__(self) -> None:
@@ -132,6 +136,8 @@ class LogProxy:
         """Events that came from further ahead than our clock follows."""
         self.differing: list[tuple[Entry, Entry]] = []
         """The last copies of events that differ, as EventLog.differing."""
+        self.is_ended = True
+        """Whether no node runs: a log that failed is opened again, unless this is set."""
         self._health = StoreHealth()
         self.refused_events: Counter[Cause] = Counter()
         """Events from others that were not taken, by cause."""
@@ -164,6 +170,22 @@ class LogProxy:
     def kept_by(self, keeper: LoopActorRef[Any]) -> None:
         """From now on requests go to `keeper`."""
         self._keeper = keeper
+        self.is_ended = False
+        self.wake()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether requests are answered."""
+        return self._keeper is not None
+
+    def wake(self) -> None:
+        """Let those who wait for events see whether they still wait for some."""
+        self._emitter.emit("run")
+
+    def end(self) -> None:
+        """Called when the node ends."""
+        self.is_ended = True
+        self.wake()
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         """Listen to one of the events above; returns the undo. What a listener raises is logged, and stops nothing."""
@@ -178,14 +200,14 @@ class LogProxy:
         """
         keeper = self._keeper
         if keeper is None:
-            return Later.failed(StoreError(NOT_OPEN))
+            return Later.failed(LogClosedError(NOT_OPEN))
         asked = keeper.ask(work, block=False)
         result: Later[T] = Later()
         result.loop = asked.loop
 
         def answer(done: Later[T]) -> None:
             if isinstance(done.exception, pykka.ActorDeadError):
-                result.fail(StoreError(CLOSED))
+                result.fail(LogClosedError(CLOSED))
             else:
                 result.follow(done)
 
@@ -212,7 +234,7 @@ class LogProxy:
         with self._joining:
             keeper = self._keeper
             if keeper is None:
-                return Later.failed(StoreError(NOT_OPEN))
+                return Later.failed(LogClosedError(NOT_OPEN))
             try:
                 self._waiting.take(len(drafts), size)
             except BusyError as error:
@@ -282,7 +304,7 @@ class LogProxy:
         return self._keepers.keep(event, meta)
 
     def _ask(self, work: Callable[[RunLog], Later[T]]) -> Later[T]:
-        return work(self._log) if self._log is not None else Later.failed(StoreError(NOT_OPEN))
+        return work(self._log) if self._log is not None else Later.failed(LogClosedError(NOT_OPEN))
 
     # For the keeper
 

@@ -92,8 +92,7 @@ class NodeSupervisor(LoopActor):
         self._waiters = SynchronizedWaiters(self._children, self._membership, log, self.into_mailbox)
         self._report = self.into_mailbox(self.on_report)
         self._address, self._ports = ListenAddress(0, ()), dict[str, int]()
-        self._accepted = count(1)
-        self._is_beginning = False
+        self._accepted, self._is_beginning = count(1), False
         self._begun: Later[None] = Later()
         self._clocks = Clocks(self._membership)
         self._undo_store = log.on("store", lambda sentence: self._on_notice(Notice("store", None, sentence)))
@@ -274,6 +273,7 @@ class NodeSupervisor(LoopActor):
 
     def on_stop(self) -> None:
         self._undo_store()
+        self._log.end()
         self._children.stop()
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:

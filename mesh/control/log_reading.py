@@ -1,10 +1,10 @@
-"""LogReading: which pages of a log answer a Read, and which of their events; and one event as JSON."""
+"""LogReading: which pages of a log answer a Read, and which of their events; LogFollowing: the same of one that follows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw
@@ -14,6 +14,9 @@ from peers.events.created import Created
 from peers.events.dot import Dot
 from peers.events.entry import Entry
 from peers.log.moments import UNIX_EPOCH, LogWalk
+
+if TYPE_CHECKING:
+    from mesh.node_log import NodeLog
 
 EVENTS_PER_READ = 100
 """Events that a node reads from its log at once for one command."""
@@ -63,8 +66,6 @@ class LogReading:
         self._request = request
         self._at_once = at_once or EVENTS_PER_READ
         self._after: Entry | None = None
-        if request.follow and request.from_ms is not None:  # start after `since`, in the order of `added`
-            self._after = Entry((0, "-", 0), 0, b"", added=request.since)
         self._left = request.limit
         self._sought = 0
         """How many of the wanted events the walk backward has still to find."""
@@ -81,20 +82,22 @@ class LogReading:
             return None
         request = self._request
         options: LogWalk = {"order": request.order, "after": self._after, "limit": self._at_once}
-        options["is_backward"] = request.reverse or bool(self._sought)
-        options["since"] = request.since if request.from_ms is None else _moment(request.from_ms)
+        options["types"] = types_of(request)
+        options["reverse"] = request.reverse or bool(self._sought)
+        options["since"] = _since(request)
         if request.until_ms is not None:
             options["before"] = _moment(request.until_ms + 1)
         return options
 
     def take(self, page: Sequence[Entry]) -> Sequence[Entry]:
-        """The events of a page that answer the Read; none while the walk goes backward. An empty page ends the walk."""
+        """The events of a page that answer the Read; none while the walk goes backward. One that is not full is the last."""
         if page:
             self._after = page[-1]
-        wanted = [entry for entry in page if self._wants(entry)]
+        wanted = [entry for entry in page if entry.added > self._request.since]
+        is_end = len(page) < self._at_once
         if self._sought:
-            return self._seek(wanted, is_end=not page)
-        self._is_done = not page and not self._request.follow
+            return self._seek(wanted, is_end=is_end)
+        self._is_done = is_end
         return self._count(wanted)
 
     def _seek(self, wanted: Sequence[Entry], *, is_end: bool) -> Sequence[Entry]:
@@ -115,16 +118,38 @@ class LogReading:
         self._is_done = self._is_done or not self._left
         return taken
 
-    def _wants(self, entry: Entry) -> bool:
-        wanted = self._request.type
-        return entry.added > self._request.since and (wanted is None or _TYPE.decode(entry.body).type == wanted)
+
+class LogFollowing:
+    """Which events answer a Read that follows the log: give each page of `follower` to `take`, until it `is_done`."""
+
+    def __init__(self, request: Read, log: NodeLog) -> None:
+        self._request = request
+        self._left = request.limit
+        since = request.since or _since(request)
+        self.follower = log.follow(since=since, types=types_of(request))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more is to be read."""
+        return self._left == 0
+
+    def take(self, page: Sequence[Entry]) -> Sequence[Entry]:
+        """The events of a page that answer the Read."""
+        from_ms = self._request.from_ms
+        wanted = page if from_ms is None else [entry for entry in page if entry.time >= from_ms]
+        if self._left is not None:
+            wanted = wanted[: self._left]
+            self._left -= len(wanted)
+        return wanted
 
 
-class _EventType(msgspec.Struct):
-    type: str
+def types_of(request: Read) -> list[str] | None:
+    """The types that a Read asks for; None: all."""
+    return None if request.type is None else [request.type]
 
 
-_TYPE = msgspec.json.Decoder(_EventType)
+def _since(request: Read) -> datetime | int:
+    return request.since if request.from_ms is None else _moment(request.from_ms)
 
 
 def _moment(ms: int) -> datetime:

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from mesh.control import messages
-from mesh.control.log_reading import LogReading, item_of
+from mesh.control.log_reading import LogFollowing, LogReading, item_of
 from mesh.control.mesh_texts import MeshTexts
 from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control.unix_socket import listen_in
 from mesh.errors import MeshError
+from mesh.log_walks import Follower
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.paths import SOCKET_FILE
@@ -168,9 +169,11 @@ class _Connection:
         writer.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._waiting: deque[Request | Failure] = deque()
         self._wake = asyncio.Event()
-        """Set when the answering task has something to do: a request, new events, the end."""
+        """Set when the answering task has something to do: a request, the end of a wait, the end."""
         self._room = asyncio.Event()
         self._is_gone = False
+        self._follower: Follower | None = None
+        """What it reads the log with, while it follows it."""
         self._reading = asyncio.get_running_loop().create_task(self._read())
         self._answering = asyncio.get_running_loop().create_task(self._serve())
 
@@ -182,8 +185,7 @@ class _Connection:
     def finish(self) -> None:
         """Read no more requests; end after those that were read."""
         self._reading.cancel()
-        self._is_gone = True  # a task cancelled before its first step runs no `finally`
-        self._wake.set()
+        self._on_gone()  # a task cancelled before its first step runs no `finally`
 
     async def abort(self) -> None:
         """End now."""
@@ -206,8 +208,13 @@ class _Connection:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the command has ended, or has closed its sending side
         finally:
-            self._is_gone = True
-            self._wake.set()
+            self._on_gone()
+
+    def _on_gone(self) -> None:
+        self._is_gone = True
+        self._wake.set()
+        if self._follower is not None:
+            self._follower.close()
 
     async def _serve(self) -> None:
         try:
@@ -240,7 +247,7 @@ class _Connection:
             case messages.Add(events, keys):
                 await self._send(await self._add(events, keys or None))
             case messages.Read():
-                await self._page(request)
+                await (self._follow(request) if request.follow else self._page(request))
             case messages.Show():
                 await self._send(messages.Shown({**await self._node.status()}))
             case messages.Retry():
@@ -286,22 +293,24 @@ class _Connection:
 
     async def _page(self, request: messages.Read) -> None:
         """Send the requested events a page at a time, each after the client has read the one before."""
-        if request.follow:
-            self._server.on_follow(self)
-        undo = self._node.log.on("change", self._wake.set) if request.follow else None
         reading = LogReading(request)
-        try:
-            while (walk := reading.next_page()) is not None:
-                self._wake.clear()
-                if self._is_gone:
-                    return
-                page = await self._node.log.page(**walk)
-                await self._send_entries(reading.take(page))
-                if request.follow and not page:
-                    await self._wake.wait()
-        finally:
-            if undo is not None:
-                undo()
+        while (walk := reading.next_page()) is not None:
+            if self._is_gone:
+                return
+            await self._send_entries(reading.take(await self._node.log.page(**walk)))
+        await self._send(messages.Done())
+
+    async def _follow(self, request: messages.Read) -> None:
+        """The same, and then each new event; it ends when the client has gone, or the node stops."""
+        self._server.on_follow(self)
+        following = LogFollowing(request, self._node.log)
+        self._follower = following.follower
+        while not following.is_done:
+            page = () if self._is_gone else await self._follower.next_page()
+            if not page:
+                self._is_gone = True
+                return
+            await self._send_entries(following.take(page))
         await self._send(messages.Done())
 
     async def _show_texts(self, texts: MeshTexts) -> None:

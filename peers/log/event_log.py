@@ -18,14 +18,14 @@ from peers.events.event_error import Cause
 from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
 from peers.log.draft import BusyError, Draft, Meta, Waiting, add_batch, make_draft, read_created
-from peers.log.moments import LogWalk, Moment, read_walk
+from peers.log.moments import LogWalk, Moment, read_start, read_walk
 from peers.log.port import Announcer
-from peers.log.retention import Bounds, Keeper, LogRetention
+from peers.log.retention import Bounds, Keeper, LogRetention, in_steps
 from peers.log.timing import followed
 from peers.log.write_batch import Outcomes
 from peers.stores.disk import Disk
 from peers.stores.run_store import RunState, RunStore
-from peers.stores.store import PAGE_EVENTS, Cleaning
+from peers.stores.store import LOOK_EVENTS, PAGE_EVENTS, Cleaning, Looked, Place, WalkOptions
 
 
 class EventLog(ABC):
@@ -191,40 +191,44 @@ class EventLog(ABC):
     def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
         """A page of the events, as RunStore.each. Fails with ValueError or StoreError.
 
-        With `undone=False` it may have fewer than `limit` before the end, but never none.
+        What is left out is looked at step by step, so that others have their turn.
         """
         with_undone = options.pop("undone", True)
         try:
             walk = read_walk(self._clock.now_ms(), **options)
         except ValueError as error:
             return Later.failed(error)
-        if with_undone:
-            return self._disk.run(lambda store: store.each(**walk))
-        result: Later[tuple[Entry, ...]] = Later()
-        self._look_for_done(walk, walk.get("limit", PAGE_EVENTS), result)
-        return result
+        found: list[Entry] = []
+        limit = walk.get("limit", PAGE_EVENTS)
 
-    def _look_for_done(self, walk: dict[str, Any], limit: int, result: Later[tuple[Entry, ...]]) -> None:
-        """Set the result to a page of events that are not undone; others have their turn of the disk after each page."""
+        def look(after: Entry | None) -> Later[Entry | None]:
+            step: WalkOptions = {**walk, "limit": limit - len(found)}
+            if after is not None:
+                step["after"] = after
+            return self._disk.run(lambda store: read(store, step)).transform(note)
 
-        def read(store: RunStore) -> tuple[Sequence[Entry], set[Created]]:
-            page = store.each(**walk)
-            return page, store.undone([entry.created for entry in page])
+        def read(store: RunStore, step: WalkOptions) -> Looked:
+            entries, rest = store.look(LOOK_EVENTS, **step)
+            undone = set() if with_undone else store.undone([entry.created for entry in entries])
+            return Looked(
+                tuple([entry for entry in entries if entry.created not in undone]) if undone else entries, rest
+            )
 
-        def on_read(done: Later[tuple[Sequence[Entry], set[Created]]]) -> None:
-            if done.exception is not None:
-                result.fail(done.exception)
-                return
-            page, undone = done.result()
-            left = [entry for entry in page if entry.created not in undone]
-            if page and not left:
-                self._look_for_done({**walk, "after": page[-1], "limit": max(limit, PAGE_EVENTS)}, limit, result)
-            else:
-                result.set(tuple(left[:limit]))
+        def note(looked: Looked) -> Entry | None:
+            found.extend(looked.entries)
+            return looked.rest if len(found) < limit else None
 
-        asked = self._disk.run(read)
-        result.loop = asked.loop
-        asked.then(on_read)
+        return in_steps(look, walk["after"]).transform(lambda _: tuple(found))
+
+    def start_of(self, since: Moment) -> tuple[int, Place | None]:
+        """Where a walk begins that goes on with what comes: as `read_start`, now. Raises ValueError."""
+        after, younger_than = read_start(since, self._clock.now_ms())
+        if after > self.last_added:
+            raise ValueError(
+                f"this log ends at {self.last_added}, so nothing has been read up to {after} here: `since` is of another log, "
+                "or of this one before a backup of it was restored"
+            )
+        return after, younger_than
 
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
 from peers.events.created import BEFORE_ALL, MAX_MS
 from peers.events.entry import Entry
 from peers.log.draft import read_created
-from peers.stores.store import Order, Place
+from peers.stores.event_types import EventTypes
+from peers.stores.store import Order, Place, WalkOptions
 
 Moment = Entry | Mapping[str, Any] | datetime | timedelta | int
 """An event (an entry or a meta), a date (local if it has no zone), ms since 1970, or an age before the clock's reading."""
@@ -50,19 +51,47 @@ class LogWalk(TypedDict, total=False):
     """Leave out all up to an `added`, or up to an event, or before another moment."""
     before: Moment | None
     """Leave out this event, or all from this moment on, and what is younger."""
-    is_backward: bool
+    types: Sequence[str] | None
+    """Only events of one of these types."""
+    reverse: bool
     limit: int
     index: str | None
     undone: bool
     """Whether events that are undone are among them; they are unless it is False. A `logux/undo` is an event like any."""
 
 
-def read_walk(now_ms: int, *, after: Any = None, since: Any = 0, before: Any = None, **others: Any) -> dict[str, Any]:
+def read_walk(
+    now_ms: int, *, after: Any = None, since: Any = 0, before: Any = None, types: Any = None, **others: Any
+) -> WalkOptions:
     """The options of `Store.each` for those of `Log.each`. Raises ValueError, with a sentence."""
     added, younger_than = read_since(since, now_ms)
     older_than = None if before is None else place_at(before, now_ms)
     bounds = {"since": added, "younger_than": younger_than, "older_than": older_than}
-    return {"after": read_after(after), **bounds, **others}
+    walk: Any = {"after": read_after(after), "types": read_types(types), **bounds, **others}
+    options: WalkOptions = walk
+    return options
+
+
+def read_types(types: Any) -> EventTypes | None:
+    """The names of types that a walk takes; None: all. Raises ValueError."""
+    if types is None:
+        return None
+    if isinstance(types, str) or not isinstance(types, Iterable):
+        raise ValueError(f'`types` is a list of names, as in types=["shop/sold"], not {types!r}')
+    names = list(types)
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong:
+        raise ValueError(f"the type of an event is a string, and {wrong[0]!r} is none")
+    return EventTypes(names)
+
+
+def read_start(since: Any, now_ms: int) -> tuple[int, Place | None]:
+    """Where a walk in the order of `added` begins that goes on for ever: after an `added`, or with all after a place.
+
+    An entry or a meta stands for its own `added`. Raises ValueError.
+    """
+    event = read_after(since) if isinstance(since, (Entry, dict)) else None
+    return read_since(since, now_ms) if event is None else (event.added, None)
 
 
 def read_after(after: Any) -> Entry | None:

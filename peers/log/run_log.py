@@ -26,8 +26,9 @@ from peers.log.shown_tail import ShownTail, page_of
 from peers.log.timing import last_time, make_timer
 from peers.log.write_batch import Outcomes, Work, WriteBatch, joined
 from peers.stores.disk import Disk
+from peers.stores.event_types import EventTypes
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, StoreError
+from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, Place, StoreError, Walk
 
 T = TypeVar("T")
 
@@ -190,15 +191,26 @@ class RunLog(EventLog):
         """Events that are kept in memory for live sessions: at most TAIL_CHANGES."""
         return len(self._shown)
 
-    def page(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Later[Page]:
+    def page(
+        self,
+        after: int,
+        *,
+        limit: int = PAGE_EVENTS,
+        max_bytes: int = PAGE_BYTES,
+        types: EventTypes | None = None,
+        younger_than: Place | None = None,
+    ) -> Later[Page]:
         """Events that are shown whose `added` is larger than `after`, as `page_of`; from memory when they are recent.
 
         Fails with StoreError.
         """
         page = self.recent(after, limit=limit, max_bytes=max_bytes)
-        if page is not None:
-            return Later.done(page)
-        return self._disk.run(lambda store: page_of(store, after, limit, max_bytes))
+        if page is None:
+            return self._disk.run(lambda store: page_of(store, after, limit, max_bytes, types, younger_than))
+        if types is not None or younger_than is not None:
+            walk = Walk(types=types, younger_than=younger_than)
+            page = Page(tuple(filter(walk.fits, page.entries)), page.until)
+        return Later.done(page)
 
     def recent(self, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Page | None:
         """As `page`, at once; None if the walk is further back than memory reaches."""

@@ -9,8 +9,9 @@ from operator import attrgetter, lt
 from peers.events.columns import EventColumns, size_of
 from peers.events.entry import Entry
 from peers.log.run_tail import TAIL_BYTES, TAIL_CHANGES
+from peers.stores.event_types import EventTypes
 from peers.stores.run_store import RunStore
-from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page
+from peers.stores.store import LOOK_EVENTS, PAGE_BYTES, PAGE_EVENTS, Page, Place
 
 STEP_EVENTS = 50
 """Events that one look at the disk for a page reads, so that it holds few that the page has no room for."""
@@ -112,25 +113,35 @@ class ShownTail:
         self._first = _last_added(gone[-1]) + 1
 
 
-def page_of(store: RunStore, after: int, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES) -> Page:
-    """The events that a store shows whose `added` is larger than `after`.
+def page_of(
+    store: RunStore,
+    after: int,
+    limit: int = PAGE_EVENTS,
+    max_bytes: int = PAGE_BYTES,
+    types: EventTypes | None = None,
+    younger_than: Place | None = None,
+) -> Page:
+    """The events that a store shows whose `added` is larger than `after`, of these types, and after this place.
 
-    At most `limit` of them and `max_bytes` (`Entry.size` summed), but always at least one.
+    At most `limit` of them and `max_bytes` (`Entry.size` summed). There is at least one, unless it has looked at LOOK_EVENTS
+    in vain, or is at the end: `Page.until` says how far it looked.
     """
     found: list[Entry] = []
     until, room = after, max_bytes
-    while len(found) < limit:
+    while len(found) < limit and until < after + LOOK_EVENTS:
         wanted = min(STEP_EVENTS, limit - len(found))
-        step = store.each(order="added", since=until, limit=wanted)
+        step, rest = store.look(
+            LOOK_EVENTS, order="added", since=until, limit=wanted, types=types, younger_than=younger_than
+        )
         length = _fitting(step, room, least=0 if found else 1)
         found += step[:length]
         if length < len(step):
-            break
-        if length < wanted:
+            return Page(tuple(found), found[-1].added)
+        if rest is None:
             return Page(tuple(found), max(after, store.state.last_added))
-        until = step[-1].added
+        until = rest.added
         room -= size_of(step)
-    return Page(tuple(found), found[-1].added)
+    return Page(tuple(found), until)
 
 
 def _fitting(entries: Sequence[Entry], room: int, *, least: int) -> int:

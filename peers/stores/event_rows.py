@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, Unpack
 
 from peers.events.created import Created
 from peers.events.dot import Dot
 from peers.events.entry import Entry
 from peers.events.reasons import Kept, Label
-from peers.stores.store import Place, StoreError
+from peers.stores.store import Looked, Place, StoreError, WalkOptions
 
 
 class AlreadyKnown(StoreError):
@@ -41,6 +41,14 @@ class EventRows(ABC):
     """Keeps events, shown ones and tombstones, and decides nothing."""
 
     _numbers: EventNumbers
+
+    @abstractmethod
+    def look(self, most: int | None, **options: Unpack[WalkOptions]) -> Looked:
+        """As in the port; None: at as many as it takes."""
+
+    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+        """As in the port."""
+        return self.look(None, **options).entries
 
     @abstractmethod
     def all_cursors(self) -> Iterator[tuple[str, tuple[int, int]]]:

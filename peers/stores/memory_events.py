@@ -17,7 +17,7 @@ from peers.events.entry import Entry
 from peers.events.reasons import Kept, Label, kept_by
 from peers.stores.event_rows import EventRows
 from peers.stores.memory_walk import walk_by_added, walk_by_place
-from peers.stores.store import MAX_ADD_KEYS, MAX_CURSORS, KeyRow, Place, StoreError, Walk, WalkOptions
+from peers.stores.store import MAX_ADD_KEYS, MAX_CURSORS, KeyRow, Looked, Place, StoreError, Walk, WalkOptions
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -78,7 +78,7 @@ class MemoryEvents(EventRows):
         event = self._events.get(created)
         return None if event is None or event.tombstone else event
 
-    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+    def look(self, most: int | None, **options: Unpack[WalkOptions]) -> Looked:
         self._require_open()
         walk = Walk(**options)
         if walk.index is None:
@@ -88,8 +88,8 @@ class MemoryEvents(EventRows):
             places = sorted([_place(event) for event in labelled])
             numbers = sorted([(event.added, event.created) for event in labelled])
         if walk.order == "added":
-            return walk_by_added(walk, numbers, self._events)
-        return walk_by_place(walk, places, self._events)
+            return walk_by_added(walk, most, numbers, self._events)
+        return walk_by_place(walk, most, places, self._events)
 
     def cursors(self, other_node_id: str) -> tuple[int, int]:
         self._require_open()

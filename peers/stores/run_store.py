@@ -24,6 +24,7 @@ from peers.stores.store import (
     Cleaning,
     Criteria,
     KeyRow,
+    Looked,
     WalkOptions,
 )
 
@@ -353,6 +354,9 @@ class RunStore(Protocol):
     def undone(self, createds: Collection[Created]) -> set[Created]:
         """Those of these events that a `logux/undo` undoes which is shown, or was before it was cleaned; they may be unknown.
         A `logux/undo` may be undone like any event; what it undid stays so."""
+
+    def look(self, most: int, **options: Unpack[WalkOptions]) -> Looked:
+        """As `each`, but it ends when it has looked at `most` events, whether they are of the types of the walk or not."""
 
     def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """The losing copies, oldest first; of many the `last` ones."""

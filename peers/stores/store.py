@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, TypedDict, TypeVar
 
 from peers.events.created import Created
 from peers.events.dot import Dot
 from peers.events.entry import Entry
 from peers.events.reasons import DEFAULT_REASON
+from peers.stores.event_types import EventTypes
+
+T = TypeVar("T")
 
 Order = Literal["created", "added"]
 
@@ -18,6 +22,8 @@ Place = tuple[int, Created]
 ONLY_DEFAULT = frozenset((DEFAULT_REASON,))
 CLEAN_EVENTS = 200
 """Events that one step of a removal or a cleaning looks at, so that it keeps nobody waiting."""
+LOOK_EVENTS = 1_000
+"""Events that one look at a walk compares with its types, so that it keeps nobody waiting: a few ms."""
 PAGE_EVENTS = 500
 PAGE_BYTES = 512 * 1024
 
@@ -106,9 +112,10 @@ class WalkOptions(TypedDict, total=False):
     since: int
     younger_than: Place | None
     older_than: Place | None
-    is_backward: bool
+    reverse: bool
     limit: int
     index: str | None
+    types: EventTypes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +131,13 @@ class Walk:
     younger_than: Place | None = None
     older_than: Place | None = None
     """Only what comes after the one and before the other in the order of (time, created)."""
-    is_backward: bool = False
+    reverse: bool = False
     """The last one first."""
     limit: int = PAGE_EVENTS
     index: str | None = None
     """Only those that have it among their `indexes`."""
+    types: EventTypes | None = None
+    """Only those of one of these types."""
 
     @property
     def span(self) -> tuple[Place | None, Place | None]:
@@ -136,20 +145,48 @@ class Walk:
         lowest, highest = self.younger_than, self.older_than
         if self.after is not None:
             place = self.after.time, self.after.created
-            if self.is_backward:
+            if self.reverse:
                 highest = place if highest is None else min(place, highest)
             else:
                 lowest = place if lowest is None else max(place, lowest)
         return lowest, highest
 
+    def is_between(self, place: Place) -> bool:
+        """Whether the bounds allow this place."""
+        return (self.younger_than is None or place > self.younger_than) and (
+            self.older_than is None or place < self.older_than
+        )
+
     def fits(self, entry: Entry) -> bool:
-        """Whether it is one of those between the bounds."""
-        place = entry.time, entry.created
+        """Whether it is one of those that are asked for, of a walk without `index`."""
         return (
             entry.added > self.since
-            and (self.younger_than is None or place > self.younger_than)
-            and (self.older_than is None or place < self.older_than)
+            and self.is_between((entry.time, entry.created))
+            and (self.types is None or self.types.fit(entry.body))
         )
+
+    def take(self, items: Iterable[T], fits: Callable[[T], bool], most: int | None) -> tuple[list[T], T | None]:
+        """The first `limit` of the items that fit; and the last item that was looked at, None if that was all.
+
+        It looks at no more than `most` items; None: at as many as it takes.
+        """
+        found: list[T] = []
+        if self.limit < 1:
+            return found, None
+        for looked, item in enumerate(items, 1):
+            if fits(item):
+                found.append(item)
+            if len(found) >= self.limit or looked == most:
+                return found, item
+        return found, None
+
+
+class Looked(NamedTuple):
+    """What a look at a walk found."""
+
+    entries: tuple[Entry, ...]
+    rest: Entry | None
+    """The last event that it looked at: the walk goes on after it. None: this is the end of the walk."""
 
 
 @dataclass(frozen=True, slots=True)

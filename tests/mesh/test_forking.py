@@ -82,14 +82,14 @@ def test_every_call_in_the_child_says_whose_node_it_is_and_the_parent_goes_on(
     study.on("change", lambda notice: links.append(notice.kind))
     program = Forking(how, tmp_path / "kitchen", study.port, "calls")
 
-    told = program.told("add", "node", "left")
+    told = program.told("add", "node", "left", "followed", "following" if how == "thread" else "waiting")
     wait_until(lambda: types(study) == ["before", "after"])
     _, complaints = program.end()
 
     whose = f"this is the node of process {program.process.pid}, which forked: start a node of its own in this process"
-    kept = {"sockets", "sockets_of_parent", "node", "left"}
+    kept = {"sockets", "sockets_of_parent", "node", "left", "followed"}
     assert {said.startswith(whose) for call, said in told.items() if call not in kept} == {True}
-    assert (told["sockets"], told["sockets_of_parent"] > 0) == (0, True)
+    assert (told["sockets"], told["sockets_of_parent"] > 0, told["followed"]) == (0, True, ["after"])
     assert links.count("connected") == 1
     assert (complaints, program.process.returncode) == ("", 0)
 

@@ -38,8 +38,8 @@ def test_a_page_goes_on_after_an_entry_or_its_meta(node: Node) -> None:
 
     for after in (entry, entry.meta):
         assert (page(node, after=after), page(node, order="added", after=after)) == ("cd", "dc")
-        assert page(node, after=after, is_backward=True) == "a"
-        assert page(node, order="added", after=after, is_backward=True) == "a"
+        assert page(node, after=after, reverse=True) == "a"
+        assert page(node, order="added", after=after, reverse=True) == "a"
 
 
 def test_a_walk_since_a_moment_leaves_out_what_is_older(node: Node) -> None:
@@ -67,7 +67,7 @@ def test_a_walk_since_an_event_leaves_that_out_too(node: Node) -> None:
 
 def test_a_page_before_a_moment_leaves_that_out(node: Node) -> None:
     assert page(node, before=START_MS + 2_000) == page(node, before=metas(node)[2]) == "ab"
-    assert page(node, before=START_MS + 3_000, is_backward=True, limit=2) == "cb"
+    assert page(node, before=START_MS + 3_000, reverse=True, limit=2) == "cb"
 
 
 def test_what_is_no_moment_and_no_event_is_refused(node: Node) -> None:

@@ -53,7 +53,7 @@ def test_what_was_undone_before_a_restart_is_undone_after_it(street: Street) -> 
     kitchen.stop()
     kitchen = street.start("kitchen")
     assert done(kitchen) == ["logux/undo"]
-    assert [entry.event["type"] for entry in kitchen.log.page(undone=False, is_backward=True).get()] == ["logux/undo"]
+    assert [entry.event["type"] for entry in kitchen.log.page(undone=False, reverse=True).get()] == ["logux/undo"]
 
 
 def test_an_undo_on_a_loop_of_the_application(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def calls(node: Node) -> None:
         add=outcome(lambda: node.log.add({"type": "ghost"})),
         add_batch=outcome(lambda: node.log.add_batch([({"type": "ghost"}, None)])),
         each=outcome(node.log.each),
+        follow=outcome(node.log.follow),
         page=outcome(node.log.page),
         find=outcome(lambda: node.log.find((1, "kitchen", 0))),
         on_event=outcome(lambda: node.log.on("event", print)),
@@ -111,28 +112,39 @@ def make() -> Node:
 def run_in_thread() -> None:
     with make() as node:
         node.log.add({"type": "before"}).get(DEADLINE)
-        walk = iter(node.log.each())
+        walk, follower = iter(node.log.each()), node.log.follow()
         next(walk)
+        next(follower)
         outcome(node.start)  # it runs already: that changes nothing of what the child has to close
         pid = fork(node)
         if not pid:
-            tell(walk=outcome(lambda: list(walk)))
+            tell(walk=outcome(lambda: list(walk)), following=outcome(lambda: next(follower)))
             return
         tell(node=node.port, sockets_of_parent=network_sockets())
         os.waitpid(pid, 0)
         node.log.add({"type": "after"}).get(DEADLINE)
+        tell(followed=[next(follower)[0]["type"]])
         sys.stdin.read()
 
 
 async def run_on_loop() -> None:
     async with make() as node:
         await node.log.add({"type": "before"})
+        follower = node.log.follow()
+        await anext(follower)
+        waiting = asyncio.create_task(follower.next_page())
+        await asyncio.sleep(0)
         pid = fork(node)
         if not pid:
+            try:
+                await waiting
+            except MeshError as error:
+                tell(waiting=str(error))
             return
         tell(node=node.port, sockets_of_parent=network_sockets())
         await asyncio.to_thread(os.waitpid, pid, 0)
         await node.log.add({"type": "after"})
+        tell(followed=[entry.event["type"] for entry in await waiting])
         await asyncio.to_thread(sys.stdin.read)
 
 

@@ -407,7 +407,7 @@ def test_what_a_session_asked_for_fails_when_the_keeper_ends_before_the_disk_ans
 
     SlowStore.gate.set()
     again = cellar.open()  # after the disk of the first one is closed
-    assert heard == ["StoreError"]
+    assert heard == ["LogClosedError"]
     assert cellar.types() == ["r"]  # it may be in the log or not
     cellar.end(again)
 

@@ -259,6 +259,17 @@ def test_follows_the_log(node: Node, connect: Callable[[], RawClient]) -> None:
     assert [item["event"] for item in one.receive()["items"]] == [{"type": "new"}]
 
 
+def test_follows_events_of_a_type_from_a_time_on_up_to_a_limit(node: Node) -> None:
+    for n, (ms, type_) in enumerate(zip([5, 9, 7, 9, 3, 8, 10], "abbabbb", strict=True)):
+        node.log.add({"type": type_, "n": n + 1}, {"created": (ms, "n", n), "time": ms}).get(DEADLINE_SECONDS)
+    wanted: dict[str, Any] = {"order": "added", "follow": True, "type": "b", "from_ms": 7, "limit": 3}
+
+    with ControlClient(node.home) as client:
+        assert numbers(read(client, **wanted)) == [2, 3, 6]
+        assert numbers(read(client, **wanted, since=2)) == [3, 6, 7]
+        assert read(client, follow=True, limit=0) == []
+
+
 def test_a_connection_that_follows_ends_when_the_node_stops(tmp_path: Path) -> None:
     with run_node(tmp_path) as node:
         one = RawClient(tmp_path)

@@ -33,8 +33,6 @@ def read(store: RunStore, request: Read) -> Iterator[Entry]:
     while (walk := reading.next_page()) is not None:
         page = store.each(**read_walk(0, **walk))
         yield from reading.take(page)
-        if not page and request.follow:
-            return
 
 
 def by_rule(store: RunStore, request: Read) -> list[Entry]:
@@ -76,12 +74,6 @@ def test_a_read_in_pages_gives_the_same_events_as_the_rule(request: Read) -> Non
         patch.setattr(log_reading, "EVENTS_PER_READ", 3)
 
         assert list(read(store, request)) == by_rule(store, request)
-
-
-def test_a_read_that_follows_starts_after_since_and_filters_by_time() -> None:
-    request = Read(order="added", since=4, from_ms=5, follow=True)
-
-    assert list(read(filled(), request)) == [entry for entry in filled().each(order="added")[4:] if entry.time >= 5]
 
 
 TEXTS = st.text(max_size=5)

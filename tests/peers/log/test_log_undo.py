@@ -95,21 +95,21 @@ def test_an_undo_does_not_end_with_what_only_the_last_event_of_its_writer_keeps(
 
 
 @pytest.mark.parametrize("order", ["created", "added"])
-@pytest.mark.parametrize("is_backward", [False, True])
-def test_a_walk_without_what_is_undone_has_all_other_events(log: PairLog, order: Any, is_backward: bool) -> None:
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_walk_without_what_is_undone_has_all_other_events(log: PairLog, order: Any, reverse: bool) -> None:
     metas = [log.add({"type": f"e{n}"}).get() for n in range(40)]
     for at in [*range(5, 25), 39]:
         undo(log, metas[at])
 
     found: list[Entry] = []
     after = None
-    while page := log.each(order=order, is_backward=is_backward, undone=False, after=after, limit=7).get():
+    while page := log.each(order=order, reverse=reverse, undone=False, after=after, limit=7).get():
         assert len(page) <= 7
         found += page
         after = page[-1]
 
     expected = [f"e{n}" for n in [*range(5), *range(25, 39)]] + ["logux/undo"] * 21
-    assert types(tuple(found)) == (expected[::-1] if is_backward else expected)
+    assert types(tuple(found)) == (expected[::-1] if reverse else expected)
 
 
 def test_a_walk_goes_past_pages_of_which_all_are_undone(log: PairLog) -> None:

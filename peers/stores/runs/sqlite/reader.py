@@ -7,18 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
-from peers.events.entry import Entry
 from peers.stores.runs.sqlite.layout import LAYOUT_3
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite.file import check_layout
 from peers.stores.sqlite.still_file import StillFile
-from peers.stores.store import StoreError, WalkOptions
+from peers.stores.store import Looked, StoreError, WalkOptions
 
 
 class SqliteRunReader(SqliteRunStore):
     """Reads what a store left, and changes no file: neither the store's own nor one beside it, so the disk may be read-only.
 
-    Once a store has opened the file meanwhile and has written, `each` raises StoreError; see StillFile.
+    Once a store has opened the file meanwhile and has written, `each` and `look` raise StoreError; see StillFile.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -48,8 +47,8 @@ class SqliteRunReader(SqliteRunStore):
         raise StoreError(f"the log file {self._path} is open to be read only")
         yield
 
-    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+    def look(self, most: int | None, **options: Unpack[WalkOptions]) -> Looked:
         try:
-            return super().each(**options)
+            return super().look(most, **options)
         finally:  # a page that was read while somebody wrote may be damaged too
             self._still.check()

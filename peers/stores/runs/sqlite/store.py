@@ -27,7 +27,7 @@ from peers.stores.sqlite.counters import load_facts, save_facts
 from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import LOOKUP
-from peers.stores.store import StoreError, Walk, WalkOptions
+from peers.stores.store import Looked, StoreError, Walk, WalkOptions
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting", "marked")
 
@@ -217,9 +217,13 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             event = self._shown(created)
             return None if event is None or event.tombstone else event
 
-    def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
+    def look(self, most: int | None, **options: Unpack[WalkOptions]) -> Looked:
         with self._explained():
-            return tuple(self._copies.entries(self._walker.rows(Walk(**options))))
+            try:
+                rows, rest = self._walker.rows(Walk(**options), most)
+            except ValueError:
+                raise damaged(self._path, "an event has no `type`") from None
+            return Looked(tuple(self._copies.entries(rows)), None if rest is None else self._copies.entry(rest))
 
     def head(self, epoch: Epoch, seq: int) -> bytes | None:
         with self._reading():

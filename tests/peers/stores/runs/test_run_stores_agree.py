@@ -16,6 +16,7 @@ from msgspec import structs
 from peers.events.created import Created
 from peers.events.entry import Entry, encode_diff, encode_event
 from peers.events.piece import Piece
+from peers.stores.event_types import EventTypes
 from peers.stores.run_store import RunStore, Taken
 from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
@@ -65,12 +66,13 @@ CRITERIA = st.builds(
 WALKS = st.fixed_dictionaries(
     {
         "order": st.sampled_from(["created", "added"]),
-        "is_backward": st.booleans(),
+        "reverse": st.booleans(),
         "limit": st.integers(1, 8),
         "since": st.sampled_from([0, 0, 3, 10]),
         "younger_than": PLACES,
         "older_than": PLACES,
         "index": st.one_of(st.none(), st.none(), LABELS),
+        "types": st.sampled_from([None, None, EventTypes("a"), EventTypes("b"), EventTypes("xa"), EventTypes("")]),
     }
 )
 SOURCES = st.integers(0, 3)
@@ -186,7 +188,7 @@ class Two:
             self.both(lambda store, _, birth=birth, blocks=blocks: store.compare(birth, blocks))
 
     def walk(self, options: Any) -> None:
-        """All pages."""
+        """All pages, and the same in looks at two events."""
         pages: list[list[Entry]] = []
         for store in self.stores:
             found: list[Entry] = []
@@ -195,7 +197,14 @@ class Two:
                 found += page
                 after = page[-1]
             pages.append(found)
+            looked = [(looked := store.look(2, **options))]
+            while looked[-1].rest is not None:
+                looked.append(store.look(2, after=looked[-1].rest, **options))
+            assert [entry for look in looked for entry in look.entries] == found
         assert pages[0] == pages[1]
+        plain = {**options, "types": None, "limit": ALL}
+        types = options.get("types")
+        assert pages[0] == [each for each in self.stores[0].each(**plain) if types is None or types.fit(each.body)]
 
     def compare(self) -> None:
         """Everything that can be read."""
@@ -220,9 +229,9 @@ class Two:
         every = [(ms, node, n) for ms in (1, 2, 3) for node in ("kitchen", "Ä-room") for n in (0, 1)]
         assert one.undone(every) == other.undone(every)
         for order in ("created", "added"):
-            for is_backward in (False, True):
+            for reverse in (False, True):
                 for index in (None, "one", "two"):
-                    self.walk({"order": order, "is_backward": is_backward, "limit": 3, "index": index})
+                    self.walk({"order": order, "reverse": reverse, "limit": 3, "index": index})
 
 
 def _work(store: MemoryRunStore | SqliteRunStore, writer: Writer, name: str, values: Sequence[Any]) -> Any:

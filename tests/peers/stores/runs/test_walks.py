@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from peers.events.entry import Entry
-from peers.stores.store import Order
-from tests.support.run_house import CheckedStore, Writer, clean, event, fresh, put, send
+from peers.stores.event_types import EventTypes
+from peers.stores.store import Order, WalkOptions
+from tests.support.run_house import ALL, CheckedStore, Writer, clean, event, fresh, put, send
 
 
 def fill(store: CheckedStore, writer: Writer, other: Writer) -> None:
@@ -52,42 +53,74 @@ def test_a_walk_backward_is_the_same_walk_from_its_end(
     whole = store.each(order=order)
 
     pages: list[Entry] = []
-    while page := store.each(order=order, after=pages[-1] if pages else None, limit=4, is_backward=True):
+    while page := store.each(order=order, after=pages[-1] if pages else None, limit=4, reverse=True):
         pages += page
 
     assert tuple(pages) == whole[::-1]
     later = [each for each in pages if each.added > 6]
-    assert store.each(order=order, since=6, is_backward=True) == tuple(later)
+    assert store.each(order=order, since=6, reverse=True) == tuple(later)
 
 
 @pytest.mark.parametrize("order", ["created", "added"])
-@pytest.mark.parametrize("is_backward", [False, True])
-def test_a_walk_stays_between_two_places(store: CheckedStore, anna: Writer, order: Order, is_backward: bool) -> None:
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_walk_stays_between_two_places(store: CheckedStore, anna: Writer, order: Order, reverse: bool) -> None:
     put(store, anna, *(event((ms * 7) % 11 + 1) for ms in range(11)))
-    whole = store.each(order=order, is_backward=is_backward)
+    whole = store.each(order=order, reverse=reverse)
 
     def walk(after: Entry | None = None) -> tuple[Entry, ...]:
         bounds = (3, (3, "kitchen", 0)), (9, (0, "", 0))
-        return store.each(
-            order=order, after=after, younger_than=bounds[0], older_than=bounds[1], is_backward=is_backward
-        )
+        return store.each(order=order, after=after, younger_than=bounds[0], older_than=bounds[1], reverse=reverse)
 
     assert walk() == tuple([each for each in whole if 3 < each.time < 9])
     assert walk(whole[5]) == tuple([each for each in whole[6:] if 3 < each.time < 9])
 
 
-@pytest.mark.parametrize("is_backward", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
 def test_a_walk_by_added_goes_on_after_an_event_that_was_cleaned_or_is_known_by_its_numbers(
-    store: CheckedStore, anna: Writer, bert: Writer, is_backward: bool
+    store: CheckedStore, anna: Writer, bert: Writer, reverse: bool
 ) -> None:
     put(store, anna, event(3), event(1), event(2))
     send(fresh(bert, event(1), event(4))[0], store)
     middle = store.each(order="added")[1]
     clean(store, middle.created)
-    rest = {False: [3, 4], True: [1]}[is_backward]
+    rest = {False: [3, 4], True: [1]}[reverse]
 
     for after in (middle, Entry(middle.created, middle.time, b"", added=2), Entry((9, "gone", 0), 9, b"", added=2)):
-        assert [each.added for each in store.each(order="added", after=after, is_backward=is_backward)] == rest
+        assert [each.added for each in store.each(order="added", after=after, reverse=reverse)] == rest
+
+
+@pytest.mark.parametrize("order", ["created", "added"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("index", [None, "red"])
+def test_a_walk_over_some_types_is_the_walk_without_the_others(
+    store: CheckedStore, anna: Writer, order: Order, reverse: bool, index: str | None
+) -> None:
+    red = b'{"indexes":["red"]}'
+    kinds = ["a", "b", "a/b", "c"]
+    put(store, anna, *(event((ms * 7) % 500, kinds[ms % 4], extra=red * (ms % 3 > 0)) for ms in range(500)))
+    put(store, anna, *(event(7, "a", n=n) for n in range(1, 300)), event(600, "rare", time=3, extra=red))
+    whole = store.each(order=order, reverse=reverse, index=index, limit=ALL)
+
+    for names in (["b"], ["a", "c"], ["rare"], ["a/b", "none"], ["none"], []):
+        found: list[Entry] = []
+        options: WalkOptions = {"order": order, "reverse": reverse, "index": index, "types": EventTypes(names)}
+        while page := store.each(after=found[-1] if found else None, limit=60, **options):
+            found += page
+        assert found == [each for each in whole if each.event["type"] in names]
+
+
+@pytest.mark.parametrize("order", ["created", "added"])
+def test_a_look_ends_after_so_many_events_and_says_where_it_goes_on(
+    store: CheckedStore, anna: Writer, order: Order
+) -> None:
+    put(store, anna, *(event(ms) for ms in range(1, 11)), event(11, "b"))
+
+    looks = [store.look(4, order=order, types=EventTypes("b"))]
+    while (rest := looks[-1].rest) is not None:
+        looks.append(store.look(4, order=order, types=EventTypes("b"), after=rest))
+
+    assert [[each.added for each in look.entries] for look in looks] == [[], [], [11]]
+    assert [look.rest and look.rest.added for look in looks] == [4, 8, None]
 
 
 def test_finds_nothing_where_there_is_nothing(store: CheckedStore) -> None:

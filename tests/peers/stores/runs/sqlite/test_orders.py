@@ -80,9 +80,9 @@ def test_walks_are_in_the_order_of_names_whatever_is_in_one_ms(
         bounds: dict[str, Any] = {"younger_than": lowest, "older_than": highest, "since": since, "limit": limit}
 
         assert pages(store, **bounds) == sorted(left, key=place)
-        assert pages(store, is_backward=True, **bounds) == sorted(left, key=place, reverse=True)
+        assert pages(store, reverse=True, **bounds) == sorted(left, key=place, reverse=True)
         assert pages(store, order="added", **bounds) == left
-        assert pages(store, order="added", is_backward=True, **bounds) == left[::-1]
+        assert pages(store, order="added", reverse=True, **bounds) == left[::-1]
         store.close()
 
 
@@ -93,10 +93,10 @@ def test_one_ms_that_holds_more_than_a_page_is_walked_node_by_node() -> None:
 
         expected = sorted([event(4), *events, event(6)], key=place)
         for limit in (150, 1_000):
-            for is_backward in (False, True):
-                found = pages(store, limit=limit, is_backward=is_backward)
+            for reverse in (False, True):
+                found = pages(store, limit=limit, reverse=reverse)
                 assert [each.created for each in found] == [
-                    each.created for each in (reversed(expected) if is_backward else expected)
+                    each.created for each in (reversed(expected) if reverse else expected)
                 ]
         store.close()
 
@@ -112,9 +112,9 @@ def test_no_page_is_found_by_a_scan_or_a_sort_of_a_whole_table() -> None:
             traced = Traced(path, asked)
             traced.open()
             for by in ("created", "added"):
-                for is_backward in (False, True):
-                    pages(traced, order=by, is_backward=is_backward, limit=3)
-                    pages(traced, order=by, is_backward=is_backward, limit=3, index="red")
+                for reverse in (False, True):
+                    pages(traced, order=by, reverse=reverse, limit=3)
+                    pages(traced, order=by, reverse=reverse, limit=3, index="red")
             traced.close()
         for statement in dict.fromkeys(asked):
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [0] * statement.count("?"))]
