@@ -148,7 +148,6 @@ class NodeResources:
         assert self.home is not None
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
-        hits = LimitHits(clock)
         # One for all keepers, so that it knows its own file again.
         store = SqliteRunStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
         if self.certificates is not None:
@@ -161,26 +160,7 @@ class NodeResources:
         self._spawner = Spawner(loop)
         hits, known = LimitHits(clock), KnownHosts()
         self._make_network = partial(WebSocketNetwork, loop, limits=limits, note=hits.note, known=known)
-        secure: dict[str, Any] = {}
-        judged: dict[str, Any] = {}
-        if self.certificates is not None:
-            accepting, dialling = tls_contexts(self._path, self.certificates)
-            judge = KeyJudge(self.certificates.mesh_key, self.home.signer.public, lambda: log.facts)
-            self.inviting = Inviting(
-                self.home,
-                self.certificates,
-                accepting,
-                judge,
-                clock,
-                facts=lambda: log.facts,
-                learn=lambda facts: log.write(lambda store: [store.learn(facts)]),
-                on_joined=self._on_joined,
-            )
-            secure = {"tls": accepting, "dial_tls": dialling, "may_speak": judge.may_enter}
-            secure["on_no_certificate"] = self.inviting.door
-            own = OwnMembership(judge, self.home.node_id, self._on_gone)
-            self._undo_own = log.on("commit", own.on_commit)
-            judged = {"may_speak": judge.may_greet, "check_member": own.check}
+        secure, judged = self._secured(log, clock) if self.certificates is not None else ({}, {})
         self._network = self._make_network(on_request=no_pages, waits=True, on_refused=self._on_refused, **secure)
         self._environment = Environment(
             runtime=Runtime(loop),
@@ -201,6 +181,29 @@ class NodeResources:
             **judged,
         )
         return self._environment
+
+    def _secured(self, log: LogProxy, clock: Clock) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the certificates add to the arguments of the network, and to those of the environment."""
+        assert self.home is not None and self.certificates is not None
+        accepting, dialling = tls_contexts(self._path, self.certificates)
+        judge = KeyJudge(self.certificates.mesh_key, self.home.signer.public, lambda: log.facts)
+        self.inviting = Inviting(
+            self.home,
+            self.certificates,
+            accepting,
+            judge,
+            clock,
+            facts=lambda: log.facts,
+            learn=lambda facts: log.write(lambda store: [store.learn(facts)]),
+            on_joined=self._on_joined,
+        )
+        own = OwnMembership(judge, self.home.node_id, self._on_gone)
+        self._undo_own = log.on("commit", own.on_commit)
+        secure = {"tls": accepting, "dial_tls": dialling, "may_speak": judge.may_enter}
+        return (
+            secure | {"on_no_certificate": self.inviting.door},
+            {"may_speak": judge.may_greet, "check_member": own.check},
+        )
 
     def open_gateways(self, node_id: str, clock: Clock, status: Callable[[], Later[Status]]) -> Endpoints:
         """What the supervisor is to open and to dial for others than nodes. Raises MeshError."""

@@ -18,9 +18,9 @@ from typing import Any
 
 from mesh.bench import MIB, WORKLOADS
 from mesh.bench.actors import loop_seconds, thread_seconds
-from mesh.bench.founded_mesh import FoundedMesh
 from mesh.bench.many_sessions import ManySessions
 from mesh.bench.node_process import TEXT, NodeProcess, peak_rss
+from mesh.lab.live.homes import FoundedMesh
 from mesh.terminal.tables import table, tables
 
 IN_FLIGHT = 256

@@ -164,6 +164,7 @@ def joined(takens: Sequence[Taken]) -> Taken:
     cleanings = [taken.cleaning for taken in takens]
     return Taken(
         shown=joined_events([taken.shown for taken in takens if taken.shown]),
+        waiting=tuple([each for taken in takens for each in taken.waiting]),
         changes=tuple([each for taken in takens for each in taken.changes]),
         pieces=tuple([each for taken in takens for each in taken.pieces]),
         ends={epoch: end for taken in takens for epoch, end in taken.ends.items()},

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.bench.founded_mesh import FoundedMesh
 from mesh.control.client import ControlClient
+from mesh.lab.live.homes import FoundedMesh
 from mesh.node import Node
 from mesh.settings.home import read_signer
 from peers.facts.fact import Fact, Revocation
