@@ -23,7 +23,7 @@ WORKLOADS = {
     "growth": (1_000_000, "Catch-up with a long log."),
 }
 """What is measured with real nodes, by the name of its command: the usual number of events, and its help."""
-TRUSTED = ("catch-up", "catch-up-singles", "catch-up-turns", "growth", "live", "batch", "latency")
+TRUSTED = ("catch-up", "catch-up-singles", "catch-up-turns", "growth", "live", "batch", "latency", "sessions")
 """Those that are measured twice, with open nodes and with nodes of a mesh, over TLS."""
 COMPARED = ("catch-up", "batch", "latency")
 """Those that can be compared with plain inserts into SQLite in the same run."""

@@ -195,15 +195,16 @@ def opening(events: int) -> Figure:
             return Figure("open", events, node.start_seconds, *_usage([node], events))
 
 
-def sessions(events: int) -> Figure:
+def sessions(events: int, *, is_trusted: bool = False) -> Figure:
     """A node has 100 sessions, and adds events one after the other; how long each takes until all got it."""
-    with _nodes() as start:
-        return asyncio.run(_sessions(start(limits=OF_ONE_HOST), events))
+    with _nodes(is_trusted) as start:
+        node = start(limits=OF_ONE_HOST)
+        return asyncio.run(_sessions(node, events, FoundedMesh() if is_trusted else None))
 
 
-async def _sessions(node: NodeProcess, events: int) -> Figure:
+async def _sessions(node: NodeProcess, events: int, mesh: FoundedMesh | None) -> Figure:
     found = []
-    async with ManySessions(node.address) as many:
+    async with ManySessions(node.address, mesh) as many:
         await many.open(1)
         before = node.ask("usage")["rss"]
         await many.open(SESSIONS - 1)
