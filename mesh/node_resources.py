@@ -32,6 +32,7 @@ from mesh.gateway.gateways import Gateways
 from mesh.joining.inviting import Inviting
 from mesh.listening import Open
 from mesh.membership.actions import Notice
+from mesh.membership.diagnosis.clones import clone_notice
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
@@ -43,8 +44,10 @@ from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.judge import KeyJudge, OwnMembership
 from mesh.trust.new_mesh import ShowCode, found_at_start
 from mesh.trust.recovery_code import SECRET_BYTES
+from mesh.trust.second_holder import SecondHolder
 from mesh.trust.tls import tls_contexts
 from peers.clock import Clock, LoopClock, Undo
+from peers.events.created import MAX_DRIFT_MS
 from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.stores.runs.sqlite.store import SqliteRunStore
@@ -79,7 +82,7 @@ class NodeResources:
         self._make_network: Callable[..., WebSocketNetwork] = WebSocketNetwork
         self._spawner: Spawner | None = None
         self._discovery: Discovery | None = None
-        self._undo_own: Undo | None = None
+        self._undos: list[Undo] = []
         self._gateway_networks: tuple[WebSocketNetwork, ...] = ()
         self._environment: Environment | None = None  # kept, so that a forked process never destroys the store
         watch(self)
@@ -198,7 +201,14 @@ class NodeResources:
             on_joined=self._on_joined,
         )
         own = OwnMembership(judge, self.home.node_id, self._on_gone)
-        self._undo_own = log.on("commit", own.on_commit)
+        second = SecondHolder(
+            self.home.signer.public,
+            self.home.node_id,
+            clock.now_ms() + MAX_DRIFT_MS,
+            lambda: log.state.epoch,
+            self._on_second,
+        )
+        self._undos = [log.on("commit", each.on_commit) for each in (own, second)]
         secure = {"tls": accepting, "dial_tls": dialling, "may_speak": judge.may_enter}
         return (
             secure | {"on_no_certificate": self.inviting.door},
@@ -236,8 +246,8 @@ class NodeResources:
                 await self._gateways.close()
                 if self._spawner is not None:
                     await self._spawner.close()
-                if self._undo_own is not None:
-                    self._undo_own()
+                for undo in self._undos:
+                    undo()
             finally:
                 if self.home is not None:
                     self.home.close()
@@ -254,6 +264,11 @@ class NodeResources:
 
     def _on_gone(self, sentence: str) -> None:
         self._note(sentence, "revoked")
+
+    def _on_second(self) -> None:
+        assert self.home is not None
+        notice = clone_notice(self.home.node_id, [])
+        self._note(notice.sentence, notice.kind)
 
     def _note(self, sentence: str, kind: str) -> None:
         if self.supervisor is not None:
